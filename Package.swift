@@ -1,0 +1,129 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "clinic-sync",
+    products: [
+        .library(name: "ClinicSync", targets: ["ClinicSync"]),
+        .library(name: "ClinicSyncTestKit", targets: ["ClinicSyncTestKit"]),
+        .executable(name: "clinic-node", targets: ["clinic-node"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    ],
+    targets: [
+        // The SQL migrations and the manifest in `schema/`, embedded as string literals.
+        .plugin(name: "EmbedSchema", capability: .buildTool(), path: "Sources/EmbedSchema"),
+        .target(
+            name: "ClinicSchema",
+            path: "schema",
+            exclude: ["README.md", "schema.sql"],
+            sources: ["ClinicSchema.swift"],
+            swiftSettings: settings,
+            plugins: ["EmbedSchema"]
+        ),
+
+        // Vocabulary and the sans-IO core, each a module, so that the compiler enforces the arrows.
+        .target(name: "ClinicSyncModel", path: "Sources/ClinicSync/Model", swiftSettings: settings),
+        .target(
+            name: "ClinicSyncCore",
+            dependencies: [
+                "ClinicSyncModel",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            path: "Sources/ClinicSync/Core",
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ClinicSyncWire",
+            dependencies: [
+                "ClinicSyncModel",
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/ClinicSync/Wire",
+            exclude: ["clinicsync.proto"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ClinicSyncStorage",
+            dependencies: [
+                "ClinicSyncModel",
+                "ClinicSyncCore",
+                "ClinicSchema",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+            ],
+            path: "Sources/ClinicSync/Storage",
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ClinicSync",
+            dependencies: [
+                "ClinicSyncModel",
+                "ClinicSyncCore",
+                "ClinicSyncWire",
+                "ClinicSyncStorage",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOWebSocket", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/ClinicSync",
+            exclude: ["Model", "Core", "Wire", "Storage"],
+            swiftSettings: settings
+        ),
+        .target(
+            name: "ClinicSyncTestKit",
+            dependencies: [
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        .executableTarget(
+            name: "clinic-node",
+            dependencies: [
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncStorage", "ClinicSyncTestKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+    ]
+)

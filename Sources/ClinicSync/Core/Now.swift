@@ -1,0 +1,15 @@
+/// The time at which an input is handled.
+///
+/// The core never reads a clock.
+package struct Now: Sendable, Hashable {
+    /// Time since an arbitrary start that never goes back; for intervals.
+    package var monotonic: Duration
+    /// This PC's uncorrected wall time, milliseconds since 1970; for stamps, and it may jump.
+    package var wallMilliseconds: Int64
+
+    /// Makes a moment.
+    package init(monotonic: Duration, wallMilliseconds: Int64) {
+        self.monotonic = monotonic
+        self.wallMilliseconds = wallMilliseconds
+    }
+}

@@ -1,0 +1,217 @@
+package import ClinicSyncModel
+
+/// Work for the store.
+///
+/// The store has two queues: requests that write run one after the other in the order given; requests that
+/// read (see ``isRead``) run one after the other beside them. Every request is answered by exactly one
+/// ``StorageReply`` of the same name, or by ``StorageReply/failed(_:_:)``.
+package enum StorageRequest: Sendable, Hashable {
+    /// Turn what programs committed into batches of this node, at most 50 ms of it.
+    case collect(clockOffsetMilliseconds: Int64)
+    /// Log these chunks of one peer and apply what is complete and small.
+    case store(from: ConnectionID, [BatchChunk])
+    /// Apply batches that are complete in the log but were too large for `store`.
+    case applyStored
+    /// Read. Find the place in the log from which somebody with `vector` must be served.
+    case locate(for: ConnectionID, vector: VersionVector)
+    /// Read. Read chunks after `position`, at most about `maxBytes` of payload, at least one chunk.
+    case readLog(for: ConnectionID, after: UInt64, maxBytes: Int)
+    /// Read. Counts and digests as the node knows them, with the vector they belong to.
+    case digests(DigestPurpose)
+    /// Compare the real tables with what the node knows; differences are collected as local edits.
+    case sweep(table: String?, SweepPurpose)
+    /// Read. The page of row hashes of `table` after `after`.
+    case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
+    /// Read. Compare a peer's page with our rows: what it lacks, and what we want of it.
+    case compare(from: ConnectionID, RowHashPage)
+    /// Merge a peer's rows into ours.
+    case mergeRows(from: ConnectionID, RowStatePage)
+    /// Read. The states of the rows named, in pages.
+    case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
+    /// Record how far members are, for pruning and `status`.
+    case recordAcknowledged([MemberProgress])
+    /// Remove what nobody needs from the log.
+    case prune
+    /// Use up one use of the invitation with this secret, if there is a valid one.
+    case redeemInvitation(from: ConnectionID, JoinRequest)
+
+    /// Whether the request only reads, and so may run beside a long write.
+    package var isRead: Bool {
+        switch self {
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune,
+            .redeemInvitation:
+            false
+        }
+    }
+}
+
+/// What digests are wanted for; comes back with them.
+package enum DigestPurpose: Sendable, Hashable {
+    /// To open, or to end, round `round` of our reconciliation with the host.
+    case question(round: UInt64)
+    /// To answer a client's question.
+    case answer(to: ConnectionID, question: DigestReport)
+}
+
+/// What a sweep is wanted for; comes back with its result.
+package enum SweepPurpose: Sendable, Hashable {
+    /// The manual sync with this id.
+    case sync(id: UInt64)
+}
+
+/// How far a member is.
+package struct MemberProgress: Sendable, Hashable {
+    /// The member.
+    package var node: NodeID
+    /// What it has applied.
+    package var vector: VersionVector
+    /// When it was last heard of, corrected milliseconds since 1970.
+    package var seenMilliseconds: Int64
+
+    /// Makes a progress.
+    package init(node: NodeID, vector: VersionVector, seenMilliseconds: Int64) {
+        self.node = node
+        self.vector = vector
+        self.seenMilliseconds = seenMilliseconds
+    }
+}
+
+/// What came of a request to the store.
+package enum StorageReply: Sendable, Hashable {
+    /// `collect` took something, or nothing.
+    case collected(CollectOutcome)
+    /// Chunks are in the log, and what was small and ready is applied.
+    case stored(from: ConnectionID, StoreOutcome)
+    /// Large batches were applied.
+    case storedApplied(StoreOutcome)
+    /// Serving starts after `position`; `nil`: what is lacking was pruned from the log.
+    case located(for: ConnectionID, position: UInt64?)
+    /// Chunks in the order of the log, and the log's newest place.
+    case logRead(for: ConnectionID, chunks: [LoggedChunk], head: UInt64)
+    /// Counts and digests.
+    case digests(DigestPurpose, vector: VersionVector, tables: [TableDigest])
+    /// A sweep ended; `escaped` rows had been written unnoticed and are collected now.
+    case swept(SweepPurpose, escaped: Int, CollectOutcome)
+    /// A page of our row hashes.
+    case rowHashes(RowHashPage)
+    /// The answer to a peer's page.
+    case compared(for: ConnectionID, [RowStatePage])
+    /// A peer's rows were merged; `pushes` are rows of which we know more than it does.
+    case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)
+    /// Rows a peer asked for.
+    case rowStates(for: ConnectionID, [RowStatePage])
+    /// Progress is recorded.
+    case acknowledgedRecorded
+    /// The log is pruned.
+    case pruned(chunks: Int)
+    /// Whether the invitation was valid; when it was not, why, in one sentence.
+    case invitationRedeemed(for: ConnectionID, JoinRequest, refusal: String?)
+    /// The request came to nothing and left no trace; the store is as before.
+    case failed(StorageRequest, StorageFailure)
+}
+
+/// Why the store could not do something.
+package enum StorageFailure: Sendable, Hashable {
+    /// No space, no permission, an I/O error: may pass; try again later.
+    case unavailable(String)
+    /// A peer's bytes make no sense; nothing of them was kept.
+    case malformed(String)
+    /// Two different batches carry the same name.
+    case forked(BatchID)
+}
+
+/// What `collect` did.
+package struct CollectOutcome: Sendable, Hashable {
+    /// Chunks that were added to the log.
+    package var logged: [LoggedChunk]
+    /// What is applied now.
+    package var vector: VersionVector
+    /// Changes programs are to be told of.
+    package var events: [ChangeEvent]
+    /// Whether there is more to collect at once.
+    package var hasMore: Bool
+    /// Tables whose triggers were missing and are there again.
+    package var repairedTables: [String]
+
+    /// Makes an outcome.
+    package init(
+        logged: [LoggedChunk],
+        vector: VersionVector,
+        events: [ChangeEvent],
+        hasMore: Bool,
+        repairedTables: [String]
+    ) {
+        self.logged = logged
+        self.vector = vector
+        self.events = events
+        self.hasMore = hasMore
+        self.repairedTables = repairedTables
+    }
+}
+
+/// What `store` or `applyStored` did.
+package struct StoreOutcome: Sendable, Hashable {
+    /// Chunks that were added to the log: the peer's that were new, and own ones collected on the way.
+    package var logged: [LoggedChunk]
+    /// Payload bytes of the peer that are durable now, duplicates included.
+    package var storedBytes: Int
+    /// What is applied now.
+    package var vector: VersionVector
+    /// Changes programs are to be told of.
+    package var events: [ChangeEvent]
+    /// Values that lost to concurrent ones and were written to the journal.
+    package var conflicts: Int
+    /// Whether complete batches wait for `applyStored`.
+    package var isApplyPending: Bool
+    /// The largest stamp applied; for the clock.
+    package var largestTimestamp: HybridTimestamp
+
+    /// Makes an outcome.
+    package init(
+        logged: [LoggedChunk],
+        storedBytes: Int,
+        vector: VersionVector,
+        events: [ChangeEvent],
+        conflicts: Int,
+        isApplyPending: Bool,
+        largestTimestamp: HybridTimestamp
+    ) {
+        self.logged = logged
+        self.storedBytes = storedBytes
+        self.vector = vector
+        self.events = events
+        self.conflicts = conflicts
+        self.isApplyPending = isApplyPending
+        self.largestTimestamp = largestTimestamp
+    }
+}
+
+/// What merging a peer's rows did.
+package struct MergeOutcome: Sendable, Hashable {
+    /// Rows of ours that changed.
+    package var changedRows: Int
+    /// Changes programs are to be told of.
+    package var events: [ChangeEvent]
+    /// Own chunks collected on the way.
+    package var logged: [LoggedChunk]
+    /// What is applied now.
+    package var vector: VersionVector
+    /// Keys of rows of which we know more than the peer sent.
+    package var aheadKeys: [SQLiteValue]
+
+    /// Makes an outcome.
+    package init(
+        changedRows: Int,
+        events: [ChangeEvent],
+        logged: [LoggedChunk],
+        vector: VersionVector,
+        aheadKeys: [SQLiteValue]
+    ) {
+        self.changedRows = changedRows
+        self.events = events
+        self.logged = logged
+        self.vector = vector
+        self.aheadKeys = aheadKeys
+    }
+}

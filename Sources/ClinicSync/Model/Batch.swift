@@ -1,0 +1,102 @@
+/// The name of a batch: its author and its number in the author's contiguous sequence, from 1.
+package struct BatchID: Sendable, Hashable, Comparable {
+    /// The author.
+    package let origin: Origin
+    /// The number, from 1, without gaps.
+    package let sequence: UInt64
+
+    /// Makes a name.
+    package init(origin: Origin, sequence: UInt64) {
+        self.origin = origin
+        self.sequence = sequence
+    }
+
+    /// Orders by origin, then number.
+    package static func < (left: BatchID, right: BatchID) -> Bool {
+        left.origin == right.origin ? left.sequence < right.sequence : left.origin < right.origin
+    }
+}
+
+/// What a receiver must know of a batch before its first row: carried by the batch's first chunk.
+package struct BatchHeader: Sendable, Hashable {
+    /// The stamp that the stamps of the batch's changes are given relative to.
+    package let timestamp: HybridTimestamp
+    /// What the author had applied that it had not when it made its previous batch.
+    ///
+    /// Only the difference travels; the sum over the author's batches is everything it had seen. The
+    /// author's own earlier batches are implied.
+    package let dependencies: VersionVector
+    /// The number of the author's newest schema migration.
+    package let schemaVersion: UInt32
+
+    /// Makes a header.
+    package init(timestamp: HybridTimestamp, dependencies: VersionVector, schemaVersion: UInt32) {
+        self.timestamp = timestamp
+        self.dependencies = dependencies
+        self.schemaVersion = schemaVersion
+    }
+}
+
+/// A piece of a batch as it is logged and sent: at most 256 KiB of encoded changes.
+///
+/// The payload's format is described in `docs/PROTOCOL.md`, section "Chunk payload". It is stored and passed on
+/// byte for byte, so that a relay neither decodes nor encodes rows.
+package struct BatchChunk: Sendable, Hashable {
+    /// The batch it is a part of.
+    package let batch: BatchID
+    /// Its place in the batch, from 0.
+    package let index: UInt32
+    /// Present exactly when `index` is 0.
+    package let header: BatchHeader?
+    /// Whether the batch ends here.
+    package let isLast: Bool
+    /// SipHash-2-4 of `payload`; a chunk with another sum is refused.
+    package let checksum: UInt64
+    /// The encoded changes.
+    package let payload: [UInt8]
+
+    /// Makes a chunk.
+    package init(
+        batch: BatchID,
+        index: UInt32,
+        header: BatchHeader?,
+        isLast: Bool,
+        checksum: UInt64,
+        payload: [UInt8]
+    ) {
+        self.batch = batch
+        self.index = index
+        self.header = header
+        self.isLast = isLast
+        self.checksum = checksum
+        self.payload = payload
+    }
+}
+
+/// A chunk with its place in this node's log.
+package struct LoggedChunk: Sendable, Hashable {
+    /// The place: ascending in the order in which this node stored its chunks, which is a causal order.
+    package let position: UInt64
+    /// The chunk.
+    package let chunk: BatchChunk
+
+    /// Makes a logged chunk.
+    package init(position: UInt64, chunk: BatchChunk) {
+        self.position = position
+        self.chunk = chunk
+    }
+}
+
+/// How far a batch that is not complete yet has arrived, so that the rest alone is sent again.
+package struct PartialBatch: Sendable, Hashable {
+    /// The batch.
+    package let batch: BatchID
+    /// The first chunk that is missing.
+    package let nextChunk: UInt32
+
+    /// Makes a partial batch.
+    package init(batch: BatchID, nextChunk: UInt32) {
+        self.batch = batch
+        self.nextChunk = nextChunk
+    }
+}

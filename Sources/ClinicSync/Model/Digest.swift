@@ -1,0 +1,58 @@
+/// An additive 128-bit digest of a set of rows: the sum of the rows' hashes modulo 2^128.
+///
+/// A sum can be kept up to date row by row and does not depend on the order of rows. It protects against
+/// accidents, not against a member that forges rows.
+package struct Digest: Sendable, Hashable, CustomStringConvertible {
+    /// The upper 64 bits.
+    package private(set) var high: UInt64
+    /// The lower 64 bits.
+    package private(set) var low: UInt64
+
+    /// The digest of no rows.
+    package static let zero = Digest(high: 0, low: 0)
+
+    /// Makes a digest of its halves.
+    package init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// Adds a row's hash.
+    package static func += (left: inout Digest, right: Digest) {
+        let (low, carry) = left.low.addingReportingOverflow(right.low)
+        left.low = low
+        left.high = left.high &+ right.high &+ (carry ? 1 : 0)
+    }
+
+    /// Takes a row's hash out.
+    package static func -= (left: inout Digest, right: Digest) {
+        let (low, borrow) = left.low.subtractingReportingOverflow(right.low)
+        left.low = low
+        left.high = left.high &- right.high &- (borrow ? 1 : 0)
+    }
+
+    /// 32 hexadecimal digits.
+    package var description: String { Digest.hex(self.high) + Digest.hex(self.low) }
+
+    private static func hex(_ number: UInt64) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}
+
+/// Rows and digest of one replicated table.
+package struct TableDigest: Sendable, Hashable {
+    /// The table's name.
+    package let name: String
+    /// How many rows it has.
+    package var rows: UInt64
+    /// The sum of the rows' hashes.
+    package var digest: Digest
+
+    /// Makes a table's digest.
+    package init(name: String, rows: UInt64, digest: Digest) {
+        self.name = name
+        self.rows = rows
+        self.digest = digest
+    }
+}

@@ -1,0 +1,390 @@
+/// Everything that two nodes say to each other.
+///
+/// `docs/PROTOCOL.md` describes who sends what when.
+package enum Message: Sendable, Hashable {
+    /// First message of both sides: who I am and what I have.
+    case hello(Hello)
+    /// Last message before an orderly close, with the reason.
+    case goodbye(CloseReason)
+    /// A sign of life that asks for one back.
+    case ping(Ping)
+    /// The answer to a ping.
+    case pong(Pong)
+    /// A piece of a batch.
+    case chunk(BatchChunk)
+    /// What has been applied and how much more may be sent.
+    case acknowledge(Acknowledgement)
+    /// Counts and digests of all tables at a vector: a question from a client, an answer from the host.
+    case digests(DigestReport)
+    /// A page of row hashes of a table that differs, from the client.
+    case rowHashes(RowHashPage)
+    /// Rows with all their versions, in either direction.
+    case rowStates(RowStatePage)
+    /// A client asks the host for a manual sync of the whole clinic.
+    case syncRequest(SyncRequest)
+    /// The host asks a client to sweep its tables and reconcile at once.
+    case verifyRequest(SyncRequest)
+    /// A client's answer to `verifyRequest`.
+    case verifyReport(VerifyReport)
+    /// The host's answer to `syncRequest`.
+    case syncReport(SyncReport)
+    /// A program on a PC without identity asks to become a member. Sent instead of `hello`.
+    case joinRequest(JoinRequest)
+    /// The answer to `joinRequest`.
+    case joinReply(JoinReply)
+}
+
+/// The first message on a connection, from both sides.
+package struct Hello: Sendable, Hashable {
+    /// Version of this protocol: 1.
+    package var protocolVersion: UInt32
+    /// The clinic; peers of another clinic are refused.
+    package var clinicID: String
+    /// Proof of membership until certificates carry it: the clinic's shared secret.
+    package var clinicSecret: [UInt8]
+    /// The sender.
+    package var nodeID: NodeID
+    /// The sender's name for people, at most 64 bytes.
+    package var nodeName: String
+    /// The program's version, for people.
+    package var softwareVersion: String
+    /// The number of the sender's newest migration.
+    package var schemaVersion: UInt32
+    /// The term of the host the sender knows.
+    package var term: UInt64
+    /// Whether the sender is host.
+    package var isHost: Bool
+    /// Where the sender listens, `address:port`.
+    package var listenAddress: String
+    /// What the sender has applied.
+    package var vector: VersionVector
+    /// Batches the sender has pieces of.
+    package var partials: [PartialBatch]
+    /// How many payload bytes the receiver may send before it is acknowledged.
+    package var creditBytes: UInt32
+
+    /// Makes a hello.
+    package init(
+        protocolVersion: UInt32,
+        clinicID: String,
+        clinicSecret: [UInt8],
+        nodeID: NodeID,
+        nodeName: String,
+        softwareVersion: String,
+        schemaVersion: UInt32,
+        term: UInt64,
+        isHost: Bool,
+        listenAddress: String,
+        vector: VersionVector,
+        partials: [PartialBatch],
+        creditBytes: UInt32
+    ) {
+        self.protocolVersion = protocolVersion
+        self.clinicID = clinicID
+        self.clinicSecret = clinicSecret
+        self.nodeID = nodeID
+        self.nodeName = nodeName
+        self.softwareVersion = softwareVersion
+        self.schemaVersion = schemaVersion
+        self.term = term
+        self.isHost = isHost
+        self.listenAddress = listenAddress
+        self.vector = vector
+        self.partials = partials
+        self.creditBytes = creditBytes
+    }
+}
+
+/// Why a connection ends.
+///
+/// The raw value travels in `goodbye` and in the WebSocket close frame as 4000 + raw value.
+package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
+    /// The node is stopping.
+    case shuttingDown = 0
+    /// Nothing was heard from the peer for the time a live peer cannot be silent.
+    case peerSilent = 1
+    /// The peer broke the protocol: an undecodable or impossible message, a limit exceeded.
+    case protocolViolation = 2
+    /// The peer speaks another protocol version.
+    case protocolVersion = 3
+    /// The peer is of another clinic.
+    case wrongClinic = 4
+    /// The peer did not prove its membership.
+    case notAMember = 5
+    /// Another connection with the same peer took this one's place.
+    case replaced = 6
+    /// The peer did not say hello in time.
+    case handshakeTimeout = 7
+    /// The peer carries our own identity.
+    case duplicateIdentity = 8
+    /// Neither side is host, so there is nothing to say.
+    case notHost = 9
+    /// The connection broke: there was no orderly close.
+    case connectionLost = 10
+    /// A join was answered; the connection has served its purpose.
+    case joinAnswered = 11
+    /// Too many connections or joins at once.
+    case overloaded = 12
+    /// The store cannot take changes now (disk full, for instance); the connection is tried again later.
+    case storageFailed = 13
+}
+
+/// A sign of life.
+package struct Ping: Sendable, Hashable {
+    /// Repeated in the answer.
+    package var id: UInt64
+
+    /// Makes a ping.
+    package init(id: UInt64) { self.id = id }
+}
+
+/// The answer to a ping.
+package struct Pong: Sendable, Hashable {
+    /// The ping's id.
+    package var id: UInt64
+    /// The answering node's corrected wall time, milliseconds since 1970.
+    package var wallMilliseconds: Int64
+
+    /// Makes a pong.
+    package init(id: UInt64, wallMilliseconds: Int64) {
+        self.id = id
+        self.wallMilliseconds = wallMilliseconds
+    }
+}
+
+/// What a receiver has done with chunks.
+package struct Acknowledgement: Sendable, Hashable {
+    /// Entries of the receiver's vector that rose since its last acknowledgement.
+    package var applied: [VersionVector.Entry]
+    /// Payload bytes that are stored durably since the last acknowledgement and may be sent again.
+    package var creditBytes: UInt32
+
+    /// Makes an acknowledgement.
+    package init(applied: [VersionVector.Entry], creditBytes: UInt32) {
+        self.applied = applied
+        self.creditBytes = creditBytes
+    }
+}
+
+/// Counts and digests of the tables at a moment.
+package struct DigestReport: Sendable, Hashable {
+    /// The client's number of the round; the answer repeats it.
+    package var round: UInt64
+    /// What was applied at that moment.
+    package var vector: VersionVector
+    /// All replicated tables, in the order of their names.
+    package var tables: [TableDigest]
+
+    /// Makes a report.
+    package init(round: UInt64, vector: VersionVector, tables: [TableDigest]) {
+        self.round = round
+        self.vector = vector
+        self.tables = tables
+    }
+}
+
+/// The hash of one row.
+package struct RowHash: Sendable, Hashable {
+    /// The row's primary key.
+    package var key: SQLiteValue
+    /// The row's hash.
+    package var hash: Digest
+
+    /// Makes a row's hash.
+    package init(key: SQLiteValue, hash: Digest) {
+        self.key = key
+        self.hash = hash
+    }
+}
+
+/// The hashes of all rows of a table whose keys lie in a range, in the order of their keys.
+package struct RowHashPage: Sendable, Hashable {
+    /// The round.
+    package var round: UInt64
+    /// The table.
+    package var table: String
+    /// The range begins after this key; `nil`: at the smallest.
+    package var after: SQLiteValue?
+    /// The range ends with this key; `nil`: at the largest, and this is the table's last page.
+    package var through: SQLiteValue?
+    /// The rows, at most 2 000.
+    package var rows: [RowHash]
+
+    /// Makes a page.
+    package init(
+        round: UInt64,
+        table: String,
+        after: SQLiteValue?,
+        through: SQLiteValue?,
+        rows: [RowHash]
+    ) {
+        self.round = round
+        self.table = table
+        self.after = after
+        self.through = through
+        self.rows = rows
+    }
+}
+
+/// Rows with the versions of all their columns, encoded by the store.
+package struct RowStatePage: Sendable, Hashable {
+    /// The round.
+    package var round: UInt64
+    /// The table.
+    package var table: String
+    /// Encoded row states, at most 256 KiB unless one row alone is larger.
+    package var payload: [UInt8]
+    /// Keys of rows that the sender wants from the receiver.
+    package var wanted: [SQLiteValue]
+    /// Whether this ends the answer to a page of hashes.
+    package var isLast: Bool
+
+    /// Makes a page.
+    package init(
+        round: UInt64,
+        table: String,
+        payload: [UInt8],
+        wanted: [SQLiteValue],
+        isLast: Bool
+    ) {
+        self.round = round
+        self.table = table
+        self.payload = payload
+        self.wanted = wanted
+        self.isLast = isLast
+    }
+}
+
+/// A wish for a manual sync.
+package struct SyncRequest: Sendable, Hashable {
+    /// Repeated in the answer.
+    package var id: UInt64
+    /// The one table to compare; `nil`: all.
+    package var table: String?
+
+    /// Makes a request.
+    package init(id: UInt64, table: String?) {
+        self.id = id
+        self.table = table
+    }
+}
+
+/// How a comparison of two nodes ended.
+package enum ReconciliationResult: UInt8, Sendable, Hashable, CaseIterable {
+    /// Vectors, counts and digests were equal.
+    case equal = 0
+    /// Rows differed and are equal now.
+    case repaired = 1
+    /// Rows differ still.
+    case differs = 2
+    /// There was nobody to compare with, or the comparison broke off.
+    case unreachable = 3
+}
+
+/// One client's answer to the host in a manual sync.
+package struct VerifyReport: Sendable, Hashable {
+    /// The request's id.
+    package var id: UInt64
+    /// The outcome of the client's reconciliation with the host.
+    package var result: ReconciliationResult
+    /// Rows repaired on both sides.
+    package var repairedRows: UInt64
+
+    /// Makes a report.
+    package init(id: UInt64, result: ReconciliationResult, repairedRows: UInt64) {
+        self.id = id
+        self.result = result
+        self.repairedRows = repairedRows
+    }
+}
+
+/// The outcome of a manual sync of the whole clinic.
+package struct SyncReport: Sendable, Hashable {
+    /// One node's part.
+    package struct Node: Sendable, Hashable {
+        /// The node.
+        package var id: NodeID
+        /// Its name.
+        package var name: String
+        /// Its result against the host.
+        package var result: ReconciliationResult
+
+        /// Makes a node's part.
+        package init(id: NodeID, name: String, result: ReconciliationResult) {
+            self.id = id
+            self.name = name
+            self.result = result
+        }
+    }
+
+    /// The request's id.
+    package var id: UInt64
+    /// The worst of the nodes' results; `equal` and `repaired` both mean that all are equal now.
+    package var result: ReconciliationResult
+    /// Rows repaired anywhere.
+    package var repairedRows: UInt64
+    /// Every node that was reachable, the host included.
+    package var nodes: [Node]
+
+    /// Makes a report.
+    package init(id: UInt64, result: ReconciliationResult, repairedRows: UInt64, nodes: [Node]) {
+        self.id = id
+        self.result = result
+        self.repairedRows = repairedRows
+        self.nodes = nodes
+    }
+}
+
+/// A PC asks to become a member.
+package struct JoinRequest: Sendable, Hashable {
+    /// The secret of the join code.
+    package var secret: [UInt8]
+    /// The identity the new node made for itself.
+    package var nodeID: NodeID
+    /// Its name for people.
+    package var nodeName: String
+
+    /// Makes a request.
+    package init(secret: [UInt8], nodeID: NodeID, nodeName: String) {
+        self.secret = secret
+        self.nodeID = nodeID
+        self.nodeName = nodeName
+    }
+}
+
+/// The answer to a wish to join.
+package enum JoinReply: Sendable, Hashable {
+    /// Welcome: what the new node writes into its files.
+    case accepted(Membership)
+    /// No, and why, in one sentence.
+    case refused(String)
+}
+
+/// What every member of a clinic knows.
+package struct Membership: Sendable, Hashable {
+    /// The clinic's id.
+    package var clinicID: String
+    /// The clinic's name for people.
+    package var clinicName: String
+    /// The secret that members prove membership with.
+    package var clinicSecret: [UInt8]
+    /// The host's id.
+    package var hostID: NodeID
+    /// Where the host listens, `address:port`.
+    package var hostAddress: String
+
+    /// Makes a membership.
+    package init(
+        clinicID: String,
+        clinicName: String,
+        clinicSecret: [UInt8],
+        hostID: NodeID,
+        hostAddress: String
+    ) {
+        self.clinicID = clinicID
+        self.clinicName = clinicName
+        self.clinicSecret = clinicSecret
+        self.hostID = hostID
+        self.hostAddress = hostAddress
+    }
+}

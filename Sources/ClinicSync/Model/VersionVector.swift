@@ -1,0 +1,92 @@
+/// Which batches somebody has: for each origin the highest sequence up to which all are there.
+///
+/// Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", 1983. Entries are
+/// kept sorted by origin, so that iteration, encoding and description are the same on every node.
+package struct VersionVector: Sendable, Hashable {
+    /// One origin's entry.
+    package struct Entry: Sendable, Hashable {
+        /// The origin.
+        package let origin: Origin
+        /// All batches 1...sequence of the origin are there.
+        package var sequence: UInt64
+
+        /// Makes an entry.
+        package init(origin: Origin, sequence: UInt64) {
+            self.origin = origin
+            self.sequence = sequence
+        }
+    }
+
+    /// The entries in ascending order of their origins, none of them 0.
+    package private(set) var entries: [Entry] = []
+
+    /// The vector of somebody who has nothing.
+    package init() {}
+
+    /// Collects `entries` in any order; of several for one origin the largest counts.
+    package init(_ entries: some Sequence<Entry>) {
+        for entry in entries { self.advance(entry.origin, to: entry.sequence) }
+    }
+
+    /// Whether no batch is covered.
+    package var isEmpty: Bool { self.entries.isEmpty }
+
+    /// The highest contiguous sequence of `origin`, 0 when there is none.
+    package subscript(origin: Origin) -> UInt64 {
+        let index = self.position(of: origin)
+        guard index < self.entries.count, self.entries[index].origin == origin else { return 0 }
+        return self.entries[index].sequence
+    }
+
+    /// Whether the batch that carried `version` is covered.
+    ///
+    /// Seed rows are covered by every vector.
+    package func covers(_ version: Version) -> Bool {
+        version.sequence == 0 || self[version.origin] >= version.sequence
+    }
+
+    /// Whether every batch of `other` is covered.
+    package func covers(_ other: VersionVector) -> Bool {
+        other.entries.allSatisfy { self[$0.origin] >= $0.sequence }
+    }
+
+    /// Raises the entry of `origin` to `sequence`; a lower one changes nothing.
+    package mutating func advance(_ origin: Origin, to sequence: UInt64) {
+        guard sequence > 0 else { return }
+        let index = self.position(of: origin)
+        if index < self.entries.count, self.entries[index].origin == origin {
+            self.entries[index].sequence = max(self.entries[index].sequence, sequence)
+        } else {
+            self.entries.insert(Entry(origin: origin, sequence: sequence), at: index)
+        }
+    }
+
+    /// Raises every entry to at least that of `other`: the least upper bound.
+    package mutating func merge(_ other: VersionVector) {
+        for entry in other.entries { self.advance(entry.origin, to: entry.sequence) }
+    }
+
+    /// The entries in which `self` is ahead of `other`.
+    package func entries(beyond other: VersionVector) -> [Entry] {
+        self.entries.filter { other[$0.origin] < $0.sequence }
+    }
+
+    /// How many batches `self` covers that `other` does not.
+    package func count(beyond other: VersionVector) -> UInt64 {
+        self.entries.reduce(0) { sum, entry in
+            let known = other[entry.origin]
+            return entry.sequence > known ? sum &+ (entry.sequence - known) : sum
+        }
+    }
+
+    /// The index of the first entry whose origin is not smaller than `origin`.
+    private func position(of origin: Origin) -> Int {
+        var low = 0
+        var high = self.entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            if self.entries[middle].origin < origin { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
