@@ -66,6 +66,13 @@ package struct VersionVector: Sendable, Hashable {
         for entry in other.entries { self.advance(entry.origin, to: entry.sequence) }
     }
 
+    /// What both cover: the greatest lower bound.
+    package func meet(_ other: VersionVector) -> VersionVector {
+        VersionVector(
+            self.entries.lazy.map { Entry(origin: $0.origin, sequence: min($0.sequence, other[$0.origin])) }
+        )
+    }
+
     /// The entries in which `self` is ahead of `other`.
     package func entries(beyond other: VersionVector) -> [Entry] {
         self.entries.filter { other[$0.origin] < $0.sequence }

@@ -1,3 +1,4 @@
+package import ClinicSyncCore
 package import ClinicSyncModel
 import Foundation
 

@@ -1,3 +1,4 @@
+package import ClinicSyncCore
 package import ClinicSyncModel
 
 /// A replicated table: its DDL and its manifest entry, checked against each other.
@@ -83,14 +84,6 @@ package struct ForeignKey: Sendable, Hashable {
     package let parentColumns: [String]
     /// What becomes of the row when its parent is deleted.
     package let policy: ReferencePolicy
-}
-
-/// What a deletion does to an edit that its author had not seen.
-package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
-    /// The edit keeps the row alive.
-    case keep
-    /// The row goes.
-    case win
 }
 
 /// What becomes of the later of two rows that claim the same UNIQUE value.

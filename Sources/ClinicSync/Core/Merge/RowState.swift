@@ -1,0 +1,194 @@
+package import ClinicSyncModel
+
+/// What the tables' manifest says about rows whose deletion and edit were concurrent.
+package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
+    /// An edit the deleter had not seen keeps the row alive.
+    case keep
+    /// The deletion wins; only a new insertion brings the row back.
+    case win
+}
+
+/// The whole replicated state of one row: a join-semilattice.
+///
+/// A column is a last-writer-wins register, a counter column a sum of one total for each origin; the row's life is
+/// the newest insertion and what deleters had seen. `merge` is commutative, associative and idempotent, so that nodes
+/// that know the same changes hold the same state, in whatever order they came. Sources: Shapiro et al., "A comprehensive
+/// study of Convergent and Commutative Replicated Data Types", 2011 (registers, counters); Almeida et al.,
+/// "Delta State Replicated Data Types", 2018 (a change is a small state).
+package struct RowState: Sendable, Hashable {
+    /// A column's value and who wrote it.
+    package struct Register: Sendable, Hashable {
+        /// The value.
+        package var value: SQLiteValue
+        /// Its author and time.
+        package var version: Version
+
+        /// Makes a register.
+        package init(value: SQLiteValue, version: Version) {
+            self.value = value
+            self.version = version
+        }
+    }
+
+    /// One origin's part of a counter column.
+    package struct CounterPart: Sendable, Hashable {
+        /// The column's slot.
+        package var slot: Int
+        /// Whose part.
+        package var origin: Origin
+        /// The sum of all changes the origin made.
+        package var total: Int64
+        /// The batch after which that is the sum.
+        package var sequence: UInt64
+
+        /// Makes a part.
+        package init(slot: Int, origin: Origin, total: Int64, sequence: UInt64) {
+            self.slot = slot
+            self.origin = origin
+            self.total = total
+            self.sequence = sequence
+        }
+    }
+
+    /// What is known of a row's deletions.
+    package struct Deletion: Sendable, Hashable {
+        /// Everything that deleters of this row had seen, their own batches included.
+        package var seen: VersionVector
+        /// The newest deletion.
+        package var version: Version
+
+        /// Makes a deletion.
+        package init(seen: VersionVector, version: Version) {
+            self.seen = seen
+            self.version = version
+        }
+    }
+
+    /// A value that lost to one whose author had not seen it.
+    package struct Loss: Sendable, Hashable {
+        /// The column's slot.
+        package var slot: Int
+        /// What lost.
+        package var loser: Register
+        /// What it lost to.
+        package var winner: Version
+
+        /// Makes a loss.
+        package init(slot: Int, loser: Register, winner: Version) {
+            self.slot = slot
+            self.loser = loser
+            self.winner = winner
+        }
+    }
+
+    /// The primary key.
+    package var key: SQLiteValue
+    /// The newest insertion.
+    package var birth: Version
+    /// The columns by slot; `nil` where the slot is the key, is a counter, or was never written.
+    package var registers: [Register?]
+    /// The counters' parts in ascending order of slot and origin.
+    package var counters: [CounterPart]
+    /// Deletions that some column or insertion may have survived; `nil` when nobody ever deleted the row.
+    package var deletion: Deletion?
+
+    /// Makes a state.
+    package init(
+        key: SQLiteValue,
+        birth: Version,
+        registers: [Register?],
+        counters: [CounterPart] = [],
+        deletion: Deletion? = nil
+    ) {
+        self.key = key
+        self.birth = birth
+        self.registers = registers
+        self.counters = counters
+        self.deletion = deletion
+    }
+
+    /// Whether the row shows in its table.
+    package func isVisible(_ policy: DeletePolicy) -> Bool {
+        guard let deletion = self.deletion else { return true }
+        if !deletion.seen.covers(self.birth) { return true }
+        switch policy {
+        case .win:
+            return false
+        case .keep:
+            if self.registers.contains(where: { $0.map { !deletion.seen.covers($0.version) } ?? false }) {
+                return true
+            }
+            // An increment the deleter had not seen is an edit like any other.
+            return self.counters.contains { deletion.seen[$0.origin] < $0.sequence }
+        }
+    }
+
+    /// The sum of a counter column.
+    package func counterValue(slot: Int) -> Int64 {
+        self.counters.reduce(0) { $1.slot == slot ? $0 &+ $1.total : $0 }
+    }
+
+    /// The largest timestamp in the state; a new local change must exceed it.
+    package var largestTimestamp: HybridTimestamp {
+        var largest = max(self.birth.timestamp, self.deletion?.version.timestamp ?? .genesis)
+        for register in self.registers {
+            if let register { largest = max(largest, register.version.timestamp) }
+        }
+        return largest
+    }
+
+    /// Joins `other`, a state of the same row, into this one.
+    ///
+    /// - Parameter hasSeen: Whether the author of the first version had seen the second one.
+    /// - Returns: The values that lost to concurrent ones.
+    package mutating func merge(
+        _ other: RowState,
+        hasSeen: (_ author: Version, _ version: Version) -> Bool
+    ) -> [Loss] {
+        var losses: [Loss] = []
+        self.birth = max(self.birth, other.birth)
+        if other.registers.count > self.registers.count {
+            let missing = other.registers.count - self.registers.count
+            self.registers.append(contentsOf: repeatElement(nil, count: missing))
+        }
+        for (slot, theirs) in other.registers.enumerated() {
+            guard let theirs else { continue }
+            guard let ours = self.registers[slot] else {
+                self.registers[slot] = theirs
+                continue
+            }
+            guard ours.version != theirs.version else { continue }
+            let (winner, loser) = ours.version < theirs.version ? (theirs, ours) : (ours, theirs)
+            self.registers[slot] = winner
+            if loser.value != winner.value, loser.version.sequence > 0, !hasSeen(winner.version, loser.version) {
+                losses.append(Loss(slot: slot, loser: loser, winner: winner.version))
+            }
+        }
+        for part in other.counters { self.merge(part) }
+        if let theirs = other.deletion {
+            if var ours = self.deletion {
+                ours.seen.merge(theirs.seen)
+                ours.version = max(ours.version, theirs.version)
+                self.deletion = ours
+            } else {
+                self.deletion = theirs
+            }
+        }
+        return losses
+    }
+
+    /// Raises one origin's part of a counter.
+    package mutating func merge(_ part: CounterPart) {
+        let index = self.counters.firstIndex { ($0.slot, $0.origin) >= (part.slot, part.origin) }
+        guard let index else {
+            self.counters.append(part)
+            return
+        }
+        let present = self.counters[index]
+        if present.slot == part.slot, present.origin == part.origin {
+            if present.sequence < part.sequence { self.counters[index] = part }
+        } else {
+            self.counters.insert(part, at: index)
+        }
+    }
+}

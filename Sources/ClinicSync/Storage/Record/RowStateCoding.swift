@@ -1,0 +1,172 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Writes row states of one table: pages of a reconciliation, tombstones, rows set aside.
+///
+/// Like a chunk, a page is self-describing: origins and column names come first. Format in `docs/PROTOCOL.md`, "Row
+/// states".
+struct RowStateWriter {
+    static let format: UInt8 = 2
+
+    private let plan: TablePlan
+    private var body = ByteWriter()
+    private var origins: [Origin] = []
+    private var indexes: [Origin: Int] = [:]
+
+    /// Begins a page of `plan`'s table.
+    init(_ plan: TablePlan) { self.plan = plan }
+
+    /// Bytes written so far.
+    var count: Int { self.body.count }
+
+    /// Appends a row.
+    mutating func append(_ state: RowState) {
+        self.body.value(state.key)
+        self.version(state.birth)
+        var present: UInt64 = 0
+        for (slot, register) in state.registers.enumerated() where register != nil { present |= 1 << UInt64(slot) }
+        self.body.unsigned(present)
+        for slot in present.setBits {
+            guard let register = state.registers[slot] else { continue }
+            if register.version == state.birth {
+                self.body.byte(0)
+            } else {
+                self.body.byte(1)
+                self.version(register.version)
+            }
+            self.body.value(register.value)
+        }
+        self.body.unsigned(UInt64(state.counters.count))
+        for part in state.counters {
+            self.body.unsigned(UInt64(part.slot))
+            self.body.unsigned(UInt64(self.index(of: part.origin)))
+            self.body.signed(part.total)
+            self.body.unsigned(part.sequence)
+        }
+        guard let deletion = state.deletion else {
+            self.body.byte(0)
+            return
+        }
+        self.body.byte(1)
+        self.version(deletion.version)
+        self.body.unsigned(UInt64(deletion.seen.entries.count))
+        for entry in deletion.seen.entries {
+            self.body.unsigned(UInt64(self.index(of: entry.origin)))
+            self.body.unsigned(entry.sequence)
+        }
+    }
+
+    /// The finished page.
+    func payload() -> [UInt8] {
+        var head = ByteWriter()
+        head.byte(RowStateWriter.format)
+        head.unsigned(UInt64(self.origins.count))
+        for origin in self.origins { head.origin(origin) }
+        head.unsigned(UInt64(self.plan.slotCount))
+        for name in self.plan.names { head.string(name ?? "") }
+        head.raw(self.body.bytes)
+        return head.bytes
+    }
+
+    private mutating func version(_ version: Version) {
+        self.body.fixed64(version.timestamp.rawValue)
+        self.body.unsigned(UInt64(self.index(of: version.origin)))
+        self.body.unsigned(version.sequence)
+    }
+
+    private mutating func index(of origin: Origin) -> Int {
+        if let index = self.indexes[origin] { return index }
+        self.origins.append(origin)
+        self.indexes[origin] = self.origins.count - 1
+        return self.origins.count - 1
+    }
+}
+
+/// Reads what ``RowStateWriter`` wrote, of this node or of another.
+struct RowStateReader {
+    private var reader: ByteReader
+    private let origins: [Origin]
+    private let slots: [Int]
+    private let plan: TablePlan
+
+    /// Reads the head of `payload`, which must outlive the reader.
+    init(_ payload: UnsafeRawBufferPointer, plan: TablePlan) throws(MalformedRecord) {
+        var reader = ByteReader(payload)
+        guard try reader.byte() == RowStateWriter.format else {
+            throw MalformedRecord(reason: "the row states have an unknown format")
+        }
+        var origins: [Origin] = []
+        for _ in 0..<(try reader.count(ofAtLeast: 17, limit: 65_536)) { origins.append(try reader.origin()) }
+        var slots: [Int] = []
+        for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
+            slots.append(plan.slot(of: try reader.string(limit: 256)) ?? -1)
+        }
+        self.reader = reader
+        self.origins = origins
+        self.slots = slots
+        self.plan = plan
+    }
+
+    /// The next row; `nil` at the end.
+    mutating func next() throws(MalformedRecord) -> RowState? {
+        guard !self.reader.isAtEnd else { return nil }
+        let key = try self.reader.value().value
+        switch key {
+        case .text, .blob: break
+        default: throw MalformedRecord(reason: "a key is neither text nor blob")
+        }
+        var state = RowState(
+            key: key,
+            birth: try self.version(),
+            registers: Array(repeating: nil, count: self.plan.slotCount)
+        )
+        let present = try self.reader.unsigned()
+        guard present >> UInt64(self.slots.count) == 0 else {
+            throw MalformedRecord(reason: "a column's number is too large")
+        }
+        for place in present.setBits {
+            let version = try self.reader.byte() == 0 ? state.birth : try self.version()
+            let value = try self.reader.value().value
+            if self.slots[place] >= 0, self.slots[place] != self.plan.keySlot {
+                state.registers[self.slots[place]] = RowState.Register(value: value, version: version)
+            }
+        }
+        for _ in 0..<(try self.reader.count(ofAtLeast: 4, limit: 65_536)) {
+            let place = try self.reader.unsigned()
+            guard place < UInt64(self.slots.count) else { throw MalformedRecord(reason: "a column's number is too large") }
+            let part = RowState.CounterPart(
+                slot: self.slots[Int(place)],
+                origin: try self.origin(),
+                total: try self.reader.signed(),
+                sequence: try self.reader.unsigned()
+            )
+            if part.slot >= 0, self.plan.counterSlots & (1 << UInt64(part.slot)) != 0 { state.merge(part) }
+        }
+        if try self.reader.byte() == 1 {
+            let version = try self.version()
+            var seen = VersionVector()
+            for _ in 0..<(try self.reader.count(ofAtLeast: 2, limit: 65_536)) {
+                seen.advance(try self.origin(), to: try self.reader.unsigned())
+            }
+            state.deletion = RowState.Deletion(seen: seen, version: version)
+        }
+        return state
+    }
+
+    private mutating func version() throws(MalformedRecord) -> Version {
+        let timestamp = try self.reader.fixed64()
+        guard timestamp < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
+        let origin = try self.origin()
+        return Version(
+            timestamp: HybridTimestamp(rawValue: timestamp),
+            origin: origin,
+            sequence: try self.reader.unsigned()
+        )
+    }
+
+    private mutating func origin() throws(MalformedRecord) -> Origin {
+        let index = try self.reader.unsigned()
+        guard index < UInt64(self.origins.count) else { throw MalformedRecord(reason: "an origin's number is too large") }
+        return self.origins[Int(index)]
+    }
+}

@@ -1,0 +1,46 @@
+import ClinicSyncModel
+
+/// The stored forms of vectors and batch headers.
+enum VectorCoding {
+    /// The bytes of `vector`.
+    static func encode(_ vector: VersionVector) -> [UInt8] {
+        var writer = ByteWriter()
+        for entry in vector.entries {
+            writer.origin(entry.origin)
+            writer.unsigned(entry.sequence)
+        }
+        return writer.bytes
+    }
+
+    /// The vector of `bytes`.
+    static func decode(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> VersionVector {
+        var reader = ByteReader(bytes)
+        var vector = VersionVector()
+        while !reader.isAtEnd { vector.advance(try reader.origin(), to: try reader.unsigned()) }
+        return vector
+    }
+
+    /// The bytes of `header`.
+    static func encode(_ header: BatchHeader) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.fixed64(header.timestamp.rawValue)
+        writer.unsigned(UInt64(header.schemaVersion))
+        writer.raw(self.encode(header.dependencies))
+        return writer.bytes
+    }
+
+    /// The header of `bytes`.
+    static func decodeHeader(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> BatchHeader {
+        var reader = ByteReader(bytes)
+        let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+        guard let schemaVersion = UInt32(exactly: try reader.unsigned()) else {
+            throw MalformedRecord(reason: "a schema version is too large")
+        }
+        let rest = try reader.raw(UInt64(reader.remaining))
+        return BatchHeader(
+            timestamp: timestamp,
+            dependencies: try self.decode(rest),
+            schemaVersion: schemaVersion
+        )
+    }
+}

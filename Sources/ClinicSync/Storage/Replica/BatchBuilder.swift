@@ -1,0 +1,39 @@
+import ClinicSyncModel
+
+/// The batch of this node that is being made.
+struct BatchBuilder {
+    let id: BatchID
+    let header: BatchHeader
+    /// What the author has seen when the batch is complete: for deletions.
+    let seen: VersionVector
+    /// The number of the next chunk.
+    var nextChunk: UInt32
+    var chunk: ChangeChunkWriter
+    /// Whether a change was added since the batch was begun or taken up again.
+    var hasChanges = false
+
+    /// Begins a batch, or goes on with one whose first chunks are in the log already.
+    init(id: BatchID, header: BatchHeader, seen: VersionVector, nextChunk: UInt32) {
+        self.id = id
+        self.header = header
+        self.seen = seen
+        self.nextChunk = nextChunk
+        self.chunk = ChangeChunkWriter(base: header.timestamp)
+    }
+
+    /// Closes the current chunk.
+    mutating func takeChunk(isLast: Bool) -> BatchChunk {
+        let payload = self.chunk.payload()
+        let result = BatchChunk(
+            batch: self.id,
+            index: self.nextChunk,
+            header: self.nextChunk == 0 ? self.header : nil,
+            isLast: isLast,
+            checksum: payload.withUnsafeBytes { SipHash.hash64($0) },
+            payload: payload
+        )
+        self.nextChunk += 1
+        self.chunk = ChangeChunkWriter(base: self.header.timestamp)
+        return result
+    }
+}

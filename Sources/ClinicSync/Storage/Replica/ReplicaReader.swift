@@ -1,0 +1,237 @@
+import ClinicSyncCore
+package import ClinicSyncModel
+import GRDB
+
+/// The reading half of a node's store: serves peers and people beside the writer.
+///
+/// Not `Sendable`: it belongs to one thread (or to the simulator). Every method reads one snapshot.
+package final class ReplicaReader {
+    private let database: StoreDatabase
+    private let connection: Connection
+    private let plans: TablePlans
+    /// Origins by their small numbers; grows as the writer adds some.
+    private var origins: [Origin] = []
+
+    /// A page of row states is closed at this size: 256 KiB.
+    static let pageBytesMax = 256 << 10
+    /// Rows in one page of hashes: 2 000.
+    package static let hashesPageMax = 2_000
+
+    /// Reads beside `writer`.
+    package init(beside writer: ReplicaWriter) throws {
+        self.database = writer.database
+        self.plans = writer.plans
+        let database = writer.database
+        self.connection =
+            database.reader === database.writer
+            ? writer.connection : try database.reader.writeWithoutTransaction { try Connection($0) }
+    }
+
+    /// Ends reading; call it before the writer closes the connections.
+    package func close() {
+        guard self.database.reader !== self.database.writer else { return }
+        self.database.reader.writeWithoutTransaction { _ in self.connection.finalizeStatements() }
+    }
+
+    private func perform<Result>(_ body: () throws -> Result) throws -> Result {
+        try StoreError.mapping {
+            try self.database.reader.writeWithoutTransaction { _ in try self.connection.readTransaction(body) }
+        }
+    }
+
+    // MARK: - The log
+
+    /// The place in the log after which a peer with `vector` must be served.
+    ///
+    /// - Returns: `nil` when something the peer lacks was pruned.
+    package func locate(_ vector: VersionVector) throws -> UInt64? {
+        try self.perform {
+            try self.refreshOrigins()
+            let head = try self.head()
+            var start = head
+            var isPruned = false
+            try self.connection.statement("SELECT id, sequence FROM clinicsync_origin").forEach { row in
+                let known = vector[self.origins[row.int(0)]]
+                let statement = try self.connection.statement(
+                    "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
+                )
+                let first = try statement.bind(1, row.int(0)).bind(2, known + 1).first { $0.unsigned(0) }
+                if let first {
+                    start = min(start, first - 1)
+                } else if row.unsigned(1) > known {
+                    isPruned = true
+                }
+            }
+            return isPruned ? nil : start
+        }
+    }
+
+    /// Chunks after `position`: at least one if there is one, and no more once `maxBytes` are exceeded.
+    package func readLog(after position: UInt64, maxBytes: Int) throws -> (chunks: [LoggedChunk], head: UInt64) {
+        try self.perform {
+            try self.refreshOrigins()
+            var chunks: [LoggedChunk] = []
+            var bytes = 0
+            let statement = try self.connection.statement(
+                """
+                SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+                FROM clinicsync_log WHERE position > ?1 ORDER BY position
+                """
+            )
+            statement.bind(1, position)
+            defer { statement.reset() }
+            while bytes < maxBytes, try statement.step() {
+                let payload = Array(statement.blob(7))
+                bytes += max(payload.count, 64)
+                let chunk = BatchChunk(
+                    batch: BatchID(origin: self.origins[statement.int(1)], sequence: statement.unsigned(2)),
+                    index: UInt32(truncatingIfNeeded: statement.int64(3)),
+                    header: statement.isNull(5) ? nil : try VectorCoding.decodeHeader(statement.blob(5)),
+                    isLast: statement.int64(4) != 0,
+                    checksum: statement.unsigned(6),
+                    payload: payload
+                )
+                chunks.append(LoggedChunk(position: statement.unsigned(0), chunk: chunk))
+            }
+            return (chunks, try self.head())
+        }
+    }
+
+    private func head() throws -> UInt64 {
+        // The sequence survives pruning, which max(position) would not.
+        try self.connection.statement("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
+            .first { $0.unsigned(0) } ?? 0
+    }
+
+    private func refreshOrigins() throws {
+        let count = try self.connection.statement("SELECT count(*) FROM clinicsync_origin").first { $0.int(0) } ?? 0
+        guard count != self.origins.count else { return }
+        self.origins = []
+        try self.connection.statement("SELECT node, incarnation FROM clinicsync_origin ORDER BY id").forEach { row in
+            guard let node = ReplicaWriter.nodeID(of: row.blob(0)) else { return }
+            self.origins.append(Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))))
+        }
+    }
+
+    // MARK: - Digests
+
+    /// Counts and digests of all tables as the node knows them, with the vector they belong to.
+    package func digests() throws -> (vector: VersionVector, tables: [TableDigest]) {
+        try self.perform {
+            try self.refreshOrigins()
+            var vector = VersionVector()
+            try self.connection.statement("SELECT id, sequence FROM clinicsync_origin").forEach { row in
+                vector.advance(self.origins[row.int(0)], to: row.unsigned(1))
+            }
+            var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
+            for (index, plan) in self.plans.all.enumerated() {
+                _ = try self.connection.statement("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
+                    .bind(1, plan.definition.number)
+                    .first { row in
+                        tables[index].rows = row.unsigned(0)
+                        tables[index].digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
+                    }
+            }
+            return (vector, tables)
+        }
+    }
+
+    // MARK: - Rows
+
+    /// The page of row hashes after `after`.
+    package func rowHashes(round: UInt64, table: String, after: SQLiteValue?) throws -> RowHashPage {
+        try self.perform {
+            let rows = try self.hashes(table: table, after: after, through: nil, limit: ReplicaReader.hashesPageMax)
+            return RowHashPage(
+                round: round,
+                table: table,
+                after: after,
+                through: rows.count < ReplicaReader.hashesPageMax ? nil : rows.last?.key,
+                rows: rows
+            )
+        }
+    }
+
+    /// Compares a peer's page with our rows in its range.
+    ///
+    /// - Returns: The rows the peer lacks or has otherwise, with the keys of those we want; the last page ends the answer.
+    package func compare(_ page: RowHashPage) throws -> [RowStatePage] {
+        guard let plan = self.plans[page.table] else {
+            return [RowStatePage(round: page.round, table: page.table, payload: [], wanted: [], isLast: true)]
+        }
+        return try self.perform {
+            var theirs: [SQLiteValue: Digest] = [:]
+            for row in page.rows { theirs[row.key] = row.hash }
+            var wanted: [SQLiteValue] = []
+            var offered: [SQLiteValue] = []
+            for row in try self.hashes(table: page.table, after: page.after, through: page.through, limit: .max) {
+                if let hash = theirs.removeValue(forKey: row.key) {
+                    guard hash != row.hash else { continue }
+                    wanted.append(row.key)
+                }
+                offered.append(row.key)
+            }
+            // What is left of theirs we lack; we may know it as deleted.
+            for row in page.rows where theirs[row.key] != nil {
+                offered.append(row.key)
+                wanted.append(row.key)
+            }
+            var pages = try self.pages(plan, round: page.round, keys: offered)
+            pages[pages.count - 1].wanted = wanted
+            pages[pages.count - 1].isLast = true
+            return pages
+        }
+    }
+
+    /// The states of the rows named, in pages; the last one ends the answer.
+    package func rowStates(round: UInt64, table: String, keys: [SQLiteValue]) throws -> [RowStatePage] {
+        guard let plan = self.plans[table] else { return [] }
+        return try self.perform {
+            var pages = try self.pages(plan, round: round, keys: keys)
+            pages[pages.count - 1].isLast = true
+            return pages
+        }
+    }
+
+    private func hashes(
+        table: String,
+        after: SQLiteValue?,
+        through: SQLiteValue?,
+        limit: Int
+    ) throws -> [RowHash] {
+        guard let plan = self.plans[table] else { return [] }
+        let statement = try self.connection.statement(
+            """
+            SELECT pk, hash FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2
+            AND (?3 IS NULL OR pk <= ?3) ORDER BY pk LIMIT ?4
+            """
+        )
+        // Keys are texts and blobs; every number is smaller.
+        statement.bind(1, plan.definition.number).bind(2, after ?? .integer(0)).bind(3, through ?? .null)
+        statement.bind(4, limit == .max ? -1 : limit)
+        var rows: [RowHash] = []
+        try statement.forEach { row in
+            rows.append(RowHash(key: row.ref(0).value, hash: try ReplicaWriter.digest(row.blob(1))))
+        }
+        return rows
+    }
+
+    private func pages(_ plan: TablePlan, round: UInt64, keys: [SQLiteValue]) throws -> [RowStatePage] {
+        try self.refreshOrigins()
+        var pages: [RowStatePage] = []
+        var writer = RowStateWriter(plan)
+        func close() {
+            let payload = writer.count == 0 ? [] : writer.payload()
+            let table = plan.definition.name
+            pages.append(RowStatePage(round: round, table: table, payload: payload, wanted: [], isLast: false))
+            writer = RowStateWriter(plan)
+        }
+        let states = RowStateLoader(connection: self.connection, origins: self.origins)
+        for key in keys {
+            if let state = try states.state(plan, key: key) { writer.append(state) }
+            if writer.count >= ReplicaReader.pageBytesMax { close() }
+        }
+        if writer.count > 0 || pages.isEmpty { close() }
+        return pages
+    }
+}

@@ -1,0 +1,495 @@
+package import ClinicSyncCore
+import ClinicSyncModel
+
+/// Turns the marks that triggers left into batches.
+///
+/// A mark says only that a row may have changed. Row by row the collector compares what is in the table with the
+/// hashes of what the node last knew, and derives the operation and the changed columns. Marks and rows are read
+/// in one snapshot, so that a batch is a union of whole transactions; see `docs/design/0001-capture.md`.
+extension ReplicaWriter {
+    /// Up to so many marks are collected in one short write transaction; more are collected in slices.
+    static let singleTransactionMarksMax = 256
+    /// The write lock is held for so long at a time when collecting in slices, leaving room below 50 ms for the commit.
+    static let slice: Duration = .milliseconds(30)
+    /// A write found this long after it was made was made while the node did not run; it keeps the time it was made.
+    static let liveMilliseconds: Int64 = 5_000
+
+    /// A mark: a row that may have changed.
+    struct Mark {
+        var plan: TablePlan
+        var key: SQLiteValue
+        var writtenAt: Int64
+        var count: Int64
+    }
+
+    /// Collects marks for at most 50 ms; see ``CollectOutcome/hasMore``.
+    ///
+    /// - Parameter clockOffsetMilliseconds: what to add to this PC's wall time to get the host's.
+    /// - Throws: ``StoreError``; the store is as before then.
+    package func collect(clockOffsetMilliseconds offset: Int64) throws -> CollectOutcome {
+        let repaired = try self.repairCapture()
+        var outcome = try self.collectSlice(offset: offset)
+        outcome.repairedTables = repaired
+        return outcome
+    }
+
+    private func collectSlice(offset: Int64) throws -> CollectOutcome {
+        if let bulk = self.bulk { return try self.collect(bulk) }
+        let marks = try self.countMarks(limit: ReplicaWriter.singleTransactionMarksMax + 1)
+        let isOpen = try self.perform { try self.openOwnBatch() != nil }
+        guard marks > 0 || isOpen else {
+            return CollectOutcome(logged: [], vector: self.ledger.vector, events: [], hasMore: false, repairedTables: [])
+        }
+        if marks > ReplicaWriter.singleTransactionMarksMax, let snapshots = self.database.snapshots {
+            let bulk = try BulkCollection(snapshots, offset: offset)
+            self.bulk = bulk
+            return try self.collect(bulk)
+        }
+        var events = EventCollector(isLocal: true)
+        let logged = try self.durably {
+            try self.transaction { try self.collectAll(offset: offset, events: &events) }
+        }
+        return CollectOutcome(
+            logged: logged,
+            vector: self.ledger.vector,
+            events: events.events,
+            hasMore: false,
+            repairedTables: []
+        )
+    }
+
+    /// How many marks there are, counting to `limit`.
+    func countMarks(limit: Int) throws -> Int {
+        try self.perform {
+            try self.connection.statement("SELECT count(*) FROM (SELECT 1 FROM clinicsync_dirty LIMIT ?1)")
+                .bind(1, limit)
+                .first { $0.int(0) } ?? 0
+        }
+    }
+
+    /// Runs `body` so that its commit is on the disk when it returns.
+    ///
+    /// The number of an own batch must never be used twice, not even after a power cut, once a peer may have seen it.
+    func durably<Result>(_ body: () throws -> Result) throws -> Result {
+        try self.perform { try self.connection.execute("PRAGMA synchronous = FULL") }
+        defer { _ = Swift.Result { try self.perform { try self.connection.execute("PRAGMA synchronous = NORMAL") } } }
+        return try body()
+    }
+
+    // MARK: - One transaction
+
+    /// Collects every mark there is. Runs inside a write transaction.
+    func collectAll(offset: Int64, events: inout EventCollector) throws -> [LoggedChunk] {
+        var marks: [Mark] = []
+        try self.connection
+            .statement("SELECT tableId, pk, writtenAt, n FROM clinicsync_dirty ORDER BY tableId, pk")
+            .forEach { row in
+                guard let plan = self.plans[row.int(0)] else { return }
+                marks.append(
+                    Mark(plan: plan, key: row.ref(1).value, writtenAt: row.int64(2), count: row.int64(3))
+                )
+            }
+        var builder = try self.openOwnBatch()
+        var logged: [LoggedChunk] = []
+        for mark in marks {
+            try self.collect(mark, from: self.connection, offset: offset, builder: &builder, events: &events)
+            if builder?.chunk.isFull == true, let chunk = builder?.takeChunk(isLast: false) {
+                logged.append(try self.log(chunk))
+            }
+        }
+        if let chunk = try self.close(&builder) { logged.append(chunk) }
+        return logged
+    }
+
+    // MARK: - Slices
+
+    /// Collects one slice of a bulk.
+    private func collect(_ bulk: BulkCollection) throws -> CollectOutcome {
+        var events = EventCollector(isLocal: true)
+        var logged: [LoggedChunk] = []
+        var isDone = false
+        do {
+            try self.durably {
+                try self.transaction {
+                    var builder = try self.openOwnBatch()
+                    let clock = ContinuousClock()
+                    let deadline = clock.now + ReplicaWriter.slice
+                    var count = 0
+                    repeat {
+                        guard let mark = try bulk.next(self.plans) else {
+                            isDone = true
+                            break
+                        }
+                        try self.collect(mark, from: bulk.connection, offset: bulk.offset, builder: &builder, events: &events)
+                        if builder?.chunk.isFull == true, let chunk = builder?.takeChunk(isLast: false) {
+                            logged.append(try self.log(chunk))
+                        }
+                        count += 1
+                    } while count & 31 != 0 || clock.now < deadline
+                    if isDone {
+                        if let chunk = try self.close(&builder) { logged.append(chunk) }
+                    } else if let chunk = builder?.takeChunk(isLast: false), builder?.hasChanges == true {
+                        logged.append(try self.log(chunk))
+                    }
+                }
+            }
+        } catch {
+            // The marks of this slice are still there; a new snapshot will find them.
+            bulk.abandon()
+            self.bulk = nil
+            throw error
+        }
+        if isDone {
+            bulk.abandon()
+            self.bulk = nil
+        }
+        return CollectOutcome(
+            logged: logged,
+            vector: self.ledger.vector,
+            events: events.events,
+            hasMore: true,
+            repairedTables: []
+        )
+    }
+
+    /// Collects slice by slice until nothing is left of a bulk, for work that cannot begin before.
+    func finishBulk(offset: Int64, logged: inout [LoggedChunk], events: inout [ChangeEvent]) throws {
+        while try self.bulk != nil || self.countMarks(limit: ReplicaWriter.inlineMarksMax + 1) > ReplicaWriter.inlineMarksMax {
+            let outcome = try self.collectSlice(offset: offset)
+            logged += outcome.logged
+            events += outcome.events
+        }
+    }
+
+    /// Up to so many marks are collected inside the transaction that applies a peer's batch.
+    static let inlineMarksMax = 2_000
+
+    // MARK: - Batches
+
+    /// The own batch whose first chunks are in the log and whose end is not: a bulk's, perhaps of before a crash.
+    private func openOwnBatch() throws -> BatchBuilder? {
+        let sequence = self.ledger.origins[self.ownID].sequence + 1
+        let next = try self.connection
+            .statement("SELECT max(chunk) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, self.ownID)
+            .bind(2, sequence)
+            .first { $0.isNull(0) ? nil : UInt32($0.int64(0)) + 1 }
+        guard let nextChunk = next ?? nil, let header = try self.header(originID: self.ownID, sequence: sequence) else {
+            return nil
+        }
+        return self.builder(sequence: sequence, header: header, nextChunk: nextChunk)
+    }
+
+    private func builder(sequence: UInt64, header: BatchHeader, nextChunk: UInt32) -> BatchBuilder {
+        var seen = self.ledger.vector
+        seen.advance(self.origin, to: sequence)
+        return BatchBuilder(
+            id: BatchID(origin: self.origin, sequence: sequence),
+            header: header,
+            seen: seen,
+            nextChunk: nextChunk
+        )
+    }
+
+    private func newBatch(timestamp: HybridTimestamp) -> BatchBuilder {
+        let own = self.ledger.origins[self.ownID]
+        let dependencies = VersionVector(self.ledger.vector.entries(beyond: own.seen).filter { $0.origin != self.origin })
+        let header = BatchHeader(
+            timestamp: timestamp,
+            dependencies: dependencies,
+            schemaVersion: self.schemaVersion
+        )
+        return self.builder(sequence: own.sequence + 1, header: header, nextChunk: 0)
+    }
+
+    /// Logs the last chunk and counts the batch as applied here.
+    private func close(_ builder: inout BatchBuilder?) throws -> LoggedChunk? {
+        guard var batch = builder else { return nil }
+        let logged = try self.log(batch.takeChunk(isLast: true))
+        builder = nil
+        self.ledger.origins[self.ownID].sequence = batch.id.sequence
+        self.ledger.origins[self.ownID].seen.merge(batch.header.dependencies)
+        self.ledger.origins[self.ownID].isChanged = true
+        return logged
+    }
+
+    // MARK: - One row
+
+    /// Compares a marked row with what is known of it and adds the difference to the batch.
+    private func collect(
+        _ mark: Mark,
+        from source: Connection,
+        offset: Int64,
+        builder: inout BatchBuilder?,
+        events: inout EventCollector
+    ) throws {
+        try ValueRef.with(mark.key) { key in
+            var found = RowDifference.none
+            let isThere: Bool? = try source.statement(mark.plan.selectSQL).bind(1, key).first { row in
+                found = try self.difference(mark, key: key, row: row)
+                try self.record(found, mark: mark, key: key, row: row, offset: offset, builder: &builder, events: &events)
+                return true
+            }
+            if isThere == nil, let meta = try self.meta(mark.plan, key: key) {
+                found = .deleted(meta)
+                try self.recordDeletion(meta, mark: mark, key: key, offset: offset, builder: &builder, events: &events)
+            }
+            try self.connection
+                .statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2 AND n = ?3")
+                .bind(1, mark.plan.definition.number)
+                .bind(2, key)
+                .bind(3, mark.count)
+                .run()
+            if found.mayHaveLastValues, self.connection.changes > 0 {
+                try self.connection.statement(mark.plan.deleteLastSQL).bind(1, key).run()
+            }
+        }
+    }
+
+    /// What a marked row turned out to be.
+    enum RowDifference {
+        case none
+        case inserted
+        case updated(RowMeta, UInt64)
+        case deleted(RowMeta)
+
+        /// Whether values of a deleted row may have been saved under the key.
+        var mayHaveLastValues: Bool {
+            if case .inserted = self { false } else { true }
+        }
+    }
+
+    private func difference(_ mark: Mark, key: ValueRef, row: Statement) throws -> RowDifference {
+        self.hashes.compute(plan: mark.plan, key: key, scratch: &self.scratch) { row.ref(Int32($0)) }
+        guard let meta = try self.meta(mark.plan, key: key) else { return .inserted }
+        let changed = meta.changedSlots(self.hashes, plan: mark.plan)
+        return changed == 0 ? .none : .updated(meta, changed)
+    }
+
+    /// Adds an insertion or an update to the batch and to the metadata.
+    private func record(
+        _ difference: RowDifference,
+        mark: Mark,
+        key: ValueRef,
+        row: Statement,
+        offset: Int64,
+        builder: inout BatchBuilder?,
+        events: inout EventCollector
+    ) throws {
+        let plan = mark.plan
+        let known: HybridTimestamp
+        let slots: UInt64
+        let kind: ChangeKind
+        switch difference {
+        case .none, .deleted:
+            return
+        case .inserted:
+            (kind, slots) = (.insert, plan.valueSlots)
+            known = try self.isPlainlyNew(plan, key: key) ? .genesis : self.locate(plan, key: mark.key).state.largestTimestamp
+        case .updated(let meta, let changed):
+            (kind, slots) = (.update, changed)
+            known = changed.setBits.reduce(into: HybridTimestamp.genesis) { largest, slot in
+                largest = max(largest, HybridTimestamp(rawValue: meta.version(of: slot).timestamp))
+            }
+        }
+        let timestamp = self.timestamp(mark, after: known, offset: offset)
+        var batch = builder ?? self.newBatch(timestamp: timestamp)
+        batch.hasChanges = true
+        let version = LocalVersion(timestamp: timestamp.rawValue, origin: self.ownID, sequence: batch.id.sequence)
+        let counters = try self.countChanges(plan, key: key, slots: slots, row: row, sequence: batch.id.sequence)
+        batch.chunk.append(kind, plan: plan, key: key, timestamp: timestamp, slots: slots) { slot in
+            if let total = counters[slot] { .integer(total) } else { row.ref(Int32(slot)) }
+        }
+        builder = batch
+        try self.adopt(difference, version: version, mark: mark, key: key, row: row, slots: slots)
+        events.add(
+            VisibleChange(operation: kind == .insert ? .insert : .update, slots: slots),
+            plan: plan,
+            key: mark.key,
+            timestamp: timestamp,
+            batch: batch.id
+        )
+    }
+
+    /// Whether a row without metadata has no past: it was neither deleted nor set aside.
+    func isPlainlyNew(_ plan: TablePlan, key: ValueRef) throws -> Bool {
+        let number = plan.definition.number
+        if self.ledger.tables[number]?.tombstones ?? 0 > 0 {
+            let isBuried: Bool? = try self.connection
+                .statement("SELECT 1 FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2")
+                .bind(1, number)
+                .bind(2, key)
+                .first { _ in true }
+            if isBuried == true { return false }
+        }
+        guard self.ledger.waiting > 0 else { return true }
+        let isWaiting: Bool? = try self.connection
+            .statement("SELECT 1 FROM clinicsync_waiting WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, number)
+            .bind(2, key)
+            .first { _ in true }
+        return isWaiting == nil
+    }
+
+    /// Brings the metadata in line with a row that a program wrote.
+    private func adopt(
+        _ difference: RowDifference,
+        version: LocalVersion,
+        mark: Mark,
+        key: ValueRef,
+        row: Statement,
+        slots: UInt64
+    ) throws {
+        let plan = mark.plan
+        if case .updated(var meta, _) = difference {
+            meta.assign(slots, to: version)
+            try self.writeMeta(
+                plan,
+                key: key,
+                birth: meta.birth,
+                groups: meta.encodedGroups,
+                context: meta.context,
+                replacing: meta.hash
+            )
+        } else {
+            var context: Int?
+            if try !self.isPlainlyNew(plan, key: key) {
+                // Born again: the old deletions stay known, so that every node judges the row by the same knowledge.
+                let located = try self.locate(plan, key: mark.key)
+                context = try located.state.deletion.map { try self.context($0) }
+                if case .tombstone = located.residence { try self.forgetTombstone(plan, key: key) }
+                self.hashes.compute(plan: plan, key: key, scratch: &self.scratch) { row.ref(Int32($0)) }
+            }
+            try self.writeMeta(plan, key: key, birth: version, groups: [], context: context, replacing: nil)
+        }
+        guard self.ledger.waiting > 0 else { return }
+        try self.mergeIntoWaiting(plan, key: mark.key, version: version, slots: slots, row: row, isBirth: difference.isBirth)
+    }
+
+    /// A row that is set aside takes part in a program's edit of what its table shows.
+    private func mergeIntoWaiting(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        version: LocalVersion,
+        slots: UInt64,
+        row: Statement,
+        isBirth: Bool
+    ) throws {
+        var located = try self.locate(plan, key: key)
+        guard case .waiting = located.residence else { return }
+        let global = try self.global(version)
+        for slot in slots.setBits where plan.counterSlots & (1 << UInt64(slot)) == 0 {
+            located.state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: global)
+        }
+        if isBirth { located.state.birth = max(located.state.birth, global) }
+        try self.replaceWaiting(plan, located.state)
+    }
+
+    private func recordDeletion(
+        _ meta: RowMeta,
+        mark: Mark,
+        key: ValueRef,
+        offset: Int64,
+        builder: inout BatchBuilder?,
+        events: inout EventCollector
+    ) throws {
+        let plan = mark.plan
+        var state = try self.lastState(plan, key: key, meta: meta)
+        let timestamp = self.timestamp(mark, after: state.largestTimestamp, offset: offset)
+        var batch = builder ?? self.newBatch(timestamp: timestamp)
+        batch.hasChanges = true
+        batch.chunk.append(.delete, plan: plan, key: key, timestamp: timestamp, slots: 0) { _ in .null }
+        builder = batch
+        let version = Version(timestamp: timestamp, origin: self.origin, sequence: batch.id.sequence)
+        var seen = state.deletion?.seen ?? VersionVector()
+        seen.merge(batch.seen)
+        state.deletion = RowState.Deletion(seen: seen, version: version)
+        try self.removeMeta(plan, key: key, hash: meta.hash)
+        try self.bury(plan, state, key: key)
+        if self.ledger.waiting > 0 { try self.deleteWaiting(plan, key: key) }
+        events.add(
+            VisibleChange(operation: .delete, slots: 0),
+            plan: plan,
+            key: mark.key,
+            timestamp: timestamp,
+            batch: batch.id
+        )
+    }
+
+    /// The state of a row that a program deleted: versions from its metadata, values as the trigger saved them.
+    private func lastState(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> RowState {
+        var state = try self.loader.state(plan, key: key, meta: meta)
+        _ = try self.connection.statement(plan.selectLastSQL).bind(1, key).first { row in
+            for slot in plan.valueSlots.setBits {
+                let version = try self.global(meta.version(of: slot))
+                state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
+            }
+        }
+        return state
+    }
+
+    // MARK: - Stamps and counters
+
+    /// The stamp of a change: when it was written, and after everything it replaces.
+    private func timestamp(_ mark: Mark, after known: HybridTimestamp, offset: Int64) -> HybridTimestamp {
+        let now = self.wallClock()
+        let written = min(mark.writtenAt, now)
+        let stamp =
+            now - written < ReplicaWriter.liveMilliseconds
+            ? self.clock.tick(wall: written + offset)
+            : HybridTimestamp(milliseconds: written + offset)
+        return max(stamp, known.successor)
+    }
+
+    /// Books the changes of counter columns as this node's own; returns its new totals by slot.
+    private func countChanges(
+        _ plan: TablePlan,
+        key: ValueRef,
+        slots: UInt64,
+        row: Statement,
+        sequence: UInt64
+    ) throws -> [Int: Int64] {
+        guard plan.counterSlots & slots != 0 else { return [:] }
+        var totals: [Int: Int64] = [:]
+        for slot in (plan.counterSlots & slots).setBits {
+            // A program may have stored something that is no integer; it counts as what SQLite makes of it.
+            let shown = row.int64(Int32(slot))
+            var known: Int64 = 0
+            var own: Int64 = 0
+            try self.connection
+                .statement("SELECT origin, total FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2 AND slot = ?3")
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, slot)
+                .forEach { part in
+                    known &+= part.int64(1)
+                    if part.int(0) == self.ownID { own = part.int64(1) }
+                }
+            let total = own &+ (shown &- known)
+            totals[slot] = total
+            try self.connection
+                .statement(
+                    """
+                    INSERT INTO clinicsync_counter (tableId, pk, slot, origin, total, sequence)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                    ON CONFLICT (tableId, pk, slot, origin) DO UPDATE SET total = ?5, sequence = ?6
+                    """
+                )
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, slot)
+                .bind(4, self.ownID)
+                .bind(5, total)
+                .bind(6, sequence)
+                .run()
+        }
+        return totals
+    }
+}
+
+extension ReplicaWriter.RowDifference {
+    /// Whether the row is new.
+    var isBirth: Bool {
+        if case .inserted = self { true } else { false }
+    }
+}

@@ -1,0 +1,107 @@
+package import ClinicSyncCore
+import ClinicSyncModel
+
+/// Members' progress, the log's end, and invitations.
+extension ReplicaWriter {
+    /// Records how far members are.
+    package func recordAcknowledged(_ members: [MemberProgress]) throws {
+        try self.transaction {
+            for member in members {
+                try self.connection
+                    .statement(
+                        """
+                        INSERT INTO clinicsync_member (node, vector, seenAt) VALUES (?1, ?2, ?3)
+                        ON CONFLICT (node) DO UPDATE SET vector = ?2, seenAt = ?3
+                        """
+                    )
+                    .bind(1, blob: ReplicaWriter.bytes(of: member.node))
+                    .bind(2, blob: VectorCoding.encode(member.vector))
+                    .bind(3, member.seenMilliseconds)
+                    .run()
+            }
+        }
+    }
+
+    /// How many chunks one call of ``prune(retentionMilliseconds:)`` removes at most: a short transaction.
+    static let pruneChunksMax = 256
+
+    /// Removes chunks from the log that are older than the retention and that every known member has.
+    ///
+    /// Without known members nothing is removed. Call it again until it returns 0.
+    ///
+    /// - Returns: How many chunks were removed.
+    package func prune(retentionMilliseconds: Int64) throws -> Int {
+        var floor: VersionVector?
+        try self.perform {
+            try self.connection.statement("SELECT vector FROM clinicsync_member").forEach { row in
+                let vector = try VectorCoding.decode(row.blob(0))
+                floor = floor.map { $0.meet(vector) } ?? vector
+            }
+        }
+        guard let floor else { return 0 }
+        let horizon = self.wallClock() - retentionMilliseconds
+        return try self.transaction {
+            var removed = 0
+            for entry in floor.entries {
+                guard let id = self.ledger.id(of: entry.origin) else { continue }
+                try self.connection
+                    .statement(
+                        """
+                        DELETE FROM clinicsync_log WHERE position IN (
+                        SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence <= ?2 AND storedAt < ?3 LIMIT ?4)
+                        """
+                    )
+                    .bind(1, id)
+                    .bind(2, min(entry.sequence, self.ledger.origins[id].sequence))
+                    .bind(3, horizon)
+                    .bind(4, ReplicaWriter.pruneChunksMax)
+                    .run()
+                removed += self.connection.changes
+            }
+            return removed
+        }
+    }
+
+    /// Makes a join code usable.
+    ///
+    /// - Parameters:
+    ///   - secretHash: the SHA-256 of its secret; the secret itself is stored nowhere.
+    ///   - expiresAt: milliseconds since 1970.
+    ///   - uses: how many nodes may join with it, from 1.
+    package func addInvitation(secretHash: [UInt8], expiresAt: Int64, uses: Int) throws {
+        try self.transaction {
+            try self.connection.statement("DELETE FROM clinicsync_invitation WHERE expiresAt < ?1")
+                .bind(1, self.wallClock())
+                .run()
+            try self.connection
+                .statement("INSERT INTO clinicsync_invitation (secretHash, expiresAt, uses) VALUES (?1, ?2, ?3)")
+                .bind(1, blob: secretHash)
+                .bind(2, expiresAt)
+                .bind(3, uses)
+                .run()
+        }
+    }
+
+    /// Uses up one use of a join code.
+    ///
+    /// - Returns: `nil` when it was valid, else why not, in one sentence.
+    package func redeemInvitation(secretHash: [UInt8]) throws -> String? {
+        try self.transaction {
+            let found = try self.connection
+                .statement("SELECT expiresAt, uses FROM clinicsync_invitation WHERE secretHash = ?1")
+                .bind(1, blob: secretHash)
+                .first { (expiresAt: $0.int64(0), uses: $0.int(1)) }
+            guard let found else { return "The join code is unknown here: ask for a new one with 'clinic-node invite'." }
+            guard found.expiresAt > self.wallClock() else {
+                return "The join code has expired: ask for a new one with 'clinic-node invite'."
+            }
+            guard found.uses > 0 else {
+                return "The join code has been used already: ask for a new one with 'clinic-node invite'."
+            }
+            try self.connection.statement("UPDATE clinicsync_invitation SET uses = uses - 1 WHERE secretHash = ?1")
+                .bind(1, blob: secretHash)
+                .run()
+            return nil
+        }
+    }
+}

@@ -1,0 +1,402 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Reading and writing of row states: the one place that projects merged state into the tables.
+extension ReplicaWriter {
+    /// Where the state of a row was found.
+    enum Residence {
+        /// Nowhere: nothing is known of the row.
+        case absent
+        /// In its table.
+        case row(RowMeta)
+        /// In the tombstones.
+        case tombstone
+        /// Set aside; its table shows an older state if there is `meta`.
+        case waiting(RowMeta?)
+
+        /// The metadata of the row that the table shows, if it shows one.
+        var meta: RowMeta? {
+            switch self {
+            case .row(let meta): meta
+            case .waiting(let meta): meta
+            case .absent, .tombstone: nil
+            }
+        }
+    }
+
+    /// A row's state and where it was found.
+    struct Located {
+        var state: RowState
+        var residence: Residence
+    }
+
+    /// Reads states with this connection.
+    var loader: RowStateLoader { RowStateLoader(connection: self.connection, origins: self.ledger.names) }
+
+    /// The metadata of a visible row.
+    func meta(_ plan: TablePlan, key: ValueRef) throws -> RowMeta? { try self.loader.meta(plan, key: key) }
+
+    /// The whole state of a row as this node knows it.
+    func locate(_ plan: TablePlan, key: SQLiteValue) throws -> Located {
+        try ValueRef.with(key) { key in
+            let loader = self.loader
+            let meta = try loader.meta(plan, key: key)
+            if self.ledger.waiting > 0, let state = try loader.stored("clinicsync_waiting", plan, key: key) {
+                return Located(state: state, residence: .waiting(meta))
+            }
+            if let meta {
+                return Located(state: try loader.state(plan, key: key, meta: meta), residence: .row(meta))
+            }
+            if self.ledger.tables[plan.definition.number]?.tombstones ?? 0 > 0,
+                let state = try loader.stored("clinicsync_tombstone", plan, key: key)
+            {
+                return Located(state: state, residence: .tombstone)
+            }
+            let empty = RowState(
+                key: key.value,
+                birth: .genesis,
+                registers: Array(repeating: nil, count: plan.slotCount),
+                counters: try loader.counters(plan, key: key)
+            )
+            return Located(state: empty, residence: .absent)
+        }
+    }
+
+    // MARK: - Metadata
+
+    /// Writes the metadata of a row with the hashes in `self.hashes`; keeps count and digest of the table.
+    func writeMeta(
+        _ plan: TablePlan,
+        key: ValueRef,
+        birth: LocalVersion,
+        groups: [UInt8],
+        context: Int?,
+        replacing old: Digest?
+    ) throws {
+        let statement = try self.connection.statement(
+            """
+            INSERT INTO clinicsync_row (tableId, pk, timestamp, origin, sequence, hash, columns, registers, context)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = ?3, origin = ?4, sequence = ?5, hash = ?6, columns = ?7,
+            registers = ?8, context = ?9
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, key)
+        statement.bind(3, birth.timestamp).bind(4, birth.origin).bind(5, birth.sequence)
+        if groups.isEmpty { statement.bindNull(8) } else { statement.bind(8, blob: groups) }
+        if let context { statement.bind(9, context) } else { statement.bindNull(9) }
+        RowMeta.writeColumns(self.hashes, plan: plan, to: &self.scratch)
+        try ReplicaWriter.withBytes(of: self.hashes.row) { hash in
+            statement.bind(6, .blob(hash))
+            try self.scratch.bytes.withUnsafeBytes { columns in
+                statement.bind(7, .blob(columns))
+                try statement.run()
+            }
+        }
+        self.count(plan, rows: old == nil ? 1 : 0, adding: self.hashes.row, removing: old)
+    }
+
+    /// Removes the metadata of a row.
+    func removeMeta(_ plan: TablePlan, key: ValueRef, hash: Digest) throws {
+        try self.connection.statement("DELETE FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+        self.count(plan, rows: -1, adding: nil, removing: hash)
+    }
+
+    private func count(_ plan: TablePlan, rows: Int64, adding new: Digest?, removing old: Digest?) {
+        let number = plan.definition.number
+        if let new { self.ledger.tables[number]?.digest += new }
+        if let old { self.ledger.tables[number]?.digest -= old }
+        self.ledger.tables[number]?.rows += rows
+        self.ledger.tables[number]?.isChanged = true
+    }
+
+    // MARK: - Saving
+
+    /// Makes the tables show `state`, or sets it aside when a constraint refuses it.
+    ///
+    /// - Returns: What programs see change; `nil` when nothing visible did.
+    func save(_ plan: TablePlan, _ state: RowState, from residence: Residence) throws -> VisibleChange? {
+        try ValueRef.with(state.key) { key in
+            try self.saveCounters(plan, state, key: key)
+            let isVisible = state.isVisible(plan.definition.deletePolicy)
+            do {
+                let change =
+                    isVisible
+                    ? try self.show(plan, state, key: key, meta: residence.meta)
+                    : try self.hide(plan, state, key: key, meta: residence.meta)
+                switch residence {
+                case .waiting: try self.deleteWaiting(plan, key: key)
+                case .tombstone: if isVisible { try self.forgetTombstone(plan, key: key) }
+                case .absent, .row: break
+                }
+                return change
+            } catch let failure as SQLiteFailure where failure.isConstraint {
+                try self.setAside(plan, state, key: key, residence: residence, reason: failure.message)
+                return nil
+            }
+        }
+    }
+
+    /// What programs see of a change.
+    struct VisibleChange {
+        var operation: RowOperation
+        var slots: UInt64
+    }
+
+    private func show(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
+        let values = self.values(plan, of: state)
+        self.hash(plan, key: key, values)
+        var change: VisibleChange? = VisibleChange(operation: .insert, slots: plan.valueSlots)
+        if let meta {
+            let slots = meta.changedSlots(self.hashes, plan: plan)
+            if slots != 0 {
+                let statement = try self.connection.statement(plan.updateSQL(slots: slots))
+                statement.bind(1, key)
+                for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot]) }
+                try statement.run()
+                // The row is not where it should be: somebody deleted it unnoticed. Let the collector see to it.
+                if self.connection.changes == 0 { try self.mark(plan, key: key) }
+            }
+            change = slots == 0 ? nil : VisibleChange(operation: .update, slots: slots)
+        } else {
+            let statement = try self.connection.statement(plan.insertSQL)
+            statement.bind(Int32(plan.keySlot + 1), key)
+            for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), values[slot]) }
+            try statement.run()
+        }
+        let birth = try self.local(state.birth)
+        try self.writeMeta(
+            plan,
+            key: key,
+            birth: birth,
+            groups: try self.groups(plan, of: state, birth: birth),
+            context: try state.deletion.map { try self.context($0) },
+            replacing: meta?.hash
+        )
+        return change
+    }
+
+    private func hide(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
+        if let meta {
+            try self.connection.statement(plan.deleteSQL).bind(1, key).run()
+            try self.removeMeta(plan, key: key, hash: meta.hash)
+        }
+        try self.bury(plan, state, key: key)
+        return meta == nil ? nil : VisibleChange(operation: .delete, slots: 0)
+    }
+
+    /// Writes the tombstone of a row that no table shows.
+    func bury(_ plan: TablePlan, _ state: RowState, key: ValueRef) throws {
+        guard let deletion = state.deletion else { return }
+        var kept = state
+        kept.counters = []
+        kept.deletion = RowState.Deletion(seen: VersionVector(), version: deletion.version)
+        var writer = RowStateWriter(plan)
+        writer.append(kept)
+        try self.connection
+            .statement(
+                """
+                INSERT INTO clinicsync_tombstone (tableId, pk, timestamp, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = ?3, state = ?4, context = ?5
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .bind(3, deletion.version.timestamp.rawValue)
+            .bind(4, blob: writer.payload())
+            .bind(5, try self.context(deletion))
+            .run()
+        // Counts may be one too high after an overwrite; they only say whether looking is worth while.
+        self.ledger.tables[plan.definition.number]?.tombstones += 1
+    }
+
+    /// Removes a tombstone whose row is visible again.
+    func forgetTombstone(_ plan: TablePlan, key: ValueRef) throws {
+        try self.connection.statement("DELETE FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+    }
+
+    private func saveCounters(_ plan: TablePlan, _ state: RowState, key: ValueRef) throws {
+        for part in state.counters {
+            try self.connection
+                .statement(
+                    """
+                    INSERT INTO clinicsync_counter (tableId, pk, slot, origin, total, sequence)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                    ON CONFLICT (tableId, pk, slot, origin) DO UPDATE SET total = ?5, sequence = ?6
+                    WHERE sequence < ?6
+                    """
+                )
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, part.slot)
+                .bind(4, try self.id(of: part.origin))
+                .bind(5, part.total)
+                .bind(6, part.sequence)
+                .run()
+        }
+    }
+
+    /// The values of a state by slot, counters summed up.
+    private func values(_ plan: TablePlan, of state: RowState) -> [SQLiteValue] {
+        (0..<plan.slotCount).map { slot in
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
+            return slot < state.registers.count ? state.registers[slot]?.value ?? .null : .null
+        }
+    }
+
+    /// Fills `self.hashes` for a row.
+    private func hash(_ plan: TablePlan, key: ValueRef, _ values: [SQLiteValue]) {
+        self.scratch.removeAll()
+        self.scratch.value(key)
+        for slot in plan.hashOrder {
+            let hash = ValueRef.with(values[slot]) { $0.isNull ? 0 : max($0.hash, 1) }
+            self.hashes.columns[slot] = hash
+            if hash != 0 {
+                self.scratch.fixed64(plan.nameHashes[slot])
+                self.scratch.fixed64(hash)
+            }
+        }
+        self.hashes.columns[plan.keySlot] = 0
+        let (low, high) = self.scratch.bytes.withUnsafeBytes { SipHash.hash128($0) }
+        self.hashes.row = Digest(high: high, low: low)
+    }
+
+    private func groups(_ plan: TablePlan, of state: RowState, birth: LocalVersion) throws -> [UInt8] {
+        var meta = RowMeta(birth: birth, hash: .zero, columns: [], groups: [], context: nil)
+        for (slot, register) in state.registers.enumerated() {
+            guard let register, register.version != state.birth else { continue }
+            meta.assign(1 << UInt64(slot), to: try self.local(register.version))
+        }
+        return meta.encodedGroups
+    }
+
+    /// Marks a row as possibly changed, for the collector.
+    func mark(_ plan: TablePlan, key: ValueRef) throws {
+        try self.connection
+            .statement(
+                """
+                INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n) VALUES (?1, ?2, ?3, 1)
+                ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .bind(3, self.wallClock())
+            .run()
+    }
+
+    // MARK: - Deletion contexts
+
+    /// The number under which a deletion's vector is kept.
+    func context(_ deletion: RowState.Deletion) throws -> Int {
+        var writer = ByteWriter()
+        writer.fixed64(deletion.version.timestamp.rawValue)
+        writer.origin(deletion.version.origin)
+        writer.unsigned(deletion.version.sequence)
+        writer.raw(VectorCoding.encode(deletion.seen))
+        let hash = Int64(bitPattern: writer.bytes.withUnsafeBytes { SipHash.hash64($0) })
+        let id = try self.connection.statement("SELECT id FROM clinicsync_context WHERE hash = ?1")
+            .bind(1, hash)
+            .first { $0.int(0) }
+        if let id { return id }
+        try self.connection.statement("INSERT INTO clinicsync_context (hash, vector) VALUES (?1, ?2)")
+            .bind(1, hash)
+            .bind(2, blob: writer.bytes)
+            .run()
+        return try self.connection.statement("SELECT last_insert_rowid()").first { $0.int(0) } ?? 0
+    }
+
+    // MARK: - Rows set aside
+
+    private func setAside(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        residence: Residence,
+        reason: String
+    ) throws {
+        if case .waiting = residence {} else { self.ledger.waiting += 1 }
+        if case .tombstone = residence { try self.forgetTombstone(plan, key: key) }
+        try self.writeWaiting(plan, state, key: key, reason: reason)
+    }
+
+    /// Replaces the state of a row that is set aside already.
+    func replaceWaiting(_ plan: TablePlan, _ state: RowState) throws {
+        try ValueRef.with(state.key) { key in
+            try self.writeWaiting(plan, state, key: key, reason: "edited since")
+        }
+    }
+
+    private func writeWaiting(_ plan: TablePlan, _ state: RowState, key: ValueRef, reason: String) throws {
+        var kept = state
+        kept.counters = []
+        kept.deletion = nil
+        var writer = RowStateWriter(plan)
+        writer.append(kept)
+        let statement = try self.connection.statement(
+            """
+            INSERT INTO clinicsync_waiting (tableId, pk, state, reason, since, context) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            ON CONFLICT (tableId, pk) DO UPDATE SET state = ?3, reason = ?4, context = ?6
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, key).bind(3, blob: writer.payload())
+        statement.bind(4, text: reason).bind(5, self.wallClock())
+        if let deletion = state.deletion {
+            statement.bind(6, try self.context(deletion))
+        } else {
+            statement.bindNull(6)
+        }
+        try statement.run()
+    }
+
+    /// Forgets that a row was set aside.
+    func deleteWaiting(_ plan: TablePlan, key: ValueRef) throws {
+        try self.connection.statement("DELETE FROM clinicsync_waiting WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+        self.ledger.waiting -= self.connection.changes
+    }
+
+    /// How many rows set aside are tried again after a change: enough to catch up, too few to be felt.
+    static let retriesMax = 200
+
+    /// Tries rows that were set aside once more.
+    func retryWaiting(events: inout EventCollector) throws {
+        guard self.ledger.waiting > 0 else { return }
+        var keys: [(TablePlan, SQLiteValue)] = []
+        try self.connection.statement("SELECT tableId, pk FROM clinicsync_waiting ORDER BY since LIMIT ?1")
+            .bind(1, ReplicaWriter.retriesMax)
+            .forEach { row in
+                if let plan = self.plans[row.int(0)] { keys.append((plan, row.ref(1).value)) }
+            }
+        for (plan, key) in keys {
+            let located = try self.locate(plan, key: key)
+            if let change = try self.save(plan, located.state, from: located.residence) {
+                events.add(change, plan: plan, key: key, timestamp: located.state.largestTimestamp, batch: nil)
+            }
+        }
+    }
+
+    // MARK: - Bytes of digests
+
+    /// Calls `body` with the 16 bytes of a digest, most significant first.
+    static func withBytes<Result>(of digest: Digest, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+        try withUnsafeBytes(of: (digest.high.bigEndian, digest.low.bigEndian), body)
+    }
+
+    /// The digest of 16 bytes.
+    static func digest(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> Digest {
+        guard bytes.count == 16 else { throw MalformedRecord(reason: "a row's hash is not 16 bytes") }
+        return Digest(
+            high: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
+            low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        )
+    }
+}

@@ -1,0 +1,202 @@
+package import ClinicSyncCore
+package import ClinicSyncModel
+import GRDB
+
+/// The writing half of a node's store: collects what programs wrote, applies what peers sent.
+///
+/// Not `Sendable`: it belongs to one thread (or to the simulator), which carries out one request after the other. Every
+/// public method is one or more transactions of its own; one that throws has rolled back.
+package final class ReplicaWriter {
+    /// The connections.
+    let database: StoreDatabase
+    /// The node as an author.
+    let origin: Origin
+    /// The tables' plans.
+    var plans: TablePlans
+    /// The number of the newest migration.
+    package let schemaVersion: UInt32
+    /// The raw writing connection.
+    let connection: Connection
+    /// What every transaction touches.
+    var ledger = Ledger()
+    /// Stamps of writes made now; never behind what was adopted.
+    var clock = HybridClock()
+    /// A collection that goes on over several slices.
+    var bulk: BulkCollection?
+    /// `PRAGMA schema_version` when the triggers were last seen to be in order.
+    var checkedSchemaVersion: Int64 = -1
+    /// This PC's wall time, milliseconds since 1970.
+    let wallClock: @Sendable () -> Int64
+
+    // Buffers of the hot loops.
+    var hashes = RowHashes()
+    var scratch = ByteWriter()
+
+    /// The number of this node among the origins.
+    let ownID: Int
+
+    /// Opens the store of `origin`, applies migrations, and puts the capture triggers in order.
+    ///
+    /// - Throws: ``StoreError``.
+    package init(
+        database: StoreDatabase,
+        origin: Origin,
+        schema: StoreSchema = .clinic,
+        wallClock: @escaping @Sendable () -> Int64
+    ) throws {
+        self.database = database
+        self.origin = origin
+        self.wallClock = wallClock
+        let opened = try StoreError.mapping {
+            try ReplicaWriter.prepare(database, origin: origin, schema: schema, wallClock: wallClock)
+        }
+        self.plans = opened.plans
+        self.schemaVersion = opened.schemaVersion
+        self.connection = opened.connection
+        self.ledger = opened.ledger
+        self.ownID = opened.ownID
+        // A stamp from the future, of a PC with a wrong clock, is not adopted.
+        let wall = wallClock()
+        for entry in self.ledger.origins {
+            _ = self.clock.observe(
+                HybridTimestamp(rawValue: entry.timestamp),
+                wall: wall,
+                toleranceMilliseconds: ReplicaWriter.clockToleranceMilliseconds
+            )
+        }
+    }
+
+    /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
+    static let clockToleranceMilliseconds: Int64 = 500
+
+    /// Closes the connections. The writer must not be used afterwards.
+    package func close() throws {
+        self.bulk?.abandon()
+        self.bulk = nil
+        self.database.writer.writeWithoutTransaction { _ in self.connection.finalizeStatements() }
+        try self.database.close()
+    }
+
+    /// What the core must know at the start.
+    package func state() throws -> StoreState {
+        try self.perform {
+            let head = try self.connection.statement("SELECT max(position) FROM clinicsync_log").first { $0.unsigned(0) }
+            let acknowledged = try self.connection
+                .statement("SELECT value FROM clinicsync_setting WHERE name = 'acknowledgedByHost'")
+                .first { $0.unsigned(0) }
+            return StoreState(
+                vector: self.ledger.vector,
+                partials: try self.partials(),
+                logHead: head ?? 0,
+                schemaVersion: self.schemaVersion,
+                acknowledgedByHost: acknowledged ?? 0
+            )
+        }
+    }
+
+    // MARK: - Transactions
+
+    /// Runs `body` with the writing connection, on GRDB's queue.
+    func perform<Result>(_ body: () throws -> Result) throws -> Result {
+        try StoreError.mapping { try self.database.writer.writeWithoutTransaction { _ in try body() } }
+    }
+
+    /// Runs `body` in one write transaction with capture off; what it did to the ledger is saved or undone with it.
+    func transaction<Result>(_ body: () throws -> Result) throws -> Result {
+        try self.perform {
+            let saved = self.ledger
+            let savedClock = self.clock
+            do {
+                return try self.connection.immediateTransaction {
+                    try self.connection.statement("UPDATE clinicsync_guard SET applying = 1").run()
+                    let result = try body()
+                    try self.saveLedger()
+                    try self.connection.statement("UPDATE clinicsync_guard SET applying = 0").run()
+                    return result
+                }
+            } catch {
+                self.ledger = saved
+                self.clock = savedClock
+                throw error
+            }
+        }
+    }
+
+    private func saveLedger() throws {
+        for (id, entry) in self.ledger.origins.enumerated() where entry.isChanged {
+            try self.connection
+                .statement("UPDATE clinicsync_origin SET sequence = ?2, seen = ?3, timestamp = ?4 WHERE id = ?1")
+                .bind(1, id)
+                .bind(2, entry.sequence)
+                .bind(3, blob: VectorCoding.encode(entry.seen))
+                .bind(4, entry.timestamp)
+                .run()
+            self.ledger.origins[id].isChanged = false
+        }
+        for plan in self.plans.all {
+            let number = plan.definition.number
+            guard let entry = self.ledger.tables[number], entry.isChanged else { continue }
+            try self.connection
+                .statement(
+                    """
+                    INSERT INTO clinicsync_digest (tableId, rows, high, low) VALUES (?1, ?2, ?3, ?4)
+                    ON CONFLICT (tableId) DO UPDATE SET rows = ?2, high = ?3, low = ?4
+                    """
+                )
+                .bind(1, number)
+                .bind(2, entry.rows)
+                .bind(3, entry.digest.high)
+                .bind(4, entry.digest.low)
+                .run()
+            self.ledger.tables[number]?.isChanged = false
+        }
+    }
+
+    // MARK: - Origins
+
+    /// The small number of `origin`, given out at its first appearance.
+    func id(of origin: Origin) throws -> Int {
+        if let id = self.ledger.id(of: origin) { return id }
+        let id = self.ledger.origins.count
+        try ReplicaWriter.insert(origin, id: id, on: self.connection)
+        self.ledger.add(Ledger.OriginEntry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        return id
+    }
+
+    /// `version` with its origin's small number.
+    func local(_ version: Version) throws -> LocalVersion {
+        LocalVersion(
+            timestamp: version.timestamp.rawValue,
+            origin: try self.id(of: version.origin),
+            sequence: version.sequence
+        )
+    }
+
+    /// `version` with its origin's name.
+    func global(_ version: LocalVersion) throws -> Version { try self.loader.global(version) }
+
+    static func insert(_ origin: Origin, id: Int, on connection: Connection) throws {
+        var node = ByteWriter()
+        node.raw(self.bytes(of: origin.node))
+        try connection
+            .statement("INSERT INTO clinicsync_origin (id, node, incarnation) VALUES (?1, ?2, ?3)")
+            .bind(1, id)
+            .bind(2, blob: node.bytes)
+            .bind(3, origin.incarnation)
+            .run()
+    }
+
+    /// The 16 bytes of a node's id, most significant first.
+    static func bytes(of node: NodeID) -> [UInt8] {
+        withUnsafeBytes(of: node.high.bigEndian, Array.init) + withUnsafeBytes(of: node.low.bigEndian, Array.init)
+    }
+
+    /// The node's id of 16 bytes.
+    static func nodeID(of bytes: UnsafeRawBufferPointer) -> NodeID? {
+        guard bytes.count == 16 else { return nil }
+        return NodeID(
+            high: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)),
+            low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+        )
+    }
+}

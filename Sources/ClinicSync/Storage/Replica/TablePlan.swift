@@ -1,0 +1,149 @@
+import ClinicSyncModel
+
+/// What the hot loops need of a table: its SQL and the order of its columns in hashes.
+final class TablePlan: Sendable {
+    /// The table.
+    let definition: TableDefinition
+    /// How many slots the table has; bits and arrays by slot have this size.
+    let slotCount: Int
+    /// The key's slot.
+    let keySlot: Int
+    /// All slots but the key's.
+    let valueSlots: UInt64
+    /// The slots of counter columns.
+    let counterSlots: UInt64
+    /// The slots but the key's in the order of their columns' names, by which rows are hashed.
+    let hashOrder: [Int]
+    /// The hash of each slot's column name.
+    let nameHashes: [UInt64]
+    /// Where the columns stand in a chunk that first used them in the order of slots.
+    let identityPlaces: [Int]
+    /// Reads a row by key; columns in the order of slots.
+    let selectSQL: String
+    /// Reads all rows.
+    let selectAllSQL: String
+    /// Inserts a row; parameters in the order of slots.
+    let insertSQL: String
+    /// Deletes a row by key.
+    let deleteSQL: String
+    /// The name of each slot's column; `nil` where the column was dropped.
+    let names: [String?]
+    private let selectList: String
+    private let quotedName: String
+    private let quotedKey: String
+    private let slotsByName: [String: Int]
+
+    /// Plans `definition`.
+    init(_ definition: TableDefinition) {
+        self.definition = definition
+        self.slotCount = definition.slotCount
+        self.keySlot = definition.keySlot
+        var valueSlots: UInt64 = 0
+        var counterSlots: UInt64 = 0
+        var slotsByName: [String: Int] = [:]
+        for column in definition.columns {
+            let slot = column.slot
+            if slot != definition.keySlot { valueSlots |= 1 << UInt64(slot) }
+            if column.isCounter { counterSlots |= 1 << UInt64(slot) }
+            slotsByName[column.name] = slot
+        }
+        self.valueSlots = valueSlots
+        self.counterSlots = counterSlots
+        self.slotsByName = slotsByName
+        self.hashOrder = definition.columns
+            .filter { $0.slot != definition.keySlot }
+            .sorted { $0.name < $1.name }
+            .map(\.slot)
+        self.names = (0..<definition.slotCount).map { definition.column(slot: $0)?.name }
+        self.nameHashes = self.names.map { name in
+            Array((name ?? "").utf8).withUnsafeBytes { SipHash.hash64($0) }
+        }
+        var place = -1
+        self.identityPlaces = self.names.enumerated().map { slot, name in
+            if slot == definition.keySlot || name == nil { return -1 }
+            place += 1
+            return place
+        }
+        self.quotedName = TablePlan.quote(definition.name)
+        self.quotedKey = TablePlan.quote(definition.keyColumn)
+        self.selectList = self.names.map { $0.map(TablePlan.quote) ?? "NULL" }.joined(separator: ", ")
+        self.selectSQL = "SELECT \(self.selectList) FROM \(self.quotedName) WHERE \(self.quotedKey) = ?1"
+        self.selectAllSQL = "SELECT \(self.selectList) FROM \(self.quotedName)"
+        let columns = definition.columns.map { TablePlan.quote($0.name) }.joined(separator: ", ")
+        let parameters = definition.columns.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        self.insertSQL = "INSERT INTO \(self.quotedName) (\(columns)) VALUES (\(parameters))"
+        self.deleteSQL = "DELETE FROM \(self.quotedName) WHERE \(self.quotedKey) = ?1"
+    }
+
+    /// The slot of the column with this name.
+    func slot(of name: String) -> Int? { self.slotsByName[name] }
+
+    /// Sets the columns of `slots` in the row with key ?1; the values are ?2, ?3, … in the order of slots.
+    func updateSQL(slots: UInt64) -> String {
+        let assignments = slots.setBits.enumerated()
+            .map { "\(TablePlan.quote(self.names[$0.element] ?? "")) = ?\($0.offset + 2)" }
+            .joined(separator: ", ")
+        return "UPDATE \(self.quotedName) SET \(assignments) WHERE \(self.quotedKey) = ?1"
+    }
+
+    /// Marks every key of the table and every key the node knows, so that the collector compares them all.
+    var markAllSQL: String {
+        """
+        INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
+        SELECT ?1, \(self.quotedKey), ?2, 1 FROM \(self.quotedName) WHERE true
+        UNION
+        SELECT ?1, pk, ?2, 1 FROM clinicsync_row WHERE tableId = ?1
+        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+        """
+    }
+
+    /// Keys of rows the node knows and the table has no more.
+    var vanishedSQL: String {
+        """
+        SELECT pk FROM clinicsync_row WHERE tableId = ?1
+        AND NOT EXISTS (SELECT 1 FROM \(self.quotedName) WHERE \(self.quotedKey) = pk)
+        """
+    }
+
+    /// The newest saved values of a deleted row; columns in the order of slots.
+    var selectLastSQL: String {
+        let table = TablePlan.quote(CaptureTriggers.lastTable(for: self.definition))
+        return """
+            SELECT \(self.selectList) FROM \(table) WHERE \(self.quotedKey) = ?1 ORDER BY rowid DESC LIMIT 1
+            """
+    }
+
+    /// Forgets the saved values of a row.
+    var deleteLastSQL: String {
+        let table = TablePlan.quote(CaptureTriggers.lastTable(for: self.definition))
+        return "DELETE FROM \(table) WHERE \(self.quotedKey) = ?1"
+    }
+
+    /// The names of the columns of `slots`.
+    func columnNames(_ slots: UInt64) -> [String] {
+        slots.setBits.compactMap { self.names[$0] }
+    }
+
+    static func quote(_ name: String) -> String {
+        "\"" + name.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
+    }
+}
+
+/// The plans of all replicated tables.
+struct TablePlans: Sendable {
+    /// In the order of the tables' names.
+    let all: [TablePlan]
+    private let byName: [String: TablePlan]
+    private let byNumber: [Int: TablePlan]
+
+    /// Plans `tables`.
+    init(_ tables: ClinicTables) {
+        self.all = tables.tables.map(TablePlan.init)
+        self.byName = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.name, $0) })
+        self.byNumber = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.number, $0) })
+    }
+
+    subscript(name: String) -> TablePlan? { self.byName[name] }
+
+    subscript(number: Int) -> TablePlan? { self.byNumber[number] }
+}
