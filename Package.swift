@@ -130,6 +130,7 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
+                .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
                 .product(name: "NIOCore", package: "swift-nio"),

@@ -46,13 +46,19 @@ extension ReplicaWriter {
             return try self.collect(bulk)
         }
         var events = EventCollector(isLocal: true)
+        var retried = EventCollector(isLocal: false)
         let logged = try self.durably {
-            try self.transaction { try self.collectAll(offset: offset, events: &events) }
+            try self.transaction {
+                let logged = try self.collectAll(offset: offset, events: &events)
+                // A program may have made room for a row that was set aside.
+                try self.retryWaiting(events: &retried)
+                return logged
+            }
         }
         return CollectOutcome(
             logged: logged,
             vector: self.ledger.vector,
-            events: events.events,
+            events: events.events + retried.events,
             hasMore: false,
             repairedTables: []
         )
@@ -106,6 +112,7 @@ extension ReplicaWriter {
     /// Collects one slice of a bulk.
     private func collect(_ bulk: BulkCollection) throws -> CollectOutcome {
         var events = EventCollector(isLocal: true)
+        var retried = EventCollector(isLocal: false)
         var logged: [LoggedChunk] = []
         var isDone = false
         do {
@@ -128,6 +135,7 @@ extension ReplicaWriter {
                     } while count & 31 != 0 || clock.now < deadline
                     if isDone {
                         if let chunk = try self.close(&builder) { logged.append(chunk) }
+                        try self.retryWaiting(events: &retried)
                     } else if let chunk = builder?.takeChunk(isLast: false), builder?.hasChanges == true {
                         logged.append(try self.log(chunk))
                     }
@@ -146,7 +154,7 @@ extension ReplicaWriter {
         return CollectOutcome(
             logged: logged,
             vector: self.ledger.vector,
-            events: events.events,
+            events: events.events + retried.events,
             hasMore: true,
             repairedTables: []
         )

@@ -1,0 +1,111 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import GRDB
+import NIOConcurrencyHelpers
+import Testing
+
+/// A store in memory with a clock in the test's hand; programs write through the same connection.
+final class TestStore {
+    let origin: Origin
+    let writer: ReplicaWriter
+    let reader: ReplicaReader
+    let queue: DatabaseQueue
+    private let clock: NIOLockedValueBox<Int64>
+
+    init(_ number: UInt64, schema: StoreSchema = .clinic) throws {
+        self.origin = Origin(node: NodeID(high: 0xC11, low: number))
+        let clock = NIOLockedValueBox<Int64>(1_800_000_000_000)
+        self.clock = clock
+        self.queue = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
+        self.writer = try ReplicaWriter(
+            database: StoreDatabase(single: self.queue),
+            origin: self.origin,
+            schema: schema,
+            wallClock: { clock.withLockedValue { $0 } }
+        )
+        self.reader = try ReplicaReader(beside: self.writer)
+        try self.collect()
+    }
+
+    /// The wall time in milliseconds since 1970.
+    var now: Int64 {
+        get { self.clock.withLockedValue { $0 } }
+        set { self.clock.withLockedValue { $0 = newValue } }
+    }
+
+    var vector: VersionVector { get throws { try self.writer.state().vector } }
+
+    /// What a program does.
+    func sql(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
+        try self.queue.writeWithoutTransaction { try $0.execute(sql: sql, arguments: arguments) }
+    }
+
+    /// One value of a query.
+    func value<Value: DatabaseValueConvertible>(_ type: Value.Type, _ sql: String) throws -> Value? {
+        try self.queue.read { try Value.fetchOne($0, sql: sql) }
+    }
+
+    @discardableResult
+    func collect(offset: Int64 = 0) throws -> CollectOutcome {
+        // Marks carry SQLite's idea of now; in tests the store's clock is what counts.
+        try self.sql("UPDATE clinicsync_dirty SET writtenAt = ?", [self.now])
+        return try self.writer.collect(clockOffsetMilliseconds: offset)
+    }
+
+    /// Gives `other` everything it lacks, in the order of this log.
+    @discardableResult
+    func send(to other: TestStore) throws -> StoreOutcome {
+        try self.collect()
+        let vector = try other.vector
+        let start = try #require(try self.reader.locate(vector))
+        let chunks = try self.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
+        let lacking = chunks.filter { vector[$0.batch.origin] < $0.batch.sequence && $0.batch.origin != other.origin }
+        try other.sql("UPDATE clinicsync_dirty SET writtenAt = ?", [other.now])
+        var outcome = try other.writer.store(lacking, clockOffsetMilliseconds: 0)
+        if outcome.isApplyPending { outcome = try other.writer.applyStored(clockOffsetMilliseconds: 0) }
+        return outcome
+    }
+
+    /// Every replicated table's rows as text, storage classes included, in the order of their keys.
+    func dump() throws -> [String] {
+        try self.queue.read { db in
+            var lines: [String] = []
+            for table in try String.fetchAll(db, sql: "SELECT name FROM clinicsync_table ORDER BY name") {
+                let columns = try db.columns(in: table).map { "quote(\"\($0.name)\")" }.joined(separator: "||'|'||")
+                lines += try String.fetchAll(db, sql: "SELECT '\(table):' || \(columns) FROM \"\(table)\"").sorted()
+            }
+            return lines
+        }
+    }
+
+    /// Checks that what the node believes of its tables is what is in them.
+    func verify(_ location: SourceLocation = #_sourceLocation) throws {
+        let before = try self.reader.digests().tables
+        let (escaped, _) = try self.writer.sweep(table: nil, clockOffsetMilliseconds: 0)
+        #expect(escaped == 0, "rows escaped capture", sourceLocation: location)
+        let after = try self.reader.digests().tables
+        #expect(before == after, "the digests had drifted", sourceLocation: location)
+    }
+}
+
+/// Exchanges until all stores have everything.
+func converge(_ stores: [TestStore]) throws {
+    for store in stores { try store.collect() }
+    for _ in 0..<2 {
+        for source in stores { for target in stores where source !== target { try source.send(to: target) } }
+    }
+    let vector = try stores[0].vector
+    for store in stores { #expect(try store.vector == vector) }
+}
+
+/// Checks that all stores show the same, and know it.
+func expectEqual(_ stores: [TestStore], _ location: SourceLocation = #_sourceLocation) throws {
+    let dump = try stores[0].dump()
+    let digests = try stores[0].reader.digests().tables
+    for store in stores {
+        #expect(try store.dump() == dump, sourceLocation: location)
+        #expect(try store.reader.digests().tables == digests, sourceLocation: location)
+        try store.verify(location)
+    }
+}
