@@ -63,7 +63,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             path: "Sources/ClinicSync/Wire",
-            exclude: ["clinicsync.proto"],
+            exclude: ["clinicsync.proto", "generate.sh"],
             swiftSettings: settings
         ),
         .target(
@@ -125,6 +125,19 @@ let package = Package(
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+
+        .testTarget(
+            name: "ClinicSyncTests",
+            dependencies: [
+                "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

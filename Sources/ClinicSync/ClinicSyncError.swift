@@ -1,0 +1,85 @@
+/// What went wrong, as people and programs are told.
+///
+/// Two errors are equal when their codes are. `message` is one sentence that says what to do; it never holds the
+/// value of a row or a secret.
+public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertible {
+    /// The kind of an error; more may be added, so a switch over it needs a default.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        private enum Value: String {
+            case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
+            case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage
+        }
+
+        private let value: Value
+
+        /// Another program listens on the port.
+        public static let portInUse = Code(value: .portInUse)
+        /// Nodes must not listen on, dial or accept this address.
+        public static let addressNotAllowed = Code(value: .addressNotAllowed)
+        /// The text is no address with a port.
+        public static let malformedAddress = Code(value: .malformedAddress)
+        /// Nobody answers at the address, or not as a node does.
+        public static let notReachable = Code(value: .notReachable)
+        /// The other side, or a rule, says no.
+        public static let refused = Code(value: .refused)
+        /// A setting is wrong or contradicts another.
+        public static let configuration = Code(value: .configuration)
+        /// The database could not do something.
+        public static let storage = Code(value: .storage)
+        /// The directory holds no node.
+        public static let notANode = Code(value: .notANode)
+        /// An agent already runs on the directory.
+        public static let alreadyRunning = Code(value: .alreadyRunning)
+        /// A newer version of the program made the database.
+        public static let newerDatabase = Code(value: .newerDatabase)
+        /// A file is damaged.
+        public static let corrupt = Code(value: .corrupt)
+        /// There is no space left.
+        public static let diskFull = Code(value: .diskFull)
+        /// The account lacks a right.
+        public static let permission = Code(value: .permission)
+        /// Something took longer than allowed.
+        public static let timeout = Code(value: .timeout)
+        /// A command was called wrongly.
+        public static let usage = Code(value: .usage)
+
+        /// The code's name, stable across versions.
+        public var description: String { self.value.rawValue }
+    }
+
+    /// The kind.
+    public let code: Code
+    /// One sentence for people that says what to do.
+    public let message: String
+    /// The error that led to this one.
+    public let cause: (any Error)?
+    /// Where it was made, `file:line`.
+    public let location: String
+
+    /// Makes an error.
+    public init(
+        _ code: Code,
+        _ message: String,
+        cause: (any Error)? = nil,
+        file: String = #fileID,
+        line: Int = #line
+    ) {
+        self.code = code
+        self.message = message
+        self.cause = cause
+        self.location = "\(file):\(line)"
+    }
+
+    /// The sentence for people.
+    public var description: String { self.message }
+
+    /// Compares the codes.
+    public static func == (left: ClinicSyncError, right: ClinicSyncError) -> Bool {
+        left.code == right.code
+    }
+
+    /// Hashes the code.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(self.code)
+    }
+}

@@ -1,0 +1,96 @@
+import ClinicSyncModel
+import ClinicSyncWire
+import Glibc
+import NIOCore
+import NIOWebSocket
+
+/// The one table between reasons, WebSocket close codes and failures.
+enum CloseCodeMapping {
+    /// The first of the codes that RFC 6455 leaves to applications.
+    private static let base: UInt16 = 4_000
+
+    /// The code of the close frame that `reason` is sent in.
+    static func code(of reason: CloseReason) -> WebSocketErrorCode {
+        // 4000 and above are `unknown` to NIO, which writes the number as it is.
+        WebSocketErrorCode(codeNumber: Int(CloseCodeMapping.base + reason.rawValue))
+    }
+
+    /// The reason a close frame's code stands for; a code that is not ours means the connection was lost.
+    static func reason(of code: WebSocketErrorCode?) -> CloseReason {
+        guard let code else { return .connectionLost }
+        let number = UInt16(webSocketErrorCode: code)
+        guard number >= CloseCodeMapping.base else { return .connectionLost }
+        return CloseReason(rawValue: number - CloseCodeMapping.base) ?? .connectionLost
+    }
+
+    /// Whether `error`, caught on a connection, means that the peer broke the protocol; else the socket failed.
+    static func isViolation(_ error: any Error) -> Bool {
+        error is NIOWebSocketError || error is NIOWebSocketFrameAggregator.Error
+            || error is WireDecodingError || error is FrameViolation
+    }
+
+    /// What a person is told when a PC that wants to join is turned away with `reason`.
+    static func joinFailure(_ reason: CloseReason, address: PeerAddress) -> ClinicSyncError {
+        switch reason {
+        case .notHost:
+            ClinicSyncError(
+                .refused,
+                "The node at \(address) is not the host: join with the address of the clinic's host."
+            )
+        case .overloaded:
+            ClinicSyncError(.refused, "The node at \(address) is busy: try again in a minute.")
+        case .protocolVersion:
+            ClinicSyncError(
+                .refused,
+                "The node at \(address) runs another version: install the same version on both PCs."
+            )
+        case .shuttingDown:
+            ClinicSyncError(.notReachable, "The node at \(address) is stopping: start it and try again.")
+        case .storageFailed:
+            ClinicSyncError(
+                .refused,
+                "The node at \(address) cannot write its database: run `clinic-node doctor` there."
+            )
+        case .peerSilent, .protocolViolation, .wrongClinic, .notAMember, .replaced, .handshakeTimeout,
+            .duplicateIdentity, .connectionLost, .joinAnswered:
+            ClinicSyncError(
+                .notReachable,
+                "The node at \(address) broke off without an answer: try again, or run `clinic-node doctor` there."
+            )
+        }
+    }
+
+    /// What a person is told when a port could not be listened on.
+    static func listenFailure(_ error: any Error, address: PeerAddress) -> ClinicSyncError {
+        switch (error as? IOError)?.errnoCode {
+        case EADDRINUSE:
+            ClinicSyncError(
+                .portInUse,
+                "Another program listens on \(address): stop it, or choose another port.",
+                cause: error
+            )
+        case EACCES:
+            ClinicSyncError(
+                .permission,
+                "This account may not listen on \(address): choose a port above 1023.",
+                cause: error
+            )
+        default:
+            ClinicSyncError(
+                .addressNotAllowed,
+                "This PC cannot listen on \(address): use 127.0.0.1 and a free port.",
+                cause: error
+            )
+        }
+    }
+}
+
+/// A frame that RFC 6455 or our subprotocol forbids and NIO lets pass.
+enum FrameViolation: Error {
+    /// A client's frame without mask, or a server's with one.
+    case wrongMasking
+    /// A reserved bit or opcode, for which no extension was agreed.
+    case reserved
+    /// A message that is not binary.
+    case notBinary
+}

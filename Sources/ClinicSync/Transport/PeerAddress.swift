@@ -1,0 +1,100 @@
+import NIOCore
+
+/// Where a node listens or is dialled: an IP address and a port.
+///
+/// Written `127.0.0.1:7443` or `[::1]:7443`; `localhost` stands for 127.0.0.1. Other names are not resolved: which
+/// address a name means is not the clinic's to say on every network.
+struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
+    /// The IP address, without brackets.
+    let host: String
+    /// The port; 0 lets the system choose one to listen on.
+    let port: Int
+
+    /// Reads `text`.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `malformedAddress`.
+    init(_ text: String) throws(ClinicSyncError) {
+        guard let (host, port) = PeerAddress.split(text) else { throw PeerAddress.malformed(text) }
+        let address = host == "localhost" ? "127.0.0.1" : host
+        guard PeerAddress.isIPAddress(address, bracketed: text.hasPrefix("[")) else {
+            throw PeerAddress.malformed(text)
+        }
+        self.host = address
+        self.port = port
+    }
+
+    /// Reads `text`, which must be an address of this PC alone.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `malformedAddress` or `addressNotAllowed`.
+    init(loopback text: String) throws(ClinicSyncError) {
+        try self.init(text)
+        guard self.isLoopback else {
+            throw ClinicSyncError(
+                .addressNotAllowed,
+                "The address \(self) cannot be used, because connections between nodes are not encrypted yet: "
+                    + "use 127.0.0.1."
+            )
+        }
+    }
+
+    /// The same host with the port the system chose.
+    init(_ address: PeerAddress, port: Int) {
+        self.host = address.host
+        self.port = port
+    }
+
+    /// Whether only this PC is reached.
+    var isLoopback: Bool { PeerAddress.isLoopback(self.host) }
+
+    /// The text form that ``init(_:)`` reads.
+    var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+
+    /// The form that sockets take.
+    ///
+    /// - Throws: What the system says of an address that this type let through.
+    func socketAddress() throws -> SocketAddress {
+        try SocketAddress(ipAddress: self.host, port: self.port)
+    }
+
+    /// Whether `host`, an IP address, reaches only this PC.
+    static func isLoopback(_ host: String) -> Bool {
+        host == "::1" || (host.hasPrefix("127.") && PeerAddress.isIPAddress(host, bracketed: false))
+    }
+
+    /// Splits at the last colon, so that an IPv6 address keeps its own within the brackets.
+    private static func split(_ text: String) -> (host: String, port: Int)? {
+        guard let colon = text.lastIndex(of: ":") else { return nil }
+        var host = text[..<colon]
+        let digits = text[text.index(after: colon)...]
+        guard
+            !digits.isEmpty, digits.count <= 5, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let port = UInt16(digits)
+        else { return nil }
+        if host.hasPrefix("[") {
+            guard host.hasSuffix("]") else { return nil }
+            host = host.dropFirst().dropLast()
+        } else if host.contains(":") {
+            return nil
+        }
+        return host.isEmpty ? nil : (String(host), Int(port))
+    }
+
+    private static func isIPAddress(_ host: String, bracketed: Bool) -> Bool {
+        do {
+            let address = try SocketAddress(ipAddress: host, port: 0)
+            return (address.protocol == .inet6) == bracketed
+        } catch {
+            return false
+        }
+    }
+
+    private static func malformed(_ text: String) -> ClinicSyncError {
+        // A peer can have sent the text, so it is shown in part only.
+        ClinicSyncError(
+            .malformedAddress,
+            "“\(text.prefix(80))” is no address: write IP-ADDRESS:PORT, for example 127.0.0.1:7443 or [::1]:7443."
+        )
+    }
+}

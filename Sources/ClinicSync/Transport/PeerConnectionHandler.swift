@@ -1,0 +1,112 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncWire
+import Logging
+import NIOCore
+import NIOWebSocket
+
+/// Turns the frames of one connection into inputs, in their order, and reads only what the driver keeps up with.
+///
+/// The last handler of the pipeline; the channel's `autoRead` is off, so it asks for every read itself.
+final class PeerConnectionHandler: ChannelInboundHandler {
+    typealias InboundIn = WebSocketFrame
+
+    private let connection: PeerConnection
+    private let limits: WireLimits
+    private let logger: Logger
+    private let post: @Sendable (Input) -> Void
+    private var isMalformed = false
+    private var isClosed = false
+
+    init(
+        connection: PeerConnection,
+        limits: WireLimits,
+        logger: Logger,
+        post: @escaping @Sendable (Input) -> Void
+    ) {
+        self.connection = connection
+        self.limits = limits
+        self.logger = logger
+        self.post = post
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        guard !self.isMalformed || self.connection.isEnding else { return }
+        let frame = PeerConnectionHandler.unwrapInboundIn(data)
+        switch frame.opcode {
+        case .binary:
+            self.receive(frame.unmaskedData)
+        case .ping:
+            self.connection.writeControl(.pong, frame.unmaskedData)
+        case .connectionClose:
+            self.receiveClose(frame.unmaskedData)
+        default:
+            // A pong nobody asked for is allowed and means nothing.
+            break
+        }
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        context.flush()
+        // After a violation nothing is read until the core has closed the connection.
+        if !self.isMalformed || self.connection.isEnding, self.connection.mayRead() { context.read() }
+        context.fireChannelReadComplete()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if CloseCodeMapping.isViolation(error) {
+            self.refuse(error)
+        } else {
+            self.logger.debug(
+                "Connection failed",
+                metadata: self.metadata(error: error)
+            )
+            context.close(promise: nil)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        if !self.isClosed {
+            self.isClosed = true
+            self.post(.connectionClosed(self.connection.id))
+        }
+        context.fireChannelInactive()
+    }
+
+    private func receive(_ bytes: ByteBuffer) {
+        guard !self.connection.isEnding else { return }
+        do {
+            let (message, _) = try MessageCodec.decode(bytes, limits: self.limits)
+            self.connection.posted()
+            self.post(.messageReceived(self.connection.id, message))
+        } catch {
+            self.refuse(error)
+        }
+    }
+
+    private func receiveClose(_ payload: ByteBuffer) {
+        let reason = CloseCodeMapping.reason(of: payload.peekWebSocketErrorCode())
+        var metadata = self.metadata(error: nil)
+        metadata["close.reason"] = "\(reason)"
+        self.logger.debug("Peer closed the connection", metadata: metadata)
+        self.connection.closeInAnswer(to: payload)
+    }
+
+    /// Tells the core once; it decides what becomes of the connection.
+    private func refuse(_ error: any Error) {
+        guard !self.isMalformed, !self.connection.isEnding else { return }
+        self.isMalformed = true
+        self.logger.info("Peer broke the protocol", metadata: self.metadata(error: error))
+        self.post(.malformedMessageReceived(self.connection.id))
+    }
+
+    private func metadata(error: (any Error)?) -> Logger.Metadata {
+        var metadata: Logger.Metadata = ["connection.id": "\(self.connection.id.rawValue)"]
+        // Errors of decoding name fields and those of sockets numbers: never a value of a row.
+        if let error { metadata["error.code"] = "\(error)" }
+        return metadata
+    }
+}
+
+@available(*, unavailable)
+extension PeerConnectionHandler: Sendable {}

@@ -1,0 +1,33 @@
+package import ClinicSyncWire
+package import NIOCore
+
+/// Every limit a node keeps towards its connections.
+package struct TransportLimits: Sendable, Hashable {
+    /// What a decoded message may hold.
+    package var wire = WireLimits.standard
+    /// Connections at once that peers opened, those not yet upgraded included; more are closed unanswered.
+    package var acceptedMax = 512
+    /// The same for one remote address: one PC has one node, tests have many.
+    package var acceptedPerAddressMax = 256
+    /// Connections the kernel completes before they are accepted.
+    package var backlog: Int32 = 512
+    /// From accepting, or dialling, to the end of the WebSocket upgrade: who sends a byte a second holds nothing.
+    package var upgradeTimeout = TimeAmount.seconds(5)
+    /// From our close frame to the peer's; then the socket is closed without.
+    package var closeTimeout = TimeAmount.seconds(1)
+    /// Messages of a connection that were posted and are not consumed; at so many, nothing more is read.
+    ///
+    /// What one read of the socket brings is decoded even so.
+    package var unconsumedMessagesMax = 64
+    /// Bytes that wait to be sent to one peer; beyond it the connection is dropped.
+    ///
+    /// Chunks are sent against credit, so only a broken peer lets so much pile up.
+    package var outboundBytesMax = 32 << 20
+    /// A fragment that is not a message's last is at least so large, so that tiny ones cannot pile up.
+    package var fragmentBytesMin = 1_024
+    /// Fragments of one message.
+    package var fragmentsMax = 1_024
+
+    /// Makes the standard limits.
+    package init() {}
+}

@@ -1,0 +1,98 @@
+import ClinicSyncModel
+import FoundationEssentials
+
+/// The checks that messages share.
+extension MessageCodec {
+    /// Numbers of rows stay below this, so that sums of many of them never overflow.
+    private static let rowsMax: UInt64 = 1 << 48
+
+    /// Milliseconds that a hybrid timestamp can hold.
+    private static let millisecondsMax: Int64 = 1 << 47 - 1
+
+    /// A number that SQLite can store, whose integers are signed.
+    static func storable(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
+        guard number <= UInt64(Int64.max) else { throw .outOfRange(field: field) }
+        return number
+    }
+
+    /// A batch's number: storable and not 0.
+    static func sequence(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
+        guard number > 0 else { throw .outOfRange(field: field) }
+        return try MessageCodec.storable(number, field)
+    }
+
+    /// A number of rows.
+    static func rows(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
+        guard number <= MessageCodec.rowsMax else { throw .outOfRange(field: field) }
+        return number
+    }
+
+    /// Milliseconds since 1970 that the clock can compute with.
+    static func milliseconds(_ number: Int64, _ field: String) throws(WireDecodingError) -> Int64 {
+        guard (0...MessageCodec.millisecondsMax).contains(number) else { throw .outOfRange(field: field) }
+        return number
+    }
+
+    /// Text of at most `max` bytes.
+    static func text(_ text: String, max: Int, _ field: String) throws(WireDecodingError) -> String {
+        guard text.utf8.count <= max else { throw .limitExceeded(field: field) }
+        return text
+    }
+
+    /// At most `max` bytes.
+    static func bytes(_ data: Data, max: Int, _ field: String) throws(WireDecodingError) -> [UInt8] {
+        guard data.count <= max else { throw .limitExceeded(field: field) }
+        return Array(data)
+    }
+
+    /// A node's id of 16 bytes.
+    static func node(_ data: Data, _ field: String) throws(WireDecodingError) -> NodeID {
+        let (high, low) = try MessageCodec.halves(data, field)
+        return NodeID(high: high, low: low)
+    }
+
+    /// A digest of 16 bytes.
+    static func digest(_ data: Data, _ field: String) throws(WireDecodingError) -> Digest {
+        let (high, low) = try MessageCodec.halves(data, field)
+        return Digest(high: high, low: low)
+    }
+
+    /// Appends the 16 bytes of a 128-bit number, most significant first.
+    static func append(high: UInt64, low: UInt64, to bytes: inout [UInt8]) {
+        withUnsafeBytes(of: high.bigEndian) { bytes.append(contentsOf: $0) }
+        withUnsafeBytes(of: low.bigEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    /// The two halves of the 128-bit number at place `index` of a row of them.
+    static func halves(of bytes: [UInt8], at index: Int) -> (high: UInt64, low: UInt64) {
+        bytes.withUnsafeBytes { raw in
+            (
+                UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: index * 16, as: UInt64.self)),
+                UInt64(bigEndian: raw.loadUnaligned(fromByteOffset: index * 16 + 8, as: UInt64.self))
+            )
+        }
+    }
+
+    private static func halves(_ data: Data, _ field: String) throws(WireDecodingError) -> (UInt64, UInt64) {
+        guard data.count == 16 else { throw .wrongLength(field: field) }
+        return MessageCodec.halves(of: Array(data), at: 0)
+    }
+}
+
+extension NodeID {
+    /// The 16 bytes, most significant first.
+    var wireBytes: Data {
+        var bytes = [UInt8]()
+        MessageCodec.append(high: self.high, low: self.low, to: &bytes)
+        return Data(bytes)
+    }
+}
+
+extension Digest {
+    /// The 16 bytes, most significant first.
+    var wireBytes: Data {
+        var bytes = [UInt8]()
+        MessageCodec.append(high: self.high, low: self.low, to: &bytes)
+        return Data(bytes)
+    }
+}

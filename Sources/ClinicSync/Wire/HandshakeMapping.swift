@@ -1,0 +1,91 @@
+import ClinicSyncModel
+import FoundationEssentials
+
+extension WireHello {
+    /// The wire form of a hello.
+    init(_ hello: Hello) {
+        self.init()
+        self.protocolVersion = hello.protocolVersion
+        self.clinicID = hello.clinicID
+        self.clinicSecret = Data(hello.clinicSecret)
+        self.nodeID = hello.nodeID.wireBytes
+        self.nodeName = hello.nodeName
+        self.softwareVersion = hello.softwareVersion
+        self.schemaVersion = hello.schemaVersion
+        self.term = hello.term
+        self.isHost = hello.isHost
+        self.listenAddress = hello.listenAddress
+        self.vector = WireVector(hello.vector.entries)
+        self.partials = hello.partials.map(Partial.init)
+        self.creditBytes = hello.creditBytes
+    }
+
+    /// The hello.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> Hello {
+        guard self.hasVector else { throw .missing(field: "vector") }
+        return Hello(
+            protocolVersion: self.protocolVersion,
+            clinicID: try MessageCodec.text(self.clinicID, max: limits.nameBytesMax, "clinic_id"),
+            clinicSecret: try MessageCodec.bytes(
+                self.clinicSecret,
+                max: limits.secretBytesMax,
+                "clinic_secret"
+            ),
+            nodeID: try MessageCodec.node(self.nodeID, "node_id"),
+            nodeName: try MessageCodec.text(self.nodeName, max: limits.nameBytesMax, "node_name"),
+            softwareVersion: try MessageCodec.text(
+                self.softwareVersion,
+                max: limits.nameBytesMax,
+                "software_version"
+            ),
+            schemaVersion: self.schemaVersion,
+            term: try MessageCodec.storable(self.term, "term"),
+            isHost: self.isHost,
+            listenAddress: try MessageCodec.text(
+                self.listenAddress,
+                max: limits.nameBytesMax,
+                "listen_address"
+            ),
+            vector: try self.vector.vector(limits, "vector"),
+            partials: try self.partialModels(limits),
+            creditBytes: self.creditBytes
+        )
+    }
+
+    private func partialModels(_ limits: WireLimits) throws(WireDecodingError) -> [PartialBatch] {
+        guard self.partials.count <= limits.partialsMax else { throw .limitExceeded(field: "partials") }
+        var partials = [PartialBatch]()
+        partials.reserveCapacity(self.partials.count)
+        for partial in self.partials {
+            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: partial.nextChunk))
+        }
+        return partials
+    }
+}
+
+extension WireHello.Partial {
+    /// The wire form of a partial batch.
+    init(_ partial: PartialBatch) {
+        self.init()
+        self.batch = WireBatchName(partial.batch)
+        self.nextChunk = partial.nextChunk
+    }
+}
+
+extension WireGoodbye {
+    /// The wire form of a goodbye.
+    init(_ reason: CloseReason) {
+        self.init()
+        // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
+        self.reason = WireCloseReason(rawValue: Int(reason.rawValue)) ?? .UNRECOGNIZED(Int(reason.rawValue))
+    }
+
+    /// The reason.
+    func model() throws(WireDecodingError) -> CloseReason {
+        guard
+            let number = UInt16(exactly: self.reason.rawValue),
+            let reason = CloseReason(rawValue: number)
+        else { throw .unknownValue(field: "reason") }
+        return reason
+    }
+}

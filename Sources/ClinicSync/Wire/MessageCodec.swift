@@ -1,0 +1,118 @@
+package import ClinicSyncModel
+package import NIOCore
+
+import struct SwiftProtobuf.BinaryDecodingOptions
+
+/// Messages to bytes and back: what travels in one binary WebSocket message.
+///
+/// Encoding is deterministic: equal messages give equal bytes on every node and in every run.
+package enum MessageCodec {
+    /// Encodes a message of a sender that follows the host of `term`.
+    package static func encode(_ message: Message, term: UInt64) -> [UInt8] {
+        var frame = WireFrame()
+        frame.term = term
+        frame.message = MessageCodec.body(of: message)
+        do {
+            return try frame.serializedBytes()
+        } catch {
+            // Fails only for required fields, extensions and 2 GiB, none of which a frame can have.
+            preconditionFailure("a frame could not be encoded: \(type(of: error))")
+        }
+    }
+
+    /// Encodes a message into a buffer of its own, for sending.
+    package static func encodeBuffer(_ message: Message, term: UInt64) -> ByteBuffer {
+        ByteBuffer(bytes: MessageCodec.encode(message, term: term))
+    }
+
+    /// Decodes what ``encode(_:term:)`` makes, from a peer that need not be honest.
+    ///
+    /// Fields that this version does not know are ignored.
+    ///
+    /// - Throws: ``WireDecodingError`` for everything that is no message within `limits`; whatever is returned can be
+    ///   stored and computed with (stamps and sequences fit 63 bits, vectors ascend).
+    package static func decode(
+        _ bytes: [UInt8],
+        limits: WireLimits = .standard
+    ) throws(WireDecodingError) -> (message: Message, term: UInt64) {
+        try MessageCodec.checkOutline(bytes, limits)
+        let frame: WireFrame
+        do {
+            var options = BinaryDecodingOptions()
+            // Frames nest four deep; unknown fields would only be kept to be thrown away.
+            options.messageDepthLimit = 8
+            options.discardUnknownFields = true
+            frame = try WireFrame(serializedBytes: bytes, options: options)
+        } catch {
+            throw .malformed
+        }
+        guard let body = frame.message else { throw .notOneMessage }
+        let term = try MessageCodec.storable(frame.term, "term")
+        return (try MessageCodec.message(of: body, limits), term)
+    }
+
+    /// Decodes the readable bytes of `buffer`.
+    ///
+    /// - Throws: As ``decode(_:limits:)-([UInt8],_)``.
+    package static func decode(
+        _ buffer: ByteBuffer,
+        limits: WireLimits = .standard
+    ) throws(WireDecodingError) -> (message: Message, term: UInt64) {
+        try MessageCodec.decode(Array(buffer.readableBytesView), limits: limits)
+    }
+
+    private static func checkOutline(_ bytes: [UInt8], _ limits: WireLimits) throws(WireDecodingError) {
+        let failure: WireDecodingError? = bytes.withUnsafeBytes { raw in
+            do throws(WireDecodingError) {
+                _ = try FrameOutline(raw, limits: limits)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    private static func body(of message: Message) -> WireFrame.OneOf_Message {
+        switch message {
+        case .hello(let hello): .hello(WireHello(hello))
+        case .goodbye(let reason): .goodbye(WireGoodbye(reason))
+        case .ping(let ping): .ping(WirePing(ping))
+        case .pong(let pong): .pong(WirePong(pong))
+        case .chunk(let chunk): .chunk(WireChunk(chunk))
+        case .acknowledge(let acknowledgement): .acknowledge(WireAcknowledge(acknowledgement))
+        case .digests(let report): .digests(WireDigests(report))
+        case .rowHashes(let page): .rowHashes(WireRowHashes(page))
+        case .rowStates(let page): .rowStates(WireRowStates(page))
+        case .syncRequest(let request): .syncRequest(WireSyncRequest(request))
+        case .verifyRequest(let request): .verifyRequest(WireSyncRequest(request))
+        case .verifyReport(let report): .verifyReport(WireVerifyReport(report))
+        case .syncReport(let report): .syncReport(WireSyncReport(report))
+        case .joinRequest(let request): .joinRequest(WireJoinRequest(request))
+        case .joinReply(let reply): .joinReply(WireJoinReply(reply))
+        }
+    }
+
+    private static func message(
+        of body: WireFrame.OneOf_Message,
+        _ limits: WireLimits
+    ) throws(WireDecodingError) -> Message {
+        switch body {
+        case .hello(let wire): .hello(try wire.model(limits))
+        case .goodbye(let wire): .goodbye(try wire.model())
+        case .ping(let wire): .ping(Ping(id: wire.id))
+        case .pong(let wire): .pong(try wire.model())
+        case .chunk(let wire): .chunk(try wire.model(limits))
+        case .acknowledge(let wire): .acknowledge(try wire.model(limits))
+        case .digests(let wire): .digests(try wire.model(limits))
+        case .rowHashes(let wire): .rowHashes(try wire.model(limits))
+        case .rowStates(let wire): .rowStates(try wire.model(limits))
+        case .syncRequest(let wire): .syncRequest(try wire.model(limits))
+        case .verifyRequest(let wire): .verifyRequest(try wire.model(limits))
+        case .verifyReport(let wire): .verifyReport(try wire.model())
+        case .syncReport(let wire): .syncReport(try wire.model(limits))
+        case .joinRequest(let wire): .joinRequest(try wire.model(limits))
+        case .joinReply(let wire): .joinReply(try wire.model(limits))
+        }
+    }
+}

@@ -1,0 +1,62 @@
+import ClinicSyncModel
+import FoundationEssentials
+
+extension WireChunk {
+    /// The wire form of a chunk.
+    init(_ chunk: BatchChunk) {
+        self.init()
+        self.batch = WireBatchName(chunk.batch)
+        self.index = chunk.index
+        if let header = chunk.header { self.header = Header(header) }
+        self.isLast = chunk.isLast
+        self.checksum = chunk.checksum
+        self.payload = Data(chunk.payload)
+    }
+
+    /// The chunk.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> BatchChunk {
+        if self.index == 0, !self.hasHeader { throw .missing(field: "header") }
+        if self.index > 0, self.hasHeader { throw .unexpected(field: "header") }
+        return BatchChunk(
+            batch: try self.batch.model(),
+            index: self.index,
+            header: self.hasHeader ? try self.header.model(limits) : nil,
+            isLast: self.isLast,
+            checksum: self.checksum,
+            payload: try MessageCodec.bytes(self.payload, max: limits.chunkPayloadBytesMax, "payload")
+        )
+    }
+}
+
+extension WireChunk.Header {
+    /// The wire form of a header.
+    init(_ header: BatchHeader) {
+        self.init()
+        self.timestamp = header.timestamp.rawValue
+        self.dependencies = WireVector(header.dependencies.entries)
+        self.schemaVersion = header.schemaVersion
+    }
+
+    /// The header.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> BatchHeader {
+        BatchHeader(
+            timestamp: HybridTimestamp(rawValue: try MessageCodec.storable(self.timestamp, "timestamp")),
+            dependencies: try self.dependencies.vector(limits, "dependencies"),
+            schemaVersion: self.schemaVersion
+        )
+    }
+}
+
+extension WireAcknowledge {
+    /// The wire form of an acknowledgement.
+    init(_ acknowledgement: Acknowledgement) {
+        self.init()
+        self.applied = WireVector(acknowledgement.applied)
+        self.creditBytes = acknowledgement.creditBytes
+    }
+
+    /// The acknowledgement.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> Acknowledgement {
+        Acknowledgement(applied: try self.applied.entries(limits, "applied"), creditBytes: self.creditBytes)
+    }
+}

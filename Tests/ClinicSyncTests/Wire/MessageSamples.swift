@@ -1,0 +1,119 @@
+import ClinicSyncModel
+
+/// One message of every kind with its bytes, which must never change: an older node reads them.
+enum MessageSamples {
+    static let node = NodeID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
+    static let other = NodeID(high: 0x0102_0304_0506_0708, low: 0x090A_0B0C_0D0E_0F10)
+    static let batch = BatchID(origin: Origin(node: node), sequence: 300)
+    static let vector = VersionVector([
+        .init(origin: Origin(node: node), sequence: 300),
+        .init(origin: Origin(node: other, incarnation: 2), sequence: 7),
+    ])
+
+    /// Everything, in the order of the numbers in `clinicsync.proto`.
+    static let all: [Message] =
+        [
+            .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
+            .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
+            .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
+        ] + reconciliation + manual + joining
+
+    static let hello = Hello(
+        protocolVersion: 1,
+        clinicID: "k7q",
+        clinicSecret: [0xDE, 0xAD],
+        nodeID: node,
+        nodeName: "Empfang",
+        softwareVersion: "1.2.3",
+        schemaVersion: 4,
+        term: 9,
+        isHost: true,
+        listenAddress: "127.0.0.1:7443",
+        vector: vector,
+        partials: [PartialBatch(batch: batch, nextChunk: 3)],
+        creditBytes: 8 << 20
+    )
+
+    static let firstChunk = BatchChunk(
+        batch: batch,
+        index: 0,
+        header: BatchHeader(
+            timestamp: HybridTimestamp(milliseconds: 1_795_000_000_000, counter: 1),
+            dependencies: VersionVector([.init(origin: Origin(node: other), sequence: 6)]),
+            schemaVersion: 4
+        ),
+        isLast: false,
+        checksum: 0x0123_4567_89AB_CDEF,
+        payload: [1, 2, 3]
+    )
+
+    static let laterChunk = BatchChunk(
+        batch: batch,
+        index: 1,
+        header: nil,
+        isLast: true,
+        checksum: 1,
+        payload: []
+    )
+
+    static let reconciliation: [Message] = [
+        .digests(
+            DigestReport(
+                round: 11,
+                vector: VersionVector(),
+                tables: [TableDigest(name: "bills", rows: 2, digest: Digest(high: 1, low: 2))]
+            )
+        ),
+        .rowHashes(
+            RowHashPage(
+                round: 11,
+                table: "bills",
+                after: .null,
+                through: .double(1.5),
+                rows: [
+                    RowHash(key: .string("b1"), hash: Digest(high: 3, low: 4)),
+                    RowHash(key: .integer(-1), hash: Digest(high: 5, low: 6)),
+                ]
+            )
+        ),
+        .rowStates(
+            RowStatePage(
+                round: 11,
+                table: "bills",
+                payload: [0xFF],
+                wanted: [.blob([0, 1])],
+                isLast: true
+            )
+        ),
+    ]
+
+    static let manual: [Message] = [
+        .syncRequest(SyncRequest(id: 21, table: nil)),
+        .verifyRequest(SyncRequest(id: 21, table: "")),
+        .verifyReport(VerifyReport(id: 21, result: .repaired, repairedRows: 3)),
+        .syncReport(
+            SyncReport(
+                id: 21,
+                result: .differs,
+                repairedRows: 3,
+                nodes: [.init(id: node, name: "Labor", result: .unreachable)]
+            )
+        ),
+    ]
+
+    static let joining: [Message] = [
+        .joinRequest(JoinRequest(secret: [7, 8], nodeID: other, nodeName: "Kasse")),
+        .joinReply(
+            .accepted(
+                Membership(
+                    clinicID: "k7q",
+                    clinicName: "Praxis Süd",
+                    clinicSecret: [0xDE, 0xAD],
+                    hostID: node,
+                    hostAddress: "[::1]:7443"
+                )
+            )
+        ),
+        .joinReply(.refused("The code has expired: make a new one.")),
+    ]
+}
