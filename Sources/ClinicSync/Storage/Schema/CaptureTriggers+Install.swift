@@ -1,0 +1,90 @@
+package import GRDB
+
+extension CaptureTriggers {
+    /// Returns the tables whose triggers or last-values table are not there or are not ours.
+    ///
+    /// A migration that recreates a table drops its triggers without a word, and so does a person with a SQL
+    /// shell. What was written to such a table since is unknown: compare it as a whole after installing.
+    package static func missing(of tables: ClinicTables, in db: Database) throws -> [TableDefinition] {
+        try tables.tables.filter { try !self.isInstalled(for: $0, in: db) }
+    }
+
+    /// Installs what ``missing(of:in:)`` finds; tables that have theirs are not touched.
+    ///
+    /// - Returns: the tables that were repaired.
+    @discardableResult
+    package static func install(for tables: ClinicTables, in db: Database) throws -> [TableDefinition] {
+        let missing = try self.missing(of: tables, in: db)
+        for table in missing {
+            for name in try self.installed(on: table.name, in: db).keys {
+                try db.execute(sql: "DROP TRIGGER \(SQLText.name(name))")
+            }
+            try self.installLastTable(for: table, in: db)
+            for statement in self.statements(for: table) {
+                try db.execute(sql: statement.sql)
+            }
+        }
+        return missing
+    }
+
+    /// Drops all capture triggers of the database; the last-values tables stay.
+    package static func drop(in db: Database) throws {
+        let names = try String.fetchAll(
+            db,
+            sql: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND substr(name, 1, ?) = ?",
+            arguments: [self.prefix.utf8.count, self.prefix]
+        )
+        for name in names {
+            try db.execute(sql: "DROP TRIGGER \(SQLText.name(name))")
+        }
+    }
+
+    private static func isInstalled(for table: TableDefinition, in db: Database) throws -> Bool {
+        let ours = Dictionary(
+            self.statements(for: table).map { ($0.name, $0.sql) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        guard try self.installed(on: table.name, in: db) == ours else { return false }
+        let last = self.lastTable(for: table)
+        let columns = try self.columns(of: last, in: db)
+        let hasIndex = try Bool.fetchOne(
+            db,
+            sql: "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)",
+            arguments: [last + "_key"]
+        )
+        return hasIndex == true && table.columns.allSatisfy { columns.contains($0.name) }
+    }
+
+    /// Our triggers on a table, as they stand in the database.
+    private static func installed(on table: String, in db: Database) throws -> [String: String] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT name, sql FROM sqlite_schema
+                WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND substr(name, 1, ?) = ?
+                """,
+            arguments: [table, self.prefix.utf8.count, self.prefix]
+        )
+        return Dictionary(rows.map { ($0["name"], $0["sql"] ?? "") }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Keeps what a last-values table holds: deletions that are not collected yet need it.
+    private static func installLastTable(for table: TableDefinition, in db: Database) throws {
+        let last = self.lastTable(for: table)
+        let columns = try self.columns(of: last, in: db)
+        if columns.isEmpty {
+            for statement in self.lastTableStatements(for: table) { try db.execute(sql: statement) }
+            return
+        }
+        for column in table.columns where !columns.contains(column.name) {
+            try db.execute(sql: "ALTER TABLE \(SQLText.name(last)) ADD COLUMN \(SQLText.name(column.name))")
+        }
+        let index = SQLText.name(last + "_key")
+        try db.execute(sql: "DROP INDEX IF EXISTS \(index)")
+        try db.execute(sql: "CREATE INDEX \(index) ON \(SQLText.name(last)) (\(SQLText.name(table.keyColumn)))")
+    }
+
+    private static func columns(of table: String, in db: Database) throws -> Set<String> {
+        Set(try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info(?)", arguments: [table]))
+    }
+}

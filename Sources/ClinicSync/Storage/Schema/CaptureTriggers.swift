@@ -1,0 +1,148 @@
+import GRDB
+
+/// The SQL of the triggers that notice what programs write to a replicated table.
+///
+/// Every process that opens the file fires them, so they are plain SQL. They mark keys in `clinicsync_dirty`;
+/// what happened to a row is derived later by comparing it with what the node knew. The values of a row that
+/// goes are kept in the table's *last-values table* until the collector has made a tombstone of it.
+/// `docs/design/0001-capture.md` explains each trigger.
+package enum CaptureTriggers {
+    /// The beginning of the names of all our triggers.
+    package static let prefix = "clinicsync_"
+
+    /// Returns the names and texts of a table's triggers, as `sqlite_schema` keeps them.
+    package static func statements(for table: TableDefinition) -> [(name: String, sql: String)] {
+        var statements = [
+            self.trigger("insert", "AFTER INSERT", table, body: [self.mark(table, "NEW")]),
+            self.trigger("update", "AFTER UPDATE", table, body: [self.mark(table, "NEW")]),
+            self.trigger(
+                "key",
+                "AFTER UPDATE OF \(SQLText.name(table.keyColumn))",
+                table,
+                when: "OLD.\(SQLText.name(table.keyColumn)) IS NOT NEW.\(SQLText.name(table.keyColumn))",
+                body: [self.save(table), self.mark(table, "OLD")]
+            ),
+            self.trigger("delete", "AFTER DELETE", table, body: [self.save(table), self.mark(table, "OLD")]),
+        ]
+        guard !table.uniqueKeys.isEmpty else { return statements }
+        let key = SQLText.name(table.keyColumn)
+        let row = "\(SQLText.name(table.name)).\(key)"
+        statements.append(self.victims("replace", "BEFORE INSERT", table, except: "\(row) IS NOT NEW.\(key)"))
+        statements.append(
+            self.victims("replace_update", self.uniqueUpdate(of: table), table, except: "\(row) IS NOT OLD.\(key)")
+        )
+        return statements
+    }
+
+    /// The name of the table that keeps the values of a table's deleted rows.
+    ///
+    /// It has the table's replicated columns without declared types, so that values keep their storage class
+    /// bit for bit. A row is added each time one goes or may go; of several with one key the newest (largest
+    /// `rowid`) counts, and only if the table has no row of that key any more.
+    package static func lastTable(for table: TableDefinition) -> String {
+        "clinicsync_last_\(table.name)"
+    }
+
+    /// Returns the statements that make a table's last-values table and its index.
+    package static func lastTableStatements(for table: TableDefinition) -> [String] {
+        let last = self.lastTable(for: table)
+        let columns = SQLText.list(table.columns.map(\.name))
+        return [
+            "CREATE TABLE \(SQLText.name(last)) (\(columns))",
+            "CREATE INDEX \(SQLText.name(last + "_key")) ON \(SQLText.name(last)) (\(SQLText.name(table.keyColumn)))",
+        ]
+    }
+
+    // MARK: - Parts
+
+    /// Only outside the node's own write transactions. Should the guard's row be gone, writes are captured.
+    private static let guardCondition = "NOT EXISTS (SELECT 1 FROM clinicsync_guard WHERE applying)"
+
+    private static let now = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+
+    /// The UPSERT clause, because the conflict clause of the program's statement (OR REPLACE, OR IGNORE)
+    /// overrides a conflict clause inside a trigger, but not an UPSERT.
+    private static let again =
+        "ON CONFLICT (tableId, pk) DO UPDATE SET writtenAt = excluded.writtenAt, n = n + 1"
+
+    private static func trigger(
+        _ suffix: String,
+        _ event: String,
+        _ table: TableDefinition,
+        when condition: String? = nil,
+        body: [String]
+    ) -> (name: String, sql: String) {
+        let name = "\(self.prefix)\(table.name)_\(suffix)"
+        let conditions = [self.guardCondition, condition].compactMap(\.self).joined(separator: " AND ")
+        let sql = """
+            CREATE TRIGGER \(SQLText.name(name)) \(event) ON \(SQLText.name(table.name))
+            WHEN \(conditions)
+            BEGIN
+            \(body.map { "    \($0);" }.joined(separator: "\n"))
+            END
+            """
+        return (name, sql)
+    }
+
+    private static func mark(_ table: TableDefinition, _ row: String) -> String {
+        """
+        INSERT INTO clinicsync_dirty(tableId, pk, writtenAt, n)
+            VALUES (\(table.number), \(row).\(SQLText.name(table.keyColumn)), \(self.now), 1)
+            \(self.again)
+        """
+    }
+
+    private static func save(_ table: TableDefinition) -> String {
+        let columns = table.columns.map(\.name)
+        return """
+            INSERT INTO \(SQLText.name(self.lastTable(for: table)))(\(SQLText.list(columns)))
+                VALUES (\(SQLText.list(columns, prefix: "OLD.")))
+            """
+    }
+
+    /// REPLACE deletes the rows in its way without firing DELETE triggers (unless the program has switched
+    /// recursive_triggers on), so those rows are saved and marked before they can go.
+    ///
+    /// A row that merely stands in the way (the statement fails, is ignored, or is an upsert) is marked too,
+    /// which is harmless: the collector finds it unchanged.
+    private static func victims(
+        _ suffix: String,
+        _ event: String,
+        _ table: TableDefinition,
+        except own: String
+    ) -> (name: String, sql: String) {
+        let source = SQLText.name(table.name)
+        let columns = table.columns.map(\.name)
+        // Each part of the OR is answered by its own unique index.
+        let matches = table.uniqueKeys.map { "(\(self.match($0, in: source)))" }.joined(separator: " OR ")
+        let rows = "FROM \(source) WHERE (\(matches)) AND \(own)"
+        let save = """
+            INSERT INTO \(SQLText.name(self.lastTable(for: table)))(\(SQLText.list(columns)))
+                SELECT \(SQLText.list(columns, prefix: source + ".")) \(rows)
+            """
+        let mark = """
+            INSERT INTO clinicsync_dirty(tableId, pk, writtenAt, n)
+                SELECT \(table.number), \(source).\(SQLText.name(table.keyColumn)), \(self.now), 1 \(rows)
+                \(self.again)
+            """
+        return self.trigger(suffix, event, table, when: "EXISTS (SELECT 1 \(rows))", body: [save, mark])
+    }
+
+    /// Whether a row of the table has the new row's values; NULL equals nothing, as in the index.
+    private static func match(_ key: UniqueKey, in source: String) -> String {
+        let parts = zip(key.columns, key.collations).map { column, collation in
+            let name = SQLText.name(column)
+            return "\(source).\(name) = NEW.\(name) COLLATE \(SQLText.name(collation))"
+        }
+        let rows = key.predicate.map { "(\($0))" }
+        return (parts + [rows].compactMap(\.self)).joined(separator: " AND ")
+    }
+
+    /// The updates by which a row can come to stand in another's way: those that name a unique column. A
+    /// partial index is also entered by columns that only its predicate names, so there every update counts.
+    private static func uniqueUpdate(of table: TableDefinition) -> String {
+        guard table.uniqueKeys.allSatisfy({ $0.predicate == nil }) else { return "BEFORE UPDATE" }
+        let names = Set(table.uniqueKeys.flatMap(\.columns))
+        return "BEFORE UPDATE OF \(SQLText.list(table.columns.map(\.name).filter(names.contains)))"
+    }
+}

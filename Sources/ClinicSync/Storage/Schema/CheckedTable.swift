@@ -1,0 +1,166 @@
+/// A table's DDL and its manifest entry, found free of contradictions.
+struct CheckedTable {
+    private let ddl: TableDDL
+    private let rules: Manifest.Table
+    private let keyColumn: String
+    private let uniqueKeys: [UniqueKey]
+    private let foreignKeys: [ForeignKey]
+
+    /// Checks the one against the other.
+    ///
+    /// - Throws: ``SchemaError`` for the first contradiction.
+    init(ddl: TableDDL, rules: Manifest.Table) throws {
+        self.ddl = ddl
+        self.rules = rules
+        self.keyColumn = try Self.key(of: ddl)
+        self.uniqueKeys = try Self.uniqueKeys(of: ddl, rules: rules)
+        self.foreignKeys = try Self.foreignKeys(of: ddl, rules: rules)
+        try Self.checkCounters(of: ddl, rules: rules, key: self.keyColumn, uniqueKeys: self.uniqueKeys)
+    }
+
+    /// Makes the definition with the number and slots that the registry gave.
+    func definition(number: Int, slots: [String]) throws -> TableDefinition {
+        guard slots.count <= TableDefinition.columnsMax else {
+            throw SchemaError.tooManyColumns(table: self.ddl.name, count: slots.count)
+        }
+        let slotByName = Dictionary(slots.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
+        let columns = self.ddl.columns.compactMap { column in
+            slotByName[column.name].map { slot in
+                ColumnDefinition(
+                    name: column.name,
+                    slot: slot,
+                    declaredType: column.declaredType,
+                    isNotNull: column.isNotNull,
+                    isCounter: self.rules.counters.contains(column.name)
+                )
+            }
+        }
+        .sorted { $0.slot < $1.slot }
+        guard columns.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
+            throw SchemaError.damagedRegistry(table: self.ddl.name)
+        }
+        return TableDefinition(
+            number: number,
+            name: self.ddl.name,
+            category: self.rules.category,
+            keyColumn: self.keyColumn,
+            keySlot: keySlot,
+            columns: columns,
+            uniqueKeys: self.uniqueKeys,
+            foreignKeys: self.foreignKeys,
+            deletePolicy: self.rules.deletes,
+            isAppendOnly: self.rules.isAppendOnly,
+            counters: columns.filter(\.isCounter).map(\.name),
+            seedKeys: Set(self.rules.seeds),
+            slotCount: slots.count
+        )
+    }
+
+    private static func key(of ddl: TableDDL) throws -> String {
+        func unusable(_ column: String?, _ reason: String) -> SchemaError {
+            .unusableKey(table: ddl.name, column: column, reason: reason)
+        }
+        guard let part = ddl.key.first else { throw unusable(nil, "is missing") }
+        guard ddl.key.count == 1 else { throw unusable(nil, "has \(ddl.key.count) columns") }
+        guard let column = ddl.columns.first(where: { $0.name == part.column }) else {
+            throw SchemaError.generatedColumn(table: ddl.name, column: part.column)
+        }
+        guard column.declaredType.uppercased() == "TEXT" else { throw unusable(column.name, "is not declared TEXT") }
+        guard column.isNotNull else { throw unusable(column.name, "may be NULL") }
+        guard part.collation.uppercased() == "BINARY" else {
+            throw unusable(column.name, "has the collation \(part.collation)")
+        }
+        return column.name
+    }
+
+    private static func uniqueKeys(of ddl: TableDDL, rules: Manifest.Table) throws -> [UniqueKey] {
+        var keys: [UniqueKey] = []
+        for index in ddl.uniqueIndexes {
+            let columns = index.columns.compactMap(\.self)
+            guard columns.count == index.columns.count else {
+                throw SchemaError.uniqueExpression(table: ddl.name, index: index.name)
+            }
+            if let column = columns.first(where: ddl.generatedColumns.contains) {
+                throw SchemaError.generatedColumn(table: ddl.name, column: column)
+            }
+            guard let policy = rules.duplicates[columns.joined(separator: ",")] else {
+                throw SchemaError.uniqueWithoutPolicy(table: ddl.name, columns: columns.joined(separator: ","))
+            }
+            let key = UniqueKey(
+                columns: columns,
+                collations: index.collations,
+                predicate: index.predicate,
+                policy: policy
+            )
+            if policy == .null, let column = columns.last, ddl.isNotNull(column) {
+                throw SchemaError.policyNeedsNull(table: ddl.name, column: column, rule: "duplicates")
+            }
+            if !keys.contains(key) { keys.append(key) }
+        }
+        let known = Set(keys.map { $0.columns.joined(separator: ",") })
+        if let columns = rules.duplicates.keys.sorted().first(where: { !known.contains($0) }) {
+            for column in columns.split(separator: ",").map(String.init) {
+                try Self.check(column, of: ddl, rule: "duplicates")
+            }
+            throw SchemaError.policyWithoutUnique(table: ddl.name, columns: columns)
+        }
+        return keys.sorted { $0.columns.lexicographicallyPrecedes($1.columns) }
+    }
+
+    private static func foreignKeys(of ddl: TableDDL, rules: Manifest.Table) throws -> [ForeignKey] {
+        for (column, policy) in rules.references.sorted(by: { $0.key < $1.key }) {
+            try Self.check(column, of: ddl, rule: "references")
+            guard ddl.references.contains(where: { $0.columns.last == column }) else {
+                throw SchemaError.policyWithoutReference(table: ddl.name, column: column)
+            }
+            if policy == .null, ddl.isNotNull(column) {
+                throw SchemaError.policyNeedsNull(table: ddl.name, column: column, rule: "references")
+            }
+        }
+        return ddl.references.map { reference in
+            let declared: ReferencePolicy =
+                switch reference.onDelete.uppercased() {
+                case "CASCADE": .cascade
+                case "SET NULL": .null
+                default: .keep
+                }
+            return ForeignKey(
+                columns: reference.columns,
+                parentTable: reference.parentTable,
+                parentColumns: reference.parentColumns,
+                policy: reference.columns.last.flatMap { rules.references[$0] } ?? declared
+            )
+        }
+    }
+
+    private static func checkCounters(
+        of ddl: TableDDL,
+        rules: Manifest.Table,
+        key: String,
+        uniqueKeys: [UniqueKey]
+    ) throws {
+        for name in rules.counters {
+            try Self.check(name, of: ddl, rule: "counters")
+            let column = ddl.columns.first { $0.name == name }
+            let isUnique = uniqueKeys.contains { $0.columns.contains(name) }
+            guard let column, column.declaredType.uppercased() == "INTEGER", column.isNotNull, !isUnique else {
+                throw SchemaError.unusableCounter(table: ddl.name, column: name)
+            }
+        }
+    }
+
+    private static func check(_ column: String, of ddl: TableDDL, rule: String) throws {
+        if ddl.generatedColumns.contains(column) {
+            throw SchemaError.generatedColumn(table: ddl.name, column: column)
+        }
+        guard ddl.columns.contains(where: { $0.name == column }) else {
+            throw SchemaError.missingColumn(table: ddl.name, column: column, rule: rule)
+        }
+    }
+}
+
+extension TableDDL {
+    fileprivate func isNotNull(_ column: String) -> Bool {
+        self.columns.first { $0.name == column }?.isNotNull ?? false
+    }
+}

@@ -1,0 +1,202 @@
+import GRDB
+
+/// What the database itself says about a table.
+struct TableDDL {
+    let name: String
+    let columns: [Column]
+    let generatedColumns: Set<String>
+    let key: [KeyPart]
+    let uniqueIndexes: [UniqueIndex]
+    let references: [Reference]
+
+    struct Column {
+        let name: String
+        let declaredType: String
+        let isNotNull: Bool
+    }
+
+    struct KeyPart {
+        let column: String
+        let collation: String
+    }
+
+    struct UniqueIndex {
+        let name: String
+        /// `nil` stands for an expression.
+        let columns: [String?]
+        let collations: [String]
+        let predicate: String?
+    }
+
+    struct Reference {
+        var columns: [String]
+        let parentTable: String
+        var parentColumns: [String]
+        let onDelete: String
+    }
+
+    /// Reads the table's definition.
+    ///
+    /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables, which cannot have triggers.
+    init(name: String, in db: Database) throws {
+        guard !name.lowercased().hasPrefix("sqlite_"), !name.lowercased().hasPrefix("clinicsync_") else {
+            throw SchemaError.reservedTable(name)
+        }
+        let isTable = try Bool.fetchOne(
+            db,
+            sql: """
+                SELECT EXISTS(SELECT 1 FROM sqlite_schema
+                    WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%')
+                """,
+            arguments: [name]
+        )
+        guard isTable == true else { throw SchemaError.missingTable(name) }
+        self.name = name
+        let rows = try Row.fetchAll(db, sql: "SELECT * FROM pragma_table_xinfo(?)", arguments: [name])
+        // hidden: 0 an ordinary column, 2 and 3 a generated one.
+        self.generatedColumns = Set(rows.filter { $0["hidden"] != 0 }.map { $0["name"] })
+        self.columns = rows.filter { $0["hidden"] == 0 }.map {
+            Column(name: $0["name"], declaredType: $0["type"] ?? "", isNotNull: $0["notnull"])
+        }
+        let indexes = try Self.uniqueIndexes(of: name, in: db)
+        let keyColumns = rows.filter { $0["pk"] > 0 }.sorted { $0["pk"] < ($1["pk"] as Int) }
+        self.key = keyColumns.map { row in
+            let column: String = row["name"]
+            let collation = indexes.key.first { $0.column == column }?.collation
+            return KeyPart(column: column, collation: collation ?? "BINARY")
+        }
+        self.uniqueIndexes = indexes.others
+        self.references = try Self.references(of: name, in: db)
+    }
+
+    private static func uniqueIndexes(
+        of table: String,
+        in db: Database
+    ) throws -> (key: [KeyPart], others: [UniqueIndex]) {
+        var key: [KeyPart] = []
+        var others: [UniqueIndex] = []
+        let indexes = try Row.fetchAll(
+            db,
+            sql: #"SELECT name, origin, partial FROM pragma_index_list(?) WHERE "unique" ORDER BY name"#,
+            arguments: [table]
+        )
+        for index in indexes {
+            let indexName: String = index["name"]
+            let parts = try Row.fetchAll(
+                db,
+                sql: "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno",
+                arguments: [indexName]
+            )
+            if index["origin"] == "pk" {
+                key = parts.map { KeyPart(column: $0["name"], collation: $0["coll"]) }
+                continue
+            }
+            let predicate = index["partial"] ? try Self.predicate(of: indexName, in: db) : nil
+            others.append(
+                UniqueIndex(
+                    name: indexName,
+                    columns: parts.map { $0["name"] },
+                    collations: parts.map { $0["coll"] ?? "BINARY" },
+                    predicate: predicate
+                )
+            )
+        }
+        return (key, others)
+    }
+
+    private static func predicate(of index: String, in db: Database) throws -> String? {
+        let sql = try String.fetchOne(
+            db,
+            sql: "SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?",
+            arguments: [index]
+        )
+        return sql.flatMap(PartialIndex.predicate(of:))
+    }
+
+    private static func references(of table: String, in db: Database) throws -> [Reference] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: #"SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq"#,
+            arguments: [table]
+        )
+        var references: [Int: Reference] = [:]
+        for row in rows {
+            let parent: String = row["table"]
+            let empty = Reference(columns: [], parentTable: parent, parentColumns: [], onDelete: row["on_delete"])
+            var reference = references[row["id"]] ?? empty
+            reference.columns.append(row["from"])
+            if let column: String = row["to"] { reference.parentColumns.append(column) }
+            references[row["id"]] = reference
+        }
+        return references.values.sorted { $0.columns.lexicographicallyPrecedes($1.columns) }
+    }
+}
+
+/// The text of `CREATE INDEX` statements.
+enum PartialIndex {
+    /// Returns the expression after the statement's WHERE, which is the only one outside parentheses,
+    /// quotes and comments; `nil` when there is none.
+    static func predicate(of sql: String) -> String? {
+        let bytes = Array(sql.utf8)
+        var index = 0
+        var depth = 0
+        while index < bytes.count {
+            let byte = bytes[index]
+            if let end = Self.endOfQuotedOrComment(bytes, from: index) {
+                index = end
+                continue
+            }
+            if byte == UInt8(ascii: "(") { depth += 1 }
+            if byte == UInt8(ascii: ")") { depth -= 1 }
+            if depth == 0, Self.isWordStart(bytes, at: index) {
+                let end = bytes[index...].firstIndex { !Self.isWord($0) } ?? bytes.count
+                if String(decoding: bytes[index..<end], as: UTF8.self).lowercased() == "where" {
+                    let text = String(decoding: bytes[end...], as: UTF8.self)
+                    return String(text.drop(while: \.isWhitespace))
+                }
+                index = end
+                continue
+            }
+            index += 1
+        }
+        return nil
+    }
+
+    private static func isWord(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "$"), 0x80...:
+            true
+        default: false
+        }
+    }
+
+    private static func isWordStart(_ bytes: [UInt8], at index: Int) -> Bool {
+        Self.isWord(bytes[index]) && (index == 0 || !Self.isWord(bytes[index - 1]))
+    }
+
+    /// Where a quoted name, a literal or a comment that starts at `index` ends; `nil` when none starts there.
+    private static func endOfQuotedOrComment(_ bytes: [UInt8], from index: Int) -> Int? {
+        func end(after terminator: String, from start: Int) -> Int {
+            let terminator = Array(terminator.utf8)
+            var place = start
+            while place + terminator.count <= bytes.count {
+                if bytes[place..<place + terminator.count].elementsEqual(terminator) { return place + terminator.count }
+                place += 1
+            }
+            return bytes.count
+        }
+        // A doubled quote inside a quoted text ends it and starts the next, which comes to the same.
+        switch bytes[index] {
+        case UInt8(ascii: "'"): return end(after: "'", from: index + 1)
+        case UInt8(ascii: "\""): return end(after: "\"", from: index + 1)
+        case UInt8(ascii: "`"): return end(after: "`", from: index + 1)
+        case UInt8(ascii: "["): return end(after: "]", from: index + 1)
+        case UInt8(ascii: "-") where bytes[index...].starts(with: Array("--".utf8)):
+            return end(after: "\n", from: index + 2)
+        case UInt8(ascii: "/") where bytes[index...].starts(with: Array("/*".utf8)):
+            return end(after: "*/", from: index + 2)
+        default: return nil
+        }
+    }
+}
