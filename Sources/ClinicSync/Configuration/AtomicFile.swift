@@ -59,7 +59,7 @@ package enum AtomicFile {
             if count == 0 { return content }
             content.append(contentsOf: buffer[..<count])
             guard content.count <= limit else {
-                throw ClinicSyncError.corrupt("\(url.path) is larger than a file of this kind can be; restore it.")
+                throw ClinicSyncError(.corrupt, "\(url.path) is larger than a file of this kind can be; restore it.")
             }
         }
     }
@@ -81,7 +81,7 @@ package enum AtomicFile {
                 throw AtomicFile.failure(errno, doing: "read", path: path)
             }
             guard information.st_mode & S_IFMT == S_IFDIR else {
-                throw ClinicSyncError.storage("\(path) is a file, not a directory: name another directory.")
+                throw ClinicSyncError(.storage, "\(path) is a file, not a directory: name another directory.")
             }
         case ENOENT where url.pathComponents.count > 1:
             try AtomicFile.makeDirectory(url.deletingLastPathComponent(), mode: 0o755)
@@ -95,15 +95,21 @@ package enum AtomicFile {
     package static func failure(_ code: Int32, doing verb: String, path: String) -> ClinicSyncError {
         switch code {
         case ENOSPC, EDQUOT:
-            .diskFull("Cannot \(verb) \(path) because the disk is full: make room and try again.")
+            ClinicSyncError(.diskFull, "Cannot \(verb) \(path) because the disk is full: make room and try again.")
         case EACCES, EPERM:
-            .permission("Cannot \(verb) \(path): this account has no permission; use another account or directory.")
+            ClinicSyncError(
+                .permission,
+                "Cannot \(verb) \(path): this account has no permission; use another account or directory."
+            )
         case EROFS:
-            .permission("Cannot \(verb) \(path) because the file system is read-only: use another directory.")
+            ClinicSyncError(
+                .permission,
+                "Cannot \(verb) \(path) because the file system is read-only: use another directory."
+            )
         case ENOTDIR:
-            .storage("Cannot \(verb) \(path): a part of the path is a file; name another directory.")
+            ClinicSyncError(.storage, "Cannot \(verb) \(path): a part of the path is a file; name another directory.")
         default:
-            .storage("Cannot \(verb) \(path): \(String(cString: strerror(code))).")
+            ClinicSyncError(.storage, "Cannot \(verb) \(path): \(String(cString: strerror(code))).")
         }
     }
 

@@ -37,7 +37,8 @@ enum ConfigurationFile {
         do {
             root = try JSONDecoder().decode([String: Value].self, from: Data(bytes))
         } catch {
-            throw ClinicSyncError.configuration(
+            throw ClinicSyncError(
+                .configuration,
                 "node.json is not a JSON object of texts, whole numbers and lists of texts: correct it.",
                 cause: error
             )
@@ -62,17 +63,20 @@ enum ConfigurationFile {
                 continue
             }
             guard let key = ConfigurationKey(rawValue: path) else {
-                throw ClinicSyncError.configuration("node.json has the unknown key \"\(path)\": remove or correct it.")
+                throw ClinicSyncError(
+                    .configuration,
+                    "node.json has the unknown key \"\(path)\": remove or correct it."
+                )
             }
             guard values[key] == nil else {
-                throw ClinicSyncError.configuration("node.json has the key \"\(path)\" twice: remove one.")
+                throw ClinicSyncError(.configuration, "node.json has the key \"\(path)\" twice: remove one.")
             }
             switch value {
             case .text(let text): values[key] = [text]
             case .number(let number): values[key] = [String(number)]
             case .list(let list) where key == .peers: values[key] = list
             case .list, .object:
-                throw ClinicSyncError.configuration("\"\(path)\" in node.json takes one value: give one.")
+                throw ClinicSyncError(.configuration, "\"\(path)\" in node.json takes one value: give one.")
             }
         }
     }

@@ -40,11 +40,12 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     package init(parsing text: String) throws {
         let digits = try JoinCode.digits(of: text)
         guard digits.count > JoinCode.checkDigits, JoinCode.checksum(digits) == JoinCode.checkConstant else {
-            throw ClinicSyncError.usage("The join code has a typing error: compare it with the original.")
+            throw ClinicSyncError(.usage, "The join code has a typing error: compare it with the original.")
         }
         var bytes = JoinCode.bytes(of: digits.dropLast(JoinCode.checkDigits))[...]
         guard let code = JoinCode(reading: &bytes) else {
-            throw ClinicSyncError.usage(
+            throw ClinicSyncError(
+                .usage,
                 "The join code is not one this version understands: make a new one with clinic-node invite, or update."
             )
         }
@@ -141,11 +142,14 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         for scalar in text.unicodeScalars {
             if scalar == "-" || scalar.properties.isWhitespace { continue }
             guard let digit = JoinCode.digit(scalar) else {
-                throw ClinicSyncError.usage("The join code contains \"\(scalar)\", which no code does: copy it again.")
+                throw ClinicSyncError(
+                    .usage,
+                    "The join code contains \"\(scalar)\", which no code does: copy it again."
+                )
             }
             digits.append(digit)
             guard digits.count <= JoinCode.charactersMax else {
-                throw ClinicSyncError.usage("The join code is too long: copy the code alone.")
+                throw ClinicSyncError(.usage, "The join code is too long: copy the code alone.")
             }
         }
         return digits

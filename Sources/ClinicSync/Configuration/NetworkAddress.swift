@@ -16,7 +16,8 @@ package struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
     /// - Throws: ``ClinicSyncError`` of code `malformedAddress`, naming the text.
     package init(parsing text: String) throws {
         guard let address = NetworkAddress(text) else {
-            throw ClinicSyncError.malformedAddress(
+            throw ClinicSyncError(
+                .malformedAddress,
                 "\"\(text)\" is not an address: write it as ADDRESS:PORT, for example 127.0.0.1:7450."
             )
         }

@@ -78,24 +78,27 @@ package struct NodeConfiguration: Sendable, Hashable {
     /// Checks what single values cannot show: addresses that may not be used and ranges.
     package func validate() throws {
         for address in [self.listen] + self.peers where !address.isLoopback {
-            throw ClinicSyncError.addressNotAllowed(
+            throw ClinicSyncError(
+                .addressNotAllowed,
                 "\(address) is not a loopback address: connections between nodes are not encrypted yet, "
                     + "so this version uses 127.0.0.1 only."
             )
         }
         guard self.api.isLoopback else {
-            throw ClinicSyncError.addressNotAllowed(
+            throw ClinicSyncError(
+                .addressNotAllowed,
                 "The local API listens on loopback only: use 127.0.0.1 instead of \(self.api.host)."
             )
         }
         guard self.listen.port == 0 || self.listen != self.api else {
-            throw ClinicSyncError.configuration("listen and api are both \(self.api): give them different ports.")
+            throw ClinicSyncError(.configuration, "listen and api are both \(self.api): give them different ports.")
         }
         try self.check(.priority, self.priority, in: -100...100)
         try self.check(.reconcileEvery, self.reconcileEvery, in: .seconds(1) ... .seconds(86_400))
         try self.check(.logRetention, self.logRetention, in: .seconds(60) ... .seconds(365 * 86_400))
         guard self.peers.count <= NodeConfiguration.peersMax else {
-            throw ClinicSyncError.configuration(
+            throw ClinicSyncError(
+                .configuration,
                 "peers has more than \(NodeConfiguration.peersMax) addresses: name fewer."
             )
         }
@@ -134,7 +137,7 @@ package struct NodeConfiguration: Sendable, Hashable {
             self.peers = try values.map { try NodeConfiguration.address($0, name: name) }
         } else {
             guard let value = values.first, values.count == 1 else {
-                throw ClinicSyncError.configuration("\(name) takes one value: give one.")
+                throw ClinicSyncError(.configuration, "\(name) takes one value: give one.")
             }
             try self.set(key, to: value, name: name)
         }
@@ -143,7 +146,7 @@ package struct NodeConfiguration: Sendable, Hashable {
 
     private mutating func set(_ key: ConfigurationKey, to value: String, name: String) throws {
         func malformed(_ expected: String) -> ClinicSyncError {
-            .configuration("\(name) is \"\(value)\": it must be \(expected).")
+            ClinicSyncError(.configuration, "\(name) is \"\(value)\": it must be \(expected).")
         }
         switch key {
         case .listen: self.listen = try NodeConfiguration.address(value, name: name)
@@ -176,7 +179,7 @@ package struct NodeConfiguration: Sendable, Hashable {
         do {
             return try NetworkAddress(parsing: text)
         } catch let error as ClinicSyncError {
-            throw ClinicSyncError.configuration("\(name): \(error.message)", cause: error)
+            throw ClinicSyncError(.configuration, "\(name): \(error.message)", cause: error)
         }
     }
 
@@ -187,7 +190,8 @@ package struct NodeConfiguration: Sendable, Hashable {
     ) throws {
         guard range.contains(value) else {
             func text(_ bound: Value) -> String { (bound as? Duration).map(DurationText.format) ?? "\(bound)" }
-            throw ClinicSyncError.configuration(
+            throw ClinicSyncError(
+                .configuration,
                 "\(key.rawValue) is \(text(value)): it must be from \(text(range.lowerBound)) to \(text(range.upperBound))."
             )
         }

@@ -29,7 +29,7 @@ package struct NodeDirectory: Sendable, Hashable {
         // The XDG specification says that relative paths are to be ignored.
         if let path = environment["XDG_DATA_HOME"], path.hasPrefix("/") { return named(path + "/clinic-node") }
         guard let home = environment["HOME"], home.hasPrefix("/") else {
-            throw ClinicSyncError.configuration("There is no home directory: name the data directory with --data.")
+            throw ClinicSyncError(.configuration, "There is no home directory: name the data directory with --data.")
         }
         return named(home + "/.local/share/clinic-node")
     }
@@ -64,7 +64,8 @@ package struct NodeDirectory: Sendable, Hashable {
     /// - Throws: ``ClinicSyncError`` of code `refused` when there is a node already.
     package func create() throws {
         guard !self.holdsNode else {
-            throw ClinicSyncError.refused(
+            throw ClinicSyncError(
+                .refused,
                 "\(self.url.path) already holds a node: use it, or name another directory with --data."
             )
         }
@@ -72,6 +73,17 @@ package struct NodeDirectory: Sendable, Hashable {
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
         try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
+    }
+
+    /// Removes what ``create()`` and the making of the database left, after a later step failed.
+    ///
+    /// Removes nothing else: directories with other files in them stay.
+    package func takeBackCreation() {
+        for name in ["clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "api.token"] {
+            unlink(self.file(name).path)
+        }
+        unlink(self.identityURL.path)
+        for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
     }
 
     /// Writes the identity; the last step of making a node, so that a broken `init` leaves no node.
@@ -88,14 +100,16 @@ package struct NodeDirectory: Sendable, Hashable {
     /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
     package func identity() throws -> NodeIdentity {
         guard let bytes = try AtomicFile.read(self.identityURL) else {
-            throw ClinicSyncError.notANode(
+            throw ClinicSyncError(
+                .notANode,
                 "\(self.url.path) holds no node: make one with clinic-node init or join, or name its directory with --data."
             )
         }
         do {
             return try JSONDecoder().decode(NodeIdentity.self, from: Data(bytes))
         } catch {
-            throw ClinicSyncError.corrupt(
+            throw ClinicSyncError(
+                .corrupt,
                 "\(self.identityURL.path) is damaged: restore it from a backup.",
                 cause: error
             )
@@ -105,7 +119,8 @@ package struct NodeDirectory: Sendable, Hashable {
     /// Reads the local API's token.
     package func token() throws -> String {
         guard let bytes = try AtomicFile.read(self.tokenURL) else {
-            throw ClinicSyncError.notANode(
+            throw ClinicSyncError(
+                .notANode,
                 "\(self.tokenURL.path) is missing: start the node again with clinic-node run to have it made anew."
             )
         }

@@ -43,7 +43,8 @@ extension NodeDirectory {
                 throw AtomicFile.failure(code, doing: "lock", path: self.lockURL.path)
             }
             let process = try self.runningProcess().map { "process \($0)" } ?? "another process"
-            throw ClinicSyncError.alreadyRunning(
+            throw ClinicSyncError(
+                .alreadyRunning,
                 "The node in \(self.url.path) is already running as \(process): stop that one first."
             )
         }
@@ -75,7 +76,8 @@ extension NodeDirectory {
             let address = try JSONDecoder().decode(APIAddress.self, from: Data(bytes))
             return NetworkAddress(host: address.host, port: address.port)
         } catch {
-            throw ClinicSyncError.corrupt(
+            throw ClinicSyncError(
+                .corrupt,
                 "\(self.apiAddressURL.path) is damaged: restart the node.",
                 cause: error
             )

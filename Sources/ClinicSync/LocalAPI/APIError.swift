@@ -40,12 +40,13 @@ struct APIError: Error, Codable {
         do {
             decoded = try JSONDecoder().decode(APIError.self, from: Data(body))
         } catch {
-            return .notReachable(
+            return ClinicSyncError(
+                .notReachable,
                 "Something other than the node answers at its address (status \(status)): restart the node.",
                 cause: error
             )
         }
         let code = APIError.table.first { $0.name == decoded.error }?.code
-        return ClinicSyncError(code: code ?? .refused, message: decoded.message)
+        return ClinicSyncError(code ?? .refused, decoded.message)
     }
 }

@@ -36,7 +36,7 @@ package struct LocalAPIClient: Sendable {
     package init(directory: NodeDirectory) throws {
         _ = try directory.identity()
         guard let address = try directory.apiAddress() else {
-            throw ClinicSyncError.notReachable(LocalAPIClient.notRunning(directory.url.path))
+            throw ClinicSyncError(.notReachable, LocalAPIClient.notRunning(directory.url.path))
         }
         self.init(address: address, token: try directory.token(), directory: directory.url.path)
     }
@@ -65,7 +65,8 @@ package struct LocalAPIClient: Sendable {
             }
             defer { tasks.cancelAll() }
             guard let first = try await tasks.next(), let body = first else {
-                throw ClinicSyncError.timeout(
+                throw ClinicSyncError(
+                    .timeout,
                     "The node did not answer within \(DurationText.format(timeout)): look at its log."
                 )
             }
@@ -119,7 +120,10 @@ package struct LocalAPIClient: Sendable {
                     return
                 }
             }
-            throw ClinicSyncError.notReachable("The node ended while it answered: start it again with clinic-node run.")
+            throw ClinicSyncError(
+                .notReachable,
+                "The node ended while it answered: start it again with clinic-node run."
+            )
         }
     }
 
@@ -150,12 +154,12 @@ package struct LocalAPIClient: Sendable {
                     }
                 }
         } catch {
-            throw ClinicSyncError.notReachable(self.notRunning, cause: error)
+            throw ClinicSyncError(.notReachable, self.notRunning, cause: error)
         }
     }
 
     private var tooLarge: ClinicSyncError {
-        .notReachable("The node's answer is larger than an answer can be: restart the node.")
+        ClinicSyncError(.notReachable, "The node's answer is larger than an answer can be: restart the node.")
     }
 
     private static func notRunning(_ directory: String) -> String {

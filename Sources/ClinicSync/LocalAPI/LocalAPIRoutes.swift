@@ -100,7 +100,7 @@ private struct Query {
         guard let text = self[name] else { return fallback }
         guard let duration = DurationText.parse(text), range.contains(duration) else {
             let bounds = "\(DurationText.format(range.lowerBound)) to \(DurationText.format(range.upperBound))"
-            throw ClinicSyncError.usage("\(name) must be a time from \(bounds), for example 30s.")
+            throw ClinicSyncError(.usage, "\(name) must be a time from \(bounds), for example 30s.")
         }
         return duration
     }
@@ -108,7 +108,7 @@ private struct Query {
     func number(_ name: String, default fallback: Int, in range: ClosedRange<Int>) throws -> Int {
         guard let text = self[name] else { return fallback }
         guard let number = Int(text), range.contains(number) else {
-            throw ClinicSyncError.usage("\(name) must be a number from \(range.lowerBound) to \(range.upperBound).")
+            throw ClinicSyncError(.usage, "\(name) must be a number from \(range.lowerBound) to \(range.upperBound).")
         }
         return number
     }
@@ -120,14 +120,14 @@ private struct Query {
             case "category":
                 guard let category = EventCategory(rawValue: item.value) else {
                     let names = EventCategory.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw ClinicSyncError.usage("There is no category \"\(item.value)\": use one of \(names).")
+                    throw ClinicSyncError(.usage, "There is no category \"\(item.value)\": use one of \(names).")
                 }
                 filter.categories.insert(category)
             case "table":
                 filter.tables.insert(item.value)
             case "since":
                 guard let position = UInt64(item.value) else {
-                    throw ClinicSyncError.usage("since must be the position of an event: a whole number.")
+                    throw ClinicSyncError(.usage, "since must be the position of an event: a whole number.")
                 }
                 filter.since = position
             default:

@@ -47,7 +47,8 @@ package struct LocalAPIServer: Service {
     /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed` or `portInUse`.
     package func run() async throws {
         guard self.address.isLoopback else {
-            throw ClinicSyncError.addressNotAllowed(
+            throw ClinicSyncError(
+                .addressNotAllowed,
                 "The local API listens on loopback only: use 127.0.0.1 instead of \(self.address.host)."
             )
         }
@@ -94,7 +95,8 @@ package struct LocalAPIServer: Service {
         do {
             try await application.run()
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
-            throw ClinicSyncError.portInUse(
+            throw ClinicSyncError(
+                .portInUse,
                 "Another program uses \(self.address): stop it, or choose another port with --api.",
                 cause: error
             )
