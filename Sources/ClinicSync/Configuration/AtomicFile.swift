@@ -1,0 +1,139 @@
+package import Foundation
+import Glibc
+
+/// Writes small files so that a reader, also after a power cut, sees the old content or the new.
+///
+/// The content goes into a temporary file beside the target, reaches the disk, and takes the target's
+/// name in one step. The mode is set on the open file, so it does not depend on the umask.
+package enum AtomicFile {
+    /// Replaces the content of `url`.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `diskFull`, `permission` or `storage`, naming the file.
+    package static func write(_ bytes: [UInt8], to url: URL, mode: mode_t) throws {
+        let path = url.path
+        let temporary = path + ".new"
+        guard unlink(temporary) == 0 || errno == ENOENT else {
+            throw AtomicFile.failure(errno, doing: "replace", path: path)
+        }
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)
+        guard descriptor >= 0 else { throw AtomicFile.failure(errno, doing: "write", path: path) }
+        do {
+            defer { close(descriptor) }
+            guard fchmod(descriptor, mode) == 0 else {
+                throw AtomicFile.failure(errno, doing: "write", path: path)
+            }
+            try AtomicFile.writeAll(bytes, to: descriptor, path: path)
+            guard fsync(descriptor) == 0 else {
+                throw AtomicFile.failure(errno, doing: "write", path: path)
+            }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        guard rename(temporary, path) == 0 else {
+            let code = errno
+            unlink(temporary)
+            throw AtomicFile.failure(code, doing: "write", path: path)
+        }
+        try AtomicFile.synchronizeDirectory(url.deletingLastPathComponent())
+    }
+
+    /// Reads `url`; `nil` when it does not exist.
+    ///
+    /// - Throws: ``ClinicSyncError``, also when the file is larger than `limit` bytes.
+    package static func read(_ url: URL, limit: Int = 1 << 20) throws -> [UInt8]? {
+        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else {
+            if errno == ENOENT || errno == ENOTDIR { return nil }
+            throw AtomicFile.failure(errno, doing: "read", path: url.path)
+        }
+        defer { close(descriptor) }
+        var content = [UInt8]()
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        while true {
+            let count = Glibc.read(descriptor, &buffer, buffer.count)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw AtomicFile.failure(errno, doing: "read", path: url.path)
+            }
+            if count == 0 { return content }
+            content.append(contentsOf: buffer[..<count])
+            guard content.count <= limit else {
+                throw ClinicSyncError(.corrupt, "\(url.path) is larger than a file of this kind can be; restore it.")
+            }
+        }
+    }
+
+    /// Makes a directory and its parents unless they are there, and gives a new one `mode`.
+    package static func makeDirectory(_ url: URL, mode: mode_t) throws {
+        let path = url.path
+        if mkdir(path, mode) == 0 {
+            // `mkdir` subtracts the umask; the mode is part of the contract.
+            guard chmod(path, mode) == 0 else {
+                throw AtomicFile.failure(errno, doing: "create", path: path)
+            }
+            return
+        }
+        switch errno {
+        case EEXIST:
+            var information = stat()
+            guard stat(path, &information) == 0 else {
+                throw AtomicFile.failure(errno, doing: "read", path: path)
+            }
+            guard information.st_mode & S_IFMT == S_IFDIR else {
+                throw ClinicSyncError(.storage, "\(path) is a file, not a directory: name another directory.")
+            }
+        case ENOENT where url.pathComponents.count > 1:
+            try AtomicFile.makeDirectory(url.deletingLastPathComponent(), mode: 0o755)
+            try AtomicFile.makeDirectory(url, mode: mode)
+        default:
+            throw AtomicFile.failure(errno, doing: "create", path: path)
+        }
+    }
+
+    /// The error for an operating system's error number.
+    package static func failure(_ code: Int32, doing verb: String, path: String) -> ClinicSyncError {
+        switch code {
+        case ENOSPC, EDQUOT:
+            ClinicSyncError(.diskFull, "Cannot \(verb) \(path) because the disk is full: make room and try again.")
+        case EACCES, EPERM:
+            ClinicSyncError(
+                .permission,
+                "Cannot \(verb) \(path): this account has no permission; use another account or directory."
+            )
+        case EROFS:
+            ClinicSyncError(
+                .permission,
+                "Cannot \(verb) \(path) because the file system is read-only: use another directory."
+            )
+        case ENOTDIR:
+            ClinicSyncError(.storage, "Cannot \(verb) \(path): a part of the path is a file; name another directory.")
+        default:
+            ClinicSyncError(.storage, "Cannot \(verb) \(path): \(String(cString: strerror(code))).")
+        }
+    }
+
+    private static func writeAll(_ bytes: [UInt8], to descriptor: Int32, path: String) throws {
+        var offset = 0
+        while offset < bytes.count {
+            let written = bytes.withUnsafeBytes { buffer in
+                Glibc.write(descriptor, buffer.baseAddress?.advanced(by: offset), buffer.count - offset)
+            }
+            if written < 0 {
+                if errno == EINTR { continue }
+                throw AtomicFile.failure(errno, doing: "write", path: path)
+            }
+            offset += written
+        }
+    }
+
+    private static func synchronizeDirectory(_ url: URL) throws {
+        let descriptor = open(url.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw AtomicFile.failure(errno, doing: "write", path: url.path) }
+        defer { close(descriptor) }
+        // Some file systems refuse to synchronise a directory; the rename is then as durable as they make it.
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw AtomicFile.failure(errno, doing: "write", path: url.path)
+        }
+    }
+}

@@ -1,0 +1,83 @@
+import Foundation
+
+/// Reads `node.json`: an object whose keys are settings, with `log` grouping its two.
+///
+/// `{"log": {"level": "info"}}` and `{"log.level": "info"}` mean the same.
+enum ConfigurationFile {
+    private enum Value: Decodable {
+        case text(String)
+        case number(Int)
+        case list([String])
+        case object([String: Value])
+
+        init(from decoder: any Decoder) throws {
+            let container = try decoder.singleValueContainer()
+            if let object = Value.attempt({ try container.decode([String: Value].self) }) {
+                self = .object(object)
+            } else if let list = Value.attempt({ try container.decode([String].self) }) {
+                self = .list(list)
+            } else if let text = Value.attempt({ try container.decode(String.self) }) {
+                self = .text(text)
+            } else {
+                self = .number(try container.decode(Int.self))
+            }
+        }
+
+        /// A value of another type is no failure here; the next type is tried.
+        private static func attempt<Result>(_ body: () throws -> Result) -> Result? {
+            do { return try body() } catch { return nil }
+        }
+    }
+
+    /// Returns the values of the keys that are there.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `configuration`, naming a key that is unknown.
+    static func parse(_ bytes: [UInt8]) throws -> [ConfigurationKey: [String]] {
+        let root: [String: Value]
+        do {
+            root = try JSONDecoder().decode([String: Value].self, from: Data(bytes))
+        } catch {
+            throw ClinicSyncError(
+                .configuration,
+                "node.json is not a JSON object of texts, whole numbers and lists of texts: correct it.",
+                cause: error
+            )
+        }
+        var values = [ConfigurationKey: [String]]()
+        try ConfigurationFile.collect(root, prefix: "", into: &values)
+        return values
+    }
+
+    private static func collect(
+        _ object: [String: Value],
+        prefix: String,
+        into values: inout [ConfigurationKey: [String]]
+    ) throws {
+        // Sorted, so that of several unknown keys the same one is named each time.
+        for (name, value) in object.sorted(by: { $0.key < $1.key }) {
+            let path = prefix + name
+            if case .object(let inner) = value,
+                ConfigurationKey.allCases.contains(where: { $0.rawValue.hasPrefix(path + ".") })
+            {
+                try ConfigurationFile.collect(inner, prefix: path + ".", into: &values)
+                continue
+            }
+            guard let key = ConfigurationKey(rawValue: path) else {
+                throw ClinicSyncError(
+                    .configuration,
+                    "node.json has the unknown key \"\(path)\": remove or correct it."
+                )
+            }
+            guard values[key] == nil else {
+                throw ClinicSyncError(.configuration, "node.json has the key \"\(path)\" twice: remove one.")
+            }
+            switch value {
+            case .text(let text): values[key] = [text]
+            case .number(let number): values[key] = [String(number)]
+            case .list(let list) where key == .peers: values[key] = list
+            case .list, .object:
+                throw ClinicSyncError(.configuration, "\"\(path)\" in node.json takes one value: give one.")
+            }
+        }
+    }
+}

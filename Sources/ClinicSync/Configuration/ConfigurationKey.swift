@@ -1,0 +1,57 @@
+/// A setting of the node: its names in `node.json` and in the environment.
+package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
+    /// Where the node listens for other nodes.
+    case listen
+    /// Where the local API listens.
+    case api
+    /// Further addresses at which to look for the host.
+    case peers
+    /// How other nodes are found.
+    case discovery
+    /// How much this node wants to be host; the larger the more.
+    case priority
+    /// The time between two reconciliations.
+    case reconcileEvery
+    /// How long the change log keeps what everybody has.
+    case logRetention = "log.retention"
+    /// From which level on messages are written.
+    case logLevel = "log.level"
+    /// The group whose accounts may open the database.
+    case group
+
+    /// The environment variable: `CLINIC_NODE_RECONCILE_EVERY` for `reconcileEvery`.
+    package var environmentName: String {
+        var name = "CLINIC_NODE_"
+        for character in self.rawValue {
+            if character == "." {
+                name += "_"
+            } else {
+                if character.isUppercase { name += "_" }
+                name += character.uppercased()
+            }
+        }
+        return name
+    }
+}
+
+/// Where a setting's value comes from, from the weakest to the strongest.
+package enum ConfigurationSource: String, Sendable, Hashable, Codable {
+    /// Nobody set it.
+    case `default`
+    /// `node.json`.
+    case file
+    /// An environment variable.
+    case environment
+    /// The command line.
+    case flag
+}
+
+/// How other nodes are found.
+package enum DiscoveryMode: String, Sendable, Hashable, CaseIterable {
+    /// By Avahi where it runs, else by addresses.
+    case auto
+    /// By Avahi; a missing daemon is reported.
+    case avahi
+    /// By configured and remembered addresses alone.
+    case off
+}

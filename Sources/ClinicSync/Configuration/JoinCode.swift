@@ -1,0 +1,214 @@
+package import ClinicSyncModel
+
+/// What a person types or pastes on a new PC to make it a member.
+///
+/// The code carries where the host listens, who it is, and a one-time secret. The text form is Crockford
+/// base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to
+/// three characters is found before anything is sent. Letters may be of either case, hyphens and spaces
+/// are ignored, O stands for 0, I and L for 1.
+package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
+    /// Bytes of the secret.
+    package static let secretBytes = 16
+    /// Addresses in a code at most.
+    package static let addressesMax = 4
+
+    /// The host's id.
+    package let hostID: NodeID
+    /// The one-time secret.
+    package let secret: [UInt8]
+    /// Where the host may be reached, in the order in which to try.
+    package let addresses: [NetworkAddress]
+
+    private static let format: UInt8 = 1
+    private static let checkDigits = 6
+    private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
+    private static let charactersMax = 1_000
+
+    /// Makes a code; addresses beyond ``addressesMax`` are left out.
+    ///
+    /// - Precondition: The secret has ``secretBytes`` bytes.
+    package init(hostID: NodeID, secret: [UInt8], addresses: [NetworkAddress]) {
+        precondition(secret.count == JoinCode.secretBytes, "a secret has 16 bytes")
+        self.hostID = hostID
+        self.secret = secret
+        self.addresses = Array(addresses.prefix(JoinCode.addressesMax))
+    }
+
+    /// Reads the text form.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `usage`.
+    package init(parsing text: String) throws {
+        let digits = try JoinCode.digits(of: text)
+        guard digits.count > JoinCode.checkDigits, JoinCode.checksum(digits) == JoinCode.checkConstant else {
+            throw ClinicSyncError(.usage, "The join code has a typing error: compare it with the original.")
+        }
+        var bytes = JoinCode.bytes(of: digits.dropLast(JoinCode.checkDigits))[...]
+        guard let code = JoinCode(reading: &bytes) else {
+            throw ClinicSyncError(
+                .usage,
+                "The join code is not one this version understands: make a new one with clinic-node invite, or update."
+            )
+        }
+        self = code
+    }
+
+    /// The text form in groups of five.
+    package var description: String {
+        var digits = JoinCode.digits(of: self.payload)
+        let check =
+            JoinCode.checksum(digits + [UInt8](repeating: 0, count: JoinCode.checkDigits)) ^ JoinCode.checkConstant
+        for index in 0..<JoinCode.checkDigits {
+            digits.append(UInt8(check >> UInt32(5 * (JoinCode.checkDigits - 1 - index)) & 31))
+        }
+        let characters = digits.map { JoinCode.alphabet[Int($0)] }
+        let groups = stride(from: 0, to: characters.count, by: 5).map { start in
+            String(decoding: characters[start..<min(start + 5, characters.count)], as: UTF8.self)
+        }
+        return groups.joined(separator: "-")
+    }
+
+    // MARK: - Payload
+
+    /// format, host id, secret, count, then for each address: length, text, port.
+    private var payload: [UInt8] {
+        var bytes = [JoinCode.format]
+        for half in [self.hostID.high, self.hostID.low] {
+            for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: half >> shift)) }
+        }
+        bytes += self.secret
+        bytes.append(UInt8(self.addresses.count))
+        for address in self.addresses {
+            let host = JoinCode.packed(address.host)
+            bytes.append(UInt8(host.count))
+            bytes += host
+            bytes.append(UInt8(truncatingIfNeeded: address.port >> 8))
+            bytes.append(UInt8(truncatingIfNeeded: address.port))
+        }
+        return bytes
+    }
+
+    private init?(reading bytes: inout ArraySlice<UInt8>) {
+        guard bytes.popFirst() == JoinCode.format,
+            let id = JoinCode.take(16, from: &bytes),
+            let secret = JoinCode.take(JoinCode.secretBytes, from: &bytes),
+            let count = bytes.popFirst(), count <= JoinCode.addressesMax
+        else { return nil }
+        var addresses = [NetworkAddress]()
+        for _ in 0..<count {
+            guard let length = bytes.popFirst(),
+                let host = JoinCode.take(Int(length), from: &bytes),
+                let port = JoinCode.take(2, from: &bytes),
+                let name = JoinCode.unpacked(host)
+            else { return nil }
+            let text = NetworkAddress(host: name, port: Int(port[0]) << 8 | Int(port[1])).description
+            guard let address = JoinCode.address(text) else { return nil }
+            addresses.append(address)
+        }
+        // Base 32 pads the last byte with up to four zero bits, never with a whole byte.
+        guard bytes.isEmpty else { return nil }
+        let high = id[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let low = id[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        self.init(hostID: NodeID(high: high, low: low), secret: secret, addresses: addresses)
+    }
+
+    private static func address(_ text: String) -> NetworkAddress? {
+        do { return try NetworkAddress(parsing: text) } catch { return nil }
+    }
+
+    /// Four bytes for an IPv4 address, text for everything else.
+    private static func packed(_ host: String) -> [UInt8] {
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+        let numbers = parts.compactMap { $0 }
+        let isPlain = numbers.count == 4 && parts.count == 4 && numbers.map(String.init).joined(separator: ".") == host
+        return isPlain ? numbers : [0] + Array(host.utf8)
+    }
+
+    private static func unpacked(_ bytes: [UInt8]) -> String? {
+        if bytes.count == 4, bytes[0] != 0 { return bytes.map(String.init).joined(separator: ".") }
+        guard bytes.first == 0, bytes.count > 1 else { return nil }
+        return String(validating: bytes.dropFirst(), as: UTF8.self)
+    }
+
+    private static func take(_ count: Int, from bytes: inout ArraySlice<UInt8>) -> [UInt8]? {
+        guard bytes.count >= count else { return nil }
+        defer { bytes = bytes.dropFirst(count) }
+        return Array(bytes.prefix(count))
+    }
+
+    // MARK: - Base 32 and check digits
+
+    private static func digits(of text: String) throws -> [UInt8] {
+        var digits = [UInt8]()
+        for scalar in text.unicodeScalars {
+            if scalar == "-" || scalar.properties.isWhitespace { continue }
+            guard let digit = JoinCode.digit(scalar) else {
+                throw ClinicSyncError(
+                    .usage,
+                    "The join code contains \"\(scalar)\", which no code does: copy it again."
+                )
+            }
+            digits.append(digit)
+            guard digits.count <= JoinCode.charactersMax else {
+                throw ClinicSyncError(.usage, "The join code is too long: copy the code alone.")
+            }
+        }
+        return digits
+    }
+
+    private static func digit(_ scalar: Unicode.Scalar) -> UInt8? {
+        guard scalar.isASCII else { return nil }
+        var character = UInt8(ascii: scalar)
+        if (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(character) { character -= 32 }
+        switch character {
+        case UInt8(ascii: "O"): character = UInt8(ascii: "0")
+        case UInt8(ascii: "I"), UInt8(ascii: "L"): character = UInt8(ascii: "1")
+        default: break
+        }
+        return JoinCode.alphabet.firstIndex(of: character).map { UInt8($0) }
+    }
+
+    private static func digits(of bytes: [UInt8]) -> [UInt8] {
+        var digits = [UInt8]()
+        var pending: UInt32 = 0
+        var bits = 0
+        for byte in bytes {
+            pending = pending << 8 | UInt32(byte)
+            bits += 8
+            while bits >= 5 {
+                bits -= 5
+                digits.append(UInt8(pending >> UInt32(bits) & 31))
+            }
+        }
+        if bits > 0 { digits.append(UInt8(pending << UInt32(5 - bits) & 31)) }
+        return digits
+    }
+
+    private static func bytes(of digits: ArraySlice<UInt8>) -> [UInt8] {
+        var bytes = [UInt8]()
+        var pending: UInt32 = 0
+        var bits = 0
+        for digit in digits {
+            pending = pending << 5 | UInt32(digit)
+            bits += 5
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: pending >> UInt32(bits)))
+            }
+        }
+        return bytes
+    }
+
+    /// The constant of BIP 350; unlike 1 it finds digits inserted or dropped before a final one.
+    private static let checkConstant: UInt32 = 0x2bc8_30a3
+
+    private static func checksum(_ digits: [UInt8]) -> UInt32 {
+        let generators: [UInt32] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3]
+        var sum: UInt32 = 1
+        for digit in digits {
+            let top = sum >> 25
+            sum = (sum & 0x01ff_ffff) << 5 ^ UInt32(digit)
+            for (bit, generator) in generators.enumerated() where top >> UInt32(bit) & 1 == 1 { sum ^= generator }
+        }
+        return sum
+    }
+}

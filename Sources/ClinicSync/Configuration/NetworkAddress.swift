@@ -1,0 +1,70 @@
+/// An address and a port, as people write them: `192.168.1.10:7450`, `[::1]:7450`, `localhost:7450`.
+package struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
+    /// The IP address or name, without brackets.
+    package let host: String
+    /// The port; 0 picks a free one.
+    package let port: Int
+
+    /// Makes an address of its parts.
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `ADDRESS:PORT`; IPv6 addresses stand in brackets.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `malformedAddress`, naming the text.
+    package init(parsing text: String) throws {
+        guard let address = NetworkAddress(text) else {
+            throw ClinicSyncError(
+                .malformedAddress,
+                "\"\(text)\" is not an address: write it as ADDRESS:PORT, for example 127.0.0.1:7450."
+            )
+        }
+        self = address
+    }
+
+    private init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":") else { return nil }
+        let digits = text[text.index(after: colon)...]
+        guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }),
+            let port = Int(digits), port <= 65_535
+        else { return nil }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+            guard host.contains(":") else { return nil }
+        } else {
+            guard !host.contains(":") else { return nil }
+        }
+        let allowed = host.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            case UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: ":"), UInt8(ascii: "%"), UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+        guard !host.isEmpty, host.utf8.count <= 253, allowed else { return nil }
+        self.init(host: String(host), port: port)
+    }
+
+    /// The text form, with brackets around IPv6 addresses.
+    package var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
+
+    /// Whether the address names this PC's loopback interface and nothing else.
+    package var isLoopback: Bool { NetworkAddress.isLoopback(host: self.host) }
+
+    /// Whether `host`, without brackets and port, names the loopback interface.
+    package static func isLoopback(host: String) -> Bool {
+        let lowered = host.lowercased()
+        if lowered == "localhost" || lowered == "::1" { return true }
+        let parts = lowered.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 4, parts[0] == "127" else { return false }
+        return parts.allSatisfy { UInt8($0) != nil }
+    }
+}

@@ -1,0 +1,199 @@
+/// The settings of a node.
+///
+/// Each may be given as a flag, an environment variable, in `node.json`, or not at all; the first of these
+/// that is there counts. Every key is checked, also those that have no effect yet.
+package struct NodeConfiguration: Sendable, Hashable {
+    /// `listen`: where other nodes connect; default `127.0.0.1:7450`.
+    ///
+    /// Loopback only for now, because connections between nodes are not encrypted yet.
+    package var listen = NetworkAddress(host: "127.0.0.1", port: 7450)
+    /// `api`: where the local API listens; default `127.0.0.1:7451`; always loopback.
+    package var api = NetworkAddress(host: "127.0.0.1", port: 7451)
+    /// `peers`: where to look for the host besides the remembered address; default none, at most 32.
+    package var peers: [NetworkAddress] = []
+    /// `discovery`: `auto`, `avahi` or `off`; default `auto`.
+    ///
+    /// Takes effect with the election; until then the host is found by address in every mode.
+    package var discovery = DiscoveryMode.auto
+    /// `priority`: -100 to 100, default 0.
+    ///
+    /// Takes effect with the election.
+    package var priority = 0
+    /// `reconcileEvery`: 1 s to 1 d, default 30 s.
+    package var reconcileEvery = Duration.seconds(30)
+    /// `log.retention`: 1 m to 365 d, default 7 d.
+    package var logRetention = Duration.seconds(7 * 86_400)
+    /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
+    package var logLevel = "notice"
+    /// `group`: the account group that may open the database; default none.
+    ///
+    /// Accepted and checked for form only; it takes effect together with packaging.
+    package var group: String?
+    /// Where each value comes from; keys that are missing have their default.
+    package private(set) var sources: [ConfigurationKey: ConfigurationSource] = [:]
+
+    /// The levels a log can have, from the most to the least talkative.
+    package static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+    /// Addresses in `peers` at most.
+    package static let peersMax = 32
+
+    /// Makes the defaults.
+    package init() {}
+
+    /// Lays flags over the environment over the content of `node.json` over the defaults.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `configuration` (or `addressNotAllowed`), naming the key.
+    package init(
+        flags: [ConfigurationKey: [String]],
+        environment: [String: String],
+        file: [UInt8]?
+    ) throws {
+        let fileValues = try file.map { try ConfigurationFile.parse($0) } ?? [:]
+        for key in ConfigurationKey.allCases {
+            if let values = flags[key] {
+                try self.set(key, to: values, source: .flag, name: "--" + key.rawValue)
+            } else if let text = environment[key.environmentName], !text.isEmpty {
+                let values = key == .peers ? text.split(separator: ",").map(String.init) : [text]
+                try self.set(key, to: values, source: .environment, name: key.environmentName)
+            } else if let values = fileValues[key] {
+                try self.set(key, to: values, source: .file, name: "\"\(key.rawValue)\" in node.json")
+            }
+        }
+        try self.validate()
+    }
+
+    /// Reads `node.json` of `directory` and lays environment and flags over it.
+    package static func load(
+        from directory: NodeDirectory,
+        flags: [ConfigurationKey: [String]],
+        environment: [String: String]
+    ) throws -> NodeConfiguration {
+        try NodeConfiguration(
+            flags: flags,
+            environment: environment,
+            file: AtomicFile.read(directory.configurationURL)
+        )
+    }
+
+    /// Checks what single values cannot show: addresses that may not be used and ranges.
+    package func validate() throws {
+        for address in [self.listen] + self.peers where !address.isLoopback {
+            throw ClinicSyncError(
+                .addressNotAllowed,
+                "\(address) is not a loopback address: connections between nodes are not encrypted yet, "
+                    + "so this version uses 127.0.0.1 only."
+            )
+        }
+        guard self.api.isLoopback else {
+            throw ClinicSyncError(
+                .addressNotAllowed,
+                "The local API listens on loopback only: use 127.0.0.1 instead of \(self.api.host)."
+            )
+        }
+        guard self.listen.port == 0 || self.listen != self.api else {
+            throw ClinicSyncError(.configuration, "listen and api are both \(self.api): give them different ports.")
+        }
+        try self.check(.priority, self.priority, in: -100...100)
+        try self.check(.reconcileEvery, self.reconcileEvery, in: .seconds(1) ... .seconds(86_400))
+        try self.check(.logRetention, self.logRetention, in: .seconds(60) ... .seconds(365 * 86_400))
+        guard self.peers.count <= NodeConfiguration.peersMax else {
+            throw ClinicSyncError(
+                .configuration,
+                "peers has more than \(NodeConfiguration.peersMax) addresses: name fewer."
+            )
+        }
+    }
+
+    /// The effective values as text, in the order of the keys.
+    package var effectiveValues: [(key: ConfigurationKey, values: [String], source: ConfigurationSource)] {
+        ConfigurationKey.allCases.map { key in
+            (key: key, values: self.values(of: key), source: self.sources[key] ?? .default)
+        }
+    }
+
+    // MARK: - Single values
+
+    private func values(of key: ConfigurationKey) -> [String] {
+        switch key {
+        case .listen: [self.listen.description]
+        case .api: [self.api.description]
+        case .peers: self.peers.map(\.description)
+        case .discovery: [self.discovery.rawValue]
+        case .priority: [String(self.priority)]
+        case .reconcileEvery: [DurationText.format(self.reconcileEvery)]
+        case .logRetention: [DurationText.format(self.logRetention)]
+        case .logLevel: [self.logLevel]
+        case .group: self.group.map { [$0] } ?? []
+        }
+    }
+
+    private mutating func set(
+        _ key: ConfigurationKey,
+        to values: [String],
+        source: ConfigurationSource,
+        name: String
+    ) throws {
+        if key == .peers {
+            self.peers = try values.map { try NodeConfiguration.address($0, name: name) }
+        } else {
+            guard let value = values.first, values.count == 1 else {
+                throw ClinicSyncError(.configuration, "\(name) takes one value: give one.")
+            }
+            try self.set(key, to: value, name: name)
+        }
+        self.sources[key] = source
+    }
+
+    private mutating func set(_ key: ConfigurationKey, to value: String, name: String) throws {
+        func malformed(_ expected: String) -> ClinicSyncError {
+            ClinicSyncError(.configuration, "\(name) is \"\(value)\": it must be \(expected).")
+        }
+        switch key {
+        case .listen: self.listen = try NodeConfiguration.address(value, name: name)
+        case .api: self.api = try NodeConfiguration.address(value, name: name)
+        case .peers: self.peers = [try NodeConfiguration.address(value, name: name)]
+        case .discovery:
+            guard let mode = DiscoveryMode(rawValue: value) else { throw malformed("auto, avahi or off") }
+            self.discovery = mode
+        case .priority:
+            guard let number = Int(value) else { throw malformed("a whole number from -100 to 100") }
+            self.priority = number
+        case .reconcileEvery:
+            guard let duration = DurationText.parse(value) else { throw malformed("a time such as 30s or 5m") }
+            self.reconcileEvery = duration
+        case .logRetention:
+            guard let duration = DurationText.parse(value) else { throw malformed("a time such as 12h or 7d") }
+            self.logRetention = duration
+        case .logLevel:
+            guard NodeConfiguration.logLevels.contains(value) else {
+                throw malformed("one of " + NodeConfiguration.logLevels.joined(separator: ", "))
+            }
+            self.logLevel = value
+        case .group:
+            guard !value.isEmpty, value.utf8.count <= 32 else { throw malformed("the name of a group") }
+            self.group = value
+        }
+    }
+
+    private static func address(_ text: String, name: String) throws -> NetworkAddress {
+        do {
+            return try NetworkAddress(parsing: text)
+        } catch let error as ClinicSyncError {
+            throw ClinicSyncError(.configuration, "\(name): \(error.message)", cause: error)
+        }
+    }
+
+    private func check<Value: Comparable>(
+        _ key: ConfigurationKey,
+        _ value: Value,
+        in range: ClosedRange<Value>
+    ) throws {
+        guard range.contains(value) else {
+            func text(_ bound: Value) -> String { (bound as? Duration).map(DurationText.format) ?? "\(bound)" }
+            throw ClinicSyncError(
+                .configuration,
+                "\(key.rawValue) is \(text(value)): it must be from \(text(range.lowerBound)) to \(text(range.upperBound))."
+            )
+        }
+    }
+}

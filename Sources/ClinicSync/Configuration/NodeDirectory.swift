@@ -1,0 +1,149 @@
+package import Foundation
+import Glibc
+
+/// The directory that is a node: where its files are, and how they are made, read and protected.
+///
+/// Files with secrets have mode 0600 whatever the umask; every write is atomic.
+package struct NodeDirectory: Sendable, Hashable {
+    /// The directory itself.
+    package let url: URL
+
+    /// Names a directory; nothing is read or made.
+    package init(url: URL) {
+        self.url = url.standardizedFileURL
+    }
+
+    /// Applies the rule for the default place.
+    ///
+    /// The flag wins, then `CLINIC_NODE_DATA`, then `/var/lib/clinic-node` for root, then
+    /// `$XDG_DATA_HOME/clinic-node`, which is `~/.local/share/clinic-node` when the variable is unset.
+    package static func locate(
+        flag: String?,
+        environment: [String: String],
+        isRoot: Bool
+    ) throws -> NodeDirectory {
+        func named(_ path: String) -> NodeDirectory { NodeDirectory(url: URL(fileURLWithPath: path)) }
+        if let flag, !flag.isEmpty { return named(flag) }
+        if let path = environment["CLINIC_NODE_DATA"], !path.isEmpty { return named(path) }
+        if isRoot { return named("/var/lib/clinic-node") }
+        // The XDG specification says that relative paths are to be ignored.
+        if let path = environment["XDG_DATA_HOME"], path.hasPrefix("/") { return named(path + "/clinic-node") }
+        guard let home = environment["HOME"], home.hasPrefix("/") else {
+            throw ClinicSyncError(.configuration, "There is no home directory: name the data directory with --data.")
+        }
+        return named(home + "/.local/share/clinic-node")
+    }
+
+    /// The SQLite database that programs open.
+    package var databaseURL: URL { self.file("clinic.db") }
+    /// Identity, and later keys and certificates; 0700.
+    package var identityDirectoryURL: URL { self.file("identity") }
+    /// The node's identity.
+    package var identityURL: URL { self.file("identity/identity.json") }
+    /// The configuration; need not exist.
+    package var configurationURL: URL { self.file("node.json") }
+    /// The bearer token of the local API.
+    package var tokenURL: URL { self.file("api.token") }
+    /// What belongs to the running process.
+    package var runDirectoryURL: URL { self.file("run") }
+    /// The process id of the running node.
+    package var pidURL: URL { self.file("run/pid") }
+    /// Where the local API listens.
+    package var apiAddressURL: URL { self.file("run/api.json") }
+    /// Locked while the node runs.
+    package var lockURL: URL { self.file("run/lock") }
+
+    /// Whether there is a node, complete or not.
+    package var holdsNode: Bool {
+        FileManager.default.fileExists(atPath: self.identityURL.path)
+            || FileManager.default.fileExists(atPath: self.databaseURL.path)
+    }
+
+    /// Makes the directory with all it needs, except identity and database.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` when there is a node already.
+    package func create() throws {
+        guard !self.holdsNode else {
+            throw ClinicSyncError(
+                .refused,
+                "\(self.url.path) already holds a node: use it, or name another directory with --data."
+            )
+        }
+        try AtomicFile.makeDirectory(self.url, mode: 0o700)
+        try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
+        try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
+        try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
+    }
+
+    /// Removes what ``create()`` and the making of the database left, after a later step failed.
+    ///
+    /// Removes nothing else: directories with other files in them stay.
+    package func takeBackCreation() {
+        for name in ["clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "api.token"] {
+            unlink(self.file(name).path)
+        }
+        unlink(self.identityURL.path)
+        for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
+    }
+
+    /// Writes the identity; the last step of making a node, so that a broken `init` leaves no node.
+    package func write(_ identity: NodeIdentity) throws {
+        try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        let bytes = try Array(encoder.encode(identity)) + [UInt8(ascii: "\n")]
+        try AtomicFile.write(bytes, to: self.identityURL, mode: 0o600)
+    }
+
+    /// Reads the identity.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
+    package func identity() throws -> NodeIdentity {
+        guard let bytes = try AtomicFile.read(self.identityURL) else {
+            throw ClinicSyncError(
+                .notANode,
+                "\(self.url.path) holds no node: make one with clinic-node init or join, or name its directory with --data."
+            )
+        }
+        do {
+            return try JSONDecoder().decode(NodeIdentity.self, from: Data(bytes))
+        } catch {
+            throw ClinicSyncError(
+                .corrupt,
+                "\(self.identityURL.path) is damaged: restore it from a backup.",
+                cause: error
+            )
+        }
+    }
+
+    /// Reads the local API's token.
+    package func token() throws -> String {
+        guard let bytes = try AtomicFile.read(self.tokenURL) else {
+            throw ClinicSyncError(
+                .notANode,
+                "\(self.tokenURL.path) is missing: start the node again with clinic-node run to have it made anew."
+            )
+        }
+        return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Reads the local API's token, making one when the file is gone.
+    package func tokenMakingIfMissing() throws -> String {
+        if try AtomicFile.read(self.tokenURL) == nil {
+            try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
+        }
+        return try self.token()
+    }
+
+    /// 32 random bytes in base64url.
+    private static func randomToken() -> String {
+        var generator = SystemRandomNumberGenerator()
+        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        return Data(bytes).base64EncodedString()
+            .replacingOccurrences(of: "+", with: "-")
+            .replacingOccurrences(of: "/", with: "_")
+            .replacingOccurrences(of: "=", with: "")
+    }
+
+    private func file(_ name: String) -> URL { self.url.appendingPathComponent(name) }
+}

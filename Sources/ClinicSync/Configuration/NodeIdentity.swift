@@ -1,0 +1,67 @@
+package import ClinicSyncModel
+package import Foundation
+
+/// Who a node is and which clinic it belongs to; the content of `identity/identity.json`.
+package struct NodeIdentity: Sendable, Hashable, Codable {
+    /// The host a client connects to first.
+    package struct Host: Sendable, Hashable, Codable {
+        /// The host's id.
+        package var nodeID: NodeID
+        /// Where it was last known to listen, `address:port`.
+        package var address: String
+
+        /// Makes a host.
+        package init(nodeID: NodeID, address: String) {
+            self.nodeID = nodeID
+            self.address = address
+        }
+    }
+
+    /// The node.
+    package var nodeID: NodeID
+    /// Its name for people.
+    package var nodeName: String
+    /// The clinic.
+    package var clinicID: String
+    /// The clinic's name for people.
+    package var clinicName: String
+    /// What members prove membership with until certificates do; base64 in the file.
+    package var clinicSecret: Data
+    /// The host; `nil` when this node is the host.
+    package var host: Host?
+
+    /// Makes an identity.
+    package init(
+        nodeID: NodeID,
+        nodeName: String,
+        clinicID: String,
+        clinicName: String,
+        clinicSecret: Data,
+        host: Host?
+    ) {
+        self.nodeID = nodeID
+        self.nodeName = nodeName
+        self.clinicID = clinicID
+        self.clinicName = clinicName
+        self.clinicSecret = clinicSecret
+        self.host = host
+    }
+}
+
+extension NodeID: Codable {
+    /// Reads the text form.
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let id = NodeID(text) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "no node id")
+        }
+        self = id
+    }
+
+    /// Writes the text form.
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(self.description)
+    }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import Glibc
+
+/// Proof that this process, and no other, runs the node of a directory.
+///
+/// The kernel drops the lock when the process ends, however it ends, so a crash leaves nothing to clean up.
+package final class RunLock: Sendable {
+    private let descriptor: Int32
+    private let directory: NodeDirectory
+
+    fileprivate init(descriptor: Int32, directory: NodeDirectory) {
+        self.descriptor = descriptor
+        self.directory = directory
+    }
+
+    deinit {
+        // Removed before the lock is given up, so that a successor's files are never touched.
+        unlink(self.directory.apiAddressURL.path)
+        unlink(self.directory.pidURL.path)
+        close(self.descriptor)
+    }
+}
+
+extension NodeDirectory {
+    private struct APIAddress: Codable {
+        var host: String
+        var port: Int
+    }
+
+    /// Takes the node for this process and writes `run/pid`; held until the result is released.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `alreadyRunning`, naming the other process.
+    package func lockForRunning() throws -> RunLock {
+        try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
+        let descriptor = open(self.lockURL.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw AtomicFile.failure(errno, doing: "write", path: self.lockURL.path)
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let code = errno
+            close(descriptor)
+            guard code == EWOULDBLOCK else {
+                throw AtomicFile.failure(code, doing: "lock", path: self.lockURL.path)
+            }
+            let process = try self.runningProcess().map { "process \($0)" } ?? "another process"
+            throw ClinicSyncError(
+                .alreadyRunning,
+                "The node in \(self.url.path) is already running as \(process): stop that one first."
+            )
+        }
+        let lock = RunLock(descriptor: descriptor, directory: self)
+        // A process that crashed left its address; nobody must be sent there while this one starts.
+        unlink(self.apiAddressURL.path)
+        try AtomicFile.write(Array("\(getpid())\n".utf8), to: self.pidURL, mode: 0o600)
+        return lock
+    }
+
+    /// The process id in `run/pid`, if there is one.
+    package func runningProcess() throws -> Int32? {
+        guard let bytes = try AtomicFile.read(self.pidURL) else { return nil }
+        return Int32(String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+
+    /// Tells programs where the local API listens.
+    package func writeAPIAddress(_ address: NetworkAddress) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        let bytes = try Array(encoder.encode(APIAddress(host: address.host, port: address.port)))
+        try AtomicFile.write(bytes + [UInt8(ascii: "\n")], to: self.apiAddressURL, mode: 0o600)
+    }
+
+    /// Where the local API of the running node listens; `nil` when the node does not run.
+    package func apiAddress() throws -> NetworkAddress? {
+        guard let bytes = try AtomicFile.read(self.apiAddressURL) else { return nil }
+        do {
+            let address = try JSONDecoder().decode(APIAddress.self, from: Data(bytes))
+            return NetworkAddress(host: address.host, port: address.port)
+        } catch {
+            throw ClinicSyncError(
+                .corrupt,
+                "\(self.apiAddressURL.path) is damaged: restart the node.",
+                cause: error
+            )
+        }
+    }
+}

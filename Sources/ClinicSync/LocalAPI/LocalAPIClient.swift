@@ -1,0 +1,178 @@
+import Foundation
+package import NIOCore
+package import NIOHTTP1
+import NIOPosix
+
+/// A client of the local API of a node on this PC; what the commands are made of.
+///
+/// One connection for each request: the commands make one request each.
+package struct LocalAPIClient: Sendable {
+    /// Bytes of an answer, or of one line of a stream, at most.
+    package static let answerBytesMax = 16 << 20
+
+    private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
+
+    private let address: NetworkAddress
+    private let token: String
+    private let notRunning: String
+    private let group: any EventLoopGroup
+
+    /// Makes a client; `directory` is named when nobody answers.
+    package init(
+        address: NetworkAddress,
+        token: String,
+        directory: String,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton
+    ) {
+        self.address = address
+        self.token = token
+        self.notRunning = LocalAPIClient.notRunning(directory)
+        self.group = group
+    }
+
+    /// Makes a client of the node in `directory`.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `notANode`, or `notReachable` when the node does not run.
+    package init(directory: NodeDirectory) throws {
+        _ = try directory.identity()
+        guard let address = try directory.apiAddress() else {
+            throw ClinicSyncError(.notReachable, LocalAPIClient.notRunning(directory.url.path))
+        }
+        self.init(address: address, token: try directory.token(), directory: directory.url.path)
+    }
+
+    /// Sends a request and returns the body of the answer.
+    ///
+    /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.
+    package func send(
+        _ method: HTTPMethod,
+        _ path: String,
+        query: [(name: String, value: String)] = [],
+        timeout: Duration
+    ) async throws -> [UInt8] {
+        try await withThrowingTaskGroup(of: [UInt8]?.self) { tasks in
+            tasks.addTask {
+                var body = [UInt8]()
+                try await self.exchange(method, path, query: query) { bytes in
+                    body.append(contentsOf: bytes)
+                    guard body.count <= LocalAPIClient.answerBytesMax else { throw self.tooLarge }
+                }
+                return body
+            }
+            tasks.addTask {
+                try await Task.sleep(for: timeout)
+                return nil
+            }
+            defer { tasks.cancelAll() }
+            guard let first = try await tasks.next(), let body = first else {
+                throw ClinicSyncError(
+                    .timeout,
+                    "The node did not answer within \(DurationText.format(timeout)): look at its log."
+                )
+            }
+            return body
+        }
+    }
+
+    /// Sends a request and hands over each line of the answer as it comes; returns when the stream ends.
+    package func lines(
+        _ path: String,
+        query: [(name: String, value: String)],
+        onLine: (ArraySlice<UInt8>) async throws -> Void
+    ) async throws {
+        var pending = [UInt8]()
+        try await self.exchange(.GET, path, query: query) { bytes in
+            pending.append(contentsOf: bytes)
+            while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
+                try await onLine(pending[..<end])
+                pending.removeSubrange(...end)
+            }
+            guard pending.count <= LocalAPIClient.answerBytesMax else { throw self.tooLarge }
+        }
+    }
+
+    // MARK: - Private
+
+    private func exchange(
+        _ method: HTTPMethod,
+        _ path: String,
+        query: [(name: String, value: String)],
+        onBytes: ([UInt8]) async throws -> Void
+    ) async throws {
+        let connection = try await self.connect()
+        try await connection.executeThenClose { inbound, outbound in
+            try await outbound.write(.head(self.head(method, path, query)))
+            try await outbound.write(.end(nil))
+            var failure: (status: Int, body: [UInt8])?
+            for try await part in inbound {
+                switch part {
+                case .head(let head):
+                    let status = Int(head.status.code)
+                    if !(200..<300).contains(status) { failure = (status, []) }
+                case .body(let buffer):
+                    if failure == nil {
+                        try await onBytes(Array(buffer.readableBytesView))
+                    } else if failure?.body.count ?? 0 < 65_536 {
+                        failure?.body.append(contentsOf: buffer.readableBytesView)
+                    }
+                case .end:
+                    if let failure { throw APIError.error(status: failure.status, body: failure.body) }
+                    return
+                }
+            }
+            throw ClinicSyncError(
+                .notReachable,
+                "The node ended while it answered: start it again with clinic-node run."
+            )
+        }
+    }
+
+    private func head(_ method: HTTPMethod, _ path: String, _ query: [(name: String, value: String)]) -> HTTPRequestHead
+    {
+        var uri = path
+        if !query.isEmpty {
+            let items = query.map { "\(LocalAPIClient.escape($0.name))=\(LocalAPIClient.escape($0.value))" }
+            uri += "?" + items.joined(separator: "&")
+        }
+        let headers: HTTPHeaders = [
+            "Host": self.address.description,
+            "Authorization": "Bearer \(self.token)",
+            "Connection": "close",
+            "Content-Length": "0",
+        ]
+        return HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
+    }
+
+    private func connect() async throws -> Connection {
+        do {
+            return try await ClientBootstrap(group: self.group)
+                .connectTimeout(.seconds(5))
+                .connect(host: self.address.host, port: self.address.port) { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHTTPClientHandlers()
+                        return try Connection(wrappingChannelSynchronously: channel)
+                    }
+                }
+        } catch {
+            throw ClinicSyncError(.notReachable, self.notRunning, cause: error)
+        }
+    }
+
+    private var tooLarge: ClinicSyncError {
+        ClinicSyncError(.notReachable, "The node's answer is larger than an answer can be: restart the node.")
+    }
+
+    private static func notRunning(_ directory: String) -> String {
+        "The node in \(directory) is not running: start it with clinic-node run."
+    }
+
+    private static func escape(_ text: String) -> String {
+        text.utf8.map { byte in
+            let character = Character(Unicode.Scalar(byte))
+            if character.isASCII, character.isLetter || character.isNumber || "-._~".contains(character) {
+                return String(character)
+            }
+            return "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+        }.joined()
+    }
+}

@@ -1,0 +1,139 @@
+import ClinicSyncModel
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+import ServiceLifecycle
+
+/// The endpoints of the local API.
+struct LocalAPIRoutes: Sendable {
+    let control: any NodeControl
+    let token: String
+
+    /// Bytes in a request's body at most.
+    static let bodyBytesMax = 65_536
+    /// The longest a manual sync may be told to take.
+    static let syncTimeoutMax = Duration.seconds(3_600)
+    /// The longest a join code may be valid.
+    static let invitationTimeMax = Duration.seconds(7 * 86_400)
+    /// Uses of a join code at most.
+    static let invitationUsesMax = 1_000
+
+    func makeRouter() -> Router<BasicRequestContext> {
+        let router = Router(context: BasicRequestContext.self)
+        router.add(middleware: ErrorResponder())
+        router.add(middleware: LoopbackGuard())
+        router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
+        router.get("/health") { _, _ in Response(status: .ok) }
+        let guarded = router.group("/v1").add(middleware: TokenGuard(token: Array(self.token.utf8)))
+        guarded.get("/status") { _, _ in try Response.json(try await self.control.status()) }
+        guarded.get("/digest") { request, _ in
+            try Response.json(try await self.control.digest(table: Query(request)["table"]))
+        }
+        guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
+        guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
+        guarded.get("/events") { request, _ in try await self.events(request) }
+        return router
+    }
+
+    private func sync(_ query: Query) async throws -> Response {
+        let timeout = try query.duration(
+            "timeout",
+            default: .seconds(60),
+            in: .milliseconds(1)...LocalAPIRoutes.syncTimeoutMax
+        )
+        return try Response.json(try await self.control.sync(table: query["table"], timeout: timeout))
+    }
+
+    private func invite(_ query: Query) async throws -> Response {
+        let ttl = try query.duration(
+            "ttl",
+            default: .seconds(1_800),
+            in: .seconds(1)...LocalAPIRoutes.invitationTimeMax
+        )
+        let uses = try query.number("uses", default: 1, in: 1...LocalAPIRoutes.invitationUsesMax)
+        let code = try await self.control.invite(ttl: ttl, uses: uses)
+        return try Response.json(Invitation(code: code), status: .created)
+    }
+
+    private func events(_ request: Request) async throws -> Response {
+        let subscription = try await self.control.events(try Query(request).filter())
+        let body = ResponseBody { writer in
+            try await request.body.consumeWithInboundCloseHandler { _ in
+                try await withGracefulShutdownHandler {
+                    for await event in subscription {
+                        var line = try APICoding.encode(event)
+                        line.append(UInt8(ascii: "\n"))
+                        try await writer.write(ByteBuffer(bytes: line))
+                    }
+                } onGracefulShutdown: {
+                    subscription.cancel()
+                }
+            } onInboundClosed: {
+                subscription.cancel()
+            }
+            try await writer.finish(nil)
+        }
+        return Response(
+            status: .ok,
+            headers: [.contentType: "application/x-ndjson; charset=utf-8", .cacheControl: "no-store"],
+            body: body
+        )
+    }
+}
+
+/// The query part of a request's address.
+private struct Query {
+    private let items: [(name: String, value: String)]
+
+    init(_ request: Request) {
+        self.items = request.uri.queryParameters.map { (name: String($0.key), value: String($0.value)) }
+    }
+
+    subscript(name: String) -> String? { self.items.first { $0.name == name }?.value }
+
+    func duration(
+        _ name: String,
+        default fallback: Duration,
+        in range: ClosedRange<Duration>
+    ) throws -> Duration {
+        guard let text = self[name] else { return fallback }
+        guard let duration = DurationText.parse(text), range.contains(duration) else {
+            let bounds = "\(DurationText.format(range.lowerBound)) to \(DurationText.format(range.upperBound))"
+            throw ClinicSyncError(.usage, "\(name) must be a time from \(bounds), for example 30s.")
+        }
+        return duration
+    }
+
+    func number(_ name: String, default fallback: Int, in range: ClosedRange<Int>) throws -> Int {
+        guard let text = self[name] else { return fallback }
+        guard let number = Int(text), range.contains(number) else {
+            throw ClinicSyncError(.usage, "\(name) must be a number from \(range.lowerBound) to \(range.upperBound).")
+        }
+        return number
+    }
+
+    func filter() throws -> EventFilter {
+        var filter = EventFilter()
+        for item in self.items {
+            switch item.name {
+            case "category":
+                guard let category = EventCategory(rawValue: item.value) else {
+                    let names = EventCategory.allCases.map(\.rawValue).joined(separator: ", ")
+                    throw ClinicSyncError(.usage, "There is no category \"\(item.value)\": use one of \(names).")
+                }
+                filter.categories.insert(category)
+            case "table":
+                filter.tables.insert(item.value)
+            case "since":
+                guard let position = UInt64(item.value) else {
+                    throw ClinicSyncError(.usage, "since must be the position of an event: a whole number.")
+                }
+                filter.since = position
+            default:
+                continue
+            }
+        }
+        return filter
+    }
+}

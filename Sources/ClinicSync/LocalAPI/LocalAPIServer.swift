@@ -1,0 +1,105 @@
+import Glibc
+import Hummingbird
+import HummingbirdCore
+package import Logging
+package import NIOCore
+import NIOPosix
+import ServiceLifecycle
+
+/// The HTTP server for programs on this PC.
+///
+/// Listens on loopback alone, asks for the token, and refuses web pages. Stops gracefully: streams of
+/// events end, requests being answered are answered.
+package struct LocalAPIServer: Service {
+    /// Connections at once; more wait until one ends.
+    package static let connectionsMax = 256
+
+    private let address: NetworkAddress
+    private let routes: LocalAPIRoutes
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let onListening: @Sendable (NetworkAddress) async throws -> Void
+
+    /// Makes a server; nothing happens before ``run()``.
+    ///
+    /// `onListening` is told the address with the real port, before which no request has come; if it
+    /// throws, the server stops and `run` throws the same error. Write `run/api.json` there.
+    package init(
+        address: NetworkAddress,
+        token: String,
+        control: any NodeControl,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        logger: Logger,
+        onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
+    ) {
+        self.address = address
+        self.routes = LocalAPIRoutes(control: control, token: token)
+        self.group = group
+        var logger = logger
+        // The framework tells of every request and of its own start; the node has its own words for that.
+        logger.logLevel = max(logger.logLevel, .warning)
+        self.logger = logger
+        self.onListening = onListening
+    }
+
+    /// Serves until the service group stops it.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed` or `portInUse`.
+    package func run() async throws {
+        guard self.address.isLoopback else {
+            throw ClinicSyncError(
+                .addressNotAllowed,
+                "The local API listens on loopback only: use 127.0.0.1 instead of \(self.address.host)."
+            )
+        }
+        let (ports, listening) = AsyncStream<Int>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                defer { listening.finish() }
+                try await self.serve { listening.yield($0) }
+            }
+            tasks.addTask {
+                for await port in ports {
+                    try await self.onListening(NetworkAddress(host: self.address.host, port: port))
+                }
+            }
+            // A failure of either ends the other.
+            try await tasks.waitForAll()
+        }
+    }
+
+    private func serve(onPort: @escaping @Sendable (Int) -> Void) async throws {
+        let application = Application(
+            router: self.routes.makeRouter(),
+            server: .http1(
+                configuration: .init(
+                    idleTimeout: .seconds(60),
+                    httpDecoderConfiguration: .init(
+                        maxHeaderFieldSize: 16_384,
+                        maxHeaderListSize: 32_768,
+                        maxHeaderFieldCount: 64
+                    )
+                )
+            ),
+            configuration: ApplicationConfiguration(
+                address: .hostname(self.address.host, port: self.address.port),
+                availableConnectionsDelegate: MaximumAvailableConnections(
+                    LocalAPIServer.connectionsMax,
+                    logger: self.logger
+                )
+            ),
+            onServerRunning: { channel in onPort(channel.localAddress?.port ?? self.address.port) },
+            eventLoopGroupProvider: .shared(self.group),
+            logger: self.logger
+        )
+        do {
+            try await application.run()
+        } catch let error as IOError where error.errnoCode == EADDRINUSE {
+            throw ClinicSyncError(
+                .portInUse,
+                "Another program uses \(self.address): stop it, or choose another port with --api.",
+                cause: error
+            )
+        }
+    }
+}

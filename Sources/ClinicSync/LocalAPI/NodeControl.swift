@@ -1,0 +1,20 @@
+/// What programs and people can ask of a running node.
+///
+/// The runtime implements it; the local API serves it. Every method throws ``ClinicSyncError`` with a
+/// sentence for people.
+package protocol NodeControl: Sendable {
+    /// Who the node is and how it is doing.
+    func status() async throws -> NodeStatus
+
+    /// Rows and digests computed from the real tables, of one table or all.
+    func digest(table: String?) async throws -> DigestSummary
+
+    /// Proves that all reachable nodes are equal, repairing what is not, within `timeout`.
+    func sync(table: String?, timeout: Duration) async throws -> SyncSummary
+
+    /// Makes a join code that is good for `uses` joins within `ttl`.
+    func invite(ttl: Duration, uses: Int) async throws -> String
+
+    /// Committed changes from now on, or from a position on.
+    func events(_ filter: EventFilter) async throws -> EventSubscription
+}

@@ -1,0 +1,97 @@
+package import ClinicSyncModel
+
+/// What `clinic-node digest --json` and `GET /v1/digest` show.
+package struct DigestSummary: Sendable, Hashable, Codable {
+    /// One table.
+    package struct Table: Sendable, Hashable, Codable {
+        /// Its name.
+        package var name: String
+        /// Its rows.
+        package var rows: UInt64
+        /// The digest of its content, 32 hexadecimal digits.
+        package var digest: String
+
+        /// Describes a table.
+        package init(_ table: TableDigest) {
+            self.name = table.name
+            self.rows = table.rows
+            self.digest = table.digest.description
+        }
+    }
+
+    /// The tables in the order of their names.
+    package var tables: [Table]
+    /// The sum of the tables' digests.
+    package var digest: String
+
+    /// Describes tables.
+    package init(_ tables: [TableDigest]) {
+        var sum = Digest.zero
+        for table in tables { sum += table.digest }
+        self.tables = tables.sorted { $0.name < $1.name }.map(Table.init)
+        self.digest = sum.description
+    }
+}
+
+/// What `clinic-node sync --json` and `POST /v1/sync` show.
+package struct SyncSummary: Sendable, Hashable, Codable {
+    /// One node's part.
+    package struct Node: Sendable, Hashable, Codable {
+        /// Its id.
+        package var id: String
+        /// Its name for people.
+        package var name: String
+        /// Its result against the host.
+        package var result: String
+
+        /// Makes a node's part.
+        package init(id: String, name: String, result: String) {
+            self.id = id
+            self.name = name
+            self.result = result
+        }
+    }
+
+    /// The worst of the nodes' results: `equal`, `repaired`, `differs` or `unreachable`.
+    package var result: String
+    /// Rows repaired anywhere.
+    package var repairedRows: UInt64
+    /// How long it took.
+    package var milliseconds: Int64
+    /// Every node that was asked, the host included.
+    package var nodes: [Node]
+
+    /// Whether all nodes that were reached are proven equal.
+    package var isConverged: Bool {
+        self.result == ReconciliationResult.equal.name || self.result == ReconciliationResult.repaired.name
+    }
+
+    /// Describes a report.
+    package init(_ report: SyncReport, took: Duration) {
+        self.result = report.result.name
+        self.repairedRows = report.repairedRows
+        self.milliseconds = took.wholeMilliseconds
+        self.nodes = report.nodes.map { Node(id: $0.id.description, name: $0.name, result: $0.result.name) }
+    }
+}
+
+extension ReconciliationResult {
+    /// The name the outside knows the result by.
+    package var name: String {
+        switch self {
+        case .equal: "equal"
+        case .repaired: "repaired"
+        case .differs: "differs"
+        case .unreachable: "unreachable"
+        }
+    }
+}
+
+/// The answer to `POST /v1/invitations`.
+package struct Invitation: Sendable, Hashable, Codable {
+    /// The join code.
+    package var code: String
+
+    /// Makes an answer.
+    package init(code: String) { self.code = code }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+
+/// The command line of `clinic-node`.
+struct ClinicNodeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "clinic-node",
+        abstract: "Keeps a complete SQLite copy of the clinic's tables on every PC.",
+        discussion: """
+            Exit status: 0 done, 1 failed or not converged, 2 a refusal to decide on, 64 usage, \
+            69 the node is not running or not reachable, 78 configuration.
+            """,
+        subcommands: [
+            InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
+            SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, VersionCommand.self,
+            ConfigCommand.self, CompletionsCommand.self,
+        ]
+    )
+}
+
+/// Parses, runs, and turns every error into one sentence and an exit status.
+@main
+enum Main {
+    static func main() async {
+        do {
+            var command = try ClinicNodeCommand.parseAsRoot()
+            if var asynchronous = command as? any AsyncParsableCommand {
+                try await asynchronous.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            ErrorReport.exit(with: error)
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import ArgumentParser
+import ClinicSync
+import Foundation
+
+/// `join`: makes this PC a member of a clinic.
+struct JoinCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join",
+        abstract: "Join a clinic with a code that clinic-node invite printed."
+    )
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
+    @Argument(help: "The join code; hyphens and case do not matter.") var code: String
+    @Option(help: ArgumentHelp("Where the host is, when not where the code says.", valueName: "addr:port"))
+    var host: String?
+    @Option(help: ArgumentHelp("This node's name; the PC's when left out.", valueName: "node")) var name: String?
+
+    func run() async throws {
+        let directory = try self.data.directory()
+        let code = try JoinCode(parsing: self.code)
+        let host = try self.host.map { try NetworkAddress(parsing: $0).description }
+        let identity = try await NodeSetup.join(
+            directory: directory,
+            code: code,
+            host: host,
+            nodeName: self.name ?? NodeDirectory.defaultNodeName()
+        )
+        try MembershipReport(identity, directory: directory).write(asJSON: self.output.isJSON)
+        if !self.output.isJSON {
+            Output.report("Start it with: clinic-node run --data \(directory.url.path)")
+        }
+    }
+}

@@ -1,0 +1,92 @@
+import ArgumentParser
+import ClinicSync
+import Foundation
+import Logging
+import ServiceLifecycle
+import UnixSignals
+
+/// The settings of the agent as flags.
+struct ConfigurationOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Where other nodes connect; port 0 picks a free one.", valueName: "addr:port"))
+    var listen: String?
+    @Option(help: ArgumentHelp("Where the local API listens; port 0 picks a free one.", valueName: "addr:port"))
+    var api: String?
+    @Option(
+        name: .customLong("peer"),
+        parsing: .singleValue,
+        help: ArgumentHelp("A further address at which to look for the host; may be repeated.", valueName: "addr:port")
+    )
+    var peers: [String] = []
+    @Option(help: ArgumentHelp("How nodes are found: auto, avahi or off.", valueName: "mode"))
+    var discovery: String?
+    @Option(help: ArgumentHelp("How much this node wants to be host, -100 to 100.", valueName: "n"))
+    var priority: String?
+    @Option(help: ArgumentHelp("The time between two reconciliations.", valueName: "time"))
+    var reconcileEvery: String?
+    @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
+    var logLevel: String?
+
+    /// The flags that were given.
+    var flags: [ConfigurationKey: [String]] {
+        var flags = [ConfigurationKey: [String]]()
+        flags[.listen] = self.listen.map { [$0] }
+        flags[.api] = self.api.map { [$0] }
+        flags[.peers] = self.peers.isEmpty ? nil : self.peers
+        flags[.discovery] = self.discovery.map { [$0] }
+        flags[.priority] = self.priority.map { [$0] }
+        flags[.reconcileEvery] = self.reconcileEvery.map { [$0] }
+        flags[.logLevel] = self.logLevel.map { [$0] }
+        return flags
+    }
+
+    /// The effective settings of the node in `directory`.
+    func load(from directory: NodeDirectory) throws -> NodeConfiguration {
+        try NodeConfiguration.load(
+            from: directory,
+            flags: self.flags,
+            environment: ProcessInfo.processInfo.environment
+        )
+    }
+}
+
+/// `run`: the agent, in the foreground.
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Run the node until SIGTERM or Ctrl-C."
+    )
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var settings: ConfigurationOptions
+
+    func run() async throws {
+        let directory = try self.data.directory()
+        let identity = try directory.identity()
+        let configuration = try self.settings.load(from: directory)
+        let level = Logger.Level(rawValue: configuration.logLevel) ?? .notice
+        LoggingSystem.bootstrap { label in
+            var handler = StreamLogHandler.standardError(label: label)
+            handler.logLevel = level
+            return handler
+        }
+        var logger = Logger(label: "clinic-node")
+        logger[metadataKey: "node.id"] = "\(identity.nodeID)"
+        let readyLogger = logger
+        let node = try ClinicNode(directory: directory, configuration: configuration, logger: logger) { ready in
+            readyLogger.notice(
+                "serving",
+                metadata: ["listen.address": "\(ready.listen)", "api.address": "\(ready.api)"]
+            )
+            ServiceManagerNotice.sendReady(environment: ProcessInfo.processInfo.environment)
+            Output.report("ready")
+        }
+        let group = ServiceGroup(
+            configuration: ServiceGroupConfiguration(
+                services: [.init(service: node, successTerminationBehavior: .gracefullyShutdownGroup)],
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger
+            )
+        )
+        try await group.run()
+    }
+}

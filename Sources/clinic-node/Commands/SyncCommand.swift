@@ -1,0 +1,52 @@
+import ArgumentParser
+import ClinicSync
+import NIOHTTP1
+
+/// `sync`: proves that all nodes are equal, or says that they are not.
+struct SyncCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sync",
+        abstract: "Compare and repair all tables on all nodes now."
+    )
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Compare this table only.", valueName: "table")) var table: String?
+    @Option(help: ArgumentHelp("How long it may take.", valueName: "time")) var timeout = "60s"
+
+    func validate() throws {
+        _ = try Duration(option: "--timeout", self.timeout)
+    }
+
+    func run() async throws {
+        let limit = try Duration(option: "--timeout", self.timeout)
+        var query: [(name: String, value: String)] = [("timeout", self.timeout)]
+        if let table = self.table { query.append(("table", table)) }
+        let body = try await LocalAPIClient(directory: self.data.directory())
+            .send(.POST, "/v1/sync", query: query, timeout: limit + .seconds(10))
+        let summary = try APICoding.decode(SyncSummary.self, from: body)
+        if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
+        guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
+    }
+
+    private func print(_ summary: SyncSummary) throws {
+        let style = Style.standardOutput
+        switch summary.result {
+        case "equal":
+            try Output.line(style.good("All nodes are equal.") + " \(summary.milliseconds) ms")
+        case "repaired":
+            try Output.line(
+                style.good("All nodes are equal") + " after repair of \(summary.repairedRows) rows."
+                    + " \(summary.milliseconds) ms"
+            )
+        case "differs":
+            try Output.line(style.bad("The nodes are not proven equal: run it again, then look at the log."))
+        default:
+            try Output.line(style.warning("Nobody could be compared with: is the host running?"))
+        }
+        guard !summary.nodes.isEmpty else { return }
+        var table = TextTable([("NODE", .left), ("RESULT", .left)])
+        for node in summary.nodes { table.add([node.name, node.result]) }
+        for line in table.lines(indent: 2, style: style) { try Output.line(line) }
+    }
+}

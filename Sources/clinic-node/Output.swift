@@ -1,0 +1,63 @@
+import ArgumentParser
+import ClinicSync
+import Foundation
+import Glibc
+
+/// Where text goes: data to standard output, everything else to standard error, unbuffered.
+enum Output {
+    /// Writes one line of data.
+    static func line(_ text: String) throws {
+        try Output.write(Array(text.utf8) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
+    }
+
+    /// Writes a value as one line of JSON.
+    static func json(_ value: some Encodable) throws {
+        try Output.write(try APICoding.encode(value) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
+    }
+
+    /// Tells the person something that is not data.
+    static func report(_ text: String) {
+        let bytes = Array((text + "\n").utf8)
+        // Whoever closed standard error does not want to hear why this could not be said.
+        _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
+    }
+
+    /// Writes all bytes to a descriptor.
+    static func write(_ bytes: [UInt8], to descriptor: Int32) throws {
+        var offset = 0
+        while offset < bytes.count {
+            let count = bytes[offset...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count >= 0 {
+                offset += count
+            } else if errno == EPIPE {
+                // The reader has seen enough, as `head` does; there is nothing to complain about.
+                throw ExitCode.success
+            } else if errno != EINTR {
+                throw AtomicFile.failure(errno, doing: "write to", path: "the output")
+            }
+        }
+    }
+}
+
+/// Colours for people at a terminal, nothing for everybody else.
+struct Style {
+    /// Whether escape sequences are written.
+    let isColored: Bool
+
+    /// The style for standard output; `NO_COLOR` and `TERM=dumb` are respected.
+    static var standardOutput: Style {
+        let environment = ProcessInfo.processInfo.environment
+        let wantsNone = environment["NO_COLOR"].map { !$0.isEmpty } ?? false
+        return Style(isColored: isatty(STDOUT_FILENO) == 1 && !wantsNone && environment["TERM"] != "dumb")
+    }
+
+    func bold(_ text: String) -> String { self.wrap(text, "1") }
+    func dim(_ text: String) -> String { self.wrap(text, "2") }
+    func good(_ text: String) -> String { self.wrap(text, "32") }
+    func warning(_ text: String) -> String { self.wrap(text, "33") }
+    func bad(_ text: String) -> String { self.wrap(text, "31") }
+
+    private func wrap(_ text: String, _ code: String) -> String {
+        self.isColored ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text
+    }
+}

@@ -1,0 +1,122 @@
+import ClinicSync
+
+/// `status` as people read it.
+struct StatusText {
+    private let status: NodeStatus
+    private let style: Style
+    private let now: UTCTimestamp
+
+    init(_ status: NodeStatus, style: Style, now: UTCTimestamp) {
+        self.status = status
+        self.style = style
+        self.now = now
+    }
+
+    /// All lines.
+    var lines: [String] {
+        var lines = [self.title, ""]
+        lines += self.facts.map { "  " + self.style.dim(StatusText.pad($0.name, 12)) + $0.value }
+        lines += self.waitingLines + self.peerLines + self.tableLines
+        return lines
+    }
+
+    private var title: String {
+        let role: String
+        switch self.status.role {
+        case .host: role = self.style.good("host")
+        case .client: role = self.style.good("client")
+        case .searching: role = self.style.warning("searching for the host")
+        case .stopped: role = self.style.bad("stopped")
+        }
+        return "\(self.style.bold(self.status.node.name))  \(role)  \(self.status.clinic.name)"
+    }
+
+    private var facts: [(name: String, value: String)] {
+        let status = self.status
+        var facts: [(name: String, value: String)] = [
+            ("node", status.node.id),
+            ("version", "\(status.node.version), schema \(status.node.schemaVersion)"),
+            ("running for", StatusText.age(seconds: status.node.uptimeSeconds)),
+            ("host", status.host.map { "\($0.name) at \($0.address)" } ?? self.style.warning("none")),
+            ("connections", String(status.activeConnections)),
+            ("pending", self.pending),
+            ("compared", self.reconciliation),
+        ]
+        if abs(status.clockOffsetMilliseconds) > 0 {
+            facts.append(("clock", "\(status.clockOffsetMilliseconds) ms off the host's"))
+        }
+        if status.conflicts.open > 0 {
+            facts.append(("conflicts", self.style.warning("\(status.conflicts.open) open")))
+        }
+        if let progress = status.progress {
+            facts.append(("catching up", self.style.warning("\(progress.missingBatches) transactions to come")))
+        }
+        return facts
+    }
+
+    private var pending: String {
+        switch self.status.pendingChanges {
+        case 0: "nothing the host does not have"
+        case 1: self.style.warning("1 change the host does not have yet")
+        default: self.style.warning("\(self.status.pendingChanges) changes the host does not have yet")
+        }
+    }
+
+    private var reconciliation: String {
+        guard let last = self.status.lastReconciliation else { return self.style.dim("not yet") }
+        let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - last.at.milliseconds) / 1_000))
+        let text = "\(age) ago, took \(last.milliseconds) ms"
+        switch last.result {
+        case "equal": return self.style.good("equal") + ", " + text
+        case "repaired": return self.style.good("equal") + " after repair of \(last.repairedRows) rows, " + text
+        case "differs": return self.style.bad("tables differ") + ", " + text
+        default: return self.style.warning("nobody to compare with") + ", " + text
+        }
+    }
+
+    private var waitingLines: [String] {
+        guard !self.status.waiting.isEmpty else { return [] }
+        var table = TextTable([("TABLE", .left), ("ROWS", .right), ("WHY", .left)])
+        for entry in self.status.waiting { table.add([entry.table, String(entry.rows), entry.reason]) }
+        return ["", "  " + self.style.warning("Rows set aside")] + table.lines(indent: 2, style: self.style)
+    }
+
+    private var peerLines: [String] {
+        guard !self.status.peers.isEmpty else { return [] }
+        var table = TextTable([
+            ("PEER", .left), ("ROLE", .left), ("ADDRESS", .left), ("STATE", .left), ("LAG", .right), ("PING", .right),
+        ])
+        for peer in self.status.peers {
+            let ping = peer.roundTripMilliseconds.map { "\(($0 * 10).rounded() / 10) ms" } ?? "-"
+            let state = peer.connected ? "connected" : peer.lastSeen.map { "seen \(self.ago($0))" } ?? "never seen"
+            table.add([peer.name, peer.role, peer.address, state, String(peer.lagBatches), ping])
+        }
+        return [""] + table.lines(indent: 2, style: self.style)
+    }
+
+    private var tableLines: [String] {
+        var table = TextTable([("TABLE", .left), ("ROWS", .right), ("DIGEST", .left)])
+        for entry in self.status.tables {
+            table.add([entry.name, String(entry.rows), String(entry.digest.prefix(12))])
+        }
+        return [""] + table.lines(indent: 2, style: self.style)
+    }
+
+    private func ago(_ moment: UTCTimestamp) -> String {
+        StatusText.age(seconds: Int(max(0, self.now.milliseconds - moment.milliseconds) / 1_000)) + " ago"
+    }
+
+    /// `42 s`, `3 min`, `5 h 12 min`, `2 d 4 h`.
+    static func age(seconds: Int) -> String {
+        switch seconds {
+        case ..<60: "\(seconds) s"
+        case ..<3_600: "\(seconds / 60) min"
+        case ..<86_400: "\(seconds / 3_600) h \(seconds / 60 % 60) min"
+        default: "\(seconds / 86_400) d \(seconds / 3_600 % 24) h"
+        }
+    }
+
+    private static func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(1, width - text.count))
+    }
+}

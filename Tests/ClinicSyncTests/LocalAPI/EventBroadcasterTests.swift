@@ -1,0 +1,160 @@
+import ClinicSyncModel
+import Testing
+
+@testable import ClinicSync
+
+@Suite struct EventBroadcasterTests {
+    private func make(lastPosition: UInt64 = 0, bufferMax: Int = 1_024, historyMax: Int = 10_000) -> EventBroadcaster {
+        EventBroadcaster(lastPosition: lastPosition, bufferMax: bufferMax, historyMax: historyMax) { 1_000 }
+    }
+
+    private func change(
+        _ table: String,
+        _ operation: RowOperation = .insert,
+        record: String = "r",
+        category: EventCategory = .patient,
+        columns: [String] = []
+    ) -> ChangeEvent {
+        ChangeEvent(
+            category: category,
+            table: table,
+            operation: operation,
+            recordID: record,
+            columns: columns,
+            rows: 1,
+            timestamp: HybridTimestamp(milliseconds: 5),
+            isLocal: true,
+            batch: BatchID(origin: Origin(node: NodeID(high: 0, low: 7)), sequence: 3)
+        )
+    }
+
+    /// All events that are there once nothing more is published.
+    private func drain(_ subscription: EventSubscription, count: Int) async -> [NodeEvent] {
+        var events = [NodeEvent]()
+        var iterator = subscription.makeAsyncIterator()
+        while events.count < count, let event = await iterator.next() { events.append(event) }
+        return events
+    }
+
+    @Test("positions go on from the last one, without gaps", .timeLimit(.minutes(1)))
+    func positions() async {
+        let broadcaster = self.make(lastPosition: 40)
+        let subscription = broadcaster.subscribe(EventFilter())
+        broadcaster.publish([self.change("patients"), self.change("patients", .update)])
+        broadcaster.publishSystem("peer_lost", details: ["name": "lab"])
+        let events = await self.drain(subscription, count: 3)
+        #expect(events.map(\.position) == [41, 42, 43])
+        #expect(events.map(\.type) == ["patient_data_change_immediate", "patient_data_change_immediate", "peer_lost"])
+        #expect(events[0].transaction == "\(NodeID(high: 0, low: 7)):3")
+        #expect(broadcaster.lastPosition == 43)
+    }
+
+    @Test("a subscriber gets what it asked for and nothing else", .timeLimit(.minutes(1)))
+    func filters() async {
+        let broadcaster = self.make()
+        let tables = broadcaster.subscribe(EventFilter(tables: ["patients"]))
+        let categories = broadcaster.subscribe(EventFilter(categories: [.billing]))
+        broadcaster.publish([self.change("payments", category: .billing), self.change("patients")])
+        broadcaster.publishSystem("host_changed")
+        broadcaster.publish([self.change("patients", .delete), self.change("payments", .delete, category: .billing)])
+        #expect(await self.drain(tables, count: 2).map(\.position) == [2, 4])
+        #expect(await self.drain(categories, count: 2).map(\.position) == [1, 5])
+    }
+
+    @Test("a burst is merged without losing a table or an operation", .timeLimit(.minutes(1)))
+    func burst() async {
+        let broadcaster = self.make(bufferMax: 100)
+        let subscription = broadcaster.subscribe(EventFilter())
+        let names = (0..<13).map { "table\($0)" }
+        var published: [String: Int] = [:]
+        for round in 0..<1_000 {
+            let table = names[round % 13]
+            let operation = RowOperation.allCases[round / 13 % 3]
+            published[table + operation.rawValue, default: 0] += 1
+            broadcaster.publish([self.change(table, operation, record: "\(round)", columns: ["c\(round % 2)"])])
+        }
+        broadcaster.publishSystem("end")
+        var seen: [String: Int] = [:]
+        var positions = [UInt64]()
+        for await event in subscription {
+            if event.type == "end" { break }
+            positions.append(event.position)
+            seen[(event.table ?? "") + (event.operation ?? ""), default: 0] += event.rows ?? 1
+            if (event.rows ?? 1) > 1 { #expect(event.recordId == nil) }
+        }
+        #expect(seen == published)
+        #expect(positions.count <= 100)
+        #expect(positions == positions.sorted())
+        #expect(positions.last == 1_000)
+    }
+
+    @Test("a subscriber that comes back resumes after its position", .timeLimit(.minutes(1)))
+    func resume() async {
+        let broadcaster = self.make()
+        broadcaster.publish((0..<5_000).map { self.change("patients", record: "\($0)") })
+        let subscription = broadcaster.subscribe(EventFilter(since: 1_000))
+        broadcaster.publish([self.change("users")])
+        let events = await self.drain(subscription, count: 4_001)
+        #expect(events.map(\.position) == Array(1_001...5_001))
+        #expect(events.first?.recordId == "1000")
+    }
+
+    @Test(
+        "a position that is too old, or from another life, is answered with resync_required",
+        .timeLimit(.minutes(1)),
+        arguments: [0, 89, 101] as [UInt64]
+    )
+    func resync(since: UInt64) async {
+        let broadcaster = self.make(historyMax: 10)
+        broadcaster.publish((0..<100).map { self.change("patients", record: "\($0)") })
+        let subscription = broadcaster.subscribe(EventFilter(categories: [.patient], since: since))
+        let events = await self.drain(subscription, count: 11)
+        #expect(events.first?.type == "resync_required")
+        #expect(events.dropFirst().map(\.position) == Array(91...100))
+    }
+
+    @Test("cancelling, finishing and letting go end a subscription", .timeLimit(.minutes(1)))
+    func endings() async {
+        let broadcaster = self.make()
+        let cancelled = broadcaster.subscribe(EventFilter())
+        cancelled.cancel()
+        #expect(await self.drain(cancelled, count: 1).isEmpty)
+        let reading = broadcaster.subscribe(EventFilter())
+        let task = Task { await self.drain(reading, count: 1) }
+        task.cancel()
+        #expect(await task.value.isEmpty)
+        let finished = broadcaster.subscribe(EventFilter())
+        broadcaster.finish()
+        #expect(await self.drain(finished, count: 1).isEmpty)
+        #expect(await self.drain(broadcaster.subscribe(EventFilter()), count: 1).isEmpty)
+    }
+
+    @Test("the JSON is that of the contract")
+    func json() throws {
+        let event = NodeEvent(
+            self.change("payments", category: .billing, columns: ["amountPaid"]),
+            position: 9
+        )
+        let id = NodeID(high: 0, low: 7).description
+        #expect(
+            String(decoding: try APICoding.encode(event), as: UTF8.self)
+                == #"{"category":"billing","columns":["amountPaid"],"operation":"insert","origin":"\#(id)","#
+                + #""position":9,"recordId":"r","source":"local","table":"payments","#
+                + #""timestamp":"1970-01-01T00:00:00.005Z","transaction":"\#(id):3","type":"billing_change_immediate"}"#
+        )
+        #expect(try APICoding.decode(NodeEvent.self, from: try APICoding.encode(event)) == event)
+    }
+
+    @Test(
+        "times are ISO 8601 with milliseconds, on leap days and before 1970 too",
+        arguments: [
+            (0, "1970-01-01T00:00:00.000Z"), (1_795_255_200_123, "2026-11-21T10:00:00.123Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"), (-1, "1969-12-31T23:59:59.999Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+        ] as [(Int64, String)]
+    )
+    func times(milliseconds: Int64, text: String) {
+        #expect(UTCTimestamp(milliseconds: milliseconds).description == text)
+        #expect(UTCTimestamp(text)?.milliseconds == milliseconds)
+    }
+}
