@@ -1,92 +1,189 @@
+package import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
-import Foundation
 package import Logging
-import ServiceLifecycle
+package import NIOCore
+import NIOPosix
+package import ServiceLifecycle
 
+/// One node of a clinic: owns its directory, serves its peers and the programs of its PC.
+///
+/// Making it does nothing; ``run()`` does everything and returns when the node was asked to stop, in order.
 package final class ClinicNode: Service {
     private let directory: NodeDirectory
     private let configuration: NodeConfiguration
+    private let identity: NodeIdentity
     private let logger: Logger
+    private let group: any EventLoopGroup
+    private let clock: NodeClock
+    private let tuning: @Sendable (inout CoreConfiguration) -> Void
     private let onReady: @Sendable (ReadyInfo) -> Void
     private let events: EventBroadcaster
-    private let identity: NodeIdentity
+    private let controlBox: RunningNodeControl
 
+    /// Prepares the node of `directory`.
+    ///
+    /// - Parameters:
+    ///   - directory: the node's files.
+    ///   - configuration: validated settings.
+    ///   - logger: where the node logs; it adds its own metadata.
+    ///   - group: event loops to use.
+    ///   - clock: the node's clocks.
+    ///   - tuning: changes the core's limits, for tests.
+    ///   - onReady: called once, when the node serves.
+    /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
     package init(
         directory: NodeDirectory,
         configuration: NodeConfiguration,
         logger: Logger,
-        onReady: @escaping @Sendable (ReadyInfo) -> Void
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        clock: NodeClock = NodeClock(),
+        tuning: @escaping @Sendable (inout CoreConfiguration) -> Void = { _ in },
+        onReady: @escaping @Sendable (ReadyInfo) -> Void = { _ in }
     ) throws {
         self.directory = directory
         self.configuration = configuration
-        self.logger = logger
-        self.onReady = onReady
         self.identity = try directory.identity()
-        self.events = EventBroadcaster(lastPosition: 0) { Int64(Date().timeIntervalSince1970 * 1000) }
+        var logger = logger
+        logger[metadataKey: "node.id"] = "\(self.identity.nodeID)"
+        self.logger = logger
+        self.group = group
+        self.clock = clock
+        self.tuning = tuning
+        self.onReady = onReady
+        // Positions ascend across restarts as long as the clock does; issue of a smaller one means a resync for subscribers.
+        let start = UInt64(max(clock.wallMilliseconds, 0)) << 10
+        self.events = EventBroadcaster(lastPosition: start) { clock.wallMilliseconds }
+        self.controlBox = RunningNodeControl(identity: self.identity, events: self.events, clock: clock)
     }
 
-    package var control: any NodeControl {
-        PendingControl(identity: self.identity, directory: self.directory, broadcaster: self.events)
-    }
+    /// What people and programs can ask of the node; answers once it runs.
+    package var control: any NodeControl { self.controlBox }
 
+    /// Resets every connection with other nodes, as a pulled cable would; for tests.
+    package func cutConnections() { self.controlBox.transport?.cutAll() }
+
+    /// Runs the node until a graceful shutdown or an error.
+    ///
+    /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
+    ///   `newerDatabase`, `permission`, `diskFull`.
     package func run() async throws {
         let lock = try self.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
+        try await StorageErrors.mapping {
+            let storage = try await StorageService.open(
+                path: self.directory.databaseURL.path,
+                origin: Origin(node: self.identity.nodeID),
+                retention: self.configuration.logRetention,
+                wallClock: { [clock] in clock.wallMilliseconds }
+            )
+            do {
+                try await self.run(with: storage)
+            } catch {
+                try await storage.close()
+                throw error
+            }
+            try await storage.close()
+        }
+    }
+
+    private func run(with storage: StorageService) async throws {
+        let inbox = Inbox()
+        let transport = PeerTransport(group: self.group, limits: TransportLimits(), logger: self.logger) {
+            inbox.post($0)
+        }
+        let listen = try await transport.listen(on: self.configuration.listen.description)
+        let driver = NodeDriver(
+            configuration: self.coreConfiguration(listen: listen),
+            surroundings: NodeDriver.Surroundings(
+                inbox: inbox,
+                transport: transport,
+                storage: storage,
+                events: self.events,
+                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
+                loop: self.group.next(),
+                clock: self.clock
+            )
+        )
+        self.controlBox.start(driver: driver, storage: storage, transport: transport, listen: listen)
+        do {
+            let watcher = try await CommitWatcher.start(
+                databasePath: self.directory.databaseURL.path,
+                on: self.group.next()
+            ) { inbox.post(.localCommitNoticed) }
+            do {
+                try await self.serve(driver: driver, inbox: inbox, listen: listen)
+            } catch {
+                await watcher.stop()
+                throw error
+            }
+            await watcher.stop()
+        } catch {
+            await transport.shutdown()
+            throw error
+        }
+        await transport.shutdown()
+        self.events.finish()
+    }
+
+    /// Runs the driver and the local API side by side; the end of the driver ends the API.
+    private func serve(driver: NodeDriver, inbox: Inbox, listen: String) async throws {
         let server = LocalAPIServer(
             address: self.configuration.api,
             token: try self.directory.tokenMakingIfMissing(),
             control: self.control,
+            group: self.group,
             logger: self.logger
         ) { address in
             try self.directory.writeAPIAddress(address)
-            self.onReady(ReadyInfo(listen: self.configuration.listen.description, api: address.description))
+            self.onReady(ReadyInfo(listen: listen, api: address.description))
+            self.logger.notice("Node is ready", metadata: ["node.listen": "\(listen)", "api.address": "\(address)"])
         }
-        try await server.run()
+        try await withGracefulShutdownHandler {
+            try await withThrowingTaskGroup(of: Bool.self) { tasks in
+                tasks.addTask {
+                    await driver.run()
+                    return true
+                }
+                tasks.addTask {
+                    try await server.run()
+                    return false
+                }
+                // The server ends by itself on a graceful shutdown; the driver then still says goodbye to its peers.
+                while let isDriver = try await tasks.next() {
+                    if isDriver { tasks.cancelAll() }
+                }
+            }
+        } onGracefulShutdown: {
+            inbox.post(.shutdownRequested)
+        }
     }
-}
 
-private struct PendingControl: NodeControl {
-    let identity: NodeIdentity
-    let directory: NodeDirectory
-    let broadcaster: EventBroadcaster
-
-    func status() async throws -> NodeStatus {
-        NodeStatus(
-            node: .init(
-                id: self.identity.nodeID.description,
-                name: self.identity.nodeName,
-                version: "0",
-                schemaVersion: 2,
-                uptimeSeconds: 1
-            ),
-            clinic: .init(id: self.identity.clinicID, name: self.identity.clinicName),
-            role: .host,
-            term: 1,
-            host: nil,
-            activeConnections: 0,
-            pendingChanges: 0,
-            clockOffsetMilliseconds: 0,
-            lastReconciliation: nil,
-            conflicts: .init(open: 0),
-            tables: try await self.digest(table: nil).tables,
-            peers: [],
-            waiting: [],
-            progress: nil
+    private func coreConfiguration(listen: String) -> CoreConfiguration {
+        var generator = SystemRandomNumberGenerator()
+        let policy: HostPolicy =
+            if let host = self.identity.host {
+                .remote(
+                    host.nodeID,
+                    addresses: [host.address]
+                        + self.configuration.peers.map(\.description).filter { $0 != host.address }
+                )
+            } else {
+                .local
+            }
+        var core = CoreConfiguration(
+            origin: Origin(node: self.identity.nodeID),
+            nodeName: self.identity.nodeName,
+            clinicID: self.identity.clinicID,
+            clinicName: self.identity.clinicName,
+            clinicSecret: Array(self.identity.clinicSecret),
+            softwareVersion: SoftwareVersion.current,
+            listenAddress: listen,
+            hostPolicy: policy,
+            randomSeed: generator.next()
         )
+        core.reconcileInterval = self.configuration.reconcileEvery
+        self.tuning(&core)
+        return core
     }
-    func digest(table: String?) async throws -> DigestSummary {
-        DigestSummary(try DatabaseDigest.compute(path: self.directory.databaseURL.path, table: table))
-    }
-    func sync(table: String?, timeout: Duration) async throws -> SyncSummary {
-        SyncSummary(SyncReport(id: 1, result: .unreachable, repairedRows: 0, nodes: []), took: .zero)
-    }
-    func invite(ttl: Duration, uses: Int) async throws -> String {
-        JoinCode(
-            hostID: self.identity.nodeID,
-            secret: [UInt8](repeating: 7, count: 16),
-            addresses: [NetworkAddress(host: "127.0.0.1", port: 7450)]
-        ).description
-    }
-    func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }
 }

@@ -29,12 +29,15 @@ struct ReplicaConvergenceTests {
         let value = Int.random(in: 0..<100, using: &random)
         switch Int.random(in: 0..<11, using: &random) {
         case 0: return "INSERT OR REPLACE INTO patients(id, fullName, email) VALUES('p\(id)', 'n\(value)', 'e')"
-        case 1: return "INSERT INTO patients(id, fullName) VALUES('p\(id)', 'n') ON CONFLICT(id) DO UPDATE SET gender = '\(value)'"
+        case 1:
+            return
+                "INSERT INTO patients(id, fullName) VALUES('p\(id)', 'n') ON CONFLICT(id) DO UPDATE SET gender = '\(value)'"
         case 2: return "UPDATE patients SET fullName = 'u\(value)' WHERE id = 'p\(id)'"
         case 3: return "UPDATE patients SET email = NULL, gender = \(value) WHERE id = 'p\(id)'"
         case 4: return "DELETE FROM patients WHERE id = 'p\(id)'"
         case 5: return "UPDATE OR IGNORE patients SET id = 'p\((id + 1) % 4)' WHERE id = 'p\(id)'"
-        case 6: return "UPDATE clinic_services SET selectionCount = selectionCount + \(value - 50) WHERE rowid % 5 = \(id)"
+        case 6:
+            return "UPDATE clinic_services SET selectionCount = selectionCount + \(value - 50) WHERE rowid % 5 = \(id)"
         case 7: return "DELETE FROM clinic_services WHERE rowid = \(value)"
         case 8:
             return """

@@ -194,7 +194,9 @@ struct ReplicaMergeTests {
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")
         try converge([a, b])
         let bill = "INSERT INTO patient_bills(id, patientId, invoiceNumber, billDate, totalAmount, status) VALUES"
-        try a.sql("\(bill)('a', 'p1', 'INV-1', '', 1, 'Unpaid'); INSERT INTO patients(id, fullName) VALUES('p2', 'Bea')")
+        try a.sql(
+            "\(bill)('a', 'p1', 'INV-1', '', 1, 'Unpaid'); INSERT INTO patients(id, fullName) VALUES('p2', 'Bea')"
+        )
         try b.sql("\(bill)('b', 'p1', 'INV-1', '', 2, 'Unpaid')")
         try converge([a, b])
         #expect(try b.value(String.self, "SELECT fullName FROM patients WHERE id = 'p2'") == "Bea")

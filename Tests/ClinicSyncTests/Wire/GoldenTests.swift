@@ -7,7 +7,11 @@ struct GoldenTests {
     @Test("print")
     func show() {
         for message in MessageSamples.all {
-            print("GOLD " + MessageCodec.encode(message, term: 1).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined())
+            print(
+                "GOLD "
+                    + MessageCodec.encode(message, term: 1).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+                    .joined()
+            )
         }
     }
 }

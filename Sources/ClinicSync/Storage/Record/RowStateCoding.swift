@@ -133,7 +133,9 @@ struct RowStateReader {
         }
         for _ in 0..<(try self.reader.count(ofAtLeast: 4, limit: 65_536)) {
             let place = try self.reader.unsigned()
-            guard place < UInt64(self.slots.count) else { throw MalformedRecord(reason: "a column's number is too large") }
+            guard place < UInt64(self.slots.count) else {
+                throw MalformedRecord(reason: "a column's number is too large")
+            }
             let part = RowState.CounterPart(
                 slot: self.slots[Int(place)],
                 origin: try self.origin(),
@@ -166,7 +168,9 @@ struct RowStateReader {
 
     private mutating func origin() throws(MalformedRecord) -> Origin {
         let index = try self.reader.unsigned()
-        guard index < UInt64(self.origins.count) else { throw MalformedRecord(reason: "an origin's number is too large") }
+        guard index < UInt64(self.origins.count) else {
+            throw MalformedRecord(reason: "an origin's number is too large")
+        }
         return self.origins[Int(index)]
     }
 }

@@ -136,6 +136,35 @@ package final class ReplicaReader {
         }
     }
 
+    /// Rows and digests from the real tables.
+    package func realDigests(table: String?) throws -> [TableDigest] {
+        if let table, self.plans[table] == nil { throw UnknownTable(name: table) }
+        return try self.perform {
+            try self.plans.all
+                .filter { table == nil || $0.definition.name == table }
+                .map { try DatabaseDigest.digest($0, self.connection) }
+        }
+    }
+
+    /// What people want to know of a store beside its digests.
+    package func summary() throws -> StoreSummary {
+        try self.perform {
+            var summary = StoreSummary(waiting: [], openConflicts: 0)
+            try self.connection
+                .statement(
+                    "SELECT tableId, reason, count(*) FROM clinicsync_waiting GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100"
+                )
+                .forEach { row in
+                    let table = self.plans[row.int(0)]?.definition.name ?? "unknown"
+                    let entry = StoreSummary.Waiting(table: table, rows: row.int(2), reason: row.string(1))
+                    summary.waiting.append(entry)
+                }
+            summary.openConflicts =
+                try self.connection.statement("SELECT count(*) FROM clinicsync_journal").first { $0.int(0) } ?? 0
+            return summary
+        }
+    }
+
     // MARK: - Rows
 
     /// The page of row hashes after `after`.
@@ -234,4 +263,22 @@ package final class ReplicaReader {
         if writer.count > 0 || pages.isEmpty { close() }
         return pages
     }
+}
+
+/// What people want to know of a store beside its digests.
+package struct StoreSummary: Sendable, Hashable {
+    /// Rows of a table set aside for one reason.
+    package struct Waiting: Sendable, Hashable {
+        /// The table.
+        package var table: String
+        /// How many rows.
+        package var rows: Int
+        /// Why; names columns, never values.
+        package var reason: String
+    }
+
+    /// Rows set aside, at most 100 groups.
+    package var waiting: [Waiting]
+    /// Entries of the conflict journal.
+    package var openConflicts: Int
 }

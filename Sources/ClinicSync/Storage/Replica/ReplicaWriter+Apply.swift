@@ -23,7 +23,11 @@ extension ReplicaWriter {
                 for chunk in chunks {
                     if let logged = try self.logNew(chunk) { result.logged.append(logged) }
                 }
-                collected = try self.applyReady(limit: ReplicaWriter.smallBatchBytesMax, offset: offset, result: &result)
+                collected = try self.applyReady(
+                    limit: ReplicaWriter.smallBatchBytesMax,
+                    offset: offset,
+                    result: &result
+                )
             }
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
@@ -75,7 +79,8 @@ extension ReplicaWriter {
     // MARK: - Logging
 
     private static func check(_ chunk: BatchChunk) throws {
-        guard chunk.batch.sequence > 0, chunk.batch.sequence < 1 << 62, chunk.batch.origin.node != Origin.genesis.node else {
+        guard chunk.batch.sequence > 0, chunk.batch.sequence < 1 << 62, chunk.batch.origin.node != Origin.genesis.node
+        else {
             throw MalformedChunk(reason: "the batch has an impossible name")
         }
         guard (chunk.index == 0) == (chunk.header != nil) else {
@@ -153,7 +158,8 @@ extension ReplicaWriter {
     }
 
     private func collectBeforeApply(offset: Int64, result: inout ApplyResult) throws -> Precollection {
-        let marks = try self.connection
+        let marks =
+            try self.connection
             .statement("SELECT count(*) FROM (SELECT 1 FROM clinicsync_dirty LIMIT ?1)")
             .bind(1, ReplicaWriter.inlineMarksMax + 1)
             .first { $0.int(0) } ?? 0
@@ -220,7 +226,13 @@ extension ReplicaWriter {
                 .bind(2, batch.id.sequence)
                 .bind(3, chunk)
                 .first { row in
-                    try self.apply(payload: row.blob(0), header: batch.header, context: context, events: &events, result: &result)
+                    try self.apply(
+                        payload: row.blob(0),
+                        header: batch.header,
+                        context: context,
+                        events: &events,
+                        result: &result
+                    )
                 }
         }
         result.events += events.events
@@ -250,7 +262,14 @@ extension ReplicaWriter {
             result.largestTimestamp = max(result.largestTimestamp, change.timestamp.rawValue)
             guard let plan = change.plan else { continue }
             if change.hasUnknownColumns { try self.setAsideUnknown(context.batch, table: plan.definition.name) }
-            try self.apply(change, plan: plan, values: reader.values, context: context, events: &events, result: &result)
+            try self.apply(
+                change,
+                plan: plan,
+                values: reader.values,
+                context: context,
+                events: &events,
+                result: &result
+            )
         }
         let wall = self.wallClock()
         _ = self.clock.observe(
@@ -281,7 +300,9 @@ extension ReplicaWriter {
         var located = try self.locate(plan, key: change.key.value)
         let before = located.state
         let delta = self.delta(change, plan: plan, values: values, context: context)
-        let losses = located.state.merge(delta) { self.ledger.hasSeen($0, $1) || (self.isOf(context, $0) && context.seen.covers($1)) }
+        let losses = located.state.merge(delta) {
+            self.ledger.hasSeen($0, $1) || (self.isOf(context, $0) && context.seen.covers($1))
+        }
         try self.journal(losses, plan: plan, key: change.key, result: &result)
         guard located.state != before else { return }
         if let visible = try self.save(plan, located.state, from: located.residence) {

@@ -38,7 +38,13 @@ extension ReplicaWriter {
         let marks = try self.countMarks(limit: ReplicaWriter.singleTransactionMarksMax + 1)
         let isOpen = try self.perform { try self.openOwnBatch() != nil }
         guard marks > 0 || isOpen else {
-            return CollectOutcome(logged: [], vector: self.ledger.vector, events: [], hasMore: false, repairedTables: [])
+            return CollectOutcome(
+                logged: [],
+                vector: self.ledger.vector,
+                events: [],
+                hasMore: false,
+                repairedTables: []
+            )
         }
         if marks > ReplicaWriter.singleTransactionMarksMax, let snapshots = self.database.snapshots {
             let bulk = try BulkCollection(snapshots, offset: offset)
@@ -127,7 +133,13 @@ extension ReplicaWriter {
                             isDone = true
                             break
                         }
-                        try self.collect(mark, from: bulk.connection, offset: bulk.offset, builder: &builder, events: &events)
+                        try self.collect(
+                            mark,
+                            from: bulk.connection,
+                            offset: bulk.offset,
+                            builder: &builder,
+                            events: &events
+                        )
                         if builder?.chunk.isFull == true, let chunk = builder?.takeChunk(isLast: false) {
                             logged.append(try self.log(chunk))
                         }
@@ -162,7 +174,9 @@ extension ReplicaWriter {
 
     /// Collects slice by slice until nothing is left of a bulk, for work that cannot begin before.
     func finishBulk(offset: Int64, logged: inout [LoggedChunk], events: inout [ChangeEvent]) throws {
-        while try self.bulk != nil || self.countMarks(limit: ReplicaWriter.inlineMarksMax + 1) > ReplicaWriter.inlineMarksMax {
+        while try self.bulk != nil
+            || self.countMarks(limit: ReplicaWriter.inlineMarksMax + 1) > ReplicaWriter.inlineMarksMax
+        {
             let outcome = try self.collectSlice(offset: offset)
             logged += outcome.logged
             events += outcome.events
@@ -201,7 +215,9 @@ extension ReplicaWriter {
 
     private func newBatch(timestamp: HybridTimestamp) -> BatchBuilder {
         let own = self.ledger.origins[self.ownID]
-        let dependencies = VersionVector(self.ledger.vector.entries(beyond: own.seen).filter { $0.origin != self.origin })
+        let dependencies = VersionVector(
+            self.ledger.vector.entries(beyond: own.seen).filter { $0.origin != self.origin }
+        )
         let header = BatchHeader(
             timestamp: timestamp,
             dependencies: dependencies,
@@ -235,7 +251,15 @@ extension ReplicaWriter {
             var found = RowDifference.none
             let isThere: Bool? = try source.statement(mark.plan.selectSQL).bind(1, key).first { row in
                 found = try self.difference(mark, key: key, row: row)
-                try self.record(found, mark: mark, key: key, row: row, offset: offset, builder: &builder, events: &events)
+                try self.record(
+                    found,
+                    mark: mark,
+                    key: key,
+                    row: row,
+                    offset: offset,
+                    builder: &builder,
+                    events: &events
+                )
                 return true
             }
             if isThere == nil, let meta = try self.meta(mark.plan, key: key) {
@@ -293,7 +317,9 @@ extension ReplicaWriter {
             return
         case .inserted:
             (kind, slots) = (.insert, plan.valueSlots)
-            known = try self.isPlainlyNew(plan, key: key) ? .genesis : self.locate(plan, key: mark.key).state.largestTimestamp
+            known =
+                try self.isPlainlyNew(plan, key: key)
+                ? .genesis : self.locate(plan, key: mark.key).state.largestTimestamp
         case .updated(let meta, let changed):
             (kind, slots) = (.update, changed)
             known = changed.setBits.reduce(into: HybridTimestamp.genesis) { largest, slot in
@@ -371,7 +397,14 @@ extension ReplicaWriter {
             try self.writeMeta(plan, key: key, birth: version, groups: [], context: context, replacing: nil)
         }
         guard self.ledger.waiting > 0 else { return }
-        try self.mergeIntoWaiting(plan, key: mark.key, version: version, slots: slots, row: row, isBirth: difference.isBirth)
+        try self.mergeIntoWaiting(
+            plan,
+            key: mark.key,
+            version: version,
+            slots: slots,
+            row: row,
+            isBirth: difference.isBirth
+        )
     }
 
     /// A row that is set aside takes part in a program's edit of what its table shows.

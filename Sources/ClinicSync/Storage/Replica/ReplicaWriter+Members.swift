@@ -91,7 +91,9 @@ extension ReplicaWriter {
                 .statement("SELECT expiresAt, uses FROM clinicsync_invitation WHERE secretHash = ?1")
                 .bind(1, blob: secretHash)
                 .first { (expiresAt: $0.int64(0), uses: $0.int(1)) }
-            guard let found else { return "The join code is unknown here: ask for a new one with 'clinic-node invite'." }
+            guard let found else {
+                return "The join code is unknown here: ask for a new one with 'clinic-node invite'."
+            }
             guard found.expiresAt > self.wallClock() else {
                 return "The join code has expired: ask for a new one with 'clinic-node invite'."
             }

@@ -16,7 +16,13 @@ extension ReplicaWriter {
         var ahead: [SQLiteValue] = []
         var collected = false
         guard !page.payload.isEmpty else {
-            return MergeOutcome(changedRows: 0, events: [], logged: result.logged, vector: self.ledger.vector, aheadKeys: [])
+            return MergeOutcome(
+                changedRows: 0,
+                events: [],
+                logged: result.logged,
+                vector: self.ledger.vector,
+                aheadKeys: []
+            )
         }
         do {
             try self.transaction {

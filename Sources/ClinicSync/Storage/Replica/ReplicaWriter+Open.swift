@@ -32,7 +32,12 @@ extension ReplicaWriter {
     }
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
-    static func prepare(_ database: StoreDatabase, origin: Origin, schema: StoreSchema, wallClock: @Sendable () -> Int64) throws -> Opened {
+    static func prepare(
+        _ database: StoreDatabase,
+        origin: Origin,
+        schema: StoreSchema,
+        wallClock: @Sendable () -> Int64
+    ) throws -> Opened {
         let manifest = try Manifest(json: schema.manifest)
         let migrator = ClinicMigrator(schema.migrations)
         let isMigrated = try migrator.migrate(database.writer)
@@ -80,7 +85,8 @@ extension ReplicaWriter {
         var added = Ledger.TableEntry(rows: 0, digest: .zero, tombstones: 0)
         for key in plan.definition.seedKeys.sorted() {
             let key = SQLiteValue.string(key)
-            let isKnown = try connection
+            let isKnown =
+                try connection
                 .statement(
                     """
                     SELECT 1 FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2
@@ -129,12 +135,14 @@ extension ReplicaWriter {
                 total.rows += row.int64(0)
                 total.digest += Digest(high: row.unsigned(1), low: row.unsigned(2))
             }
-        try connection.statement("INSERT OR REPLACE INTO clinicsync_digest (tableId, rows, high, low) VALUES (?1, ?2, ?3, ?4)")
-            .bind(1, plan.definition.number)
-            .bind(2, total.rows)
-            .bind(3, total.digest.high)
-            .bind(4, total.digest.low)
-            .run()
+        try connection.statement(
+            "INSERT OR REPLACE INTO clinicsync_digest (tableId, rows, high, low) VALUES (?1, ?2, ?3, ?4)"
+        )
+        .bind(1, plan.definition.number)
+        .bind(2, total.rows)
+        .bind(3, total.digest.high)
+        .bind(4, total.digest.low)
+        .run()
     }
 
     /// Marks every row of a table and every row known of it.
@@ -144,14 +152,16 @@ extension ReplicaWriter {
 
     /// Writes the node's id into a new file; refuses the file of another node.
     private static func claim(_ connection: Connection, for origin: Origin) throws {
-        let owner = try connection
+        let owner =
+            try connection
             .statement("SELECT value FROM clinicsync_setting WHERE name = 'node'")
             .first { $0.string(0) }
         if let owner {
             guard owner == origin.node.description else {
                 throw StoreError(
                     code: .wrongNode,
-                    message: "The database clinic.db belongs to another node: put this node's own file back, or join anew."
+                    message:
+                        "The database clinic.db belongs to another node: put this node's own file back, or join anew."
                 )
             }
         } else {

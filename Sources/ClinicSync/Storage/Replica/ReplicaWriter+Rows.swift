@@ -387,7 +387,9 @@ extension ReplicaWriter {
     // MARK: - Bytes of digests
 
     /// Calls `body` with the 16 bytes of a digest, most significant first.
-    static func withBytes<Result>(of digest: Digest, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    static func withBytes<Result>(of digest: Digest, _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows
+        -> Result
+    {
         try withUnsafeBytes(of: (digest.high.bigEndian, digest.low.bigEndian), body)
     }
 

@@ -101,7 +101,8 @@ extension ReplicaWriter {
             try ValueRef.with(key) { try self.mark(plan, key: $0) }
             escaped += 1
         }
-        let vanished = try self.connection.statement("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1")
+        let vanished =
+            try self.connection.statement("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1")
             .bind(1, number)
             .first { $0.int64(0) } ?? 0
         // Rows that vanished are taken out of the sum when they are collected.

@@ -80,7 +80,9 @@ package final class ReplicaWriter {
     /// What the core must know at the start.
     package func state() throws -> StoreState {
         try self.perform {
-            let head = try self.connection.statement("SELECT max(position) FROM clinicsync_log").first { $0.unsigned(0) }
+            let head = try self.connection.statement("SELECT max(position) FROM clinicsync_log").first {
+                $0.unsigned(0)
+            }
             let acknowledged = try self.connection
                 .statement("SELECT value FROM clinicsync_setting WHERE name = 'acknowledgedByHost'")
                 .first { $0.unsigned(0) }

@@ -122,7 +122,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     /// There is no database file.
     package static let missing = StoreError(
         code: .missing,
-        message: "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
+        message:
+            "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
     )
 
     /// There is a database file already.
@@ -148,7 +149,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case 26, 11:
             self.init(
                 code: .corrupt,
-                message: "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
+                message:
+                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
             )
         case 13:
             self.init(
@@ -158,10 +160,15 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case 8, 14, 3, 23:
             self.init(
                 code: .readOnly,
-                message: "The database cannot be written (\(message)): check the permissions of clinic.db and its directory."
+                message:
+                    "The database cannot be written (\(message)): check the permissions of clinic.db and its directory."
             )
         default:
-            self.init(code: .database, message: "SQLite reports '\(message)' (code \(code)): check the disk and the log, then start the node again.")
+            self.init(
+                code: .database,
+                message:
+                    "SQLite reports '\(message)' (code \(code)): check the disk and the log, then start the node again."
+            )
         }
     }
 }

@@ -129,7 +129,13 @@ final class Statement {
         case .text(let bytes):
             // An empty buffer may have no address, which SQLite would take for NULL.
             if let base = bytes.baseAddress, !bytes.isEmpty {
-                sqlite3_bind_text(self.pointer, index, base.assumingMemoryBound(to: CChar.self), Int32(bytes.count), nil)
+                sqlite3_bind_text(
+                    self.pointer,
+                    index,
+                    base.assumingMemoryBound(to: CChar.self),
+                    Int32(bytes.count),
+                    nil
+                )
             } else {
                 sqlite3_bind_text(self.pointer, index, "", 0, Statement.transient)
             }

@@ -1,0 +1,126 @@
+import ClinicSyncStorage
+import Glibc
+import NIOCore
+import NIOPosix
+
+/// Notices that a program has committed something to the database.
+///
+/// inotify on the directory says when to look (a watch on the `-wal` file would die with it), `PRAGMA data_version`
+/// says whether there is something. The event comes before the commit is visible, with `synchronous=FULL` nearly always,
+/// so after a look that found nothing it looks again with growing delays; and once a second in any case.
+final class CommitWatcher: Sendable {
+    /// Delays of the looks after an event that found nothing, in microseconds.
+    static let recheckMicroseconds: [Int64] = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
+    /// Between two looks without an event.
+    static let pollInterval = TimeAmount.seconds(1)
+
+    private let channel: any Channel
+
+    /// Starts watching; `notice` is called on an event loop whenever something was committed.
+    ///
+    /// - Throws: ``StoreError`` when the database cannot be opened; an `IOError` when the system has no watch left.
+    static func start(
+        databasePath path: String,
+        on loop: any EventLoop,
+        notice: @escaping @Sendable () -> Void
+    ) async throws -> CommitWatcher {
+        let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
+        guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "inotify_init1") }
+        let slash = path.lastIndex(of: "/")
+        let directory = slash.map { String(path[..<$0]) } ?? "."
+        let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
+        let mask = UInt32(IN_MODIFY) | UInt32(IN_CREATE) | UInt32(IN_MOVED_TO)
+        guard inotify_add_watch(descriptor, directory, mask) >= 0 else {
+            let code = errno
+            close(descriptor)
+            throw IOError(errnoCode: code, reason: "inotify_add_watch")
+        }
+        let channel = try await NIOPipeBootstrap(group: loop)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let handler = CommitWatchHandler(probe: try CommitProbe(path: path), fileName: name, notice: notice)
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                }
+            }
+            .takingOwnershipOfDescriptor(input: descriptor)
+            .get()
+        return CommitWatcher(channel: channel)
+    }
+
+    private init(channel: any Channel) { self.channel = channel }
+
+    /// Stops watching.
+    func stop() async {
+        self.channel.close(promise: nil)
+        await withCheckedContinuation { continuation in
+            self.channel.closeFuture.whenComplete { _ in continuation.resume() }
+        }
+    }
+}
+
+/// Reads inotify's events and looks.
+private final class CommitWatchHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let probe: CommitProbe
+    private let walName: String
+    private let notice: @Sendable () -> Void
+    private var recheck: Scheduled<Void>?
+    private var poll: RepeatedTask?
+
+    init(probe: CommitProbe, fileName: String, notice: @escaping @Sendable () -> Void) {
+        self.probe = probe
+        self.walName = fileName + "-wal"
+        self.notice = notice
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let loop = context.eventLoop
+        let handler = NIOLoopBound(self, eventLoop: loop)
+        self.poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: CommitWatcher.pollInterval) { _ in
+            handler.value.look(attempt: nil, on: loop)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.poll?.cancel()
+        self.recheck?.cancel()
+        self.probe.close()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let buffer = self.unwrapInboundIn(data)
+        guard buffer.withUnsafeReadableBytes(self.concernsLog) else { return }
+        self.recheck?.cancel()
+        self.look(attempt: 0, on: context.eventLoop)
+    }
+
+    /// Looks; when nothing is there after an event, looks again after the next longer delay.
+    private func look(attempt: Int?, on loop: any EventLoop) {
+        if self.probe.hasChanged() { self.notice() }
+        // Also after a hit: the events of two commits may come together, and the second may not be visible yet.
+        guard let attempt, attempt < CommitWatcher.recheckMicroseconds.count else { return }
+        let handler = NIOLoopBound(self, eventLoop: loop)
+        let delay = TimeAmount.microseconds(CommitWatcher.recheckMicroseconds[attempt])
+        self.recheck = loop.scheduleTask(in: delay) { handler.value.look(attempt: attempt + 1, on: loop) }
+    }
+
+    /// Whether one of the events is about the write-ahead log, or events were lost.
+    private func concernsLog(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var offset = 0
+        let headSize = 16
+        while offset + headSize <= bytes.count {
+            let mask = bytes.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self)
+            let length = Int(bytes.loadUnaligned(fromByteOffset: offset + 12, as: UInt32.self))
+            guard offset + headSize + length <= bytes.count else { return true }
+            if mask & UInt32(IN_Q_OVERFLOW) != 0 { return true }
+            let name = bytes[(offset + headSize)..<(offset + headSize + length)].prefix { $0 != 0 }
+            if name.elementsEqual(self.walName.utf8) { return true }
+            offset += headSize + length
+        }
+        return false
+    }
+}
+
+@available(*, unavailable)
+extension CommitWatchHandler: Sendable {}

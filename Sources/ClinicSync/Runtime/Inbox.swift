@@ -1,0 +1,81 @@
+import ClinicSyncCore
+import NIOConcurrencyHelpers
+
+/// What the driver takes next.
+enum DriverItem: Sendable {
+    /// An input of the core.
+    case input(Input)
+    /// A timer ran out that was the `generation`-th to be set.
+    case timer(TimerID, generation: UInt64)
+}
+
+/// The queue in front of a node's one driver: many producers, one consumer, in order of arrival.
+///
+/// It has no limit of its own because everything that enters is limited where it comes from: unconsumed messages for each
+/// connection (`TransportLimits`), one reply for each storage request, one item for each timer and command.
+final class Inbox: AsyncSequence, Sendable {
+    typealias Element = [DriverItem]
+
+    private struct State {
+        var items: [DriverItem] = []
+        var waiter: CheckedContinuation<[DriverItem]?, Never>?
+        var isFinished = false
+    }
+
+    private let state = NIOLockedValueBox(State())
+
+    /// Adds an item; from any thread, never blocking.
+    func post(_ item: DriverItem) {
+        let waiter: CheckedContinuation<[DriverItem]?, Never>? = self.state.withLockedValue { state in
+            guard !state.isFinished else { return nil }
+            guard let waiter = state.waiter else {
+                state.items.append(item)
+                return nil
+            }
+            state.waiter = nil
+            return waiter
+        }
+        waiter?.resume(returning: [item])
+    }
+
+    /// Adds an input.
+    func post(_ input: Input) { self.post(.input(input)) }
+
+    /// Ends the sequence; what is queued is dropped.
+    func finish() {
+        let waiter = self.state.withLockedValue { state in
+            state.isFinished = true
+            state.items = []
+            defer { state.waiter = nil }
+            return state.waiter
+        }
+        waiter?.resume(returning: nil)
+    }
+
+    func makeAsyncIterator() -> Iterator { Iterator(inbox: self) }
+
+    /// Takes everything that is queued at once, so that one flush serves many inputs.
+    struct Iterator: AsyncIteratorProtocol {
+        let inbox: Inbox
+
+        func next() async -> [DriverItem]? {
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let ready: [DriverItem]?? = self.inbox.state.withLockedValue { state in
+                        if !state.items.isEmpty {
+                            defer { state.items.removeAll(keepingCapacity: true) }
+                            return .some(state.items)
+                        }
+                        if state.isFinished { return .some(nil) }
+                        precondition(state.waiter == nil, "an inbox has one consumer")
+                        state.waiter = continuation
+                        return nil
+                    }
+                    if let ready { continuation.resume(returning: ready) }
+                }
+            } onCancel: {
+                self.inbox.finish()
+            }
+        }
+    }
+}

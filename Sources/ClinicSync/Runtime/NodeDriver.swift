@@ -1,0 +1,169 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// Runs one node: takes inputs one after the other, lets the core decide, executes its effects in order.
+///
+/// The core is a local variable of ``run()``: there is no lock around it and no suspension inside it.
+final class NodeDriver: Sendable {
+    /// What the driver acts on.
+    struct Surroundings: Sendable {
+        var inbox: Inbox
+        var transport: PeerTransport
+        var storage: StorageService
+        var events: EventBroadcaster
+        var telemetry: NodeTelemetry
+        var loop: any EventLoop
+        var clock: NodeClock
+    }
+
+    private struct Shared {
+        var status: CoreStatus?
+        var replies: [RequestID: CheckedContinuation<CommandReply, Never>] = [:]
+        var nextRequest: UInt64 = 1
+        var isStopped = false
+    }
+
+    private let configuration: CoreConfiguration
+    private let surroundings: Surroundings
+    private let shared = NIOLockedValueBox(Shared())
+
+    /// Makes a driver; nothing happens before ``run()``.
+    init(configuration: CoreConfiguration, surroundings: Surroundings) {
+        self.configuration = configuration
+        self.surroundings = surroundings
+    }
+
+    /// The newest snapshot of the core for people; `nil` before the start.
+    var status: CoreStatus? { self.shared.withLockedValue { $0.status } }
+
+    /// Gives the core a command and waits for its answer; `nil` when the node stops before.
+    func perform(_ command: Command) async -> CommandReply {
+        await withCheckedContinuation { continuation in
+            let request: RequestID? = self.shared.withLockedValue { shared in
+                guard !shared.isStopped else { return nil }
+                let id = RequestID(rawValue: shared.nextRequest)
+                shared.nextRequest += 1
+                shared.replies[id] = continuation
+                return id
+            }
+            if let request {
+                self.surroundings.inbox.post(.commandReceived(request, command))
+            } else {
+                continuation.resume(returning: NodeDriver.stoppedReply(to: command))
+            }
+        }
+    }
+
+    /// Drives the node until the core says that it has stopped.
+    func run() async {
+        var machine = NodeStateMachine(configuration: self.configuration)
+        var timers = Timers()
+        let surroundings = self.surroundings
+        surroundings.inbox.post(.started(surroundings.storage.initialState))
+        var isRunning = true
+        for await items in surroundings.inbox {
+            for item in items where isRunning {
+                let input: Input
+                switch item {
+                case .input(let given):
+                    input = given
+                case .timer(let id, let generation):
+                    // A timer that was set anew or cancelled after it had fired: the race is decided here.
+                    guard timers.take(id, generation: generation) else { continue }
+                    input = .timerFired(id)
+                }
+                for effect in machine.handle(input, at: surroundings.clock.now) {
+                    if case .stopped = effect { isRunning = false }
+                    self.execute(effect, timers: &timers)
+                }
+                if case .messageReceived(let connection, _) = input { surroundings.transport.consumed(connection) }
+            }
+            surroundings.transport.flush()
+            let status = machine.status(at: surroundings.clock.now)
+            self.shared.withLockedValue { $0.status = status }
+            if !isRunning { break }
+        }
+        timers.cancelAll()
+        self.stop()
+    }
+
+    private func stop() {
+        let waiting = self.shared.withLockedValue { shared in
+            shared.isStopped = true
+            shared.status?.role = .stopped
+            defer { shared.replies = [:] }
+            return shared.replies.values.map { $0 }
+        }
+        for continuation in waiting { continuation.resume(returning: NodeDriver.stoppedReply(to: .sync(table: nil))) }
+    }
+
+    private static func stoppedReply(to command: Command) -> CommandReply {
+        switch command {
+        case .sync: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
+        }
+    }
+
+    private func execute(_ effect: Effect, timers: inout Timers) {
+        let surroundings = self.surroundings
+        switch effect {
+        case .send(let connections, let message):
+            surroundings.transport.send(message, over: connections)
+        case .dial(let address):
+            surroundings.transport.dial(address)
+        case .close(let connection, let reason):
+            surroundings.transport.close(connection, reason: reason)
+        case .setTimer(let id, let delay):
+            timers.set(id, after: delay, on: surroundings.loop, inbox: surroundings.inbox)
+        case .cancelTimer(let id):
+            timers.cancel(id)
+        case .storage(let request):
+            let inbox = surroundings.inbox
+            surroundings.storage.submit(request) { inbox.post(.storageReplied($0)) }
+        case .publish(let events):
+            surroundings.events.publish(events)
+        case .reply(let request, let reply):
+            self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.resume(returning: reply)
+        case .notify(let notification):
+            surroundings.telemetry.record(notification)
+        case .stopped:
+            break
+        }
+    }
+}
+
+/// The timers that run.
+private struct Timers {
+    private struct Entry {
+        var generation: UInt64
+        var task: Scheduled<Void>
+    }
+
+    private var entries: [TimerID: Entry] = [:]
+    private var generation: UInt64 = 0
+
+    mutating func set(_ id: TimerID, after delay: Duration, on loop: any EventLoop, inbox: Inbox) {
+        self.entries[id]?.task.cancel()
+        self.generation += 1
+        let generation = self.generation
+        let task = loop.scheduleTask(in: TimeAmount(delay)) { inbox.post(.timer(id, generation: generation)) }
+        self.entries[id] = Entry(generation: generation, task: task)
+    }
+
+    mutating func cancel(_ id: TimerID) {
+        self.entries.removeValue(forKey: id)?.task.cancel()
+    }
+
+    mutating func take(_ id: TimerID, generation: UInt64) -> Bool {
+        guard self.entries[id]?.generation == generation else { return false }
+        self.entries[id] = nil
+        return true
+    }
+
+    mutating func cancelAll() {
+        for entry in self.entries.values { entry.task.cancel() }
+        self.entries = [:]
+    }
+}

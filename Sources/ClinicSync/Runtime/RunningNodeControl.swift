@@ -1,0 +1,169 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import NIOConcurrencyHelpers
+
+/// Answers people and programs for a running node.
+final class RunningNodeControl: NodeControl {
+    private struct Running: Sendable {
+        var driver: NodeDriver
+        var storage: StorageService
+        var transport: PeerTransport
+        var listen: String
+        var startedAt: Duration
+    }
+
+    private let identity: NodeIdentity
+    private let broadcaster: EventBroadcaster
+    private let clock: NodeClock
+    private let running = NIOLockedValueBox<Running?>(nil)
+
+    init(identity: NodeIdentity, events: EventBroadcaster, clock: NodeClock) {
+        self.identity = identity
+        self.broadcaster = events
+        self.clock = clock
+    }
+
+    /// The node's sockets, while it runs.
+    var transport: PeerTransport? { self.running.withLockedValue { $0?.transport } }
+
+    /// From now on the node runs.
+    func start(driver: NodeDriver, storage: StorageService, transport: PeerTransport, listen: String) {
+        let startedAt = self.clock.now.monotonic
+        self.running.withLockedValue {
+            $0 = Running(driver: driver, storage: storage, transport: transport, listen: listen, startedAt: startedAt)
+        }
+    }
+
+    private func current() throws -> Running {
+        guard let running = self.running.withLockedValue({ $0 }) else {
+            throw ClinicSyncError(.notReachable, "The node is starting: try again in a moment.")
+        }
+        return running
+    }
+
+    func status() async throws -> NodeStatus {
+        let running = try self.current()
+        let (digests, summary) = try await StorageErrors.mapping {
+            try await running.storage.read { reader in (try reader.digests(), try reader.summary()) }
+        }
+        let core = running.driver.status
+        let schemaVersion = Int(running.storage.initialState.schemaVersion)
+        let uptime = self.clock.now.monotonic - running.startedAt
+        return NodeStatus(
+            node: NodeStatus.Node(
+                id: self.identity.nodeID.description,
+                name: self.identity.nodeName,
+                version: SoftwareVersion.current,
+                schemaVersion: schemaVersion,
+                uptimeSeconds: Int(uptime.components.seconds)
+            ),
+            clinic: NodeStatus.Clinic(id: self.identity.clinicID, name: self.identity.clinicName),
+            role: core.map { RunningNodeControl.role($0.role) } ?? .searching,
+            term: Int(core?.term ?? 0),
+            host: core?.host.map {
+                NodeStatus.Host(id: $0.id.description, name: $0.name ?? "", address: $0.address ?? "")
+            },
+            activeConnections: core?.peers.count { $0.isConnected } ?? 0,
+            pendingChanges: Int(core?.pendingChanges ?? 0),
+            clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
+            lastReconciliation: core?.lastReconciliation.map(RunningNodeControl.reconciliation),
+            conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
+            tables: digests.tables.map(DigestSummary.Table.init),
+            peers: core?.peers.map(RunningNodeControl.peer) ?? [],
+            waiting: summary.waiting.map {
+                NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
+            },
+            progress: nil
+        )
+    }
+
+    private static func role(_ role: CoreStatus.Role) -> NodeStatus.Role {
+        switch role {
+        case .host: .host
+        case .client: .client
+        case .searching: .searching
+        case .stopped: .stopped
+        }
+    }
+
+    private static func reconciliation(_ last: CoreStatus.Reconciliation) -> NodeStatus.Reconciliation {
+        NodeStatus.Reconciliation(
+            at: UTCTimestamp(milliseconds: last.wallMilliseconds),
+            result: last.result.name,
+            milliseconds: Int(last.took.wholeMilliseconds),
+            repairedRows: Int(last.repairedRows)
+        )
+    }
+
+    private static func peer(_ peer: CoreStatus.Peer) -> NodeStatus.Peer {
+        NodeStatus.Peer(
+            id: peer.id.description,
+            name: peer.name,
+            address: peer.address,
+            role: peer.role.rawValue,
+            connected: peer.isConnected,
+            lagBatches: Int(peer.lagBatches),
+            lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
+            roundTripMilliseconds: peer.roundTripMilliseconds
+        )
+    }
+
+    func digest(table: String?) async throws -> DigestSummary {
+        let running = try self.current()
+        return DigestSummary(
+            try await StorageErrors.mapping {
+                try await running.storage.read { try $0.realDigests(table: table) }
+            }
+        )
+    }
+
+    func sync(table: String?, timeout: Duration) async throws -> SyncSummary {
+        let running = try self.current()
+        if let table {
+            let names = try await StorageErrors.mapping {
+                try await running.storage.read { try $0.digests().tables.map(\.name) }
+            }
+            guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
+        }
+        let started = self.clock.now.monotonic
+        let reply = await withTaskGroup(of: CommandReply?.self) { tasks in
+            tasks.addTask { await running.driver.perform(.sync(table: table)) }
+            tasks.addTask {
+                // A cancelled wait is a sync that came to its end.
+                _ = await Result { try await Task.sleep(for: timeout) }
+                return nil
+            }
+            let first = await tasks.next() ?? nil
+            tasks.cancelAll()
+            return first
+        }
+        guard case .synced(let report)? = reply else {
+            throw ClinicSyncError(
+                .timeout,
+                "The sync took longer than \(DurationText.format(timeout)): try again with a larger --timeout."
+            )
+        }
+        return SyncSummary(report, took: self.clock.now.monotonic - started)
+    }
+
+    func invite(ttl: Duration, uses: Int) async throws -> String {
+        let running = try self.current()
+        guard self.identity.host == nil else {
+            throw ClinicSyncError(.refused, "Only the host can invite: run 'clinic-node invite' on the host's PC.")
+        }
+        var generator = SystemRandomNumberGenerator()
+        let secret = (0..<JoinCode.secretBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        let expiresAt = self.clock.wallMilliseconds + ttl.wholeMilliseconds
+        let hash = StorageService.hash(secret)
+        try await StorageErrors.mapping {
+            try await running.storage.write { writer in
+                try writer.addInvitation(secretHash: hash, expiresAt: expiresAt, uses: uses)
+            }
+        }
+        let address = try NetworkAddress(parsing: running.listen)
+        return JoinCode(hostID: self.identity.nodeID, secret: secret, addresses: [address]).description
+    }
+
+    func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }
+}

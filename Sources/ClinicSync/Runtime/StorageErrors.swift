@@ -1,0 +1,50 @@
+import ClinicSyncStorage
+
+/// Turns the store's errors into the one error that people see.
+enum StorageErrors {
+    /// Runs `body` and maps what it throws.
+    static func mapping<Result>(_ body: () async throws -> Result) async throws -> Result {
+        do {
+            return try await body()
+        } catch {
+            throw self.map(error)
+        }
+    }
+
+    /// Runs `body` and maps what it throws.
+    static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch {
+            throw self.map(error)
+        }
+    }
+
+    private static func map(_ error: any Error) -> any Error {
+        switch error {
+        case let error as StoreError:
+            ClinicSyncError(self.code(error.code), error.message, cause: error)
+        case let error as SchemaError:
+            ClinicSyncError(self.code(error), error.description, cause: error)
+        case let error as UnknownTable:
+            ClinicSyncError(.usage, error.description, cause: error)
+        default:
+            error
+        }
+    }
+
+    private static func code(_ error: SchemaError) -> ClinicSyncError.Code {
+        if case .newerDatabase = error { .newerDatabase } else { .storage }
+    }
+
+    private static func code(_ code: StoreError.Code) -> ClinicSyncError.Code {
+        switch code {
+        case .missing, .wrongNode, .schema, .database: .storage
+        case .exists: .refused
+        case .corrupt: .corrupt
+        case .diskFull: .diskFull
+        case .readOnly: .permission
+        case .newerDatabase: .newerDatabase
+        }
+    }
+}

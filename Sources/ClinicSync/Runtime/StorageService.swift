@@ -1,0 +1,112 @@
+import ClinicSyncCore
+import ClinicSyncStorage
+import Crypto
+import NIOConcurrencyHelpers
+import NIOPosix
+
+/// The threads on which a node's store works: one that writes, one that reads beside it.
+///
+/// SQLite blocks, for seconds when a large batch is applied, so it must not run on the cooperative pool nor on an event
+/// loop. Each thread carries out its requests in the order given.
+final class StorageService: Sendable {
+    /// Holds a value that only one thread touches.
+    ///
+    /// - Note: `@unchecked Sendable` is sound because the value is made, used and released only by closures that run
+    ///   on the one thread of the pool it was made on; the box itself is never written after `init`.
+    private final class Confined<Value>: @unchecked Sendable {
+        let value: Value
+
+        init(_ value: Value) { self.value = value }
+    }
+
+    private let writing: NIOThreadPool
+    private let reading: NIOThreadPool
+    private let writer: Confined<WritingExecutor>
+    private let reader: Confined<ReadingExecutor>
+
+    /// What the core must know at the start.
+    let initialState: StoreState
+
+    /// Opens the store and starts the threads.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``.
+    static func open(
+        path: String,
+        origin: Origin,
+        retention: Duration,
+        wallClock: @escaping @Sendable () -> Int64
+    ) async throws -> StorageService {
+        let writing = NIOThreadPool(numberOfThreads: 1)
+        let reading = NIOThreadPool(numberOfThreads: 1)
+        writing.start()
+        reading.start()
+        do {
+            let (writer, reader, state) = try await writing.runIfActive {
+                let database = try StoreDatabase.open(path: path)
+                let writer = try ReplicaWriter(database: database, origin: origin, wallClock: wallClock)
+                let executor = WritingExecutor(
+                    writer,
+                    retentionMilliseconds: retention.wholeMilliseconds,
+                    hashSecret: StorageService.hash
+                )
+                let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
+                return (Confined(executor), reader, try writer.state())
+            }
+            return StorageService(writing: writing, reading: reading, writer: writer, reader: reader, state: state)
+        } catch {
+            try await writing.shutdownGracefully()
+            try await reading.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private init(
+        writing: NIOThreadPool,
+        reading: NIOThreadPool,
+        writer: Confined<WritingExecutor>,
+        reader: Confined<ReadingExecutor>,
+        state: StoreState
+    ) {
+        self.writing = writing
+        self.reading = reading
+        self.writer = writer
+        self.reader = reader
+        self.initialState = state
+    }
+
+    /// SHA-256, by which the secrets of join codes are stored.
+    static func hash(_ secret: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: secret)) }
+
+    /// Carries out a request of the core; `reply` is called on a thread of the store.
+    func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply) -> Void) {
+        if request.isRead {
+            self.reading.submit { state in
+                guard state == .active else { return }
+                reply(self.reader.value.perform(request))
+            }
+        } else {
+            self.writing.submit { state in
+                guard state == .active else { return }
+                reply(self.writer.value.perform(request))
+            }
+        }
+    }
+
+    /// Reads something for people.
+    func read<Result: Sendable>(_ body: @escaping @Sendable (ReplicaReader) throws -> Result) async throws -> Result {
+        try await self.reading.runIfActive { try body(self.reader.value.reader) }
+    }
+
+    /// Writes something for people.
+    func write<Result: Sendable>(_ body: @escaping @Sendable (ReplicaWriter) throws -> Result) async throws -> Result {
+        try await self.writing.runIfActive { try body(self.writer.value.writer) }
+    }
+
+    /// Finishes what was submitted, closes the store and stops the threads.
+    func close() async throws {
+        try await self.reading.runIfActive { self.reader.value.reader.close() }
+        try await self.reading.shutdownGracefully()
+        try await self.writing.runIfActive { try self.writer.value.writer.close() }
+        try await self.writing.shutdownGracefully()
+    }
+}

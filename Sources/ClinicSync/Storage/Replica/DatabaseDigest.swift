@@ -1,0 +1,61 @@
+package import ClinicSyncModel
+import GRDB
+
+/// Rows and digests of the replicated tables, computed from the tables themselves.
+///
+/// Trusts no bookkeeping, and works on the file of a node that does not run.
+package enum DatabaseDigest {
+    /// Reads every row of `table`, or of all replicated tables, in one snapshot.
+    ///
+    /// - Throws: ``StoreError``; ``UnknownTable`` when there is no replicated table of that name.
+    package static func compute(path: String, table: String?) throws -> [TableDigest] {
+        try StoreError.mapping {
+            let queue = try DatabaseQueue(path: path, configuration: StoreDatabase.configuration(isFile: true))
+            defer { _ = Result { try queue.close() } }
+            return try self.compute(queue, table: table)
+        }
+    }
+
+    private static func compute(_ queue: DatabaseQueue, table: String?) throws -> [TableDigest] {
+        try queue.writeWithoutTransaction { db in
+            let manifest = try Manifest(json: StoreSchema.clinic.manifest)
+            var plans: TablePlans?
+            try db.inTransaction(.immediate) {
+                plans = TablePlans(try ClinicTables.read(from: db, manifest: manifest))
+                return .commit
+            }
+            guard let plans else { return [] }
+            if let table, plans[table] == nil { throw UnknownTable(name: table) }
+            let connection = try Connection(db)
+            defer { connection.finalizeStatements() }
+            return try connection.readTransaction {
+                try plans.all
+                    .filter { table == nil || $0.definition.name == table }
+                    .map { try self.digest($0, connection) }
+            }
+        }
+    }
+
+    static func digest(_ plan: TablePlan, _ connection: Connection) throws -> TableDigest {
+        var result = TableDigest(name: plan.definition.name, rows: 0, digest: .zero)
+        var hashes = RowHashes()
+        var scratch = ByteWriter()
+        try connection.statement(plan.selectAllSQL).forEach { row in
+            hashes.compute(plan: plan, key: row.ref(Int32(plan.keySlot)), scratch: &scratch) { row.ref(Int32($0)) }
+            result.rows += 1
+            result.digest += hashes.row
+        }
+        return result
+    }
+}
+
+/// There is no replicated table of that name.
+package struct UnknownTable: Error, Hashable, CustomStringConvertible {
+    /// The name that was asked for.
+    package var name: String
+
+    /// One sentence for people.
+    package var description: String {
+        "There is no replicated table '\(self.name)': 'clinic-node digest' lists all."
+    }
+}

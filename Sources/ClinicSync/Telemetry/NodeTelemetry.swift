@@ -1,0 +1,77 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Logging
+
+/// Renders the core's notifications as log lines and system events; the one place that knows both.
+///
+/// Messages are static; data goes into metadata with dotted keys. No row's content ever gets here.
+struct NodeTelemetry: Sendable {
+    private let logger: Logger
+    private let events: EventBroadcaster
+
+    init(logger: Logger, events: EventBroadcaster) {
+        self.logger = logger
+        self.events = events
+    }
+
+    /// Records a notification.
+    func record(_ notification: Notification) {
+        switch notification {
+        case .peerConnected(let peer, let name, let isHost):
+            self.logger.notice("Peer connected", metadata: ["peer.id": "\(peer)", "peer.host": "\(isHost)"])
+            self.events.publishSystem("peer_connected", details: ["peer": peer.description, "name": name])
+        case .peerLost(let peer, let reason):
+            self.logger.notice("Peer lost", metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"])
+            self.events.publishSystem("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
+        case .connectionRefused(let reason):
+            self.logger.warning("Connection refused", metadata: ["close.reason": "\(reason)"])
+        case .dialFailed(let address, let nextTry):
+            self.logger.info(
+                "Host is not reachable",
+                metadata: ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
+            )
+        case .reconciled(let result, let rows, let took):
+            self.logger.info(
+                "Reconciliation ended",
+                metadata: [
+                    "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
+                    "reconciliation.duration": "\(took)",
+                ]
+            )
+        case .conflictsRecorded(let count):
+            self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
+            self.events.publishSystem("conflict_recorded", details: ["count": "\(count)"])
+        case .captureRepaired(let tables):
+            self.logger.warning("Capture triggers were missing and are back", metadata: ["tables": "\(tables)"])
+            self.events.publishSystem("capture_repaired", details: ["tables": tables.joined(separator: ",")])
+        case .escapedWrites(let rows):
+            self.logger.warning(
+                "Rows were written unnoticed and are captured now",
+                metadata: ["change.count": "\(rows)"]
+            )
+            self.events.publishSystem("escaped_write", details: ["rows": "\(rows)"])
+        case .clockSkew(let milliseconds):
+            self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
+            self.events.publishSystem("clock_skew", details: ["milliseconds": "\(milliseconds)"])
+        case .storageFailed(let failure):
+            self.record(failure)
+        case .logTooShort(let peer):
+            self.logger.warning("A peer needs more than the log holds", metadata: ["peer.id": "\(peer)"])
+            self.events.publishSystem("resync_required", details: ["peer": peer.description])
+        }
+    }
+
+    private func record(_ failure: StorageFailure) {
+        switch failure {
+        case .unavailable(let reason):
+            self.logger.error("The store cannot work, trying again", metadata: ["error.message": "\(reason)"])
+        case .malformed(let reason):
+            self.logger.warning("A peer sent what makes no sense", metadata: ["error.message": "\(reason)"])
+        case .forked(let batch):
+            self.logger.error(
+                "Two different batches carry one name",
+                metadata: ["replication.origin": "\(batch.origin)", "replication.sequence": "\(batch.sequence)"]
+            )
+        }
+    }
+}
