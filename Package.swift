@@ -125,5 +125,15 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+
+        .testTarget(
+            name: "ClinicSyncTests",
+            dependencies: [
+                "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
+            ],
+            path: "Tests/ClinicSyncTests",
+            swiftSettings: settings
+        ),
+        .testTarget(name: "TidyTests", path: "Tests/TidyTests", swiftSettings: settings),
     ]
 )
