@@ -22,6 +22,13 @@ package struct CoreStatus: Sendable, Hashable {
         package var name: String?
         /// Where it listens, `address:port`; `nil` when no address is known.
         package var address: String?
+
+        /// Makes a host.
+        package init(id: NodeID, name: String?, address: String?) {
+            self.id = id
+            self.name = name
+            self.address = address
+        }
     }
 
     /// A peer, connected or not.

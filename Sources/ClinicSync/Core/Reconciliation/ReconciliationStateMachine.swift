@@ -108,6 +108,19 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         package var repairedRows: UInt64
         /// When it was begun.
         package var startedAt: Duration
+
+        /// Makes an outcome.
+        package init(
+            trigger: Trigger,
+            result: ReconciliationResult?,
+            repairedRows: UInt64,
+            startedAt: Duration
+        ) {
+            self.trigger = trigger
+            self.result = result
+            self.repairedRows = repairedRows
+            self.startedAt = startedAt
+        }
     }
 
     /// Where the round stands.
