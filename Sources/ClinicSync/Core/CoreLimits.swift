@@ -41,4 +41,6 @@ package enum CoreLimits {
     package static let repairPagesMax = 4_096
     /// Manual syncs that wait for the one in progress; more are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
+    /// Who may wait for the same manual sync; more are answered as `unreachable` at once.
+    package static let syncRequestersMax = 1_024
 }

@@ -39,7 +39,7 @@ package struct CoreStatus: Sendable, Hashable {
         package var name: String
         /// Where it listens, `address:port`.
         package var address: String
-        /// Host or client; searching when it is not connected with us.
+        /// Host or client, as it last said.
         package var role: Role
         /// Whether there is a connection.
         package var isConnected: Bool

@@ -51,12 +51,11 @@ extension NodeStateMachine {
     }
 
     private func describe(_ peer: KnownPeer) -> CoreStatus.Peer {
-        let role: CoreStatus.Role = peer.identity.isHost ? .host : .client
-        return CoreStatus.Peer(
+        CoreStatus.Peer(
             id: peer.identity.node,
             name: peer.identity.name,
             address: peer.identity.address,
-            role: peer.connection == nil ? .searching : role,
+            role: peer.identity.isHost ? .host : .client,
             isConnected: peer.connection != nil,
             lagBatches: self.ledger.vector.count(beyond: peer.acknowledged),
             lastSeen: peer.lastSeen,

@@ -143,9 +143,10 @@ extension NodeStateMachine {
 
     /// Opens the gate for the others, unless a batch is open; the node does not become ready by a failure.
     private mutating func exclusiveWorkFailed() {
-        guard case .release = self.gate.failed(), self.phase == .running else { return }
+        guard case .release(let collectAgain) = self.gate.failed(), self.phase == .running else { return }
         self.endSweep()
         self.release()
+        if collectAgain { self.collect() }
     }
 }
 

@@ -107,14 +107,7 @@ package struct SyncStateMachine: Sendable, Hashable {
     /// A wish never joins a sync in progress, whose proof may be older than the wish.
     package mutating func request(_ requester: Requester, table: String?) -> [Action] {
         guard self.state == .idle else {
-            if let index = self.wishes.firstIndex(where: { $0.table == table }) {
-                self.wishes[index].requesters.append(requester)
-            } else if self.wishes.count < CoreLimits.syncsWaitingMax {
-                self.wishes.append(Wish(table: table, requesters: [requester]))
-            } else {
-                return [.answer([requester], SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))]
-            }
-            return []
+            return self.wait(requester, table: table)
         }
         return self.begin(Wish(table: table, requesters: [requester]))
     }
@@ -179,14 +172,30 @@ package struct SyncStateMachine: Sendable, Hashable {
 
     /// Answers everybody because the node stops.
     package mutating func breakOff() -> [Action] {
-        self.wishes.removeAll { _ in true }
+        let unheard = self.wishes.map { Action.answer($0.requesters, Self.refusal) }
+        self.wishes = []
         switch self.state {
-        case .idle: return []
-        case .sweeping(let run), .verifying(let run): return self.finish(run, .unreachable)
+        case .idle: return unheard
+        case .sweeping(let run), .verifying(let run): return self.finish(run, .unreachable) + unheard
         }
     }
 
     // MARK: - Steps
+
+    /// The answer to a wish that was not tried.
+    private static let refusal = SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: [])
+
+    private mutating func wait(_ requester: Requester, table: String?) -> [Action] {
+        let index = self.wishes.firstIndex { $0.table == table }
+        if let index, self.wishes[index].requesters.count < CoreLimits.syncRequestersMax {
+            self.wishes[index].requesters.append(requester)
+        } else if index == nil, self.wishes.count < CoreLimits.syncsWaitingMax {
+            self.wishes.append(Wish(table: table, requesters: [requester]))
+        } else {
+            return [.answer([requester], Self.refusal)]
+        }
+        return []
+    }
 
     private mutating func begin(_ wish: Wish) -> [Action] {
         self.lastID += 1

@@ -5,6 +5,7 @@ import DequeModule
 ///
 /// A large import is collected in slices; between two of them the batch is open, and nothing may be applied,
 /// merged or swept. Whether a collection goes on is known only from its reply, so every one closes the gate.
+/// What waits is bounded by its senders: the sweeps of one sync, and ``CoreLimits/repairPagesMax`` of each peer.
 package struct WriteGate: Sendable, Hashable {
     /// What the store is doing behind the gate.
     package enum State: Sendable, Hashable {
@@ -71,14 +72,20 @@ package struct WriteGate: Sendable, Hashable {
         return self.open()
     }
 
-    /// Takes the failure of a collection or a sweep.
+    /// Takes the failure of a collection or a sweep; after one of a collection the retry timer runs.
     package mutating func failed() -> Next? {
-        guard self.state != .collecting(isBatchOpen: true) else {
+        switch self.state {
+        case .collecting(isBatchOpen: true):
             self.state = .interrupted
             return nil
+        case .collecting(isBatchOpen: false):
+            self.isCollectWanted = false
+            return self.open()
+        case .sweeping:
+            return self.open()
+        case .open, .interrupted:
+            preconditionFailure("a failure was reported while the gate was \(self.state)")
         }
-        self.isCollectWanted = false
-        return self.open()
     }
 
     /// Lets `request` pass, or keeps it until the gate opens.
