@@ -134,6 +134,7 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
+                "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -150,5 +151,6 @@ let package = Package(
             dependencies: ["clinic-node", "ClinicSync"],
             swiftSettings: settings
         ),
+        .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

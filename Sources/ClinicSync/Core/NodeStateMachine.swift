@@ -1,17 +1,206 @@
+import ClinicSyncModel
+import OrderedCollections
+
 /// The whole node without its sockets, files and clocks.
 ///
-/// One value, owned by one driver: `handle` turns an input and a time into effects, which the driver
-/// executes in order before it takes the next input.
-package struct NodeStateMachine: Sendable {
-    private let configuration: CoreConfiguration
+/// One value, owned by one driver: ``handle(_:at:)`` turns an input and a time into effects, which the driver
+/// executes in order before it takes the next input. The machine only routes; what to do is decided by the
+/// sub-machines: ``PeerConnectionStateMachine``, ``DialStateMachine``, ``PeerOutboundStateMachine``,
+/// ``PeerInboundStateMachine``, ``WriteGate``, ``ReconciliationStateMachine``, ``SyncStateMachine``.
+package struct NodeStateMachine: Sendable, Equatable {
+    /// The node's life.
+    enum Phase: Sendable, Hashable {
+        /// Made. Can transition to `starting`.
+        case created
+        /// What was written while the node did not run is being collected; nobody is answered yet, because a
+        /// hello must carry the right vector. Can transition to `running`, `stopping`.
+        case starting
+        /// Everything. Can transition to `stopping`.
+        case running
+        /// Connections are closed; replies of the store are awaited. Can transition to `stopped`.
+        case stopping
+        /// Nothing more happens. Final.
+        case stopped
+    }
+
+    /// A client's wish for a sync of the clinic that the host has not answered yet.
+    struct SyncWish: Sendable, Hashable {
+        let id: UInt64
+        let request: RequestID
+    }
+
+    /// A sweep that found `escaped` rows.
+    struct Sweep: Sendable, Hashable {
+        let purpose: SweepPurpose
+        let escaped: Int
+    }
+
+    let configuration: CoreConfiguration
+    let helloRules: HelloRules
+    var phase: Phase = .created
+
+    /// The time of the input that is being handled.
+    var now = Now(monotonic: .zero, wallMilliseconds: 0)
+    /// The effects of the input that is being handled.
+    var effects: [Effect] = []
+    /// Requests the store has not answered.
+    var outstandingRequests = 0
+    var generator: SplitMix64
+
+    // What this node has.
+    var ledger = ChunkLedger(vector: VersionVector(), partials: [])
+    var logHead: UInt64 = 0
+    var schemaVersion: UInt32 = 0
+    var acknowledgedByHost: UInt64 = 0
+
+    // Peers.
+    var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
+    var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
+    var directory = PeerDirectory()
+    var dialling: DialStateMachine
+    var heartbeat: Heartbeat
+    var clockOffset = ClockOffsetEstimator()
+    var skewNoticedAt: Duration?
+
+    // The store's work.
+    var gate = WriteGate()
+    var isApplyPending = false
+    var isApplying = false
+    var isHousekeeping = false
+    /// A sweep whose collection is not complete yet.
+    var sweep: Sweep?
+
+    // Reconciliation and manual sync.
+    var reconciliation: ReconciliationStateMachine
+    var lastReconciliation: CoreStatus.Reconciliation?
+    var verification: Verification?
+    var sync: SyncStateMachine
+    var syncWishes: [SyncWish] = []
+    var lastSyncWish: UInt64 = 0
 
     /// Makes the machine; nothing happens before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
         self.configuration = configuration
+        self.helloRules = HelloRules(configuration)
+        self.generator = SplitMix64(seed: configuration.randomSeed)
+        self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.reconciliation = ReconciliationStateMachine(retriesMax: configuration.roundRetriesMax)
+        let addresses: [String] =
+            switch configuration.hostPolicy {
+            case .local: []
+            case .remote(_, let addresses): addresses
+            }
+        self.dialling = DialStateMachine(
+            addresses: addresses,
+            delayMin: configuration.redialDelayMin,
+            delayMax: configuration.redialDelayMax
+        )
+        self.sync = SyncStateMachine(
+            host: configuration.origin.node,
+            name: configuration.nodeName,
+            passesMax: configuration.syncPassesMax
+        )
     }
 
     /// Handles one input.
+    ///
+    /// Inputs must be given in the order in which they happened, and the effects of one executed before the
+    /// next is given. The first input must be ``Input/started(_:)``.
     package mutating func handle(_ input: Input, at now: Now) -> [Effect] {
-        []
+        self.now = now
+        if case .storageReplied = input { self.outstandingRequests -= 1 }
+        switch self.phase {
+        case .created: self.routeBeforeStart(input)
+        case .starting, .running: self.route(input)
+        case .stopping: self.routeWhileStopping(input)
+        case .stopped:
+            // Benign race: what was on its way when the node stopped.
+            break
+        }
+        if self.phase == .stopping, self.outstandingRequests == 0 {
+            self.phase = .stopped
+            self.effects.append(.stopped)
+        }
+        defer { self.effects = [] }
+        return self.effects
     }
+
+    private mutating func routeBeforeStart(_ input: Input) {
+        switch input {
+        case .started(let state): self.start(state)
+        case .shutdownRequested: self.phase = .stopping
+        case .connectionOpened, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed,
+            .timerFired, .localCommitNoticed, .storageReplied, .commandReceived:
+            preconditionFailure("the node was given work before it was started")
+        }
+    }
+
+    private mutating func route(_ input: Input) {
+        switch input {
+        case .started: preconditionFailure("the node was started twice")
+        case .connectionOpened(let id, let dialled): self.open(id, dialled: dialled)
+        case .dialFailed(let address): self.dialFailed(address)
+        case .messageReceived(let id, let message): self.receive(message, on: id)
+        case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
+        case .connectionClosed(let id): self.drop(id, .connectionLost)
+        case .timerFired(let timer): self.fire(timer)
+        case .localCommitNoticed: self.collect()
+        case .storageReplied(let reply): self.receive(reply)
+        case .commandReceived(let request, let command): self.perform(command, for: request)
+        case .shutdownRequested: self.stop()
+        }
+    }
+
+    /// Only changes that programs must be told of, and people who wait, still count.
+    private mutating func routeWhileStopping(_ input: Input) {
+        switch input {
+        case .storageReplied(let reply): self.publishLast(reply)
+        case .connectionOpened(let id, _): self.emit(.close(id, .shuttingDown))
+        case .commandReceived(let request, .sync): self.replyUnreachable(request)
+        case .started, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed, .timerFired,
+            .localCommitNoticed, .shutdownRequested:
+            break
+        }
+    }
+
+    private mutating func fire(_ timer: TimerID) {
+        switch timer {
+        case .heartbeat: self.beat()
+        case .handshake(let id): self.handshakeTimedOut(id)
+        case .redial(let address): self.perform(self.dialling.timerFired(address: address))
+        case .reconcile: self.reconcilePeriodically()
+        case .retryRound: self.perform(self.reconciliation.retryTimerFired())
+        case .roundTimeout: self.perform(self.reconciliation.breakOff())
+        case .syncTimeout(let id): self.syncTimedOut(id)
+        case .retryStorage: self.retryStorage()
+        case .housekeeping: self.keepHouse()
+        }
+    }
+
+    // MARK: - Common
+
+    /// Adds an effect.
+    mutating func emit(_ effect: Effect) {
+        if case .storage = effect { self.outstandingRequests += 1 }
+        self.effects.append(effect)
+    }
+
+    /// Whether this node is host.
+    var isHost: Bool {
+        switch self.configuration.hostPolicy {
+        case .local: true
+        case .remote: false
+        }
+    }
+
+    /// The connection with the host, on a client.
+    var hostConnection: ConnectionID? {
+        self.isHost ? nil : self.links.elements.first { $0.value.identity.isHost }?.key
+    }
+
+    /// What is added to this PC's wall time: the host's clock is the clinic's.
+    var offsetMilliseconds: Int64 { self.isHost ? 0 : self.clockOffset.offsetMilliseconds }
+
+    /// The clinic's time.
+    var correctedMilliseconds: Int64 { self.now.wallMilliseconds &+ self.offsetMilliseconds }
 }

@@ -1,0 +1,82 @@
+package import ClinicSyncModel
+
+/// Which chunks somebody has: whole batches as a vector, the others by their first missing chunk.
+package struct ChunkLedger: Sendable, Hashable {
+    /// Batches that are there as a whole.
+    package private(set) var vector: VersionVector
+    /// Batches that are there in part, or whole but not covered by `vector`, in order.
+    package private(set) var partials: [PartialBatch]
+
+    /// Starts with what is known.
+    package init(vector: VersionVector, partials: [PartialBatch]) {
+        self.vector = vector
+        self.partials = []
+        for partial in partials { self.raise(partial.batch, to: partial.nextChunk) }
+    }
+
+    /// Whether the chunk is there.
+    package func has(_ chunk: BatchChunk) -> Bool {
+        if self.vector[chunk.batch.origin] >= chunk.batch.sequence { return true }
+        let index = self.index(of: chunk.batch)
+        guard index < self.partials.count, self.partials[index].batch == chunk.batch else { return false }
+        return self.partials[index].nextChunk > chunk.index
+    }
+
+    /// Adds a chunk of a batch that counts as whole with its last chunk.
+    ///
+    /// A batch is taken into the vector only without a gap before it; otherwise the peer's own word
+    /// (``merge(_:)``) will do that later.
+    package mutating func record(_ chunk: BatchChunk) {
+        let batch = chunk.batch
+        guard chunk.isLast, self.vector[batch.origin] &+ 1 == batch.sequence else {
+            return self.raise(batch, to: chunk.index &+ 1)
+        }
+        self.vector.advance(batch.origin, to: batch.sequence)
+        self.dropCovered()
+    }
+
+    /// Adds a chunk of a batch that counts as whole only when ``merge(_:)`` says so.
+    package mutating func hold(_ chunk: BatchChunk) {
+        self.raise(chunk.batch, to: chunk.index &+ 1)
+    }
+
+    /// Adds whole batches.
+    package mutating func merge(_ vector: VersionVector) {
+        self.vector.merge(vector)
+        self.dropCovered()
+    }
+
+    /// Adds whole batches.
+    package mutating func merge(_ entries: [VersionVector.Entry]) {
+        for entry in entries { self.vector.advance(entry.origin, to: entry.sequence) }
+        self.dropCovered()
+    }
+
+    private mutating func raise(_ batch: BatchID, to nextChunk: UInt32) {
+        guard self.vector[batch.origin] < batch.sequence else { return }
+        let index = self.index(of: batch)
+        if index < self.partials.count, self.partials[index].batch == batch {
+            let next = max(self.partials[index].nextChunk, nextChunk)
+            self.partials[index] = PartialBatch(batch: batch, nextChunk: next)
+        } else {
+            self.partials.insert(PartialBatch(batch: batch, nextChunk: nextChunk), at: index)
+            if self.partials.count > CoreLimits.partialsMax { self.partials.removeFirst() }
+        }
+    }
+
+    private mutating func dropCovered() {
+        guard !self.partials.isEmpty else { return }
+        self.partials.removeAll { self.vector[$0.batch.origin] >= $0.batch.sequence }
+    }
+
+    /// The index of the first partial batch not smaller than `batch`.
+    private func index(of batch: BatchID) -> Int {
+        var low = 0
+        var high = self.partials.count
+        while low < high {
+            let middle = (low + high) / 2
+            if self.partials[middle].batch < batch { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,150 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite struct LifecycleTests {
+    private let wish = JoinRequest(secret: [9], nodeID: .n(7), nodeName: "PC 7")
+
+    @Test("a host lets a PC with a valid code join, and shows nothing before")
+    func join() {
+        var host = Bench(.host)
+        host.start()
+        host.give(.connectionOpened(.c(1), dialled: nil))
+        #expect(
+            host.give(.messageReceived(.c(1), .joinRequest(self.wish))) == [
+                .cancelTimer(.handshake(.c(1))),
+                .storage(.redeemInvitation(from: .c(1), self.wish)),
+            ]
+        )
+        let membership = Membership(
+            clinicID: "clinic",
+            clinicName: "Clinic",
+            clinicSecret: [1, 2, 3],
+            hostID: .n(1),
+            hostAddress: "pc1:1"
+        )
+        #expect(
+            host.give(.storageReplied(.invitationRedeemed(for: .c(1), self.wish, refusal: nil))) == [
+                .send([.c(1)], .joinReply(.accepted(membership))),
+                .close(.c(1), .joinAnswered),
+            ]
+        )
+    }
+
+    @Test("a wrong code, a failing store and a client refuse in one sentence")
+    func joinRefused() {
+        var host = Bench(.host)
+        host.start()
+        let failed = StorageReply.failed(.redeemInvitation(from: .c(1), self.wish), .unavailable("disk"))
+        let refused = StorageReply.invitationRedeemed(for: .c(1), self.wish, refusal: "Used.")
+        for reply in [failed, refused] {
+            host.give(.connectionOpened(.c(1), dialled: nil))
+            host.give(.messageReceived(.c(1), .joinRequest(self.wish)))
+            let effects = host.give(.storageReplied(reply))
+            guard case .joinReply(.refused(let sentence)) = effects.messages.first else {
+                return #expect(Bool(false))
+            }
+            #expect(sentence.hasSuffix("."))
+            #expect(effects.closes == [.joinAnswered])
+        }
+        var client = Bench(.client(2))
+        client.start()
+        client.give(.connectionOpened(.c(1), dialled: nil))
+        let effects = client.give(.messageReceived(.c(1), .joinRequest(self.wish)))
+        #expect(effects.requests == [])
+        #expect(effects.closes == [.joinAnswered])
+    }
+
+    @Test("joins beyond the limit are closed as overloaded")
+    func joinsBounded() {
+        var host = Bench(.host)
+        host.start()
+        var closes: [CloseReason] = []
+        for number: UInt64 in 1...17 {
+            host.give(.connectionOpened(.c(number), dialled: nil))
+            closes += host.give(.messageReceived(.c(number), .joinRequest(self.wish))).closes
+        }
+        #expect(closes == [.overloaded])
+    }
+
+    @Test("a node that stops closes all, records progress and ends when the store has answered")
+    func shutdown() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(1, to: .client(2), vector: .v(0, 2))
+        host.give(.localCommitNoticed)
+        host.give(.commandReceived(RequestID(rawValue: 1), .sync(table: nil)))
+        let effects = host.give(.shutdownRequested)
+        #expect(effects.closes == [.shuttingDown])
+        #expect(effects.contains { if case .reply = $0 { true } else { false } })
+        let progress = MemberProgress(node: .n(2), vector: .v(0, 2), seenMilliseconds: 1_000_000)
+        #expect(effects.requests == [.recordAcknowledged([progress])])
+        #expect(!effects.contains(.stopped))
+        #expect(host.give(.messageReceived(.c(1), .chunk(.of(2, 3)))) == [])
+        #expect(host.give(.connectionOpened(.c(2), dialled: nil)).closes == [.shuttingDown])
+        var last = CollectOutcome.of([BatchChunk.of(1, 1).at(1)], vector: .v(1), hasMore: true)
+        last.events = [.of("patients")]
+        #expect(host.give(.storageReplied(.collected(last))) == [.publish([.of("patients")])])
+        // The place in the log was located when the peer connected; its answer came before.
+        #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped])
+        #expect(host.give(.localCommitNoticed) == [])
+        #expect(host.node.status(at: host.now).role == .stopped)
+    }
+
+    @Test("a node that stops before it started is stopped at once")
+    func shutdownBeforeStart() {
+        var host = Bench(.host)
+        #expect(host.give(.shutdownRequested) == [.stopped])
+    }
+
+    @Test("progress is recorded when there is some, and pruning waits for the pruning before")
+    func housekeeping() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(1, to: .client(2))
+        let progress = MemberProgress(node: .n(2), vector: .v(), seenMilliseconds: 1_000_000)
+        #expect(
+            host.give(.timerFired(.housekeeping)) == [
+                .setTimer(.housekeeping, after: .seconds(10)),
+                .storage(.recordAcknowledged([progress])),
+                .storage(.prune),
+            ]
+        )
+        #expect(host.give(.timerFired(.housekeeping)).requests == [])
+        host.give(.storageReplied(.pruned(chunks: 0)))
+        #expect(host.give(.timerFired(.housekeeping)).requests == [.prune])
+    }
+
+    @Test("peers stay listed after their loss, the longest lost one making room")
+    func directoryIsBounded() {
+        var directory = PeerDirectory()
+        for number: UInt64 in 1...513 {
+            let identity = PeerIdentity(.of(.client(number)))
+            let now = Now(monotonic: .seconds(number), wallMilliseconds: 0)
+            directory.connected(identity, by: .c(number), vector: .v(), at: now)
+            if number > 2 { directory.disconnected(identity.node, from: .c(number)) }
+        }
+        #expect(directory.all.count == 512)
+        #expect(directory[.n(1)] != nil)
+        #expect(directory[.n(3)] == nil)
+        #expect(directory[.n(513)]?.connection == nil)
+    }
+
+    @Test("status shows the host, the peers and the round trip")
+    func status() throws {
+        var client = Bench(.client(2))
+        client.start()
+        #expect(client.node.status(at: client.now).role == .searching)
+        #expect(client.node.status(at: client.now).host?.address == "host:1")
+        client.connect(1, to: .host, dialled: "host:1")
+        client.give(.timerFired(.heartbeat))
+        client.advance(.milliseconds(4))
+        client.give(.messageReceived(.c(1), .pong(Pong(id: 1, wallMilliseconds: 0))))
+        let status = client.node.status(at: client.now)
+        #expect(status.host == CoreStatus.Host(id: .n(1), name: "PC 1", address: "pc1:1"))
+        let peer = try #require(status.peers.first)
+        #expect(peer.roundTripMilliseconds == 4)
+        #expect(peer.lastSeen == client.now)
+        #expect(peer.role == .host)
+    }
+}

@@ -1,0 +1,203 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite struct ReconciliationTests {
+    private typealias Machine = ReconciliationStateMachine
+
+    private func tables(_ digests: UInt64...) -> [TableDigest] {
+        digests.enumerated().map { index, digest in
+            TableDigest(name: "t\(index + 1)", rows: 1, digest: Digest(high: 0, low: digest))
+        }
+    }
+
+    private func page(
+        _ round: UInt64,
+        _ table: String = "t1",
+        payload: [UInt8] = [],
+        wanted: [SQLiteValue] = [],
+        isLast: Bool = true
+    ) -> RowStatePage {
+        RowStatePage(round: round, table: table, payload: payload, wanted: wanted, isLast: isLast)
+    }
+
+    private func finished(
+        _ result: ReconciliationResult?,
+        _ rows: UInt64 = 0
+    ) -> [ReconciliationStateMachine.Action] {
+        [.finish(Machine.Outcome(trigger: .periodic, result: result, repairedRows: rows, startedAt: .zero))]
+    }
+
+    /// A machine that has asked the host with digest 1 for each of two tables.
+    private func asking(table: String? = nil, retries: Int = 3) -> ReconciliationStateMachine {
+        var machine = Machine(retriesMax: retries)
+        #expect(machine.begin(.periodic, table: table, at: .zero) == [.measure(round: 1)])
+        let ours = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 1))
+        #expect(machine.measured(round: 1, vector: .v(1), tables: self.tables(1, 1)) == [.ask(ours)])
+        return machine
+    }
+
+    @Test("equal vectors and digests end the round")
+    func equal() {
+        var machine = self.asking()
+        let answer = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 1))
+        #expect(machine.answered(answer) == self.finished(.equal))
+        #expect(machine.answered(answer) == [])
+        #expect(machine.isIdle)
+    }
+
+    @Test("changes on their way are waited for a number of times, and are no difference")
+    func retries() {
+        var machine = self.asking(retries: 2)
+        for round: UInt64 in 1...2 {
+            let answer = DigestReport(round: round, vector: .v(2), tables: self.tables(9, 9))
+            #expect(machine.answered(answer) == [.waitForChanges])
+            #expect(machine.retryTimerFired() == [.measure(round: round + 1)])
+            _ = machine.measured(round: round + 1, vector: .v(1), tables: self.tables(1, 1))
+        }
+        let answer = DigestReport(round: 3, vector: .v(2), tables: self.tables(9, 9))
+        #expect(machine.answered(answer) == self.finished(nil))
+    }
+
+    @Test("a table that differs is repaired in both directions, page by page, and compared again")
+    func repair() {
+        var machine = self.asking()
+        let differing = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 2))
+        #expect(machine.answered(differing) == [.hash(round: 1, table: "t2", after: nil)])
+        let first = RowHashPage(round: 1, table: "t2", after: nil, through: .integer(9), rows: [])
+        #expect(machine.hashed(first) == [.sendHashes(first)])
+        // The host knows more of one row and wants another.
+        let rows = self.page(1, "t2", payload: [1], isLast: false)
+        #expect(machine.received(rows) == [.merge(rows)])
+        #expect(machine.received(self.page(1, "t2", wanted: [.integer(3)])) == [])
+        #expect(
+            machine.merged(rows, changedRows: 1, aheadKeys: [.integer(4), .integer(3)]) == [
+                .gather(round: 1, table: "t2", keys: [.integer(3), .integer(4)])
+            ]
+        )
+        let push = self.page(1, "t2", payload: [2], isLast: false)
+        var lastPush = push
+        lastPush.isLast = true
+        #expect(machine.gathered([push, push]) == [.sendStates(push), .sendStates(lastPush)])
+        #expect(machine.received(self.page(1, "t2")) == [.hash(round: 1, table: "t2", after: .integer(9))])
+        // The last page holds nothing to repair.
+        let last = RowHashPage(round: 1, table: "t2", after: .integer(9), through: nil, rows: [])
+        #expect(machine.hashed(last) == [.sendHashes(last)])
+        #expect(machine.received(self.page(1, "t2")) == [.measure(round: 2)])
+        _ = machine.measured(round: 2, vector: .v(1), tables: self.tables(1, 2))
+        let equal = DigestReport(round: 2, vector: .v(1), tables: self.tables(1, 2))
+        #expect(machine.answered(equal) == self.finished(.repaired, 3))
+    }
+
+    @Test("tables are repaired in the order of their names, and what differs afterwards is reported")
+    func severalTables() {
+        var machine = self.asking()
+        let differing = DigestReport(round: 1, vector: .v(1), tables: self.tables(2, 2))
+        #expect(machine.answered(differing) == [.hash(round: 1, table: "t1", after: nil)])
+        for (table, next) in [("t1", "t2"), ("t2", "")] {
+            let page = RowHashPage(round: 1, table: table, after: nil, through: nil, rows: [])
+            _ = machine.hashed(page)
+            let following: Machine.Action =
+                next.isEmpty ? .measure(round: 2) : .hash(round: 1, table: next, after: nil)
+            #expect(machine.received(self.page(1, table)) == [following])
+        }
+        _ = machine.measured(round: 2, vector: .v(1), tables: self.tables(1, 1))
+        let still = DigestReport(round: 2, vector: .v(1), tables: self.tables(2, 2))
+        #expect(machine.answered(still) == self.finished(.differs))
+    }
+
+    @Test("only the table in question is compared, and one that does not exist is never equal")
+    func oneTable() {
+        let differing = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 2))
+        var first = self.asking(table: "t1")
+        #expect(first.answered(differing) == self.finished(.equal))
+        var none = self.asking(table: "nonsense")
+        #expect(none.answered(differing) == self.finished(.differs))
+    }
+
+    @Test("replies and messages of another round are ignored, and a broken round is unreachable")
+    func lateAndBroken() {
+        var machine = self.asking()
+        #expect(machine.answered(DigestReport(round: 7, vector: .v(1), tables: [])) == [])
+        #expect(machine.received(self.page(1)) == [])
+        #expect(machine.measured(round: 1, vector: .v(), tables: []) == [])
+        #expect(machine.breakOff() == self.finished(.unreachable))
+        #expect(machine.breakOff() == [])
+        #expect(machine.begin(.periodic, table: nil, at: .zero) == [.measure(round: 2)])
+        #expect(machine.measured(round: 1, vector: .v(), tables: []) == [])
+    }
+
+    @Test("a client reconciles shortly after the hello and then periodically; without host it is unreachable")
+    func nodeRounds() {
+        var client = Bench(.client(2))
+        client.start()
+        let alone = client.give(.timerFired(.reconcile))
+        #expect(alone.contains(.notify(.reconciled(.unreachable, repairedRows: 0, took: .zero))))
+        let effects = client.connect(1, to: .host, dialled: "host:1")
+        let delays = effects.compactMap { if case .setTimer(.reconcile, let after) = $0 { after } else { nil } }
+        #expect(delays.count == 1 && delays[0] <= .seconds(1))
+        #expect(
+            client.give(.timerFired(.reconcile)) == [
+                .setTimer(.reconcile, after: .seconds(30)),
+                .setTimer(.roundTimeout, after: .seconds(60)),
+                .storage(.digests(.question(round: 1))),
+            ]
+        )
+        let question = DigestReport(round: 1, vector: .v(), tables: self.tables(1))
+        let measured = StorageReply.digests(.question(round: 1), vector: .v(), tables: self.tables(1))
+        #expect(client.give(.storageReplied(measured)) == [.send([.c(1)], .digests(question))])
+        client.advance(.milliseconds(3))
+        #expect(
+            client.give(.messageReceived(.c(1), .digests(question))) == [
+                .cancelTimer(.retryRound),
+                .cancelTimer(.roundTimeout),
+                .notify(.reconciled(.equal, repairedRows: 0, took: .milliseconds(3))),
+            ]
+        )
+        #expect(client.node.status(at: client.now).lastReconciliation?.result == .equal)
+        client.give(.timerFired(.reconcile))
+        let late = client.give(.timerFired(.roundTimeout))
+        #expect(late.contains(.notify(.reconciled(.unreachable, repairedRows: 0, took: .zero))))
+    }
+
+    @Test("a host answers questions, compares pages, merges rows and gives a receipt for the last")
+    func hostAnswers() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(2, to: .client(2))
+        let question = DigestReport(round: 5, vector: .v(), tables: self.tables(1))
+        let purpose = DigestPurpose.answer(to: .c(2), question: question)
+        #expect(host.give(.messageReceived(.c(2), .digests(question))) == [.storage(.digests(purpose))])
+        let answer = DigestReport(round: 5, vector: .v(), tables: self.tables(2))
+        #expect(
+            host.give(.storageReplied(.digests(purpose, vector: .v(), tables: self.tables(2)))) == [
+                .send([.c(2)], .digests(answer))
+            ]
+        )
+        let hashes = RowHashPage(round: 5, table: "t1", after: nil, through: nil, rows: [])
+        #expect(host.give(.messageReceived(.c(2), .rowHashes(hashes))) == [.storage(.compare(from: .c(2), hashes))])
+        let wish = self.page(5, wanted: [.integer(1)])
+        #expect(
+            host.give(.storageReplied(.compared(for: .c(2), [wish]))) == [.send([.c(2)], .rowStates(wish))]
+        )
+        let rows = self.page(5, payload: [1])
+        #expect(host.give(.messageReceived(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows))])
+        let outcome = MergeOutcome(changedRows: 1, events: [.of("t1")], logged: [], vector: .v(), aheadKeys: [])
+        #expect(
+            host.give(.storageReplied(.rowsMerged(from: .c(2), rows, outcome))) == [
+                .publish([.of("t1")]),
+                .send([.c(2)], .rowStates(self.page(5))),
+            ]
+        )
+    }
+
+    @Test("a client that asks without end is at fault")
+    func tooManyQuestions() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(2, to: .client(2))
+        let question = Message.digests(DigestReport(round: 1, vector: .v(), tables: []))
+        for _ in 0..<4 { #expect(host.give(.messageReceived(.c(2), question)).closes == []) }
+        #expect(host.give(.messageReceived(.c(2), question)).closes == [.protocolViolation])
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+/// The house rules that a machine can check.
+@Suite struct TidyTests {
+    /// What each folder of `Sources/ClinicSync` may import beyond the standard library.
+    private static let allowed: [String: Set<String>] = [
+        "Model": [],
+        "Core": ["ClinicSyncModel", "OrderedCollections", "DequeModule"],
+        "Wire": ["ClinicSyncModel", "NIOCore", "SwiftProtobuf", "Foundation", "FoundationEssentials"],
+        "Storage": ["ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "GRDB", "GRDBSQLite", "Foundation"],
+        "Transport": [
+            "ClinicSyncModel", "ClinicSyncWire", "Security", "Logging", "NIOConcurrencyHelpers", "NIOCore",
+            "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket",
+        ],
+        "Security": ["ClinicSyncModel", "Crypto", "NIOSSL", "X509", "Foundation"],
+        "Discovery": ["ClinicSyncModel", "CAvahi", "Logging", "NIOCore", "NIOPosix", "Foundation"],
+        "LocalAPI": [
+            "ClinicSyncModel", "Crypto", "Foundation", "HTTPTypes", "Hummingbird", "Logging",
+            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOWebSocket", "ServiceLifecycle",
+        ],
+        "Telemetry": ["ClinicSyncModel", "ClinicSyncCore", "Logging", "Metrics"],
+        "Configuration": ["ClinicSyncModel", "Foundation"],
+    ]
+
+    @Test("every folder imports only what its layer may know")
+    func imports() throws {
+        for file in try SourceFile.all(in: ["Sources/ClinicSync"]) {
+            let folder = file.path.split(separator: "/")[2]
+            // Runtime and the files beside the folders wire everything together.
+            guard let allowed = Self.allowed[String(folder)] else { continue }
+            for module in file.imports {
+                #expect(allowed.contains(module), "\(file.path) imports \(module)")
+            }
+        }
+    }
+
+    @Test("the core reads no clock and no randomness, waits for nothing and logs nothing")
+    func core() throws {
+        let bannedWords: Set<String> = ["Date", "UUID", "Task", "await", "async", "Logger", "print"]
+        let bannedMembers = [".now", ".random("]
+        let files = try SourceFile.all(in: ["Sources/ClinicSync/Core", "Sources/ClinicSync/Model"])
+        #expect(files.count > 20)
+        for file in files {
+            for (number, line) in file.code {
+                let words = line.split { !$0.isLetter && !$0.isNumber && $0 != "_" }
+                for word in words where bannedWords.contains(String(word)) {
+                    Issue.record("\(file.path):\(number) contains \(word)")
+                }
+                // The core's own `now` is the injected time.
+                let foreign = line.replacing("self.now", with: "")
+                for member in bannedMembers where foreign.contains(member) {
+                    Issue.record("\(file.path):\(number) contains \(member)")
+                }
+            }
+        }
+    }
+
+    @Test("the core keeps nothing in an unordered dictionary")
+    func ordered() throws {
+        for file in try SourceFile.all(in: ["Sources/ClinicSync/Core"]) {
+            for (number, line) in file.code where line.replacing("OrderedDictionary", with: "").contains("Dictionary") {
+                Issue.record("\(file.path):\(number) uses Dictionary")
+            }
+        }
+    }
+
+    @Test("no file has more than 600 lines")
+    func fileLength() throws {
+        for file in try SourceFile.all(in: ["Sources", "Tests", "schema"]) {
+            #expect(file.lines.count <= 600, "\(file.path) has \(file.lines.count) lines")
+        }
+    }
+
+    @Test("no function has more than 70 lines, in tests 100")
+    func functionLength() throws {
+        for file in try SourceFile.all(in: ["Sources", "Tests", "schema"]) {
+            let limit = file.path.hasPrefix("Tests/") ? 100 : 70
+            for function in file.functions where function.lines > limit {
+                Issue.record("\(file.path):\(function.start) has a function of \(function.lines) lines")
+            }
+        }
+    }
+
+    @Test("the rules see what they are meant to see")
+    func selfTest() {
+        let text = """
+            package import Core
+            @testable import struct Model.Thing
+            struct A {
+                // print(1)
+                func long() {
+                    print(2)
+                }
+                init() {}
+            }
+            """
+        let file = SourceFile(path: "Sources/ClinicSync/X/A.swift", text: text)
+        #expect(file.imports == ["Core", "Model"])
+        #expect(file.code.filter { $0.line.contains("print(") }.map(\.number) == [6])
+        #expect(file.functions.map(\.lines) == [3, 1])
+    }
+}
