@@ -125,5 +125,14 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "ClinicSyncTests",
+            dependencies: [
+                "ClinicSchema", "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire",
+                "ClinicSyncStorage",
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            swiftSettings: settings
+        ),
     ]
 )
