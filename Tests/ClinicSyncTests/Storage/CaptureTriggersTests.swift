@@ -180,6 +180,25 @@ struct CaptureTriggersTests {
         #expect(try self.fixture.last("patients", "id").isEmpty)
     }
 
+    @Test("victims are found by the index's own collation and, when it is partial, among its rows alone")
+    func collationAndPredicate() throws {
+        let database = try SchemaText.installed(
+            """
+            CREATE TABLE t(id TEXT PRIMARY KEY NOT NULL, a TEXT, b);
+            CREATE UNIQUE INDEX i ON t(a COLLATE NOCASE) WHERE b IS NOT NULL;
+            """,
+            entry: #""t": {"category": "data", "duplicates": {"a": "null"}}"#
+        )
+        let marks = try database.write { db in
+            try db.execute(sql: "INSERT INTO t VALUES ('in', 'X', 1), ('out', 'X', NULL), ('new', 'x', NULL)")
+            try db.execute(sql: "DELETE FROM clinicsync_dirty")
+            // The row enters the index by a column that only the predicate names.
+            try db.execute(sql: "UPDATE OR REPLACE t SET b = 2 WHERE id = 'new'")
+            return try String.fetchAll(db, sql: "SELECT pk FROM clinicsync_dirty ORDER BY pk")
+        }
+        #expect(marks == ["in", "new"])
+    }
+
     @Test("a text key with an apostrophe, an emoji or none at all is marked bit for bit")
     func oddKeys() throws {
         try self.fixture.write("INSERT INTO patients(id) VALUES ('O''Neil'), ('🏥'), (''), (x'00');")

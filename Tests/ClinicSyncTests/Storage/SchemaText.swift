@@ -17,12 +17,26 @@ enum SchemaText {
         return try Manifest(json: text ?? "")
     }
 
-    /// Reads the definitions of a database with one table of its own.
+    /// Reads the definitions of a database with tables of its own.
     static func read(_ sql: String, entry: String) throws -> ClinicTables {
+        try self.database(sql, entry: entry).tables
+    }
+
+    /// Makes a database with tables of its own and their triggers.
+    static func installed(_ sql: String, entry: String) throws -> DatabaseQueue {
+        let (database, tables) = try self.database(sql, entry: entry)
+        try database.write { db in _ = try CaptureTriggers.install(for: tables, in: db) }
+        return database
+    }
+
+    private static func database(
+        _ sql: String,
+        entry: String
+    ) throws -> (database: DatabaseQueue, tables: ClinicTables) {
         let database = try DatabaseQueue()
         let capture = ClinicSchema.migrations.filter { $0.name == "m0002_capture" }
         try ClinicMigrator(capture + [("m9999_test", sql)]).migrate(database)
         let manifest = try Manifest(json: #"{"format": 1, "tables": {\#(entry)}}"#)
-        return try database.write { db in try ClinicTables.read(from: db, manifest: manifest) }
+        return (database, try database.write { db in try ClinicTables.read(from: db, manifest: manifest) })
     }
 }
