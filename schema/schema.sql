@@ -1,0 +1,299 @@
+-- Made from the migrations by a test (schema/README.md); not read by anything.
+
+CREATE TABLE active_patient_queue (
+    queueEntryId TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    patientId TEXT REFERENCES patients(id) ON DELETE SET NULL,
+    patientName TEXT NOT NULL,
+    arrivalTime TEXT NOT NULL,
+    queueNumber INTEGER NOT NULL,
+    gender TEXT,
+    age INTEGER,
+    conditionOrPurpose TEXT,
+    selectedServices TEXT,
+    totalPrice REAL,
+    status TEXT NOT NULL,
+    paymentStatus TEXT,
+    createdAt TEXT NOT NULL,
+    addedByUserId TEXT REFERENCES users(id) ON DELETE SET NULL,
+    servedAt TEXT,
+    removedAt TEXT,
+    consultationStartedAt TEXT,
+    originalAppointmentId TEXT,
+    doctorId TEXT,
+    doctorName TEXT,
+    isWalkIn INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE INDEX active_patient_queue_arrivalTime ON active_patient_queue(arrivalTime);
+
+CREATE INDEX active_patient_queue_patientId ON active_patient_queue(patientId);
+
+CREATE INDEX active_patient_queue_status ON active_patient_queue(status);
+
+CREATE TABLE appointments (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    patientId TEXT REFERENCES patients(id) ON DELETE CASCADE,
+    date TEXT,
+    time TEXT,
+    doctorId TEXT REFERENCES users(id),
+    consultationType TEXT,
+    durationMinutes INTEGER,
+    status TEXT,
+    consultationStartedAt TEXT,
+    servedAt TEXT,
+    selectedServices TEXT,
+    totalPrice REAL,
+    paymentStatus TEXT,
+    originalAppointmentId TEXT,
+    cancelledAt TEXT,
+    cancellationReason TEXT,
+    notes TEXT,
+    isWalkIn INTEGER NOT NULL DEFAULT 0,
+    createdAt TEXT,
+    updatedAt TEXT
+);
+
+CREATE INDEX appointments_date ON appointments(date);
+
+CREATE INDEX appointments_doctorId ON appointments(doctorId);
+
+CREATE INDEX appointments_patientId ON appointments(patientId);
+
+CREATE INDEX appointments_status ON appointments(status);
+
+CREATE TABLE bill_items (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    billId TEXT NOT NULL REFERENCES patient_bills(id) ON DELETE CASCADE,
+    serviceId TEXT REFERENCES clinic_services(id),
+    description TEXT NOT NULL,
+    quantity INTEGER NOT NULL DEFAULT 1,
+    unitPrice REAL NOT NULL,
+    itemTotal REAL NOT NULL
+);
+
+CREATE INDEX bill_items_billId ON bill_items(billId);
+
+CREATE INDEX bill_items_serviceId ON bill_items(serviceId);
+
+CREATE TABLE clinic_services (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    serviceName TEXT NOT NULL UNIQUE,
+    description TEXT,
+    category TEXT,
+    defaultPrice REAL,
+    selectionCount INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE clinicsync_dirty (
+    tableId INTEGER NOT NULL,
+    pk NOT NULL,
+    writtenAt INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_guard (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    applying INTEGER NOT NULL DEFAULT 0 CHECK (applying IN (0, 1))
+);
+
+CREATE TABLE clinicsync_table (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
+    columns TEXT NOT NULL CHECK (typeof(columns) = 'text')
+);
+
+CREATE TABLE medical_records (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    patientId TEXT NOT NULL REFERENCES patients(id) ON DELETE CASCADE,
+    appointmentId TEXT REFERENCES appointments(id) ON DELETE SET NULL,
+    queueEntryId TEXT,
+    serviceId TEXT REFERENCES clinic_services(id) ON DELETE SET NULL,
+    selectedServices TEXT,
+    recordType TEXT NOT NULL,
+    recordDate TEXT NOT NULL,
+    diagnosis TEXT,
+    treatment TEXT,
+    prescription TEXT,
+    labResults TEXT,
+    notes TEXT,
+    doctorId TEXT NOT NULL REFERENCES users(id),
+    createdAt TEXT NOT NULL,
+    updatedAt TEXT NOT NULL
+);
+
+CREATE INDEX medical_records_appointmentId ON medical_records(appointmentId);
+
+CREATE INDEX medical_records_doctorId ON medical_records(doctorId);
+
+CREATE INDEX medical_records_patientId ON medical_records(patientId);
+
+CREATE INDEX medical_records_recordDate ON medical_records(recordDate);
+
+CREATE INDEX medical_records_recordType ON medical_records(recordType);
+
+CREATE TABLE patient_bills (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    patientId TEXT NOT NULL REFERENCES patients(id) ON DELETE CASCADE,
+    invoiceNumber TEXT UNIQUE,
+    billDate TEXT NOT NULL,
+    dueDate TEXT,
+    subtotal REAL,
+    discountAmount REAL DEFAULT 0,
+    taxAmount REAL DEFAULT 0,
+    totalAmount REAL NOT NULL,
+    status TEXT NOT NULL,
+    notes TEXT,
+    createdByUserId TEXT REFERENCES users(id)
+);
+
+CREATE INDEX patient_bills_patientId ON patient_bills(patientId);
+
+CREATE INDEX patient_bills_status ON patient_bills(status);
+
+CREATE TABLE patient_history (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    patientId TEXT NOT NULL REFERENCES patients(id) ON DELETE CASCADE,
+    fieldName TEXT NOT NULL,
+    oldValue TEXT,
+    newValue TEXT,
+    updatedAt TEXT NOT NULL,
+    updatedByUserId TEXT REFERENCES users(id) ON DELETE SET NULL,
+    sourceOfChange TEXT
+);
+
+CREATE INDEX patient_history_patientId ON patient_history(patientId);
+
+CREATE INDEX patient_history_updatedAt ON patient_history(updatedAt);
+
+CREATE TABLE patient_queue (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    reportDate TEXT NOT NULL UNIQUE,
+    totalPatientsInQueue INTEGER NOT NULL,
+    patientsServed INTEGER NOT NULL,
+    patientsRemoved INTEGER,
+    averageWaitTimeMinutes TEXT,
+    peakHour TEXT,
+    queueData TEXT,
+    generatedAt TEXT NOT NULL,
+    generatedByUserId TEXT REFERENCES users(id)
+);
+
+CREATE TABLE patients (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    fullName TEXT,
+    firstName TEXT,
+    middleName TEXT,
+    lastName TEXT,
+    suffix TEXT,
+    birthDate TEXT,
+    gender TEXT,
+    civilStatus TEXT,
+    contactNumber TEXT,
+    email TEXT,
+    address TEXT,
+    bloodType TEXT,
+    allergies TEXT,
+    currentMedications TEXT,
+    medicalHistory TEXT,
+    emergencyContactName TEXT,
+    emergencyContactNumber TEXT,
+    registrationDate TEXT,
+    createdAt TEXT,
+    updatedAt TEXT,
+    isSeniorCitizen INTEGER DEFAULT 0
+);
+
+CREATE INDEX patients_birthDate ON patients(birthDate);
+
+CREATE INDEX patients_fullName ON patients(fullName);
+
+CREATE TABLE payments (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    billId TEXT NOT NULL REFERENCES patient_bills(id) ON DELETE CASCADE,
+    patientId TEXT NOT NULL REFERENCES patients(id),
+    patientName TEXT NOT NULL,
+    invoiceNumber TEXT,
+    referenceNumber TEXT NOT NULL UNIQUE,
+    paymentDate TEXT NOT NULL,
+    amountPaid REAL NOT NULL,
+    totalBillAmount REAL,
+    paymentMethod TEXT NOT NULL,
+    receivedByUserId TEXT NOT NULL REFERENCES users(id),
+    notes TEXT
+);
+
+CREATE INDEX payments_billId ON payments(billId);
+
+CREATE INDEX payments_patientId ON payments(patientId);
+
+CREATE INDEX payments_receivedByUserId ON payments(receivedByUserId);
+
+CREATE TABLE user_activity_log (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    userId TEXT NOT NULL,
+    actionDescription TEXT NOT NULL,
+    targetRecordId TEXT,
+    targetTable TEXT,
+    timestamp TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    details TEXT
+);
+
+CREATE INDEX user_activity_log_timestamp ON user_activity_log(timestamp);
+
+CREATE INDEX user_activity_log_userId ON user_activity_log(userId);
+
+CREATE TABLE user_sessions (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    userId TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE,
+    username TEXT NOT NULL,
+    deviceId TEXT NOT NULL,
+    deviceName TEXT,
+    loginTime TEXT NOT NULL,
+    lastActivity TEXT NOT NULL,
+    expiresAt TEXT NOT NULL,
+    invalidatedAt TEXT,
+    endReason TEXT,
+    ipAddress TEXT,
+    isActive INTEGER NOT NULL DEFAULT 1,
+    sessionToken TEXT NOT NULL
+);
+
+CREATE INDEX user_sessions_userId ON user_sessions(userId);
+
+CREATE TABLE users (
+    id TEXT PRIMARY KEY NOT NULL
+        DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
+    username TEXT UNIQUE,
+    password TEXT,
+    role TEXT,
+    fullName TEXT,
+    email TEXT,
+    contactNumber TEXT,
+    securityQuestion1 TEXT,
+    securityAnswer1 TEXT,
+    securityQuestion2 TEXT,
+    securityAnswer2 TEXT,
+    securityQuestion3 TEXT,
+    securityAnswer3 TEXT,
+    workingDays TEXT,
+    arrivalTime TEXT,
+    departureTime TEXT,
+    isActive INTEGER DEFAULT 1,
+    createdAt TEXT,
+    updatedAt TEXT
+);
+
+CREATE INDEX users_role ON users(role);

@@ -55,7 +55,9 @@ package enum CaptureTriggers {
 
     // MARK: - Parts
 
-    /// Only outside the node's own write transactions. Should the guard's row be gone, writes are captured.
+    /// Only outside the node's own write transactions.
+    ///
+    /// Should the guard's row be gone, writes are captured rather than lost.
     private static let guardCondition = "NOT EXISTS (SELECT 1 FROM clinicsync_guard WHERE applying)"
 
     private static let now = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
@@ -138,8 +140,9 @@ package enum CaptureTriggers {
         return (parts + [rows].compactMap(\.self)).joined(separator: " AND ")
     }
 
-    /// The updates by which a row can come to stand in another's way: those that name a unique column. A
-    /// partial index is also entered by columns that only its predicate names, so there every update counts.
+    /// The updates by which a row can come to stand in another's way: those that name a unique column.
+    ///
+    /// A partial index is also entered by columns that only its predicate names, so there every update counts.
     private static func uniqueUpdate(of table: TableDefinition) -> String {
         guard table.uniqueKeys.allSatisfy({ $0.predicate == nil }) else { return "BEFORE UPDATE" }
         let names = Set(table.uniqueKeys.flatMap(\.columns))

@@ -1,0 +1,42 @@
+import ClinicSchema
+import ClinicSyncStorage
+import Foundation
+import GRDB
+
+/// Schemas and manifests given as text.
+enum SchemaText {
+    /// The manifest of the product.
+    static func clinicManifest() throws -> Manifest {
+        try Manifest(json: ClinicSchema.manifest)
+    }
+
+    /// A manifest with one entry besides those of the product.
+    static func manifest(adding entry: String) throws -> Manifest {
+        let end = ClinicSchema.manifest.range(of: "\n    }\n}")
+        let text = end.map { ClinicSchema.manifest.replacingCharacters(in: $0, with: ",\n\(entry)\n    }\n}") }
+        return try Manifest(json: text ?? "")
+    }
+
+    /// Reads the definitions of a database with tables of its own.
+    static func read(_ sql: String, entry: String) throws -> ClinicTables {
+        try self.database(sql, entry: entry).tables
+    }
+
+    /// Makes a database with tables of its own and their triggers.
+    static func installed(_ sql: String, entry: String) throws -> DatabaseQueue {
+        let (database, tables) = try self.database(sql, entry: entry)
+        try database.write { db in _ = try CaptureTriggers.install(for: tables, in: db) }
+        return database
+    }
+
+    private static func database(
+        _ sql: String,
+        entry: String
+    ) throws -> (database: DatabaseQueue, tables: ClinicTables) {
+        let database = try DatabaseQueue()
+        let capture = ClinicSchema.migrations.filter { $0.name == "m0002_capture" }
+        try ClinicMigrator(capture + [("m9999_test", sql)]).migrate(database)
+        let manifest = try Manifest(json: #"{"format": 1, "tables": {\#(entry)}}"#)
+        return (database, try database.write { db in try ClinicTables.read(from: db, manifest: manifest) })
+    }
+}
