@@ -10,6 +10,12 @@ import Testing
 @Suite("Peers that break the rules disturb nobody", .timeLimit(.minutes(1)))
 struct HostilePeerTests {
     static let upgrade = HostilePeerTests.request()
+    /// For peers that never answer a close frame.
+    static let brisk: TransportLimits = {
+        var limits = TestPeer.patient
+        limits.closeTimeout = .milliseconds(200)
+        return limits
+    }()
 
     @Test(
         "a wrong path, subprotocol, method or handshake is answered 400",
@@ -82,7 +88,7 @@ struct HostilePeerTests {
         ] as [[UInt8]]
     )
     func forbiddenFrame(frame: [UInt8]) async throws {
-        let pair = try await TestPair()
+        let pair = try await TestPair(server: TestPeer(limits: HostilePeerTests.brisk))
         let socket = try await RawSocket(pair.address)
         socket.send(Array(HostilePeerTests.upgrade.utf8) + frame + frame)
         let id = try await pair.server.wait { $0.malformed.first }
@@ -127,9 +133,7 @@ struct HostilePeerTests {
 
     @Test("a peer that answers no close frame is closed all the same")
     func deafPeer() async throws {
-        var limits = TestPeer.patient
-        limits.closeTimeout = .milliseconds(100)
-        let pair = try await TestPair(server: TestPeer(limits: limits))
+        let pair = try await TestPair(server: TestPeer(limits: HostilePeerTests.brisk))
         let socket = try await RawSocket(pair.address)
         socket.send(Array(HostilePeerTests.upgrade.utf8))
         let id = try await pair.server.opened(1)

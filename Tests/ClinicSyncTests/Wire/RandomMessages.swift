@@ -1,6 +1,8 @@
 import ClinicSyncModel
 
-/// A small generator whose numbers depend on its seed alone (SplitMix64, Steele et al. 2014).
+/// A small generator whose numbers depend on its seed alone.
+///
+/// Source: Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014.
 struct SeededGenerator: RandomNumberGenerator {
     private var state: UInt64
 
