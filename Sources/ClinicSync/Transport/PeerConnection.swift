@@ -147,7 +147,9 @@ final class PeerConnection: Sendable {
 
     // MARK: - Ending
 
-    /// Says goodbye and closes in order; on the connection's event loop. Once only; later calls do nothing.
+    /// Says goodbye and closes in order; on the connection's event loop.
+    ///
+    /// Once only: later calls do nothing.
     ///
     /// The socket stays open until the peer's close frame, because closing a socket with unread bytes resets it and
     /// may take the goodbye along.

@@ -61,23 +61,24 @@ extension PeerTransport {
         answer: EventLoopPromise<JoinReply>
     ) throws {
         let limits = TransportLimits()
-        try WebSocketUpgrade.request(channel, host: target, limits: limits) { channel in
-            channel.eventLoop.makeCompletedFuture {
+        try WebSocketUpgrade.request(channel, host: target, limits: limits).whenComplete { result in
+            do {
+                try result.get()
                 try WebSocketUpgrade.addFrameHandlers(channel, isPeerClient: false, limits: limits)
                 let handler = JoinHandler(target: target, limits: limits.wire, answer: answer)
                 try channel.pipeline.syncOperations.addHandler(handler)
                 let bytes = MessageCodec.encodeBuffer(.joinRequest(request), term: 0)
                 let frame = WebSocketFrame(fin: true, opcode: .binary, maskKey: .random(), data: bytes)
                 channel.writeAndFlush(frame, promise: nil)
-            }
-        }.whenFailure { error in
-            answer.fail(
-                ClinicSyncError(
-                    .notReachable,
-                    "What answers at \(target) is no clinic node of this version: check the address.",
-                    cause: error
+            } catch {
+                answer.fail(
+                    ClinicSyncError(
+                        .notReachable,
+                        "What answers at \(target) is no clinic node of this version: check the address.",
+                        cause: error
+                    )
                 )
-            )
+            }
         }
     }
 }

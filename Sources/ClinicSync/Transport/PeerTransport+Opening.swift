@@ -47,20 +47,32 @@ extension PeerTransport {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try self.admit(channel, acceptedFrom: nil)
-                    try WebSocketUpgrade.request(channel, host: target, limits: self.limits) { channel in
-                        channel.eventLoop.makeCompletedFuture {
-                            guard attempt.succeed() else { throw WebSocketUpgrade.Failure.closed }
-                            try self.open(channel, dialled: address)
-                        }
-                    }.whenFailure { _ in
-                        attempt.fail()
-                        channel.close(promise: nil)
+                    try WebSocketUpgrade.request(channel, host: target, limits: self.limits).whenComplete {
+                        self.finish(attempt, address: address, channel: channel, result: $0)
                     }
                     self.limitUpgrade(of: channel) { attempt.isSettled }
                 }
             }
             .connect(to: socketAddress)
         connected.whenFailure { _ in attempt.fail() }
+    }
+
+    /// Gives the dial its outcome when the upgrade is over; on the channel's event loop.
+    private func finish(
+        _ attempt: DialAttempt,
+        address: String,
+        channel: any Channel,
+        result: Result<Void, any Error>
+    ) {
+        // Settled already: the time was over.
+        guard attempt.settle() else { return channel.close(promise: nil) }
+        do {
+            try result.get()
+            try self.open(channel, dialled: address)
+        } catch {
+            self.post(.dialFailed(address: address))
+            channel.close(promise: nil)
+        }
     }
 
     private func listenerBootstrap() -> ServerBootstrap {
@@ -81,12 +93,15 @@ extension PeerTransport {
         }
         try self.admit(channel, acceptedFrom: remote)
         let isOpen = NIOLockedValueBox(false)
-        try WebSocketUpgrade.serve(channel, limits: self.limits) { channel in
-            channel.eventLoop.makeCompletedFuture {
+        try WebSocketUpgrade.serve(channel, limits: self.limits).whenComplete { result in
+            do {
+                guard try result.get() else { return }
                 isOpen.withLockedValue { $0 = true }
                 try self.open(channel, dialled: nil)
+            } catch {
+                channel.close(promise: nil)
             }
-        }.whenFailure { _ in channel.close(promise: nil) }
+        }
         self.limitUpgrade(of: channel) { isOpen.withLockedValue { $0 } }
     }
 
@@ -120,17 +135,13 @@ private final class DialAttempt: Sendable {
     /// Whether the dial has its outcome.
     var isSettled: Bool { self.settled.withLockedValue { $0 } }
 
-    /// Settles the dial as opened, unless it failed meanwhile.
-    func succeed() -> Bool {
-        self.settle()
-    }
-
     /// Settles the dial as failed, unless it has its outcome.
     func fail() {
         if self.settle() { self.onFailure() }
     }
 
-    private func settle() -> Bool {
+    /// Whether the caller is the first, and so decides the outcome.
+    func settle() -> Bool {
         self.settled.withLockedValue { settled in
             defer { settled = true }
             return !settled

@@ -18,13 +18,13 @@ enum WebSocketUpgrade {
         case closed
     }
 
-    /// Makes `channel` answer one upgrade request; `open` makes the WebSocket's pipeline.
+    /// Makes `channel` answer one upgrade request.
     ///
-    /// - Returns: Whether the upgrade took place; if not, the peer was answered 400 and the channel closes.
+    /// - Returns: Whether the upgrade took place; if not, the peer was answered 400 and the channel closes. What the
+    ///   peer sent behind its request is read when the future's callbacks have run: they add the handlers for it.
     static func serve(
         _ channel: any Channel,
-        limits: TransportLimits,
-        open: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
+        limits: TransportLimits
     ) throws -> EventLoopFuture<Bool> {
         let upgrader = NIOTypedWebSocketServerUpgrader<Bool>(
             maxFrameSize: limits.wire.messageBytesMax,
@@ -32,7 +32,7 @@ enum WebSocketUpgrade {
             shouldUpgrade: { channel, request in
                 channel.eventLoop.makeSucceededFuture(WebSocketUpgrade.response(to: request))
             },
-            upgradePipelineHandler: { channel, _ in open(channel).map { true } }
+            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(true) }
         )
         var configuration = NIOUpgradableHTTPServerPipelineConfiguration<Bool>(
             upgradeConfiguration: .init(
@@ -49,14 +49,14 @@ enum WebSocketUpgrade {
         return upgraded
     }
 
-    /// Makes `channel`, not yet connected, ask `host` for the upgrade; `open` makes the WebSocket's pipeline.
+    /// Makes `channel`, not yet connected, ask `host` for the upgrade.
     ///
-    /// - Returns: Fails when the peer refuses or does not choose our subprotocol.
+    /// - Returns: Fails when the peer refuses or does not choose our subprotocol. Only from its callbacks on can
+    ///   be written: earlier writes fail, because the upgrade is not over.
     static func request(
         _ channel: any Channel,
         host: PeerAddress,
-        limits: TransportLimits,
-        open: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>
+        limits: TransportLimits
     ) throws -> EventLoopFuture<Void> {
         let upgrader = NIOTypedWebSocketClientUpgrader<Void>(
             maxFrameSize: limits.wire.messageBytesMax,
@@ -65,7 +65,7 @@ enum WebSocketUpgrade {
                 guard response.headers["Sec-WebSocket-Protocol"] == [WebSocketUpgrade.subprotocol] else {
                     return channel.eventLoop.makeFailedFuture(Failure.refused)
                 }
-                return open(channel)
+                return channel.eventLoop.makeSucceededVoidFuture()
             }
         )
         var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: WebSocketUpgrade.path)

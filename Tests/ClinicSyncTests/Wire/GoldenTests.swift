@@ -2,16 +2,76 @@ import ClinicSyncModel
 import ClinicSyncWire
 import Testing
 
-@Suite("Golden bytes")
+@Suite("Golden bytes of the wire format")
 struct GoldenTests {
-    @Test("print")
-    func show() {
-        for message in MessageSamples.all {
-            print(
-                "GOLD "
-                    + MessageCodec.encode(message, term: 1).map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
-                    .joined()
-            )
-        }
+    /// The samples' bytes with term 1; `protoc --decode` agrees with them.
+    static let golden = [
+        "0801129001080112036b37711a02dead221000112233445566778899aabbccddeeff2a07456d7066616e67"
+            + "3205312e322e33380440094801520e3132372e302e302e313a373434335a2b0a2000112233445566778899"
+            + "aabbccddeeff0102030405060708090a0b0c0d0e0f10120200021a03ac020762190a150a10001122334455"
+            + "66778899aabbccddeeff18ac0210036880808004",
+        "08011a020806",
+        "080122020805",
+        "08012a09080510fbbcd9f29e34",
+        "080132490a150a1000112233445566778899aabbccddeeff18ac021a22090100005e56eea10112150a1001"
+            + "02030405060708090a0b0c0d0e0f101a0106180429efcdab89674523013203010203",
+        "080132240a150a1000112233445566778899aabbccddeeff18ac0210012001290100000000000000",
+        "08013a310a2b0a200102030405060708090a0b0c0d0e0f1000112233445566778899aabbccddeeff120202"
+            + "001a0307ac0210f0a204",
+        "08014221080b12001a1b0a0562696c6c7310021a1000000000000000010000000000000002",
+        "08014a44080b120562696c6c731a020a00220919000000000000f83f2a04220262312a0210013220000000"
+            + "0000000003000000000000000400000000000000050000000000000006",
+        "08015214080b120562696c6c731a01ff22042a0200012801",
+        "08015a020815",
+        "0801620408151200",
+        "08016a06081510011803",
+        "08017223081510021803221b0a1000112233445566778899aabbccddeeff12054c61626f721803",
+        "08017a1d0a02070812100102030405060708090a0b0c0d0e0f101a054b61737365",
+        "08018201360a340a036b3771120b5072617869732053c3bc641a02dead2210001122334455667788"
+            + "99aabbccddeeff2a0a5b3a3a315d3a37343433",
+        "0801820127122554686520636f64652068617320657870697265643a206d616b652061206e6577206f6e652e",
+    ]
+
+    @Test("every message has the bytes it always had, and they read back", arguments: 0..<golden.count)
+    func goldenBytes(index: Int) throws {
+        let message = MessageSamples.all[index]
+        let bytes = Hex.bytes(GoldenTests.golden[index])
+        #expect(Hex.text(MessageCodec.encode(message, term: 1)) == GoldenTests.golden[index])
+        let decoded = try MessageCodec.decode(bytes)
+        #expect(decoded.message == message)
+        #expect(decoded.term == 1)
+    }
+
+    @Test("there is a sample of every message")
+    func samplesAreComplete() {
+        #expect(MessageSamples.all.count == GoldenTests.golden.count)
+        #expect(Set(MessageSamples.all.map(MessageSamples.kind)).count == 15)
+    }
+
+    @Test("close reasons keep their numbers on the wire", arguments: CloseReason.allCases)
+    func closeReasons(reason: CloseReason) throws {
+        let bytes = MessageCodec.encode(.goodbye(reason), term: 0)
+        #expect(try MessageCodec.decode(bytes).message == .goodbye(reason))
+        #expect(bytes == (reason.rawValue == 0 ? [0x1A, 0] : [0x1A, 2, 8, UInt8(reason.rawValue)]))
+    }
+
+    @Test("results keep their numbers on the wire", arguments: ReconciliationResult.allCases)
+    func results(result: ReconciliationResult) throws {
+        let report = Message.verifyReport(VerifyReport(id: 0, result: result, repairedRows: 0))
+        let bytes = MessageCodec.encode(report, term: 0)
+        #expect(try MessageCodec.decode(bytes).message == report)
+        #expect(bytes == (result.rawValue == 0 ? [0x6A, 0] : [0x6A, 2, 0x10, result.rawValue]))
+    }
+}
+
+/// Hexadecimal text and bytes.
+enum Hex {
+    static func text(_ bytes: [UInt8]) -> String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+
+    static func bytes(_ text: String) -> [UInt8] {
+        let digits = text.compactMap(\.hexDigitValue)
+        return stride(from: 0, to: digits.count, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
     }
 }

@@ -117,3 +117,26 @@ enum MessageSamples {
         .joinReply(.refused("The code has expired: make a new one.")),
     ]
 }
+
+extension MessageSamples {
+    /// The number of the message's kind in `clinicsync.proto`.
+    static func kind(_ message: Message) -> Int {
+        switch message {
+        case .hello: 2
+        case .goodbye: 3
+        case .ping: 4
+        case .pong: 5
+        case .chunk: 6
+        case .acknowledge: 7
+        case .digests: 8
+        case .rowHashes: 9
+        case .rowStates: 10
+        case .syncRequest: 11
+        case .verifyRequest: 12
+        case .verifyReport: 13
+        case .syncReport: 14
+        case .joinRequest: 15
+        case .joinReply: 16
+        }
+    }
+}

@@ -1,0 +1,167 @@
+import ClinicSync
+import ClinicSyncCore
+import ClinicSyncModel
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+
+/// A transport whose inputs a test can wait for.
+final class TestPeer: Sendable {
+    /// What was posted so far, sorted by kind; messages by connection, in their order.
+    struct Seen: Sendable {
+        var opened: [(id: ConnectionID, dialled: String?)] = []
+        var failedDials: [String] = []
+        var messages: [ConnectionID: [Message]] = [:]
+        var malformed: [ConnectionID] = []
+        var closed: [ConnectionID] = []
+        /// Inputs after the `connectionClosed` of their connection, or before its `connectionOpened`.
+        var misplaced = 0
+
+        mutating func note(_ input: Input) {
+            switch input {
+            case .connectionOpened(let id, let dialled): self.opened.append((id, dialled))
+            case .dialFailed(let address): self.failedDials.append(address)
+            case .messageReceived(let id, let message):
+                self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
+                self.messages[id, default: []].append(message)
+            case .malformedMessageReceived(let id):
+                self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
+                self.malformed.append(id)
+            case .connectionClosed(let id):
+                self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
+                self.closed.append(id)
+            case .started, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived,
+                .shutdownRequested:
+                self.misplaced += 1
+            }
+        }
+
+        private func isOpened(_ id: ConnectionID) -> Bool { self.opened.contains { $0.id == id } }
+    }
+
+    private struct State {
+        var seen = Seen()
+        var waiters: [@Sendable (Seen) -> Bool] = []
+    }
+
+    struct TimedOut: Error, CustomStringConvertible {
+        let seen: Seen
+        var description: String {
+            "timed out with \(self.seen.opened.count) opened, \(self.seen.closed.count) closed, "
+                + "\(self.seen.messages.values.map(\.count)) messages, \(self.seen.malformed.count) malformed, "
+                + "\(self.seen.failedDials.count) failed dials"
+        }
+    }
+
+    /// Limits for a busy machine: a debug build may need seconds for one large payload.
+    static let patient: TransportLimits = {
+        var limits = TransportLimits()
+        limits.upgradeTimeout = .seconds(40)
+        limits.closeTimeout = .seconds(40)
+        return limits
+    }()
+
+    let transport: PeerTransport
+    private let state: NIOLockedValueBox<State>
+
+    /// Makes a peer; with `consumes`, every message counts as handled at once.
+    init(limits: TransportLimits = TestPeer.patient, consumes: Bool = true) {
+        let state = NIOLockedValueBox(State())
+        let consumer = NIOLockedValueBox<PeerTransport?>(nil)
+        self.state = state
+        self.transport = PeerTransport(
+            group: MultiThreadedEventLoopGroup.singleton,
+            limits: limits,
+            logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
+        ) { input in
+            let (waiters, seen) = state.withLockedValue { state in
+                state.seen.note(input)
+                return (state.waiters, state.seen)
+            }
+            let isWaiting = waiters.map { !$0(seen) }
+            if isWaiting.contains(false) {
+                state.withLockedValue { state in
+                    // Waiters are only appended, so the first ones are those just asked.
+                    state.waiters =
+                        zip(state.waiters, isWaiting).filter(\.1).map(\.0)
+                        + state.waiters.dropFirst(isWaiting.count)
+                }
+            }
+            if consumes, case .messageReceived(let id, _) = input {
+                consumer.withLockedValue { $0 }?.consumed(id)
+            }
+        }
+        consumer.withLockedValue { $0 = self.transport }
+    }
+
+    /// What was posted so far.
+    var seen: Seen { self.state.withLockedValue { $0.seen } }
+
+    /// Waits until `condition` finds what it looks for in what was posted.
+    @discardableResult
+    func wait<Found: Sendable>(
+        seconds: Int64 = 40,
+        until condition: @escaping @Sendable (Seen) -> Found?
+    ) async throws -> Found {
+        let loop = MultiThreadedEventLoopGroup.singleton.any()
+        let found = loop.makePromise(of: Found.self)
+        let deadline = loop.scheduleTask(in: .seconds(seconds)) { found.fail(TimedOut(seen: self.seen)) }
+        let check: @Sendable (Seen) -> Bool = { seen in
+            guard let value = condition(seen) else { return false }
+            found.succeed(value)
+            return true
+        }
+        let now = self.state.withLockedValue { state in
+            state.waiters.append(check)
+            return state.seen
+        }
+        _ = check(now)
+        defer { deadline.cancel() }
+        return try await found.futureResult.get()
+    }
+
+    /// Waits for the connection number `index`.
+    func opened(_ index: Int = 0) async throws -> ConnectionID {
+        try await self.wait { $0.opened.count > index ? $0.opened[index].id : nil }
+    }
+
+    /// Waits for `count` messages of `connection`.
+    func messages(_ count: Int, of connection: ConnectionID) async throws -> [Message] {
+        try await self.wait { seen in
+            let messages = seen.messages[connection] ?? []
+            return messages.count >= count ? messages : nil
+        }
+    }
+
+    /// Sends at once.
+    func send(_ message: Message, over connections: [ConnectionID]) {
+        self.transport.send(message, over: connections)
+        self.transport.flush()
+    }
+}
+
+/// Two peers with one connection.
+struct TestPair {
+    let server: TestPeer
+    let client: TestPeer
+    let address: String
+    /// The connection as the server knows it.
+    let serverSide: ConnectionID
+    /// The connection as the client knows it.
+    let clientSide: ConnectionID
+
+    init(server: TestPeer = TestPeer(), client: TestPeer = TestPeer()) async throws {
+        self.server = server
+        self.client = client
+        self.address = try await server.transport.listen(on: "127.0.0.1:0")
+        client.transport.dial(self.address)
+        self.clientSide = try await client.opened()
+        self.serverSide = try await server.opened()
+    }
+
+    func shutdown() async {
+        await self.client.transport.shutdown()
+        await self.server.transport.shutdown()
+    }
+}

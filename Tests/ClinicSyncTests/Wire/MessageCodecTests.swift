@@ -1,0 +1,146 @@
+import ClinicSyncModel
+import ClinicSyncWire
+import Testing
+
+@Suite("Decoding messages of peers that need not be honest")
+struct MessageCodecTests {
+    @Test("random messages of all kinds survive the trip", arguments: 1...4)
+    func roundTrip(seed: UInt64) throws {
+        var messages = RandomMessages(seed: seed)
+        for _ in 0..<2_500 {
+            let message = messages.next()
+            let term = messages.generator.next() >> 1
+            let decoded = try MessageCodec.decode(MessageCodec.encode(message, term: term))
+            #expect(decoded.message == message)
+            #expect(decoded.term == term)
+        }
+    }
+
+    @Test("100 000 mutated inputs never trap, and what is accepted encodes again", arguments: 1...4)
+    func mutations(seed: UInt64) throws {
+        var messages = RandomMessages(seed: seed &* 1_000)
+        var accepted = 0
+        for _ in 0..<25_000 {
+            let bytes = MessageCodecTests.mutated(
+                MessageCodec.encode(messages.next(), term: 3),
+                &messages.generator
+            )
+            guard let (message, term) = MessageCodecTests.decoded(bytes) else { continue }
+            accepted += 1
+            let again = try MessageCodec.decode(MessageCodec.encode(message, term: term))
+            #expect(again.message == message)
+        }
+        // Flipped bits of ids and payloads give other valid messages; all or none would mean the test is blind.
+        #expect((1..<25_000).contains(accepted))
+    }
+
+    @Test("unknown fields are ignored at every level")
+    func unknownFields() throws {
+        // Frame field 99 (varint), and within the ping field 15 (bytes).
+        let bytes: [UInt8] = [0x98, 0x06, 1, 0x08, 2, 0x22, 6, 0x08, 5, 0x7A, 2, 9, 9]
+        #expect(try MessageCodec.decode(bytes).message == .ping(Ping(id: 5)))
+    }
+
+    @Test("a frame without a known message, or with two, is refused")
+    func notOneMessage() {
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([]) }
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x08, 1]) }
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x8A, 1, 0]) }
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x22, 0, 0x22, 0]) }
+    }
+
+    @Test(
+        "what is no protocol buffer is malformed",
+        arguments: [[0xFF], [0x22, 5, 1], [0x23], [0x00], [0x20, 1], [0x22, 1, 0xFF], [0x12, 3, 0x12, 1, 0xFF]]
+    )
+    func malformed(bytes: [UInt8]) {
+        #expect(throws: WireDecodingError.malformed) { try MessageCodec.decode(bytes) }
+    }
+
+    @Test("unknown numbers of enumerations are refused")
+    func unknownValues() {
+        #expect(throws: WireDecodingError.unknownValue(field: "reason")) {
+            try MessageCodec.decode([0x1A, 2, 0x08, 99])
+        }
+        #expect(throws: WireDecodingError.unknownValue(field: "result")) {
+            try MessageCodec.decode([0x6A, 2, 0x10, 99])
+        }
+    }
+
+    @Test("ids, digests and columns of a wrong length are refused")
+    func wrongLengths() {
+        // A chunk whose batch has a node of one byte.
+        #expect(throws: WireDecodingError.wrongLength(field: "batch.node")) {
+            try MessageCodec.decode([0x32, 7, 0x0A, 3, 0x0A, 1, 7, 0x10, 1])
+        }
+        // Row hashes: one key, no hash.
+        #expect(throws: WireDecodingError.wrongLength(field: "hashes")) {
+            try MessageCodec.decode([0x4A, 4, 0x2A, 2, 0x10, 1])
+        }
+        // An acknowledgement with one sequence and no node.
+        #expect(throws: WireDecodingError.wrongLength(field: "applied")) {
+            try MessageCodec.decode([0x3A, 5, 0x0A, 3, 0x1A, 1, 1])
+        }
+    }
+
+    @Test("missing parts are refused")
+    func missingParts() {
+        #expect(throws: WireDecodingError.missing(field: "reply")) { try MessageCodec.decode([0x82, 1, 0]) }
+        #expect(throws: WireDecodingError.missing(field: "vector")) { try MessageCodec.decode([0x42, 0]) }
+        #expect(throws: WireDecodingError.missing(field: "header")) { try MessageCodec.decode([0x32, 0]) }
+        #expect(throws: WireDecodingError.missing(field: "wanted")) { try MessageCodec.decode([0x52, 2, 0x22, 0]) }
+    }
+
+    @Test("numbers that could not be stored or added up are refused")
+    func ranges() {
+        let batch = BatchID(origin: Origin(node: MessageSamples.node), sequence: UInt64(Int64.max) + 1)
+        let chunk = BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 0, payload: [])
+        #expect(throws: WireDecodingError.outOfRange(field: "batch.sequence")) {
+            try MessageCodec.decode(MessageCodec.encode(.chunk(chunk), term: 0))
+        }
+        #expect(throws: WireDecodingError.outOfRange(field: "term")) {
+            try MessageCodec.decode(MessageCodec.encode(.ping(Ping(id: 1)), term: .max))
+        }
+        for wall in [Int64.min, -1, 1 << 47] {
+            #expect(throws: WireDecodingError.outOfRange(field: "wall_milliseconds")) {
+                try MessageCodec.decode(
+                    MessageCodec.encode(.pong(Pong(id: 1, wallMilliseconds: wall)), term: 0)
+                )
+            }
+        }
+        #expect(throws: WireDecodingError.outOfRange(field: "repaired_rows")) {
+            let report = VerifyReport(id: 1, result: .equal, repairedRows: .max)
+            return try MessageCodec.decode(MessageCodec.encode(.verifyReport(report), term: 0))
+        }
+    }
+
+    @Test("a vector that does not ascend is refused")
+    func unorderedVector() {
+        // Two entries for node 0: 32 zero bytes, sequences 1 and 1.
+        let vector: [UInt8] = [0x0A, 32] + Array(repeating: 0, count: 32) + [0x1A, 2, 1, 1]
+        let digests: [UInt8] = [0x12, UInt8(vector.count)] + vector
+        #expect(throws: WireDecodingError.unexpected(field: "vector")) {
+            try MessageCodec.decode([0x42, UInt8(digests.count)] + digests)
+        }
+    }
+
+    static func decoded(_ bytes: [UInt8]) -> (message: Message, term: UInt64)? {
+        do throws(WireDecodingError) { return try MessageCodec.decode(bytes) } catch { return nil }
+    }
+
+    /// Flips, cuts, repeats or inserts bytes.
+    static func mutated(_ original: [UInt8], _ generator: inout SeededGenerator) -> [UInt8] {
+        var bytes = original
+        for _ in 0..<Int.random(in: 1...4, using: &generator) where !bytes.isEmpty {
+            let index = Int.random(in: 0..<bytes.count, using: &generator)
+            switch Int.random(in: 0...4, using: &generator) {
+            case 0: bytes[index] ^= 1 << UInt8.random(in: 0...7, using: &generator)
+            case 1: bytes[index] = UInt8.random(in: 0...255, using: &generator)
+            case 2: bytes.removeSubrange(index...)
+            case 3: bytes.insert(contentsOf: bytes[index...], at: index)
+            default: bytes.insert(0xFF, at: index)
+            }
+        }
+        return bytes
+    }
+}

@@ -1,0 +1,190 @@
+import ClinicSyncModel
+
+/// A small generator whose numbers depend on its seed alone.
+///
+/// Source: Steele et al., "Fast Splittable Pseudorandom Number Generators", 2014.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { self.state = seed }
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = self.state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// Valid messages of all kinds with random contents.
+struct RandomMessages {
+    var generator: SeededGenerator
+
+    init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
+
+    mutating func next() -> Message {
+        switch Int.random(in: 2...16, using: &self.generator) {
+        case 2: .hello(self.hello())
+        case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
+        case 4: .ping(Ping(id: self.generator.next()))
+        case 5: .pong(Pong(id: self.generator.next(), wallMilliseconds: Int64(self.number(47))))
+        case 6: .chunk(self.chunk())
+        case 7: .acknowledge(Acknowledgement(applied: self.vector().entries, creditBytes: UInt32(self.number(32))))
+        case 8: .digests(self.digests())
+        case 9: .rowHashes(self.rowHashes())
+        case 10: .rowStates(self.rowStates())
+        case 11: .syncRequest(SyncRequest(id: self.generator.next(), table: self.optional { $0.text() }))
+        case 12: .verifyRequest(SyncRequest(id: self.generator.next(), table: self.optional { $0.text() }))
+        case 13:
+            .verifyReport(VerifyReport(id: self.generator.next(), result: self.result(), repairedRows: self.number(40)))
+        case 14: .syncReport(self.syncReport())
+        case 15: .joinRequest(JoinRequest(secret: self.bytes(), nodeID: self.node(), nodeName: self.text()))
+        default: .joinReply(self.joinReply())
+        }
+    }
+
+    private mutating func number(_ bits: UInt64) -> UInt64 {
+        self.generator.next() >> (64 - UInt64.random(in: 1...bits, using: &self.generator))
+    }
+
+    private mutating func count(_ max: Int = 6) -> Int { Int.random(in: 0...max, using: &self.generator) }
+
+    private mutating func bytes(_ max: Int = 40) -> [UInt8] {
+        (0..<self.count(max)).map { _ in UInt8(truncatingIfNeeded: self.generator.next()) }
+    }
+
+    private mutating func text() -> String {
+        let letters = Array("aé漢🩺\0 z'")
+        return String((0..<self.count()).map { _ in letters[self.count(letters.count - 1)] })
+    }
+
+    private mutating func optional<T>(_ make: (inout RandomMessages) -> T) -> T? {
+        Bool.random(using: &self.generator) ? make(&self) : nil
+    }
+
+    private mutating func node() -> NodeID { NodeID(using: &self.generator) }
+
+    private mutating func vector() -> VersionVector {
+        VersionVector(
+            (0..<self.count()).map { _ in
+                let incarnation = Bool.random(using: &self.generator) ? 0 : UInt32(self.number(32))
+                return .init(
+                    origin: Origin(node: self.node(), incarnation: incarnation),
+                    sequence: self.number(62) + 1
+                )
+            }
+        )
+    }
+
+    private mutating func batch() -> BatchID {
+        BatchID(origin: Origin(node: self.node(), incarnation: UInt32(self.number(32))), sequence: self.number(62) + 1)
+    }
+
+    private mutating func digest() -> Digest { Digest(high: self.generator.next(), low: self.generator.next()) }
+
+    private mutating func value() -> SQLiteValue {
+        switch self.count(4) {
+        case 0: .null
+        case 1: .integer(Int64(bitPattern: self.generator.next()))
+        case 2: .real(self.generator.next())
+        case 3: .text(self.bytes())
+        default: .blob(self.bytes())
+        }
+    }
+
+    private mutating func result() -> ReconciliationResult {
+        ReconciliationResult.allCases[self.count(3)]
+    }
+
+    private mutating func hello() -> Hello {
+        Hello(
+            protocolVersion: UInt32(self.number(32)),
+            clinicID: self.text(),
+            clinicSecret: self.bytes(),
+            nodeID: self.node(),
+            nodeName: self.text(),
+            softwareVersion: self.text(),
+            schemaVersion: UInt32(self.number(32)),
+            term: self.number(63),
+            isHost: Bool.random(using: &self.generator),
+            listenAddress: self.text(),
+            vector: self.vector(),
+            partials: (0..<self.count()).map { _ in
+                PartialBatch(batch: self.batch(), nextChunk: UInt32(self.number(32)))
+            },
+            creditBytes: UInt32(self.number(32))
+        )
+    }
+
+    private mutating func chunk() -> BatchChunk {
+        let index = Bool.random(using: &self.generator) ? 0 : UInt32(self.number(31)) + 1
+        let header = BatchHeader(
+            timestamp: HybridTimestamp(rawValue: self.number(63)),
+            dependencies: self.vector(),
+            schemaVersion: UInt32(self.number(32))
+        )
+        return BatchChunk(
+            batch: self.batch(),
+            index: index,
+            header: index == 0 ? header : nil,
+            isLast: Bool.random(using: &self.generator),
+            checksum: self.generator.next(),
+            payload: self.bytes(400)
+        )
+    }
+
+    private mutating func digests() -> DigestReport {
+        DigestReport(
+            round: self.generator.next(),
+            vector: self.vector(),
+            tables: (0..<self.count()).map { _ in
+                TableDigest(name: self.text(), rows: self.number(48), digest: self.digest())
+            }
+        )
+    }
+
+    private mutating func rowHashes() -> RowHashPage {
+        RowHashPage(
+            round: self.generator.next(),
+            table: self.text(),
+            after: self.optional { $0.value() },
+            through: self.optional { $0.value() },
+            rows: (0..<self.count()).map { _ in RowHash(key: self.value(), hash: self.digest()) }
+        )
+    }
+
+    private mutating func rowStates() -> RowStatePage {
+        RowStatePage(
+            round: self.generator.next(),
+            table: self.text(),
+            payload: self.bytes(400),
+            wanted: (0..<self.count()).map { _ in self.value() },
+            isLast: Bool.random(using: &self.generator)
+        )
+    }
+
+    private mutating func syncReport() -> SyncReport {
+        SyncReport(
+            id: self.generator.next(),
+            result: self.result(),
+            repairedRows: self.number(48),
+            nodes: (0..<self.count()).map { _ in
+                .init(id: self.node(), name: self.text(), result: self.result())
+            }
+        )
+    }
+
+    private mutating func joinReply() -> JoinReply {
+        guard Bool.random(using: &self.generator) else { return .refused(self.text()) }
+        return .accepted(
+            Membership(
+                clinicID: self.text(),
+                clinicName: self.text(),
+                clinicSecret: self.bytes(),
+                hostID: self.node(),
+                hostAddress: self.text()
+            )
+        )
+    }
+}
