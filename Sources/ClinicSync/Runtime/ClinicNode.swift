@@ -1,10 +1,11 @@
 package import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
+import Foundation
 package import Logging
 package import NIOCore
 import NIOPosix
-package import ServiceLifecycle
+import ServiceLifecycle
 
 /// One node of a clinic: owns its directory, serves its peers and the programs of its PC.
 ///

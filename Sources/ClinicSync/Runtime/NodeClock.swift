@@ -1,4 +1,4 @@
-import ClinicSyncCore
+package import ClinicSyncCore
 import Glibc
 
 /// The clocks of a node. Tests shift the wall clock.

@@ -127,23 +127,22 @@ final class RunningNodeControl: NodeControl {
             guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
         }
         let started = self.clock.now.monotonic
-        let reply = await withTaskGroup(of: CommandReply?.self) { tasks in
+        let tooLong = ClinicSyncError(
+            .timeout,
+            "The sync took longer than \(DurationText.format(timeout)): try again with a larger --timeout."
+        )
+        // Whichever ends first; the core ends every sync within a limit of its own, so the loser does not linger.
+        let reply = try await withThrowingTaskGroup(of: CommandReply.self) { tasks in
             tasks.addTask { await running.driver.perform(.sync(table: table)) }
             tasks.addTask {
-                // A cancelled wait is a sync that came to its end.
-                _ = await Result { try await Task.sleep(for: timeout) }
-                return nil
+                try await Task.sleep(for: timeout)
+                throw tooLong
             }
-            let first = await tasks.next() ?? nil
-            tasks.cancelAll()
+            defer { tasks.cancelAll() }
+            guard let first = try await tasks.next() else { throw tooLong }
             return first
         }
-        guard case .synced(let report)? = reply else {
-            throw ClinicSyncError(
-                .timeout,
-                "The sync took longer than \(DurationText.format(timeout)): try again with a larger --timeout."
-            )
-        }
+        guard case .synced(let report) = reply else { throw tooLong }
         return SyncSummary(report, took: self.clock.now.monotonic - started)
     }
 

@@ -1,4 +1,5 @@
 import ClinicSyncCore
+import ClinicSyncModel
 import ClinicSyncStorage
 import Crypto
 import NIOConcurrencyHelpers

@@ -1,5 +1,5 @@
 package import ClinicSyncCore
-package import ClinicSyncModel
+import ClinicSyncModel
 
 /// Carries out the core's requests that write, one after the other.
 ///
