@@ -67,14 +67,18 @@ package enum AtomicFile {
     /// Makes a directory and its parents unless they are there, and gives a new one `mode`.
     package static func makeDirectory(_ url: URL, mode: mode_t) throws {
         let path = url.path
-        if mkdir(path, mode) == 0 {
+        var code = mkdir(path, mode) == 0 ? 0 : errno
+        if code == ENOENT, url.pathComponents.count > 1 {
+            try AtomicFile.makeDirectory(url.deletingLastPathComponent(), mode: 0o755)
+            // Once: in some places, as in /proc, the parent is there and the answer stays the same.
+            code = mkdir(path, mode) == 0 ? 0 : errno
+        }
+        switch code {
+        case 0:
             // `mkdir` subtracts the umask; the mode is part of the contract.
             guard chmod(path, mode) == 0 else {
                 throw AtomicFile.failure(errno, doing: "create", path: path)
             }
-            return
-        }
-        switch errno {
         case EEXIST:
             var information = stat()
             guard stat(path, &information) == 0 else {
@@ -83,11 +87,8 @@ package enum AtomicFile {
             guard information.st_mode & S_IFMT == S_IFDIR else {
                 throw ClinicSyncError(.storage, "\(path) is a file, not a directory: name another directory.")
             }
-        case ENOENT where url.pathComponents.count > 1:
-            try AtomicFile.makeDirectory(url.deletingLastPathComponent(), mode: 0o755)
-            try AtomicFile.makeDirectory(url, mode: mode)
         default:
-            throw AtomicFile.failure(errno, doing: "create", path: path)
+            throw AtomicFile.failure(code, doing: "create", path: path)
         }
     }
 
@@ -106,6 +107,8 @@ package enum AtomicFile {
                 .permission,
                 "Cannot \(verb) \(path) because the file system is read-only: use another directory."
             )
+        case ENOENT:
+            ClinicSyncError(.storage, "Cannot \(verb) \(path): there is no such place; name another directory.")
         case ENOTDIR:
             ClinicSyncError(.storage, "Cannot \(verb) \(path): a part of the path is a file; name another directory.")
         default:

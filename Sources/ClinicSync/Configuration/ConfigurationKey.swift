@@ -19,6 +19,12 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     /// The group whose accounts may open the database.
     case group
 
+    /// The flag: `--reconcile-every` for `reconcileEvery`; `--peer`, because it is given once for each.
+    package var flagName: String {
+        guard self != .peers else { return "--peer" }
+        return "--" + self.environmentName.dropFirst("CLINIC_NODE_".count).lowercased().replacing("_", with: "-")
+    }
+
     /// The environment variable: `CLINIC_NODE_RECONCILE_EVERY` for `reconcileEvery`.
     package var environmentName: String {
         var name = "CLINIC_NODE_"

@@ -51,7 +51,7 @@ package struct NodeConfiguration: Sendable, Hashable {
         let fileValues = try file.map { try ConfigurationFile.parse($0) } ?? [:]
         for key in ConfigurationKey.allCases {
             if let values = flags[key] {
-                try self.set(key, to: values, source: .flag, name: "--" + key.rawValue)
+                try self.set(key, to: values, source: .flag, name: key.flagName)
             } else if let text = environment[key.environmentName], !text.isEmpty {
                 let values = key == .peers ? text.split(separator: ",").map(String.init) : [text]
                 try self.set(key, to: values, source: .environment, name: key.environmentName)
@@ -133,25 +133,25 @@ package struct NodeConfiguration: Sendable, Hashable {
         source: ConfigurationSource,
         name: String
     ) throws {
+        self.sources[key] = source
         if key == .peers {
-            self.peers = try values.map { try NodeConfiguration.address($0, name: name) }
+            self.peers = try values.map { try self.address($0, of: key, name: name) }
         } else {
             guard let value = values.first, values.count == 1 else {
-                throw ClinicSyncError(.configuration, "\(name) takes one value: give one.")
+                throw ClinicSyncError(self.blame(for: key), "\(name) takes one value: give one.")
             }
             try self.set(key, to: value, name: name)
         }
-        self.sources[key] = source
     }
 
     private mutating func set(_ key: ConfigurationKey, to value: String, name: String) throws {
         func malformed(_ expected: String) -> ClinicSyncError {
-            ClinicSyncError(.configuration, "\(name) is \"\(value)\": it must be \(expected).")
+            ClinicSyncError(self.blame(for: key), "\(name) is \"\(value)\": it must be \(expected).")
         }
         switch key {
-        case .listen: self.listen = try NodeConfiguration.address(value, name: name)
-        case .api: self.api = try NodeConfiguration.address(value, name: name)
-        case .peers: self.peers = [try NodeConfiguration.address(value, name: name)]
+        case .listen: self.listen = try self.address(value, of: key, name: name)
+        case .api: self.api = try self.address(value, of: key, name: name)
+        case .peers: self.peers = [try self.address(value, of: key, name: name)]
         case .discovery:
             guard let mode = DiscoveryMode(rawValue: value) else { throw malformed("auto, avahi or off") }
             self.discovery = mode
@@ -175,12 +175,17 @@ package struct NodeConfiguration: Sendable, Hashable {
         }
     }
 
-    private static func address(_ text: String, name: String) throws -> NetworkAddress {
+    private func address(_ text: String, of key: ConfigurationKey, name: String) throws -> NetworkAddress {
         do {
             return try NetworkAddress(parsing: text)
         } catch let error as ClinicSyncError {
-            throw ClinicSyncError(.configuration, "\(name): \(error.message)", cause: error)
+            throw ClinicSyncError(self.blame(for: key), "\(name): \(error.message)", cause: error)
         }
+    }
+
+    /// A wrong flag is a wrong call; everything else is a wrong configuration.
+    private func blame(for key: ConfigurationKey) -> ClinicSyncError.Code {
+        self.sources[key] == .flag ? .usage : .configuration
     }
 
     private func check<Value: Comparable>(
@@ -191,7 +196,7 @@ package struct NodeConfiguration: Sendable, Hashable {
         guard range.contains(value) else {
             func text(_ bound: Value) -> String { (bound as? Duration).map(DurationText.format) ?? "\(bound)" }
             throw ClinicSyncError(
-                .configuration,
+                self.blame(for: key),
                 "\(key.rawValue) is \(text(value)): it must be from \(text(range.lowerBound)) to \(text(range.upperBound))."
             )
         }

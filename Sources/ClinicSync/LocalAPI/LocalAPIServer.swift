@@ -63,8 +63,8 @@ package struct LocalAPIServer: Service {
                     try await self.onListening(NetworkAddress(host: self.address.host, port: port))
                 }
             }
-            // A failure of either ends the other.
-            try await tasks.waitForAll()
+            // Not `waitForAll`, which would wait for the server before it told of the other's failure.
+            for try await _ in tasks {}
         }
     }
 

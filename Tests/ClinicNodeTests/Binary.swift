@@ -1,0 +1,105 @@
+import Foundation
+import Testing
+
+/// The built program, run as people and scripts run it.
+struct Binary {
+    /// What a run came to.
+    struct Outcome {
+        var status: Int32
+        var output: String
+        var errors: String
+    }
+
+    let folder: URL
+    let environment: [String: String]
+
+    /// Makes a folder for the program's files.
+    init(environment: [String: String] = [:]) throws {
+        self.folder = FileManager.default.temporaryDirectory.appendingPathComponent("clinic-node-" + UUID().uuidString)
+        try FileManager.default.createDirectory(at: self.folder, withIntermediateDirectories: true)
+        self.environment = ["PATH": "/usr/bin:/bin", "HOME": self.folder.path].merging(environment) { $1 }
+    }
+
+    /// The path of a node's directory.
+    func data(_ name: String = "node") -> String { self.folder.appendingPathComponent(name).path }
+
+    /// Removes everything.
+    func clean() throws { try FileManager.default.removeItem(at: self.folder) }
+
+    /// Runs the program to its end.
+    func run(_ arguments: [String]) async throws -> Outcome {
+        let name = UUID().uuidString
+        let output = self.folder.appendingPathComponent(name + ".out")
+        let errors = self.folder.appendingPathComponent(name + ".err")
+        for url in [output, errors] { try Data().write(to: url) }
+        let process = try self.makeProcess(arguments)
+        process.standardOutput = try FileHandle(forWritingTo: output)
+        process.standardError = try FileHandle(forWritingTo: errors)
+        let status = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Int32, any Error>) in
+            process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
+        return Outcome(
+            status: status,
+            output: try String(contentsOf: output, encoding: .utf8),
+            errors: try String(contentsOf: errors, encoding: .utf8)
+        )
+    }
+
+    /// A process that has not been started.
+    func makeProcess(_ arguments: [String]) throws -> Process {
+        let tests = URL(fileURLWithPath: try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"))
+        let process = Process()
+        process.executableURL = tests.deletingLastPathComponent().appendingPathComponent("clinic-node")
+        process.arguments = arguments
+        process.environment = self.environment
+        process.standardInput = FileHandle.nullDevice
+        return process
+    }
+}
+
+/// A node that runs in the background.
+final class Agent: Sendable {
+    private let process: Process
+    private let ended: AsyncStream<Int32>
+    let errors: String
+
+    /// Starts `run` on `data` and returns when it prints `ready`.
+    init(_ binary: Binary, data: String, _ arguments: [String] = []) async throws {
+        let process = try binary.makeProcess(
+            ["run", "--data", data, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"] + arguments
+        )
+        let pipe = Pipe()
+        process.standardError = pipe
+        process.standardOutput = FileHandle.nullDevice
+        let (chunks, chunk) = AsyncStream<Data>.makeStream()
+        pipe.fileHandleForReading.readabilityHandler = { handle in
+            let data = handle.availableData
+            if data.isEmpty { chunk.finish() } else { chunk.yield(data) }
+        }
+        let (ended, end) = AsyncStream<Int32>.makeStream()
+        process.terminationHandler = {
+            end.yield($0.terminationStatus)
+            end.finish()
+        }
+        try process.run()
+        var text = ""
+        for await data in chunks {
+            text += String(decoding: data, as: UTF8.self)
+            if text.hasPrefix("ready\n") || text.contains("\nready\n") { break }
+        }
+        self.process = process
+        self.ended = ended
+        self.errors = text
+    }
+
+    var processID: Int32 { self.process.processIdentifier }
+
+    /// Sends a signal and returns the exit status.
+    func stop(_ signal: Int32 = SIGTERM) async -> Int32 {
+        kill(self.process.processIdentifier, signal)
+        var iterator = self.ended.makeAsyncIterator()
+        return await iterator.next() ?? -1
+    }
+}
