@@ -146,6 +146,12 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // Runs the built binary; depends on it so that it is there and new.
+        .testTarget(
+            name: "ClinicNodeTests",
+            dependencies: ["clinic-node", "ClinicSync"],
+            swiftSettings: settings
+        ),
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSchema
 import ClinicSyncModel
 import ClinicSyncStorage

@@ -17,4 +17,9 @@ final class TemporaryDirectory: Sendable {
     func file(_ name: String) -> URL {
         self.url.appending(path: name)
     }
+
+    func mode(of name: String) throws -> Int {
+        let attributes = try FileManager.default.attributesOfItem(atPath: self.file(name).path)
+        return (attributes[.posixPermissions] as? Int) ?? -1
+    }
 }
