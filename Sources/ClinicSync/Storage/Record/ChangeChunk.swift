@@ -170,7 +170,9 @@ struct ChangeChunkReader {
             if plan == nil { unknown.append(name) }
             var slots: [Int] = []
             for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
-                slots.append(plan?.slot(of: try reader.string(limit: 256)) ?? -1)
+                // Read first: of a table that is not known, the names must be passed over too.
+                let column = try reader.string(limit: 256)
+                slots.append(plan?.slot(of: column) ?? -1)
             }
             if let plan, slots.contains(plan.keySlot) {
                 throw MalformedRecord(reason: "the key is listed among the columns")
