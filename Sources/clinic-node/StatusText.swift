@@ -49,9 +49,14 @@ struct StatusText {
             facts.append(("conflicts", self.style.warning("\(status.conflicts.open) open")))
         }
         if let progress = status.progress {
-            facts.append(("catching up", self.style.warning("\(progress.missingBatches) transactions to come")))
+            facts.append(("catching up", self.style.warning(StatusText.text(progress))))
         }
         return facts
+    }
+
+    private static func text(_ progress: NodeStatus.Progress) -> String {
+        let missing = "\(progress.missingBatches) batch\(progress.missingBatches == 1 ? "" : "es") to come"
+        return progress.partialBatches == 0 ? missing : missing + ", \(progress.partialBatches) arrived in part"
     }
 
     private var pending: String {

@@ -73,6 +73,10 @@ package struct CoreStatus: Sendable, Hashable {
     package var peers: [Peer]
     /// Own batches the host has not acknowledged; 0 on the host.
     package var pendingChanges: UInt64
+    /// Batches that a peer has said it has applied and that are not applied here.
+    package var missingBatches: UInt64
+    /// Batches of others of which some chunks are here and that are not applied.
+    package var partialBatches: Int
     /// What is added to this PC's wall time.
     package var clockOffsetMilliseconds: Int64
     /// The newest reconciliation that came to a result.

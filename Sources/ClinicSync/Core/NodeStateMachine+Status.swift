@@ -12,6 +12,8 @@ extension NodeStateMachine {
             host: self.host,
             peers: self.directory.all.map { self.describe($0) },
             pendingChanges: self.pendingChanges,
+            missingBatches: self.missingBatches,
+            partialBatches: self.ledger.partials.count { $0.batch.origin != self.configuration.origin },
             clockOffsetMilliseconds: self.offsetMilliseconds,
             lastReconciliation: self.lastReconciliation,
             vector: self.ledger.vector
@@ -23,6 +25,13 @@ extension NodeStateMachine {
         let own = self.ledger.vector[self.configuration.origin]
         guard !self.isHost, own > self.acknowledgedByHost else { return 0 }
         return own - self.acknowledgedByHost
+    }
+
+    /// Batches that somebody has and this node has not applied.
+    private var missingBatches: UInt64 {
+        var known = VersionVector()
+        for peer in self.directory.all { known.merge(peer.acknowledged) }
+        return known.count(beyond: self.ledger.vector)
     }
 
     private var role: CoreStatus.Role {

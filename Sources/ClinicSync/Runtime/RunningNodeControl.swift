@@ -74,7 +74,15 @@ final class RunningNodeControl: NodeControl {
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
             },
-            progress: nil
+            progress: core.flatMap(RunningNodeControl.progress)
+        )
+    }
+
+    private static func progress(_ core: CoreStatus) -> NodeStatus.Progress? {
+        guard core.missingBatches > 0 || core.partialBatches > 0 else { return nil }
+        return NodeStatus.Progress(
+            missingBatches: Int(clamping: core.missingBatches),
+            partialBatches: core.partialBatches
         )
     }
 

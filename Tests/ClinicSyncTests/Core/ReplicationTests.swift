@@ -211,4 +211,24 @@ import Testing
         client.give(.messageReceived(.c(1), self.acknowledge([(2, 3)])))
         #expect(client.node.status(at: client.now).pendingChanges == 0)
     }
+
+    @Test("status tells what others have that is not applied here, and what has come in part")
+    func progress() {
+        var client = Bench(.client(2))
+        client.start(vector: .v(1))
+        client.connect(1, to: .host, dialled: "host:1", vector: .v(3, 0, 1))
+        #expect(client.node.status(at: client.now).missingBatches == 3)
+        #expect(client.node.status(at: client.now).partialBatches == 0)
+        let chunk = BatchChunk.of(1, 2, index: 0, of: 2)
+        client.give(.messageReceived(.c(1), .chunk(chunk)))
+        client.give(.storageReplied(.stored(from: .c(1), .of([chunk.at(2)], bytes: 100, vector: .v(1)))))
+        #expect(client.node.status(at: client.now).partialBatches == 1)
+        // What a program's import leaves open for a moment is not on its way from anybody.
+        let own = BatchChunk.of(2, 1, index: 0, of: 2)
+        client.give(.localCommitNoticed)
+        client.give(.storageReplied(.collected(.of([own.at(3)], vector: .v(1), hasMore: true))))
+        #expect(client.node.status(at: client.now).partialBatches == 1)
+        client.give(.messageReceived(.c(1), self.acknowledge([(1, 4)])))
+        #expect(client.node.status(at: client.now).missingBatches == 4)
+    }
 }
