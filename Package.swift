@@ -116,7 +116,7 @@ let package = Package(
         .executableTarget(
             name: "clinic-node",
             dependencies: [
-                "ClinicSync", "ClinicSyncModel", "ClinicSyncStorage", "ClinicSyncTestKit",
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncTestKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),

@@ -12,7 +12,7 @@ struct ClinicNodeCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
             SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, VersionCommand.self,
-            ConfigCommand.self, CompletionsCommand.self,
+            ConfigCommand.self, BenchCommand.self, CompletionsCommand.self,
         ]
     )
 }

@@ -1,0 +1,70 @@
+import ClinicSync
+import ClinicSyncModel
+import ClinicSyncStorage
+import Foundation
+
+/// The files of a benchmark: fresh databases, with and without our part.
+struct BenchFiles {
+    /// Where the files are.
+    let folder: URL
+    /// The author of what nodes of the benchmark collect.
+    let origin: Origin
+
+    private var captured: URL { self.folder.appendingPathComponent("captured.template") }
+    private var plain: URL { self.folder.appendingPathComponent("plain.template") }
+
+    /// Runs `body` with files in the system's folder for temporary ones, and removes them.
+    static func with<Result>(_ body: (BenchFiles) throws -> Result) throws -> Result {
+        let folder = FileManager.default.temporaryDirectory
+            .appendingPathComponent("clinic-node-bench-\(ProcessInfo.processInfo.processIdentifier)")
+        try AtomicFile.makeDirectory(folder, mode: 0o700)
+        // What cannot be removed is left to whoever cleans the folder for temporary files.
+        defer { _ = Swift.Result { try FileManager.default.removeItem(at: folder) } }
+        var generator = SystemRandomNumberGenerator()
+        let files = BenchFiles(folder: folder, origin: Origin(node: NodeID(using: &generator)))
+        try files.makeTemplates()
+        return try body(files)
+    }
+
+    /// A path in the folder.
+    func path(_ name: String) -> String { self.folder.appendingPathComponent(name).path }
+
+    /// A fresh database of a node, triggers and all.
+    func captured(_ name: String) throws -> String { try self.copy(self.captured, to: name) }
+
+    /// A fresh database with the same tables and indexes, and nothing of ours.
+    func plain(_ name: String) throws -> String { try self.copy(self.plain, to: name) }
+
+    private func copy(_ template: URL, to name: String) throws -> String {
+        let path = self.path(name)
+        for suffix in ["", "-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {
+            try FileManager.default.removeItem(atPath: path + suffix)
+        }
+        try FileManager.default.copyItem(at: template, to: URL(fileURLWithPath: path))
+        return path
+    }
+
+    private func makeTemplates() throws {
+        try SQLiteReplicaStore.create(at: self.captured, origin: self.origin)
+        let source = try ProgramConnection(path: self.captured.path, synchronous: .normal)
+        let statements = try source.texts(
+            """
+            SELECT sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL
+            AND name NOT LIKE 'clinicsync_%' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'grdb_%'
+            ORDER BY type DESC
+            """
+        )
+        let plain = try ProgramConnection(path: self.plain.path, synchronous: .normal)
+        for statement in statements { try plain.execute(statement) }
+        try plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    }
+}
+
+/// Runs `body` and returns how many seconds it took.
+func seconds(_ body: () throws -> Void) rethrows -> Double {
+    let clock = ContinuousClock()
+    let start = clock.now
+    try body()
+    return (clock.now - start) / .seconds(1)
+}

@@ -1,0 +1,280 @@
+import ClinicSync
+import Foundation
+import Glibc
+
+/// How soon and how fast what is written on one PC is visible on another: a host and two clients, each a process of its
+/// own, with a writer on one client's file and an observer of the other's.
+struct PropagateBenchmark {
+    /// Rows of one import.
+    var rows: Int
+    /// Repetitions of each part.
+    var rounds: Int
+    /// Seconds of single changes in one round.
+    var secondsPerRound: Int
+    /// Seconds for which the idle nodes are watched.
+    var idleSeconds: Int
+
+    /// Changes a second in the first part.
+    private static let changesPerSecond = 50
+
+    /// Measures in `files`.
+    func run(in files: BenchFiles) throws -> [Measurement] {
+        let nodes = try self.start(in: files)
+        defer { for node in nodes.reversed() { node.stop() } }
+        let changes = try self.changes(nodes: nodes, files: files)
+        let idle = try self.idle(nodes)
+        let imports = try self.imports(nodes: nodes, files: files)
+        return changes + imports + idle + (try self.memoryAfter(nodes))
+    }
+
+    /// Starts the host and two clients; the clients are connected when this returns.
+    private func start(in files: BenchFiles) throws -> [NodeProcess] {
+        let folder = files.folder.path
+        let host = files.path("host")
+        _ = try NodeProcess.output(of: ["init", "--data", host, "--name", "host"], in: folder)
+        var nodes = [try NodeProcess(running: host)]
+        for name in ["writer", "observer"] {
+            let code = try NodeProcess.output(of: ["invite", "--data", host], in: folder)
+            let data = files.path(name)
+            _ = try NodeProcess.output(of: ["join", code, "--data", data, "--name", name], in: folder)
+            nodes.append(try NodeProcess(running: data))
+        }
+        try NodeProcess.wait("The benchmark's nodes did not connect.") {
+            let text = try NodeProcess.output(of: ["status", "--data", host, "--json"], in: folder)
+            return text.contains("\"activeConnections\":2")
+        }
+        return nodes
+    }
+
+    // MARK: - Single changes
+
+    private func changes(nodes: [NodeProcess], files: BenchFiles) throws -> [Measurement] {
+        let plain = try files.plain("changes.db")
+        let reference = try VisibilityProbe(writing: plain, observing: plain)
+        let probe = try VisibilityProbe(writing: nodes[1].database, observing: nodes[2].database)
+        let count = PropagateBenchmark.changesPerSecond * self.secondsPerRound
+        var baseline: [Double] = []
+        var samples: [Double] = []
+        for round in 0..<self.rounds {
+            let data = PatientRows(count: count, batch: 100 + round)
+            let interval = Duration.seconds(1) / PropagateBenchmark.changesPerSecond
+            baseline += try reference.latencies(of: data, every: interval)
+            samples += try probe.latencies(of: data, every: interval)
+        }
+        let name = "commit on one client to visible on the other"
+        return [
+            Measurement(
+                "\(name), median",
+                unit: "ms",
+                quantile: 0.5,
+                of: samples,
+                beside: baseline,
+                goal: .valueAtMost(3)
+            ),
+            Measurement(
+                "\(name), p99",
+                unit: "ms",
+                quantile: 0.99,
+                of: samples,
+                beside: baseline,
+                goal: .valueAtMost(15)
+            ),
+            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
+        ]
+    }
+
+    // MARK: - Imports
+
+    private func imports(nodes: [NodeProcess], files: BenchFiles) throws -> [Measurement] {
+        var plain: [Double] = []
+        var visible: [Double] = []
+        var whole: [Double] = []
+        let probe = try VisibilityProbe(writing: nodes[1].database, observing: nodes[2].database)
+        for round in 0..<self.rounds {
+            let data = PatientRows(count: self.rows, batch: 200 + round)
+            let path = try files.plain("import.db")
+            let reference = try VisibilityProbe(writing: path, observing: path)
+            plain.append(try reference.importing(data).whole)
+            let took = try probe.importing(data)
+            visible.append(took.visible)
+            whole.append(took.whole)
+            try self.settle(nodes, files: files)
+        }
+        func rates(_ times: [Double]) -> [Double] { times.map { Double(self.rows) / $0 } }
+        return [
+            Measurement(
+                "import of \(self.rows) rows, from its commit to visible on the other client",
+                unit: "rows/s",
+                samples: rates(visible),
+                beside: rates(plain),
+                goal: .valueAtLeast(20_000)
+            ),
+            Measurement(
+                "import of \(self.rows) rows, from its first row to visible on the other client",
+                unit: "rows/s",
+                samples: rates(whole),
+                beside: rates(plain)
+            ),
+        ]
+    }
+
+    /// Waits until the host has everything, so that a round does not begin in the middle of the last one's work.
+    private func settle(_ nodes: [NodeProcess], files: BenchFiles) throws {
+        try NodeProcess.wait("The import did not come to rest.") {
+            let text = try NodeProcess.output(
+                of: ["status", "--data", files.path("host"), "--json"],
+                in: files.folder.path
+            )
+            let lags = text.components(separatedBy: "\"lagBatches\":").dropFirst()
+            return lags.allSatisfy { $0.prefix { $0.isNumber } == "0" }
+        }
+    }
+
+    // MARK: - At rest
+
+    private func idle(_ nodes: [NodeProcess]) throws -> [Measurement] {
+        usleep(2_000_000)
+        let before = try nodes.map { try $0.processorSeconds() }
+        let clock = ContinuousClock()
+        let start = clock.now
+        usleep(UInt32(self.idleSeconds) * 1_000_000)
+        let after = try nodes.map { try $0.processorSeconds() }
+        let took = (clock.now - start) / .seconds(1)
+        let shares = zip(before, after).map { ($1 - $0) / took * 100 }
+        let memory = try nodes.map { try $0.memory() }
+        return [
+            Measurement(
+                "idle, processor, largest of three nodes",
+                unit: "% of a core",
+                quantile: 1,
+                of: shares,
+                goal: .valueAtMost(0.5)
+            ),
+            Measurement(
+                "idle, resident memory, largest of three nodes",
+                unit: "MB",
+                quantile: 1,
+                of: memory.map(\.resident),
+                goal: .valueAtMost(60)
+            ),
+            Measurement(
+                "idle, proportional memory, largest of three nodes",
+                unit: "MB",
+                quantile: 1,
+                of: memory.map(\.proportional)
+            ),
+        ]
+    }
+
+    private func memoryAfter(_ nodes: [NodeProcess]) throws -> [Measurement] {
+        [
+            Measurement(
+                "resident memory after the imports, largest of three nodes",
+                unit: "MB",
+                quantile: 1,
+                of: try nodes.map { try $0.memory().resident }
+            )
+        ]
+    }
+}
+
+/// Writes to one file and looks at another until it is there.
+private struct VisibilityProbe {
+    /// Between two looks; the timer's own slack comes on top.
+    private static let pause: UInt32 = 50
+    /// How long a row may take.
+    private static let patience = Duration.seconds(120)
+
+    private let writer: ProgramConnection
+    private let insert: ProgramStatement
+    private let observer: ProgramConnection
+    private let version: ProgramStatement
+    private let find: ProgramStatement
+
+    init(writing: String, observing: String) throws {
+        // As programs do that set nothing: every commit waits for the disk.
+        self.writer = try ProgramConnection(path: writing, synchronous: .full)
+        self.insert = try self.writer.prepare(PatientRows.insertSQL)
+        self.observer = try ProgramConnection(path: observing, synchronous: .full)
+        self.version = try self.observer.prepare("PRAGMA data_version")
+        self.find = try self.observer.prepare("SELECT 1 FROM patients WHERE id = ?1")
+    }
+
+    /// Inserts a row every `interval`, a transaction each; milliseconds from each commit's return to the row's being visible.
+    func latencies(of data: PatientRows, every interval: Duration) throws -> [Double] {
+        let clock = ContinuousClock()
+        let start = clock.now
+        var latencies: [Double] = []
+        var pending: [(row: Int, committed: ContinuousClock.Instant)] = []
+        var next = 0
+        var seen = try self.dataVersion()
+        while next < data.count || !pending.isEmpty {
+            if next < data.count, clock.now >= start + interval * next {
+                try data.insert(next..<next + 1, with: self.insert)
+                pending.append((next, clock.now))
+                next += 1
+            }
+            if let oldest = pending.first {
+                guard clock.now - oldest.committed < VisibilityProbe.patience else { throw VisibilityProbe.tooLong }
+                let version = try self.dataVersion()
+                if version != seen || latencies.isEmpty {
+                    seen = version
+                    // The moment before the look: what it shows was visible then.
+                    let now = clock.now
+                    let (visible, hidden) = try self.sort(pending, data)
+                    latencies += visible.map { (now - $0.committed) / .milliseconds(1) }
+                    pending = hidden
+                }
+            }
+            usleep(VisibilityProbe.pause)
+        }
+        return latencies
+    }
+
+    private typealias Pending = (row: Int, committed: ContinuousClock.Instant)
+
+    private func sort(_ pending: [Pending], _ data: PatientRows) throws -> (visible: [Pending], hidden: [Pending]) {
+        var visible: [Pending] = []
+        var hidden: [Pending] = []
+        for entry in pending {
+            if try self.isVisible(data.key(entry.row)) { visible.append(entry) } else { hidden.append(entry) }
+        }
+        return (visible, hidden)
+    }
+
+    /// Inserts all rows in one transaction; seconds from the commit's return, and from the first row, to their being visible.
+    func importing(_ data: PatientRows) throws -> (visible: Double, whole: Double) {
+        let clock = ContinuousClock()
+        let last = data.key(data.count - 1)
+        let start = clock.now
+        try self.writer.execute("BEGIN IMMEDIATE")
+        try data.insert(0..<data.count, with: self.insert)
+        try self.writer.execute("COMMIT")
+        let committed = clock.now
+        // A batch applies whole, so the last row stands for all.
+        while try !self.isVisible(last) {
+            guard clock.now - committed < VisibilityProbe.patience else { throw VisibilityProbe.tooLong }
+            usleep(1_000)
+        }
+        let end = clock.now
+        return ((end - committed) / .seconds(1), (end - start) / .seconds(1))
+    }
+
+    private static let tooLong = ClinicSyncError(
+        .timeout,
+        "A row was not visible on the other node in time: run the benchmark again on a machine with less to do."
+    )
+
+    private func dataVersion() throws -> Int {
+        defer { self.version.reset() }
+        return try self.version.step() ? self.version.integer(0) : 0
+    }
+
+    private func isVisible(_ key: [UInt8]) throws -> Bool {
+        try key.withUnsafeBytes { key in
+            self.find.bind(1, text: key)
+            defer { self.find.reset() }
+            return try self.find.step()
+        }
+    }
+}

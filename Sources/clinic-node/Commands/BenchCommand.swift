@@ -1,0 +1,99 @@
+import ArgumentParser
+
+/// `bench`: benchmarks, each against its baseline in the same run.
+struct BenchCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "bench",
+        abstract: "Measure what capture, apply and propagation cost.",
+        discussion: """
+            Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
+            folder for temporary files, never on a clinic's. A missed target is no failure of the command.
+            """,
+        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self]
+    )
+}
+
+/// What all benchmarks take.
+struct BenchOptions: ParsableArguments {
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Rows of a bulk insert or an import.", valueName: "n")) var rows = 200_000
+    @Option(help: ArgumentHelp("How often everything is repeated.", valueName: "n")) var rounds = 5
+
+    func validate() throws {
+        guard (1...1_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 1000000.") }
+        guard (1...100).contains(self.rounds) else { throw ValidationError("--rounds is from 1 to 100.") }
+    }
+
+    /// Runs a benchmark in files of its own and prints what it found.
+    func report(_ name: String, _ body: (BenchFiles) throws -> [Measurement]) throws {
+        if BenchReport.isDebugBuild {
+            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        }
+        let report = try BenchReport(name) { try BenchFiles.with(body) }
+        try report.write(asJSON: self.output.isJSON)
+    }
+}
+
+/// `bench capture`.
+struct BenchCapture: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "capture",
+        abstract: "What capture costs the program that writes, and the file.",
+        discussion: "Inserts into 'patients' with the capture triggers, against the same table without them."
+    )
+
+    @OptionGroup var options: BenchOptions
+
+    func run() throws {
+        let benchmark = CaptureBenchmark(rows: self.options.rows, rounds: self.options.rounds)
+        try self.options.report("capture", benchmark.run)
+    }
+}
+
+/// `bench apply`.
+struct BenchApply: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply",
+        abstract: "How fast a node applies what another wrote.",
+        discussion: "Logs and applies batches, against prepared inserts of the same rows into the same table."
+    )
+
+    @OptionGroup var options: BenchOptions
+
+    func run() throws {
+        let benchmark = ApplyBenchmark(rows: self.options.rows, rounds: self.options.rounds)
+        try self.options.report("apply", benchmark.run)
+    }
+}
+
+/// `bench propagate`.
+struct BenchPropagate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "propagate",
+        abstract: "How soon a change is visible on another PC, and what idle nodes use.",
+        discussion: """
+            Starts a host and two clients as processes of this machine, writes to one client's file and looks at the \
+            other's, against a writer and a reader of one plain file.
+            """
+    )
+
+    @OptionGroup var options: BenchOptions
+    @Option(help: ArgumentHelp("Seconds of single changes in each round.", valueName: "n")) var seconds = 5
+    @Option(help: ArgumentHelp("Seconds for which idle nodes are watched.", valueName: "n")) var idleSeconds = 40
+
+    func validate() throws {
+        guard (1...600).contains(self.seconds), (1...600).contains(self.idleSeconds) else {
+            throw ValidationError("--seconds and --idle-seconds are from 1 to 600.")
+        }
+    }
+
+    func run() throws {
+        let benchmark = PropagateBenchmark(
+            rows: self.options.rows,
+            rounds: self.options.rounds,
+            secondsPerRound: self.seconds,
+            idleSeconds: self.idleSeconds
+        )
+        try self.options.report("propagate", benchmark.run)
+    }
+}

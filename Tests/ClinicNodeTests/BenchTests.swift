@@ -1,0 +1,75 @@
+import Foundation
+import Testing
+
+/// The benchmarks on few rows: their figures mean nothing, their form does.
+@Suite(.timeLimit(.minutes(3))) struct BenchTests {
+    private static let keys: Set = [
+        "name", "unit", "value", "baseline", "ratio", "target", "targetKind", "met", "samples", "baselineSamples",
+    ]
+
+    private func measurements(_ arguments: [String]) async throws -> [[String: Any]] {
+        let binary = try Binary()
+        let temporary = binary.data("temporary")
+        try FileManager.default.createDirectory(atPath: temporary, withIntermediateDirectories: true)
+        let own = try Binary(environment: ["TMPDIR": temporary])
+        let outcome = try await own.run(["bench"] + arguments + ["--rows", "300", "--rounds", "2", "--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: temporary).isEmpty)
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        )
+        #expect(Set(report.keys) == ["benchmark", "build", "machine", "measurements"])
+        #expect(report["benchmark"] as? String == arguments.first)
+        let measurements = try #require(report["measurements"] as? [[String: Any]])
+        for entry in measurements {
+            #expect(Set(entry.keys) == BenchTests.keys)
+            #expect(try #require(entry["value"] as? Double) > 0, "\(entry["name"] ?? "")")
+        }
+        try binary.clean()
+        try own.clean()
+        return measurements
+    }
+
+    private func check(_ entry: [String: Any], samples: Int, target: Double, kind: String) throws {
+        #expect((entry["samples"] as? [Double])?.count == samples)
+        #expect((entry["baselineSamples"] as? [Double])?.count == samples)
+        #expect(entry["target"] as? Double == target)
+        #expect(entry["targetKind"] as? String == kind)
+        #expect(entry["met"] is Bool)
+        #expect(try #require(entry["ratio"] as? Double) > 0)
+    }
+
+    @Test("capture compares inserts with triggers with inserts without, one by one and in bulk")
+    func capture() async throws {
+        let found = try await self.measurements(["capture"])
+        try #require(found.count == 6)
+        try self.check(found[0], samples: 12, target: 1.25, kind: "ratioAtMost")
+        try self.check(found[1], samples: 12, target: 1.25, kind: "ratioAtMost")
+        try self.check(found[2], samples: 2, target: 1.8, kind: "ratioAtMost")
+        try self.check(found[5], samples: 2, target: 1.4, kind: "ratioAtMost")
+    }
+
+    @Test("apply compares batches with plain inserts")
+    func apply() async throws {
+        let found = try await self.measurements(["apply"])
+        try #require(found.count == 2)
+        try self.check(found[0], samples: 2, target: 0.4, kind: "ratioAtLeast")
+    }
+
+    @Test("propagate runs three nodes and sees every change on the far side")
+    func propagate() async throws {
+        let found = try await self.measurements(["propagate", "--seconds", "1", "--idle-seconds", "1"])
+        try #require(found.count == 9)
+        try self.check(found[0], samples: 100, target: 3, kind: "valueAtMost")
+        try self.check(found[3], samples: 2, target: 20_000, kind: "valueAtLeast")
+    }
+
+    @Test("a benchmark with impossible numbers is refused before anything is made")
+    func usage() async throws {
+        let binary = try Binary()
+        for arguments in [["capture", "--rows", "0"], ["apply", "--rounds", "101"], ["propagate", "--seconds", "0"]] {
+            #expect(try await binary.run(["bench"] + arguments).status == 64)
+        }
+        try binary.clean()
+    }
+}
