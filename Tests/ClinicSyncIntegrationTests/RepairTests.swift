@@ -48,20 +48,6 @@ struct RepairTests {
         }
     }
 
-    @Test("what was written past capture is found by the periodic comparison too", arguments: [0, 1])
-    func periodic(victim: Int) async throws {
-        try await TestClinic.start(nodes: 2, reconcileEvery: .seconds(1)) { clinic in
-            let node = clinic.nodes[victim]
-            try node.database.sql("INSERT INTO patients(id, fullName) VALUES ('p', 'Ana')")
-            try await clinic.converge()
-            try self.damage(node.database, "UPDATE patients SET fullName = 'changed' WHERE id = 'p'")
-            try await clinic.wait(for: "the repair", within: .seconds(40)) {
-                try clinic.nodes[1 - victim].database.value("SELECT fullName FROM patients") == "changed"
-            }
-            try await clinic.converge()
-        }
-    }
-
     @Test("the periodic comparison runs and finds equal nodes equal")
     func periodicEqual() async throws {
         try await TestClinic.start(nodes: 3, reconcileEvery: .seconds(1)) { clinic in
