@@ -153,6 +153,7 @@ let package = Package(
             dependencies: [
                 "clinic-node", "ClinicSync", "ClinicSyncStorage", "ClinicSyncTestKit",
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),

@@ -16,6 +16,11 @@ public final class TestDatabase: Sendable {
     /// The file's path.
     public var path: String { self.url.path }
 
+    /// Opens a node's file, which must exist.
+    ///
+    /// - Throws: What SQLite says no to.
+    public convenience init(url: URL) throws { try self.init(url: url, skewMilliseconds: { 0 }) }
+
     init(url: URL, skewMilliseconds: @escaping @Sendable () -> Int64) throws {
         self.url = url
         var configuration = Configuration()
