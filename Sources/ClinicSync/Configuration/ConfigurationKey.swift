@@ -53,7 +53,7 @@ package enum ConfigurationSource: String, Sendable, Hashable, Codable {
 }
 
 /// How other nodes are found.
-package enum DiscoveryMode: String, Sendable, Hashable, CaseIterable {
+public enum DiscoveryMode: String, Sendable, Hashable, CaseIterable {
     /// By Avahi where it runs, else by addresses.
     case auto
     /// By Avahi; a missing daemon is reported.

@@ -1,12 +1,12 @@
 /// An address and a port, as people write them: `192.168.1.10:7450`, `[::1]:7450`, `localhost:7450`.
-package struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
+public struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
     /// The IP address or name, without brackets.
-    package let host: String
+    public let host: String
     /// The port; 0 picks a free one.
-    package let port: Int
+    public let port: Int
 
     /// Makes an address of its parts.
-    package init(host: String, port: Int) {
+    public init(host: String, port: Int) {
         self.host = host
         self.port = port
     }
@@ -14,7 +14,7 @@ package struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
     /// Reads `ADDRESS:PORT`; IPv6 addresses stand in brackets.
     ///
     /// - Throws: ``ClinicSyncError`` of code `malformedAddress`, naming the text.
-    package init(parsing text: String) throws {
+    public init(parsing text: String) throws {
         guard let address = NetworkAddress(text) else {
             throw ClinicSyncError(
                 .malformedAddress,
@@ -52,15 +52,15 @@ package struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// The text form, with brackets around IPv6 addresses.
-    package var description: String {
+    public var description: String {
         self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
     }
 
     /// Whether the address names this PC's loopback interface and nothing else.
-    package var isLoopback: Bool { NetworkAddress.isLoopback(host: self.host) }
+    public var isLoopback: Bool { NetworkAddress.isLoopback(host: self.host) }
 
     /// Whether `host`, without brackets and port, names the loopback interface.
-    package static func isLoopback(host: String) -> Bool {
+    public static func isLoopback(host: String) -> Bool {
         let lowered = host.lowercased()
         if lowered == "localhost" || lowered == "::1" { return true }
         let parts = lowered.split(separator: ".", omittingEmptySubsequences: false)

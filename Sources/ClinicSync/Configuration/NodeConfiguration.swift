@@ -2,43 +2,43 @@
 ///
 /// Each may be given as a flag, an environment variable, in `node.json`, or not at all; the first of these
 /// that is there counts. Every key is checked, also those that have no effect yet.
-package struct NodeConfiguration: Sendable, Hashable {
+public struct NodeConfiguration: Sendable, Hashable {
     /// `listen`: where other nodes connect; default `127.0.0.1:7450`.
     ///
     /// Loopback only for now, because connections between nodes are not encrypted yet.
-    package var listen = NetworkAddress(host: "127.0.0.1", port: 7450)
+    public var listen = NetworkAddress(host: "127.0.0.1", port: 7450)
     /// `api`: where the local API listens; default `127.0.0.1:7451`; always loopback.
-    package var api = NetworkAddress(host: "127.0.0.1", port: 7451)
+    public var api = NetworkAddress(host: "127.0.0.1", port: 7451)
     /// `peers`: where to look for the host besides the remembered address; default none, at most 32.
-    package var peers: [NetworkAddress] = []
+    public var peers: [NetworkAddress] = []
     /// `discovery`: `auto`, `avahi` or `off`; default `auto`.
     ///
     /// Takes effect with the election; until then the host is found by address in every mode.
-    package var discovery = DiscoveryMode.auto
+    public var discovery = DiscoveryMode.auto
     /// `priority`: -100 to 100, default 0.
     ///
     /// Takes effect with the election.
-    package var priority = 0
+    public var priority = 0
     /// `reconcileEvery`: 1 s to 1 d, default 30 s.
-    package var reconcileEvery = Duration.seconds(30)
+    public var reconcileEvery = Duration.seconds(30)
     /// `log.retention`: 1 m to 365 d, default 7 d.
-    package var logRetention = Duration.seconds(7 * 86_400)
+    public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
-    package var logLevel = "notice"
+    public var logLevel = "notice"
     /// `group`: the account group that may open the database; default none.
     ///
     /// Accepted and checked for form only; it takes effect together with packaging.
-    package var group: String?
+    public var group: String?
     /// Where each value comes from; keys that are missing have their default.
     package private(set) var sources: [ConfigurationKey: ConfigurationSource] = [:]
 
     /// The levels a log can have, from the most to the least talkative.
-    package static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+    public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
     /// Addresses in `peers` at most.
-    package static let peersMax = 32
+    public static let peersMax = 32
 
     /// Makes the defaults.
-    package init() {}
+    public init() {}
 
     /// Lays flags over the environment over the content of `node.json` over the defaults.
     ///
@@ -76,7 +76,7 @@ package struct NodeConfiguration: Sendable, Hashable {
     }
 
     /// Checks what single values cannot show: addresses that may not be used and ranges.
-    package func validate() throws {
+    public func validate() throws {
         for address in [self.listen] + self.peers where !address.isLoopback {
             throw ClinicSyncError(
                 .addressNotAllowed,

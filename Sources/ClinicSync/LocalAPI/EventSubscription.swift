@@ -2,9 +2,9 @@
 ///
 /// Ends when it is cancelled, when the reading task is cancelled, and when the node stops. Letting it go
 /// cancels it.
-package final class EventSubscription: AsyncSequence, Sendable {
+public final class EventSubscription: AsyncSequence, Sendable {
     /// What the stream is made of.
-    package typealias Element = NodeEvent
+    public typealias Element = NodeEvent
 
     private let id: UInt64
     private let broadcaster: EventBroadcaster
@@ -17,17 +17,17 @@ package final class EventSubscription: AsyncSequence, Sendable {
     deinit { self.broadcaster.remove(self.id) }
 
     /// Ends the stream; events not yet read are dropped.
-    package func cancel() { self.broadcaster.remove(self.id) }
+    public func cancel() { self.broadcaster.remove(self.id) }
 
     /// Starts reading; a subscription has one reader at a time.
-    package func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
+    public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
     /// Reads the events one after the other.
-    package struct Iterator: AsyncIteratorProtocol {
+    public struct Iterator: AsyncIteratorProtocol {
         fileprivate let subscription: EventSubscription
 
         /// The next event; `nil` at the end.
-        package mutating func next() async -> NodeEvent? {
+        public mutating func next() async -> NodeEvent? {
             await self.subscription.broadcaster.next(of: self.subscription.id)
         }
     }

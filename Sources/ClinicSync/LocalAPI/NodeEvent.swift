@@ -1,33 +1,33 @@
 package import ClinicSyncModel
 
 /// An event as programs get it; the names of the properties are the JSON keys.
-package struct NodeEvent: Sendable, Hashable, Codable {
+public struct NodeEvent: Sendable, Hashable, Codable {
     /// Grows with every event of this node; where to resume after.
-    package var position: UInt64
+    public var position: UInt64
     /// What kind of event, for instance `billing_change_immediate`.
-    package var type: String
+    public var type: String
     /// The category by which programs subscribe.
-    package var category: String
+    public var category: String
     /// The table, for changes.
-    package var table: String?
+    public var table: String?
     /// `insert`, `update` or `delete`, for changes.
-    package var operation: String?
+    public var operation: String?
     /// The row's key; not there when the event stands for several rows.
-    package var recordId: String?
+    public var recordId: String?
     /// The columns that changed, for changes.
-    package var columns: [String]?
+    public var columns: [String]?
     /// How many rows the event stands for, when not one.
-    package var rows: Int?
+    public var rows: Int?
     /// When it happened.
-    package var timestamp: UTCTimestamp
+    public var timestamp: UTCTimestamp
     /// `local` or `remote`, for changes.
-    package var source: String?
+    public var source: String?
     /// The node that wrote the change.
-    package var origin: String?
+    public var origin: String?
     /// The transaction that carried the change, `origin:number`; not there for repairs.
-    package var transaction: String?
+    public var transaction: String?
     /// More about a system event.
-    package var details: [String: String]?
+    public var details: [String: String]?
 
     /// The event of a change.
     package init(_ change: ChangeEvent, position: UInt64) {
@@ -56,7 +56,7 @@ package struct NodeEvent: Sendable, Hashable, Codable {
     }
 
     /// The name of the system event that says that events were missed for good.
-    package static let resyncRequired = "resync_required"
+    public static let resyncRequired = "resync_required"
 }
 
 /// Which events a subscriber wants.

@@ -1,9 +1,9 @@
 /// What `clinic-node status --json` and `GET /v1/status` show.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
-package struct NodeStatus: Sendable, Hashable, Codable {
+public struct NodeStatus: Sendable, Hashable, Codable {
     /// The node's part in the clinic.
-    package enum Role: String, Sendable, Hashable, Codable {
+    public enum Role: String, Sendable, Hashable, Codable {
         /// Relays for all others.
         case host
         /// Connected to the host.
@@ -15,20 +15,20 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// The node itself.
-    package struct Node: Sendable, Hashable, Codable {
+    public struct Node: Sendable, Hashable, Codable {
         /// Its id.
-        package var id: String
+        public var id: String
         /// Its name for people.
-        package var name: String
+        public var name: String
         /// The program's version.
-        package var version: String
+        public var version: String
         /// The number of the newest migration.
-        package var schemaVersion: Int
+        public var schemaVersion: Int
         /// Seconds since it started.
-        package var uptimeSeconds: Int
+        public var uptimeSeconds: Int
 
         /// Makes a node's description.
-        package init(id: String, name: String, version: String, schemaVersion: Int, uptimeSeconds: Int) {
+        public init(id: String, name: String, version: String, schemaVersion: Int, uptimeSeconds: Int) {
             self.id = id
             self.name = name
             self.version = version
@@ -38,30 +38,30 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// The clinic.
-    package struct Clinic: Sendable, Hashable, Codable {
+    public struct Clinic: Sendable, Hashable, Codable {
         /// Its id.
-        package var id: String
+        public var id: String
         /// Its name for people.
-        package var name: String
+        public var name: String
 
         /// Makes a clinic's description.
-        package init(id: String, name: String) {
+        public init(id: String, name: String) {
             self.id = id
             self.name = name
         }
     }
 
     /// The host as this node knows it.
-    package struct Host: Sendable, Hashable, Codable {
+    public struct Host: Sendable, Hashable, Codable {
         /// Its id.
-        package var id: String
+        public var id: String
         /// Its name for people.
-        package var name: String
+        public var name: String
         /// Where it listens.
-        package var address: String
+        public var address: String
 
         /// Makes a host's description.
-        package init(id: String, name: String, address: String) {
+        public init(id: String, name: String, address: String) {
             self.id = id
             self.name = name
             self.address = address
@@ -69,18 +69,18 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// The last reconciliation.
-    package struct Reconciliation: Sendable, Hashable, Codable {
+    public struct Reconciliation: Sendable, Hashable, Codable {
         /// When it ended.
-        package var at: UTCTimestamp
+        public var at: UTCTimestamp
         /// How it ended: `equal`, `repaired`, `differs` or `unreachable`.
-        package var result: String
+        public var result: String
         /// How long it took.
-        package var milliseconds: Int
+        public var milliseconds: Int
         /// Rows it repaired.
-        package var repairedRows: Int
+        public var repairedRows: Int
 
         /// Makes a reconciliation's description.
-        package init(at: UTCTimestamp, result: String, milliseconds: Int, repairedRows: Int) {
+        public init(at: UTCTimestamp, result: String, milliseconds: Int, repairedRows: Int) {
             self.at = at
             self.result = result
             self.milliseconds = milliseconds
@@ -89,35 +89,35 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// The conflict journal in numbers.
-    package struct Conflicts: Sendable, Hashable, Codable {
+    public struct Conflicts: Sendable, Hashable, Codable {
         /// Entries nobody has dealt with.
-        package var open: Int
+        public var open: Int
 
         /// Makes the numbers.
-        package init(open: Int) { self.open = open }
+        public init(open: Int) { self.open = open }
     }
 
     /// Another node.
-    package struct Peer: Sendable, Hashable, Codable {
+    public struct Peer: Sendable, Hashable, Codable {
         /// Its id.
-        package var id: String
+        public var id: String
         /// Its name for people.
-        package var name: String
+        public var name: String
         /// Where it listens or was last seen.
-        package var address: String
+        public var address: String
         /// `host` or `client`.
-        package var role: String
+        public var role: String
         /// Whether there is a connection now.
-        package var connected: Bool
+        public var connected: Bool
         /// Batches it has not applied yet.
-        package var lagBatches: Int
+        public var lagBatches: Int
         /// When it was last heard of.
-        @Nullable package var lastSeen: UTCTimestamp?
+        @Nullable public var lastSeen: UTCTimestamp?
         /// The round trip of the last ping.
-        @Nullable package var roundTripMilliseconds: Double?
+        @Nullable public var roundTripMilliseconds: Double?
 
         /// Makes a peer's description.
-        package init(
+        public init(
             id: String,
             name: String,
             address: String,
@@ -139,16 +139,16 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// Rows of a table that could not be applied yet.
-    package struct Waiting: Sendable, Hashable, Codable {
+    public struct Waiting: Sendable, Hashable, Codable {
         /// The table.
-        package var table: String
+        public var table: String
         /// How many rows.
-        package var rows: Int
+        public var rows: Int
         /// Why, in words.
-        package var reason: String
+        public var reason: String
 
         /// Makes an entry.
-        package init(table: String, rows: Int, reason: String) {
+        public init(table: String, rows: Int, reason: String) {
             self.table = table
             self.rows = rows
             self.reason = reason
@@ -156,50 +156,50 @@ package struct NodeStatus: Sendable, Hashable, Codable {
     }
 
     /// How far this node is while it catches up.
-    package struct Progress: Sendable, Hashable, Codable {
+    public struct Progress: Sendable, Hashable, Codable {
         /// Batches known to exist that are not applied here yet.
-        package var missingBatches: Int
+        public var missingBatches: Int
         /// Batches that have arrived in part.
-        package var partialBatches: Int
+        public var partialBatches: Int
 
         /// Makes a progress.
-        package init(missingBatches: Int, partialBatches: Int) {
+        public init(missingBatches: Int, partialBatches: Int) {
             self.missingBatches = missingBatches
             self.partialBatches = partialBatches
         }
     }
 
     /// The node itself.
-    package var node: Node
+    public var node: Node
     /// The clinic.
-    package var clinic: Clinic
+    public var clinic: Clinic
     /// The node's part.
-    package var role: Role
+    public var role: Role
     /// The term of the host.
-    package var term: Int
+    public var term: Int
     /// The host, if one is known.
-    @Nullable package var host: Host?
+    @Nullable public var host: Host?
     /// Connections with other nodes.
-    package var activeConnections: Int
+    public var activeConnections: Int
     /// Local changes the host has not acknowledged.
-    package var pendingChanges: Int
+    public var pendingChanges: Int
     /// What is added to this PC's clock.
-    package var clockOffsetMilliseconds: Int
+    public var clockOffsetMilliseconds: Int
     /// The last reconciliation, if there was one.
-    @Nullable package var lastReconciliation: Reconciliation?
+    @Nullable public var lastReconciliation: Reconciliation?
     /// The conflict journal.
-    package var conflicts: Conflicts
+    public var conflicts: Conflicts
     /// All replicated tables as the node knows them.
-    package var tables: [DigestSummary.Table]
+    public var tables: [DigestSummary.Table]
     /// The other nodes.
-    package var peers: [Peer]
+    public var peers: [Peer]
     /// Rows set aside.
-    package var waiting: [Waiting]
+    public var waiting: [Waiting]
     /// How far the node is while it catches up; `null` when it has everything it knows of.
-    @Nullable package var progress: Progress?
+    @Nullable public var progress: Progress?
 
     /// Makes a status.
-    package init(
+    public init(
         node: Node,
         clinic: Clinic,
         role: Role,

@@ -2,23 +2,23 @@
 ///
 /// Keys of the API's documents are always there, so that a program can tell "none" from "not told".
 @propertyWrapper
-package struct Nullable<Wrapped: Sendable & Hashable & Codable>: Sendable, Hashable, Codable {
+public struct Nullable<Wrapped: Sendable & Hashable & Codable>: Sendable, Hashable, Codable {
     /// The value.
-    package var wrappedValue: Wrapped?
+    public var wrappedValue: Wrapped?
 
     /// Wraps a value.
-    package init(wrappedValue: Wrapped?) {
+    public init(wrappedValue: Wrapped?) {
         self.wrappedValue = wrappedValue
     }
 
     /// Reads a value or `null`.
-    package init(from decoder: any Decoder) throws {
+    public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         self.wrappedValue = container.decodeNil() ? nil : try container.decode(Wrapped.self)
     }
 
     /// Writes the value or `null`.
-    package func encode(to encoder: any Encoder) throws {
+    public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         if let value = self.wrappedValue { try container.encode(value) } else { try container.encodeNil() }
     }

@@ -1,15 +1,15 @@
 package import ClinicSyncModel
 
 /// What `clinic-node digest --json` and `GET /v1/digest` show.
-package struct DigestSummary: Sendable, Hashable, Codable {
+public struct DigestSummary: Sendable, Hashable, Codable {
     /// One table.
-    package struct Table: Sendable, Hashable, Codable {
+    public struct Table: Sendable, Hashable, Codable {
         /// Its name.
-        package var name: String
+        public var name: String
         /// Its rows.
-        package var rows: UInt64
+        public var rows: UInt64
         /// The digest of its content, 32 hexadecimal digits.
-        package var digest: String
+        public var digest: String
 
         /// Describes a table.
         package init(_ table: TableDigest) {
@@ -20,9 +20,9 @@ package struct DigestSummary: Sendable, Hashable, Codable {
     }
 
     /// The tables in the order of their names.
-    package var tables: [Table]
+    public var tables: [Table]
     /// The sum of the tables' digests.
-    package var digest: String
+    public var digest: String
 
     /// Describes tables.
     package init(_ tables: [TableDigest]) {
@@ -34,18 +34,18 @@ package struct DigestSummary: Sendable, Hashable, Codable {
 }
 
 /// What `clinic-node sync --json` and `POST /v1/sync` show.
-package struct SyncSummary: Sendable, Hashable, Codable {
+public struct SyncSummary: Sendable, Hashable, Codable {
     /// One node's part.
-    package struct Node: Sendable, Hashable, Codable {
+    public struct Node: Sendable, Hashable, Codable {
         /// Its id.
-        package var id: String
+        public var id: String
         /// Its name for people.
-        package var name: String
+        public var name: String
         /// Its result against the host.
-        package var result: String
+        public var result: String
 
         /// Makes a node's part.
-        package init(id: String, name: String, result: String) {
+        public init(id: String, name: String, result: String) {
             self.id = id
             self.name = name
             self.result = result
@@ -53,16 +53,16 @@ package struct SyncSummary: Sendable, Hashable, Codable {
     }
 
     /// The worst of the nodes' results: `equal`, `repaired`, `differs` or `unreachable`.
-    package var result: String
+    public var result: String
     /// Rows repaired anywhere.
-    package var repairedRows: UInt64
+    public var repairedRows: UInt64
     /// How long it took.
-    package var milliseconds: Int64
+    public var milliseconds: Int64
     /// Every node that was asked, the host included.
-    package var nodes: [Node]
+    public var nodes: [Node]
 
     /// Whether all nodes that were reached are proven equal.
-    package var isConverged: Bool {
+    public var isConverged: Bool {
         self.result == ReconciliationResult.equal.name || self.result == ReconciliationResult.repaired.name
     }
 

@@ -1,15 +1,15 @@
 /// A moment as the outside sees it: `2026-11-21T10:00:00.123Z`.
-package struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
+public struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
     /// Milliseconds since 1970-01-01T00:00:00Z.
-    package let milliseconds: Int64
+    public let milliseconds: Int64
 
     /// Makes a moment.
-    package init(milliseconds: Int64) {
+    public init(milliseconds: Int64) {
         self.milliseconds = milliseconds
     }
 
     /// The ISO 8601 form with milliseconds, always 24 characters for the years 0 to 9999.
-    package var description: String {
+    public var description: String {
         let (days, millisecond) = UTCTimestamp.divide(self.milliseconds, by: 86_400_000)
         let (year, month, day) = UTCTimestamp.date(days: days)
         let date = "\(UTCTimestamp.pad(year, 4))-\(UTCTimestamp.pad(month, 2))-\(UTCTimestamp.pad(day, 2))"
@@ -20,12 +20,12 @@ package struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStri
     }
 
     /// Orders by time.
-    package static func < (left: UTCTimestamp, right: UTCTimestamp) -> Bool {
+    public static func < (left: UTCTimestamp, right: UTCTimestamp) -> Bool {
         left.milliseconds < right.milliseconds
     }
 
     /// Reads the ISO 8601 form, exactly as ``description`` writes it.
-    package init(from decoder: any Decoder) throws {
+    public init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         guard let moment = UTCTimestamp(try container.decode(String.self)) else {
             throw DecodingError.dataCorruptedError(in: container, debugDescription: "no UTC time with milliseconds")
@@ -34,13 +34,13 @@ package struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStri
     }
 
     /// Writes the ISO 8601 form.
-    package func encode(to encoder: any Encoder) throws {
+    public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         try container.encode(self.description)
     }
 
     /// Reads what ``description`` writes; `nil` for anything else.
-    package init?(_ text: String) {
+    public init?(_ text: String) {
         let numbers = text.split { !$0.isASCII || !$0.isNumber }.compactMap { Int64($0) }
         guard numbers.count == 7 else { return nil }
         let days = UTCTimestamp.days(year: numbers[0], month: numbers[1], day: numbers[2])

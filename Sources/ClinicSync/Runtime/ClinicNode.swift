@@ -1,16 +1,25 @@
 package import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
-import Foundation
-package import Logging
-package import NIOCore
-import NIOPosix
-import ServiceLifecycle
+public import Foundation
+public import Logging
+public import NIOCore
+public import NIOPosix
+public import ServiceLifecycle
 
 /// One node of a clinic: owns its directory, serves its peers and the programs of its PC.
 ///
-/// Making it does nothing; ``run()`` does everything and returns when the node was asked to stop, in order.
-package final class ClinicNode: Service {
+/// Making it does nothing; ``run()`` does everything and returns when the node was asked to stop, in order. Run it in a
+/// `ServiceGroup`, which turns signals into a graceful shutdown:
+///
+/// ```swift
+/// let node = try ClinicNode(directory: URL(filePath: "/var/lib/clinic-node"), logger: logger)
+/// try await ServiceGroup(services: [node], gracefulShutdownSignals: [.sigterm], logger: logger).run()
+/// ```
+///
+/// While it runs, ``status()``, ``sync(table:timeout:)`` and ``events(categories:tables:since:)`` answer; programs
+/// write the database file ``databaseURL`` with whatever SQLite they have.
+public final class ClinicNode: Service {
     private let directory: NodeDirectory
     private let configuration: NodeConfiguration
     private let identity: NodeIdentity
@@ -21,6 +30,34 @@ package final class ClinicNode: Service {
     private let onReady: @Sendable (ReadyInfo) -> Void
     private let events: EventBroadcaster
     private let controlBox: RunningNodeControl
+
+    /// Prepares the node whose files are in `directory`, which ``create(in:clinicName:nodeName:)`` or
+    /// ``join(_:in:host:nodeName:)`` made.
+    ///
+    /// - Parameters:
+    ///   - directory: the node's files.
+    ///   - configuration: settings; ``NodeConfiguration/validate()`` is called.
+    ///   - logger: where the node logs; it adds its own metadata.
+    ///   - group: event loops to use.
+    ///   - onReady: called once in each run, when the node serves.
+    /// - Throws: ``ClinicSyncError`` of code `notANode`, `corrupt`, `configuration` or `addressNotAllowed`.
+    public convenience init(
+        directory: URL,
+        configuration: NodeConfiguration = NodeConfiguration(),
+        logger: Logger,
+        group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        onReady: @escaping @Sendable (ReadyInfo) -> Void = { _ in }
+    ) throws {
+        try configuration.validate()
+        try self.init(
+            directory: NodeDirectory(url: directory),
+            configuration: configuration,
+            logger: logger,
+            group: group,
+            clock: NodeClock(),
+            onReady: onReady
+        )
+    }
 
     /// Prepares the node of `directory`.
     ///
@@ -61,14 +98,23 @@ package final class ClinicNode: Service {
     /// What people and programs can ask of the node; answers once it runs.
     package var control: any NodeControl { self.controlBox }
 
-    /// Resets every connection with other nodes, as a pulled cable would; for tests.
-    package func cutConnections() { self.controlBox.transport?.cutAll() }
+    /// The files.
+    var files: NodeDirectory { self.directory }
+
+    /// Resets every connection with other nodes and lets none come up until ``healConnections()``; for tests.
+    package func cutConnections() { self.controlBox.transport?.cut() }
+
+    /// Ends ``cutConnections()``.
+    package func healConnections() { self.controlBox.transport?.heal() }
+
+    /// Ends ``run()`` as the end of the process would: without a goodbye, without finishing what was begun; for tests.
+    package func kill() { self.controlBox.kill() }
 
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
     ///   `newerDatabase`, `permission`, `diskFull`.
-    package func run() async throws {
+    public func run() async throws {
         let lock = try self.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
         try await StorageErrors.mapping {
@@ -90,6 +136,8 @@ package final class ClinicNode: Service {
 
     private func run(with storage: StorageService) async throws {
         let inbox = Inbox()
+        // Before anything else can be posted: a peer may connect as soon as the node listens.
+        inbox.post(.started(storage.initialState))
         let transport = PeerTransport(group: self.group, limits: TransportLimits(), logger: self.logger) {
             inbox.post($0)
         }
@@ -106,7 +154,17 @@ package final class ClinicNode: Service {
                 clock: self.clock
             )
         )
-        self.controlBox.start(driver: driver, storage: storage, transport: transport, listen: listen)
+        self.controlBox.start(
+            RunningNodeControl.Running(
+                driver: driver,
+                inbox: inbox,
+                storage: storage,
+                transport: transport,
+                listen: listen,
+                startedAt: self.clock.now.monotonic
+            )
+        )
+        defer { self.controlBox.end() }
         do {
             let watcher = try await CommitWatcher.start(
                 databasePath: self.directory.databaseURL.path,

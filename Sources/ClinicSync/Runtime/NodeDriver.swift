@@ -57,12 +57,11 @@ final class NodeDriver: Sendable {
         }
     }
 
-    /// Drives the node until the core says that it has stopped.
+    /// Drives the node until the core says that it has stopped; the inbox begins with `started`.
     func run() async {
         var machine = NodeStateMachine(configuration: self.configuration)
         var timers = Timers()
         let surroundings = self.surroundings
-        surroundings.inbox.post(.started(surroundings.storage.initialState))
         var isRunning = true
         for await items in surroundings.inbox {
             for item in items where isRunning {

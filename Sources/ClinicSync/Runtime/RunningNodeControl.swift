@@ -5,8 +5,10 @@ import NIOConcurrencyHelpers
 
 /// Answers people and programs for a running node.
 final class RunningNodeControl: NodeControl {
-    private struct Running: Sendable {
+    /// What there is while the node runs.
+    struct Running: Sendable {
         var driver: NodeDriver
+        var inbox: Inbox
         var storage: StorageService
         var transport: PeerTransport
         var listen: String
@@ -28,16 +30,22 @@ final class RunningNodeControl: NodeControl {
     var transport: PeerTransport? { self.running.withLockedValue { $0?.transport } }
 
     /// From now on the node runs.
-    func start(driver: NodeDriver, storage: StorageService, transport: PeerTransport, listen: String) {
-        let startedAt = self.clock.now.monotonic
-        self.running.withLockedValue {
-            $0 = Running(driver: driver, storage: storage, transport: transport, listen: listen, startedAt: startedAt)
-        }
+    func start(_ running: Running) { self.running.withLockedValue { $0 = running } }
+
+    /// The node runs no more.
+    func end() { self.running.withLockedValue { $0 = nil } }
+
+    /// Breaks everything off.
+    func kill() {
+        guard let running = self.running.withLockedValue({ $0 }) else { return }
+        running.transport.cut()
+        running.storage.abandon()
+        running.inbox.finish()
     }
 
     private func current() throws -> Running {
         guard let running = self.running.withLockedValue({ $0 }) else {
-            throw ClinicSyncError(.notReachable, "The node is starting: try again in a moment.")
+            throw ClinicSyncError(.notReachable, "The node is starting or stopping: try again in a moment.")
         }
         return running
     }

@@ -24,6 +24,9 @@ final class StorageService: Sendable {
     private let reading: NIOThreadPool
     private let writer: Confined<WritingExecutor>
     private let reader: Confined<ReadingExecutor>
+    /// Stops what the connections are doing; safe from any thread.
+    private let interrupt: @Sendable () -> Void
+    private let isAbandoned = NIOLockedValueBox(false)
 
     /// What the core must know at the start.
     let initialState: StoreState
@@ -42,7 +45,7 @@ final class StorageService: Sendable {
         writing.start()
         reading.start()
         do {
-            let (writer, reader, state) = try await writing.runIfActive {
+            let (writer, reader, state, interrupt) = try await writing.runIfActive {
                 let database = try StoreDatabase.open(path: path)
                 let writer = try ReplicaWriter(database: database, origin: origin, wallClock: wallClock)
                 let executor = WritingExecutor(
@@ -51,9 +54,16 @@ final class StorageService: Sendable {
                     hashSecret: StorageService.hash
                 )
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                return (Confined(executor), reader, try writer.state())
+                return (Confined(executor), reader, try writer.state(), { @Sendable in database.interrupt() })
             }
-            return StorageService(writing: writing, reading: reading, writer: writer, reader: reader, state: state)
+            return StorageService(
+                writing: writing,
+                reading: reading,
+                writer: writer,
+                reader: reader,
+                interrupt: interrupt,
+                state: state
+            )
         } catch {
             try await writing.shutdownGracefully()
             try await reading.shutdownGracefully()
@@ -66,12 +76,14 @@ final class StorageService: Sendable {
         reading: NIOThreadPool,
         writer: Confined<WritingExecutor>,
         reader: Confined<ReadingExecutor>,
+        interrupt: @escaping @Sendable () -> Void,
         state: StoreState
     ) {
         self.writing = writing
         self.reading = reading
         self.writer = writer
         self.reader = reader
+        self.interrupt = interrupt
         self.initialState = state
     }
 
@@ -82,12 +94,12 @@ final class StorageService: Sendable {
     func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply) -> Void) {
         if request.isRead {
             self.reading.submit { state in
-                guard state == .active else { return }
+                guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
                 reply(self.reader.value.perform(request))
             }
         } else {
             self.writing.submit { state in
-                guard state == .active else { return }
+                guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
                 reply(self.writer.value.perform(request))
             }
         }
@@ -101,6 +113,14 @@ final class StorageService: Sendable {
     /// Writes something for people.
     func write<Result: Sendable>(_ body: @escaping @Sendable (ReplicaWriter) throws -> Result) async throws -> Result {
         try await self.writing.runIfActive { try body(self.writer.value.writer) }
+    }
+
+    /// Drops what was submitted and breaks off what is being done, as the end of the process would; for tests.
+    ///
+    /// The transaction in progress is rolled back. ``close()`` must follow.
+    func abandon() {
+        self.isAbandoned.withLockedValue { $0 = true }
+        self.interrupt()
     }
 
     /// Finishes what was submitted, closes the store and stops the threads.

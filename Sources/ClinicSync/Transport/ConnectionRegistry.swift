@@ -15,10 +15,12 @@ struct ConnectionRegistry {
     private var lastID: UInt64 = 0
     /// Whether nothing more may be opened.
     private(set) var isShutDown = false
+    /// Whether the node is cut off: no socket is taken on, as if the cable were out.
+    var isCut = false
 
     /// Whether a socket is taken on, and counts it if so.
     mutating func admit(_ channel: any Channel, acceptedFrom remote: String?, _ limits: TransportLimits) -> Bool {
-        guard !self.isShutDown else { return false }
+        guard !self.isShutDown, !self.isCut else { return false }
         if let remote {
             let sameAddress = self.acceptedPerAddress[remote, default: 0]
             guard self.acceptedCount < limits.acceptedMax, sameAddress < limits.acceptedPerAddressMax else {

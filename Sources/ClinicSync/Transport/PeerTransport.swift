@@ -95,6 +95,18 @@ package final class PeerTransport: Sendable {
         for channel in self.registry.withLockedValue({ $0.channels }) { self.reset(channel) }
     }
 
+    /// Resets every connection and opens and takes none from now on until ``heal()``; for tests.
+    package func cut() {
+        let channels = self.registry.withLockedValue { registry in
+            registry.isCut = true
+            return registry.channels
+        }
+        for channel in channels { self.reset(channel) }
+    }
+
+    /// Ends ``cut()``.
+    package func heal() { self.registry.withLockedValue { $0.isCut = false } }
+
     /// Stops listening, says goodbye on every connection and returns when all are closed.
     ///
     /// Dials that are under way fail. The event loops stay the caller's.

@@ -65,6 +65,12 @@ package struct StoreDatabase: Sendable {
         try self.writer.close()
     }
 
+    /// Makes the statements that run now fail; from any thread.
+    package func interrupt() {
+        for queue in [self.writer, self.reader] { queue.interrupt() }
+        self.snapshots?.interrupt()
+    }
+
     /// The configuration of every connection of the node: foreign keys off, because replicated rows may arrive before
     /// their parents and deletions carry their cascades with them.
     package static func configuration(isFile: Bool) -> GRDB.Configuration {

@@ -1,0 +1,100 @@
+import ClinicSyncModel
+public import Foundation
+
+// What programs that embed a node may ask of it.
+extension ClinicNode {
+    // MARK: - Making a node
+
+    /// Makes `directory` the first node of a new clinic.
+    ///
+    /// - Throws: ``ClinicSyncError``: `usage` for a name that cannot be one, `refused` when the directory holds a node
+    ///   already, `permission`, `diskFull`, `storage`.
+    public static func create(in directory: URL, clinicName: String, nodeName: String) throws {
+        _ = try NodeSetup.create(
+            directory: NodeDirectory(url: directory),
+            clinicName: clinicName,
+            nodeName: nodeName
+        )
+    }
+
+    /// Makes `directory` a further node of the clinic whose host made `code` with ``invite(ttl:uses:)``.
+    ///
+    /// - Parameters:
+    ///   - code: the join code.
+    ///   - directory: the new node's files.
+    ///   - host: where the host is, `address:port`; `nil`: where the code says.
+    ///   - nodeName: the node's name for people.
+    /// - Throws: ``ClinicSyncError``: as ``create(in:clinicName:nodeName:)``, and `notReachable`, `timeout`.
+    public static func join(
+        _ code: String,
+        in directory: URL,
+        host: String? = nil,
+        nodeName: String
+    ) async throws {
+        _ = try await NodeSetup.join(
+            directory: NodeDirectory(url: directory),
+            code: try JoinCode(parsing: code),
+            host: host,
+            nodeName: nodeName
+        )
+    }
+
+    /// The SQLite database that programs open.
+    public var databaseURL: URL { self.files.databaseURL }
+
+    // MARK: - While it runs
+
+    /// Who the node is and how it is doing.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
+    public func status() async throws -> NodeStatus { try await self.control.status() }
+
+    /// Rows and digests computed from the real tables, of `table` or of all.
+    ///
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for an unknown table.
+    public func digest(table: String? = nil) async throws -> DigestSummary {
+        try await self.control.digest(table: table)
+    }
+
+    /// Compares whole tables of all reachable nodes now and repairs what differs.
+    ///
+    /// - Returns: How it ended; ``SyncSummary/isConverged`` only when every reachable node is proven equal.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `timeout`.
+    public func sync(table: String? = nil, timeout: Duration = .seconds(60)) async throws -> SyncSummary {
+        try await self.control.sync(table: table, timeout: timeout)
+    }
+
+    /// Makes a join code, on the host.
+    ///
+    /// - Parameters:
+    ///   - ttl: how long it is good for.
+    ///   - uses: how many nodes may join with it.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it is not the host.
+    public func invite(ttl: Duration = .seconds(1_800), uses: Int = 1) async throws -> String {
+        try await self.control.invite(ttl: ttl, uses: uses)
+    }
+
+    /// Committed changes and the node's own news, from now on or after a position.
+    ///
+    /// - Parameters:
+    ///   - categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
+    ///   - tables: changes of these tables only; empty: all.
+    ///   - since: ``NodeEvent/position`` of the last event seen; what came after it is given first.
+    /// - Throws: ``ClinicSyncError`` of code `usage` for an unknown category.
+    public func events(
+        categories: Set<String> = [],
+        tables: Set<String> = [],
+        since: UInt64? = nil
+    ) async throws -> EventSubscription {
+        let wanted = try categories.map { name in
+            guard let category = EventCategory(rawValue: name) else {
+                let names = EventCategory.allCases.map(\.rawValue).joined(separator: ", ")
+                throw ClinicSyncError(.usage, "There is no category \"\(name)\": use one of \(names).")
+            }
+            return category
+        }
+        return try await self.control.events(
+            EventFilter(categories: Set(wanted), tables: tables, since: since)
+        )
+    }
+}
