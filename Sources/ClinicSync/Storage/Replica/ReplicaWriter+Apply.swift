@@ -271,7 +271,7 @@ extension ReplicaWriter {
                 result: &result
             )
         }
-        let wall = self.wallClock()
+        let wall = self.wallClock() + self.clockOffsetMilliseconds
         _ = self.clock.observe(
             HybridTimestamp(rawValue: result.largestTimestamp),
             wall: wall,

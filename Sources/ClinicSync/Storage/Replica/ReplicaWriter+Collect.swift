@@ -27,6 +27,7 @@ extension ReplicaWriter {
     /// - Parameter clockOffsetMilliseconds: what to add to this PC's wall time to get the host's.
     /// - Throws: ``StoreError``; the store is as before then.
     package func collect(clockOffsetMilliseconds offset: Int64) throws -> CollectOutcome {
+        self.clockOffsetMilliseconds = offset
         let repaired = try self.repairCapture()
         var outcome = try self.collectSlice(offset: offset)
         outcome.repairedTables = repaired

@@ -25,6 +25,10 @@ package final class ReplicaWriter {
     var bulk: BulkCollection?
     /// `PRAGMA schema_version` when the triggers were last seen to be in order.
     var checkedSchemaVersion: Int64 = -1
+    /// Where the slow sweep goes on.
+    var slowSweep: (table: Int, after: SQLiteValue?) = (0, nil)
+    /// What to add to this PC's wall time to get the host's, as far as it is known.
+    var clockOffsetMilliseconds: Int64 = 0
     /// This PC's wall time, milliseconds since 1970.
     let wallClock: @Sendable () -> Int64
 
