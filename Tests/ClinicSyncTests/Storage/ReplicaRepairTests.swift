@@ -25,7 +25,10 @@ struct ReplicaRepairTests {
         #expect(escaped == 3)
         #expect(outcome.logged.count == 1)
         try converge([a, b])
-        #expect(try b.value(String.self, "SELECT group_concat(fullName) FROM (SELECT fullName FROM patients ORDER BY id)") == "New,Anna,Bea")
+        #expect(
+            try b.value(String.self, "SELECT group_concat(fullName) FROM (SELECT fullName FROM patients ORDER BY id)")
+                == "New,Anna,Bea"
+        )
         try expectEqual([a, b])
     }
 
