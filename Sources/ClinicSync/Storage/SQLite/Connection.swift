@@ -1,3 +1,4 @@
+import CSQLiteShim
 import ClinicSyncModel
 import GRDB
 import GRDBSQLite
@@ -59,6 +60,12 @@ final class Connection {
             code: sqlite3_extended_errcode(self.handle) == SQLITE_OK ? code : sqlite3_extended_errcode(self.handle),
             message: String(cString: sqlite3_errmsg(self.handle))
         )
+    }
+
+    /// Switches triggers off for this connection alone; other programs' connections fire theirs.
+    func disableTriggers() throws {
+        let code = clinicsync_enable_triggers(self.handle, 0)
+        guard code == SQLITE_OK else { throw self.failure(code) }
     }
 
     /// Runs `body` in a transaction that takes the write lock at once; rolls back when it throws.
