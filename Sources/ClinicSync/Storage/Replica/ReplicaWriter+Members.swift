@@ -101,10 +101,8 @@ extension ReplicaWriter {
 
     /// Makes a join code usable.
     ///
-    /// - Parameters:
-    ///   - secretHash: the SHA-256 of its secret; the secret itself is stored nowhere.
-    ///   - expiresAt: milliseconds since 1970.
-    ///   - uses: how many nodes may join with it, from 1.
+    /// `secretHash` is the SHA-256 of its secret, which itself is stored nowhere; `expiresAt` are milliseconds since 1970;
+    /// `uses` says how many nodes may join with it, from 1.
     package func addInvitation(secretHash: [UInt8], expiresAt: Int64, uses: Int) throws {
         try self.transaction {
             try self.connection.statement("DELETE FROM clinicsync_invitation WHERE expiresAt < ?1")

@@ -39,8 +39,10 @@ extension ReplicaWriter {
 
     /// Compares the real tables with what the node knows and collects the differences as local edits.
     ///
-    /// - Parameter table: one table, or all.
-    /// - Returns: How many rows had been written without a mark, and what was collected.
+    /// Sweeps one table, or all when `table` is `nil`.
+    ///
+    /// Tells how many rows had been written without a mark, and what was collected. Throws ``StoreError``; what was collected
+    /// until then stays.
     package func sweep(
         table: String?,
         clockOffsetMilliseconds offset: Int64

@@ -73,7 +73,9 @@ package final class ReplicaWriter {
     /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
     static let clockToleranceMilliseconds: Int64 = 500
 
-    /// Closes the connections. The writer must not be used afterwards.
+    /// Closes the connections.
+    ///
+    /// The writer must not be used afterwards.
     package func close() throws {
         self.bulk?.abandon()
         self.bulk = nil

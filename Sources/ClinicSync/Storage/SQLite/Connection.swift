@@ -98,7 +98,9 @@ final class Connection {
     }
 }
 
-/// A prepared statement. Bind, step, read, reset; parameters count from 1, columns from 0.
+/// A prepared statement.
+///
+/// Bind, step, read, reset; parameters count from 1, columns from 0.
 final class Statement {
     private let pointer: OpaquePointer
     private unowned let connection: Connection
