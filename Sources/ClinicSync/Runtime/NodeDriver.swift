@@ -57,7 +57,9 @@ final class NodeDriver: Sendable {
         }
     }
 
-    /// Drives the node until the core says that it has stopped; the inbox begins with `started`.
+    /// Drives the node until the core says that it has stopped.
+    ///
+    /// `started` must be the inbox's first item.
     func run() async {
         var machine = NodeStateMachine(configuration: self.configuration)
         var timers = Timers()

@@ -71,16 +71,11 @@ struct RunCommand: AsyncParsableCommand {
         }
         var logger = Logger(label: "clinic-node")
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"
-        let readyLogger = logger
         let node = try ClinicNode(
             directory: directory,
             configuration: configuration,
             logger: logger,
-            onReady: { ready in
-                readyLogger.notice(
-                    "serving",
-                    metadata: ["listen.address": "\(ready.listen)", "api.address": "\(ready.api)"]
-                )
+            onReady: { _ in
                 ServiceManagerNotice.sendReady(environment: ProcessInfo.processInfo.environment)
                 Output.report("ready")
             }
