@@ -6,9 +6,6 @@ package import ClinicSyncModel
 /// A batch applies in one transaction, in the order of its origin's numbers, and only when everything its author had applied is
 /// applied here. Chunks that come early wait in the log, which is on the disk.
 extension ReplicaWriter {
-    /// Batches with at most so much payload are applied in the transaction that logs them.
-    static let smallBatchBytesMax = 256 << 10
-
     /// Logs chunks of a peer and applies what is complete and small; see ``StoreOutcome/isApplyPending``.
     ///
     /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name;
@@ -24,7 +21,7 @@ extension ReplicaWriter {
                     if let logged = try self.logNew(chunk) { result.logged.append(logged) }
                 }
                 collected = try self.applyReady(
-                    limit: ReplicaWriter.smallBatchBytesMax,
+                    limit: self.limits.smallBatchBytes,
                     offset: offset,
                     result: &result
                 )

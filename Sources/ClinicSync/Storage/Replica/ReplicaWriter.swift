@@ -25,6 +25,8 @@ package final class ReplicaWriter {
     var bulk: BulkCollection?
     /// `PRAGMA schema_version` when the triggers were last seen to be in order.
     var checkedSchemaVersion: Int64 = -1
+    /// Sizes of chunks and pages.
+    let limits: StoreLimits
     /// This PC's wall time, milliseconds since 1970.
     let wallClock: @Sendable () -> Int64
 
@@ -42,10 +44,12 @@ package final class ReplicaWriter {
         database: StoreDatabase,
         origin: Origin,
         schema: StoreSchema = .clinic,
+        limits: StoreLimits = .standard,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
         self.database = database
         self.origin = origin
+        self.limits = limits
         self.wallClock = wallClock
         let opened = try StoreError.mapping {
             try ReplicaWriter.prepare(database, origin: origin, schema: schema, wallClock: wallClock)
