@@ -29,7 +29,7 @@ extension ReplicaWriter {
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
-        if collected { try self.makeDurable() }
+        if collected || result.hasCollected { try self.makeDurable() }
         return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
     }
 
@@ -43,7 +43,7 @@ extension ReplicaWriter {
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
-        if collected { try self.makeDurable() }
+        if collected || result.hasCollected { try self.makeDurable() }
         return self.outcome(result, storedBytes: 0)
     }
 
@@ -53,6 +53,8 @@ extension ReplicaWriter {
         var events: [ChangeEvent] = []
         var conflicts = 0
         var isPending = false
+        /// Whether own marks were collected on the way.
+        var hasCollected = false
         var largestTimestamp: UInt64 = 0
     }
 
@@ -135,7 +137,7 @@ extension ReplicaWriter {
                         }
                         isFirst = false
                     }
-                    try self.apply(batch, originID: id, result: &result)
+                    try self.apply(batch, originID: id, offset: offset, result: &result)
                     progress = true
                 }
             }
@@ -208,12 +210,12 @@ extension ReplicaWriter {
         }
     }
 
-    private func apply(_ batch: ReadyBatch, originID id: Int, result: inout ApplyResult) throws {
+    private func apply(_ batch: ReadyBatch, originID id: Int, offset: Int64, result: inout ApplyResult) throws {
         var seen = self.ledger.origins[id].seen
         seen.merge(batch.header.dependencies)
         self.ledger.origins[id].seen = seen
         seen.advance(batch.id.origin, to: batch.id.sequence)
-        let context = ApplyContext(batch: batch.id, originID: id, seen: seen)
+        let context = ApplyContext(batch: batch.id, originID: id, seen: seen, offset: offset)
         var events = EventCollector(isLocal: false)
         for chunk in 0..<batch.chunks {
             // A statement of its own: rows are applied by other statements while this one holds the payload.
@@ -244,6 +246,8 @@ extension ReplicaWriter {
         var originID: Int
         /// What the author had seen, this batch included.
         var seen: VersionVector
+        /// What to add to this PC's wall time to get the host's.
+        var offset: Int64
     }
 
     private func apply(
@@ -294,7 +298,7 @@ extension ReplicaWriter {
             )
             return
         }
-        var located = try self.locate(plan, key: change.key.value)
+        var located = try self.locateCollected(plan, key: change.key.value, offset: context.offset, result: &result)
         let before = located.state
         let delta = self.delta(change, plan: plan, values: values, context: context)
         let losses = located.state.merge(delta) {
