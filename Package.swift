@@ -108,6 +108,7 @@ let package = Package(
             name: "ClinicSyncTestKit",
             dependencies: [
                 "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -158,6 +159,12 @@ let package = Package(
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],
+            swiftSettings: settings
+        ),
+        // Seeded runs of whole clinics in virtual time.
+        .testTarget(
+            name: "ClinicSyncSimulationTests",
+            dependencies: ["ClinicSyncTestKit", "ClinicSyncModel", "ClinicSyncCore"],
             swiftSettings: settings
         ),
         // Runs the built binary; depends on it so that it is there and new.

@@ -39,7 +39,7 @@ struct ChangeChunkWriter {
     var isEmpty: Bool { self.body.count == 0 }
 
     /// Whether the chunk should be closed.
-    var isFull: Bool { self.body.count >= ChangeChunkWriter.bytesMax }
+    func isFull(at limit: Int) -> Bool { self.body.count >= limit }
 
     /// Appends a change of `plan`'s table.
     ///

@@ -12,15 +12,13 @@ package final class ReplicaReader {
     /// Origins by their small numbers; grows as the writer adds some.
     private var origins: [Origin] = []
 
-    /// A page of row states is closed at this size: 256 KiB.
-    static let pageBytesMax = 256 << 10
-    /// Rows in one page of hashes: 2 000.
-    package static let hashesPageMax = 2_000
+    private let limits: StoreLimits
 
     /// Reads beside `writer`.
     package init(beside writer: ReplicaWriter) throws {
         self.database = writer.database
         self.plans = writer.plans
+        self.limits = writer.limits
         let database = writer.database
         self.connection =
             database.reader === database.writer
@@ -170,12 +168,12 @@ package final class ReplicaReader {
     /// The page of row hashes after `after`.
     package func rowHashes(round: UInt64, table: String, after: SQLiteValue?) throws -> RowHashPage {
         try self.perform {
-            let rows = try self.hashes(table: table, after: after, through: nil, limit: ReplicaReader.hashesPageMax)
+            let rows = try self.hashes(table: table, after: after, through: nil, limit: self.limits.hashesPage)
             return RowHashPage(
                 round: round,
                 table: table,
                 after: after,
-                through: rows.count < ReplicaReader.hashesPageMax ? nil : rows.last?.key,
+                through: rows.count < self.limits.hashesPage ? nil : rows.last?.key,
                 rows: rows
             )
         }
@@ -258,7 +256,7 @@ package final class ReplicaReader {
         let states = RowStateLoader(connection: self.connection, origins: self.origins)
         for key in keys {
             if let state = try states.state(plan, key: key) { writer.append(state) }
-            if writer.count >= ReplicaReader.pageBytesMax { close() }
+            if writer.count >= self.limits.pageBytes { close() }
         }
         if writer.count > 0 || pages.isEmpty { close() }
         return pages

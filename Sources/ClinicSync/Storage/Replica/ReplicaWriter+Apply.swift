@@ -6,9 +6,6 @@ package import ClinicSyncModel
 /// A batch applies in one transaction, in the order of its origin's numbers, and only when everything its author had applied is
 /// applied here. Chunks that come early wait in the log, which is on the disk.
 extension ReplicaWriter {
-    /// Batches with at most so much payload are applied in the transaction that logs them.
-    static let smallBatchBytesMax = 256 << 10
-
     /// Logs chunks of a peer and applies what is complete and small; see ``StoreOutcome/isApplyPending``.
     ///
     /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name;
@@ -24,7 +21,7 @@ extension ReplicaWriter {
                     if let logged = try self.logNew(chunk) { result.logged.append(logged) }
                 }
                 collected = try self.applyReady(
-                    limit: ReplicaWriter.smallBatchBytesMax,
+                    limit: self.limits.smallBatchBytes,
                     offset: offset,
                     result: &result
                 )
@@ -32,7 +29,7 @@ extension ReplicaWriter {
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
-        if collected { try self.makeDurable() }
+        if collected || result.hasCollected { try self.makeDurable() }
         return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
     }
 
@@ -46,7 +43,7 @@ extension ReplicaWriter {
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
-        if collected { try self.makeDurable() }
+        if collected || result.hasCollected { try self.makeDurable() }
         return self.outcome(result, storedBytes: 0)
     }
 
@@ -56,6 +53,8 @@ extension ReplicaWriter {
         var events: [ChangeEvent] = []
         var conflicts = 0
         var isPending = false
+        /// Whether own marks were collected on the way.
+        var hasCollected = false
         var largestTimestamp: UInt64 = 0
     }
 
@@ -140,7 +139,7 @@ extension ReplicaWriter {
                         }
                         isFirst = false
                     }
-                    try self.apply(batch, originID: id, result: &result)
+                    try self.apply(batch, originID: id, offset: offset, result: &result)
                     progress = true
                 }
             }
@@ -213,12 +212,12 @@ extension ReplicaWriter {
         }
     }
 
-    private func apply(_ batch: ReadyBatch, originID id: Int, result: inout ApplyResult) throws {
+    private func apply(_ batch: ReadyBatch, originID id: Int, offset: Int64, result: inout ApplyResult) throws {
         var seen = self.ledger.origins[id].seen
         seen.merge(batch.header.dependencies)
         self.ledger.origins[id].seen = seen
         seen.advance(batch.id.origin, to: batch.id.sequence)
-        let context = ApplyContext(batch: batch.id, originID: id, seen: seen)
+        let context = ApplyContext(batch: batch.id, originID: id, seen: seen, offset: offset)
         var events = EventCollector(isLocal: false)
         for chunk in 0..<batch.chunks {
             // A statement of its own: rows are applied by other statements while this one holds the payload.
@@ -249,6 +248,8 @@ extension ReplicaWriter {
         var originID: Int
         /// What the author had seen, this batch included.
         var seen: VersionVector
+        /// What to add to this PC's wall time to get the host's.
+        var offset: Int64
     }
 
     private func apply(
@@ -299,7 +300,7 @@ extension ReplicaWriter {
             )
             return
         }
-        var located = try self.locate(plan, key: change.key.value)
+        var located = try self.locateCollected(plan, key: change.key.value, offset: context.offset, result: &result)
         let before = located.state
         let delta = self.delta(change, plan: plan, values: values, context: context)
         let losses = located.state.merge(delta) {

@@ -107,7 +107,7 @@ extension ReplicaWriter {
         var logged: [LoggedChunk] = []
         for mark in marks {
             try self.collect(mark, from: self.connection, offset: offset, builder: &builder, events: &events)
-            if builder?.chunk.isFull == true, let chunk = builder?.takeChunk(isLast: false) {
+            if builder?.chunk.isFull(at: self.limits.chunkBytes) == true, let chunk = builder?.takeChunk(isLast: false) {
                 logged.append(try self.log(chunk))
             }
         }
@@ -142,7 +142,7 @@ extension ReplicaWriter {
                             builder: &builder,
                             events: &events
                         )
-                        if builder?.chunk.isFull == true, let chunk = builder?.takeChunk(isLast: false) {
+                        if builder?.chunk.isFull(at: self.limits.chunkBytes) == true, let chunk = builder?.takeChunk(isLast: false) {
                             logged.append(try self.log(chunk))
                         }
                         count += 1

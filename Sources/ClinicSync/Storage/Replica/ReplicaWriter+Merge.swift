@@ -35,7 +35,12 @@ extension ReplicaWriter {
                 try page.payload.withUnsafeBytes { payload in
                     var reader = try RowStateReader(payload, plan: plan)
                     while let theirs = try reader.next() {
-                        var located = try self.locate(plan, key: theirs.key)
+                        var located = try self.locateCollected(
+                            plan,
+                            key: theirs.key,
+                            offset: offset,
+                            result: &result
+                        )
                         let before = located.state
                         let losses = located.state.merge(theirs) { self.ledger.hasSeen($0, $1) }
                         try ValueRef.with(theirs.key) { key in
@@ -56,7 +61,7 @@ extension ReplicaWriter {
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
-        if collected { try self.makeDurable() }
+        if collected || result.hasCollected { try self.makeDurable() }
         return MergeOutcome(
             changedRows: changed,
             events: result.events,

@@ -62,6 +62,31 @@ extension ReplicaWriter {
         }
     }
 
+    /// The whole state of a row that something is to be merged into.
+    ///
+    /// A row that was written past the triggers is collected first, as this node's edit. Otherwise its new values would
+    /// pass for those of the version known, and two nodes would show different values under one version for ever.
+    func locateCollected(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        offset: Int64,
+        result: inout ApplyResult
+    ) throws -> Located {
+        let located = try self.locate(plan, key: key)
+        guard case .row(let meta) = located.residence else { return located }
+        let isAsKnown = ValueRef.with(key) { key in
+            self.hash(plan, key: key, self.values(plan, of: located.state))
+            return self.hashes.row == meta.hash
+        }
+        if isAsKnown { return located }
+        try ValueRef.with(key) { try self.mark(plan, key: $0) }
+        var events = EventCollector(isLocal: true)
+        result.logged += try self.collectAll(offset: offset, events: &events)
+        result.events += events.events
+        result.hasCollected = true
+        return try self.locate(plan, key: key)
+    }
+
     // MARK: - Metadata
 
     /// Writes the metadata of a row with the hashes in `self.hashes`; keeps count and digest of the table.

@@ -29,6 +29,8 @@ package final class ReplicaWriter {
     var slowSweep: (table: Int, after: SQLiteValue?) = (0, nil)
     /// What to add to this PC's wall time to get the host's, as far as it is known.
     var clockOffsetMilliseconds: Int64 = 0
+    /// Sizes of chunks and pages.
+    let limits: StoreLimits
     /// This PC's wall time, milliseconds since 1970.
     let wallClock: @Sendable () -> Int64
 
@@ -46,10 +48,12 @@ package final class ReplicaWriter {
         database: StoreDatabase,
         origin: Origin,
         schema: StoreSchema = .clinic,
+        limits: StoreLimits = .standard,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
         self.database = database
         self.origin = origin
+        self.limits = limits
         self.wallClock = wallClock
         let opened = try StoreError.mapping {
             try ReplicaWriter.prepare(database, origin: origin, schema: schema, wallClock: wallClock)

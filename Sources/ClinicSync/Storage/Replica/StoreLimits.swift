@@ -1,0 +1,17 @@
+/// Sizes by which a store divides its work; the simulator makes them small, so that little data meets every path.
+package struct StoreLimits: Sendable, Hashable {
+    /// A chunk of an own batch is closed at this size.
+    package var chunkBytes = ChangeChunkWriter.bytesMax
+    /// Batches with at most so much payload are applied in the transaction that logs them.
+    package var smallBatchBytes = 256 << 10
+    /// A page of row states is closed at this size.
+    package var pageBytes = 256 << 10
+    /// Rows in one page of hashes; a receiver takes 4 096.
+    package var hashesPage = 2_000
+
+    /// The sizes every node has.
+    package static let standard = StoreLimits()
+
+    /// Makes the standard sizes.
+    package init() {}
+}

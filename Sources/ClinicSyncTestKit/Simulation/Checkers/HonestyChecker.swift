@@ -1,0 +1,60 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Persist, then send: no message reveals what is not committed in the sender's store.
+final class HonestyChecker: SimulationChecker {
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        for case .send(_, let message) in effects {
+            switch message {
+            case .chunk(let chunk):
+                guard try !node.disk.hasChunk(chunk) else { continue }
+                world.fail("\(node.name) sends \(Summary.of(chunk)), which its store has not")
+            case .hello(let hello): try self.check(hello.vector, of: node, in: world)
+            case .acknowledge(let ack): try self.check(VersionVector(ack.applied), of: node, in: world)
+            case .digests(let report): try self.check(report.vector, of: node, in: world)
+            case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
+                .syncReport, .joinRequest, .joinReply:
+                break
+            }
+        }
+    }
+
+    private func check(_ vector: VersionVector, of node: SimulatedNode, in world: SimulatedWorld) throws {
+        guard try !node.committedVector().covers(vector) else { return }
+        world.fail("\(node.name) says that it has\(Summary.of(vector)), which its store has not")
+    }
+}
+
+/// A node's vector never goes back, except by a power cut that takes batches of others.
+final class VectorChecker: SimulationChecker {
+    private var vectors: [Int: VersionVector] = [:]
+
+    func started(_ node: SimulatedNode, _ state: StoreState, in world: SimulatedWorld) throws {
+        self.see(state.vector, on: node, in: world)
+    }
+
+    func storeAnswered(
+        _ request: StorageRequest,
+        _ reply: StorageReply,
+        on node: SimulatedNode,
+        in world: SimulatedWorld
+    ) throws {
+        guard !request.isRead else { return }
+        try self.see(node.committedVector(), on: node, in: world)
+    }
+
+    func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws {
+        let vector = try node.committedVector()
+        guard let before = self.vectors[node.index] else { return }
+        // Own batches that a core was told of were on the disk.
+        if vector[node.origin] < before[node.origin] { world.fail("\(node.name) lost own batches by a power cut") }
+        self.vectors[node.index] = vector
+    }
+
+    private func see(_ vector: VersionVector, on node: SimulatedNode, in world: SimulatedWorld) {
+        if let before = self.vectors[node.index], !vector.covers(before) {
+            world.fail("\(node.name) goes back from\(Summary.of(before)) to\(Summary.of(vector))")
+        }
+        self.vectors[node.index] = vector
+    }
+}

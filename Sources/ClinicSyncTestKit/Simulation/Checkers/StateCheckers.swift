@@ -1,0 +1,92 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+
+/// Asks the workloads what must hold whenever a store committed something, and what must hold in the end.
+final class WorkloadChecker: SimulationChecker {
+    private let workloads: [any SimulationWorkload]
+
+    init(_ workloads: [any SimulationWorkload]) { self.workloads = workloads }
+
+    func storeAnswered(
+        _ request: StorageRequest,
+        _ reply: StorageReply,
+        on node: SimulatedNode,
+        in world: SimulatedWorld
+    ) throws {
+        switch reply {
+        case .stored, .storedApplied, .rowsMerged: break
+        default: return
+        }
+        for workload in self.workloads {
+            if let problem = try workload.checkCommitted(node) { world.fail(problem) }
+        }
+    }
+
+    func finished(_ world: SimulatedWorld) throws {
+        for node in world.nodes {
+            for workload in self.workloads {
+                if let problem = try workload.checkCommitted(node) ?? workload.checkFinally(node) {
+                    world.fail(problem)
+                }
+            }
+        }
+    }
+}
+
+/// No own batch that a core was told of is ever lost: in the end every node has it.
+final class DurabilityChecker: SimulationChecker {
+    private var own: [Int: UInt64] = [:]
+
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        guard case .storageReplied(let reply) = input else { return }
+        let vector: VersionVector
+        switch reply {
+        case .collected(let outcome), .swept(_, _, let outcome): vector = outcome.vector
+        case .stored(_, let outcome), .storedApplied(let outcome): vector = outcome.vector
+        case .rowsMerged(_, _, let outcome): vector = outcome.vector
+        default: return
+        }
+        self.own[node.index] = max(self.own[node.index] ?? 0, vector[node.origin])
+    }
+
+    func finished(_ world: SimulatedWorld) throws {
+        for author in world.nodes {
+            for node in world.nodes where try node.committedVector()[author.origin] < self.own[author.index] ?? 0 {
+                world.fail("\(node.name) lacks batches of \(author.name)")
+            }
+        }
+    }
+}
+
+/// In the end all nodes show the same, know it, and nothing was written that capture did not see.
+final class ConvergenceChecker: SimulationChecker {
+    private let excluded: [String]
+
+    init(_ options: SimulationOptions) {
+        self.excluded = options.workloads.contains(.uniqueClash) ? ["users"] : []
+    }
+
+    func finished(_ world: SimulatedWorld) throws {
+        guard let host = world.nodes.first, let hostProcess = host.process else { return }
+        let dump = try host.disk.dump(without: self.excluded)
+        let vector = try host.committedVector()
+        let digests = try hostProcess.reading.reader.digests().tables.filter { !self.excluded.contains($0.name) }
+        for node in world.nodes {
+            guard let process = node.process else { return world.fail("\(node.name) does not run") }
+            if try node.committedVector() != vector { world.fail("\(node.name) has another vector than the host") }
+            let theirs = try node.disk.dump(without: self.excluded)
+            for table in dump.keys.sorted() where theirs[table] != dump[table] {
+                world.fail("\(node.name) shows other rows of \(table) than the host")
+            }
+            let reader = process.reading.reader
+            let before = try reader.digests().tables
+            if before.filter({ !self.excluded.contains($0.name) }) != digests {
+                world.fail("\(node.name) has other digests than the host")
+            }
+            let (escaped, _) = try process.writing.writer.sweep(table: nil, clockOffsetMilliseconds: 0)
+            if escaped > 0 { world.fail("\(escaped) writes escaped capture on \(node.name)") }
+            if try reader.digests().tables != before { world.fail("\(node.name)'s digests had drifted") }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+package import ClinicSyncCore
+
+/// Watches a run and reports what must not happen with ``SimulatedWorld/fail(_:)``.
+///
+/// Checkers are told everything and change nothing.
+package protocol SimulationChecker: AnyObject {
+    /// A process starts with `state`.
+    func started(_ node: SimulatedNode, _ state: StoreState, in world: SimulatedWorld) throws
+    /// A core turned an input into effects, which are about to be carried out.
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws
+    /// A store carried out a request; the core does not know it yet.
+    func storeAnswered(
+        _ request: StorageRequest,
+        _ reply: StorageReply,
+        on node: SimulatedNode,
+        in world: SimulatedWorld
+    ) throws
+    /// A PC lost its power and what was not on its disk.
+    func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws
+    /// The clinic says that it is equal.
+    func finished(_ world: SimulatedWorld) throws
+}
+
+extension SimulationChecker {
+    /// Does nothing.
+    package func started(_ node: SimulatedNode, _ state: StoreState, in world: SimulatedWorld) throws {}
+    /// Does nothing.
+    package func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+    }
+    /// Does nothing.
+    package func storeAnswered(
+        _ request: StorageRequest,
+        _ reply: StorageReply,
+        on node: SimulatedNode,
+        in world: SimulatedWorld
+    ) throws {}
+    /// Does nothing.
+    package func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws {}
+    /// Does nothing.
+    package func finished(_ world: SimulatedWorld) throws {}
+}
+
+/// All checkers of a run.
+enum CheckerFactory {
+    static func all(
+        _ options: SimulationOptions,
+        workloads: [any SimulationWorkload]
+    ) -> [any SimulationChecker] {
+        [
+            HonestyChecker(), VectorChecker(), CreditChecker(options), EchoChecker(), FailureChecker(options),
+            WorkloadChecker(workloads), DurabilityChecker(), ConvergenceChecker(options),
+        ]
+    }
+}

@@ -1,0 +1,120 @@
+/// What can go wrong in a simulated run.
+package enum FaultKind: String, Sendable, Hashable, CaseIterable {
+    /// A connection breaks; what is on its way is lost, in each direction another part.
+    case connectionCut
+    /// A connection swallows everything without breaking; only silence tells.
+    case halfOpen
+    /// A client and the host do not reach each other for a while.
+    case partition
+    /// As `partition`, in one direction only.
+    case oneWayPartition
+    /// A client's messages take long.
+    case delaySpike
+    /// A node does nothing for a while, as a suspended PC; its programs too.
+    case pause
+    /// A node's process is killed and started again.
+    case crash
+    /// A PC loses its power: what was not on the disk is gone, and its peers hear nothing of it.
+    case powerCut
+    /// A node stops in order and is started again.
+    case restart
+    /// A PC's clock jumps.
+    case clockStep
+    /// A node's store refuses some writes.
+    case diskFull
+    /// A row vanishes with everything the node knew of it, while the node does not run.
+    case lostRow
+    /// A row is written past the triggers.
+    case escapedWrite
+}
+
+/// What a simulated clinic does in a run.
+package enum WorkloadKind: String, Sendable, Hashable, CaseIterable {
+    /// Patients are registered and edited.
+    case registration
+    /// The queue moves, and services are counted.
+    case queue
+    /// Bills with items and payments.
+    case billing
+    /// All nodes edit, delete and rename the same rows.
+    case sameRow
+    /// Some hundred rows in one transaction.
+    case bulk
+    /// The day's queue is reported and deleted.
+    case endOfDay
+    /// Rows that violate a UNIQUE constraint on the other nodes.
+    case uniqueClash
+}
+
+/// Everything that a run depends on beside its seed, itself drawn from the seed.
+package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
+    /// The seed.
+    package var seed: UInt64
+    /// Nodes, the host among them.
+    package var nodes: Int
+    /// How long faults happen and programs write.
+    package var safety: Duration
+    /// The nodes' reconciliation interval; within two of them everything must be equal after the faults.
+    package var reconcileInterval: Duration
+    /// The mean time between two transactions of programs.
+    package var writeInterval: Duration
+    /// The mean time between two faults.
+    package var faultInterval: Duration
+    /// A message's time on the network at most, without faults.
+    package var latencyMax: Duration
+    /// The store's time for one request at most.
+    package var storeTimeMax: Duration
+    /// A chunk of a batch is closed at this size.
+    package var chunkBytes: Int
+    /// What a peer may send before it is acknowledged.
+    package var creditBytes: Int
+    /// The wall clocks' distances from true time, in milliseconds, by node.
+    package var skews: [Int64]
+    /// What goes wrong.
+    package var faults: [FaultKind]
+    /// What programs do.
+    package var workloads: [WorkloadKind]
+
+    /// Draws the options of a run.
+    package static func random(seed: UInt64) -> SimulationOptions {
+        // Not the sequence of the run itself, so that a change of the options does not change everything.
+        var random = SimulationRandom(seed: seed ^ 0x0_0710_0025)
+        let nodes = [2, 3, 3, 3, 4, 5][random.below(6)]
+        let faults = FaultKind.allCases.filter { _ in random.chance(55) }
+        // A run whose rows may be set aside ends with unequal tables, so it is the exception.
+        let workloads = WorkloadKind.allCases.filter { $0 == .uniqueClash ? random.chance(15) : random.chance(70) }
+        return SimulationOptions(
+            seed: seed,
+            nodes: nodes,
+            safety: random.duration(.seconds(8), .seconds(20)),
+            reconcileInterval: random.duration(.seconds(5), .seconds(8)),
+            writeInterval: random.duration(.milliseconds(100), .milliseconds(600)),
+            faultInterval: random.duration(.milliseconds(400), .milliseconds(3_000)),
+            latencyMax: random.duration(.microseconds(300), .milliseconds(40)),
+            storeTimeMax: random.duration(.microseconds(500), .milliseconds(30)),
+            chunkBytes: random.chance(50) ? 1_000 : 4_000,
+            creditBytes: random.chance(50) ? 6_000 : 60_000,
+            skews: (0..<nodes).map { _ in SimulationOptions.skew(&random) },
+            faults: faults,
+            workloads: workloads.isEmpty ? [.registration] : workloads
+        )
+    }
+
+    private static func skew(_ random: inout SimulationRandom) -> Int64 {
+        switch random.below(10) {
+        case 0: Int64(random.number(in: -30_000_000...30_000_000))
+        case 1...4: Int64(random.number(in: -3_000...3_000))
+        default: 0
+        }
+    }
+
+    /// One line that names all of them.
+    package var description: String {
+        let faults = self.faults.map(\.rawValue).joined(separator: ",")
+        let workloads = self.workloads.map(\.rawValue).joined(separator: ",")
+        return "seed=\(self.seed) nodes=\(self.nodes) safety=\(self.safety) reconcile=\(self.reconcileInterval) "
+            + "writes=\(self.writeInterval) faults=\(self.faultInterval) latency=\(self.latencyMax) "
+            + "store=\(self.storeTimeMax) chunk=\(self.chunkBytes) credit=\(self.creditBytes) skews=\(self.skews) "
+            + "faults=[\(faults)] workloads=[\(workloads)]"
+    }
+}

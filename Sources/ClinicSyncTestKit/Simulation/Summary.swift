@@ -1,0 +1,176 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncWire
+
+/// Short forms of what happens, for transcripts; the legend is in `docs/SIMULATION.md`.
+enum Summary {
+    /// A message as it travels.
+    static func encode(_ message: Message) -> [UInt8] {
+        MessageCodec.encode(message, term: CoreLimits.staticTerm)
+    }
+
+    /// Whether the store flushed its disk: it made an own batch.
+    static func isDurable(_ request: StorageRequest, _ reply: StorageReply, of origin: Origin) -> Bool {
+        let logged: [LoggedChunk]
+        switch reply {
+        case .collected(let outcome), .swept(_, _, let outcome): logged = outcome.logged
+        case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
+        case .rowsMerged(_, _, let outcome): logged = outcome.logged
+        case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
+            .invitationRedeemed, .failed:
+            return false
+        }
+        return logged.contains { $0.chunk.batch.origin == origin }
+    }
+
+    /// `input > effects`.
+    static func line(_ input: Input, _ effects: [Effect]) -> String {
+        effects.reduce(Summary.of(input) + " >") { $0 + " " + Summary.of($1) }
+    }
+
+    static func of(_ input: Input) -> String {
+        switch input {
+        case .started(let state): "started\(Summary.of(state.vector))"
+        case .connectionOpened(let id, let dialled): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
+        case .dialFailed: "dialFailed"
+        case .messageReceived(let id, let message): "c\(id.rawValue) \(Summary.of(message))"
+        case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
+        case .connectionClosed(let id): "closed c\(id.rawValue)"
+        case .timerFired(let timer): "timer \(Summary.of(timer))"
+        case .localCommitNoticed: "notice"
+        case .storageReplied(let reply): "reply \(Summary.of(reply))"
+        case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
+        case .shutdownRequested: "shutdown"
+        }
+    }
+
+    static func of(_ effect: Effect) -> String {
+        switch effect {
+        case .send(let ids, let message):
+            "send(\(ids.map { "c\($0.rawValue)" }.joined(separator: ","))) \(Summary.of(message))"
+        case .dial: "dial"
+        case .close(let id, let reason): "close(c\(id.rawValue) \(reason))"
+        case .setTimer(let timer, let after): "set(\(Summary.of(timer)) \(after / .milliseconds(1)))"
+        case .cancelTimer(let timer): "cancel(\(Summary.of(timer)))"
+        case .storage(let request): "store(\(Summary.of(request)))"
+        case .publish(let events): "publish(\(events.count))"
+        case .reply(let request, .synced(let report)): "answer(r\(request.rawValue) \(report.result))"
+        case .notify(let notification): "notify(\(Summary.of(notification)))"
+        case .stopped: "stopped"
+        }
+    }
+
+    private static func of(_ notification: Notification) -> String {
+        switch notification {
+        case .peerConnected(_, let name, _): "connected \(name)"
+        case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
+        case .connectionRefused(let reason): "refused \(reason)"
+        case .dialFailed: "dialFailed"
+        case .reconciled(let result, let rows, _): "reconciled \(result) \(rows)"
+        case .conflictsRecorded(let count): "conflicts \(count)"
+        case .captureRepaired: "captureRepaired"
+        case .escapedWrites(let count): "escaped \(count)"
+        case .clockSkew(let milliseconds): "skew \(milliseconds)"
+        case .storageFailed(let failure): "storageFailed \(failure)"
+        case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
+        }
+    }
+
+    private static func of(_ timer: TimerID) -> String {
+        switch timer {
+        case .heartbeat: "beat"
+        case .handshake(let id): "handshake c\(id.rawValue)"
+        case .redial: "redial"
+        case .reconcile: "reconcile"
+        case .retryRound: "retryRound"
+        case .roundTimeout: "roundTimeout"
+        case .syncTimeout(let id): "syncTimeout \(id)"
+        case .retryStorage: "retryStorage"
+        case .housekeeping: "housekeeping"
+        }
+    }
+
+    static func of(_ message: Message) -> String {
+        switch message {
+        case .hello(let hello):
+            "hello\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
+        case .goodbye(let reason): "goodbye \(reason)"
+        case .ping: "ping"
+        case .pong: "pong"
+        case .chunk(let chunk): "chunk \(Summary.of(chunk))"
+        case .acknowledge(let ack): "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)"
+        case .digests(let report): "digests \(report.round)\(Summary.of(report.vector))"
+        case .rowHashes(let page): "rowHashes \(page.round) \(page.table) \(page.rows.count)"
+        case .rowStates(let page):
+            "rowStates \(page.round) \(page.table) \(page.payload.count)b \(page.wanted.count)w\(page.isLast ? "." : "")"
+        case .syncRequest(let request): "syncRequest \(request.id)"
+        case .verifyRequest(let request): "verifyRequest \(request.id)"
+        case .verifyReport(let report): "verifyReport \(report.id) \(report.result)"
+        case .syncReport(let report): "syncReport \(report.id) \(report.result)"
+        case .joinRequest: "joinRequest"
+        case .joinReply: "joinReply"
+        }
+    }
+
+    static func of(_ request: StorageRequest) -> String {
+        switch request {
+        case .collect: "collect"
+        case .store(let id, let chunks): "store c\(id.rawValue) \(chunks.count)"
+        case .applyStored: "applyStored"
+        case .locate(let id, _): "locate c\(id.rawValue)"
+        case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
+        case .digests: "digests"
+        case .sweep: "sweep"
+        case .rowHashes(let round, let table, _): "rowHashes \(round) \(table)"
+        case .compare(let id, let page): "compare c\(id.rawValue) \(page.table)"
+        case .mergeRows(let id, let page): "mergeRows c\(id.rawValue) \(page.table)"
+        case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
+        case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
+        case .prune: "prune"
+        case .redeemInvitation: "redeem"
+        }
+    }
+
+    static func of(_ reply: StorageReply) -> String {
+        switch reply {
+        case .collected(let outcome):
+            "collected\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.hasMore ? "+" : "")"
+        case .stored(let id, let outcome):
+            "stored c\(id.rawValue)\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))"
+                + "\(outcome.isApplyPending ? " pending" : "")"
+        case .storedApplied(let outcome):
+            "applied\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.isApplyPending ? " pending" : "")"
+        case .located(let id, let position): "located c\(id.rawValue) \(position.map { "\($0)" } ?? "nowhere")"
+        case .logRead(let id, let chunks, let head): "logRead c\(id.rawValue)\(Summary.of(chunks)) head \(head)"
+        case .digests(_, let vector, _): "digests\(Summary.of(vector))"
+        case .swept(_, let escaped, let outcome): "swept \(escaped)\(Summary.of(outcome.logged))"
+        case .rowHashes(let page): "rowHashes \(page.table) \(page.rows.count)"
+        case .compared(let id, let pages): "compared c\(id.rawValue) \(pages.count)"
+        case .rowsMerged(_, let page, let outcome):
+            "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
+        case .rowStates(_, let pages): "rowStates \(pages.count)"
+        case .acknowledgedRecorded: "recorded"
+        case .pruned(let chunks): "pruned \(chunks)"
+        case .invitationRedeemed: "redeemed"
+        case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
+        }
+    }
+
+    private static func of(_ logged: [LoggedChunk]) -> String {
+        logged.reduce("") { $0 + " \($1.position):\(Summary.of($1.chunk))" }
+    }
+
+    static func of(_ chunk: BatchChunk) -> String {
+        "\(Summary.letter(chunk.batch.origin.node))\(chunk.batch.sequence)#\(chunk.index)\(chunk.isLast ? "." : "")"
+    }
+
+    static func of(_ vector: VersionVector) -> String {
+        vector.entries.reduce(" [") { $0 + Summary.letter($1.origin.node) + "\($1.sequence)" } + "]"
+    }
+
+    /// The node's letter: numbers count up from 1 or down from 100.
+    static func letter(_ node: NodeID) -> String {
+        let index = node.low > 50 ? 100 - node.low : node.low - 1
+        return String(UnicodeScalar(UInt8(65 + index)))
+    }
+}

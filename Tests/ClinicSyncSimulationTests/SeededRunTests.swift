@@ -1,0 +1,75 @@
+import ClinicSyncTestKit
+import Foundation
+import Testing
+
+@Suite("Seeded runs of a clinic")
+struct SeededRunTests {
+    /// Seeds whose runs together meet every fault and workload.
+    static let fixedSeeds: [UInt64] = Array(1...24)
+
+    /// Seeds that say nothing: other ones than the fixed, the same in every run of the suite.
+    static let furtherSeeds: [UInt64] = (0..<100).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
+
+    @Test("in a run of any seed everything holds, and all PCs are equal in the end", arguments: furtherSeeds)
+    func anySeed(_ seed: UInt64) throws {
+        try SeededRunTests.check(seed)
+    }
+
+    @Test("the fixed seeds hold, and every fault happened in one of them")
+    func fixedSeeds() throws {
+        var fired: [FaultKind: Int] = [:]
+        for seed in Self.fixedSeeds {
+            let result = try SeededRunTests.check(seed)
+            for (kind, count) in result.fired { fired[kind, default: 0] += count }
+        }
+        for kind in FaultKind.allCases { #expect(fired[kind, default: 0] > 0, "\(kind) never happened") }
+    }
+
+    @Test("one seed is one run: twice the same steps", arguments: [3, 11, 19] as [UInt64])
+    func deterministic(_ seed: UInt64) throws {
+        let first = try SimulatedWorld.run(.random(seed: seed))
+        let second = try SimulatedWorld.run(.random(seed: seed))
+        #expect(first.hash == second.hash)
+        #expect(first.steps == second.steps)
+        #expect(first.hash != (try SimulatedWorld.run(.random(seed: seed + 1))).hash)
+    }
+
+    @Test("the run of CLINICSYNC_SEED", .enabled(if: environment("CLINICSYNC_SEED") != nil))
+    func chosenSeed() throws {
+        let seed = try #require(UInt64(environment("CLINICSYNC_SEED") ?? ""))
+        let result = try SeededRunTests.check(seed)
+        print("\(result.options)\nsteps=\(result.steps) hash=\(String(result.hash, radix: 16)) fired=\(result.fired)")
+    }
+
+    @Test("a soak of CLINICSYNC_SOAK seeds", .enabled(if: environment("CLINICSYNC_SOAK") != nil))
+    func soak() throws {
+        let count = try #require(UInt64(environment("CLINICSYNC_SOAK") ?? ""))
+        let first = UInt64(environment("CLINICSYNC_SOAK_FROM") ?? "") ?? 100_000
+        var held = 0
+        var slowest = Duration.zero
+        for seed in first..<(first + count) {
+            // Before the run, so that the seed of one that traps is known.
+            if environment("CLINICSYNC_SOAK_VERBOSE") != nil { print("seed \(seed)") }
+            let result = try SeededRunTests.check(seed)
+            if result.violation == nil { held += 1 }
+            slowest = max(slowest, result.convergence ?? .zero)
+        }
+        print("\(held) of \(count) seeds held; the slowest convergence took \(slowest)")
+    }
+
+    @discardableResult
+    static func check(_ seed: UInt64) throws -> SimulationResult {
+        let result = try SimulatedWorld.run(.random(seed: seed))
+        if let violation = result.violation {
+            print("\(violation)\n  repeat: \(result.reproduction)\n  \(result.options)")
+            let lines = Int(environment("CLINICSYNC_TRANSCRIPT") ?? "") ?? 40
+            for line in result.transcript.suffix(lines) { print("  | \(line)") }
+            Issue.record("\(violation); repeat: \(result.reproduction)")
+        }
+        return result
+    }
+}
+
+private func environment(_ name: String) -> String? {
+    ProcessInfo.processInfo.environment[name]
+}
