@@ -11,7 +11,8 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             """,
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, VersionCommand.self,
+            SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, DemoCommand.self,
+            VersionCommand.self,
             ConfigCommand.self, CompletionsCommand.self,
         ]
     )
