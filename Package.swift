@@ -66,9 +66,12 @@ let package = Package(
             exclude: ["clinicsync.proto", "generate.sh"],
             swiftSettings: settings
         ),
+        // What of SQLite's C API Swift cannot call.
+        .target(name: "CSQLiteShim", linkerSettings: [.linkedLibrary("sqlite3")]),
         .target(
             name: "ClinicSyncStorage",
             dependencies: [
+                "CSQLiteShim",
                 "ClinicSyncModel",
                 "ClinicSyncCore",
                 "ClinicSchema",

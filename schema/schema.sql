@@ -88,6 +88,29 @@ CREATE TABLE clinic_services (
     selectionCount INTEGER NOT NULL DEFAULT 0
 );
 
+CREATE TABLE clinicsync_context (
+    id     INTEGER PRIMARY KEY,
+    hash   INTEGER NOT NULL UNIQUE,
+    vector BLOB    NOT NULL
+);
+
+CREATE TABLE clinicsync_counter (
+    tableId  INTEGER NOT NULL,
+    pk               NOT NULL,
+    slot     INTEGER NOT NULL,
+    origin   INTEGER NOT NULL,
+    total    INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    PRIMARY KEY (tableId, pk, slot, origin)
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_digest (
+    tableId INTEGER PRIMARY KEY,
+    rows    INTEGER NOT NULL,
+    high    INTEGER NOT NULL,
+    low     INTEGER NOT NULL
+);
+
 CREATE TABLE clinicsync_dirty (
     tableId INTEGER NOT NULL,
     pk NOT NULL,
@@ -101,11 +124,100 @@ CREATE TABLE clinicsync_guard (
     applying INTEGER NOT NULL DEFAULT 0 CHECK (applying IN (0, 1))
 );
 
+CREATE TABLE clinicsync_invitation (
+    secretHash BLOB PRIMARY KEY NOT NULL,
+    expiresAt  INTEGER NOT NULL,
+    uses       INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_journal (
+    id         INTEGER PRIMARY KEY,
+    tableId    INTEGER NOT NULL,
+    pk                 NOT NULL,
+    slot       INTEGER NOT NULL,
+    value,
+    timestamp  INTEGER NOT NULL,
+    origin     INTEGER NOT NULL,
+    sequence   INTEGER NOT NULL,
+    winnerTimestamp INTEGER NOT NULL,
+    winnerOrigin    INTEGER NOT NULL,
+    winnerSequence  INTEGER NOT NULL,
+    recordedAt INTEGER NOT NULL,
+    UNIQUE (tableId, pk, slot, origin, sequence, timestamp)
+);
+
+CREATE TABLE clinicsync_log (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    origin   INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    chunk    INTEGER NOT NULL,
+    isLast   INTEGER NOT NULL,
+    header   BLOB,
+    checksum INTEGER NOT NULL,
+    storedAt INTEGER NOT NULL,
+    payload  BLOB    NOT NULL
+);
+
+CREATE UNIQUE INDEX clinicsync_log_batch ON clinicsync_log (origin, sequence, chunk, isLast);
+
+CREATE TABLE clinicsync_member (
+    node   BLOB PRIMARY KEY NOT NULL,
+    vector BLOB    NOT NULL,
+    seenAt INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_origin (
+    id          INTEGER PRIMARY KEY,
+    node        BLOB    NOT NULL,
+    incarnation INTEGER NOT NULL,
+    sequence    INTEGER NOT NULL DEFAULT 0,
+    seen        BLOB    NOT NULL DEFAULT x'',
+    timestamp   INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (node, incarnation)
+);
+
+CREATE TABLE clinicsync_row (
+    tableId   INTEGER NOT NULL,
+    pk                NOT NULL,
+    timestamp INTEGER NOT NULL,
+    origin    INTEGER NOT NULL,
+    sequence  INTEGER NOT NULL,
+    hash      BLOB    NOT NULL,
+    columns   BLOB    NOT NULL,
+    registers BLOB,
+    context   INTEGER,
+    PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_setting (
+    name  TEXT PRIMARY KEY NOT NULL,
+    value NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
     columns TEXT NOT NULL CHECK (typeof(columns) = 'text')
 );
+
+CREATE TABLE clinicsync_tombstone (
+    tableId   INTEGER NOT NULL,
+    pk                NOT NULL,
+    timestamp INTEGER NOT NULL,
+    state     BLOB    NOT NULL,
+    context   INTEGER NOT NULL,
+    PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_waiting (
+    tableId INTEGER NOT NULL,
+    pk              NOT NULL,
+    state   BLOB    NOT NULL,
+    reason  TEXT    NOT NULL,
+    since   INTEGER NOT NULL,
+    context INTEGER,
+    PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
 
 CREATE TABLE medical_records (
     id TEXT PRIMARY KEY NOT NULL
@@ -238,6 +350,8 @@ CREATE INDEX payments_billId ON payments(billId);
 CREATE INDEX payments_patientId ON payments(patientId);
 
 CREATE INDEX payments_receivedByUserId ON payments(receivedByUserId);
+
+CREATE TABLE sqlite_sequence(name,seq);
 
 CREATE TABLE user_activity_log (
     id TEXT PRIMARY KEY NOT NULL

@@ -17,10 +17,17 @@ extension NodeStateMachine {
         case .rowsMerged(let id, let page, let outcome): self.rowsMerged(from: id, page, outcome)
         case .rowStates(_, let pages): self.perform(self.reconciliation.gathered(pages))
         case .acknowledgedRecorded: break
-        case .pruned: self.isHousekeeping = false
+        case .pruned(_, let escaped): self.housekept(escaped: escaped)
         case .invitationRedeemed(let id, _, let refusal): self.redeemed(for: id, refusal: refusal)
         case .failed(let request, let failure): self.failed(request, failure)
         }
+    }
+
+    private mutating func housekept(escaped: Int) {
+        self.isHousekeeping = false
+        guard escaped > 0 else { return }
+        self.emit(.notify(.escapedWrites(escaped)))
+        self.collect()
     }
 
     // MARK: - The gate

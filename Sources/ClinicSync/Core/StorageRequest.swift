@@ -30,7 +30,7 @@ package enum StorageRequest: Sendable, Hashable {
     case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
     /// Record how far members are, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
-    /// Remove what nobody needs from the log.
+    /// Remove what nobody needs from the log, and go on with the slow sweep.
     case prune
     /// Use up one use of the invitation with this secret, if there is a valid one.
     case redeemInvitation(from: ConnectionID, JoinRequest)
@@ -103,8 +103,8 @@ package enum StorageReply: Sendable, Hashable {
     case rowStates(for: ConnectionID, [RowStatePage])
     /// Progress is recorded.
     case acknowledgedRecorded
-    /// The log is pruned.
-    case pruned(chunks: Int)
+    /// The log is pruned; `escaped` rows had been written unnoticed and are marked for the collector.
+    case pruned(chunks: Int, escaped: Int)
     /// Whether the invitation was valid; when it was not, why, in one sentence.
     case invitationRedeemed(for: ConnectionID, JoinRequest, refusal: String?)
     /// The request came to nothing and left no trace; the store is as before.

@@ -90,6 +90,8 @@ package final class ClinicNode: Service {
 
     private func run(with storage: StorageService) async throws {
         let inbox = Inbox()
+        // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
+        inbox.post(.started(storage.initialState))
         let transport = PeerTransport(group: self.group, limits: TransportLimits(), logger: self.logger) {
             inbox.post($0)
         }

@@ -10,7 +10,11 @@ import NIOPosix
 /// so after a look that found nothing it looks again with growing delays; and once a second in any case.
 final class CommitWatcher: Sendable {
     /// Delays of the looks after an event that found nothing, in microseconds.
-    static let recheckMicroseconds: [Int64] = [100, 300, 1_000, 3_000, 10_000, 30_000, 100_000]
+    ///
+    /// Dense where a commit with an fsync usually becomes visible, so that little is added to it; a look costs 2 µs.
+    static let recheckMicroseconds: [Int64] = [
+        50, 100, 150, 200, 200, 300, 300, 400, 500, 800, 1_500, 3_000, 10_000, 30_000, 100_000,
+    ]
     /// Between two looks without an event.
     static let pollInterval = TimeAmount.seconds(1)
 

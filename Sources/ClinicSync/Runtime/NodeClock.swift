@@ -1,7 +1,9 @@
 package import ClinicSyncCore
 import Glibc
 
-/// The clocks of a node. Tests shift the wall clock.
+/// The clocks of a node.
+///
+/// Tests shift the wall clock.
 package struct NodeClock: Sendable {
     /// Added to the PC's wall time; a wrong clock, in tests.
     package var skewMilliseconds: @Sendable () -> Int64

@@ -58,11 +58,12 @@ final class NodeDriver: Sendable {
     }
 
     /// Drives the node until the core says that it has stopped.
+    ///
+    /// `started` must be the inbox's first item.
     func run() async {
         var machine = NodeStateMachine(configuration: self.configuration)
         var timers = Timers()
         let surroundings = self.surroundings
-        surroundings.inbox.post(.started(surroundings.storage.initialState))
         var isRunning = true
         for await items in surroundings.inbox {
             for item in items where isRunning {

@@ -71,15 +71,15 @@ struct RunCommand: AsyncParsableCommand {
         }
         var logger = Logger(label: "clinic-node")
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"
-        let readyLogger = logger
-        let node = try ClinicNode(directory: directory, configuration: configuration, logger: logger, onReady: { ready in
-            readyLogger.notice(
-                "serving",
-                metadata: ["listen.address": "\(ready.listen)", "api.address": "\(ready.api)"]
-            )
-            ServiceManagerNotice.sendReady(environment: ProcessInfo.processInfo.environment)
-            Output.report("ready")
-        })
+        let node = try ClinicNode(
+            directory: directory,
+            configuration: configuration,
+            logger: logger,
+            onReady: { _ in
+                ServiceManagerNotice.sendReady(environment: ProcessInfo.processInfo.environment)
+                Output.report("ready")
+            }
+        )
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: node, successTerminationBehavior: .gracefullyShutdownGroup)],

@@ -111,7 +111,7 @@ import Testing
             ]
         )
         #expect(host.give(.timerFired(.housekeeping)).requests == [])
-        host.give(.storageReplied(.pruned(chunks: 0)))
+        host.give(.storageReplied(.pruned(chunks: 0, escaped: 0)))
         #expect(host.give(.timerFired(.housekeeping)).requests == [.prune])
     }
 

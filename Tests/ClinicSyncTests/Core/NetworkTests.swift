@@ -50,7 +50,7 @@ private struct LogStore {
             return .logRead(for: id, chunks: chunks, head: UInt64(self.log.count))
         case .digests(let purpose): return .digests(purpose, vector: self.vector, tables: [])
         case .recordAcknowledged: return .acknowledgedRecorded
-        case .prune: return .pruned(chunks: 0)
+        case .prune: return .pruned(chunks: 0, escaped: 0)
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
         case .rowHashes, .compare, .mergeRows, .rowStates, .redeemInvitation:
             return .failed(request, .unavailable("not part of this test"))

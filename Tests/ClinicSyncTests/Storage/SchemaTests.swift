@@ -1,5 +1,5 @@
-import ClinicSyncCore
 import ClinicSchema
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation

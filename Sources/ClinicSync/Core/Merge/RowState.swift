@@ -139,8 +139,8 @@ package struct RowState: Sendable, Hashable {
 
     /// Joins `other`, a state of the same row, into this one.
     ///
-    /// - Parameter hasSeen: Whether the author of the first version had seen the second one.
-    /// - Returns: The values that lost to concurrent ones.
+    /// `hasSeen` says whether the author of its first version had seen the second one. The result are the values that lost to
+    /// concurrent ones.
     package mutating func merge(
         _ other: RowState,
         hasSeen: (_ author: Version, _ version: Version) -> Bool

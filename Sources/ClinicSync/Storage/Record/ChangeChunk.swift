@@ -41,7 +41,9 @@ struct ChangeChunkWriter {
     /// Whether the chunk should be closed.
     var isFull: Bool { self.body.count >= ChangeChunkWriter.bytesMax }
 
-    /// Appends a change of `plan`'s table. `slots` are the columns that follow, as a bit set; the key is never one of them.
+    /// Appends a change of `plan`'s table.
+    ///
+    /// `slots` are the columns that follow, as a bit set; the key is never one of them.
     mutating func append(
         _ kind: ChangeKind,
         plan: TablePlan,

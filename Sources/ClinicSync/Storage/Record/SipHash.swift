@@ -9,9 +9,16 @@ enum SipHash {
     /// The fixed key's second half, "nc-v1---" in ASCII, little endian.
     static let key1: UInt64 = 0x2d2d_2d31_762d_636e
 
-    /// Returns the 64-bit hash of `bytes`; `tweak` is added to the key and separates domains.
+    /// Returns the 64-bit hash of `bytes`; `tweak` is mixed into the key and separates domains.
+    @inline(__always)
     static func hash64(_ bytes: UnsafeRawBufferPointer, tweak: UInt64 = 0) -> UInt64 {
-        var state = State(key0: self.key0 ^ tweak, key1: self.key1)
+        self.hash64(bytes, key0: self.key0 ^ tweak, key1: self.key1)
+    }
+
+    /// Returns the 64-bit hash of `bytes` under a key.
+    @inline(__always)
+    static func hash64(_ bytes: UnsafeRawBufferPointer, key0: UInt64, key1: UInt64) -> UInt64 {
+        var state = State(key0: key0, key1: key1)
         state.absorb(bytes)
         state.v2 ^= 0xff
         state.rounds4()
@@ -25,7 +32,12 @@ enum SipHash {
 
     /// Returns the 128-bit hash of `bytes`: the first eight output bytes are the lower half.
     static func hash128(_ bytes: UnsafeRawBufferPointer) -> (low: UInt64, high: UInt64) {
-        var state = State(key0: self.key0, key1: self.key1)
+        self.hash128(bytes, key0: self.key0, key1: self.key1)
+    }
+
+    /// Returns the 128-bit hash of `bytes` under a key.
+    static func hash128(_ bytes: UnsafeRawBufferPointer, key0: UInt64, key1: UInt64) -> (low: UInt64, high: UInt64) {
+        var state = State(key0: key0, key1: key1)
         state.v1 ^= 0xee
         state.absorb(bytes)
         state.v2 ^= 0xee

@@ -111,10 +111,12 @@ extension ReplicaWriter {
 
     // MARK: - Applying
 
-    /// Applies every batch whose turn it is. Runs inside a write transaction.
+    /// Applies every batch whose turn it is.
     ///
-    /// - Parameter limit: batches with more payload are left for later, and `result.isPending` says so.
-    /// - Returns: Whether own marks were collected on the way.
+    /// Runs inside a write transaction.
+    ///
+    /// Batches with more payload than `limit` are left for later, and `result.isPending` says so. Tells whether own marks were
+    /// collected on the way.
     private func applyReady(limit: Int, offset: Int64, result: inout ApplyResult) throws -> Bool {
         var collected = false
         var isFirst = true
@@ -271,7 +273,7 @@ extension ReplicaWriter {
                 result: &result
             )
         }
-        let wall = self.wallClock()
+        let wall = self.wallClock() + self.clockOffsetMilliseconds
         _ = self.clock.observe(
             HybridTimestamp(rawValue: result.largestTimestamp),
             wall: wall,

@@ -24,9 +24,9 @@ extension ReplicaWriter {
 
     /// Collects marks for at most 50 ms; see ``CollectOutcome/hasMore``.
     ///
-    /// - Parameter clockOffsetMilliseconds: what to add to this PC's wall time to get the host's.
-    /// - Throws: ``StoreError``; the store is as before then.
+    /// `offset` is what to add to this PC's wall time to get the host's. Throws ``StoreError``; the store is as before then.
     package func collect(clockOffsetMilliseconds offset: Int64) throws -> CollectOutcome {
+        self.clockOffsetMilliseconds = offset
         let repaired = try self.repairCapture()
         var outcome = try self.collectSlice(offset: offset)
         outcome.repairedTables = repaired
@@ -90,7 +90,9 @@ extension ReplicaWriter {
 
     // MARK: - One transaction
 
-    /// Collects every mark there is. Runs inside a write transaction.
+    /// Collects every mark there is.
+    ///
+    /// Runs inside a write transaction.
     func collectAll(offset: Int64, events: inout EventCollector) throws -> [LoggedChunk] {
         var marks: [Mark] = []
         try self.connection

@@ -25,6 +25,36 @@ extension ReplicaWriter {
     /// How many chunks one call of ``prune(retentionMilliseconds:)`` removes at most: a short transaction.
     static let pruneChunksMax = 256
 
+    /// A member that was silent for so long no longer holds the log: 30 days.
+    static let lapseMilliseconds: Int64 = 30 * 86_400_000
+
+    /// The write-ahead log is cut back to nothing when it is larger than this and nobody reads it: 4 MiB.
+    static let idleLogFramesMax = 1_024
+
+    /// What has to be done now and then: prune the log, go on with the slow sweep, and move the write-ahead log into the file, so
+    /// that programs need not.
+    ///
+    /// - Returns: Chunks removed, and rows found that had been written without a mark.
+    package func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
+        let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
+        // During a bulk collection its snapshot is the truth; the sweep waits for its end.
+        let escaped = self.bulk == nil ? try self.continueSlowSweep() : 0
+        try self.checkpoint()
+        return (pruned, escaped)
+    }
+
+    private func checkpoint() throws {
+        guard self.database.snapshots != nil, self.bulk == nil else { return }
+        try self.perform {
+            let frames = try self.connection.statement("PRAGMA wal_checkpoint(PASSIVE)").first { $0.int(1) } ?? 0
+            guard frames > ReplicaWriter.idleLogFramesMax else { return }
+            // Gives up at once when somebody reads or writes: the next time will do.
+            try self.connection.execute("PRAGMA busy_timeout = 0")
+            _ = try self.connection.statement("PRAGMA wal_checkpoint(TRUNCATE)").first { $0.int(0) }
+            try self.connection.execute("PRAGMA busy_timeout = \(Int(StoreDatabase.busyTimeoutSeconds * 1_000))")
+        }
+    }
+
     /// Removes chunks from the log that are older than the retention and that every known member has.
     ///
     /// Without known members nothing is removed. Call it again until it returns 0.
@@ -33,10 +63,17 @@ extension ReplicaWriter {
     package func prune(retentionMilliseconds: Int64) throws -> Int {
         var floor: VersionVector?
         try self.perform {
-            try self.connection.statement("SELECT vector FROM clinicsync_member").forEach { row in
-                let vector = try VectorCoding.decode(row.blob(0))
-                floor = floor.map { $0.meet(vector) } ?? vector
-            }
+            let lapsed = self.wallClock() - ReplicaWriter.lapseMilliseconds
+            try self.connection.statement("SELECT vector FROM clinicsync_member WHERE seenAt > ?1")
+                .bind(1, lapsed)
+                .forEach { row in
+                    let vector = try VectorCoding.decode(row.blob(0))
+                    floor = floor.map { $0.meet(vector) } ?? vector
+                }
+            // A batch with rows this version does not understand is read again after an update.
+            let isKept: Bool? = try self.connection.statement("SELECT 1 FROM clinicsync_waiting WHERE tableId = 0")
+                .first { _ in true }
+            if isKept == true { floor = nil }
         }
         guard let floor else { return 0 }
         let horizon = self.wallClock() - retentionMilliseconds
@@ -64,10 +101,8 @@ extension ReplicaWriter {
 
     /// Makes a join code usable.
     ///
-    /// - Parameters:
-    ///   - secretHash: the SHA-256 of its secret; the secret itself is stored nowhere.
-    ///   - expiresAt: milliseconds since 1970.
-    ///   - uses: how many nodes may join with it, from 1.
+    /// `secretHash` is the SHA-256 of its secret, which itself is stored nowhere; `expiresAt` are milliseconds since 1970;
+    /// `uses` says how many nodes may join with it, from 1.
     package func addInvitation(secretHash: [UInt8], expiresAt: Int64, uses: Int) throws {
         try self.transaction {
             try self.connection.statement("DELETE FROM clinicsync_invitation WHERE expiresAt < ?1")

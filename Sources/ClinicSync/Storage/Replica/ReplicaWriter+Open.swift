@@ -43,6 +43,7 @@ extension ReplicaWriter {
         let isMigrated = try migrator.migrate(database.writer)
         return try database.writer.writeWithoutTransaction { db in
             let connection = try Connection(db)
+            if database.snapshots != nil { try connection.disableTriggers() }
             var tables: ClinicTables?
             try db.inTransaction(.immediate) {
                 let read = try ClinicTables.read(from: db, manifest: manifest)

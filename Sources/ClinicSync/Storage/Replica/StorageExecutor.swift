@@ -54,7 +54,8 @@ package final class WritingExecutor {
             try self.writer.recordAcknowledged(members)
             return .acknowledgedRecorded
         case .prune:
-            return .pruned(chunks: try self.writer.prune(retentionMilliseconds: self.retentionMilliseconds))
+            let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
+            return .pruned(chunks: done.pruned, escaped: done.escaped)
         case .redeemInvitation(let connection, let join):
             let refusal = try self.writer.redeemInvitation(secretHash: self.hashSecret(join.secret))
             return .invitationRedeemed(for: connection, join, refusal: refusal)

@@ -81,7 +81,9 @@ package struct StoreDatabase: Sendable {
     }
 }
 
-/// Why a store cannot be opened or cannot go on. The message is one sentence that says what to do.
+/// Why a store cannot be opened or cannot go on.
+///
+/// The message is one sentence that says what to do.
 package struct StoreError: Error, Hashable, CustomStringConvertible {
     /// The kind of trouble.
     package enum Code: Sendable, Hashable {

@@ -97,13 +97,13 @@ final class TablePlan: Sendable {
         """
     }
 
-    /// Keys of rows the node knows and the table has no more.
-    var vanishedSQL: String {
-        """
-        SELECT pk FROM clinicsync_row WHERE tableId = ?1
-        AND NOT EXISTS (SELECT 1 FROM \(self.quotedName) WHERE \(self.quotedKey) = pk)
-        """
+    /// Reads at most ?2 rows after the key ?1, in the order of their keys.
+    var selectPageSQL: String {
+        "SELECT \(self.selectList) FROM \(self.quotedName) WHERE \(self.quotedKey) > ?1 ORDER BY \(self.quotedKey) LIMIT ?2"
     }
+
+    /// Whether the table has a row with the key `pk`.
+    var existsSQL: String { "EXISTS (SELECT 1 FROM \(self.quotedName) WHERE \(self.quotedKey) = pk)" }
 
     /// The newest saved values of a deleted row; columns in the order of slots.
     var selectLastSQL: String {

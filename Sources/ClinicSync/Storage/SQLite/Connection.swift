@@ -1,3 +1,4 @@
+import CSQLiteShim
 import ClinicSyncModel
 import GRDB
 import GRDBSQLite
@@ -61,6 +62,12 @@ final class Connection {
         )
     }
 
+    /// Switches triggers off for this connection alone; other programs' connections fire theirs.
+    func disableTriggers() throws {
+        let code = clinicsync_enable_triggers(self.handle, 0)
+        guard code == SQLITE_OK else { throw self.failure(code) }
+    }
+
     /// Runs `body` in a transaction that takes the write lock at once; rolls back when it throws.
     func immediateTransaction<Result>(_ body: () throws -> Result) throws -> Result {
         try self.execute("BEGIN IMMEDIATE")
@@ -91,7 +98,9 @@ final class Connection {
     }
 }
 
-/// A prepared statement. Bind, step, read, reset; parameters count from 1, columns from 0.
+/// A prepared statement.
+///
+/// Bind, step, read, reset; parameters count from 1, columns from 0.
 final class Statement {
     private let pointer: OpaquePointer
     private unowned let connection: Connection

@@ -1,0 +1,5 @@
+#include "CSQLiteShim.h"
+
+int clinicsync_enable_triggers(sqlite3 *connection, int enabled) {
+    return sqlite3_db_config(connection, SQLITE_DBCONFIG_ENABLE_TRIGGER, enabled, (int *)0);
+}

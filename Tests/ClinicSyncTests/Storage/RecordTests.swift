@@ -1,0 +1,111 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import GRDB
+import Testing
+
+@testable import ClinicSyncStorage
+
+@Suite("The record format")
+struct RecordTests {
+    @Test("SipHash gives the values of the reference implementation")
+    func sipHash() {
+        // From the authors' test vectors: key 00…0f, message 00 01 02 … of the length named.
+        let message = (0..<16).map { UInt8($0) }
+        let (key0, key1): (UInt64, UInt64) = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908)
+        message.withUnsafeBytes { bytes in
+            let empty = UnsafeRawBufferPointer(rebasing: bytes[..<0])
+            let fifteen = UnsafeRawBufferPointer(rebasing: bytes[..<15])
+            #expect(SipHash.hash64(empty, key0: key0, key1: key1) == 0x726f_db47_dd0e_0e31)
+            #expect(SipHash.hash64(fifteen, key0: key0, key1: key1) == 0xa129_ca61_49be_45e5)
+            #expect(SipHash.hash128(empty, key0: key0, key1: key1) == (0xe6a8_25ba_047f_81a3, 0x9302_55c7_1472_f66d))
+        }
+    }
+
+    @Test("numbers and values come back as they were written")
+    func values() throws {
+        let values: [SQLiteValue] = [
+            .null, .integer(0), .integer(-1), .integer(.min), .integer(.max), .double(0.1 + 0.2), .double(-0.0),
+            .double(.infinity), .text([]), .string("é\u{0}🩺"), .text([0xff, 0xfe]), .blob([]), .blob([0, 1, 255]),
+            .text([UInt8](repeating: 97, count: 1 << 20)),
+        ]
+        var writer = ByteWriter()
+        for value in values { writer.value(value) }
+        let numbers: [UInt64] = [0, 1, 127, 128, 1 << 32, .max]
+        for number in numbers { writer.unsigned(number) }
+        try writer.bytes.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes)
+            for value in values {
+                let read = try reader.value().value
+                #expect(read == value)
+            }
+            for number in numbers {
+                let read = try reader.unsigned()
+                #expect(read == number)
+            }
+            #expect(reader.isAtEnd)
+        }
+    }
+
+    @Test("1, 1.0 and '1' have different hashes")
+    func storageClasses() {
+        let hashes = Set(
+            [SQLiteValue.integer(1), .double(1), .string("1"), .blob([49]), .null].map { value in
+                ValueRef.with(value) { $0.hash }
+            }
+        )
+        #expect(hashes.count == 5)
+    }
+
+    @Test("damaged payloads are refused or read as something; they never trap", arguments: 0..<8)
+    func fuzz(seed: UInt64) throws {
+        var random = TestRandom(seed: seed)
+        let store = try TestStore(1)
+        try store.sql(
+            """
+            INSERT INTO patients(id, fullName, email) VALUES('p1', 'Ana', x'00ff'), ('p2', NULL, 17);
+            UPDATE clinic_services SET selectionCount = 3, defaultPrice = 1.5
+            """
+        )
+        let chunk = try #require(try store.collect().logged.first?.chunk)
+        try store.sql("DELETE FROM patients WHERE id = 'p1'")
+        try store.collect()
+        let states = try #require(
+            try store.reader.rowStates(
+                round: 1,
+                table: "patients",
+                keys: [.string("p1"), .string("p2")]
+            ).first
+        )
+        let plans = store.writer.plans
+        let plan = try #require(plans["patients"])
+        for _ in 0..<4_000 {
+            self.mutate(chunk.payload, using: &random).withUnsafeBytes { bytes in
+                _ = Result {
+                    var reader = try ChangeChunkReader(bytes, base: .genesis, plans: plans)
+                    while try reader.next() != nil {}
+                }
+            }
+            self.mutate(states.payload, using: &random).withUnsafeBytes { bytes in
+                _ = Result {
+                    var reader = try RowStateReader(bytes, plan: plan)
+                    while try reader.next() != nil {}
+                }
+            }
+        }
+    }
+
+    private func mutate(_ bytes: [UInt8], using random: inout TestRandom) -> [UInt8] {
+        var bytes = bytes
+        for _ in 0...Int.random(in: 0..<4, using: &random) {
+            let place = Int.random(in: 0..<bytes.count, using: &random)
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0: bytes[place] = UInt8.random(in: .min ... .max, using: &random)
+            case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+            case 2: bytes.insert(0xff, at: place)
+            default: bytes.removeSubrange(place..<min(bytes.count, place + 3))
+            }
+            if bytes.isEmpty { return bytes }
+        }
+        return bytes
+    }
+}
