@@ -11,8 +11,8 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             """,
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, VersionCommand.self,
-            ConfigCommand.self, BenchCommand.self, CompletionsCommand.self,
+            SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, DemoCommand.self,
+            BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]
     )
 }

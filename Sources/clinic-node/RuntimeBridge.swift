@@ -1,9 +1,15 @@
+import ClinicSync
 import ClinicSyncStorage
 
 /// The places where commands call what lies below the local API.
 enum RuntimeBridge {
     /// Writes made-up data as any program would: through a connection of its own, in transactions.
-    static func writeSampleData(seed: UInt64, patients: Int, path: String) throws {
-        try SampleData(seed: seed).write(patients: patients, to: path)
+    static func writeSampleData(seed: UInt64, patients: Int, path: String) throws -> [SampleData.Count] {
+        try StorageErrors.mapping { try SampleData(seed: seed).write(patients: patients, to: path) }
+    }
+
+    /// Whether nothing was entered in the clinic yet.
+    static func isEmpty(path: String) throws -> Bool {
+        try StorageErrors.mapping { try SampleData.isEmpty(path: path) }
     }
 }

@@ -158,7 +158,11 @@ import Testing
         let binary = try Binary()
         let data = binary.data()
         _ = try await binary.run(["init", "--data", data])
-        #expect(try await binary.run(["seed", "--data", data, "--patients", "5"]).status == 0)
+        let seeded = try await binary.run(["seed", "--data", data, "--patients", "5", "--json"])
+        #expect(seeded.status == 0, "\(seeded.errors)")
+        let counts = try #require(try self.object(seeded.output)["tables"] as? [[String: Any]])
+        #expect(counts.count == 13)
+        #expect(counts.first { $0["name"] as? String == "patients" }?["rows"] as? Int == 5)
         self.expectSentence(try await binary.run(["seed", "--data", data]), status: 2, contains: "--force")
         #expect(
             try await binary.run(["seed", "--data", data, "--patients", "5", "--seed", "2", "--force"]).status == 0

@@ -1,7 +1,7 @@
 import ClinicSyncStorage
 
 /// Turns the store's errors into the one error that people see.
-enum StorageErrors {
+package enum StorageErrors {
     /// Runs `body` and maps what it throws.
     static func mapping<Result>(_ body: () async throws -> Result) async throws -> Result {
         do {
@@ -12,7 +12,7 @@ enum StorageErrors {
     }
 
     /// Runs `body` and maps what it throws.
-    static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
+    package static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch {

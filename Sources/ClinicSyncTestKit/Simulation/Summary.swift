@@ -150,7 +150,7 @@ enum Summary {
             "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
         case .rowStates(_, let pages): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
-        case .pruned(let chunks): "pruned \(chunks)"
+        case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
         case .invitationRedeemed: "redeemed"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }

@@ -1,23 +1,28 @@
 import ArgumentParser
 import ClinicSync
+import ClinicSyncStorage
 import Foundation
-import GRDB
 
 /// `seed`: made-up data for tests and demonstrations.
 struct SeedCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "seed",
-        abstract: "Write realistic made-up data into the node's tables."
+        abstract: "Write realistic made-up data into the node's tables.",
+        discussion: """
+            Works whether the node runs or not. The same seed gives the same people, visits and bills on the same day; \
+            ids, user names, invoice and receipt numbers are new each time, so that two PCs never make the same.
+            """
     )
 
     /// The most patients one call writes.
     static let patientsMax = 1_000_000
 
     @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("How many patients, with all that belongs to them.", valueName: "n"))
     var patients = 100
     @Option(help: ArgumentHelp("The same seed gives the same data.", valueName: "s")) var seed: UInt64 = 1
-    @Flag(help: "Write into a clinic that has patients already.") var force = false
+    @Flag(help: "Write into a clinic that has data already.") var force = false
 
     func validate() throws {
         guard (1...SeedCommand.patientsMax).contains(self.patients) else {
@@ -29,32 +34,24 @@ struct SeedCommand: ParsableCommand {
         let directory = try self.data.directory()
         _ = try directory.identity()
         let path = directory.databaseURL.path
-        if !self.force {
-            let isEmpty = try SeedCommand.isEmpty(path: path)
-            guard isEmpty else {
-                throw Refusal(
-                    message: "The clinic has patients already: use --force to add made-up ones, or another directory."
-                )
-            }
-        }
-        try RuntimeBridge.writeSampleData(seed: self.seed, patients: self.patients, path: path)
-        Output.report("Wrote \(self.patients) patients with all that belongs to them.")
-    }
-
-    private static func isEmpty(path: String) throws -> Bool {
-        var configuration = Configuration()
-        configuration.readonly = true
-        configuration.busyMode = .timeout(10)
-        do {
-            return try DatabaseQueue(path: path, configuration: configuration).read { database in
-                try Bool.fetchOne(database, sql: "SELECT NOT EXISTS (SELECT 1 FROM patients)") ?? true
-            }
-        } catch let error as DatabaseError {
-            throw ClinicSyncError(
-                .storage,
-                "The database \(path) cannot be read: \(error.message ?? "look at its permissions").",
-                cause: error
+        // Asked in any case: it also finds out that there is no database to write to.
+        let isEmpty = try RuntimeBridge.isEmpty(path: path)
+        guard isEmpty || self.force else {
+            throw Refusal(
+                message: "The clinic has data already: use --force to add made-up ones, or another directory."
             )
         }
+        let counts = try RuntimeBridge.writeSampleData(seed: self.seed, patients: self.patients, path: path)
+        if self.output.isJSON { return try Output.json(SeedReport(seed: self.seed, tables: counts)) }
+        var table = TextTable([("TABLE", .left), ("ROWS", .right)])
+        for count in counts { table.add([count.name, String(count.rows)]) }
+        table.add(["all", String(counts.reduce(0) { $0 + $1.rows })])
+        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
     }
+}
+
+/// What `seed --json` prints.
+private struct SeedReport: Encodable {
+    var seed: UInt64
+    var tables: [SampleData.Count]
 }

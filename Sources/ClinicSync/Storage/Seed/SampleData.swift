@@ -1,23 +1,91 @@
+import Foundation
 import GRDB
 
-/// Made-up, realistic data for tests and demonstrations; the same seed gives the same data.
+/// Made-up, realistic data of a clinic in the Philippines, for tests and demonstrations.
+///
+/// One seed gives the same people, visits and bills on any PC on the same day. What tells rows apart does not follow
+/// from the seed: ids are made by the tables' DEFAULT, and user names, invoice and receipt numbers carry a
+/// random tag, as if another program had written them. So the same seed on two PCs gives two sets of rows, and never
+/// one row that was written twice.
 package struct SampleData: Sendable {
+    /// How many rows of a table were written.
+    package struct Count: Sendable, Hashable, Codable {
+        /// The table.
+        package var name: String
+        /// Rows inserted; of `clinic_services`, rows whose counter was raised.
+        package var rows: Int
+    }
+
+    /// Patients in one transaction, with all that belongs to them: some 30 ms of the write lock.
+    static let patientsPerTransaction = 250
+    /// Seconds to wait for another program's transaction.
+    static let busyTimeoutSeconds: Double = 30
+
     private let seed: UInt64
 
     /// Makes a generator.
     package init(seed: UInt64) { self.seed = seed }
 
-    /// Writes `patients` patients into the database at `path`, as any program would.
-    package func write(patients: Int, to path: String) throws {
-        let queue = try DatabaseQueue(path: path)
-        try queue.write { db in
-            for number in 0..<patients {
-                try db.execute(
-                    sql: "INSERT INTO patients(fullName) VALUES (?)",
-                    arguments: ["Patient \(self.seed)-\(number)"]
-                )
+    /// Whether nothing was entered in the clinic's tables yet, the services that every clinic begins with aside.
+    ///
+    /// - Throws: ``StoreError``.
+    package static func isEmpty(path: String) throws -> Bool {
+        var configuration = Configuration()
+        configuration.readonly = true
+        configuration.busyMode = .timeout(self.busyTimeoutSeconds)
+        return try StoreError.mapping {
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            defer { _ = Result { try queue.close() } }
+            return try queue.read { db in
+                for table in SampleTable.all {
+                    let hasRows = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM \(table.name))")
+                    if hasRows == true { return false }
+                }
+                return true
             }
         }
-        try queue.close()
+    }
+
+    /// Writes `patients` patients, with all that belongs to them, into the database at `path`, which must exist.
+    ///
+    /// Writes as any program would: through a connection of its own, with foreign keys on, whether the node runs or not,
+    /// in transactions that hold the write lock shortly.
+    ///
+    /// - Returns: the rows of each of the thirteen tables, in the order of their names.
+    /// - Throws: ``StoreError``; what was committed until then stays.
+    @discardableResult
+    package func write(patients: Int, to path: String) throws -> [Count] {
+        guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(SampleData.busyTimeoutSeconds)
+        configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = NORMAL") }
+        return try StoreError.mapping {
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            defer { _ = Result { try queue.close() } }
+            return try queue.writeWithoutTransaction { db in
+                let connection = try Connection(db)
+                defer { connection.finalizeStatements() }
+                return try self.write(patients, on: connection)
+            }
+        }
+    }
+
+    private func write(_ patients: Int, on connection: Connection) throws -> [Count] {
+        let writer = SampleWriter(connection)
+        let clinic = try connection.immediateTransaction {
+            try SampleClinic(seed: self.seed, patients: patients, writer: writer, connection: connection)
+        }
+        var next = 0
+        while next < patients {
+            let end = min(next + SampleData.patientsPerTransaction, patients)
+            try connection.immediateTransaction {
+                for number in next..<end { try clinic.addPatient(number) }
+            }
+            next = end
+        }
+        try connection.immediateTransaction { try clinic.addDays() }
+        let names = SampleTable.all.map(\.name) + [SampleWriter.services]
+        return names.sorted().map { Count(name: $0, rows: writer.counts[$0] ?? 0) }
     }
 }

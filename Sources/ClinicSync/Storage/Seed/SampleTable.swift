@@ -1,0 +1,153 @@
+import ClinicSyncModel
+
+/// A table that made-up rows go into, and the columns they are given.
+struct SampleTable {
+    let name: String
+    let key: String
+    let columns: [String]
+
+    private init(_ name: String, key: String = "id", _ columns: String) {
+        self.name = name
+        self.key = key
+        self.columns = columns.split { $0 == " " || $0 == "\n" }.map(String.init)
+    }
+
+    static let users = SampleTable(
+        "users",
+        """
+        username password role fullName email contactNumber securityQuestion1 securityAnswer1 securityQuestion2
+        securityAnswer2 securityQuestion3 securityAnswer3 workingDays arrivalTime departureTime createdAt updatedAt
+        """
+    )
+    static let patients = SampleTable(
+        "patients",
+        """
+        fullName firstName middleName lastName suffix birthDate gender civilStatus contactNumber email address bloodType
+        allergies currentMedications medicalHistory emergencyContactName emergencyContactNumber registrationDate
+        createdAt updatedAt isSeniorCitizen
+        """
+    )
+    static let patientHistory = SampleTable(
+        "patient_history",
+        "patientId fieldName oldValue newValue updatedAt updatedByUserId sourceOfChange"
+    )
+    static let appointments = SampleTable(
+        "appointments",
+        """
+        patientId date time doctorId consultationType durationMinutes status consultationStartedAt servedAt
+        selectedServices totalPrice paymentStatus cancelledAt cancellationReason isWalkIn createdAt updatedAt
+        """
+    )
+    static let medicalRecords = SampleTable(
+        "medical_records",
+        """
+        patientId appointmentId serviceId selectedServices recordType recordDate diagnosis treatment prescription
+        labResults notes doctorId createdAt updatedAt
+        """
+    )
+    static let bills = SampleTable(
+        "patient_bills",
+        """
+        patientId invoiceNumber billDate dueDate subtotal discountAmount taxAmount totalAmount status notes
+        createdByUserId
+        """
+    )
+    static let billItems = SampleTable(
+        "bill_items",
+        "billId serviceId description quantity unitPrice itemTotal"
+    )
+    static let payments = SampleTable(
+        "payments",
+        """
+        billId patientId patientName invoiceNumber referenceNumber paymentDate amountPaid totalBillAmount paymentMethod
+        receivedByUserId notes
+        """
+    )
+    static let activity = SampleTable(
+        "user_activity_log",
+        "userId actionDescription targetRecordId targetTable timestamp details"
+    )
+    static let sessions = SampleTable(
+        "user_sessions",
+        """
+        userId username deviceId deviceName loginTime lastActivity expiresAt invalidatedAt endReason ipAddress isActive
+        sessionToken
+        """
+    )
+    static let queue = SampleTable(
+        "active_patient_queue",
+        key: "queueEntryId",
+        """
+        patientId patientName arrivalTime queueNumber gender age conditionOrPurpose selectedServices totalPrice status
+        paymentStatus createdAt addedByUserId servedAt consultationStartedAt doctorId doctorName isWalkIn
+        """
+    )
+    static let reports = SampleTable(
+        "patient_queue",
+        """
+        reportDate totalPatientsInQueue patientsServed patientsRemoved averageWaitTimeMinutes peakHour queueData
+        generatedAt generatedByUserId
+        """
+    )
+}
+
+extension SampleTable {
+    /// Every table that rows are inserted into: the replicated ones without the services.
+    static let all = [
+        users, patients, patientHistory, appointments, medicalRecords, bills, billItems, payments, activity, sessions,
+        queue, reports,
+    ]
+}
+
+/// Writes rows through one connection and counts them.
+final class SampleWriter {
+    /// The table whose rows exist already and are counted up.
+    static let services = "clinic_services"
+
+    private let connection: Connection
+    private var statements: [String: Statement] = [:]
+    private(set) var counts: [String: Int] = [:]
+
+    init(_ connection: Connection) { self.connection = connection }
+
+    /// Inserts a row and returns the id that the table's DEFAULT gave it.
+    ///
+    /// A day's report that is there already stays; the id is NULL then.
+    @discardableResult
+    func insert(_ table: SampleTable, _ values: [SQLiteValue]) throws -> SQLiteValue {
+        precondition(values.count == table.columns.count, "\(table.name) has a value for each column")
+        let statement = try self.statement(table)
+        for (index, value) in values.enumerated() { statement.bind(Int32(index + 1), value) }
+        var id = SQLiteValue.null
+        try statement.forEach { row in
+            id = row.ref(0).value
+            self.counts[table.name, default: 0] += 1
+        }
+        return id
+    }
+
+    /// Adds to a service's counter, as programs do when a service is chosen.
+    func count(_ selections: Int, of service: SQLiteValue) throws {
+        try self.connection
+            .statement("UPDATE clinic_services SET selectionCount = selectionCount + ?1 WHERE id = ?2")
+            .bind(1, selections)
+            .bind(2, service)
+            .run()
+        self.counts[SampleWriter.services, default: 0] += self.connection.changes
+    }
+
+    private func statement(_ table: SampleTable) throws -> Statement {
+        if let statement = self.statements[table.name] { return statement }
+        let columns = table.columns.joined(separator: ", ")
+        let parameters = table.columns.map { _ in "?" }.joined(separator: ", ")
+        let statement = try Statement(
+            """
+            INSERT INTO \(table.name)(\(columns)) VALUES (\(parameters))
+            \(table.name == SampleTable.reports.name ? "ON CONFLICT (reportDate) DO NOTHING" : "") RETURNING \(table.key)
+            """,
+            on: self.connection
+        )
+        self.statements[table.name] = statement
+        return statement
+    }
+}
