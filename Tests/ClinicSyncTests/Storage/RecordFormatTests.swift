@@ -1,6 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 import FoundationEssentials
+import Foundation
 import Testing
 
 @testable import ClinicSyncStorage
