@@ -28,11 +28,21 @@ struct Binary {
 
     /// Runs the program to its end.
     func run(_ arguments: [String]) async throws -> Outcome {
+        try await self.run(try self.makeProcess(arguments))
+    }
+
+    /// Runs another program of the search path to its end.
+    func shell(_ name: String, _ arguments: [String]) async throws -> Outcome {
+        let process = try self.makeProcess([name] + arguments)
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        return try await self.run(process)
+    }
+
+    private func run(_ process: Process) async throws -> Outcome {
         let name = UUID().uuidString
         let output = self.folder.appendingPathComponent(name + ".out")
         let errors = self.folder.appendingPathComponent(name + ".err")
         for url in [output, errors] { try Data().write(to: url) }
-        let process = try self.makeProcess(arguments)
         process.standardOutput = try FileHandle(forWritingTo: output)
         process.standardError = try FileHandle(forWritingTo: errors)
         let status = try await withCheckedThrowingContinuation {

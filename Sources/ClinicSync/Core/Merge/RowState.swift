@@ -137,6 +137,16 @@ package struct RowState: Sendable, Hashable {
         return largest
     }
 
+    /// Whether `batch` wrote a part of the state.
+    package func isTouched(by batch: BatchID) -> Bool {
+        func isOf(_ version: Version) -> Bool {
+            version.origin == batch.origin && version.sequence == batch.sequence
+        }
+        if isOf(self.birth) || self.deletion.map({ isOf($0.version) }) == true { return true }
+        if self.registers.contains(where: { $0.map { isOf($0.version) } == true }) { return true }
+        return self.counters.contains { $0.origin == batch.origin && $0.sequence == batch.sequence }
+    }
+
     /// Joins `other`, a state of the same row, into this one.
     ///
     /// `hasSeen` says whether the author of its first version had seen the second one. The result are the values that lost to

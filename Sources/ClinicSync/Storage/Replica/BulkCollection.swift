@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import Foundation
 import GRDB
 
 /// One read snapshot over marks and rows, from which the collector takes slices.
@@ -11,6 +12,17 @@ final class BulkCollection {
     let offset: Int64
     private let marks: Statement
     private var isOpen = true
+    private var slices = 0
+    private var foreignVersion: Int64?
+    private var slicesSinceForeign = Int.max
+
+    /// How long the write lock is left alone between slices: SQLite's busy handler looks every 25 ms or more often in
+    /// the first 128 ms of a wait, so that a program that waits for the lock finds it free.
+    static let gap: TimeInterval = 0.026
+    /// While nobody else writes, the lock is left alone only after so many slices, which take less than 128 ms.
+    static let slicesBetweenGaps = 3
+    /// Others count as writing for so many slices after a commit of theirs.
+    static let foreignMemory = 40
 
     /// Opens the snapshot.
     init(_ snapshots: DatabaseQueue, offset: Int64) throws {
@@ -37,6 +49,20 @@ final class BulkCollection {
             )
         }
         return nil
+    }
+
+    /// Lets programs have the write lock before the next slice; `connection` is the one that writes.
+    ///
+    /// SQLite's lock is not fair: whoever takes it again at once starves those that wait for it.
+    func makeWay(_ connection: Connection) throws {
+        defer { self.slices += 1 }
+        let version = try connection.statement("PRAGMA data_version").first { $0.int64(0) }
+        if let known = self.foreignVersion, known != version { self.slicesSinceForeign = 0 }
+        self.foreignVersion = version
+        let isCrowded = self.slicesSinceForeign < BulkCollection.foreignMemory
+        if isCrowded { self.slicesSinceForeign += 1 }
+        guard self.slices > 0, isCrowded || self.slices.isMultiple(of: BulkCollection.slicesBetweenGaps) else { return }
+        Thread.sleep(forTimeInterval: BulkCollection.gap)
     }
 
     /// Ends the snapshot.

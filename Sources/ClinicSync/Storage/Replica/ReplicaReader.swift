@@ -9,6 +9,8 @@ package final class ReplicaReader {
     private let database: StoreDatabase
     private let connection: Connection
     private let plans: TablePlans
+    /// The node as an author, and its number among the origins.
+    private let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
     private var origins: [Origin] = []
 
@@ -19,6 +21,7 @@ package final class ReplicaReader {
         self.database = writer.database
         self.plans = writer.plans
         self.limits = writer.limits
+        self.own = (writer.origin, writer.ownID)
         let database = writer.database
         self.connection =
             database.reader === database.writer
@@ -114,6 +117,9 @@ package final class ReplicaReader {
     // MARK: - Digests
 
     /// Counts and digests of all tables as the node knows them, with the vector they belong to.
+    ///
+    /// While a large import is being collected, the vector names its batch, of which the tables show a part: nobody
+    /// has that vector, so that nobody takes the part for a difference to repair.
     package func digests() throws -> (vector: VersionVector, tables: [TableDigest]) {
         try self.perform {
             try self.refreshOrigins()
@@ -121,6 +127,7 @@ package final class ReplicaReader {
             try self.connection.statement("SELECT id, sequence FROM clinicsync_origin").forEach { row in
                 vector.advance(self.origins[row.int(0)], to: row.unsigned(1))
             }
+            if let open = try self.openBatch() { vector.advance(self.own.origin, to: open) }
             var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
             for (index, plan) in self.plans.all.enumerated() {
                 _ = try self.connection.statement("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
@@ -132,6 +139,19 @@ package final class ReplicaReader {
             }
             return (vector, tables)
         }
+    }
+
+    /// The number of the own batch whose end is not in the log yet.
+    private func openBatch() throws -> UInt64? {
+        try self.connection
+            .statement(
+                """
+                SELECT l.sequence FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence WHERE o.id = ?1 LIMIT 1
+                """
+            )
+            .bind(1, self.own.id)
+            .first { $0.unsigned(0) }
     }
 
     /// Rows and digests from the real tables.
@@ -254,8 +274,12 @@ package final class ReplicaReader {
             writer = RowStateWriter(plan)
         }
         let states = RowStateLoader(connection: self.connection, origins: self.origins)
+        let open = try self.openBatch()
         for key in keys {
-            if let state = try states.state(plan, key: key) { writer.append(state) }
+            guard let state = try states.state(plan, key: key) else { continue }
+            // A part of a batch must not be seen elsewhere before the whole.
+            if let open, state.isTouched(by: BatchID(origin: self.own.origin, sequence: open)) { continue }
+            writer.append(state)
             if writer.count >= self.limits.pageBytes { close() }
         }
         if writer.count > 0 || pages.isEmpty { close() }

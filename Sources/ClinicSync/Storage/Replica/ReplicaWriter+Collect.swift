@@ -124,6 +124,7 @@ extension ReplicaWriter {
         var logged: [LoggedChunk] = []
         var isDone = false
         do {
+            try self.perform { try bulk.makeWay(self.connection) }
             try self.durably {
                 try self.transaction {
                     var builder = try self.openOwnBatch()
