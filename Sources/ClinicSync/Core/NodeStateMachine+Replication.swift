@@ -8,6 +8,7 @@ extension NodeStateMachine {
     mutating func receive(_ chunk: BatchChunk, on id: ConnectionID) {
         guard self.links[id]?.inbound.receive(chunk) == true else { return self.close(id, .protocolViolation) }
         self.links[id]?.outbound.received(chunk)
+        if chunk.isLast, let peer = self.links[id]?.identity.node { self.directory.sent(peer, chunk.batch) }
         self.storeNext(from: id)
     }
 

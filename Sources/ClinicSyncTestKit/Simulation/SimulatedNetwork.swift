@@ -24,7 +24,9 @@ struct SimulatedNetwork {
         var isOpen: Bool
     }
 
-    /// One connection; its ends and pipes are those of the client at 0, of the host at 1. Pipe 0 leads to the host.
+    /// One connection.
+    ///
+    /// Its ends and pipes are those of the client at 0, of the host at 1: pipe 0 leads to the host.
     struct Link {
         let address: String
         var ends: [End]

@@ -7,10 +7,10 @@ package struct SimulatedProgram {
     /// The PC.
     package let node: SimulatedNode
 
-    /// Runs a transaction of the program; see ``SimulatedDisk/transaction(wallMilliseconds:_:)``.
+    /// Runs a transaction of the program, named `what` in the transcript.
     ///
-    /// - Parameter what: for the transcript.
-    /// - Returns: Whether it was committed.
+    /// - Returns: Whether it was committed; not when a constraint refused it.
+    /// - Throws: What SQLite says otherwise.
     @discardableResult
     package func transaction(_ what: String, _ body: (Database) throws -> Void) throws -> Bool {
         let isCommitted = try self.node.disk.transaction(wallMilliseconds: self.node.clock.milliseconds, body)

@@ -70,7 +70,9 @@ extension SimulatedWorld {
         self.post(bytes, link, pipe: end)
     }
 
-    /// Puts a message on its way. Pipe 0 leads away from end 0.
+    /// Puts a message on its way.
+    ///
+    /// Pipe 0 leads away from end 0.
     private func post(_ bytes: [UInt8], _ link: Int, pipe: Int) {
         guard !self.network.links[link].pipes[pipe].isSwallowing else { return }
         let client = self.path(of: link)

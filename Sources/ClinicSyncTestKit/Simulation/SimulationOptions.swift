@@ -86,7 +86,7 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         return SimulationOptions(
             seed: seed,
             nodes: nodes,
-            safety: random.duration(.seconds(8), .seconds(20)),
+            safety: random.duration(.seconds(6), .seconds(14)),
             reconcileInterval: random.duration(.seconds(5), .seconds(8)),
             writeInterval: random.duration(.milliseconds(100), .milliseconds(600)),
             faultInterval: random.duration(.milliseconds(400), .milliseconds(3_000)),

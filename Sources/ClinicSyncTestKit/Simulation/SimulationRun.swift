@@ -52,10 +52,13 @@ extension SimulatedWorld {
     /// - Returns: How long that took; `nil`, and the run has failed, when it took longer than `limit`.
     private func converge(within limit: Duration) throws -> Duration? {
         let start = self.now
+        // Until then a node may believe in a peer that is gone.
+        try self.run(until: start + .seconds(3))
         while self.violation == nil {
             if try self.isConverged() { return self.now - start }
             guard self.now - start < limit else {
-                self.fail("the nodes are not equal \(limit) after the last fault: \(try self.difference() ?? "now they are")")
+                let difference = try self.difference() ?? "now they are"
+                self.fail("the nodes are not equal \(limit) after the last fault: \(difference)")
                 return nil
             }
             try self.run(until: min(self.now + .milliseconds(250), start + limit))
@@ -67,7 +70,10 @@ extension SimulatedWorld {
     private func prove() throws {
         let asking = self.nodes[self.random.below(self.nodes.count)]
         let request = try self.requestSync(at: asking.index)
-        try self.run(until: self.now + .seconds(8))
+        let limit = self.now + .seconds(8)
+        while !self.openSyncs.isEmpty, self.now < limit, self.violation == nil {
+            try self.run(until: self.now + .milliseconds(100))
+        }
         guard self.violation == nil else { return }
         if !self.openSyncs.isEmpty { return self.fail("a sync was not answered") }
         let result = self.syncReports[request]?.result

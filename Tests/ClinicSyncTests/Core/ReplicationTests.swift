@@ -51,6 +51,18 @@ import Testing
         #expect(host.give(.timerFired(.heartbeat)).messages.count == 1)
     }
 
+    @Test("a peer does not lag behind by the batch it sent")
+    func senderHasBatch() {
+        var client = Bench(.client(2))
+        client.start()
+        client.connect(1, to: .host)
+        client.give(.messageReceived(.c(1), .chunk(.of(1, 1))))
+        let outcome = StoreOutcome.of([BatchChunk.of(1, 1).at(1)], bytes: 100, vector: .v(1))
+        client.give(.storageReplied(.stored(from: .c(1), outcome)))
+        #expect(client.node.status(at: client.now).vector == .v(1))
+        #expect(client.node.status(at: client.now).peers.map(\.lagBatches) == [0])
+    }
+
     @Test("chunks that arrive while the store works go together in the next request, and open batches are relayed")
     func coalesce() {
         var host = self.hostWithThree()

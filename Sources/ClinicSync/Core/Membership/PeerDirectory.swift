@@ -81,6 +81,12 @@ package struct PeerDirectory: Sendable, Hashable {
         }
     }
 
+    /// Takes note that a peer sent the end of a batch, so that it has the batch itself.
+    package mutating func sent(_ node: NodeID, _ batch: BatchID) {
+        guard let known = self.peers[node]?.acknowledged[batch.origin], known &+ 1 == batch.sequence else { return }
+        self.peers[node]?.acknowledged.advance(batch.origin, to: batch.sequence)
+    }
+
     /// Returns the progress the store does not know yet, and takes it as known.
     ///
     /// With `everything`, also of peers that were only heard of since.
