@@ -8,7 +8,9 @@ import Testing
         "Model": [],
         "Core": ["ClinicSyncModel", "OrderedCollections", "DequeModule"],
         "Wire": ["ClinicSyncModel", "NIOCore", "SwiftProtobuf", "Foundation", "FoundationEssentials"],
-        "Storage": ["ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "GRDB", "GRDBSQLite", "Foundation"],
+        "Storage": [
+            "ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "CSQLiteShim", "GRDB", "GRDBSQLite", "Foundation",
+        ],
         "Transport": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket",

@@ -133,8 +133,9 @@ struct RecordFormatTests {
     /// The bytes of the code block that begins with ```` ```hex ```` in a section; what follows a semicolon is a remark.
     private static func example(in section: String) throws -> [UInt8] {
         let text = try self.document()
-        let start = try #require(text.range(of: section + "\n")?.upperBound)
-        let block = try #require(text[start...].split(separator: "```hex\n", maxSplits: 1).last)
+        let rest = text.split(separator: "\n" + section + "\n", maxSplits: 1)
+        try #require(rest.count == 2)
+        let block = try #require(rest[1].split(separator: "```hex\n", maxSplits: 1).last)
         let lines = block.split(separator: "\n").prefix { !$0.hasPrefix("```") }
         return Hex.bytes(lines.map { $0.prefix { $0 != ";" } }.joined())
     }
