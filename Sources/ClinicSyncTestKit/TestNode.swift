@@ -156,7 +156,10 @@ public final class TestNode: Sendable {
 
     /// The node's events from now on.
     ///
-    /// - Parameter categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
+    /// - Parameters:
+    ///   - categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
+    ///   - tables: changes of these tables only; empty: all.
+    /// - Returns: The stream.
     /// - Throws: ``ClinicSyncError``.
     public func events(categories: Set<String> = [], tables: Set<String> = []) async throws -> EventSubscription {
         try await self.running().events(categories: categories, tables: tables)

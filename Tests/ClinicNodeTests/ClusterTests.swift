@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// Three nodes as people run them: processes, their commands, and `sqlite3`.
-@Suite(.timeLimit(.minutes(2))) struct ClusterTests {
+@Suite(.timeLimit(.minutes(2)), .serialized) struct ClusterTests {
     private func sqlite3(_ data: String, _ sql: String) async throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

@@ -3,7 +3,7 @@ import ClinicSyncTestKit
 import Foundation
 import Testing
 
-@Suite("Other processes write the files of running nodes", .timeLimit(.minutes(2)))
+@Suite("Other processes write the files of running nodes", .timeLimit(.minutes(3)), .serialized)
 struct CaptureTests {
     /// Runs `body` on two nodes and checks that their files are equal afterwards, to the last byte of every value.
     private func withPair(

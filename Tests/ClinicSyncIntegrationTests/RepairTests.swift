@@ -3,7 +3,7 @@ import ClinicSyncTestKit
 import Foundation
 import Testing
 
-@Suite("Reconciliation, refusals and idleness between real nodes", .timeLimit(.minutes(2)))
+@Suite("Reconciliation, refusals and idleness between real nodes", .timeLimit(.minutes(3)), .serialized)
 struct RepairTests {
     /// Writes as nobody should: past capture.
     private func damage(_ database: TestDatabase, _ sql: String) throws {

@@ -3,7 +3,7 @@ import ClinicSyncTestKit
 import Foundation
 import Testing
 
-@Suite("Several nodes on real sockets and files", .timeLimit(.minutes(2)))
+@Suite("Several nodes on real sockets and files", .timeLimit(.minutes(3)), .serialized)
 struct ReplicationTests {
     @Test("a row written on each node appears on all")
     func everyNode() async throws {

@@ -69,6 +69,7 @@ extension ClinicNode {
     /// - Parameters:
     ///   - ttl: how long it is good for.
     ///   - uses: how many nodes may join with it.
+    /// - Returns: The code.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it is not the host.
     public func invite(ttl: Duration = .seconds(1_800), uses: Int = 1) async throws -> String {
         try await self.control.invite(ttl: ttl, uses: uses)
@@ -80,6 +81,7 @@ extension ClinicNode {
     ///   - categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
     ///   - tables: changes of these tables only; empty: all.
     ///   - since: ``NodeEvent/position`` of the last event seen; what came after it is given first.
+    /// - Returns: The stream.
     /// - Throws: ``ClinicSyncError`` of code `usage` for an unknown category.
     public func events(
         categories: Set<String> = [],
