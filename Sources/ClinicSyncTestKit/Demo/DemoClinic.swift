@@ -110,8 +110,8 @@ final class DemoClinic: Sendable {
 
     /// Lets a program on `node` commit one transaction, and looks when the other PCs show it.
     ///
-    /// - Parameter body: runs the statements and returns what is to be looked for.
-    /// - Returns: the probe, for PCs that are cut off now.
+    /// `body` runs the statements and returns what is to be looked for, which is also the result: for PCs that are
+    /// cut off now.
     @discardableResult
     func write(
         on node: DemoNode,

@@ -176,64 +176,92 @@ struct DemoMorning {
     private mutating func absence(until end: ContinuousClock.Instant) async throws {
         guard let away = self.clinic.nodes.last else { return }
         let others = self.clinic.nodes.filter { $0 !== away }
-        let patient = try await DemoEvents.somePatient(self.clinic, number: self.dice.next())
+        let draw = self.dice.next()
+        let patient = try await DemoEvents.somePatient(self.clinic, number: draw)
+        let (allergy, address) = ("Ibuprofen, since \(draw % 40 + 1980)", "\(draw % 400 + 1) Rizal Street, Lipa")
         try await away.stop()
-        try self.clinic.note(.offline, "\(away.name) is off the network. Programs on both sides go on writing.")
-        var missed: [(probe: DemoProbe, nodes: [DemoNode])] = []
-        var turn = 0
+        try self.clinic.note(.offline, "\(away.name) is off the network; programs on both sides go on writing.")
+        // Both sides change one patient, each another column.
+        var missed = [
+            Missed(
+                probe: try await self.edit(patient, "notes an allergy of", "allergies", allergy, on: away),
+                nodes: others
+            )
+        ]
+        try await self.pause()
+        missed.append(
+            Missed(
+                probe: try await self.edit(patient, "changes the address of", "address", address, on: others[0]),
+                nodes: [away]
+            )
+        )
         repeat {
-            let (here, there) = (others[turn / 2 % others.count], turn % 2 == 0)
-            let name = DemoPeople.name(&self.dice)
-            let probe: DemoProbe
-            if turn < 2 {
-                // Both sides change one patient, each another column.
-                probe = try await self.clinic.write(
-                    on: there ? away : here,
-                    there ? "notes an allergy of \(patient.name)" : "changes the address of \(patient.name)",
-                    tables: ["patients"],
-                    DemoStatements.edit(
-                        patient: patient.id,
-                        column: there ? "allergies" : "address",
-                        value: there ? "Ibuprofen, \(name)" : "7 \(name) Street, Lipa"
-                    )
-                )
-            } else {
-                probe = try await self.clinic.write(
-                    on: there ? away : here,
-                    "registers \(name)",
-                    tables: ["patients", "user_activity_log"],
-                    DemoStatements.register(name)
-                )
-            }
-            missed.append((probe, there ? others : [away]))
-            turn += 1
             try await self.pause()
-        } while turn < 4 || (ContinuousClock.now < end && !self.isOver)
-        try await self.comeBack(away, missed: missed, patient: patient.name)
+            let isThere = missed.count % 2 == 0
+            let node = isThere ? away : others[missed.count / 2 % others.count]
+            let name = DemoPeople.name(&self.dice)
+            let probe = try await self.clinic.write(
+                on: node,
+                "registers \(name)",
+                tables: ["patients", "user_activity_log"],
+                DemoStatements.register(name)
+            )
+            missed.append(Missed(probe: probe, nodes: isThere ? others : [away]))
+        } while missed.count < 4 || (ContinuousClock.now < end && !self.isOver)
+        try await self.comeBack(away, missed: missed)
+        try await self.clinic.check(
+            DemoProbe(
+                "SELECT 2 * count(*) FROM patients WHERE id = ? AND allergies = ? AND address = ?",
+                patient.id,
+                allergy,
+                address
+            ),
+            on: self.clinic.nodes,
+            "\(patient.name) has the allergy and the new address, on all PCs."
+        )
     }
 
-    private func comeBack(
-        _ away: DemoNode,
-        missed: [(probe: DemoProbe, nodes: [DemoNode])],
-        patient: String
-    ) async throws {
+    /// A transaction, and the PCs that could not get it.
+    private struct Missed {
+        var probe: DemoProbe
+        var nodes: [DemoNode]
+    }
+
+    private func edit(
+        _ patient: (id: String, name: String),
+        _ what: String,
+        _ column: String,
+        _ value: String,
+        on node: DemoNode
+    ) async throws -> DemoProbe {
+        try await self.clinic.write(
+            on: node,
+            "\(what) \(patient.name)",
+            tables: ["patient_history", "patients"],
+            DemoStatements.edit(patient: patient.id, column: column, value: value)
+        )
+    }
+
+    private func comeBack(_ away: DemoNode, missed: [Missed]) async throws {
         let start = ContinuousClock.now
         try await away.start()
         var slowest = 0.0
         var isComplete = true
-        for (probe, nodes) in missed {
-            for time in try await self.clinic.times(of: probe, on: nodes, since: start) {
+        for transaction in missed {
+            for time in try await self.clinic.times(of: transaction.probe, on: transaction.nodes, since: start) {
                 if let time { slowest = max(slowest, time) } else { isComplete = false }
             }
         }
-        let text = "\(missed.count) transactions of both sides are everywhere"
         guard isComplete else {
-            return try self.clinic.note(.failed, "\(away.name) is back, but not all \(text).")
+            return try self.clinic.note(
+                .failed,
+                "\(away.name) is back, but not all that was written meanwhile arrived."
+            )
         }
         let took = DemoNumbers.milliseconds(slowest)
         try self.clinic.note(
             .online,
-            "\(away.name) is back: \(text), \(took) ms after its start. \(patient) has both changes."
+            "\(away.name) is back: \(took) ms later both sides have all \(missed.count) transactions."
         )
     }
 }

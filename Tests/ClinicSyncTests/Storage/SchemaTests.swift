@@ -130,6 +130,14 @@ struct SchemaTests {
         #expect(try ClinicMigrator.clinic.migrate(self.migrated()) == false)
     }
 
+    @Test("a new database has small pages, which keep bulk imports under triggers cheap")
+    func pages() throws {
+        let directory = try TemporaryDirectory()
+        let file = directory.file("clinic.db")
+        try SQLiteReplicaStore.create(at: file, origin: Origin(node: NodeID(high: 1, low: 2)))
+        #expect(try Program.sqlite3(file, "PRAGMA page_size; PRAGMA journal_mode;") == "2048\nwal")
+    }
+
     @Test("schema.sql is what the migrations make; CLINICSYNC_UPDATE_SNAPSHOTS=1 rewrites it")
     func snapshot() throws {
         let statements = try self.migrated().read { db in

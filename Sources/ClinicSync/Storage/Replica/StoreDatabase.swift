@@ -17,6 +17,13 @@ package struct StoreDatabase: Sendable {
     /// How long a connection waits for another process's write transaction.
     static let busyTimeoutSeconds: Double = 30
 
+    /// Bytes of a page, half of SQLite's default.
+    ///
+    /// Each statement that fires a trigger inside a transaction saves the pages it changes; SQLite keeps 64 KiB of that in
+    /// memory, and one statement with more sends everything to a temporary file until the transaction ends. Smaller pages
+    /// stay below: bulk imports of programs cost much less (`docs/design/0001-capture.md`).
+    static let pageBytes = 2_048
+
     /// Opens the file at `path`, which must exist.
     ///
     /// - Throws: ``StoreError`` when the file is missing, damaged, or not writable.
@@ -80,6 +87,8 @@ package struct StoreDatabase: Sendable {
         configuration.journalMode = isFile ? .wal : .default
         configuration.prepareDatabase { db in
             try db.execute(sql: "PRAGMA recursive_triggers = OFF")
+            // Has an effect on a file that is still empty: the pages of every database are made here.
+            if isFile { try db.execute(sql: "PRAGMA page_size = \(self.pageBytes)") }
             // A lost tail of applied batches is fetched again; own batches are made under FULL (see the collector).
             if isFile { try db.execute(sql: "PRAGMA synchronous = NORMAL") }
         }
