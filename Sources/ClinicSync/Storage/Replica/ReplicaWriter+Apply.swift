@@ -35,6 +35,7 @@ extension ReplicaWriter {
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
     package func applyStored(clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
+        self.hasFilledCache = true
         var result = ApplyResult()
         try self.finishBulk(offset: offset, logged: &result.logged, events: &result.events)
         var collected = false

@@ -49,6 +49,7 @@ extension ReplicaWriter {
         if marks > ReplicaWriter.singleTransactionMarksMax, let snapshots = self.database.snapshots {
             let bulk = try BulkCollection(snapshots, offset: offset)
             self.bulk = bulk
+            self.hasFilledCache = true
             return try self.collect(bulk)
         }
         var events = EventCollector(isLocal: true)

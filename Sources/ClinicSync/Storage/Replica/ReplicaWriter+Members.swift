@@ -40,6 +40,10 @@ extension ReplicaWriter {
         // During a bulk collection its snapshot is the truth; the sweep waits for its end.
         let escaped = self.bulk == nil ? try self.continueSlowSweep() : 0
         try self.checkpoint()
+        if self.hasFilledCache, self.bulk == nil {
+            self.hasFilledCache = false
+            try self.perform { try self.connection.execute("PRAGMA shrink_memory") }
+        }
         return (pruned, escaped)
     }
 

@@ -43,7 +43,10 @@ extension ReplicaWriter {
         let isMigrated = try migrator.migrate(database.writer)
         return try database.writer.writeWithoutTransaction { db in
             let connection = try Connection(db)
-            if database.snapshots != nil { try connection.disableTriggers() }
+            if database.snapshots != nil {
+                try connection.disableTriggers()
+                try connection.execute("PRAGMA cache_size = -\(self.cacheKibibytes)")
+            }
             var tables: ClinicTables?
             try db.inTransaction(.immediate) {
                 let read = try ClinicTables.read(from: db, manifest: manifest)

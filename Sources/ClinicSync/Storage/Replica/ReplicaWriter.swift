@@ -25,6 +25,8 @@ package final class ReplicaWriter {
     var bulk: BulkCollection?
     /// `PRAGMA schema_version` when the triggers were last seen to be in order.
     var checkedSchemaVersion: Int64 = -1
+    /// Whether a large batch has filled the page cache since it was last given back.
+    var hasFilledCache = false
     /// Where the slow sweep goes on.
     var slowSweep: (table: Int, after: SQLiteValue?) = (0, nil)
     /// What to add to this PC's wall time to get the host's, as far as it is known.
@@ -76,6 +78,11 @@ package final class ReplicaWriter {
 
     /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
     static let clockToleranceMilliseconds: Int64 = 500
+
+    /// The writing connection's page cache: 32 MiB, used up only by large batches and given back after them.
+    ///
+    /// With SQLite's 2 MiB a large transaction spills its pages into the write-ahead log and reads them back.
+    static let cacheKibibytes = 32 << 10
 
     /// Closes the connections.
     ///
