@@ -17,38 +17,58 @@ final class CommitWatcher: Sendable {
     ]
     /// Between two looks without an event.
     static let pollInterval = TimeAmount.seconds(1)
+    /// Between two looks where the system has no watch left: 128 instances for a user is a common limit.
+    static let pollIntervalWithoutEvents = TimeAmount.milliseconds(5)
 
     private let channel: any Channel
 
     /// Starts watching; `notice` is called on an event loop whenever something was committed.
     ///
-    /// - Throws: ``StoreError`` when the database cannot be opened; an `IOError` when the system has no watch left.
+    /// Where inotify has no instance or watch left, it looks every 5 ms instead.
+    ///
+    /// - Throws: ``StoreError`` when the database cannot be opened; an `IOError` when no descriptor is left at all.
     static func start(
         databasePath path: String,
         on loop: any EventLoop,
         notice: @escaping @Sendable () -> Void
     ) async throws -> CommitWatcher {
-        let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
-        guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "inotify_init1") }
         let slash = path.lastIndex(of: "/")
         let directory = slash.map { String(path[..<$0]) } ?? "."
         let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
-        let mask = UInt32(IN_MODIFY) | UInt32(IN_CREATE) | UInt32(IN_MOVED_TO)
-        guard inotify_add_watch(descriptor, directory, mask) >= 0 else {
-            let code = errno
-            close(descriptor)
-            throw IOError(errnoCode: code, reason: "inotify_add_watch")
-        }
-        let channel = try await NIOPipeBootstrap(group: loop)
+        let watch = CommitWatcher.watch(directory)
+        let bootstrap = NIOPipeBootstrap(group: loop)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let handler = CommitWatchHandler(probe: try CommitProbe(path: path), fileName: name, notice: notice)
+                    let handler = CommitWatchHandler(
+                        probe: try CommitProbe(path: path),
+                        fileName: name,
+                        pollInterval: watch == nil ? self.pollIntervalWithoutEvents : self.pollInterval,
+                        notice: notice
+                    )
                     try channel.pipeline.syncOperations.addHandler(handler)
                 }
             }
-            .takingOwnershipOfDescriptor(input: descriptor)
-            .get()
-        return CommitWatcher(channel: channel)
+        guard let watch else {
+            // A pipe nobody writes to gives the handler its channel.
+            var ends: [Int32] = [-1, -1]
+            guard pipe(&ends) == 0 else { throw IOError(errnoCode: errno, reason: "pipe") }
+            return CommitWatcher(
+                channel: try await bootstrap.takingOwnershipOfDescriptors(input: ends[0], output: ends[1]).get()
+            )
+        }
+        return CommitWatcher(channel: try await bootstrap.takingOwnershipOfDescriptor(input: watch).get())
+    }
+
+    /// An inotify descriptor that watches `directory`; `nil` when the system has none left.
+    private static func watch(_ directory: String) -> Int32? {
+        let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
+        guard descriptor >= 0 else { return nil }
+        let mask = UInt32(IN_MODIFY) | UInt32(IN_CREATE) | UInt32(IN_MOVED_TO)
+        guard inotify_add_watch(descriptor, directory, mask) >= 0 else {
+            close(descriptor)
+            return nil
+        }
+        return descriptor
     }
 
     private init(channel: any Channel) { self.channel = channel }
@@ -68,12 +88,19 @@ private final class CommitWatchHandler: ChannelInboundHandler {
 
     private let probe: CommitProbe
     private let walName: String
+    private let pollInterval: TimeAmount
     private let notice: @Sendable () -> Void
     private var recheck: Scheduled<Void>?
     private var poll: RepeatedTask?
 
-    init(probe: CommitProbe, fileName: String, notice: @escaping @Sendable () -> Void) {
+    init(
+        probe: CommitProbe,
+        fileName: String,
+        pollInterval: TimeAmount,
+        notice: @escaping @Sendable () -> Void
+    ) {
         self.probe = probe
+        self.pollInterval = pollInterval
         self.walName = fileName + "-wal"
         self.notice = notice
     }
@@ -81,7 +108,7 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         let loop = context.eventLoop
         let handler = NIOLoopBound(self, eventLoop: loop)
-        self.poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: CommitWatcher.pollInterval) { _ in
+        self.poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: self.pollInterval) { _ in
             handler.value.look(attempt: nil, on: loop)
         }
     }

@@ -1,5 +1,5 @@
 package import ClinicSyncCore
-import Glibc
+import Foundation
 
 /// The clocks of a node.
 ///
@@ -15,23 +15,17 @@ package struct NodeClock: Sendable {
 
     /// This PC's wall time, milliseconds since 1970.
     package var wallMilliseconds: Int64 {
-        let time = NodeClock.time(CLOCK_REALTIME)
-        return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000 + self.skewMilliseconds()
+        Int64(Date().timeIntervalSince1970 * 1_000) + self.skewMilliseconds()
     }
 
     /// Both clocks now.
     package var now: Now {
-        // CLOCK_BOOTTIME goes on while the PC sleeps, so that a node that wakes knows that time has passed.
-        let time = NodeClock.time(CLOCK_BOOTTIME)
-        return Now(
-            monotonic: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec),
+        // The continuous clock goes on while the PC sleeps, so that a node that wakes knows that time has passed.
+        Now(
+            monotonic: NodeClock.start.duration(to: .now),
             wallMilliseconds: self.wallMilliseconds
         )
     }
 
-    private static func time(_ clock: clockid_t) -> timespec {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return time
-    }
+    private static let start = ContinuousClock.now
 }
