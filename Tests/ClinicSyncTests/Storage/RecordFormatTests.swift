@@ -1,6 +1,5 @@
 import ClinicSyncCore
 import ClinicSyncModel
-import FoundationEssentials
 import Foundation
 import Testing
 

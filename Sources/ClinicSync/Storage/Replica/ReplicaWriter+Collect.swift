@@ -108,7 +108,8 @@ extension ReplicaWriter {
         var logged: [LoggedChunk] = []
         for mark in marks {
             try self.collect(mark, from: self.connection, offset: offset, builder: &builder, events: &events)
-            if builder?.chunk.isFull(at: self.limits.chunkBytes) == true, let chunk = builder?.takeChunk(isLast: false) {
+            if builder?.chunk.isFull(at: self.limits.chunkBytes) == true, let chunk = builder?.takeChunk(isLast: false)
+            {
                 logged.append(try self.log(chunk))
             }
         }
@@ -144,7 +145,9 @@ extension ReplicaWriter {
                             builder: &builder,
                             events: &events
                         )
-                        if builder?.chunk.isFull(at: self.limits.chunkBytes) == true, let chunk = builder?.takeChunk(isLast: false) {
+                        if builder?.chunk.isFull(at: self.limits.chunkBytes) == true,
+                            let chunk = builder?.takeChunk(isLast: false)
+                        {
                             logged.append(try self.log(chunk))
                         }
                         count += 1
