@@ -22,6 +22,8 @@ public struct NodeConfiguration: Sendable, Hashable {
     /// `reconcileEvery`: 1 s to 1 d, default 30 s.
     public var reconcileEvery = Duration.seconds(30)
     /// `log.retention`: 1 m to 365 d, default 7 d.
+    ///
+    /// Accepted; has no effect before a node can be sent what was pruned.
     public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
     public var logLevel = "notice"

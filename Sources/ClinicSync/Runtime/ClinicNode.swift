@@ -110,6 +110,9 @@ public final class ClinicNode: Service {
     /// Ends ``run()`` as the end of the process would: without a goodbye, without finishing what was begun; for tests.
     package func kill() { self.controlBox.kill() }
 
+    /// Longer than any clinic lives.
+    private static let keepForEver = Duration.seconds(1_000 * 365 * 86_400)
+
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
@@ -121,7 +124,9 @@ public final class ClinicNode: Service {
             let storage = try await StorageService.open(
                 path: self.directory.databaseURL.path,
                 origin: Origin(node: self.identity.nodeID),
-                retention: self.configuration.logRetention,
+                // Nothing is pruned yet: a node that joins later gets everything from the log, and a host that had
+                // pruned could only refuse it. `log.retention` takes effect when the state can be sent instead.
+                retention: ClinicNode.keepForEver,
                 wallClock: { [clock] in clock.wallMilliseconds }
             )
             do {
