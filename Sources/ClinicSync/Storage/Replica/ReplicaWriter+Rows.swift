@@ -277,19 +277,9 @@ extension ReplicaWriter {
 
     /// Fills `self.hashes` for a row.
     private func hash(_ plan: TablePlan, key: ValueRef, _ values: [SQLiteValue]) {
-        self.scratch.removeAll()
-        self.scratch.value(key)
-        for slot in plan.hashOrder {
-            let hash = ValueRef.with(values[slot]) { $0.isNull ? 0 : max($0.hash, 1) }
-            self.hashes.columns[slot] = hash
-            if hash != 0 {
-                self.scratch.fixed64(plan.nameHashes[slot])
-                self.scratch.fixed64(hash)
-            }
+        self.hashes.compute(plan: plan, key: key, scratch: &self.scratch) { slot -> UInt64 in
+            ValueRef.with(values[slot], RowHashes.column)
         }
-        self.hashes.columns[plan.keySlot] = 0
-        let (low, high) = self.scratch.bytes.withUnsafeBytes { SipHash.hash128($0) }
-        self.hashes.row = Digest(high: high, low: low)
     }
 
     private func groups(_ plan: TablePlan, of state: RowState, birth: LocalVersion) throws -> [UInt8] {

@@ -26,16 +26,22 @@ struct RowHashes {
     /// still NULL changes no hash, so that nodes of different schema versions agree.
     @inline(__always)
     mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, value: (Int) -> ValueRef) {
+        self.compute(plan: plan, key: key, scratch: &scratch) { slot -> UInt64 in RowHashes.column(value(slot)) }
+    }
+
+    /// The hash of one column's value: 0 means NULL, so no value may hash to it.
+    @inline(__always)
+    static func column(_ value: ValueRef) -> UInt64 { value.isNull ? 0 : max(value.hash, 1) }
+
+    /// Hashes a row; `columnHash` gives ``column(_:)`` of a slot's value.
+    @inline(__always)
+    mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, columnHash: (Int) -> UInt64) {
         scratch.removeAll()
         scratch.value(key)
         for slot in plan.hashOrder {
-            let value = value(slot)
-            if value.isNull {
-                self.columns[slot] = 0
-            } else {
-                // 0 means NULL, so a value may not hash to it.
-                let hash = max(value.hash, 1)
-                self.columns[slot] = hash
+            let hash = columnHash(slot)
+            self.columns[slot] = hash
+            if hash != 0 {
                 scratch.fixed64(plan.nameHashes[slot])
                 scratch.fixed64(hash)
             }
