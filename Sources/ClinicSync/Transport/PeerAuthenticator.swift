@@ -1,0 +1,48 @@
+package import ClinicSyncModel
+package import NIOSSL
+
+/// Whoever knows the clinic's certificates: what a transport asks before it lets anybody say a word.
+///
+/// Every method may be called from any thread and none blocks.
+package protocol PeerAuthenticator: Sendable {
+    /// TLS for accepted connections, with this node's present certificate; made once for each certificate.
+    var serverContext: NIOSSLContext { get }
+    /// TLS for dialled connections.
+    var clientContext: NIOSSLContext { get }
+
+    /// Judges the certificates a peer showed in the handshake, its own first.
+    func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding
+
+    /// Judges an established peer again: revocations arrive and certificates run out while connections live.
+    func review(_ credential: PeerCredential) -> PeerStanding
+}
+
+/// Who asks for an enrollment, as the connection proves it.
+package struct EnrollmentPeer: Sendable, Hashable {
+    /// What its certificate shows.
+    package var standing: PeerStanding
+    /// Its certificate in DER.
+    package var certificate: [UInt8]
+    /// The remote IP address of the socket.
+    package var address: String
+
+    /// Makes a peer.
+    package init(standing: PeerStanding, certificate: [UInt8], address: String) {
+        self.standing = standing
+        self.certificate = certificate
+        self.address = address
+    }
+}
+
+/// Whoever may sign certificates for others: answers enrollments.
+package protocol EnrollmentService: Sendable {
+    /// A fresh challenge for one connection.
+    func makeChallenge() -> EnrollmentChallenge
+
+    /// Answers a request. Writes files and so may block: called on a thread that may, never on an event loop.
+    func answer(
+        _ request: EnrollmentRequest,
+        to challenge: EnrollmentChallenge,
+        from peer: EnrollmentPeer
+    ) -> EnrollmentReply
+}
