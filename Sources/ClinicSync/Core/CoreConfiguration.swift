@@ -20,8 +20,6 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var clinicID: String
     /// The clinic's name for people.
     package var clinicName: String
-    /// The clinic's secret.
-    package var clinicSecret: [UInt8]
     /// The program's version.
     package var softwareVersion: String
     /// Where this node listens, `address:port`.
@@ -72,7 +70,6 @@ package struct CoreConfiguration: Sendable, Hashable {
         nodeName: String,
         clinicID: String,
         clinicName: String,
-        clinicSecret: [UInt8],
         softwareVersion: String,
         listenAddress: String,
         hostPolicy: HostPolicy,
@@ -82,7 +79,6 @@ package struct CoreConfiguration: Sendable, Hashable {
         self.nodeName = nodeName
         self.clinicID = clinicID
         self.clinicName = clinicName
-        self.clinicSecret = clinicSecret
         self.softwareVersion = softwareVersion
         self.listenAddress = listenAddress
         self.hostPolicy = hostPolicy

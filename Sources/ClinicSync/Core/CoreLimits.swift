@@ -23,8 +23,6 @@ package enum CoreLimits {
     package static let inboundChunksMax = 1 << 18
     /// Peers remembered after their loss; the one lost longest ago is forgotten.
     package static let knownPeersMax = 512
-    /// Joins in progress at once; more are closed as `overloaded`.
-    package static let joinsMax = 16
     /// Samples of which the clock offset is the median; the oldest goes.
     package static let offsetSamplesMax = 8
     /// Pings whose answer still counts for the round trip; answers to older ones are signs of life only.

@@ -19,6 +19,8 @@ package enum Effect: Sendable, Hashable {
     case storage(StorageRequest)
     /// Tell programs of committed changes, in this order.
     case publish([ChangeEvent])
+    /// Give this signed revocation to whoever knows the clinic's certificates; it may be false.
+    case learn(revocation: [UInt8])
     /// Answer a command.
     case reply(RequestID, CommandReply)
     /// Tell operators something (log, metric, system event).

@@ -32,8 +32,8 @@ package struct RequestID: Sendable, Hashable, Comparable {
 package enum Input: Sendable, Hashable {
     /// The node starts; `state` is what its store holds. Always the first input.
     case started(StoreState)
-    /// A WebSocket was opened: by us to `dialled`, or, when that is `nil`, by the peer.
-    case connectionOpened(ConnectionID, dialled: String?)
+    /// A WebSocket was opened: by us to `dialled`, or, when that is `nil`, by the peer. `peer`: whom its certificate names.
+    case connectionOpened(ConnectionID, dialled: String?, peer: NodeID)
     /// A dial came to nothing.
     case dialFailed(address: String)
     /// A decoded message arrived.

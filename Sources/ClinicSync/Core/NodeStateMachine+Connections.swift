@@ -3,15 +3,15 @@ import OrderedCollections
 
 // Connections from their opening to their end.
 extension NodeStateMachine {
-    mutating func open(_ id: ConnectionID, dialled: String?) {
+    mutating func open(_ id: ConnectionID, dialled: String?, peer: NodeID) {
         guard self.connections.count < self.configuration.connectionsMax else {
             self.emit(.close(id, .overloaded))
             self.emit(.notify(.connectionRefused(.overloaded)))
             return
         }
-        self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled)
+        self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
         self.emit(.setTimer(.handshake(id), after: self.configuration.handshakeLimit))
-        // Whoever dialled us must prove membership before a hello shows it the clinic's secret.
+        // One side must begin; a hello in answer can say what was applied meanwhile.
         if dialled != nil, self.phase == .running { self.greet(id) }
     }
 
@@ -20,8 +20,6 @@ extension NodeStateMachine {
         let hello = Hello(
             protocolVersion: CoreLimits.protocolVersion,
             clinicID: self.configuration.clinicID,
-            clinicSecret: self.configuration.clinicSecret,
-            nodeID: self.configuration.origin.node,
             nodeName: self.configuration.nodeName,
             softwareVersion: self.configuration.softwareVersion,
             schemaVersion: self.schemaVersion,
@@ -42,7 +40,7 @@ extension NodeStateMachine {
         if let refusal { return self.refuse(id, refusal) }
         self.connections[id] = connection
         self.emit(.cancelTimer(.handshake(id)))
-        for (other, link) in self.links where link.identity.node == hello.nodeID {
+        for (other, link) in self.links where link.identity.node == connection.peer {
             // Ids ascend with age, whichever hello came first.
             guard other < id else { return self.close(id, .replaced) }
             self.close(other, .replaced)
@@ -76,42 +74,6 @@ extension NodeStateMachine {
         self.emit(.setTimer(.reconcile, after: delay + self.generator.duration(upTo: delay)))
     }
 
-    mutating func receive(_ request: JoinRequest, on id: ConnectionID) {
-        guard var connection = self.connections[id] else { return }
-        guard connection.receiveJoin() else { return self.close(id, .protocolViolation) }
-        let joins = self.connections.values.count { $0.state == .joining }
-        guard joins < CoreLimits.joinsMax else { return self.refuse(id, .overloaded) }
-        self.connections[id] = connection
-        self.emit(.cancelTimer(.handshake(id)))
-        if case .remote(_, let addresses) = self.configuration.hostPolicy {
-            let host = addresses.first.map { " at \($0)" } ?? ""
-            return self.answerJoin(id, .refused("Ask the clinic's host\(host) for a join code and join there."))
-        }
-        let isNameValid = request.nodeName.utf8.count <= CoreLimits.nodeNameBytesMax
-        guard isNameValid, request.nodeID != self.configuration.origin.node else {
-            return self.answerJoin(id, .refused("Choose a node name of at most 64 bytes and an identity of its own."))
-        }
-        self.emit(.storage(.redeemInvitation(from: id, request)))
-    }
-
-    mutating func redeemed(for id: ConnectionID, refusal: String?) {
-        guard self.connections[id]?.state == .joining else { return }
-        if let refusal { return self.answerJoin(id, .refused(refusal)) }
-        let membership = Membership(
-            clinicID: self.configuration.clinicID,
-            clinicName: self.configuration.clinicName,
-            clinicSecret: self.configuration.clinicSecret,
-            hostID: self.configuration.origin.node,
-            hostAddress: self.configuration.listenAddress
-        )
-        self.answerJoin(id, .accepted(membership))
-    }
-
-    mutating func answerJoin(_ id: ConnectionID, _ reply: JoinReply) {
-        self.emit(.send([id], .joinReply(reply)))
-        self.close(id, .joinAnswered)
-    }
-
     mutating func handshakeTimedOut(_ id: ConnectionID) {
         // Benign race: the hello came with the timer.
         guard self.connections[id]?.state == .awaitingHello else { return }
@@ -142,7 +104,7 @@ extension NodeStateMachine {
             }
             return
         }
-        if connection.state != .joining { self.emit(.cancelTimer(.handshake(id))) }
+        self.emit(.cancelTimer(.handshake(id)))
         if let address = connection.dialled { self.dialFailed(address) }
     }
 

@@ -116,7 +116,7 @@ extension NodeStateMachine {
         case .stored(_, let outcome), .storedApplied(let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .rowsMerged(_, _, let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .invitationRedeemed, .failed:
+            .failed:
             return
         }
         self.ledger.merge(vector)

@@ -14,7 +14,6 @@ extension NodeStateMachine {
         }
         switch connection.state {
         case .awaitingHello: self.receiveFirst(message, on: id)
-        case .joining: self.receiveWhileJoining(message, on: id)
         case .established(let identity): self.receive(message, on: id, from: identity)
         case .closed: break
         }
@@ -23,17 +22,12 @@ extension NodeStateMachine {
     private mutating func receiveFirst(_ message: Message, on id: ConnectionID) {
         switch message {
         case .hello(let hello): self.receive(hello, on: id)
-        case .joinRequest(let request): self.receive(request, on: id)
+        case .revocation(let entry): self.emit(.learn(revocation: entry))
         case .goodbye(let reason): self.close(id, reason)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport, .joinReply:
+            .verifyReport, .syncReport:
             self.refuse(id, .protocolViolation)
         }
-    }
-
-    private mutating func receiveWhileJoining(_ message: Message, on id: ConnectionID) {
-        guard case .goodbye(let reason) = message else { return self.refuse(id, .protocolViolation) }
-        self.close(id, reason)
     }
 
     private mutating func receive(_ message: Message, on id: ConnectionID, from identity: PeerIdentity) {
@@ -54,7 +48,8 @@ extension NodeStateMachine {
             } else {
                 self.receiveFromHost(message, on: id)
             }
-        case .hello, .joinRequest, .joinReply:
+        case .revocation(let entry): self.emit(.learn(revocation: entry))
+        case .hello:
             self.close(id, .protocolViolation)
         }
     }
@@ -68,7 +63,7 @@ extension NodeStateMachine {
         case .verifyReport(let report):
             self.perform(self.sync.reported(report, from: id, clients: self.clients))
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .verifyRequest, .syncReport,
-            .joinRequest, .joinReply:
+            .revocation:
             // Peer violation: only a host says this.
             self.close(id, .protocolViolation)
         }
@@ -80,7 +75,7 @@ extension NodeStateMachine {
         case .verifyRequest(let request): self.beginVerification(request, for: id)
         case .syncReport(let report): self.receive(report)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .rowHashes, .syncRequest,
-            .verifyReport, .joinRequest, .joinReply:
+            .verifyReport, .revocation:
             // Peer violation: only a client says this.
             self.close(id, .protocolViolation)
         }

@@ -18,7 +18,6 @@ extension NodeStateMachine {
         case .rowStates(_, let pages): self.perform(self.reconciliation.gathered(pages))
         case .acknowledgedRecorded: break
         case .pruned(_, let escaped): self.housekept(escaped: escaped)
-        case .invitationRedeemed(let id, _, let refusal): self.redeemed(for: id, refusal: refusal)
         case .failed(let request, let failure): self.failed(request, failure)
         }
     }
@@ -141,10 +140,6 @@ extension NodeStateMachine {
         case .prune:
             self.isHousekeeping = false
             self.emit(.notify(.storageFailed(failure)))
-        case .redeemInvitation(let id, _):
-            self.emit(.notify(.storageFailed(failure)))
-            guard self.connections[id]?.state == .joining else { return }
-            self.answerJoin(id, .refused("The host could not check the join code; try again in a minute."))
         }
     }
 

@@ -138,7 +138,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     private mutating func route(_ input: Input) {
         switch input {
         case .started: preconditionFailure("the node was started twice")
-        case .connectionOpened(let id, let dialled): self.open(id, dialled: dialled)
+        case .connectionOpened(let id, let dialled, let peer): self.open(id, dialled: dialled, peer: peer)
         case .dialFailed(let address): self.dialFailed(address)
         case .messageReceived(let id, let message): self.receive(message, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
@@ -155,7 +155,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     private mutating func routeWhileStopping(_ input: Input) {
         switch input {
         case .storageReplied(let reply): self.publishLast(reply)
-        case .connectionOpened(let id, _): self.emit(.close(id, .shuttingDown))
+        case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
         case .commandReceived(let request, .sync): self.replyUnreachable(request)
         case .started, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed, .timerFired,
             .localCommitNoticed, .shutdownRequested:

@@ -32,15 +32,12 @@ package enum StorageRequest: Sendable, Hashable {
     case recordAcknowledged([MemberProgress])
     /// Remove what nobody needs from the log, and go on with the slow sweep.
     case prune
-    /// Use up one use of the invitation with this secret, if there is a valid one.
-    case redeemInvitation(from: ConnectionID, JoinRequest)
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune,
-            .redeemInvitation:
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune:
             false
         }
     }
@@ -105,8 +102,6 @@ package enum StorageReply: Sendable, Hashable {
     case acknowledgedRecorded
     /// The log is pruned; `escaped` rows had been written unnoticed and are marked for the collector.
     case pruned(chunks: Int, escaped: Int)
-    /// Whether the invitation was valid; when it was not, why, in one sentence.
-    case invitationRedeemed(for: ConnectionID, JoinRequest, refusal: String?)
     /// The request came to nothing and left no trace; the store is as before.
     case failed(StorageRequest, StorageFailure)
 }

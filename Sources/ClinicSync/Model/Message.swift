@@ -28,22 +28,18 @@ package enum Message: Sendable, Hashable {
     case verifyReport(VerifyReport)
     /// The host's answer to `syncRequest`.
     case syncReport(SyncReport)
-    /// A program on a PC without identity asks to become a member. Sent instead of `hello`.
-    case joinRequest(JoinRequest)
-    /// The answer to `joinRequest`.
-    case joinReply(JoinReply)
+    /// A signed revocation that the receiver must know, its own above all; before or after `hello`.
+    case revocation([UInt8])
 }
 
 /// The first message on a connection, from both sides.
+///
+/// Who the sender is stands in its certificate and nowhere else.
 package struct Hello: Sendable, Hashable {
     /// Version of this protocol: 1.
     package var protocolVersion: UInt32
     /// The clinic; peers of another clinic are refused.
     package var clinicID: String
-    /// Proof of membership until certificates carry it: the clinic's shared secret.
-    package var clinicSecret: [UInt8]
-    /// The sender.
-    package var nodeID: NodeID
     /// The sender's name for people, at most 64 bytes.
     package var nodeName: String
     /// The program's version, for people.
@@ -67,8 +63,6 @@ package struct Hello: Sendable, Hashable {
     package init(
         protocolVersion: UInt32,
         clinicID: String,
-        clinicSecret: [UInt8],
-        nodeID: NodeID,
         nodeName: String,
         softwareVersion: String,
         schemaVersion: UInt32,
@@ -81,8 +75,6 @@ package struct Hello: Sendable, Hashable {
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
-        self.clinicSecret = clinicSecret
-        self.nodeID = nodeID
         self.nodeName = nodeName
         self.softwareVersion = softwareVersion
         self.schemaVersion = schemaVersion
@@ -109,7 +101,7 @@ package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
     case protocolVersion = 3
     /// The peer is of another clinic.
     case wrongClinic = 4
-    /// The peer did not prove its membership.
+    /// The peer's certificate is none of a member, or no longer.
     case notAMember = 5
     /// Another connection with the same peer took this one's place.
     case replaced = 6
@@ -121,12 +113,12 @@ package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
     case notHost = 9
     /// The connection broke: there was no orderly close.
     case connectionLost = 10
-    /// A join was answered; the connection has served its purpose.
-    case joinAnswered = 11
     /// Too many connections or joins at once.
     case overloaded = 12
     /// The store cannot take changes now (disk full, for instance); the connection is tried again later.
     case storageFailed = 13
+    /// The peer was revoked; the revocation went before.
+    case revoked = 14
 }
 
 /// A sign of life.
@@ -332,59 +324,5 @@ package struct SyncReport: Sendable, Hashable {
         self.result = result
         self.repairedRows = repairedRows
         self.nodes = nodes
-    }
-}
-
-/// A PC asks to become a member.
-package struct JoinRequest: Sendable, Hashable {
-    /// The secret of the join code.
-    package var secret: [UInt8]
-    /// The identity the new node made for itself.
-    package var nodeID: NodeID
-    /// Its name for people.
-    package var nodeName: String
-
-    /// Makes a request.
-    package init(secret: [UInt8], nodeID: NodeID, nodeName: String) {
-        self.secret = secret
-        self.nodeID = nodeID
-        self.nodeName = nodeName
-    }
-}
-
-/// The answer to a wish to join.
-package enum JoinReply: Sendable, Hashable {
-    /// Welcome: what the new node writes into its files.
-    case accepted(Membership)
-    /// No, and why, in one sentence.
-    case refused(String)
-}
-
-/// What every member of a clinic knows.
-package struct Membership: Sendable, Hashable {
-    /// The clinic's id.
-    package var clinicID: String
-    /// The clinic's name for people.
-    package var clinicName: String
-    /// The secret that members prove membership with.
-    package var clinicSecret: [UInt8]
-    /// The host's id.
-    package var hostID: NodeID
-    /// Where the host listens, `address:port`.
-    package var hostAddress: String
-
-    /// Makes a membership.
-    package init(
-        clinicID: String,
-        clinicName: String,
-        clinicSecret: [UInt8],
-        hostID: NodeID,
-        hostAddress: String
-    ) {
-        self.clinicID = clinicID
-        self.clinicName = clinicName
-        self.clinicSecret = clinicSecret
-        self.hostID = hostID
-        self.hostAddress = hostAddress
     }
 }

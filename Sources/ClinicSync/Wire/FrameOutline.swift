@@ -30,7 +30,7 @@ struct FrameOutline {
     }
 
     /// The numbers of `Frame.message`.
-    private static let kinds = 2...16
+    private static let kinds = 2...17
 
     /// The size of a message of `kind`: only three kinds hold rows.
     private static func bytesMax(kind: Int, _ limits: WireLimits) -> Int {

@@ -7,8 +7,6 @@ extension WireHello {
         self.init()
         self.protocolVersion = hello.protocolVersion
         self.clinicID = hello.clinicID
-        self.clinicSecret = Data(hello.clinicSecret)
-        self.nodeID = hello.nodeID.wireBytes
         self.nodeName = hello.nodeName
         self.softwareVersion = hello.softwareVersion
         self.schemaVersion = hello.schemaVersion
@@ -26,12 +24,6 @@ extension WireHello {
         return Hello(
             protocolVersion: self.protocolVersion,
             clinicID: try MessageCodec.text(self.clinicID, max: limits.nameBytesMax, "clinic_id"),
-            clinicSecret: try MessageCodec.bytes(
-                self.clinicSecret,
-                max: limits.secretBytesMax,
-                "clinic_secret"
-            ),
-            nodeID: try MessageCodec.node(self.nodeID, "node_id"),
             nodeName: try MessageCodec.text(self.nodeName, max: limits.nameBytesMax, "node_name"),
             softwareVersion: try MessageCodec.text(
                 self.softwareVersion,

@@ -88,8 +88,7 @@ package enum MessageCodec {
         case .verifyRequest(let request): .verifyRequest(WireSyncRequest(request))
         case .verifyReport(let report): .verifyReport(WireVerifyReport(report))
         case .syncReport(let report): .syncReport(WireSyncReport(report))
-        case .joinRequest(let request): .joinRequest(WireJoinRequest(request))
-        case .joinReply(let reply): .joinReply(WireJoinReply(reply))
+        case .revocation(let entry): .revocation(WireRevocation(entry))
         }
     }
 
@@ -111,8 +110,7 @@ package enum MessageCodec {
         case .verifyRequest(let wire): .verifyRequest(try wire.model(limits))
         case .verifyReport(let wire): .verifyReport(try wire.model())
         case .syncReport(let wire): .syncReport(try wire.model(limits))
-        case .joinRequest(let wire): .joinRequest(try wire.model(limits))
-        case .joinReply(let wire): .joinReply(try wire.model(limits))
+        case .revocation(let wire): .revocation(try wire.model(limits))
         }
     }
 }

@@ -17,10 +17,20 @@ package struct WireLimits: Sendable, Hashable {
     package var partialsMax = 4_096
     /// A name, version, address or clinic id, in bytes of UTF-8.
     package var nameBytesMax = 256
-    /// The clinic's secret or that of a join code.
-    package var secretBytesMax = 256
-    /// A sentence for people.
-    package var sentenceBytesMax = 1_024
+    /// A certificate, or a request for one, in DER; ours have about 600 bytes.
+    package var certificateBytesMax = 4_096
+    /// Certificates of a chain: a node's and its signer's, with room.
+    package var certificatesMax = 4
+    /// A signed revocation: 16 bytes for each member it vouches for, and a chain.
+    package var revocationBytesMax = 32 << 10
+    /// Revocations a new member is told of; it learns of more with its first sync.
+    package var revocationsMax = 64
+    /// Addresses of a host: interfaces of a PC.
+    package var addressesMax = 8
+    /// A request for a certificate with all that proves it.
+    package var enrollmentRequestBytesMax = 16 << 10
+    /// An answer to it, which carries revocations.
+    package var enrollmentReplyBytesMax = 4 << 20
     /// Tables of one report: thirteen now, and migrations to come.
     package var tablesMax = 256
     /// Row hashes of one page: senders stop at 2 000.

@@ -44,9 +44,9 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
   case duplicateIdentity // = 8
   case notHost // = 9
   case connectionLost // = 10
-  case joinAnswered // = 11
   case overloaded // = 12
   case storageFailed // = 13
+  case revoked // = 14
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -66,9 +66,9 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     case 8: self = .duplicateIdentity
     case 9: self = .notHost
     case 10: self = .connectionLost
-    case 11: self = .joinAnswered
     case 12: self = .overloaded
     case 13: self = .storageFailed
+    case 14: self = .revoked
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -86,9 +86,9 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     case .duplicateIdentity: return 8
     case .notHost: return 9
     case .connectionLost: return 10
-    case .joinAnswered: return 11
     case .overloaded: return 12
     case .storageFailed: return 13
+    case .revoked: return 14
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -106,9 +106,9 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     .duplicateIdentity,
     .notHost,
     .connectionLost,
-    .joinAnswered,
     .overloaded,
     .storageFailed,
+    .revoked,
   ]
 
 }
@@ -152,6 +152,69 @@ package nonisolated enum WireReconciliationResult: SwiftProtobuf.Enum, Swift.Cas
     .repaired,
     .differs,
     .unreachable,
+  ]
+
+}
+
+/// Why an enrollment was refused.
+package nonisolated enum WireEnrollmentRefusal: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+  case unknownCode // = 0
+  case expiredCode // = 1
+  case usedCode // = 2
+  case lockedOut // = 3
+  case noSigningRight // = 4
+  case revoked // = 5
+  case malformed // = 6
+  case overloaded // = 7
+  case storageFailed // = 8
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unknownCode
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unknownCode
+    case 1: self = .expiredCode
+    case 2: self = .usedCode
+    case 3: self = .lockedOut
+    case 4: self = .noSigningRight
+    case 5: self = .revoked
+    case 6: self = .malformed
+    case 7: self = .overloaded
+    case 8: self = .storageFailed
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unknownCode: return 0
+    case .expiredCode: return 1
+    case .usedCode: return 2
+    case .lockedOut: return 3
+    case .noSigningRight: return 4
+    case .revoked: return 5
+    case .malformed: return 6
+    case .overloaded: return 7
+    case .storageFailed: return 8
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireEnrollmentRefusal] = [
+    .unknownCode,
+    .expiredCode,
+    .usedCode,
+    .lockedOut,
+    .noSigningRight,
+    .revoked,
+    .malformed,
+    .overloaded,
+    .storageFailed,
   ]
 
 }
@@ -271,20 +334,12 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .syncReport(newValue)}
   }
 
-  package var joinRequest: WireJoinRequest {
+  package var revocation: WireRevocation {
     get {
-      if case .joinRequest(let v)? = message {return v}
-      return WireJoinRequest()
+      if case .revocation(let v)? = message {return v}
+      return WireRevocation()
     }
-    set {message = .joinRequest(newValue)}
-  }
-
-  package var joinReply: WireJoinReply {
-    get {
-      if case .joinReply(let v)? = message {return v}
-      return WireJoinReply()
-    }
-    set {message = .joinReply(newValue)}
+    set {message = .revocation(newValue)}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -303,8 +358,7 @@ package nonisolated struct WireFrame: Sendable {
     case verifyRequest(WireSyncRequest)
     case verifyReport(WireVerifyReport)
     case syncReport(WireSyncReport)
-    case joinRequest(WireJoinRequest)
-    case joinReply(WireJoinReply)
+    case revocation(WireRevocation)
 
   }
 
@@ -438,11 +492,6 @@ package nonisolated struct WireHello: Sendable {
   package var protocolVersion: UInt32 = 0
 
   package var clinicID: String = String()
-
-  package var clinicSecret: Data = Data()
-
-  /// 16 bytes.
-  package var nodeID: Data = Data()
 
   package var nodeName: String = String()
 
@@ -819,45 +868,163 @@ package nonisolated struct WireSyncReport: Sendable {
   package init() {}
 }
 
-/// A PC asks to become a member.
-package nonisolated struct WireJoinRequest: Sendable {
+/// A signed revocation that the receiver must know.
+package nonisolated struct WireRevocation: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var secret: Data = Data()
-
-  /// 16 bytes.
-  package var nodeID: Data = Data()
-
-  package var nodeName: String = String()
+  package var entry: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 }
 
-/// The answer to a wish to join.
-package nonisolated struct WireJoinReply: Sendable {
+/// One WebSocket message of an enrollment connection. Exactly one of the messages is present.
+package nonisolated struct WireEnrollmentFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var reply: WireJoinReply.OneOf_Reply? = nil
+  package var message: WireEnrollmentFrame.OneOf_Message? = nil
 
-  package var accepted: WireJoinReply.Membership {
+  package var challenge: WireChallenge {
     get {
-      if case .accepted(let v)? = reply {return v}
-      return WireJoinReply.Membership()
+      if case .challenge(let v)? = message {return v}
+      return WireChallenge()
     }
-    set {reply = .accepted(newValue)}
+    set {message = .challenge(newValue)}
   }
 
-  /// Why not, in one sentence.
-  package var refused: String {
+  package var request: WireEnrollmentRequest {
+    get {
+      if case .request(let v)? = message {return v}
+      return WireEnrollmentRequest()
+    }
+    set {message = .request(newValue)}
+  }
+
+  package var reply: WireEnrollmentReply {
+    get {
+      if case .reply(let v)? = message {return v}
+      return WireEnrollmentReply()
+    }
+    set {message = .reply(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Message: Equatable, Sendable {
+    case challenge(WireChallenge)
+    case request(WireEnrollmentRequest)
+    case reply(WireEnrollmentReply)
+
+  }
+
+  package init() {}
+}
+
+/// From the node that is asked, at once.
+package nonisolated struct WireChallenge: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 32 bytes.
+  package var nonce: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What a PC wants of a node that may sign certificates.
+package nonisolated struct WireEnrollmentRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var request: WireEnrollmentRequest.OneOf_Request? = nil
+
+  package var join: WireEnrollmentRequest.Join {
+    get {
+      if case .join(let v)? = request {return v}
+      return WireEnrollmentRequest.Join()
+    }
+    set {request = .join(newValue)}
+  }
+
+  /// A PKCS #10 request in DER.
+  package var renew: Data {
+    get {
+      if case .renew(let v)? = request {return v}
+      return Data()
+    }
+    set {request = .renew(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Request: Equatable, Sendable {
+    case join(WireEnrollmentRequest.Join)
+    /// A PKCS #10 request in DER.
+    case renew(Data)
+
+  }
+
+  package nonisolated struct Join: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// 8 bytes.
+    package var invitationID: Data = Data()
+
+    /// 32 bytes.
+    package var proof: Data = Data()
+
+    /// A PKCS #10 request in DER.
+    package var certificateRequest: Data = Data()
+
+    package var nodeName: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+}
+
+/// The answer to an enrollment request.
+package nonisolated struct WireEnrollmentReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var reply: WireEnrollmentReply.OneOf_Reply? = nil
+
+  package var joined: WireEnrollmentReply.Membership {
+    get {
+      if case .joined(let v)? = reply {return v}
+      return WireEnrollmentReply.Membership()
+    }
+    set {reply = .joined(newValue)}
+  }
+
+  package var renewed: WireEnrollmentReply.Renewal {
+    get {
+      if case .renewed(let v)? = reply {return v}
+      return WireEnrollmentReply.Renewal()
+    }
+    set {reply = .renewed(newValue)}
+  }
+
+  package var refused: WireEnrollmentReply.Refusal {
     get {
       if case .refused(let v)? = reply {return v}
-      return String()
+      return WireEnrollmentReply.Refusal()
     }
     set {reply = .refused(newValue)}
   }
@@ -865,9 +1032,9 @@ package nonisolated struct WireJoinReply: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Reply: Equatable, Sendable {
-    case accepted(WireJoinReply.Membership)
-    /// Why not, in one sentence.
-    case refused(String)
+    case joined(WireEnrollmentReply.Membership)
+    case renewed(WireEnrollmentReply.Renewal)
+    case refused(WireEnrollmentReply.Refusal)
 
   }
 
@@ -880,12 +1047,43 @@ package nonisolated struct WireJoinReply: Sendable {
 
     package var clinicName: String = String()
 
-    package var clinicSecret: Data = Data()
+    /// DER; the new node's first, then those up to, but without, the authority's.
+    package var certificates: [Data] = []
+
+    /// DER.
+    package var authority: Data = Data()
 
     /// 16 bytes.
     package var hostID: Data = Data()
 
-    package var hostAddress: String = String()
+    package var hostAddresses: [String] = []
+
+    package var revocations: [Data] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct Renewal: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// DER; as in Membership.
+    package var certificates: [Data] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct Refusal: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var reason: WireEnrollmentRefusal = .unknownCode
 
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -900,16 +1098,20 @@ package nonisolated struct WireJoinReply: Sendable {
 fileprivate nonisolated let _protobuf_package = "clinicsync.v1"
 
 nonisolated extension WireCloseReason: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CLOSE_REASON_SHUTTING_DOWN\0\u{1}CLOSE_REASON_PEER_SILENT\0\u{1}CLOSE_REASON_PROTOCOL_VIOLATION\0\u{1}CLOSE_REASON_PROTOCOL_VERSION\0\u{1}CLOSE_REASON_WRONG_CLINIC\0\u{1}CLOSE_REASON_NOT_A_MEMBER\0\u{1}CLOSE_REASON_REPLACED\0\u{1}CLOSE_REASON_HANDSHAKE_TIMEOUT\0\u{1}CLOSE_REASON_DUPLICATE_IDENTITY\0\u{1}CLOSE_REASON_NOT_HOST\0\u{1}CLOSE_REASON_CONNECTION_LOST\0\u{1}CLOSE_REASON_JOIN_ANSWERED\0\u{1}CLOSE_REASON_OVERLOADED\0\u{1}CLOSE_REASON_STORAGE_FAILED\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CLOSE_REASON_SHUTTING_DOWN\0\u{1}CLOSE_REASON_PEER_SILENT\0\u{1}CLOSE_REASON_PROTOCOL_VIOLATION\0\u{1}CLOSE_REASON_PROTOCOL_VERSION\0\u{1}CLOSE_REASON_WRONG_CLINIC\0\u{1}CLOSE_REASON_NOT_A_MEMBER\0\u{1}CLOSE_REASON_REPLACED\0\u{1}CLOSE_REASON_HANDSHAKE_TIMEOUT\0\u{1}CLOSE_REASON_DUPLICATE_IDENTITY\0\u{1}CLOSE_REASON_NOT_HOST\0\u{1}CLOSE_REASON_CONNECTION_LOST\0\u{2}\u{2}CLOSE_REASON_OVERLOADED\0\u{1}CLOSE_REASON_STORAGE_FAILED\0\u{1}CLOSE_REASON_REVOKED\0")
 }
 
 nonisolated extension WireReconciliationResult: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RECONCILIATION_RESULT_EQUAL\0\u{1}RECONCILIATION_RESULT_REPAIRED\0\u{1}RECONCILIATION_RESULT_DIFFERS\0\u{1}RECONCILIATION_RESULT_UNREACHABLE\0")
 }
 
+nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENROLLMENT_REFUSAL_UNKNOWN_CODE\0\u{1}ENROLLMENT_REFUSAL_EXPIRED_CODE\0\u{1}ENROLLMENT_REFUSAL_USED_CODE\0\u{1}ENROLLMENT_REFUSAL_LOCKED_OUT\0\u{1}ENROLLMENT_REFUSAL_NO_SIGNING_RIGHT\0\u{1}ENROLLMENT_REFUSAL_REVOKED\0\u{1}ENROLLMENT_REFUSAL_MALFORMED\0\u{1}ENROLLMENT_REFUSAL_OVERLOADED\0\u{1}ENROLLMENT_REFUSAL_STORAGE_FAILED\0")
+}
+
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{3}join_request\0\u{3}join_reply\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1087,30 +1289,17 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .syncReport(v)
         }
       }()
-      case 15: try {
-        var v: WireJoinRequest?
+      case 17: try {
+        var v: WireRevocation?
         var hadOneofValue = false
         if let current = self.message {
           hadOneofValue = true
-          if case .joinRequest(let m) = current {v = m}
+          if case .revocation(let m) = current {v = m}
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .joinRequest(v)
-        }
-      }()
-      case 16: try {
-        var v: WireJoinReply?
-        var hadOneofValue = false
-        if let current = self.message {
-          hadOneofValue = true
-          if case .joinReply(let m) = current {v = m}
-        }
-        try decoder.decodeSingularMessageField(value: &v)
-        if let v = v {
-          if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.message = .joinReply(v)
+          self.message = .revocation(v)
         }
       }()
       default: break
@@ -1179,13 +1368,9 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       guard case .syncReport(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
     }()
-    case .joinRequest?: try {
-      guard case .joinRequest(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 15)
-    }()
-    case .joinReply?: try {
-      guard case .joinReply(let v)? = self.message else { preconditionFailure() }
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 16)
+    case .revocation?: try {
+      guard case .revocation(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
     }()
     case nil: break
     }
@@ -1399,7 +1584,7 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{3}clinic_secret\0\u{3}node_id\0\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{1}term\0\u{3}is_host\0\u{3}listen_address\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{1}term\0\u{3}is_host\0\u{3}listen_address\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1409,8 +1594,6 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.protocolVersion) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.clinicID) }()
-      case 3: try { try decoder.decodeSingularBytesField(value: &self.clinicSecret) }()
-      case 4: try { try decoder.decodeSingularBytesField(value: &self.nodeID) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
       case 6: try { try decoder.decodeSingularStringField(value: &self.softwareVersion) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.schemaVersion) }()
@@ -1435,12 +1618,6 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     }
     if !self.clinicID.isEmpty {
       try visitor.visitSingularStringField(value: self.clinicID, fieldNumber: 2)
-    }
-    if !self.clinicSecret.isEmpty {
-      try visitor.visitSingularBytesField(value: self.clinicSecret, fieldNumber: 3)
-    }
-    if !self.nodeID.isEmpty {
-      try visitor.visitSingularBytesField(value: self.nodeID, fieldNumber: 4)
     }
     if !self.nodeName.isEmpty {
       try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 5)
@@ -1475,8 +1652,6 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
   package static func ==(lhs: WireHello, rhs: WireHello) -> Bool {
     if lhs.protocolVersion != rhs.protocolVersion {return false}
     if lhs.clinicID != rhs.clinicID {return false}
-    if lhs.clinicSecret != rhs.clinicSecret {return false}
-    if lhs.nodeID != rhs.nodeID {return false}
     if lhs.nodeName != rhs.nodeName {return false}
     if lhs.softwareVersion != rhs.softwareVersion {return false}
     if lhs.schemaVersion != rhs.schemaVersion {return false}
@@ -2124,9 +2299,9 @@ nonisolated extension WireSyncReport.Node: SwiftProtobuf.Message, SwiftProtobuf.
   }
 }
 
-nonisolated extension WireJoinRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = _protobuf_package + ".JoinRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}secret\0\u{3}node_id\0\u{3}node_name\0")
+nonisolated extension WireRevocation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Revocation"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entry\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2134,39 +2309,29 @@ nonisolated extension WireJoinRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularBytesField(value: &self.secret) }()
-      case 2: try { try decoder.decodeSingularBytesField(value: &self.nodeID) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.entry) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.secret.isEmpty {
-      try visitor.visitSingularBytesField(value: self.secret, fieldNumber: 1)
-    }
-    if !self.nodeID.isEmpty {
-      try visitor.visitSingularBytesField(value: self.nodeID, fieldNumber: 2)
-    }
-    if !self.nodeName.isEmpty {
-      try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 3)
+    if !self.entry.isEmpty {
+      try visitor.visitSingularBytesField(value: self.entry, fieldNumber: 1)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireJoinRequest, rhs: WireJoinRequest) -> Bool {
-    if lhs.secret != rhs.secret {return false}
-    if lhs.nodeID != rhs.nodeID {return false}
-    if lhs.nodeName != rhs.nodeName {return false}
+  package static func ==(lhs: WireRevocation, rhs: WireRevocation) -> Bool {
+    if lhs.entry != rhs.entry {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension WireJoinReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = _protobuf_package + ".JoinReply"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}accepted\0\u{1}refused\0")
+nonisolated extension WireEnrollmentFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EnrollmentFrame"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}challenge\0\u{1}request\0\u{1}reply\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2175,23 +2340,262 @@ nonisolated extension WireJoinReply: SwiftProtobuf.Message, SwiftProtobuf._Messa
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try {
-        var v: WireJoinReply.Membership?
+        var v: WireChallenge?
         var hadOneofValue = false
-        if let current = self.reply {
+        if let current = self.message {
           hadOneofValue = true
-          if case .accepted(let m) = current {v = m}
+          if case .challenge(let m) = current {v = m}
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.reply = .accepted(v)
+          self.message = .challenge(v)
         }
       }()
       case 2: try {
-        var v: String?
-        try decoder.decodeSingularStringField(value: &v)
+        var v: WireEnrollmentRequest?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .request(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
-          if self.reply != nil {try decoder.handleConflictingOneOf()}
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .request(v)
+        }
+      }()
+      case 3: try {
+        var v: WireEnrollmentReply?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .reply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .reply(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.message {
+    case .challenge?: try {
+      guard case .challenge(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .request?: try {
+      guard case .request(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .reply?: try {
+      guard case .reply(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrollmentFrame, rhs: WireEnrollmentFrame) -> Bool {
+    if lhs.message != rhs.message {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireChallenge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Challenge"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nonce\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.nonce) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nonce.isEmpty {
+      try visitor.visitSingularBytesField(value: self.nonce, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireChallenge, rhs: WireChallenge) -> Bool {
+    if lhs.nonce != rhs.nonce {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrollmentRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EnrollmentRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}join\0\u{1}renew\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: WireEnrollmentRequest.Join?
+        var hadOneofValue = false
+        if let current = self.request {
+          hadOneofValue = true
+          if case .join(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.request = .join(v)
+        }
+      }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.request != nil {try decoder.handleConflictingOneOf()}
+          self.request = .renew(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.request {
+    case .join?: try {
+      guard case .join(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .renew?: try {
+      guard case .renew(let v)? = self.request else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrollmentRequest, rhs: WireEnrollmentRequest) -> Bool {
+    if lhs.request != rhs.request {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrollmentRequest.Join: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireEnrollmentRequest.protoMessageName + ".Join"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}invitation_id\0\u{1}proof\0\u{3}certificate_request\0\u{3}node_name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.invitationID) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.proof) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.certificateRequest) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.invitationID.isEmpty {
+      try visitor.visitSingularBytesField(value: self.invitationID, fieldNumber: 1)
+    }
+    if !self.proof.isEmpty {
+      try visitor.visitSingularBytesField(value: self.proof, fieldNumber: 2)
+    }
+    if !self.certificateRequest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.certificateRequest, fieldNumber: 3)
+    }
+    if !self.nodeName.isEmpty {
+      try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrollmentRequest.Join, rhs: WireEnrollmentRequest.Join) -> Bool {
+    if lhs.invitationID != rhs.invitationID {return false}
+    if lhs.proof != rhs.proof {return false}
+    if lhs.certificateRequest != rhs.certificateRequest {return false}
+    if lhs.nodeName != rhs.nodeName {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrollmentReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".EnrollmentReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}joined\0\u{1}renewed\0\u{1}refused\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: WireEnrollmentReply.Membership?
+        var hadOneofValue = false
+        if let current = self.reply {
+          hadOneofValue = true
+          if case .joined(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.reply = .joined(v)
+        }
+      }()
+      case 2: try {
+        var v: WireEnrollmentReply.Renewal?
+        var hadOneofValue = false
+        if let current = self.reply {
+          hadOneofValue = true
+          if case .renewed(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.reply = .renewed(v)
+        }
+      }()
+      case 3: try {
+        var v: WireEnrollmentReply.Refusal?
+        var hadOneofValue = false
+        if let current = self.reply {
+          hadOneofValue = true
+          if case .refused(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
           self.reply = .refused(v)
         }
       }()
@@ -2206,29 +2610,33 @@ nonisolated extension WireJoinReply: SwiftProtobuf.Message, SwiftProtobuf._Messa
     // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
     // https://github.com/apple/swift-protobuf/issues/1182
     switch self.reply {
-    case .accepted?: try {
-      guard case .accepted(let v)? = self.reply else { preconditionFailure() }
+    case .joined?: try {
+      guard case .joined(let v)? = self.reply else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .renewed?: try {
+      guard case .renewed(let v)? = self.reply else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     }()
     case .refused?: try {
       guard case .refused(let v)? = self.reply else { preconditionFailure() }
-      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     }()
     case nil: break
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireJoinReply, rhs: WireJoinReply) -> Bool {
+  package static func ==(lhs: WireEnrollmentReply, rhs: WireEnrollmentReply) -> Bool {
     if lhs.reply != rhs.reply {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension WireJoinReply.Membership: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = WireJoinReply.protoMessageName + ".Membership"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}clinic_id\0\u{3}clinic_name\0\u{3}clinic_secret\0\u{3}host_id\0\u{3}host_address\0")
+nonisolated extension WireEnrollmentReply.Membership: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireEnrollmentReply.protoMessageName + ".Membership"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}clinic_id\0\u{3}clinic_name\0\u{1}certificates\0\u{1}authority\0\u{3}host_id\0\u{3}host_addresses\0\u{1}revocations\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2238,9 +2646,11 @@ nonisolated extension WireJoinReply.Membership: SwiftProtobuf.Message, SwiftProt
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.clinicID) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self.clinicName) }()
-      case 3: try { try decoder.decodeSingularBytesField(value: &self.clinicSecret) }()
-      case 4: try { try decoder.decodeSingularBytesField(value: &self.hostID) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.hostAddress) }()
+      case 3: try { try decoder.decodeRepeatedBytesField(value: &self.certificates) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.authority) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.hostID) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.hostAddresses) }()
+      case 7: try { try decoder.decodeRepeatedBytesField(value: &self.revocations) }()
       default: break
       }
     }
@@ -2253,24 +2663,92 @@ nonisolated extension WireJoinReply.Membership: SwiftProtobuf.Message, SwiftProt
     if !self.clinicName.isEmpty {
       try visitor.visitSingularStringField(value: self.clinicName, fieldNumber: 2)
     }
-    if !self.clinicSecret.isEmpty {
-      try visitor.visitSingularBytesField(value: self.clinicSecret, fieldNumber: 3)
+    if !self.certificates.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.certificates, fieldNumber: 3)
+    }
+    if !self.authority.isEmpty {
+      try visitor.visitSingularBytesField(value: self.authority, fieldNumber: 4)
     }
     if !self.hostID.isEmpty {
-      try visitor.visitSingularBytesField(value: self.hostID, fieldNumber: 4)
+      try visitor.visitSingularBytesField(value: self.hostID, fieldNumber: 5)
     }
-    if !self.hostAddress.isEmpty {
-      try visitor.visitSingularStringField(value: self.hostAddress, fieldNumber: 5)
+    if !self.hostAddresses.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.hostAddresses, fieldNumber: 6)
+    }
+    if !self.revocations.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.revocations, fieldNumber: 7)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireJoinReply.Membership, rhs: WireJoinReply.Membership) -> Bool {
+  package static func ==(lhs: WireEnrollmentReply.Membership, rhs: WireEnrollmentReply.Membership) -> Bool {
     if lhs.clinicID != rhs.clinicID {return false}
     if lhs.clinicName != rhs.clinicName {return false}
-    if lhs.clinicSecret != rhs.clinicSecret {return false}
+    if lhs.certificates != rhs.certificates {return false}
+    if lhs.authority != rhs.authority {return false}
     if lhs.hostID != rhs.hostID {return false}
-    if lhs.hostAddress != rhs.hostAddress {return false}
+    if lhs.hostAddresses != rhs.hostAddresses {return false}
+    if lhs.revocations != rhs.revocations {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrollmentReply.Renewal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireEnrollmentReply.protoMessageName + ".Renewal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificates\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.certificates) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.certificates.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.certificates, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrollmentReply.Renewal, rhs: WireEnrollmentReply.Renewal) -> Bool {
+    if lhs.certificates != rhs.certificates {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireEnrollmentReply.Refusal: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireEnrollmentReply.protoMessageName + ".Refusal"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.reason != .unknownCode {
+      try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireEnrollmentReply.Refusal, rhs: WireEnrollmentReply.Refusal) -> Bool {
+    if lhs.reason != rhs.reason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -92,7 +92,6 @@ package final class SimulatedNode {
             nodeName: name,
             clinicID: "clinic",
             clinicName: "Clinic",
-            clinicSecret: [1, 2, 3],
             softwareVersion: "1",
             listenAddress: "\(name):1",
             hostPolicy: index == 0 ? .local : .remote(host, addresses: ["A:1"]),

@@ -49,7 +49,8 @@ extension SimulatedWorld {
         self.network.links[link].ends[1].isOpen = true
         self.schedule(.opened(link: link), after: self.latency(of: client.node))
         let id = self.network.links[link].ends[1].id
-        try self.give(.connectionOpened(id, dialled: nil), to: 0, process: host.processNumber)
+        let peer = self.nodes[client.node].origin.node
+        try self.give(.connectionOpened(id, dialled: nil, peer: peer), to: 0, process: host.processNumber)
     }
 
     func opened(_ link: Int) throws {
@@ -61,7 +62,11 @@ extension SimulatedWorld {
         self.network.links[link].ends[0].isOpen = true
         self.network.links[link].wasOpened = true
         // What the host said meanwhile waited for this.
-        let input = Input.connectionOpened(end.id, dialled: self.network.links[link].address)
+        let input = Input.connectionOpened(
+            end.id,
+            dialled: self.network.links[link].address,
+            peer: self.nodes[0].origin.node
+        )
         try self.give(input, to: end.node, process: end.process)
     }
 

@@ -229,7 +229,7 @@ package final class SimulatedWorld {
         case .reply(let request, .synced(let report)):
             self.openSyncs[request] = nil
             self.syncReports[request] = report
-        case .publish, .notify: break
+        case .publish, .learn, .notify: break
         case .stopped:
             self.note(node.name, "stopped")
             self.endProcess(of: node)

@@ -17,7 +17,7 @@ enum Summary {
         case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
         case .rowsMerged(_, _, let outcome): logged = outcome.logged
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .invitationRedeemed, .failed:
+            .failed:
             return false
         }
         return logged.contains { $0.chunk.batch.origin == origin }
@@ -31,7 +31,7 @@ enum Summary {
     static func of(_ input: Input) -> String {
         switch input {
         case .started(let state): "started\(Summary.of(state.vector))"
-        case .connectionOpened(let id, let dialled): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
+        case .connectionOpened(let id, let dialled, _): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
         case .dialFailed: "dialFailed"
         case .messageReceived(let id, let message): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
@@ -55,6 +55,7 @@ enum Summary {
         case .storage(let request): "store(\(Summary.of(request)))"
         case .publish(let events): "publish(\(events.count))"
         case .reply(let request, .synced(let report)): "answer(r\(request.rawValue) \(report.result))"
+        case .learn: "learn"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped: "stopped"
         }
@@ -107,8 +108,7 @@ enum Summary {
         case .verifyRequest(let request): "verifyRequest \(request.id)"
         case .verifyReport(let report): "verifyReport \(report.id) \(report.result)"
         case .syncReport(let report): "syncReport \(report.id) \(report.result)"
-        case .joinRequest: "joinRequest"
-        case .joinReply: "joinReply"
+        case .revocation: "revocation"
         }
     }
 
@@ -127,7 +127,6 @@ enum Summary {
         case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
         case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
         case .prune: "prune"
-        case .redeemInvitation: "redeem"
         }
     }
 
@@ -151,7 +150,6 @@ enum Summary {
         case .rowStates(_, let pages): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
         case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
-        case .invitationRedeemed: "redeemed"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }
     }

@@ -8,7 +8,7 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         #expect(
-            client.give(.connectionOpened(.c(1), dialled: "host:1")) == [
+            client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1))) == [
                 .setTimer(.handshake(.c(1)), after: .seconds(5)),
                 .send([.c(1)], .hello(.of(.client(2)))),
             ]
@@ -20,7 +20,7 @@ import Testing
         var host = Bench(.host)
         host.start()
         #expect(
-            host.give(.connectionOpened(.c(1), dialled: nil)) == [
+            host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2))) == [
                 .setTimer(.handshake(.c(1)), after: .seconds(5))
             ]
         )
@@ -41,7 +41,7 @@ import Testing
     func refusals(_ reason: CloseReason) {
         var host = Bench(.host)
         host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil))
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         #expect(
             host.give(.messageReceived(.c(1), .hello(.refused(for: reason)))) == [
                 .notify(.connectionRefused(reason)),
@@ -66,7 +66,7 @@ import Testing
     func handshakeTimeout() {
         var host = Bench(.host)
         host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil))
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         #expect(host.give(.timerFired(.handshake(.c(1)))).closes == [.handshakeTimeout])
         host.connect(2, to: .client(2))
         #expect(host.give(.timerFired(.handshake(.c(2)))) == [])
@@ -76,7 +76,7 @@ import Testing
     func replaced() {
         var host = Bench(.host)
         host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil))
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         host.connect(2, to: .client(2))
         let late = host.give(.messageReceived(.c(1), .hello(.of(.client(2)))))
         #expect(late.contains(.close(.c(1), .replaced)))
@@ -93,8 +93,8 @@ import Testing
         configuration.connectionsMax = 1
         var host = Bench(configuration)
         host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil))
-        #expect(host.give(.connectionOpened(.c(2), dialled: nil)).closes == [.overloaded])
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
+        #expect(host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2))).closes == [.overloaded])
     }
 
     @Test("a hello is answered only when what was written while the node was off is collected")
@@ -111,7 +111,7 @@ import Testing
                 )
             )
         )
-        host.give(.connectionOpened(.c(1), dialled: nil))
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         #expect(host.give(.messageReceived(.c(1), .hello(.of(.client(2))))) == [])
         let slice = host.give(
             .storageReplied(.collected(.of([BatchChunk.of(1, 1, of: 2).at(1)], vector: .v(), hasMore: true)))
@@ -129,7 +129,7 @@ import Testing
         host.start()
         host.connect(1, to: .client(2))
         #expect(host.give(.messageReceived(.c(1), message)).closes == [.protocolViolation])
-        host.give(.connectionOpened(.c(2), dialled: nil))
+        host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
         #expect(host.give(.messageReceived(.c(2), .ping(Ping(id: 1)))).closes == [.protocolViolation])
         host.connect(3, to: .client(2))
         #expect(host.give(.malformedMessageReceived(.c(3))).closes == [.protocolViolation])

@@ -46,7 +46,7 @@ struct Bench {
         credit: UInt32 = 8 << 20,
         head: UInt64 = 0
     ) -> [Effect] {
-        var effects = self.give(.connectionOpened(.c(id), dialled: dialled))
+        var effects = self.give(.connectionOpened(.c(id), dialled: dialled, peer: peer.origin.node))
         effects += self.give(.messageReceived(.c(id), .hello(.of(peer, vector: vector, credit: credit))))
         effects += self.give(.storageReplied(.located(for: .c(id), position: head)))
         return effects
@@ -91,7 +91,6 @@ extension CoreConfiguration {
             nodeName: "PC \(number)",
             clinicID: "clinic",
             clinicName: "Clinic",
-            clinicSecret: [1, 2, 3],
             softwareVersion: "test",
             listenAddress: "pc\(number):1",
             hostPolicy: policy,
@@ -112,8 +111,6 @@ extension Hello {
         Hello(
             protocolVersion: 1,
             clinicID: node.clinicID,
-            clinicSecret: node.clinicSecret,
-            nodeID: node.origin.node,
             nodeName: node.nodeName,
             softwareVersion: node.softwareVersion,
             schemaVersion: 1,

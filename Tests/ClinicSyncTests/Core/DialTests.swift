@@ -88,7 +88,7 @@ import Testing
         }
         #expect(client.give(.timerFired(.redial(address: address))) == [.dial(address: "host:1")])
         // A connection that ends before its hello is a failure as well.
-        client.give(.connectionOpened(.c(1), dialled: "host:1"))
+        client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1)))
         let refused = client.give(.messageReceived(.c(1), .goodbye(.overloaded)))
         #expect(refused.contains { if case .setTimer(.redial, _) = $0 { true } else { false } })
     }

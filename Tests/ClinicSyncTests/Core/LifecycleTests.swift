@@ -3,70 +3,6 @@ import ClinicSyncModel
 import Testing
 
 @Suite struct LifecycleTests {
-    private let wish = JoinRequest(secret: [9], nodeID: .n(7), nodeName: "PC 7")
-
-    @Test("a host lets a PC with a valid code join, and shows nothing before")
-    func join() {
-        var host = Bench(.host)
-        host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil))
-        #expect(
-            host.give(.messageReceived(.c(1), .joinRequest(self.wish))) == [
-                .cancelTimer(.handshake(.c(1))),
-                .storage(.redeemInvitation(from: .c(1), self.wish)),
-            ]
-        )
-        let membership = Membership(
-            clinicID: "clinic",
-            clinicName: "Clinic",
-            clinicSecret: [1, 2, 3],
-            hostID: .n(1),
-            hostAddress: "pc1:1"
-        )
-        #expect(
-            host.give(.storageReplied(.invitationRedeemed(for: .c(1), self.wish, refusal: nil))) == [
-                .send([.c(1)], .joinReply(.accepted(membership))),
-                .close(.c(1), .joinAnswered),
-            ]
-        )
-    }
-
-    @Test("a wrong code, a failing store and a client refuse in one sentence")
-    func joinRefused() {
-        var host = Bench(.host)
-        host.start()
-        let failed = StorageReply.failed(.redeemInvitation(from: .c(1), self.wish), .unavailable("disk"))
-        let refused = StorageReply.invitationRedeemed(for: .c(1), self.wish, refusal: "Used.")
-        for reply in [failed, refused] {
-            host.give(.connectionOpened(.c(1), dialled: nil))
-            host.give(.messageReceived(.c(1), .joinRequest(self.wish)))
-            let effects = host.give(.storageReplied(reply))
-            guard case .joinReply(.refused(let sentence)) = effects.messages.first else {
-                return #expect(Bool(false))
-            }
-            #expect(sentence.hasSuffix("."))
-            #expect(effects.closes == [.joinAnswered])
-        }
-        var client = Bench(.client(2))
-        client.start()
-        client.give(.connectionOpened(.c(1), dialled: nil))
-        let effects = client.give(.messageReceived(.c(1), .joinRequest(self.wish)))
-        #expect(effects.requests == [])
-        #expect(effects.closes == [.joinAnswered])
-    }
-
-    @Test("joins beyond the limit are closed as overloaded")
-    func joinsBounded() {
-        var host = Bench(.host)
-        host.start()
-        var closes: [CloseReason] = []
-        for number: UInt64 in 1...17 {
-            host.give(.connectionOpened(.c(number), dialled: nil))
-            closes += host.give(.messageReceived(.c(number), .joinRequest(self.wish))).closes
-        }
-        #expect(closes == [.overloaded])
-    }
-
     @Test("a node that stops closes all, records progress and ends when the store has answered")
     func shutdown() {
         var host = Bench(.host)
@@ -81,7 +17,7 @@ import Testing
         #expect(effects.requests == [.recordAcknowledged([progress])])
         #expect(!effects.contains(.stopped))
         #expect(host.give(.messageReceived(.c(1), .chunk(.of(2, 3)))) == [])
-        #expect(host.give(.connectionOpened(.c(2), dialled: nil)).closes == [.shuttingDown])
+        #expect(host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2))).closes == [.shuttingDown])
         var last = CollectOutcome.of([BatchChunk.of(1, 1).at(1)], vector: .v(1), hasMore: true)
         last.events = [.of("patients")]
         #expect(host.give(.storageReplied(.collected(last))) == [.publish([.of("patients")])])

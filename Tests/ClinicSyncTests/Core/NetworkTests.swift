@@ -52,7 +52,7 @@ private struct LogStore {
         case .recordAcknowledged: return .acknowledgedRecorded
         case .prune: return .pruned(chunks: 0, escaped: 0)
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
-        case .rowHashes, .compare, .mergeRows, .rowStates, .redeemInvitation:
+        case .rowHashes, .compare, .mergeRows, .rowStates:
             return .failed(request, .unavailable("not part of this test"))
         }
     }
@@ -235,7 +235,7 @@ private struct Network {
             } else {
                 self.nodes[node].writes.append(request)
             }
-        case .setTimer, .cancelTimer, .publish, .reply, .notify, .stopped: break
+        case .setTimer, .cancelTimer, .publish, .learn, .reply, .notify, .stopped: break
         }
     }
 

@@ -2,16 +2,13 @@ package import ClinicSyncModel
 
 /// One connection from its opening to its end: who is at the other side, and whether it may stay.
 ///
-/// Both sides say hello before anything else. The side that dialled speaks first; the side that accepted
-/// answers only after the peer has proved its membership, because a hello carries the clinic's secret.
+/// Who is there is known from its certificate before the connection opens. Both sides say hello before anything
+/// else; the side that dialled speaks first.
 package struct PeerConnectionStateMachine: Sendable, Hashable {
     /// Where the connection stands.
     package enum State: Sendable, Hashable {
-        /// Opened; the peer's first message is awaited. Entered by `init`. Can transition to `joining`,
-        /// `established`, `closed`.
+        /// Opened; the peer's first message is awaited. Entered by `init`. Can transition to `established`, `closed`.
         case awaitingHello
-        /// The peer asked to become a member and waits for the store's verdict. Can transition to `closed`.
-        case joining
         /// Both may send everything. Can transition to `closed`.
         case established(PeerIdentity)
         /// Refused, replaced or gone; nothing more is sent or heard. Final.
@@ -22,6 +19,8 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package let id: ConnectionID
     /// The address we dialled; `nil` when the peer did.
     package let dialled: String?
+    /// The node at the other end, as its certificate proves.
+    package let peer: NodeID
     /// Where the connection stands.
     package private(set) var state: State = .awaitingHello
     /// The vector that our hello carried; `nil` until it was sent.
@@ -30,9 +29,10 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package private(set) var early: [Message] = []
 
     /// Starts with the opened connection.
-    package init(id: ConnectionID, dialled: String?) {
+    package init(id: ConnectionID, dialled: String?, peer: NodeID) {
         self.id = id
         self.dialled = dialled
+        self.peer = peer
     }
 
     /// Judges the peer's hello by `rules` and moves on accordingly.
@@ -41,13 +41,13 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package mutating func receive(_ hello: Hello, rules: HelloRules) -> CloseReason? {
         switch self.state {
         case .awaitingHello:
-            if let refusal = rules.refusal(of: hello) {
+            if let refusal = rules.refusal(of: hello, from: self.peer) {
                 self.state = .closed(refusal)
                 return refusal
             }
-            self.state = .established(PeerIdentity(hello))
+            self.state = .established(PeerIdentity(self.peer, hello))
             return nil
-        case .joining, .established:
+        case .established:
             // Peer violation: a connection carries one identity from its first message to its last.
             self.state = .closed(.protocolViolation)
             return .protocolViolation
@@ -55,15 +55,6 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
             // Benign race: the hello was on its way when we closed.
             return reason
         }
-    }
-
-    /// Turns the connection into one that serves a join and nothing else.
-    ///
-    /// - Returns: Whether the wish came as the first message, as it must.
-    package mutating func receiveJoin() -> Bool {
-        guard self.state == .awaitingHello else { return false }
-        self.state = .joining
-        return true
     }
 
     /// Keeps a message until the node is ready.
@@ -82,7 +73,7 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     }
 }
 
-/// Who a peer said it is.
+/// Who a peer is, as its certificate proves, and what it said of itself.
 package struct PeerIdentity: Sendable, Hashable {
     /// The node.
     package var node: NodeID
@@ -94,8 +85,8 @@ package struct PeerIdentity: Sendable, Hashable {
     package var isHost: Bool
 
     /// Takes the identity from a hello that was accepted.
-    package init(_ hello: Hello) {
-        self.node = hello.nodeID
+    package init(_ node: NodeID, _ hello: Hello) {
+        self.node = node
         self.name = hello.nodeName
         self.address = hello.listenAddress
         self.isHost = hello.isHost
@@ -105,39 +96,26 @@ package struct PeerIdentity: Sendable, Hashable {
 /// What a hello must say to be accepted.
 package struct HelloRules: Sendable, Hashable {
     private let clinicID: String
-    private let clinicSecret: [UInt8]
     private let ownID: NodeID
     private let hostPolicy: HostPolicy
 
     /// Takes the rules from the node's configuration.
     package init(_ configuration: CoreConfiguration) {
         self.clinicID = configuration.clinicID
-        self.clinicSecret = configuration.clinicSecret
         self.ownID = configuration.origin.node
         self.hostPolicy = configuration.hostPolicy
     }
 
-    /// Returns why `hello` is refused, or `nil` when it is not.
-    ///
-    /// The secret is compared before anything about members is revealed by the reason.
-    package func refusal(of hello: Hello) -> CloseReason? {
+    /// Returns why `hello` of `peer` is refused, or `nil` when it is not.
+    package func refusal(of hello: Hello, from peer: NodeID) -> CloseReason? {
         if hello.protocolVersion != CoreLimits.protocolVersion { return .protocolVersion }
         if hello.clinicID != self.clinicID { return .wrongClinic }
-        if !HelloRules.equalInConstantTime(hello.clinicSecret, self.clinicSecret) { return .notAMember }
-        if hello.nodeID == self.ownID { return .duplicateIdentity }
+        if peer == self.ownID { return .duplicateIdentity }
         if hello.nodeName.utf8.count > CoreLimits.nodeNameBytesMax { return .protocolViolation }
         if hello.partials.count > CoreLimits.partialsMax { return .protocolViolation }
         switch self.hostPolicy {
         case .local: return hello.isHost ? .notHost : nil
-        case .remote(let host, _): return hello.isHost && hello.nodeID == host ? nil : .notHost
+        case .remote(let host, _): return hello.isHost && peer == host ? nil : .notHost
         }
-    }
-
-    /// Compares without stopping at the first difference, so that the time says nothing about the secret.
-    private static func equalInConstantTime(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        guard left.count == right.count else { return false }
-        var difference: UInt8 = 0
-        for (leftByte, rightByte) in zip(left, right) { difference |= leftByte ^ rightByte }
-        return difference == 0
     }
 }

@@ -109,7 +109,7 @@ extension CloseReason {
         switch self {
         case .shuttingDown, .peerSilent, .connectionLost: false
         case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .replaced, .handshakeTimeout,
-            .duplicateIdentity, .notHost, .joinAnswered, .overloaded, .storageFailed:
+            .duplicateIdentity, .notHost, .overloaded, .storageFailed, .revoked:
             true
         }
     }

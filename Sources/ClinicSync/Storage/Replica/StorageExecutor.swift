@@ -56,9 +56,6 @@ package final class WritingExecutor {
         case .prune:
             let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
             return .pruned(chunks: done.pruned, escaped: done.escaped)
-        case .redeemInvitation(let connection, let join):
-            let refusal = try self.writer.redeemInvitation(secretHash: self.hashSecret(join.secret))
-            return .invitationRedeemed(for: connection, join, refusal: refusal)
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
             preconditionFailure("a request that reads was given to the writer")
         }
@@ -94,7 +91,7 @@ package final class ReadingExecutor {
             return .compared(for: connection, try self.reader.compare(page))
         case .rowStates(let connection, let round, let table, let keys):
             return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .redeemInvitation:
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune:
             preconditionFailure("a request that writes was given to the reader")
         }
     }

@@ -67,7 +67,8 @@ final class FailureChecker: SimulationChecker {
             case .notify(.logTooShort(let peer)):
                 world.fail("\(node.name) cannot serve \(Summary.letter(peer))")
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
-            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .reply, .notify, .stopped: break
+            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .reply, .notify, .stopped:
+                break
             }
         }
     }
@@ -76,7 +77,7 @@ final class FailureChecker: SimulationChecker {
         switch reason {
         case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed: true
         case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .notHost,
-            .joinAnswered, .overloaded:
+            .overloaded, .revoked:
             false
         }
     }

@@ -1,0 +1,83 @@
+package import ClinicSyncModel
+import FoundationEssentials
+package import NIOCore
+
+import struct SwiftProtobuf.BinaryDecodingOptions
+
+/// Enrollment messages to bytes and back: what travels in one binary WebSocket message of an enrollment connection.
+///
+/// Encoding is deterministic, as ``MessageCodec``'s is.
+package enum EnrollmentCodec {
+    /// Encodes a message into a buffer of its own, for sending.
+    package static func encode(_ message: EnrollmentMessage) -> ByteBuffer {
+        var frame = WireEnrollmentFrame()
+        switch message {
+        case .challenge(let challenge): frame.challenge = WireChallenge(challenge)
+        case .request(let request): frame.request = WireEnrollmentRequest(request)
+        case .reply(let reply): frame.reply = WireEnrollmentReply(reply)
+        }
+        do {
+            return ByteBuffer(bytes: try frame.serializedBytes() as [UInt8])
+        } catch {
+            // Fails only for required fields, extensions and 2 GiB, none of which a frame can have.
+            preconditionFailure("an enrollment frame could not be encoded: \(type(of: error))")
+        }
+    }
+
+    /// Decodes what ``encode(_:)`` makes, from a peer that need not be honest.
+    ///
+    /// Fields that this version does not know are ignored. What a message can make its receiver allocate is bounded by
+    /// the size of the WebSocket message, which is small on such a connection.
+    ///
+    /// - Throws: ``WireDecodingError`` for everything that is no message within `limits`.
+    package static func decode(
+        _ buffer: ByteBuffer,
+        limits: WireLimits = .standard
+    ) throws(WireDecodingError) -> EnrollmentMessage {
+        let bytes = Array(buffer.readableBytesView)
+        guard bytes.count <= limits.enrollmentReplyBytesMax else { throw .limitExceeded(field: "frame") }
+        let frame: WireEnrollmentFrame
+        do {
+            var options = BinaryDecodingOptions()
+            // Frames nest three deep; unknown fields would only be kept to be thrown away.
+            options.messageDepthLimit = 6
+            options.discardUnknownFields = true
+            frame = try WireEnrollmentFrame(serializedBytes: bytes, options: options)
+        } catch {
+            throw .malformed
+        }
+        switch frame.message {
+        case nil: throw .notOneMessage
+        case .challenge(let wire): return .challenge(try wire.model())
+        case .request(let wire):
+            guard bytes.count <= limits.enrollmentRequestBytesMax else { throw .limitExceeded(field: "frame") }
+            return .request(try wire.model(limits))
+        case .reply(let wire): return .reply(try wire.model(limits))
+        }
+    }
+
+    /// Bytes of a fixed number.
+    static func exactly(_ count: Int, _ data: Data, _ field: String) throws(WireDecodingError) -> [UInt8] {
+        guard data.count == count else { throw .wrongLength(field: field) }
+        return Array(data)
+    }
+
+    /// A certificate or a request for one, not empty.
+    static func certificate(
+        _ data: Data,
+        _ limits: WireLimits,
+        _ field: String
+    ) throws(WireDecodingError) -> [UInt8] {
+        guard !data.isEmpty else { throw .wrongLength(field: field) }
+        return try MessageCodec.bytes(data, max: limits.certificateBytesMax, field)
+    }
+
+    /// A chain of at least one certificate.
+    static func chain(_ chain: [Data], _ limits: WireLimits) throws(WireDecodingError) -> [[UInt8]] {
+        guard !chain.isEmpty else { throw .missing(field: "certificates") }
+        guard chain.count <= limits.certificatesMax else { throw .limitExceeded(field: "certificates") }
+        var certificates = [[UInt8]]()
+        for data in chain { certificates.append(try EnrollmentCodec.certificate(data, limits, "certificates")) }
+        return certificates
+    }
+}
