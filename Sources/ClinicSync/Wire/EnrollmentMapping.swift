@@ -93,7 +93,8 @@ extension WireEnrollmentReply {
         case .refused(let reason):
             var refusal = Refusal()
             // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
-            refusal.reason = WireEnrollmentRefusal(rawValue: Int(reason.rawValue)) ?? .UNRECOGNIZED(Int(reason.rawValue))
+            refusal.reason =
+                WireEnrollmentRefusal(rawValue: Int(reason.rawValue)) ?? .UNRECOGNIZED(Int(reason.rawValue))
             self.reply = .refused(refusal)
         }
     }

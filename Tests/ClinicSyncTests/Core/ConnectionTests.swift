@@ -15,7 +15,7 @@ import Testing
         )
     }
 
-    @Test("the side that accepted shows the secret only to a member")
+    @Test("the side that accepted answers a hello with its own")
     func acceptorWaits() {
         var host = Bench(.host)
         host.start()
@@ -41,7 +41,8 @@ import Testing
     func refusals(_ reason: CloseReason) {
         var host = Bench(.host)
         host.start()
-        host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
+        let peer: NodeID = reason == .duplicateIdentity ? .n(1) : .n(2)
+        host.give(.connectionOpened(.c(1), dialled: nil, peer: peer))
         #expect(
             host.give(.messageReceived(.c(1), .hello(.refused(for: reason)))) == [
                 .notify(.connectionRefused(reason)),
@@ -123,6 +124,25 @@ import Testing
         #expect(effects.requests.last == .applyStored)
     }
 
+    @Test("a revocation is handed on from the first message on, and closes nothing")
+    func revocation() {
+        var client = Bench(.client(2))
+        client.start()
+        client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1)))
+        #expect(client.give(.messageReceived(.c(1), .revocation([7]))) == [.learn(revocation: [7])])
+        client.connect(2, to: .host, dialled: "host:1")
+        #expect(client.give(.messageReceived(.c(2), .revocation([8]))) == [.learn(revocation: [8])])
+        #expect(client.give(.messageReceived(.c(9), .revocation([9]))) == [])
+    }
+
+    @Test("who a peer is stands in its certificate: a hello cannot change it")
+    func identityIsTheCertificates() {
+        var client = Bench(.client(2))
+        client.start()
+        client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(3)))
+        #expect(client.give(.messageReceived(.c(1), .hello(.of(.host)))).closes == [.notHost])
+    }
+
     @Test("messages out of place and undecodable bytes end the connection", arguments: Message.outOfPlace)
     func violations(_ message: Message) {
         var host = Bench(.host)
@@ -138,7 +158,7 @@ import Testing
 
 extension CloseReason {
     fileprivate static let refusals: [CloseReason] = [
-        .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .notHost, .protocolViolation,
+        .protocolVersion, .wrongClinic, .duplicateIdentity, .notHost, .protocolViolation,
     ]
 }
 
@@ -149,8 +169,7 @@ extension Hello {
         switch reason {
         case .protocolVersion: hello.protocolVersion = 2
         case .wrongClinic: hello.clinicID = "other"
-        case .notAMember: hello.clinicSecret = [1, 2, 4]
-        case .duplicateIdentity: hello.nodeID = .n(1)
+        case .duplicateIdentity: break  // The certificate's fault, not the hello's.
         case .notHost: hello.isHost = true
         case .protocolViolation: hello.nodeName = String(repeating: "x", count: 65)
         default: Issue.record("no hello is refused for \(reason)")
@@ -162,8 +181,6 @@ extension Hello {
 extension Message {
     fileprivate static let outOfPlace: [Message] = [
         .hello(.of(.client(2))),
-        .joinRequest(JoinRequest(secret: [], nodeID: .n(9), nodeName: "x")),
-        .joinReply(.refused("no")),
         .verifyRequest(SyncRequest(id: 1, table: nil)),
         .syncReport(SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: [])),
         .chunk(.of(2, 0)),

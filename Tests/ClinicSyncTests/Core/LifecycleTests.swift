@@ -55,7 +55,7 @@ import Testing
     func directoryIsBounded() {
         var directory = PeerDirectory()
         for number: UInt64 in 1...513 {
-            let identity = PeerIdentity(.of(.client(number)))
+            let identity = PeerIdentity(.n(number), .of(.client(number)))
             let now = Now(monotonic: .seconds(number), wallMilliseconds: 0)
             directory.connected(identity, by: .c(number), vector: .v(), at: now)
             if number > 2 { directory.disconnected(identity.node, from: .c(number)) }

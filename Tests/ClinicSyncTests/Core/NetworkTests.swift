@@ -222,8 +222,9 @@ private struct Network {
             self.lastID += 2
             let (client, host) = (ConnectionID.c(self.lastID), ConnectionID.c(self.lastID + 1))
             self.links.append(Link(client: node, clientID: client, hostID: host))
-            self.give(0, .connectionOpened(host, dialled: nil))
-            self.give(node, .connectionOpened(client, dialled: address))
+            let ids = [node, 0].map { self.nodes[$0].configuration.origin.node }
+            self.give(0, .connectionOpened(host, dialled: nil, peer: ids[0]))
+            self.give(node, .connectionOpened(client, dialled: address, peer: ids[1]))
         case .close(let id, let reason):
             Issue.record("a node closed a connection: \(reason)")
             guard let index = self.links.firstIndex(where: { $0.clientID == id || $0.hostID == id }) else { return }

@@ -16,13 +16,11 @@ enum MessageSamples {
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
-        ] + reconciliation + manual + joining
+        ] + reconciliation + manual + [.revocation([7, 8])]
 
     static let hello = Hello(
         protocolVersion: 1,
         clinicID: "k7q",
-        clinicSecret: [0xDE, 0xAD],
-        nodeID: node,
         nodeName: "Empfang",
         softwareVersion: "1.2.3",
         schemaVersion: 4,
@@ -100,22 +98,6 @@ enum MessageSamples {
             )
         ),
     ]
-
-    static let joining: [Message] = [
-        .joinRequest(JoinRequest(secret: [7, 8], nodeID: other, nodeName: "Kasse")),
-        .joinReply(
-            .accepted(
-                Membership(
-                    clinicID: "k7q",
-                    clinicName: "Praxis Süd",
-                    clinicSecret: [0xDE, 0xAD],
-                    hostID: node,
-                    hostAddress: "[::1]:7443"
-                )
-            )
-        ),
-        .joinReply(.refused("The code has expired: make a new one.")),
-    ]
 }
 
 extension MessageSamples {
@@ -135,8 +117,7 @@ extension MessageSamples {
         case .verifyRequest: 12
         case .verifyReport: 13
         case .syncReport: 14
-        case .joinRequest: 15
-        case .joinReply: 16
+        case .revocation: 17
         }
     }
 }

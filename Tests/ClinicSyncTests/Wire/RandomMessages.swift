@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...16, using: &self.generator) {
+        switch Int.random(in: 2...15, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
         case 4: .ping(Ping(id: self.generator.next()))
@@ -39,8 +39,7 @@ struct RandomMessages {
         case 13:
             .verifyReport(VerifyReport(id: self.generator.next(), result: self.result(), repairedRows: self.number(40)))
         case 14: .syncReport(self.syncReport())
-        case 15: .joinRequest(JoinRequest(secret: self.bytes(), nodeID: self.node(), nodeName: self.text()))
-        default: .joinReply(self.joinReply())
+        default: .revocation(self.bytes())
         }
     }
 
@@ -101,8 +100,6 @@ struct RandomMessages {
         Hello(
             protocolVersion: UInt32(self.number(32)),
             clinicID: self.text(),
-            clinicSecret: self.bytes(),
-            nodeID: self.node(),
             nodeName: self.text(),
             softwareVersion: self.text(),
             schemaVersion: UInt32(self.number(32)),
@@ -172,19 +169,6 @@ struct RandomMessages {
             nodes: (0..<self.count()).map { _ in
                 .init(id: self.node(), name: self.text(), result: self.result())
             }
-        )
-    }
-
-    private mutating func joinReply() -> JoinReply {
-        guard Bool.random(using: &self.generator) else { return .refused(self.text()) }
-        return .accepted(
-            Membership(
-                clinicID: self.text(),
-                clinicName: self.text(),
-                clinicSecret: self.bytes(),
-                hostID: self.node(),
-                hostAddress: self.text()
-            )
         )
     }
 }

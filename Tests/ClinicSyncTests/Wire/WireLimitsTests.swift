@@ -89,17 +89,9 @@ struct WireLimitsTests {
             max: limits.nameBytesMax
         ),
         Case(
-            field: "secret",
-            make: { count in
-                let secret = Array(repeating: UInt8(1), count: count)
-                return .joinRequest(JoinRequest(secret: secret, nodeID: MessageSamples.node, nodeName: ""))
-            },
-            max: limits.secretBytesMax
-        ),
-        Case(
-            field: "refused",
-            make: { .joinReply(.refused(String(repeating: "a", count: $0))) },
-            max: limits.sentenceBytesMax
+            field: "entry",
+            make: { .revocation(Array(repeating: 1, count: $0)) },
+            max: limits.revocationBytesMax
         ),
     ]
 
