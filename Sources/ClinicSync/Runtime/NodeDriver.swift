@@ -17,6 +17,8 @@ final class NodeDriver: Sendable {
         var telemetry: NodeTelemetry
         var loop: any EventLoop
         var clock: NodeClock
+        /// Called with a signed revocation that a peer sent; must not block.
+        var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
     }
 
     private struct Shared {
@@ -127,6 +129,8 @@ final class NodeDriver: Sendable {
             surroundings.events.publish(events)
         case .reply(let request, let reply):
             self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.resume(returning: reply)
+        case .learn(let revocation):
+            surroundings.onRevocation(revocation)
         case .notify(let notification):
             surroundings.telemetry.record(notification)
         case .stopped:
