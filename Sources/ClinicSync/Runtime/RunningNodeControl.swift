@@ -85,7 +85,7 @@ final class RunningNodeControl: NodeControl {
     func status() async throws -> NodeStatus {
         let running = try self.current()
         let (digests, summary) = try await StorageErrors.mapping {
-            try await running.storage.read { reader in (try reader.digests(), try reader.summary()) }
+            try await running.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = running.driver.status
         let schemaVersion = Int(running.storage.initialState.schemaVersion)
@@ -115,7 +115,7 @@ final class RunningNodeControl: NodeControl {
             clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
             lastReconciliation: core?.lastReconciliation.map(RunningNodeControl.reconciliation),
             conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
-            tables: digests.tables.map(DigestSummary.Table.init),
+            tables: digests.map(DigestSummary.Table.init),
             peers: core?.peers.map(RunningNodeControl.peer) ?? [],
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
@@ -176,7 +176,7 @@ final class RunningNodeControl: NodeControl {
         let running = try self.current()
         if let table {
             let names = try await StorageErrors.mapping {
-                try await running.storage.read { try $0.digests().tables.map(\.name) }
+                try await running.storage.read { $0.clinicTables }
             }
             guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
         }
