@@ -68,6 +68,7 @@ extension ClinicNode {
                         maySign: trust.maySign
                     )
                 },
+                wallClock: { [clock] in clock.wallMilliseconds },
                 logger: self.logger
             )
         )

@@ -176,8 +176,8 @@ public final class ClinicNode: Service {
                 telemetry: NodeTelemetry(logger: self.logger, events: self.events),
                 loop: self.group.next(),
                 clock: self.clock,
-                onAgentTablesChanged: { _ in exchange.tablesChanged() },
-                onRevocation: { exchange.offer(revocation: $0) }
+                onRevocation: { exchange.offer(revocation: $0) },
+                onAgentTablesChanged: { _ in exchange.tablesChanged() }
             )
         )
         self.controlBox.start(

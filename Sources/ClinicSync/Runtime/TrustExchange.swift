@@ -18,6 +18,7 @@ final class TrustExchange: Sendable {
         var reviewPeers: @Sendable () -> Void
         /// This node's row as it is now.
         var ownRow: @Sendable () -> AgentTables.Node
+        var wallClock: @Sendable () -> Int64
         var logger: Logger
     }
 
@@ -89,9 +90,11 @@ final class TrustExchange: Sendable {
             inTable[known.node].map { !trust.accepts(revocation: $0, of: known.node) } ?? true
         }
         let own = self.surroundings.ownRow()
-        let isOwnRowCurrent = nodeRows.contains { AgentTables.Node($0) == own }
-        guard !missing.isEmpty || !isOwnRowCurrent else { return }
-        try await self.surroundings.storage.write { writer in
+        let ownRow = nodeRows.lazy.compactMap(AgentTables.Node.init).first { $0.id == own.id }
+        guard !missing.isEmpty || ownRow != own else { return }
+        var ownValues = own.values
+        if ownRow == nil { ownValues["joinedAt"] = .integer(self.surroundings.wallClock()) }
+        try await self.surroundings.storage.write { [values = ownValues] writer in
             for revocation in missing {
                 try writer.putAgentRow(
                     table: AgentTables.revocations,
@@ -102,7 +105,7 @@ final class TrustExchange: Sendable {
                     )
                 )
             }
-            if !isOwnRowCurrent { try writer.putAgentRow(table: AgentTables.nodes, values: own.values) }
+            if ownRow != own { try writer.putAgentRow(table: AgentTables.nodes, values: values) }
         }
         self.surroundings.wrote()
     }
