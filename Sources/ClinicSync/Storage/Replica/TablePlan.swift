@@ -117,9 +117,12 @@ final class TablePlan: Sendable {
     /// Reads all rows in the order of their keys.
     var selectAllInOrderSQL: String { "\(self.selectAllSQL) ORDER BY \(self.quotedKey)" }
 
-    /// Reads at most ?2 rows after the key ?1, in the order of their keys.
-    var selectPageSQL: String {
-        "SELECT \(self.selectList) FROM \(self.quotedName) WHERE \(self.quotedKey) > ?1 ORDER BY \(self.quotedKey) LIMIT ?2"
+    /// Reads at most ?2 rows after the key ?1, or the first ones, in the order of their keys.
+    ///
+    /// There is no smallest key to begin with: a number would be compared as text, because the column is declared so.
+    func selectPageSQL(isFirst: Bool) -> String {
+        let range = isFirst ? "" : "WHERE \(self.quotedKey) > ?1"
+        return "SELECT \(self.selectList) FROM \(self.quotedName) \(range) ORDER BY \(self.quotedKey) LIMIT ?2"
     }
 
     /// Whether the table has a row with the key `pk`.
