@@ -5,22 +5,22 @@ import NIOCore
 /// Renews this node's certificate when two thirds of its life are over: by itself where it may, else from a node that may.
 ///
 /// Looks at the clock at short intervals instead of setting one long timer: PCs are suspended, and their clocks corrected.
-struct CertificateRenewal: Sendable {
+package struct CertificateRenewal: Sendable {
     /// How often to look and how fast to try again.
-    struct Pace: Sendable, Hashable {
+    package struct Pace: Sendable, Hashable {
         /// Between two looks at the clock.
-        var interval = Duration.seconds(60)
+        package var interval = Duration.seconds(60)
         /// The upper bound of the first delay after a failure; doubles with each further one.
-        var delayMin = Duration.seconds(10)
+        package var delayMin = Duration.seconds(10)
         /// The upper bound of all delays.
-        var delayMax = Duration.seconds(3_600)
+        package var delayMax = Duration.seconds(3_600)
         /// The same once the certificate has run out, and with it the connection to the clinic.
-        var delayMaxExpired = Duration.seconds(300)
+        package var delayMaxExpired = Duration.seconds(300)
         /// How long one node may take to answer.
-        var timeout = Duration.seconds(10)
+        package var timeout = Duration.seconds(10)
 
         /// Makes the standard pace.
-        init() {}
+        package init() {}
     }
 
     /// Nodes that are asked in one attempt.
