@@ -102,7 +102,7 @@ package struct CertificateRenewal: Sendable {
                 )
                 switch reply {
                 case .renewed(let certificates):
-                    try trust.install(certificates: certificates)
+                    try await trust.install(certificates: certificates)
                     return true
                 case .refused(let reason):
                     self.note(address, "\(reason)")

@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import ClinicSyncStorage
 import NIOCore
 
 // What of the node has to do with certificates.
@@ -11,7 +12,7 @@ extension ClinicNode {
             directory: self.directory,
             wallClock: { [clock] in clock.wallMilliseconds }
         )
-        if let refusal = trust.ownRevocation { throw refusal }
+        if let refusal = trust.refusal { throw refusal }
         // Before anybody connects: after a holiday all certificates may have run out, this one first.
         if trust.maySign, trust.isRenewalDue(at: self.clock.wallMilliseconds) { try trust.renewOwn() }
         return trust
@@ -28,15 +29,16 @@ extension ClinicNode {
     }
 
     /// Makes what answers PCs that want to join or renew.
-    func makeDesk(_ trust: TrustStore) -> EnrollmentDesk {
-        EnrollmentDesk(
-            trust: trust,
-            directory: self.directory,
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
+    func makeDesk(_ trust: TrustStore) throws -> EnrollmentDesk {
+        try EnrollmentDesk(
+            store: trust,
             wallClock: { [clock] in clock.wallMilliseconds },
-            clinic: { [identity, controlBox] in
+            surroundings: { [identity, controlBox] in
                 let host = controlBox.hostOrSelf
-                return EnrollmentDesk.Clinic(
-                    name: identity.clinicName,
+                return EnrollmentDesk.Surroundings(
+                    clinicName: identity.clinicName,
                     hostID: host.id,
                     hostAddresses: host.addresses
                 )

@@ -148,14 +148,14 @@ public final class ClinicNode: Service {
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
         inbox.post(.started(storage.initialState))
-        let desk = self.makeDesk(trust)
+        let desk = try self.makeDesk(trust)
         let transport = PeerTransport(
             group: self.group,
             limits: TransportLimits(),
+            logger: self.logger,
             authenticator: trust,
             enrollment: desk,
-            isLANOnly: self.configuration.isLANOnly,
-            logger: self.logger
+            isLANOnly: self.configuration.isLANOnly
         ) { inbox.post($0) }
         let listen = try await transport.listen(on: self.configuration.listen.description)
         let exchange = self.makeExchange(

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
@@ -25,7 +26,7 @@ extension RunningNodeControl {
             uniquingKeysWith: { first, _ in first }
         )
         let revocations = Dictionary(
-            running.trust.revocations.map { ($0.node, $0.revokedAt) },
+            running.trust.knownRevocations.filter { running.trust.isRevoked($0.node) }.map { ($0.node, $0.revokedAt) },
             uniquingKeysWith: { first, _ in first }
         )
         let nodes = rows.map { row in
@@ -74,8 +75,23 @@ extension RunningNodeControl {
         guard !running.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: let the PC join again first.")
         }
+        let grants = try await StorageErrors.mapping {
+            try await running.storage.read { try $0.agentRows(AgentTables.grants) }
+        }
+        // Any program can write the row: only a certificate that the clinic signed for this very node counts.
+        let isMember = await running.trust.isMember(
+            row.certificate,
+            of: row.id,
+            grants: grants.compactMap { AgentTables.blob($0["certificate"]) }
+        )
+        guard isMember else {
+            throw ClinicSyncError(
+                .refused,
+                "The certificate in the list of nodes is not that of a member: wait until that PC has connected again."
+            )
+        }
         let certificate = try await running.blocking { try $0.trust.grant(to: row.certificate) }
-        try await StorageErrors.mapping {
+        _ = try await StorageErrors.mapping {
             try await running.storage.write { writer in
                 try writer.putAgentRow(
                     table: AgentTables.grants,
@@ -103,7 +119,10 @@ extension RunningNodeControl {
             throw ClinicSyncError(.usage, "There is no node \"\(text)\": clinic-node nodes lists all.")
         }
         guard let node = found.first, found.count == 1 else {
-            throw ClinicSyncError(.usage, "\"\(text)\" means \(found.count) nodes: use the id that clinic-node nodes shows.")
+            throw ClinicSyncError(
+                .usage,
+                "\"\(text)\" means \(found.count) nodes: use the id that clinic-node nodes shows."
+            )
         }
         return node
     }

@@ -109,7 +109,7 @@ final class RunningNodeControl: NodeControl {
                 certificateExpires: UTCTimestamp(milliseconds: running.trust.certificateExpiresAt),
                 maySign: running.trust.maySign,
                 refusedConnections: running.transport.refusedConnections,
-                revokedNodes: running.trust.revocations.count
+                revokedNodes: running.trust.knownRevocations.count
             ),
             pendingChanges: Int(core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),

@@ -56,7 +56,7 @@ final class TrustExchange: Sendable {
     func run() async throws {
         for await _ in self.wakes {
             try await StorageErrors.mapping { try await self.exchange() }
-            if let refusal = self.surroundings.trust.ownRevocation { throw refusal }
+            if let refusal = self.surroundings.trust.refusal { throw refusal }
         }
     }
 
@@ -86,7 +86,7 @@ final class TrustExchange: Sendable {
             },
             uniquingKeysWith: { first, _ in first }
         )
-        let missing = trust.revocations.filter { known in
+        let missing = trust.knownRevocations.filter { known in
             inTable[known.node].map { !trust.accepts(revocation: $0, of: known.node) } ?? true
         }
         let own = self.surroundings.ownRow()
@@ -116,10 +116,12 @@ final class TrustExchange: Sendable {
             do {
                 isNew = try self.surroundings.trust.learn(revocation: entry) || isNew
             } catch {
-                self.surroundings.logger.warning(
-                    "A revocation is not signed as it must be and is ignored",
+                // It holds all the same, until the node stops.
+                self.surroundings.logger.error(
+                    "A revocation could not be written down",
                     metadata: ["error.message": "\(error)"]
                 )
+                isNew = true
             }
         }
         if isNew { self.surroundings.reviewPeers() }
@@ -131,7 +133,7 @@ final class TrustExchange: Sendable {
             self.surroundings.logger.notice("This node may invite now")
         } catch {
             self.surroundings.logger.warning(
-                "A grant is not signed as it must be and is ignored",
+                "The grant could not be written down",
                 metadata: ["error.message": "\(error)"]
             )
         }

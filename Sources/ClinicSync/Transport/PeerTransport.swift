@@ -186,14 +186,16 @@ package final class PeerTransport: Sendable {
             messageBytesMax: self.limits.wire.messageBytesMax,
             limits: self.limits
         )
-        try channel.pipeline.syncOperations.addHandler(
-            PeerConnectionHandler(
-                connection: connection,
-                limits: self.limits.wire,
-                logger: self.logger,
-                post: present.isMember ? self.post : { _ in }
-            )
+        // The core hears of members only.
+        let post: @Sendable (Input) -> Void
+        if present.isMember { post = self.post } else { post = { _ in } }
+        let handler = PeerConnectionHandler(
+            connection: connection,
+            limits: self.limits.wire,
+            logger: self.logger,
+            post: post
         )
+        try channel.pipeline.syncOperations.addHandler(handler)
         channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
         try channel.syncOptions?.setOption(.autoRead, value: false)
         if present.isMember {

@@ -50,7 +50,8 @@ import Testing
             (#"{"reconcileEvery": "0s"}"#, "1s to 1d"), (#"{"reconcileEvery": 30}"#, "30s"),
             (#"{"log.level": "loud"}"#, "notice"), (#"{"log.level": "info", "log": {"level": "info"}}"#, "twice"),
             (#"{"listen": ["127.0.0.1:1", "127.0.0.1:2"]}"#, "one value"), ("[]", "JSON object"), ("{", "JSON object"),
-            (#"{"listen": true}"#, "a text or a number"), (#"{"lanOnly": 1}"#, "true or false"), (#"{"lanOnly": null}"#, "JSON object"), (#"{"listen": "127.0.0.1:1", "api": "127.0.0.1:1"}"#, "different"),
+            (#"{"listen": true}"#, "a text or a number"), (#"{"lanOnly": 1}"#, "true or false"),
+            (#"{"lanOnly": null}"#, "JSON object"), (#"{"listen": "127.0.0.1:1", "api": "127.0.0.1:1"}"#, "different"),
         ]
     )
     func wrongFile(file: String, names: String) {

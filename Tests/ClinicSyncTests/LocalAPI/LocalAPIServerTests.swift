@@ -253,7 +253,9 @@ import Testing
                 }
             }
         }
-        #expect(control.calls.withLockedValue { $0 } == ["sync patients 5s", "invite 30m 3", "revoke a b", "grant a b"])
+        #expect(
+            control.calls.withLockedValue { $0 } == ["sync patients 5s", "invite 30m 3", "revoke a b", "grant a b"]
+        )
     }
 
     @Test("events stream as they happen, and the stream ends when the node stops")
