@@ -36,10 +36,10 @@ package final class PeerTransport: Sendable {
     package init(
         group: any EventLoopGroup,
         limits: TransportLimits,
-        logger: Logger,
         authenticator: any PeerAuthenticator,
         enrollment: (any EnrollmentService)?,
         isLANOnly: Bool,
+        logger: Logger,
         post: @escaping @Sendable (Input) -> Void
     ) {
         self.group = group
@@ -186,12 +186,15 @@ package final class PeerTransport: Sendable {
             messageBytesMax: self.limits.wire.messageBytesMax,
             limits: self.limits
         )
+        // The core hears of members only.
+        let post: @Sendable (Input) -> Void
+        if present.isMember { post = self.post } else { post = { _ in } }
         try channel.pipeline.syncOperations.addHandler(
             PeerConnectionHandler(
                 connection: connection,
                 limits: self.limits.wire,
                 logger: self.logger,
-                post: present.isMember ? self.post : { _ in }
+                post: post
             )
         )
         channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
