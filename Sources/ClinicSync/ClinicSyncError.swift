@@ -8,6 +8,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
             case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
+            case enrollmentRefused
         }
 
         private let value: Value
@@ -42,6 +43,8 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let timeout = Code(value: .timeout)
         /// A command was called wrongly.
         public static let usage = Code(value: .usage)
+        /// A join code or a renewal was refused by the node that was asked.
+        public static let enrollmentRefused = Code(value: .enrollmentRefused)
         /// This PC was removed from the clinic.
         public static let revoked = Code(value: .revoked)
 

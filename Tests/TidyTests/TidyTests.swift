@@ -13,7 +13,7 @@ import Testing
         ],
         "Transport": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",
-            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket",
+            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
         ],
         "Security": [
             "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",

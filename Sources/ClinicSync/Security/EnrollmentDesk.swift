@@ -13,12 +13,15 @@ package final class EnrollmentDesk: Sendable {
     package struct Surroundings: Sendable {
         /// The clinic's name for people.
         package var clinicName: String
-        /// Where this node listens, in the order in which to try.
+        /// The host: this node or another.
+        package var hostID: NodeID
+        /// Where the host listens, in the order in which to try.
         package var hostAddresses: [String]
 
         /// Makes surroundings.
-        package init(clinicName: String, hostAddresses: [String]) {
+        package init(clinicName: String, hostID: NodeID, hostAddresses: [String]) {
             self.clinicName = clinicName
+            self.hostID = hostID
             self.hostAddresses = hostAddresses
         }
     }
@@ -223,7 +226,7 @@ package final class EnrollmentDesk: Sendable {
             clinicName: surroundings.clinicName,
             certificates: certificates,
             authority: self.store.authority.der,
-            hostID: self.store.nodeID,
+            hostID: surroundings.hostID,
             hostAddresses: surroundings.hostAddresses,
             revocations: Array(self.store.newestRevocations(EnrollmentDesk.revocationsMax))
         )

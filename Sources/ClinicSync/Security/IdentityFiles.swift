@@ -158,11 +158,11 @@ package struct IdentityFiles: Sendable {
     /// - Throws: ``ClinicSyncError`` of code `permission`, with the command that mends it.
     package static func checkPermissions(of directory: NodeDirectory) throws {
         let folder = directory.identityDirectoryURL.path
-        guard let mode = try IdentityFiles.mode(of: folder) else { return }
+        guard let mode = try AtomicFile.mode(of: folder) else { return }
         var commands = [String]()
         if mode & 0o077 != 0 { commands.append("chmod 700 " + IdentityFiles.quoted(folder)) }
         let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted().map { folder + "/" + $0 }
-        let open = try files.filter { try (IdentityFiles.mode(of: $0) ?? 0) & 0o177 != 0 }
+        let open = try files.filter { try (AtomicFile.mode(of: $0) ?? 0) & 0o177 != 0 }
         if !open.isEmpty {
             commands.append("chmod 600 " + open.map(IdentityFiles.quoted).joined(separator: " "))
         }
@@ -172,15 +172,6 @@ package struct IdentityFiles: Sendable {
                 "Other accounts could use the keys in \(folder): run \(commands.joined(separator: " && "))"
             )
         }
-    }
-
-    private static func mode(of path: String) throws -> mode_t? {
-        var information = stat()
-        guard stat(path, &information) == 0 else {
-            if errno == ENOENT { return nil }
-            throw AtomicFile.failure(errno, doing: "read", path: path)
-        }
-        return information.st_mode & 0o777
     }
 
     /// For a POSIX shell.

@@ -99,9 +99,7 @@ package final class JoinAttempt: Sendable {
     /// - Throws: ``ClinicSyncError`` of code `refused` for anything but certificates of the pinned clinic for this PC's key.
     package func check(_ membership: Membership) async throws -> IdentityFiles {
         let authority = try ClinicAuthority(der: membership.authority, pin: self.code.pin)
-        guard membership.clinicID == authority.id.description,
-            membership.hostID == self.host.withLockedValue({ $0 })
-        else {
+        guard membership.clinicID == authority.id.description else {
             throw ClinicSyncError(.refused, "The host's answer contradicts its certificate: make a new join code.")
         }
         for bytes in membership.revocations { _ = try Revocation(verifying: bytes, authority: authority) }
@@ -139,31 +137,37 @@ extension EnrollmentRefusal {
         switch self {
         case .unknownCode:
             ClinicSyncError(
-                .refused,
+                .enrollmentRefused,
                 "No open invitation has this code: compare it, or make a new one with clinic-node invite."
             )
         case .expiredCode:
-            ClinicSyncError(.refused, "The join code has expired: make a new one with clinic-node invite.")
+            ClinicSyncError(.enrollmentRefused, "The join code has expired: make a new one with clinic-node invite.")
         case .usedCode:
-            ClinicSyncError(.refused, "The join code was used already: make a new one with clinic-node invite.")
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The join code was used already: make a new one with clinic-node invite."
+            )
         case .lockedOut:
             ClinicSyncError(
-                .refused,
+                .enrollmentRefused,
                 "Too many wrong codes came from this PC's address: wait 15 minutes and try again."
             )
         case .noSigningRight:
             ClinicSyncError(
-                .refused,
+                .enrollmentRefused,
                 "The PC that was asked has no right to sign: ask the one that made the clinic, or one with a grant."
             )
         case .revoked: ClinicSyncError.removedFromClinic()
         case .malformed:
-            ClinicSyncError(.refused, "The host did not understand the request: install the same version on both PCs.")
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The host did not understand the request: install the same version on both PCs."
+            )
         case .overloaded:
-            ClinicSyncError(.refused, "The host has too much to do: try again in a minute.")
+            ClinicSyncError(.enrollmentRefused, "The host has too much to do: try again in a minute.")
         case .storageFailed:
             ClinicSyncError(
-                .refused,
+                .enrollmentRefused,
                 "The host could not write its files: look at its log and at the room on its disk."
             )
         }

@@ -33,6 +33,20 @@ package final class TrustStore: Sendable {
         var revocations: [NodeID: Revocation]
         /// Whether the file has all of ``revocations``.
         var isSaved = true
+
+        /// What puts a node out of the clinic; `nil` while it is in.
+        ///
+        /// A statement signed with a grant is void when the authority has revoked that grant's node and vouches for the
+        /// node in question: who stole a PC that may sign must not be able to empty the clinic.
+        func revocation(of node: NodeID) -> Revocation? {
+            guard let revocation = self.revocations[node] else { return nil }
+            if let signer = revocation.signer, let other = self.revocations[signer], other.signer == nil,
+                other.vouches(for: node)
+            {
+                return nil
+            }
+            return revocation
+        }
     }
 
     /// This node.
@@ -137,13 +151,16 @@ package final class TrustStore: Sendable {
     }
 
     /// Whether a node is out.
-    package func isRevoked(_ node: NodeID) -> Bool { self.state.withLockedValue { $0.revocations[node] != nil } }
+    package func isRevoked(_ node: NodeID) -> Bool { self.state.withLockedValue { $0.revocation(of: node) != nil } }
 
     /// The revocation of this very node; it is to stop.
-    package var ownRevocation: [UInt8]? { self.state.withLockedValue { $0.revocations[self.nodeID]?.bytes } }
+    package var ownRevocation: [UInt8]? { self.state.withLockedValue { $0.revocation(of: self.nodeID)?.bytes } }
 
     /// Judges the certificates of a TLS handshake, the peer's own first.
     package func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding { await self.judgeOfPeers.judge(chain) }
+
+    /// Judges certificates in DER, the peer's own first.
+    func judge(der chain: [[UInt8]]) async -> PeerStanding { await self.judgeOfPeers.judge(der: chain) }
 
     /// Judges an established peer again.
     package func review(_ credential: PeerCredential) -> PeerStanding { self.judgeOfPeers.review(credential) }
@@ -157,7 +174,7 @@ package final class TrustStore: Sendable {
 
     /// Who signs when this node does; `nil` without the right.
     var issuer: LeafIssuer? {
-        let (grant, isOut) = self.state.withLockedValue { ($0.grant, $0.revocations[self.nodeID] != nil) }
+        let (grant, isOut) = self.state.withLockedValue { ($0.grant, $0.revocation(of: self.nodeID) != nil) }
         if isOut { return nil }
         if let key = self.authorityKey { return LeafIssuer(authority: self.authority, key: key) }
         return grant.map { LeafIssuer(authority: self.authority, grant: $0, key: self.key) }
@@ -165,7 +182,7 @@ package final class TrustStore: Sendable {
 
     private var judgeOfPeers: PeerJudge {
         PeerJudge(authority: self.authority, wallClock: self.wallClock) { node in
-            self.state.withLockedValue { $0.revocations[node] }
+            self.state.withLockedValue { $0.revocation(of: node) }
         }
     }
 
