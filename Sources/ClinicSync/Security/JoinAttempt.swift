@@ -14,8 +14,8 @@ package final class JoinAttempt: Sendable {
     package let nodeID: NodeID
     private let code: JoinCode
     private let nodeName: String
-    private let key: SigningKey
-    private let certificate: [UInt8]
+    let key: SigningKey
+    let certificate: [UInt8]
     private let wallClock: @Sendable () -> Int64
     /// Whom the last request went to.
     private let host = NIOLockedValueBox<NodeID?>(nil)
