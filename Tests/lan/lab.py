@@ -56,7 +56,7 @@ def can_make_namespaces():
 
 
 class Sniffer(threading.Thread):
-    """Keeps every frame that crosses an interface; runs in the namespace of the switch."""
+    """Keeps every frame that crosses a port of the switch; the bridge itself sees only what is meant for it."""
 
     def __init__(self, namespace, interface):
         super().__init__(daemon=True)

@@ -111,7 +111,7 @@ def revoke(lab):
 def grant(lab):
     """The right to sign is given to the second PC; it invites the third anew and revokes nobody's trust."""
     host, second, third = lab.pcs
-    check("may" in second.node("invite", status=1), "a PC without the right cannot invite")
+    check("right to sign" in second.node("invite", status=1), "a PC without the right cannot invite")
     host.node("nodes grant", "pc2")
     wait("the right arrives", lambda: second.status()["security"]["maySign"])
     code = second.node("invite").strip()
@@ -138,7 +138,7 @@ def secrets(lab, code, traffic):
 
 
 def scenario(lab):
-    sniffer = Sniffer(lab.switch, "br0")
+    sniffer = Sniffer(lab.switch, "p1")
     code = join(lab)
     replicate(lab.pcs)
     strangers(lab)

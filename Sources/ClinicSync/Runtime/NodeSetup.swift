@@ -59,7 +59,7 @@ package enum NodeSetup {
     ///   - clock: the PC's clock.
     /// - Returns: The new node.
     /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:clock:)``, and `notReachable`,
-    ///   `codeRefused`, `addressNotAllowed`, `timeout`.
+    ///   `enrollmentRefused`, `addressNotAllowed`, `timeout`.
     package static func join(
         directory: NodeDirectory,
         code: JoinCode,

@@ -45,6 +45,7 @@ extension TrustStore {
     ///   - certificate: the node's own, in DER.
     ///   - node: whom it must name.
     ///   - grants: signers' certificates in DER, one of which may have signed it; they need not be genuine.
+    /// - Returns: Whether the clinic signed it for that node.
     package func isMember(_ certificate: [UInt8], of node: NodeID, grants: [[UInt8]]) async -> Bool {
         for signer in [nil] + grants.map({ Optional($0) }) {
             switch await self.judge(der: [certificate] + (signer.map { [$0] } ?? [])) {
