@@ -17,7 +17,11 @@ struct TestDesk {
         self.clinic = clinic
         let clock = clinic.clock
         self.desk = try EnrollmentDesk(store: store, wallClock: { clock.now }) {
-            EnrollmentDesk.Surroundings(clinicName: "Clinic", hostAddresses: ["192.168.1.10:7450"])
+            EnrollmentDesk.Surroundings(
+                clinicName: "Clinic",
+                hostID: store.nodeID,
+                hostAddresses: ["192.168.1.10:7450"]
+            )
         }
     }
 
