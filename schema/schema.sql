@@ -171,6 +171,7 @@ CREATE TABLE clinicsync_node (
     address TEXT NOT NULL DEFAULT '',
     certificate BLOB,
     softwareVersion TEXT NOT NULL DEFAULT '',
+    maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
 );
 

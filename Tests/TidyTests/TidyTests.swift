@@ -13,9 +13,11 @@ import Testing
         ],
         "Transport": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",
-            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket",
+            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
         ],
-        "Security": ["ClinicSyncModel", "Crypto", "NIOSSL", "X509", "Foundation"],
+        "Security": [
+            "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",
+        ],
         "Discovery": ["ClinicSyncModel", "CAvahi", "Logging", "NIOCore", "NIOPosix", "Foundation"],
         "LocalAPI": [
             "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore",

@@ -3,13 +3,14 @@
 -- delete is put back. The keys are names of nodes, so none has a DEFAULT.
 
 -- The nodes, each of which keeps its own row up to date. `id`: the node's id as people see it. `certificate`: its
--- certificate in DER. `joinedAt`: milliseconds since 1970.
+-- certificate in DER. `maySign`: whether it says that it may sign, a hint where to ask. `joinedAt`: milliseconds since 1970.
 CREATE TABLE clinicsync_node (
     id TEXT PRIMARY KEY NOT NULL,
     name TEXT NOT NULL DEFAULT '',
     address TEXT NOT NULL DEFAULT '',
     certificate BLOB,
     softwareVersion TEXT NOT NULL DEFAULT '',
+    maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
 );
 

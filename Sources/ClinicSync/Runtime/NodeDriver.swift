@@ -17,6 +17,8 @@ final class NodeDriver: Sendable {
         var telemetry: NodeTelemetry
         var loop: any EventLoop
         var clock: NodeClock
+        /// Called with a signed revocation that a peer sent; must not block.
+        var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
         /// Called when rows of these tables, which nodes fill themselves, have changed here; must not block.
         var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
     }
@@ -129,6 +131,8 @@ final class NodeDriver: Sendable {
             self.publish(events)
         case .reply(let request, let reply):
             self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.resume(returning: reply)
+        case .learn(let revocation):
+            surroundings.onRevocation(revocation)
         case .notify(let notification):
             surroundings.telemetry.record(notification)
         case .stopped:

@@ -29,37 +29,6 @@ enum CloseCodeMapping {
             || error is WireDecodingError || error is FrameViolation
     }
 
-    /// What a person is told when a PC that wants to join is turned away with `reason`.
-    static func joinFailure(_ reason: CloseReason, address: PeerAddress) -> ClinicSyncError {
-        switch reason {
-        case .notHost:
-            ClinicSyncError(
-                .refused,
-                "The node at \(address) is not the host: join with the address of the clinic's host."
-            )
-        case .overloaded:
-            ClinicSyncError(.refused, "The node at \(address) is busy: try again in a minute.")
-        case .protocolVersion:
-            ClinicSyncError(
-                .refused,
-                "The node at \(address) runs another version: install the same version on both PCs."
-            )
-        case .shuttingDown:
-            ClinicSyncError(.notReachable, "The node at \(address) is stopping: start it and try again.")
-        case .storageFailed:
-            ClinicSyncError(
-                .refused,
-                "The node at \(address) cannot write its database: run `clinic-node doctor` there."
-            )
-        case .peerSilent, .protocolViolation, .wrongClinic, .notAMember, .replaced, .handshakeTimeout,
-            .duplicateIdentity, .connectionLost, .joinAnswered:
-            ClinicSyncError(
-                .notReachable,
-                "The node at \(address) broke off without an answer: try again, or run `clinic-node doctor` there."
-            )
-        }
-    }
-
     /// What a person is told when a port could not be listened on.
     static func listenFailure(_ error: any Error, address: PeerAddress) -> ClinicSyncError {
         switch (error as? IOError)?.errnoCode {
@@ -78,7 +47,7 @@ enum CloseCodeMapping {
         default:
             ClinicSyncError(
                 .addressNotAllowed,
-                "This PC cannot listen on \(address): use 127.0.0.1 and a free port.",
+                "This PC cannot listen on \(address): use one of its own addresses and a free port.",
                 cause: error
             )
         }

@@ -1,45 +1,126 @@
 import ClinicSyncCore
+import ClinicSyncModel
 import NIOCore
 
 /// What a transport has open; a value behind the transport's lock.
 struct ConnectionRegistry {
-    /// Open WebSockets.
-    private(set) var connections: [ConnectionID: PeerConnection] = [:]
-    /// All sockets to peers, those not yet upgraded included, with the address that counts for the limit:
-    /// `nil` for those we dialled.
-    private var sockets: [ObjectIdentifier: (channel: any Channel, remote: String?)] = [:]
+    /// An open WebSocket and who is at its other end.
+    struct Member {
+        var connection: PeerConnection
+        var credential: PeerCredential
+    }
+
+    /// Whether a socket is taken on.
+    enum Admission: Equatable {
+        case admitted
+        /// Nothing is taken on: the transport ends, or is cut off.
+        case ended
+        /// One limit or another is reached.
+        case full
+    }
+
+    /// How far an accepted socket is.
+    private enum Stage {
+        /// Handshake or upgrade is not over.
+        case pending
+        /// An enrollment.
+        case enrolling
+        /// A WebSocket of a member.
+        case open
+    }
+
+    private struct Socket {
+        var channel: any Channel
+        /// The address that counts for the limits; `nil`: we dialled.
+        var remote: String?
+        var stage: Stage
+    }
+
+    /// How many there are, in all and of each address.
+    private struct Tally {
+        private(set) var total = 0
+        private var perAddress: [String: Int] = [:]
+
+        func hasRoom(for address: String, max: Int, perAddressMax: Int) -> Bool {
+            self.total < max && self.perAddress[address, default: 0] < perAddressMax
+        }
+
+        mutating func add(_ address: String) {
+            self.total += 1
+            self.perAddress[address, default: 0] += 1
+        }
+
+        mutating func remove(_ address: String) {
+            self.total -= 1
+            let rest = self.perAddress[address, default: 1] - 1
+            self.perAddress[address] = rest == 0 ? nil : rest
+        }
+    }
+
+    /// Open WebSockets of members.
+    private(set) var members: [ConnectionID: Member] = [:]
+    /// All sockets to peers, those not yet upgraded included.
+    private var sockets: [ObjectIdentifier: Socket] = [:]
     /// Sockets that listen.
     private var listeners: [any Channel] = []
-    private var acceptedCount = 0
-    private var acceptedPerAddress: [String: Int] = [:]
+    private var accepted = Tally()
+    private var pending = Tally()
+    private var enrolling = Tally()
     private var lastID: UInt64 = 0
     /// Whether nothing more may be opened.
     private(set) var isShutDown = false
     /// Whether the node is cut off: no socket is taken on, as if the cable were out.
     var isCut = false
 
+    /// The open WebSocket of that id.
+    func connection(_ id: ConnectionID) -> PeerConnection? { self.members[id]?.connection }
+
     /// Whether a socket is taken on, and counts it if so.
-    mutating func admit(_ channel: any Channel, acceptedFrom remote: String?, _ limits: TransportLimits) -> Bool {
-        guard !self.isShutDown, !self.isCut else { return false }
+    mutating func admit(
+        _ channel: any Channel,
+        acceptedFrom remote: String?,
+        _ limits: TransportLimits
+    ) -> Admission {
+        guard !self.isShutDown, !self.isCut else { return .ended }
         if let remote {
-            let sameAddress = self.acceptedPerAddress[remote, default: 0]
-            guard self.acceptedCount < limits.acceptedMax, sameAddress < limits.acceptedPerAddressMax else {
-                return false
-            }
-            self.acceptedCount += 1
-            self.acceptedPerAddress[remote] = sameAddress + 1
+            let mayAccept = self.accepted.hasRoom(
+                for: remote,
+                max: limits.acceptedMax,
+                perAddressMax: limits.acceptedPerAddressMax
+            )
+            let mayWait = self.pending.hasRoom(
+                for: remote,
+                max: limits.pendingMax,
+                perAddressMax: limits.pendingPerAddressMax
+            )
+            guard mayAccept, mayWait else { return .full }
+            self.accepted.add(remote)
+            self.pending.add(remote)
         }
-        self.sockets[ObjectIdentifier(channel)] = (channel, remote)
+        self.sockets[ObjectIdentifier(channel)] = Socket(channel: channel, remote: remote, stage: .pending)
+        return .admitted
+    }
+
+    /// Counts a pending socket as an enrollment, if there is room for one more.
+    mutating func beginEnrollment(on channel: any Channel, _ limits: TransportLimits) -> Bool {
+        let id = ObjectIdentifier(channel)
+        guard let remote = self.sockets[id]?.remote else { return false }
+        let hasRoom = self.enrolling.hasRoom(
+            for: remote,
+            max: limits.enrollmentsMax,
+            perAddressMax: limits.enrollmentsPerAddressMax
+        )
+        guard hasRoom else { return false }
+        self.move(id, to: .enrolling)
         return true
     }
 
     /// Forgets a socket that was admitted and is closed.
     mutating func dismiss(_ channel: any Channel) {
-        guard let socket = self.sockets.removeValue(forKey: ObjectIdentifier(channel)) else { return }
-        guard let remote = socket.remote else { return }
-        self.acceptedCount -= 1
-        let rest = self.acceptedPerAddress[remote, default: 1] - 1
-        self.acceptedPerAddress[remote] = rest == 0 ? nil : rest
+        let id = ObjectIdentifier(channel)
+        self.move(id, to: .open)
+        guard let socket = self.sockets.removeValue(forKey: id), let remote = socket.remote else { return }
+        self.accepted.remove(remote)
     }
 
     /// Adds a listening socket, unless nothing more may be opened.
@@ -55,14 +136,15 @@ struct ConnectionRegistry {
         return ConnectionID(rawValue: self.lastID)
     }
 
-    /// Adds an open WebSocket.
-    mutating func add(_ connection: PeerConnection) {
-        self.connections[connection.id] = connection
+    /// Adds an open WebSocket of a member.
+    mutating func add(_ connection: PeerConnection, _ credential: PeerCredential) {
+        self.members[connection.id] = Member(connection: connection, credential: credential)
+        self.move(ObjectIdentifier(connection.channel), to: .open)
     }
 
     /// Removes a WebSocket that is gone.
     mutating func remove(_ id: ConnectionID) {
-        self.connections[id] = nil
+        self.members[id] = nil
     }
 
     /// All sockets to peers.
@@ -73,5 +155,23 @@ struct ConnectionRegistry {
         self.isShutDown = true
         defer { self.listeners.removeAll() }
         return self.listeners
+    }
+
+    private mutating func move(_ id: ObjectIdentifier, to stage: Stage) {
+        guard var socket = self.sockets[id] else { return }
+        if let remote = socket.remote {
+            switch socket.stage {
+            case .pending: self.pending.remove(remote)
+            case .enrolling: self.enrolling.remove(remote)
+            case .open: break
+            }
+            switch stage {
+            case .pending: self.pending.add(remote)
+            case .enrolling: self.enrolling.add(remote)
+            case .open: break
+            }
+        }
+        socket.stage = stage
+        self.sockets[id] = socket
     }
 }

@@ -2,7 +2,8 @@ import NIOCore
 
 /// Where a node listens or is dialled: an IP address and a port.
 ///
-/// Written `127.0.0.1:7443` or `[::1]:7443`; `localhost` stands for 127.0.0.1. Other names are not resolved: which
+/// Written `192.168.1.10:7443`, `[::1]:7443` or, with the interface that a link-local address needs,
+/// `[fe80::1%eth0]:7443`; `localhost` stands for 127.0.0.1. Other names are not resolved: which
 /// address a name means is not the clinic's to say on every network.
 struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
     /// The IP address, without brackets.
@@ -23,28 +24,11 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         self.port = port
     }
 
-    /// Reads `text`, which must be an address of this PC alone.
-    ///
-    /// - Throws: ``ClinicSyncError`` of code `malformedAddress` or `addressNotAllowed`.
-    init(loopback text: String) throws(ClinicSyncError) {
-        try self.init(text)
-        guard self.isLoopback else {
-            throw ClinicSyncError(
-                .addressNotAllowed,
-                "The address \(self) cannot be used, because connections between nodes are not encrypted yet: "
-                    + "use 127.0.0.1."
-            )
-        }
-    }
-
     /// The same host with the port the system chose.
     init(_ address: PeerAddress, port: Int) {
         self.host = address.host
         self.port = port
     }
-
-    /// Whether only this PC is reached.
-    var isLoopback: Bool { PeerAddress.isLoopback(self.host) }
 
     /// The text form that ``init(_:)`` reads.
     var description: String {
@@ -58,9 +42,38 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         try SocketAddress(ipAddress: self.host, port: self.port)
     }
 
-    /// Whether `host`, an IP address, reaches only this PC.
-    static func isLoopback(_ host: String) -> Bool {
-        host == "::1" || (host.hasPrefix("127.") && PeerAddress.isIPAddress(host, bracketed: false))
+    /// The form that sockets take, of an address that may be dialled.
+    ///
+    /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
+    func socketAddress(isLANOnly: Bool) throws -> SocketAddress {
+        let address = try self.socketAddress()
+        guard !isLANOnly || LocalNetwork.contains(address) else { throw self.outside() }
+        return address
+    }
+
+    /// The form that sockets take, of an address to listen on: 0.0.0.0 and :: may be, as whoever connects from
+    /// outside is refused then.
+    ///
+    /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
+    func listenAddress(isLANOnly: Bool) throws -> SocketAddress {
+        let address = try self.socketAddress()
+        return LocalNetwork.isUnspecified(address) ? address : try self.socketAddress(isLANOnly: isLANOnly)
+    }
+
+    /// What an HTTP request names: without the interface, which means nothing to the other side (RFC 6874, 1).
+    var hostHeader: String {
+        let host = String(self.host.prefix { $0 != "%" })
+        return host.contains(":") ? "[\(host)]:\(self.port)" : "\(host):\(self.port)"
+    }
+
+    private func outside() -> ClinicSyncError {
+        ClinicSyncError(
+            .addressNotAllowed,
+            "The address \(self) is outside the local network, and nodes talk within it only: "
+                + "use an address of the clinic's own network."
+        )
     }
 
     /// Splits at the last colon, so that an IPv6 address keeps its own within the brackets.

@@ -147,48 +147,75 @@ final class PeerConnection: Sendable {
 
     // MARK: - Ending
 
-    /// Says goodbye and closes in order; on the connection's event loop.
+    /// Sends what is queued and `last`, and closes in order; on the connection's event loop.
     ///
     /// Once only: later calls do nothing.
+    func close(_ code: WebSocketErrorCode, last: ByteBuffer) {
+        guard self.beginEnding() else { return }
+        self.writePending()
+        self.finish(code, last: [last])
+    }
+
+    /// Closes in order after `last`, without what is queued, and from now on sends and takes nothing; from any thread.
+    ///
+    /// Once only: later calls do nothing.
+    func dismiss(_ code: WebSocketErrorCode, last: [ByteBuffer]) {
+        let isFirst = self.state.withLockedValue { state in
+            guard !state.isEnding else { return false }
+            state.isEnding = true
+            state.outboundBytes -= state.pendingBytes
+            state.pending.removeAll()
+            state.pendingBytes = 0
+            return true
+        }
+        guard isFirst else { return }
+        self.channel.eventLoop.execute { self.finish(code, last: last) }
+    }
+
+    /// Writes the last messages and the close frame, and waits for the peer's for a while.
     ///
     /// The socket stays open until the peer's close frame, because closing a socket with unread bytes resets it and
     /// may take the goodbye along.
-    func close(_ reason: CloseReason, goodbye: ByteBuffer) {
-        let isFirst = self.state.withLockedValue { state in
-            defer { state.isEnding = true }
-            return !state.isEnding
-        }
-        guard isFirst else { return }
-        self.writePending()
-        self.channel.write(self.frame(.binary, goodbye), promise: nil)
-        var code = ByteBuffer()
-        code.write(webSocketErrorCode: CloseCodeMapping.code(of: reason))
-        self.channel.writeAndFlush(self.frame(.connectionClose, code), promise: nil)
+    private func finish(_ code: WebSocketErrorCode, last: [ByteBuffer]) {
+        for message in last { self.channel.write(self.frame(.binary, message), promise: nil) }
+        var payload = ByteBuffer()
+        payload.write(webSocketErrorCode: code)
+        self.channel.writeAndFlush(self.frame(.connectionClose, payload), promise: nil)
         self.channel.read()
+        self.limitClosing()
+    }
+
+    /// Makes sure that a peer that answers neither the close frame nor TLS's goodbye keeps no socket.
+    private func limitClosing() {
         let channel = self.channel
         let deadline = channel.eventLoop.scheduleTask(in: self.limits.closeTimeout) {
-            channel.close(promise: nil)
+            SocketHandler.abort(channel)
         }
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
     }
 
-    /// Answers the peer's close frame with its own code and closes; on the connection's event loop.
-    func closeInAnswer(to payload: ByteBuffer) {
-        let isFirst = self.state.withLockedValue { state in
+    /// Whether the caller is the first to end the connection.
+    private func beginEnding() -> Bool {
+        self.state.withLockedValue { state in
             defer { state.isEnding = true }
             return !state.isEnding
         }
+    }
+
+    /// Answers the peer's close frame with its own code and closes; on the connection's event loop.
+    func closeInAnswer(to payload: ByteBuffer) {
         // The peer answered our close frame: both are done.
-        guard isFirst else { return self.channel.close(promise: nil) }
+        guard self.beginEnding() else { return self.channel.close(promise: nil) }
         let channel = self.channel
         channel.writeAndFlush(self.frame(.connectionClose, payload)).whenComplete { _ in
             channel.close(promise: nil)
         }
+        self.limitClosing()
     }
 
     /// Closes the socket without a word.
     func drop() {
         self.state.withLockedValue { $0.isEnding = true }
-        self.channel.close(promise: nil)
+        SocketHandler.abort(self.channel)
     }
 }

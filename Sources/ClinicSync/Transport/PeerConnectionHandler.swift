@@ -61,7 +61,7 @@ final class PeerConnectionHandler: ChannelInboundHandler {
                 "Connection failed",
                 metadata: self.metadata(error: error)
             )
-            context.close(promise: nil)
+            SocketHandler.abort(context.channel)
         }
     }
 

@@ -5,31 +5,49 @@ import Glibc
 package import Logging
 import NIOConcurrencyHelpers
 package import NIOCore
+import NIOWebSocket
 
 /// All WebSockets of one node: listens, dials, sends, and posts what happens as inputs of the core.
 ///
 /// Every method may be called from any thread and none blocks. `post` is called on event loops and must not block
 /// either. For each connection it is called in this order: `connectionOpened`, then its messages as they came, then
-/// exactly one `connectionClosed`. Until connections are encrypted, only loopback addresses are used.
+/// exactly one `connectionClosed`.
+///
+/// Every connection is mutual TLS, and what a peer may do is what its certificate shows (``PeerStanding``): the core
+/// hears of members only. Who is refused gets no answer; ``refusedConnections`` counts it and the log tells of it, at
+/// most once a minute for each address.
 package final class PeerTransport: Sendable {
     let group: any EventLoopGroup
     let limits: TransportLimits
     let logger: Logger
+    let authenticator: any PeerAuthenticator
+    let enrollment: (any EnrollmentService)?
+    let isLANOnly: Bool
     let post: @Sendable (Input) -> Void
+    let refusals = NIOLockedValueBox(RefusalLog())
     let registry = NIOLockedValueBox(ConnectionRegistry())
     /// Connections written to since the last flush.
     private let unflushed = NIOLockedValueBox<[PeerConnection]>([])
 
     /// Makes a transport that has nothing open yet.
+    ///
+    /// Without `enrollment` nobody can join or renew a certificate here. With `isLANOnly`, peers whose address is not of
+    /// the local network (loopback, private, link-local) are neither accepted nor dialled.
     package init(
         group: any EventLoopGroup,
         limits: TransportLimits,
         logger: Logger,
+        authenticator: any PeerAuthenticator,
+        enrollment: (any EnrollmentService)?,
+        isLANOnly: Bool,
         post: @escaping @Sendable (Input) -> Void
     ) {
         self.group = group
         self.limits = limits
         self.logger = logger
+        self.authenticator = authenticator
+        self.enrollment = enrollment
+        self.isLANOnly = isLANOnly
         self.post = post
     }
 
@@ -39,7 +57,7 @@ package final class PeerTransport: Sendable {
     /// ``TransportLimits/outboundBytesMax`` is exceeded.
     package func send(_ message: Message, term: UInt64 = 0, over connections: [ConnectionID]) {
         let receivers = self.registry.withLockedValue { registry in
-            connections.compactMap { registry.connections[$0] }
+            connections.compactMap { registry.connection($0) }
         }
         guard !receivers.isEmpty else { return }
         let bytes = MessageCodec.encodeBuffer(message, term: term)
@@ -75,19 +93,35 @@ package final class PeerTransport: Sendable {
     ///
     /// The peer has ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
     package func close(_ connection: ConnectionID, reason: CloseReason) {
-        guard let connection = self.registry.withLockedValue({ $0.connections[connection] }) else { return }
+        guard let connection = self.registry.withLockedValue({ $0.connection(connection) }) else { return }
         let goodbye = MessageCodec.encodeBuffer(.goodbye(reason), term: 0)
-        connection.channel.eventLoop.execute { connection.close(reason, goodbye: goodbye) }
+        connection.channel.eventLoop.execute {
+            connection.close(CloseCodeMapping.code(of: reason), last: goodbye)
+        }
     }
 
     /// Says that the driver has handled one message of `connection`, so that another may be read.
     package func consumed(_ connection: ConnectionID) {
-        self.registry.withLockedValue { $0.connections[connection] }?.consumed()
+        self.registry.withLockedValue { $0.connection(connection) }?.consumed()
     }
 
     /// Bytes queued for `connection` that its peer has not taken; 0 when it is not open.
     package func outboundBytes(of connection: ConnectionID) -> Int {
-        self.registry.withLockedValue { $0.connections[connection] }?.outboundBytes ?? 0
+        self.registry.withLockedValue { $0.connection(connection) }?.outboundBytes ?? 0
+    }
+
+    /// Connections that this node refused so far, accepted and dialled ones.
+    package var refusedConnections: UInt64 { self.refusals.withLockedValue { $0.total } }
+
+    /// Judges the peer of every open connection again, after a revocation or when certificates run out.
+    ///
+    /// From this call on, nothing more is sent to or taken from those that are no members any more. A revoked one is
+    /// told by its revocation, one whose certificate ran out by the goodbye `notAMember`, and both are closed.
+    package func reviewPeers() {
+        let members = self.registry.withLockedValue { Array($0.members.values) }
+        for member in members {
+            self.dismiss(member.connection, as: self.authenticator.review(member.credential))
+        }
     }
 
     /// Resets every connection at once, as a crash or a pulled cable would end it; for tests.
@@ -112,12 +146,12 @@ package final class PeerTransport: Sendable {
     /// Dials that are under way fail. The event loops stay the caller's.
     package func shutdown() async {
         let listeners = self.registry.withLockedValue { $0.shutDown() }
-        let connections = self.registry.withLockedValue { Array($0.connections.values) }
+        let connections = self.registry.withLockedValue { $0.members.values.map(\.connection) }
         let opened = Set(connections.map { ObjectIdentifier($0.channel) })
         let channels = self.registry.withLockedValue { $0.channels }
         for connection in connections { self.close(connection.id, reason: .shuttingDown) }
         for channel in listeners { channel.close(promise: nil) }
-        for channel in channels where !opened.contains(ObjectIdentifier(channel)) { channel.close(promise: nil) }
+        for channel in channels where !opened.contains(ObjectIdentifier(channel)) { SocketHandler.abort(channel) }
         for channel in listeners + channels {
             await withCheckedContinuation { continuation in
                 channel.closeFuture.whenComplete { _ in continuation.resume() }
@@ -127,33 +161,76 @@ package final class PeerTransport: Sendable {
 
     /// Makes a WebSocket's pipeline and tells the core; on the channel's event loop.
     ///
-    /// - Throws: When the socket is closed already.
-    func open(_ channel: any Channel, dialled: String?) throws {
+    /// A revoked peer that dialled us gets its revocation, and the core does not hear of it.
+    ///
+    /// - Throws: When the socket is closed already, or the node we dialled is no member any more.
+    func open(_ channel: any Channel, dialled: String?, as standing: PeerStanding) throws {
         guard channel.isActive else { throw WebSocketUpgrade.Failure.closed }
+        let credential: PeerCredential
+        switch standing {
+        case .member(let shown), .revoked(let shown, _): credential = shown
+        case .expired, .applicant, .refused: throw WebSocketUpgrade.Failure.notAMember
+        }
         let id = self.registry.withLockedValue { $0.nextID() }
         let isClient = dialled != nil
         let connection = PeerConnection(id: id, channel: channel, isClient: isClient, limits: self.limits)
-        try WebSocketUpgrade.addFrameHandlers(channel, isPeerClient: !isClient, limits: self.limits)
-        try channel.pipeline.syncOperations.addHandler(
-            PeerConnectionHandler(
-                connection: connection,
-                limits: self.limits.wire,
-                logger: self.logger,
-                post: self.post
-            )
+        self.registry.withLockedValue { $0.add(connection, credential) }
+        channel.closeFuture.whenComplete { _ in self.registry.withLockedValue { $0.remove(id) } }
+        // Again, because a revocation that came between the handshake and this line found no connection to end.
+        let present = standing.isMember ? self.authenticator.review(credential) : standing
+        if isClient, !present.isMember { throw WebSocketUpgrade.Failure.notAMember }
+        try SocketHandler.endLimit(of: channel)
+        try WebSocketUpgrade.addFrameHandlers(
+            channel,
+            isPeerClient: !isClient,
+            messageBytesMax: self.limits.wire.messageBytesMax,
+            limits: self.limits
         )
+        // The core hears of members only.
+        let post: @Sendable (Input) -> Void
+        if present.isMember { post = self.post } else { post = { _ in } }
+        let handler = PeerConnectionHandler(
+            connection: connection,
+            limits: self.limits.wire,
+            logger: self.logger,
+            post: post
+        )
+        try channel.pipeline.syncOperations.addHandler(handler)
         channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
         try channel.syncOptions?.setOption(.autoRead, value: false)
-        self.registry.withLockedValue { $0.add(connection) }
-        channel.closeFuture.whenComplete { _ in self.registry.withLockedValue { $0.remove(id) } }
-        self.post(.connectionOpened(id, dialled: dialled))
+        if present.isMember {
+            self.post(.connectionOpened(id, dialled: dialled, peer: credential.node))
+        } else {
+            self.dismiss(connection, as: present)
+        }
         channel.read()
     }
 
-    private func reset(_ channel: any Channel) {
-        guard let options = channel as? any SocketOptionProvider else { return channel.close(promise: nil) }
-        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in
-            channel.close(promise: nil)
+    /// Ends `connection` unless its peer is a member still.
+    private func dismiss(_ connection: PeerConnection, as standing: PeerStanding) {
+        switch standing {
+        case .member: break
+        case .revoked(_, let notice):
+            let messages: [Message] = [.revocation(notice), .goodbye(.revoked)]
+            let last = messages.map { MessageCodec.encodeBuffer($0, term: 0) }
+            connection.dismiss(CloseCodeMapping.code(of: .revoked), last: last)
+        case .expired, .applicant, .refused:
+            let goodbye = MessageCodec.encodeBuffer(.goodbye(.notAMember), term: 0)
+            connection.dismiss(CloseCodeMapping.code(of: .notAMember), last: [goodbye])
         }
+    }
+
+    private func reset(_ channel: any Channel) {
+        guard let options = channel as? any SocketOptionProvider else { return SocketHandler.abort(channel) }
+        options.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in
+            SocketHandler.abort(channel)
+        }
+    }
+}
+
+extension PeerStanding {
+    /// Whether the peer is a member in good standing.
+    var isMember: Bool {
+        if case .member = self { true } else { false }
     }
 }

@@ -9,9 +9,24 @@ package struct TransportLimits: Sendable, Hashable {
     package var acceptedMax = 512
     /// The same for one remote address: one PC has one node, tests have many.
     package var acceptedPerAddressMax = 256
+    /// Accepted sockets at once whose peers have not finished TLS handshake and upgrade.
+    package var pendingMax = 256
+    /// The same for one remote address.
+    ///
+    /// One PC dials once at a time, but many may share an address (behind a router, and in tests), and all of them dial
+    /// at once when their host comes back; those turned away try again. Four addresses are needed to fill `pendingMax`.
+    package var pendingPerAddressMax = 64
+    /// Bytes a peer may send before its upgrade is complete, TLS included; certificates and a request need 5 KiB.
+    package var pendingBytesMax = 32 << 10
+    /// Enrollments at once: each waits for files to be written.
+    package var enrollmentsMax = 8
+    /// The same for one remote address: a PC asks once, and once more when it believes the first one lost.
+    package var enrollmentsPerAddressMax = 2
+    /// From the upgrade of an enrollment connection to our answer.
+    package var enrollmentTimeout = TimeAmount.seconds(10)
     /// Connections the kernel completes before they are accepted.
     package var backlog: Int32 = 512
-    /// From accepting, or dialling, to the end of the WebSocket upgrade: who sends a byte a second holds nothing.
+    /// From accepting, or dialling, to the end of the WebSocket upgrade, TLS handshake included: who sends a byte a second holds nothing.
     package var upgradeTimeout = TimeAmount.seconds(5)
     /// From our close frame to the peer's; then the socket is closed without.
     package var closeTimeout = TimeAmount.seconds(1)

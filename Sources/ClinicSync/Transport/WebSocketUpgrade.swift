@@ -5,43 +5,74 @@ import NIOWebSocket
 
 /// The HTTP upgrade that opens every connection, from both sides.
 enum WebSocketUpgrade {
-    /// The path that is upgraded.
-    static let path = "/clinicsync"
-    /// The subprotocol both sides must name.
-    static let subprotocol = "clinicsync.v1"
+    /// What a connection is for, as its request names it.
+    enum Route: Sendable, Hashable, CaseIterable {
+        /// Messages between members.
+        case peer
+        /// An enrollment: how a PC becomes a member and how members renew their certificates.
+        case enrollment
+
+        /// The path of the request.
+        var path: String {
+            switch self {
+            case .peer: "/clinicsync"
+            case .enrollment: "/clinicsync/enroll"
+            }
+        }
+
+        /// The subprotocol both sides must name.
+        var subprotocol: String {
+            switch self {
+            case .peer: "clinicsync.v1"
+            case .enrollment: "clinicsync.enroll.v1"
+            }
+        }
+    }
 
     /// Why an upgrade came to nothing.
     enum Failure: Error {
         /// The peer does not upgrade, or not to our subprotocol.
         case refused
+        /// The peer's certificate ran out or was revoked while the upgrade took place.
+        case notAMember
         /// The socket was closed meanwhile.
         case closed
     }
 
-    /// Makes `channel` answer one upgrade request.
+    /// Makes `channel` answer one upgrade request, if it is for one of `routes`.
     ///
-    /// - Returns: Whether the upgrade took place; if not, the peer was answered 400 and the channel closes. What the
-    ///   peer sent behind its request is read when the future's callbacks have run: they add the handlers for it.
+    /// Whatever else comes gets no answer at all: who is refused learns nothing of what is here.
+    ///
+    /// - Returns: The route of the upgrade; fails or is `nil` when there was none, and the caller closes the channel.
+    ///   What the peer sent behind its request is read when the future's callbacks have run: they add the handlers
+    ///   for it.
     static func serve(
         _ channel: any Channel,
-        limits: TransportLimits
-    ) throws -> EventLoopFuture<Bool> {
-        let upgrader = NIOTypedWebSocketServerUpgrader<Bool>(
-            maxFrameSize: limits.wire.messageBytesMax,
+        routes: Set<Route>,
+        frameBytesMax: Int
+    ) throws -> EventLoopFuture<Route?> {
+        let upgrader = NIOTypedWebSocketServerUpgrader<Route?>(
+            maxFrameSize: frameBytesMax,
             enableAutomaticErrorHandling: false,
             shouldUpgrade: { channel, request in
-                channel.eventLoop.makeSucceededFuture(WebSocketUpgrade.response(to: request))
+                let route = WebSocketUpgrade.route(of: request, among: routes)
+                let headers = route.map { HTTPHeaders([("Sec-WebSocket-Protocol", $0.subprotocol)]) }
+                return channel.eventLoop.makeSucceededFuture(headers)
             },
-            upgradePipelineHandler: { channel, _ in channel.eventLoop.makeSucceededFuture(true) }
+            upgradePipelineHandler: { channel, request in
+                channel.eventLoop.makeSucceededFuture(WebSocketUpgrade.route(of: request, among: routes))
+            }
         )
-        var configuration = NIOUpgradableHTTPServerPipelineConfiguration<Bool>(
+        var configuration = NIOUpgradableHTTPServerPipelineConfiguration<Route?>(
             upgradeConfiguration: .init(
                 upgraders: [upgrader],
-                notUpgradingCompletionHandler: { channel in WebSocketUpgrade.refuse(channel).map { false } }
+                notUpgradingCompletionHandler: { $0.eventLoop.makeSucceededFuture(nil) }
             )
         )
         // One request each connection: there is nothing to pipeline.
         configuration.enablePipelining = false
+        // It would answer garbage with status 400.
+        configuration.enableErrorHandling = false
         let upgraded = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
             configuration: configuration
         )
@@ -49,28 +80,29 @@ enum WebSocketUpgrade {
         return upgraded
     }
 
-    /// Makes `channel`, not yet connected, ask `host` for the upgrade.
+    /// Makes `channel`, not yet connected, ask `host` for the upgrade to `route`.
     ///
     /// - Returns: Fails when the peer refuses or does not choose our subprotocol. Only from its callbacks on can
     ///   be written: earlier writes fail, because the upgrade is not over.
     static func request(
         _ channel: any Channel,
         host: PeerAddress,
-        limits: TransportLimits
+        route: Route,
+        frameBytesMax: Int
     ) throws -> EventLoopFuture<Void> {
         let upgrader = NIOTypedWebSocketClientUpgrader<Void>(
-            maxFrameSize: limits.wire.messageBytesMax,
+            maxFrameSize: frameBytesMax,
             enableAutomaticErrorHandling: false,
             upgradePipelineHandler: { channel, response in
-                guard response.headers["Sec-WebSocket-Protocol"] == [WebSocketUpgrade.subprotocol] else {
+                guard response.headers["Sec-WebSocket-Protocol"] == [route.subprotocol] else {
                     return channel.eventLoop.makeFailedFuture(Failure.refused)
                 }
                 return channel.eventLoop.makeSucceededVoidFuture()
             }
         )
-        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: WebSocketUpgrade.path)
-        head.headers.add(name: "Host", value: host.description)
-        head.headers.add(name: "Sec-WebSocket-Protocol", value: WebSocketUpgrade.subprotocol)
+        var head = HTTPRequestHead(version: .http1_1, method: .GET, uri: route.path)
+        head.headers.add(name: "Host", value: host.hostHeader)
+        head.headers.add(name: "Sec-WebSocket-Protocol", value: route.subprotocol)
         var configuration = NIOUpgradableHTTPClientPipelineConfiguration<Void>(
             upgradeConfiguration: .init(
                 upgradeRequestHead: head,
@@ -88,38 +120,31 @@ enum WebSocketUpgrade {
     }
 
     /// Adds what both sides' pipelines have between the frame decoder and the last handler.
-    static func addFrameHandlers(_ channel: any Channel, isPeerClient: Bool, limits: TransportLimits) throws {
+    static func addFrameHandlers(
+        _ channel: any Channel,
+        isPeerClient: Bool,
+        messageBytesMax: Int,
+        limits: TransportLimits
+    ) throws {
         try channel.pipeline.syncOperations.addHandlers([
             FrameRuleHandler(isPeerClient: isPeerClient),
             NIOWebSocketFrameAggregator(
                 minNonFinalFragmentSize: limits.fragmentBytesMin,
                 maxAccumulatedFrameCount: limits.fragmentsMax,
-                maxAccumulatedFrameSize: limits.wire.messageBytesMax
+                maxAccumulatedFrameSize: messageBytesMax
             ),
         ])
     }
 
-    /// The headers that accept `request`; `nil` refuses it.
-    private static func response(to request: HTTPRequestHead) -> HTTPHeaders? {
-        guard
-            request.method == .GET,
-            request.uri == WebSocketUpgrade.path,
-            request.headers[canonicalForm: "Sec-WebSocket-Protocol"].contains(Substring(WebSocketUpgrade.subprotocol))
-        else { return nil }
-        return HTTPHeaders([("Sec-WebSocket-Protocol", WebSocketUpgrade.subprotocol)])
-    }
-
-    private static func refuse(_ channel: any Channel) -> EventLoopFuture<Void> {
-        let headers = HTTPHeaders([("Connection", "close"), ("Content-Length", "0")])
-        let head = HTTPResponseHead(version: .http1_1, status: .badRequest, headers: headers)
-        channel.write(HTTPServerResponsePart.head(head), promise: nil)
-        return channel.writeAndFlush(HTTPServerResponsePart.end(nil)).always { _ in
-            channel.close(promise: nil)
-        }
+    /// What `request` is for; `nil` refuses it.
+    private static func route(of request: HTTPRequestHead, among routes: Set<Route>) -> Route? {
+        guard request.method == .GET else { return nil }
+        let offered = request.headers[canonicalForm: "Sec-WebSocket-Protocol"]
+        return routes.first { $0.path == request.uri && offered.contains(Substring($0.subprotocol)) }
     }
 }
 
-/// Closes a connection whose upgrade went wrong in a way the upgrade handlers only report.
+/// Closes a connection whose handshake or upgrade went wrong in a way the handlers before it only report.
 final class UpgradeErrorHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
@@ -127,8 +152,7 @@ final class UpgradeErrorHandler: ChannelInboundHandler, RemovableChannelHandler 
     static let name = "clinicsync.upgrade-errors"
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A refused upgrade is still to be answered with 400, which closes by itself.
-        if !(error is NIOWebSocketUpgradeError) { context.close(promise: nil) }
+        SocketHandler.abort(context.channel)
         context.fireErrorCaught(error)
     }
 }

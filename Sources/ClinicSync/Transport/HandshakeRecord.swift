@@ -1,0 +1,73 @@
+import ClinicSyncModel
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOSSL
+import NIOTLS
+
+/// What the TLS handshake of one connection showed of the peer.
+///
+/// Empty until a judgement was made. A handshake can be complete without one, because a resumed TLS session asks for
+/// no certificate: whoever reads the record gives nothing to a peer without a standing.
+final class HandshakeRecord: Sendable {
+    /// A peer that was judged.
+    struct Peer: Sendable {
+        var standing: PeerStanding
+        /// Its certificate in DER.
+        var certificate: [UInt8]
+    }
+
+    private let box = NIOLockedValueBox<Peer?>(nil)
+
+    /// The peer; `nil` when nobody judged it.
+    var peer: Peer? { self.box.withLockedValue { $0 } }
+
+    /// What TLS asks about the certificates of the peer: records what `judge` says and fails the handshake unless the
+    /// standing `suffices`.
+    ///
+    /// Takes the place of all of TLS's own checks of certificates. `completeWithTask` is NIO's bridge to asynchronous
+    /// code and starts one task for each handshake; their number is bounded by the limits on pending connections, and
+    /// none outlives its judgement. That of a socket closed meanwhile is dropped with its promise.
+    func callback(
+        judge: @escaping @Sendable ([NIOSSLCertificate]) async -> PeerStanding,
+        suffices: @escaping @Sendable (PeerStanding) -> Bool
+    ) -> NIOSSLCustomVerificationCallback {
+        { chain, verdict in
+            verdict.completeWithTask {
+                guard let certificate = try chain.first?.toDERBytes() else { return .failed }
+                let standing = await judge(chain)
+                self.box.withLockedValue { $0 = Peer(standing: standing, certificate: certificate) }
+                return suffices(standing) ? .certificateVerified : .failed
+            }
+        }
+    }
+}
+
+/// Waits for the end of the TLS handshake of an accepted socket and then leaves the pipeline.
+final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let onCompleted: () -> Void
+    private let onFailed: () -> Void
+
+    /// Makes a handler that calls one of the two.
+    init(onCompleted: @escaping () -> Void, onFailed: @escaping () -> Void) {
+        self.onCompleted = onCompleted
+        self.onFailed = onFailed
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case TLSUserEvent.handshakeCompleted = event {
+            // Before the first decrypted byte, so that the next handlers are there for it.
+            self.onCompleted()
+            context.pipeline.syncOperations.removeHandler(self, promise: nil)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.onFailed()
+    }
+}
+
+@available(*, unavailable)
+extension HandshakeHandler: Sendable {}

@@ -1,0 +1,130 @@
+import ClinicSyncCore
+import ClinicSyncWire
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+extension PeerTransport {
+    /// Opens a WebSocket to `address`.
+    ///
+    /// Posts exactly one of `connectionOpened` and `dialFailed`, both with `address` as given. An address that is
+    /// malformed or not allowed fails too, as does a node that is no member of the clinic, and the log says why.
+    package func dial(_ address: String) {
+        let loop = self.group.next()
+        let attempt = DialAttempt { self.post(.dialFailed(address: address)) }
+        let target: PeerAddress
+        let socketAddress: SocketAddress
+        do {
+            target = try PeerAddress(address)
+            socketAddress = try target.socketAddress(isLANOnly: self.isLANOnly)
+        } catch {
+            self.logger.warning("Address cannot be dialled", metadata: ["error.message": "\(error)"])
+            // Not from here: the caller may be the one that takes the input.
+            return loop.execute { attempt.settlement.settle { attempt.onFailure() } }
+        }
+        let connected = ClientBootstrap(group: loop)
+            .connectTimeout(self.limits.upgradeTimeout)
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.prepare(channel, for: attempt, to: target, address) }
+            }
+            .connect(to: socketAddress)
+        connected.whenFailure { _ in attempt.settlement.settle { attempt.onFailure() } }
+    }
+
+    /// Makes the pipeline of a socket that is about to connect; on its event loop.
+    private func prepare(
+        _ channel: any Channel,
+        for attempt: DialAttempt,
+        to target: PeerAddress,
+        _ address: String
+    ) throws {
+        try self.admit(channel, acceptedFrom: nil)
+        // The host's first message may come with its answer to the upgrade.
+        let bytesMax = self.limits.pendingBytesMax + self.limits.wire.controlMessageBytesMax
+        try SocketHandler.add(to: channel, bytesMax: bytesMax) { SocketHandler.abort(channel) }
+        let authenticator = self.authenticator
+        try channel.pipeline.syncOperations.addHandler(
+            // No name to send or to check: the certificate names a node, wherever it is.
+            NIOSSLClientHandler(
+                context: authenticator.clientContext,
+                serverHostname: nil,
+                customVerificationCallback: attempt.record.callback(
+                    judge: { await authenticator.judge($0) },
+                    suffices: { $0.isMember }
+                )
+            )
+        )
+        try WebSocketUpgrade.request(
+            channel,
+            host: target,
+            route: .peer,
+            frameBytesMax: self.limits.wire.messageBytesMax
+        ).whenComplete { result in
+            // Settled already: the time was over.
+            attempt.settlement.settle { self.finish(attempt, address: address, channel: channel, result: result) }
+        }
+        self.limitUpgrade(of: channel) {
+            attempt.settlement.settle {
+                attempt.onFailure()
+                SocketHandler.abort(channel)
+            }
+        }
+    }
+
+    /// Gives the dial its outcome when the upgrade is over; on the channel's event loop.
+    private func finish(
+        _ attempt: DialAttempt,
+        address: String,
+        channel: any Channel,
+        result: Result<Void, any Error>
+    ) {
+        // An upgrade says that the node judged us too; a TLS handshake alone does not (TLS 1.3: RFC 8446, 4.4.4).
+        let standing = attempt.record.peer?.standing
+        do {
+            try result.get()
+            guard let standing, standing.isMember else { throw WebSocketUpgrade.Failure.notAMember }
+            try self.open(channel, dialled: address, as: standing)
+        } catch {
+            if let standing {
+                self.noteRefusal(standing.isMember ? .turnedAway : RefusalReason(standing), dialled: address)
+            }
+            self.logger.debug(
+                "Dial failed",
+                metadata: ["peer.address": "\(address)", "error.code": "\(error)"]
+            )
+            attempt.onFailure()
+            SocketHandler.abort(channel)
+        }
+    }
+}
+
+/// A dial under way.
+private final class DialAttempt: Sendable {
+    /// What the handshake showed of the node.
+    let record = HandshakeRecord()
+    /// Makes sure that the dial has one outcome.
+    let settlement = Settlement()
+    /// Tells the core.
+    let onFailure: @Sendable () -> Void
+
+    init(onFailure: @escaping @Sendable () -> Void) {
+        self.onFailure = onFailure
+    }
+}
+
+/// Makes sure that something has one outcome.
+final class Settlement: Sendable {
+    private let isSettled = NIOLockedValueBox(false)
+
+    /// Runs `outcome` if it is the first.
+    func settle(_ outcome: () throws -> Void) rethrows {
+        let isFirst = self.isSettled.withLockedValue { isSettled in
+            defer { isSettled = true }
+            return !isSettled
+        }
+        if isFirst { try outcome() }
+    }
+}

@@ -1,0 +1,84 @@
+package import ClinicSyncModel
+import ClinicSyncWire
+import NIOConcurrencyHelpers
+package import NIOCore
+import NIOPosix
+package import NIOSSL
+
+extension PeerTransport {
+    /// Makes the pipeline of an enrollment connection; on the channel's event loop.
+    ///
+    /// - Throws: When there are too many enrollments, or the socket is closed.
+    func beginEnrollment(_ channel: any Channel, _ peer: EnrollmentPeer) throws {
+        let limits = self.limits
+        guard let service = self.enrollment, channel.isActive else { throw WebSocketUpgrade.Failure.closed }
+        guard self.registry.withLockedValue({ $0.beginEnrollment(on: channel, limits) }) else {
+            self.noteRefusal(.tooManyEnrollments, address: peer.address)
+            throw WebSocketUpgrade.Failure.refused
+        }
+        try SocketHandler.endLimit(of: channel)
+        try WebSocketUpgrade.addFrameHandlers(
+            channel,
+            isPeerClient: true,
+            messageBytesMax: limits.wire.enrollmentRequestBytesMax,
+            limits: limits
+        )
+        let id = self.registry.withLockedValue { $0.nextID() }
+        try channel.pipeline.syncOperations.addHandler(
+            EnrollmentHandler(
+                connection: PeerConnection(id: id, channel: channel, isClient: false, limits: limits),
+                peer: peer,
+                service: service,
+                limits: limits,
+                onRefusal: { self.noteRefusal($0, address: peer.address) }
+            )
+        )
+        channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
+    }
+
+    /// Asks the node at `address` for a certificate, as a new PC or as a member whose certificate is to be renewed.
+    ///
+    /// `context` holds the certificate to show. `judge` judges the node's: only a `member` is sent anything.
+    /// `makeRequest` is called once, on an event loop, with the node's challenge and its certificate in DER.
+    ///
+    /// - Returns: The node's answer; a refusal is an answer.
+    /// - Throws: ``ClinicSyncError``: `malformedAddress`, `addressNotAllowed`, `notReachable`, `refused` when the node is
+    ///   not of the clinic or turns the connection away, `timeout`; and what `makeRequest` throws.
+    package static func enroll(
+        address: String,
+        context: NIOSSLContext,
+        judge: @escaping @Sendable ([NIOSSLCertificate]) async -> PeerStanding,
+        isLANOnly: Bool,
+        group: any EventLoopGroup,
+        timeout: Duration,
+        makeRequest: @escaping @Sendable (EnrollmentChallenge, [UInt8]) throws -> EnrollmentRequest
+    ) async throws -> EnrollmentReply {
+        let target = try PeerAddress(address)
+        let socketAddress = try target.socketAddress(isLANOnly: isLANOnly)
+        let loop = group.next()
+        let inquiry = EnrollmentInquiry(
+            target: target,
+            judge: judge,
+            makeRequest: makeRequest,
+            answer: loop.makePromise(of: EnrollmentReply.self)
+        )
+        let deadline = loop.scheduleTask(in: TimeAmount(timeout)) { inquiry.fail(.timeout) }
+        let connected = ClientBootstrap(group: loop)
+            .connectTimeout(TimeAmount(timeout))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try inquiry.prepare(channel, context: context) }
+            }
+            .connect(to: socketAddress)
+        connected.whenFailure { inquiry.fail(.unreachable, cause: $0) }
+        inquiry.answer.futureResult.whenComplete { _ in
+            deadline.cancel()
+            connected.whenSuccess { SocketHandler.abort($0) }
+        }
+        return try await withTaskCancellationHandler {
+            try await inquiry.answer.futureResult.get()
+        } onCancel: {
+            inquiry.answer.fail(CancellationError())
+        }
+    }
+}

@@ -1,0 +1,199 @@
+import ClinicSyncModel
+import ClinicSyncWire
+import Logging
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+extension PeerTransport {
+    /// Listens on `address`, where port 0 lets the system choose one.
+    ///
+    /// - Returns: The address with the real port.
+    /// - Throws: ``ClinicSyncError``: `malformedAddress`, `addressNotAllowed`, `portInUse`, `permission`.
+    package func listen(on address: String) async throws -> String {
+        let wanted = try PeerAddress(address)
+        let socketAddress = try wanted.listenAddress(isLANOnly: self.isLANOnly)
+        let channel: any Channel
+        do {
+            channel = try await self.listenerBootstrap().bind(to: socketAddress).get()
+        } catch {
+            throw CloseCodeMapping.listenFailure(error, address: wanted)
+        }
+        guard self.registry.withLockedValue({ $0.listen(channel) }), let port = channel.localAddress?.port else {
+            channel.close(promise: nil)
+            throw ClinicSyncError(.refused, "The node is stopping: start it again to listen on \(wanted).")
+        }
+        return PeerAddress(wanted, port: port).description
+    }
+
+    private func listenerBootstrap() -> ServerBootstrap {
+        ServerBootstrap(group: self.group)
+            .serverChannelOption(.backlog, value: self.limits.backlog)
+            // A port whose last connections are still in TIME_WAIT can be listened on after a restart.
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
+            }
+    }
+
+    /// Prepares an accepted socket; throwing closes it.
+    private func accept(_ channel: any Channel) throws {
+        guard let remote = channel.remoteAddress, let address = remote.ipAddress else {
+            throw WebSocketUpgrade.Failure.closed
+        }
+        guard !self.isLANOnly || LocalNetwork.contains(remote) else {
+            self.noteRefusal(.outsideNetwork, address: address)
+            throw WebSocketUpgrade.Failure.refused
+        }
+        try self.admit(channel, acceptedFrom: address)
+        let arrival = Arrival(channel: channel, address: address)
+        try SocketHandler.add(to: channel, bytesMax: self.limits.pendingBytesMax) {
+            self.refuse(arrival, .tooManyBytes)
+        }
+        let authenticator = self.authenticator
+        try channel.pipeline.syncOperations.addHandlers([
+            NIOSSLServerHandler(
+                context: authenticator.serverContext,
+                customVerificationCallback: arrival.record.callback(
+                    judge: { await authenticator.judge($0) },
+                    suffices: { if case .refused = $0 { false } else { true } }
+                )
+            ),
+            HandshakeHandler(
+                onCompleted: { self.receive(arrival) },
+                onFailed: { self.refuse(arrival, arrival.record.peer.map { .init($0.standing) } ?? .handshakeFailed) }
+            ),
+        ])
+        self.limitUpgrade(of: channel) { self.refuse(arrival, .tooSlow) }
+    }
+
+    /// Waits for the request of a peer whose handshake is over.
+    private func receive(_ arrival: Arrival) {
+        // Nobody judged it, so it gets nothing: the session was resumed.
+        guard let peer = arrival.record.peer else { return self.refuse(arrival, .unjudged) }
+        let routes = self.routes(for: peer.standing)
+        guard !routes.isEmpty else { return self.refuse(arrival, .init(peer.standing)) }
+        do {
+            try WebSocketUpgrade.serve(
+                arrival.channel,
+                routes: routes,
+                // A stranger's frame is never larger than its request to join.
+                frameBytesMax: peer.standing.isMember
+                    ? self.limits.wire.messageBytesMax : self.limits.wire.enrollmentRequestBytesMax
+            ).whenComplete { result in
+                guard case .success(let route?) = result else {
+                    return self.refuse(arrival, .init(peer.standing))
+                }
+                arrival.settlement.settle { self.begin(route, arrival, peer) }
+            }
+        } catch {
+            self.refuse(arrival, .wrongRequest)
+        }
+    }
+
+    /// What a peer may ask for.
+    private func routes(for standing: PeerStanding) -> Set<WebSocketUpgrade.Route> {
+        let enrollment: Set<WebSocketUpgrade.Route> = self.enrollment == nil ? [] : [.enrollment]
+        return switch standing {
+        case .member: enrollment.union([.peer])
+        case .expired, .applicant: enrollment
+        // It is told so, where it expects its messages.
+        case .revoked: [.peer]
+        case .refused: []
+        }
+    }
+
+    /// Begins what the peer asked for and may have; on the channel's event loop.
+    private func begin(_ route: WebSocketUpgrade.Route, _ arrival: Arrival, _ peer: HandshakeRecord.Peer) {
+        do {
+            switch route {
+            case .peer:
+                if case .revoked = peer.standing { self.noteRefusal(.revoked, address: arrival.address) }
+                try self.open(arrival.channel, dialled: nil, as: peer.standing)
+            case .enrollment:
+                try self.beginEnrollment(
+                    arrival.channel,
+                    EnrollmentPeer(
+                        standing: peer.standing,
+                        certificate: peer.certificate,
+                        address: arrival.address
+                    )
+                )
+            }
+        } catch {
+            SocketHandler.abort(arrival.channel)
+        }
+    }
+
+    // MARK: - Refusing
+
+    /// Closes an accepted socket without an answer, unless it has its outcome.
+    private func refuse(_ arrival: Arrival, _ reason: RefusalReason) {
+        arrival.settlement.settle {
+            self.noteRefusal(reason, address: arrival.address)
+            SocketHandler.abort(arrival.channel)
+        }
+    }
+
+    /// Counts and logs that a peer at the remote IP `address` was refused.
+    func noteRefusal(_ reason: RefusalReason, address: String) {
+        self.note(reason, address) { metadata in
+            self.logger.notice("Connection refused", metadata: metadata)
+        }
+    }
+
+    /// Counts and logs that the node that was dialled at `address` was refused, or refused us.
+    func noteRefusal(_ reason: RefusalReason, dialled address: String) {
+        self.note(reason, address) { metadata in
+            self.logger.notice("Dialled node is no member, or takes us for none", metadata: metadata)
+        }
+    }
+
+    private func note(_ reason: RefusalReason, _ address: String, log: (Logger.Metadata) -> Void) {
+        let count = self.refusals.withLockedValue { $0.note(reason, address: address, at: .now()) }
+        guard let count else { return }
+        log([
+            "peer.address": "\(address)", "refusal.reason": "\(reason.rawValue)", "refusal.count": "\(count)",
+        ])
+    }
+
+    /// Takes on a socket.
+    ///
+    /// - Throws: When the transport takes on nothing, or no more.
+    func admit(_ channel: any Channel, acceptedFrom remote: String?) throws {
+        let limits = self.limits
+        switch self.registry.withLockedValue({ $0.admit(channel, acceptedFrom: remote, limits) }) {
+        case .admitted:
+            channel.closeFuture.whenComplete { _ in self.registry.withLockedValue { $0.dismiss(channel) } }
+        case .ended:
+            throw WebSocketUpgrade.Failure.closed
+        case .full:
+            if let remote { self.noteRefusal(.tooManyConnections, address: remote) }
+            throw WebSocketUpgrade.Failure.refused
+        }
+    }
+
+    /// Calls `onTimeout` when the time for handshake and upgrade is over and the socket still open.
+    func limitUpgrade(of channel: any Channel, onTimeout: @escaping @Sendable () -> Void) {
+        let deadline = channel.eventLoop.scheduleTask(in: self.limits.upgradeTimeout, onTimeout)
+        channel.closeFuture.whenComplete { _ in deadline.cancel() }
+    }
+}
+
+/// An accepted socket on its way through handshake and upgrade.
+private final class Arrival: Sendable {
+    let channel: any Channel
+    /// The remote IP address.
+    let address: String
+    /// What the handshake showed.
+    let record = HandshakeRecord()
+    /// Makes sure that the socket is either refused or begun, and counted once.
+    let settlement = Settlement()
+
+    init(channel: any Channel, address: String) {
+        self.channel = channel
+        self.address = address
+    }
+}

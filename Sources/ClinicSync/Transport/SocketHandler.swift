@@ -1,0 +1,59 @@
+import NIOCore
+
+/// The first handler of a connection, before TLS: counts what a stranger sends, and closes without a word.
+///
+/// Closing a channel in the ordinary way says goodbye in TLS and waits for the peer's, which a hostile peer never
+/// sends; ``abort(_:)`` goes past TLS.
+final class SocketHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private static let name = "clinicsync.socket"
+
+    /// Bytes that may still come before ``endLimit(of:)``; `nil`: no limit.
+    private var bytesLeft: Int?
+    private let onOverflow: () -> Void
+
+    /// Makes a handler that calls `onOverflow` once when more than `bytesMax` come.
+    private init(bytesMax: Int, onOverflow: @escaping () -> Void) {
+        self.bytesLeft = bytesMax
+        self.onOverflow = onOverflow
+    }
+
+    /// Puts the handler in `channel`, whose pipeline is empty; on its event loop.
+    static func add(to channel: any Channel, bytesMax: Int, onOverflow: @escaping () -> Void) throws {
+        try channel.pipeline.syncOperations.addHandler(
+            SocketHandler(bytesMax: bytesMax, onOverflow: onOverflow),
+            name: SocketHandler.name
+        )
+    }
+
+    /// Lifts the limit, when the peer is no stranger any more; on the channel's event loop.
+    static func endLimit(of channel: any Channel) throws {
+        try channel.pipeline.syncOperations.handler(type: SocketHandler.self).bytesLeft = nil
+    }
+
+    /// Closes the socket at once, TLS or not; from any thread.
+    static func abort(_ channel: any Channel) {
+        channel.eventLoop.execute {
+            do {
+                try channel.pipeline.syncOperations.context(name: SocketHandler.name).close(promise: nil)
+            } catch {
+                // Closed, so that its pipeline is empty, or not yet set up, so that there is no TLS to go past.
+                channel.close(promise: nil)
+            }
+        }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if let left = self.bytesLeft {
+            let rest = left - SocketHandler.unwrapInboundIn(data).readableBytes
+            self.bytesLeft = max(0, rest)
+            guard rest >= 0 else { return self.onOverflow() }
+        }
+        context.fireChannelRead(data)
+    }
+}
+
+@available(*, unavailable)
+extension SocketHandler: Sendable {}
