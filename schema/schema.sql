@@ -119,16 +119,15 @@ CREATE TABLE clinicsync_dirty (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_grant (
+    node TEXT PRIMARY KEY NOT NULL,
+    certificate BLOB NOT NULL
+);
+
 CREATE TABLE clinicsync_guard (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     applying INTEGER NOT NULL DEFAULT 0 CHECK (applying IN (0, 1))
 );
-
-CREATE TABLE clinicsync_invitation (
-    secretHash BLOB PRIMARY KEY NOT NULL,
-    expiresAt  INTEGER NOT NULL,
-    uses       INTEGER NOT NULL
-) WITHOUT ROWID;
 
 CREATE TABLE clinicsync_journal (
     id         INTEGER PRIMARY KEY,
@@ -166,6 +165,16 @@ CREATE TABLE clinicsync_member (
     seenAt INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_node (
+    id TEXT PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL DEFAULT '',
+    address TEXT NOT NULL DEFAULT '',
+    certificate BLOB,
+    softwareVersion TEXT NOT NULL DEFAULT '',
+    maySign INTEGER NOT NULL DEFAULT 0,
+    joinedAt INTEGER NOT NULL DEFAULT 0
+);
+
 CREATE TABLE clinicsync_origin (
     id          INTEGER PRIMARY KEY,
     node        BLOB    NOT NULL,
@@ -174,6 +183,12 @@ CREATE TABLE clinicsync_origin (
     seen        BLOB    NOT NULL DEFAULT x'',
     timestamp   INTEGER NOT NULL DEFAULT 0,
     UNIQUE (node, incarnation)
+);
+
+CREATE TABLE clinicsync_revocation (
+    node TEXT PRIMARY KEY NOT NULL,
+    number INTEGER NOT NULL,
+    entry BLOB NOT NULL
 );
 
 CREATE TABLE clinicsync_row (

@@ -7,7 +7,8 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
-            case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage
+            case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
+            case enrollmentRefused
         }
 
         private let value: Value
@@ -42,6 +43,10 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let timeout = Code(value: .timeout)
         /// A command was called wrongly.
         public static let usage = Code(value: .usage)
+        /// A join code or a renewal was refused by the node that was asked.
+        public static let enrollmentRefused = Code(value: .enrollmentRefused)
+        /// This PC was removed from the clinic.
+        public static let revoked = Code(value: .revoked)
 
         /// The code's name, stable across versions.
         public var description: String { self.value.rawValue }
@@ -68,6 +73,16 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         self.message = message
         self.cause = cause
         self.location = "\(file):\(line)"
+    }
+
+    /// This PC was removed from the clinic: what a node says when it stops itself, and will not start again.
+    package static func removedFromClinic(file: String = #fileID, line: Int = #line) -> ClinicSyncError {
+        ClinicSyncError(
+            .revoked,
+            "This PC was removed from the clinic: to bring it back, join again with a new code into another directory.",
+            file: file,
+            line: line
+        )
     }
 
     /// The sentence for people.

@@ -165,7 +165,22 @@ public final class TestNode: Sendable {
         try await self.running().events(categories: categories, tables: tables)
     }
 
-    /// A join code of this node, which must be the host.
+    /// What `clinic-node nodes` does.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `notReachable` when the node does not run.
+    public func nodes() async throws -> NodesSummary { try await self.running().nodes() }
+
+    /// What `clinic-node nodes revoke` does.
+    ///
+    /// - Throws: ``ClinicSyncError``.
+    public func revoke(_ node: String) async throws { try await self.running().revoke(node: node) }
+
+    /// What `clinic-node nodes grant` does.
+    ///
+    /// - Throws: ``ClinicSyncError``.
+    public func grant(_ node: String) async throws { try await self.running().grant(node: node) }
+
+    /// A join code of this node, which must be one that may sign.
     ///
     /// - Throws: ``ClinicSyncError``.
     public func invite() async throws -> String { try await self.running().invite() }
@@ -237,6 +252,16 @@ extension TestNode {
         }
     }
 
+    /// A test that sets the clock forward does not wait a minute for what follows.
+    private static let renewalPace: CertificateRenewal.Pace = {
+        var pace = CertificateRenewal.Pace()
+        pace.interval = .milliseconds(200)
+        pace.delayMin = .milliseconds(200)
+        pace.delayMax = .seconds(1)
+        pace.delayMaxExpired = .seconds(1)
+        return pace
+    }()
+
     private func makeNode() throws -> ClinicNode {
         var configuration = NodeConfiguration()
         configuration.listen = NetworkAddress(host: "127.0.0.1", port: self.state.withLockedValue { $0.port })
@@ -248,6 +273,7 @@ extension TestNode {
             configuration: configuration,
             logger: self.logger,
             clock: NodeClock { state.withLockedValue { $0.skewMilliseconds } },
+            renewalPace: TestNode.renewalPace,
             // A test does not wait for clients that lie low.
             tuning: { $0.redialDelayMax = .milliseconds(500) },
             onReady: { _ in self.becameReady() }

@@ -6,7 +6,7 @@ import Foundation
 enum ExitCodes {
     /// It failed, or the nodes are not proven equal.
     static let failed: Int32 = 1
-    /// A refusal the caller must decide on, perhaps with `--force`.
+    /// A refusal the caller must decide on: another code, a new join, perhaps `--force`.
     static let refused: Int32 = 2
     /// The command was called wrongly.
     static let usage: Int32 = 64
@@ -21,6 +21,7 @@ enum ExitCodes {
         case .usage: ExitCodes.usage
         case .notReachable: ExitCodes.unreachable
         case .configuration, .addressNotAllowed, .malformedAddress, .notANode: ExitCodes.configuration
+        case .enrollmentRefused, .revoked: ExitCodes.refused
         default: ExitCodes.failed
         }
     }

@@ -41,7 +41,12 @@ struct StatusText {
             ("connections", String(status.activeConnections)),
             ("pending", self.pending),
             ("compared", self.reconciliation),
+            ("certificate", self.certificate),
         ]
+        if status.security.refusedConnections > 0 {
+            let count = status.security.refusedConnections
+            facts.append(("refused", "\(count) connection\(count == 1 ? "" : "s") of nobody we know"))
+        }
         if abs(status.clockOffsetMilliseconds) > 0 {
             facts.append(("clock", "\(status.clockOffsetMilliseconds) ms off the host's"))
         }
@@ -65,6 +70,14 @@ struct StatusText {
         case 1: self.style.warning("1 change the host does not have yet")
         default: self.style.warning("\(self.status.pendingChanges) changes the host does not have yet")
         }
+    }
+
+    private var certificate: String {
+        let security = self.status.security
+        let left = security.certificateExpires.milliseconds - self.now.milliseconds
+        guard left > 0 else { return self.style.bad("run out") + ", being renewed" }
+        let right = security.maySign ? ", may invite" : ""
+        return "good for \(StatusText.age(seconds: Int(left / 1_000)))" + right
     }
 
     private var reconciliation: String {

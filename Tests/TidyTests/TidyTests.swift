@@ -15,7 +15,9 @@ import Testing
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
         ],
-        "Security": ["ClinicSyncModel", "Crypto", "NIOSSL", "X509", "Foundation"],
+        "Security": [
+            "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",
+        ],
         "Discovery": ["ClinicSyncModel", "CAvahi", "Logging", "NIOCore", "NIOPosix", "Foundation"],
         "LocalAPI": [
             "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore",

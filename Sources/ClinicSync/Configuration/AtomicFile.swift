@@ -92,6 +92,18 @@ package enum AtomicFile {
         }
     }
 
+    /// The permissions of a file or directory; `nil` when there is none.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `permission` or `storage`.
+    package static func mode(of path: String) throws -> mode_t? {
+        var information = stat()
+        guard stat(path, &information) == 0 else {
+            if errno == ENOENT { return nil }
+            throw AtomicFile.failure(errno, doing: "read", path: path)
+        }
+        return information.st_mode & 0o777
+    }
+
     /// The error for an operating system's error number.
     package static func failure(_ code: Int32, doing verb: String, path: String) -> ClinicSyncError {
         switch code {

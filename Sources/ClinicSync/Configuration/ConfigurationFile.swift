@@ -7,6 +7,7 @@ enum ConfigurationFile {
     private enum Value: Decodable {
         case text(String)
         case number(Int)
+        case flag(Bool)
         case list([String])
         case object([String: Value])
 
@@ -18,6 +19,8 @@ enum ConfigurationFile {
                 self = .list(list)
             } else if let text = Value.attempt({ try container.decode(String.self) }) {
                 self = .text(text)
+            } else if let isOn = Value.attempt({ try container.decode(Bool.self) }) {
+                self = .flag(isOn)
             } else {
                 self = .number(try container.decode(Int.self))
             }
@@ -39,7 +42,7 @@ enum ConfigurationFile {
         } catch {
             throw ClinicSyncError(
                 .configuration,
-                "node.json is not a JSON object of texts, whole numbers and lists of texts: correct it.",
+                "node.json is not a JSON object of texts, whole numbers, true, false and lists of texts: correct it.",
                 cause: error
             )
         }
@@ -75,6 +78,9 @@ enum ConfigurationFile {
             case .text(let text): values[key] = [text]
             case .number(let number): values[key] = [String(number)]
             case .list(let list) where key == .peers: values[key] = list
+            case .flag(let isOn) where key == .lanOnly: values[key] = [String(isOn)]
+            case .flag(let isOn):
+                throw ClinicSyncError(.configuration, "\"\(path)\" in node.json is \(isOn): give a text or a number.")
             case .list, .object:
                 throw ClinicSyncError(.configuration, "\"\(path)\" in node.json takes one value: give one.")
             }

@@ -6,6 +6,8 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case api
     /// Further addresses at which to look for the host.
     case peers
+    /// Whether nodes outside of private address ranges are refused.
+    case lanOnly
     /// How other nodes are found.
     case discovery
     /// How much this node wants to be host; the larger the more.

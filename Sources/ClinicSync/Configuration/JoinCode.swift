@@ -2,7 +2,7 @@ package import ClinicSyncModel
 
 /// What a person types or pastes on a new PC to make it a member.
 ///
-/// The code carries where the host listens, who it is, and a one-time secret. The text form is Crockford
+/// The code carries where the host listens, the pin of the clinic's authority, and a one-time secret. The text form is Crockford
 /// base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to
 /// three characters is found before anything is sent. Letters may be of either case, hyphens and spaces
 /// are ignored, O stands for 0, I and L for 1.
@@ -12,14 +12,15 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     /// Addresses in a code at most.
     package static let addressesMax = 4
 
-    /// The host's id.
-    package let hostID: NodeID
+    /// The id of the key of the clinic's authority: whoever cannot show a certificate of it is not the clinic.
+    package let pin: NodeID
     /// The one-time secret.
     package let secret: [UInt8]
     /// Where the host may be reached, in the order in which to try.
     package let addresses: [NetworkAddress]
 
-    private static let format: UInt8 = 1
+    /// Format 1 had the host's id in place of the pin.
+    private static let format: UInt8 = 2
     private static let checkDigits = 6
     private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
     private static let charactersMax = 1_000
@@ -27,9 +28,9 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     /// Makes a code; addresses beyond ``addressesMax`` are left out.
     ///
     /// - Precondition: The secret has ``secretBytes`` bytes.
-    package init(hostID: NodeID, secret: [UInt8], addresses: [NetworkAddress]) {
+    package init(pin: NodeID, secret: [UInt8], addresses: [NetworkAddress]) {
         precondition(secret.count == JoinCode.secretBytes, "a secret has 16 bytes")
-        self.hostID = hostID
+        self.pin = pin
         self.secret = secret
         self.addresses = Array(addresses.prefix(JoinCode.addressesMax))
     }
@@ -43,11 +44,14 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
             throw ClinicSyncError(.usage, "The join code has a typing error: compare it with the original.")
         }
         var bytes = JoinCode.bytes(of: digits.dropLast(JoinCode.checkDigits))[...]
-        guard let code = JoinCode(reading: &bytes) else {
+        guard bytes.first == JoinCode.format else {
             throw ClinicSyncError(
                 .usage,
-                "The join code is not one this version understands: make a new one with clinic-node invite, or update."
+                "The join code was made by another version: install the same version on both PCs and make a new code."
             )
+        }
+        guard let code = JoinCode(reading: &bytes) else {
+            throw ClinicSyncError(.usage, "The join code makes no sense: make a new one with clinic-node invite.")
         }
         self = code
     }
@@ -69,13 +73,9 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
 
     // MARK: - Payload
 
-    /// format, host id, secret, count, then for each address: length, text, port.
+    /// format, pin, secret, count, then for each address: length, text, port.
     private var payload: [UInt8] {
-        var bytes = [JoinCode.format]
-        for half in [self.hostID.high, self.hostID.low] {
-            for shift in stride(from: 56, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: half >> shift)) }
-        }
-        bytes += self.secret
+        var bytes = [JoinCode.format] + self.pin.bytes + self.secret
         bytes.append(UInt8(self.addresses.count))
         for address in self.addresses {
             let host = JoinCode.packed(address.host)
@@ -108,7 +108,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         guard bytes.isEmpty else { return nil }
         let high = id[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
         let low = id[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        self.init(hostID: NodeID(high: high, low: low), secret: secret, addresses: addresses)
+        self.init(pin: NodeID(high: high, low: low), secret: secret, addresses: addresses)
     }
 
     private static func address(_ text: String) -> NetworkAddress? {

@@ -3,14 +3,16 @@
 /// Each may be given as a flag, an environment variable, in `node.json`, or not at all; the first of these
 /// that is there counts. Every key is checked, also those that have no effect yet.
 public struct NodeConfiguration: Sendable, Hashable {
-    /// `listen`: where other nodes connect; default `127.0.0.1:7450`.
-    ///
-    /// Loopback only for now, because connections between nodes are not encrypted yet.
-    public var listen = NetworkAddress(host: "127.0.0.1", port: 7450)
+    /// `listen`: where other nodes connect; default `0.0.0.0:7450`, which is every IPv4 address of the PC.
+    public var listen = NetworkAddress(host: "0.0.0.0", port: 7450)
     /// `api`: where the local API listens; default `127.0.0.1:7451`; always loopback.
     public var api = NetworkAddress(host: "127.0.0.1", port: 7451)
     /// `peers`: where to look for the host besides the remembered address; default none, at most 32.
     public var peers: [NetworkAddress] = []
+    /// `lanOnly`: whether nodes at other than private, link-local and loopback addresses are refused; default `true`.
+    ///
+    /// Judged by the real address of the socket, for connections in both directions.
+    public var isLANOnly = true
     /// `discovery`: `auto`, `avahi` or `off`; default `auto`.
     ///
     /// Takes effect with the election; until then the host is found by address in every mode.
@@ -79,13 +81,6 @@ public struct NodeConfiguration: Sendable, Hashable {
 
     /// Checks what single values cannot show: addresses that may not be used and ranges.
     public func validate() throws {
-        for address in [self.listen] + self.peers where !address.isLoopback {
-            throw ClinicSyncError(
-                .addressNotAllowed,
-                "\(address) is not a loopback address: connections between nodes are not encrypted yet, "
-                    + "so this version uses 127.0.0.1 only."
-            )
-        }
         guard self.api.isLoopback else {
             throw ClinicSyncError(
                 .addressNotAllowed,
@@ -120,6 +115,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         case .listen: [self.listen.description]
         case .api: [self.api.description]
         case .peers: self.peers.map(\.description)
+        case .lanOnly: [String(self.isLANOnly)]
         case .discovery: [self.discovery.rawValue]
         case .priority: [String(self.priority)]
         case .reconcileEvery: [DurationText.format(self.reconcileEvery)]
@@ -154,6 +150,9 @@ public struct NodeConfiguration: Sendable, Hashable {
         case .listen: self.listen = try self.address(value, of: key, name: name)
         case .api: self.api = try self.address(value, of: key, name: name)
         case .peers: self.peers = [try self.address(value, of: key, name: name)]
+        case .lanOnly:
+            guard let isOn = Bool(value) else { throw malformed("true or false") }
+            self.isLANOnly = isOn
         case .discovery:
             guard let mode = DiscoveryMode(rawValue: value) else { throw malformed("auto, avahi or off") }
             self.discovery = mode

@@ -36,10 +36,24 @@ package struct NodeDirectory: Sendable, Hashable {
 
     /// The SQLite database that programs open.
     package var databaseURL: URL { self.file("clinic.db") }
-    /// Identity, and later keys and certificates; 0700.
+    /// Identity, keys and certificates; 0700, and its files 0600.
     package var identityDirectoryURL: URL { self.file("identity") }
     /// The node's identity.
     package var identityURL: URL { self.file("identity/identity.json") }
+    /// The node's private key.
+    package var nodeKeyURL: URL { self.file("identity/node.key") }
+    /// The node's certificate, and its signer's when that is not the authority.
+    package var certificatesURL: URL { self.file("identity/node.crt") }
+    /// The certificate of the clinic's authority.
+    package var authorityURL: URL { self.file("identity/ca.crt") }
+    /// The private key of the clinic's authority; only where the clinic was made.
+    package var authorityKeyURL: URL { self.file("identity/ca.key") }
+    /// The grant of the right to sign; only where it was granted.
+    package var grantURL: URL { self.file("identity/signer.crt") }
+    /// Open join codes, without what could be joined with.
+    package var invitationsURL: URL { self.file("identity/invitations.json") }
+    /// Signed revocations.
+    package var revocationsURL: URL { self.file("identity/revocations.json") }
     /// The configuration; need not exist.
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
@@ -82,7 +96,13 @@ package struct NodeDirectory: Sendable, Hashable {
         for name in ["clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "api.token"] {
             unlink(self.file(name).path)
         }
-        unlink(self.identityURL.path)
+        for url in [
+            self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
+            self.grantURL,
+            self.invitationsURL, self.revocationsURL,
+        ] {
+            unlink(url.path)
+        }
         for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
     }
 
@@ -97,7 +117,7 @@ package struct NodeDirectory: Sendable, Hashable {
 
     /// Reads the identity.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
+    /// - Throws: ``ClinicSyncError`` of code `notANode`, also for a node of a version without certificates, or `corrupt`.
     package func identity() throws -> NodeIdentity {
         guard let bytes = try AtomicFile.read(self.identityURL) else {
             throw ClinicSyncError(
@@ -106,7 +126,15 @@ package struct NodeDirectory: Sendable, Hashable {
             )
         }
         do {
-            return try JSONDecoder().decode(NodeIdentity.self, from: Data(bytes))
+            let identity = try JSONDecoder().decode(NodeIdentity.self, from: Data(bytes))
+            let former = try JSONDecoder().decode(FormerIdentity.self, from: Data(bytes))
+            let isComplete = [self.nodeKeyURL, self.certificatesURL, self.authorityURL].allSatisfy { url in
+                FileManager.default.fileExists(atPath: url.path)
+            }
+            guard former.clinicSecret == nil, isComplete else { throw self.madeWithoutCertificates() }
+            return identity
+        } catch let error as ClinicSyncError {
+            throw error
         } catch {
             throw ClinicSyncError(
                 .corrupt,
@@ -114,6 +142,20 @@ package struct NodeDirectory: Sendable, Hashable {
                 cause: error
             )
         }
+    }
+
+    /// What tells the file of a version without certificates.
+    private struct FormerIdentity: Codable {
+        var clinicSecret: String?
+    }
+
+    /// The error for a node that has no key and certificate.
+    func madeWithoutCertificates() -> ClinicSyncError {
+        ClinicSyncError(
+            .notANode,
+            "The node in \(self.url.path) has no certificate, perhaps because an older version made it: "
+                + "join the clinic again, or make a new one with clinic-node init, in another directory."
+        )
     }
 
     /// Reads the local API's token.

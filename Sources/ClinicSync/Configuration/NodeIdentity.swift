@@ -1,5 +1,4 @@
 package import ClinicSyncModel
-package import Foundation
 
 /// Who a node is and which clinic it belongs to; the content of `identity/identity.json`.
 package struct NodeIdentity: Sendable, Hashable, Codable {
@@ -21,12 +20,10 @@ package struct NodeIdentity: Sendable, Hashable, Codable {
     package var nodeID: NodeID
     /// Its name for people.
     package var nodeName: String
-    /// The clinic.
+    /// The clinic: the text form of the id of its authority's key.
     package var clinicID: String
     /// The clinic's name for people.
     package var clinicName: String
-    /// What members prove membership with until certificates do; base64 in the file.
-    package var clinicSecret: Data
     /// The host; `nil` when this node is the host.
     package var host: Host?
 
@@ -36,15 +33,22 @@ package struct NodeIdentity: Sendable, Hashable, Codable {
         nodeName: String,
         clinicID: String,
         clinicName: String,
-        clinicSecret: Data,
         host: Host?
     ) {
         self.nodeID = nodeID
         self.nodeName = nodeName
         self.clinicID = clinicID
         self.clinicName = clinicName
-        self.clinicSecret = clinicSecret
         self.host = host
+    }
+}
+
+extension NodeID {
+    /// The 16 bytes, most significant first.
+    package var bytes: [UInt8] {
+        [self.high, self.low].flatMap { half in
+            stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: half >> UInt64($0)) }
+        }
     }
 }
 

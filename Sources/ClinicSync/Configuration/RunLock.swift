@@ -73,8 +73,7 @@ extension NodeDirectory {
     package func apiAddress() throws -> NetworkAddress? {
         guard let bytes = try AtomicFile.read(self.apiAddressURL) else { return nil }
         do {
-            let address = try JSONDecoder().decode(APIAddress.self, from: Data(bytes))
-            return NetworkAddress(host: address.host, port: address.port)
+            return try NodeDirectory.apiAddress(in: bytes)
         } catch {
             throw ClinicSyncError(
                 .corrupt,
@@ -82,5 +81,18 @@ extension NodeDirectory {
                 cause: error
             )
         }
+    }
+
+    /// Reads the content of `run/api.json`.
+    ///
+    /// - Throws: `DecodingError`, or ``ClinicSyncError`` for what is no address of this PC: programs send their token there.
+    package static func apiAddress(in bytes: [UInt8]) throws -> NetworkAddress {
+        let read = try JSONDecoder().decode(APIAddress.self, from: Data(bytes))
+        let text = NetworkAddress(host: read.host, port: read.port).description
+        let address = try NetworkAddress(parsing: text)
+        guard address.isLoopback else {
+            throw ClinicSyncError(.addressNotAllowed, "The local API listens on loopback only, not on \(text).")
+        }
+        return address
     }
 }

@@ -30,6 +30,15 @@ struct LocalAPIRoutes: Sendable {
         guarded.get("/digest") { request, _ in
             try Response.json(try await self.control.digest(table: Query(request)["table"]))
         }
+        guarded.get("/nodes") { _, _ in try Response.json(try await self.control.nodes()) }
+        guarded.post("/nodes/revoke") { request, _ in
+            try await self.control.revoke(node: try Query(request).text("node"))
+            return Response(status: .noContent)
+        }
+        guarded.post("/nodes/grant") { request, _ in
+            try await self.control.grant(node: try Query(request).text("node"))
+            return Response(status: .noContent)
+        }
         guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
         guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
         guarded.get("/events") { request, _ in try await self.events(request) }
@@ -91,6 +100,13 @@ private struct Query {
     }
 
     subscript(name: String) -> String? { self.items.first { $0.name == name }?.value }
+
+    func text(_ name: String) throws -> String {
+        guard let text = self[name], !text.isEmpty else {
+            throw ClinicSyncError(.usage, "The request names no \(name): give it in the query.")
+        }
+        return text
+    }
 
     func duration(
         _ name: String,

@@ -12,6 +12,15 @@ package protocol NodeControl: Sendable {
     /// Proves that all reachable nodes are equal, repairing what is not, within `timeout`.
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary
 
+    /// The members of the clinic.
+    func nodes() async throws -> NodesSummary
+
+    /// Sends a member away for good; named by its id, the beginning of it, or its name.
+    func revoke(node: String) async throws
+
+    /// Gives a member the right to sign.
+    func grant(node: String) async throws
+
     /// Makes a join code that is good for `uses` joins within `ttl`.
     func invite(ttl: Duration, uses: Int) async throws -> String
 

@@ -169,6 +169,31 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// What keeps strangers out.
+    public struct Security: Sendable, Hashable, Codable {
+        /// When this node's certificate ends; it is renewed long before.
+        public var certificateExpires: UTCTimestamp
+        /// Whether this node may invite, renew and revoke.
+        public var maySign: Bool
+        /// Connections since the start that got nothing: no certificate, a foreign or bad one, too many at once.
+        public var refusedConnections: UInt64
+        /// Nodes that the clinic has sent away.
+        public var revokedNodes: Int
+
+        /// Makes a description.
+        public init(
+            certificateExpires: UTCTimestamp,
+            maySign: Bool,
+            refusedConnections: UInt64,
+            revokedNodes: Int
+        ) {
+            self.certificateExpires = certificateExpires
+            self.maySign = maySign
+            self.refusedConnections = refusedConnections
+            self.revokedNodes = revokedNodes
+        }
+    }
+
     /// The node itself.
     public var node: Node
     /// The clinic.
@@ -181,6 +206,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     @Nullable public var host: Host?
     /// Connections with other nodes.
     public var activeConnections: Int
+    /// What keeps strangers out.
+    public var security: Security
     /// Local changes the host has not acknowledged.
     public var pendingChanges: Int
     /// What is added to this PC's clock.
@@ -206,6 +233,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         term: Int,
         host: Host?,
         activeConnections: Int,
+        security: Security,
         pendingChanges: Int,
         clockOffsetMilliseconds: Int,
         lastReconciliation: Reconciliation?,
@@ -221,6 +249,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.term = term
         self.host = host
         self.activeConnections = activeConnections
+        self.security = security
         self.pendingChanges = pendingChanges
         self.clockOffsetMilliseconds = clockOffsetMilliseconds
         self.lastReconciliation = lastReconciliation

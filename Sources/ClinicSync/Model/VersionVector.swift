@@ -25,7 +25,12 @@ package struct VersionVector: Sendable, Hashable {
 
     /// Collects `entries` in any order; of several for one origin the largest counts.
     package init(_ entries: some Sequence<Entry>) {
-        for entry in entries { self.advance(entry.origin, to: entry.sequence) }
+        // Sorted once: putting each in its place would take a peer's 65 536 entries in descending order minutes.
+        let sorted = entries.sorted { ($0.origin, $1.sequence) < ($1.origin, $0.sequence) }
+        self.entries.reserveCapacity(sorted.count)
+        for entry in sorted where entry.sequence > 0 && entry.origin != self.entries.last?.origin {
+            self.entries.append(entry)
+        }
     }
 
     /// Whether no batch is covered.

@@ -64,13 +64,32 @@ extension ClinicNode {
         try await self.control.sync(table: table, timeout: timeout)
     }
 
-    /// Makes a join code, on the host.
+    /// The members of the clinic, those who were sent away included.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
+    public func nodes() async throws -> NodesSummary { try await self.control.nodes() }
+
+    /// Sends a member away for good: it gets nothing from the moment on at which the other nodes learn of it.
+    ///
+    /// - Parameter node: its id, the beginning of it, or its name.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign, `usage`
+    ///   for an unknown node.
+    public func revoke(node: String) async throws { try await self.control.revoke(node: node) }
+
+    /// Lets a member invite, renew certificates and revoke.
+    ///
+    /// - Parameter node: its id, the beginning of it, or its name.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it does not hold the
+    ///   clinic's own key, `usage` for an unknown node.
+    public func grant(node: String) async throws { try await self.control.grant(node: node) }
+
+    /// Makes a join code, on a node that may sign.
     ///
     /// - Parameters:
     ///   - ttl: how long it is good for.
     ///   - uses: how many nodes may join with it.
     /// - Returns: The code.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it is not the host.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign.
     public func invite(ttl: Duration = .seconds(1_800), uses: Int = 1) async throws -> String {
         try await self.control.invite(ttl: ttl, uses: uses)
     }

@@ -20,16 +20,17 @@ public import ServiceLifecycle
 /// While it runs, ``status()``, ``sync(table:timeout:)`` and ``events(categories:tables:since:)`` answer; programs
 /// write the database file ``databaseURL`` with whatever SQLite they have.
 public final class ClinicNode: Service {
-    private let directory: NodeDirectory
-    private let configuration: NodeConfiguration
-    private let identity: NodeIdentity
-    private let logger: Logger
-    private let group: any EventLoopGroup
-    private let clock: NodeClock
+    let directory: NodeDirectory
+    let configuration: NodeConfiguration
+    let identity: NodeIdentity
+    let logger: Logger
+    let group: any EventLoopGroup
+    let clock: NodeClock
+    let renewalPace: CertificateRenewal.Pace
     private let tuning: @Sendable (inout CoreConfiguration) -> Void
     private let onReady: @Sendable (ReadyInfo) -> Void
     private let events: EventBroadcaster
-    private let controlBox: RunningNodeControl
+    let controlBox: RunningNodeControl
 
     /// Prepares the node whose files are in `directory`, which ``create(in:clinicName:nodeName:)`` or
     /// ``join(_:in:host:nodeName:)`` made.
@@ -67,6 +68,7 @@ public final class ClinicNode: Service {
     ///   - logger: where the node logs; it adds its own metadata.
     ///   - group: event loops to use.
     ///   - clock: the node's clocks.
+    ///   - renewalPace: how often to look whether the certificate must be renewed.
     ///   - tuning: changes the core's limits, for tests.
     ///   - onReady: called once, when the node serves.
     /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
@@ -76,6 +78,7 @@ public final class ClinicNode: Service {
         logger: Logger,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         clock: NodeClock = NodeClock(),
+        renewalPace: CertificateRenewal.Pace = CertificateRenewal.Pace(),
         tuning: @escaping @Sendable (inout CoreConfiguration) -> Void = { _ in },
         onReady: @escaping @Sendable (ReadyInfo) -> Void = { _ in }
     ) throws {
@@ -87,6 +90,7 @@ public final class ClinicNode: Service {
         self.logger = logger
         self.group = group
         self.clock = clock
+        self.renewalPace = renewalPace
         self.tuning = tuning
         self.onReady = onReady
         // Positions ascend across restarts as long as the clock does; issue of a smaller one means a resync for subscribers.
@@ -116,10 +120,11 @@ public final class ClinicNode: Service {
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
-    ///   `newerDatabase`, `permission`, `diskFull`.
+    ///   `newerDatabase`, `permission`, `diskFull`, and `revoked` when the clinic has sent the node away.
     public func run() async throws {
         let lock = try self.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
+        let trust = try self.loadTrust()
         try await StorageErrors.mapping {
             let storage = try await StorageService.open(
                 path: self.directory.databaseURL.path,
@@ -130,7 +135,7 @@ public final class ClinicNode: Service {
                 wallClock: { [clock] in clock.wallMilliseconds }
             )
             do {
-                try await self.run(with: storage)
+                try await self.run(with: storage, trusting: trust)
             } catch {
                 try await storage.close()
                 throw error
@@ -139,14 +144,28 @@ public final class ClinicNode: Service {
         }
     }
 
-    private func run(with storage: StorageService) async throws {
+    private func run(with storage: StorageService, trusting trust: TrustStore) async throws {
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
         inbox.post(.started(storage.initialState))
-        let transport = PeerTransport(group: self.group, limits: TransportLimits(), logger: self.logger) {
-            inbox.post($0)
-        }
+        let desk = try self.makeDesk(trust)
+        let transport = PeerTransport(
+            group: self.group,
+            limits: TransportLimits(),
+            authenticator: trust,
+            enrollment: desk,
+            isLANOnly: self.configuration.isLANOnly,
+            logger: self.logger
+        ) { inbox.post($0) }
         let listen = try await transport.listen(on: self.configuration.listen.description)
+        let exchange = self.makeExchange(
+            trust,
+            storage: storage,
+            transport: transport,
+            listen: try NetworkAddress(parsing: listen),
+            wrote: { inbox.post(.localCommitNoticed) }
+        )
+        let renewal = self.makeRenewal(trust, exchange: exchange, storage: storage, transport: transport)
         let driver = NodeDriver(
             configuration: self.coreConfiguration(listen: listen),
             surroundings: NodeDriver.Surroundings(
@@ -156,7 +175,9 @@ public final class ClinicNode: Service {
                 events: self.events,
                 telemetry: NodeTelemetry(logger: self.logger, events: self.events),
                 loop: self.group.next(),
-                clock: self.clock
+                clock: self.clock,
+                onRevocation: { exchange.offer(revocation: $0) },
+                onAgentTablesChanged: { _ in exchange.tablesChanged() }
             )
         )
         self.controlBox.start(
@@ -165,6 +186,9 @@ public final class ClinicNode: Service {
                 inbox: inbox,
                 storage: storage,
                 transport: transport,
+                trust: trust,
+                desk: desk,
+                exchange: exchange,
                 listen: listen,
                 startedAt: self.clock.now.monotonic
             )
@@ -176,7 +200,15 @@ public final class ClinicNode: Service {
                 on: self.group.next()
             ) { inbox.post(.localCommitNoticed) }
             do {
-                try await self.serve(driver: driver, inbox: inbox, listen: listen)
+                try await self.serve(
+                    driver: driver,
+                    inbox: inbox,
+                    listen: listen,
+                    agents: [
+                        { try await exchange.run() },
+                        { try await renewal.run() },
+                    ]
+                )
             } catch {
                 await watcher.stop()
                 throw error
@@ -190,8 +222,13 @@ public final class ClinicNode: Service {
         self.events.finish()
     }
 
-    /// Runs the driver and the local API side by side; the end of the driver ends the API.
-    private func serve(driver: NodeDriver, inbox: Inbox, listen: String) async throws {
+    /// Runs the driver, the local API and what keeps the certificates side by side; the end of the driver ends all.
+    private func serve(
+        driver: NodeDriver,
+        inbox: Inbox,
+        listen: String,
+        agents: [@Sendable () async throws -> Void]
+    ) async throws {
         let server = LocalAPIServer(
             address: self.configuration.api,
             token: try self.directory.tokenMakingIfMissing(),
@@ -212,6 +249,13 @@ public final class ClinicNode: Service {
                 tasks.addTask {
                     try await server.run()
                     return false
+                }
+                for agent in agents {
+                    tasks.addTask {
+                        // Cancelled with the end of the driver, which is no failure.
+                        do { try await agent() } catch is CancellationError {}
+                        return false
+                    }
                 }
                 // The server ends by itself on a graceful shutdown; the driver then still says goodbye to its peers.
                 while let isDriver = try await tasks.next() {
@@ -240,9 +284,8 @@ public final class ClinicNode: Service {
             nodeName: self.identity.nodeName,
             clinicID: self.identity.clinicID,
             clinicName: self.identity.clinicName,
-            clinicSecret: Array(self.identity.clinicSecret),
             softwareVersion: SoftwareVersion.current,
-            listenAddress: listen,
+            listenAddress: self.advertised(listen),
             hostPolicy: policy,
             randomSeed: generator.next()
         )

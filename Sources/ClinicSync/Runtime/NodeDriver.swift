@@ -17,6 +17,10 @@ final class NodeDriver: Sendable {
         var telemetry: NodeTelemetry
         var loop: any EventLoop
         var clock: NodeClock
+        /// Called with a signed revocation that a peer sent; must not block.
+        var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
+        /// Called when rows of these tables, which nodes fill themselves, have changed here; must not block.
+        var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
     }
 
     private struct Shared {
@@ -124,14 +128,26 @@ final class NodeDriver: Sendable {
             let inbox = surroundings.inbox
             surroundings.storage.submit(request) { inbox.post(.storageReplied($0)) }
         case .publish(let events):
-            surroundings.events.publish(events)
+            self.publish(events)
         case .reply(let request, let reply):
             self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.resume(returning: reply)
+        case .learn(let revocation):
+            surroundings.onRevocation(revocation)
         case .notify(let notification):
             surroundings.telemetry.record(notification)
         case .stopped:
             break
         }
+    }
+}
+
+extension NodeDriver {
+    /// Tells programs what happened to the clinic's tables, and the node what happened to those that nodes fill.
+    private func publish(_ events: [ChangeEvent]) {
+        let clinical = events.filter { $0.category != .system }
+        if !clinical.isEmpty { self.surroundings.events.publish(clinical) }
+        guard clinical.count < events.count else { return }
+        self.surroundings.onAgentTablesChanged(Set(events.filter { $0.category == .system }.map(\.table)))
     }
 }
 

@@ -20,22 +20,23 @@ package enum NodeSetup {
     package static func create(
         directory: NodeDirectory,
         clinicName: String,
-        nodeName: String
+        nodeName: String,
+        clock: NodeClock = NodeClock()
     ) throws -> NodeIdentity {
         try NodeSetup.check(name: clinicName, of: "clinic")
         try NodeSetup.check(name: nodeName, of: "node")
-        var generator = SystemRandomNumberGenerator()
+        let files = try IdentityFiles.found(at: clock.wallMilliseconds)
         let identity = NodeIdentity(
-            nodeID: NodeID(using: &generator),
+            nodeID: files.key.id,
             nodeName: nodeName,
-            clinicID: NodeID(using: &generator).description,
+            clinicID: files.authority.id.description,
             clinicName: clinicName,
-            clinicSecret: NodeSetup.randomBytes(32, using: &generator),
             host: nil
         )
         try directory.create()
         do {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: identity.nodeID))
+            try files.write(to: directory)
             try directory.write(identity)
         } catch {
             directory.takeBackCreation()
@@ -44,36 +45,48 @@ package enum NodeSetup {
         return identity
     }
 
-    /// Makes this PC a member of the clinic whose host made `code`.
+    /// Makes this PC a member of the clinic on one of whose PCs `code` was made.
     ///
     /// Asks `host` when it is given, else the addresses in the code in turn. All that can fail on this PC is
     /// done first, so that the code is not used up in vain.
     ///
-    /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:)``, and `notReachable`,
-    ///   `refused`, `timeout`.
+    /// - Parameters:
+    ///   - directory: the new node's files.
+    ///   - code: the join code.
+    ///   - host: where to ask, `address:port`; `nil`: where the code says.
+    ///   - nodeName: the node's name for people.
+    ///   - isLANOnly: whether addresses outside of private ranges are refused.
+    ///   - clock: the PC's clock.
+    /// - Returns: The new node.
+    /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:clock:)``, and `notReachable`,
+    ///   `enrollmentRefused`, `addressNotAllowed`, `timeout`.
     package static func join(
         directory: NodeDirectory,
         code: JoinCode,
         host: String?,
-        nodeName: String
+        nodeName: String,
+        isLANOnly: Bool = true,
+        clock: NodeClock = NodeClock()
     ) async throws -> NodeIdentity {
         try NodeSetup.check(name: nodeName, of: "node")
         let addresses = host.map { [$0] } ?? code.addresses.map(\.description)
-        var generator = SystemRandomNumberGenerator()
-        let nodeID = NodeID(using: &generator)
+        let attempt = try JoinAttempt(code: code, nodeName: nodeName, wallClock: { clock.wallMilliseconds })
         try directory.create()
         do {
-            try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: nodeID))
-            let request = JoinRequest(secret: code.secret, nodeID: nodeID, nodeName: nodeName)
-            let (membership, address) = try await NodeSetup.ask(addresses, request, hostID: code.hostID)
+            try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: attempt.nodeID))
+            let membership = try await NodeSetup.ask(addresses, attempt, isLANOnly: isLANOnly)
+            let files = try await attempt.check(membership)
             let identity = NodeIdentity(
-                nodeID: nodeID,
+                nodeID: attempt.nodeID,
                 nodeName: nodeName,
                 clinicID: membership.clinicID,
                 clinicName: membership.clinicName,
-                clinicSecret: Data(membership.clinicSecret),
-                host: NodeIdentity.Host(nodeID: membership.hostID, address: address)
+                host: NodeIdentity.Host(
+                    nodeID: membership.hostID,
+                    address: membership.hostAddresses.first ?? addresses[0]
+                )
             )
+            try files.write(to: directory)
             try directory.write(identity)
             return identity
         } catch {
@@ -85,29 +98,29 @@ package enum NodeSetup {
     /// Asks the addresses in turn until one answers; a refusal is an answer.
     private static func ask(
         _ addresses: [String],
-        _ request: JoinRequest,
-        hostID: NodeID
-    ) async throws -> (Membership, address: String) {
+        _ attempt: JoinAttempt,
+        isLANOnly: Bool
+    ) async throws -> Membership {
         var failure = ClinicSyncError(.usage, "The join code holds no address: name the host with --host ADDRESS:PORT.")
         for address in addresses {
             do {
-                let reply = try await PeerTransport.join(
+                let reply = try await PeerTransport.enroll(
                     address: address,
-                    request: request,
+                    context: attempt.clientContext,
+                    judge: { await attempt.judge($0) },
+                    isLANOnly: isLANOnly,
                     group: MultiThreadedEventLoopGroup.singleton,
-                    timeout: NodeSetup.joinTimeout
+                    timeout: NodeSetup.joinTimeout,
+                    makeRequest: { try attempt.request(to: $0, hostCertificate: $1) }
                 )
                 switch reply {
-                case .refused(let reason):
-                    throw ClinicSyncError(.refused, reason)
-                case .accepted(let membership):
-                    guard membership.hostID == hostID else {
-                        throw ClinicSyncError(
-                            .refused,
-                            "Another node than the one that made the code answers at \(address): check --host."
-                        )
-                    }
-                    return (membership, address)
+                case .joined(let membership): return membership
+                case .refused(let reason): throw reason.error
+                case .renewed:
+                    throw ClinicSyncError(
+                        .refused,
+                        "The node at \(address) answered something else than was asked: install the same version on both PCs."
+                    )
                 }
             } catch let error as ClinicSyncError where error.code == .notReachable || error.code == .timeout {
                 failure = error
@@ -126,9 +139,5 @@ package enum NodeSetup {
                 "The name of a \(thing) has 1 to \(NodeSetup.nameBytesMax) bytes and no control characters: choose another."
             )
         }
-    }
-
-    private static func randomBytes(_ count: Int, using generator: inout SystemRandomNumberGenerator) -> Data {
-        Data((0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
     }
 }

@@ -2,6 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import NIOConcurrencyHelpers
+import NIOPosix
 
 /// Answers people and programs for a running node.
 final class RunningNodeControl: NodeControl {
@@ -11,8 +12,16 @@ final class RunningNodeControl: NodeControl {
         var inbox: Inbox
         var storage: StorageService
         var transport: PeerTransport
+        var trust: TrustStore
+        var desk: EnrollmentDesk
+        var exchange: TrustExchange
         var listen: String
         var startedAt: Duration
+
+        /// Runs what writes files, on a thread that may block.
+        func blocking<Result: Sendable>(_ body: @escaping @Sendable (Running) throws -> Result) async throws -> Result {
+            try await NIOThreadPool.singleton.runIfActive { try body(self) }
+        }
     }
 
     private let identity: NodeIdentity
@@ -26,8 +35,31 @@ final class RunningNodeControl: NodeControl {
         self.clock = clock
     }
 
+    /// The node.
+    var nodeID: NodeID { self.identity.nodeID }
+
     /// The node's sockets, while it runs.
     var transport: PeerTransport? { self.running.withLockedValue { $0?.transport } }
+
+    /// The host as far as known, else this node; where a new member goes first.
+    var hostOrSelf: (id: NodeID, addresses: [String]) {
+        let running = self.running.withLockedValue { $0 }
+        let own = running.map(RunningNodeControl.addresses) ?? []
+        guard let host = running?.driver.status?.host, host.id != self.nodeID, let address = host.address else {
+            guard let known = self.identity.host else { return (self.nodeID, own) }
+            return (known.nodeID, [known.address])
+        }
+        return (host.id, [address])
+    }
+
+    private static func addresses(_ running: Running) -> [String] {
+        do {
+            let listen = try NetworkAddress(parsing: running.listen)
+            return AdvertisedAddresses.addresses(listening: listen).map(\.description)
+        } catch {
+            return [running.listen]
+        }
+    }
 
     /// From now on the node runs.
     func start(_ running: Running) { self.running.withLockedValue { $0 = running } }
@@ -43,7 +75,7 @@ final class RunningNodeControl: NodeControl {
         running.inbox.finish()
     }
 
-    private func current() throws -> Running {
+    func current() throws -> Running {
         guard let running = self.running.withLockedValue({ $0 }) else {
             throw ClinicSyncError(.notReachable, "The node is starting or stopping: try again in a moment.")
         }
@@ -53,7 +85,7 @@ final class RunningNodeControl: NodeControl {
     func status() async throws -> NodeStatus {
         let running = try self.current()
         let (digests, summary) = try await StorageErrors.mapping {
-            try await running.storage.read { reader in (try reader.digests(), try reader.summary()) }
+            try await running.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = running.driver.status
         let schemaVersion = Int(running.storage.initialState.schemaVersion)
@@ -73,11 +105,17 @@ final class RunningNodeControl: NodeControl {
                 NodeStatus.Host(id: $0.id.description, name: $0.name ?? "", address: $0.address ?? "")
             },
             activeConnections: core?.peers.count { $0.isConnected } ?? 0,
+            security: NodeStatus.Security(
+                certificateExpires: UTCTimestamp(milliseconds: running.trust.certificateExpiresAt),
+                maySign: running.trust.maySign,
+                refusedConnections: running.transport.refusedConnections,
+                revokedNodes: running.trust.knownRevocations.count
+            ),
             pendingChanges: Int(core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
             lastReconciliation: core?.lastReconciliation.map(RunningNodeControl.reconciliation),
             conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
-            tables: digests.tables.map(DigestSummary.Table.init),
+            tables: digests.map(DigestSummary.Table.init),
             peers: core?.peers.map(RunningNodeControl.peer) ?? [],
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
@@ -138,7 +176,7 @@ final class RunningNodeControl: NodeControl {
         let running = try self.current()
         if let table {
             let names = try await StorageErrors.mapping {
-                try await running.storage.read { try $0.digests().tables.map(\.name) }
+                try await running.storage.read { $0.clinicTables }
             }
             guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
         }
@@ -160,24 +198,6 @@ final class RunningNodeControl: NodeControl {
         }
         guard case .synced(let report) = reply else { throw tooLong }
         return SyncSummary(report, took: self.clock.now.monotonic - started)
-    }
-
-    func invite(ttl: Duration, uses: Int) async throws -> String {
-        let running = try self.current()
-        guard self.identity.host == nil else {
-            throw ClinicSyncError(.refused, "Only the host can invite: run 'clinic-node invite' on the host's PC.")
-        }
-        var generator = SystemRandomNumberGenerator()
-        let secret = (0..<JoinCode.secretBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        let expiresAt = self.clock.wallMilliseconds + ttl.wholeMilliseconds
-        let hash = StorageService.hash(secret)
-        try await StorageErrors.mapping {
-            try await running.storage.write { writer in
-                try writer.addInvitation(secretHash: hash, expiresAt: expiresAt, uses: uses)
-            }
-        }
-        let address = try NetworkAddress(parsing: running.listen)
-        return JoinCode(hostID: self.identity.nodeID, secret: secret, addresses: [address]).description
     }
 
     func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }

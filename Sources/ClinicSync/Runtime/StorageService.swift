@@ -1,7 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
-import Crypto
 import NIOConcurrencyHelpers
 import NIOPosix
 
@@ -48,11 +47,7 @@ final class StorageService: Sendable {
             let (writer, reader, state, interrupt) = try await writing.runIfActive {
                 let database = try StoreDatabase.open(path: path)
                 let writer = try ReplicaWriter(database: database, origin: origin, wallClock: wallClock)
-                let executor = WritingExecutor(
-                    writer,
-                    retentionMilliseconds: retention.wholeMilliseconds,
-                    hashSecret: StorageService.hash
-                )
+                let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
                 return (Confined(executor), reader, try writer.state(), { @Sendable in database.interrupt() })
             }
@@ -86,9 +81,6 @@ final class StorageService: Sendable {
         self.interrupt = interrupt
         self.initialState = state
     }
-
-    /// SHA-256, by which the secrets of join codes are stored.
-    static func hash(_ secret: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: secret)) }
 
     /// Carries out a request of the core; `reply` is called on a thread of the store.
     func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply) -> Void) {

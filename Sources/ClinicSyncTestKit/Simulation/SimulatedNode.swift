@@ -124,7 +124,7 @@ package final class SimulatedNode {
         self.hasUnnoticedCommit = false
         self.process = Process(
             machine: NodeStateMachine(configuration: self.configuration),
-            writing: WritingExecutor(writer, retentionMilliseconds: 7 * 86_400_000) { $0 },
+            writing: WritingExecutor(writer, retentionMilliseconds: 7 * 86_400_000),
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()

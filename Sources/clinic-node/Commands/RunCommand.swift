@@ -17,6 +17,8 @@ struct ConfigurationOptions: ParsableArguments {
         help: ArgumentHelp("A further address at which to look for the host; may be repeated.", valueName: "addr:port")
     )
     var peers: [String] = []
+    @Flag(inversion: .prefixedNo, help: "Refuse nodes outside of private address ranges.")
+    var lanOnly: Bool?
     @Option(help: ArgumentHelp("How nodes are found: auto, avahi or off.", valueName: "mode"))
     var discovery: String?
     @Option(help: ArgumentHelp("How much this node wants to be host, -100 to 100.", valueName: "n"))
@@ -32,6 +34,7 @@ struct ConfigurationOptions: ParsableArguments {
         flags[.listen] = self.listen.map { [$0] }
         flags[.api] = self.api.map { [$0] }
         flags[.peers] = self.peers.isEmpty ? nil : self.peers
+        flags[.lanOnly] = self.lanOnly.map { [String($0)] }
         flags[.discovery] = self.discovery.map { [$0] }
         flags[.priority] = self.priority.map { [$0] }
         flags[.reconcileEvery] = self.reconcileEvery.map { [$0] }

@@ -8,7 +8,7 @@ import Testing
 
     private static func makeCode(_ seed: UInt8, addresses: [NetworkAddress]) -> JoinCode {
         JoinCode(
-            hostID: NodeID(high: UInt64(seed) << 56 | 42, low: .max - UInt64(seed)),
+            pin: NodeID(high: UInt64(seed) << 56 | 42, low: .max - UInt64(seed)),
             secret: (0..<16).map { $0 &* 37 &+ seed },
             addresses: addresses
         )
@@ -66,6 +66,15 @@ import Testing
             exchanged.swapAt(index, index - 1)
             #expect(throws: ClinicSyncError.self) { try JoinCode(parsing: String(exchanged)) }
         }
+    }
+
+    @Test("a code of the version without certificates is told from a typing error")
+    func formerFormat() {
+        // Format 1, host id 42, and the secret 0, 1, 2, …
+        let text = "04000-00000-00000-00000-00000-0N000-820C2-0A1G7-104GM-2RC1M-70Y00-H5CWN-G"
+        let error = #expect(throws: ClinicSyncError.self) { try JoinCode(parsing: text) }
+        #expect(error?.code == .usage)
+        #expect(error?.message.contains("another version") == true)
     }
 
     @Test(

@@ -15,7 +15,8 @@ import Testing
     func defaults() throws {
         let configuration = try self.load()
         #expect(configuration == NodeConfiguration())
-        #expect(configuration.listen.description == "127.0.0.1:7450")
+        #expect(configuration.listen.description == "0.0.0.0:7450")
+        #expect(configuration.isLANOnly)
         #expect(configuration.api.description == "127.0.0.1:7451")
         #expect(configuration.reconcileEvery == .seconds(30))
         #expect(configuration.logRetention == .seconds(7 * 86_400))
@@ -49,7 +50,8 @@ import Testing
             (#"{"reconcileEvery": "0s"}"#, "1s to 1d"), (#"{"reconcileEvery": 30}"#, "30s"),
             (#"{"log.level": "loud"}"#, "notice"), (#"{"log.level": "info", "log": {"level": "info"}}"#, "twice"),
             (#"{"listen": ["127.0.0.1:1", "127.0.0.1:2"]}"#, "one value"), ("[]", "JSON object"), ("{", "JSON object"),
-            (#"{"listen": true}"#, "JSON object"), (#"{"listen": "127.0.0.1:1", "api": "127.0.0.1:1"}"#, "different"),
+            (#"{"listen": true}"#, "a text or a number"), (#"{"lanOnly": 1}"#, "true or false"),
+            (#"{"lanOnly": null}"#, "JSON object"), (#"{"listen": "127.0.0.1:1", "api": "127.0.0.1:1"}"#, "different"),
         ]
     )
     func wrongFile(file: String, names: String) {
@@ -59,13 +61,25 @@ import Testing
     }
 
     @Test(
-        "an address other PCs reach is refused with the reason",
-        arguments: [ConfigurationKey.listen, .peers, .api],
+        "a local API that other PCs reach is refused with the reason",
+        arguments: [ConfigurationKey.api],
         ["192.168.1.10:7450", "0.0.0.0:7450", "[::]:7450", "example.org:7450", "127.0.0.1.example.org:7450"]
     )
-    func notLoopback(key: ConfigurationKey, address: String) {
+    func apiNotLoopback(key: ConfigurationKey, address: String) {
         let error = #expect(throws: ClinicSyncError.self) { try self.load(flags: [key: [address]]) }
         #expect(error?.code == .addressNotAllowed)
+    }
+
+    @Test("nodes may be outside of this PC, and outside of the LAN when the settings say so")
+    func addressesOfOthers() throws {
+        let configuration = try self.load(
+            flags: [.listen: ["192.168.1.10:7450"], .peers: ["10.0.0.7:7450"]],
+            file: #"{"lanOnly": false}"#
+        )
+        #expect(configuration.listen.description == "192.168.1.10:7450")
+        #expect(configuration.peers.map(\.description) == ["10.0.0.7:7450"])
+        #expect(!configuration.isLANOnly)
+        #expect(try self.load(flags: [.lanOnly: ["true"]], file: #"{"lanOnly": false}"#).isLANOnly)
     }
 
     @Test(
@@ -83,9 +97,9 @@ import Testing
     func environmentNames() {
         #expect(
             ConfigurationKey.allCases.map(\.environmentName) == [
-                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_PEERS", "CLINIC_NODE_DISCOVERY",
-                "CLINIC_NODE_PRIORITY", "CLINIC_NODE_RECONCILE_EVERY", "CLINIC_NODE_LOG_RETENTION",
-                "CLINIC_NODE_LOG_LEVEL", "CLINIC_NODE_GROUP",
+                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_PEERS", "CLINIC_NODE_LAN_ONLY",
+                "CLINIC_NODE_DISCOVERY", "CLINIC_NODE_PRIORITY", "CLINIC_NODE_RECONCILE_EVERY",
+                "CLINIC_NODE_LOG_RETENTION", "CLINIC_NODE_LOG_LEVEL", "CLINIC_NODE_GROUP",
             ]
         )
     }

@@ -10,7 +10,6 @@ import Testing
         nodeName: "desk",
         clinicID: "c",
         clinicName: "Clinic",
-        clinicSecret: Data([1, 2, 3]),
         host: NodeIdentity.Host(nodeID: NodeID(high: 3, low: 4), address: "127.0.0.1:7450")
     )
 
@@ -45,14 +44,21 @@ import Testing
         withExtendedLifetime(lock) {}
     }
 
-    @Test("the identity reads back, with the secret as base64")
+    /// The files without which there is no node; nobody looks into them here.
+    private static func writeKeyFiles(_ directory: NodeDirectory) throws {
+        for url in [directory.nodeKeyURL, directory.certificatesURL, directory.authorityURL] {
+            try AtomicFile.write([], to: url, mode: 0o600)
+        }
+    }
+
+    @Test("the identity reads back")
     func identity() throws {
         let temporary = try TemporaryDirectory()
         let directory = NodeDirectory(url: temporary.url)
         try directory.create()
+        try NodeDirectoryTests.writeKeyFiles(directory)
         try directory.write(NodeDirectoryTests.identity)
         #expect(try directory.identity() == NodeDirectoryTests.identity)
-        #expect(try String(contentsOf: directory.identityURL, encoding: .utf8).contains(#""clinicSecret" : "AQID""#))
         #expect(try directory.token().utf8.count == 43)
     }
 
@@ -66,11 +72,30 @@ import Testing
         #expect(throws: ClinicSyncError(.corrupt, "")) { try directory.identity() }
     }
 
+    @Test("a node of the version without certificates, and one without its key, are told to join again")
+    func withoutCertificates() throws {
+        let temporary = try TemporaryDirectory()
+        let directory = NodeDirectory(url: temporary.url)
+        try directory.create()
+        try directory.write(NodeDirectoryTests.identity)
+        let message = #expect(throws: ClinicSyncError(.notANode, "")) { try directory.identity() }?.message
+        #expect(message?.contains("has no certificate") == true)
+        try NodeDirectoryTests.writeKeyFiles(directory)
+        #expect(try directory.identity() == NodeDirectoryTests.identity)
+        let text = try String(contentsOf: directory.identityURL, encoding: .utf8)
+        let former = text.replacing("{", with: #"{"clinicSecret" : "AQID","#, maxReplacements: 1)
+        try AtomicFile.write(Array(former.utf8), to: directory.identityURL, mode: 0o600)
+        #expect(throws: ClinicSyncError(.notANode, "")) { try directory.identity() }
+    }
+
     @Test("a directory with a node is not made a node again, and a failed attempt leaves nothing")
     func createTwice() throws {
         let temporary = try TemporaryDirectory()
         let directory = NodeDirectory(url: temporary.url.appendingPathComponent("node"))
         try directory.create()
+        try IdentityFiles.found(at: 0).write(to: directory)
+        try AtomicFile.write([], to: directory.grantURL, mode: 0o600)
+        try AtomicFile.write([], to: directory.invitationsURL, mode: 0o600)
         try directory.write(NodeDirectoryTests.identity)
         #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }
         #expect(try directory.identity() == NodeDirectoryTests.identity)

@@ -25,6 +25,12 @@ import Testing
                 term: 4,
                 host: nil,
                 activeConnections: 5,
+                security: NodeStatus.Security(
+                    certificateExpires: UTCTimestamp(milliseconds: 0),
+                    maySign: true,
+                    refusedConnections: 6,
+                    revokedNodes: 7
+                ),
                 pendingChanges: 6,
                 clockOffsetMilliseconds: -7,
                 lastReconciliation: nil,
@@ -45,6 +51,12 @@ import Testing
             self.calls.withLockedValue { $0.append("sync \(table ?? "-") \(DurationText.format(timeout))") }
             return SyncSummary(SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: []), took: .milliseconds(9))
         }
+
+        func nodes() async throws -> NodesSummary { NodesSummary(nodes: []) }
+
+        func revoke(node: String) async throws { self.calls.withLockedValue { $0.append("revoke \(node)") } }
+
+        func grant(node: String) async throws { self.calls.withLockedValue { $0.append("grant \(node)") } }
 
         func invite(ttl: Duration, uses: Int) async throws -> String {
             self.calls.withLockedValue { $0.append("invite \(DurationText.format(ttl)) \(uses)") }
@@ -204,7 +216,9 @@ import Testing
                 text == #"{"activeConnections":5,"clinic":{"id":"c","name":"Clinic"},"clockOffsetMilliseconds":-7,"#
                     + #""conflicts":{"open":8},"host":null,"lastReconciliation":null,"#
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
-                    + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","tables":[],"term":4,"#
+                    + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
+                    + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#
+                    + #""refusedConnections":6,"revokedNodes":7},"tables":[],"term":4,"#
                     + #""waiting":[]}"# + "\n"
             )
         }
@@ -222,6 +236,12 @@ import Testing
                 timeout: .seconds(10)
             )
             _ = try await client.send(.POST, "/v1/invitations", query: [("uses", "3")], timeout: .seconds(10))
+            for path in ["/v1/nodes/revoke", "/v1/nodes/grant"] {
+                _ = try await client.send(.POST, path, query: [("node", "a b")], timeout: .seconds(10))
+                await #expect(throws: ClinicSyncError(.usage, "")) {
+                    try await client.send(.POST, path, timeout: .seconds(10))
+                }
+            }
             for query in [("timeout", "soon"), ("timeout", "2d")] {
                 await #expect(throws: ClinicSyncError(.usage, "")) {
                     try await client.send(.POST, "/v1/sync", query: [query], timeout: .seconds(10))
@@ -233,7 +253,9 @@ import Testing
                 }
             }
         }
-        #expect(control.calls.withLockedValue { $0 } == ["sync patients 5s", "invite 30m 3"])
+        #expect(
+            control.calls.withLockedValue { $0 } == ["sync patients 5s", "invite 30m 3", "revoke a b", "grant a b"]
+        )
     }
 
     @Test("events stream as they happen, and the stream ends when the node stops")

@@ -56,6 +56,94 @@ struct RecordTests {
         #expect(hashes.count == 5)
     }
 
+    @Test("an author's number that no machine word holds is refused in a row's versions")
+    func hugeAuthor() {
+        var writer = ByteWriter()
+        writer.signed(0)
+        writer.unsigned(1 << 63)
+        writer.unsigned(1)
+        writer.unsigned(1)
+        let birth = LocalVersion(timestamp: 1, origin: 0, sequence: 1)
+        #expect(throws: MalformedRecord(reason: "an origin's number is too large")) {
+            try writer.bytes.withUnsafeBytes { try RowMeta.readGroups($0, birth: birth) }
+        }
+    }
+
+    @Test("numbers of batches that SQLite cannot store are refused", arguments: [1 << 63, UInt64.max])
+    func hugeSequence(number: UInt64) throws {
+        let refusal = MalformedRecord(reason: "a batch's number is out of range")
+        let huge = Version(timestamp: HybridTimestamp(rawValue: 1), origin: Origin(node: Self.node), sequence: number)
+        let vector = VersionVector([.init(origin: huge.origin, sequence: number)])
+        #expect(throws: refusal) { try VectorCoding.encode(vector).withUnsafeBytes { try VectorCoding.decode($0) } }
+        let plan = try #require(try TestStore(1).writer.plans["clinic_services"])
+        let small = Version(timestamp: huge.timestamp, origin: huge.origin, sequence: 1)
+        let empty = [RowState.Register?](repeating: nil, count: plan.slotCount)
+        let slot = plan.counterSlots.trailingZeroBitCount
+        let part = RowState.CounterPart(slot: slot, origin: huge.origin, total: 1, sequence: number)
+        for state in [
+            RowState(key: .string("k"), birth: huge, registers: empty),
+            RowState(key: .string("k"), birth: small, registers: empty, counters: [part]),
+            RowState(
+                key: .string("k"),
+                birth: small,
+                registers: empty,
+                deletion: RowState.Deletion(seen: vector, version: small)
+            ),
+        ] {
+            var writer = RowStateWriter(plan)
+            writer.append(state)
+            let payload = writer.payload()
+            #expect(throws: refusal) {
+                try payload.withUnsafeBytes { bytes in
+                    var reader = try RowStateReader(bytes, plan: plan)
+                    _ = try reader.next()
+                }
+            }
+        }
+    }
+
+    /// A quarter of the authors a page may have, in descending order, the worst for what is kept ascending.
+    @Test("a row that names very many authors in the worst order is read and merged in good time")
+    func manyAuthors() throws {
+        let plan = try #require(try TestStore(1).writer.plans["clinic_services"])
+        let slot = plan.counterSlots.trailingZeroBitCount
+        var writer = ByteWriter()
+        writer.byte(RowStateWriter.format)
+        writer.unsigned(16_384)
+        for number in (0..<16_384).reversed() { writer.origin(Origin(node: NodeID(high: 7, low: UInt64(number)))) }
+        writer.unsigned(UInt64(plan.slotCount))
+        for name in plan.names { writer.string(name ?? "") }
+        writer.value(SQLiteValue.string("k"))
+        writer.raw([0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0])
+        writer.unsigned(16_384)
+        for author in 0..<UInt64(16_384) {
+            writer.unsigned(UInt64(slot))
+            writer.unsigned(author)
+            writer.raw([2, 1])
+        }
+        writer.raw([1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])
+        writer.unsigned(16_384)
+        for author in 0..<UInt64(16_384) {
+            writer.unsigned(author)
+            writer.unsigned(author + 1)
+        }
+        let took = try ContinuousClock().measure {
+            let state = try writer.bytes.withUnsafeBytes { bytes in
+                var reader = try RowStateReader(bytes, plan: plan)
+                return try #require(try reader.next())
+            }
+            #expect(state.counters.count == 16_384)
+            #expect(state.deletion?.seen.entries.count == 16_384)
+            var merged = state
+            _ = merged.merge(state) { _, _ in true }
+            #expect(merged == state)
+        }
+        // About a second here; it was minutes when each author was put in its place by itself.
+        #expect(took < .seconds(30))
+    }
+
+    private static let node = NodeID(high: 1, low: 2)
+
     @Test("damaged payloads are refused or read as something; they never trap", arguments: 0..<8)
     func fuzz(seed: UInt64) throws {
         var random = TestRandom(seed: seed)

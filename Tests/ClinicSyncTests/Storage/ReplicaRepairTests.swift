@@ -32,6 +32,18 @@ struct ReplicaRepairTests {
         try expectEqual([a, b])
     }
 
+    @Test("a sweep finds rows whatever their keys begin with", arguments: ["", " x", "#1", "-5", "/", "0", "~"])
+    func sweepOfAnyKey(key: String) throws {
+        let a = try TestStore(1)
+        try self.escape(a, "INSERT INTO patients(id, fullName) VALUES('\(key)', 'New')")
+        #expect(try a.writer.sweep(table: nil, clockOffsetMilliseconds: 0).escaped == 1)
+        try self.escape(a, "UPDATE patients SET fullName = 'Changed'")
+        #expect(try a.writer.sweep(table: nil, clockOffsetMilliseconds: 0).escaped == 1)
+        try self.escape(a, "DELETE FROM patients")
+        #expect(try a.writer.sweep(table: nil, clockOffsetMilliseconds: 0).escaped == 1)
+        try a.verify()
+    }
+
     @Test("the slow sweep comes to every row in time, slice by slice")
     func slowSweep() throws {
         let a = try TestStore(1)

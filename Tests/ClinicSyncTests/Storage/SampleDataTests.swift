@@ -48,7 +48,7 @@ import Testing
         let fixture = try CaptureFixture()
         try fixture.forget()
         let counts = try self.write(300, seed: 1, to: fixture)
-        #expect(counts.map(\.name) == fixture.tables.tables.map(\.name).sorted())
+        #expect(counts.map(\.name) == fixture.tables.clinical.map(\.name).sorted())
         let marks = try Set(fixture.markedKeys())
         for count in counts {
             let rows = try fixture.database.read { db in

@@ -98,6 +98,16 @@ struct SchemaContradictionTests {
             .reservedTable("clinicsync_dirty")
         ),
         Contradiction(
+            sql: "",
+            entry: #""ClinicSync_node": {"category": "patient"}"#,
+            .reservedTable("ClinicSync_node")
+        ),
+        Contradiction(
+            sql: "",
+            entry: #""clinicsync_dirty": {"category": "system"}"#,
+            .unusableKey(table: "clinicsync_dirty", column: nil, reason: "has 2 columns")
+        ),
+        Contradiction(
             sql: "CREATE TABLE t(\(key), a); CREATE UNIQUE INDEX i ON t(lower(a));",
             entry: #""t": {"category": "data"}"#,
             .uniqueExpression(table: "t", index: "i")

@@ -22,7 +22,9 @@ struct SchemaTests {
     func categories() throws {
         let tables = try self.tables(self.migrated(), SchemaText.clinicManifest())
         let names = { (category: EventCategory) in tables.tables.filter { $0.category == category }.map(\.name) }
-        #expect(tables.tables.count == 13)
+        #expect(tables.clinical.count == 13)
+        #expect(names(.system) == AgentTablesTests.tables)
+        #expect(tables.clinical.allSatisfy { $0.category != .system })
         #expect(names(.billing) == ["bill_items", "patient_bills", "payments"])
         #expect(names(.patient) == ["medical_records", "patient_history", "patients"])
         #expect(names(.user) == ["user_activity_log", "user_sessions", "users"])
@@ -79,7 +81,7 @@ struct SchemaTests {
             adding: #""rooms": {"category": "data", "duplicates": {"name": "suffix"}}"#
         )
         let after = try self.tables(database, manifest)
-        #expect(after.tables.count == 14)
+        #expect(after.clinical.count == 14)
         for table in before.tables { #expect(after[table.name] == table) }
         try database.write { db in
             try CaptureTriggers.install(for: after, in: db)

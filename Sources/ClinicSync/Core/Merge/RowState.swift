@@ -174,7 +174,7 @@ package struct RowState: Sendable, Hashable {
                 losses.append(Loss(slot: slot, loser: loser, winner: winner.version))
             }
         }
-        for part in other.counters { self.merge(part) }
+        self.merge(other.counters)
         if let theirs = other.deletion {
             if var ours = self.deletion {
                 ours.seen.merge(theirs.seen)
@@ -188,17 +188,21 @@ package struct RowState: Sendable, Hashable {
     }
 
     /// Raises one origin's part of a counter.
-    package mutating func merge(_ part: CounterPart) {
-        let index = self.counters.firstIndex { ($0.slot, $0.origin) >= (part.slot, part.origin) }
-        guard let index else {
-            self.counters.append(part)
-            return
+    package mutating func merge(_ part: CounterPart) { self.merge([part]) }
+
+    /// Raises origins' parts of counters, given in any order.
+    ///
+    /// Of two parts of one origin with equal sequences the one that was there stays.
+    package mutating func merge(_ parts: [CounterPart]) {
+        guard !parts.isEmpty else { return }
+        // The sort is stable, so that of equal parts the present one comes first.
+        let sorted = (self.counters + parts).sorted {
+            ($0.slot, $0.origin, $1.sequence) < ($1.slot, $1.origin, $0.sequence)
         }
-        let present = self.counters[index]
-        if present.slot == part.slot, present.origin == part.origin {
-            if present.sequence < part.sequence { self.counters[index] = part }
-        } else {
-            self.counters.insert(part, at: index)
+        self.counters.removeAll(keepingCapacity: true)
+        for part in sorted {
+            if let last = self.counters.last, last.slot == part.slot, last.origin == part.origin { continue }
+            self.counters.append(part)
         }
     }
 }

@@ -76,6 +76,13 @@ struct ByteReader {
         return String(decoding: try self.raw(length), as: UTF8.self)
     }
 
+    /// Reads the number of a batch, which SQLite must be able to store: its integers are signed.
+    mutating func sequence() throws(MalformedRecord) -> UInt64 {
+        let number = try self.unsigned()
+        guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a batch's number is out of range") }
+        return number
+    }
+
     mutating func origin() throws(MalformedRecord) -> Origin {
         let node = NodeID(high: try self.fixed64(), low: try self.fixed64())
         guard let incarnation = UInt32(exactly: try self.unsigned()) else {

@@ -131,6 +131,7 @@ struct RowStateReader {
                 state.registers[self.slots[place]] = RowState.Register(value: value, version: version)
             }
         }
+        var parts: [RowState.CounterPart] = []
         for _ in 0..<(try self.reader.count(ofAtLeast: 4, limit: 65_536)) {
             let place = try self.reader.unsigned()
             guard place < UInt64(self.slots.count) else {
@@ -140,17 +141,18 @@ struct RowStateReader {
                 slot: self.slots[Int(place)],
                 origin: try self.origin(),
                 total: try self.reader.signed(),
-                sequence: try self.reader.unsigned()
+                sequence: try self.reader.sequence()
             )
-            if part.slot >= 0, self.plan.counterSlots & (1 << UInt64(part.slot)) != 0 { state.merge(part) }
+            if part.slot >= 0, self.plan.counterSlots & (1 << UInt64(part.slot)) != 0 { parts.append(part) }
         }
+        state.merge(parts)
         if try self.reader.byte() == 1 {
             let version = try self.version()
-            var seen = VersionVector()
+            var seen: [VersionVector.Entry] = []
             for _ in 0..<(try self.reader.count(ofAtLeast: 2, limit: 65_536)) {
-                seen.advance(try self.origin(), to: try self.reader.unsigned())
+                seen.append(VersionVector.Entry(origin: try self.origin(), sequence: try self.reader.sequence()))
             }
-            state.deletion = RowState.Deletion(seen: seen, version: version)
+            state.deletion = RowState.Deletion(seen: VersionVector(seen), version: version)
         }
         return state
     }
@@ -162,7 +164,7 @@ struct RowStateReader {
         return Version(
             timestamp: HybridTimestamp(rawValue: timestamp),
             origin: origin,
-            sequence: try self.reader.unsigned()
+            sequence: try self.reader.sequence()
         )
     }
 

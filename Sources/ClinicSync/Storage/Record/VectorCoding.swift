@@ -15,9 +15,11 @@ enum VectorCoding {
     /// The vector of `bytes`.
     static func decode(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> VersionVector {
         var reader = ByteReader(bytes)
-        var vector = VersionVector()
-        while !reader.isAtEnd { vector.advance(try reader.origin(), to: try reader.unsigned()) }
-        return vector
+        var entries: [VersionVector.Entry] = []
+        while !reader.isAtEnd {
+            entries.append(VersionVector.Entry(origin: try reader.origin(), sequence: try reader.sequence()))
+        }
+        return VersionVector(entries)
     }
 
     /// The bytes of `header`.

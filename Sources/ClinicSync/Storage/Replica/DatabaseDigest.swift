@@ -1,13 +1,13 @@
 package import ClinicSyncModel
 import GRDB
 
-/// Rows and digests of the replicated tables, computed from the tables themselves.
+/// Rows and digests of the clinic's tables, computed from the tables themselves.
 ///
 /// Trusts no bookkeeping, and works on the file of a node that does not run.
 package enum DatabaseDigest {
-    /// Reads every row of `table`, or of all replicated tables, in one snapshot.
+    /// Reads every row of `table`, or of all the clinic's tables, in one snapshot.
     ///
-    /// - Throws: ``StoreError``; ``UnknownTable`` when there is no replicated table of that name.
+    /// - Throws: ``StoreError``; ``UnknownTable`` when the clinic has no table of that name.
     package static func compute(path: String, table: String?) throws -> [TableDigest] {
         try StoreError.mapping {
             let queue = try DatabaseQueue(path: path, configuration: StoreDatabase.configuration(isFile: true))
@@ -18,21 +18,18 @@ package enum DatabaseDigest {
 
     private static func compute(_ queue: DatabaseQueue, table: String?) throws -> [TableDigest] {
         try queue.writeWithoutTransaction { db in
-            let manifest = try Manifest(json: StoreSchema.clinic.manifest)
+            // A file that was not migrated yet need not have the nodes' own tables.
+            let manifest = try Manifest(json: StoreSchema.clinic.manifest).clinical
             var plans: TablePlans?
             try db.inTransaction(.immediate) {
                 plans = TablePlans(try ClinicTables.read(from: db, manifest: manifest))
                 return .commit
             }
             guard let plans else { return [] }
-            if let table, plans[table] == nil { throw UnknownTable(name: table) }
+            let wanted = try plans.clinical(table)
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
-            return try connection.readTransaction {
-                try plans.all
-                    .filter { table == nil || $0.definition.name == table }
-                    .map { try self.digest($0, connection) }
-            }
+            return try connection.readTransaction { try wanted.map { try self.digest($0, connection) } }
         }
     }
 
@@ -49,7 +46,7 @@ package enum DatabaseDigest {
     }
 }
 
-/// There is no replicated table of that name.
+/// The clinic has no replicated table of that name.
 package struct UnknownTable: Error, Hashable, CustomStringConvertible {
     /// The name that was asked for.
     package var name: String

@@ -7,8 +7,10 @@ import GRDB
 /// Not `Sendable`: it belongs to one thread (or to the simulator). Every method reads one snapshot.
 package final class ReplicaReader {
     private let database: StoreDatabase
-    private let connection: Connection
-    private let plans: TablePlans
+    /// The raw reading connection.
+    let connection: Connection
+    /// The tables' plans.
+    let plans: TablePlans
     /// The node as an author, and its number among the origins.
     private let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
@@ -34,7 +36,8 @@ package final class ReplicaReader {
         self.database.reader.writeWithoutTransaction { _ in self.connection.finalizeStatements() }
     }
 
-    private func perform<Result>(_ body: () throws -> Result) throws -> Result {
+    /// Runs `body` in one read snapshot.
+    func perform<Result>(_ body: () throws -> Result) throws -> Result {
         try StoreError.mapping {
             try self.database.reader.writeWithoutTransaction { _ in try self.connection.readTransaction(body) }
         }
@@ -116,7 +119,7 @@ package final class ReplicaReader {
 
     // MARK: - Digests
 
-    /// Counts and digests of all tables as the node knows them, with the vector they belong to.
+    /// Counts and digests of all tables, the nodes' own among them, as the node knows them, with the vector they belong to.
     ///
     /// While a large import is being collected, the vector names its batch, of which the tables show a part: nobody
     /// has that vector, so that nobody takes the part for a difference to repair.
@@ -154,14 +157,21 @@ package final class ReplicaReader {
             .first { $0.unsigned(0) }
     }
 
-    /// Rows and digests from the real tables.
+    /// The names of the clinic's tables, in order.
+    package var clinicTables: [String] { self.plans.clinical.map(\.definition.name) }
+
+    /// Counts and digests of the clinic's tables as the node knows them, for people.
+    package func clinicDigests() throws -> [TableDigest] {
+        let names = Set(self.clinicTables)
+        return try self.digests().tables.filter { names.contains($0.name) }
+    }
+
+    /// Rows and digests from the real tables of the clinic, or from one of them.
+    ///
+    /// - Throws: ``StoreError``; ``UnknownTable``.
     package func realDigests(table: String?) throws -> [TableDigest] {
-        if let table, self.plans[table] == nil { throw UnknownTable(name: table) }
-        return try self.perform {
-            try self.plans.all
-                .filter { table == nil || $0.definition.name == table }
-                .map { try DatabaseDigest.digest($0, self.connection) }
-        }
+        let plans = try self.plans.clinical(table)
+        return try self.perform { try plans.map { try DatabaseDigest.digest($0, self.connection) } }
     }
 
     /// What people want to know of a store beside its digests.
@@ -173,12 +183,17 @@ package final class ReplicaReader {
                     "SELECT tableId, reason, count(*) FROM clinicsync_waiting GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100"
                 )
                 .forEach { row in
-                    let table = self.plans[row.int(0)]?.definition.name ?? "unknown"
-                    let entry = StoreSummary.Waiting(table: table, rows: row.int(2), reason: row.string(1))
+                    let table = self.plans[row.int(0)]?.definition
+                    guard table?.isClinical ?? true else { return }
+                    let name = table?.name ?? "unknown"
+                    let entry = StoreSummary.Waiting(table: name, rows: row.int(2), reason: row.string(1))
                     summary.waiting.append(entry)
                 }
-            summary.openConflicts =
-                try self.connection.statement("SELECT count(*) FROM clinicsync_journal").first { $0.int(0) } ?? 0
+            try self.connection.statement("SELECT tableId, count(*) FROM clinicsync_journal GROUP BY 1")
+                .forEach { row in
+                    guard self.plans[row.int(0)]?.definition.isClinical ?? true else { return }
+                    summary.openConflicts += row.int(1)
+                }
             return summary
         }
     }

@@ -1,7 +1,7 @@
 package import ClinicSyncCore
 import ClinicSyncModel
 
-/// Members' progress, the log's end, and invitations.
+/// Members' progress and the log's end.
 extension ReplicaWriter {
     /// Records how far members are.
     package func recordAcknowledged(_ members: [MemberProgress]) throws {
@@ -20,6 +20,17 @@ extension ReplicaWriter {
                     .run()
             }
         }
+    }
+
+    /// The largest number of an own batch that a member is known to have.
+    ///
+    /// A node that is not the host is connected with the host alone, so the members it knows are those that were its host.
+    func acknowledgedOwn() throws -> UInt64 {
+        var largest: UInt64 = 0
+        try self.connection.statement("SELECT vector FROM clinicsync_member").forEach { row in
+            largest = max(largest, try VectorCoding.decode(row.blob(0))[self.origin])
+        }
+        return largest
     }
 
     /// How many chunks one call of ``prune(retentionMilliseconds:)`` removes at most: a short transaction.
@@ -100,49 +111,6 @@ extension ReplicaWriter {
                 removed += self.connection.changes
             }
             return removed
-        }
-    }
-
-    /// Makes a join code usable.
-    ///
-    /// `secretHash` is the SHA-256 of its secret, which itself is stored nowhere; `expiresAt` are milliseconds since 1970;
-    /// `uses` says how many nodes may join with it, from 1.
-    package func addInvitation(secretHash: [UInt8], expiresAt: Int64, uses: Int) throws {
-        try self.transaction {
-            try self.connection.statement("DELETE FROM clinicsync_invitation WHERE expiresAt < ?1")
-                .bind(1, self.wallClock())
-                .run()
-            try self.connection
-                .statement("INSERT INTO clinicsync_invitation (secretHash, expiresAt, uses) VALUES (?1, ?2, ?3)")
-                .bind(1, blob: secretHash)
-                .bind(2, expiresAt)
-                .bind(3, uses)
-                .run()
-        }
-    }
-
-    /// Uses up one use of a join code.
-    ///
-    /// - Returns: `nil` when it was valid, else why not, in one sentence.
-    package func redeemInvitation(secretHash: [UInt8]) throws -> String? {
-        try self.transaction {
-            let found = try self.connection
-                .statement("SELECT expiresAt, uses FROM clinicsync_invitation WHERE secretHash = ?1")
-                .bind(1, blob: secretHash)
-                .first { (expiresAt: $0.int64(0), uses: $0.int(1)) }
-            guard let found else {
-                return "The join code is unknown here: ask for a new one with 'clinic-node invite'."
-            }
-            guard found.expiresAt > self.wallClock() else {
-                return "The join code has expired: ask for a new one with 'clinic-node invite'."
-            }
-            guard found.uses > 0 else {
-                return "The join code has been used already: ask for a new one with 'clinic-node invite'."
-            }
-            try self.connection.statement("UPDATE clinicsync_invitation SET uses = uses - 1 WHERE secretHash = ?1")
-                .bind(1, blob: secretHash)
-                .run()
-            return nil
         }
     }
 }

@@ -15,7 +15,7 @@ package struct StoreSchema: Sendable {
         self.manifest = manifest
     }
 
-    /// The thirteen tables.
+    /// The clinic's thirteen tables and those that nodes fill themselves.
     package static var clinic: StoreSchema {
         StoreSchema(migrations: ClinicSchema.migrations, manifest: ClinicSchema.manifest)
     }

@@ -123,14 +123,14 @@ extension ReplicaWriter {
         after: SQLiteValue?
     ) throws -> (keys: [SQLiteValue], through: SQLiteValue?) {
         let number = plan.definition.number
-        // Keys are texts and blobs; every number is smaller.
+        // Keys are texts and blobs; in a column without a declared type every number is smaller.
         let start = after ?? .integer(0)
         var suspects: [SQLiteValue] = []
         var last: SQLiteValue?
         var rows = 0
         var known = 0
         let hash = try self.connection.statement("SELECT hash FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
-        try self.connection.statement(plan.selectPageSQL)
+        try self.connection.statement(plan.selectPageSQL(isFirst: after == nil))
             .bind(1, start)
             .bind(2, ReplicaWriter.sweepRowsMax)
             .forEach { row in

@@ -100,15 +100,12 @@ package final class ReplicaWriter {
             let head = try self.connection.statement("SELECT max(position) FROM clinicsync_log").first {
                 $0.unsigned(0)
             }
-            let acknowledged = try self.connection
-                .statement("SELECT value FROM clinicsync_setting WHERE name = 'acknowledgedByHost'")
-                .first { $0.unsigned(0) }
             return StoreState(
                 vector: self.ledger.vector,
                 partials: try self.partials(),
                 logHead: head ?? 0,
                 schemaVersion: self.schemaVersion,
-                acknowledgedByHost: acknowledged ?? 0
+                acknowledgedByHost: try self.acknowledgedOwn()
             )
         }
     }

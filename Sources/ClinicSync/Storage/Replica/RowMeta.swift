@@ -153,7 +153,9 @@ struct RowMeta {
         var groups: [Group] = []
         while !reader.isAtEnd {
             let timestamp = birth.timestamp &+ UInt64(bitPattern: try reader.signed())
-            let origin = Int(try reader.unsigned())
+            guard let origin = Int(exactly: try reader.unsigned()) else {
+                throw MalformedRecord(reason: "an origin's number is too large")
+            }
             let sequence = try reader.unsigned()
             let version = LocalVersion(timestamp: timestamp, origin: origin, sequence: sequence)
             groups.append(Group(version: version, slots: try reader.unsigned()))

@@ -8,7 +8,6 @@ package final class WritingExecutor {
     /// The store.
     package let writer: ReplicaWriter
     private let retentionMilliseconds: Int64
-    private let hashSecret: (_ secret: [UInt8]) -> [UInt8]
     private var clockOffset: Int64 = 0
 
     /// Makes an executor.
@@ -16,15 +15,9 @@ package final class WritingExecutor {
     /// - Parameters:
     ///   - writer: the store.
     ///   - retentionMilliseconds: how long the log is kept at least.
-    ///   - hashSecret: SHA-256; secrets are stored as hashes only.
-    package init(
-        _ writer: ReplicaWriter,
-        retentionMilliseconds: Int64,
-        hashSecret: @escaping (_ secret: [UInt8]) -> [UInt8]
-    ) {
+    package init(_ writer: ReplicaWriter, retentionMilliseconds: Int64) {
         self.writer = writer
         self.retentionMilliseconds = retentionMilliseconds
-        self.hashSecret = hashSecret
     }
 
     /// Carries out a request that writes.

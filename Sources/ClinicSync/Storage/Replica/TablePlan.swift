@@ -97,9 +97,32 @@ final class TablePlan: Sendable {
         """
     }
 
-    /// Reads at most ?2 rows after the key ?1, in the order of their keys.
-    var selectPageSQL: String {
-        "SELECT \(self.selectList) FROM \(self.quotedName) WHERE \(self.quotedKey) > ?1 ORDER BY \(self.quotedKey) LIMIT ?2"
+    /// Inserts a row with these columns, the key's among them, or changes the row of that key; ?1, ?2, … are the values.
+    ///
+    /// Touches no row whose values are the same, storage classes included.
+    func upsertSQL(columns: [String]) -> String {
+        let names = columns.map { name in
+            precondition(self.slotsByName[name] != nil, "\(self.definition.name) has no column \(name)")
+            return TablePlan.quote(name)
+        }
+        let parameters = (1...names.count).map { "?\($0)" }.joined(separator: ", ")
+        let insert = "INSERT INTO \(self.quotedName) (\(names.joined(separator: ", "))) VALUES (\(parameters))"
+        let others = names.filter { $0 != self.quotedKey }
+        guard !others.isEmpty else { return "\(insert) ON CONFLICT (\(self.quotedKey)) DO NOTHING" }
+        let assignments = others.map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
+        let differences = others.map { "\(self.quotedName).\($0) IS NOT excluded.\($0)" }.joined(separator: " OR ")
+        return "\(insert) ON CONFLICT (\(self.quotedKey)) DO UPDATE SET \(assignments) WHERE \(differences)"
+    }
+
+    /// Reads all rows in the order of their keys.
+    var selectAllInOrderSQL: String { "\(self.selectAllSQL) ORDER BY \(self.quotedKey)" }
+
+    /// Reads at most ?2 rows after the key ?1, or the first ones, in the order of their keys.
+    ///
+    /// There is no smallest key to begin with: a number would be compared as text, because the column is declared so.
+    func selectPageSQL(isFirst: Bool) -> String {
+        let range = isFirst ? "" : "WHERE \(self.quotedKey) > ?1"
+        return "SELECT \(self.selectList) FROM \(self.quotedName) \(range) ORDER BY \(self.quotedKey) LIMIT ?2"
     }
 
     /// Whether the table has a row with the key `pk`.
@@ -133,12 +156,15 @@ final class TablePlan: Sendable {
 struct TablePlans: Sendable {
     /// In the order of the tables' names.
     let all: [TablePlan]
+    /// Those of the clinic, which people and programs see; see ``TableDefinition/isClinical``.
+    let clinical: [TablePlan]
     private let byName: [String: TablePlan]
     private let byNumber: [Int: TablePlan]
 
     /// Plans `tables`.
     init(_ tables: ClinicTables) {
         self.all = tables.tables.map(TablePlan.init)
+        self.clinical = self.all.filter(\.definition.isClinical)
         self.byName = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.name, $0) })
         self.byNumber = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.number, $0) })
     }
@@ -146,4 +172,13 @@ struct TablePlans: Sendable {
     subscript(name: String) -> TablePlan? { self.byName[name] }
 
     subscript(number: Int) -> TablePlan? { self.byNumber[number] }
+
+    /// The clinic's tables, or the one of that name.
+    ///
+    /// - Throws: ``UnknownTable`` when the clinic has no table of that name.
+    func clinical(_ name: String?) throws -> [TablePlan] {
+        guard let name else { return self.clinical }
+        guard let plan = self[name], plan.definition.isClinical else { throw UnknownTable(name: name) }
+        return [plan]
+    }
 }

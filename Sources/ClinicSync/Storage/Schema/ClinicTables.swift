@@ -22,6 +22,9 @@ package struct ClinicTables: Sendable, Hashable {
         )
     }
 
+    /// Those of the clinic, which people and programs see.
+    package var clinical: [TableDefinition] { self.tables.filter(\.isClinical) }
+
     /// The table of that name; `nil` when it is not replicated.
     package subscript(name: String) -> TableDefinition? {
         self.indexByName[name].map { self.tables[$0] }

@@ -48,6 +48,13 @@ package struct Manifest: Sendable, Hashable, Decodable {
         self.tables = try fields.value([String: Table].self, "tables") ?? [:]
     }
 
+    private init(tables: [String: Table]) { self.tables = tables }
+
+    /// The same without the tables that nodes fill themselves; see ``TableDefinition/isClinical``.
+    package var clinical: Manifest {
+        Manifest(tables: self.tables.filter { $0.value.category != .system })
+    }
+
     private static func reason(of error: DecodingError) -> String {
         let context: DecodingError.Context? =
             switch error {
@@ -66,14 +73,27 @@ extension Manifest.Table {
         "category", "deletes", "appendOnly", "counters", "duplicates", "references", "seeds",
     ]
 
+    /// Whether a table of this name is the node's own: such tables, and no others, have the category `system`.
+    private static func isReserved(_ name: String) -> Bool {
+        name.lowercased().hasPrefix("clinicsync_")
+    }
+
     /// Decodes one table's entry.
     package init(from decoder: any Decoder) throws {
         let place = decoder.codingPath.map(\.stringValue).joined(separator: ".")
         let fields = try FieldReader(decoder, place: place, known: Self.known)
-        guard let category = try fields.word(EventCategory.self, "category"), category != .system else {
-            let allowed = EventCategory.allCases.filter { $0 != .system }.map(\.rawValue)
-            let word = try fields.value(String.self, "category") ?? ""
-            throw SchemaError.unknownManifestWord(word: word, place: "\(place).category", allowed: allowed)
+        let category = try fields.value(String.self, "category") ?? ""
+        let isAgents = Self.isReserved(decoder.codingPath.last?.stringValue ?? "")
+        if isAgents, category != EventCategory.system.rawValue {
+            throw SchemaError.reservedTable(decoder.codingPath.last?.stringValue ?? "")
+        }
+        let allowed = EventCategory.allCases.filter { ($0 == .system) == isAgents }
+        guard let category = EventCategory(rawValue: category), allowed.contains(category) else {
+            throw SchemaError.unknownManifestWord(
+                word: category,
+                place: "\(place).category",
+                allowed: allowed.map(\.rawValue)
+            )
         }
         self.category = category
         self.deletes = try fields.word(DeletePolicy.self, "deletes") ?? .keep

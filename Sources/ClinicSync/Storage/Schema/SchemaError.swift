@@ -12,7 +12,7 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case unknownManifestKey(key: String, place: String)
     /// The manifest has a word where one of a few others must stand.
     case unknownManifestWord(word: String, place: String, allowed: [String])
-    /// The manifest names a table of SQLite's or of the node's own.
+    /// The manifest names a table of SQLite's, or one of the node's own as one of the clinic's.
     case reservedTable(String)
     /// The manifest names a table that the database does not have.
     case missingTable(String)

@@ -39,9 +39,7 @@ struct TableDDL {
     ///
     /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables, which cannot have triggers.
     init(name: String, in db: Database) throws {
-        guard !name.lowercased().hasPrefix("sqlite_"), !name.lowercased().hasPrefix("clinicsync_") else {
-            throw SchemaError.reservedTable(name)
-        }
+        guard !name.lowercased().hasPrefix("sqlite_") else { throw SchemaError.reservedTable(name) }
         let isTable = try Bool.fetchOne(
             db,
             sql: """

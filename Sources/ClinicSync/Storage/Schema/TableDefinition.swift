@@ -33,6 +33,11 @@ package struct TableDefinition: Sendable, Hashable {
     /// The keys of the rows that every install starts with.
     package let seedKeys: Set<String>
 
+    /// Whether it is one of the clinic's tables; the others the nodes fill themselves, to know one another.
+    ///
+    /// All are captured, logged, merged and compared alike. What people and programs see is about the clinic's alone.
+    package var isClinical: Bool { self.category != .system }
+
     /// How many slots have been given out: one more than the largest slot ever used.
     package let slotCount: Int
 

@@ -1,0 +1,94 @@
+import ClinicSyncModel
+import ClinicSyncStorage
+
+/// The replicated tables that belong to the agents: their names, and rows as values.
+enum AgentTables {
+    /// The members, each with what it says of itself.
+    static let nodes = "clinicsync_node"
+    /// The nodes that were given the signing right.
+    static let grants = "clinicsync_grant"
+    /// The nodes that were sent away.
+    static let revocations = "clinicsync_revocation"
+
+    /// A member's row.
+    struct Node: Sendable, Hashable {
+        var id: NodeID
+        var name: String
+        var address: String
+        /// Its certificate in DER; shown to people and used for grants, never to decide on a connection.
+        var certificate: [UInt8]
+        var softwareVersion: String
+        /// Whether it says that it may sign: a hint where to ask for a renewal.
+        var maySign: Bool
+
+        /// The row's values.
+        var values: [String: SQLiteValue] {
+            [
+                "id": .text(Array(self.id.description.utf8)),
+                "name": .text(Array(self.name.utf8)),
+                "address": .text(Array(self.address.utf8)),
+                "certificate": .blob(self.certificate),
+                "softwareVersion": .text(Array(self.softwareVersion.utf8)),
+                "maySign": .integer(self.maySign ? 1 : 0),
+            ]
+        }
+
+        init(
+            id: NodeID,
+            name: String,
+            address: String,
+            certificate: [UInt8],
+            softwareVersion: String,
+            maySign: Bool
+        ) {
+            self.id = id
+            self.name = name
+            self.address = address
+            self.certificate = certificate
+            self.softwareVersion = softwareVersion
+            self.maySign = maySign
+        }
+
+        /// Reads a row; `nil` when a program has put nonsense into it.
+        init?(_ row: [String: SQLiteValue]) {
+            guard let id = AgentTables.node(row["id"]) else { return nil }
+            self.init(
+                id: id,
+                name: AgentTables.text(row["name"]) ?? "",
+                address: AgentTables.text(row["address"]) ?? "",
+                certificate: AgentTables.blob(row["certificate"]) ?? [],
+                softwareVersion: AgentTables.text(row["softwareVersion"]) ?? "",
+                maySign: row["maySign"] == .integer(1)
+            )
+        }
+    }
+
+    /// The values of a grant's row.
+    static func grantValues(of node: NodeID, certificate: [UInt8]) -> [String: SQLiteValue] {
+        ["node": .text(Array(node.description.utf8)), "certificate": .blob(certificate)]
+    }
+
+    /// The values of a revocation's row.
+    static func revocationValues(of node: NodeID, number: UInt64, entry: [UInt8]) -> [String: SQLiteValue] {
+        [
+            "node": .text(Array(node.description.utf8)),
+            "number": .integer(Int64(clamping: number)),
+            "entry": .blob(entry),
+        ]
+    }
+
+    /// The node that a text names.
+    static func node(_ value: SQLiteValue?) -> NodeID? { AgentTables.text(value).flatMap { NodeID($0) } }
+
+    /// A text of valid UTF-8.
+    static func text(_ value: SQLiteValue?) -> String? {
+        guard case .text(let bytes) = value else { return nil }
+        return String(validating: bytes, as: UTF8.self)
+    }
+
+    /// A blob.
+    static func blob(_ value: SQLiteValue?) -> [UInt8]? {
+        guard case .blob(let bytes) = value else { return nil }
+        return bytes
+    }
+}

@@ -1,0 +1,245 @@
+package import ClinicSyncModel
+import Crypto
+import Foundation
+import NIOConcurrencyHelpers
+import X509
+
+/// Makes join codes, and members of the PCs that come with one; renews members' certificates.
+///
+/// Works on a node with the right to sign; on others it refuses politely, so that a right that is granted takes effect
+/// at once. Methods that change something write files: they may block.
+package final class EnrollmentDesk: Sendable {
+    /// What a new member is told beside its certificates.
+    package struct Surroundings: Sendable {
+        /// The clinic's name for people.
+        package var clinicName: String
+        /// The host: this node or another.
+        package var hostID: NodeID
+        /// Where the host listens, in the order in which to try.
+        package var hostAddresses: [String]
+
+        /// Makes surroundings.
+        package init(clinicName: String, hostID: NodeID, hostAddresses: [String]) {
+            self.clinicName = clinicName
+            self.hostID = hostID
+            self.hostAddresses = hostAddresses
+        }
+    }
+
+    private struct State: Sendable {
+        var book: InvitationBook
+        var lockOut = LockOut()
+    }
+
+    /// Bytes of a new member's name at most.
+    package static let nameBytesMax = 64
+    /// Revocations a new member is told of at most, and bytes of them; it learns of others with its first sync.
+    package static let revocationsMax = 64
+    /// Uses of a code at most.
+    package static let usesMax = 1_000
+    /// The longest life of a code.
+    package static let lifeMax = Duration.seconds(30 * 86_400)
+
+    private let store: TrustStore
+    private let wallClock: @Sendable () -> Int64
+    private let surroundings: @Sendable () -> Surroundings
+    /// Held while a request is decided and written down, so that no code is used twice.
+    private let state: NIOLockedValueBox<State>
+
+    /// Reads the codes that were made before.
+    ///
+    /// - Parameters:
+    ///   - store: the node's certificates and files.
+    ///   - wallClock: milliseconds since 1970.
+    ///   - surroundings: asked when a PC joins.
+    /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
+    package init(
+        store: TrustStore,
+        wallClock: @escaping @Sendable () -> Int64,
+        surroundings: @escaping @Sendable () -> Surroundings
+    ) throws {
+        self.store = store
+        self.wallClock = wallClock
+        self.surroundings = surroundings
+        self.state = NIOLockedValueBox(State(book: try InvitationBook.read(from: store.directory)))
+    }
+
+    /// Makes a join code.
+    ///
+    /// - Parameters:
+    ///   - ttl: how long it is good.
+    ///   - uses: how many PCs may join with it.
+    ///   - addresses: where this node listens.
+    /// - Returns: The code, whose secret is kept nowhere.
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign, `usage` for numbers beyond the limits;
+    ///   those of writing files.
+    package func invite(ttl: Duration, uses: Int, addresses: [NetworkAddress]) throws -> JoinCode {
+        _ = try self.store.requireIssuer()
+        guard (1...EnrollmentDesk.usesMax).contains(uses), ttl >= .seconds(1), ttl <= EnrollmentDesk.lifeMax else {
+            throw ClinicSyncError(
+                .usage,
+                "A join code is good for 1 to \(EnrollmentDesk.usesMax) PCs and 1 second to 30 days: choose other numbers."
+            )
+        }
+        let secret = EnrollmentDesk.randomBytes(JoinCode.secretBytes)
+        let now = self.wallClock()
+        let invitation = InvitationBook.Invitation(
+            id: Data(JoinProof.invitationID(secret: secret)),
+            proofKey: JoinProof.key(secret: secret).withUnsafeBytes { Data($0) },
+            madeAt: now,
+            expiresAt: now + ttl.components.seconds * 1_000,
+            usesLeft: uses
+        )
+        try self.state.withLockedValue { state in
+            var book = state.book
+            try book.add(invitation, at: now)
+            try book.write(to: self.store.directory)
+            state.book = book
+        }
+        return JoinCode(pin: self.store.clinicID, secret: secret, addresses: addresses)
+    }
+
+    /// A fresh challenge for one connection.
+    package func makeChallenge() -> EnrollmentChallenge {
+        EnrollmentChallenge(nonce: EnrollmentDesk.randomBytes(EnrollmentChallenge.nonceBytes))
+    }
+
+    /// Answers a request.
+    ///
+    /// - Parameters:
+    ///   - request: what the PC asks.
+    ///   - challenge: what it was sent.
+    ///   - standing: what its certificate shows.
+    ///   - certificate: its certificate in DER.
+    ///   - address: the remote IP address of the socket.
+    /// - Returns: The reply; what it gives away has been written down.
+    package func answer(
+        _ request: EnrollmentRequest,
+        to challenge: EnrollmentChallenge,
+        standing: PeerStanding,
+        certificate: [UInt8],
+        address: String
+    ) -> EnrollmentReply {
+        switch (request, standing) {
+        case (_, .revoked): .refused(.revoked)
+        case (.join(let join), .applicant(let node)):
+            self.join(
+                join,
+                proof: { key in
+                    self.store.shownCertificates.contains { host in
+                        JoinProof.isValid(
+                            join.proof,
+                            key: key,
+                            host: host,
+                            asker: certificate,
+                            nonce: challenge.nonce,
+                            certificateRequest: join.certificateRequest
+                        )
+                    }
+                },
+                node: node,
+                address: address
+            )
+        case (.renew(let certificateRequest), .member(let credential)),
+            (.renew(let certificateRequest), .expired(let credential)):
+            self.renew(certificateRequest, node: credential.node)
+        default: .refused(.malformed)
+        }
+    }
+
+    private func renew(_ certificateRequest: [UInt8], node: NodeID) -> EnrollmentReply {
+        if self.store.isRevoked(node) { return .refused(.revoked) }
+        guard let issuer = self.store.issuer else { return .refused(.noSigningRight) }
+        guard let key = CertificateRequest.publicKey(in: certificateRequest, of: node) else {
+            return .refused(.malformed)
+        }
+        do {
+            return .renewed(certificates: try issuer.issue(for: key, at: self.wallClock()))
+        } catch {
+            return .refused(.malformed)
+        }
+    }
+
+    private func join(
+        _ request: JoinRequest,
+        proof isProven: (SymmetricKey) -> Bool,
+        node: NodeID,
+        address: String
+    ) -> EnrollmentReply {
+        let now = self.wallClock()
+        if self.state.withLockedValue({ $0.lockOut.isLocked(address, at: now) }) { return .refused(.lockedOut) }
+        guard let issuer = self.store.issuer else { return .refused(.noSigningRight) }
+        guard EnrollmentDesk.isName(request.nodeName),
+            let key = CertificateRequest.publicKey(in: request.certificateRequest, of: node)
+        else { return .refused(.malformed) }
+        do {
+            // Signed before the code is used up, so that what can fail does not cost the code.
+            let membership = self.membership(certificates: try issuer.issue(for: key, at: now))
+            let outcome = try self.state.withLockedValue { state in
+                // Again, now that nobody else can be counted in between: ten means ten, however many come at once.
+                if state.lockOut.isLocked(address, at: now) { return InvitationBook.Outcome.refused(.lockedOut) }
+                return try self.decide(request.invitationID, isProven, of: node, from: address, at: now, &state)
+            }
+            switch outcome {
+            case .refused(let refusal): return .refused(refusal)
+            case .taken: return .joined(membership)
+            }
+        } catch {
+            return .refused(.storageFailed)
+        }
+    }
+
+    private func decide(
+        _ id: [UInt8],
+        _ isProven: (SymmetricKey) -> Bool,
+        of node: NodeID,
+        from address: String,
+        at now: Int64,
+        _ state: inout State
+    ) throws -> InvitationBook.Outcome {
+        var book = state.book
+        let key = book.proofKey(of: id, at: now).map { SymmetricKey(data: $0) }
+        // A code that does not exist takes as long to refuse as a wrong one.
+        guard isProven(key ?? SymmetricKey(size: .bits256)), key != nil else {
+            state.lockOut.count(address, at: now)
+            if book.countWrongProof(of: id) {
+                state.book = book
+                try book.write(to: self.store.directory)
+            }
+            return .refused(.unknownCode)
+        }
+        // Only now: that a key is out is nobody's business who has no code.
+        if self.store.isRevoked(node) { return .refused(.revoked) }
+        let outcome = book.take(id, at: now)
+        if outcome == .taken {
+            // Before the reply: after a crash the code must not be good again.
+            try book.write(to: self.store.directory)
+            state.book = book
+        }
+        return outcome
+    }
+
+    private func membership(certificates: [[UInt8]]) -> Membership {
+        let surroundings = self.surroundings()
+        return Membership(
+            clinicID: self.store.clinicID.description,
+            clinicName: surroundings.clinicName,
+            certificates: certificates,
+            authority: self.store.authority.der,
+            hostID: surroundings.hostID,
+            hostAddresses: surroundings.hostAddresses,
+            revocations: Array(self.store.newestRevocations(EnrollmentDesk.revocationsMax))
+        )
+    }
+
+    private static func isName(_ name: String) -> Bool {
+        name.utf8.count <= EnrollmentDesk.nameBytesMax
+            && name.contains { !$0.isWhitespace }
+            && name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
+    }
+
+    private static func randomBytes(_ count: Int) -> [UInt8] {
+        var generator = SystemRandomNumberGenerator()
+        return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+    }
+}

@@ -1,0 +1,121 @@
+import ClinicSyncModel
+import Foundation
+
+/// The join codes a node made, as `identity/invitations.json` holds them.
+///
+/// A value: whoever changes it writes it before anybody hears of the change.
+struct InvitationBook: Sendable, Hashable {
+    /// One code.
+    struct Invitation: Sendable, Hashable, Codable {
+        /// Which one, derived from the secret.
+        var id: Data
+        /// What proofs are checked with, derived from the secret, which is kept nowhere.
+        var proofKey: Data
+        /// When it was made.
+        var madeAt: Int64
+        /// When it ends.
+        var expiresAt: Int64
+        /// How many PCs may still join with it.
+        var usesLeft: Int
+        /// Wrong proofs that named it.
+        var wrongProofs = 0
+        /// When it was used up.
+        var usedUpAt: Int64?
+    }
+
+    /// What came of a proof.
+    enum Outcome: Sendable, Hashable {
+        /// The code is good, and one of its uses is gone.
+        case taken
+        /// It is not.
+        case refused(EnrollmentRefusal)
+    }
+
+    /// Open codes at most; a person makes one for each PC.
+    static let invitationsMax = 256
+    /// How long one that is over is remembered, so that whoever comes late is told why.
+    static let remembered: Int64 = 86_400_000
+    /// Wrong proofs that make a code void.
+    static let wrongProofsMax = 10
+
+    private(set) var invitations: [Invitation] = []
+
+    /// Adds a code.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` when there are too many.
+    mutating func add(_ invitation: Invitation, at now: Int64) throws {
+        self.forgetOld(at: now)
+        guard self.invitations.count < InvitationBook.invitationsMax else {
+            throw ClinicSyncError(.refused, "There are too many open join codes: wait until some of them have expired.")
+        }
+        self.invitations.append(invitation)
+    }
+
+    /// What to check a proof with; `nil` when there is no such code, or one that too many wrong proofs named.
+    func proofKey(of id: [UInt8], at now: Int64) -> Data? {
+        self.invitations.first { $0.id == Data(id) && !InvitationBook.isForgotten($0, at: now) }
+            .flatMap { $0.wrongProofs < InvitationBook.wrongProofsMax ? $0.proofKey : nil }
+    }
+
+    /// Counts a wrong proof that named `id`.
+    ///
+    /// - Returns: Whether there is such a code, so that the book changed.
+    mutating func countWrongProof(of id: [UInt8]) -> Bool {
+        guard let index = self.invitations.firstIndex(where: { $0.id == Data(id) }),
+            self.invitations[index].wrongProofs < InvitationBook.wrongProofsMax
+        else { return false }
+        self.invitations[index].wrongProofs += 1
+        return true
+    }
+
+    /// Uses the code `id`, whose proof was right.
+    mutating func take(_ id: [UInt8], at now: Int64) -> Outcome {
+        guard let index = self.invitations.firstIndex(where: { $0.id == Data(id) }) else {
+            return .refused(.unknownCode)
+        }
+        let invitation = self.invitations[index]
+        guard invitation.usesLeft > 0 else { return .refused(.usedCode) }
+        // A clock that was set back does not make a code live longer.
+        guard now < invitation.expiresAt, now >= invitation.madeAt - InvitationBook.remembered else {
+            return .refused(.expiredCode)
+        }
+        self.invitations[index].usesLeft -= 1
+        if self.invitations[index].usesLeft == 0 { self.invitations[index].usedUpAt = now }
+        self.forgetOld(at: now)
+        return .taken
+    }
+
+    private mutating func forgetOld(at now: Int64) {
+        self.invitations.removeAll { InvitationBook.isForgotten($0, at: now) }
+    }
+
+    private static func isForgotten(_ invitation: Invitation, at now: Int64) -> Bool {
+        now >= min(invitation.expiresAt, invitation.usedUpAt ?? .max) + InvitationBook.remembered
+    }
+
+    // MARK: - File
+
+    /// Reads the file; an empty book when there is none.
+    static func read(from directory: NodeDirectory) throws -> InvitationBook {
+        var book = InvitationBook()
+        guard let bytes = try AtomicFile.read(directory.invitationsURL) else { return book }
+        do {
+            book.invitations = try JSONDecoder().decode([Invitation].self, from: Data(bytes))
+        } catch {
+            throw ClinicSyncError(
+                .corrupt,
+                "\(directory.invitationsURL.path) is damaged: delete it and make new join codes.",
+                cause: error
+            )
+        }
+        return book
+    }
+
+    /// Replaces the file.
+    func write(to directory: NodeDirectory) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        let bytes = try Array(encoder.encode(self.invitations)) + [UInt8(ascii: "\n")]
+        try AtomicFile.write(bytes, to: directory.invitationsURL, mode: 0o600)
+    }
+}

@@ -1,0 +1,170 @@
+package import ClinicSyncModel
+import Crypto
+import Foundation
+package import NIOSSL
+import X509
+
+/// One attempt of a PC to become a member with a join code.
+///
+/// It has a fresh key, believes nobody but whoever shows a certificate that leads to the authority the code pins, and
+/// turns the answer into the files of a node. The same attempt may ask several addresses, one after the other.
+package final class JoinAttempt: Sendable {
+    /// The node this PC is to be.
+    package let nodeID: NodeID
+    private let code: JoinCode
+    private let nodeName: String
+    let key: SigningKey
+    let certificate: [UInt8]
+    private let wallClock: @Sendable () -> Int64
+    /// TLS with a certificate of this PC's own making.
+    package let clientContext: NIOSSLContext
+
+    /// By how much a host's certificate may have run out by this PC's clock, which nobody has corrected yet.
+    private static let clockSlack: Int64 = 48 * 3_600_000
+
+    /// Draws a key.
+    ///
+    /// - Parameters:
+    ///   - code: what a person typed.
+    ///   - nodeName: the PC's name for people.
+    ///   - wallClock: milliseconds since 1970.
+    /// - Throws: What the cryptographic libraries say.
+    package init(code: JoinCode, nodeName: String, wallClock: @escaping @Sendable () -> Int64) throws {
+        self.code = code
+        self.nodeName = nodeName
+        self.wallClock = wallClock
+        self.key = SigningKey()
+        self.nodeID = self.key.id
+        self.certificate = try CertificateRequest.selfSigned(self.key, at: wallClock())
+        let shown = try NIOSSLCertificate(bytes: self.certificate, format: .der)
+        self.clientContext = try TLSContexts.makeClient(key: self.key, chain: [.certificate(shown)], roots: [])
+    }
+
+    /// Judges the certificates of the host: a member of the clinic that the code pins, or refused.
+    package func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding {
+        guard chain.count <= CertificateProfile.chainMax, let authority = self.pinned(in: chain) else {
+            return .refused(.foreign)
+        }
+        let now = self.wallClock
+        let standing = await PeerJudge(authority: authority, wallClock: now).judge(chain)
+        guard case .expired(let credential) = standing else { return standing }
+        return now() - credential.expiresAt <= JoinAttempt.clockSlack ? .member(credential) : standing
+    }
+
+    /// The authority's certificate in a chain: that whose key the code pins.
+    private func pinned(in chain: [NIOSSLCertificate]) -> ClinicAuthority? {
+        for certificate in chain {
+            do {
+                return try ClinicAuthority(der: certificate.toDERBytes(), pin: self.code.pin)
+            } catch {
+                continue
+            }
+        }
+        return nil
+    }
+
+    /// What to answer the host's challenge with.
+    ///
+    /// - Parameters:
+    ///   - challenge: the host's.
+    ///   - hostCertificate: the certificate in DER that the host showed and ``judge(_:)`` found good.
+    /// - Returns: The request, good for this challenge, these two certificates and nothing else.
+    /// - Throws: What the cryptographic library says.
+    package func request(to challenge: EnrollmentChallenge, hostCertificate: [UInt8]) throws -> EnrollmentRequest {
+        let certificateRequest = try CertificateRequest.make(self.key)
+        return .join(
+            JoinRequest(
+                invitationID: JoinProof.invitationID(secret: self.code.secret),
+                proof: JoinProof.make(
+                    key: JoinProof.key(secret: self.code.secret),
+                    host: hostCertificate,
+                    asker: self.certificate,
+                    nonce: challenge.nonce,
+                    certificateRequest: certificateRequest
+                ),
+                certificateRequest: certificateRequest,
+                nodeName: self.nodeName
+            )
+        )
+    }
+
+    /// Checks what the host answered.
+    ///
+    /// - Returns: What to write into the identity directory.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for anything but certificates of the pinned clinic for this PC's key.
+    package func check(_ membership: Membership) async throws -> IdentityFiles {
+        let authority = try ClinicAuthority(der: membership.authority, pin: self.code.pin)
+        guard membership.clinicID == authority.id.description else {
+            throw ClinicSyncError(.refused, "The host's answer contradicts its certificate: make a new join code.")
+        }
+        for bytes in membership.revocations { _ = try Revocation(verifying: bytes, authority: authority) }
+        switch await PeerJudge(authority: authority, wallClock: self.wallClock).judge(der: membership.certificates) {
+        case .member(let credential) where credential.node == self.nodeID:
+            return IdentityFiles(
+                key: self.key,
+                certificates: membership.certificates,
+                authority: authority,
+                revocations: membership.revocations
+            )
+        case .expired(let credential) where credential.node == self.nodeID:
+            throw JoinAttempt.clocksDiffer()
+        case .refused(.notYetValid):
+            throw JoinAttempt.clocksDiffer()
+        default:
+            throw ClinicSyncError(
+                .refused,
+                "The host sent a certificate that is not for this PC: make a new join code."
+            )
+        }
+    }
+
+    private static func clocksDiffer() -> ClinicSyncError {
+        ClinicSyncError(
+            .refused,
+            "The clocks of this PC and the host differ by days: set them right and join with a new code."
+        )
+    }
+}
+
+extension EnrollmentRefusal {
+    /// The refusal as people are told.
+    package var error: ClinicSyncError {
+        switch self {
+        case .unknownCode:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "No open invitation has this code: compare it, or make a new one with clinic-node invite."
+            )
+        case .expiredCode:
+            ClinicSyncError(.enrollmentRefused, "The join code has expired: make a new one with clinic-node invite.")
+        case .usedCode:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The join code was used already: make a new one with clinic-node invite."
+            )
+        case .lockedOut:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "Too many wrong codes came from this PC's address: wait 15 minutes and try again."
+            )
+        case .noSigningRight:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The PC that was asked has no right to sign: ask the one that made the clinic, or one with a grant."
+            )
+        case .revoked: ClinicSyncError.removedFromClinic()
+        case .malformed:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The host did not understand the request: install the same version on both PCs."
+            )
+        case .overloaded:
+            ClinicSyncError(.enrollmentRefused, "The host has too much to do: try again in a minute.")
+        case .storageFailed:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "The host could not write its files: look at its log and at the room on its disk."
+            )
+        }
+    }
+}

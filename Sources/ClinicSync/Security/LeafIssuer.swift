@@ -1,0 +1,111 @@
+package import ClinicSyncModel
+import Crypto
+import Foundation
+import SwiftASN1
+package import X509
+
+/// Whoever may sign certificates for nodes: the authority itself, or a node to which it granted the right.
+package struct LeafIssuer: Sendable {
+    private let authority: ClinicAuthority
+    private let key: SigningKey
+    private let grant: Grant?
+
+    /// The authority.
+    package init(authority: ClinicAuthority, key: SigningKey) {
+        self.authority = authority
+        self.key = key
+        self.grant = nil
+    }
+
+    /// A node with the right; `key` is its own key.
+    package init(authority: ClinicAuthority, grant: Grant, key: SigningKey) {
+        self.authority = authority
+        self.key = key
+        self.grant = grant
+    }
+
+    /// Certificates that prove the right, the authority's left out.
+    package var chain: [[UInt8]] { self.grant.map { [$0.bytes] } ?? [] }
+
+    /// The private key that signs.
+    var signingKey: SigningKey { self.key }
+
+    /// Signs a certificate for the node whose key is `publicKey`.
+    ///
+    /// It begins two days before `now` and ends `life` after it, but not after the authority itself.
+    ///
+    /// - Returns: The certificate in DER, followed by those that prove the signer's right, the authority's left out.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for a key other than P-256; what the library says.
+    package func issue(
+        for publicKey: Certificate.PublicKey,
+        at now: Int64,
+        life: Int64 = CertificateProfile.leafLife
+    ) throws -> [[UInt8]] {
+        guard let node = NodeID(publicKey: publicKey) else {
+            throw ClinicSyncError(.refused, "A node's key is a P-256 key: make a new one by joining again.")
+        }
+        let end = min(CertificateProfile.date(now + life), self.authority.certificate.notValidAfter)
+        let certificate = try Certificate(
+            version: .v3,
+            serialNumber: CertificateProfile.makeSerialNumber(),
+            publicKey: publicKey,
+            notValidBefore: CertificateProfile.date(now - CertificateProfile.backdating),
+            notValidAfter: end,
+            issuer: self.grant.map(\.certificate.subject) ?? self.authority.certificate.subject,
+            subject: try CertificateProfile.name(node.description),
+            signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try CertificateProfile.leafExtensions(node, signer: self.key.publicKey),
+            issuerPrivateKey: self.key.certificateKey
+        )
+        return [try certificate.der()] + self.chain
+    }
+}
+
+/// What a node shows and asks before it has a certificate of the clinic.
+package enum CertificateRequest {
+    /// Certificate of a PC that is not yet a member: it proves that the PC holds its key, and nothing else.
+    package static func selfSigned(_ key: SigningKey, at now: Int64) throws -> [UInt8] {
+        let name = try CertificateProfile.name(key.id.description)
+        return try Certificate(
+            version: .v3,
+            serialNumber: CertificateProfile.makeSerialNumber(),
+            publicKey: key.publicKey,
+            notValidBefore: CertificateProfile.date(now - CertificateProfile.backdating),
+            notValidAfter: CertificateProfile.date(now + CertificateProfile.backdating),
+            issuer: name,
+            subject: name,
+            signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: try CertificateProfile.leafExtensions(key.id, signer: nil),
+            issuerPrivateKey: key.certificateKey
+        ).der()
+    }
+
+    /// A PKCS #10 request (RFC 2986) in DER, signed with the key that it asks a certificate for.
+    package static func make(_ key: SigningKey) throws -> [UInt8] {
+        let request = try CertificateSigningRequest(
+            version: .v1,
+            subject: try CertificateProfile.name(key.id.description),
+            privateKey: key.certificateKey,
+            attributes: CertificateSigningRequest.Attributes()
+        )
+        var serializer = DER.Serializer()
+        try serializer.serialize(request)
+        return serializer.serializedBytes
+    }
+
+    /// The public key of a request by `node`; nothing else that a request says is believed.
+    ///
+    /// - Returns: The key; `nil` for what is no request, is not signed with the key it names, or names another's key.
+    package static func publicKey(in request: [UInt8], of node: NodeID) -> Certificate.PublicKey? {
+        guard request.count <= CertificateProfile.bytesMax else { return nil }
+        do {
+            let request = try CertificateSigningRequest(derEncoded: request)
+            guard NodeID(publicKey: request.publicKey) == node,
+                request.publicKey.isValidSignature(request.signature, for: request)
+            else { return nil }
+            return request.publicKey
+        } catch {
+            return nil
+        }
+    }
+}

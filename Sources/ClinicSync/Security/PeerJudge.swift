@@ -1,0 +1,113 @@
+package import ClinicSyncModel
+import Foundation
+package import NIOSSL
+import SwiftASN1
+@_spi(FixedExpiryValidationTime) import X509
+
+/// Decides from certificates what a peer may do.
+///
+/// Signatures, names, path lengths and lives of a chain are judged by swift-certificates against the clinic's authority and
+/// nothing else; what its policy leaves out (usage, the name of the node, revocation) is judged here.
+package struct PeerJudge: Sendable {
+    private let authority: ClinicAuthority
+    private let wallClock: @Sendable () -> Int64
+    private let revocation: @Sendable (NodeID) -> Revocation?
+
+    /// Makes a judge.
+    ///
+    /// - Parameters:
+    ///   - authority: whom to believe.
+    ///   - wallClock: milliseconds since 1970.
+    ///   - revocation: what is known against a node.
+    package init(
+        authority: ClinicAuthority,
+        wallClock: @escaping @Sendable () -> Int64,
+        revocation: @escaping @Sendable (NodeID) -> Revocation? = { _ in nil }
+    ) {
+        self.authority = authority
+        self.wallClock = wallClock
+        self.revocation = revocation
+    }
+
+    /// Judges the certificates of a TLS handshake, the peer's own first.
+    package func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding {
+        guard (1...CertificateProfile.chainMax).contains(chain.count) else { return .refused(.malformed) }
+        do {
+            return await self.judge(certificates: try chain.map { try Certificate(der: $0.toDERBytes()) })
+        } catch {
+            return .refused(.malformed)
+        }
+    }
+
+    /// Judges certificates in DER, the peer's own first.
+    package func judge(der chain: [[UInt8]]) async -> PeerStanding {
+        guard (1...CertificateProfile.chainMax).contains(chain.count) else { return .refused(.malformed) }
+        do {
+            return await self.judge(certificates: try chain.map { try Certificate(der: $0) })
+        } catch {
+            return .refused(.malformed)
+        }
+    }
+
+    /// Judges an established peer again: what may have changed is the time and what is revoked.
+    package func review(_ credential: PeerCredential) -> PeerStanding {
+        self.standing(of: credential, from: .min)
+    }
+
+    private func judge(certificates: [Certificate]) async -> PeerStanding {
+        let leaf = certificates[0]
+        if leaf.issuer == leaf.subject { return PeerJudge.applicant(certificates) }
+        // The moment of the leaf's life that is nearest to now: whether its life is over is judged below and apart,
+        // since who comes with an expired certificate may still renew it.
+        let moment = min(max(self.wallClock(), leaf.beginsAt), leaf.endsAt)
+        var verifier = Verifier(rootCertificates: CertificateStore([self.authority.certificate])) {
+            RFC5280Policy(fixedExpiryValidationTime: CertificateProfile.date(moment))
+        }
+        let result = await verifier.validate(
+            leaf: leaf,
+            intermediates: CertificateStore(certificates.dropFirst())
+        )
+        guard case .validCertificate(let chain) = result else { return .refused(.foreign) }
+        // Path lengths do not count certificates that name themselves as issuer, so the length is checked as well.
+        guard chain.count <= CertificateProfile.chainMax else { return .refused(.wrongUsage) }
+        var signers = [NodeID]()
+        for certificate in chain.dropFirst().dropLast() {
+            guard let signer = Grant.grantee(of: certificate) else { return .refused(.wrongUsage) }
+            signers.append(signer)
+        }
+        guard leaf.isForConnections else { return .refused(.wrongUsage) }
+        guard let named = leaf.namedNode(.node), let node = leaf.keyID else { return .refused(.malformed) }
+        guard named == node else { return .refused(.identityMismatch) }
+        return self.standing(
+            of: PeerCredential(node: node, signers: signers, expiresAt: leaf.endsAt),
+            from: leaf.beginsAt
+        )
+    }
+
+    private func standing(of credential: PeerCredential, from beginsAt: Int64) -> PeerStanding {
+        // First, and whatever the clock says: who was removed is to know it.
+        if let revocation = self.revocation(credential.node) {
+            return .revoked(credential, notice: revocation.bytes)
+        }
+        for signer in credential.signers {
+            if let revocation = self.revocation(signer), !revocation.vouches(for: credential.node) {
+                return .refused(.signerRevoked)
+            }
+        }
+        let now = self.wallClock()
+        if now < beginsAt { return .refused(.notYetValid) }
+        return now > credential.expiresAt ? .expired(credential) : .member(credential)
+    }
+
+    /// Judges who comes with a certificate of its own making.
+    ///
+    /// Its life is not looked at: it proves that the PC holds the key, and a PC with a wrong clock may join.
+    private static func applicant(_ certificates: [Certificate]) -> PeerStanding {
+        let leaf = certificates[0]
+        guard certificates.count == 1, leaf.isSelfSigned, !leaf.hasUnknownDemands,
+            let named = leaf.namedNode(.node), let node = leaf.keyID
+        else { return .refused(.malformed) }
+        guard leaf.isForConnections else { return .refused(.wrongUsage) }
+        return named == node ? .applicant(node) : .refused(.identityMismatch)
+    }
+}

@@ -1,0 +1,156 @@
+package import ClinicSyncModel
+import Crypto
+import Foundation
+import X509
+
+/// A signed statement that a node is out of the clinic.
+///
+/// Its bytes prove themselves, so they may travel and be kept anywhere. They are, integers big-endian:
+///
+///     magic "clinicsync revocation 1\n", clinic 16, number 8, node 16, revoked at 8 (milliseconds since 1970),
+///     vouched count 2, each 16, ascending; chain count 1, each length 2 and DER; signature 64
+///
+/// The signature is ECDSA with SHA-256 over everything before it, r and s of 32 bytes each, by the key of the authority
+/// (no chain) or of the grant in the chain.
+package struct Revocation: Sendable, Hashable {
+    /// Members a revocation can vouch for.
+    package static let vouchedMax = 1_024
+    /// Bytes of a revocation at most.
+    package static let bytesMax = 32 << 10
+
+    /// The clinic.
+    package let clinic: NodeID
+    /// One more than the largest that the signer knew.
+    package let number: UInt64
+    /// Who is out.
+    package let node: NodeID
+    /// When, milliseconds since 1970, by the signer's clock.
+    package let revokedAt: Int64
+    /// Whose certificates stay good though the revoked node signed them; ascending.
+    package let vouched: [NodeID]
+    /// Who signed; `nil` is the authority.
+    package let signer: NodeID?
+    /// The signed bytes.
+    package let bytes: [UInt8]
+
+    /// Whether certificates that the revoked node signed for `node` stay good.
+    func vouches(for node: NodeID) -> Bool { self.vouched.contains(node) }
+
+    /// Which of two statements on the same node everybody keeps, whatever the order in which they arrive.
+    ///
+    /// The authority's is the last word; of others the first.
+    func precedes(_ other: Revocation) -> Bool {
+        if (self.signer == nil) != (other.signer == nil) { return self.signer == nil }
+        return self.number == other.number
+            ? self.bytes.lexicographicallyPrecedes(other.bytes) : self.number < other.number
+    }
+
+    /// Reads a revocation and checks that somebody with the right signed it.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused`.
+    package init(verifying bytes: [UInt8], authority: ClinicAuthority) throws {
+        do {
+            var reader = RevocationReader(bytes)
+            self = try Revocation(reading: &reader, authority: authority)
+        } catch {
+            throw ClinicSyncError(
+                .refused,
+                "The revocation is not one that this clinic signed: revoke the node again with clinic-node nodes revoke.",
+                cause: error
+            )
+        }
+    }
+
+    private init(reading reader: inout RevocationReader, authority: ClinicAuthority) throws {
+        guard reader.bytes.count <= Revocation.bytesMax else { throw RevocationReader.Malformed() }
+        guard try reader.take(Revocation.magic.count) == Revocation.magic[...] else {
+            throw RevocationReader.Malformed()
+        }
+        self.clinic = try reader.id()
+        self.number = try reader.integer(8)
+        self.node = try reader.id()
+        self.revokedAt = Int64(bitPattern: try reader.integer(8))
+        let count = Int(try reader.integer(2))
+        guard count <= Revocation.vouchedMax else { throw RevocationReader.Malformed() }
+        var vouched = [NodeID]()
+        for _ in 0..<count {
+            let node = try reader.id()
+            if let last = vouched.last, last >= node { throw RevocationReader.Malformed() }
+            vouched.append(node)
+        }
+        self.vouched = vouched
+        let grants = try (0..<Int(reader.integer(1))).map { _ in Array(try reader.take(Int(reader.integer(2)))) }
+        let signed = reader.consumed
+        let signature = try P256.Signing.ECDSASignature(rawRepresentation: reader.take(64))
+        guard reader.isAtEnd, grants.count <= 1, self.clinic == authority.id else { throw RevocationReader.Malformed() }
+        let grant = try grants.first.map { try Grant(verifying: $0, authority: authority) }
+        let key = P256.Signing.PublicKey((grant?.certificate ?? authority.certificate).publicKey)
+        guard let key, key.isValidSignature(signature, for: signed) else { throw RevocationReader.Malformed() }
+        self.signer = grant?.node
+        self.bytes = reader.bytes
+    }
+
+    /// Signs a revocation.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `usage` when it would vouch for more than ``vouchedMax`` members.
+    init(
+        of node: NodeID,
+        number: UInt64,
+        at now: Int64,
+        vouching: [NodeID],
+        authority: ClinicAuthority,
+        issuer: LeafIssuer
+    ) throws {
+        let vouched = Set(vouching).subtracting([node]).sorted()
+        guard vouched.count <= Revocation.vouchedMax else {
+            throw ClinicSyncError(
+                .usage,
+                "A clinic has at most \(Revocation.vouchedMax) members: revoke those that are gone first."
+            )
+        }
+        var bytes = Revocation.magic + authority.id.bytes
+        bytes += Revocation.encoded(number, 8) + node.bytes + Revocation.encoded(UInt64(bitPattern: now), 8)
+        bytes += Revocation.encoded(UInt64(vouched.count), 2)
+        for node in vouched { bytes += node.bytes }
+        bytes += Revocation.encoded(UInt64(issuer.chain.count), 1)
+        for certificate in issuer.chain { bytes += Revocation.encoded(UInt64(certificate.count), 2) + certificate }
+        bytes += Array(try issuer.signingKey.key.signature(for: bytes).rawRepresentation)
+        try self.init(verifying: bytes, authority: authority)
+    }
+
+    private static let magic = Array("clinicsync revocation 1\n".utf8)
+
+    private static func encoded(_ value: UInt64, _ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - $0))) }
+    }
+}
+
+/// Takes the bytes of a revocation apart, front to back.
+private struct RevocationReader {
+    /// What is no revocation.
+    struct Malformed: Error {}
+
+    let bytes: [UInt8]
+    private var position = 0
+
+    init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+    var isAtEnd: Bool { self.position == self.bytes.count }
+
+    /// Everything taken so far.
+    var consumed: ArraySlice<UInt8> { self.bytes[..<self.position] }
+
+    mutating func take(_ count: Int) throws -> ArraySlice<UInt8> {
+        guard self.bytes.count - self.position >= count else { throw Malformed() }
+        defer { self.position += count }
+        return self.bytes[self.position..<self.position + count]
+    }
+
+    mutating func integer(_ count: Int) throws -> UInt64 {
+        try self.take(count).reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    mutating func id() throws -> NodeID {
+        NodeID(high: try self.integer(8), low: try self.integer(8))
+    }
+}

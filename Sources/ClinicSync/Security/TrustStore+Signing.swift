@@ -1,0 +1,152 @@
+package import ClinicSyncModel
+import Crypto
+import Foundation
+import NIOConcurrencyHelpers
+import X509
+
+/// Revocations and grants: learning of them, and, with the right, making them.
+extension TrustStore {
+    /// Takes in a revocation that came from a peer or from a row of the database.
+    ///
+    /// It holds at once, even when the file cannot be written; the next call then writes it.
+    ///
+    /// - Returns: Whether it says something new; `false` for what is known, and for what proves nothing.
+    /// - Throws: ``ClinicSyncError`` when a file cannot be written.
+    @discardableResult
+    package func learn(revocation bytes: [UInt8]) throws -> Bool {
+        let revocation: Revocation
+        do {
+            revocation = try Revocation(verifying: bytes, authority: self.authority)
+        } catch {
+            return false
+        }
+        return try self.writing.withLock { try self.add(revocation) }
+    }
+
+    /// Takes in a grant that came from a row of the database.
+    ///
+    /// - Returns: Whether it gives this node a right that it did not have; `false` for other nodes' grants, and for what
+    ///   proves nothing.
+    /// - Throws: ``ClinicSyncError`` when a file cannot be written.
+    @discardableResult
+    package func learn(grant bytes: [UInt8]) throws -> Bool {
+        let grant: Grant
+        do {
+            grant = try Grant(verifying: bytes, authority: self.authority)
+        } catch {
+            return false
+        }
+        guard grant.node == self.nodeID else { return false }
+        return try self.writing.withLock {
+            guard self.state.withLockedValue({ $0.grant }) == nil else { return false }
+            try IdentityFiles.write(grant: bytes, to: self.directory)
+            self.state.withLockedValue { $0.grant = grant }
+            return true
+        }
+    }
+
+    /// Puts a node out of the clinic.
+    ///
+    /// - Parameters:
+    ///   - node: who is out from now on.
+    ///   - vouching: when `node` may sign, the members whose certificates stay good though it may have signed them:
+    ///     all that are known and trusted.
+    /// - Returns: The signed revocation, for the others; the one there is when the node is out already.
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign, and for this node itself; those of
+    ///   writing files.
+    package func revoke(_ node: NodeID, vouching: [NodeID] = []) throws -> [UInt8] {
+        guard node != self.nodeID else {
+            throw ClinicSyncError(
+                .refused,
+                "A PC cannot revoke itself: run clinic-node nodes revoke on another PC that has the right to sign."
+            )
+        }
+        let issuer = try self.requireIssuer()
+        return try self.writing.withLock {
+            let (known, present) = self.state.withLockedValue { ($0.revocations, $0.revocation(of: node)) }
+            if let present { return present.bytes }
+            let revocation = try Revocation(
+                of: node,
+                number: (known.values.map(\.number).max() ?? 0) + 1,
+                at: self.wallClock(),
+                vouching: vouching.filter { !self.isRevoked($0) },
+                authority: self.authority,
+                issuer: issuer
+            )
+            _ = try self.add(revocation)
+            return revocation.bytes
+        }
+    }
+
+    /// Gives a member the right to sign.
+    ///
+    /// - Parameter certificate: the member's certificate in DER. Only its key is used, which the member's id names,
+    ///   so that it may come from anywhere.
+    /// - Returns: The grant, which the member is to learn of.
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the authority's key, for a node that is out, and for what
+    ///   is no node's certificate.
+    package func grant(to certificate: [UInt8]) throws -> [UInt8] {
+        guard let key = self.authorityKey, self.maySign else {
+            throw ClinicSyncError(
+                .refused,
+                "Only the PC on which the clinic was made can give the right to sign: run the command there."
+            )
+        }
+        guard let (node, publicKey) = TrustStore.owner(of: certificate) else {
+            throw ClinicSyncError(.refused, "The certificate is no node's: wait until that PC has connected once.")
+        }
+        guard !self.isRevoked(node) else {
+            throw ClinicSyncError(.refused, "That PC was removed from the clinic: let it join again first.")
+        }
+        return try Grant(to: publicKey, authority: self.authority, key: key).bytes
+    }
+
+    /// Who signs.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the right.
+    func requireIssuer() throws -> LeafIssuer {
+        guard let issuer = self.issuer else {
+            throw ClinicSyncError(
+                .refused,
+                "This PC has no right to sign for the clinic: use one that has, or give it with clinic-node nodes grant."
+            )
+        }
+        return issuer
+    }
+
+    private static func owner(of certificate: [UInt8]) -> (NodeID, P256.Signing.PublicKey)? {
+        do {
+            let certificate = try Certificate(der: certificate)
+            guard let key = P256.Signing.PublicKey(certificate.publicKey),
+                certificate.isForConnections, certificate.namedNode(.node) == NodeID(publicKey: key)
+            else { return nil }
+            return (NodeID(publicKey: key), key)
+        } catch {
+            return nil
+        }
+    }
+
+    /// Must be called with ``writing`` held.
+    private func add(_ revocation: Revocation) throws -> Bool {
+        let (isNew, all, isSaved) = try self.state.withLockedValue { state -> (Bool, [Revocation], Bool) in
+            let known = state.revocations[revocation.node]
+            let isNew = state.isNews(revocation)
+            if isNew {
+                guard known != nil || state.revocations.count < TrustStore.revocationsMax else {
+                    throw ClinicSyncError(
+                        .refused,
+                        "The clinic has removed \(TrustStore.revocationsMax) PCs, which is the limit: make a new clinic."
+                    )
+                }
+                state.revocations[revocation.node] = revocation
+                state.isSaved = false
+            }
+            return (isNew, Array(state.revocations.values), state.isSaved)
+        }
+        guard !isSaved else { return isNew }
+        let sorted = all.sorted { $0.precedes($1) }
+        try IdentityFiles.write(revocations: sorted.map(\.bytes), to: self.directory)
+        self.state.withLockedValue { $0.isSaved = true }
+        return isNew
+    }
+}

@@ -1,0 +1,261 @@
+package import ClinicSyncModel
+import Foundation
+import NIOConcurrencyHelpers
+package import NIOSSL
+import X509
+
+/// All that a node knows of who belongs to its clinic, kept in its identity directory.
+///
+/// What decides trust is never read from the database, which any program of the PC may write: rows of it are learned
+/// from only as far as their signatures prove them.
+///
+/// Judging and reading take a lock for moments only and may happen on an event loop. Methods that change
+/// something write files: they may block and run one after the other.
+package final class TrustStore: Sendable {
+    /// This node's certificate.
+    package struct Credential: Sendable, Hashable {
+        /// When it was made, milliseconds since 1970.
+        package var issuedAt: Int64
+        /// The end of its life, milliseconds since 1970.
+        package var expiresAt: Int64
+    }
+
+    /// Revocations a node keeps; more than a clinic ever has PCs.
+    package static let revocationsMax = 4_096
+
+    struct State: Sendable {
+        var certificates: [[UInt8]]
+        var credential: Credential
+        var contexts: TLSContexts
+        /// The certificate before the present one: a connection may have begun with it.
+        var previousCertificate: [UInt8]?
+        var grant: Grant?
+        var revocations: [NodeID: Revocation]
+        /// Whether the file has all of ``revocations``.
+        var isSaved = true
+
+        /// What puts a node out of the clinic; `nil` while it is in.
+        ///
+        /// A statement signed with a grant is void when the authority has revoked that grant's node and vouches for the
+        /// node in question: who stole a PC that may sign must not be able to empty the clinic.
+        func revocation(of node: NodeID) -> Revocation? {
+            self.revocations[node].flatMap { self.isVoid($0) ? nil : $0 }
+        }
+
+        /// Whether `revocation` is to take the place of what is known of its node.
+        ///
+        /// One that holds takes the place of a void one: else whoever has lost the right could keep a node from being put
+        /// out by those who have it.
+        func isNews(_ revocation: Revocation) -> Bool {
+            guard let known = self.revocations[revocation.node], known != revocation else {
+                return self.revocations[revocation.node] == nil
+            }
+            let (isVoid, wasVoid) = (self.isVoid(revocation), self.isVoid(known))
+            return isVoid == wasVoid ? revocation.precedes(known) : wasVoid
+        }
+
+        private func isVoid(_ revocation: Revocation) -> Bool {
+            guard let signer = revocation.signer, let other = self.revocations[signer] else { return false }
+            return other.signer == nil && other.vouches(for: revocation.node)
+        }
+    }
+
+    /// This node.
+    package let nodeID: NodeID
+    /// The clinic's authority.
+    package let authority: ClinicAuthority
+    let key: SigningKey
+    let authorityKey: SigningKey?
+    let directory: NodeDirectory
+    let wallClock: @Sendable () -> Int64
+    let state: NIOLockedValueBox<State>
+    /// Held while files are written, so that they and ``state`` change in the same order; never taken for reading.
+    let writing = NIOLock()
+
+    /// Reads the node's files.
+    ///
+    /// - Parameters:
+    ///   - directory: the node's files.
+    ///   - wallClock: milliseconds since 1970.
+    /// - Returns: The store.
+    /// - Throws: ``ClinicSyncError``: `permission` when other accounts may read the keys, naming the command that mends it;
+    ///   `notANode`; `corrupt` for files that cannot be read or do not belong together.
+    package static func load(
+        directory: NodeDirectory,
+        wallClock: @escaping @Sendable () -> Int64
+    ) throws -> TrustStore {
+        let files = try IdentityFiles.read(from: directory)
+        do {
+            return try TrustStore(files: files, directory: directory, wallClock: wallClock)
+        } catch {
+            throw ClinicSyncError(
+                .corrupt,
+                "The files in \(directory.identityDirectoryURL.path) do not belong together: restore them from a backup.",
+                cause: error
+            )
+        }
+    }
+
+    /// Makes the store of files that were read.
+    init(files: IdentityFiles, directory: NodeDirectory, wallClock: @escaping @Sendable () -> Int64) throws {
+        let id = files.key.id
+        guard let bytes = files.certificates.first, try Certificate(der: bytes).keyID == id,
+            files.authorityKey.map({ $0.id == files.authority.id }) != false
+        else { throw ClinicSyncError(.corrupt, "A certificate is not that of the key.") }
+        var revocations = [NodeID: Revocation]()
+        for bytes in files.revocations {
+            let revocation = try Revocation(verifying: bytes, authority: files.authority)
+            revocations[revocation.node] = revocation
+        }
+        let grant = try files.grant.map { try Grant(verifying: $0, authority: files.authority) }
+        self.nodeID = id
+        self.authority = files.authority
+        self.key = files.key
+        self.authorityKey = files.authorityKey
+        self.directory = directory
+        self.wallClock = wallClock
+        self.state = NIOLockedValueBox(
+            State(
+                certificates: files.certificates,
+                credential: try TrustStore.credential(of: bytes),
+                contexts: try TLSContexts(
+                    key: files.key,
+                    certificates: files.certificates,
+                    authority: files.authority.der
+                ),
+                grant: grant?.node == id ? grant : nil,
+                revocations: revocations
+            )
+        )
+    }
+
+    // MARK: - Reading
+
+    /// The clinic's id: that of its authority's key.
+    package var clinicID: NodeID { self.authority.id }
+
+    /// TLS for accepted connections, with this node's present certificate.
+    package var serverContext: NIOSSLContext { self.state.withLockedValue { $0.contexts.server } }
+
+    /// TLS for dialled connections.
+    package var clientContext: NIOSSLContext { self.state.withLockedValue { $0.contexts.client } }
+
+    /// This node's certificate.
+    package var ownCredential: Credential { self.state.withLockedValue { $0.credential } }
+
+    /// This node's certificate in DER, followed by those up to, but without, the authority's.
+    package var certificates: [[UInt8]] { self.state.withLockedValue { $0.certificates } }
+
+    /// Whether this node has the authority's key, so that it can grant the right to sign.
+    package var holdsAuthority: Bool { self.authorityKey != nil }
+
+    /// Whether this node may sign certificates and revocations.
+    package var maySign: Bool { self.issuer != nil }
+
+    /// The revocations of all nodes that are out, as they travel.
+    package var revocations: [NodeID: [UInt8]] { self.state.withLockedValue { $0.revocations.mapValues(\.bytes) } }
+
+    /// The revocations with the largest numbers, those first.
+    func newestRevocations(_ count: Int) -> [[UInt8]] {
+        let all = self.state.withLockedValue { Array($0.revocations.values) }
+        return all.sorted { $1.precedes($0) }.prefix(count).map(\.bytes)
+    }
+
+    /// Whether a node is out.
+    package func isRevoked(_ node: NodeID) -> Bool { self.state.withLockedValue { $0.revocation(of: node) != nil } }
+
+    /// The revocation of this very node; it is to stop.
+    package var ownRevocation: [UInt8]? { self.state.withLockedValue { $0.revocation(of: self.nodeID)?.bytes } }
+
+    /// Judges the certificates of a TLS handshake, the peer's own first.
+    package func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding { await self.judgeOfPeers.judge(chain) }
+
+    /// Judges certificates in DER, the peer's own first.
+    func judge(der chain: [[UInt8]]) async -> PeerStanding { await self.judgeOfPeers.judge(der: chain) }
+
+    /// Judges an established peer again.
+    package func review(_ credential: PeerCredential) -> PeerStanding { self.judgeOfPeers.review(credential) }
+
+    /// This node's certificates that a running connection may have begun with.
+    var shownCertificates: [[UInt8]] {
+        self.state.withLockedValue { state in
+            state.certificates.prefix(1) + (state.previousCertificate.map { [$0] } ?? [])
+        }
+    }
+
+    /// Who signs when this node does; `nil` without the right.
+    var issuer: LeafIssuer? {
+        let (grant, isOut) = self.state.withLockedValue { ($0.grant, $0.revocation(of: self.nodeID) != nil) }
+        if isOut { return nil }
+        if let key = self.authorityKey { return LeafIssuer(authority: self.authority, key: key) }
+        return grant.map { LeafIssuer(authority: self.authority, grant: $0, key: self.key) }
+    }
+
+    private var judgeOfPeers: PeerJudge {
+        PeerJudge(authority: self.authority, wallClock: self.wallClock) { node in
+            self.state.withLockedValue { $0.revocation(of: node) }
+        }
+    }
+
+    // MARK: - Own certificate
+
+    /// Whether it is time for a new certificate: two thirds of its life are over, or the clock was set back before it.
+    package func isRenewalDue(at now: Int64) -> Bool {
+        let credential = self.ownCredential
+        return now < credential.issuedAt - CertificateProfile.backdating
+            || now >= credential.issuedAt + (credential.expiresAt - credential.issuedAt) / 3 * 2
+    }
+
+    /// Signs a new certificate for this node.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign; those of writing files.
+    package func renewOwn() throws {
+        let issuer = try self.requireIssuer()
+        let certificates = try issuer.issue(for: self.key.publicKey, at: self.wallClock())
+        try self.replaceCertificates(certificates)
+    }
+
+    /// What to ask another node for, to have a new certificate of it.
+    package func makeRenewalRequest() throws -> EnrollmentRequest {
+        .renew(certificateRequest: try CertificateRequest.make(self.key))
+    }
+
+    /// Takes the certificates that another node signed for this one; connections from now on use them.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` when they are not this node's, not this clinic's, or of no use at
+    ///   this PC's time; those of writing files.
+    package func install(certificates: [[UInt8]]) async throws {
+        guard case .member(let credential) = await self.judgeOfPeers.judge(der: certificates),
+            credential.node == self.nodeID
+        else {
+            throw ClinicSyncError(
+                .refused,
+                "The renewed certificate is of no use to this PC: compare the clocks of this PC and of the host."
+            )
+        }
+        try self.replaceCertificates(certificates)
+    }
+
+    private func replaceCertificates(_ certificates: [[UInt8]]) throws {
+        guard let leaf = certificates.first else { return }
+        let credential = try TrustStore.credential(of: leaf)
+        let contexts = try TLSContexts(key: self.key, certificates: certificates, authority: self.authority.der)
+        try self.writing.withLock {
+            try IdentityFiles.write(certificates: certificates, to: self.directory)
+            self.state.withLockedValue { state in
+                state.previousCertificate = state.certificates.first
+                state.certificates = certificates
+                state.credential = credential
+                state.contexts = contexts
+            }
+        }
+    }
+
+    private static func credential(of leaf: [UInt8]) throws -> Credential {
+        let certificate = try Certificate(der: leaf)
+        return Credential(
+            issuedAt: certificate.beginsAt + CertificateProfile.backdating,
+            expiresAt: certificate.endsAt
+        )
+    }
+}

@@ -1,0 +1,61 @@
+package import ClinicSyncModel
+
+/// The tables that nodes fill themselves: see ``TableDefinition/isClinical``.
+extension ReplicaWriter {
+    /// Writes the node's own row of a table that nodes fill, as a program would: the collector makes a batch of it.
+    ///
+    /// Columns that are not named keep their values, or get their defaults in a new row. Identical values change nothing, so
+    /// that repeating it costs the other nodes nothing.
+    ///
+    /// - Parameters:
+    ///   - table: one of the tables that nodes fill; naming another is a programming error, as is a column it does not have.
+    ///   - values: values by column, the key's among them.
+    /// - Returns: whether anything changed; post `localCommitNoticed` to have it collected at once.
+    /// - Throws: ``StoreError``; nothing was written then.
+    @discardableResult
+    package func putAgentRow(table: String, values: [String: SQLiteValue]) throws -> Bool {
+        guard let plan = self.plans[table], !plan.definition.isClinical else {
+            preconditionFailure("\(table) is no table that nodes fill")
+        }
+        guard let key = values[plan.definition.keyColumn] else {
+            preconditionFailure("a row of \(table) without its key")
+        }
+        let columns = values.keys.sorted()
+        let sql = plan.upsertSQL(columns: columns)
+        return try self.transaction {
+            let statement = try self.connection.statement(sql)
+            for (index, column) in columns.enumerated() {
+                statement.bind(Int32(index + 1), values[column] ?? .null)
+            }
+            try statement.run()
+            guard self.connection.changes > 0 else { return false }
+            // The node's own connection fires no capture trigger.
+            try ValueRef.with(key) { try self.mark(plan, key: $0) }
+            return true
+        }
+    }
+}
+
+extension ReplicaReader {
+    /// Every row of a table that nodes fill, values by column, in the order of their keys.
+    ///
+    /// Any program may have written them: believe nothing that is not signed.
+    ///
+    /// - Throws: ``StoreError``.
+    package func agentRows(_ table: String) throws -> [[String: SQLiteValue]] {
+        guard let plan = self.plans[table], !plan.definition.isClinical else {
+            preconditionFailure("\(table) is no table that nodes fill")
+        }
+        return try self.perform {
+            var rows: [[String: SQLiteValue]] = []
+            try self.connection.statement(plan.selectAllInOrderSQL).forEach { row in
+                var values: [String: SQLiteValue] = [:]
+                for (slot, name) in plan.names.enumerated() {
+                    if let name { values[name] = row.ref(Int32(slot)).value }
+                }
+                rows.append(values)
+            }
+            return rows
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import ArgumentParser
+import ClinicSync
+import NIOHTTP1
+
+/// `nodes`: the members of the clinic.
+struct NodesCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "nodes",
+        abstract: "List the clinic's PCs, or change what one of them may do.",
+        subcommands: [List.self, Revoke.self, Grant.self],
+        defaultSubcommand: List.self
+    )
+
+    /// `nodes` alone.
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "list",
+            abstract: "List the clinic's PCs (the default)."
+        )
+
+        @OptionGroup var data: DataOptions
+        @OptionGroup var output: OutputFormat
+
+        func run() async throws {
+            let body = try await LocalAPIClient(directory: self.data.directory())
+                .send(.GET, "/v1/nodes", timeout: .seconds(30))
+            let summary = try APICoding.decode(NodesSummary.self, from: body)
+            if self.output.isJSON { return try Output.json(summary) }
+            var table = TextTable([
+                ("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("ROLE", .left), ("CONNECTED", .left),
+                ("LAG", .right), ("SIGNS", .left), ("LAST SEEN", .left),
+            ])
+            for node in summary.nodes {
+                table.add([
+                    node.name + (node.isSelf ? " (this)" : ""), node.id, node.address, node.role,
+                    node.connected ? "yes" : "no", node.lagBatches.map(String.init) ?? "-",
+                    node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",
+                ])
+            }
+            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        }
+    }
+
+    /// `nodes revoke`.
+    struct Revoke: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "revoke",
+            abstract: "Send a PC away for good, a stolen or retired one: it gets nothing from now on.",
+            discussion: "Runs on a PC that may sign. There is no way back: the PC can only join anew."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
+
+        func run() async throws {
+            _ = try await LocalAPIClient(directory: self.data.directory())
+                .send(.POST, "/v1/nodes/revoke", query: [("node", self.node)], timeout: .seconds(30))
+            Output.report("\(self.node) is revoked")
+        }
+    }
+
+    /// `nodes grant`.
+    struct Grant: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "grant",
+            abstract: "Let another PC invite, renew certificates and revoke.",
+            discussion: "Runs on the PC where clinic-node init was run, which holds the clinic's own key."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
+
+        func run() async throws {
+            _ = try await LocalAPIClient(directory: self.data.directory())
+                .send(.POST, "/v1/nodes/grant", query: [("node", self.node)], timeout: .seconds(30))
+            Output.report("\(self.node) may invite, renew and revoke now")
+        }
+    }
+}
