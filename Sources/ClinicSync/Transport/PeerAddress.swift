@@ -42,9 +42,8 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         try SocketAddress(ipAddress: self.host, port: self.port)
     }
 
-    /// The form that sockets take, of an address that may be dialled.
+    /// The form that sockets take, of an address that may be dialled: with `isLANOnly`, of the local network alone.
     ///
-    /// - Parameter isLANOnly: Whether only addresses of the local network may.
     /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
     func socketAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
@@ -52,10 +51,9 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         return address
     }
 
-    /// The form that sockets take, of an address to listen on: 0.0.0.0 and :: may be, as whoever connects from
-    /// outside is refused then.
+    /// The form that sockets take, of an address to listen on: with `isLANOnly`, of the local network or 0.0.0.0 or ::,
+    /// because who connects from outside is refused then.
     ///
-    /// - Parameter isLANOnly: Whether only addresses of the local network may.
     /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
     func listenAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
