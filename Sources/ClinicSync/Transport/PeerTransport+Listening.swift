@@ -49,9 +49,13 @@ extension PeerTransport {
         }
         try self.admit(channel, acceptedFrom: address)
         let arrival = Arrival(channel: channel, address: address)
-        try SocketHandler.add(to: channel, bytesMax: self.limits.pendingBytesMax) {
-            self.refuse(arrival, .tooManyBytes)
-        }
+        try SocketHandler.add(
+            to: channel,
+            bytesMax: self.limits.pendingBytesMax,
+            onOverflow: { self.refuse(arrival, .tooManyBytes) },
+            // Its place is free before the core hears of the end: the peer may be back at once.
+            onInactive: { self.registry.withLockedValue { $0.dismiss(channel) } }
+        )
         let authenticator = self.authenticator
         try channel.pipeline.syncOperations.addHandlers([
             NIOSSLServerHandler(

@@ -13,17 +13,26 @@ final class SocketHandler: ChannelInboundHandler {
     /// Bytes that may still come before ``endLimit(of:)``; `nil`: no limit.
     private var bytesLeft: Int?
     private let onOverflow: () -> Void
+    private let onInactive: () -> Void
 
-    /// Makes a handler that calls `onOverflow` once when more than `bytesMax` come.
-    private init(bytesMax: Int, onOverflow: @escaping () -> Void) {
+    private init(bytesMax: Int, onOverflow: @escaping () -> Void, onInactive: @escaping () -> Void) {
         self.bytesLeft = bytesMax
         self.onOverflow = onOverflow
+        self.onInactive = onInactive
     }
 
     /// Puts the handler in `channel`, whose pipeline is empty; on its event loop.
-    static func add(to channel: any Channel, bytesMax: Int, onOverflow: @escaping () -> Void) throws {
+    ///
+    /// It calls `onOverflow` when more than `bytesMax` come, and `onInactive` when the socket is closed, before any
+    /// other handler knows.
+    static func add(
+        to channel: any Channel,
+        bytesMax: Int,
+        onOverflow: @escaping () -> Void,
+        onInactive: @escaping () -> Void = {}
+    ) throws {
         try channel.pipeline.syncOperations.addHandler(
-            SocketHandler(bytesMax: bytesMax, onOverflow: onOverflow),
+            SocketHandler(bytesMax: bytesMax, onOverflow: onOverflow, onInactive: onInactive),
             name: SocketHandler.name
         )
     }
@@ -43,6 +52,11 @@ final class SocketHandler: ChannelInboundHandler {
                 channel.close(promise: nil)
             }
         }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.onInactive()
+        context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

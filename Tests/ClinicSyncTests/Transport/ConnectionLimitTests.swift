@@ -16,10 +16,8 @@ struct ConnectionLimitTests {
         if isPerAddress { limits.pendingPerAddressMax = 3 } else { limits.pendingMax = 3 }
         let pair = try await TestPair(server: try TestPeer(limits: limits))
         var sockets: [RawSocket] = []
-        for _ in 0..<3 { sockets.append(try await RawSocket(pair.address)) }
-        // Accepted in their order, so the fourth is the one too many.
-        let fourth = try await RawSocket(pair.address)
-        #expect(try await fourth.closed() == [])
+        // Which of them is the one too many depends on the event loops.
+        for _ in 0..<4 { sockets.append(try await RawSocket(pair.address)) }
         try await pair.server.refused(.tooManyConnections)
         #expect(pair.server.transport.refusedConnections == 1)
         for socket in sockets { socket.close() }
