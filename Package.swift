@@ -146,7 +146,7 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
-                "ClinicSchema",
+                "ClinicSyncTestKit", "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -187,3 +187,11 @@ let package = Package(
         .testTarget(name: "TidyTests", swiftSettings: settings),
     ]
 )
+
+// The decoders under libFuzzer (Tests/fuzz). Only on demand: without -sanitize=fuzzer it has no main.
+if Context.environment["CLINICSYNC_FUZZ"] != nil {
+    package.products.append(.executable(name: "clinic-fuzz", targets: ["clinic-fuzz"]))
+    package.targets.append(
+        .executableTarget(name: "clinic-fuzz", dependencies: ["ClinicSyncTestKit"], swiftSettings: settings)
+    )
+}

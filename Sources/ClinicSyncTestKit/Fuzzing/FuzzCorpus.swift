@@ -123,10 +123,10 @@ enum FuzzCorpus {
     private static func identities() throws -> [[UInt8]] {
         [
             """
-            {"nodeID":"\(self.node)","nodeName":"Front","clinicID":"k7q","clinicName":"Clinic","clinicSecret":"3q0="}
+            {"nodeID":"\(self.node)","nodeName":"Front","clinicID":"k7q","clinicName":"Clinic"}
             """,
             """
-            {"nodeID":"\(self.node)","nodeName":"Lab","clinicID":"k7q","clinicName":"Clinic","clinicSecret":"3q0=",
+            {"nodeID":"\(self.node)","nodeName":"Lab","clinicID":"k7q","clinicName":"Clinic",
             "host":{"nodeID":"\(self.other)","address":"127.0.0.1:7450"}}
             """,
         ]
@@ -138,7 +138,7 @@ enum FuzzCorpus {
         return try (0...addresses.count).map { count in
             let known = try addresses.prefix(count).map { try NetworkAddress(parsing: $0) }
             let secret = (0..<JoinCode.secretBytes).map { UInt8($0 * 7 + count) }
-            return JoinCode(hostID: self.node, secret: secret, addresses: known).description
+            return JoinCode(pin: self.node, secret: secret, addresses: known).description
         }
     }
 }
