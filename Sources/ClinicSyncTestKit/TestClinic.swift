@@ -86,15 +86,27 @@ public final class TestClinic: Sendable {
             let code = try await self.host.invite()
             try await ClinicNode.join(code, in: folder, nodeName: "node\(number)")
         }
+        return try await self.adoptNode(name: "node\(number)", directory: folder)
+    }
+
+    /// Starts a node that joined by other means than ``addNode()``, and waits until it is connected.
+    ///
+    /// - Parameters:
+    ///   - name: its name in messages of the test kit.
+    ///   - directory: its files.
+    /// - Returns: The node.
+    /// - Throws: ``ClinicSyncError``, when it cannot start; ``TestClinicError`` when it does not connect in time.
+    @discardableResult
+    public func adoptNode(name: String, directory: URL) async throws -> TestNode {
         let node = try TestNode(
-            name: "node\(number)",
-            directory: folder,
+            name: name,
+            directory: directory,
             reconcileEvery: self.reconcileEvery,
             logger: self.logger
         )
         self.members.add(node)
         try await node.start()
-        if number > 0 { try await self.wait(for: "\(node.name) to connect") { try await node.isConnected } }
+        try await self.wait(for: "\(node.name) to connect") { try await node.isConnected }
         return node
     }
 

@@ -75,30 +75,6 @@ struct RepairTests {
         }
     }
 
-    @Test("a node with another clinic's secret is refused and gets no row")
-    func wrongSecret() async throws {
-        try await TestClinic.start(nodes: 2) { clinic in
-            let client = clinic.nodes[1]
-            try await client.stop()
-            let url = client.directory.appending(path: "identity/identity.json")
-            let decoded = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any]
-            var identity = try #require(decoded)
-            identity["clinicSecret"] = Data(repeating: 7, count: 32).base64EncodedString()
-            try JSONSerialization.data(withJSONObject: identity).write(to: url)
-            try clinic.host.database.sql("INSERT INTO patients(id) VALUES ('secret')")
-            var lost = try await clinic.host.events(categories: ["system"]).makeAsyncIterator()
-            try await client.start()
-            // Connected and thrown out at least once more, by which time a row would have come.
-            try await clinic.host.stop()
-            try await clinic.host.start()
-            let status = try await client.status()
-            #expect(status.role == .searching)
-            #expect(status.activeConnections == 0)
-            #expect(try client.database.integer("SELECT count(*) FROM patients") == 0)
-            while let event = await lost.next() { #expect(event.type != "peer_connected") }
-        }
-    }
-
     @Test("a node at rest writes nothing to its files, and its comparisons do not either")
     func idle() async throws {
         try await TestClinic.start(nodes: 2, reconcileEvery: .seconds(1)) { clinic in

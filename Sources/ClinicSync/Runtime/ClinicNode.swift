@@ -152,10 +152,10 @@ public final class ClinicNode: Service {
         let transport = PeerTransport(
             group: self.group,
             limits: TransportLimits(),
-            logger: self.logger,
             authenticator: trust,
             enrollment: desk,
-            isLANOnly: self.configuration.isLANOnly
+            isLANOnly: self.configuration.isLANOnly,
+            logger: self.logger
         ) { inbox.post($0) }
         let listen = try await transport.listen(on: self.configuration.listen.description)
         let exchange = self.makeExchange(

@@ -51,13 +51,21 @@ enum CertificateProfile {
     }
 
     /// What every certificate that a node speaks with has.
-    static func leafExtensions(_ node: NodeID) throws -> Certificate.Extensions {
+    ///
+    /// `signer` is the key that signs it, which RFC 5280 (4.2.1.1) wants named unless it is the certificate's own.
+    static func leafExtensions(_ node: NodeID, signer: Certificate.PublicKey?) throws -> Certificate.Extensions {
         try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)
             Critical(KeyUsage(digitalSignature: true))
             try ExtendedKeyUsage([.serverAuth, .clientAuth])
             SubjectAlternativeNames([.uniformResourceIdentifier(Role.node.rawValue + node.description)])
+            if let signer { CertificateProfile.keyIdentifier(ofSigner: signer) }
         }
+    }
+
+    /// Names the key that signs a certificate.
+    static func keyIdentifier(ofSigner key: Certificate.PublicKey) -> AuthorityKeyIdentifier {
+        AuthorityKeyIdentifier(keyIdentifier: SubjectKeyIdentifier(hash: key).keyIdentifier)
     }
 
     /// The moment, whole seconds down, as certificates have it.

@@ -54,6 +54,8 @@ package struct Grant: Sendable, Hashable {
                 SubjectAlternativeNames([
                     .uniformResourceIdentifier(CertificateProfile.Role.signer.rawValue + node.description)
                 ])
+                SubjectKeyIdentifier(hash: Certificate.PublicKey(publicKey))
+                CertificateProfile.keyIdentifier(ofSigner: key.publicKey)
             },
             issuerPrivateKey: key.certificateKey
         )

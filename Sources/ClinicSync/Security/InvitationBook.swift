@@ -114,7 +114,7 @@ struct InvitationBook: Sendable, Hashable {
     /// Replaces the file.
     func write(to directory: NodeDirectory) throws {
         let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         let bytes = try Array(encoder.encode(self.invitations)) + [UInt8(ascii: "\n")]
         try AtomicFile.write(bytes, to: directory.invitationsURL, mode: 0o600)
     }

@@ -1,7 +1,6 @@
 package import ClinicSyncModel
 import Crypto
 import Foundation
-import NIOConcurrencyHelpers
 package import NIOSSL
 import X509
 
@@ -14,11 +13,9 @@ package final class JoinAttempt: Sendable {
     package let nodeID: NodeID
     private let code: JoinCode
     private let nodeName: String
-    private let key: SigningKey
-    private let certificate: [UInt8]
+    let key: SigningKey
+    let certificate: [UInt8]
     private let wallClock: @Sendable () -> Int64
-    /// Whom the last request went to.
-    private let host = NIOLockedValueBox<NodeID?>(nil)
     /// TLS with a certificate of this PC's own making.
     package let clientContext: NIOSSLContext
 
@@ -72,10 +69,8 @@ package final class JoinAttempt: Sendable {
     ///   - challenge: the host's.
     ///   - hostCertificate: the certificate in DER that the host showed and ``judge(_:)`` found good.
     /// - Returns: The request, good for this challenge, these two certificates and nothing else.
-    /// - Throws: What the parser says of a certificate that cannot be read.
+    /// - Throws: What the cryptographic library says.
     package func request(to challenge: EnrollmentChallenge, hostCertificate: [UInt8]) throws -> EnrollmentRequest {
-        let host = try Certificate(der: hostCertificate).keyID
-        self.host.withLockedValue { $0 = host }
         let certificateRequest = try CertificateRequest.make(self.key)
         return .join(
             JoinRequest(

@@ -54,7 +54,7 @@ package struct LeafIssuer: Sendable {
             issuer: self.grant.map(\.certificate.subject) ?? self.authority.certificate.subject,
             subject: try CertificateProfile.name(node.description),
             signatureAlgorithm: .ecdsaWithSHA256,
-            extensions: try CertificateProfile.leafExtensions(node),
+            extensions: try CertificateProfile.leafExtensions(node, signer: self.key.publicKey),
             issuerPrivateKey: self.key.certificateKey
         )
         return [try certificate.der()] + self.chain
@@ -75,7 +75,7 @@ package enum CertificateRequest {
             issuer: name,
             subject: name,
             signatureAlgorithm: .ecdsaWithSHA256,
-            extensions: try CertificateProfile.leafExtensions(key.id),
+            extensions: try CertificateProfile.leafExtensions(key.id, signer: nil),
             issuerPrivateKey: key.certificateKey
         ).der()
     }

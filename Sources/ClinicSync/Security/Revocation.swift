@@ -37,8 +37,11 @@ package struct Revocation: Sendable, Hashable {
     func vouches(for node: NodeID) -> Bool { self.vouched.contains(node) }
 
     /// Which of two statements on the same node everybody keeps, whatever the order in which they arrive.
+    ///
+    /// The authority's is the last word; of others the first.
     func precedes(_ other: Revocation) -> Bool {
-        self.number == other.number
+        if (self.signer == nil) != (other.signer == nil) { return self.signer == nil }
+        return self.number == other.number
             ? self.bytes.lexicographicallyPrecedes(other.bytes) : self.number < other.number
     }
 

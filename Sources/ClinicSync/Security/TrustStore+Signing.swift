@@ -63,13 +63,13 @@ extension TrustStore {
         }
         let issuer = try self.requireIssuer()
         return try self.writing.withLock {
-            let known = self.state.withLockedValue { $0.revocations }
-            if let revocation = known[node] { return revocation.bytes }
+            let (known, present) = self.state.withLockedValue { ($0.revocations, $0.revocation(of: node)) }
+            if let present { return present.bytes }
             let revocation = try Revocation(
                 of: node,
                 number: (known.values.map(\.number).max() ?? 0) + 1,
                 at: self.wallClock(),
-                vouching: vouching.filter { known[$0] == nil },
+                vouching: vouching.filter { !self.isRevoked($0) },
                 authority: self.authority,
                 issuer: issuer
             )
@@ -130,7 +130,7 @@ extension TrustStore {
     private func add(_ revocation: Revocation) throws -> Bool {
         let (isNew, all, isSaved) = try self.state.withLockedValue { state -> (Bool, [Revocation], Bool) in
             let known = state.revocations[revocation.node]
-            let isNew = known.map { revocation.precedes($0) } ?? true
+            let isNew = state.isNews(revocation)
             if isNew {
                 guard known != nil || state.revocations.count < TrustStore.revocationsMax else {
                     throw ClinicSyncError(

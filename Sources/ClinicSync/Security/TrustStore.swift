@@ -39,13 +39,24 @@ package final class TrustStore: Sendable {
         /// A statement signed with a grant is void when the authority has revoked that grant's node and vouches for the
         /// node in question: who stole a PC that may sign must not be able to empty the clinic.
         func revocation(of node: NodeID) -> Revocation? {
-            guard let revocation = self.revocations[node] else { return nil }
-            if let signer = revocation.signer, let other = self.revocations[signer], other.signer == nil,
-                other.vouches(for: node)
-            {
-                return nil
+            self.revocations[node].flatMap { self.isVoid($0) ? nil : $0 }
+        }
+
+        /// Whether `revocation` is to take the place of what is known of its node.
+        ///
+        /// One that holds takes the place of a void one: else whoever has lost the right could keep a node from being put
+        /// out by those who have it.
+        func isNews(_ revocation: Revocation) -> Bool {
+            guard let known = self.revocations[revocation.node], known != revocation else {
+                return self.revocations[revocation.node] == nil
             }
-            return revocation
+            let (isVoid, wasVoid) = (self.isVoid(revocation), self.isVoid(known))
+            return isVoid == wasVoid ? revocation.precedes(known) : wasVoid
+        }
+
+        private func isVoid(_ revocation: Revocation) -> Bool {
+            guard let signer = revocation.signer, let other = self.revocations[signer] else { return false }
+            return other.signer == nil && other.vouches(for: revocation.node)
         }
     }
 

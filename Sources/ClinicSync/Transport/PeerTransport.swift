@@ -36,10 +36,10 @@ package final class PeerTransport: Sendable {
     package init(
         group: any EventLoopGroup,
         limits: TransportLimits,
-        logger: Logger,
         authenticator: any PeerAuthenticator,
         enrollment: (any EnrollmentService)?,
         isLANOnly: Bool,
+        logger: Logger,
         post: @escaping @Sendable (Input) -> Void
     ) {
         self.group = group
@@ -189,13 +189,14 @@ package final class PeerTransport: Sendable {
         // The core hears of members only.
         let post: @Sendable (Input) -> Void
         if present.isMember { post = self.post } else { post = { _ in } }
-        let handler = PeerConnectionHandler(
-            connection: connection,
-            limits: self.limits.wire,
-            logger: self.logger,
-            post: post
+        try channel.pipeline.syncOperations.addHandler(
+            PeerConnectionHandler(
+                connection: connection,
+                limits: self.limits.wire,
+                logger: self.logger,
+                post: post
+            )
         )
-        try channel.pipeline.syncOperations.addHandler(handler)
         channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
         try channel.syncOptions?.setOption(.autoRead, value: false)
         if present.isMember {

@@ -97,9 +97,9 @@ import Testing
     func environmentNames() {
         #expect(
             ConfigurationKey.allCases.map(\.environmentName) == [
-                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_PEERS", "CLINIC_NODE_DISCOVERY",
-                "CLINIC_NODE_PRIORITY", "CLINIC_NODE_RECONCILE_EVERY", "CLINIC_NODE_LOG_RETENTION",
-                "CLINIC_NODE_LOG_LEVEL", "CLINIC_NODE_GROUP",
+                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_PEERS", "CLINIC_NODE_LAN_ONLY",
+                "CLINIC_NODE_DISCOVERY", "CLINIC_NODE_PRIORITY", "CLINIC_NODE_RECONCILE_EVERY",
+                "CLINIC_NODE_LOG_RETENTION", "CLINIC_NODE_LOG_LEVEL", "CLINIC_NODE_GROUP",
             ]
         )
     }

@@ -142,6 +142,37 @@ struct RevocationTests {
         #expect(first.revocations.count == 1)
     }
 
+    @Test("who has lost the right puts nobody out whom the authority vouched for, nor keeps anybody in")
+    func lateStatements() throws {
+        let directories = try (0..<4).map { _ in try TemporaryDirectory() }
+        let thief = try self.clinic.grantee(in: directories[0])
+        let second = try self.clinic.grantee(in: directories[1])
+        let vouched = try self.clinic.member(in: directories[2])
+        let unvouched = SigningKey().id
+        let end = try self.clinic.host.revoke(thief.nodeID, vouching: [vouched.nodeID, second.nodeID])
+        // The stolen PC has not heard of it.
+        let statements = try [thief.revoke(vouched.nodeID), thief.revoke(unvouched), thief.revoke(second.nodeID)]
+        for store in [self.clinic.host, second] {
+            try store.learn(revocation: end)
+            for bytes in statements { try store.learn(revocation: bytes) }
+            #expect(!store.isRevoked(vouched.nodeID))
+            #expect(store.isRevoked(unvouched))
+            #expect(store.maySign)
+        }
+        // Those with the right can still put out whom it named.
+        let good = try second.revoke(vouched.nodeID)
+        #expect(second.isRevoked(vouched.nodeID))
+        #expect(try self.clinic.host.learn(revocation: good))
+        #expect(self.clinic.host.isRevoked(vouched.nodeID))
+        #expect(try !self.clinic.host.learn(revocation: statements[0]))
+        #expect(self.clinic.host.isRevoked(vouched.nodeID))
+        // Whoever hears of it all in another order comes to the same.
+        let late = try self.clinic.member(in: directories[3])
+        for bytes in statements + [good, end] + [good] { try late.learn(revocation: bytes) }
+        #expect(late.isRevoked(vouched.nodeID))
+        #expect(!late.isRevoked(second.nodeID))
+    }
+
     @Test("the right to sign is given only by the authority's holder, to a node's key, and not to who is out")
     func granting() throws {
         let directories = try [TemporaryDirectory(), TemporaryDirectory()]

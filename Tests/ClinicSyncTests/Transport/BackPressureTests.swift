@@ -20,7 +20,7 @@ struct BackPressureTests {
 
     @Test("a receiver that handles nothing stops reading, and goes on when it handles again")
     func pausesReading() async throws {
-        let pair = try await TestPair(server: TestPeer(consumes: false))
+        let pair = try await TestPair(server: try TestPeer(consumes: false))
         let count = 400
         for _ in 0..<count { pair.client.transport.send(BackPressureTests.chunk, over: [pair.clientSide]) }
         pair.client.transport.flush()
@@ -53,7 +53,7 @@ struct BackPressureTests {
     func dropsAtLimit() async throws {
         var limits = TestPeer.patient
         limits.outboundBytesMax = 4 << 20
-        let pair = try await TestPair(server: TestPeer(consumes: false), client: TestPeer(limits: limits))
+        let pair = try await TestPair(server: try TestPeer(consumes: false), client: try TestPeer(limits: limits))
         var largest = 0
         for _ in 0..<1_000 {
             pair.client.send(BackPressureTests.chunk, over: [pair.clientSide])

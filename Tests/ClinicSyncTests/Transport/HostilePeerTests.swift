@@ -1,15 +1,16 @@
-import ClinicSync
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncWire
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import NIOSSL
 import Testing
+
+@testable import ClinicSync
 
 @Suite("Peers that break the rules disturb nobody", .timeLimit(.minutes(1)))
 struct HostilePeerTests {
-    static let upgrade = HostilePeerTests.request()
+    static let upgrade = RawSocket.request()
     /// For peers that never answer a close frame.
     static let brisk: TransportLimits = {
         var limits = TestPeer.patient
@@ -18,39 +19,43 @@ struct HostilePeerTests {
     }()
 
     @Test(
-        "a wrong path, subprotocol, method or handshake is answered 400",
+        "a member that asks for a wrong path, subprotocol, method or handshake gets no answer",
         arguments: [
-            request(path: "/other"), request(subprotocol: "Sec-WebSocket-Protocol: clinicsync.v2\r\n"),
-            request(subprotocol: ""), request(method: "POST"), "GET /clinicsync HTTP/1.1\r\nHost: a\r\n\r\n",
+            RawSocket.request(path: "/other"),
+            RawSocket.request(subprotocol: "Sec-WebSocket-Protocol: clinicsync.v2\r\n"),
+            RawSocket.request(subprotocol: ""), RawSocket.request(method: "POST"),
+            "GET /clinicsync HTTP/1.1\r\nHost: a\r\n\r\n",
         ]
     )
     func refusedUpgrade(request: String) async throws {
         let pair = try await TestPair()
-        let socket = try await RawSocket(pair.address)
+        let socket = try await pair.member()
         socket.send(Array(request.utf8))
-        let answer = try await socket.closed()
-        #expect(String(decoding: answer, as: UTF8.self).hasPrefix("HTTP/1.1 400 "))
-        try await self.expectWorking(pair)
+        #expect(try await socket.closed() == [])
+        try await pair.server.refused(.wrongRequest)
+        try await pair.expectWorking()
     }
 
     @Test("garbage instead of HTTP is closed")
     func garbage() async throws {
         let pair = try await TestPair()
-        let socket = try await RawSocket(pair.address)
+        let socket = try await pair.member()
         socket.send((0..<5_000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
-        _ = try await socket.closed()
-        try await self.expectWorking(pair)
+        #expect(try await socket.closed() == [])
+        try await pair.server.refused(.wrongRequest)
+        try await pair.expectWorking()
     }
 
     @Test("who does not finish the upgrade in time is closed")
     func slowUpgrade() async throws {
         var limits = TestPeer.patient
-        limits.upgradeTimeout = .milliseconds(200)
-        let pair = try await TestPair(server: TestPeer(limits: limits))
-        let socket = try await RawSocket(pair.address)
+        limits.upgradeTimeout = .seconds(1)
+        let pair = try await TestPair(server: try TestPeer(limits: limits))
+        let socket = try await pair.member()
         socket.send(Array("GET /clinicsync HT".utf8))
-        _ = try await socket.closed()
-        try await self.expectWorking(pair)
+        #expect(try await socket.closed() == [])
+        try await pair.server.refused(.tooSlow)
+        try await pair.expectWorking()
     }
 
     @Test(
@@ -58,16 +63,24 @@ struct HostilePeerTests {
         arguments: [true, false]
     )
     func foreignServer(answers: Bool) async throws {
+        let clinic = try TestClinic.shared.get()
+        let context = try TestAuthenticator(try clinic.issue(), of: clinic).serverContext
         let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
             .childChannelInitializer { channel in
-                let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-                if answers { channel.writeAndFlush(ByteBuffer(string: answer), promise: nil) }
-                return channel.eventLoop.makeSucceededVoidFuture()
+                channel.eventLoop.makeCompletedFuture {
+                    let tls = NIOSSLServerHandler(
+                        context: context,
+                        customVerificationCallback: { _, verdict in verdict.succeed(.certificateVerified) }
+                    )
+                    try channel.pipeline.syncOperations.addHandler(tls)
+                    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+                    if answers { channel.writeAndFlush(ByteBuffer(string: answer), promise: nil) }
+                }
             }
             .bind(host: "127.0.0.1", port: 0).get()
         var limits = TestPeer.patient
-        limits.upgradeTimeout = .milliseconds(300)
-        let client = TestPeer(limits: limits)
+        limits.upgradeTimeout = .seconds(1)
+        let client = try TestPeer(limits: limits)
         let address = "127.0.0.1:\(server.localAddress?.port ?? 0)"
         client.transport.dial(address)
         #expect(try await client.wait { $0.failedDials.first } == address)
@@ -88,8 +101,8 @@ struct HostilePeerTests {
         ] as [[UInt8]]
     )
     func forbiddenFrame(frame: [UInt8]) async throws {
-        let pair = try await TestPair(server: TestPeer(limits: HostilePeerTests.brisk))
-        let socket = try await RawSocket(pair.address)
+        let pair = try await TestPair(server: try TestPeer(limits: HostilePeerTests.brisk))
+        let socket = try await pair.member()
         socket.send(Array(HostilePeerTests.upgrade.utf8) + frame + frame)
         let id = try await pair.server.wait { $0.malformed.first }
         pair.server.transport.close(id, reason: .protocolViolation)
@@ -98,13 +111,13 @@ struct HostilePeerTests {
         #expect(answer.suffix(4) == [0x88, 0x02, 0x0F, 0xA2])
         try await pair.server.wait { $0.closed == [id] ? true : nil }
         #expect(pair.server.seen.malformed == [id])
-        try await self.expectWorking(pair)
+        try await pair.expectWorking()
     }
 
     @Test("fragments make one message, and a ping between them is answered")
     func fragments() async throws {
         let pair = try await TestPair()
-        let socket = try await RawSocket(pair.address)
+        let socket = try await pair.member()
         // A ping with an unknown field (15) of 2 000 bytes in two fragments, a WebSocket ping between them.
         let body: [UInt8] = [0x22, 0xD5, 0x0F, 0x08, 0x05, 0x7A, 0xD0, 0x0F] + Array(repeating: 0, count: 2_000)
         let first = Array(body[..<1_100])
@@ -118,111 +131,27 @@ struct HostilePeerTests {
         try await socket.received { $0.suffix(3) == [0x8A, 0x01, 42] }
         socket.close()
         try await pair.server.wait { $0.closed == [id] ? true : nil }
-        try await self.expectWorking(pair)
+        try await pair.expectWorking()
     }
 
     @Test("a close frame is answered with its code")
     func closeFrame() async throws {
         let pair = try await TestPair()
-        let socket = try await RawSocket(pair.address)
+        let socket = try await pair.member()
         socket.send(Array(HostilePeerTests.upgrade.utf8) + [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE8])
         let answer = try await socket.closed()
         #expect(answer.suffix(4) == [0x88, 0x02, 0x03, 0xE8])
-        try await self.expectWorking(pair)
+        try await pair.expectWorking()
     }
 
     @Test("a peer that answers no close frame is closed all the same")
     func deafPeer() async throws {
-        let pair = try await TestPair(server: TestPeer(limits: HostilePeerTests.brisk))
-        let socket = try await RawSocket(pair.address)
+        let pair = try await TestPair(server: try TestPeer(limits: HostilePeerTests.brisk))
+        let socket = try await pair.member()
         socket.send(Array(HostilePeerTests.upgrade.utf8))
         let id = try await pair.server.opened(1)
         pair.server.transport.close(id, reason: .peerSilent)
         try await pair.server.wait { $0.closed == [id] ? true : nil }
-        try await self.expectWorking(pair)
-    }
-
-    /// The connection that was there before still works in both directions.
-    private func expectWorking(_ pair: TestPair) async throws {
-        pair.client.send(.ping(Ping(id: 1)), over: [pair.clientSide])
-        #expect(try await pair.server.messages(1, of: pair.serverSide) == [.ping(Ping(id: 1))])
-        pair.server.send(.ping(Ping(id: 2)), over: [pair.serverSide])
-        #expect(try await pair.client.messages(1, of: pair.clientSide) == [.ping(Ping(id: 2))])
-        #expect(!pair.server.seen.closed.contains(pair.serverSide))
-        #expect(pair.server.seen.misplaced == 0)
-        await pair.shutdown()
-    }
-
-    static func request(
-        method: String = "GET",
-        path: String = "/clinicsync",
-        subprotocol: String = "Sec-WebSocket-Protocol: clinicsync.v1\r\n"
-    ) -> String {
-        "\(method) \(path) HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\(subprotocol)\r\n"
-    }
-}
-
-/// A TCP connection that sends any bytes.
-final class RawSocket: Sendable {
-    private let channel: any Channel
-    private let bytes: NIOLockedValueBox<[UInt8]>
-    private let waiter: NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>
-
-    init(_ address: String) async throws {
-        let received = NIOLockedValueBox<[UInt8]>([])
-        let waiter = NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>(nil)
-        let port = Int(address.split(separator: ":").last ?? "") ?? 0
-        self.channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(Collector(received: received, waiter: waiter))
-                }
-            }
-            .connect(host: "127.0.0.1", port: port).get()
-        self.bytes = received
-        self.waiter = waiter
-    }
-
-    func send(_ bytes: [UInt8]) { self.channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
-
-    func close() { self.channel.close(promise: nil) }
-
-    /// Waits until the other side has closed; returns all it sent.
-    func closed() async throws -> [UInt8] {
-        try await self.channel.closeFuture.get()
-        return self.bytes.withLockedValue { $0 }
-    }
-
-    /// Waits until what was received fulfils `condition`.
-    func received(_ condition: @escaping @Sendable ([UInt8]) -> Bool) async throws {
-        let done = self.channel.eventLoop.makePromise(of: Void.self)
-        self.channel.closeFuture.whenComplete { _ in done.fail(ChannelError.eof) }
-        self.waiter.withLockedValue { $0 = { if condition($0) { done.succeed() } } }
-        if condition(self.bytes.withLockedValue { $0 }) { done.succeed() }
-        try await done.futureResult.get()
-    }
-
-    private final class Collector: ChannelInboundHandler {
-        typealias InboundIn = ByteBuffer
-        private let received: NIOLockedValueBox<[UInt8]>
-        private let waiter: NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>
-
-        init(
-            received: NIOLockedValueBox<[UInt8]>,
-            waiter: NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>
-        ) {
-            self.received = received
-            self.waiter = waiter
-        }
-
-        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            let bytes = Array(Collector.unwrapInboundIn(data).readableBytesView)
-            let all = self.received.withLockedValue { received in
-                received += bytes
-                return received
-            }
-            self.waiter.withLockedValue { $0 }?(all)
-        }
+        try await pair.expectWorking()
     }
 }

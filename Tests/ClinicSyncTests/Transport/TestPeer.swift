@@ -1,16 +1,18 @@
-import ClinicSync
 import ClinicSyncCore
 import ClinicSyncModel
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
+import Testing
+
+@testable import ClinicSync
 
 /// A transport whose inputs a test can wait for.
 final class TestPeer: Sendable {
     /// What was posted so far, sorted by kind; messages by connection, in their order.
     struct Seen: Sendable {
-        var opened: [(id: ConnectionID, dialled: String?)] = []
+        var opened: [(id: ConnectionID, dialled: String?, peer: NodeID)] = []
         var failedDials: [String] = []
         var messages: [ConnectionID: [Message]] = [:]
         var malformed: [ConnectionID] = []
@@ -20,7 +22,7 @@ final class TestPeer: Sendable {
 
         mutating func note(_ input: Input) {
             switch input {
-            case .connectionOpened(let id, let dialled): self.opened.append((id, dialled))
+            case .connectionOpened(let id, let dialled, let peer): self.opened.append((id, dialled, peer))
             case .dialFailed(let address): self.failedDials.append(address)
             case .messageReceived(let id, let message):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
@@ -63,16 +65,30 @@ final class TestPeer: Sendable {
     }()
 
     let transport: PeerTransport
+    let identity: TestIdentity
+    let authenticator: TestAuthenticator
     private let state: NIOLockedValueBox<State>
 
     /// Makes a peer; with `consumes`, every message counts as handled at once.
-    init(limits: TransportLimits = TestPeer.patient, consumes: Bool = true) {
+    init(
+        _ identity: TestIdentity? = nil,
+        limits: TransportLimits = TestPeer.patient,
+        consumes: Bool = true,
+        enrollment: (any EnrollmentService)? = nil,
+        isLANOnly: Bool = true
+    ) throws {
+        let clinic = try TestClinic.shared.get()
+        self.identity = try identity ?? clinic.issue()
+        self.authenticator = try TestAuthenticator(self.identity, of: clinic)
         let state = NIOLockedValueBox(State())
         let consumer = NIOLockedValueBox<PeerTransport?>(nil)
         self.state = state
         self.transport = PeerTransport(
             group: MultiThreadedEventLoopGroup.singleton,
             limits: limits,
+            authenticator: self.authenticator,
+            enrollment: enrollment,
+            isLANOnly: isLANOnly,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         ) { input in
             let (waiters, seen) = state.withLockedValue { state in
@@ -134,6 +150,16 @@ final class TestPeer: Sendable {
         }
     }
 
+    /// How often a connection was refused for `reason`.
+    func refusals(_ reason: RefusalReason) -> UInt64 {
+        self.transport.refusals.withLockedValue { $0.counts[reason, default: 0] }
+    }
+
+    /// Waits until a connection was refused for `reason` so often.
+    func refused(_ reason: RefusalReason, times: UInt64 = 1) async throws {
+        try await eventually { self.refusals(reason) >= times }
+    }
+
     /// Sends at once.
     func send(_ message: Message, over connections: [ConnectionID]) {
         self.transport.send(message, over: connections)
@@ -151,7 +177,8 @@ struct TestPair {
     /// The connection as the client knows it.
     let clientSide: ConnectionID
 
-    init(server: TestPeer = TestPeer(), client: TestPeer = TestPeer()) async throws {
+    init(server: TestPeer? = nil, client: TestPeer? = nil) async throws {
+        let (server, client) = (try server ?? TestPeer(), try client ?? TestPeer())
         self.server = server
         self.client = client
         self.address = try await server.transport.listen(on: "127.0.0.1:0")
@@ -160,8 +187,40 @@ struct TestPair {
         self.serverSide = try await server.opened()
     }
 
+    /// A socket to the server with the certificate of one more member.
+    func member() async throws -> RawSocket {
+        try await RawSocket(self.address, tls: try TestClinic.shared.get().issue().clientContext())
+    }
+
+    /// The connection that was there before still works in both directions; ends both peers.
+    func expectWorking() async throws {
+        self.client.send(.ping(Ping(id: 1)), over: [self.clientSide])
+        #expect(try await self.server.messages(1, of: self.serverSide) == [.ping(Ping(id: 1))])
+        self.server.send(.ping(Ping(id: 2)), over: [self.serverSide])
+        #expect(try await self.client.messages(1, of: self.clientSide) == [.ping(Ping(id: 2))])
+        #expect(!self.server.seen.closed.contains(self.serverSide))
+        #expect(self.server.seen.misplaced == 0)
+        await self.shutdown()
+    }
+
     func shutdown() async {
         await self.client.transport.shutdown()
         await self.server.transport.shutdown()
     }
+}
+
+/// Waits until `condition` holds; for what nobody announces.
+func eventually(seconds: Int64 = 40, _ condition: @escaping @Sendable () -> Bool) async throws {
+    struct NeverHeld: Error {}
+    let loop = MultiThreadedEventLoopGroup.singleton.any()
+    let held = loop.makePromise(of: Void.self)
+    let look = loop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(2)) { _ in
+        if condition() { held.succeed() }
+    }
+    let deadline = loop.scheduleTask(in: .seconds(seconds)) { held.fail(NeverHeld()) }
+    defer {
+        look.cancel()
+        deadline.cancel()
+    }
+    try await held.futureResult.get()
 }
