@@ -1,5 +1,5 @@
 import ClinicSync
-import Foundation
+public import Foundation
 public import Logging
 
 /// A clinic of real nodes in one process, for tests: real sockets on loopback, real files, real time.

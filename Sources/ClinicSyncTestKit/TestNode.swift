@@ -84,7 +84,12 @@ public final class TestNode: Sendable {
         }
         await services?.triggerGracefulShutdown()
         await self.ended()
-        if let failure = self.state.withLockedValue({ $0.failure }) { throw failure }
+        // Told once: a test that expects it has then dealt with it.
+        let failure = self.state.withLockedValue { state in
+            defer { state.failure = nil }
+            return state.failure
+        }
+        if let failure { throw failure }
     }
 
     /// Ends the node as `kill -9` or a power cut would: no goodbye, sockets reset, the open transaction lost.

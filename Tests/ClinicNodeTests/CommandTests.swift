@@ -119,8 +119,9 @@ import Testing
         let plain = try Binary()
         let data = plain.data()
         _ = try await plain.run(["init", "--data", data])
-        let reachable = try await plain.run(["run", "--data", data, "--listen", "0.0.0.0:7450"])
-        self.expectSentence(reachable, status: 78, contains: "not encrypted yet")
+        // An address that this PC does not have (RFC 5737), and that is outside of private ranges besides.
+        let reachable = try await plain.run(["run", "--data", data, "--listen", "203.0.113.1:7450"])
+        self.expectSentence(reachable, status: 78, contains: "203.0.113.1")
         let malformed = try await plain.run(["run", "--data", data, "--listen", "7450"])
         self.expectSentence(malformed, status: 64, contains: "--listen")
         let outside = try await plain.run(["run", "--data", data, "--priority", "101"])

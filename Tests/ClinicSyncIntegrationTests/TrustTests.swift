@@ -68,6 +68,7 @@ struct TrustTests {
             try host.database.sql("INSERT INTO patients(id) VALUES ('secret')")
             try await tablet.start()
             try await clinic.wait(for: "the revoked node to stop", within: .seconds(10)) { !tablet.isRunning }
+            _ = await #expect(throws: TestClinicError.self) { try await tablet.stop() }
             #expect(try tablet.database.integer("SELECT count(*) FROM patients") == 0)
         }
     }
@@ -129,6 +130,9 @@ struct TrustTests {
     func grant() async throws {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, second, third) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
+            try await clinic.wait(for: "the members to know one another") {
+                try await second.nodes().nodes.count == 3 && host.nodes().nodes.count == 3
+            }
             await #expect(throws: ClinicSyncError(.refused, "")) { _ = try await second.invite() }
             await #expect(throws: ClinicSyncError(.refused, "")) { try await second.revoke("node2") }
             await #expect(throws: ClinicSyncError(.refused, "")) { try await second.grant("node2") }

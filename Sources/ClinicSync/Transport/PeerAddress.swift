@@ -45,6 +45,7 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
     /// The form that sockets take, of an address that may be dialled.
     ///
     /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Returns: The address.
     /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
     func socketAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
@@ -56,6 +57,7 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
     /// outside is refused then.
     ///
     /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Returns: The address.
     /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
     func listenAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
