@@ -131,7 +131,8 @@ struct TrustTests {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, second, third) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
             try await clinic.wait(for: "the members to know one another") {
-                try await second.nodes().nodes.count == 3 && host.nodes().nodes.count == 3
+                let counts = [try await second.nodes().nodes.count, try await host.nodes().nodes.count]
+                return counts == [3, 3]
             }
             await #expect(throws: ClinicSyncError(.refused, "")) { _ = try await second.invite() }
             await #expect(throws: ClinicSyncError(.refused, "")) { try await second.revoke("node2") }
