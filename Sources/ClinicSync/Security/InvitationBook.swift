@@ -4,7 +4,7 @@ import Foundation
 /// The join codes a node made, as `identity/invitations.json` holds them.
 ///
 /// A value: whoever changes it writes it before anybody hears of the change.
-struct InvitationBook: Sendable, Hashable {
+package struct InvitationBook: Sendable, Hashable {
     /// One code.
     struct Invitation: Sendable, Hashable, Codable {
         /// Which one, derived from the secret.
@@ -21,6 +21,13 @@ struct InvitationBook: Sendable, Hashable {
         var wrongProofs = 0
         /// When it was used up.
         var usedUpAt: Int64?
+
+        /// Whether its parts have the sizes a node gives them; times can be added to.
+        fileprivate var isSensible: Bool {
+            let times = [self.madeAt, self.expiresAt, self.usedUpAt ?? 0]
+            return self.id.count == JoinRequest.invitationIDBytes && self.proofKey.count == JoinRequest.proofBytes
+                && times.allSatisfy { (0...1 << 47).contains($0) } && self.usesLeft >= 0 && self.wrongProofs >= 0
+        }
     }
 
     /// What came of a proof.
@@ -97,10 +104,9 @@ struct InvitationBook: Sendable, Hashable {
 
     /// Reads the file; an empty book when there is none.
     static func read(from directory: NodeDirectory) throws -> InvitationBook {
-        var book = InvitationBook()
-        guard let bytes = try AtomicFile.read(directory.invitationsURL) else { return book }
+        guard let bytes = try AtomicFile.read(directory.invitationsURL) else { return InvitationBook() }
         do {
-            book.invitations = try JSONDecoder().decode([Invitation].self, from: Data(bytes))
+            return try InvitationBook(decoding: bytes)
         } catch {
             throw ClinicSyncError(
                 .corrupt,
@@ -108,14 +114,31 @@ struct InvitationBook: Sendable, Hashable {
                 cause: error
             )
         }
-        return book
+    }
+
+    /// Makes an empty book.
+    init() {}
+
+    /// Reads the content of the file.
+    ///
+    /// - Throws: `DecodingError`, also for codes that no node makes: what is read can be computed with.
+    package init(decoding bytes: [UInt8]) throws {
+        let invitations = try JSONDecoder().decode([Invitation].self, from: Data(bytes))
+        guard invitations.count <= InvitationBook.invitationsMax, invitations.allSatisfy(\.isSensible) else {
+            throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "no join codes of this program"))
+        }
+        self.invitations = invitations
     }
 
     /// Replaces the file.
     func write(to directory: NodeDirectory) throws {
+        try AtomicFile.write(self.encoded(), to: directory.invitationsURL, mode: 0o600)
+    }
+
+    /// The content of the file.
+    package func encoded() throws -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let bytes = try Array(encoder.encode(self.invitations)) + [UInt8(ascii: "\n")]
-        try AtomicFile.write(bytes, to: directory.invitationsURL, mode: 0o600)
+        return try Array(encoder.encode(self.invitations)) + [UInt8(ascii: "\n")]
     }
 }

@@ -18,6 +18,11 @@ package struct Revocation: Sendable, Hashable {
     /// Bytes of a revocation at most.
     package static let bytesMax = 32 << 10
 
+    /// The largest ``number``: what SQLite can store.
+    package static let numberMax = UInt64(Int64.max)
+    /// The largest ``revokedAt``: what a stamp can hold.
+    package static let millisecondsMax: Int64 = 1 << 47 - 1
+
     /// The clinic.
     package let clinic: NodeID
     /// One more than the largest that the signer knew.
@@ -68,8 +73,11 @@ package struct Revocation: Sendable, Hashable {
         }
         self.clinic = try reader.id()
         self.number = try reader.integer(8)
+        // SQLite stores it, and the next one is larger by one.
+        guard self.number <= Revocation.numberMax else { throw RevocationReader.Malformed() }
         self.node = try reader.id()
         self.revokedAt = Int64(bitPattern: try reader.integer(8))
+        guard (0...Revocation.millisecondsMax).contains(self.revokedAt) else { throw RevocationReader.Malformed() }
         let count = Int(try reader.integer(2))
         guard count <= Revocation.vouchedMax else { throw RevocationReader.Malformed() }
         var vouched = [NodeID]()

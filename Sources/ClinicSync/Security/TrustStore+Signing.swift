@@ -67,7 +67,8 @@ extension TrustStore {
             if let present { return present.bytes }
             let revocation = try Revocation(
                 of: node,
-                number: (known.values.map(\.number).max() ?? 0) + 1,
+                // It only settles which of two on the same node counts, so that one at the limit locks nobody out.
+                number: min(known.values.map(\.number).max() ?? 0, Revocation.numberMax - 1) + 1,
                 at: self.wallClock(),
                 vouching: vouching.filter { !self.isRevoked($0) },
                 authority: self.authority,

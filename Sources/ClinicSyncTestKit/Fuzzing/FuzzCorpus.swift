@@ -28,7 +28,12 @@ enum FuzzCorpus {
         case .value:
             return [[0], [1, 5], [2, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F], [3, 2, 0x61, 0x62], [4, 3, 0, 1, 0xFF]]
         case .configuration: return self.configurations.map { Array($0.utf8) }
-        case .identity: return try self.identities()
+        case .identity: return self.identities
+        case .invitations: return self.invitations
+        case .authority: return [SignedSamples.authority]
+        case .grant: return [SignedSamples.grant]
+        case .revocation: return [SignedSamples.revocation, SignedSamples.revocationByGrantee]
+        case .certificateRequest: return [SignedSamples.certificateRequest]
         case .apiAddress:
             return [#"{"host":"127.0.0.1","port":7451}"#, #"{"host":"::1","port":1}"#].map { Array($0.utf8) }
         case .joinCode: return try self.joinCodes().map { Array($0.utf8) }
@@ -120,7 +125,16 @@ enum FuzzCorpus {
         #"{"log.level":"debug","peers":"127.0.0.1:3"}"#,
     ]
 
-    private static func identities() throws -> [[UInt8]] {
+    private static var invitations: [[UInt8]] {
+        let keys = #""id":"AAECAwQFBgc=","proofKey":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=""#
+        return [
+            "[]", #"[{\#(keys),"madeAt":1795000000000,"expiresAt":1795001800000,"usesLeft":1,"wrongProofs":0}]"#,
+            #"[{\#(keys),"madeAt":1,"expiresAt":2,"usesLeft":0,"wrongProofs":9,"usedUpAt":2}]"#,
+        ]
+        .map { Array($0.utf8) }
+    }
+
+    private static var identities: [[UInt8]] {
         [
             """
             {"nodeID":"\(self.node)","nodeName":"Front","clinicID":"k7q","clinicName":"Clinic"}

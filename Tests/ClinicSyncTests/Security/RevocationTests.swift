@@ -37,6 +37,31 @@ struct RevocationTests {
         #expect(throws: ClinicSyncError(.refused, "")) { try self.clinic.host.revoke(self.clinic.host.nodeID) }
     }
 
+    @Test("a number at the limit, by whoever may sign, keeps nobody from revoking; one beyond it is refused")
+    func largestNumber() throws {
+        let issuer = try self.clinic.host.requireIssuer()
+        func revocation(_ number: UInt64, at time: Int64) throws -> Revocation {
+            try Revocation(
+                of: SigningKey().id,
+                number: number,
+                at: time,
+                vouching: [],
+                authority: self.clinic.authority,
+                issuer: issuer
+            )
+        }
+        let now = TestWallClock.start
+        #expect(try self.clinic.host.learn(revocation: revocation(Revocation.numberMax, at: now).bytes))
+        let next = try self.clinic.host.revoke(SigningKey().id)
+        #expect(try Revocation(verifying: next, authority: self.clinic.authority).number == Revocation.numberMax)
+        for number in [Revocation.numberMax + 1, .max] {
+            #expect(throws: ClinicSyncError(.refused, "")) { try revocation(number, at: now) }
+        }
+        for time in [-1, Revocation.millisecondsMax + 1] {
+            #expect(throws: ClinicSyncError(.refused, "")) { try revocation(1, at: time) }
+        }
+    }
+
     @Test("a grantee revokes too; without the right, and once it is out itself, it does not")
     func byGrantee() throws {
         let directories = try [TemporaryDirectory(), TemporaryDirectory()]
