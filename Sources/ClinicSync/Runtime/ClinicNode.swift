@@ -195,11 +195,7 @@ public final class ClinicNode: Service {
         )
         defer { self.controlBox.end() }
         do {
-            let watcher = try await CommitWatcher.start(
-                databasePath: self.directory.databaseURL.path,
-                on: self.group.next()
-            ) { inbox.post(.localCommitNoticed) }
-            do {
+            try await self.watch(inbox) {
                 try await self.serve(
                     driver: driver,
                     inbox: inbox,
@@ -209,17 +205,28 @@ public final class ClinicNode: Service {
                         { try await renewal.run() },
                     ]
                 )
-            } catch {
-                await watcher.stop()
-                throw error
             }
-            await watcher.stop()
         } catch {
             await transport.shutdown()
             throw error
         }
         await transport.shutdown()
         self.events.finish()
+    }
+
+    /// Runs `body` while commits of programs are watched for.
+    private func watch(_ inbox: Inbox, while body: () async throws -> Void) async throws {
+        let watcher = try await CommitWatcher.start(
+            databasePath: self.directory.databaseURL.path,
+            on: self.group.next()
+        ) { inbox.post(.localCommitNoticed) }
+        do {
+            try await body()
+        } catch {
+            await watcher.stop()
+            throw error
+        }
+        await watcher.stop()
     }
 
     /// Runs the driver, the local API and what keeps the certificates side by side; the end of the driver ends all.

@@ -10,7 +10,8 @@ extension WireRevocation {
 
     /// The signed revocation.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> [UInt8] {
-        try MessageCodec.bytes(self.entry, max: limits.revocationBytesMax, "entry")
+        guard !self.entry.isEmpty else { throw .missing(field: "entry") }
+        return try MessageCodec.bytes(self.entry, max: limits.revocationBytesMax, "entry")
     }
 }
 

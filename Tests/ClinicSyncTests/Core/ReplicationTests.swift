@@ -206,7 +206,7 @@ import Testing
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 2)
         host.give(.messageReceived(.c(2), self.acknowledge([(1, 2)], 200)))
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 0)
-        host.give(.connectionOpened(.c(3), dialled: nil, peer: .n(2)))
+        host.give(.connectionOpened(.c(3), dialled: nil, peer: .n(3)))
         host.give(.messageReceived(.c(3), .hello(.of(.client(3)))))
         let pruned = host.give(.storageReplied(.located(for: .c(3), position: nil)))
         #expect(pruned.first == .notify(.logTooShort(for: .n(3))))

@@ -45,7 +45,7 @@ struct MessageCodecTests {
     func notOneMessage() {
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([]) }
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x08, 1]) }
-        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x8A, 1, 0]) }
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0xFA, 1, 0]) }
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x22, 0, 0x22, 0]) }
     }
 
@@ -85,7 +85,7 @@ struct MessageCodecTests {
 
     @Test("missing parts are refused")
     func missingParts() {
-        #expect(throws: WireDecodingError.missing(field: "reply")) { try MessageCodec.decode([0x82, 1, 0]) }
+        #expect(throws: WireDecodingError.missing(field: "entry")) { try MessageCodec.decode([0x8A, 1, 0]) }
         #expect(throws: WireDecodingError.missing(field: "vector")) { try MessageCodec.decode([0x42, 0]) }
         #expect(throws: WireDecodingError.missing(field: "header")) { try MessageCodec.decode([0x32, 0]) }
         #expect(throws: WireDecodingError.missing(field: "wanted")) { try MessageCodec.decode([0x52, 2, 0x22, 0]) }

@@ -39,7 +39,7 @@ struct RandomMessages {
         case 13:
             .verifyReport(VerifyReport(id: self.generator.next(), result: self.result(), repairedRows: self.number(40)))
         case 14: .syncReport(self.syncReport())
-        default: .revocation(self.bytes())
+        default: .revocation([1] + self.bytes())
         }
     }
 
