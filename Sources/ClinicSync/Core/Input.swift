@@ -34,6 +34,8 @@ package enum Input: Sendable, Hashable {
     case started(StoreState)
     /// A WebSocket was opened: by us to `dialled`, or, when that is `nil`, by the peer. `peer`: whom its certificate names.
     case connectionOpened(ConnectionID, dialled: String?, peer: NodeID)
+    /// Addresses at which members may be reached, from discovery, the list of members or the configuration.
+    case peersFound([PeerHint])
     /// A dial came to nothing.
     case dialFailed(address: String)
     /// A decoded message arrived.

@@ -129,8 +129,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started(let state): self.start(state)
         case .shutdownRequested: self.phase = .stopping
-        case .connectionOpened, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed,
-            .timerFired, .localCommitNoticed, .storageReplied, .commandReceived:
+        case .connectionOpened, .peersFound, .dialFailed, .messageReceived, .malformedMessageReceived,
+            .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived:
             preconditionFailure("the node was given work before it was started")
         }
     }
@@ -139,6 +139,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started: preconditionFailure("the node was started twice")
         case .connectionOpened(let id, let dialled, let peer): self.open(id, dialled: dialled, peer: peer)
+        case .peersFound: break
         case .dialFailed(let address): self.dialFailed(address)
         case .messageReceived(let id, let message): self.receive(message, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
@@ -157,7 +158,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .storageReplied(let reply): self.publishLast(reply)
         case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
         case .commandReceived(let request, .sync): self.replyUnreachable(request)
-        case .started, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed, .timerFired,
+        case .started, .peersFound, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed,
+            .timerFired,
             .localCommitNoticed, .shutdownRequested:
             break
         }

@@ -32,6 +32,7 @@ enum Summary {
         switch input {
         case .started(let state): "started\(Summary.of(state.vector))"
         case .connectionOpened(let id, let dialled, _): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
+        case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
         case .messageReceived(let id, let message): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"

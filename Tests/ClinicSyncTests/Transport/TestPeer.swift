@@ -33,7 +33,7 @@ final class TestPeer: Sendable {
             case .connectionClosed(let id):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
-            case .started, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived,
+            case .started, .peersFound, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived,
                 .shutdownRequested:
                 self.misplaced += 1
             }
