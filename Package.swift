@@ -84,6 +84,18 @@ let package = Package(
             path: "Sources/ClinicSync/Storage",
             swiftSettings: settings
         ),
+        // Without pkgConfig: its flags bring a warning, and the module map names the libraries.
+        .systemLibrary(name: "CAvahi", providers: [.apt(["libavahi-client-dev"])]),
+        .target(
+            name: "ClinicSyncDiscovery",
+            dependencies: [
+                "CAvahi",
+                "ClinicSyncModel",
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
+            path: "Sources/ClinicSync/Discovery",
+            swiftSettings: settings
+        ),
         .target(
             name: "ClinicSync",
             dependencies: [
@@ -91,6 +103,7 @@ let package = Package(
                 "ClinicSyncCore",
                 "ClinicSyncWire",
                 "ClinicSyncStorage",
+                "ClinicSyncDiscovery",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
@@ -108,7 +121,7 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ],
             path: "Sources/ClinicSync",
-            exclude: ["Model", "Core", "Wire", "Storage"],
+            exclude: ["Model", "Core", "Wire", "Storage", "Discovery"],
             swiftSettings: settings
         ),
         .target(
@@ -145,8 +158,8 @@ let package = Package(
         .testTarget(
             name: "ClinicSyncTests",
             dependencies: [
-                "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSync",
-                "ClinicSyncTestKit", "ClinicSchema",
+                "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSyncDiscovery",
+                "ClinicSync", "ClinicSyncTestKit", "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

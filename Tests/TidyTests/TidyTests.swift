@@ -18,7 +18,7 @@ import Testing
         "Security": [
             "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",
         ],
-        "Discovery": ["ClinicSyncModel", "CAvahi", "Logging", "NIOCore", "NIOPosix", "Foundation"],
+        "Discovery": ["ClinicSyncModel", "CAvahi", "NIOConcurrencyHelpers", "Foundation", "Glibc"],
         "LocalAPI": [
             "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "HTTPTypes", "Hummingbird", "HummingbirdCore",
             "Logging",
@@ -28,8 +28,8 @@ import Testing
         "Configuration": ["ClinicSyncModel", "Foundation", "Glibc"],
         // The one folder that sees all others; still no SQLite, no HTTP and no bytes of the wire.
         "Runtime": [
-            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "Crypto", "Foundation", "Glibc", "Logging",
-            "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
+            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDiscovery", "Crypto", "Foundation",
+            "Glibc", "Logging", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
     ]
 

@@ -1,0 +1,54 @@
+package import ClinicSyncModel
+
+/// What a node tells its LAN of itself.
+///
+/// Everybody on the LAN can read it, and can say the same: it serves to be found and proves nothing.
+package struct Advertisement: Sendable, Hashable {
+    /// By which addresses the node can be reached.
+    package enum Reach: Sendable, Hashable {
+        /// IPv4 only.
+        case ipv4
+        /// IPv6 only.
+        case ipv6
+        /// Both.
+        case both
+    }
+
+    /// The clinic's id; what is announced is a tag made of it.
+    package var clinicID: String
+    /// The node.
+    package var node: NodeID
+    /// The term the node is in.
+    package var term: UInt64
+    /// Whether it is host in that term.
+    package var isHost: Bool
+    /// The TCP port on which it listens for members.
+    package var port: Int
+    /// By which addresses.
+    package var reach: Reach
+    /// The version of the protocol between nodes.
+    package var protocolVersion: Int
+    /// The version of the database's schema.
+    package var schemaVersion: Int
+
+    /// Makes an advertisement.
+    package init(
+        clinicID: String,
+        node: NodeID,
+        term: UInt64,
+        isHost: Bool,
+        port: Int,
+        reach: Reach,
+        protocolVersion: Int,
+        schemaVersion: Int
+    ) {
+        self.clinicID = clinicID
+        self.node = node
+        self.term = term
+        self.isHost = isHost
+        self.port = port
+        self.reach = reach
+        self.protocolVersion = protocolVersion
+        self.schemaVersion = schemaVersion
+    }
+}

@@ -1,0 +1,281 @@
+import CAvahi
+import ClinicSyncModel
+import Glibc
+
+/// The conversation with avahi-daemon: an event loop of libavahi and everything that hangs on it.
+///
+/// Belongs to one thread. Callbacks only note what they are told (``AvahiSignals``); the loop acts on it afterwards, so
+/// objects are made and freed here and nowhere else. The order of life: the loop, then a client, then what the client gives
+/// (announcement, browser, resolvers), which ends with it.
+final class AvahiSession {
+    /// The delay before a client that failed is replaced.
+    static let reconnectMin = Duration.seconds(1)
+    /// The delay while there is no daemon.
+    static let reconnectMax = Duration.seconds(5)
+
+    private let mailbox: AvahiMailbox
+    private let signals = AvahiSignals()
+    private let started = ContinuousClock.now
+    private var table: ServiceTable
+    private var poll: OpaquePointer?
+    private var client: OpaquePointer?
+    private var browser: OpaquePointer?
+    private var resolvers: [ServiceKey: OpaquePointer] = [:]
+    private var announcement: AvahiAnnouncement?
+    private var isRunning = false
+    /// Whether people have been told that discovery works.
+    private var isAvailable = false
+    /// When to make the next client, while there is none.
+    private var connectAt = Duration.zero
+    private var failures = 0
+    /// Whether people have been told that there is no daemon, so that they are told once.
+    private var hasComplained = false
+
+    /// Makes a session that has not begun.
+    init(clinicID: String, ownNode: NodeID?, mailbox: AvahiMailbox) {
+        self.mailbox = mailbox
+        self.table = ServiceTable(clinicID: clinicID, ownNode: ownNode)
+    }
+
+    private var now: Duration { self.started.duration(to: .now) }
+
+    /// Converses until the mailbox says stop.
+    func run() {
+        while !self.mailbox.isStopped {
+            guard let poll = self.poll ?? self.makePoll() else { return }
+            if self.client == nil, self.connectAt <= self.now { self.connect(poll) }
+            self.handleSignals()
+            self.lookUp()
+            self.announce()
+            // What was begun just now may have reported already.
+            self.handleSignals()
+            if avahi_simple_poll_iterate(poll, self.pauseMilliseconds()) != 0 {
+                self.disconnect(because: "its event loop failed")
+                self.freePoll()
+                // Without the loop there is nothing to wait on; a failing poll(2) must not become a busy one.
+                usleep(1_000_000)
+            }
+        }
+        self.disconnect(because: nil)
+        self.freePoll()
+    }
+
+    // MARK: - The daemon
+
+    private func makePoll() -> OpaquePointer? {
+        self.poll = avahi_simple_poll_new()
+        self.mailbox.attach(self.poll)
+        if self.poll == nil { self.complain("there is no memory or descriptor left") }
+        return self.poll
+    }
+
+    private func freePoll() {
+        self.mailbox.attach(nil)
+        if let poll = self.poll { avahi_simple_poll_free(poll) }
+        self.poll = nil
+    }
+
+    private func connect(_ poll: OpaquePointer) {
+        var error: Int32 = 0
+        // With NO_FAIL the client waits for a daemon by itself, as long as there is a D-Bus.
+        self.client = avahi_client_new(
+            avahi_simple_poll_get(poll),
+            AVAHI_CLIENT_NO_FAIL,
+            AvahiSignals.onClient,
+            self.signals.pointer,
+            &error
+        )
+        if self.client == nil { self.disconnect(because: AvahiSession.text(error)) }
+    }
+
+    /// Frees the client with all that hangs on it and has a new one made later; `nil`: in order, without a word.
+    private func disconnect(because reason: String?) {
+        self.announcement?.close()
+        self.announcement = nil
+        // Frees browser and resolvers too, without asking the daemon.
+        if let client = self.client { avahi_client_free(client) }
+        self.client = nil
+        self.browser = nil
+        self.resolvers = [:]
+        self.signals.reset()
+        self.table.forget()
+        self.isRunning = false
+        self.connectAt = self.now + (self.failures == 0 ? AvahiSession.reconnectMin : AvahiSession.reconnectMax)
+        self.failures += 1
+        if let reason { self.complain(reason) }
+    }
+
+    private func complain(_ reason: String) {
+        guard !self.hasComplained else { return }
+        self.hasComplained = true
+        self.isAvailable = false
+        self.mailbox.tell(.unavailable(reason))
+    }
+
+    /// How long to wait for reports: until the next thing is due.
+    private func pauseMilliseconds() -> Int32 {
+        let due = [
+            self.client == nil ? self.connectAt : nil,
+            self.isRunning ? self.table.nextDue : nil,
+            self.isRunning ? self.mailbox.advertisement.flatMap { self.announcement?.nextDue(for: $0) } : nil,
+        ].compactMap { $0 }.min()
+        guard let due else { return -1 }
+        let (seconds, attoseconds) = max(due - self.now, .zero).components
+        // Rounded up, so that it is due then.
+        return Int32(clamping: seconds * 1_000 + attoseconds / 1_000_000_000_000_000 + 1)
+    }
+
+    private static func text(_ error: Int32) -> String { String(cString: avahi_strerror(error)) }
+
+    // MARK: - Reports
+
+    private func handleSignals() {
+        if self.signals.isOverflowed { return self.disconnect(because: "it reports more than can be taken in") }
+        for signal in self.signals.take() {
+            switch signal {
+            case .client(let state, let error):
+                // Whatever else was reported belongs to the client that is freed.
+                guard self.handle(state, error: error) else { return }
+            case .group(let state):
+                if self.announcement?.changed(to: state, at: self.now) == .failed {
+                    return self.disconnect(because: "it could not announce this node")
+                }
+            case .appeared(let key, let isOwn, let isLocal):
+                self.table.appeared(key, isOwn: isOwn, isLocal: isLocal, at: self.now)
+            case .vanished(let key):
+                self.freeResolver(key)
+                self.table.vanished(key).forEach(self.mailbox.tell)
+            case .browserFailed:
+                return self.disconnect(because: "it has stopped looking")
+            case .resolved(let key, let strings, let ip, let port):
+                self.resolved(key, strings: strings, ip: ip, port: port)
+            case .unresolved(let key):
+                // A resolver that has failed says nothing more, even if the service comes back.
+                self.freeResolver(key)
+                self.table.failed(key, at: self.now)
+            }
+        }
+    }
+
+    /// Acts on a state of the client.
+    ///
+    /// - Returns: Whether the client goes on.
+    private func handle(_ state: AvahiClientState, error: Int32) -> Bool {
+        switch state {
+        case AVAHI_CLIENT_S_RUNNING:
+            self.isRunning = true
+            self.failures = 0
+            return self.browse()
+        case AVAHI_CLIENT_S_REGISTERING, AVAHI_CLIENT_S_COLLISION:
+            // The PC gets another name: what is announced names the old one.
+            self.isRunning = false
+            self.announcement?.withdraw()
+            return true
+        case AVAHI_CLIENT_CONNECTING:
+            self.isRunning = false
+            self.complain("avahi-daemon does not run")
+            return true
+        default:
+            self.disconnect(because: AvahiSession.text(error))
+            return false
+        }
+    }
+
+    private func browse() -> Bool {
+        if self.browser == nil {
+            self.browser = avahi_service_browser_new(
+                self.client,
+                AvahiSession.anyInterface,
+                AvahiSession.anyProtocol,
+                AvahiDiscovery.serviceType,
+                nil,
+                AvahiLookupFlags(rawValue: 0),
+                AvahiSignals.onBrowse,
+                self.signals.pointer
+            )
+        }
+        guard self.browser != nil else {
+            self.disconnect(because: AvahiSession.text(avahi_client_errno(self.client)))
+            return false
+        }
+        self.hasComplained = false
+        if !self.isAvailable { self.mailbox.tell(.available) }
+        self.isAvailable = true
+        return true
+    }
+
+    // MARK: - Lookups
+
+    private func lookUp() {
+        guard self.isRunning else { return }
+        for key in self.table.takeDue(at: self.now) {
+            let resolver = avahi_service_resolver_new(
+                self.client,
+                key.interface,
+                key.protocol,
+                key.name,
+                key.type,
+                key.domain,
+                key.protocol,
+                AvahiLookupFlags(rawValue: 0),
+                AvahiSignals.onResolve,
+                self.signals.pointer
+            )
+            guard let resolver else {
+                // The interface may have gone, or the daemon has no more objects to give: later.
+                self.table.failed(key, at: self.now)
+                continue
+            }
+            self.resolvers[key] = resolver
+        }
+    }
+
+    private func resolved(_ key: ServiceKey, strings: [[UInt8]], ip: String, port: Int) {
+        let resolution = self.table.resolved(
+            key,
+            strings: strings,
+            ip: ip,
+            interface: AvahiSession.interfaceName(key.interface),
+            port: port
+        )
+        if !resolution.isWatched { self.freeResolver(key) }
+        resolution.events.forEach(self.mailbox.tell)
+    }
+
+    private func freeResolver(_ key: ServiceKey) {
+        if let resolver = self.resolvers.removeValue(forKey: key) { avahi_service_resolver_free(resolver) }
+    }
+
+    private static func interfaceName(_ index: Int32) -> String? {
+        guard let index = UInt32(exactly: index) else { return nil }
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard if_indextoname(index, &name) != nil else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    // MARK: - The announcement
+
+    private func announce() {
+        guard self.isRunning, let client = self.client, let advertisement = self.mailbox.advertisement else { return }
+        let announcement: AvahiAnnouncement
+        if let made = self.announcement {
+            announcement = made
+        } else {
+            guard let group = avahi_entry_group_new(client, AvahiSignals.onGroup, self.signals.pointer) else {
+                return self.disconnect(because: AvahiSession.text(avahi_client_errno(client)))
+            }
+            announcement = AvahiAnnouncement(group: group, node: advertisement.node)
+            self.announcement = announcement
+        }
+        switch announcement.publish(advertisement, at: self.now) {
+        case .done: break
+        case .renamed(let name): self.mailbox.tell(.renamed(name))
+        case .failed(let error): self.disconnect(because: AvahiSession.text(error))
+        }
+    }
+
+    /// All interfaces.
+    static let anyInterface = Int32(AVAHI_IF_UNSPEC)
+    /// Both protocols.
+    static let anyProtocol = Int32(AVAHI_PROTO_UNSPEC)
+}

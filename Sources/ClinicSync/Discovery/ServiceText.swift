@@ -1,0 +1,87 @@
+import ClinicSyncModel
+
+/// What a node's TXT record says (RFC 6763, section 6).
+struct ServiceText: Sendable, Hashable {
+    /// Strings of a record that are looked at; a record of ours has seven.
+    static let entriesMax = 32
+
+    /// The tag of the clinic.
+    var clinic: String
+    /// The node.
+    var node: NodeID
+    /// Its term.
+    var term: UInt64
+    /// Whether it is host.
+    var isHost: Bool
+    /// Where it listens. The SRV record says it too, and that one counts.
+    var port: Int
+    /// The version of the protocol between nodes.
+    var protocolVersion: Int
+    /// The version of the database's schema.
+    var schemaVersion: Int
+
+    /// Makes the text of an advertisement.
+    init(_ advertisement: Advertisement) {
+        self.clinic = ServiceText.tag(ofClinic: advertisement.clinicID)
+        self.node = advertisement.node
+        self.term = advertisement.term
+        self.isHost = advertisement.isHost
+        self.port = advertisement.port
+        self.protocolVersion = advertisement.protocolVersion
+        self.schemaVersion = advertisement.schemaVersion
+    }
+
+    /// Reads a record; `nil` when it is not one of a node.
+    ///
+    /// Keys may be of either case, the first of several counts and unknown ones are ignored (RFC 6763, 6.4), so that
+    /// later versions can add some.
+    init?(entries: [[UInt8]]) {
+        let values = ServiceText.values(of: entries.prefix(ServiceText.entriesMax))
+        guard let clinic = values["clinic"], let node = values["node"].flatMap({ NodeID($0) }),
+            let term = values["term"].flatMap({ UInt64($0) }),
+            let role = values["role"],
+            let port = values["port"].flatMap({ Int($0) }), (1...65_535).contains(port),
+            let protocolVersion = values["protocol"].flatMap({ Int($0) }), protocolVersion >= 0,
+            let schemaVersion = values["schema"].flatMap({ Int($0) }), schemaVersion >= 0
+        else { return nil }
+        self.clinic = clinic
+        self.node = node
+        self.term = term
+        self.isHost = role == "host"
+        self.port = port
+        self.protocolVersion = protocolVersion
+        self.schemaVersion = schemaVersion
+    }
+
+    /// The record's keys and values.
+    var pairs: [(key: String, value: String)] {
+        [
+            ("clinic", self.clinic), ("node", self.node.description), ("term", String(self.term)),
+            ("role", self.isHost ? "host" : "member"), ("port", String(self.port)),
+            ("protocol", String(self.protocolVersion)), ("schema", String(self.schemaVersion)),
+        ]
+    }
+
+    /// Sixteen hexadecimal digits that tell clinics on one network apart: FNV-1a of 64 bits of the clinic's id.
+    ///
+    /// No more than a filter. It needs no strong hash: anybody can copy it off the air, and who belongs to the clinic
+    /// is decided by certificates.
+    static func tag(ofClinic id: String) -> String {
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+        for byte in id.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
+        let digits = String(hash, radix: 16)
+        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+    }
+
+    private static func values(of entries: some Sequence<[UInt8]>) -> [String: String] {
+        var values: [String: String] = [:]
+        for entry in entries {
+            guard let text = String(validating: entry, as: UTF8.self), let equals = text.firstIndex(of: "=") else {
+                continue
+            }
+            let key = text[..<equals].lowercased()
+            if values[key] == nil { values[key] = String(text[text.index(after: equals)...]) }
+        }
+        return values
+    }
+}
