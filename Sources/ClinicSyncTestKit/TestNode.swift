@@ -272,6 +272,7 @@ extension TestNode {
         configuration.listen = NetworkAddress(host: "127.0.0.1", port: self.state.withLockedValue { $0.port })
         configuration.api = NetworkAddress(host: "127.0.0.1", port: 0)
         configuration.reconcileEvery = self.reconcileEvery
+        configuration.discovery = .off
         let state = self.state
         return try ClinicNode(
             directory: NodeDirectory(url: self.directory),

@@ -78,7 +78,8 @@ final class Agent: Sendable {
     /// Starts `run` on `data` and returns when it prints `ready`.
     init(_ binary: Binary, data: String, _ arguments: [String] = []) async throws {
         let process = try binary.makeProcess(
-            ["run", "--data", data, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"] + arguments
+            ["run", "--data", data, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
+                + ["--discovery", "off"] + arguments
         )
         let pipe = Pipe()
         process.standardError = pipe

@@ -13,9 +13,10 @@ public struct NodeConfiguration: Sendable, Hashable {
     ///
     /// Judged by the real address of the socket, for connections in both directions.
     public var isLANOnly = true
-    /// `discovery`: `auto`, `avahi` or `off`; default `auto`.
+    /// `discovery`: whether nodes find one another on the LAN by avahi-daemon; `auto`, `avahi` or `off`; default `auto`.
     ///
-    /// Takes effect with the election; until then the host is found by address in every mode.
+    /// Known and configured addresses are used in every mode. Without a daemon `auto` says so once and goes on, `avahi`
+    /// warns.
     public var discovery = DiscoveryMode.auto
     /// `priority`: -100 to 100, default 0.
     ///

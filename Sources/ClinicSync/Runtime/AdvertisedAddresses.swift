@@ -18,6 +18,17 @@ enum AdvertisedAddresses {
         return hosts.prefix(AdvertisedAddresses.addressesMax).map { NetworkAddress(host: $0, port: listen.port) }
     }
 
+    /// Whether `text` is `ip:port` or `[v6]:port` with a port that is one; names are not looked up.
+    static func isDialable(_ text: String) -> Bool {
+        do {
+            let address = try NetworkAddress(parsing: text)
+            _ = try SocketAddress(ipAddress: address.host, port: address.port)
+            return address.port != 0
+        } catch {
+            return false
+        }
+    }
+
     /// The PC's addresses that a code can carry: IPv4 first; no loopback, no link-local ones, whose scope is the PC's own.
     private static func ownHosts() -> [String] {
         let devices: [NIONetworkDevice]

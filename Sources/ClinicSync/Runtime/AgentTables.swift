@@ -14,12 +14,25 @@ enum AgentTables {
     struct Node: Sendable, Hashable {
         var id: NodeID
         var name: String
+        /// Where it listens, `address:port`: up to ``addressesMax``, separated by spaces.
         var address: String
         /// Its certificate in DER; shown to people and used for grants, never to decide on a connection.
         var certificate: [UInt8]
         var softwareVersion: String
         /// Whether it says that it may sign: a hint where to ask for a renewal.
         var maySign: Bool
+
+        /// Addresses of one member that are looked at.
+        static let addressesMax = 4
+        /// Bytes of all of them that are looked at: any program can write the row.
+        private static let addressBytesMax = 512
+
+        /// The addresses that can be dialled; others, which a program must have written, are left out.
+        var addresses: [String] {
+            guard self.address.utf8.count <= Node.addressBytesMax else { return [] }
+            let words = self.address.split(separator: " ").prefix(Node.addressesMax)
+            return words.map(String.init).filter(AdvertisedAddresses.isDialable)
+        }
 
         /// The row's values.
         var values: [String: SQLiteValue] {

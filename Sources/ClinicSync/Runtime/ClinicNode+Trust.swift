@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import NIOCore
@@ -52,24 +53,29 @@ extension ClinicNode {
         storage: StorageService,
         transport: PeerTransport,
         listen: NetworkAddress,
-        wrote: @escaping @Sendable () -> Void
+        inbox: Inbox
     ) -> TrustExchange {
-        TrustExchange(
+        let hints = MemberHints(own: self.identity.nodeID, isRevoked: { trust.isRevoked($0) }) {
+            inbox.post(.peersFound($0))
+        }
+        return TrustExchange(
             TrustExchange.Surroundings(
                 trust: trust,
                 storage: storage,
-                wrote: wrote,
+                wrote: { inbox.post(.localCommitNoticed) },
                 reviewPeers: { transport.reviewPeers() },
                 ownRow: { [identity] in
                     AgentTables.Node(
                         id: identity.nodeID,
                         name: identity.nodeName,
-                        address: AdvertisedAddresses.addresses(listening: listen).first?.description ?? "",
+                        address: AdvertisedAddresses.addresses(listening: listen).map(\.description)
+                            .joined(separator: " "),
                         certificate: trust.ownCertificate,
                         softwareVersion: SoftwareVersion.current,
                         maySign: trust.maySign
                     )
                 },
+                membersRead: { hints.read($0) },
                 wallClock: { [clock] in clock.wallMilliseconds },
                 logger: self.logger
             )
@@ -95,11 +101,11 @@ extension ClinicNode {
             addresses: {
                 let rows = try await storage.read { try $0.agentRows(AgentTables.nodes) }
                     .compactMap(AgentTables.Node.init)
-                    .filter { $0.id != own && !$0.address.isEmpty && !trust.isRevoked($0.id) }
-                let signers = rows.filter(\.maySign).map(\.address).shuffled()
+                    .filter { $0.id != own && !trust.isRevoked($0.id) }
+                let signers = rows.filter(\.maySign).shuffled().flatMap(\.addresses)
                 var seen = Set<String>()
                 // Those that said they may sign, then those this node has always known, then anybody.
-                return (signers + known + rows.map(\.address)).filter { seen.insert($0).inserted }
+                return (signers + known + rows.flatMap(\.addresses)).filter { seen.insert($0).inserted }
             },
             looked: { transport.reviewPeers() },
             renewed: { exchange.tablesChanged() }

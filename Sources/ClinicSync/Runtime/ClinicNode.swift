@@ -148,6 +148,7 @@ public final class ClinicNode: Service {
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
         inbox.post(.started(storage.initialState))
+        inbox.post(.peersFound(self.configuredHints))
         let desk = try self.makeDesk(trust)
         let transport = PeerTransport(
             group: self.group,
@@ -158,13 +159,20 @@ public final class ClinicNode: Service {
             logger: self.logger
         ) { inbox.post($0) }
         let listen = try await transport.listen(on: self.configuration.listen.description)
+        let listenAddress = try NetworkAddress(parsing: listen)
         let exchange = self.makeExchange(
             trust,
             storage: storage,
             transport: transport,
-            listen: try NetworkAddress(parsing: listen),
-            wrote: { inbox.post(.localCommitNoticed) }
+            listen: listenAddress,
+            inbox: inbox
         )
+        let discovery = self.makeDiscovery(
+            listen: listenAddress,
+            schemaVersion: Int(storage.initialState.schemaVersion),
+            inbox: inbox
+        )
+        let addresses = self.makeAddressWatch(listen: listenAddress, exchange: exchange)
         let renewal = self.makeRenewal(trust, exchange: exchange, storage: storage, transport: transport)
         let driver = NodeDriver(
             configuration: self.coreConfiguration(listen: listen),
@@ -177,7 +185,8 @@ public final class ClinicNode: Service {
                 loop: self.group.next(),
                 clock: self.clock,
                 onRevocation: { exchange.offer(revocation: $0) },
-                onAgentTablesChanged: { _ in exchange.tablesChanged() }
+                onAgentTablesChanged: { _ in exchange.tablesChanged() },
+                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
             )
         )
         self.controlBox.start(
@@ -203,6 +212,8 @@ public final class ClinicNode: Service {
                     agents: [
                         { try await exchange.run() },
                         { try await renewal.run() },
+                        { try await addresses.run() },
+                        { try await discovery?.run() },
                     ]
                 )
             }

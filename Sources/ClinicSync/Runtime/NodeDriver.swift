@@ -21,6 +21,8 @@ final class NodeDriver: Sendable {
         var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
         /// Called when rows of these tables, which nodes fill themselves, have changed here; must not block.
         var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
+        /// Called when the node's term has changed, or whether it is host; must not block.
+        var onRoleChanged: @Sendable (_ term: UInt64, _ isHost: Bool) -> Void = { _, _ in }
     }
 
     private struct Shared {
@@ -88,7 +90,14 @@ final class NodeDriver: Sendable {
             }
             surroundings.transport.flush()
             let status = machine.status(at: surroundings.clock.now)
-            self.shared.withLockedValue { $0.status = status }
+            let before = self.shared.withLockedValue { shared in
+                defer { shared.status = status }
+                return shared.status
+            }
+            let wasHost = before.map { $0.role == .host }
+            if before?.term != status.term || wasHost != (status.role == .host) {
+                surroundings.onRoleChanged(status.term, status.role == .host)
+            }
             if !isRunning { break }
         }
         timers.cancelAll()

@@ -1,7 +1,7 @@
+package import ClinicSyncDiscovery
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
-import NIOPosix
 
 /// Makes a directory a node: the first of a new clinic, or a further one of an existing clinic.
 ///
@@ -10,8 +10,6 @@ import NIOPosix
 package enum NodeSetup {
     /// Bytes of a name at most; the wire's limit.
     package static let nameBytesMax = 64
-    /// How long one address may take to answer a join.
-    package static let joinTimeout = Duration.seconds(10)
 
     /// Makes a new clinic whose host is this node.
     ///
@@ -47,8 +45,8 @@ package enum NodeSetup {
 
     /// Makes this PC a member of the clinic on one of whose PCs `code` was made.
     ///
-    /// Asks `host` when it is given, else the addresses in the code in turn. All that can fail on this PC is
-    /// done first, so that the code is not used up in vain.
+    /// Asks `host` when it is given, else the addresses in the code in turn, else those at which nodes of the clinic are
+    /// found on the LAN. All that can fail on this PC is done first, so that the code is not used up in vain.
     ///
     /// - Parameters:
     ///   - directory: the new node's files.
@@ -57,6 +55,7 @@ package enum NodeSetup {
     ///   - nodeName: the node's name for people.
     ///   - isLANOnly: whether addresses outside of private ranges are refused.
     ///   - clock: the PC's clock.
+    ///   - discovery: makes what looks for the clinic with the id it is given.
     /// - Returns: The new node.
     /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:clock:)``, and `notReachable`,
     ///   `enrollmentRefused`, `addressNotAllowed`, `timeout`.
@@ -66,7 +65,8 @@ package enum NodeSetup {
         host: String?,
         nodeName: String,
         isLANOnly: Bool = true,
-        clock: NodeClock = NodeClock()
+        clock: NodeClock = NodeClock(),
+        discovery: @Sendable (String) -> any Discovery = { AvahiDiscovery(lookingFor: $0) }
     ) async throws -> NodeIdentity {
         try NodeSetup.check(name: nodeName, of: "node")
         let addresses = host.map { [$0] } ?? code.addresses.map(\.description)
@@ -74,7 +74,13 @@ package enum NodeSetup {
         try directory.create()
         do {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: attempt.nodeID))
-            let membership = try await NodeSetup.ask(addresses, attempt, isLANOnly: isLANOnly)
+            let inquiry = JoinInquiry(attempt: attempt, isLANOnly: isLANOnly)
+            let (membership, address): (Membership, String)
+            do {
+                (membership, address) = try await inquiry.ask(addresses)
+            } catch let error as ClinicSyncError where host == nil && JoinInquiry.isUnreachable(error) {
+                (membership, address) = try await inquiry.search(discovery(code.pin.description), after: error)
+            }
             let files = try await attempt.check(membership)
             let identity = NodeIdentity(
                 nodeID: attempt.nodeID,
@@ -83,7 +89,7 @@ package enum NodeSetup {
                 clinicName: membership.clinicName,
                 host: NodeIdentity.Host(
                     nodeID: membership.hostID,
-                    address: membership.hostAddresses.first ?? addresses[0]
+                    address: membership.hostAddresses.first ?? address
                 )
             )
             try files.write(to: directory)
@@ -93,40 +99,6 @@ package enum NodeSetup {
             directory.takeBackCreation()
             throw error
         }
-    }
-
-    /// Asks the addresses in turn until one answers; a refusal is an answer.
-    private static func ask(
-        _ addresses: [String],
-        _ attempt: JoinAttempt,
-        isLANOnly: Bool
-    ) async throws -> Membership {
-        var failure = ClinicSyncError(.usage, "The join code holds no address: name the host with --host ADDRESS:PORT.")
-        for address in addresses {
-            do {
-                let reply = try await PeerTransport.enroll(
-                    address: address,
-                    context: attempt.clientContext,
-                    judge: { await attempt.judge($0) },
-                    isLANOnly: isLANOnly,
-                    group: MultiThreadedEventLoopGroup.singleton,
-                    timeout: NodeSetup.joinTimeout,
-                    makeRequest: { try attempt.request(to: $0, hostCertificate: $1) }
-                )
-                switch reply {
-                case .joined(let membership): return membership
-                case .refused(let reason): throw reason.error
-                case .renewed:
-                    throw ClinicSyncError(
-                        .refused,
-                        "The node at \(address) answered something else than was asked: install the same version on both PCs."
-                    )
-                }
-            } catch let error as ClinicSyncError where error.code == .notReachable || error.code == .timeout {
-                failure = error
-            }
-        }
-        throw failure
     }
 
     private static func check(name: String, of thing: String) throws {

@@ -37,7 +37,7 @@ extension RunningNodeControl {
             return NodesSummary.Node(
                 id: row.id.description,
                 name: row.name,
-                address: row.address,
+                address: row.addresses.first ?? "",
                 role: revokedAt != nil ? "revoked" : isHost ? "host" : "client",
                 isSelf: isSelf,
                 connected: isSelf || peer?.isConnected == true,

@@ -18,6 +18,8 @@ final class TrustExchange: Sendable {
         var reviewPeers: @Sendable () -> Void
         /// This node's row as it is now.
         var ownRow: @Sendable () -> AgentTables.Node
+        /// Called with the members' rows at the start and whenever something in the tables has changed.
+        var membersRead: @Sendable ([AgentTables.Node]) -> Void
         var wallClock: @Sendable () -> Int64
         var logger: Logger
     }
@@ -89,8 +91,10 @@ final class TrustExchange: Sendable {
         let missing = trust.knownRevocations.filter { known in
             inTable[known.node].map { !trust.accepts(revocation: $0, of: known.node) } ?? true
         }
+        let members = nodeRows.compactMap(AgentTables.Node.init)
+        self.surroundings.membersRead(members)
         let own = self.surroundings.ownRow()
-        let ownRow = nodeRows.lazy.compactMap(AgentTables.Node.init).first { $0.id == own.id }
+        let ownRow = members.first { $0.id == own.id }
         guard !missing.isEmpty || ownRow != own else { return }
         var ownValues = own.values
         if ownRow == nil { ownValues["joinedAt"] = .integer(self.surroundings.wallClock()) }

@@ -98,6 +98,7 @@ final class DemoNode: Sendable {
             var configuration = NodeConfiguration()
             configuration.listen = NetworkAddress(host: "127.0.0.1", port: 0)
             configuration.api = NetworkAddress(host: "127.0.0.1", port: 0)
+            configuration.discovery = .off
             let logger = Logger(label: "demo") { _ in SwiftLogNoOpLogHandler() }
             let node = try ClinicNode(
                 directory: self.directory,

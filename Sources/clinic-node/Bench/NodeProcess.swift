@@ -20,7 +20,8 @@ final class NodeProcess {
         let errors = directory + ".log"
         self.database = directory + "/clinic.db"
         self.processID = try NodeProcess.spawn(
-            ["run", "--data", directory, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"],
+            ["run", "--data", directory, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
+                + ["--discovery", "off"],
             output: "/dev/null",
             errors: errors
         )

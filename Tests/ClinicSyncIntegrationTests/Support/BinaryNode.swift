@@ -38,6 +38,7 @@ final class BinaryNode: Sendable {
         let program = tests.deletingLastPathComponent().appending(path: "clinic-node").path
         let arguments = [
             "run", "--data", self.directory.path, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0",
+            "--discovery", "off",
         ]
         let process = try RunningProcess(program, arguments)
         self.process.withLockedValue { $0 = process }
