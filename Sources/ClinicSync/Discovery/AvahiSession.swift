@@ -12,6 +12,8 @@ final class AvahiSession {
     static let reconnectMin = Duration.seconds(1)
     /// The delay while there is no daemon.
     static let reconnectMax = Duration.seconds(5)
+    /// How long a daemon may take to get its host name before people are told: a second is usual.
+    static let registeringMax = Duration.seconds(10)
 
     private let mailbox: AvahiMailbox
     private let signals = AvahiSignals()
@@ -22,7 +24,10 @@ final class AvahiSession {
     private var browser: OpaquePointer?
     private var resolvers: [ServiceKey: OpaquePointer] = [:]
     private var announcement: AvahiAnnouncement?
+    /// Whether the daemon has its host name, so that services can be announced.
     private var isRunning = false
+    /// When to say that the daemon does not get ready.
+    private var stuckAt: Duration?
     /// Whether people have been told that discovery works.
     private var isAvailable = false
     /// When to make the next client, while there is none.
@@ -45,6 +50,10 @@ final class AvahiSession {
             guard let poll = self.poll ?? self.makePoll() else { return }
             if self.client == nil, self.connectAt <= self.now { self.connect(poll) }
             self.handleSignals()
+            if let stuckAt = self.stuckAt, stuckAt <= self.now {
+                self.stuckAt = nil
+                self.complain("avahi-daemon does not get ready, restart it")
+            }
             self.lookUp()
             self.announce()
             // What was begun just now may have reported already.
@@ -100,6 +109,7 @@ final class AvahiSession {
         self.signals.reset()
         self.table.forget()
         self.isRunning = false
+        self.stuckAt = nil
         self.connectAt = self.now + (self.failures == 0 ? AvahiSession.reconnectMin : AvahiSession.reconnectMax)
         self.failures += 1
         if let reason { self.complain(reason) }
@@ -115,8 +125,8 @@ final class AvahiSession {
     /// How long to wait for reports: until the next thing is due.
     private func pauseMilliseconds() -> Int32 {
         let due = [
-            self.client == nil ? self.connectAt : nil,
-            self.isRunning ? self.table.nextDue : nil,
+            self.client == nil ? self.connectAt : self.stuckAt,
+            self.browser == nil ? nil : self.table.nextDue,
             self.isRunning ? self.mailbox.advertisement.flatMap { self.announcement?.nextDue(for: $0) } : nil,
         ].compactMap { $0 }.min()
         guard let due else { return -1 }
@@ -164,13 +174,19 @@ final class AvahiSession {
         switch state {
         case AVAHI_CLIENT_S_RUNNING:
             self.isRunning = true
+            self.stuckAt = nil
             self.failures = 0
-            return self.browse()
+            guard self.browse() else { return false }
+            self.hasComplained = false
+            if !self.isAvailable { self.mailbox.tell(.available) }
+            self.isAvailable = true
+            return true
         case AVAHI_CLIENT_S_REGISTERING, AVAHI_CLIENT_S_COLLISION:
             // The PC gets another name: what is announced names the old one.
             self.isRunning = false
             self.announcement?.withdraw()
-            return true
+            if self.stuckAt == nil { self.stuckAt = self.now + AvahiSession.registeringMax }
+            return self.browse()
         case AVAHI_CLIENT_CONNECTING:
             self.isRunning = false
             self.complain("avahi-daemon does not run")
@@ -198,16 +214,13 @@ final class AvahiSession {
             self.disconnect(because: AvahiSession.text(avahi_client_errno(self.client)))
             return false
         }
-        self.hasComplained = false
-        if !self.isAvailable { self.mailbox.tell(.available) }
-        self.isAvailable = true
         return true
     }
 
     // MARK: - Lookups
 
     private func lookUp() {
-        guard self.isRunning else { return }
+        guard self.browser != nil else { return }
         for key in self.table.takeDue(at: self.now) {
             let resolver = avahi_service_resolver_new(
                 self.client,
