@@ -375,8 +375,8 @@ class Lab:
         rules = "add table bridge lab\ndelete table bridge lab\n"
         if percent:
             rules += (
-                "table bridge lab { chain forward { type filter hook forward priority 0;"
-                " numgen random mod 100 < %d drop; } }" % percent
+                "table bridge lab {\nchain forward {\ntype filter hook forward priority 0;\n"
+                "numgen random mod 100 < %d drop\n}\n}\n" % percent
             )
         result = subprocess.run(
             ["ip", "netns", "exec", self.switch, "nft", "-f", "-"], input=rules, capture_output=True, text=True

@@ -30,12 +30,17 @@ final class AvahiAnnouncement {
     /// The time between further names.
     static let renameInterval = Duration.seconds(60)
 
+    /// How long the daemon may take to claim the name, which is a second as a rule, before it is asked anew: one whose
+    /// address goes while it claims a name never ends (0.8).
+    static let claimMax = Duration.seconds(4)
+
     private let group: OpaquePointer
     private var name: String
     private var published: Advertisement?
     private var isEstablished = false
     /// Nothing is changed before.
     private var notBefore = Duration.zero
+    private var claimedAt = Duration.zero
     private var renames = 0
     /// Whether people are to be told of a new name when it is in use.
     private var isNewName = false
@@ -46,10 +51,11 @@ final class AvahiAnnouncement {
         self.name = node.description
     }
 
-    /// When something is due for `advertisement`; `nil` when nothing is or a report is awaited.
+    /// When something is due for `advertisement`; `nil` when nothing is.
     func nextDue(for advertisement: Advertisement) -> Duration? {
         guard let published = self.published else { return self.notBefore }
-        return published != advertisement && self.isEstablished ? self.notBefore : nil
+        guard self.isEstablished else { return self.claimedAt + AvahiAnnouncement.claimMax }
+        return published == advertisement ? nil : self.notBefore
     }
 
     /// Announces what is not announced yet, if it is time.
@@ -57,7 +63,8 @@ final class AvahiAnnouncement {
         guard let due = self.nextDue(for: advertisement), due <= now else { return .done }
         self.notBefore = now + AvahiAnnouncement.changeInterval
         if let published = self.published {
-            if published.port == advertisement.port, published.reach == advertisement.reach {
+            let isSamePlace = published.port == advertisement.port && published.reach == advertisement.reach
+            if self.isEstablished, isSamePlace {
                 let error = self.withText(of: advertisement) { text in
                     avahi_entry_group_update_service_txt_strlst(
                         self.group,
@@ -75,6 +82,7 @@ final class AvahiAnnouncement {
             }
             self.withdraw()
         }
+        self.claimedAt = now
         return self.add(advertisement)
     }
 
