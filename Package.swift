@@ -128,6 +128,7 @@ let package = Package(
             name: "ClinicSyncTestKit",
             dependencies: [
                 "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                "ClinicSyncDiscovery",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),

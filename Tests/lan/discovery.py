@@ -56,6 +56,13 @@ def view(pcs):
     return host
 
 
+def round_trip(host, pc):
+    """Milliseconds, as the host has measured them."""
+    name = "pc%d" % pc.number
+    peers = (host.ask("/v1/status") or {"peers": []})["peers"]
+    return max([peer["roundTripMilliseconds"] or 0 for peer in peers if peer["name"] == name], default=0)
+
+
 def one_host(sentence, pcs, deadline=30.0):
     took = wait(sentence, lambda: view(pcs) is not None, deadline)
     return view(pcs), took
@@ -207,6 +214,7 @@ def loss(lab):
     lab.lose(10)
     try:
         stream(lab.pcs, "with every tenth packet lost")
+        check(lab.lost() > 0, "the switch lost packets: %d" % lab.lost())
     finally:
         lab.lose(0)
     one_host("there is one host", lab.pcs)
@@ -218,9 +226,12 @@ def slow(lab):
     pc = next(pc for pc in lab.pcs if pc is not host)
     lab.throttle(pc, "1mbit")
     try:
-        for number in range(200):
-            write(host, "slow %d" % number)
-        wait("200 patients cross a slow cable", lambda: has(pc, "slow 199"))
+        host.sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+            " INSERT INTO patients (fullName) SELECT 'slow ' || i FROM n"
+        )
+        took = wait("3000 patients cross a slow cable", lambda: has(pc, "slow 3000"))
+        check(took > 1, "which takes its time")
         check(view(lab.pcs) is host, "and the host is the same")
     finally:
         lab.throttle(pc, None)
@@ -233,6 +244,7 @@ def delay(lab):
     end = lab.delay(pc, 0.08)
     try:
         stream(lab.pcs, "delayed")
+        wait("the delay is seen", lambda: round_trip(host, pc) >= 150)
         check(view(lab.pcs) is host, "and the host is the same")
     finally:
         end()

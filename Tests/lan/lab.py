@@ -376,13 +376,20 @@ class Lab:
         if percent:
             rules += (
                 "table bridge lab {\nchain forward {\ntype filter hook forward priority 0;\n"
-                "numgen random mod 100 < %d drop\n}\n}\n" % percent
+                "numgen random mod 100 < %d counter drop\n}\n}\n" % percent
             )
         result = subprocess.run(
             ["ip", "netns", "exec", self.switch, "nft", "-f", "-"], input=rules, capture_output=True, text=True
         )
         if result.returncode != 0:
             raise Failure("nft: " + result.stderr.strip())
+
+    def lost(self):
+        """How many frames the switch has dropped."""
+        result = subprocess.run(
+            ["ip", "netns", "exec", self.switch, "nft", "list", "table", "bridge", "lab"], capture_output=True, text=True
+        )
+        return int(re.search(r"counter packets (\d+)", result.stdout).group(1))
 
     def throttle(self, pc, rate):
         """Gives the PC a slow cable in both directions; None: a fast one."""

@@ -1,27 +1,27 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 
 /// What a node's TXT record says (RFC 6763, section 6).
-struct ServiceText: Sendable, Hashable {
+package struct ServiceText: Sendable, Hashable {
     /// Strings of a record that are looked at; a record of ours has seven.
-    static let entriesMax = 32
+    package static let entriesMax = 32
 
     /// The tag of the clinic.
-    var clinic: String
+    package var clinic: String
     /// The node.
-    var node: NodeID
+    package var node: NodeID
     /// Its term.
-    var term: UInt64
+    package var term: UInt64
     /// Whether it is host.
-    var isHost: Bool
-    /// Where it listens. The SRV record says it too, and that one counts.
-    var port: Int
+    package var isHost: Bool
+    /// Where it listens; the SRV record says it too, and that one counts.
+    package var port: Int
     /// The version of the protocol between nodes.
-    var protocolVersion: Int
+    package var protocolVersion: Int
     /// The version of the database's schema.
-    var schemaVersion: Int
+    package var schemaVersion: Int
 
     /// Makes the text of an advertisement.
-    init(_ advertisement: Advertisement) {
+    package init(_ advertisement: Advertisement) {
         self.clinic = ServiceText.tag(ofClinic: advertisement.clinicID)
         self.node = advertisement.node
         self.term = advertisement.term
@@ -35,7 +35,7 @@ struct ServiceText: Sendable, Hashable {
     ///
     /// Keys may be of either case, the first of several counts and unknown ones are ignored (RFC 6763, 6.4), so that
     /// later versions can add some.
-    init?(entries: [[UInt8]]) {
+    package init?(entries: [[UInt8]]) {
         let values = ServiceText.values(of: entries.prefix(ServiceText.entriesMax))
         guard let clinic = values["clinic"], let node = values["node"].flatMap({ NodeID($0) }),
             let term = values["term"].flatMap({ UInt64($0) }),
@@ -54,7 +54,7 @@ struct ServiceText: Sendable, Hashable {
     }
 
     /// The record's keys and values.
-    var pairs: [(key: String, value: String)] {
+    package var pairs: [(key: String, value: String)] {
         [
             ("clinic", self.clinic), ("node", self.node.description), ("term", String(self.term)),
             ("role", self.isHost ? "host" : "member"), ("port", String(self.port)),
@@ -66,7 +66,7 @@ struct ServiceText: Sendable, Hashable {
     ///
     /// No more than a filter. It needs no strong hash: anybody can copy it off the air, and who belongs to the clinic
     /// is decided by certificates.
-    static func tag(ofClinic id: String) -> String {
+    package static func tag(ofClinic id: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in id.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
         let digits = String(hash, radix: 16)

@@ -174,20 +174,13 @@ public final class ClinicNode: Service {
         )
         let addresses = self.makeAddressWatch(listen: listenAddress, exchange: exchange)
         let renewal = self.makeRenewal(trust, exchange: exchange, storage: storage, transport: transport)
-        let driver = NodeDriver(
-            configuration: self.coreConfiguration(listen: listen),
-            surroundings: NodeDriver.Surroundings(
-                inbox: inbox,
-                transport: transport,
-                storage: storage,
-                events: self.events,
-                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
-                loop: self.group.next(),
-                clock: self.clock,
-                onRevocation: { exchange.offer(revocation: $0) },
-                onAgentTablesChanged: { _ in exchange.tablesChanged() },
-                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
-            )
+        let driver = self.makeDriver(
+            listen: listen,
+            inbox: inbox,
+            transport: transport,
+            storage: storage,
+            exchange: exchange,
+            discovery: discovery
         )
         self.controlBox.start(
             RunningNodeControl.Running(
@@ -203,19 +196,15 @@ public final class ClinicNode: Service {
             )
         )
         defer { self.controlBox.end() }
+        let agents: [@Sendable () async throws -> Void] = [
+            { try await exchange.run() },
+            { try await renewal.run() },
+            { try await addresses.run() },
+            { try await discovery?.run() },
+        ]
         do {
             try await self.watch(inbox) {
-                try await self.serve(
-                    driver: driver,
-                    inbox: inbox,
-                    listen: listen,
-                    agents: [
-                        { try await exchange.run() },
-                        { try await renewal.run() },
-                        { try await addresses.run() },
-                        { try await discovery?.run() },
-                    ]
-                )
+                try await self.serve(driver: driver, inbox: inbox, listen: listen, agents: agents)
             }
         } catch {
             await transport.shutdown()
@@ -283,6 +272,32 @@ public final class ClinicNode: Service {
         } onGracefulShutdown: {
             inbox.post(.shutdownRequested)
         }
+    }
+
+    /// Makes what drives the core and carries out what it decides.
+    private func makeDriver(
+        listen: String,
+        inbox: Inbox,
+        transport: PeerTransport,
+        storage: StorageService,
+        exchange: TrustExchange,
+        discovery: DiscoveryAgent?
+    ) -> NodeDriver {
+        NodeDriver(
+            configuration: self.coreConfiguration(listen: listen),
+            surroundings: NodeDriver.Surroundings(
+                inbox: inbox,
+                transport: transport,
+                storage: storage,
+                events: self.events,
+                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
+                loop: self.group.next(),
+                clock: self.clock,
+                onRevocation: { exchange.offer(revocation: $0) },
+                onAgentTablesChanged: { _ in exchange.tablesChanged() },
+                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
+            )
+        )
     }
 
     private func coreConfiguration(listen: String) -> CoreConfiguration {

@@ -37,6 +37,7 @@ enum FuzzCorpus {
         case .apiAddress:
             return [#"{"host":"127.0.0.1","port":7451}"#, #"{"host":"::1","port":1}"#].map { Array($0.utf8) }
         case .joinCode: return try self.joinCodes().map { Array($0.utf8) }
+        case .announcement: return self.announcements.map { Array($0.utf8) }
         case .address: return ["127.0.0.1:7450", "[fe80::1%eth0]:1", "front-desk.local:65535"].map { Array($0.utf8) }
         }
     }
@@ -124,6 +125,13 @@ enum FuzzCorpus {
         #"{"log":{"level":"info","retention":"30d"},"reconcileEvery":"1m","discovery":"off","group":"clinic"}"#,
         #"{"log.level":"debug","peers":"127.0.0.1:3"}"#,
     ]
+
+    private static var announcements: [String] {
+        [
+            "clinic=00ff\nnode=\(self.node)\nterm=18446744073709551615\nrole=host\nport=7450\nprotocol=1\nschema=4",
+            "x\nNODE=\(self.other)\nClinic=\nterm=0\nrole=\nport=1\nprotocol=0\nschema=0\nnode=second\nlater=1",
+        ]
+    }
 
     private static var invitations: [[UInt8]] {
         let keys = #""id":"AAECAwQFBgc=","proofKey":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=""#

@@ -1,4 +1,5 @@
 import ClinicSync
+import ClinicSyncDiscovery
 import ClinicSyncModel
 import ClinicSyncWire
 import Foundation
@@ -100,6 +101,19 @@ enum FuzzLaws {
         try FuzzLaws.expect(address.host.utf8.count <= 253, "a host's name is too long")
         let again = try FuzzLaws.read { try NetworkAddress(parsing: address.description) }
         try FuzzLaws.expect(again == address, "an address is another after it was written and read again")
+        return true
+    }
+
+    /// The strings of a record, each on a line of its own.
+    static func announcement(_ bytes: [UInt8]) throws(FuzzFailure) -> Bool {
+        let strings = bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).map { Array($0) }
+        guard let text = ServiceText(entries: strings) else { return false }
+        try FuzzLaws.expect((1...65_535).contains(text.port), "a port that does not exist")
+        let written = text.pairs.map { Array("\($0.key)=\($0.value)".utf8) }
+        try FuzzLaws.expect(
+            ServiceText(entries: written) == text,
+            "an announcement is another after it was written and read again"
+        )
         return true
     }
 

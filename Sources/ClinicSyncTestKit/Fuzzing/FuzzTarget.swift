@@ -41,6 +41,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case joinCode
     /// An address that somebody typed.
     case address
+    /// What a service on the LAN says of itself.
+    case announcement
 
     /// The decoder with its corpus.
     ///
@@ -63,6 +65,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .apiAddress: decode = FuzzLaws.apiAddress
         case .joinCode: decode = FuzzLaws.joinCode
         case .address: decode = FuzzLaws.address
+        case .announcement: decode = FuzzLaws.announcement
         }
         return FuzzSubject(name: self.rawValue, corpus: corpus, decode: decode)
     }
@@ -72,7 +75,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .authority, .grant, .revocation, .certificateRequest: true
         case .frame, .enrollment, .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value,
-            .configuration, .identity, .invitations, .apiAddress, .joinCode, .address:
+            .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement:
             false
         }
     }
@@ -105,7 +108,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .columns: check.columns(bytes)
         case .value: check.value(bytes)
         case .frame, .enrollment, .configuration, .identity, .invitations, .authority, .grant, .revocation,
-            .certificateRequest, .apiAddress, .joinCode, .address:
+            .certificateRequest, .apiAddress, .joinCode, .address, .announcement:
             .broken("\(self.rawValue) is no record")
         }
     }

@@ -11,7 +11,7 @@ struct FuzzTests {
         switch target {
         case .frame, .changeChunk, .rowStates: 14_000
         case .enrollment, .vector, .header, .registers, .columns, .value: 9_000
-        case .configuration, .identity, .invitations, .apiAddress, .joinCode, .address: 3_000
+        case .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement: 3_000
         case .authority, .grant, .revocation, .certificateRequest: 1_500
         }
     }
