@@ -5,11 +5,6 @@ import Logging
 
 // How the node is found, and how it finds the others.
 extension ClinicNode {
-    /// The addresses that an administrator named.
-    var configuredHints: [PeerHint] {
-        self.configuration.peers.map { PeerHint(address: $0.description, node: nil, source: .configured) }
-    }
-
     /// Makes what announces the node and looks for others; `nil` when that is switched off.
     func makeDiscovery(listen: NetworkAddress, schemaVersion: Int, inbox: Inbox) -> DiscoveryAgent? {
         guard self.configuration.discovery != .off else { return nil }

@@ -148,7 +148,6 @@ public final class ClinicNode: Service {
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
         inbox.post(.started(storage.initialState))
-        inbox.post(.peersFound(self.configuredHints))
         let desk = try self.makeDesk(trust)
         let transport = PeerTransport(
             group: self.group,
@@ -214,6 +213,32 @@ public final class ClinicNode: Service {
         self.events.finish()
     }
 
+    /// Makes what drives the core and carries out what it decides.
+    private func makeDriver(
+        listen: String,
+        inbox: Inbox,
+        transport: PeerTransport,
+        storage: StorageService,
+        exchange: TrustExchange,
+        discovery: DiscoveryAgent?
+    ) -> NodeDriver {
+        NodeDriver(
+            configuration: self.coreConfiguration(listen: listen),
+            surroundings: NodeDriver.Surroundings(
+                inbox: inbox,
+                transport: transport,
+                storage: storage,
+                events: self.events,
+                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
+                loop: self.group.next(),
+                clock: self.clock,
+                onRevocation: { exchange.offer(revocation: $0) },
+                onAgentTablesChanged: { _ in exchange.tablesChanged() },
+                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
+            )
+        )
+    }
+
     /// Runs `body` while commits of programs are watched for.
     private func watch(_ inbox: Inbox, while body: () async throws -> Void) async throws {
         let watcher = try await CommitWatcher.start(
@@ -272,32 +297,6 @@ public final class ClinicNode: Service {
         } onGracefulShutdown: {
             inbox.post(.shutdownRequested)
         }
-    }
-
-    /// Makes what drives the core and carries out what it decides.
-    private func makeDriver(
-        listen: String,
-        inbox: Inbox,
-        transport: PeerTransport,
-        storage: StorageService,
-        exchange: TrustExchange,
-        discovery: DiscoveryAgent?
-    ) -> NodeDriver {
-        NodeDriver(
-            configuration: self.coreConfiguration(listen: listen),
-            surroundings: NodeDriver.Surroundings(
-                inbox: inbox,
-                transport: transport,
-                storage: storage,
-                events: self.events,
-                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
-                loop: self.group.next(),
-                clock: self.clock,
-                onRevocation: { exchange.offer(revocation: $0) },
-                onAgentTablesChanged: { _ in exchange.tablesChanged() },
-                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
-            )
-        )
     }
 
     private func coreConfiguration(listen: String) -> CoreConfiguration {
