@@ -6,6 +6,7 @@ Steps can be named on the command line to run only those, in the order of STEPS;
 
 import json
 import re
+import signal
 import time
 
 from lab import Failure, check, main, wait
@@ -181,6 +182,22 @@ def host_stopped(lab):
     one_host("the stopped PC comes back", lab.pcs)
 
 
+def host_paused(lab):
+    """As when the lid of a laptop is closed and opened."""
+    host, _ = one_host("there is one host", lab.pcs)
+    others = [pc for pc in lab.pcs if pc is not host]
+    host.process.send_signal(signal.SIGSTOP)
+    try:
+        _, took = one_host("another PC is host while that one sleeps", others)
+        check(took <= FAILOVER + MEASURING, "the change of host took %.2f s" % took)
+        stream(others, "while one sleeps")
+    finally:
+        host.process.send_signal(signal.SIGCONT)
+    now, _ = one_host("there is one host when it wakes", lab.pcs)
+    check(now is not host, "and it is not the one that slept")
+    equal(lab.pcs)
+
+
 def cable_pulled(lab):
     host, _ = one_host("there is one host", lab.pcs)
     others = [pc for pc in lab.pcs if pc is not host]
@@ -266,6 +283,8 @@ def nobody_announces(lab):
     equal(lab.pcs)
     for pc in lab.pcs:
         pc.start_avahi()
+    for pc in lab.pcs:
+        pc.wait_for_avahi()
 
 
 def all_moved(lab):
@@ -309,7 +328,7 @@ def copied_disk(lab):
 # Those that need no more than discovery come first.
 STEPS = [
     avahi_restart, no_bus, link_down,
-    all_connected, host_killed, host_stopped, cable_pulled, partition, loss, slow, delay, nobody_announces, all_moved,
+    all_connected, host_killed, host_stopped, host_paused, cable_pulled, partition, loss, slow, delay, nobody_announces, all_moved,
     end, copied_disk,
 ]  # fmt: skip
 

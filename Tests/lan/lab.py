@@ -206,13 +206,14 @@ class PC:
         configuration = self.lab.folder / ("avahi%d.conf" % self.number)
         configuration.write_text(AVAHI_CONFIGURATION % ("pc%d" % self.number))
         self.execute("rm", "-f", "/run/avahi-daemon/pid", "/run/avahi-daemon/socket")
+        log = self.lab.folder / ("pc%d-avahi.log" % self.number)
+        self.avahi_log = (log, log.stat().st_size if log.exists() else 0)
         self.avahi = self.begin("avahi", "avahi-daemon", "-f", configuration, "--no-drop-root", "--no-chroot")
-        poll(lambda: self.execute("test", "-S", "/run/avahi-daemon/socket").returncode == 0)
 
     def wait_for_avahi(self):
-        """A daemon whose address changes while it claims its name may never get ready."""
-        log = self.lab.folder / ("pc%d-avahi.log" % self.number)
-        poll(lambda: "Server startup complete" in log.read_text())
+        """Waits until the daemon has claimed its name; one whose address changes meanwhile may never get ready."""
+        log, begin = self.avahi_log
+        poll(lambda: "Server startup complete" in log.read_text()[begin:])
 
     def kill_avahi(self):
         self.avahi.kill()
