@@ -160,10 +160,15 @@ def all_connected(lab):
 def host_killed(lab):
     host, _ = one_host("there is one host", lab.pcs)
     others = [pc for pc in lab.pcs if pc is not host]
+    begin = {pc.number: mark(pc) for pc in lab.pcs}
     host.kill()
     _, took = one_host("another PC is host for all that are left", others)
     check(took <= FAILOVER + MEASURING, "the change of host took %.2f s" % took)
     stream(others, "without the first host")
+    now = view(others)
+    announced = r"election\.term=%d .*peer\.id=%s .*found on the LAN" % (now.ask("/v1/status")["term"], members(lab)[now.number])
+    watcher = next(pc for pc in others if pc is not now)
+    wait("the new host is announced", lambda: re.search(announced, watcher.log.read_text()[begin[watcher.number] :]), 15)
     host.start()
     one_host("the old host comes back", lab.pcs)
     equal(lab.pcs)
@@ -288,17 +293,39 @@ def nobody_announces(lab):
 
 
 def all_moved(lab):
-    """After a weekend all PCs have other addresses."""
+    """After a weekend every PC has the address that another one had."""
     begin = {pc.number: mark(pc) for pc in lab.pcs}
+    addresses = [pc.address for pc in lab.pcs]
     for pc in lab.pcs:
         pc.stop()
-    for pc in lab.pcs:
-        pc.move("10.77.0.%d" % (pc.number + 200))
+    for pc, address in zip(lab.pcs, addresses[1:] + addresses[:1]):
+        pc.move(address)
+        # Nobody has been asked for these addresses since.
+        lab.ip("-n", pc.namespace, "neigh", "flush", "dev", "eth0")
     for pc in lab.pcs:
         pc.start()
     find_one_another(lab, lab.pcs, begin)
-    one_host("all PCs have one host though no remembered address is right", lab.pcs)
+    one_host("all PCs have one host though every remembered address is another's", lab.pcs)
     stream(lab.pcs, "moved")
+
+
+def link_local(lab):
+    """A switch and nothing else: no DHCP, no IPv4, no router."""
+    begin = {pc.number: mark(pc) for pc in lab.pcs}
+    for pc in lab.pcs:
+        pc.stop()
+        lab.ip("-n", pc.namespace, "addr", "del", pc.address + "/24", "dev", "eth0")
+    for pc in lab.pcs:
+        pc.start("--listen", "[::]:7450")
+    find_one_another(lab, lab.pcs, begin)
+    check("peer.address=[fe80::" in lab.pcs[0].log.read_text()[begin[1] :], "by addresses that name an interface")
+    one_host("all PCs have one host without IPv4", lab.pcs)
+    stream(lab.pcs, "link-local")
+    for pc in lab.pcs:
+        pc.stop()
+        lab.ip("-n", pc.namespace, "addr", "add", pc.address + "/24", "dev", "eth0")
+        pc.start()
+    one_host("there is one host with IPv4 again", lab.pcs)
 
 
 def end(lab):
@@ -329,7 +356,7 @@ def copied_disk(lab):
 STEPS = [
     avahi_restart, no_bus, link_down,
     all_connected, host_killed, host_stopped, host_paused, cable_pulled, partition, loss, slow, delay, nobody_announces, all_moved,
-    end, copied_disk,
+    link_local, end, copied_disk,
 ]  # fmt: skip
 
 

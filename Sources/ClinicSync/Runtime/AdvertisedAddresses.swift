@@ -18,6 +18,13 @@ enum AdvertisedAddresses {
         return hosts.prefix(AdvertisedAddresses.addressesMax).map { NetworkAddress(host: $0, port: listen.port) }
     }
 
+    /// Returns every address at which the node that listens on `listen` would reach itself.
+    static func own(listening listen: NetworkAddress) -> [String] {
+        guard ["0.0.0.0", "::"].contains(listen.host) else { return [listen.description] }
+        let hosts = AdvertisedAddresses.ownHosts() + ["127.0.0.1", "::1"]
+        return hosts.map { NetworkAddress(host: $0, port: listen.port).description }
+    }
+
     /// Whether `text` is `ip:port` or `[v6]:port` with a port that is one; names are not looked up.
     static func isDialable(_ text: String) -> Bool {
         do {

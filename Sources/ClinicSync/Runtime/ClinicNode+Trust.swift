@@ -55,9 +55,12 @@ extension ClinicNode {
         listen: NetworkAddress,
         inbox: Inbox
     ) -> TrustExchange {
-        let hints = MemberHints(own: self.identity.nodeID, isRevoked: { trust.isRevoked($0) }) {
-            inbox.post(.peersFound($0))
-        }
+        let hints = MemberHints(
+            own: self.identity.nodeID,
+            ownAddresses: { AdvertisedAddresses.own(listening: listen) },
+            isRevoked: { trust.isRevoked($0) },
+            found: { inbox.post(.peersFound($0)) }
+        )
         return TrustExchange(
             TrustExchange.Surroundings(
                 trust: trust,

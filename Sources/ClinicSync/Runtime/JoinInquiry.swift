@@ -11,6 +11,8 @@ struct JoinInquiry: Sendable {
     static let foundAnswerTimeout = Duration.seconds(3)
     /// How long nodes are looked for on the LAN; one that is there is found within a second.
     static let searchTimeout = Duration.seconds(5)
+    /// Addresses asked at most of those that were found: anybody on the LAN can announce some.
+    private static let askedMax = 16
     /// Events of discovery that wait while a node is asked.
     private static let eventsMax = 256
 
@@ -82,7 +84,8 @@ struct JoinInquiry: Sendable {
         search: for await event in events {
             switch event {
             case .found(let peer):
-                for address in peer.addresses where asked.insert(address).inserted {
+                for address in peer.addresses
+                where asked.count < JoinInquiry.askedMax && asked.insert(address).inserted {
                     reason = "the PCs of the clinic that were found on this network do not answer"
                     do {
                         return (try await self.ask(address, timeout: JoinInquiry.foundAnswerTimeout), address)

@@ -102,13 +102,20 @@ struct MemberAddressTests {
         #expect(Self.row(1, String(repeating: "10.0.0.1:1 ", count: 1_000)).addresses == [])
     }
 
-    @Test("the core is given the others' addresses when they change, this node's and revoked ones left out")
+    @Test(
+        "the core is given the others' addresses when they change, but none of this node's own, and none of revoked ones"
+    )
     func hints() {
         let given = NIOLockedValueBox<[[PeerHint]]>([])
-        let hints = MemberHints(own: NodeID(high: 0, low: 1), isRevoked: { $0 == NodeID(high: 0, low: 3) }) { hints in
-            given.withLockedValue { $0.append(hints) }
-        }
-        let rows = [Self.row(3, "10.0.0.3:1"), Self.row(2, "10.0.0.2:1 10.0.0.22:1"), Self.row(1, "10.0.0.1:1")]
+        let hints = MemberHints(
+            own: NodeID(high: 0, low: 1),
+            ownAddresses: { ["10.0.0.8:1"] },
+            isRevoked: { $0 == NodeID(high: 0, low: 3) },
+            found: { hints in given.withLockedValue { $0.append(hints) } }
+        )
+        let rows = [
+            Self.row(3, "10.0.0.3:1"), Self.row(2, "10.0.0.2:1 10.0.0.8:1 10.0.0.22:1"), Self.row(1, "10.0.0.1:1"),
+        ]
         hints.read([])
         hints.read(rows)
         hints.read(rows.reversed())
@@ -123,9 +130,12 @@ struct MemberAddressTests {
     @Test("however much is written into the list, no more than the limit is given")
     func bounded() {
         let count = NIOLockedValueBox(0)
-        let hints = MemberHints(own: NodeID(high: 0, low: 0), isRevoked: { _ in false }) { hints in
-            count.withLockedValue { $0 = hints.count }
-        }
+        let hints = MemberHints(
+            own: NodeID(high: 0, low: 0),
+            ownAddresses: { [] },
+            isRevoked: { _ in false },
+            found: { hints in count.withLockedValue { $0 = hints.count } }
+        )
         hints.read((1...2_000).map { Self.row($0, "10.0.0.1:1") })
         #expect(count.withLockedValue { $0 } == MemberHints.hintsMax)
     }
