@@ -173,7 +173,7 @@ CREATE TABLE clinicsync_node (
     softwareVersion TEXT NOT NULL DEFAULT '',
     maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
-);
+, addresses TEXT NOT NULL DEFAULT '');
 
 CREATE TABLE clinicsync_origin (
     id          INTEGER PRIMARY KEY,
@@ -222,6 +222,14 @@ CREATE TABLE clinicsync_tombstone (
     state     BLOB    NOT NULL,
     context   INTEGER NOT NULL,
     PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_unshared (
+    origin      INTEGER NOT NULL,
+    sequence    INTEGER NOT NULL,
+    clockOffset INTEGER NOT NULL,
+    floor       INTEGER NOT NULL,
+    PRIMARY KEY (origin, sequence)
 ) WITHOUT ROWID;
 
 CREATE TABLE clinicsync_waiting (

@@ -185,6 +185,13 @@ public final class TestNode: Sendable {
     /// - Throws: ``ClinicSyncError``.
     public func grant(_ node: String) async throws { try await self.running().grant(node: node) }
 
+    /// Gives a member another name.
+    ///
+    /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
+    public func rename(_ node: String, to name: String) async throws {
+        try await self.running().rename(node: node, to: name)
+    }
+
     /// A join code of this node, which must be one that may sign.
     ///
     /// - Throws: ``ClinicSyncError``.

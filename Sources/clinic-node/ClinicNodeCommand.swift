@@ -11,7 +11,7 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             """,
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            NodesCommand.self,
+            NodesCommand.self, HostCommand.self,
             SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

@@ -53,6 +53,13 @@ struct StatusText {
         if status.conflicts.open > 0 {
             facts.append(("conflicts", self.style.warning("\(status.conflicts.open) open")))
         }
+        for id in status.duplicateIdentities {
+            let text =
+                id == status.node.id
+                ? "another PC runs with this node's key: stop one of them and let it join anew"
+                : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): one of them must join anew"
+            facts.append(("double", self.style.bad(text)))
+        }
         if let progress = status.progress {
             facts.append(("catching up", self.style.warning(StatusText.text(progress))))
         }

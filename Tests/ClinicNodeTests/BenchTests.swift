@@ -74,4 +74,18 @@ import Testing
         }
         try binary.clean()
     }
+
+    @Test("failover kills and stops the host of four processes, and the others go on")
+    func failover() async throws {
+        let binary = try Binary()
+        let outcome = try await binary.run(["bench", "failover", "--rounds", "1", "--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        )
+        let measurements = try #require(report["measurements"] as? [[String: Any]])
+        #expect(measurements.map { $0["target"] as? Double } == [2_000, 3_000, 500, nil])
+        #expect(measurements.allSatisfy { ($0["samples"] as? [Double])?.count == 1 })
+        try binary.clean()
+    }
 }

@@ -20,6 +20,16 @@ struct Binary {
         self.environment = ["PATH": "/usr/bin:/bin", "HOME": self.folder.path].merging(environment) { $1 }
     }
 
+    private init(folder: URL, environment: [String: String]) {
+        self.folder = folder
+        self.environment = environment
+    }
+
+    /// The same program and folder with another environment.
+    func with(_ environment: [String: String]) -> Binary {
+        Binary(folder: self.folder, environment: self.environment.merging(environment) { $1 })
+    }
+
     /// The path of a node's directory.
     func data(_ name: String = "node") -> String { self.folder.appendingPathComponent(name).path }
 
@@ -43,8 +53,9 @@ struct Binary {
         let output = self.folder.appendingPathComponent(name + ".out")
         let errors = self.folder.appendingPathComponent(name + ".err")
         for url in [output, errors] { try Data().write(to: url) }
-        process.standardOutput = try FileHandle(forWritingTo: output)
-        process.standardError = try FileHandle(forWritingTo: errors)
+        let handles = [try FileHandle(forWritingTo: output), try FileHandle(forWritingTo: errors)]
+        defer { for handle in handles { try? handle.close() } }
+        (process.standardOutput, process.standardError) = (handles[0], handles[1])
         let status = try await withCheckedThrowingContinuation {
             (continuation: CheckedContinuation<Int32, any Error>) in
             process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
@@ -55,6 +66,17 @@ struct Binary {
             output: try String(contentsOf: output, encoding: .utf8),
             errors: try String(contentsOf: errors, encoding: .utf8)
         )
+    }
+
+    /// Lets others run before a condition is looked at again.
+    static func pause() async throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["sleep", "0.1"]
+        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+            process.terminationHandler = { _ in continuation.resume() }
+            do { try process.run() } catch { continuation.resume(throwing: error) }
+        }
     }
 
     /// A process that has not been started.

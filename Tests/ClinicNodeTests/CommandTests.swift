@@ -124,8 +124,8 @@ import Testing
         self.expectSentence(reachable, status: 78, contains: "203.0.113.1")
         let malformed = try await plain.run(["run", "--data", data, "--listen", "7450"])
         self.expectSentence(malformed, status: 64, contains: "--listen")
-        let outside = try await plain.run(["run", "--data", data, "--priority", "101"])
-        self.expectSentence(outside, status: 64, contains: "-100 to 100")
+        let outside = try await plain.run(["run", "--data", data, "--priority", "1001"])
+        self.expectSentence(outside, status: 64, contains: "0 to 1000")
         try Data(#"{"lissen": "127.0.0.1:1"}"#.utf8).write(to: URL(fileURLWithPath: data + "/node.json"))
         self.expectSentence(
             try await plain.run(["config", "check", "--data", data]),

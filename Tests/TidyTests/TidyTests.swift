@@ -10,6 +10,7 @@ import Testing
         "Wire": ["ClinicSyncModel", "NIOCore", "SwiftProtobuf", "Foundation", "FoundationEssentials"],
         "Storage": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "CSQLiteShim", "GRDB", "GRDBSQLite", "Foundation",
+            "Glibc",
         ],
         "Transport": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",

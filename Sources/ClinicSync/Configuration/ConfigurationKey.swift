@@ -10,7 +10,7 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case lanOnly
     /// How other nodes are found.
     case discovery
-    /// How much this node wants to be host; the larger the more.
+    /// How much this node wants to be host; the larger the more, 0 never.
     case priority
     /// The time between two reconciliations.
     case reconcileEvery

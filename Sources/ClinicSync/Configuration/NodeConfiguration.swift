@@ -18,10 +18,8 @@ public struct NodeConfiguration: Sendable, Hashable {
     /// Known and configured addresses are used in every mode. Without a daemon `auto` says so once and goes on, `avahi`
     /// warns.
     public var discovery = DiscoveryMode.auto
-    /// `priority`: -100 to 100, default 0.
-    ///
-    /// Takes effect with the election.
-    public var priority = 0
+    /// `priority`: 0 to 1000, default 100: the larger, the rather this node is host; 0: never.
+    public var priority = 100
     /// `reconcileEvery`: 1 s to 1 d, default 30 s.
     public var reconcileEvery = Duration.seconds(30)
     /// `log.retention`: 1 m to 365 d, default 7 d.
@@ -91,7 +89,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         guard self.listen.port == 0 || self.listen != self.api else {
             throw ClinicSyncError(.configuration, "listen and api are both \(self.api): give them different ports.")
         }
-        try self.check(.priority, self.priority, in: -100...100)
+        try self.check(.priority, self.priority, in: 0...1_000)
         try self.check(.reconcileEvery, self.reconcileEvery, in: .seconds(1) ... .seconds(86_400))
         try self.check(.logRetention, self.logRetention, in: .seconds(60) ... .seconds(365 * 86_400))
         guard self.peers.count <= NodeConfiguration.peersMax else {
@@ -158,7 +156,7 @@ public struct NodeConfiguration: Sendable, Hashable {
             guard let mode = DiscoveryMode(rawValue: value) else { throw malformed("auto, avahi or off") }
             self.discovery = mode
         case .priority:
-            guard let number = Int(value) else { throw malformed("a whole number from -100 to 100") }
+            guard let number = Int(value) else { throw malformed("a whole number from 0 to 1000") }
             self.priority = number
         case .reconcileEvery:
             guard let duration = DurationText.parse(value) else { throw malformed("a time such as 30s or 5m") }

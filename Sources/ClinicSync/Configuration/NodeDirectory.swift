@@ -93,7 +93,9 @@ package struct NodeDirectory: Sendable, Hashable {
     ///
     /// Removes nothing else: directories with other files in them stay.
     package func takeBackCreation() {
-        for name in ["clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "api.token"] {
+        for name in [
+            "clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "clinic.db-numbers", "api.token",
+        ] {
             unlink(self.file(name).path)
         }
         for url in [

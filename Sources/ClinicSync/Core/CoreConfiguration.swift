@@ -1,15 +1,5 @@
 package import ClinicSyncModel
 
-/// Who is host.
-///
-/// The election will be another case; the rest of the core asks only this value.
-package enum HostPolicy: Sendable, Hashable {
-    /// This node.
-    case local
-    /// That node, reachable at one of these addresses (`address:port`), tried in turn.
-    case remote(NodeID, addresses: [String])
-}
-
 /// What the core is told once, and every limit it keeps.
 package struct CoreConfiguration: Sendable, Hashable {
     /// This node as the author of changes.
@@ -22,10 +12,12 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var clinicName: String
     /// The program's version.
     package var softwareVersion: String
-    /// Where this node listens, `address:port`.
-    package var listenAddress: String
-    /// Who is host.
-    package var hostPolicy: HostPolicy
+    /// Where this node is reached, each as `address:port`, the likeliest first.
+    package var addresses: [String]
+    /// How much an administrator wants this node as host; 0: never.
+    package var priority: UInt32
+    /// Where other members may be reached, as far as that is known at the start.
+    package var hints: [PeerHint]
     /// Seed of the core's random numbers (jitter).
     package var randomSeed: UInt64
 
@@ -33,6 +25,8 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var heartbeatInterval: Duration = .milliseconds(500)
     /// A peer not heard of for this long is dead.
     package var silenceLimit: Duration = .seconds(2)
+    /// How long an election waits for what.
+    package var election = ElectionTiming()
     /// A peer must have said hello within this time.
     package var handshakeLimit: Duration = .seconds(5)
     /// Upper bound of the first delay before a dial is repeated; doubles with each failure.
@@ -64,6 +58,9 @@ package struct CoreConfiguration: Sendable, Hashable {
     /// A stamp further ahead than this is not adopted by the clock.
     package var clockTolerance: Duration = .milliseconds(500)
 
+    /// The priority of a node for which nobody set one.
+    package static let priorityDefault: UInt32 = 100
+
     /// Makes a configuration with the standard limits.
     package init(
         origin: Origin,
@@ -71,8 +68,9 @@ package struct CoreConfiguration: Sendable, Hashable {
         clinicID: String,
         clinicName: String,
         softwareVersion: String,
-        listenAddress: String,
-        hostPolicy: HostPolicy,
+        addresses: [String],
+        priority: UInt32 = CoreConfiguration.priorityDefault,
+        hints: [PeerHint],
         randomSeed: UInt64
     ) {
         self.origin = origin
@@ -80,8 +78,9 @@ package struct CoreConfiguration: Sendable, Hashable {
         self.clinicID = clinicID
         self.clinicName = clinicName
         self.softwareVersion = softwareVersion
-        self.listenAddress = listenAddress
-        self.hostPolicy = hostPolicy
+        self.addresses = addresses
+        self.priority = priority
+        self.hints = hints
         self.randomSeed = randomSeed
     }
 }

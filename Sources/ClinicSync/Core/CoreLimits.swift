@@ -4,8 +4,26 @@
 package enum CoreLimits {
     /// The version of the protocol this node speaks; another is closed as `protocolVersion`.
     package static let protocolVersion: UInt32 = 1
-    /// The term while the host is fixed by configuration.
-    package static let staticTerm: UInt64 = 1
+    /// Addresses known at once; those worth least are forgotten.
+    package static let dialTargetsMax = 1_024
+    /// Dials in progress at once; others wait.
+    package static let dialsMax = 8
+    /// Connections with which a searching node is content; it dials no more until one of them is gone.
+    package static let searchLinksMax = 8
+    /// An address that does not answer is dialled again within this time, unless there are very many.
+    package static let dialRest: Duration = .milliseconds(1_200)
+    /// Addresses that do not answer are dialled this often at most, taken together.
+    package static let dialsPerSecond = 16
+    /// What each member adds to the time over which clients spread their return to a host.
+    package static let returnSpread: Duration = .milliseconds(20)
+    /// The most that comes to.
+    package static let returnSpreadMax: Duration = .milliseconds(1_500)
+    /// A host that stops waits this long for its successor; then it stops all the same.
+    package static let handOverLimit: Duration = .milliseconds(400)
+    /// An administrator's wish for another host is answered within this time.
+    package static let transferLimit: Duration = .seconds(5)
+    /// The doublings of a minute by which uptimes are told apart.
+    package static let uptimeBucketsMax: UInt32 = 12
     /// Bytes of a node's name; a longer one is closed as `protocolViolation`.
     package static let nodeNameBytesMax = 64
     /// Partial batches remembered of a peer; the smallest is forgotten and at worst sent again.

@@ -83,4 +83,6 @@ package struct CoreStatus: Sendable, Hashable {
     package var lastReconciliation: Reconciliation?
     /// What is applied.
     package var vector: VersionVector
+    /// Nodes as which two processes run, this one first.
+    package var duplicates: [NodeID]
 }

@@ -37,8 +37,14 @@ package enum TimerID: Sendable, Hashable {
     case heartbeat
     /// A connection has not said hello in time.
     case handshake(ConnectionID)
-    /// Time to dial `address` again.
-    case redial(address: String)
+    /// Time to dial an address again.
+    case dial
+    /// Time for the election to think again.
+    case election
+    /// A host that hands over has waited long enough.
+    case handOver
+    /// A client's wish for another host has waited long enough.
+    case transfer
     /// Time for the periodic reconciliation.
     case reconcile
     /// Time to try the reconciliation round again because changes were on their way.
@@ -63,6 +69,10 @@ package enum Notification: Sendable, Hashable {
     case peerLost(NodeID, CloseReason)
     /// A connection was refused.
     case connectionRefused(CloseReason)
+    /// Another node is host, or none; `term` is the highest known.
+    case hostChanged(NodeID?, name: String?, term: UInt64)
+    /// Two hosts met, of which one stepped down; the other is named.
+    case splitHealed(NodeID)
     /// A dial failed; the next try follows after the delay.
     case dialFailed(address: String, nextTry: Duration)
     /// A reconciliation ended.
@@ -75,6 +85,8 @@ package enum Notification: Sendable, Hashable {
     case escapedWrites(Int)
     /// Stamps from this far in the future arrived; the clock did not follow.
     case clockSkew(milliseconds: Int64)
+    /// Two processes carry the identity of a node, of this one or another: a cloned disk.
+    case duplicateIdentity(NodeID, isSelf: Bool)
     /// The store could not do something; it is tried again.
     case storageFailed(StorageFailure)
     /// A peer needs batches that were pruned here.

@@ -36,10 +36,12 @@ package enum Input: Sendable, Hashable {
     case connectionOpened(ConnectionID, dialled: String?, peer: NodeID)
     /// Addresses at which members may be reached, from discovery, the list of members or the configuration.
     case peersFound([PeerHint])
+    /// This node is reached elsewhere from now on.
+    case addressesChanged([String])
     /// A dial came to nothing.
     case dialFailed(address: String)
-    /// A decoded message arrived.
-    case messageReceived(ConnectionID, Message)
+    /// A decoded message arrived, with the term of the host that its sender followed.
+    case messageReceived(ConnectionID, Message, term: UInt64)
     /// The peer sent bytes that are no message, or broke a limit.
     case malformedMessageReceived(ConnectionID)
     /// The connection is gone, whoever closed it.
@@ -60,12 +62,30 @@ package enum Input: Sendable, Hashable {
 package enum Command: Sendable, Hashable {
     /// Prove that all reachable nodes are equal, repairing what is not; one table or all.
     case sync(table: String?)
+    /// Let that node be host in the present host's place.
+    case transferHost(NodeID)
 }
 
 /// The core's answer to a command.
 package enum CommandReply: Sendable, Hashable {
     /// The outcome of `sync`.
     case synced(SyncReport)
+    /// The outcome of `transferHost`.
+    case hostTransferred(HostTransfer)
+}
+
+/// What came of a wish to hand over.
+package enum HostTransfer: Sendable, Hashable {
+    /// The node is host now.
+    case done(term: UInt64)
+    /// No such node is connected with the host.
+    case unknownNode
+    /// The node's priority says that it is never host.
+    case neverHost
+    /// There is no host that could hand over.
+    case noHost
+    /// The node was not host in time; the clinic has a host all the same.
+    case timedOut
 }
 
 /// What the core must know of the store when the node starts.
@@ -80,6 +100,8 @@ package struct StoreState: Sendable, Hashable {
     package var schemaVersion: UInt32
     /// What the host had acknowledged of this node's own batches when that was last recorded.
     package var acknowledgedByHost: UInt64
+    /// The highest term that was recorded; 0 when none was.
+    package var term: UInt64
 
     /// Makes a state.
     package init(
@@ -87,12 +109,14 @@ package struct StoreState: Sendable, Hashable {
         partials: [PartialBatch],
         logHead: UInt64,
         schemaVersion: UInt32,
-        acknowledgedByHost: UInt64
+        acknowledgedByHost: UInt64,
+        term: UInt64
     ) {
         self.vector = vector
         self.partials = partials
         self.logHead = logHead
         self.schemaVersion = schemaVersion
         self.acknowledgedByHost = acknowledgedByHost
+        self.term = term
     }
 }

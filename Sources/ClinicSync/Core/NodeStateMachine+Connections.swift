@@ -17,36 +17,54 @@ extension NodeStateMachine {
 
     /// Says hello.
     mutating func greet(_ id: ConnectionID) {
+        let report = self.hostReport
         let hello = Hello(
             protocolVersion: CoreLimits.protocolVersion,
             clinicID: self.configuration.clinicID,
             nodeName: self.configuration.nodeName,
             softwareVersion: self.configuration.softwareVersion,
             schemaVersion: self.schemaVersion,
-            term: CoreLimits.staticTerm,
-            isHost: self.isHost,
-            listenAddress: self.configuration.listenAddress,
+            addresses: self.addresses,
+            hostReport: report,
+            // A dead battery's 1969 is no time that could travel.
+            wallMilliseconds: max(self.correctedMilliseconds, 0),
             vector: self.ledger.vector,
             partials: self.ledger.partials,
-            creditBytes: UInt32(clamping: self.configuration.creditBytes)
+            creditBytes: UInt32(clamping: self.configuration.creditBytes),
+            runID: self.runID
         )
         self.connections[id]?.greeted = self.ledger.vector
+        self.connections[id]?.greetedReport = report
         self.emit(.send([id], .hello(hello)))
     }
 
     mutating func receive(_ hello: Hello, on id: ConnectionID) {
         guard var connection = self.connections[id] else { return }
         let refusal = connection.receive(hello, rules: self.helloRules)
-        if let refusal { return self.refuse(id, refusal) }
+        if let refusal {
+            if refusal == .duplicateIdentity { self.metOwnIdentity(hello) }
+            return self.refuse(id, refusal)
+        }
+        if self.refuseOutlived(hello, on: id, from: connection.peer) { return }
+        let others = self.links.elements.filter { $0.value.identity.node == connection.peer }.map(\.key)
+        guard others.allSatisfy({ self.isPreferred(connection, to: $0) }) else {
+            return self.close(id, .replaced)
+        }
         self.connections[id] = connection
         self.emit(.cancelTimer(.handshake(id)))
-        for (other, link) in self.links where link.identity.node == connection.peer {
-            // Ids ascend with age, whichever hello came first.
-            guard other < id else { return self.close(id, .replaced) }
-            self.close(other, .replaced)
-        }
         if connection.greeted == nil { self.greet(id) }
         self.establish(id, hello)
+        // Only now, so that a host with two connections is not lost with the first.
+        for other in others { self.close(other, .replaced) }
+    }
+
+    /// Which of two connections with one node stays: both ends must come to the same answer.
+    ///
+    /// Of two that the same end dialled the newer, since ids ascend with age; else the one that the smaller id dialled.
+    private func isPreferred(_ connection: PeerConnectionStateMachine, to other: ConnectionID) -> Bool {
+        let wasDialled = self.connections[other]?.dialled != nil
+        if wasDialled == (connection.dialled != nil) { return connection.id > other }
+        return (connection.dialled != nil) == (self.configuration.origin.node < connection.peer)
     }
 
     private mutating func establish(_ id: ConnectionID, _ hello: Hello) {
@@ -55,6 +73,8 @@ extension NodeStateMachine {
         }
         self.links[id] = PeerLink(
             identity: identity,
+            report: hello.hostReport,
+            term: hello.hostReport.term,
             lastHeard: self.now.monotonic,
             outbound: PeerOutboundStateMachine(
                 vector: hello.vector,
@@ -62,16 +82,19 @@ extension NodeStateMachine {
                 credit: Int(hello.creditBytes)
             ),
             inbound: PeerInboundStateMachine(credit: Int(UInt32(clamping: self.configuration.creditBytes))),
-            announced: connection.greeted ?? self.ledger.vector
+            announced: connection.greeted ?? self.ledger.vector,
+            wallAhead: hello.wallMilliseconds &- self.now.wallMilliseconds
         )
         self.directory.connected(identity, by: id, vector: hello.vector, at: self.now)
-        self.emit(.notify(.peerConnected(identity.node, name: identity.name, isHost: identity.isHost)))
-        self.emit(.storage(.locate(for: id, vector: hello.vector)))
-        guard identity.isHost else { return }
-        self.acknowledgedByHost = hello.vector[self.configuration.origin]
-        if connection.dialled != nil { self.dialling.established(at: self.now.monotonic) }
-        let delay = CoreLimits.firstReconcileDelay
-        self.emit(.setTimer(.reconcile, after: delay + self.generator.duration(upTo: delay)))
+        let isHost = hello.hostReport.role == .host
+        self.emit(.notify(.peerConnected(identity.node, name: identity.name, isHost: isHost)))
+        if let address = connection.dialled { self.dialling.reached(address, identity.node) }
+        let told = identity.addresses.map { PeerHint(address: $0, node: identity.node, source: .told) }
+        self.dialling.learn(told, at: self.now.monotonic)
+        if self.isolation == .over { self.emit(.storage(.locate(for: id, vector: hello.vector))) }
+        self.correct(connection.greetedReport, on: id)
+        self.consider(hello.hostReport, on: id, from: identity)
+        if self.isHost { self.endIsolation() }
     }
 
     mutating func handshakeTimedOut(_ id: ConnectionID) {
@@ -97,15 +120,18 @@ extension NodeStateMachine {
     /// Messages still on their way name an unknown id and are ignored.
     mutating func drop(_ id: ConnectionID, _ reason: CloseReason) {
         guard let connection = self.connections.removeValue(forKey: id) else { return }
-        if self.links[id] != nil {
-            self.forget(id, reason)
-            if connection.dialled != nil {
-                self.perform(self.dialling.lost(reason, at: self.now.monotonic, using: &self.generator))
-            }
-            return
+        let wasUp = self.links[id] != nil
+        if let address = connection.dialled {
+            self.dialling.ended(
+                address,
+                isRejection: reason.isRejection,
+                wasUp: wasUp,
+                at: self.now.monotonic,
+                using: &self.generator
+            )
         }
-        self.emit(.cancelTimer(.handshake(id)))
-        if let address = connection.dialled { self.dialFailed(address) }
+        if wasUp { self.forget(id, reason) } else { self.emit(.cancelTimer(.handshake(id))) }
+        self.dial()
     }
 
     /// Ends everything that needed the peer.
@@ -113,32 +139,45 @@ extension NodeStateMachine {
         guard let link = self.links.removeValue(forKey: id) else { return }
         self.directory.disconnected(link.identity.node, from: id)
         self.emit(.notify(.peerLost(link.identity.node, reason)))
-        if self.isHost {
-            self.perform(self.sync.lost(id, clients: self.clients))
-            return
+        if link.report.role == .host {
+            self.lastHost = NodeAddresses(
+                node: link.identity.node,
+                addresses: Array(self.dialling.addresses(of: link.identity.node).prefix(NodeAddresses.addressesMax))
+            )
         }
-        guard link.identity.isHost else { return }
-        if self.verification?.connection == id { self.verification = nil }
-        self.perform(self.reconciliation.breakOff())
-        for wish in self.syncWishes { self.answer(wish, .unreachable) }
-        self.syncWishes = []
+        if self.links.isEmpty, self.phase == .running { self.beginIsolation() }
+        if self.isHost { self.perform(self.sync.lost(id, clients: self.clients)) }
+        if self.handOver?.connection == id { self.handOverTimedOut() }
+        self.perform(self.election.lost(id, at: self.now.monotonic, using: &self.generator))
     }
 
     // MARK: - Dialling
 
-    mutating func dialFailed(_ address: String) {
-        self.perform(self.dialling.failed(address: address, using: &self.generator), failed: address)
+    mutating func learn(_ hints: [PeerHint]) {
+        self.dialling.learn(hints.filter { !self.addresses.contains($0.address) }, at: self.now.monotonic)
+        self.dial()
     }
 
-    mutating func perform(_ step: DialStateMachine.Step?, failed: String? = nil) {
-        switch step {
-        case .dial(let address):
-            self.emit(.dial(address: address))
-        case .wait(let address, let delay):
-            if let failed { self.emit(.notify(.dialFailed(address: failed, nextTry: delay))) }
-            self.emit(.setTimer(.redial(address: address), after: delay))
-        case nil:
-            break
-        }
+    mutating func dialFailed(_ address: String) {
+        let delay = self.dialling.ended(
+            address,
+            isRejection: false,
+            wasUp: false,
+            at: self.now.monotonic,
+            using: &self.generator
+        )
+        self.emit(.notify(.dialFailed(address: address, nextTry: delay)))
+        self.dial()
+    }
+
+    /// Dials what is due, and wakes up for what will be.
+    mutating func dial() {
+        guard self.phase == .running else { return }
+        // Those that have not said hello yet too: a second connection would only replace the first.
+        var linked = Set(self.connections.values.map(\.peer))
+        linked.insert(self.configuration.origin.node)
+        let (addresses, wait) = self.dialling.next(at: self.now.monotonic, linked: linked)
+        for address in addresses { self.emit(.dial(address: address)) }
+        if let wait { self.emit(.setTimer(.dial, after: wait)) }
     }
 }

@@ -9,18 +9,21 @@ extension NodeStateMachine {
         self.logHead = state.logHead
         self.schemaVersion = state.schemaVersion
         self.acknowledgedByHost = state.acknowledgedByHost
+        self.startedAt = self.now.monotonic
+        self.recordedTerm = state.term
+        self.dialling.learn(self.configuration.hints, at: self.now.monotonic)
         // Large batches of the last run may be complete and not applied.
         self.isApplyPending = true
         self.emit(.setTimer(.heartbeat, after: self.configuration.heartbeatInterval))
         self.emit(.setTimer(.housekeeping, after: self.configuration.housekeepingInterval))
-        if !self.isHost { self.emit(.setTimer(.reconcile, after: self.configuration.reconcileInterval)) }
+        self.emit(.setTimer(.reconcile, after: self.configuration.reconcileInterval))
         self.collect()
     }
 
     /// The first collection is complete: from now on our vector may be shown.
     mutating func becomeReady() {
         self.phase = .running
-        self.perform(self.dialling.start())
+        self.startElection()
         for id in Array(self.connections.keys) {
             guard var connection = self.connections[id] else { continue }
             let early = connection.takeEarly()
@@ -28,6 +31,20 @@ extension NodeStateMachine {
             if connection.dialled != nil { self.greet(id) }
             for message in early { self.receive(message, on: id) }
         }
+    }
+
+    private mutating func startElection() {
+        self.refreshCandidacy()
+        self.dialling.enter(.search, at: self.now.monotonic, spread: .zero, using: &self.generator)
+        self.dial()
+        self.perform(
+            self.election.start(
+                recordedTerm: self.recordedTerm,
+                isAlone: self.dialling.addresses.isEmpty,
+                at: self.now.monotonic,
+                using: &self.generator
+            )
+        )
     }
 
     mutating func beat() {
@@ -49,6 +66,7 @@ extension NodeStateMachine {
             }
         }
         self.announceToAll()
+        self.updateSuccessors()
         if !self.links.isEmpty { self.emit(.send(Array(self.links.keys), .ping(Ping(id: ping)))) }
         self.emit(.setTimer(.heartbeat, after: next))
     }
@@ -56,7 +74,7 @@ extension NodeStateMachine {
     mutating func receive(_ pong: Pong, on id: ConnectionID, from identity: PeerIdentity) {
         guard let roundTrip = self.heartbeat.roundTrip(of: pong.id, at: self.now.monotonic) else { return }
         self.directory.measured(identity.node, roundTrip: roundTrip)
-        guard !self.isHost, identity.isHost else { return }
+        guard id == self.hostConnection else { return }
         self.clockOffset.add(
             remoteMilliseconds: pong.wallMilliseconds,
             roundTrip: roundTrip,
@@ -95,28 +113,33 @@ extension NodeStateMachine {
         for wish in self.syncWishes { self.answer(wish, .unreachable) }
         self.syncWishes = []
         for id in self.connections.keys { self.emit(.close(id, .shuttingDown)) }
-        for timer: TimerID in [.heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage] {
+        for timer: TimerID in [
+            .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election,
+            .handOver, .transfer,
+        ] {
             self.emit(.cancelTimer(timer))
         }
+        self.transferTimedOut()
         for connection in self.connections.values where connection.state == .awaitingHello {
             self.emit(.cancelTimer(.handshake(connection.id)))
         }
-        if case .waiting(let address) = self.dialling.state { self.emit(.cancelTimer(.redial(address: address))) }
+        self.phase = .stopping
+        self.election.stop()
         for id in self.links.keys { self.forget(id, .shuttingDown) }
         self.connections = [:]
         self.recordProgress(everything: true)
-        self.phase = .stopping
     }
 
     /// Programs are told of what was committed while the node stopped.
     mutating func publishLast(_ reply: StorageReply) {
         let (events, vector): ([ChangeEvent], VersionVector)
         switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome): (events, vector) = (outcome.events, outcome.vector)
+        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
+            (events, vector) = (outcome.events, outcome.vector)
         case .stored(_, let outcome), .storedApplied(let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .rowsMerged(_, _, let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .failed:
+            .termRecorded, .isolationBegun, .failed:
             return
         }
         self.ledger.merge(vector)

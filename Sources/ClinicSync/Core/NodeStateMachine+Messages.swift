@@ -3,6 +3,15 @@ import OrderedCollections
 
 // Who may say what, and who hears it.
 extension NodeStateMachine {
+    /// Handles a message after its term: on a connection it never goes back, since its sender's never does.
+    mutating func receive(_ message: Message, term: UInt64, on id: ConnectionID) {
+        if let link = self.links[id], !message.isTermless {
+            guard term >= link.term else { return self.refuse(id, .protocolViolation) }
+            self.links[id]?.term = term
+        }
+        self.receive(message, on: id)
+    }
+
     mutating func receive(_ message: Message, on id: ConnectionID) {
         // Benign race: the message was on its way when we closed.
         guard var connection = self.connections[id] else { return }
@@ -23,9 +32,11 @@ extension NodeStateMachine {
         switch message {
         case .hello(let hello): self.receive(hello, on: id)
         case .revocation(let entry): self.emit(.learn(revocation: entry))
-        case .goodbye(let reason): self.close(id, reason)
+        case .goodbye(let reason):
+            if let peer = self.connections[id]?.peer { self.heed(reason, from: peer) }
+            self.close(id, reason)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport:
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest:
             self.refuse(id, .protocolViolation)
         }
     }
@@ -41,43 +52,73 @@ extension NodeStateMachine {
         case .chunk(let chunk): self.receive(chunk, on: id)
         case .acknowledge(let acknowledgement): self.receive(acknowledgement, on: id, from: identity)
         case .rowStates(let page): self.receive(page, on: id)
-        case .goodbye(let reason): self.close(id, reason)
-        case .digests, .rowHashes, .syncRequest, .verifyRequest, .verifyReport, .syncReport:
-            if self.isHost {
-                self.receiveFromClient(message, on: id)
-            } else {
-                self.receiveFromHost(message, on: id)
-            }
+        case .goodbye(let reason):
+            if let peer = self.connections[id]?.peer { self.heed(reason, from: peer) }
+            self.close(id, reason)
+        case .hostReport(let report): self.receive(report, on: id, from: identity)
+        case .digests(let report): self.receive(report, on: id)
+        case .rowHashes, .syncRequest, .verifyReport, .transferRequest:
+            self.receiveFromClient(message, on: id)
+        case .verifyRequest, .syncReport, .handOver:
+            self.receiveFromHost(message, on: id)
         case .revocation(let entry): self.emit(.learn(revocation: entry))
         case .hello:
             self.close(id, .protocolViolation)
         }
     }
 
+    /// A client's question, or the host's answer.
+    private mutating func receive(_ report: DigestReport, on id: ConnectionID) {
+        if self.isHost {
+            self.receive(question: report, on: id)
+        } else if id == self.hostConnection {
+            self.perform(self.reconciliation.answered(report))
+        }
+    }
+
     private mutating func receiveFromClient(_ message: Message, on id: ConnectionID) {
+        // Peer violation: a node tells that it is client before it speaks as one.
+        guard self.links[id]?.report.role == .client else { return self.close(id, .protocolViolation) }
+        // Benign race: this node was host when that was sent.
+        guard self.isHost else { return }
         switch message {
-        case .digests(let question): self.receive(question: question, on: id)
         case .rowHashes(let page): self.receive(hashes: page, on: id)
         case .syncRequest(let request):
             self.perform(self.sync.request(.peer(id, id: request.id), table: request.table))
         case .verifyReport(let report):
             self.perform(self.sync.reported(report, from: id, clients: self.clients))
+        case .transferRequest(let node):
+            self.beginHandOver(to: node)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .verifyRequest, .syncReport,
-            .revocation:
-            // Peer violation: only a host says this.
-            self.close(id, .protocolViolation)
+            .revocation, .digests, .hostReport, .handOver:
+            break
         }
     }
 
     private mutating func receiveFromHost(_ message: Message, on id: ConnectionID) {
+        // Peer violation: a node tells that it is host before it speaks as one, and when it no longer is.
+        guard self.links[id]?.report.role == .host else { return self.close(id, .protocolViolation) }
+        // Benign race: the sender does not know yet that this node follows another.
+        guard id == self.hostConnection else { return }
         switch message {
-        case .digests(let answer): self.perform(self.reconciliation.answered(answer))
         case .verifyRequest(let request): self.beginVerification(request, for: id)
         case .syncReport(let report): self.receive(report)
+        case .handOver: self.perform(self.election.handedOver(by: id))
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .rowHashes, .syncRequest,
-            .verifyReport, .revocation:
-            // Peer violation: only a client says this.
-            self.close(id, .protocolViolation)
+            .verifyReport, .revocation, .digests, .hostReport, .transferRequest:
+            break
+        }
+    }
+}
+
+extension Message {
+    /// Whether the transport may send it too, which knows no term.
+    fileprivate var isTermless: Bool {
+        switch self {
+        case .goodbye, .revocation: true
+        case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
+            .verifyRequest, .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest:
+            false
         }
     }
 }

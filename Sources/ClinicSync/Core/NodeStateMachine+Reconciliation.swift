@@ -6,8 +6,8 @@ extension NodeStateMachine {
     // MARK: - Client: rounds
 
     mutating func reconcilePeriodically() {
-        guard !self.isHost else { return }
         self.emit(.setTimer(.reconcile, after: self.configuration.reconcileInterval))
+        guard !self.isHost else { return }
         // A round in progress, or one about to begin for a manual sync, serves as well.
         guard self.phase == .running, self.reconciliation.isIdle, self.verification == nil else { return }
         guard self.hostConnection != nil else {
@@ -159,6 +159,9 @@ extension NodeStateMachine {
         guard self.links[id]?.quota.beginPage() == true else { return self.close(id, .protocolViolation) }
         if self.isHost {
             self.submit(.mergeRows(from: id, page))
+        } else if id != self.hostConnection {
+            // Benign race: the sender took this node for its host, or was ours a moment ago.
+            self.links[id]?.quota.endPage()
         } else {
             // What the round does not want is late; what it merges is counted until it is merged.
             let actions = self.reconciliation.received(page)
@@ -173,6 +176,7 @@ extension NodeStateMachine {
         guard self.links[id] != nil else { return }
         self.links[id]?.quota.endPage()
         guard self.isHost else {
+            guard id == self.hostConnection else { return }
             let actions = self.reconciliation.merged(
                 page,
                 changedRows: outcome.changedRows,

@@ -14,7 +14,9 @@ extension NodeStateMachine {
 
     /// Gives the store what waits of a peer, one request at a time.
     mutating func storeNext(from id: ConnectionID) {
-        guard self.gate.isOpen, let chunks = self.links[id]?.inbound.nextStore() else { return }
+        guard self.gate.isOpen, self.isolation == .over, let chunks = self.links[id]?.inbound.nextStore() else {
+            return
+        }
         self.emit(.storage(.store(from: id, chunks)))
     }
 
@@ -67,6 +69,8 @@ extension NodeStateMachine {
 
     /// Sends a new chunk to every peer that keeps up; it is encoded once.
     private mutating func relay(_ logged: LoggedChunk) {
+        // What is logged before the stamps are final is read from the log when they are.
+        guard self.isolation == .over else { return }
         var receivers: [ConnectionID] = []
         for index in self.links.values.indices {
             if self.links.values[index].outbound.offer(logged) { receivers.append(self.links.keys[index]) }
@@ -107,13 +111,14 @@ extension NodeStateMachine {
         from identity: PeerIdentity
     ) {
         self.directory.acknowledged(identity.node, acknowledgement.applied)
-        if identity.isHost {
+        if id == self.hostConnection {
             for entry in acknowledgement.applied where entry.origin == self.configuration.origin {
                 self.acknowledgedByHost = max(self.acknowledgedByHost, entry.sequence)
             }
         }
         self.links[id]?.outbound.acknowledged(acknowledgement)
         self.readNext(for: id)
+        self.handOverWhenCovered()
     }
 
     /// Tells the peer whose chunks were stored what rose, and gives it back its credit.

@@ -8,7 +8,7 @@ extension NodeStateMachine {
     package func status(at now: Now) -> CoreStatus {
         CoreStatus(
             role: self.role,
-            term: CoreLimits.staticTerm,
+            term: self.election.reign?.term ?? self.election.highestTerm,
             host: self.host,
             peers: self.directory.all.map { self.describe($0) },
             pendingChanges: self.pendingChanges,
@@ -16,7 +16,8 @@ extension NodeStateMachine {
             partialBatches: self.ledger.partials.count { $0.batch.origin != self.configuration.origin },
             clockOffsetMilliseconds: self.offsetMilliseconds,
             lastReconciliation: self.lastReconciliation,
-            vector: self.ledger.vector
+            vector: self.ledger.vector,
+            duplicates: self.duplicates(at: now)
         )
     }
 
@@ -42,20 +43,22 @@ extension NodeStateMachine {
         }
     }
 
-    private var host: CoreStatus.Host {
-        switch self.configuration.hostPolicy {
-        case .local:
-            CoreStatus.Host(
-                id: self.configuration.origin.node,
-                name: self.configuration.nodeName,
-                address: self.configuration.listenAddress
-            )
-        case .remote(let id, let addresses):
-            CoreStatus.Host(
-                id: id,
-                name: self.directory[id]?.identity.name,
-                address: self.directory[id]?.identity.address ?? addresses.first
-            )
+    private var host: CoreStatus.Host? {
+        guard let id = self.election.reign?.host else { return nil }
+        if self.isHost {
+            return CoreStatus.Host(id: id, name: self.configuration.nodeName, address: self.addresses.first)
+        }
+        let identity = self.directory[id]?.identity
+        return CoreStatus.Host(id: id, name: identity?.name, address: identity?.addresses.first)
+    }
+
+    private func role(of peer: KnownPeer) -> CoreStatus.Role {
+        if peer.identity.node == self.election.reign?.host { return .host }
+        guard let link = peer.connection.flatMap({ self.links[$0] }) else { return .stopped }
+        return switch link.report.role {
+        case .searching: .searching
+        case .client: .client
+        case .host: .host
         }
     }
 
@@ -63,8 +66,8 @@ extension NodeStateMachine {
         CoreStatus.Peer(
             id: peer.identity.node,
             name: peer.identity.name,
-            address: peer.identity.address,
-            role: peer.identity.isHost ? .host : .client,
+            address: peer.identity.addresses.first ?? "",
+            role: self.role(of: peer),
             isConnected: peer.connection != nil,
             lagBatches: self.ledger.vector.count(beyond: peer.acknowledged),
             lastSeen: peer.lastSeen,

@@ -16,7 +16,11 @@ extension NodeStateMachine {
         case .compared(let id, let pages): self.compared(for: id, pages)
         case .rowsMerged(let id, let page, let outcome): self.rowsMerged(from: id, page, outcome)
         case .rowStates(_, let pages): self.perform(self.reconciliation.gathered(pages))
-        case .acknowledgedRecorded: break
+        case .acknowledgedRecorded, .isolationBegun: break
+        case .termRecorded(let term): self.termRecorded(term)
+        case .restamped(_, let outcome):
+            self.absorb(outcome)
+            self.restamped()
         case .pruned(_, let escaped): self.housekept(escaped: escaped)
         case .failed(let request, let failure): self.failed(request, failure)
         }
@@ -135,7 +139,13 @@ extension NodeStateMachine {
         case .digests(.question), .rowHashes:
             self.emit(.notify(.storageFailed(failure)))
             self.perform(self.reconciliation.breakOff())
-        case .recordAcknowledged:
+        case .recordTerm:
+            self.emit(.notify(.storageFailed(failure)))
+            self.perform(self.election.recordingFailed(retryAfter: self.configuration.storageRetryDelay))
+        case .restamp:
+            self.emit(.notify(.storageFailed(failure)))
+            self.restampFailed()
+        case .recordAcknowledged, .beginIsolation:
             self.emit(.notify(.storageFailed(failure)))
         case .prune:
             self.isHousekeeping = false

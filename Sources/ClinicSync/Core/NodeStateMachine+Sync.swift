@@ -5,8 +5,11 @@ import OrderedCollections
 extension NodeStateMachine {
     /// The connected clients, in the order in which they connected.
     var clients: [SyncStateMachine.Client] {
-        self.links.map { id, link in
-            SyncStateMachine.Client(connection: id, node: link.identity.node, name: link.identity.name)
+        self.links.compactMap { id, link in
+            guard link.report.role == .client, link.report.reign?.host == self.configuration.origin.node else {
+                return nil
+            }
+            return SyncStateMachine.Client(connection: id, node: link.identity.node, name: link.identity.name)
         }
     }
 
@@ -18,6 +21,8 @@ extension NodeStateMachine {
             } else {
                 self.askHostToSync(table, for: request)
             }
+        case .transferHost(let node):
+            self.transferHost(to: node, for: request)
         }
     }
 

@@ -5,8 +5,8 @@ import OrderedCollections
 ///
 /// One value, owned by one driver: ``handle(_:at:)`` turns an input and a time into effects, which the driver
 /// executes in order before it takes the next input. The machine only routes; what to do is decided by the
-/// sub-machines: ``PeerConnectionStateMachine``, ``DialStateMachine``, ``PeerOutboundStateMachine``,
-/// ``PeerInboundStateMachine``, ``WriteGate``, ``ReconciliationStateMachine``, ``SyncStateMachine``.
+/// sub-machines: ``PeerConnectionStateMachine``, ``ElectionStateMachine``, ``DialPool``,
+/// ``PeerOutboundStateMachine``, ``PeerInboundStateMachine``, ``WriteGate``, ``ReconciliationStateMachine``, ``SyncStateMachine``.
 package struct NodeStateMachine: Sendable, Equatable {
     /// The node's life.
     enum Phase: Sendable, Hashable {
@@ -57,10 +57,30 @@ package struct NodeStateMachine: Sendable, Equatable {
     var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
     var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
     var directory = PeerDirectory()
-    var dialling: DialStateMachine
+    var dialling: DialPool
+    /// Where this node is reached.
+    var addresses: [String]
+    var startedAt: Duration = .zero
+    var isolation: Isolation = .isolated
+    /// Corrections of stamps that the store has not answered.
+    var outstandingRestamps = 0
+    var recordedTerm: UInt64 = 0
     var heartbeat: Heartbeat
     var clockOffset = ClockOffsetEstimator()
     var skewNoticedAt: Duration?
+    /// Which processes said that they are which node.
+    var runs = RunWatch()
+    /// When somebody last said that another process carries this node's identity.
+    var duplicateNoticedAt: Duration?
+
+    // Who is host.
+    var election: ElectionStateMachine
+    /// Who shall claim when this host is gone.
+    var successors: [NodeAddresses] = []
+    /// The last host that this node was a client of.
+    var lastHost: NodeAddresses?
+    var handOver: HandOver?
+    var transferWish: TransferWish?
 
     // The store's work.
     var gate = WriteGate()
@@ -85,15 +105,16 @@ package struct NodeStateMachine: Sendable, Equatable {
         self.generator = SplitMix64(seed: configuration.randomSeed)
         self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
         self.reconciliation = ReconciliationStateMachine(retriesMax: configuration.roundRetriesMax)
-        let addresses: [String] =
-            switch configuration.hostPolicy {
-            case .local: []
-            case .remote(_, let addresses): addresses
-            }
-        self.dialling = DialStateMachine(
-            addresses: addresses,
-            delayMin: configuration.redialDelayMin,
-            delayMax: configuration.redialDelayMax
+        self.addresses = configuration.addresses
+        self.dialling = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
+        self.election = ElectionStateMachine(
+            candidacy: Candidacy(
+                priority: configuration.priority,
+                coverage: 0,
+                uptimeBucket: 0,
+                node: configuration.origin.node
+            ),
+            timing: configuration.election
         )
         self.sync = SyncStateMachine(
             host: configuration.origin.node,
@@ -107,7 +128,12 @@ package struct NodeStateMachine: Sendable, Equatable {
     /// Inputs must be given in the order in which they happened, and the effects of one executed before the
     /// next is given. The first input must be ``Input/started(_:)``.
     package mutating func handle(_ input: Input, at now: Now) -> [Effect] {
+        // Who slept through its lease is host no more, whatever it wakes up to.
+        let gap = now.monotonic - self.now.monotonic
         self.now = now
+        if self.phase == .running, self.isHost, gap >= self.configuration.silenceLimit {
+            self.perform(self.election.woke(at: now.monotonic))
+        }
         if case .storageReplied = input { self.outstandingRequests -= 1 }
         switch self.phase {
         case .created: self.routeBeforeStart(input)
@@ -129,7 +155,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started(let state): self.start(state)
         case .shutdownRequested: self.phase = .stopping
-        case .connectionOpened, .peersFound, .dialFailed, .messageReceived, .malformedMessageReceived,
+        case .connectionOpened, .peersFound, .addressesChanged, .dialFailed, .messageReceived,
+            .malformedMessageReceived,
             .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived:
             preconditionFailure("the node was given work before it was started")
         }
@@ -139,16 +166,17 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started: preconditionFailure("the node was started twice")
         case .connectionOpened(let id, let dialled, let peer): self.open(id, dialled: dialled, peer: peer)
-        case .peersFound: break
+        case .peersFound(let hints): self.learn(hints)
+        case .addressesChanged(let addresses): self.addresses = addresses
         case .dialFailed(let address): self.dialFailed(address)
-        case .messageReceived(let id, let message): self.receive(message, on: id)
+        case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
         case .connectionClosed(let id): self.drop(id, .connectionLost)
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.collect()
         case .storageReplied(let reply): self.receive(reply)
         case .commandReceived(let request, let command): self.perform(command, for: request)
-        case .shutdownRequested: self.stop()
+        case .shutdownRequested: self.shutDown()
         }
     }
 
@@ -158,7 +186,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .storageReplied(let reply): self.publishLast(reply)
         case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
         case .commandReceived(let request, .sync): self.replyUnreachable(request)
-        case .started, .peersFound, .dialFailed, .messageReceived, .malformedMessageReceived, .connectionClosed,
+        case .commandReceived(let request, .transferHost): self.answer(request, .noHost)
+        case .started, .peersFound, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
+            .connectionClosed,
             .timerFired,
             .localCommitNoticed, .shutdownRequested:
             break
@@ -169,7 +199,10 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch timer {
         case .heartbeat: self.beat()
         case .handshake(let id): self.handshakeTimedOut(id)
-        case .redial(let address): self.perform(self.dialling.timerFired(address: address))
+        case .dial: self.dial()
+        case .election: self.electionTimerFired()
+        case .handOver: self.handOverTimedOut()
+        case .transfer: self.transferTimedOut()
         case .reconcile: self.reconcilePeriodically()
         case .retryRound: self.perform(self.reconciliation.retryTimerFired())
         case .roundTimeout: self.perform(self.reconciliation.breakOff())
@@ -187,21 +220,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         self.effects.append(effect)
     }
 
-    /// Whether this node is host.
-    var isHost: Bool {
-        switch self.configuration.hostPolicy {
-        case .local: true
-        case .remote: false
-        }
-    }
-
-    /// The connection with the host, on a client.
-    var hostConnection: ConnectionID? {
-        self.isHost ? nil : self.links.elements.first { $0.value.identity.isHost }?.key
-    }
-
-    /// What is added to this PC's wall time: the host's clock is the clinic's.
-    var offsetMilliseconds: Int64 { self.isHost ? 0 : self.clockOffset.offsetMilliseconds }
+    /// What is added to this PC's wall time: the host's time is the clinic's, and a new host goes on with it.
+    var offsetMilliseconds: Int64 { self.clockOffset.offsetMilliseconds }
 
     /// The clinic's time.
     var correctedMilliseconds: Int64 { self.now.wallMilliseconds &+ self.offsetMilliseconds }

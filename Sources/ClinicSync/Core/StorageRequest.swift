@@ -32,12 +32,25 @@ package enum StorageRequest: Sendable, Hashable {
     case recordAcknowledged([MemberProgress])
     /// Remove what nobody needs from the log, and go on with the slow sweep.
     case prune
+    /// Record the highest term claimed or followed, on the disk before the reply; a lower one than is recorded changes nothing.
+    case recordTerm(UInt64)
+    /// What is to be added to this PC's time became known on meeting others again: stamp anew what nobody else has, and count
+    /// whatever is made from now on as shared.
+    ///
+    /// To be given after a connection came up while there was none, before anything of this node's log or rows is sent and
+    /// before anything of a peer is stored or merged. See `docs/design/0006-clocks-and-clones.md`.
+    case restamp(offsetMilliseconds: Int64)
+    /// The last connection is gone: what is made from now on nobody else has, until the next ``restamp(offsetMilliseconds:)``.
+    ///
+    /// So it is when a store was opened; it need not be said then.
+    case beginIsolation
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune:
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+            .beginIsolation:
             false
         }
     }
@@ -102,6 +115,12 @@ package enum StorageReply: Sendable, Hashable {
     case acknowledgedRecorded
     /// The log is pruned; `escaped` rows had been written unnoticed and are marked for the collector.
     case pruned(chunks: Int, escaped: Int)
+    /// The term that is on the disk now: at least the one that was to be recorded.
+    case termRecorded(UInt64)
+    /// So many changes nobody else has carry other stamps now; the outcome is of marks collected on the way.
+    case restamped(changes: Int, CollectOutcome)
+    /// The store counts what is made from now on as nobody else's.
+    case isolationBegun
     /// The request came to nothing and left no trace; the store is as before.
     case failed(StorageRequest, StorageFailure)
 }

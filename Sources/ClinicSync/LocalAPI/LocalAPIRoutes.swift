@@ -39,6 +39,15 @@ struct LocalAPIRoutes: Sendable {
             try await self.control.grant(node: try Query(request).text("node"))
             return Response(status: .noContent)
         }
+        guarded.post("/nodes/rename") { request, _ in
+            let query = Query(request)
+            try await self.control.rename(node: try query.text("node"), to: try query.text("name"))
+            return Response(status: .noContent)
+        }
+        guarded.post("/host/transfer") { request, _ in
+            try await self.control.transferHost(to: try Query(request).text("node"))
+            return Response(status: .noContent)
+        }
         guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
         guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
         guarded.get("/events") { request, _ in try await self.events(request) }

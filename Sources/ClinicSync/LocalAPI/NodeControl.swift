@@ -21,6 +21,12 @@ package protocol NodeControl: Sendable {
     /// Gives a member the right to sign.
     func grant(node: String) async throws
 
+    /// Gives a member another name, on every PC.
+    func rename(node: String, to name: String) async throws
+
+    /// Lets a member be host in the present host's place.
+    func transferHost(to node: String) async throws
+
     /// Makes a join code that is good for `uses` joins within `ttl`.
     func invite(ttl: Duration, uses: Int) async throws -> String
 

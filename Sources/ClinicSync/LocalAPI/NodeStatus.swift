@@ -225,6 +225,9 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     /// How far the node is while it catches up; `null` when it has everything it knows of.
     @Nullable public var progress: Progress?
 
+    /// The ids of nodes as which two PCs run with one key, this one's first: a cloned disk.
+    public var duplicateIdentities: [String]
+
     /// Makes a status.
     public init(
         node: Node,
@@ -241,7 +244,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         tables: [DigestSummary.Table],
         peers: [Peer],
         waiting: [Waiting],
-        progress: Progress?
+        progress: Progress?,
+        duplicateIdentities: [String] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -258,5 +262,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.peers = peers
         self.waiting = waiting
         self.progress = progress
+        self.duplicateIdentities = duplicateIdentities
     }
 }

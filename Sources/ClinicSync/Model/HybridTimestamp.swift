@@ -53,6 +53,15 @@ package struct HybridClock: Sendable, Hashable {
         return self.last
     }
 
+    /// Forgets stamps given out that are more than `toleranceMilliseconds` ahead of `wall`.
+    ///
+    /// They came of a wall clock that has been set back or corrected since. Going on from them would let one wrong hour win
+    /// conflicts until that hour is there; that a change's stamp exceeds those of what it replaces is the caller's care.
+    package mutating func correct(wall: Int64, toleranceMilliseconds: Int64) {
+        guard self.last.milliseconds > wall + toleranceMilliseconds else { return }
+        self.last = HybridTimestamp(milliseconds: wall)
+    }
+
     /// Adopts a received stamp unless it is more than `toleranceMilliseconds` ahead of `wall`.
     ///
     /// - Returns: Whether the stamp was within the tolerance. One that is not comes from a clock that

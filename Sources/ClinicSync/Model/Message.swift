@@ -30,6 +30,12 @@ package enum Message: Sendable, Hashable {
     case syncReport(SyncReport)
     /// A signed revocation that the receiver must know, its own above all; before or after `hello`.
     case revocation([UInt8])
+    /// What the sender says of the clinic's host, when that has changed.
+    case hostReport(HostReport)
+    /// The host asks a client to be host in its place.
+    case handOver
+    /// A client asks the host to hand over to this node.
+    case transferRequest(NodeID)
 }
 
 /// The first message on a connection, from both sides.
@@ -46,18 +52,20 @@ package struct Hello: Sendable, Hashable {
     package var softwareVersion: String
     /// The number of the sender's newest migration.
     package var schemaVersion: UInt32
-    /// The term of the host the sender knows.
-    package var term: UInt64
-    /// Whether the sender is host.
-    package var isHost: Bool
-    /// Where the sender listens, `address:port`.
-    package var listenAddress: String
+    /// Where the sender is reached, each as `address:port`, the likeliest first; at most four.
+    package var addresses: [String]
+    /// What the sender says of the clinic's host.
+    package var hostReport: HostReport
+    /// The sender's corrected time, milliseconds since 1970.
+    package var wallMilliseconds: Int64
     /// What the sender has applied.
     package var vector: VersionVector
     /// Batches the sender has pieces of.
     package var partials: [PartialBatch]
     /// How many payload bytes the receiver may send before it is acknowledged.
     package var creditBytes: UInt32
+    /// Which process of the sender this is: drawn anew at each start; 0 says nothing.
+    package var runID: UInt64
 
     /// Makes a hello.
     package init(
@@ -66,24 +74,26 @@ package struct Hello: Sendable, Hashable {
         nodeName: String,
         softwareVersion: String,
         schemaVersion: UInt32,
-        term: UInt64,
-        isHost: Bool,
-        listenAddress: String,
+        addresses: [String],
+        hostReport: HostReport,
+        wallMilliseconds: Int64,
         vector: VersionVector,
         partials: [PartialBatch],
-        creditBytes: UInt32
+        creditBytes: UInt32,
+        runID: UInt64 = 0
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
         self.nodeName = nodeName
         self.softwareVersion = softwareVersion
         self.schemaVersion = schemaVersion
-        self.term = term
-        self.isHost = isHost
-        self.listenAddress = listenAddress
+        self.addresses = addresses
+        self.hostReport = hostReport
+        self.wallMilliseconds = wallMilliseconds
         self.vector = vector
         self.partials = partials
         self.creditBytes = creditBytes
+        self.runID = runID
     }
 }
 
@@ -109,7 +119,7 @@ package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
     case handshakeTimeout = 7
     /// The peer carries our own identity.
     case duplicateIdentity = 8
-    /// Neither side is host, so there is nothing to say.
+    /// Both sides have a host, or have the same to go to, so there is nothing to say.
     case notHost = 9
     /// The connection broke: there was no orderly close.
     case connectionLost = 10

@@ -43,6 +43,14 @@ package struct VersionVector: Sendable, Hashable {
         return self.entries[index].sequence
     }
 
+    /// The number of batches covered, pinned at the largest number there is.
+    package var total: UInt64 {
+        self.entries.reduce(0) { sum, entry in
+            let (total, overflow) = sum.addingReportingOverflow(entry.sequence)
+            return overflow ? .max : total
+        }
+    }
+
     /// Whether the batch that carried `version` is covered.
     ///
     /// Seed rows are covered by every vector.

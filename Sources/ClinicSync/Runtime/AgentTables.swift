@@ -14,32 +14,26 @@ enum AgentTables {
     struct Node: Sendable, Hashable {
         var id: NodeID
         var name: String
-        /// Where it listens, `address:port`: up to ``addressesMax``, separated by spaces.
-        var address: String
+        /// Where it may be reached, the likeliest first; at most ``addressesMax``.
+        var addresses: [String]
         /// Its certificate in DER; shown to people and used for grants, never to decide on a connection.
         var certificate: [UInt8]
         var softwareVersion: String
         /// Whether it says that it may sign: a hint where to ask for a renewal.
         var maySign: Bool
 
-        /// Addresses of one member that are looked at.
+        /// Addresses at most.
         static let addressesMax = 4
         /// Bytes of all of them that are looked at: any program can write the row.
         private static let addressBytesMax = 512
-
-        /// The addresses that can be dialled; others, which a program must have written, are left out.
-        var addresses: [String] {
-            guard self.address.utf8.count <= Node.addressBytesMax else { return [] }
-            let words = self.address.split(separator: " ").prefix(Node.addressesMax)
-            return words.map(String.init).filter(AdvertisedAddresses.isDialable)
-        }
 
         /// The row's values.
         var values: [String: SQLiteValue] {
             [
                 "id": .text(Array(self.id.description.utf8)),
                 "name": .text(Array(self.name.utf8)),
-                "address": .text(Array(self.address.utf8)),
+                "address": .text(Array((self.addresses.first ?? "").utf8)),
+                "addresses": .text(Array(self.addresses.joined(separator: " ").utf8)),
                 "certificate": .blob(self.certificate),
                 "softwareVersion": .text(Array(self.softwareVersion.utf8)),
                 "maySign": .integer(self.maySign ? 1 : 0),
@@ -49,14 +43,14 @@ enum AgentTables {
         init(
             id: NodeID,
             name: String,
-            address: String,
+            addresses: [String],
             certificate: [UInt8],
             softwareVersion: String,
             maySign: Bool
         ) {
             self.id = id
             self.name = name
-            self.address = address
+            self.addresses = addresses
             self.certificate = certificate
             self.softwareVersion = softwareVersion
             self.maySign = maySign
@@ -65,10 +59,15 @@ enum AgentTables {
         /// Reads a row; `nil` when a program has put nonsense into it.
         init?(_ row: [String: SQLiteValue]) {
             guard let id = AgentTables.node(row["id"]) else { return nil }
+            let listed = AgentTables.text(row["addresses"]) ?? ""
+            let text = listed.isEmpty ? AgentTables.text(row["address"]) ?? "" : listed
+            // Others than those that can be dialled a program must have written.
+            let words = text.utf8.count <= Node.addressBytesMax ? text.split(separator: " ") : []
+            let addresses = words.map(String.init).filter(AdvertisedAddresses.isDialable)
             self.init(
                 id: id,
                 name: AgentTables.text(row["name"]) ?? "",
-                address: AgentTables.text(row["address"]) ?? "",
+                addresses: Array(addresses.prefix(Node.addressesMax)),
                 certificate: AgentTables.blob(row["certificate"]) ?? [],
                 softwareVersion: AgentTables.text(row["softwareVersion"]) ?? "",
                 maySign: row["maySign"] == .integer(1)

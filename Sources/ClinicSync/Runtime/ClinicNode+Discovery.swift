@@ -19,7 +19,7 @@ extension ClinicNode {
     }
 
     /// Makes what has the node's own row written anew when the PC has other addresses.
-    func makeAddressWatch(listen: NetworkAddress, exchange: TrustExchange) -> AddressWatch {
+    func makeAddressWatch(listen: NetworkAddress, exchange: TrustExchange, inbox: Inbox) -> AddressWatch {
         let logger = self.logger
         return AddressWatch {
             AdvertisedAddresses.addresses(listening: listen).map(\.description)
@@ -28,6 +28,7 @@ extension ClinicNode {
                 "This PC has other addresses",
                 metadata: ["node.addresses": "\(addresses.joined(separator: " "))"]
             )
+            inbox.post(.addressesChanged(addresses))
             exchange.tablesChanged()
         }
     }

@@ -83,6 +83,20 @@ extension ClinicNode {
     ///   clinic's own key, `usage` for an unknown node.
     public func grant(node: String) async throws { try await self.control.grant(node: node) }
 
+    /// Gives a member another name; it takes it over when the change reaches it.
+    ///
+    /// - Throws: ``ClinicSyncError``: `usage` for what names no node or can be no name, `refused` for the name of another node.
+    public func rename(node: String, to name: String) async throws {
+        try await self.control.rename(node: node, to: name)
+    }
+
+    /// Lets a member be host in the present host's place; returns when it is.
+    ///
+    /// - Parameter node: its id, the beginning of it, or its name.
+    /// - Throws: ``ClinicSyncError``: `usage` for what names no node, `refused` when it cannot be host, `timeout` when it was
+    ///   not host within five seconds; then the present host goes on.
+    public func transferHost(to node: String) async throws { try await self.control.transferHost(to: node) }
+
     /// Makes a join code, on a node that may sign.
     ///
     /// - Parameters:

@@ -20,12 +20,13 @@ extension ClinicNode {
     }
 
     /// The first address at which others reach the node.
-    func advertised(_ listen: String) -> String {
+    func advertised(_ listen: String) -> [String] {
         do {
             let address = try NetworkAddress(parsing: listen)
-            return AdvertisedAddresses.addresses(listening: address).first?.description ?? listen
+            let all = AdvertisedAddresses.addresses(listening: address).map(\.description)
+            return Array(all.prefix(NodeAddresses.addressesMax))
         } catch {
-            return listen
+            return [listen]
         }
     }
 
@@ -67,12 +68,12 @@ extension ClinicNode {
                 storage: storage,
                 wrote: { inbox.post(.localCommitNoticed) },
                 reviewPeers: { transport.reviewPeers() },
-                ownRow: { [identity] in
-                    AgentTables.Node(
+                ownRow: { [identity, controlBox] in
+                    let addresses = AdvertisedAddresses.addresses(listening: listen).map(\.description)
+                    return AgentTables.Node(
                         id: identity.nodeID,
-                        name: identity.nodeName,
-                        address: AdvertisedAddresses.addresses(listening: listen).map(\.description)
-                            .joined(separator: " "),
+                        name: controlBox.nodeName,
+                        addresses: Array(addresses.prefix(AgentTables.Node.addressesMax)),
                         certificate: trust.ownCertificate,
                         softwareVersion: SoftwareVersion.current,
                         maySign: trust.maySign
@@ -80,6 +81,12 @@ extension ClinicNode {
                 },
                 membersRead: { hints.read($0) },
                 wallClock: { [clock] in clock.wallMilliseconds },
+                renamed: { [directory, controlBox] name in
+                    var identity = try directory.identity()
+                    identity.nodeName = name
+                    try directory.write(identity)
+                    controlBox.renamed(name)
+                },
                 logger: self.logger
             )
         )
@@ -105,7 +112,7 @@ extension ClinicNode {
                 let rows = try await storage.read { try $0.agentRows(AgentTables.nodes) }
                     .compactMap(AgentTables.Node.init)
                     .filter { $0.id != own && !trust.isRevoked($0.id) }
-                let signers = rows.filter(\.maySign).shuffled().flatMap(\.addresses)
+                let signers = rows.filter(\.maySign).flatMap(\.addresses).shuffled()
                 var seen = Set<String>()
                 // Those that said they may sign, then those this node has always known, then anybody.
                 return (signers + known + rows.flatMap(\.addresses)).filter { seen.insert($0).inserted }

@@ -134,6 +134,12 @@ public final class ClinicNode: Service {
                 retention: ClinicNode.keepForEver,
                 wallClock: { [clock] in clock.wallMilliseconds }
             )
+            if let rebirth = storage.rebirth {
+                self.logger.notice(
+                    "The database is a copy or came from a backup: the node goes on under new batch numbers",
+                    metadata: ["store.rebirth": "\(rebirth.rawValue)", "store.origin": "\(storage.origin)"]
+                )
+            }
             do {
                 try await self.run(with: storage, trusting: trust)
             } catch {
@@ -171,7 +177,7 @@ public final class ClinicNode: Service {
             schemaVersion: Int(storage.initialState.schemaVersion),
             inbox: inbox
         )
-        let addresses = self.makeAddressWatch(listen: listenAddress, exchange: exchange)
+        let addresses = self.makeAddressWatch(listen: listenAddress, exchange: exchange, inbox: inbox)
         let renewal = self.makeRenewal(trust, exchange: exchange, storage: storage, transport: transport)
         let driver = self.makeDriver(
             listen: listen,
@@ -223,7 +229,7 @@ public final class ClinicNode: Service {
         discovery: DiscoveryAgent?
     ) -> NodeDriver {
         NodeDriver(
-            configuration: self.coreConfiguration(listen: listen),
+            configuration: self.coreConfiguration(listen: listen, origin: storage.origin),
             surroundings: NodeDriver.Surroundings(
                 inbox: inbox,
                 transport: transport,
@@ -299,28 +305,28 @@ public final class ClinicNode: Service {
         }
     }
 
-    private func coreConfiguration(listen: String) -> CoreConfiguration {
+    /// Where others may be reached, before anybody has said so: the host that let this node in, and what is configured.
+    private var hints: [PeerHint] {
+        let configured = self.configuration.peers.map {
+            PeerHint(address: $0.description, node: nil, source: .configured)
+        }
+        guard let host = self.identity.host else { return configured }
+        return [PeerHint(address: host.address, node: host.nodeID, source: .remembered)] + configured
+    }
+
+    private func coreConfiguration(listen: String, origin: Origin) -> CoreConfiguration {
         var generator = SystemRandomNumberGenerator()
-        let policy: HostPolicy =
-            if let host = self.identity.host {
-                .remote(
-                    host.nodeID,
-                    addresses: [host.address]
-                        + self.configuration.peers.map(\.description).filter { $0 != host.address }
-                )
-            } else {
-                .local
-            }
         var core = CoreConfiguration(
-            origin: Origin(node: self.identity.nodeID),
+            origin: origin,
             nodeName: self.identity.nodeName,
             clinicID: self.identity.clinicID,
             clinicName: self.identity.clinicName,
             softwareVersion: SoftwareVersion.current,
-            listenAddress: self.advertised(listen),
-            hostPolicy: policy,
+            addresses: self.advertised(listen),
+            hints: self.hints,
             randomSeed: generator.next()
         )
+        core.priority = UInt32(clamping: self.configuration.priority)
         core.reconcileInterval = self.configuration.reconcileEvery
         self.tuning(&core)
         return core

@@ -27,13 +27,19 @@ final class NodeDriver: Sendable {
 
     private struct Shared {
         var status: CoreStatus?
-        var replies: [RequestID: CheckedContinuation<CommandReply, Never>] = [:]
+        var replies: [RequestID: Waiting] = [:]
         var nextRequest: UInt64 = 1
         var isStopped = false
     }
 
     private let configuration: CoreConfiguration
     private let surroundings: Surroundings
+    /// Who waits for the answer to what.
+    private struct Waiting {
+        let command: Command
+        let continuation: CheckedContinuation<CommandReply, Never>
+    }
+
     private let shared = NIOLockedValueBox(Shared())
 
     /// Makes a driver; nothing happens before ``run()``.
@@ -52,7 +58,7 @@ final class NodeDriver: Sendable {
                 guard !shared.isStopped else { return nil }
                 let id = RequestID(rawValue: shared.nextRequest)
                 shared.nextRequest += 1
-                shared.replies[id] = continuation
+                shared.replies[id] = Waiting(command: command, continuation: continuation)
                 return id
             }
             if let request {
@@ -84,9 +90,9 @@ final class NodeDriver: Sendable {
                 }
                 for effect in machine.handle(input, at: surroundings.clock.now) {
                     if case .stopped = effect { isRunning = false }
-                    self.execute(effect, timers: &timers)
+                    self.execute(effect, term: machine.term, timers: &timers)
                 }
-                if case .messageReceived(let connection, _) = input { surroundings.transport.consumed(connection) }
+                if case .messageReceived(let connection, _, _) = input { surroundings.transport.consumed(connection) }
             }
             surroundings.transport.flush()
             let status = machine.status(at: surroundings.clock.now)
@@ -111,20 +117,21 @@ final class NodeDriver: Sendable {
             defer { shared.replies = [:] }
             return shared.replies.values.map { $0 }
         }
-        for continuation in waiting { continuation.resume(returning: NodeDriver.stoppedReply(to: .sync(table: nil))) }
+        for caller in waiting { caller.continuation.resume(returning: NodeDriver.stoppedReply(to: caller.command)) }
     }
 
     private static func stoppedReply(to command: Command) -> CommandReply {
         switch command {
         case .sync: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
+        case .transferHost: .hostTransferred(.noHost)
         }
     }
 
-    private func execute(_ effect: Effect, timers: inout Timers) {
+    private func execute(_ effect: Effect, term: UInt64, timers: inout Timers) {
         let surroundings = self.surroundings
         switch effect {
         case .send(let connections, let message):
-            surroundings.transport.send(message, over: connections)
+            surroundings.transport.send(message, term: term, over: connections)
         case .dial(let address):
             surroundings.transport.dial(address)
         case .close(let connection, let reason):
@@ -139,7 +146,9 @@ final class NodeDriver: Sendable {
         case .publish(let events):
             self.publish(events)
         case .reply(let request, let reply):
-            self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.resume(returning: reply)
+            self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.continuation.resume(
+                returning: reply
+            )
         case .learn(let revocation):
             surroundings.onRevocation(revocation)
         case .notify(let notification):

@@ -101,11 +101,18 @@ package enum NodeSetup {
         }
     }
 
-    private static func check(name: String, of thing: String) throws {
+    /// Whether a text can be the name of a clinic or a node.
+    static func isName(_ name: String) -> Bool {
         let isPrintable = name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
-        guard !name.trimmingCharacters(in: .whitespaces).isEmpty, isPrintable,
-            name.utf8.count <= NodeSetup.nameBytesMax
-        else {
+        return !name.trimmingCharacters(in: .whitespaces).isEmpty && isPrintable
+            && name.utf8.count <= NodeSetup.nameBytesMax
+    }
+
+    /// Refuses what cannot be the name of a `thing`.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `usage`.
+    static func check(name: String, of thing: String) throws {
+        guard NodeSetup.isName(name) else {
             throw ClinicSyncError(
                 .usage,
                 "The name of a \(thing) has 1 to \(NodeSetup.nameBytesMax) bytes and no control characters: choose another."

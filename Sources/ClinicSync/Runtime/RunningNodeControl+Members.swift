@@ -16,9 +16,10 @@ extension RunningNodeControl {
     func nodes() async throws -> NodesSummary {
         let running = try self.current()
         let rows = try await self.memberRows(running)
-        let grants = try await StorageErrors.mapping {
-            try await running.storage.read { try $0.agentRows(AgentTables.grants) }
+        let (grants, progress) = try await StorageErrors.mapping {
+            try await running.storage.read { (try $0.agentRows(AgentTables.grants), try $0.memberProgress()) }
         }
+        let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let granted = Set(grants.compactMap { AgentTables.node($0["node"]) })
         let core = running.driver.status
         let peers = Dictionary(
@@ -30,26 +31,107 @@ extension RunningNodeControl {
             uniquingKeysWith: { first, _ in first }
         )
         let nodes = rows.map { row in
-            let isSelf = row.id == self.nodeID
-            let isHost = core?.host?.id == row.id
-            let peer = peers[row.id]
-            let revokedAt = revocations[row.id]
-            return NodesSummary.Node(
-                id: row.id.description,
-                name: row.name,
-                address: row.addresses.first ?? "",
-                role: revokedAt != nil ? "revoked" : isHost ? "host" : "client",
-                isSelf: isSelf,
-                connected: isSelf || peer?.isConnected == true,
-                lastSeen: peer.map { UTCTimestamp(milliseconds: $0.lastSeen.wallMilliseconds) },
-                lagBatches: peer.map { Int($0.lagBatches) } ?? (isSelf ? 0 : nil),
-                maySign: isSelf ? running.trust.maySign : row.maySign || granted.contains(row.id),
-                certificateExpires: running.trust.certificateExpiry(of: row.certificate)
-                    .map(UTCTimestamp.init(milliseconds:)),
-                revokedAt: revokedAt.map(UTCTimestamp.init(milliseconds:))
+            self.describe(
+                row,
+                MemberKnowledge(
+                    peer: peers[row.id],
+                    recorded: recorded[row.id],
+                    isHost: core?.host?.id == row.id,
+                    maySign: row.id == self.nodeID
+                        ? running.trust.maySign : row.maySign || granted.contains(row.id),
+                    certificateExpiresAt: running.trust.certificateExpiry(of: row.certificate),
+                    revokedAt: revocations[row.id]
+                )
             )
         }
         return NodesSummary(nodes: nodes.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
+    }
+
+    /// What is known of a member beside its row.
+    private struct MemberKnowledge {
+        /// The node as it was when last connected, since this node's start.
+        var peer: CoreStatus.Peer?
+        /// How far it was when this node last wrote that down, perhaps long ago.
+        var recorded: MemberLag?
+        var isHost: Bool
+        var maySign: Bool
+        var certificateExpiresAt: Int64?
+        var revokedAt: Int64?
+    }
+
+    private func describe(_ row: AgentTables.Node, _ known: MemberKnowledge) -> NodesSummary.Node {
+        let isSelf = row.id == self.nodeID
+        let seenAt = known.peer?.lastSeen.wallMilliseconds ?? known.recorded?.seenMilliseconds
+        let lag = known.peer?.lagBatches ?? known.recorded?.lagBatches
+        return NodesSummary.Node(
+            id: row.id.description,
+            name: row.name,
+            address: row.addresses.first ?? "",
+            addresses: row.addresses,
+            role: known.revokedAt != nil ? "revoked" : known.isHost ? "host" : "client",
+            isSelf: isSelf,
+            connected: isSelf || known.peer?.isConnected == true,
+            lastSeen: isSelf ? nil : seenAt.map(UTCTimestamp.init(milliseconds:)),
+            lagBatches: isSelf ? 0 : lag.map { Int(clamping: $0) },
+            version: row.softwareVersion,
+            maySign: known.maySign,
+            certificateExpires: known.certificateExpiresAt.map(UTCTimestamp.init(milliseconds:)),
+            revokedAt: known.revokedAt.map(UTCTimestamp.init(milliseconds:))
+        )
+    }
+
+    func rename(node text: String, to name: String) async throws {
+        try NodeSetup.check(name: name, of: "node")
+        let running = try self.current()
+        let rows = try await self.memberRows(running)
+        let row = try RunningNodeControl.find(text, in: rows)
+        guard !running.trust.isRevoked(row.id) else {
+            throw ClinicSyncError(.refused, "This node was revoked: it needs no name any more.")
+        }
+        let others = rows.filter { $0.id != row.id && !running.trust.isRevoked($0.id) }
+        guard !others.contains(where: { $0.name.lowercased() == name.lowercased() }) else {
+            throw ClinicSyncError(
+                .refused,
+                "Another node is called \"\(name)\": choose another name, or rename that one first."
+            )
+        }
+        _ = try await StorageErrors.mapping {
+            try await running.storage.write { writer in
+                try writer.putAgentRow(
+                    table: AgentTables.nodes,
+                    values: ["id": row.values["id"] ?? .null, "name": .text(Array(name.utf8))]
+                )
+            }
+        }
+        running.inbox.post(.localCommitNoticed)
+        // When it is this node's own row: its files take the name over.
+        running.exchange.tablesChanged()
+    }
+
+    func transferHost(to text: String) async throws {
+        let running = try self.current()
+        let row = try RunningNodeControl.find(text, in: try await self.memberRows(running))
+        guard !running.trust.isRevoked(row.id) else {
+            throw ClinicSyncError(.refused, "This node was revoked and cannot be host: name another one.")
+        }
+        guard case .hostTransferred(let outcome) = await running.driver.perform(.transferHost(row.id)) else { return }
+        switch outcome {
+        case .done: return
+        case .unknownNode:
+            throw ClinicSyncError(.refused, "This node is not connected with the host: start it, then try again.")
+        case .neverHost:
+            throw ClinicSyncError(
+                .refused,
+                "This node's priority is 0, so it is never host: change its configuration first."
+            )
+        case .noHost:
+            throw ClinicSyncError(.refused, "The clinic has no host at the moment: try again in some seconds.")
+        case .timedOut:
+            throw ClinicSyncError(
+                .timeout,
+                "The node did not become host in time, and the present host goes on: see in status whether it lags behind."
+            )
+        }
     }
 
     func revoke(node text: String) async throws {
@@ -102,7 +184,7 @@ extension RunningNodeControl {
         running.inbox.post(.localCommitNoticed)
     }
 
-    private func memberRows(_ running: Running) async throws -> [AgentTables.Node] {
+    func memberRows(_ running: Running) async throws -> [AgentTables.Node] {
         try await StorageErrors.mapping {
             try await running.storage.read { try $0.agentRows(AgentTables.nodes).compactMap(AgentTables.Node.init) }
         }

@@ -28,15 +28,23 @@ final class RunningNodeControl: NodeControl {
     private let broadcaster: EventBroadcaster
     private let clock: NodeClock
     private let running = NIOLockedValueBox<Running?>(nil)
+    private let name: NIOLockedValueBox<String>
 
     init(identity: NodeIdentity, events: EventBroadcaster, clock: NodeClock) {
         self.identity = identity
+        self.name = NIOLockedValueBox(identity.nodeName)
         self.broadcaster = events
         self.clock = clock
     }
 
     /// The node.
     var nodeID: NodeID { self.identity.nodeID }
+
+    /// The node's name for people, as it is now.
+    var nodeName: String { self.name.withLockedValue { $0 } }
+
+    /// Takes over a new name.
+    func renamed(_ name: String) { self.name.withLockedValue { $0 = name } }
 
     /// The node's sockets, while it runs.
     var transport: PeerTransport? { self.running.withLockedValue { $0?.transport } }
@@ -88,12 +96,17 @@ final class RunningNodeControl: NodeControl {
             try await running.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = running.driver.status
+        // The list of members knows names that were given since a peer said its own.
+        let names = Dictionary(
+            try await self.memberRows(running).filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let schemaVersion = Int(running.storage.initialState.schemaVersion)
         let uptime = self.clock.now.monotonic - running.startedAt
         return NodeStatus(
             node: NodeStatus.Node(
                 id: self.identity.nodeID.description,
-                name: self.identity.nodeName,
+                name: self.nodeName,
                 version: SoftwareVersion.current,
                 schemaVersion: schemaVersion,
                 uptimeSeconds: Int(uptime.components.seconds)
@@ -102,7 +115,11 @@ final class RunningNodeControl: NodeControl {
             role: core.map { RunningNodeControl.role($0.role) } ?? .searching,
             term: Int(core?.term ?? 0),
             host: core?.host.map {
-                NodeStatus.Host(id: $0.id.description, name: $0.name ?? "", address: $0.address ?? "")
+                NodeStatus.Host(
+                    id: $0.id.description,
+                    name: $0.id == self.nodeID ? self.nodeName : names[$0.id] ?? $0.name ?? "",
+                    address: $0.address ?? ""
+                )
             },
             activeConnections: core?.peers.count { $0.isConnected } ?? 0,
             security: NodeStatus.Security(
@@ -116,11 +133,12 @@ final class RunningNodeControl: NodeControl {
             lastReconciliation: core?.lastReconciliation.map(RunningNodeControl.reconciliation),
             conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
             tables: digests.map(DigestSummary.Table.init),
-            peers: core?.peers.map(RunningNodeControl.peer) ?? [],
+            peers: core?.peers.map { RunningNodeControl.peer($0, name: names[$0.id]) } ?? [],
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
             },
-            progress: core.flatMap(RunningNodeControl.progress)
+            progress: core.flatMap(RunningNodeControl.progress),
+            duplicateIdentities: core?.duplicates.map(\.description) ?? []
         )
     }
 
@@ -150,10 +168,10 @@ final class RunningNodeControl: NodeControl {
         )
     }
 
-    private static func peer(_ peer: CoreStatus.Peer) -> NodeStatus.Peer {
+    private static func peer(_ peer: CoreStatus.Peer, name: String?) -> NodeStatus.Peer {
         NodeStatus.Peer(
             id: peer.id.description,
-            name: peer.name,
+            name: name ?? peer.name,
             address: peer.address,
             role: peer.role.rawValue,
             connected: peer.isConnected,

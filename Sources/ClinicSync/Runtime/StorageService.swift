@@ -29,6 +29,10 @@ final class StorageService: Sendable {
 
     /// What the core must know at the start.
     let initialState: StoreState
+    /// The node as an author, in the incarnation in which it goes on.
+    let origin: Origin
+    /// Why that is a new one; `nil` when it is not.
+    let rebirth: Rebirth?
 
     /// Opens the store and starts the threads.
     ///
@@ -44,12 +48,19 @@ final class StorageService: Sendable {
         writing.start()
         reading.start()
         do {
-            let (writer, reader, state, interrupt) = try await writing.runIfActive {
+            let (writer, reader, state, bound, interrupt) = try await writing.runIfActive {
                 let database = try StoreDatabase.open(path: path)
-                let writer = try ReplicaWriter(database: database, origin: origin, wallClock: wallClock)
+                let place = try StorePlace.of(databasePath: path)
+                let writer = try ReplicaWriter(
+                    database: database,
+                    origin: origin,
+                    place: place,
+                    wallClock: wallClock
+                )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                return (Confined(executor), reader, try writer.state(), { @Sendable in database.interrupt() })
+                let bound = (origin: writer.origin, rebirth: writer.rebirth)
+                return (Confined(executor), reader, try writer.state(), bound, { @Sendable in database.interrupt() })
             }
             return StorageService(
                 writing: writing,
@@ -57,7 +68,8 @@ final class StorageService: Sendable {
                 writer: writer,
                 reader: reader,
                 interrupt: interrupt,
-                state: state
+                state: state,
+                bound: bound
             )
         } catch {
             try await writing.shutdownGracefully()
@@ -72,7 +84,8 @@ final class StorageService: Sendable {
         writer: Confined<WritingExecutor>,
         reader: Confined<ReadingExecutor>,
         interrupt: @escaping @Sendable () -> Void,
-        state: StoreState
+        state: StoreState,
+        bound: (origin: Origin, rebirth: Rebirth?)
     ) {
         self.writing = writing
         self.reading = reading
@@ -80,6 +93,8 @@ final class StorageService: Sendable {
         self.reader = reader
         self.interrupt = interrupt
         self.initialState = state
+        self.origin = bound.origin
+        self.rebirth = bound.rebirth
     }
 
     /// Carries out a request of the core; `reply` is called on a thread of the store.

@@ -21,6 +21,8 @@ final class TrustExchange: Sendable {
         /// Called with the members' rows at the start and whenever something in the tables has changed.
         var membersRead: @Sendable ([AgentTables.Node]) -> Void
         var wallClock: @Sendable () -> Int64
+        /// Takes over the name that somebody gave this node.
+        var renamed: @Sendable (String) throws -> Void
         var logger: Logger
     }
 
@@ -93,12 +95,18 @@ final class TrustExchange: Sendable {
         }
         let members = nodeRows.compactMap(AgentTables.Node.init)
         self.surroundings.membersRead(members)
-        let own = self.surroundings.ownRow()
+        var own = self.surroundings.ownRow()
         let ownRow = members.first { $0.id == own.id }
+        // The name in the list is the one that counts: whoever renames a node, here or on another PC, writes it there.
+        if let name = ownRow?.name, name != own.name, NodeSetup.isName(name) {
+            try self.surroundings.renamed(name)
+            own.name = name
+            self.surroundings.logger.notice("This node has a new name")
+        }
         guard !missing.isEmpty || ownRow != own else { return }
         var ownValues = own.values
         if ownRow == nil { ownValues["joinedAt"] = .integer(self.surroundings.wallClock()) }
-        try await self.surroundings.storage.write { [values = ownValues] writer in
+        try await self.surroundings.storage.write { [values = ownValues, own] writer in
             for revocation in missing {
                 try writer.putAgentRow(
                     table: AgentTables.revocations,

@@ -23,6 +23,11 @@ struct NodeTelemetry: Sendable {
         case .peerLost(let peer, let reason):
             self.logger.notice("Peer lost", metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"])
             self.events.publishSystem("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
+        case .hostChanged(let host, let name, let term):
+            self.recordHost(host, name, term)
+        case .splitHealed(let other):
+            self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
+            self.events.publishSystem("split_healed", details: ["peer": other.description])
         case .connectionRefused(let reason):
             self.logger.warning("Connection refused", metadata: ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
@@ -55,10 +60,28 @@ struct NodeTelemetry: Sendable {
             self.events.publishSystem("clock_skew", details: ["milliseconds": "\(milliseconds)"])
         case .storageFailed(let failure):
             self.record(failure)
+        case .duplicateIdentity(let node, let isSelf):
+            self.logger.error(
+                "Two PCs run with one node's key: stop one of them and let it join anew",
+                metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
+            )
+            self.events.publishSystem(
+                "duplicate_identity",
+                details: ["peer": node.description, "self": isSelf ? "true" : "false"]
+            )
         case .logTooShort(let peer):
             self.logger.warning("A peer needs more than the log holds", metadata: ["peer.id": "\(peer)"])
             self.events.publishSystem("resync_required", details: ["peer": peer.description])
         }
+    }
+
+    private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {
+        let id = host?.description ?? "none"
+        self.logger.notice("The host has changed", metadata: ["host.id": "\(id)", "host.term": "\(term)"])
+        var details = ["term": "\(term)"]
+        details["host"] = host?.description
+        details["name"] = name
+        self.events.publishSystem("host_changed", details: details)
     }
 
     private func record(_ failure: StorageFailure) {

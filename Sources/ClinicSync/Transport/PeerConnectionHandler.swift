@@ -76,9 +76,9 @@ final class PeerConnectionHandler: ChannelInboundHandler {
     private func receive(_ bytes: ByteBuffer) {
         guard !self.connection.isEnding else { return }
         do {
-            let (message, _) = try MessageCodec.decode(bytes, limits: self.limits)
+            let (message, term) = try MessageCodec.decode(bytes, limits: self.limits)
             self.connection.posted()
-            self.post(.messageReceived(self.connection.id, message))
+            self.post(.messageReceived(self.connection.id, message, term: term))
         } catch {
             self.refuse(error)
         }

@@ -55,7 +55,7 @@ package final class PeerTransport: Sendable {
     ///
     /// Connections that are closed or closing are passed over. One whose peer takes nothing is dropped when
     /// ``TransportLimits/outboundBytesMax`` is exceeded.
-    package func send(_ message: Message, term: UInt64 = 0, over connections: [ConnectionID]) {
+    package func send(_ message: Message, term: UInt64, over connections: [ConnectionID]) {
         let receivers = self.registry.withLockedValue { registry in
             connections.compactMap { registry.connection($0) }
         }

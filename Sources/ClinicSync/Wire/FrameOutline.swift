@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// What can be said of a frame without building its messages.
 ///
 /// The protocol buffer library builds an object for each element of a repeated message, so two bytes can cost a
@@ -30,12 +32,16 @@ struct FrameOutline {
     }
 
     /// The numbers of `Frame.message`.
-    private static let kinds = 2...17
+    private static let kinds = 2...20
+
+    /// The field of a hello that holds a report, whose own elements are bounded by its size.
+    private static let helloReport = 14
 
     /// The size of a message of `kind`: only three kinds hold rows.
     private static func bytesMax(kind: Int, _ limits: WireLimits) -> Int {
         switch kind {
         case 6, 9, 10: limits.messageBytesMax
+        case 18, 19, 20: limits.reportBytesMax
         default: limits.controlMessageBytesMax
         }
     }
@@ -48,6 +54,7 @@ struct FrameOutline {
         case 9: (5, limits.rowHashesMax, "keys")
         case 10: (4, limits.wantedKeysMax, "wanted")
         case 14: (4, limits.nodesMax, "nodes")
+        case 18: (6, HostReport.successorsMax, "successors")
         default: nil
         }
     }
@@ -61,6 +68,9 @@ struct FrameOutline {
         var count = 0
         var reader = FieldReader(bytes, in: body)
         while let field = try reader.next() {
+            if self.kind == 2, field.number == FrameOutline.helloReport, let content = field.content {
+                guard content.count <= limits.reportBytesMax else { throw .limitExceeded(field: "host_report") }
+            }
             guard field.number == repeated.number else { continue }
             count += 1
             guard count <= repeated.max else { throw .limitExceeded(field: repeated.name) }

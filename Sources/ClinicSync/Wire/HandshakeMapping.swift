@@ -10,17 +10,19 @@ extension WireHello {
         self.nodeName = hello.nodeName
         self.softwareVersion = hello.softwareVersion
         self.schemaVersion = hello.schemaVersion
-        self.term = hello.term
-        self.isHost = hello.isHost
-        self.listenAddress = hello.listenAddress
+        self.addresses = hello.addresses
+        self.hostReport = WireHostReport(hello.hostReport)
+        self.wallMilliseconds = hello.wallMilliseconds
         self.vector = WireVector(hello.vector.entries)
         self.partials = hello.partials.map(Partial.init)
         self.creditBytes = hello.creditBytes
+        self.runID = hello.runID
     }
 
     /// The hello.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> Hello {
         guard self.hasVector else { throw .missing(field: "vector") }
+        guard self.hasHostReport else { throw .missing(field: "host_report") }
         return Hello(
             protocolVersion: self.protocolVersion,
             clinicID: try MessageCodec.text(self.clinicID, max: limits.nameBytesMax, "clinic_id"),
@@ -31,16 +33,13 @@ extension WireHello {
                 "software_version"
             ),
             schemaVersion: self.schemaVersion,
-            term: try MessageCodec.storable(self.term, "term"),
-            isHost: self.isHost,
-            listenAddress: try MessageCodec.text(
-                self.listenAddress,
-                max: limits.nameBytesMax,
-                "listen_address"
-            ),
+            addresses: try MessageCodec.addresses(self.addresses, limits, "addresses"),
+            hostReport: try self.hostReport.model(limits),
+            wallMilliseconds: try MessageCodec.milliseconds(self.wallMilliseconds, "wall_milliseconds"),
             vector: try self.vector.vector(limits, "vector"),
             partials: try self.partialModels(limits),
-            creditBytes: self.creditBytes
+            creditBytes: self.creditBytes,
+            runID: self.runID
         )
     }
 

@@ -31,6 +31,8 @@ package struct WireLimits: Sendable, Hashable {
     package var enrollmentRequestBytesMax = 16 << 10
     /// An answer to it, which carries revocations.
     package var enrollmentReplyBytesMax = 4 << 20
+    /// A report of the host: sixteen addresses and four candidacies at most.
+    package var reportBytesMax = 8 << 10
     /// Tables of one report: thirteen now, and migrations to come.
     package var tablesMax = 256
     /// Row hashes of one page: senders stop at 2 000.

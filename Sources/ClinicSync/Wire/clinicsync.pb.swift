@@ -342,6 +342,30 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .revocation(newValue)}
   }
 
+  package var hostReport: WireHostReport {
+    get {
+      if case .hostReport(let v)? = message {return v}
+      return WireHostReport()
+    }
+    set {message = .hostReport(newValue)}
+  }
+
+  package var handOver: WireHandOver {
+    get {
+      if case .handOver(let v)? = message {return v}
+      return WireHandOver()
+    }
+    set {message = .handOver(newValue)}
+  }
+
+  package var transferRequest: WireTransferRequest {
+    get {
+      if case .transferRequest(let v)? = message {return v}
+      return WireTransferRequest()
+    }
+    set {message = .transferRequest(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -359,6 +383,9 @@ package nonisolated struct WireFrame: Sendable {
     case verifyReport(WireVerifyReport)
     case syncReport(WireSyncReport)
     case revocation(WireRevocation)
+    case hostReport(WireHostReport)
+    case handOver(WireHandOver)
+    case transferRequest(WireTransferRequest)
 
   }
 
@@ -484,39 +511,81 @@ package nonisolated struct WireBatchName: Sendable {
 }
 
 /// The first message of both sides.
-package nonisolated struct WireHello: Sendable {
+package nonisolated struct WireHello: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  package var protocolVersion: UInt32 = 0
+  package var protocolVersion: UInt32 {
+    get {_storage._protocolVersion}
+    set {_uniqueStorage()._protocolVersion = newValue}
+  }
 
-  package var clinicID: String = String()
+  package var clinicID: String {
+    get {_storage._clinicID}
+    set {_uniqueStorage()._clinicID = newValue}
+  }
 
-  package var nodeName: String = String()
+  package var nodeName: String {
+    get {_storage._nodeName}
+    set {_uniqueStorage()._nodeName = newValue}
+  }
 
-  package var softwareVersion: String = String()
+  package var softwareVersion: String {
+    get {_storage._softwareVersion}
+    set {_uniqueStorage()._softwareVersion = newValue}
+  }
 
-  package var schemaVersion: UInt32 = 0
+  package var schemaVersion: UInt32 {
+    get {_storage._schemaVersion}
+    set {_uniqueStorage()._schemaVersion = newValue}
+  }
 
-  package var term: UInt64 = 0
-
-  package var isHost: Bool = false
-
-  package var listenAddress: String = String()
+  /// Where the sender is reached, the likeliest first.
+  package var addresses: [String] {
+    get {_storage._addresses}
+    set {_uniqueStorage()._addresses = newValue}
+  }
 
   package var vector: WireVector {
-    get {_vector ?? WireVector()}
-    set {_vector = newValue}
+    get {_storage._vector ?? WireVector()}
+    set {_uniqueStorage()._vector = newValue}
   }
   /// Returns true if `vector` has been explicitly set.
-  package var hasVector: Bool {self._vector != nil}
+  package var hasVector: Bool {_storage._vector != nil}
   /// Clears the value of `vector`. Subsequent reads from it will return its default value.
-  package mutating func clearVector() {self._vector = nil}
+  package mutating func clearVector() {_uniqueStorage()._vector = nil}
 
-  package var partials: [WireHello.Partial] = []
+  package var partials: [WireHello.Partial] {
+    get {_storage._partials}
+    set {_uniqueStorage()._partials = newValue}
+  }
 
-  package var creditBytes: UInt32 = 0
+  package var creditBytes: UInt32 {
+    get {_storage._creditBytes}
+    set {_uniqueStorage()._creditBytes = newValue}
+  }
+
+  package var hostReport: WireHostReport {
+    get {_storage._hostReport ?? WireHostReport()}
+    set {_uniqueStorage()._hostReport = newValue}
+  }
+  /// Returns true if `hostReport` has been explicitly set.
+  package var hasHostReport: Bool {_storage._hostReport != nil}
+  /// Clears the value of `hostReport`. Subsequent reads from it will return its default value.
+  package mutating func clearHostReport() {_uniqueStorage()._hostReport = nil}
+
+  /// The sender's corrected time, milliseconds since 1970.
+  package var wallMilliseconds: Int64 {
+    get {_storage._wallMilliseconds}
+    set {_uniqueStorage()._wallMilliseconds = newValue}
+  }
+
+  /// Drawn anew by each process: tells a node that was started again from a copy of it.
+  package var runID: UInt64 {
+    get {_storage._runID}
+    set {_uniqueStorage()._runID = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -546,7 +615,178 @@ package nonisolated struct WireHello: Sendable {
 
   package init() {}
 
-  fileprivate var _vector: WireVector? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How good a host a node would make: the larger the better, in the order of the fields.
+package nonisolated struct WireCandidacy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0: never host.
+  package var priority: UInt32 = 0
+
+  /// The number of batches applied.
+  package var coverage: UInt64 = 0
+
+  /// Doublings of a minute that the node has been running.
+  package var uptimeBucket: UInt32 = 0
+
+  /// 16 bytes.
+  package var node: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A claim to be host.
+package nonisolated struct WireReign: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// From 1.
+  package var term: UInt64 = 0
+
+  /// The host as it was when it made the claim.
+  package var candidacy: WireCandidacy {
+    get {_candidacy ?? WireCandidacy()}
+    set {_candidacy = newValue}
+  }
+  /// Returns true if `candidacy` has been explicitly set.
+  package var hasCandidacy: Bool {self._candidacy != nil}
+  /// Clears the value of `candidacy`. Subsequent reads from it will return its default value.
+  package mutating func clearCandidacy() {self._candidacy = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _candidacy: WireCandidacy? = nil
+}
+
+/// What the sender says of the clinic's host.
+package nonisolated struct WireHostReport: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var role: WireHostReport.Role = .searching
+
+  /// The highest term that the sender has heard of.
+  package var term: UInt64 = 0
+
+  /// The reign that the sender follows, or its own; absent exactly when it is searching.
+  package var reign: WireReign {
+    get {_reign ?? WireReign()}
+    set {_reign = newValue}
+  }
+  /// Returns true if `reign` has been explicitly set.
+  package var hasReign: Bool {self._reign != nil}
+  /// Clears the value of `reign`. Subsequent reads from it will return its default value.
+  package mutating func clearReign() {self._reign = nil}
+
+  /// Where its host is reached.
+  package var addresses: [String] = []
+
+  package var candidacy: WireCandidacy {
+    get {_candidacy ?? WireCandidacy()}
+    set {_candidacy = newValue}
+  }
+  /// Returns true if `candidacy` has been explicitly set.
+  package var hasCandidacy: Bool {self._candidacy != nil}
+  /// Clears the value of `candidacy`. Subsequent reads from it will return its default value.
+  package mutating func clearCandidacy() {self._candidacy = nil}
+
+  /// Of a host: who claims first when it is gone, in this order.
+  package var successors: [WireHostReport.Successor] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
+    package typealias RawValue = Int
+    case searching // = 0
+    case client // = 1
+    case host // = 2
+    case UNRECOGNIZED(Int)
+
+    package init() {
+      self = .searching
+    }
+
+    package init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .searching
+      case 1: self = .client
+      case 2: self = .host
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    package var rawValue: Int {
+      switch self {
+      case .searching: return 0
+      case .client: return 1
+      case .host: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    package static let allCases: [WireHostReport.Role] = [
+      .searching,
+      .client,
+      .host,
+    ]
+
+  }
+
+  package nonisolated struct Successor: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// 16 bytes.
+    package var node: Data = Data()
+
+    package var addresses: [String] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+
+  fileprivate var _reign: WireReign? = nil
+  fileprivate var _candidacy: WireCandidacy? = nil
+}
+
+/// The host asks a client to be host in its place.
+package nonisolated struct WireHandOver: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A client asks the host to hand over to a node.
+package nonisolated struct WireTransferRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 16 bytes.
+  package var node: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// The last message before an orderly close.
@@ -1111,7 +1351,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1302,6 +1542,45 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .revocation(v)
         }
       }()
+      case 18: try {
+        var v: WireHostReport?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .hostReport(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .hostReport(v)
+        }
+      }()
+      case 19: try {
+        var v: WireHandOver?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .handOver(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .handOver(v)
+        }
+      }()
+      case 20: try {
+        var v: WireTransferRequest?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .transferRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .transferRequest(v)
+        }
+      }()
       default: break
       }
     }
@@ -1371,6 +1650,18 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .revocation?: try {
       guard case .revocation(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 17)
+    }()
+    case .hostReport?: try {
+      guard case .hostReport(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 18)
+    }()
+    case .handOver?: try {
+      guard case .handOver(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 19)
+    }()
+    case .transferRequest?: try {
+      guard case .transferRequest(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
     }()
     case nil: break
     }
@@ -1584,83 +1875,146 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{1}term\0\u{3}is_host\0\u{3}listen_address\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
+
+  fileprivate class _StorageClass {
+    var _protocolVersion: UInt32 = 0
+    var _clinicID: String = String()
+    var _nodeName: String = String()
+    var _softwareVersion: String = String()
+    var _schemaVersion: UInt32 = 0
+    var _addresses: [String] = []
+    var _vector: WireVector? = nil
+    var _partials: [WireHello.Partial] = []
+    var _creditBytes: UInt32 = 0
+    var _hostReport: WireHostReport? = nil
+    var _wallMilliseconds: Int64 = 0
+    var _runID: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _protocolVersion = source._protocolVersion
+      _clinicID = source._clinicID
+      _nodeName = source._nodeName
+      _softwareVersion = source._softwareVersion
+      _schemaVersion = source._schemaVersion
+      _addresses = source._addresses
+      _vector = source._vector
+      _partials = source._partials
+      _creditBytes = source._creditBytes
+      _hostReport = source._hostReport
+      _wallMilliseconds = source._wallMilliseconds
+      _runID = source._runID
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.protocolVersion) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.clinicID) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.nodeName) }()
-      case 6: try { try decoder.decodeSingularStringField(value: &self.softwareVersion) }()
-      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.schemaVersion) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
-      case 9: try { try decoder.decodeSingularBoolField(value: &self.isHost) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.listenAddress) }()
-      case 11: try { try decoder.decodeSingularMessageField(value: &self._vector) }()
-      case 12: try { try decoder.decodeRepeatedMessageField(value: &self.partials) }()
-      case 13: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._protocolVersion) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._clinicID) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._nodeName) }()
+        case 6: try { try decoder.decodeSingularStringField(value: &_storage._softwareVersion) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._schemaVersion) }()
+        case 10: try { try decoder.decodeRepeatedStringField(value: &_storage._addresses) }()
+        case 11: try { try decoder.decodeSingularMessageField(value: &_storage._vector) }()
+        case 12: try { try decoder.decodeRepeatedMessageField(value: &_storage._partials) }()
+        case 13: try { try decoder.decodeSingularUInt32Field(value: &_storage._creditBytes) }()
+        case 14: try { try decoder.decodeSingularMessageField(value: &_storage._hostReport) }()
+        case 15: try { try decoder.decodeSingularInt64Field(value: &_storage._wallMilliseconds) }()
+        case 16: try { try decoder.decodeSingularFixed64Field(value: &_storage._runID) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if self.protocolVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.protocolVersion, fieldNumber: 1)
-    }
-    if !self.clinicID.isEmpty {
-      try visitor.visitSingularStringField(value: self.clinicID, fieldNumber: 2)
-    }
-    if !self.nodeName.isEmpty {
-      try visitor.visitSingularStringField(value: self.nodeName, fieldNumber: 5)
-    }
-    if !self.softwareVersion.isEmpty {
-      try visitor.visitSingularStringField(value: self.softwareVersion, fieldNumber: 6)
-    }
-    if self.schemaVersion != 0 {
-      try visitor.visitSingularUInt32Field(value: self.schemaVersion, fieldNumber: 7)
-    }
-    if self.term != 0 {
-      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 8)
-    }
-    if self.isHost != false {
-      try visitor.visitSingularBoolField(value: self.isHost, fieldNumber: 9)
-    }
-    if !self.listenAddress.isEmpty {
-      try visitor.visitSingularStringField(value: self.listenAddress, fieldNumber: 10)
-    }
-    try { if let v = self._vector {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
-    } }()
-    if !self.partials.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.partials, fieldNumber: 12)
-    }
-    if self.creditBytes != 0 {
-      try visitor.visitSingularUInt32Field(value: self.creditBytes, fieldNumber: 13)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._protocolVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._protocolVersion, fieldNumber: 1)
+      }
+      if !_storage._clinicID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._clinicID, fieldNumber: 2)
+      }
+      if !_storage._nodeName.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._nodeName, fieldNumber: 5)
+      }
+      if !_storage._softwareVersion.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._softwareVersion, fieldNumber: 6)
+      }
+      if _storage._schemaVersion != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._schemaVersion, fieldNumber: 7)
+      }
+      if !_storage._addresses.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._addresses, fieldNumber: 10)
+      }
+      try { if let v = _storage._vector {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+      } }()
+      if !_storage._partials.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._partials, fieldNumber: 12)
+      }
+      if _storage._creditBytes != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._creditBytes, fieldNumber: 13)
+      }
+      try { if let v = _storage._hostReport {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 14)
+      } }()
+      if _storage._wallMilliseconds != 0 {
+        try visitor.visitSingularInt64Field(value: _storage._wallMilliseconds, fieldNumber: 15)
+      }
+      if _storage._runID != 0 {
+        try visitor.visitSingularFixed64Field(value: _storage._runID, fieldNumber: 16)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireHello, rhs: WireHello) -> Bool {
-    if lhs.protocolVersion != rhs.protocolVersion {return false}
-    if lhs.clinicID != rhs.clinicID {return false}
-    if lhs.nodeName != rhs.nodeName {return false}
-    if lhs.softwareVersion != rhs.softwareVersion {return false}
-    if lhs.schemaVersion != rhs.schemaVersion {return false}
-    if lhs.term != rhs.term {return false}
-    if lhs.isHost != rhs.isHost {return false}
-    if lhs.listenAddress != rhs.listenAddress {return false}
-    if lhs._vector != rhs._vector {return false}
-    if lhs.partials != rhs.partials {return false}
-    if lhs.creditBytes != rhs.creditBytes {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._protocolVersion != rhs_storage._protocolVersion {return false}
+        if _storage._clinicID != rhs_storage._clinicID {return false}
+        if _storage._nodeName != rhs_storage._nodeName {return false}
+        if _storage._softwareVersion != rhs_storage._softwareVersion {return false}
+        if _storage._schemaVersion != rhs_storage._schemaVersion {return false}
+        if _storage._addresses != rhs_storage._addresses {return false}
+        if _storage._vector != rhs_storage._vector {return false}
+        if _storage._partials != rhs_storage._partials {return false}
+        if _storage._creditBytes != rhs_storage._creditBytes {return false}
+        if _storage._hostReport != rhs_storage._hostReport {return false}
+        if _storage._wallMilliseconds != rhs_storage._wallMilliseconds {return false}
+        if _storage._runID != rhs_storage._runID {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1700,6 +2054,237 @@ nonisolated extension WireHello.Partial: SwiftProtobuf.Message, SwiftProtobuf._M
   package static func ==(lhs: WireHello.Partial, rhs: WireHello.Partial) -> Bool {
     if lhs._batch != rhs._batch {return false}
     if lhs.nextChunk != rhs.nextChunk {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCandidacy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Candidacy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}priority\0\u{1}coverage\0\u{3}uptime_bucket\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.coverage) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.uptimeBucket) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 1)
+    }
+    if self.coverage != 0 {
+      try visitor.visitSingularUInt64Field(value: self.coverage, fieldNumber: 2)
+    }
+    if self.uptimeBucket != 0 {
+      try visitor.visitSingularUInt32Field(value: self.uptimeBucket, fieldNumber: 3)
+    }
+    if !self.node.isEmpty {
+      try visitor.visitSingularBytesField(value: self.node, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCandidacy, rhs: WireCandidacy) -> Bool {
+    if lhs.priority != rhs.priority {return false}
+    if lhs.coverage != rhs.coverage {return false}
+    if lhs.uptimeBucket != rhs.uptimeBucket {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReign: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Reign"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}candidacy\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._candidacy) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 1)
+    }
+    try { if let v = self._candidacy {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReign, rhs: WireReign) -> Bool {
+    if lhs.term != rhs.term {return false}
+    if lhs._candidacy != rhs._candidacy {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HostReport"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self.role) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._reign) }()
+      case 4: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._candidacy) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.successors) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.role != .searching {
+      try visitor.visitSingularEnumField(value: self.role, fieldNumber: 1)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 2)
+    }
+    try { if let v = self._reign {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 4)
+    }
+    try { if let v = self._candidacy {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if !self.successors.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.successors, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHostReport, rhs: WireHostReport) -> Bool {
+    if lhs.role != rhs.role {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs._reign != rhs._reign {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs._candidacy != rhs._candidacy {return false}
+    if lhs.successors != rhs.successors {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHostReport.Role: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ROLE_SEARCHING\0\u{1}ROLE_CLIENT\0\u{1}ROLE_HOST\0")
+}
+
+nonisolated extension WireHostReport.Successor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireHostReport.protoMessageName + ".Successor"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}addresses\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularBytesField(value: self.node, fieldNumber: 1)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.addresses, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHostReport.Successor, rhs: WireHostReport.Successor) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHandOver: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HandOver"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHandOver, rhs: WireHandOver) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireTransferRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TransferRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularBytesField(value: self.node, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireTransferRequest, rhs: WireTransferRequest) -> Bool {
+    if lhs.node != rhs.node {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -57,8 +57,20 @@ enum FuzzCorpus {
             .chunk(BatchChunk(batch: batch, index: 0, header: header, isLast: false, checksum: 7, payload: [1, 2, 3])),
             .chunk(BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 1, payload: [])),
             .acknowledge(Acknowledgement(applied: self.vector.entries.reversed(), creditBytes: 70_000)),
-            .revocation([7, 8]),
+            .revocation([7, 8]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
         ] + self.comparisons
+    }
+
+    private static var hostReport: HostReport {
+        let candidacy = Candidacy(priority: 100, coverage: 70_000, uptimeBucket: 7, node: self.node)
+        return HostReport(
+            role: .host,
+            term: 9,
+            reign: Reign(term: 9, candidacy: candidacy),
+            addresses: ["192.168.1.7:7450"],
+            candidacy: candidacy,
+            successors: [NodeAddresses(node: NodeID(high: 3, low: 4), addresses: ["192.168.1.8:7450"])]
+        )
     }
 
     private static func hello(_ batch: BatchID) -> Hello {
@@ -68,9 +80,9 @@ enum FuzzCorpus {
             nodeName: "Front desk",
             softwareVersion: "1.2.3",
             schemaVersion: 4,
-            term: 9,
-            isHost: true,
-            listenAddress: "127.0.0.1:7443",
+            addresses: ["192.168.1.7:7450", "[fe80::1]:7450"],
+            hostReport: self.hostReport,
+            wallMilliseconds: 1_795_000_000_123,
             vector: self.vector,
             partials: [PartialBatch(batch: batch, nextChunk: 3)],
             creditBytes: 8 << 20

@@ -30,6 +30,8 @@ enum MessageLimits {
             self.rows(report.repairedRows)
                 ?? self.count(report.nodes.count, self.limits.nodesMax, "nodes")
                 ?? report.nodes.lazy.compactMap { self.name($0.name) }.first
+        case .hostReport(let report): self.fault(of: report)
+        case .handOver, .transferRequest: nil
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
         }
     }
@@ -61,9 +63,21 @@ enum MessageLimits {
 
     private static func fault(of hello: Hello) -> String? {
         self.name(hello.clinicID) ?? self.name(hello.nodeName) ?? self.name(hello.softwareVersion)
-            ?? self.name(hello.listenAddress) ?? self.vector(hello.vector)
+            ?? self.addresses(hello.addresses) ?? self.fault(of: hello.hostReport) ?? self.vector(hello.vector)
             ?? self.count(hello.partials.count, self.limits.partialsMax, "partials")
             ?? hello.partials.lazy.compactMap { self.sequence($0.batch.sequence) }.first
+    }
+
+    private static func fault(of report: HostReport) -> String? {
+        if (report.reign == nil) != (report.role == .searching) { return "a reign where none belongs" }
+        return self.addresses(report.addresses)
+            ?? self.count(report.successors.count, HostReport.successorsMax, "successors")
+            ?? report.successors.lazy.compactMap { self.addresses($0.addresses) }.first
+    }
+
+    private static func addresses(_ addresses: [String]) -> String? {
+        self.count(addresses.count, NodeAddresses.addressesMax, "addresses")
+            ?? addresses.lazy.compactMap { self.name($0) }.first
     }
 
     private static func fault(of chunk: BatchChunk) -> String? {

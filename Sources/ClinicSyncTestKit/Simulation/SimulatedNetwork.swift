@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import DequeModule
 
-/// The connections between clients and the host.
+/// The connections between nodes, each with each.
 ///
 /// Messages are bytes. Within a connection they arrive in the order in which they were sent, or not at all; a broken
 /// connection loses the end of each direction.
@@ -26,33 +26,52 @@ struct SimulatedNetwork {
 
     /// One connection.
     ///
-    /// Its ends and pipes are those of the client at 0, of the host at 1: pipe 0 leads to the host.
+    /// End 0 dialled, end 1 accepted; pipe 0 leads from end 0 to end 1.
     struct Link {
         let address: String
         var ends: [End]
         var pipes = [Pipe(), Pipe()]
-        /// Whether the client was told that its dial succeeded.
+        /// Whether the end that dialled was told that its dial succeeded.
         var wasOpened = false
 
         /// Whether a process at one end still counts on it.
         var isAlive: Bool { self.ends.contains { $0.isOpen } }
     }
 
-    /// What is wrong between a client and the host.
+    /// What is wrong on the way from one node to another.
     struct Path {
-        /// Until when nothing gets through, by direction as the pipes.
-        var blockedUntil: [Duration] = [.zero, .zero]
+        /// Until when nothing gets through.
+        var blockedUntil: Duration = .zero
         /// Until when everything takes long.
         var slowUntil: Duration = .zero
     }
 
     /// All connections ever; a link's number is its index.
     var links: [Link] = []
-    /// By client.
-    var paths: [Path]
+    /// By sender, then by receiver.
+    var paths: [[Path]]
     private var lastID: UInt64 = 0
 
-    init(nodes: Int) { self.paths = Array(repeating: Path(), count: nodes) }
+    init(nodes: Int) {
+        self.paths = Array(repeating: Array(repeating: Path(), count: nodes), count: nodes)
+    }
+
+    /// Whether a message from one node to another is held up at `time`.
+    func isBlocked(from sender: Int, to receiver: Int, at time: Duration) -> Bool {
+        self.paths[sender][receiver].blockedUntil > time
+    }
+
+    /// Whether a dial of one node to another comes to nothing at `time`.
+    func isSevered(_ one: Int, _ other: Int, at time: Duration) -> Bool {
+        self.isBlocked(from: one, to: other, at: time) || self.isBlocked(from: other, to: one, at: time)
+    }
+
+    /// Everything gets through again, at once.
+    mutating func mend() {
+        for sender in self.paths.indices {
+            for receiver in self.paths.indices { self.paths[sender][receiver] = Path() }
+        }
+    }
 
     /// A connection's new id.
     mutating func nextID() -> ConnectionID {

@@ -29,10 +29,12 @@ package final class SimulatedNode {
         var isBusy = false
     }
 
-    /// Its place in ``SimulatedWorld/nodes``; 0 is the host.
+    /// Its place in ``SimulatedWorld/nodes``.
     package let index: Int
     /// A letter, for transcripts.
     package let name: String
+    /// Where it is dialled.
+    var address: String { SimulatedNode.address(self.index) }
     /// The node as an author.
     package let origin: Origin
     /// What outlives the process.
@@ -41,6 +43,10 @@ package final class SimulatedNode {
     package let clock = SimulatedClock()
     /// The clock's error in milliseconds.
     package var skew: Int64
+    /// Whether the node is host.
+    package var isHost: Bool {
+        self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
+    }
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 
@@ -61,14 +67,21 @@ package final class SimulatedNode {
 
     init(index: Int, options: SimulationOptions) throws {
         self.index = index
-        self.name = String(UnicodeScalar(UInt8(65 + index)))
-        // The order of ids decides ties: the host is the largest in half of the runs.
-        let number = options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index)
-        self.origin = Origin(node: NodeID(high: 0xC11, low: number))
+        self.name = SimulatedNode.name(index)
+        self.origin = Origin(node: SimulatedNode.id(index, options))
         self.skew = options.skews[index]
         self.disk = try SimulatedDisk(keepsDurableCopy: options.faults.contains(.powerCut))
         self.limits = SimulatedNode.limits(options)
         self.configuration = SimulatedNode.configuration(index, self.name, self.origin, options)
+    }
+
+    private static func name(_ index: Int) -> String { String(UnicodeScalar(UInt8(65 + index))) }
+
+    private static func address(_ index: Int) -> String { "\(SimulatedNode.name(index)):1" }
+
+    /// The order of ids decides ties: the first PC has the largest in half of the runs.
+    private static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
+        NodeID(high: 0xC11, low: options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index))
     }
 
     private static func limits(_ options: SimulationOptions) -> StoreLimits {
@@ -86,15 +99,19 @@ package final class SimulatedNode {
         _ origin: Origin,
         _ options: SimulationOptions
     ) -> CoreConfiguration {
-        let host = NodeID(high: 0xC11, low: options.seed % 2 == 0 ? 1 : 100)
+        let others = (0..<options.nodes).filter { $0 != index }
         var configuration = CoreConfiguration(
             origin: origin,
             nodeName: name,
             clinicID: "clinic",
             clinicName: "Clinic",
             softwareVersion: "1",
-            listenAddress: "\(name):1",
-            hostPolicy: index == 0 ? .local : .remote(host, addresses: ["A:1"]),
+            addresses: [SimulatedNode.address(index)],
+            priority: options.priorities[index],
+            hints: others.map {
+                let node = SimulatedNode.id($0, options)
+                return PeerHint(address: SimulatedNode.address($0), node: node, source: .remembered)
+            },
             randomSeed: options.seed &+ UInt64(index)
         )
         configuration.reconcileInterval = options.reconcileInterval

@@ -13,6 +13,7 @@ extension SimulatedWorld {
             let node = self.random.element(of: self.nodes)
         else { return }
         if try self.inject(kind, at: node) {
+            self.disturb(until: self.now)
             self.fired[kind, default: 0] += 1
             self.note(node.name, "FAULT \(kind.rawValue)")
         }
@@ -25,6 +26,7 @@ extension SimulatedWorld {
         case .partition, .oneWayPartition, .delaySpike: return self.disturbPath(kind)
         case .pause:
             node.pausedUntil = self.now + self.random.duration(.milliseconds(100), .seconds(4))
+            self.disturb(until: node.pausedUntil)
             return true
         case .clockStep:
             node.skew += Int64(self.random.number(in: -3_600_000...3_600_000))
@@ -50,30 +52,50 @@ extension SimulatedWorld {
     }
 
     private func disturbPath(_ kind: FaultKind) -> Bool {
-        let client = self.random.number(in: 1...self.nodes.count - 1)
-        let end = self.now + self.random.duration(.milliseconds(200), .seconds(5))
+        let one = self.random.below(self.nodes.count)
+        let end = self.now + self.random.duration(.milliseconds(200), .seconds(kind == .partition ? 9 : 5))
+        // Two halves of a clinic are at rest, each with its host; anything else is trouble as long as it lasts.
+        if kind == .partition { self.schedule(.change, at: end) } else { self.disturb(until: end) }
         switch kind {
-        case .delaySpike: self.network.paths[client].slowUntil = end
-        case .partition: self.network.paths[client].blockedUntil = [end, end]
-        default: self.network.paths[client].blockedUntil[self.random.below(2)] = end
+        case .delaySpike:
+            for other in self.nodes.indices {
+                self.network.paths[one][other].slowUntil = end
+                self.network.paths[other][one].slowUntil = end
+            }
+        case .partition:
+            let side = self.nodes.indices.filter { $0 == one || self.random.chance(40) }
+            for inside in side {
+                for outside in self.nodes.indices where !side.contains(outside) {
+                    self.network.paths[inside][outside].blockedUntil = end
+                    self.network.paths[outside][inside].blockedUntil = end
+                }
+            }
+        default:
+            let other = (one + 1 + self.random.below(self.nodes.count - 1)) % self.nodes.count
+            self.network.paths[one][other].blockedUntil = end
         }
         return true
     }
 
     private func stopProcess(_ kind: FaultKind, of node: SimulatedNode) throws -> Bool {
         guard node.isRunning, !node.isStopping else { return false }
+        // Two PCs that both lose a row, or its batch, before they hear of each other have lost it.
+        if kind == .lostRow, self.faultyDisk.map({ $0 != node.index }) == true { return false }
         if kind == .restart {
             node.isStopping = true
             try self.give(.shutdownRequested, to: node.index, process: node.processNumber)
             return true
         }
+        self.disturb(until: self.now)
         self.endProcess(of: node, silently: kind == .powerCut)
         if kind == .powerCut {
             try node.disk.losePower()
             for checker in self.checkers { try checker.powerLost(node, in: self) }
         }
         self.schedule(.start(node: node.index), after: self.random.duration(.milliseconds(50), .seconds(3)))
-        return kind == .lostRow ? try self.loseRow(at: node) : true
+        guard kind == .lostRow else { return true }
+        self.faultyDisk = node.index
+        return try self.loseRow(at: node)
     }
 
     /// Takes a patient's row out of the table and out of the node's books, as a damaged page that was repaired would.
@@ -144,16 +166,20 @@ extension SimulatedWorld {
         return isWritten
     }
 
+    /// Programs write nothing more.
+    package func rest() { self.isDisturbed = false }
+
     /// Faults and programs stop, what is broken is mended; what nodes believe stays as it is.
     func heal() {
         self.isDisturbed = false
+        self.disturb(until: self.now)
         self.note("world", "heals")
         for node in self.nodes {
             node.failingWrites = 0
             node.pausedUntil = self.now
             if !node.isRunning { self.schedule(.start(node: node.index), after: .milliseconds(10)) }
         }
-        for client in self.network.paths.indices { self.network.paths[client] = SimulatedNetwork.Path() }
+        self.network.mend()
     }
 
     // MARK: - Programs

@@ -6,23 +6,24 @@ import DequeModule
 // Dials, messages and broken connections.
 extension SimulatedWorld {
     /// A dial that nobody answers fails after this time.
-    private static let dialLimit: Duration = .seconds(2)
+    private static let dialLimit: Duration = .seconds(1)
 
-    /// The client at the other end of a path to the host.
-    private func path(of link: Int) -> Int { self.network.links[link].ends[0].node }
-
-    private func isBlocked(_ client: Int) -> Bool {
-        self.network.paths[client].blockedUntil.contains { $0 > self.now }
+    /// Who sends over a pipe, and to whom.
+    private func way(_ link: Int, pipe: Int) -> (sender: Int, receiver: Int) {
+        let ends = self.network.links[link].ends
+        return (ends[pipe].node, ends[1 - pipe].node)
     }
 
-    private func latency(of client: Int) -> Duration {
+    private func latency(_ link: Int, pipe: Int) -> Duration {
+        let (sender, receiver) = self.way(link, pipe: pipe)
         let latency = self.random.duration(.microseconds(50), self.options.latencyMax)
-        return self.network.paths[client].slowUntil > self.now ? latency + .milliseconds(600) : latency
+        return self.network.paths[sender][receiver].slowUntil > self.now ? latency + .milliseconds(600) : latency
     }
 
     func dial(_ address: String, from node: SimulatedNode) {
         let process = node.processNumber
-        guard !self.isBlocked(node.index) else {
+        let target = self.nodes.first { $0.address == address }
+        guard let target, !self.network.isSevered(node.index, target.index, at: self.now) else {
             let event = Event.dialFailed(node: node.index, process: process, address: address)
             return self.schedule(event, after: SimulatedWorld.dialLimit)
         }
@@ -32,40 +33,41 @@ extension SimulatedWorld {
             id: self.network.nextID(),
             isOpen: false
         )
-        let host = SimulatedNetwork.End(node: 0, process: 0, id: self.network.nextID(), isOpen: false)
-        self.network.links.append(SimulatedNetwork.Link(address: address, ends: [client, host]))
-        self.schedule(.accept(link: self.network.links.count - 1), after: self.latency(of: node.index))
+        let server = SimulatedNetwork.End(node: target.index, process: 0, id: self.network.nextID(), isOpen: false)
+        self.network.links.append(SimulatedNetwork.Link(address: address, ends: [client, server]))
+        let link = self.network.links.count - 1
+        self.schedule(.accept(link: link), after: self.latency(link, pipe: 0))
     }
 
     func accept(_ link: Int) throws {
-        let host = self.nodes[0]
+        let server = self.nodes[self.network.links[link].ends[1].node]
         let client = self.network.links[link].ends[0]
-        guard host.isRunning, !host.isStopping else {
+        guard server.isRunning, !server.isStopping else {
             let address = self.network.links[link].address
             let event = Event.dialFailed(node: client.node, process: client.process, address: address)
-            return self.schedule(event, after: self.latency(of: client.node))
+            return self.schedule(event, after: self.latency(link, pipe: 1))
         }
-        self.network.links[link].ends[1].process = host.processNumber
+        self.network.links[link].ends[1].process = server.processNumber
         self.network.links[link].ends[1].isOpen = true
-        self.schedule(.opened(link: link), after: self.latency(of: client.node))
+        self.schedule(.opened(link: link), after: self.latency(link, pipe: 1))
         let id = self.network.links[link].ends[1].id
         let peer = self.nodes[client.node].origin.node
-        try self.give(.connectionOpened(id, dialled: nil, peer: peer), to: 0, process: host.processNumber)
+        try self.give(.connectionOpened(id, dialled: nil, peer: peer), to: server.index, process: server.processNumber)
     }
 
     func opened(_ link: Int) throws {
         let end = self.network.links[link].ends[0]
         guard self.process(end.node, end.process) != nil else {
             // Killed while it dialled: the kernel refuses what comes for it.
-            return self.schedule(.closed(link: link, end: 1), after: self.latency(of: end.node))
+            return self.schedule(.closed(link: link, end: 1), after: self.latency(link, pipe: 0))
         }
         self.network.links[link].ends[0].isOpen = true
         self.network.links[link].wasOpened = true
-        // What the host said meanwhile waited for this.
+        // What the other end said meanwhile waited for this.
         let input = Input.connectionOpened(
             end.id,
             dialled: self.network.links[link].address,
-            peer: self.nodes[0].origin.node
+            peer: self.nodes[self.network.links[link].ends[1].node].origin.node
         )
         try self.give(input, to: end.node, process: end.process)
     }
@@ -80,10 +82,10 @@ extension SimulatedWorld {
     /// Pipe 0 leads away from end 0.
     private func post(_ bytes: [UInt8], _ link: Int, pipe: Int) {
         guard !self.network.links[link].pipes[pipe].isSwallowing else { return }
-        let client = self.path(of: link)
-        let blocked = self.network.paths[client].blockedUntil[pipe]
+        let (sender, receiver) = self.way(link, pipe: pipe)
+        let blocked = self.network.paths[sender][receiver].blockedUntil
         let arrival = max(
-            max(self.now, blocked) + self.latency(of: client),
+            max(self.now, blocked) + self.latency(link, pipe: pipe),
             self.network.links[link].pipes[pipe].lastArrival
         )
         self.network.links[link].pipes[pipe].messages.append(bytes)
@@ -102,8 +104,12 @@ extension SimulatedWorld {
         // Lost with a broken connection.
         guard let bytes = self.network.links[link].pipes[pipe].messages.popFirst(), receiver.isOpen else { return }
         switch Result(catching: { try MessageCodec.decode(bytes) }) {
-        case .success(let (message, _)):
-            try self.give(.messageReceived(receiver.id, message), to: receiver.node, process: receiver.process)
+        case .success(let (message, term)):
+            try self.give(
+                .messageReceived(receiver.id, message, term: term),
+                to: receiver.node,
+                process: receiver.process
+            )
         case .failure(let error):
             self.fail("a message of \(bytes.count) bytes cannot be decoded: \(error)")
         }
@@ -120,7 +126,7 @@ extension SimulatedWorld {
     /// One end closes in order: its goodbye follows what it has sent.
     func close(_ id: ConnectionID, _ reason: CloseReason) {
         guard let (link, end) = self.network.find(id) else { return }
-        self.post(Summary.encode(.goodbye(reason)), link, pipe: end)
+        self.post(Summary.encode(.goodbye(reason), term: 0), link, pipe: end)
         let pipe = self.network.links[link].pipes[end]
         if !pipe.isSwallowing {
             self.schedule(.closed(link: link, end: 1 - end), at: pipe.lastArrival)
@@ -146,6 +152,17 @@ extension SimulatedWorld {
         self.network.links[link].pipes[pipe].isSwallowing = true
     }
 
+    /// Kills the process of a node, which starts again after `pause`.
+    package func kill(_ node: SimulatedNode, for pause: Duration) {
+        self.note(node.name, "killed")
+        self.disturb(until: self.now + pause)
+        self.endProcess(of: node)
+        self.schedule(.start(node: node.index), after: pause)
+    }
+
+    /// What is wrong with the host; `nil` when there is exactly one and all others follow it.
+    package func hostTrouble() -> String? { self.hostTrouble(in: Array(self.nodes.indices)) }
+
     /// A process is gone; its kernel tells the peers, unless the whole PC is gone.
     func endProcess(of node: SimulatedNode, silently: Bool = false) {
         node.process = nil
@@ -159,7 +176,7 @@ extension SimulatedWorld {
             self.network.links[link].pipes[1 - end].isSwallowing = true
             guard !silently else { continue }
             let arrival = self.network.links[link].pipes[end].lastArrival
-            let learns = max(self.now + self.latency(of: self.path(of: link)), arrival)
+            let learns = max(self.now + self.latency(link, pipe: end), arrival)
             self.schedule(.closed(link: link, end: 1 - end), at: learns)
         }
     }

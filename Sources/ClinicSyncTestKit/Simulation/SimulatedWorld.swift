@@ -16,7 +16,7 @@ package final class SimulatedWorld {
         case storeExecutes(node: Int, process: Int, isRead: Bool)
         /// A store's reply reaches the core.
         case storeReplies(node: Int, process: Int, isRead: Bool)
-        /// A dial reaches the host.
+        /// A dial reaches the other end.
         case accept(link: Int)
         /// A client learns that its dial succeeded.
         case opened(link: Int)
@@ -36,11 +36,15 @@ package final class SimulatedWorld {
         case program
         /// Something goes wrong.
         case fault
+        /// It is looked who is host.
+        case look
+        /// A partition ends.
+        case change
     }
 
     /// What the run depends on.
     package let options: SimulationOptions
-    /// All PCs; the first is the host.
+    /// All PCs.
     package let nodes: [SimulatedNode]
     /// The run's chance.
     package var random: SimulationRandom
@@ -54,11 +58,16 @@ package final class SimulatedWorld {
     package internal(set) var fired: [FaultKind: Int] = [:]
     /// Transactions that programs committed.
     package internal(set) var transactions = 0
+    /// The last change, past or to come, after which the clinic needs time to find its host.
+    var restlessUntil: Duration = .zero
+    /// The one PC whose disk loses rows, once it has.
+    var faultyDisk: Int?
     /// Whether programs write and faults happen.
     package internal(set) var isDisturbed = true
 
     var network: SimulatedNetwork
-    var checkers: [any SimulationChecker] = []
+    /// Who watches the run; more may be added before the first step.
+    package var checkers: [any SimulationChecker] = []
     var workloads: [any SimulationWorkload] = []
     /// Syncs that were asked for and not answered.
     var openSyncs: [RequestID: Int] = [:]
@@ -79,6 +88,7 @@ package final class SimulatedWorld {
             self.schedule(.start(node: node.index), after: self.random.duration(.zero, .milliseconds(300)))
         }
         self.schedule(.program, after: .milliseconds(400))
+        self.schedule(.look, after: .milliseconds(100))
         if !options.faults.isEmpty { self.schedule(.fault, after: options.faultInterval) }
     }
 
@@ -126,11 +136,11 @@ package final class SimulatedWorld {
         case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
             .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _), .start(let node):
             node
-        case .accept: 0
+        case .accept(let link): self.network.links[link].ends[1].node
         case .opened(let link): self.network.links[link].ends[0].node
         case .deliver(let link, let pipe): self.network.links[link].ends[1 - pipe].node
         case .closed(let link, let end): self.network.links[link].ends[end].node
-        case .program, .fault: nil
+        case .program, .fault, .look, .change: nil
         }
     }
 
@@ -154,6 +164,8 @@ package final class SimulatedWorld {
         case .start(let node): try self.start(node)
         case .program: try self.runProgram()
         case .fault: try self.breakSomething()
+        case .look: self.lookForHosts()
+        case .change: self.disturb(until: self.now)
         }
     }
 
@@ -171,6 +183,7 @@ package final class SimulatedWorld {
         // Making a node's file ends with a checkpoint.
         if node.processNumber == 1 { try node.disk.flush() }
         self.note(node.name, "starts")
+        self.disturb(until: self.now)
         for checker in self.checkers { try checker.started(node, state, in: self) }
         try self.give(.started(state), to: index, process: node.processNumber)
         self.schedule(.poll(node: index, process: node.processNumber), after: .seconds(1))
@@ -211,7 +224,7 @@ package final class SimulatedWorld {
     private func perform(_ effect: Effect, of node: SimulatedNode, _ process: SimulatedNode.Process) throws {
         switch effect {
         case .send(let ids, let message):
-            let bytes = Summary.encode(message)
+            let bytes = Summary.encode(message, term: process.machine.term)
             for id in ids { self.send(bytes, over: id) }
         case .dial(let address): self.dial(address, from: node)
         case .close(let id, let reason): self.close(id, reason)
@@ -229,7 +242,7 @@ package final class SimulatedWorld {
         case .reply(let request, .synced(let report)):
             self.openSyncs[request] = nil
             self.syncReports[request] = report
-        case .publish, .learn, .notify: break
+        case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
             self.endProcess(of: node)

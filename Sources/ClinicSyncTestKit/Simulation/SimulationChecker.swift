@@ -48,7 +48,7 @@ enum CheckerFactory {
     ) -> [any SimulationChecker] {
         [
             HonestyChecker(), VectorChecker(), CreditChecker(options), EchoChecker(), FailureChecker(options),
-            WorkloadChecker(workloads), DurabilityChecker(), ConvergenceChecker(options),
+            WorkloadChecker(workloads), DurabilityChecker(), ConvergenceChecker(options), ReignChecker(),
         ]
     }
 }

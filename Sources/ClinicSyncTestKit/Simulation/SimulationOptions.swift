@@ -4,11 +4,11 @@ package enum FaultKind: String, Sendable, Hashable, CaseIterable {
     case connectionCut
     /// A connection swallows everything without breaking; only silence tells.
     case halfOpen
-    /// A client and the host do not reach each other for a while.
+    /// Some PCs and the others do not reach each other for a while.
     case partition
-    /// As `partition`, in one direction only.
+    /// Of two PCs one does not reach the other for a while.
     case oneWayPartition
-    /// A client's messages take long.
+    /// What a PC sends and is sent takes long.
     case delaySpike
     /// A node does nothing for a while, as a suspended PC; its programs too.
     case pause
@@ -50,7 +50,7 @@ package enum WorkloadKind: String, Sendable, Hashable, CaseIterable {
 package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     /// The seed.
     package var seed: UInt64
-    /// Nodes, the host among them.
+    /// Nodes.
     package var nodes: Int
     /// How long faults happen and programs write.
     package var safety: Duration
@@ -70,6 +70,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var creditBytes: Int
     /// The wall clocks' distances from true time, in milliseconds, by node.
     package var skews: [Int64]
+    /// How much each node is wanted as host.
+    package var priorities: [UInt32]
     /// What goes wrong.
     package var faults: [FaultKind]
     /// What programs do.
@@ -95,9 +97,18 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
             chunkBytes: random.chance(50) ? 1_000 : 4_000,
             creditBytes: random.chance(50) ? 6_000 : 60_000,
             skews: (0..<nodes).map { _ in SimulationOptions.skew(&random) },
+            priorities: SimulationOptions.priorities(nodes, &random),
             faults: faults,
             workloads: workloads.isEmpty ? [.registration] : workloads
         )
+    }
+
+    /// Mostly none is preferred; one that is never host leaves the others to be.
+    private static func priorities(_ nodes: Int, _ random: inout SimulationRandom) -> [UInt32] {
+        var priorities = Array(repeating: UInt32(100), count: nodes)
+        if random.chance(20) { priorities[random.below(nodes)] = 200 }
+        if random.chance(20) { priorities[random.below(nodes)] = 0 }
+        return priorities
     }
 
     private static func skew(_ random: inout SimulationRandom) -> Int64 {
@@ -115,6 +126,7 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         return "seed=\(self.seed) nodes=\(self.nodes) safety=\(self.safety) reconcile=\(self.reconcileInterval) "
             + "writes=\(self.writeInterval) faults=\(self.faultInterval) latency=\(self.latencyMax) "
             + "store=\(self.storeTimeMax) chunk=\(self.chunkBytes) credit=\(self.creditBytes) skews=\(self.skews) "
+            + "priorities=\(self.priorities) "
             + "faults=[\(faults)] workloads=[\(workloads)]"
     }
 }

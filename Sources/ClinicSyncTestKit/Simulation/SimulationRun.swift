@@ -89,7 +89,8 @@ extension SimulatedWorld {
     /// What keeps the clinic from being equal; `nil` when nothing does.
     private func difference() throws -> String? {
         let hides = self.options.workloads.contains(.uniqueClash)
-        guard let host = self.nodes.first?.process else { return "the host does not run" }
+        guard let host = self.nodes.first?.process else { return "A does not run" }
+        if let trouble = self.hostTrouble(in: Array(self.nodes.indices)) { return trouble }
         let (vector, tables) = try host.reading.reader.digests()
         for node in self.nodes {
             guard let process = node.process else { return "\(node.name) does not run" }
@@ -102,7 +103,6 @@ extension SimulatedWorld {
             }
             if try node.disk.hasMarks() { return "\(node.name) has not collected everything" }
             let status = process.machine.status(at: Now(monotonic: self.now, wallMilliseconds: 0))
-            if node.index > 0, status.role != .client { return "\(node.name) is not connected" }
             if status.pendingChanges > 0 { return "\(node.name) waits for the host's acknowledgement" }
             if let behind = status.peers.first(where: { $0.isConnected && $0.lagBatches > 0 }) {
                 return "\(node.name) believes that \(behind.name) lacks \(behind.lagBatches) batches"

@@ -5,11 +5,11 @@ import ClinicSyncWire
 /// Short forms of what happens, for transcripts; the legend is in `docs/SIMULATION.md`.
 enum Summary {
     /// A message as it travels.
-    static func encode(_ message: Message) -> [UInt8] {
-        MessageCodec.encode(message, term: CoreLimits.staticTerm)
+    static func encode(_ message: Message, term: UInt64) -> [UInt8] {
+        MessageCodec.encode(message, term: term)
     }
 
-    /// Whether the store flushed its disk: it made an own batch.
+    /// Whether the store flushed its disk: it made an own batch, or something else that must survive a power cut.
     static func isDurable(_ request: StorageRequest, _ reply: StorageReply, of origin: Origin) -> Bool {
         let logged: [LoggedChunk]
         switch reply {
@@ -17,8 +17,9 @@ enum Summary {
         case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
         case .rowsMerged(_, _, let outcome): logged = outcome.logged
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .failed:
+            .isolationBegun, .failed:
             return false
+        case .termRecorded, .restamped: return true
         }
         return logged.contains { $0.chunk.batch.origin == origin }
     }
@@ -34,13 +35,16 @@ enum Summary {
         case .connectionOpened(let id, let dialled, _): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
         case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
-        case .messageReceived(let id, let message): "c\(id.rawValue) \(Summary.of(message))"
+        case .addressesChanged: "addressesChanged"
+        case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"
         case .localCommitNoticed: "notice"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
+        case .commandReceived(let request, .transferHost(let node)):
+            "transfer r\(request.rawValue) \(Summary.letter(node))"
         case .shutdownRequested: "shutdown"
         }
     }
@@ -56,6 +60,7 @@ enum Summary {
         case .storage(let request): "store(\(Summary.of(request)))"
         case .publish(let events): "publish(\(events.count))"
         case .reply(let request, .synced(let report)): "answer(r\(request.rawValue) \(report.result))"
+        case .reply(let request, .hostTransferred(let transfer)): "answer(r\(request.rawValue) \(transfer))"
         case .learn: "learn"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped: "stopped"
@@ -68,12 +73,15 @@ enum Summary {
         case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
         case .connectionRefused(let reason): "refused \(reason)"
         case .dialFailed: "dialFailed"
+        case .hostChanged(let node, _, let term): "host \(node.map(Summary.letter) ?? "none") \(term)"
+        case .splitHealed(let node): "healed \(Summary.letter(node))"
         case .reconciled(let result, let rows, _): "reconciled \(result) \(rows)"
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
         case .escapedWrites(let count): "escaped \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
+        case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
         }
     }
@@ -82,7 +90,10 @@ enum Summary {
         switch timer {
         case .heartbeat: "beat"
         case .handshake(let id): "handshake c\(id.rawValue)"
-        case .redial: "redial"
+        case .dial: "dial"
+        case .election: "election"
+        case .handOver: "handOver"
+        case .transfer: "transfer"
         case .reconcile: "reconcile"
         case .retryRound: "retryRound"
         case .roundTimeout: "roundTimeout"
@@ -95,7 +106,7 @@ enum Summary {
     static func of(_ message: Message) -> String {
         switch message {
         case .hello(let hello):
-            "hello\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
+            "hello \(Summary.of(hello.hostReport))\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
         case .goodbye(let reason): "goodbye \(reason)"
         case .ping: "ping"
         case .pong: "pong"
@@ -110,7 +121,15 @@ enum Summary {
         case .verifyReport(let report): "verifyReport \(report.id) \(report.result)"
         case .syncReport(let report): "syncReport \(report.id) \(report.result)"
         case .revocation: "revocation"
+        case .hostReport(let report): "report \(Summary.of(report))"
+        case .handOver: "handOver"
+        case .transferRequest(let node): "transferRequest \(Summary.letter(node))"
         }
+    }
+
+    private static func of(_ report: HostReport) -> String {
+        guard let reign = report.reign else { return "searching \(report.term)" }
+        return "\(report.role) of \(Summary.letter(reign.host)) \(reign.term)"
     }
 
     static func of(_ request: StorageRequest) -> String {
@@ -128,6 +147,9 @@ enum Summary {
         case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
         case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
         case .prune: "prune"
+        case .recordTerm(let term): "recordTerm \(term)"
+        case .restamp(let offset): "restamp \(offset)"
+        case .beginIsolation: "beginIsolation"
         }
     }
 
@@ -151,6 +173,9 @@ enum Summary {
         case .rowStates(_, let pages): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
         case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
+        case .termRecorded(let term): "termRecorded \(term)"
+        case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"
+        case .isolationBegun: "isolationBegun"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }
     }

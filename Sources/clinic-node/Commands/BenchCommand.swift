@@ -4,12 +4,12 @@ import ArgumentParser
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure what capture, apply and propagation cost.",
+        abstract: "Measure what capture, apply and propagation cost, and how long a host is missed.",
         discussion: """
             Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
             folder for temporary files, never on a clinic's. A missed target is no failure of the command.
             """,
-        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self]
+        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchFailover.self]
     )
 }
 
@@ -95,5 +95,33 @@ struct BenchPropagate: ParsableCommand {
             idleSeconds: self.idleSeconds
         )
         try self.options.report("propagate", benchmark.run)
+    }
+}
+
+/// `bench failover`.
+struct BenchFailover: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "failover",
+        abstract: "How long a clinic is without its host.",
+        discussion: """
+            Starts four nodes as processes of this machine, kills or stops whichever is host, and waits until the others \
+            have what all of them wrote since, against the same exchange with a host.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("How often the host is killed, and how often stopped.", valueName: "n")) var rounds = 20
+
+    func validate() throws {
+        guard (1...1_000).contains(self.rounds) else { throw ValidationError("--rounds is from 1 to 1000.") }
+    }
+
+    func run() throws {
+        if BenchReport.isDebugBuild {
+            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        }
+        let benchmark = FailoverBenchmark(rounds: self.rounds)
+        let report = try BenchReport("failover") { try BenchFiles.with(benchmark.run) }
+        try report.write(asJSON: self.output.isJSON)
     }
 }

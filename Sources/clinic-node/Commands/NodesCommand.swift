@@ -7,7 +7,7 @@ struct NodesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nodes",
         abstract: "List the clinic's PCs, or change what one of them may do.",
-        subcommands: [List.self, Revoke.self, Grant.self],
+        subcommands: [List.self, Rename.self, Revoke.self, Grant.self],
         defaultSubcommand: List.self
     )
 
@@ -28,16 +28,41 @@ struct NodesCommand: AsyncParsableCommand {
             if self.output.isJSON { return try Output.json(summary) }
             var table = TextTable([
                 ("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("ROLE", .left), ("CONNECTED", .left),
-                ("LAG", .right), ("SIGNS", .left), ("LAST SEEN", .left),
+                ("LAG", .right), ("VERSION", .left), ("SIGNS", .left), ("LAST SEEN", .left),
             ])
             for node in summary.nodes {
                 table.add([
                     node.name + (node.isSelf ? " (this)" : ""), node.id, node.address, node.role,
                     node.connected ? "yes" : "no", node.lagBatches.map(String.init) ?? "-",
+                    node.version.isEmpty ? "-" : node.version,
                     node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",
                 ])
             }
             for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        }
+    }
+
+    /// `nodes rename`.
+    struct Rename: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rename",
+            abstract: "Give a PC another name, on every PC.",
+            discussion: "A PC that is off takes its new name over when it is back."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
+        @Argument(help: "Its new name.") var name: String
+
+        func run() async throws {
+            _ = try await LocalAPIClient(directory: self.data.directory())
+                .send(
+                    .POST,
+                    "/v1/nodes/rename",
+                    query: [("node", self.node), ("name", self.name)],
+                    timeout: .seconds(30)
+                )
+            Output.report("\(self.node) is called \(self.name) now")
         }
     }
 

@@ -21,7 +21,7 @@ struct ConfigurationOptions: ParsableArguments {
     var lanOnly: Bool?
     @Option(help: ArgumentHelp("How nodes are found: auto, avahi or off.", valueName: "mode"))
     var discovery: String?
-    @Option(help: ArgumentHelp("How much this node wants to be host, -100 to 100.", valueName: "n"))
+    @Option(help: ArgumentHelp("How much this node wants to be host, 0 (never) to 1000.", valueName: "n"))
     var priority: String?
     @Option(help: ArgumentHelp("The time between two reconciliations.", valueName: "time"))
     var reconcileEvery: String?

@@ -33,6 +33,17 @@ import Testing
         #expect(configuration.sources == [.priority: .flag, .reconcileEvery: .environment, .logLevel: .file])
     }
 
+    @Test("the priority is 100 unless said otherwise, and 0 to 1000", arguments: [nil, "0", "1000"])
+    func priority(value: String?) throws {
+        let configuration = try self.load(flags: value.map { [.priority: [$0]] } ?? [:], environment: [:], file: nil)
+        #expect(configuration.priority == value.flatMap { Int($0) } ?? 100)
+        for wrong in ["-1", "1001"] {
+            #expect(throws: ClinicSyncError.self) {
+                try self.load(flags: [.priority: [wrong]], environment: [:], file: nil)
+            }
+        }
+    }
+
     @Test("peers are a list in the file and separated by commas in the environment")
     func peers() throws {
         let two = ["127.0.0.1:1", "[::1]:2"]
@@ -45,7 +56,7 @@ import Testing
         "a wrong file is refused, naming what is wrong",
         arguments: [
             (#"{"lisen": "127.0.0.1:1"}"#, "lisen"), (#"{"log": {"colour": "red"}}"#, "log.colour"),
-            (#"{"listen": "nowhere"}"#, "nowhere"), (#"{"priority": 101}"#, "-100 to 100"),
+            (#"{"listen": "nowhere"}"#, "nowhere"), (#"{"priority": 1001}"#, "0 to 1000"),
             (#"{"priority": "high"}"#, "priority"), (#"{"discovery": "magic"}"#, "auto, avahi or off"),
             (#"{"reconcileEvery": "0s"}"#, "1s to 1d"), (#"{"reconcileEvery": 30}"#, "30s"),
             (#"{"log.level": "loud"}"#, "notice"), (#"{"log.level": "info", "log": {"level": "info"}}"#, "twice"),

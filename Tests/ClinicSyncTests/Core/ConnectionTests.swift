@@ -10,7 +10,7 @@ import Testing
         #expect(
             client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1))) == [
                 .setTimer(.handshake(.c(1)), after: .seconds(5)),
-                .send([.c(1)], .hello(.of(.client(2)))),
+                .send([.c(1)], .hello(.searching(.client(2)))),
             ]
         )
     }
@@ -25,7 +25,7 @@ import Testing
             ]
         )
         #expect(
-            host.give(.messageReceived(.c(1), .hello(.of(.client(2), vector: .v(0, 3))))) == [
+            host.give(.received(.c(1), .hello(.of(.client(2), vector: .v(0, 3))))) == [
                 .cancelTimer(.handshake(.c(1))),
                 .send([.c(1)], .hello(.of(.host))),
                 .notify(.peerConnected(.n(2), name: "PC 2", isHost: false)),
@@ -44,22 +44,23 @@ import Testing
         let peer: NodeID = reason == .duplicateIdentity ? .n(1) : .n(2)
         host.give(.connectionOpened(.c(1), dialled: nil, peer: peer))
         #expect(
-            host.give(.messageReceived(.c(1), .hello(.refused(for: reason)))) == [
+            host.give(.received(.c(1), .hello(.refused(for: reason)))) == [
                 .notify(.connectionRefused(reason)),
                 .close(.c(1), reason),
                 .cancelTimer(.handshake(.c(1))),
             ]
         )
-        #expect(host.give(.messageReceived(.c(1), .ping(Ping(id: 1)))) == [])
+        #expect(host.give(.received(.c(1), .ping(Ping(id: 1)))) == [])
         #expect(host.give(.connectionClosed(.c(1))) == [])
     }
 
-    @Test("a client accepts its host alone")
-    func clientAcceptsHostOnly() {
+    @Test("a client keeps no connection with another client of its host")
+    func clientsNeedNoConnection() {
         var client = Bench(.client(2))
         client.start()
-        #expect(client.connect(1, to: .client(3)).closes == [.notHost])
-        #expect(client.connect(2, to: .host, dialled: "host:1").closes == [])
+        #expect(client.connect(1, to: .client(3)).closes == [])
+        #expect(client.connect(2, to: .host, dialled: "host:1").closes == [.notHost])
+        #expect(client.connect(4, to: .client(4)).closes == [.notHost])
         #expect(client.node.status(at: client.now).role == .client)
     }
 
@@ -79,7 +80,7 @@ import Testing
         host.start()
         host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         host.connect(2, to: .client(2))
-        let late = host.give(.messageReceived(.c(1), .hello(.of(.client(2)))))
+        let late = host.give(.received(.c(1), .hello(.of(.client(2)))))
         #expect(late.contains(.close(.c(1), .replaced)))
         let newer = host.connect(3, to: .client(2))
         #expect(newer.contains(.close(.c(2), .replaced)))
@@ -108,20 +109,24 @@ import Testing
                     partials: [],
                     logHead: 0,
                     schemaVersion: 1,
-                    acknowledgedByHost: 0
+                    acknowledgedByHost: 0,
+                    term: 0
                 )
             )
         )
         host.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
-        #expect(host.give(.messageReceived(.c(1), .hello(.of(.client(2))))) == [])
+        #expect(host.give(.received(.c(1), .hello(.of(.client(2))))) == [])
         let slice = host.give(
             .storageReplied(.collected(.of([BatchChunk.of(1, 1, of: 2).at(1)], vector: .v(), hasMore: true)))
         )
         #expect(slice == [.storage(.collect(clockOffsetMilliseconds: 0))])
         let last = BatchChunk.of(1, 1, index: 1, of: 2).at(2)
         let effects = host.give(.storageReplied(.collected(.of([last], vector: .v(1)))))
-        #expect(effects.contains(.send([.c(1)], .hello(.of(.host, vector: .v(1))))))
-        #expect(effects.requests.last == .applyStored)
+        let hellos = effects.compactMap { effect -> Hello? in
+            if case .send([.c(1)], .hello(let hello)) = effect { hello } else { nil }
+        }
+        #expect(hellos.map(\.vector) == [.v(1)])
+        #expect(effects.requests.contains(.applyStored))
     }
 
     @Test("a revocation is handed on from the first message on, and closes nothing")
@@ -129,10 +134,10 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1)))
-        #expect(client.give(.messageReceived(.c(1), .revocation([7]))) == [.learn(revocation: [7])])
+        #expect(client.give(.received(.c(1), .revocation([7]))) == [.learn(revocation: [7])])
         client.connect(2, to: .host, dialled: "host:1")
-        #expect(client.give(.messageReceived(.c(2), .revocation([8]))) == [.learn(revocation: [8])])
-        #expect(client.give(.messageReceived(.c(9), .revocation([9]))) == [])
+        #expect(client.give(.received(.c(2), .revocation([8]))) == [.learn(revocation: [8])])
+        #expect(client.give(.received(.c(9), .revocation([9]))) == [])
     }
 
     @Test("who a peer is stands in its certificate: a hello cannot change it")
@@ -140,7 +145,7 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(3)))
-        #expect(client.give(.messageReceived(.c(1), .hello(.of(.host)))).closes == [.notHost])
+        #expect(client.give(.received(.c(1), .hello(.of(.host)))).closes == [.protocolViolation])
     }
 
     @Test("messages out of place and undecodable bytes end the connection", arguments: Message.outOfPlace)
@@ -148,9 +153,9 @@ import Testing
         var host = Bench(.host)
         host.start()
         host.connect(1, to: .client(2))
-        #expect(host.give(.messageReceived(.c(1), message)).closes == [.protocolViolation])
+        #expect(host.give(.received(.c(1), message)).closes == [.protocolViolation])
         host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
-        #expect(host.give(.messageReceived(.c(2), .ping(Ping(id: 1)))).closes == [.protocolViolation])
+        #expect(host.give(.received(.c(2), .ping(Ping(id: 1)))).closes == [.protocolViolation])
         host.connect(3, to: .client(2))
         #expect(host.give(.malformedMessageReceived(.c(3))).closes == [.protocolViolation])
     }
@@ -158,7 +163,7 @@ import Testing
 
 extension CloseReason {
     fileprivate static let refusals: [CloseReason] = [
-        .protocolVersion, .wrongClinic, .duplicateIdentity, .notHost, .protocolViolation,
+        .protocolVersion, .wrongClinic, .duplicateIdentity, .protocolViolation,
     ]
 }
 
@@ -169,8 +174,8 @@ extension Hello {
         switch reason {
         case .protocolVersion: hello.protocolVersion = 2
         case .wrongClinic: hello.clinicID = "other"
-        case .duplicateIdentity: break  // The certificate's fault, not the hello's.
-        case .notHost: hello.isHost = true
+        // The certificate's fault, not the hello's: the node has dialled itself.
+        case .duplicateIdentity: hello.runID = RunWatch.runID(seed: CoreConfiguration.host.randomSeed)
         case .protocolViolation: hello.nodeName = String(repeating: "x", count: 65)
         default: Issue.record("no hello is refused for \(reason)")
         }

@@ -10,9 +10,26 @@ struct Bench {
         self.node = NodeStateMachine(configuration: configuration)
     }
 
+    /// Gives the core an input.
+    ///
+    /// Terms are written at once, and what only the election wants is left out: its own tests look at that.
     @discardableResult
     mutating func give(_ input: Input) -> [Effect] {
-        self.node.handle(input, at: self.now)
+        var effects = self.node.handle(input, at: self.now)
+        while let index = effects.firstIndex(where: { $0.recordedTerm != nil }) {
+            guard let term = effects.remove(at: index).recordedTerm else { break }
+            effects += self.node.handle(.storageReplied(.termRecorded(term)), at: self.now)
+        }
+        for effect in effects {
+            switch effect {
+            case .storage(.restamp):
+                effects += self.node.handle(.storageReplied(.restamped(changes: 0, .of(vector: .v()))), at: self.now)
+            case .storage(.beginIsolation):
+                effects += self.node.handle(.storageReplied(.isolationBegun), at: self.now)
+            default: break
+            }
+        }
+        return effects.filter { !$0.isOfElection }
     }
 
     mutating func advance(_ time: Duration) {
@@ -28,7 +45,8 @@ struct Bench {
             partials: [],
             logHead: logHead,
             schemaVersion: 1,
-            acknowledgedByHost: 0
+            acknowledgedByHost: 0,
+            term: 0
         )
         self.give(.started(state))
         let effects = self.give(.storageReplied(.collected(.of(vector: vector))))
@@ -47,9 +65,38 @@ struct Bench {
         head: UInt64 = 0
     ) -> [Effect] {
         var effects = self.give(.connectionOpened(.c(id), dialled: dialled, peer: peer.origin.node))
-        effects += self.give(.messageReceived(.c(id), .hello(.of(peer, vector: vector, credit: credit))))
+        effects += self.give(.received(.c(id), .hello(.of(peer, vector: vector, credit: credit))))
         effects += self.give(.storageReplied(.located(for: .c(id), position: head)))
         return effects
+    }
+}
+
+extension Input {
+    /// A message whose sender knows the bench's one term.
+    static func received(_ id: ConnectionID, _ message: Message, term: UInt64 = 1) -> Input {
+        .messageReceived(id, message, term: term)
+    }
+}
+
+extension Effect {
+    /// The term to be written, if that is the effect.
+    var recordedTerm: UInt64? {
+        if case .storage(.recordTerm(let term)) = self { term } else { nil }
+    }
+
+    /// Whether stamps are to be corrected.
+    var isRestamp: Bool {
+        if case .storage(.restamp) = self { true } else { false }
+    }
+
+    /// Whether only the election, the dial pool or the end of an isolation wants the effect.
+    var isOfElection: Bool {
+        switch self {
+        case .setTimer(.election, _), .setTimer(.dial, _), .cancelTimer(.election), .storage(.restamp),
+            .storage(.beginIsolation), .notify(.hostChanged), .send(_, .hostReport), .setTimer(.handOver, _):
+            true
+        default: false
+        }
     }
 }
 
@@ -78,35 +125,71 @@ extension VersionVector {
 
 extension CoreConfiguration {
     /// Node 1, the host.
-    static var host: CoreConfiguration { .node(1, .local) }
+    static var host: CoreConfiguration { .node(1) }
 
-    /// A client of node 1.
+    /// A client of node 1, and never host.
     static func client(_ number: UInt64, addresses: [String] = ["host:1"]) -> CoreConfiguration {
-        .node(number, .remote(.n(1), addresses: addresses))
+        let hints = addresses.map { PeerHint(address: $0, node: .n(1), source: .remembered) }
+        return .node(number, priority: 0, hints: hints)
     }
 
-    private static func node(_ number: UInt64, _ policy: HostPolicy) -> CoreConfiguration {
+    /// A node that knows of others what `hints` say.
+    static func node(_ number: UInt64, priority: UInt32 = 100, hints: [PeerHint] = []) -> CoreConfiguration {
         CoreConfiguration(
             origin: .o(number),
             nodeName: "PC \(number)",
             clinicID: "clinic",
             clinicName: "Clinic",
             softwareVersion: "test",
-            listenAddress: "pc\(number):1",
-            hostPolicy: policy,
+            addresses: ["pc\(number):1"],
+            priority: priority,
+            hints: hints,
             randomSeed: number
         )
     }
 
-    var isHost: Bool { self.hostPolicy == .local }
+    /// Whether it is host in tests that have one.
+    var isHost: Bool { self.priority > 0 }
+
+    /// What it is worth as host.
+    var candidacy: Candidacy {
+        Candidacy(priority: self.priority, coverage: 0, uptimeBucket: 0, node: self.origin.node)
+    }
+
+    /// What it says of the host in a bench with one, node 1.
+    var hostReport: HostReport {
+        HostReport(
+            role: self.isHost ? .host : .client,
+            term: 1,
+            reign: Reign(term: 1, candidacy: CoreConfiguration.host.candidacy),
+            addresses: ["pc1:1"],
+            candidacy: self.candidacy,
+            successors: []
+        )
+    }
 }
 
 extension Hello {
+    /// The hello of a node that has not heard of any host.
+    static func searching(_ node: CoreConfiguration) -> Hello {
+        var hello = Hello.of(node)
+        hello.hostReport = HostReport(
+            role: .searching,
+            term: 0,
+            reign: nil,
+            addresses: [],
+            candidacy: node.candidacy,
+            successors: []
+        )
+        return hello
+    }
+
     static func of(
         _ node: CoreConfiguration,
         vector: VersionVector = VersionVector(),
         partials: [PartialBatch] = [],
-        credit: UInt32 = 8 << 20
+        credit: UInt32 = 8 << 20,
+        runID: UInt64? = nil
     ) -> Hello {
         Hello(
             protocolVersion: 1,
@@ -114,12 +197,13 @@ extension Hello {
             nodeName: node.nodeName,
             softwareVersion: node.softwareVersion,
             schemaVersion: 1,
-            term: 1,
-            isHost: node.isHost,
-            listenAddress: node.listenAddress,
+            addresses: node.addresses,
+            hostReport: node.hostReport,
+            wallMilliseconds: 1_000_000,
             vector: vector,
             partials: partials,
-            creditBytes: credit
+            creditBytes: credit,
+            runID: runID ?? RunWatch.runID(seed: node.randomSeed)
         )
     }
 }

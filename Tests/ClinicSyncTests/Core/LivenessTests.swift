@@ -29,7 +29,7 @@ import Testing
         host.connect(1, to: .client(2))
         for _ in 0..<12 {
             host.advance(.milliseconds(500))
-            host.give(.messageReceived(.c(1), .acknowledge(Acknowledgement(applied: [], creditBytes: 0))))
+            host.give(.received(.c(1), .acknowledge(Acknowledgement(applied: [], creditBytes: 0))))
             let effects = host.give(.timerFired(.heartbeat))
             #expect(effects.closes == [])
             #expect(effects.messages.count == 1)
@@ -59,11 +59,11 @@ import Testing
             let asked = client.now.wallMilliseconds
             client.advance(.milliseconds(20 + back))
             let pong = Pong(id: UInt64(ping) + 1, wallMilliseconds: asked + 20 + 1_000)
-            client.give(.messageReceived(.c(1), .pong(pong)))
+            client.give(.received(.c(1), .pong(pong)))
         }
         #expect(client.node.status(at: client.now).clockOffsetMilliseconds == 1_000)
         #expect(client.give(.localCommitNoticed) == [.storage(.collect(clockOffsetMilliseconds: 1_000))])
-        let pong = client.give(.messageReceived(.c(1), .ping(Ping(id: 7)))).messages
+        let pong = client.give(.received(.c(1), .ping(Ping(id: 7)))).messages
         #expect(pong == [.pong(Pong(id: 7, wallMilliseconds: client.now.wallMilliseconds + 1_000))])
     }
 
@@ -73,9 +73,9 @@ import Testing
         client.start()
         client.connect(1, to: .host, dialled: "host:1")
         client.give(.timerFired(.heartbeat))
-        client.give(.messageReceived(.c(1), .pong(Pong(id: 1, wallMilliseconds: .min))))
-        client.give(.messageReceived(.c(1), .pong(Pong(id: 1, wallMilliseconds: .max))))
-        client.give(.messageReceived(.c(1), .pong(Pong(id: 99, wallMilliseconds: 0))))
+        client.give(.received(.c(1), .pong(Pong(id: 1, wallMilliseconds: .min))))
+        client.give(.received(.c(1), .pong(Pong(id: 1, wallMilliseconds: .max))))
+        client.give(.received(.c(1), .pong(Pong(id: 99, wallMilliseconds: 0))))
         #expect(client.give(.timerFired(.heartbeat)).closes == [])
     }
 

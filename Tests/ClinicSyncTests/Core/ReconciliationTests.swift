@@ -148,7 +148,7 @@ import Testing
         #expect(client.give(.storageReplied(measured)) == [.send([.c(1)], .digests(question))])
         client.advance(.milliseconds(3))
         #expect(
-            client.give(.messageReceived(.c(1), .digests(question))) == [
+            client.give(.received(.c(1), .digests(question))) == [
                 .cancelTimer(.retryRound),
                 .cancelTimer(.roundTimeout),
                 .notify(.reconciled(.equal, repairedRows: 0, took: .milliseconds(3))),
@@ -167,7 +167,7 @@ import Testing
         host.connect(2, to: .client(2))
         let question = DigestReport(round: 5, vector: .v(), tables: self.tables(1))
         let purpose = DigestPurpose.answer(to: .c(2), question: question)
-        #expect(host.give(.messageReceived(.c(2), .digests(question))) == [.storage(.digests(purpose))])
+        #expect(host.give(.received(.c(2), .digests(question))) == [.storage(.digests(purpose))])
         let answer = DigestReport(round: 5, vector: .v(), tables: self.tables(2))
         #expect(
             host.give(.storageReplied(.digests(purpose, vector: .v(), tables: self.tables(2)))) == [
@@ -175,13 +175,13 @@ import Testing
             ]
         )
         let hashes = RowHashPage(round: 5, table: "t1", after: nil, through: nil, rows: [])
-        #expect(host.give(.messageReceived(.c(2), .rowHashes(hashes))) == [.storage(.compare(from: .c(2), hashes))])
+        #expect(host.give(.received(.c(2), .rowHashes(hashes))) == [.storage(.compare(from: .c(2), hashes))])
         let wish = self.page(5, wanted: [.integer(1)])
         #expect(
             host.give(.storageReplied(.compared(for: .c(2), [wish]))) == [.send([.c(2)], .rowStates(wish))]
         )
         let rows = self.page(5, payload: [1])
-        #expect(host.give(.messageReceived(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows))])
+        #expect(host.give(.received(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows))])
         let outcome = MergeOutcome(changedRows: 1, events: [.of("t1")], logged: [], vector: .v(), aheadKeys: [])
         #expect(
             host.give(.storageReplied(.rowsMerged(from: .c(2), rows, outcome))) == [
@@ -197,7 +197,7 @@ import Testing
         host.start()
         host.connect(2, to: .client(2))
         let question = Message.digests(DigestReport(round: 1, vector: .v(), tables: []))
-        for _ in 0..<4 { #expect(host.give(.messageReceived(.c(2), question)).closes == []) }
-        #expect(host.give(.messageReceived(.c(2), question)).closes == [.protocolViolation])
+        for _ in 0..<4 { #expect(host.give(.received(.c(2), question)).closes == []) }
+        #expect(host.give(.received(.c(2), question)).closes == [.protocolViolation])
     }
 }

@@ -35,7 +35,7 @@ import Testing
         var host = self.hostWithThree()
         let chunk = BatchChunk.of(2, 1)
         #expect(
-            host.give(.messageReceived(.c(2), .chunk(chunk))) == [.storage(.store(from: .c(2), [chunk]))]
+            host.give(.received(.c(2), .chunk(chunk))) == [.storage(.store(from: .c(2), [chunk]))]
         )
         let outcome = StoreOutcome.of([chunk.at(1)], bytes: 100, vector: .v(0, 1), events: [.of("patients")])
         #expect(
@@ -56,7 +56,7 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.connect(1, to: .host)
-        client.give(.messageReceived(.c(1), .chunk(.of(1, 1))))
+        client.give(.received(.c(1), .chunk(.of(1, 1))))
         let outcome = StoreOutcome.of([BatchChunk.of(1, 1).at(1)], bytes: 100, vector: .v(1))
         client.give(.storageReplied(.stored(from: .c(1), outcome)))
         #expect(client.node.status(at: client.now).vector == .v(1))
@@ -67,9 +67,9 @@ import Testing
     func coalesce() {
         var host = self.hostWithThree()
         let chunks = (0..<3).map { BatchChunk.of(2, 1, index: $0, of: 3) }
-        #expect(host.give(.messageReceived(.c(2), .chunk(chunks[0]))).requests.count == 1)
-        #expect(host.give(.messageReceived(.c(2), .chunk(chunks[1]))) == [])
-        #expect(host.give(.messageReceived(.c(2), .chunk(chunks[2]))) == [])
+        #expect(host.give(.received(.c(2), .chunk(chunks[0]))).requests.count == 1)
+        #expect(host.give(.received(.c(2), .chunk(chunks[1]))) == [])
+        #expect(host.give(.received(.c(2), .chunk(chunks[2]))) == [])
         let first = StoreOutcome.of([chunks[0].at(1)], bytes: 100, vector: .v())
         #expect(
             host.give(.storageReplied(.stored(from: .c(2), first))) == [
@@ -115,7 +115,7 @@ import Testing
     func gate() {
         var host = self.hostWithThree()
         host.give(.localCommitNoticed)
-        #expect(host.give(.messageReceived(.c(2), .chunk(.of(2, 1)))) == [])
+        #expect(host.give(.received(.c(2), .chunk(.of(2, 1)))) == [])
         #expect(host.give(.commandReceived(RequestID(rawValue: 1), .sync(table: nil))).requests == [])
         let slice = CollectOutcome.of([BatchChunk.of(1, 1, index: 0, of: 2).at(1)], vector: .v(), hasMore: true)
         let collect = StorageRequest.collect(clockOffsetMilliseconds: 0)
@@ -137,9 +137,9 @@ import Testing
         host.start()
         host.connect(2, to: .client(2))
         for sequence: UInt64 in 1...2 {
-            #expect(host.give(.messageReceived(.c(2), .chunk(.of(2, sequence)))).closes == [])
+            #expect(host.give(.received(.c(2), .chunk(.of(2, sequence)))).closes == [])
         }
-        #expect(host.give(.messageReceived(.c(2), .chunk(.of(2, 3)))).closes == [.protocolViolation])
+        #expect(host.give(.received(.c(2), .chunk(.of(2, 3)))).closes == [.protocolViolation])
     }
 
     @Test("one store request carries at most 64 chunks and 4 MiB")
@@ -166,13 +166,14 @@ import Testing
     )
     func storeFails(_ failure: StorageFailure, _ reason: CloseReason) {
         var host = self.hostWithThree()
-        let request = host.give(.messageReceived(.c(2), .chunk(.of(2, 1)))).requests[0]
+        let request = host.give(.received(.c(2), .chunk(.of(2, 1)))).requests[0]
         #expect(
             host.give(.storageReplied(.failed(request, failure))) == [
                 .notify(.storageFailed(failure)),
                 .setTimer(.retryStorage, after: .seconds(1)),
                 .close(.c(2), reason),
                 .notify(.peerLost(.n(2), reason)),
+                .dial(address: "pc2:1"),
             ]
         )
         #expect(host.give(.timerFired(.retryStorage)).requests == [.collect(clockOffsetMilliseconds: 0)])
@@ -194,7 +195,7 @@ import Testing
         var host = Bench(.host)
         host.start(vector: .v(2), logHead: 2)
         host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
-        host.give(.messageReceived(.c(2), .hello(.of(.client(2)))))
+        host.give(.received(.c(2), .hello(.of(.client(2)))))
         let located = host.give(.storageReplied(.located(for: .c(2), position: 0)))
         #expect(located == [.storage(.readLog(for: .c(2), after: 0, maxBytes: 1 << 20))])
         let log = [BatchChunk.of(1, 1).at(1), BatchChunk.of(1, 2).at(2)]
@@ -204,10 +205,10 @@ import Testing
             ]
         )
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 2)
-        host.give(.messageReceived(.c(2), self.acknowledge([(1, 2)], 200)))
+        host.give(.received(.c(2), self.acknowledge([(1, 2)], 200)))
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 0)
         host.give(.connectionOpened(.c(3), dialled: nil, peer: .n(3)))
-        host.give(.messageReceived(.c(3), .hello(.of(.client(3)))))
+        host.give(.received(.c(3), .hello(.of(.client(3)))))
         let pruned = host.give(.storageReplied(.located(for: .c(3), position: nil)))
         #expect(pruned.first == .notify(.logTooShort(for: .n(3))))
         #expect(pruned.closes == [.storageFailed])
@@ -220,7 +221,7 @@ import Testing
         #expect(client.node.status(at: client.now).pendingChanges == 3)
         client.connect(1, to: .host, dialled: "host:1", vector: .v(0, 2))
         #expect(client.node.status(at: client.now).pendingChanges == 1)
-        client.give(.messageReceived(.c(1), self.acknowledge([(2, 3)])))
+        client.give(.received(.c(1), self.acknowledge([(2, 3)])))
         #expect(client.node.status(at: client.now).pendingChanges == 0)
     }
 
@@ -232,7 +233,7 @@ import Testing
         #expect(client.node.status(at: client.now).missingBatches == 3)
         #expect(client.node.status(at: client.now).partialBatches == 0)
         let chunk = BatchChunk.of(1, 2, index: 0, of: 2)
-        client.give(.messageReceived(.c(1), .chunk(chunk)))
+        client.give(.received(.c(1), .chunk(chunk)))
         client.give(.storageReplied(.stored(from: .c(1), .of([chunk.at(2)], bytes: 100, vector: .v(1)))))
         #expect(client.node.status(at: client.now).partialBatches == 1)
         // What a program's import leaves open for a moment is not on its way from anybody.
@@ -240,7 +241,7 @@ import Testing
         client.give(.localCommitNoticed)
         client.give(.storageReplied(.collected(.of([own.at(3)], vector: .v(1), hasMore: true))))
         #expect(client.node.status(at: client.now).partialBatches == 1)
-        client.give(.messageReceived(.c(1), self.acknowledge([(1, 4)])))
+        client.give(.received(.c(1), self.acknowledge([(1, 4)])))
         #expect(client.node.status(at: client.now).missingBatches == 4)
     }
 }

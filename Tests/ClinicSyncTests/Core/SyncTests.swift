@@ -132,7 +132,7 @@ import Testing
         )
         let report = SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: [])
         #expect(
-            client.give(.messageReceived(.c(1), .syncReport(report))) == [
+            client.give(.received(.c(1), .syncReport(report))) == [
                 .cancelTimer(.syncTimeout(1)), .reply(self.request, .synced(report)),
             ]
         )
@@ -146,7 +146,7 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.connect(1, to: .host, dialled: "host:1")
-        let asked = client.give(.messageReceived(.c(1), .verifyRequest(SyncRequest(id: 4, table: "t1"))))
+        let asked = client.give(.received(.c(1), .verifyRequest(SyncRequest(id: 4, table: "t1"))))
         #expect(asked == [.storage(.sweep(table: "t1", .sync(id: 4)))])
         let chunk = BatchChunk.of(2, 1)
         let swept = StorageReply.swept(.sync(id: 4), escaped: 2, .of([chunk.at(1)], vector: .v(0, 1), hasMore: true))
@@ -164,7 +164,7 @@ import Testing
         client.give(.storageReplied(measured))
         let answer = DigestReport(round: 1, vector: .v(0, 1), tables: tables)
         let report = VerifyReport(id: 4, result: .repaired, repairedRows: 2)
-        let messages = client.give(.messageReceived(.c(1), .digests(answer))).messages
+        let messages = client.give(.received(.c(1), .digests(answer))).messages
         #expect(messages == [.verifyReport(report)])
     }
 }

@@ -81,31 +81,27 @@ struct DiscoveryAgentTests {
 
 @Suite("Addresses of members")
 struct MemberAddressTests {
-    private static func row(_ node: UInt64, _ address: String) -> AgentTables.Node {
-        AgentTables.Node(
-            id: NodeID(high: 0, low: node),
-            name: "PC",
-            address: address,
-            certificate: [],
-            softwareVersion: "1",
-            maySign: false
+    private static func row(_ node: UInt64, _ addresses: String) throws -> AgentTables.Node {
+        let id = NodeID(high: 0, low: node).description
+        return try #require(
+            AgentTables.Node(["id": .text(Array(id.utf8)), "addresses": .text(Array(addresses.utf8))])
         )
     }
 
     @Test("a row holds up to four, and nonsense in it is left out")
-    func parsing() {
-        #expect(Self.row(1, "10.0.0.1:7450 [fd00::1]:7450").addresses == ["10.0.0.1:7450", "[fd00::1]:7450"])
-        #expect(Self.row(1, "").addresses == [])
-        #expect(Self.row(1, "  10.0.0.1:1   ").addresses == ["10.0.0.1:1"])
-        #expect(Self.row(1, "name:1 10.0.0.1 10.0.0.1:0 10.0.0.1:1").addresses == ["10.0.0.1:1"])
-        #expect(Self.row(1, (1...6).map { "10.0.0.\($0):1" }.joined(separator: " ")).addresses.count == 4)
-        #expect(Self.row(1, String(repeating: "10.0.0.1:1 ", count: 1_000)).addresses == [])
+    func parsing() throws {
+        #expect(try Self.row(1, "10.0.0.1:7450 [fd00::1]:7450").addresses == ["10.0.0.1:7450", "[fd00::1]:7450"])
+        #expect(try Self.row(1, "").addresses == [])
+        #expect(try Self.row(1, "  10.0.0.1:1   ").addresses == ["10.0.0.1:1"])
+        #expect(try Self.row(1, "name:1 10.0.0.1 10.0.0.1:0 10.0.0.1:1").addresses == ["10.0.0.1:1"])
+        #expect(try Self.row(1, (1...6).map { "10.0.0.\($0):1" }.joined(separator: " ")).addresses.count == 4)
+        #expect(try Self.row(1, String(repeating: "10.0.0.1:1 ", count: 1_000)).addresses == [])
     }
 
     @Test(
         "the core is given the others' addresses when they change, but none of this node's own, and none of revoked ones"
     )
-    func hints() {
+    func hints() throws {
         let given = NIOLockedValueBox<[[PeerHint]]>([])
         let hints = MemberHints(
             own: NodeID(high: 0, low: 1),
@@ -114,7 +110,8 @@ struct MemberAddressTests {
             found: { hints in given.withLockedValue { $0.append(hints) } }
         )
         let rows = [
-            Self.row(3, "10.0.0.3:1"), Self.row(2, "10.0.0.2:1 10.0.0.8:1 10.0.0.22:1"), Self.row(1, "10.0.0.1:1"),
+            try Self.row(3, "10.0.0.3:1"), try Self.row(2, "10.0.0.2:1 10.0.0.8:1 10.0.0.22:1"),
+            try Self.row(1, "10.0.0.1:1"),
         ]
         hints.read([])
         hints.read(rows)
@@ -123,12 +120,12 @@ struct MemberAddressTests {
             PeerHint(address: $0, node: NodeID(high: 0, low: 2), source: .remembered)
         }
         #expect(given.withLockedValue { $0 } == [expected])
-        hints.read([Self.row(2, "10.0.0.9:1")])
+        hints.read([try Self.row(2, "10.0.0.9:1")])
         #expect(given.withLockedValue { $0.last?.map(\.address) } == ["10.0.0.9:1"])
     }
 
     @Test("however much is written into the list, no more than the limit is given")
-    func bounded() {
+    func bounded() throws {
         let count = NIOLockedValueBox(0)
         let hints = MemberHints(
             own: NodeID(high: 0, low: 0),
@@ -136,7 +133,7 @@ struct MemberAddressTests {
             isRevoked: { _ in false },
             found: { hints in count.withLockedValue { $0 = hints.count } }
         )
-        hints.read((1...2_000).map { Self.row($0, "10.0.0.1:1") })
+        hints.read(try (1...2_000).map { try Self.row($0, "10.0.0.1:1") })
         #expect(count.withLockedValue { $0 } == MemberHints.hintsMax)
     }
 

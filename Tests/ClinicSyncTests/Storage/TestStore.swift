@@ -36,6 +36,9 @@ final class TestStore {
 
     var vector: VersionVector { get throws { try self.writer.state().vector } }
 
+    /// What the node adds to its clock.
+    var offset: Int64 = 0
+
     /// What a program does.
     func sql(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
         try self.queue.writeWithoutTransaction { try $0.execute(sql: sql, arguments: arguments) }
@@ -47,10 +50,10 @@ final class TestStore {
     }
 
     @discardableResult
-    func collect(offset: Int64 = 0) throws -> CollectOutcome {
+    func collect() throws -> CollectOutcome {
         // Marks carry SQLite's idea of now; in tests the store's clock is what counts.
         try self.sql("UPDATE clinicsync_dirty SET writtenAt = ?", [self.now])
-        return try self.writer.collect(clockOffsetMilliseconds: offset)
+        return try self.writer.collect(clockOffsetMilliseconds: self.offset)
     }
 
     /// Gives `other` everything it lacks, in the order of this log.
@@ -62,8 +65,8 @@ final class TestStore {
         let chunks = try self.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
         let lacking = chunks.filter { vector[$0.batch.origin] < $0.batch.sequence && $0.batch.origin != other.origin }
         try other.sql("UPDATE clinicsync_dirty SET writtenAt = ?", [other.now])
-        var outcome = try other.writer.store(lacking, clockOffsetMilliseconds: 0)
-        if outcome.isApplyPending { outcome = try other.writer.applyStored(clockOffsetMilliseconds: 0) }
+        var outcome = try other.writer.store(lacking, clockOffsetMilliseconds: other.offset)
+        if outcome.isApplyPending { outcome = try other.writer.applyStored(clockOffsetMilliseconds: other.offset) }
         return outcome
     }
 
@@ -82,7 +85,7 @@ final class TestStore {
     /// Checks that what the node believes of its tables is what is in them.
     func verify(_ location: SourceLocation = #_sourceLocation) throws {
         let before = try self.reader.digests().tables
-        let (escaped, _) = try self.writer.sweep(table: nil, clockOffsetMilliseconds: 0)
+        let (escaped, _) = try self.writer.sweep(table: nil, clockOffsetMilliseconds: self.offset)
         #expect(escaped == 0, "rows escaped capture", sourceLocation: location)
         let after = try self.reader.digests().tables
         #expect(before == after, "the digests had drifted", sourceLocation: location)

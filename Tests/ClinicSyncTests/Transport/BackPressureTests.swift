@@ -22,7 +22,7 @@ struct BackPressureTests {
     func pausesReading() async throws {
         let pair = try await TestPair(server: try TestPeer(consumes: false))
         let count = 400
-        for _ in 0..<count { pair.client.transport.send(BackPressureTests.chunk, over: [pair.clientSide]) }
+        for _ in 0..<count { pair.client.transport.send(BackPressureTests.chunk, term: 0, over: [pair.clientSide]) }
         pair.client.transport.flush()
         let limit = TransportLimits().unconsumedMessagesMax
         _ = try await pair.server.messages(limit, of: pair.serverSide)

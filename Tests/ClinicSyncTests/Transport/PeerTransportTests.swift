@@ -39,7 +39,7 @@ struct PeerTransportTests {
     func order() async throws {
         let pair = try await TestPair()
         for id in 0..<10_000 as Range<UInt64> {
-            pair.client.transport.send(.ping(Ping(id: id)), over: [pair.clientSide])
+            pair.client.transport.send(.ping(Ping(id: id)), term: 0, over: [pair.clientSide])
             if id % 50 == 0 { pair.client.transport.flush() }
         }
         pair.client.transport.flush()
@@ -77,7 +77,7 @@ struct PeerTransportTests {
         let address = try await server.transport.listen(on: "127.0.0.1:0")
         for _ in 0..<50 { client.transport.dial(address) }
         let ids = try await server.wait { $0.opened.count == 50 ? $0.opened.map(\.id) : nil }
-        for id in 0..<20 as Range<UInt64> { server.transport.send(.ping(Ping(id: id)), over: ids) }
+        for id in 0..<20 as Range<UInt64> { server.transport.send(.ping(Ping(id: id)), term: 0, over: ids) }
         server.transport.flush()
         let expected = (0..<20).map { Message.ping(Ping(id: $0)) }
         let received = try await client.wait { seen in
@@ -130,7 +130,7 @@ struct PeerTransportTests {
     @Test("a close says goodbye with its reason after everything sent before", arguments: CloseReason.allCases)
     func close(reason: CloseReason) async throws {
         let pair = try await TestPair()
-        pair.server.transport.send(.ping(Ping(id: 1)), over: [pair.serverSide])
+        pair.server.transport.send(.ping(Ping(id: 1)), term: 0, over: [pair.serverSide])
         pair.server.transport.close(pair.serverSide, reason: reason)
         pair.server.transport.close(pair.serverSide, reason: reason)
         try await pair.client.wait { $0.closed == [pair.clientSide] ? true : nil }

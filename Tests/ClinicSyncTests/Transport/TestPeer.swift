@@ -24,7 +24,7 @@ final class TestPeer: Sendable {
             switch input {
             case .connectionOpened(let id, let dialled, let peer): self.opened.append((id, dialled, peer))
             case .dialFailed(let address): self.failedDials.append(address)
-            case .messageReceived(let id, let message):
+            case .messageReceived(let id, let message, _):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.messages[id, default: []].append(message)
             case .malformedMessageReceived(let id):
@@ -33,7 +33,8 @@ final class TestPeer: Sendable {
             case .connectionClosed(let id):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
-            case .started, .peersFound, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived,
+            case .started, .peersFound, .addressesChanged, .timerFired, .localCommitNoticed, .storageReplied,
+                .commandReceived,
                 .shutdownRequested:
                 self.misplaced += 1
             }
@@ -104,7 +105,7 @@ final class TestPeer: Sendable {
                         + state.waiters.dropFirst(isWaiting.count)
                 }
             }
-            if consumes, case .messageReceived(let id, _) = input {
+            if consumes, case .messageReceived(let id, _, _) = input {
                 consumer.withLockedValue { $0 }?.consumed(id)
             }
         }
@@ -162,7 +163,7 @@ final class TestPeer: Sendable {
 
     /// Sends at once.
     func send(_ message: Message, over connections: [ConnectionID]) {
-        self.transport.send(message, over: connections)
+        self.transport.send(message, term: 0, over: connections)
         self.transport.flush()
     }
 }

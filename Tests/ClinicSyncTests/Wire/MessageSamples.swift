@@ -16,7 +16,17 @@ enum MessageSamples {
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
-        ] + reconciliation + manual + [.revocation([7, 8])]
+        ] + reconciliation + manual + [.revocation([7, 8])] + election
+
+    static let election: [Message] = [
+        .hostReport(hello.hostReport),
+        .hostReport(
+            HostReport(role: .searching, term: 9, reign: nil, addresses: [], candidacy: candidacy, successors: [])
+        ),
+        .handOver, .transferRequest(other),
+    ]
+
+    static let candidacy = Candidacy(priority: 100, coverage: 70_000, uptimeBucket: 7, node: node)
 
     static let hello = Hello(
         protocolVersion: 1,
@@ -24,9 +34,16 @@ enum MessageSamples {
         nodeName: "Empfang",
         softwareVersion: "1.2.3",
         schemaVersion: 4,
-        term: 9,
-        isHost: true,
-        listenAddress: "127.0.0.1:7443",
+        addresses: ["192.168.1.7:7450", "[fe80::1]:7450"],
+        hostReport: HostReport(
+            role: .host,
+            term: 9,
+            reign: Reign(term: 9, candidacy: candidacy),
+            addresses: ["192.168.1.7:7450"],
+            candidacy: candidacy,
+            successors: [NodeAddresses(node: other, addresses: ["192.168.1.8:7450"])]
+        ),
+        wallMilliseconds: 1_795_000_000_123,
         vector: vector,
         partials: [PartialBatch(batch: batch, nextChunk: 3)],
         creditBytes: 8 << 20
@@ -118,6 +135,9 @@ extension MessageSamples {
         case .verifyReport: 13
         case .syncReport: 14
         case .revocation: 17
+        case .hostReport: 18
+        case .handOver: 19
+        case .transferRequest: 20
         }
     }
 }

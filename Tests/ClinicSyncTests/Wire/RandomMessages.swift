@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...15, using: &self.generator) {
+        switch Int.random(in: 2...18, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
         case 4: .ping(Ping(id: self.generator.next()))
@@ -39,7 +39,10 @@ struct RandomMessages {
         case 13:
             .verifyReport(VerifyReport(id: self.generator.next(), result: self.result(), repairedRows: self.number(40)))
         case 14: .syncReport(self.syncReport())
-        default: .revocation([1] + self.bytes())
+        case 15: .revocation([1] + self.bytes())
+        case 16: .hostReport(self.hostReport())
+        case 17: .handOver
+        default: .transferRequest(self.node())
         }
     }
 
@@ -103,14 +106,43 @@ struct RandomMessages {
             nodeName: self.text(),
             softwareVersion: self.text(),
             schemaVersion: UInt32(self.number(32)),
-            term: self.number(63),
-            isHost: Bool.random(using: &self.generator),
-            listenAddress: self.text(),
+            addresses: self.addresses(),
+            hostReport: self.hostReport(),
+            wallMilliseconds: Int64(self.number(47)),
             vector: self.vector(),
             partials: (0..<self.count()).map { _ in
                 PartialBatch(batch: self.batch(), nextChunk: UInt32(self.number(32)))
             },
-            creditBytes: UInt32(self.number(32))
+            creditBytes: UInt32(self.number(32)),
+            runID: self.generator.next()
+        )
+    }
+
+    private mutating func addresses() -> [String] { (0..<self.count(4)).map { _ in self.text() } }
+
+    private mutating func candidacy() -> Candidacy {
+        Candidacy(
+            priority: UInt32(self.number(32)),
+            coverage: self.generator.next(),
+            uptimeBucket: UInt32(self.number(32)),
+            node: self.node()
+        )
+    }
+
+    private mutating func hostReport() -> HostReport {
+        let own = self.candidacy()
+        let role = MemberRole.allCases[self.count(2)]
+        let term = self.number(62) + 1
+        let reigning = role == .host ? own : self.candidacy()
+        return HostReport(
+            role: role,
+            term: term,
+            reign: role == .searching ? nil : Reign(term: max(term / 2, 1), candidacy: reigning),
+            addresses: self.addresses(),
+            candidacy: own,
+            successors: (0..<self.count(3)).map { _ in
+                NodeAddresses(node: self.node(), addresses: self.addresses())
+            }
         )
     }
 

@@ -38,13 +38,25 @@ package struct Heartbeat: Sendable, Hashable {
 /// the last samples ignores answers that were held up.
 package struct ClockOffsetEstimator: Sendable, Hashable {
     private var samples: [Int64] = []
+    private var last: Int64 = 0
 
     /// Starts without a sample; the offset is 0.
     package init() {}
 
+    /// Forgets the samples of a host that is host no more, and goes by its time until another's is known.
+    package mutating func hostChanged() {
+        self.last = self.offsetMilliseconds
+        self.samples = []
+    }
+
+    /// Goes by the time of a hello until the first ping is answered; the hello's way is neglected.
+    package mutating func begin(with offsetMilliseconds: Int64) {
+        if self.samples.isEmpty { self.last = offsetMilliseconds }
+    }
+
     /// What is to be added to this PC's wall time.
     package var offsetMilliseconds: Int64 {
-        guard !self.samples.isEmpty else { return 0 }
+        guard !self.samples.isEmpty else { return self.last }
         return self.samples.sorted()[self.samples.count / 2]
     }
 

@@ -25,6 +25,8 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package private(set) var state: State = .awaitingHello
     /// The vector that our hello carried; `nil` until it was sent.
     package var greeted: VersionVector?
+    /// What our hello said of the host; `nil` until it was sent.
+    package var greetedReport: HostReport?
     /// What arrived before this node was ready to answer.
     package private(set) var early: [Message] = []
 
@@ -79,17 +81,14 @@ package struct PeerIdentity: Sendable, Hashable {
     package var node: NodeID
     /// Its name.
     package var name: String
-    /// Where it listens.
-    package var address: String
-    /// Whether it is host.
-    package var isHost: Bool
+    /// Where it is reached, the likeliest first.
+    package var addresses: [String]
 
     /// Takes the identity from a hello that was accepted.
     package init(_ node: NodeID, _ hello: Hello) {
         self.node = node
         self.name = hello.nodeName
-        self.address = hello.listenAddress
-        self.isHost = hello.isHost
+        self.addresses = hello.addresses
     }
 }
 
@@ -97,13 +96,11 @@ package struct PeerIdentity: Sendable, Hashable {
 package struct HelloRules: Sendable, Hashable {
     private let clinicID: String
     private let ownID: NodeID
-    private let hostPolicy: HostPolicy
 
     /// Takes the rules from the node's configuration.
     package init(_ configuration: CoreConfiguration) {
         self.clinicID = configuration.clinicID
         self.ownID = configuration.origin.node
-        self.hostPolicy = configuration.hostPolicy
     }
 
     /// Returns why `hello` of `peer` is refused, or `nil` when it is not.
@@ -113,9 +110,8 @@ package struct HelloRules: Sendable, Hashable {
         if peer == self.ownID { return .duplicateIdentity }
         if hello.nodeName.utf8.count > CoreLimits.nodeNameBytesMax { return .protocolViolation }
         if hello.partials.count > CoreLimits.partialsMax { return .protocolViolation }
-        switch self.hostPolicy {
-        case .local: return hello.isHost ? .notHost : nil
-        case .remote(let host, _): return hello.isHost && peer == host ? nil : .notHost
-        }
+        // Whoever it is, it speaks for itself.
+        if hello.hostReport.candidacy.node != peer { return .protocolViolation }
+        return nil
     }
 }

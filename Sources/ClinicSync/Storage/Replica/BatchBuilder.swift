@@ -9,15 +9,20 @@ struct BatchBuilder {
     /// The number of the next chunk.
     var nextChunk: UInt32
     var chunk: ChangeChunkWriter
+    /// What was added to the PC's time for its stamps.
+    let clockOffset: Int64
+    /// The largest stamp of a shared value that was replaced since the batch was begun or taken up again.
+    var floor = HybridTimestamp.genesis
     /// Whether a change was added since the batch was begun or taken up again.
     var hasChanges = false
 
     /// Begins a batch, or goes on with one whose first chunks are in the log already.
-    init(id: BatchID, header: BatchHeader, seen: VersionVector, nextChunk: UInt32) {
+    init(id: BatchID, header: BatchHeader, seen: VersionVector, nextChunk: UInt32, clockOffset: Int64) {
         self.id = id
         self.header = header
         self.seen = seen
         self.nextChunk = nextChunk
+        self.clockOffset = clockOffset
         self.chunk = ChangeChunkWriter(base: header.timestamp)
     }
 

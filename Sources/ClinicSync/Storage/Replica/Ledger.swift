@@ -30,6 +30,8 @@ struct Ledger {
     var tables: [Int: TableEntry] = [:]
     /// Rows set aside.
     var waiting = 0
+    /// Own batches from this number on nobody else can have; `nil` while others may get them as soon as they are made.
+    var unsharedFrom: UInt64?
 
     /// The origins' names by their small numbers.
     private(set) var names: [Origin] = []

@@ -8,7 +8,8 @@ package import ClinicSyncModel
 extension ReplicaWriter {
     /// Logs chunks of a peer and applies what is complete and small; see ``StoreOutcome/isApplyPending``.
     ///
-    /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name;
+    /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name,
+    ///   or has a name that only this node may give: then the next opening begins a new incarnation;
     ///   ``StoreError``. The store is as before then.
     package func store(_ chunks: [BatchChunk], clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
         for chunk in chunks { try ReplicaWriter.check(chunk) }
@@ -28,6 +29,9 @@ extension ReplicaWriter {
             }
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
+        } catch let fork as ForkedBatch where fork.batch.origin == self.origin {
+            try self.renounceIncarnation()
+            throw fork
         }
         if collected || result.hasCollected { try self.makeDurable() }
         return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
@@ -104,6 +108,7 @@ extension ReplicaWriter {
             guard present == (chunk.checksum, chunk.isLast) else { throw ForkedBatch(batch: chunk.batch) }
             return nil
         }
+        if try self.isOfFormerSelf(chunk.batch) { throw ForkedBatch(batch: chunk.batch) }
         // Applied and pruned: a late duplicate.
         guard chunk.batch.sequence > self.ledger.origins[id].sequence else { return nil }
         return try self.log(chunk)
@@ -214,6 +219,8 @@ extension ReplicaWriter {
     }
 
     private func apply(_ batch: ReadyBatch, originID id: Int, offset: Int64, result: inout ApplyResult) throws {
+        // What is merged now is judged by the stamps as they are.
+        try self.countAllAsShared()
         var seen = self.ledger.origins[id].seen
         seen.merge(batch.header.dependencies)
         self.ledger.origins[id].seen = seen

@@ -155,8 +155,9 @@ extension ReplicaWriter {
                     if isDone {
                         if let chunk = try self.close(&builder) { logged.append(chunk) }
                         try self.retryWaiting(events: &retried)
-                    } else if let chunk = builder?.takeChunk(isLast: false), builder?.hasChanges == true {
+                    } else if let chunk = builder?.takeChunk(isLast: false), let batch = builder, batch.hasChanges {
                         logged.append(try self.log(chunk))
+                        try self.noteUnshared(batch)
                     }
                 }
             }
@@ -216,7 +217,8 @@ extension ReplicaWriter {
             id: BatchID(origin: self.origin, sequence: sequence),
             header: header,
             seen: seen,
-            nextChunk: nextChunk
+            nextChunk: nextChunk,
+            clockOffset: self.clockOffsetMilliseconds
         )
     }
 
@@ -237,6 +239,7 @@ extension ReplicaWriter {
     private func close(_ builder: inout BatchBuilder?) throws -> LoggedChunk? {
         guard var batch = builder else { return nil }
         let logged = try self.log(batch.takeChunk(isLast: true))
+        try self.noteUnshared(batch)
         builder = nil
         self.ledger.origins[self.ownID].sequence = batch.id.sequence
         self.ledger.origins[self.ownID].seen.merge(batch.header.dependencies)
@@ -316,7 +319,7 @@ extension ReplicaWriter {
         events: inout EventCollector
     ) throws {
         let plan = mark.plan
-        let known: HybridTimestamp
+        let known: Known
         let slots: UInt64
         let kind: ChangeKind
         switch difference {
@@ -324,18 +327,15 @@ extension ReplicaWriter {
             return
         case .inserted:
             (kind, slots) = (.insert, plan.valueSlots)
-            known =
-                try self.isPlainlyNew(plan, key: key)
-                ? .genesis : self.locate(plan, key: mark.key).state.largestTimestamp
+            known = try self.isPlainlyNew(plan, key: key) ? Known() : self.known(self.locate(plan, key: mark.key).state)
         case .updated(let meta, let changed):
             (kind, slots) = (.update, changed)
-            known = changed.setBits.reduce(into: HybridTimestamp.genesis) { largest, slot in
-                largest = max(largest, HybridTimestamp(rawValue: meta.version(of: slot).timestamp))
-            }
+            known = self.known(meta, slots: changed)
         }
-        let timestamp = self.timestamp(mark, after: known, offset: offset)
+        let timestamp = self.timestamp(mark, after: known.largest, offset: offset)
         var batch = builder ?? self.newBatch(timestamp: timestamp)
         batch.hasChanges = true
+        batch.floor = max(batch.floor, known.shared)
         let version = LocalVersion(timestamp: timestamp.rawValue, origin: self.ownID, sequence: batch.id.sequence)
         let counters = try self.countChanges(plan, key: key, slots: slots, row: row, sequence: batch.id.sequence)
         batch.chunk.append(kind, plan: plan, key: key, timestamp: timestamp, slots: slots) { slot in
@@ -443,9 +443,11 @@ extension ReplicaWriter {
     ) throws {
         let plan = mark.plan
         var state = try self.lastState(plan, key: key, meta: meta)
-        let timestamp = self.timestamp(mark, after: state.largestTimestamp, offset: offset)
+        let known = self.known(state)
+        let timestamp = self.timestamp(mark, after: known.largest, offset: offset)
         var batch = builder ?? self.newBatch(timestamp: timestamp)
         batch.hasChanges = true
+        batch.floor = max(batch.floor, known.shared)
         batch.chunk.append(.delete, plan: plan, key: key, timestamp: timestamp, slots: 0) { _ in .null }
         builder = batch
         let version = Version(timestamp: timestamp, origin: self.origin, sequence: batch.id.sequence)
@@ -474,64 +476,6 @@ extension ReplicaWriter {
             }
         }
         return state
-    }
-
-    // MARK: - Stamps and counters
-
-    /// The stamp of a change: when it was written, and after everything it replaces.
-    private func timestamp(_ mark: Mark, after known: HybridTimestamp, offset: Int64) -> HybridTimestamp {
-        let now = self.wallClock()
-        let written = min(mark.writtenAt, now)
-        let stamp =
-            now - written < ReplicaWriter.liveMilliseconds
-            ? self.clock.tick(wall: written + offset)
-            : HybridTimestamp(milliseconds: written + offset)
-        return max(stamp, known.successor)
-    }
-
-    /// Books the changes of counter columns as this node's own; returns its new totals by slot.
-    private func countChanges(
-        _ plan: TablePlan,
-        key: ValueRef,
-        slots: UInt64,
-        row: Statement,
-        sequence: UInt64
-    ) throws -> [Int: Int64] {
-        guard plan.counterSlots & slots != 0 else { return [:] }
-        var totals: [Int: Int64] = [:]
-        for slot in (plan.counterSlots & slots).setBits {
-            // A program may have stored something that is no integer; it counts as what SQLite makes of it.
-            let shown = row.int64(Int32(slot))
-            var known: Int64 = 0
-            var own: Int64 = 0
-            try self.connection
-                .statement("SELECT origin, total FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2 AND slot = ?3")
-                .bind(1, plan.definition.number)
-                .bind(2, key)
-                .bind(3, slot)
-                .forEach { part in
-                    known &+= part.int64(1)
-                    if part.int(0) == self.ownID { own = part.int64(1) }
-                }
-            let total = own &+ (shown &- known)
-            totals[slot] = total
-            try self.connection
-                .statement(
-                    """
-                    INSERT INTO clinicsync_counter (tableId, pk, slot, origin, total, sequence)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                    ON CONFLICT (tableId, pk, slot, origin) DO UPDATE SET total = ?5, sequence = ?6
-                    """
-                )
-                .bind(1, plan.definition.number)
-                .bind(2, key)
-                .bind(3, slot)
-                .bind(4, self.ownID)
-                .bind(5, total)
-                .bind(6, sequence)
-                .run()
-        }
-        return totals
     }
 }
 

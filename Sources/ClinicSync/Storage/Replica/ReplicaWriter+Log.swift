@@ -26,6 +26,7 @@ extension ReplicaWriter {
             try statement.run()
             return position
         }
+        if chunk.batch.origin == self.origin { self.highestLogged = max(self.highestLogged, chunk.batch.sequence) }
         return LoggedChunk(position: position, chunk: chunk)
     }
 

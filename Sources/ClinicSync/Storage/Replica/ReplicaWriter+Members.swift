@@ -1,5 +1,5 @@
 package import ClinicSyncCore
-import ClinicSyncModel
+package import ClinicSyncModel
 
 /// Members' progress and the log's end.
 extension ReplicaWriter {
@@ -111,6 +111,35 @@ extension ReplicaWriter {
                 removed += self.connection.changes
             }
             return removed
+        }
+    }
+}
+
+/// How far a member was when that was last written down.
+package struct MemberLag: Sendable, Hashable {
+    /// The member.
+    package var node: NodeID
+    /// When it was heard of then, corrected milliseconds since 1970.
+    package var seenMilliseconds: Int64
+    /// How many of the batches that are applied here it had not then.
+    package var lagBatches: UInt64
+}
+
+extension ReplicaReader {
+    /// What is written down of members, those that are not connected included.
+    ///
+    /// - Throws: ``StoreError``.
+    package func memberProgress() throws -> [MemberLag] {
+        let vector = try self.digests().vector
+        return try self.perform {
+            var members: [MemberLag] = []
+            try self.connection.statement("SELECT node, vector, seenAt FROM clinicsync_member ORDER BY node")
+                .forEach { row in
+                    guard let node = ReplicaWriter.nodeID(of: row.blob(0)) else { return }
+                    let lag = vector.count(beyond: try VectorCoding.decode(row.blob(1)))
+                    members.append(MemberLag(node: node, seenMilliseconds: row.int64(2), lagBatches: lag))
+                }
+            return members
         }
     }
 }

@@ -26,6 +26,8 @@ extension ReplicaWriter {
         }
         do {
             try self.transaction {
+                // What is merged now is judged by the stamps as they are.
+                try self.countAllAsShared()
                 var local = EventCollector(isLocal: true)
                 let logged = try self.collectAll(offset: offset, events: &local)
                 collected = !logged.isEmpty

@@ -29,14 +29,15 @@ extension ReplicaWriter {
         var connection: Connection
         var ledger: Ledger
         var ownID: Int
+        var bound: Bound
     }
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
     static func prepare(
         _ database: StoreDatabase,
-        origin: Origin,
         schema: StoreSchema,
-        wallClock: @Sendable () -> Int64
+        wallClock: @Sendable () -> Int64,
+        bind: (Connection) throws -> Bound
     ) throws -> Opened {
         let manifest = try Manifest(json: schema.manifest)
         let migrator = ClinicMigrator(schema.migrations)
@@ -48,9 +49,12 @@ extension ReplicaWriter {
                 try connection.execute("PRAGMA cache_size = -\(self.cacheKibibytes)")
             }
             var tables: ClinicTables?
+            var bound: Bound?
             try db.inTransaction(.immediate) {
                 let read = try ClinicTables.read(from: db, manifest: manifest)
-                try self.claim(connection, for: origin)
+                let decided = try bind(connection)
+                try self.claim(connection, for: decided.origin)
+                bound = decided
                 // Seed rows are the same on every node, not edits of this one; and whatever was written to a table while
                 // its triggers were gone is found by comparing the whole table.
                 for table in read.tables { try self.adoptSeeds(of: TablePlan(table), on: connection) }
@@ -61,9 +65,10 @@ extension ReplicaWriter {
                 tables = read
                 return .commit
             }
-            guard let tables else { throw StoreError(code: .schema, message: "The schema has no tables.") }
+            guard let tables, let bound else { throw StoreError(code: .schema, message: "The schema has no tables.") }
             let plans = TablePlans(tables)
             var ledger = try self.loadLedger(connection, plans: plans)
+            let origin = bound.origin
             let ownID: Int
             if let id = ledger.id(of: origin) {
                 ownID = id
@@ -72,12 +77,18 @@ extension ReplicaWriter {
                 try self.insert(origin, id: ownID, on: connection)
                 ledger.add(Ledger.OriginEntry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
             }
+            try connection.statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1").bind(1, ownID).run()
+            let unshared = try connection.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
+                $0.isNull(0) ? nil : $0.unsigned(0)
+            }
+            ledger.unsharedFrom = (unshared ?? nil) ?? ledger.origins[ownID].sequence + 1
             return Opened(
                 plans: plans,
                 schemaVersion: migrator.schemaVersion,
                 connection: connection,
                 ledger: ledger,
-                ownID: ownID
+                ownID: ownID,
+                bound: bound
             )
         }
     }

@@ -9,8 +9,14 @@ import GRDB
 package final class ReplicaWriter {
     /// The connections.
     let database: StoreDatabase
-    /// The node as an author.
-    let origin: Origin
+    /// The node as an author: the origin that opening was given, in the incarnation that the file's place decided.
+    package let origin: Origin
+    /// Why the node goes on in a new incarnation since this opening; `nil` when it does not.
+    package let rebirth: Rebirth?
+    /// Keeps the highest number used; `nil` for a store without a place.
+    let witness: NumberWitness?
+    /// The highest number of an own batch with a chunk in the log, as far as this process logged it.
+    var highestLogged: UInt64 = 0
     /// The tables' plans.
     var plans: TablePlans
     /// The number of the newest migration.
@@ -31,6 +37,8 @@ package final class ReplicaWriter {
     var slowSweep: (table: Int, after: SQLiteValue?) = (0, nil)
     /// What to add to this PC's wall time to get the host's, as far as it is known.
     var clockOffsetMilliseconds: Int64 = 0
+    /// Whether stamping anew has failed, so that no batch made until then may be stamped anew.
+    var mustCountAllAsShared = false
     /// Sizes of chunks and pages.
     let limits: StoreLimits
     /// This PC's wall time, milliseconds since 1970.
@@ -45,21 +53,35 @@ package final class ReplicaWriter {
 
     /// Opens the store of `origin`, applies migrations, and puts the capture triggers in order.
     ///
+    /// - Parameters:
+    ///   - database: the connections.
+    ///   - origin: the node; with a `place`, the incarnation is the one that the file goes on in.
+    ///   - place: where the file is; `nil` in memory and for tools, which go on in the incarnation given.
+    ///   - schema: the migrations and the manifest.
+    ///   - limits: sizes of chunks and pages.
+    ///   - wallClock: this PC's time, milliseconds since 1970.
     /// - Throws: ``StoreError``.
     package init(
         database: StoreDatabase,
         origin: Origin,
+        place: StorePlace? = nil,
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
         self.database = database
-        self.origin = origin
         self.limits = limits
         self.wallClock = wallClock
+        let witness = try place.map { try NumberWitness(path: $0.witnessPath) }
         let opened = try StoreError.mapping {
-            try ReplicaWriter.prepare(database, origin: origin, schema: schema, wallClock: wallClock)
+            try ReplicaWriter.prepare(database, schema: schema, wallClock: wallClock) { connection in
+                guard let place, let witness else { return Bound(origin: origin, rebirth: nil) }
+                return try ReplicaWriter.bind(connection, origin, to: place, witness: witness)
+            }
         }
+        self.origin = opened.bound.origin
+        self.rebirth = opened.bound.rebirth
+        self.witness = witness
         self.plans = opened.plans
         self.schemaVersion = opened.schemaVersion
         self.connection = opened.connection
@@ -74,6 +96,8 @@ package final class ReplicaWriter {
                 toleranceMilliseconds: ReplicaWriter.clockToleranceMilliseconds
             )
         }
+        self.highestLogged = try self.perform { try self.highestNumber() }
+        self.noteNumber()
     }
 
     /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
@@ -105,7 +129,8 @@ package final class ReplicaWriter {
                 partials: try self.partials(),
                 logHead: head ?? 0,
                 schemaVersion: self.schemaVersion,
-                acknowledgedByHost: try self.acknowledgedOwn()
+                acknowledgedByHost: try self.acknowledgedOwn(),
+                term: try self.term()
             )
         }
     }
@@ -123,13 +148,17 @@ package final class ReplicaWriter {
             let saved = self.ledger
             let savedClock = self.clock
             do {
-                return try self.connection.immediateTransaction {
+                let result = try self.connection.immediateTransaction {
                     try self.guardCapture(true)
+                    if self.mustCountAllAsShared { try self.countAllAsShared() }
                     let result = try body()
                     try self.saveLedger()
                     try self.guardCapture(false)
                     return result
                 }
+                self.mustCountAllAsShared = false
+                self.noteNumber()
+                return result
             } catch {
                 self.ledger = saved
                 self.clock = savedClock

@@ -19,12 +19,13 @@ package enum SQLiteReplicaStore {
         do {
             let wall = Int64(Date().timeIntervalSince1970 * 1_000)
             let database = try StoreDatabase.open(path: url.path)
-            let writer = try ReplicaWriter(database: database, origin: origin) { wall }
+            let place = try StorePlace.of(databasePath: url.path)
+            let writer = try ReplicaWriter(database: database, origin: origin, place: place) { wall }
             // The marks that opening made compare the seed rows with what is known of them; nothing comes of it.
             _ = try writer.collect(clockOffsetMilliseconds: 0)
             try writer.close()
         } catch {
-            for suffix in ["", "-wal", "-shm"] {
+            for suffix in ["", "-wal", "-shm", "-numbers"] {
                 // What is not there need not be removed; what cannot be removed is reported by the error that is thrown.
                 _ = Result { try FileManager.default.removeItem(atPath: url.path + suffix) }
             }

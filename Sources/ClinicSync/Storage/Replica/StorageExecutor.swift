@@ -49,6 +49,15 @@ package final class WritingExecutor {
         case .prune:
             let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
             return .pruned(chunks: done.pruned, escaped: done.escaped)
+        case .recordTerm(let term):
+            return .termRecorded(try self.writer.recordTerm(term))
+        case .restamp(let offset):
+            self.clockOffset = offset
+            let done = try self.writer.restamp(clockOffsetMilliseconds: offset)
+            return .restamped(changes: done.changes, done.outcome)
+        case .beginIsolation:
+            self.writer.beginIsolation()
+            return .isolationBegun
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
             preconditionFailure("a request that reads was given to the writer")
         }
@@ -84,7 +93,8 @@ package final class ReadingExecutor {
             return .compared(for: connection, try self.reader.compare(page))
         case .rowStates(let connection, let round, let table, let keys):
             return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune:
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+            .beginIsolation:
             preconditionFailure("a request that writes was given to the reader")
         }
     }

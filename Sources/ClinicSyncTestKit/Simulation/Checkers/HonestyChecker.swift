@@ -13,7 +13,7 @@ final class HonestyChecker: SimulationChecker {
             case .acknowledge(let ack): try self.check(VersionVector(ack.applied), of: node, in: world)
             case .digests(let report): try self.check(report.vector, of: node, in: world)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
-                .syncReport, .revocation:
+                .syncReport, .revocation, .hostReport, .handOver, .transferRequest:
                 break
             }
         }

@@ -12,7 +12,7 @@ final class CreditChecker: SimulationChecker {
     init(_ options: SimulationOptions) { self.granted = options.creditBytes }
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
-        if case .messageReceived(let id, .acknowledge(let ack)) = input {
+        if case .messageReceived(let id, .acknowledge(let ack), _) = input {
             self.credit[id, default: self.granted] += Int(ack.creditBytes)
         }
         for case .send(let ids, .chunk(let chunk)) in effects {
@@ -36,7 +36,7 @@ final class EchoChecker: SimulationChecker {
     private var seen: [ConnectionID: Set<Name>] = [:]
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
-        if case .messageReceived(let id, .chunk(let chunk)) = input {
+        if case .messageReceived(let id, .chunk(let chunk), _) = input {
             self.seen[id, default: []].insert(Name(batch: chunk.batch, index: chunk.index))
         }
         for case .send(let ids, .chunk(let chunk)) in effects {
@@ -75,9 +75,8 @@ final class FailureChecker: SimulationChecker {
 
     private func isHarmless(_ reason: CloseReason) -> Bool {
         switch reason {
-        case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed: true
-        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .notHost,
-            .overloaded, .revoked:
+        case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed, .notHost: true
+        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .overloaded, .revoked:
             false
         }
     }

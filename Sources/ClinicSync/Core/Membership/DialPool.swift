@@ -1,0 +1,234 @@
+package import ClinicSyncModel
+import OrderedCollections
+
+/// Which addresses are dialled when.
+///
+/// While the node has no host, it dials many at once, the likeliest first; a host dials the members it does not hear of,
+/// so that two parts of a clinic find each other as soon as they can; a client dials nobody, except a better host.
+/// After a failure an address rests for a random part (full jitter) of a bound that doubles up to a limit, for ever, so
+/// that not all clients of a host that failed return in the same instant.
+/// Source of full jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+package struct DialPool: Sendable, Hashable {
+    /// What the node dials for.
+    package enum Mode: Sendable, Hashable {
+        /// Nothing: it has what it needs.
+        case rest
+        /// A host.
+        case search
+        /// Members that are missing, and other hosts.
+        case probe
+    }
+
+    /// One address.
+    struct Target: Sendable, Hashable {
+        var node: NodeID?
+        var source: PeerHint.Source
+        var isDialling = false
+        /// Not before this time.
+        var notBefore: Duration = .zero
+        var failures = 0
+        /// Refusals that a new connection does not cure, in a row.
+        var rejections = 0
+        /// Whether it is dialled before others, and in any mode.
+        var isUrgent = false
+    }
+
+    /// What the node dials for.
+    package private(set) var mode: Mode = .rest
+    private var targets: OrderedDictionary<String, Target> = [:]
+    private let delayMin: Duration
+    private let delayMax: Duration
+
+    /// Makes a pool without addresses.
+    ///
+    /// - Parameters:
+    ///   - delayMin: The bound of the delay after the first failure.
+    ///   - delayMax: The bound of all delays after refusals that a new connection does not cure.
+    package init(delayMin: Duration, delayMax: Duration) {
+        self.delayMin = delayMin
+        self.delayMax = delayMax
+    }
+
+    /// The addresses known.
+    package var addresses: [String] { Array(self.targets.keys) }
+
+    /// The addresses at which `node` may be reached, as far as that is known.
+    package func addresses(of node: NodeID) -> [String] {
+        self.targets.elements.compactMap { $0.value.node == node ? $0.key : nil }
+    }
+
+    /// Takes over addresses; a better source corrects a worse one.
+    ///
+    /// Beyond ``CoreLimits/dialTargetsMax`` the addresses worth least are forgotten.
+    package mutating func learn(_ hints: [PeerHint], at time: Duration) {
+        for hint in hints {
+            guard var target = self.targets[hint.address] else {
+                self.targets[hint.address] = Target(node: hint.node, source: hint.source)
+                continue
+            }
+            if hint.source <= target.source {
+                target.source = hint.source
+                target.node = hint.node ?? target.node
+            }
+            // Seen on the LAN just now: there is a reason to try at once.
+            if hint.source == .discovered {
+                target.failures = 0
+                target.notBefore = min(target.notBefore, time)
+            }
+            self.targets[hint.address] = target
+        }
+        self.forget()
+    }
+
+    /// Dials these before all others, in any mode, until they have been tried.
+    package mutating func hurry(_ addresses: [String], node: NodeID, at time: Duration) {
+        self.learn(addresses.map { PeerHint(address: $0, node: node, source: .told) }, at: time)
+        for address in addresses {
+            self.targets[address]?.node = node
+            self.targets[address]?.isUrgent = true
+            self.targets[address]?.notBefore = time
+            self.targets[address]?.failures = 0
+        }
+    }
+
+    /// Changes what the node dials for.
+    ///
+    /// - Parameters:
+    ///   - mode: The new purpose.
+    ///   - time: The time.
+    ///   - spread: Within this time all addresses that are not urgent get their turn, each at its own random moment.
+    ///   - generator: For that.
+    package mutating func enter(
+        _ mode: Mode,
+        at time: Duration,
+        spread: Duration,
+        using generator: inout SplitMix64
+    ) {
+        guard mode != self.mode else { return }
+        self.mode = mode
+        for index in self.targets.values.indices {
+            self.targets.values[index].failures = 0
+            if mode == .rest { self.targets.values[index].isUrgent = false }
+            guard !self.targets.values[index].isUrgent, self.targets.values[index].rejections == 0 else { continue }
+            self.targets.values[index].notBefore = time + generator.duration(upTo: spread)
+        }
+    }
+
+    /// Returns what to dial now, and takes it as dialled.
+    ///
+    /// - Parameters:
+    ///   - time: The time.
+    ///   - linked: Nodes with which there is a connection already.
+    /// - Returns: The addresses, and how long until the next may be due; `nil` when none is.
+    package mutating func next(at time: Duration, linked: Set<NodeID>) -> (dial: [String], wait: Duration?) {
+        var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
+        var dialled: [String] = []
+        var wait: Duration?
+        let due = self.targets.elements.filter { self.isWanted($0.value, linked) }
+            .sorted { DialPool.rank($0.value) < DialPool.rank($1.value) }
+        // A few peers tell who is host; a clinic full of searching nodes must not connect each with each.
+        let isContent = self.mode == .search && linked.count >= CoreLimits.searchLinksMax
+        for (address, target) in due where target.isUrgent || !isContent {
+            if target.notBefore > time {
+                wait = min(wait ?? .seconds(3_600), target.notBefore - time)
+            } else if room > 0 {
+                self.targets[address]?.isDialling = true
+                dialled.append(address)
+                room -= 1
+            }
+        }
+        return (dialled, wait)
+    }
+
+    /// Takes note who answered at an address.
+    package mutating func reached(_ address: String, _ node: NodeID) {
+        self.targets[address]?.node = node
+        self.targets[address]?.failures = 0
+        self.targets[address]?.isUrgent = false
+        self.targets[address]?.isDialling = false
+    }
+
+    /// Takes note that the dial, or the connection that it became, ended.
+    ///
+    /// - Parameters:
+    ///   - address: What was dialled.
+    ///   - isRejection: Whether a new connection would not help either, for now.
+    ///   - wasUp: Whether both sides had said hello.
+    ///   - time: The time.
+    ///   - generator: For jitter.
+    /// - Returns: How long the address rests.
+    @discardableResult
+    package mutating func ended(
+        _ address: String,
+        isRejection: Bool,
+        wasUp: Bool,
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) -> Duration {
+        guard var target = self.targets[address] else { return .zero }
+        target.isDialling = false
+        target.isUrgent = false
+        let bound: Duration
+        if isRejection {
+            bound = self.bound(afterFailures: target.rejections, max: self.delayMax)
+            target.rejections += 1
+        } else {
+            if wasUp { (target.failures, target.rejections) = (0, 0) }
+            bound = self.bound(afterFailures: target.failures, max: self.restMax)
+            target.failures += 1
+        }
+        // A host goes round evenly: a short random delay would only be a burst.
+        let floor = self.mode == .probe ? bound / 2 : .zero
+        let delay = floor + generator.duration(upTo: bound - floor)
+        target.notBefore = time + delay
+        self.targets[address] = target
+        return delay
+    }
+
+    /// The upper bound of the delay after `failures` failures in a row.
+    package func bound(afterFailures failures: Int, max limit: Duration) -> Duration {
+        if self.mode == .probe { return limit }
+        var bound = self.delayMin
+        for _ in 0..<failures {
+            bound = bound * 2
+            if bound >= limit { return limit }
+        }
+        return min(bound, limit)
+    }
+
+    /// An address that only does not answer rests no longer than that; with many, each waits for its turn.
+    private var restMax: Duration {
+        max(CoreLimits.dialRest, .milliseconds(self.targets.count * 1_000 / CoreLimits.dialsPerSecond))
+    }
+
+    private func isWanted(_ target: Target, _ linked: Set<NodeID>) -> Bool {
+        guard !target.isDialling else { return false }
+        if let node = target.node, linked.contains(node) { return false }
+        return target.isUrgent || self.mode != .rest
+    }
+
+    private static func rank(_ target: Target) -> (Int, Int, Int, Duration) {
+        (target.isUrgent ? 0 : 1, target.source.rawValue, target.failures, target.notBefore)
+    }
+
+    private mutating func forget() {
+        guard self.targets.count > CoreLimits.dialTargetsMax else { return }
+        let worst = self.targets.elements.filter { !$0.value.isDialling && !$0.value.isUrgent }
+            .sorted { ($0.value.source, $0.value.failures) > ($1.value.source, $1.value.failures) }
+        for (address, _) in worst.prefix(self.targets.count - CoreLimits.dialTargetsMax) {
+            self.targets.removeValue(forKey: address)
+        }
+    }
+}
+
+extension CloseReason {
+    /// Whether the peer, or we, had something against the connection that a new one does not cure.
+    var isRejection: Bool {
+        switch self {
+        case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced: false
+        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .handshakeTimeout,
+            .duplicateIdentity, .overloaded, .storageFailed, .revoked:
+            true
+        }
+    }
+}

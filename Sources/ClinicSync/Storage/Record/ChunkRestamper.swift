@@ -1,0 +1,68 @@
+import ClinicSyncModel
+
+/// Rewrites the stamps in the payload of a chunk and leaves every other byte as it is.
+///
+/// Format in `docs/PROTOCOL.md`, "Chunk payload"; see ``ChangeChunkWriter``.
+enum ChunkRestamper {
+    /// A change whose stamp is asked for.
+    struct Change {
+        var table: String
+        var key: SQLiteValue
+        var timestamp: HybridTimestamp
+    }
+
+    /// Returns `payload` with the stamps that `stamp` gives.
+    ///
+    /// - Parameters:
+    ///   - payload: the payload of a chunk of an own batch.
+    ///   - base: the batch's timestamp, relative to which the stamps are written.
+    ///   - newBase: the batch's timestamp from now on.
+    ///   - stamp: gives the stamp of a change from now on; called in the order of the changes.
+    /// - Returns: the payload from now on.
+    /// - Throws: ``MalformedRecord``, and what `stamp` throws.
+    static func rewrite(
+        _ payload: UnsafeRawBufferPointer,
+        base: HybridTimestamp,
+        newBase: HybridTimestamp,
+        stamp: (Change) throws -> HybridTimestamp
+    ) throws -> [UInt8] {
+        var reader = ByteReader(payload)
+        func bytes(from start: Int, to end: Int) -> UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: payload[start..<end])
+        }
+        let tables = try self.readTables(&reader)
+        var result = ByteWriter()
+        result.raw(bytes(from: 0, to: payload.count - reader.remaining))
+        while !reader.isAtEnd {
+            let index = try reader.unsigned()
+            guard index < UInt64(tables.count) else { throw MalformedRecord(reason: "a table's number is too large") }
+            guard let kind = ChangeKind(rawValue: try reader.byte()) else {
+                throw MalformedRecord(reason: "a change has an unknown kind")
+            }
+            let key = try reader.value()
+            let old = HybridTimestamp(rawValue: base.rawValue &+ UInt64(bitPattern: try reader.signed()))
+            let new = try stamp(Change(table: tables[Int(index)], key: key.value, timestamp: old))
+            result.unsigned(index)
+            result.byte(kind.rawValue)
+            result.value(key)
+            result.signed(Int64(bitPattern: new.rawValue &- newBase.rawValue))
+            guard kind != .delete else { continue }
+            let start = payload.count - reader.remaining
+            for _ in try reader.unsigned().setBits { _ = try reader.value() }
+            result.raw(bytes(from: start, to: payload.count - reader.remaining))
+        }
+        return result.bytes
+    }
+
+    private static func readTables(_ reader: inout ByteReader) throws(MalformedRecord) -> [String] {
+        guard try reader.byte() == ChangeChunkWriter.format else {
+            throw MalformedRecord(reason: "the chunk has an unknown format")
+        }
+        var tables: [String] = []
+        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
+            tables.append(try reader.string(limit: 256))
+            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) { _ = try reader.string(limit: 256) }
+        }
+        return tables
+    }
+}

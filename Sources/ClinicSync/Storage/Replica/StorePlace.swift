@@ -1,0 +1,112 @@
+import ClinicSyncModel
+import Foundation
+import Glibc
+
+/// Where a database file is: what tells it from a copy of itself.
+///
+/// The numbers of a node's batches must never be used twice. A file that was copied, moved to another PC or restored from a
+/// backup does not know which numbers were used elsewhere; so each file remembers its place, and beside each file lies a
+/// witness of the highest number used. See `docs/design/0006-clocks-and-clones.md`.
+package struct StorePlace: Sendable, Hashable {
+    /// A digest of the PC's id, of the directory and of the file, by the numbers that the file system gives them.
+    package let fingerprint: [UInt8]
+    /// The file beside the database that keeps the highest number used.
+    package let witnessPath: String
+
+    /// Where Linux keeps the id that an installation is given once.
+    package static let machineIDPath = "/etc/machine-id"
+
+    /// Describes the place of the database at `path`, which must exist.
+    ///
+    /// - Parameters:
+    ///   - path: the database file.
+    ///   - machineIDPath: the file with the PC's id; one that cannot be read counts as empty.
+    /// - Returns: the place.
+    /// - Throws: ``StoreError``.
+    package static func of(
+        databasePath path: String,
+        machineIDPath: String = StorePlace.machineIDPath
+    ) throws -> StorePlace {
+        let machine = FileManager.default.contents(atPath: machineIDPath) ?? Data()
+        var writer = ByteWriter()
+        writer.string(String(decoding: machine, as: UTF8.self))
+        writer.unsigned(try StorePlace.number(of: URL(fileURLWithPath: path).deletingLastPathComponent().path))
+        writer.unsigned(try StorePlace.number(of: path))
+        let (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
+        return StorePlace(
+            fingerprint: ReplicaWriter.withBytes(of: Digest(high: high, low: low)) { Array($0) },
+            witnessPath: path + "-numbers"
+        )
+    }
+
+    /// The number a file system gives a file once; a copy has another.
+    private static func number(of path: String) throws -> UInt64 {
+        var information = stat()
+        guard stat(path, &information) == 0 else {
+            throw StoreError(
+                code: .readOnly,
+                message: "\(path) cannot be looked at (\(String(cString: strerror(errno)))): check its permissions."
+            )
+        }
+        return UInt64(information.st_ino)
+    }
+}
+
+/// The highest number of an own batch, written beside the database after each commit that used one.
+///
+/// A database restored from a backup over the present file has lower numbers than its witness. The write is not flushed: a
+/// power cut can only leave the witness behind the database, which says nothing.
+final class NumberWitness {
+    /// What the file says.
+    struct Entry: Hashable {
+        var incarnation: UInt32
+        var number: UInt64
+    }
+
+    private let descriptor: Int32
+    private var written: Entry?
+
+    private static let bytes = 16
+
+    /// Opens or makes the file at `path`.
+    ///
+    /// - Throws: ``StoreError``.
+    init(path: String) throws {
+        self.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard self.descriptor >= 0 else {
+            throw StoreError(
+                code: .readOnly,
+                message: "\(path) cannot be written (\(String(cString: strerror(errno)))): check its permissions."
+            )
+        }
+    }
+
+    deinit { close(self.descriptor) }
+
+    /// What was noted last; `nil` in a new file.
+    func read() -> Entry? {
+        var bytes = [UInt8](repeating: 0, count: NumberWitness.bytes)
+        guard pread(self.descriptor, &bytes, bytes.count, 0) == bytes.count else { return nil }
+        return bytes.withUnsafeBytes { bytes in
+            Entry(
+                incarnation: UInt32(
+                    truncatingIfNeeded: UInt64(
+                        littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)
+                    )
+                ),
+                number: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            )
+        }
+    }
+
+    /// Notes a number, after the commit that used it and before anybody is told of it.
+    ///
+    /// What cannot be written is passed over: the witness is a second net, and programs' writes must not fail for it.
+    func note(_ entry: Entry) {
+        guard entry != self.written else { return }
+        var writer = ByteWriter()
+        writer.fixed64(UInt64(entry.incarnation))
+        writer.fixed64(entry.number)
+        if pwrite(self.descriptor, writer.bytes, writer.count, 0) == writer.count { self.written = entry }
+    }
+}

@@ -1,0 +1,122 @@
+import ClinicSyncModel
+
+extension MessageCodec {
+    /// Addresses of one node.
+    static func addresses(
+        _ addresses: [String],
+        _ limits: WireLimits,
+        _ field: String
+    ) throws(WireDecodingError) -> [String] {
+        guard addresses.count <= NodeAddresses.addressesMax else { throw .limitExceeded(field: field) }
+        for address in addresses { _ = try MessageCodec.text(address, max: limits.nameBytesMax, field) }
+        return addresses
+    }
+}
+
+extension WireCandidacy {
+    /// The wire form of a candidacy.
+    init(_ candidacy: Candidacy) {
+        self.init()
+        self.priority = candidacy.priority
+        self.coverage = candidacy.coverage
+        self.uptimeBucket = candidacy.uptimeBucket
+        self.node = candidacy.node.wireBytes
+    }
+
+    /// The candidacy.
+    func model() throws(WireDecodingError) -> Candidacy {
+        Candidacy(
+            priority: self.priority,
+            coverage: self.coverage,
+            uptimeBucket: self.uptimeBucket,
+            node: try MessageCodec.node(self.node, "candidacy.node")
+        )
+    }
+}
+
+extension WireReign {
+    /// The wire form of a reign.
+    init(_ reign: Reign) {
+        self.init()
+        self.term = reign.term
+        self.candidacy = WireCandidacy(reign.candidacy)
+    }
+
+    /// The reign.
+    func model() throws(WireDecodingError) -> Reign {
+        guard self.hasCandidacy else { throw .missing(field: "reign.candidacy") }
+        let term = try MessageCodec.sequence(self.term, "reign.term")
+        return Reign(term: term, candidacy: try self.candidacy.model())
+    }
+}
+
+extension WireHostReport {
+    /// The wire form of a report.
+    init(_ report: HostReport) {
+        self.init()
+        // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
+        self.role = Role(rawValue: Int(report.role.rawValue)) ?? .UNRECOGNIZED(Int(report.role.rawValue))
+        self.term = report.term
+        if let reign = report.reign { self.reign = WireReign(reign) }
+        self.addresses = report.addresses
+        self.candidacy = WireCandidacy(report.candidacy)
+        self.successors = report.successors.map(Successor.init)
+    }
+
+    /// The report.
+    ///
+    /// Whether what it says of the host fits together is checked here: a host's reign is its own, and exactly a
+    /// searching node has none.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> HostReport {
+        guard let number = UInt8(exactly: self.role.rawValue), let role = MemberRole(rawValue: number) else {
+            throw .unknownValue(field: "role")
+        }
+        guard self.hasCandidacy else { throw .missing(field: "candidacy") }
+        guard self.hasReign == (role != .searching) else { throw .missing(field: "reign") }
+        let candidacy = try self.candidacy.model()
+        let reign: Reign? = self.hasReign ? try self.reign.model() : nil
+        let term = try MessageCodec.storable(self.term, "term")
+        if let reign, term < reign.term || (role == .host) != (reign.host == candidacy.node) {
+            throw .outOfRange(field: "reign")
+        }
+        return HostReport(
+            role: role,
+            term: term,
+            reign: reign,
+            addresses: try MessageCodec.addresses(self.addresses, limits, "addresses"),
+            candidacy: candidacy,
+            successors: try self.successorModels(limits)
+        )
+    }
+
+    private func successorModels(_ limits: WireLimits) throws(WireDecodingError) -> [NodeAddresses] {
+        guard self.successors.count <= HostReport.successorsMax else { throw .limitExceeded(field: "successors") }
+        var successors = [NodeAddresses]()
+        for successor in self.successors {
+            successors.append(
+                NodeAddresses(
+                    node: try MessageCodec.node(successor.node, "successor.node"),
+                    addresses: try MessageCodec.addresses(successor.addresses, limits, "successor.addresses")
+                )
+            )
+        }
+        return successors
+    }
+}
+
+extension WireHostReport.Successor {
+    /// The wire form of a successor.
+    init(_ successor: NodeAddresses) {
+        self.init()
+        self.node = successor.node.wireBytes
+        self.addresses = successor.addresses
+    }
+}
+
+extension WireTransferRequest {
+    /// The wire form of a wish to hand over.
+    init(_ node: NodeID) {
+        self.init()
+        self.node = node.wireBytes
+    }
+}

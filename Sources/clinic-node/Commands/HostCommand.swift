@@ -1,0 +1,79 @@
+import ArgumentParser
+import ClinicSync
+import NIOHTTP1
+
+/// `host`: who is host.
+struct HostCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "host",
+        abstract: "Show which PC is the host, or let another one be it.",
+        subcommands: [Show.self, Transfer.self],
+        defaultSubcommand: Show.self
+    )
+
+    /// What `host --json` prints.
+    private struct Report: Encodable {
+        var host: NodeStatus.Host?
+        var term: Int
+        var isSelf: Bool
+
+        private enum Key: String, CodingKey {
+            case host
+            case term
+            case isSelf
+        }
+
+        /// Writes `null` where there is no host, rather than nothing.
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.container(keyedBy: Key.self)
+            try container.encode(self.host, forKey: .host)
+            try container.encode(self.term, forKey: .term)
+            try container.encode(self.isSelf, forKey: .isSelf)
+        }
+    }
+
+    /// `host transfer`.
+    struct Transfer: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "transfer",
+            abstract: "Let another PC be the host, at once and without a pause.",
+            discussion: "It stays host as long as it is healthy; --priority says who is preferred when a host is lost."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
+
+        func run() async throws {
+            _ = try await LocalAPIClient(directory: self.data.directory())
+                .send(.POST, "/v1/host/transfer", query: [("node", self.node)], timeout: .seconds(30))
+            Output.report("\(self.node) is the host now")
+        }
+    }
+
+    /// `host` alone.
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "show",
+            abstract: "Show which PC is the host (the default)."
+        )
+
+        @OptionGroup var data: DataOptions
+        @OptionGroup var output: OutputFormat
+
+        func run() async throws {
+            let body = try await LocalAPIClient(directory: self.data.directory())
+                .send(.GET, "/v1/status", timeout: .seconds(30))
+            let status = try APICoding.decode(NodeStatus.self, from: body)
+            let isSelf = status.host?.id == status.node.id
+            if self.output.isJSON {
+                return try Output.json(Report(host: status.host, term: status.term, isSelf: isSelf))
+            }
+            guard let host = status.host else {
+                return try Output.line("no host known, term \(status.term)")
+            }
+            var table = TextTable([("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("TERM", .right)])
+            table.add([host.name + (isSelf ? " (this)" : ""), host.id, host.address, String(status.term)])
+            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        }
+    }
+}

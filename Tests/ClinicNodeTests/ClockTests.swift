@@ -1,0 +1,191 @@
+import Foundation
+import Testing
+
+/// Real processes whose clocks are wrong: what programs write, and what the node makes of it.
+@Suite(.timeLimit(.minutes(3)), .serialized, .enabled(if: FakeClock.library != nil, "there is no C compiler"))
+struct ClockTests {
+    /// The PC with the wrong clock follows: the clinic's time is its host's, whatever that says.
+    private static let neverHost = ["--priority", "0"]
+
+    /// Runs SQL in a database as a program on a PC with that clock does.
+    private func sql(_ binary: Binary, _ data: String, _ sql: String) async throws -> String {
+        let outcome = try await binary.shell("sqlite3", ["-cmd", ".timeout 10000", data + "/clinic.db", sql])
+        try #require(outcome.status == 0, "\(outcome.errors)")
+        return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    /// Asks again until the answer is yes; the test's time limit ends it.
+    private func wait(_ condition: () async throws -> Bool) async throws {
+        // A pause between two looks, each of which is a process.
+        while !(try await condition()) { try await Binary.pause() }
+    }
+
+    /// Lets more time pass than counts as the same moment: stamps less than half a second off are left as they are.
+    private func moment() async throws {
+        let begun = self.now
+        try await self.wait { self.now > begun + 1_500 }
+    }
+
+    /// Waits until the node of `data` has collected what programs wrote.
+    private func collected(_ binary: Binary, _ data: String) async throws {
+        try await self.wait { try await self.sql(binary, data, "SELECT count(*) FROM clinicsync_dirty") == "0" }
+    }
+
+    private func name(_ binary: Binary, _ data: String) async throws -> String {
+        try await self.sql(binary, data, "SELECT fullName FROM patients WHERE id = 'p1'")
+    }
+
+    /// The stamp of the newest version of any row, in milliseconds.
+    private func largestStamp(_ binary: Binary, _ data: String) async throws -> Int64 {
+        let text = try await self.sql(
+            binary,
+            data,
+            "SELECT max(timestamp) >> 16 FROM clinicsync_origin UNION SELECT max(timestamp) >> 16 FROM clinicsync_row"
+        )
+        return try #require(text.split(separator: "\n").compactMap { Int64($0) }.max())
+    }
+
+    private var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+
+    /// A host and a client that both know patient p1, both stopped; the host listens where the client knows it.
+    private func pair(_ binary: Binary) async throws -> (host: String, away: String, listen: [String]) {
+        let (host, away) = (binary.data("host"), binary.data("away"))
+        let listen = ["--listen", "127.0.0.1:\(Int.random(in: 32_000..<45_000))"]
+        #expect(try await binary.run(["init", "--data", host]).status == 0)
+        let hostAgent = try await Agent(binary, data: host, listen)
+        let code = try await binary.run(["invite", "--data", host]).output.trimmingCharacters(in: .newlines)
+        #expect(try await binary.run(["join", code, "--data", away]).status == 0)
+        let awayAgent = try await Agent(binary, data: away, Self.neverHost)
+        _ = try await self.sql(binary, host, "INSERT INTO patients(id, fullName) VALUES ('p1', 'Ana')")
+        try await self.wait { try await self.name(binary, away) == "Ana" }
+        #expect(await awayAgent.stop() == 0)
+        #expect(await hostAgent.stop() == 0)
+        return (host, away, listen)
+    }
+
+    @Test(
+        "of an edit made alone with a wrong clock and one made elsewhere the truly later wins",
+        arguments: [240, -30]
+    )
+    func comesBackWrong(hours: Int) async throws {
+        for isAwayLater in [false, true] {
+            let binary = try Binary()
+            let wrong = binary.with(try FakeClock.environment(hours: hours))
+            let (host, away, listen) = try await self.pair(binary)
+            try await self.moment()
+            let editHost = { try await self.sql(binary, host, "UPDATE patients SET fullName = 'Host'") }
+            if isAwayLater { _ = try await editHost() }
+            try await self.moment()
+            // Alone: the host does not run.
+            let awayAgent = try await Agent(wrong, data: away, Self.neverHost)
+            _ = try await self.sql(wrong, away, "UPDATE patients SET fullName = 'Away' WHERE id = 'p1'")
+            try await self.collected(wrong, away)
+            try await self.moment()
+            if !isAwayLater { _ = try await editHost() }
+            let hostAgent = try await Agent(binary, data: host, listen)
+            let winner = isAwayLater ? "Away" : "Host"
+            for data in [host, away] { try await self.wait { try await self.name(binary, data) == winner } }
+            #expect(try await binary.run(["sync", "--data", host]).status == 0)
+            #expect(try await self.largestStamp(binary, host) < self.now + 1_000)
+            // While it is connected, its stamps are the clinic's.
+            _ = try await self.sql(wrong, away, "INSERT INTO patients(id) VALUES ('p2')")
+            try await self.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
+            let stamp = try await self.sql(
+                binary,
+                host,
+                "SELECT timestamp >> 16 FROM clinicsync_row WHERE pk = 'p2'"
+            )
+            #expect(abs(try #require(Int64(stamp)) - self.now) < 30_000)
+            for agent in [awayAgent, hostAgent] { #expect(await agent.stop() == 0) }
+            try binary.clean()
+        }
+    }
+
+    @Test(
+        "a year ahead or behind while alone, and set right before the return: nothing stays in the future",
+        arguments: [8_760, -8_760]
+    )
+    func setRight(hours: Int) async throws {
+        let binary = try Binary()
+        let wrong = binary.with(try FakeClock.environment(hours: hours))
+        let (host, away, listen) = try await self.pair(binary)
+        let alone = try await Agent(wrong, data: away, Self.neverHost)
+        _ = try await self.sql(wrong, away, "INSERT INTO patients(id, fullName) VALUES ('p2', 'Away')")
+        try await self.collected(wrong, away)
+        #expect(await alone.stop() == 0)
+        let hostAgent = try await Agent(binary, data: host, listen)
+        let awayAgent = try await Agent(binary, data: away, Self.neverHost)
+        try await self.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
+        let stamp = "SELECT timestamp >> 16 FROM clinicsync_row WHERE pk = 'p2'"
+        for data in [host, away] {
+            let milliseconds = try #require(Int64(try await self.sql(binary, data, stamp)))
+            #expect(abs(milliseconds - self.now) < 120_000)
+        }
+        // An edit made now by somebody else wins, and so does one that follows it.
+        _ = try await self.sql(binary, host, "UPDATE patients SET fullName = 'Now' WHERE id = 'p2'")
+        try await self.wait {
+            try await self.sql(binary, away, "SELECT fullName FROM patients WHERE id = 'p2'") == "Now"
+        }
+        #expect(try await binary.run(["sync", "--data", away]).status == 0)
+        for agent in [awayAgent, hostAgent] { #expect(await agent.stop() == 0) }
+        try binary.clean()
+    }
+}
+
+/// Processes that see another time.
+///
+/// A few lines of C that are loaded before the C library. libfaketime does not do: a Swift program that is started with
+/// it has no arguments (seen with 0.9.10 and Swift 6.3).
+enum FakeClock {
+    private static let source = """
+        #define _GNU_SOURCE
+        #include <stdlib.h>
+        #include <sys/syscall.h>
+        #include <sys/time.h>
+        #include <time.h>
+        #include <unistd.h>
+        static long shift(void) { const char *text = getenv("CLOCK_SHIFT_SECONDS"); return text ? atol(text) : 0; }
+        int clock_gettime(clockid_t clock, struct timespec *now) {
+            int result = syscall(SYS_clock_gettime, clock, now);
+            if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) now->tv_sec += shift();
+            return result;
+        }
+        int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+            struct timespec exact;
+            clock_gettime(CLOCK_REALTIME, &exact);
+            now->tv_sec = exact.tv_sec;
+            now->tv_usec = exact.tv_nsec / 1000;
+            return 0;
+        }
+        time_t time(time_t *now) {
+            struct timespec exact;
+            clock_gettime(CLOCK_REALTIME, &exact);
+            if (now) *now = exact.tv_sec;
+            return exact.tv_sec;
+        }
+
+        """
+
+    /// The compiled library; `nil` where there is no C compiler.
+    static let library: String? = {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("clock-" + UUID().uuidString)
+        let (source, library) = (folder.appendingPathComponent("clock.c"), folder.appendingPathComponent("clock.so"))
+        do {
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try Data(Self.source.utf8).write(to: source)
+            let process = Process()
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = ["cc", "-shared", "-fPIC", "-O1", "-o", library.path, source.path]
+            try process.run()
+            process.waitUntilExit()
+            return process.terminationStatus == 0 ? library.path : nil
+        } catch {
+            return nil
+        }
+    }()
+
+    /// The environment of a process whose wall clock is off; its timers run as ever.
+    static func environment(hours: Int) throws -> [String: String] {
+        ["LD_PRELOAD": try #require(self.library), "CLOCK_SHIFT_SECONDS": String(hours * 3_600)]
+    }
+}

@@ -1,0 +1,120 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite("Which addresses are dialled when") struct DialPoolTests {
+    private var generator = SplitMix64(seed: 1)
+
+    private func pool(_ hints: [PeerHint]) -> DialPool {
+        var pool = DialPool(delayMin: .milliseconds(100), delayMax: .seconds(15))
+        pool.learn(hints, at: .zero)
+        return pool
+    }
+
+    private func hint(_ number: UInt64, _ source: PeerHint.Source = .remembered) -> PeerHint {
+        PeerHint(address: "pc\(number):1", node: .n(number), source: source)
+    }
+
+    @Test("a client dials nobody, except a better host of which it hears")
+    mutating func rest() {
+        var pool = self.pool([self.hint(2), self.hint(3)])
+        #expect(pool.next(at: .zero, linked: []).dial == [])
+        pool.hurry(["pc4:1"], node: .n(4), at: .zero)
+        #expect(pool.next(at: .zero, linked: []).dial == ["pc4:1"])
+        #expect(pool.next(at: .zero, linked: []).dial == [])
+    }
+
+    @Test("who searches dials the likeliest first, eight at once, and nobody to whom it has a connection")
+    mutating func search() {
+        var pool = self.pool((2...12).map { self.hint($0, $0 == 12 ? .discovered : .remembered) })
+        pool.hurry(["pc9:1"], node: .n(9), at: .zero)
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        let dialled = pool.next(at: .zero, linked: [.n(2)]).dial
+        #expect(dialled.count == 8)
+        #expect(dialled.prefix(2) == ["pc9:1", "pc12:1"])
+        #expect(!dialled.contains("pc2:1"))
+        pool.ended("pc9:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
+        #expect(pool.next(at: .zero, linked: [.n(2)]).dial == ["pc10:1"])
+    }
+
+    @Test("who searches is content with eight connections, but dials a likely host all the same")
+    mutating func content() {
+        var pool = self.pool((2...12).map { self.hint($0) })
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        let linked = Set((2...9).map { NodeID.n($0) })
+        #expect(pool.next(at: .zero, linked: linked).dial == [])
+        pool.hurry(["pc12:1"], node: .n(12), at: .zero)
+        #expect(pool.next(at: .zero, linked: linked).dial == ["pc12:1"])
+    }
+
+    @Test("delays after failures lie within a bound that doubles up to the limit", arguments: 0..<50)
+    mutating func bounds(_ seed: Int) {
+        self.generator = SplitMix64(seed: UInt64(seed))
+        var pool = self.pool([self.hint(2)])
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        for failures in 0..<12 {
+            let delay = pool.ended("pc2:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
+            #expect(delay >= .zero && delay <= min(.milliseconds(100) * (1 << failures), .milliseconds(1_200)))
+        }
+        for refusals in 0..<12 {
+            let delay = pool.ended("pc2:1", isRejection: true, wasUp: false, at: .zero, using: &self.generator)
+            #expect(delay <= min(.milliseconds(100) * (1 << refusals), .seconds(15)))
+        }
+        #expect(pool.bound(afterFailures: 60, max: .seconds(15)) == .seconds(15))
+    }
+
+    @Test("the delays use the whole of their range")
+    mutating func jitterIsFull() {
+        let delays = (0..<1_000).map { _ in self.generator.duration(upTo: .seconds(15)) }
+        #expect(delays.contains { $0 < .seconds(1) })
+        #expect(delays.contains { $0 > .seconds(14) })
+    }
+
+    @Test("a host goes round evenly among those it misses, however often they do not answer")
+    mutating func probe() {
+        var pool = self.pool([self.hint(2)])
+        pool.enter(.probe, at: .zero, spread: .zero, using: &self.generator)
+        for _ in 0..<20 {
+            let delay = pool.ended("pc2:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
+            #expect((.milliseconds(600)...Duration.milliseconds(1_200)).contains(delay))
+        }
+        var many = self.pool((1...320).map { self.hint($0) })
+        many.enter(.probe, at: .zero, spread: .zero, using: &self.generator)
+        let delay = many.ended("pc2:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
+        #expect((.seconds(10)...Duration.seconds(20)).contains(delay))
+    }
+
+    @Test("clients that lose their host spread over the time they are given")
+    func spread() {
+        let moments = (0..<50 as Range<UInt64>).map { seed -> Duration in
+            var generator = SplitMix64(seed: seed)
+            var pool = self.pool([self.hint(2)])
+            pool.enter(.search, at: .zero, spread: .seconds(1), using: &generator)
+            return pool.next(at: .zero, linked: []).wait ?? .zero
+        }
+        #expect(moments.contains { $0 < .milliseconds(200) })
+        #expect(moments.contains { $0 > .milliseconds(800) })
+        #expect(moments.allSatisfy { $0 <= .seconds(1) })
+    }
+
+    @Test("what was seen on the LAN just now is dialled at once, though it did not answer before")
+    mutating func seen() {
+        var pool = self.pool([self.hint(2)])
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        for _ in 0..<9 { pool.ended("pc2:1", isRejection: true, wasUp: false, at: .zero, using: &self.generator) }
+        #expect(pool.next(at: .zero, linked: []).dial == [])
+        pool.learn([self.hint(2, .discovered)], at: .zero)
+        #expect(pool.next(at: .zero, linked: []).dial == ["pc2:1"])
+    }
+
+    @Test("of too many addresses those worth least are forgotten")
+    func forgets() {
+        var pool = self.pool((1...1_024).map { self.hint($0) })
+        pool.learn((2_000...2_999).map { self.hint($0, .told) }, at: .zero)
+        #expect(pool.addresses.count == 1_024)
+        #expect(pool.addresses.contains("pc1024:1"))
+        #expect(!pool.addresses.contains("pc2999:1"))
+        pool.learn([self.hint(3_000, .discovered)], at: .zero)
+        #expect(pool.addresses.contains("pc3000:1"))
+    }
+}

@@ -1,0 +1,324 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+/// Each test reads as a transcript: what happens, and what the node does.
+@Suite("The election, as one node sees it") struct ElectionTests {
+    private var generator = SplitMix64(seed: 1)
+    private var now: Duration = .zero
+    private var node = ElectionTests.node(2)
+
+    private static func node(_ number: UInt64, priority: UInt32 = 100) -> ElectionStateMachine {
+        ElectionStateMachine(candidacy: .of(number, priority: priority), timing: ElectionTiming())
+    }
+
+    private mutating func start(term: UInt64 = 0, isAlone: Bool = false) -> [ElectionStateMachine.Action] {
+        self.node.start(recordedTerm: term, isAlone: isAlone, at: self.now, using: &self.generator)
+    }
+
+    private mutating func hear(_ id: UInt64, _ report: HostReport) -> [ElectionStateMachine.Action] {
+        let node = report.candidacy.node
+        return self.node.reported(.c(id), by: node, report, at: self.now, using: &self.generator)
+    }
+
+    private mutating func wait(_ time: Duration) -> [ElectionStateMachine.Action] {
+        self.now += time
+        return self.node.timerFired(at: self.now)
+    }
+
+    private mutating func lose(_ id: UInt64) -> [ElectionStateMachine.Action] {
+        self.node.lost(.c(id), at: self.now, using: &self.generator)
+    }
+
+    /// Makes the node a client of node 1, host in `term`.
+    private mutating func followOne(term: UInt64 = 1, successors: [UInt64] = []) {
+        _ = self.start()
+        _ = self.hear(1, .host(1, term: term, successors: successors))
+        _ = self.node.recorded(term)
+        #expect(self.node.hostConnection == .c(1))
+    }
+
+    // MARK: - A host is found, or made
+
+    @Test("a node that knows nobody is host as soon as its term is written")
+    mutating func alone() {
+        #expect(self.start(isAlone: true) == [.record(term: 1)])
+        #expect(!self.node.isHost)
+        let reign = Reign(term: 1, candidacy: .of(2))
+        #expect(self.node.recorded(1) == [.becomeHost(reign), .announce])
+        #expect(self.node.isHost)
+    }
+
+    @Test("a node that knows others waits a second or a little more, then claims the next term")
+    mutating func patient() {
+        guard case .setTimer(let wait)? = self.start(term: 6).first else {
+            Issue.record("it does not wait")
+            return
+        }
+        #expect((.seconds(1)...Duration.milliseconds(1_250)).contains(wait))
+        #expect(self.wait(.milliseconds(900)).count == 1)
+        #expect(self.wait(.milliseconds(400)) == [.record(term: 7)])
+    }
+
+    @Test("a host that is met is followed when its term is written, not before")
+    mutating func meets() {
+        _ = self.start()
+        #expect(self.hear(1, .host(1, term: 4)) == [.record(term: 4)])
+        #expect(self.node.hostConnection == nil)
+        let reign = Reign(term: 4, candidacy: .of(1))
+        #expect(self.node.recorded(4) == [.follow(.c(1), reign, wasHost: false), .announce])
+        #expect(self.node.hostConnection == .c(1))
+    }
+
+    @Test("a host of a lower term than was followed before is refused; it claims a higher one and is followed then")
+    mutating func lowerTerm() {
+        _ = self.start(term: 5)
+        #expect(self.hear(1, .host(1, term: 4)) == [])
+        var host = ElectionTests.node(1)
+        _ = host.start(recordedTerm: 3, isAlone: true, at: .zero, using: &self.generator)
+        _ = host.recorded(4)
+        let searching = HostReport.searching(2, term: 5)
+        let answer = host.reported(.c(9), by: .n(2), searching, at: .zero, using: &self.generator)
+        #expect(answer == [.record(term: 6)])
+        _ = host.recorded(6)
+        #expect(host.reign == Reign(term: 6, candidacy: .of(1)))
+        #expect(self.hear(1, .host(1, term: 6)) == [.record(term: 6)])
+    }
+
+    @Test("a node of priority 0 never claims, but follows")
+    mutating func neverHost() {
+        self.node = ElectionTests.node(2, priority: 0)
+        _ = self.start(isAlone: true)
+        #expect(!self.wait(.seconds(60)).contains { if case .record = $0 { true } else { false } })
+        _ = self.hear(1, .host(1, term: 1))
+        _ = self.node.recorded(1)
+        #expect(self.node.hostConnection == .c(1))
+        #expect(self.node.handedOver(by: .c(1)) == [])
+    }
+
+    @Test("a client names its host: it is sought, and while that client has it nobody else claims")
+    mutating func hearsOfHost() {
+        self.node.candidacy.coverage = 5
+        _ = self.start()
+        let reign = Reign(term: 3, candidacy: .of(1))
+        #expect(self.hear(3, .client(3, of: reign)) == [.seek(reign, addresses: ["pc1:1"])])
+        #expect(self.wait(.seconds(2)) == [.setTimer(after: .milliseconds(250))])
+        #expect(self.hear(3, .searching(3, term: 3)) == [.record(term: 4)])
+    }
+
+    @Test("of two that search the better claims first; the other waits a second longer, not for ever")
+    mutating func outranked() {
+        _ = self.start()
+        _ = self.hear(3, .searching(3, term: 0))
+        #expect(self.wait(.milliseconds(1_300)).contains { if case .record = $0 { true } else { false } } == false)
+        #expect(self.wait(.milliseconds(1_000)) == [.record(term: 1)])
+    }
+
+    // MARK: - The host is lost
+
+    @Test("the first successor claims a tenth of a second after the loss, the second later, all others later still")
+    mutating func succession() {
+        for (place, expected) in [(0, 100), (1, 250), (2, 400)] {
+            self.node = ElectionTests.node(2)
+            var names: [UInt64] = [7, 8, 9]
+            names[place] = 2
+            self.followOne(successors: names)
+            #expect(self.lose(1) == [.search, .announce, .setTimer(after: .milliseconds(expected))])
+            #expect(self.wait(.milliseconds(expected)) == [.record(term: 2)])
+        }
+        self.node = ElectionTests.node(2)
+        self.followOne(successors: [7, 8, 9])
+        guard case .setTimer(let wait)? = self.lose(1).last else {
+            Issue.record("it does not wait")
+            return
+        }
+        #expect((.milliseconds(550)...Duration.milliseconds(700)).contains(wait))
+    }
+
+    @Test("a claim that another was faster with is given up")
+    mutating func lateClaim() {
+        self.followOne(successors: [2])
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(100)) == [.record(term: 2)])
+        #expect(self.hear(3, .host(3, term: 3)) == [.record(term: 3)])
+        #expect(self.node.recorded(2) == [])
+        let reign = Reign(term: 3, candidacy: .of(3))
+        #expect(self.node.recorded(3) == [.follow(.c(3), reign, wasHost: false), .announce])
+    }
+
+    @Test("a term that cannot be written is neither claimed nor followed, and tried again")
+    mutating func unwritten() {
+        _ = self.start(isAlone: true)
+        #expect(self.node.recordingFailed(retryAfter: .seconds(1)) == [.setTimer(after: .seconds(1))])
+        #expect(!self.node.isHost)
+        #expect(self.wait(.seconds(1)) == [.record(term: 2)])
+        #expect(self.hear(1, .host(1, term: 5)) == [.record(term: 5)])
+        _ = self.node.recordingFailed(retryAfter: .seconds(1))
+        #expect(self.wait(.seconds(1)) == [.record(term: 5)])
+        _ = self.node.recorded(5)
+        #expect(self.node.hostConnection == .c(1))
+    }
+
+    @Test("a host that answers as a host no more is lost as if it were gone")
+    mutating func demoted() {
+        self.followOne(successors: [2])
+        #expect(self.hear(1, .searching(1, term: 1)).first == .search)
+        #expect(self.node.reign == nil)
+    }
+
+    // MARK: - Two hosts
+
+    @Test("of two hosts that meet the lower one steps down at once, and both say so")
+    mutating func split() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1)
+        #expect(self.hear(1, .host(1, term: 7)) == [.record(term: 7)])
+        #expect(self.node.isHost)
+        let reign = Reign(term: 7, candidacy: .of(1))
+        #expect(
+            self.node.recorded(7) == [.healed(other: .n(1)), .follow(.c(1), reign, wasHost: true), .announce]
+        )
+        self.node = ElectionTests.node(2)
+        _ = self.start(term: 7, isAlone: true)
+        _ = self.node.recorded(8)
+        #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
+        #expect(self.node.isHost)
+    }
+
+    @Test(
+        "a host without clients yields to one with clients, whatever the terms, and is not followed by that one's clients"
+    )
+    mutating func lone() {
+        _ = self.start(term: 7, isAlone: true)
+        _ = self.node.recorded(8)
+        #expect(
+            self.hear(1, .host(1, term: 3, successors: [5])) == [.search, .announce, .setTimer(after: .seconds(1))]
+        )
+        #expect(self.hear(1, .host(1, term: 9, successors: [5])) == [.record(term: 9)])
+        _ = self.node.recorded(9)
+        #expect(self.node.hostConnection == .c(1))
+        #expect(self.hear(4, .host(4, term: 12)) == [])
+        self.node = ElectionTests.node(2)
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1)
+        self.node.isLone = false
+        #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
+        #expect(self.node.isHost)
+    }
+
+    @Test("of two claims of one term the better candidate's holds, on every node the same")
+    mutating func sameTerm() {
+        let reigns = [Reign(term: 2, candidacy: .of(3)), Reign(term: 2, candidacy: .of(4, coverage: 9))]
+        #expect(reigns[0] < reigns[1])
+        _ = self.start()
+        for number in [3, 4] as [UInt64] {
+            _ = self.hear(number, .host(number, term: 2, coverage: number == 4 ? 9 : 0, successors: [7]))
+            _ = self.node.recorded(2)
+        }
+        #expect(self.node.hostConnection == .c(4))
+        #expect(self.hear(3, .host(3, term: 2)) == [])
+    }
+
+    @Test("a host that hears of a better one through a client seeks it, and goes on until it meets it")
+    mutating func hearsOfBetter() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1)
+        let better = Reign(term: 4, candidacy: .of(1))
+        #expect(self.hear(3, .client(3, of: better)) == [.seek(better, addresses: ["pc1:1"])])
+        #expect(self.node.isHost)
+        let worse = Reign(term: 1, candidacy: .of(1))
+        #expect(self.hear(4, .client(4, of: worse)) == [])
+    }
+
+    @Test(
+        "a host that slept through its lease is none when it wakes, and claims a new term only when it finds no other"
+    )
+    mutating func sleeper() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1)
+        self.now += .seconds(5)
+        #expect(self.node.woke(at: self.now) == [.search, .announce, .setTimer(after: .seconds(1))])
+        #expect(!self.node.isHost)
+        #expect(self.wait(.milliseconds(500)) == [.setTimer(after: .milliseconds(500))])
+        #expect(self.wait(.milliseconds(500)) == [.record(term: 2)])
+    }
+
+    // MARK: - Hand-over and connections
+
+    @Test("who is handed the reign claims at once, for its own host alone")
+    mutating func handOver() {
+        self.followOne(term: 3)
+        #expect(self.node.handedOver(by: .c(8)) == [])
+        #expect(self.node.handedOver(by: .c(1)) == [.record(term: 4)])
+        _ = self.node.recorded(4)
+        #expect(self.node.isHost)
+    }
+
+    @Test("a second connection with the host takes the first one's place, and losing that loses nothing")
+    mutating func secondConnection() {
+        self.followOne()
+        let reign = Reign(term: 1, candidacy: .of(1))
+        #expect(self.hear(2, .host(1, term: 1)) == [.follow(.c(2), reign, wasHost: false)])
+        #expect(self.lose(1) == [])
+        #expect(self.node.hostConnection == .c(2))
+    }
+
+    @Test("clients of one host close what connects them; who still searches keeps its connections")
+    mutating func tidies() {
+        _ = self.start()
+        let reign = Reign(term: 1, candidacy: .of(1))
+        _ = self.hear(3, .client(3, of: reign))
+        _ = self.hear(4, .searching(4, term: 0))
+        _ = self.hear(1, .host(1, term: 1))
+        #expect(self.node.recorded(1).last == .close(.c(3)))
+        #expect(self.lose(3) == [])
+        #expect(self.hear(4, .client(4, of: reign)) == [.close(.c(4))])
+    }
+}
+
+extension Candidacy {
+    fileprivate static func of(_ number: UInt64, priority: UInt32 = 100, coverage: UInt64 = 0) -> Candidacy {
+        Candidacy(priority: priority, coverage: coverage, uptimeBucket: 0, node: .n(number))
+    }
+}
+
+extension HostReport {
+    fileprivate static func host(
+        _ number: UInt64,
+        term: UInt64,
+        coverage: UInt64 = 0,
+        successors: [UInt64] = []
+    ) -> HostReport {
+        let candidacy = Candidacy.of(number, coverage: coverage)
+        return HostReport(
+            role: .host,
+            term: term,
+            reign: Reign(term: term, candidacy: candidacy),
+            addresses: ["pc\(number):1"],
+            candidacy: candidacy,
+            successors: successors.map { NodeAddresses(node: .n($0), addresses: ["pc\($0):1"]) }
+        )
+    }
+
+    fileprivate static func client(_ number: UInt64, of reign: Reign) -> HostReport {
+        HostReport(
+            role: .client,
+            term: reign.term,
+            reign: reign,
+            addresses: ["pc\(reign.host.low):1"],
+            candidacy: .of(number),
+            successors: []
+        )
+    }
+
+    fileprivate static func searching(_ number: UInt64, term: UInt64, coverage: UInt64 = 0) -> HostReport {
+        HostReport(
+            role: .searching,
+            term: term,
+            reign: nil,
+            addresses: [],
+            candidacy: .of(number, coverage: coverage),
+            successors: []
+        )
+    }
+}
