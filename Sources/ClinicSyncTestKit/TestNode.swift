@@ -192,6 +192,13 @@ public final class TestNode: Sendable {
         try await self.running().rename(node: node, to: name)
     }
 
+    /// Lets a member be host in the present host's place.
+    ///
+    /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
+    public func transferHost(to node: String) async throws {
+        try await self.running().transferHost(to: node)
+    }
+
     /// A join code of this node, which must be one that may sign.
     ///
     /// - Throws: ``ClinicSyncError``.

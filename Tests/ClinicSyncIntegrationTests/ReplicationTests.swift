@@ -190,6 +190,37 @@ struct ReplicationTests {
         }
     }
 
+    @Test("the host hands over to the node that is named, from whichever node that is asked")
+    func transfer() async throws {
+        try await TestClinic.start(nodes: 3) { clinic in
+            var term = try await clinic.host.status().term
+            for (asked, wanted) in [(0, 1), (2, 0), (2, 2), (1, 1)] {
+                try await clinic.nodes[asked].transferHost(to: "node\(wanted)")
+                try await clinic.wait(for: "all to follow it") {
+                    for node in clinic.nodes {
+                        guard try await node.status().host?.name == "node\(wanted)" else { return false }
+                    }
+                    return true
+                }
+                let next = try await clinic.nodes[wanted].status().term
+                #expect(next > term)
+                term = next
+                try clinic.nodes[asked].database.sql("INSERT INTO patients(fullName) VALUES ('x')")
+            }
+            await #expect(throws: ClinicSyncError.self) { try await clinic.host.transferHost(to: "nobody") }
+            await clinic.nodes[2].kill()
+            let error = await #expect(throws: ClinicSyncError.self) {
+                try await clinic.nodes[1].transferHost(to: "node2")
+            }
+            #expect(error?.code == .refused)
+            #expect(try await clinic.nodes[1].status().role == .host)
+            try await clinic.nodes[2].restart()
+            try await clinic.wait(for: "the node that was killed") { try await clinic.nodes[2].isConnected }
+            try await clinic.converge()
+            #expect(try clinic.host.database.integer("SELECT count(*) FROM patients") == 4)
+        }
+    }
+
     private func roles(of nodes: [TestNode]) async throws -> [NodeStatus.Role] {
         var roles: [NodeStatus.Role] = []
         for node in nodes { roles.append(try await node.status().role) }

@@ -99,12 +99,14 @@ extension NodeStateMachine {
             self.directory[node]?.acknowledged.covers(self.ledger.vector) == true
         else { return }
         self.handOver?.isAsked = true
+        self.election.heir = node
         self.emit(.send([handOver.connection], .handOver))
     }
 
     mutating func handOverTimedOut() {
         guard let handOver = self.handOver else { return }
         self.handOver = nil
+        self.election.heir = nil
         if handOver.isShutdown { self.stop() }
     }
 }

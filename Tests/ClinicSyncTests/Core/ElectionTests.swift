@@ -254,6 +254,17 @@ import Testing
         #expect(self.node.isHost)
     }
 
+    @Test("who has asked another to take its place follows it at once, though it has no clients yet")
+    mutating func heir() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1)
+        self.node.isLone = false
+        self.node.heir = .n(3)
+        #expect(self.hear(3, .host(3, term: 2)) == [.record(term: 2)])
+        let reign = Reign(term: 2, candidacy: .of(3))
+        #expect(self.node.recorded(2) == [.follow(.c(3), reign, wasHost: true), .announce])
+    }
+
     @Test("a second connection with the host takes the first one's place, and losing that loses nothing")
     mutating func secondConnection() {
         self.followOne()

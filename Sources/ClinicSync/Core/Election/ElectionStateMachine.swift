@@ -84,6 +84,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// become the clinic's, has nobody to agree with it.
     package var isLone = true
 
+    /// Whom this host has asked to take its place: that one is followed though it has no clients yet.
+    package var heir: NodeID?
+
     private let timing: ElectionTiming
     private var pending: Pending?
     private var peers: OrderedDictionary<ConnectionID, Peer> = [:]
@@ -261,7 +264,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return reign > max(current, self.pending?.reign ?? current) ? self.adopt(reign, id) : []
         case .host(let own):
             if self.isLone, !successors.isEmpty, reign < own { return self.yield(at: time) }
-            if !self.isLone, successors.isEmpty { return [.healed(other: reign.host)] }
+            if !self.isLone, successors.isEmpty, reign.host != self.heir { return [.healed(other: reign.host)] }
             let healed: [Action] = reign < own ? [.healed(other: reign.host)] : []
             return reign > max(own, self.pending?.reign ?? own) ? self.adopt(reign, id) : healed
         }
@@ -306,8 +309,10 @@ package struct ElectionStateMachine: Sendable, Hashable {
         let wasHost = self.isHost
         self.state = .client(reign, id)
         self.successors = report.successors
-        let healed: [Action] = wasHost ? [.healed(other: reign.host)] : []
-        return healed + [.follow(id, reign, wasHost: wasHost), .announce] + self.tidy()
+        let isHealed = wasHost && reign.host != self.heir
+        self.heir = nil
+        return (isHealed ? [.healed(other: reign.host)] : []) + [.follow(id, reign, wasHost: wasHost), .announce]
+            + self.tidy()
     }
 
     // MARK: - Without a host
