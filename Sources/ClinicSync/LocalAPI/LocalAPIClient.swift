@@ -101,8 +101,8 @@ package struct LocalAPIClient: Sendable {
     ) async throws {
         let connection = try await self.connect()
         try await connection.executeThenClose { inbound, outbound in
-            try await outbound.write(.head(self.head(method, path, query)))
-            try await outbound.write(.end(nil))
+            // At once: the node may answer and close when it has the head, and then nothing more can be written.
+            try await outbound.write(contentsOf: [.head(self.head(method, path, query)), .end(nil)])
             var failure: (status: Int, body: [UInt8])?
             for try await part in inbound {
                 switch part {
