@@ -233,9 +233,6 @@ package struct ElectionStateMachine: Sendable, Hashable {
         self.state = .idle
     }
 
-    /// Takes over whom a host names to follow it.
-    package mutating func succession(_ successors: [NodeAddresses]) { self.successors = successors }
-
     // MARK: - Meeting hosts
 
     private mutating func met(
