@@ -92,6 +92,7 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     private let notice: @Sendable () -> Void
     private var recheck: Scheduled<Void>?
     private var poll: RepeatedTask?
+    private var isStopped = false
 
     init(
         probe: CommitProbe,
@@ -114,6 +115,7 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        self.isStopped = true
         self.poll?.cancel()
         self.recheck?.cancel()
         self.probe.close()
@@ -128,6 +130,9 @@ private final class CommitWatchHandler: ChannelInboundHandler {
 
     /// Looks; when nothing is there after an event, looks again after the next longer delay.
     private func look(attempt: Int?, on loop: any EventLoop) {
+        // The loop takes tasks that are due in batches, and cancelling does not reach one that was taken with the
+        // close: what it would look at is gone then.
+        guard !self.isStopped else { return }
         if self.probe.hasChanged() { self.notice() }
         // Also after a hit: the events of two commits may come together, and the second may not be visible yet.
         guard let attempt, attempt < CommitWatcher.recheckMicroseconds.count else { return }

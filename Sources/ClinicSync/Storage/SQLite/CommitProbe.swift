@@ -6,7 +6,8 @@ import GRDB
 /// come before a commit is visible, and sizes do not change. Not `Sendable`; belongs to one thread.
 package final class CommitProbe {
     private let queue: DatabaseQueue
-    private let connection: Connection
+    /// `nil` once closed: a statement prepared on a closed handle would be memory of somebody else.
+    private var connection: Connection?
     private var version: Int64 = -1
 
     /// Opens the file at `path`.
@@ -21,17 +22,20 @@ package final class CommitProbe {
 
     /// Whether something was committed since the last call; `true` at the first.
     ///
-    /// Errors (a lock held for a moment) count as "perhaps": looking costs little.
+    /// Errors (a lock held for a moment) count as "perhaps": looking costs little. Always `false` once closed.
     package func hasChanged() -> Bool {
-        let current = Result { try self.connection.statement("PRAGMA data_version").first { $0.int64(0) } ?? 0 }
+        guard let connection = self.connection else { return false }
+        let current = Result { try connection.statement("PRAGMA data_version").first { $0.int64(0) } ?? 0 }
         guard case .success(let version) = current else { return true }
         defer { self.version = version }
         return version != self.version
     }
 
-    /// Closes the file.
+    /// Closes the file; a second call does nothing.
     package func close() {
-        self.connection.finalizeStatements()
+        guard let connection = self.connection else { return }
+        self.connection = nil
+        connection.finalizeStatements()
         // Nothing is written through this connection, so nothing can be lost by a close that fails.
         _ = Result { try self.queue.close() }
     }
