@@ -119,6 +119,23 @@ CREATE TABLE clinicsync_dirty (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_event (
+    position  INTEGER PRIMARY KEY,
+    timestamp INTEGER NOT NULL,
+    tableId   INTEGER,
+    operation INTEGER,
+    pk        TEXT,
+    slots     INTEGER,
+    rows      INTEGER,
+    isLocal   INTEGER,
+    origin    INTEGER,
+    sequence  INTEGER,
+    userId    TEXT,
+    type      TEXT,
+    category  TEXT,
+    fields    TEXT
+);
+
 CREATE TABLE clinicsync_grant (
     node TEXT PRIMARY KEY NOT NULL,
     certificate BLOB NOT NULL

@@ -18,7 +18,7 @@ package enum Effect: Sendable, Hashable {
     /// Give the store work.
     case storage(StorageRequest)
     /// Tell programs of committed changes, in this order.
-    case publish([ChangeEvent])
+    case publish([LoggedEvent])
     /// Give this signed revocation to whoever knows the clinic's certificates; it may be false.
     case learn(revocation: [UInt8])
     /// Answer a command.

@@ -52,6 +52,8 @@ package enum Input: Sendable, Hashable {
     case localCommitNoticed
     /// The store carried out a request.
     case storageReplied(StorageReply)
+    /// Something is to be told to programs that is no change of a row.
+    case eventOccurred(NamedEvent)
     /// A person or program asks for something.
     case commandReceived(RequestID, Command)
     /// The node shall stop in order.

@@ -132,7 +132,7 @@ extension NodeStateMachine {
 
     /// Programs are told of what was committed while the node stopped.
     mutating func publishLast(_ reply: StorageReply) {
-        let (events, vector): ([ChangeEvent], VersionVector)
+        let (events, vector): ([LoggedEvent], VersionVector)
         switch reply {
         case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
             (events, vector) = (outcome.events, outcome.vector)
@@ -141,6 +141,8 @@ extension NodeStateMachine {
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
             .termRecorded, .isolationBegun, .failed:
             return
+        case .eventRecorded(let event):
+            return self.emit(.publish([event]))
         }
         self.ledger.merge(vector)
         if !events.isEmpty { self.emit(.publish(events)) }

@@ -55,7 +55,7 @@ extension NodeStateMachine {
     }
 
     /// Takes over what the store committed: tell programs, pass on what was logged.
-    mutating func absorb(logged: [LoggedChunk], vector: VersionVector, events: [ChangeEvent]) {
+    mutating func absorb(logged: [LoggedChunk], vector: VersionVector, events: [LoggedEvent]) {
         for chunk in logged {
             self.logHead = max(self.logHead, chunk.position)
             self.ledger.hold(chunk.chunk)

@@ -21,6 +21,7 @@ extension NodeStateMachine {
         case .restamped(_, let outcome):
             self.absorb(outcome)
             self.restamped()
+        case .eventRecorded(let event): self.emit(.publish([event]))
         case .pruned(_, let escaped): self.housekept(escaped: escaped)
         case .failed(let request, let failure): self.failed(request, failure)
         }
@@ -145,7 +146,7 @@ extension NodeStateMachine {
         case .restamp:
             self.emit(.notify(.storageFailed(failure)))
             self.restampFailed()
-        case .recordAcknowledged, .beginIsolation:
+        case .recordAcknowledged, .beginIsolation, .recordEvent:
             self.emit(.notify(.storageFailed(failure)))
         case .prune:
             self.isHousekeeping = false

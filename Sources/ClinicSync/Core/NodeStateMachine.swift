@@ -157,7 +157,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .shutdownRequested: self.phase = .stopping
         case .connectionOpened, .peersFound, .addressesChanged, .dialFailed, .messageReceived,
             .malformedMessageReceived,
-            .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied, .commandReceived:
+            .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied, .eventOccurred,
+            .commandReceived:
             preconditionFailure("the node was given work before it was started")
         }
     }
@@ -175,6 +176,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.collect()
         case .storageReplied(let reply): self.receive(reply)
+        case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
         }
@@ -190,7 +192,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .started, .peersFound, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
             .connectionClosed,
             .timerFired,
-            .localCommitNoticed, .shutdownRequested:
+            .localCommitNoticed, .eventOccurred, .shutdownRequested:
             break
         }
     }

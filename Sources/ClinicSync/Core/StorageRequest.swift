@@ -44,13 +44,15 @@ package enum StorageRequest: Sendable, Hashable {
     ///
     /// So it is when a store was opened; it need not be said then.
     case beginIsolation
+    /// Write down an event that goes with no change of a row, and give it its position.
+    case recordEvent(NamedEvent)
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
         case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
-            .beginIsolation:
+            .beginIsolation, .recordEvent:
             false
         }
     }
@@ -121,6 +123,8 @@ package enum StorageReply: Sendable, Hashable {
     case restamped(changes: Int, CollectOutcome)
     /// The store counts what is made from now on as nobody else's.
     case isolationBegun
+    /// The event is in the log of events.
+    case eventRecorded(LoggedEvent)
     /// The request came to nothing and left no trace; the store is as before.
     case failed(StorageRequest, StorageFailure)
 }
@@ -142,7 +146,7 @@ package struct CollectOutcome: Sendable, Hashable {
     /// What is applied now.
     package var vector: VersionVector
     /// Changes programs are to be told of.
-    package var events: [ChangeEvent]
+    package var events: [LoggedEvent]
     /// Whether there is more to collect at once.
     package var hasMore: Bool
     /// Tables whose triggers were missing and are there again.
@@ -152,7 +156,7 @@ package struct CollectOutcome: Sendable, Hashable {
     package init(
         logged: [LoggedChunk],
         vector: VersionVector,
-        events: [ChangeEvent],
+        events: [LoggedEvent],
         hasMore: Bool,
         repairedTables: [String]
     ) {
@@ -173,7 +177,7 @@ package struct StoreOutcome: Sendable, Hashable {
     /// What is applied now.
     package var vector: VersionVector
     /// Changes programs are to be told of.
-    package var events: [ChangeEvent]
+    package var events: [LoggedEvent]
     /// Values that lost to concurrent ones and were written to the journal.
     package var conflicts: Int
     /// Whether complete batches wait for `applyStored`.
@@ -186,7 +190,7 @@ package struct StoreOutcome: Sendable, Hashable {
         logged: [LoggedChunk],
         storedBytes: Int,
         vector: VersionVector,
-        events: [ChangeEvent],
+        events: [LoggedEvent],
         conflicts: Int,
         isApplyPending: Bool,
         largestTimestamp: HybridTimestamp
@@ -206,7 +210,7 @@ package struct MergeOutcome: Sendable, Hashable {
     /// Rows of ours that changed.
     package var changedRows: Int
     /// Changes programs are to be told of.
-    package var events: [ChangeEvent]
+    package var events: [LoggedEvent]
     /// Own chunks collected on the way.
     package var logged: [LoggedChunk]
     /// What is applied now.
@@ -217,7 +221,7 @@ package struct MergeOutcome: Sendable, Hashable {
     /// Makes an outcome.
     package init(
         changedRows: Int,
-        events: [ChangeEvent],
+        events: [LoggedEvent],
         logged: [LoggedChunk],
         vector: VersionVector,
         aheadKeys: [SQLiteValue]

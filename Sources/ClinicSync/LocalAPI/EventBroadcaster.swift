@@ -2,81 +2,121 @@ package import ClinicSyncModel
 import NIOConcurrencyHelpers
 import NIOCore
 
+/// Reads the node's log of events: those after a position, at most so many.
+package typealias EventHistory = @Sendable (_ after: UInt64, _ limit: Int) async throws -> EventPage
+
+/// Some events for one subscriber, in their order.
+package struct EventBatch: Sendable, Hashable {
+    /// The events, at least one.
+    package var events: [NodeEvent]
+    /// Which of the subscriber's filters they passed; see ``EventBroadcaster/Start/generation``.
+    package var generation: UInt64
+}
+
 /// Hands every event to every subscriber that wants it, and never waits for one.
 ///
-/// Numbers events, remembers the newest for subscribers that come back, and keeps a bounded buffer for
-/// each subscriber. A subscriber that does not keep up gets its waiting events merged, one for each table,
-/// operation and source, so it learns that something happened though not each record's name.
+/// A subscriber that comes back reads the log first, page by page, up to the event that was the newest when it subscribed; what
+/// comes meanwhile waits in its buffer. Memory for each is bounded by a page and the buffer (``EventBuffer``).
 package final class EventBroadcaster: Sendable {
-    private struct Subscriber {
-        var filter: EventFilter
-        /// What was there when it subscribed; bounded by the history.
-        var backlog = CircularBuffer<NodeEvent>()
-        /// What came since; bounded by the buffer limit.
-        var buffer = CircularBuffer<NodeEvent>()
-        /// Somebody waits for the next event; both buffers are empty then.
-        var waiter: CheckedContinuation<NodeEvent?, Never>?
+    /// What a subscription begins with.
+    package struct Start: Sendable, Hashable {
+        /// The position after which its events come.
+        package var position: UInt64
+        /// Counts the filters of the subscriber.
+        package var generation: UInt64
     }
 
-    private struct State {
+    fileprivate enum Phase {
+        /// Reads the log after a position, `nil` for one that the log does not have, through another; then live.
+        case reading(after: UInt64?, through: UInt64)
+        /// Takes what comes.
+        case live
+    }
+
+    fileprivate struct Subscriber {
+        /// What it wants; `nil`: nothing now.
+        var filter: EventFilter?
+        var generation: UInt64 = 0
+        var phase = Phase.live
+        /// What was read from the log and not taken yet.
+        var backlog = CircularBuffer<NodeEvent>()
+        var buffer: EventBuffer
+        /// Somebody waits for events; there are none then.
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    fileprivate struct State {
         var position: UInt64
-        var history = CircularBuffer<NodeEvent>()
+        var history: EventHistory?
         var subscribers: [UInt64: Subscriber] = [:]
         var nextSubscriber: UInt64 = 0
         var isFinished = false
     }
 
-    private typealias Wake = (waiter: CheckedContinuation<NodeEvent?, Never>, event: NodeEvent?)
+    fileprivate enum Step {
+        case deliver(EventBatch)
+        case read(after: UInt64?, through: UInt64, generation: UInt64, history: EventHistory?)
+        case wait
+        case end
+    }
 
     private let bufferMax: Int
-    private let historyMax: Int
+    private let pageMax: Int
     private let wallMilliseconds: @Sendable () -> Int64
     private let state: NIOLockedValueBox<State>
 
-    /// Makes a broadcaster whose first event gets the position after `lastPosition`.
-    ///
-    /// `lastPosition` must not be smaller than any position an earlier process of this node gave out.
+    /// Makes a broadcaster that has no log until ``attach(lastPosition:history:)``.
     package init(
-        lastPosition: UInt64,
+        lastPosition: UInt64 = 0,
         bufferMax: Int = 1_024,
-        historyMax: Int = 10_000,
+        pageMax: Int = 500,
         wallMilliseconds: @escaping @Sendable () -> Int64
     ) {
         self.bufferMax = bufferMax
-        self.historyMax = historyMax
+        self.pageMax = pageMax
         self.wallMilliseconds = wallMilliseconds
         self.state = NIOLockedValueBox(State(position: lastPosition))
+    }
+
+    /// Gives the broadcaster the node's log, whose newest event has `lastPosition`.
+    package func attach(lastPosition: UInt64, history: @escaping EventHistory) {
+        self.state.withLockedValue { state in
+            state.position = lastPosition
+            state.history = history
+        }
     }
 
     /// The position of the newest event.
     package var lastPosition: UInt64 { self.state.withLockedValue { $0.position } }
 
-    /// Tells of committed changes, in this order.
-    package func publish(_ changes: [ChangeEvent]) {
-        self.append(changes.count) { index, position in NodeEvent(changes[index], position: position) }
-    }
-
-    /// Tells of something about the node itself, for instance `peer_lost`.
-    package func publishSystem(_ name: String, details: [String: String] = [:]) {
-        let now = UTCTimestamp(milliseconds: self.wallMilliseconds())
-        self.append(1) { _, position in NodeEvent(system: name, details: details, at: now, position: position) }
+    /// Tells of events that are in the log, in this order.
+    package func publish(_ events: [LoggedEvent]) {
+        let events = events.map { NodeEvent($0) }
+        let waiters: [CheckedContinuation<Void, Never>] = self.state.withLockedValue { state in
+            guard !state.isFinished else { return [] }
+            var waiters: [CheckedContinuation<Void, Never>] = []
+            for event in events {
+                state.position = max(state.position, event.position)
+                for id in state.subscribers.keys {
+                    if let waiter = EventBroadcaster.offer(event, to: id, in: &state) { waiters.append(waiter) }
+                }
+            }
+            return waiters
+        }
+        for waiter in waiters { waiter.resume() }
     }
 
     /// Subscribes; events published after this call are not missed.
-    package func subscribe(_ filter: EventFilter) -> EventSubscription {
-        let now = UTCTimestamp(milliseconds: self.wallMilliseconds())
-        let id = self.state.withLockedValue { state in
+    ///
+    /// A `nil` filter wants nothing until ``EventSubscription/replace(with:)``.
+    package func subscribe(_ filter: EventFilter?) -> EventSubscription {
+        let (id, start) = self.state.withLockedValue { state in
             let id = state.nextSubscriber
             state.nextSubscriber += 1
-            guard !state.isFinished else { return id }
-            var subscriber = Subscriber(filter: filter)
-            if let since = filter.since {
-                subscriber.backlog = EventBroadcaster.backlog(after: since, filter: filter, state: state, now: now)
-            }
-            state.subscribers[id] = subscriber
-            return id
+            if !state.isFinished { state.subscribers[id] = Subscriber(buffer: EventBuffer(limit: self.bufferMax)) }
+            return (id, EventBroadcaster.replace(filter, of: id, in: &state))
         }
-        return EventSubscription(id: id, broadcaster: self)
+        return EventSubscription(id: id, startPosition: start.position, broadcaster: self)
     }
 
     /// Ends all subscriptions; nothing is published afterwards.
@@ -87,26 +127,35 @@ package final class EventBroadcaster: Sendable {
             state.subscribers = [:]
             return waiters
         }
-        for waiter in waiters { waiter.resume(returning: nil) }
+        for waiter in waiters { waiter.resume() }
     }
 
     // MARK: - For subscriptions
 
-    func next(of id: UInt64) async -> NodeEvent? {
+    /// Gives a subscriber another filter, dropping what waits.
+    func replace(_ filter: EventFilter?, of id: UInt64) -> Start {
+        let (start, waiter) = self.state.withLockedValue { state in
+            let start = EventBroadcaster.replace(filter, of: id, in: &state)
+            return (start, state.subscribers[id]?.takeWaiter())
+        }
+        waiter?.resume()
+        return start
+    }
+
+    /// The next events, at most `max`, as soon as there are some; `nil` at the end.
+    func next(_ max: Int, of id: UInt64) async -> EventBatch? {
         await withTaskCancellationHandler {
-            await withCheckedContinuation { continuation in
-                let wake: Wake? = self.state.withLockedValue { state in
-                    // Gone: cancelled, perhaps just before this call got here, or everything has ended.
-                    guard var subscriber = state.subscribers[id] else { return (continuation, nil) }
-                    defer { state.subscribers[id] = subscriber }
-                    precondition(subscriber.waiter == nil, "a subscription has one reader")
-                    if let event = subscriber.backlog.popFirst() ?? subscriber.buffer.popFirst() {
-                        return (continuation, event)
+            while true {
+                switch self.state.withLockedValue({ $0.step(id, max) }) {
+                case .deliver(let batch): return batch
+                case .end: return nil
+                case .wait: await self.wait(id)
+                case .read(let after, let through, let generation, let history):
+                    let page = await self.read(after, through: through, from: history)
+                    self.state.withLockedValue { state in
+                        state.subscribers[id]?.took(page, through: through, generation: generation)
                     }
-                    subscriber.waiter = continuation
-                    return nil
                 }
-                if let wake { wake.waiter.resume(returning: wake.event) }
             }
         } onCancel: {
             self.remove(id)
@@ -115,108 +164,132 @@ package final class EventBroadcaster: Sendable {
 
     func remove(_ id: UInt64) {
         let waiter = self.state.withLockedValue { $0.subscribers.removeValue(forKey: id)?.waiter }
-        waiter?.resume(returning: nil)
+        waiter?.resume()
     }
 
     // MARK: - Private
 
-    private func append(_ count: Int, make: (_ index: Int, _ position: UInt64) -> NodeEvent) {
-        let wakes: [Wake] = self.state.withLockedValue { state in
-            guard !state.isFinished else { return [] }
-            var wakes = [Wake]()
-            for index in 0..<count {
-                state.position += 1
-                let event = make(index, state.position)
-                state.history.append(event)
-                if state.history.count > self.historyMax { state.history.removeFirst() }
-                for id in state.subscribers.keys {
-                    if let wake = self.offer(event, to: id, in: &state) { wakes.append(wake) }
-                }
+    /// What a page of the log says to one subscriber.
+    fileprivate struct Reading {
+        var events: [NodeEvent]
+        /// Everything up to here was read.
+        var through: UInt64
+    }
+
+    private func wait(_ id: UInt64) async {
+        await withCheckedContinuation { continuation in
+            let isOver = self.state.withLockedValue { state in
+                guard state.subscribers[id]?.isIdle == true else { return true }
+                precondition(state.subscribers[id]?.waiter == nil, "a subscription has one reader")
+                state.subscribers[id]?.waiter = continuation
+                return false
             }
-            return wakes
+            if isOver { continuation.resume() }
         }
-        for wake in wakes { wake.waiter.resume(returning: wake.event) }
     }
 
-    private func offer(_ event: NodeEvent, to id: UInt64, in state: inout State) -> Wake? {
-        guard state.subscribers[id]?.filter.matches(event) == true else { return nil }
-        if let waiter = state.subscribers[id]?.waiter {
-            state.subscribers[id]?.waiter = nil
-            return (waiter, event)
+    private func read(_ after: UInt64?, through: UInt64, from history: EventHistory?) async -> Reading {
+        let now = HybridTimestamp(milliseconds: self.wallMilliseconds())
+        let page: EventPage
+        do {
+            guard let history else { throw CancellationError() }
+            page = try await history(after ?? 0, self.pageMax)
+        } catch {
+            // Nothing can be read again: who asked must look at the tables themselves.
+            return Reading(events: [.resyncRequired(oldest: through + 1, at: now)], through: through)
         }
-        state.subscribers[id]?.buffer.append(event)
-        if let buffer = state.subscribers[id]?.buffer, buffer.count > self.bufferMax {
-            state.subscribers[id]?.buffer = EventBroadcaster.merged(buffer)
+        var reading = Reading(events: [], through: through)
+        // What was pruned between two pages is missed like what was pruned before the first.
+        if after.map({ $0 + 1 < page.oldest }) ?? true {
+            reading.events.append(.resyncRequired(oldest: min(page.oldest, through + 1), at: now))
         }
-        return nil
+        reading.events += page.events.lazy.filter { $0.position <= through }.map { NodeEvent($0) }
+        if let last = page.events.last?.position { reading.through = min(last, through) }
+        return reading
     }
 
-    /// The remembered events after `since`, led by `resync_required` when some are not remembered.
-    private static func backlog(
-        after since: UInt64,
-        filter: EventFilter,
-        state: State,
-        now: UTCTimestamp
-    ) -> CircularBuffer<NodeEvent> {
-        let forgotten = state.position - UInt64(state.history.count)
-        var backlog = CircularBuffer<NodeEvent>()
-        // A position from the future belongs to another node or a restored copy: nothing is known of it.
-        let isKnown = since >= forgotten && since <= state.position
-        if !isKnown {
-            backlog.append(
-                NodeEvent(
-                    system: NodeEvent.resyncRequired,
-                    details: ["oldestPosition": String(forgotten + 1)],
-                    at: now,
-                    position: forgotten
-                )
-            )
-        }
-        for event in state.history where (!isKnown || event.position > since) && filter.matches(event) {
-            backlog.append(event)
-        }
-        return backlog
+    private static func offer(
+        _ event: NodeEvent,
+        to id: UInt64,
+        in state: inout State
+    ) -> CheckedContinuation<Void, Never>? {
+        guard state.subscribers[id]?.filter?.matches(event) == true else { return nil }
+        state.subscribers[id]?.add(event)
+        return state.subscribers[id]?.takeWaiter()
     }
 
-    private struct MergeKey: Hashable {
-        var type: String
-        var table: String?
-        var operation: String?
-        var source: String?
-    }
-
-    /// One event for each kind, table, operation and source: the newest, standing for all rows of its like.
-    private static func merged(_ events: CircularBuffer<NodeEvent>) -> CircularBuffer<NodeEvent> {
-        var indices = [MergeKey: Int]()
-        var newestFirst = [NodeEvent]()
-        for event in events.reversed() {
-            let key = MergeKey(
-                type: event.type,
-                table: event.table,
-                operation: event.operation,
-                source: event.source
-            )
-            guard let index = indices[key] else {
-                indices[key] = newestFirst.count
-                newestFirst.append(event)
-                continue
-            }
-            guard event.table != nil else { continue }
-            newestFirst[index].absorb(event)
+    private static func replace(_ filter: EventFilter?, of id: UInt64, in state: inout State) -> Start {
+        guard var subscriber = state.subscribers[id] else { return Start(position: state.position, generation: 0) }
+        subscriber.generation += 1
+        subscriber.filter = filter
+        subscriber.backlog.removeAll()
+        subscriber.buffer.removeAll()
+        subscriber.phase = .live
+        var start = state.position
+        if let since = filter?.since {
+            start = min(since, start)
+            // A position from the future belongs to another life of the file: nothing is known of it.
+            subscriber.phase = .reading(after: since > state.position ? nil : since, through: state.position)
         }
-        return CircularBuffer(newestFirst.reversed())
+        state.subscribers[id] = subscriber
+        return Start(position: start, generation: subscriber.generation)
     }
 }
 
-extension NodeEvent {
-    /// Makes this event stand for the rows of an older one of its kind as well.
-    fileprivate mutating func absorb(_ older: NodeEvent) {
-        self.rows = (self.rows ?? 1) + (older.rows ?? 1)
-        self.recordId = nil
-        self.transaction = nil
-        if self.origin != older.origin { self.origin = nil }
-        if let columns = self.columns, let others = older.columns {
-            self.columns = columns + others.filter { !columns.contains($0) }
+extension EventBroadcaster.State {
+    /// What a subscriber that wants events does next.
+    fileprivate mutating func step(_ id: UInt64, _ max: Int) -> EventBroadcaster.Step {
+        // Gone: cancelled, perhaps just before this call got here, or everything has ended.
+        guard let subscriber = self.subscribers[id] else { return .end }
+        let generation = subscriber.generation
+        if !subscriber.backlog.isEmpty {
+            let events = Array(subscriber.backlog.prefix(max))
+            self.subscribers[id]?.backlog.removeFirst(events.count)
+            return .deliver(EventBatch(events: events, generation: generation))
         }
+        if case .reading(let after, let through) = subscriber.phase {
+            return .read(after: after, through: through, generation: generation, history: self.history)
+        }
+        guard let events = self.subscribers[id]?.buffer.take(max), !events.isEmpty else { return .wait }
+        return .deliver(EventBatch(events: events, generation: generation))
+    }
+}
+
+extension EventBroadcaster.Subscriber {
+    /// Whether there is nothing to take or to read.
+    fileprivate var isIdle: Bool {
+        guard case .live = self.phase else { return false }
+        return self.backlog.isEmpty && self.buffer.isEmpty
+    }
+
+    fileprivate mutating func takeWaiter() -> CheckedContinuation<Void, Never>? {
+        defer { self.waiter = nil }
+        return self.waiter
+    }
+
+    /// Takes what was read from the log, unless the filter was replaced meanwhile.
+    fileprivate mutating func took(_ reading: EventBroadcaster.Reading, through: UInt64, generation: UInt64) {
+        guard self.generation == generation, let filter = self.filter, case .reading(_, let end) = self.phase else {
+            return
+        }
+        self.backlog.append(contentsOf: reading.events.filter { filter.matches($0) })
+        // While the page was read, the buffer may have run over, and there is more to read now.
+        self.phase = reading.through >= end ? .live : .reading(after: reading.through, through: end)
+    }
+
+    /// Keeps an event; what the buffer cannot hold without loss is read from the log later.
+    fileprivate mutating func add(_ event: NodeEvent) {
+        switch self.phase {
+        case .reading(let after, _):
+            // It is reading anyway: nothing need be merged.
+            guard self.buffer.isFull else { break }
+            self.phase = .reading(after: after, through: event.position)
+            return self.buffer.removeAll()
+        case .live:
+            break
+        }
+        guard !self.buffer.append(event) else { return }
+        self.phase = .reading(after: self.buffer.positionBefore ?? event.position, through: event.position)
+        self.buffer.removeAll()
     }
 }

@@ -9,8 +9,12 @@ public final class EventSubscription: AsyncSequence, Sendable {
     private let id: UInt64
     private let broadcaster: EventBroadcaster
 
-    init(id: UInt64, broadcaster: EventBroadcaster) {
+    /// The position after which the events of the first filter come.
+    package let startPosition: UInt64
+
+    init(id: UInt64, startPosition: UInt64, broadcaster: EventBroadcaster) {
         self.id = id
+        self.startPosition = startPosition
         self.broadcaster = broadcaster
     }
 
@@ -22,13 +26,22 @@ public final class EventSubscription: AsyncSequence, Sendable {
     /// Starts reading; a subscription has one reader at a time.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
+    /// Wants something else from now on; events not yet read are dropped.
+    ///
+    /// - Parameter filter: what is wanted; `nil`: nothing.
+    /// - Returns: The position after which events come, and the number that their batches carry.
+    package func replace(with filter: EventFilter?) -> EventBroadcaster.Start {
+        self.broadcaster.replace(filter, of: self.id)
+    }
+
+    /// The next events, as soon as there are some, at most `max`; `nil` at the end.
+    package func nextBatch(_ max: Int) async -> EventBatch? { await self.broadcaster.next(max, of: self.id) }
+
     /// Reads the events one after the other.
     public struct Iterator: AsyncIteratorProtocol {
         fileprivate let subscription: EventSubscription
 
         /// The next event; `nil` at the end.
-        public mutating func next() async -> NodeEvent? {
-            await self.subscription.broadcaster.next(of: self.subscription.id)
-        }
+        public mutating func next() async -> NodeEvent? { await self.subscription.nextBatch(1)?.events.first }
     }
 }

@@ -1,22 +1,26 @@
 package import ClinicSyncModel
 
 /// An event as programs get it; the names of the properties are the JSON keys.
-public struct NodeEvent: Sendable, Hashable, Codable {
-    /// Grows with every event of this node; where to resume after.
+///
+/// An event that is no change of a row may have more keys, which depend on its type: see `docs/EVENTS.md`.
+public struct NodeEvent: Sendable, Hashable {
+    /// Where to resume after.
+    ///
+    /// Ascends from event to event; an event that stands for several may have the position of the one before.
     public var position: UInt64
-    /// What kind of event, for instance `billing_change_immediate`.
+    /// What happened: a change's category's type, or a name such as `peer_lost`, `session_ended`, `notice`.
     public var type: String
     /// The category by which programs subscribe.
     public var category: String
-    /// The table, for changes.
+    /// The table of a change.
     public var table: String?
     /// `insert`, `update` or `delete`, for changes.
     public var operation: String?
-    /// The row's key; not there when the event stands for several rows.
+    /// The row's key, or the id of what a named event is about; not there when the event stands for many rows.
     public var recordId: String?
-    /// The columns that changed, for changes.
+    /// The columns that changed.
     public var columns: [String]?
-    /// How many rows the event stands for, when not one.
+    /// How many rows the event stands for; not there when it is one.
     public var rows: Int?
     /// When it happened.
     public var timestamp: UTCTimestamp
@@ -26,8 +30,31 @@ public struct NodeEvent: Sendable, Hashable, Codable {
     public var origin: String?
     /// The transaction that carried the change, `origin:number`; not there for repairs.
     public var transaction: String?
+    /// The user it is about, for events of the category `user` and notices to one user.
+    public var userId: String?
+    /// Further keys of an event that is no change of a row.
+    package var fields: [String: EventValue] = [:]
+
     /// More about a system event.
-    public var details: [String: String]?
+    public var details: [String: String]? {
+        guard case .object(let object)? = self.fields["details"] else { return nil }
+        return object.compactMapValues { value in
+            switch value {
+            case .text(let text): text
+            case .number(let number): String(number)
+            case .flag(let flag): String(flag)
+            case .null, .list, .object: nil
+            }
+        }
+    }
+
+    /// The event as the node's log has it.
+    package init(_ logged: LoggedEvent) {
+        switch logged.content {
+        case .change(let change): self.init(change, position: logged.position)
+        case .named(let named): self.init(named, position: logged.position)
+        }
+    }
 
     /// The event of a change.
     package init(_ change: ChangeEvent, position: UInt64) {
@@ -43,53 +70,97 @@ public struct NodeEvent: Sendable, Hashable, Codable {
         self.source = change.isLocal ? "local" : "remote"
         self.origin = change.batch?.origin.description
         self.transaction = change.batch.map { "\($0.origin):\($0.sequence)" }
-        self.details = nil
+        self.userId = change.userID
     }
 
-    /// A system event.
-    package init(system name: String, details: [String: String], at timestamp: UTCTimestamp, position: UInt64) {
+    /// An event that is no change of a row.
+    package init(_ named: NamedEvent, position: UInt64) {
         self.position = position
-        self.type = name
-        self.category = EventCategory.system.rawValue
-        self.timestamp = timestamp
-        self.details = details.isEmpty ? nil : details
+        self.type = named.type
+        self.category = named.category.rawValue
+        self.recordId = named.recordID
+        self.timestamp = UTCTimestamp(milliseconds: named.timestamp.milliseconds)
+        self.userId = named.userID
+        self.fields = named.fields
+        if self.userId != nil { self.fields["userId"] = nil }
     }
 
     /// The name of the system event that says that events were missed for good.
     public static let resyncRequired = "resync_required"
+
+    /// Says that what is before `oldest` is not known any more.
+    static func resyncRequired(oldest: UInt64, at timestamp: HybridTimestamp) -> NodeEvent {
+        let named = NamedEvent(
+            type: NodeEvent.resyncRequired,
+            category: .system,
+            timestamp: timestamp,
+            fields: ["details": .object(["oldestPosition": .text(String(oldest))])]
+        )
+        return NodeEvent(named, position: oldest - 1)
+    }
 }
 
-/// Which events a subscriber wants.
-package struct EventFilter: Sendable, Hashable {
-    /// These categories; empty: all.
-    package var categories: Set<EventCategory>
-    /// These tables; empty: all.
-    package var tables: Set<String>
-    /// Events after this position first; `nil`: only events from now on.
-    package var since: UInt64?
+extension NodeEvent: Codable {
+    private struct Key: CodingKey, Hashable {
+        let stringValue: String
+        var intValue: Int? { nil }
 
-    /// Makes a filter.
-    package init(categories: Set<EventCategory> = [], tables: Set<String> = [], since: UInt64? = nil) {
-        self.categories = categories
-        self.tables = tables
-        self.since = since
+        init(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+        init(_ name: String) { self.stringValue = name }
     }
 
-    /// Whether `event` is wanted: of one of the categories and, if it is a change, of one of the tables.
+    private static let keys: Set<String> = [
+        "position", "type", "category", "table", "operation", "recordId", "columns", "rows", "timestamp", "source",
+        "origin",
+        "transaction", "userId",
+    ]
+
+    /// Reads an event; keys that are not known become ``fields``.
     ///
-    /// `resync_required` is always wanted, because it says that the rest is incomplete.
-    package func matches(_ event: NodeEvent) -> Bool {
-        if event.type == NodeEvent.resyncRequired { return true }
-        if !self.categories.isEmpty {
-            guard let category = EventCategory(rawValue: event.category), self.categories.contains(category) else {
-                return false
-            }
+    /// - Parameter decoder: where the event is.
+    /// - Throws: `DecodingError`.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: Key.self)
+        self.position = try values.decode(UInt64.self, forKey: Key("position"))
+        self.type = try values.decode(String.self, forKey: Key("type"))
+        self.category = try values.decode(String.self, forKey: Key("category"))
+        self.table = try values.decodeIfPresent(String.self, forKey: Key("table"))
+        self.operation = try values.decodeIfPresent(String.self, forKey: Key("operation"))
+        self.recordId = try values.decodeIfPresent(String.self, forKey: Key("recordId"))
+        self.columns = try values.decodeIfPresent([String].self, forKey: Key("columns"))
+        self.rows = try values.decodeIfPresent(Int.self, forKey: Key("rows"))
+        self.timestamp = try values.decode(UTCTimestamp.self, forKey: Key("timestamp"))
+        self.source = try values.decodeIfPresent(String.self, forKey: Key("source"))
+        self.origin = try values.decodeIfPresent(String.self, forKey: Key("origin"))
+        self.transaction = try values.decodeIfPresent(String.self, forKey: Key("transaction"))
+        self.userId = try values.decodeIfPresent(String.self, forKey: Key("userId"))
+        for key in values.allKeys where !NodeEvent.keys.contains(key.stringValue) {
+            self.fields[key.stringValue] = try values.decode(EventValue.self, forKey: key)
         }
-        guard !self.tables.isEmpty else { return true }
-        guard let table = event.table else {
-            // With tables alone, a subscriber has not asked for the node's own news.
-            return self.categories.contains(.system) && event.category == EventCategory.system.rawValue
+    }
+
+    /// Writes the event, its further keys beside the common ones.
+    ///
+    /// - Parameter encoder: where to write.
+    /// - Throws: `EncodingError`.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: Key.self)
+        try values.encode(self.position, forKey: Key("position"))
+        try values.encode(self.type, forKey: Key("type"))
+        try values.encode(self.category, forKey: Key("category"))
+        try values.encodeIfPresent(self.table, forKey: Key("table"))
+        try values.encodeIfPresent(self.operation, forKey: Key("operation"))
+        try values.encodeIfPresent(self.recordId, forKey: Key("recordId"))
+        try values.encodeIfPresent(self.columns, forKey: Key("columns"))
+        try values.encodeIfPresent(self.rows, forKey: Key("rows"))
+        try values.encode(self.timestamp, forKey: Key("timestamp"))
+        try values.encodeIfPresent(self.source, forKey: Key("source"))
+        try values.encodeIfPresent(self.origin, forKey: Key("origin"))
+        try values.encodeIfPresent(self.transaction, forKey: Key("transaction"))
+        try values.encodeIfPresent(self.userId, forKey: Key("userId"))
+        for (name, value) in self.fields where !NodeEvent.keys.contains(name) {
+            try values.encode(value, forKey: Key(name))
         }
-        return self.tables.contains(table)
     }
 }

@@ -42,6 +42,8 @@ package struct ChangeEvent: Sendable, Hashable {
     package var isLocal: Bool
     /// The batch that carried it; `nil` for a repair.
     package var batch: BatchID?
+    /// The user the row belongs to, in tables that have such a column; `nil` otherwise and for bulk changes.
+    package var userID: String?
 
     /// Makes an event.
     package init(
@@ -53,7 +55,8 @@ package struct ChangeEvent: Sendable, Hashable {
         rows: Int,
         timestamp: HybridTimestamp,
         isLocal: Bool,
-        batch: BatchID?
+        batch: BatchID?,
+        userID: String? = nil
     ) {
         self.category = category
         self.table = table
@@ -64,6 +67,7 @@ package struct ChangeEvent: Sendable, Hashable {
         self.timestamp = timestamp
         self.isLocal = isLocal
         self.batch = batch
+        self.userID = userID
     }
 
     /// The event's type: the category's own, as CONTRACT names them.

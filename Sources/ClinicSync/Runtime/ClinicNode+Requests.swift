@@ -113,12 +113,14 @@ extension ClinicNode {
     /// - Parameters:
     ///   - categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
     ///   - tables: changes of these tables only; empty: all.
+    ///   - users: what is about these users only, by their ids; empty: all.
     ///   - since: ``NodeEvent/position`` of the last event seen; what came after it is given first.
     /// - Returns: The stream.
     /// - Throws: ``ClinicSyncError`` of code `usage` for an unknown category.
     public func events(
         categories: Set<String> = [],
         tables: Set<String> = [],
+        users: Set<String> = [],
         since: UInt64? = nil
     ) async throws -> EventSubscription {
         let wanted = try categories.map { name in
@@ -129,7 +131,7 @@ extension ClinicNode {
             return category
         }
         return try await self.control.events(
-            EventFilter(categories: Set(wanted), tables: tables, since: since)
+            EventFilter(categories: Set(wanted), tables: tables, users: users, since: since)
         )
     }
 }

@@ -93,9 +93,7 @@ public final class ClinicNode: Service {
         self.renewalPace = renewalPace
         self.tuning = tuning
         self.onReady = onReady
-        // Positions ascend across restarts as long as the clock does; issue of a smaller one means a resync for subscribers.
-        let start = UInt64(max(clock.wallMilliseconds, 0)) << 10
-        self.events = EventBroadcaster(lastPosition: start) { clock.wallMilliseconds }
+        self.events = EventBroadcaster { clock.wallMilliseconds }
         self.controlBox = RunningNodeControl(identity: self.identity, events: self.events, clock: clock)
     }
 
@@ -151,6 +149,7 @@ public final class ClinicNode: Service {
     }
 
     private func run(with storage: StorageService, trusting trust: TrustStore) async throws {
+        self.readEvents(from: storage)
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
         inbox.post(.started(storage.initialState))
@@ -219,6 +218,13 @@ public final class ClinicNode: Service {
         self.events.finish()
     }
 
+    /// Lets programs that come back read the log of events.
+    private func readEvents(from storage: StorageService) {
+        self.events.attach(lastPosition: storage.lastEventPosition) { after, limit in
+            try await storage.read { try $0.events(after: after, limit: limit) }
+        }
+    }
+
     /// Makes what drives the core and carries out what it decides.
     private func makeDriver(
         listen: String,
@@ -235,7 +241,11 @@ public final class ClinicNode: Service {
                 transport: transport,
                 storage: storage,
                 events: self.events,
-                telemetry: NodeTelemetry(logger: self.logger, events: self.events),
+                telemetry: NodeTelemetry(
+                    logger: self.logger,
+                    wallMilliseconds: { [clock] in clock.wallMilliseconds },
+                    onEvent: { inbox.post(.eventOccurred($0)) }
+                ),
                 loop: self.group.next(),
                 clock: self.clock,
                 onRevocation: { exchange.offer(revocation: $0) },

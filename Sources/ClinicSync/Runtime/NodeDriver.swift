@@ -161,11 +161,13 @@ final class NodeDriver: Sendable {
 
 extension NodeDriver {
     /// Tells programs what happened to the clinic's tables, and the node what happened to those that nodes fill.
-    private func publish(_ events: [ChangeEvent]) {
-        let clinical = events.filter { $0.category != .system }
-        if !clinical.isEmpty { self.surroundings.events.publish(clinical) }
-        guard clinical.count < events.count else { return }
-        self.surroundings.onAgentTablesChanged(Set(events.filter { $0.category == .system }.map(\.table)))
+    private func publish(_ events: [LoggedEvent]) {
+        let logged = events.filter { $0.position > 0 }
+        if !logged.isEmpty { self.surroundings.events.publish(logged) }
+        guard logged.count < events.count else { return }
+        self.surroundings.onAgentTablesChanged(
+            Set(events.lazy.filter { $0.position == 0 }.compactMap(\.change?.table))
+        )
     }
 }
 

@@ -218,5 +218,7 @@ final class RunningNodeControl: NodeControl {
         return SyncSummary(report, took: self.clock.now.monotonic - started)
     }
 
+    var eventSource: EventBroadcaster { self.broadcaster }
+
     func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }
 }

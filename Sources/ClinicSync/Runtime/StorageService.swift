@@ -29,6 +29,8 @@ final class StorageService: Sendable {
 
     /// What the core must know at the start.
     let initialState: StoreState
+    /// The position of the newest event at the start.
+    let lastEventPosition: UInt64
     /// The node as an author, in the incarnation in which it goes on.
     let origin: Origin
     /// Why that is a new one; `nil` when it is not.
@@ -48,7 +50,7 @@ final class StorageService: Sendable {
         writing.start()
         reading.start()
         do {
-            let (writer, reader, state, bound, interrupt) = try await writing.runIfActive {
+            let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
                 let database = try StoreDatabase.open(path: path)
                 let place = try StorePlace.of(databasePath: path)
                 let writer = try ReplicaWriter(
@@ -60,7 +62,9 @@ final class StorageService: Sendable {
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
                 let bound = (origin: writer.origin, rebirth: writer.rebirth)
-                return (Confined(executor), reader, try writer.state(), bound, { @Sendable in database.interrupt() })
+                let state = try writer.state()
+                let events = writer.lastEventPosition
+                return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
             }
             return StorageService(
                 writing: writing,
@@ -69,6 +73,7 @@ final class StorageService: Sendable {
                 reader: reader,
                 interrupt: interrupt,
                 state: state,
+                events: events,
                 bound: bound
             )
         } catch {
@@ -85,6 +90,7 @@ final class StorageService: Sendable {
         reader: Confined<ReadingExecutor>,
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
+        events: UInt64,
         bound: (origin: Origin, rebirth: Rebirth?)
     ) {
         self.writing = writing
@@ -93,6 +99,7 @@ final class StorageService: Sendable {
         self.reader = reader
         self.interrupt = interrupt
         self.initialState = state
+        self.lastEventPosition = events
         self.origin = bound.origin
         self.rebirth = bound.rebirth
     }

@@ -7,11 +7,18 @@ import Logging
 /// Messages are static; data goes into metadata with dotted keys. No row's content ever gets here.
 struct NodeTelemetry: Sendable {
     private let logger: Logger
-    private let events: EventBroadcaster
+    private let wallMilliseconds: @Sendable () -> Int64
+    private let onEvent: @Sendable (NamedEvent) -> Void
 
-    init(logger: Logger, events: EventBroadcaster) {
+    /// Renders with `logger`; `onEvent` gets the system events.
+    init(
+        logger: Logger,
+        wallMilliseconds: @escaping @Sendable () -> Int64,
+        onEvent: @escaping @Sendable (NamedEvent) -> Void
+    ) {
         self.logger = logger
-        self.events = events
+        self.wallMilliseconds = wallMilliseconds
+        self.onEvent = onEvent
     }
 
     /// Records a notification.
@@ -19,15 +26,15 @@ struct NodeTelemetry: Sendable {
         switch notification {
         case .peerConnected(let peer, let name, let isHost):
             self.logger.notice("Peer connected", metadata: ["peer.id": "\(peer)", "peer.host": "\(isHost)"])
-            self.events.publishSystem("peer_connected", details: ["peer": peer.description, "name": name])
+            self.tell("peer_connected", details: ["peer": peer.description, "name": name])
         case .peerLost(let peer, let reason):
             self.logger.notice("Peer lost", metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"])
-            self.events.publishSystem("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
+            self.tell("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
         case .hostChanged(let host, let name, let term):
             self.recordHost(host, name, term)
         case .splitHealed(let other):
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
-            self.events.publishSystem("split_healed", details: ["peer": other.description])
+            self.tell("split_healed", details: ["peer": other.description])
         case .connectionRefused(let reason):
             self.logger.warning("Connection refused", metadata: ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
@@ -45,19 +52,19 @@ struct NodeTelemetry: Sendable {
             )
         case .conflictsRecorded(let count):
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
-            self.events.publishSystem("conflict_recorded", details: ["count": "\(count)"])
+            self.tell("conflict_recorded", details: ["count": "\(count)"])
         case .captureRepaired(let tables):
             self.logger.warning("Capture triggers were missing and are back", metadata: ["tables": "\(tables)"])
-            self.events.publishSystem("capture_repaired", details: ["tables": tables.joined(separator: ",")])
+            self.tell("capture_repaired", details: ["tables": tables.joined(separator: ",")])
         case .escapedWrites(let rows):
             self.logger.warning(
                 "Rows were written unnoticed and are captured now",
                 metadata: ["change.count": "\(rows)"]
             )
-            self.events.publishSystem("escaped_write", details: ["rows": "\(rows)"])
+            self.tell("escaped_write", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
-            self.events.publishSystem("clock_skew", details: ["milliseconds": "\(milliseconds)"])
+            self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])
         case .storageFailed(let failure):
             self.record(failure)
         case .duplicateIdentity(let node, let isSelf):
@@ -65,14 +72,25 @@ struct NodeTelemetry: Sendable {
                 "Two PCs run with one node's key: stop one of them and let it join anew",
                 metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
             )
-            self.events.publishSystem(
+            self.tell(
                 "duplicate_identity",
                 details: ["peer": node.description, "self": isSelf ? "true" : "false"]
             )
         case .logTooShort(let peer):
             self.logger.warning("A peer needs more than the log holds", metadata: ["peer.id": "\(peer)"])
-            self.events.publishSystem("resync_required", details: ["peer": peer.description])
+            self.tell("resync_required", details: ["peer": peer.description])
         }
+    }
+
+    private func tell(_ type: String, details: [String: String]) {
+        self.onEvent(
+            NamedEvent(
+                type: type,
+                category: .system,
+                timestamp: HybridTimestamp(milliseconds: self.wallMilliseconds()),
+                fields: ["details": .object(details.mapValues(EventValue.text))]
+            )
+        )
     }
 
     private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {
@@ -81,7 +99,7 @@ struct NodeTelemetry: Sendable {
         var details = ["term": "\(term)"]
         details["host"] = host?.description
         details["name"] = name
-        self.events.publishSystem("host_changed", details: details)
+        self.tell("host_changed", details: details)
     }
 
     private func record(_ failure: StorageFailure) {

@@ -17,7 +17,7 @@ enum Summary {
         case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
         case .rowsMerged(_, _, let outcome): logged = outcome.logged
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .isolationBegun, .failed:
+            .isolationBegun, .eventRecorded, .failed:
             return false
         case .termRecorded, .restamped: return true
         }
@@ -41,6 +41,7 @@ enum Summary {
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"
         case .localCommitNoticed: "notice"
+        case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
         case .commandReceived(let request, .transferHost(let node)):
@@ -150,6 +151,7 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
+        case .recordEvent(let event): "recordEvent \(event.type)"
         }
     }
 
@@ -176,6 +178,7 @@ enum Summary {
         case .termRecorded(let term): "termRecorded \(term)"
         case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"
         case .isolationBegun: "isolationBegun"
+        case .eventRecorded(let event): "eventRecorded \(event.position)"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }
     }

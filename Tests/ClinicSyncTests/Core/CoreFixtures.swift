@@ -242,7 +242,7 @@ extension StoreOutcome {
         _ logged: [LoggedChunk] = [],
         bytes: Int = 0,
         vector: VersionVector,
-        events: [ChangeEvent] = [],
+        events: [LoggedEvent] = [],
         isApplyPending: Bool = false,
         stamp: HybridTimestamp = .genesis
     ) -> StoreOutcome {
@@ -258,9 +258,9 @@ extension StoreOutcome {
     }
 }
 
-extension ChangeEvent {
-    static func of(_ table: String) -> ChangeEvent {
-        ChangeEvent(
+extension LoggedEvent {
+    static func of(_ table: String) -> LoggedEvent {
+        let change = ChangeEvent(
             category: .data,
             table: table,
             operation: .insert,
@@ -271,6 +271,7 @@ extension ChangeEvent {
             isLocal: false,
             batch: nil
         )
+        return LoggedEvent(position: 1, content: .change(change))
     }
 }
 

@@ -54,6 +54,7 @@ private struct LogStore {
         case .recordTerm(let term): return .termRecorded(term)
         case .restamp: return .restamped(changes: 0, .of(vector: self.vector))
         case .beginIsolation: return .isolationBegun
+        case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
         case .rowHashes, .compare, .mergeRows, .rowStates:
             return .failed(request, .unavailable("not part of this test"))

@@ -4,8 +4,13 @@ import Testing
 @testable import ClinicSync
 
 @Suite struct EventBroadcasterTests {
-    private func make(lastPosition: UInt64 = 0, bufferMax: Int = 1_024, historyMax: Int = 10_000) -> EventBroadcaster {
-        EventBroadcaster(lastPosition: lastPosition, bufferMax: bufferMax, historyMax: historyMax) { 1_000 }
+    private func make(
+        lastPosition: UInt64 = 0,
+        bufferMax: Int = 1_024,
+        pageMax: Int = 500,
+        keptMax: Int = 10_000
+    ) -> LoggedBroadcaster {
+        LoggedBroadcaster(lastPosition: lastPosition, bufferMax: bufferMax, pageMax: pageMax, keptMax: keptMax)
     }
 
     private func change(
@@ -13,7 +18,8 @@ import Testing
         _ operation: RowOperation = .insert,
         record: String = "r",
         category: EventCategory = .patient,
-        columns: [String] = []
+        columns: [String] = [],
+        user: String? = nil
     ) -> ChangeEvent {
         ChangeEvent(
             category: category,
@@ -24,7 +30,8 @@ import Testing
             rows: 1,
             timestamp: HybridTimestamp(milliseconds: 5),
             isLocal: true,
-            batch: BatchID(origin: Origin(node: NodeID(high: 0, low: 7)), sequence: 3)
+            batch: BatchID(origin: Origin(node: NodeID(high: 0, low: 7)), sequence: 3),
+            userID: user
         )
     }
 
@@ -39,21 +46,21 @@ import Testing
     @Test("positions go on from the last one, without gaps", .timeLimit(.minutes(1)))
     func positions() async {
         let broadcaster = self.make(lastPosition: 40)
-        let subscription = broadcaster.subscribe(EventFilter())
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter())
         broadcaster.publish([self.change("patients"), self.change("patients", .update)])
         broadcaster.publishSystem("peer_lost", details: ["name": "lab"])
         let events = await self.drain(subscription, count: 3)
         #expect(events.map(\.position) == [41, 42, 43])
         #expect(events.map(\.type) == ["patient_data_change_immediate", "patient_data_change_immediate", "peer_lost"])
         #expect(events[0].transaction == "\(NodeID(high: 0, low: 7)):3")
-        #expect(broadcaster.lastPosition == 43)
+        #expect(broadcaster.broadcaster.lastPosition == 43)
     }
 
     @Test("a subscriber gets what it asked for and nothing else", .timeLimit(.minutes(1)))
     func filters() async {
         let broadcaster = self.make()
-        let tables = broadcaster.subscribe(EventFilter(tables: ["patients"]))
-        let categories = broadcaster.subscribe(EventFilter(categories: [.billing]))
+        let tables = broadcaster.broadcaster.subscribe(EventFilter(tables: ["patients"]))
+        let categories = broadcaster.broadcaster.subscribe(EventFilter(categories: [.billing]))
         broadcaster.publish([self.change("payments", category: .billing), self.change("patients")])
         broadcaster.publishSystem("host_changed")
         broadcaster.publish([self.change("patients", .delete), self.change("payments", .delete, category: .billing)])
@@ -64,7 +71,7 @@ import Testing
     @Test("a burst is merged without losing a table or an operation", .timeLimit(.minutes(1)))
     func burst() async {
         let broadcaster = self.make(bufferMax: 100)
-        let subscription = broadcaster.subscribe(EventFilter())
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter())
         let names = (0..<13).map { "table\($0)" }
         var published: [String: Int] = [:]
         for round in 0..<1_000 {
@@ -92,7 +99,7 @@ import Testing
     func resume() async {
         let broadcaster = self.make()
         broadcaster.publish((0..<5_000).map { self.change("patients", record: "\($0)") })
-        let subscription = broadcaster.subscribe(EventFilter(since: 1_000))
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(since: 1_000))
         broadcaster.publish([self.change("users")])
         let events = await self.drain(subscription, count: 4_001)
         #expect(events.map(\.position) == Array(1_001...5_001))
@@ -105,28 +112,143 @@ import Testing
         arguments: [0, 89, 101] as [UInt64]
     )
     func resync(since: UInt64) async {
-        let broadcaster = self.make(historyMax: 10)
+        let broadcaster = self.make(keptMax: 10)
         broadcaster.publish((0..<100).map { self.change("patients", record: "\($0)") })
-        let subscription = broadcaster.subscribe(EventFilter(categories: [.patient], since: since))
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(categories: [.patient], since: since))
         let events = await self.drain(subscription, count: 11)
         #expect(events.first?.type == "resync_required")
         #expect(events.dropFirst().map(\.position) == Array(91...100))
     }
 
+    @Test("a subscriber that comes back while events come gets each once, page by page", .timeLimit(.minutes(1)))
+    func pages() async {
+        let broadcaster = self.make(bufferMax: 50, pageMax: 7)
+        broadcaster.publish((0..<100).map { self.change("patients", record: "\($0)") })
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(since: 10))
+        var iterator = subscription.makeAsyncIterator()
+        var positions = [UInt64]()
+        while positions.count < 490, let event = await iterator.next() {
+            positions.append(event.position)
+            // More than the buffer holds while the log is read: the log has it.
+            if positions.count <= 80 { broadcaster.publish((0..<5).map { self.change("users", record: "\($0)") }) }
+        }
+        #expect(positions == Array(11...500))
+        #expect(broadcaster.log.reads >= 50)
+    }
+
+    @Test("what is pruned between two pages is said to be missed", .timeLimit(.minutes(1)))
+    func prunedMeanwhile() async {
+        let broadcaster = self.make(pageMax: 4, keptMax: 20)
+        broadcaster.publish((0..<20).map { self.change("patients", record: "\($0)") })
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(since: 2))
+        var iterator = subscription.makeAsyncIterator()
+        for position in 3...6 { #expect(await iterator.next()?.position == UInt64(position)) }
+        broadcaster.publish((0..<10).map { self.change("patients", record: "\($0)") })
+        let rest = await self.drain(subscription, count: 21)
+        #expect(rest.first?.type == "resync_required")
+        #expect(rest.first?.position == 10)
+        #expect(rest.dropFirst().map(\.position) == Array(11...30))
+    }
+
+    @Test("events that are no changes are never merged, however many wait", .timeLimit(.minutes(1)))
+    func namedBurst() async {
+        let broadcaster = self.make(bufferMax: 10, pageMax: 16)
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(categories: [.user]))
+        for round in 0..<100 {
+            broadcaster.publish(named: [.sessionEnded("s\(round)", user: "u")])
+            broadcaster.publish([self.change("patients")])
+        }
+        let sessions = await self.drain(subscription, count: 100).map(\.recordId)
+        #expect(sessions == (0..<100).map { "s\($0)" })
+    }
+
+    @Test("whoever resumes after any event of a merged burst misses nothing")
+    func mergedPositions() {
+        var buffer = EventBuffer(limit: 8)
+        // The positions that each table's event stands for.
+        var positions: [String: [UInt64]] = [:]
+        for position in 1...100 as ClosedRange<UInt64> {
+            let table = "t\(position % 5 == 0 ? position / 40 + 10 : position % 3)"
+            positions[table, default: []].append(position)
+            let isKept = buffer.append(NodeEvent(self.change(table), position: position))
+            #expect(isKept)
+        }
+        var waiting: [UInt64: Int] = [:]
+        for position in positions.values.joined() { waiting[position] = 1 }
+        let events = buffer.take(100)
+        for event in events {
+            guard let table = event.table else { continue }
+            let count = event.rows ?? 1
+            let told = positions[table]?.prefix(count) ?? []
+            positions[table]?.removeFirst(told.count)
+            for position in told { waiting[position] = nil }
+            // Nothing that is not told yet lies at or before the position to resume after.
+            #expect(waiting.keys.allSatisfy { $0 > event.position })
+        }
+        #expect(waiting.isEmpty)
+        #expect(events.map(\.position) == events.map(\.position).sorted())
+        #expect(events.last?.position == 100)
+    }
+
+    @Test("a user's events are those about the user, and what may be about anyone", .timeLimit(.minutes(1)))
+    func users() async {
+        let broadcaster = self.make()
+        let subscription = broadcaster.broadcaster.subscribe(EventFilter(users: ["u1"]))
+        var bulk = self.change("user_sessions", category: .user)
+        bulk.recordID = nil
+        bulk.rows = 900
+        broadcaster.publish([
+            self.change("users", record: "u1", category: .user, user: "u1"),
+            self.change("users", record: "u2", category: .user, user: "u2"),
+            self.change("patients"),
+            bulk,
+        ])
+        broadcaster.publish(named: [.sessionEnded("s1", user: "u2"), .sessionEnded("s2", user: "u1")])
+        #expect(await self.drain(subscription, count: 3).map(\.position) == [1, 4, 6])
+    }
+
+    @Test("another filter takes the place of the first, and may begin in the past", .timeLimit(.minutes(1)))
+    func replaced() async {
+        let broadcaster = self.make()
+        let subscription = broadcaster.broadcaster.subscribe(nil)
+        broadcaster.publish([self.change("patients"), self.change("payments", category: .billing)])
+        let first = subscription.replace(with: EventFilter(categories: [.patient], since: 0))
+        #expect(first.position == 0)
+        #expect(await subscription.nextBatch(9)?.events.map(\.position) == [1])
+        broadcaster.publish([self.change("patients")])
+        let second = subscription.replace(with: EventFilter(categories: [.billing]))
+        #expect(second.position == 3)
+        #expect(second.generation > first.generation)
+        broadcaster.publish([self.change("patients"), self.change("payments", category: .billing)])
+        let batch = await subscription.nextBatch(9)
+        #expect(batch?.events.map(\.position) == [5])
+        #expect(batch?.generation == second.generation)
+    }
+
+    @Test("without a log to read, a subscriber that comes back is told so", .timeLimit(.minutes(1)))
+    func unreadable() async {
+        struct Unreadable: Error {}
+        let broadcaster = EventBroadcaster { 0 }
+        broadcaster.attach(lastPosition: 50) { _, _ in throw Unreadable() }
+        let subscription = broadcaster.subscribe(EventFilter(since: 40))
+        broadcaster.publishSystem("host_changed")
+        #expect(await self.drain(subscription, count: 2).map(\.type) == ["resync_required", "host_changed"])
+    }
+
     @Test("cancelling, finishing and letting go end a subscription", .timeLimit(.minutes(1)))
     func endings() async {
         let broadcaster = self.make()
-        let cancelled = broadcaster.subscribe(EventFilter())
+        let cancelled = broadcaster.broadcaster.subscribe(EventFilter())
         cancelled.cancel()
         #expect(await self.drain(cancelled, count: 1).isEmpty)
-        let reading = broadcaster.subscribe(EventFilter())
+        let reading = broadcaster.broadcaster.subscribe(EventFilter())
         let task = Task { await self.drain(reading, count: 1) }
         task.cancel()
         #expect(await task.value.isEmpty)
-        let finished = broadcaster.subscribe(EventFilter())
-        broadcaster.finish()
+        let finished = broadcaster.broadcaster.subscribe(EventFilter())
+        broadcaster.broadcaster.finish()
         #expect(await self.drain(finished, count: 1).isEmpty)
-        #expect(await self.drain(broadcaster.subscribe(EventFilter()), count: 1).isEmpty)
+        #expect(await self.drain(broadcaster.broadcaster.subscribe(EventFilter()), count: 1).isEmpty)
     }
 
     @Test("the JSON is that of the contract")

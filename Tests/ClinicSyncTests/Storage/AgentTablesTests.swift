@@ -23,8 +23,8 @@ struct AgentTablesTests {
         let entry: [String: SQLiteValue] = ["node": .string("n9"), "number": .integer(1), "entry": .blob([5, 0])]
         #expect(try stores[1].writer.putAgentRow(table: "clinicsync_revocation", values: entry))
         let events = try stores[0].collect().events
-        #expect(events.map(\.category) == [.system, .system])
-        #expect(Set(events.map(\.table)) == ["clinicsync_grant", "clinicsync_node"])
+        #expect(events.map(\.change?.category) == [.system, .system])
+        #expect(Set(events.compactMap(\.change?.table)) == ["clinicsync_grant", "clinicsync_node"])
         try converge(stores)
         try expectEqual(stores)
         for store in stores {
@@ -50,7 +50,7 @@ struct AgentTablesTests {
         #expect(try store.vector == vector)
         let part: [String: SQLiteValue] = ["id": .string("n1"), "certificate": .text([1, 2, 3])]
         #expect(try store.writer.putAgentRow(table: "clinicsync_node", values: part))
-        #expect(try store.collect().events.map(\.columns) == [["certificate"]])
+        #expect(try store.collect().events.map(\.change?.columns) == [["certificate"]])
         #expect(try store.reader.agentRows("clinicsync_node").map { $0["name"] } == [.string("Front")])
         #expect(try !store.writer.putAgentRow(table: "clinicsync_node", values: ["id": .string("n1")]))
     }
@@ -100,7 +100,7 @@ struct AgentTablesTests {
         let page = try b.reader.rowHashes(round: 1, table: "clinicsync_node", after: nil)
         for answer in try a.reader.compare(page) {
             let outcome = try b.writer.merge(answer, clockOffsetMilliseconds: 0)
-            #expect(outcome.events.map(\.category) == [.system])
+            #expect(outcome.events.map(\.change?.category) == [.system])
         }
         try expectEqual([a, b])
         try b.sql(
@@ -145,7 +145,7 @@ struct AgentTablesTests {
             #expect(try reader.agentRows("clinicsync_node").map { $0["name"] } == [.string("Front")])
             let outcome = try writer.collect(clockOffsetMilliseconds: 0)
             #expect(outcome.logged.count == 1)
-            #expect(outcome.events.map(\.table) == ["clinicsync_node"])
+            #expect(outcome.events.map(\.change?.table) == ["clinicsync_node"])
         }
     }
 
@@ -185,15 +185,15 @@ struct AgentTablesTests {
         try Program.sqlite3(
             file.url,
             """
-            INSERT INTO clinicsync_invitation VALUES (x'00', 1, 1); DROP TABLE clinicsync_unshared; DELETE FROM patients WHERE id = 'p2';
+            INSERT INTO clinicsync_invitation VALUES (x'00', 1, 1); DROP TABLE clinicsync_event; DROP TABLE clinicsync_unshared; DELETE FROM patients WHERE id = 'p2';
             """
         )
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 6)
+            #expect(writer.schemaVersion == 7)
             #expect(try writer.state().vector == before)
-            #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.operation) == [.delete])
+            #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
             try writer.putAgentRow(table: "clinicsync_node", values: self.node("n1", "Front"))
             _ = try writer.collect(clockOffsetMilliseconds: 0)
@@ -231,9 +231,9 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The program of today needs the table of m0005 to open a file at all; see where it is dropped.
+        // The program of today needs the tables of m0005 and m0007 to open a file at all; see where they are dropped.
         var migrations = Array(ClinicSchema.migrations.prefix(3))
-        migrations[2].sql += ClinicSchema.migrations[4].sql
+        migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

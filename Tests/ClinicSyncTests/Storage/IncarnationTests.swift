@@ -138,7 +138,7 @@ struct IncarnationTests {
 }
 
 /// A database file in a directory of its own, opened as a node opens it.
-private final class FilePlace {
+final class FilePlace {
     static let origin = Origin(node: NodeID(high: 0xC11, low: 1))
 
     let directory: TemporaryDirectory
@@ -182,6 +182,7 @@ private final class FilePlace {
     func overwrite(with backup: Data) throws { try self.write(backup, to: self.file) }
 
     private func write(_ content: Data, to url: URL) throws {
+        if !FileManager.default.fileExists(atPath: url.path) { try Data().write(to: url) }
         let handle = try FileHandle(forWritingTo: url)
         try handle.truncate(atOffset: 0)
         try handle.write(contentsOf: content)
@@ -199,9 +200,14 @@ private final class FilePlace {
 
     func open(
         machineIDPath: String = StorePlace.machineIDPath,
+        bootIDPath: String = StorePlace.bootIDPath,
         _ body: (ReplicaWriter) throws -> Void
     ) throws {
-        let place = try StorePlace.of(databasePath: self.file.path, machineIDPath: machineIDPath)
+        let place = try StorePlace.of(
+            databasePath: self.file.path,
+            machineIDPath: machineIDPath,
+            bootIDPath: bootIDPath
+        )
         let writer = try ReplicaWriter(
             database: try StoreDatabase.open(path: self.file.path),
             origin: FilePlace.origin,

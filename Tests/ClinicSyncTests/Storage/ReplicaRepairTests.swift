@@ -63,7 +63,7 @@ struct ReplicaRepairTests {
         }
         #expect(escaped == 1)
         let outcome = try a.collect()
-        #expect(outcome.events.map(\.columns) == [["fullName"]])
+        #expect(outcome.events.map(\.change?.columns) == [["fullName"]])
         try a.verify()
     }
 
@@ -83,7 +83,7 @@ struct ReplicaRepairTests {
         try a.sql("UPDATE patients SET fullName = 'Anna'")
         let outcome = try a.collect()
         #expect(outcome.repairedTables == ["patients"])
-        #expect(outcome.events.map(\.operation) == [.update])
+        #expect(outcome.events.map(\.change?.operation) == [.update])
         try a.verify()
     }
 

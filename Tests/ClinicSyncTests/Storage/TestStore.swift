@@ -13,15 +13,18 @@ final class TestStore {
     let queue: DatabaseQueue
     private let clock: NIOLockedValueBox<Int64>
 
-    init(_ number: UInt64, schema: StoreSchema = .clinic) throws {
+    init(_ number: UInt64, schema: StoreSchema = .clinic, eventsKept: Int? = nil) throws {
         self.origin = Origin(node: NodeID(high: 0xC11, low: number))
         let clock = NIOLockedValueBox<Int64>(1_800_000_000_000)
         self.clock = clock
         self.queue = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
+        var limits = StoreLimits.standard
+        if let eventsKept { limits.eventsKept = eventsKept }
         self.writer = try ReplicaWriter(
             database: StoreDatabase(single: self.queue),
             origin: self.origin,
             schema: schema,
+            limits: limits,
             wallClock: { clock.withLockedValue { $0 } }
         )
         self.reader = try ReplicaReader(beside: self.writer)

@@ -34,7 +34,7 @@ final class TestPeer: Sendable {
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
             case .started, .peersFound, .addressesChanged, .timerFired, .localCommitNoticed, .storageReplied,
-                .commandReceived,
+                .eventOccurred, .commandReceived,
                 .shutdownRequested:
                 self.misplaced += 1
             }

@@ -92,6 +92,11 @@ package struct RowState: Sendable, Hashable {
     /// Deletions that some column or insertion may have survived; `nil` when nobody ever deleted the row.
     package var deletion: Deletion?
 
+    /// The value of a column that is no counter, as far as one is known.
+    package func value(slot: Int) -> SQLiteValue? {
+        self.registers.indices.contains(slot) ? self.registers[slot]?.value : nil
+    }
+
     /// Makes a state.
     package init(
         key: SQLiteValue,

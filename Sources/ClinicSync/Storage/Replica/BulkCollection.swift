@@ -10,6 +10,8 @@ final class BulkCollection {
     let connection: Connection
     /// What to add to the marks' wall times.
     let offset: Int64
+    /// How many more rows of the batch get an event of their own.
+    var eventRowsLeft = EventCollector.rowsMax
     private let marks: Statement
     private var isOpen = true
     private var slices = 0

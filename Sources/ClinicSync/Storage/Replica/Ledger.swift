@@ -28,6 +28,8 @@ struct Ledger {
     var origins: [OriginEntry] = []
     /// By the table's number.
     var tables: [Int: TableEntry] = [:]
+    /// The newest position given to an event.
+    var eventPosition: UInt64 = 0
     /// Rows set aside.
     var waiting = 0
     /// Own batches from this number on nobody else can have; `nil` while others may get them as soon as they are made.

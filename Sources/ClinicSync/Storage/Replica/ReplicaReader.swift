@@ -107,7 +107,11 @@ package final class ReplicaReader {
             .first { $0.unsigned(0) } ?? 0
     }
 
-    private func refreshOrigins() throws {
+    /// The author with that small number.
+    func origin(number: Int) -> Origin? { self.origins.indices.contains(number) ? self.origins[number] : nil }
+
+    /// Reads the authors' names again when there are more.
+    func refreshOrigins() throws {
         let count = try self.connection.statement("SELECT count(*) FROM clinicsync_origin").first { $0.int(0) } ?? 0
         guard count != self.origins.count else { return }
         self.origins = []

@@ -55,7 +55,7 @@ extension ReplicaWriter {
     /// What applying did so far.
     struct ApplyResult {
         var logged: [LoggedChunk] = []
-        var events: [ChangeEvent] = []
+        var events: [LoggedEvent] = []
         var conflicts = 0
         var isPending = false
         /// Whether own marks were collected on the way.
@@ -154,7 +154,7 @@ extension ReplicaWriter {
         if !isFirst {
             var events = EventCollector(isLocal: false)
             try self.retryWaiting(events: &events)
-            result.events += events.events
+            result.events += try self.record(events)
         }
         return collected
     }
@@ -174,7 +174,7 @@ extension ReplicaWriter {
         guard marks <= ReplicaWriter.inlineMarksMax else { return .tooMany }
         var events = EventCollector(isLocal: true)
         result.logged += try self.collectAll(offset: offset, events: &events)
-        result.events += events.events
+        result.events += try self.record(events)
         return .some(true)
     }
 
@@ -244,7 +244,7 @@ extension ReplicaWriter {
                     )
                 }
         }
-        result.events += events.events
+        result.events += try self.record(events)
         self.ledger.origins[id].sequence = batch.id.sequence
         self.ledger.origins[id].timestamp = max(self.ledger.origins[id].timestamp, batch.header.timestamp.rawValue)
         self.ledger.origins[id].isChanged = true
@@ -305,7 +305,7 @@ extension ReplicaWriter {
                 key: change.key.value,
                 timestamp: change.timestamp,
                 batch: context.batch
-            )
+            ) { values[$0].value }
             return
         }
         var located = try self.locateCollected(plan, key: change.key.value, offset: context.offset, result: &result)
@@ -323,7 +323,7 @@ extension ReplicaWriter {
                 key: change.key.value,
                 timestamp: change.timestamp,
                 batch: context.batch
-            )
+            ) { located.state.value(slot: $0) }
         }
     }
 

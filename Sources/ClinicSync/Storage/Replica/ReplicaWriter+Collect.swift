@@ -54,18 +54,18 @@ extension ReplicaWriter {
         }
         var events = EventCollector(isLocal: true)
         var retried = EventCollector(isLocal: false)
-        let logged = try self.durably {
+        let (logged, recorded) = try self.durably {
             try self.transaction {
                 let logged = try self.collectAll(offset: offset, events: &events)
                 // A program may have made room for a row that was set aside.
                 try self.retryWaiting(events: &retried)
-                return logged
+                return (logged, try self.record(events) + self.record(retried))
             }
         }
         return CollectOutcome(
             logged: logged,
             vector: self.ledger.vector,
-            events: events.events + retried.events,
+            events: recorded,
             hasMore: false,
             repairedTables: []
         )
@@ -121,8 +121,9 @@ extension ReplicaWriter {
 
     /// Collects one slice of a bulk.
     private func collect(_ bulk: BulkCollection) throws -> CollectOutcome {
-        var events = EventCollector(isLocal: true)
+        var events = EventCollector(isLocal: true, rowsLeft: bulk.eventRowsLeft)
         var retried = EventCollector(isLocal: false)
+        var recorded: [LoggedEvent] = []
         var logged: [LoggedChunk] = []
         var isDone = false
         do {
@@ -159,6 +160,7 @@ extension ReplicaWriter {
                         logged.append(try self.log(chunk))
                         try self.noteUnshared(batch)
                     }
+                    recorded = try self.record(events) + self.record(retried)
                 }
             }
         } catch {
@@ -167,6 +169,7 @@ extension ReplicaWriter {
             self.bulk = nil
             throw error
         }
+        bulk.eventRowsLeft = events.rowsLeft
         if isDone {
             bulk.abandon()
             self.bulk = nil
@@ -174,14 +177,14 @@ extension ReplicaWriter {
         return CollectOutcome(
             logged: logged,
             vector: self.ledger.vector,
-            events: events.events + retried.events,
+            events: recorded,
             hasMore: true,
             repairedTables: []
         )
     }
 
     /// Collects slice by slice until nothing is left of a bulk, for work that cannot begin before.
-    func finishBulk(offset: Int64, logged: inout [LoggedChunk], events: inout [ChangeEvent]) throws {
+    func finishBulk(offset: Int64, logged: inout [LoggedChunk], events: inout [LoggedEvent]) throws {
         while try self.bulk != nil
             || self.countMarks(limit: ReplicaWriter.inlineMarksMax + 1) > ReplicaWriter.inlineMarksMax
         {
@@ -349,7 +352,7 @@ extension ReplicaWriter {
             key: mark.key,
             timestamp: timestamp,
             batch: batch.id
-        )
+        ) { row.ref(Int32($0)).value }
     }
 
     /// Whether a row without metadata has no past: it was neither deleted nor set aside.
@@ -463,7 +466,7 @@ extension ReplicaWriter {
             key: mark.key,
             timestamp: timestamp,
             batch: batch.id
-        )
+        ) { state.value(slot: $0) }
     }
 
     /// The state of a row that a program deleted: versions from its metadata, values as the trigger saved them.

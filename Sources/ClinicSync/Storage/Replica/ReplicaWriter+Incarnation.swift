@@ -83,7 +83,8 @@ extension ReplicaWriter {
         try ReplicaWriter.highestNumber(of: self.origin, self.connection)
     }
 
-    private static func set(_ name: String, to value: SQLiteValue, _ connection: Connection) throws {
+    /// Lays down a setting.
+    static func set(_ name: String, to value: SQLiteValue, _ connection: Connection) throws {
         try connection
             .statement(
                 "INSERT INTO clinicsync_setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"

@@ -50,6 +50,7 @@ extension ReplicaWriter {
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         // During a bulk collection its snapshot is the truth; the sweep waits for its end.
         let escaped = self.bulk == nil ? try self.continueSlowSweep() : 0
+        try self.pruneEvents()
         try self.checkpoint()
         if self.hasFilledCache, self.bulk == nil {
             self.hasFilledCache = false

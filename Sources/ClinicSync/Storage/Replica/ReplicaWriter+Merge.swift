@@ -32,7 +32,7 @@ extension ReplicaWriter {
                 let logged = try self.collectAll(offset: offset, events: &local)
                 collected = !logged.isEmpty
                 result.logged += logged
-                result.events += local.events
+                result.events += try self.record(local)
                 var events = EventCollector(isLocal: false)
                 try page.payload.withUnsafeBytes { payload in
                     var reader = try RowStateReader(payload, plan: plan)
@@ -53,12 +53,14 @@ extension ReplicaWriter {
                         changed += 1
                         if let visible = try self.save(plan, located.state, from: located.residence) {
                             let stamp = located.state.largestTimestamp
-                            events.add(visible, plan: plan, key: theirs.key, timestamp: stamp, batch: nil)
+                            events.add(visible, plan: plan, key: theirs.key, timestamp: stamp, batch: nil) {
+                                located.state.value(slot: $0)
+                            }
                         }
                     }
                 }
                 try self.retryWaiting(events: &events)
-                result.events += events.events
+                result.events += try self.record(events)
             }
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)

@@ -37,6 +37,7 @@ extension ReplicaWriter {
         _ database: StoreDatabase,
         schema: StoreSchema,
         wallClock: @Sendable () -> Int64,
+        boot: String?,
         bind: (Connection) throws -> Bound
     ) throws -> Opened {
         let manifest = try Manifest(json: schema.manifest)
@@ -50,11 +51,18 @@ extension ReplicaWriter {
             }
             var tables: ClinicTables?
             var bound: Bound?
+            var eventPosition: UInt64 = 0
             try db.inTransaction(.immediate) {
                 let read = try ClinicTables.read(from: db, manifest: manifest)
                 let decided = try bind(connection)
                 try self.claim(connection, for: decided.origin)
                 bound = decided
+                eventPosition = try self.openEvents(
+                    connection,
+                    isReborn: decided.rebirth != nil,
+                    boot: boot,
+                    wallMilliseconds: wallClock()
+                )
                 // Seed rows are the same on every node, not edits of this one; and whatever was written to a table while
                 // its triggers were gone is found by comparing the whole table.
                 for table in read.tables { try self.adoptSeeds(of: TablePlan(table), on: connection) }
@@ -68,6 +76,7 @@ extension ReplicaWriter {
             guard let tables, let bound else { throw StoreError(code: .schema, message: "The schema has no tables.") }
             let plans = TablePlans(tables)
             var ledger = try self.loadLedger(connection, plans: plans)
+            ledger.eventPosition = eventPosition
             let origin = bound.origin
             let ownID: Int
             if let id = ledger.id(of: origin) {

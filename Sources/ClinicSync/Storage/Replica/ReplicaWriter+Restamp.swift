@@ -34,7 +34,7 @@ extension ReplicaWriter {
 
     private func endIsolation(offset: Int64) throws -> (changes: Int, outcome: CollectOutcome) {
         var logged: [LoggedChunk] = []
-        var events: [ChangeEvent] = []
+        var events: [LoggedEvent] = []
         if self.bulk != nil { try self.finishBulk(offset: offset, logged: &logged, events: &events) }
         var changes = 0
         if self.ledger.unsharedFrom != nil {

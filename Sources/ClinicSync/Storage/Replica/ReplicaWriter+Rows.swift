@@ -82,7 +82,7 @@ extension ReplicaWriter {
         try ValueRef.with(key) { try self.mark(plan, key: $0) }
         var events = EventCollector(isLocal: true)
         result.logged += try self.collectAll(offset: offset, events: &events)
-        result.events += events.events
+        result.events += try self.record(events)
         result.hasCollected = true
         return try self.locate(plan, key: key)
     }
@@ -394,7 +394,9 @@ extension ReplicaWriter {
         for (plan, key) in keys {
             let located = try self.locate(plan, key: key)
             if let change = try self.save(plan, located.state, from: located.residence) {
-                events.add(change, plan: plan, key: key, timestamp: located.state.largestTimestamp, batch: nil)
+                events.add(change, plan: plan, key: key, timestamp: located.state.largestTimestamp, batch: nil) {
+                    located.state.value(slot: $0)
+                }
             }
         }
     }

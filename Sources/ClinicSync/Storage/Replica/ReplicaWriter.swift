@@ -74,7 +74,7 @@ package final class ReplicaWriter {
         self.wallClock = wallClock
         let witness = try place.map { try NumberWitness(path: $0.witnessPath) }
         let opened = try StoreError.mapping {
-            try ReplicaWriter.prepare(database, schema: schema, wallClock: wallClock) { connection in
+            try ReplicaWriter.prepare(database, schema: schema, wallClock: wallClock, boot: place?.boot) { connection in
                 guard let place, let witness else { return Bound(origin: origin, rebirth: nil) }
                 return try ReplicaWriter.bind(connection, origin, to: place, witness: witness)
             }
@@ -114,6 +114,8 @@ package final class ReplicaWriter {
     package func close() throws {
         self.bulk?.abandon()
         self.bulk = nil
+        // Without this the next opening after a start of the PC only makes programs look at everything again.
+        if self.witness != nil { _ = Swift.Result { try self.closeEvents() } }
         self.database.writer.writeWithoutTransaction { _ in self.connection.finalizeStatements() }
         try self.database.close()
     }

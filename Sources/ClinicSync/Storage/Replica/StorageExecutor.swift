@@ -58,6 +58,8 @@ package final class WritingExecutor {
         case .beginIsolation:
             self.writer.beginIsolation()
             return .isolationBegun
+        case .recordEvent(let event):
+            return .eventRecorded(try self.writer.recordEvent(event))
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
             preconditionFailure("a request that reads was given to the writer")
         }
@@ -94,7 +96,7 @@ package final class ReadingExecutor {
         case .rowStates(let connection, let round, let table, let keys):
             return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
         case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
-            .beginIsolation:
+            .beginIsolation, .recordEvent:
             preconditionFailure("a request that writes was given to the reader")
         }
     }

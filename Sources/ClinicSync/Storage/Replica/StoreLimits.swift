@@ -6,6 +6,8 @@ package struct StoreLimits: Sendable, Hashable {
     package var smallBatchBytes = 256 << 10
     /// A page of row states is closed at this size.
     package var pageBytes = 256 << 10
+    /// So many of the newest events are kept for programs that come back.
+    package var eventsKept = 10_000
     /// Rows in one page of hashes; a receiver takes 4 096.
     package var hashesPage = 2_000
 

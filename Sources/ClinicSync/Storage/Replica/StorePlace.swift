@@ -13,6 +13,11 @@ package struct StorePlace: Sendable, Hashable {
     /// The file beside the database that keeps the highest number used.
     package let witnessPath: String
 
+    /// The running system; another after every start of the PC, empty where it is not known.
+    package let boot: String
+
+    /// Where Linux keeps the running system's id.
+    package static let bootIDPath = "/proc/sys/kernel/random/boot_id"
     /// Where Linux keeps the id that an installation is given once.
     package static let machineIDPath = "/etc/machine-id"
 
@@ -21,11 +26,13 @@ package struct StorePlace: Sendable, Hashable {
     /// - Parameters:
     ///   - path: the database file.
     ///   - machineIDPath: the file with the PC's id; one that cannot be read counts as empty.
+    ///   - bootIDPath: the file with the running system's id; likewise.
     /// - Returns: the place.
     /// - Throws: ``StoreError``.
     package static func of(
         databasePath path: String,
-        machineIDPath: String = StorePlace.machineIDPath
+        machineIDPath: String = StorePlace.machineIDPath,
+        bootIDPath: String = StorePlace.bootIDPath
     ) throws -> StorePlace {
         let machine = FileManager.default.contents(atPath: machineIDPath) ?? Data()
         var writer = ByteWriter()
@@ -35,7 +42,8 @@ package struct StorePlace: Sendable, Hashable {
         let (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
         return StorePlace(
             fingerprint: ReplicaWriter.withBytes(of: Digest(high: high, low: low)) { Array($0) },
-            witnessPath: path + "-numbers"
+            witnessPath: path + "-numbers",
+            boot: String(decoding: FileManager.default.contents(atPath: bootIDPath) ?? Data(), as: UTF8.self)
         )
     }
 

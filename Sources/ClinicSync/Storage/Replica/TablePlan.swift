@@ -12,6 +12,8 @@ final class TablePlan: Sendable {
     let valueSlots: UInt64
     /// The slots of counter columns.
     let counterSlots: UInt64
+    /// The slot that says which user a row belongs to, in tables of the category `user`.
+    let userSlot: Int?
     /// The slots but the key's in the order of their columns' names, by which rows are hashed.
     let hashOrder: [Int]
     /// The hash of each slot's column name.
@@ -50,6 +52,9 @@ final class TablePlan: Sendable {
         self.valueSlots = valueSlots
         self.counterSlots = counterSlots
         self.slotsByName = slotsByName
+        self.userSlot =
+            definition.category == .user
+            ? (definition.name == "users" ? definition.keySlot : slotsByName["userId"]) : nil
         self.hashOrder = definition.columns
             .filter { $0.slot != definition.keySlot }
             .sorted { $0.name < $1.name }

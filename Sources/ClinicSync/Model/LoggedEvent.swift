@@ -1,0 +1,144 @@
+/// An event that is no change of one row: what the node itself has to say, the end of a session, a notice.
+///
+/// In JSON the ``fields`` stand beside `position`, `type`, `category`, `recordId` and `timestamp`, at the top level.
+package struct NamedEvent: Sendable, Hashable {
+    /// The type programs look at, for instance `session_ended`.
+    package var type: String
+    /// What programs subscribe by.
+    package var category: EventCategory
+    /// What the event is about, for instance the id of a session; `nil` when it is about nothing that has an id.
+    package var recordID: String?
+    /// When it happened.
+    package var timestamp: HybridTimestamp
+    /// Everything else, by its JSON key; no key of the five that every event has.
+    ///
+    /// Must not hold values of clinic rows beyond ids and names of users and devices.
+    package var fields: [String: EventValue]
+
+    /// Makes an event.
+    package init(
+        type: String,
+        category: EventCategory,
+        recordID: String? = nil,
+        timestamp: HybridTimestamp,
+        fields: [String: EventValue] = [:]
+    ) {
+        self.type = type
+        self.category = category
+        self.recordID = recordID
+        self.timestamp = timestamp
+        self.fields = fields
+    }
+
+    /// The user the event is about: the text under the key `userId`; by it programs subscribe to one user's events.
+    package var userID: String? {
+        if case .text(let user)? = self.fields["userId"] { user } else { nil }
+    }
+}
+
+/// A JSON value of an event's own keys.
+///
+/// Codable as that value itself.
+package indirect enum EventValue: Sendable, Hashable, Codable {
+    /// `null`.
+    case null
+    /// `true` or `false`.
+    case flag(Bool)
+    /// A whole number.
+    case number(Int64)
+    /// A string.
+    case text(String)
+    /// An array.
+    case list([EventValue])
+    /// An object.
+    case object([String: EventValue])
+
+    /// Reads any JSON but fractions.
+    ///
+    /// - Parameter decoder: where the value is.
+    /// - Throws: `DecodingError` for a number that is not whole.
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        if container.decodeNil() {
+            self = .null
+        } else if let list = EventValue.attempt({ try container.decode([EventValue].self) }) {
+            self = .list(list)
+        } else if let object = EventValue.attempt({ try container.decode([String: EventValue].self) }) {
+            self = .object(object)
+        } else if let flag = EventValue.attempt({ try container.decode(Bool.self) }) {
+            self = .flag(flag)
+        } else if let text = EventValue.attempt({ try container.decode(String.self) }) {
+            self = .text(text)
+        } else {
+            self = .number(try container.decode(Int64.self))
+        }
+    }
+
+    /// Writes the value.
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        switch self {
+        case .null: try container.encodeNil()
+        case .flag(let flag): try container.encode(flag)
+        case .number(let number): try container.encode(number)
+        case .text(let text): try container.encode(text)
+        case .list(let list): try container.encode(list)
+        case .object(let object): try container.encode(object)
+        }
+    }
+
+    private static func attempt<Value>(_ body: () throws -> Value) -> Value? {
+        do { return try body() } catch { return nil }
+    }
+}
+
+/// An event as it stands in the node's log of events.
+package struct LoggedEvent: Sendable, Hashable {
+    /// What happened.
+    package enum Content: Sendable, Hashable {
+        /// A row changed.
+        case change(ChangeEvent)
+        /// Something else.
+        case named(NamedEvent)
+    }
+
+    /// The event's place: positions of one node ascend by one from event to event.
+    ///
+    /// 0 for changes of the tables that nodes fill themselves, which are not logged and not shown to programs.
+    package var position: UInt64
+    /// What happened.
+    package var content: Content
+
+    /// Makes an event.
+    package init(position: UInt64, content: Content) {
+        self.position = position
+        self.content = content
+    }
+
+    /// The change; `nil` for a named event.
+    package var change: ChangeEvent? {
+        if case .change(let change) = self.content { change } else { nil }
+    }
+
+    /// The named event; `nil` for a change.
+    package var named: NamedEvent? {
+        if case .named(let named) = self.content { named } else { nil }
+    }
+}
+
+/// Some of the node's log of events.
+package struct EventPage: Sendable, Hashable {
+    /// The oldest position that is kept; one more than ``newest`` when none is.
+    package var oldest: UInt64
+    /// The newest position given out.
+    package var newest: UInt64
+    /// The events asked for, in ascending order.
+    package var events: [LoggedEvent]
+
+    /// Makes a page.
+    package init(oldest: UInt64, newest: UInt64, events: [LoggedEvent]) {
+        self.oldest = oldest
+        self.newest = newest
+        self.events = events
+    }
+}
