@@ -10,6 +10,9 @@ package struct LocalAPIClient: Sendable {
     /// Bytes of an answer, or of one line of a stream, at most.
     package static let answerBytesMax = 16 << 20
 
+    /// The header of a stream of events that says after which position it begins.
+    package static let positionHeader = "Clinicsync-Position"
+
     private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
 
     private let address: NetworkAddress
@@ -75,13 +78,16 @@ package struct LocalAPIClient: Sendable {
     }
 
     /// Sends a request and hands over each line of the answer as it comes; returns when the stream ends.
+    ///
+    /// `onPosition` is called first, with the position after which a stream of events begins.
     package func lines(
         _ path: String,
         query: [(name: String, value: String)],
+        onPosition: (UInt64) -> Void = { _ in },
         onLine: (ArraySlice<UInt8>) async throws -> Void
     ) async throws {
         var pending = [UInt8]()
-        try await self.exchange(.GET, path, query: query) { bytes in
+        try await self.exchange(.GET, path, query: query, onPosition: onPosition) { bytes in
             pending.append(contentsOf: bytes)
             while let end = pending.firstIndex(of: UInt8(ascii: "\n")) {
                 try await onLine(pending[..<end])
@@ -97,6 +103,7 @@ package struct LocalAPIClient: Sendable {
         _ method: HTTPMethod,
         _ path: String,
         query: [(name: String, value: String)],
+        onPosition: (UInt64) -> Void = { _ in },
         onBytes: ([UInt8]) async throws -> Void
     ) async throws {
         let connection = try await self.connect()
@@ -109,6 +116,8 @@ package struct LocalAPIClient: Sendable {
                 case .head(let head):
                     let status = Int(head.status.code)
                     if !(200..<300).contains(status) { failure = (status, []) }
+                    let position = head.headers.first(name: LocalAPIClient.positionHeader).flatMap { UInt64($0) }
+                    if let position { onPosition(position) }
                 case .body(let buffer):
                     if failure == nil {
                         try await onBytes(Array(buffer.readableBytesView))

@@ -58,22 +58,30 @@ struct LoopbackGuard: RouterMiddleware {
         context: BasicRequestContext,
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
-        guard let authority = request.head.authority, LoopbackGuard.isLoopback(authority: authority) else {
-            throw RequestRefusal(
+        let refusal = LoopbackGuard.refusal(
+            authority: request.head.authority ?? "",
+            origin: request.headers[.origin]
+        )
+        if let refusal { throw refusal }
+        return try await next(request, context)
+    }
+
+    /// Why a request for `authority`, from a page of `origin` if there is one, is refused; `nil` when it is not.
+    static func refusal(authority: String, origin: String?) -> RequestRefusal? {
+        guard LoopbackGuard.isLoopback(authority: authority) else {
+            return RequestRefusal(
                 status: .misdirectedRequest,
                 error: "wrong_host",
                 message:
                     "The local API answers only to 127.0.0.1, [::1] and localhost: use one of these in the address."
             )
         }
-        if let origin = request.headers[.origin], origin.lowercased() != "http://" + authority.lowercased() {
-            throw RequestRefusal(
-                status: .forbidden,
-                error: "wrong_origin",
-                message: "Pages of other origins may not use the local API."
-            )
-        }
-        return try await next(request, context)
+        guard let origin, origin.lowercased() != "http://" + authority.lowercased() else { return nil }
+        return RequestRefusal(
+            status: .forbidden,
+            error: "wrong_origin",
+            message: "Pages of other origins may not use the local API."
+        )
     }
 
     static func isLoopback(authority: String) -> Bool {

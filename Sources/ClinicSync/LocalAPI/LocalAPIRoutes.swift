@@ -18,12 +18,22 @@ struct LocalAPIRoutes: Sendable {
     static let invitationTimeMax = Duration.seconds(7 * 86_400)
     /// Uses of a join code at most.
     static let invitationUsesMax = 1_000
+    /// Events that are written together.
+    static let eventBatchMax = 256
 
     func makeRouter() -> Router<BasicRequestContext> {
         let router = Router(context: BasicRequestContext.self)
         router.add(middleware: ErrorResponder())
         router.add(middleware: LoopbackGuard())
         router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
+        // A request that comes first on its connection never gets here: see `LocalAPIChannel`.
+        router.get("/ws") { _, _ -> Response in
+            throw RequestRefusal(
+                status: .upgradeRequired,
+                error: "upgrade_required",
+                message: "This is a WebSocket: open it on a connection of its own."
+            )
+        }
         router.get("/health") { _, _ in Response(status: .ok) }
         let guarded = router.group("/v1").add(middleware: TokenGuard(token: Array(self.token.utf8)))
         guarded.get("/status") { _, _ in try Response.json(try await self.control.status()) }
@@ -79,10 +89,13 @@ struct LocalAPIRoutes: Sendable {
         let body = ResponseBody { writer in
             try await request.body.consumeWithInboundCloseHandler { _ in
                 try await withGracefulShutdownHandler {
-                    for await event in subscription {
-                        var line = try APICoding.encode(event)
-                        line.append(UInt8(ascii: "\n"))
-                        try await writer.write(ByteBuffer(bytes: line))
+                    while let batch = await subscription.nextBatch(LocalAPIRoutes.eventBatchMax) {
+                        var lines = ByteBuffer()
+                        for event in batch.events {
+                            lines.writeBytes(try APICoding.encode(event))
+                            lines.writeInteger(UInt8(ascii: "\n"))
+                        }
+                        try await writer.write(lines)
                     }
                 } onGracefulShutdown: {
                     subscription.cancel()
@@ -92,11 +105,11 @@ struct LocalAPIRoutes: Sendable {
             }
             try await writer.finish(nil)
         }
-        return Response(
-            status: .ok,
-            headers: [.contentType: "application/x-ndjson; charset=utf-8", .cacheControl: "no-store"],
-            body: body
-        )
+        var headers: HTTPFields = [.contentType: "application/x-ndjson; charset=utf-8", .cacheControl: "no-store"]
+        if let name = HTTPField.Name(LocalAPIClient.positionHeader) {
+            headers[name] = String(subscription.startPosition)
+        }
+        return Response(status: .ok, headers: headers, body: body)
     }
 }
 
@@ -150,6 +163,8 @@ private struct Query {
                 filter.categories.insert(category)
             case "table":
                 filter.tables.insert(item.value)
+            case "user":
+                filter.users.insert(item.value)
             case "since":
                 guard let position = UInt64(item.value) else {
                     throw ClinicSyncError(.usage, "since must be the position of an event: a whole number.")

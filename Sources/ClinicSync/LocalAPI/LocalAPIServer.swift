@@ -16,6 +16,7 @@ package struct LocalAPIServer: Service {
 
     private let address: NetworkAddress
     private let routes: LocalAPIRoutes
+    private let sockets: EventSocketUpgrade
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (NetworkAddress) async throws -> Void
@@ -32,8 +33,34 @@ package struct LocalAPIServer: Service {
         logger: Logger,
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
     ) {
+        self.init(
+            address: address,
+            token: token,
+            control: control,
+            socketLimits: EventSocketLimits(),
+            group: group,
+            logger: logger,
+            onListening: onListening
+        )
+    }
+
+    /// Makes a server with other limits on WebSockets.
+    init(
+        address: NetworkAddress,
+        token: String,
+        control: any NodeControl,
+        socketLimits: EventSocketLimits,
+        group: any EventLoopGroup,
+        logger: Logger,
+        onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
+    ) {
         self.address = address
         self.routes = LocalAPIRoutes(control: control, token: token)
+        self.sockets = EventSocketUpgrade(
+            events: control.eventSource,
+            authorization: SocketAuthorization(token: token),
+            limits: socketLimits
+        )
         self.group = group
         var logger = logger
         // The framework tells of every request and of its own start; the node has its own words for that.
@@ -71,16 +98,20 @@ package struct LocalAPIServer: Service {
     private func serve(onPort: @escaping @Sendable (Int) -> Void) async throws {
         let application = Application(
             router: self.routes.makeRouter(),
-            server: .http1(
-                configuration: .init(
-                    idleTimeout: .seconds(60),
-                    httpDecoderConfiguration: .init(
-                        maxHeaderFieldSize: 16_384,
-                        maxHeaderListSize: 32_768,
-                        maxHeaderFieldCount: 64
+            server: HTTPServerBuilder { responder in
+                let http = HTTP1Channel(
+                    responder: responder,
+                    configuration: .init(
+                        idleTimeout: .seconds(60),
+                        httpDecoderConfiguration: .init(
+                            maxHeaderFieldSize: 16_384,
+                            maxHeaderListSize: 32_768,
+                            maxHeaderFieldCount: 64
+                        )
                     )
                 )
-            ),
+                return LocalAPIChannel(http: http, sockets: self.sockets)
+            },
             configuration: ApplicationConfiguration(
                 address: .hostname(self.address.host, port: self.address.port),
                 availableConnectionsDelegate: MaximumAvailableConnections(

@@ -30,6 +30,9 @@ package protocol NodeControl: Sendable {
     /// Makes a join code that is good for `uses` joins within `ttl`.
     func invite(ttl: Duration, uses: Int) async throws -> String
 
+    /// Where the events of the node come from.
+    var eventSource: EventBroadcaster { get }
+
     /// Committed changes from now on, or from a position on.
     func events(_ filter: EventFilter) async throws -> EventSubscription
 }

@@ -10,11 +10,12 @@ import Testing
 @testable import ClinicSync
 
 @Suite(.timeLimit(.minutes(1))) struct LocalAPIServerTests {
-    private static let token = "a-token-of-this-test"
+    static let token = "a-token-of-this-test"
 
     /// A node that answers from memory and remembers what it was asked.
-    private struct FixedControl: NodeControl {
-        let broadcaster = EventBroadcaster(lastPosition: 0) { 0 }
+    struct FixedControl: NodeControl {
+        let events = LoggedBroadcaster()
+        var eventSource: EventBroadcaster { self.events.broadcaster }
         let calls = NIOLockedValueBox<[String]>([])
 
         func status() async throws -> NodeStatus {
@@ -67,7 +68,7 @@ import Testing
             return "CODE"
         }
 
-        func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }
+        func events(_ filter: EventFilter) async throws -> EventSubscription { self.eventSource.subscribe(filter) }
     }
 
     /// Serves on a free port while `body` runs, then stops gracefully.
@@ -266,12 +267,12 @@ import Testing
     func events() async throws {
         let control = FixedControl()
         try await self.serve(control) { address, group in
-            control.broadcaster.publishSystem("host_changed")
+            control.events.publishSystem("host_changed")
             let client = LocalAPIClient(address: address, token: LocalAPIServerTests.token, directory: "d")
             var types = [String]()
             try await client.lines("/v1/events", query: [("category", "system"), ("since", "0")]) { line in
                 types.append(try APICoding.decode(NodeEvent.self, from: Array(line)).type)
-                if types.count == 1 { control.broadcaster.publishSystem("peer_lost") }
+                if types.count == 1 { control.events.publishSystem("peer_lost") }
                 if types.count == 2 { await group.triggerGracefulShutdown() }
             }
             #expect(types == ["host_changed", "peer_lost"])

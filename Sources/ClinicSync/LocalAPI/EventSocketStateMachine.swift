@@ -1,0 +1,153 @@
+import NIOCore
+
+/// Decides what becomes of the messages of one program over `/ws`; knows no socket and no clock.
+struct EventSocketStateMachine {
+    /// What is to be done.
+    enum Action: Hashable {
+        /// Nothing.
+        case none
+        /// Subscribe anew and say so.
+        case subscribe(EventFilter)
+        /// End the subscription and say so.
+        case unsubscribe
+        /// Answer a ping.
+        case pong
+        /// Say what was wrong.
+        case refuse(EventSocketError)
+        /// Say goodbye with this code and reason, and close.
+        case close(code: UInt16, reason: String)
+    }
+
+    private enum State {
+        /// Nobody knows who it is; nothing is said. Can transition to `open`, `closed`.
+        case strange
+        /// The program knew the token. Can transition to `closed`.
+        case open
+        /// A goodbye was said. Final.
+        case closed
+    }
+
+    private let limits: EventSocketLimits
+    private let authorization: SocketAuthorization
+    private var state: State
+    private var errors = 0
+    /// Messages that may come at once; grows with time up to the limit.
+    private var credit: Double
+    private var creditedAt: NIODeadline
+
+    /// Begins with what the opening request said; see ``SocketAuthorization/isAuthorized(_:)``.
+    init(limits: EventSocketLimits, authorization: SocketAuthorization, isAuthorized: Bool, at now: NIODeadline) {
+        self.limits = limits
+        self.authorization = authorization
+        self.state = isAuthorized ? .open : .strange
+        self.credit = Double(limits.messagesPerSecond)
+        self.creditedAt = now
+    }
+
+    /// Whether the program is known.
+    var isOpen: Bool { self.state == .open }
+
+    /// Whether a goodbye was said.
+    var isClosed: Bool { self.state == .closed }
+
+    /// A message came.
+    mutating func received(_ message: [UInt8], at now: NIODeadline) -> Action {
+        guard self.state != .closed else { return .none }
+        guard self.pay(at: now) else { return self.tooMuch() }
+        do {
+            return self.perform(try EventSocketRequest(message, namesMax: self.limits.namesMax))
+        } catch let error as EventSocketError {
+            return self.refuse(error)
+        } catch {
+            return self.refuse(EventSocketError(code: "malformed", message: "Send one JSON object with a \"type\"."))
+        }
+    }
+
+    /// A message of a kind that is not used came.
+    mutating func receivedBinary() -> Action {
+        guard self.state != .closed else { return .none }
+        return self.refuse(EventSocketError(code: "malformed", message: "Send text, not binary messages."))
+    }
+
+    /// A ping or pong came.
+    mutating func receivedControl(at now: NIODeadline) -> Action {
+        guard self.state != .closed else { return .none }
+        return self.pay(at: now) ? .none : self.tooMuch()
+    }
+
+    /// The time for the token is over.
+    mutating func authorizationTimedOut() -> Action { self.state == .strange ? self.unauthorized() : .none }
+
+    /// The connection ends for another reason.
+    mutating func close(code: UInt16, reason: String) -> Action {
+        guard self.state != .closed else { return .none }
+        self.state = .closed
+        return .close(code: code, reason: reason)
+    }
+
+    // MARK: - Private
+
+    private mutating func perform(_ request: EventSocketRequest) -> Action {
+        switch (request, self.state) {
+        case (_, .closed):
+            return .none
+        case (.authenticate(let token), _):
+            guard self.authorization.accepts(token) else { return self.unauthorized() }
+            self.state = .open
+            return .none
+        case (_, .strange):
+            return self.unauthorized()
+        case (.subscribe(let filter), .open):
+            return .subscribe(filter)
+        case (.unsubscribe, .open):
+            return .unsubscribe
+        case (.ping, .open):
+            return .pong
+        }
+    }
+
+    private mutating func refuse(_ error: EventSocketError) -> Action {
+        // A stranger is told nothing, not even what was wrong.
+        guard self.state == .open else { return self.unauthorized() }
+        self.errors += 1
+        guard self.errors <= self.limits.errorsMax else {
+            return self.close(code: EventSocketCloseCode.policy, reason: "too many messages that make no sense")
+        }
+        return .refuse(error)
+    }
+
+    private mutating func unauthorized() -> Action {
+        self.close(code: EventSocketCloseCode.unauthorized, reason: "unauthorized")
+    }
+
+    private mutating func tooMuch() -> Action {
+        self.close(code: EventSocketCloseCode.policy, reason: "too many messages")
+    }
+
+    /// Takes one message off the credit.
+    private mutating func pay(at now: NIODeadline) -> Bool {
+        let most = Double(self.limits.messagesPerSecond)
+        let seconds = Double((now - self.creditedAt).nanoseconds) / 1e9
+        self.credit = min(most, self.credit + seconds * most)
+        self.creditedAt = now
+        guard self.credit >= 1 else { return false }
+        self.credit -= 1
+        return true
+    }
+}
+
+/// Why the node closes a WebSocket of a program; see `docs/EVENTS.md`.
+enum EventSocketCloseCode {
+    /// The node stops.
+    static let goingAway: UInt16 = 1_001
+    /// The program broke RFC 6455.
+    static let protocolError: UInt16 = 1_002
+    /// The program broke a limit.
+    static let policy: UInt16 = 1_008
+    /// A message is too large.
+    static let tooLarge: UInt16 = 1_009
+    /// There was no token in time, or a wrong one.
+    static let unauthorized: UInt16 = 4_401
+    /// The program took none of its events for too long.
+    static let stalled: UInt16 = 4_408
+}

@@ -1,0 +1,130 @@
+import HTTPTypes
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOHTTP1
+import NIOWebSocket
+
+/// Opens WebSockets for programs: `GET /ws`.
+struct EventSocketUpgrade: Sendable {
+    /// The path of the request.
+    static let path = "/ws"
+
+    private let events: EventBroadcaster
+    private let authorization: SocketAuthorization
+    private let limits: EventSocketLimits
+    /// How many are open.
+    private let sockets = NIOLockedValueBox(0)
+
+    /// Serves what `events` brings to those that `authorization` lets in.
+    init(events: EventBroadcaster, authorization: SocketAuthorization, limits: EventSocketLimits) {
+        self.events = events
+        self.authorization = authorization
+        self.limits = limits
+    }
+
+    /// Makes `channel` answer one request for a WebSocket; on its event loop.
+    ///
+    /// - Returns: The socket; `nil` when the request was refused, with an answer that says why.
+    /// - Throws: `ChannelError` when the channel is closed.
+    func serve(_ channel: any Channel) throws -> EventLoopFuture<EventSocket?> {
+        // NIO drops the request when an upgrader refuses it, so the answer cannot wait for it in a handler behind.
+        let refusal = NIOLoopBoundBox<RequestRefusal?>(EventSocketUpgrade.noUpgrade, eventLoop: channel.eventLoop)
+        let upgrader = NIOTypedWebSocketServerUpgrader<EventSocket?>(
+            maxFrameSize: self.limits.messageBytesMax,
+            enableAutomaticErrorHandling: false,
+            shouldUpgrade: { channel, head in
+                refusal.value = self.refusal(of: head) ?? (self.reserve(for: channel) ? nil : self.tooMany)
+                guard refusal.value == nil else { return channel.eventLoop.makeSucceededFuture(nil) }
+                return channel.eventLoop.makeSucceededFuture(EventSocketUpgrade.headers(answering: head))
+            },
+            upgradePipelineHandler: { channel, head in
+                channel.eventLoop.makeCompletedFuture { try self.open(channel, head) }
+            }
+        )
+        var configuration = NIOUpgradableHTTPServerPipelineConfiguration<EventSocket?>(
+            upgradeConfiguration: .init(
+                upgraders: [upgrader],
+                notUpgradingCompletionHandler: { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try EventSocketUpgrade.answer(refusal.value ?? EventSocketUpgrade.noUpgrade, on: channel)
+                        return nil
+                    }
+                }
+            )
+        )
+        configuration.enablePipelining = false
+        return try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(configuration: configuration)
+    }
+
+    private func open(_ channel: any Channel, _ head: HTTPRequestHead) throws -> EventSocket {
+        let isAuthorized = self.authorization.isAuthorized(head)
+        let now = NIODeadline.now()
+        var limits = self.limits
+        // A wrong token in the request is no better for being waited for.
+        if isAuthorized == false { limits.authorizationTime = .zero }
+        let machine = EventSocketStateMachine(
+            limits: limits,
+            authorization: self.authorization,
+            isAuthorized: isAuthorized ?? false,
+            at: now
+        )
+        return try EventSocket(
+            adding: machine,
+            to: channel,
+            subscription: self.events.subscribe(nil),
+            limits: limits
+        )
+    }
+
+    private static func headers(answering head: HTTPRequestHead) -> HTTPHeaders {
+        let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
+        guard offered.contains(Substring(SocketAuthorization.subprotocol)) else { return [:] }
+        return ["Sec-WebSocket-Protocol": SocketAuthorization.subprotocol]
+    }
+
+    /// Counts a socket until its channel is closed.
+    private func reserve(for channel: any Channel) -> Bool {
+        let isFree = self.sockets.withLockedValue { count in
+            guard count < self.limits.socketsMax else { return false }
+            count += 1
+            return true
+        }
+        if isFree { channel.closeFuture.whenComplete { _ in self.sockets.withLockedValue { $0 -= 1 } } }
+        return isFree
+    }
+
+    /// Why a request is refused; `nil` when it is not.
+    private func refusal(of head: HTTPRequestHead) -> RequestRefusal? {
+        let authority = head.headers.first(name: "Host") ?? ""
+        let origin = head.headers.first(name: "Origin")
+        return LoopbackGuard.refusal(authority: authority, origin: origin)
+    }
+
+    private var tooMany: RequestRefusal {
+        RequestRefusal(
+            status: .serviceUnavailable,
+            error: "too_many_sockets",
+            message: "Programs of this PC have \(self.limits.socketsMax) WebSockets open: close some."
+        )
+    }
+
+    private static let noUpgrade = RequestRefusal(
+        status: .upgradeRequired,
+        error: "upgrade_required",
+        message: "This is a WebSocket of version 13: open it with ws:// and GET."
+    )
+
+    /// Answers a request that opens no WebSocket, and closes.
+    private static func answer(_ refusal: RequestRefusal, on channel: any Channel) throws {
+        let body = try APICoding.encode(APIError(error: refusal.error, message: refusal.message)) + [UInt8(ascii: "\n")]
+        let headers: HTTPHeaders = [
+            "Content-Type": "application/json; charset=utf-8", "Cache-Control": "no-store", "Connection": "close",
+            "Upgrade": "websocket", "Content-Length": String(body.count),
+        ]
+        let status = HTTPResponseStatus(statusCode: refusal.status.code)
+        let head = HTTPResponseHead(version: .http1_1, status: status, headers: headers)
+        channel.write(HTTPServerResponsePart.head(head), promise: nil)
+        channel.write(HTTPServerResponsePart.body(.byteBuffer(ByteBuffer(bytes: body))), promise: nil)
+        channel.writeAndFlush(HTTPServerResponsePart.end(nil)).whenComplete { _ in channel.close(promise: nil) }
+    }
+}
