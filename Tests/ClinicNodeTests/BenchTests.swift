@@ -66,6 +66,17 @@ import Testing
         try self.check(found[3], samples: 2, target: 20_000, kind: "valueAtLeast")
     }
 
+    @Test("events runs three nodes and hears of every change at the far side's WebSocket")
+    func events() async throws {
+        let found = try await self.measurements(["events", "--seconds", "1"])
+        try #require(found.count == 3)
+        for (entry, target) in zip(found, [10.0, 30.0]) {
+            #expect((entry["samples"] as? [Double])?.count == 100)
+            #expect(entry["target"] as? Double == target)
+            #expect(entry["met"] is Bool)
+        }
+    }
+
     @Test("a benchmark with impossible numbers is refused before anything is made")
     func usage() async throws {
         let binary = try Binary()

@@ -56,6 +56,25 @@ final class NodeProcess {
         return try String(contentsOfFile: output, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
+    /// Starts a host and clients of these names; the clients are connected when this returns.
+    static func clinic(of clients: [String], in files: BenchFiles) throws -> [NodeProcess] {
+        let folder = files.folder.path
+        let host = files.path("host")
+        _ = try NodeProcess.output(of: ["init", "--data", host, "--name", "host"], in: folder)
+        var nodes = [try NodeProcess(running: host)]
+        for name in clients {
+            let code = try NodeProcess.output(of: ["invite", "--data", host], in: folder)
+            let data = files.path(name)
+            _ = try NodeProcess.output(of: ["join", code, "--data", data, "--name", name], in: folder)
+            nodes.append(try NodeProcess(running: data))
+        }
+        try NodeProcess.wait("The benchmark's nodes did not connect.") {
+            let text = try NodeProcess.output(of: ["status", "--data", host, "--json"], in: folder)
+            return text.contains("\"activeConnections\":\(clients.count)")
+        }
+        return nodes
+    }
+
     /// Looks every 20 ms until `condition` holds.
     static func wait(_ failure: String, until condition: () throws -> Bool) throws {
         let clock = ContinuousClock()

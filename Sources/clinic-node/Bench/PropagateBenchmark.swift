@@ -19,31 +19,12 @@ struct PropagateBenchmark {
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
-        let nodes = try self.start(in: files)
+        let nodes = try NodeProcess.clinic(of: ["writer", "observer"], in: files)
         defer { for node in nodes.reversed() { node.stop() } }
         let changes = try self.changes(nodes: nodes, files: files)
         let idle = try self.idle(nodes)
         let imports = try self.imports(nodes: nodes, files: files)
         return changes + imports + idle + (try self.memoryAfter(nodes))
-    }
-
-    /// Starts the host and two clients; the clients are connected when this returns.
-    private func start(in files: BenchFiles) throws -> [NodeProcess] {
-        let folder = files.folder.path
-        let host = files.path("host")
-        _ = try NodeProcess.output(of: ["init", "--data", host, "--name", "host"], in: folder)
-        var nodes = [try NodeProcess(running: host)]
-        for name in ["writer", "observer"] {
-            let code = try NodeProcess.output(of: ["invite", "--data", host], in: folder)
-            let data = files.path(name)
-            _ = try NodeProcess.output(of: ["join", code, "--data", data, "--name", name], in: folder)
-            nodes.append(try NodeProcess(running: data))
-        }
-        try NodeProcess.wait("The benchmark's nodes did not connect.") {
-            let text = try NodeProcess.output(of: ["status", "--data", host, "--json"], in: folder)
-            return text.contains("\"activeConnections\":2")
-        }
-        return nodes
     }
 
     // MARK: - Single changes

@@ -9,7 +9,7 @@ struct BenchCommand: ParsableCommand {
             Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
             folder for temporary files, never on a clinic's. A missed target is no failure of the command.
             """,
-        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchFailover.self]
+        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchEvents.self, BenchFailover.self]
     )
 }
 
@@ -95,6 +95,30 @@ struct BenchPropagate: ParsableCommand {
             idleSeconds: self.idleSeconds
         )
         try self.options.report("propagate", benchmark.run)
+    }
+}
+
+/// `bench events`.
+struct BenchEvents: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "events",
+        abstract: "How soon a program on one PC is told of a change made on another.",
+        discussion: """
+            Starts a host and two clients as processes of this machine, writes to one client's file 50 times a second, and \
+            notes when the events come to a WebSocket of the other, against a bare relay over loopback.
+            """
+    )
+
+    @OptionGroup var options: BenchOptions
+    @Option(help: ArgumentHelp("Seconds of changes in each round.", valueName: "n")) var seconds = 5
+
+    func validate() throws {
+        guard (1...600).contains(self.seconds) else { throw ValidationError("--seconds is from 1 to 600.") }
+    }
+
+    func run() throws {
+        let benchmark = EventsBenchmark(rounds: self.options.rounds, secondsPerRound: self.seconds)
+        try self.options.report("events", benchmark.run)
     }
 }
 

@@ -1,13 +1,17 @@
 import ArgumentParser
 import ClinicSync
 import Glibc
+import NIOCore
 
 /// `watch`: live events, one a line.
 struct WatchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "watch",
         abstract: "Print committed changes as they happen.",
-        discussion: "Given both, an event must be of one of the categories and of one of the tables."
+        discussion: """
+            Given several of --category, --table and --user, an event must fit each of them. When the node stops, the \
+            command waits until it runs again and goes on with the events that came meanwhile.
+            """
     )
 
     @OptionGroup var data: DataOptions
@@ -24,6 +28,12 @@ struct WatchCommand: AsyncParsableCommand {
         help: ArgumentHelp("A table; may be repeated.", valueName: "table")
     )
     var tables: [String] = []
+    @Option(
+        name: .customLong("user"),
+        parsing: .singleValue,
+        help: ArgumentHelp("What is about the user with this id; may be repeated.", valueName: "id")
+    )
+    var users: [String] = []
     @Option(help: ArgumentHelp("Begin after the event at this position.", valueName: "position")) var since: UInt64?
     @Option(
         help: ArgumentHelp("Append each event to this file as a line of JSON.", valueName: "file"),
@@ -31,23 +41,77 @@ struct WatchCommand: AsyncParsableCommand {
     )
     var logFile: String?
 
+    /// Between two looks whether the node runs again.
+    private static let pause = Duration.milliseconds(300)
+
     func run() async throws {
-        let client = try LocalAPIClient(directory: self.data.directory())
         let log = try self.logFile.map { try WatchCommand.openLog($0) }
         defer { if let log { close(log) } }
-        var query = self.categories.map { (name: "category", value: $0) }
-        query += self.tables.map { (name: "table", value: $0) }
-        if let since = self.since { query.append((name: "since", value: String(since))) }
-        let style = Style.standardOutput
-        try await client.lines("/v1/events", query: query) { line in
-            if let log { try Output.write(Array(line) + [UInt8(ascii: "\n")], to: log) }
-            if self.output.isJSON {
-                try Output.write(Array(line) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
-            } else {
-                try Output.line(EventText.line(try APICoding.decode(NodeEvent.self, from: Array(line)), style: style))
+        var position = self.since
+        // The first time a node that does not run is an error; later it will run again.
+        try await self.follow(try LocalAPIClient(directory: self.data.directory()), from: &position, log: log)
+        while true {
+            Output.report("clinic-node: The node stopped: waiting until it runs again.")
+            var isBack = false
+            while !isBack {
+                try await Task.sleep(for: WatchCommand.pause)
+                do {
+                    let client = try LocalAPIClient(directory: self.data.directory())
+                    try await self.follow(client, from: &position, log: log) { isBack = true }
+                } catch let error as ClinicSyncError where error.code == .notReachable {
+                    continue
+                }
             }
         }
-        throw ClinicSyncError(.notReachable, "The node stopped: start it again with clinic-node run.")
+    }
+
+    /// Prints events until the node stops; `position` is then that of the last one printed.
+    private func follow(
+        _ client: LocalAPIClient,
+        from position: inout UInt64?,
+        log: Int32?,
+        onConnected: () -> Void = {}
+    ) async throws {
+        var query = self.categories.map { (name: "category", value: $0) }
+        query += self.tables.map { (name: "table", value: $0) }
+        query += self.users.map { (name: "user", value: $0) }
+        if let position { query.append((name: "since", value: String(position))) }
+        var isConnected = false
+        var reached = position
+        defer { position = reached }
+        do {
+            try await client.lines("/v1/events", query: query) { start in
+                isConnected = true
+                onConnected()
+                reached = reached ?? start
+            } onLine: { line in
+                reached = try self.show(line, log: log)
+            }
+        } catch  where isConnected {
+            // However the connection broke: the node is gone, or going. What cannot be written is no matter of the node's.
+            guard WatchCommand.isLoss(error) else { throw error }
+        }
+    }
+
+    /// Prints one event and returns its position.
+    private func show(_ line: ArraySlice<UInt8>, log: Int32?) throws -> UInt64 {
+        let event = try APICoding.decode(NodeEvent.self, from: Array(line))
+        if let log { try Output.write(Array(line) + [UInt8(ascii: "\n")], to: log) }
+        if self.output.isJSON {
+            try Output.write(Array(line) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
+        } else {
+            try Output.line(EventText.line(event, style: Style.standardOutput))
+        }
+        return event.position
+    }
+
+    /// Whether the error is the end of a connection.
+    private static func isLoss(_ error: any Error) -> Bool {
+        switch error {
+        case let error as ClinicSyncError: error.code == .notReachable
+        case is IOError, is ChannelError: true
+        default: false
+        }
     }
 
     private static func openLog(_ path: String) throws -> Int32 {
@@ -63,7 +127,9 @@ enum EventText {
     static func line(_ event: NodeEvent, style: Style) -> String {
         let time = event.timestamp.description.dropFirst(11).dropLast()
         guard let table = event.table else {
-            let details = (event.details ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            var details = (event.details ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            if let user = event.userId { details.append("user=\(user)") }
+            if let record = event.recordId { details.append(record) }
             return ([style.dim(String(time)), style.warning(event.type)] + details).joined(separator: "  ")
         }
         let record = event.recordId ?? "\(event.rows ?? 1) rows"

@@ -1,0 +1,223 @@
+import ClinicSync
+import ClinicSyncTestKit
+import Foundation
+import Glibc
+import NIOConcurrencyHelpers
+import NIOCore
+import NIOPosix
+
+/// How soon a program on one PC is told of what is written on another: a host and two clients, each a process of its own, with a
+/// writer on one client's file and a WebSocket on the other client.
+struct EventsBenchmark {
+    /// Repetitions.
+    var rounds: Int
+    /// Seconds of changes in one round.
+    var secondsPerRound: Int
+
+    /// Changes a second.
+    private static let changesPerSecond = 50
+    /// How long an event may take.
+    private static let patience = Duration.seconds(30)
+
+    /// Measures in `files`.
+    func run(in files: BenchFiles) throws -> [Measurement] {
+        let nodes = try NodeProcess.clinic(of: ["writer", "observer"], in: files)
+        defer { for node in nodes.reversed() { node.stop() } }
+        let relay = try LoopbackRelay()
+        defer { relay.close() }
+        let receiver = try EventReceiver(directory: files.path("observer"))
+        defer { receiver.stop() }
+        let writer = try ProgramConnection(path: nodes[1].database, synchronous: .full)
+        let insert = try writer.prepare(PatientRows.insertSQL)
+        var samples: [Double] = []
+        var baseline: [Double] = []
+        for round in 0..<self.rounds {
+            let data = PatientRows(count: EventsBenchmark.changesPerSecond * self.secondsPerRound, batch: 300 + round)
+            var committed: [ContinuousClock.Instant] = []
+            let clock = ContinuousClock()
+            let start = clock.now
+            for row in 0..<data.count {
+                let due = start + Duration.seconds(1) / EventsBenchmark.changesPerSecond * row
+                while clock.now < due { usleep(100) }
+                try data.insert(row..<row + 1, with: insert)
+                committed.append(clock.now)
+                // In the pause that every change has behind it; the change's own way takes a part of it.
+                if row.isMultiple(of: 10) { baseline.append(try relay.roundTrip()) }
+            }
+            for (row, instant) in committed.enumerated() {
+                let key = String(decoding: data.key(row), as: UTF8.self)
+                samples.append((try self.arrival(of: key, at: receiver) - instant) / .milliseconds(1))
+            }
+        }
+        return EventsBenchmark.measurements(samples, beside: baseline)
+    }
+
+    private func arrival(of key: String, at receiver: EventReceiver) throws -> ContinuousClock.Instant {
+        let clock = ContinuousClock()
+        let deadline = clock.now + EventsBenchmark.patience
+        while true {
+            if let arrival = receiver.arrival(of: key) { return arrival }
+            guard clock.now < deadline else {
+                throw ClinicSyncError(.timeout, "An event did not come: run the benchmark again.")
+            }
+            usleep(1_000)
+        }
+    }
+
+    private static func measurements(_ samples: [Double], beside baseline: [Double]) -> [Measurement] {
+        let name = "commit on one client to event at a WebSocket of the other"
+        return [
+            Measurement(
+                "\(name), median",
+                unit: "ms",
+                quantile: 0.5,
+                of: samples,
+                beside: baseline,
+                goal: .valueAtMost(10)
+            ),
+            Measurement(
+                "\(name), p99",
+                unit: "ms",
+                quantile: 0.99,
+                of: samples,
+                beside: baseline,
+                goal: .valueAtMost(30)
+            ),
+            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
+        ]
+    }
+}
+
+/// A program that listens to a node's events and notes when each came.
+private final class EventReceiver: Sendable {
+    private let arrivals = NIOLockedValueBox<[String: ContinuousClock.Instant]>([:])
+    private let isSubscribed = NIOLockedValueBox(false)
+    private let isStopped = NIOLockedValueBox(false)
+    private let ended: EventLoopFuture<Void>
+
+    /// Subscribes to the changes of patients at the node in `directory`.
+    init(directory: String) throws {
+        let directory = NodeDirectory(url: URL(fileURLWithPath: directory))
+        guard let address = try directory.apiAddress() else {
+            throw ClinicSyncError(.notReachable, "A node of the benchmark ended too early: run the benchmark again.")
+        }
+        let client = EventSocketClient(address: address, token: try directory.token())
+        let promise = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
+        self.ended = promise.futureResult
+        let (arrivals, isSubscribed, isStopped) = (self.arrivals, self.isSubscribed, self.isStopped)
+        promise.completeWithTask {
+            try await client.run { socket in
+                try await socket.send(#"{"type":"subscribe","tables":["patients"]}"#)
+                _ = try await socket.nextText()
+                isSubscribed.withLockedValue { $0 = true }
+                let clock = ContinuousClock()
+                while let text = try await socket.nextText() {
+                    let now = clock.now
+                    let event = try APICoding.decode(NodeEvent.self, from: Array(text.utf8))
+                    if let record = event.recordId { arrivals.withLockedValue { $0[record] = now } }
+                    if isStopped.withLockedValue({ $0 }) { break }
+                }
+            }
+        }
+        try NodeProcess.wait("The benchmark could not subscribe.") { self.isSubscribed.withLockedValue { $0 } }
+    }
+
+    /// When the event of a row came; `nil` when it has not come.
+    func arrival(of key: String) -> ContinuousClock.Instant? { self.arrivals.withLockedValue { $0[key] } }
+
+    /// Stops at the next event, or when the node ends.
+    func stop() { self.isStopped.withLockedValue { $0 = true } }
+}
+
+/// Sends bytes over loopback to a relay that sends them back: what two hops cost without a node between them.
+private final class LoopbackRelay {
+    /// About the size of an event.
+    private static let bytes = 300
+
+    private let server: any Channel
+    private let client: any Channel
+    private let back = NIOLockedValueBox<EventLoopPromise<Void>?>(nil)
+
+    init() throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        self.server = try ServerBootstrap(group: group)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(EchoHandler())
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).wait()
+        let back = self.back
+        self.client = try ClientBootstrap(group: group)
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(
+                        CountHandler(bytes: LoopbackRelay.bytes) {
+                            back.withLockedValue { promise in
+                                defer { promise = nil }
+                                return promise
+                            }?.succeed()
+                        }
+                    )
+                }
+            }
+            .connect(to: self.server.localAddress ?? SocketAddress(ipAddress: "127.0.0.1", port: 0)).wait()
+    }
+
+    /// Milliseconds until the bytes are back.
+    func roundTrip() throws -> Double {
+        let promise = self.client.eventLoop.makePromise(of: Void.self)
+        self.back.withLockedValue { $0 = promise }
+        let clock = ContinuousClock()
+        let start = clock.now
+        try self.client.writeAndFlush(ByteBuffer(repeating: 0, count: LoopbackRelay.bytes)).wait()
+        try promise.futureResult.wait()
+        return (clock.now - start) / .milliseconds(1)
+    }
+
+    func close() {
+        self.client.close(promise: nil)
+        self.server.close(promise: nil)
+    }
+}
+
+/// Sends back what comes.
+private final class EchoHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        context.write(EchoHandler.wrapOutboundOut(EchoHandler.unwrapInboundIn(data)), promise: nil)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) { context.flush() }
+}
+
+@available(*, unavailable)
+extension EchoHandler: Sendable {}
+
+/// Tells when so many bytes have come.
+private final class CountHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+
+    private let bytes: Int
+    private let onComplete: () -> Void
+    private var count = 0
+
+    init(bytes: Int, onComplete: @escaping () -> Void) {
+        self.bytes = bytes
+        self.onComplete = onComplete
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        self.count += CountHandler.unwrapInboundIn(data).readableBytes
+        guard self.count >= self.bytes else { return }
+        self.count -= self.bytes
+        self.onComplete()
+    }
+}
+
+@available(*, unavailable)
+extension CountHandler: Sendable {}
