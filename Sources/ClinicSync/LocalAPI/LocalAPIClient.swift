@@ -107,6 +107,29 @@ package struct LocalAPIClient: Sendable {
         onBytes: ([UInt8]) async throws -> Void
     ) async throws {
         let connection = try await self.connect()
+        do {
+            try await self.exchange(
+                method,
+                path,
+                query: query,
+                over: connection,
+                onPosition: onPosition,
+                onBytes: onBytes
+            )
+        } catch let error as HTTPParserError where error == .invalidEOFState {
+            // The connection ended in the middle of the answer.
+            throw LocalAPIClient.ended(cause: error)
+        }
+    }
+
+    private func exchange(
+        _ method: HTTPMethod,
+        _ path: String,
+        query: [(name: String, value: String)],
+        over connection: Connection,
+        onPosition: (UInt64) -> Void,
+        onBytes: ([UInt8]) async throws -> Void
+    ) async throws {
         try await connection.executeThenClose { inbound, outbound in
             // At once: the node may answer and close when it has the head, and then nothing more can be written.
             try await outbound.write(contentsOf: [.head(self.head(method, path, query)), .end(nil)])
@@ -129,10 +152,7 @@ package struct LocalAPIClient: Sendable {
                     return
                 }
             }
-            throw ClinicSyncError(
-                .notReachable,
-                "The node ended while it answered: start it again with clinic-node run."
-            )
+            throw LocalAPIClient.ended()
         }
     }
 
@@ -165,6 +185,14 @@ package struct LocalAPIClient: Sendable {
         } catch {
             throw ClinicSyncError(.notReachable, self.notRunning, cause: error)
         }
+    }
+
+    private static func ended(cause: (any Error)? = nil) -> ClinicSyncError {
+        ClinicSyncError(
+            .notReachable,
+            "The node ended while it answered: start it again with clinic-node run.",
+            cause: cause
+        )
     }
 
     private var tooLarge: ClinicSyncError {
