@@ -37,6 +37,8 @@ let package = Package(
     targets: [
         // The SQL migrations and the manifest in `schema/`, embedded as string literals.
         .plugin(name: "EmbedSchema", capability: .buildTool(), path: "Sources/EmbedSchema"),
+        // The dashboard's HTML, CSS and JavaScript, embedded as string literals.
+        .plugin(name: "EmbedDashboard", capability: .buildTool(), path: "Sources/EmbedDashboard"),
         .target(
             name: "ClinicSchema",
             path: "schema",
@@ -96,15 +98,19 @@ let package = Package(
             path: "Sources/ClinicSync/Discovery",
             swiftSettings: settings
         ),
+        // The system's crypt(3), for the bcrypt hashes of clinics' programs.
+        .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt")]),
         .target(
             name: "ClinicSync",
             dependencies: [
+                "CCrypt",
                 "ClinicSyncModel",
                 "ClinicSyncCore",
                 "ClinicSyncWire",
                 "ClinicSyncStorage",
                 "ClinicSyncDiscovery",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -121,8 +127,13 @@ let package = Package(
                 .product(name: "X509", package: "swift-certificates"),
             ],
             path: "Sources/ClinicSync",
-            exclude: ["Model", "Core", "Wire", "Storage", "Discovery"],
-            swiftSettings: settings
+            exclude: [
+                "Model", "Core", "Wire", "Storage", "Discovery",
+                "LocalAPI/Dashboard/dashboard.html", "LocalAPI/Dashboard/dashboard.css",
+                "LocalAPI/Dashboard/dashboard.js", "LocalAPI/Dashboard/closed.html",
+            ],
+            swiftSettings: settings,
+            plugins: ["EmbedDashboard"]
         ),
         .target(
             name: "ClinicSyncTestKit",

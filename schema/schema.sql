@@ -158,9 +158,11 @@ CREATE TABLE clinicsync_journal (
     winnerTimestamp INTEGER NOT NULL,
     winnerOrigin    INTEGER NOT NULL,
     winnerSequence  INTEGER NOT NULL,
-    recordedAt INTEGER NOT NULL,
+    recordedAt INTEGER NOT NULL, resolvedAt INTEGER, kept TEXT,
     UNIQUE (tableId, pk, slot, origin, sequence, timestamp)
 );
+
+CREATE INDEX clinicsync_journal_open ON clinicsync_journal (tableId) WHERE resolvedAt IS NULL;
 
 CREATE TABLE clinicsync_log (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -192,6 +194,15 @@ CREATE TABLE clinicsync_node (
     joinedAt INTEGER NOT NULL DEFAULT 0
 , addresses TEXT NOT NULL DEFAULT '');
 
+CREATE TABLE clinicsync_notice (
+    id TEXT PRIMARY KEY NOT NULL,
+    node TEXT,
+    userId TEXT,
+    text TEXT NOT NULL DEFAULT '',
+    createdAt INTEGER NOT NULL DEFAULT 0,
+    createdBy TEXT NOT NULL DEFAULT ''
+);
+
 CREATE TABLE clinicsync_origin (
     id          INTEGER PRIMARY KEY,
     node        BLOB    NOT NULL,
@@ -200,6 +211,26 @@ CREATE TABLE clinicsync_origin (
     seen        BLOB    NOT NULL DEFAULT x'',
     timestamp   INTEGER NOT NULL DEFAULT 0,
     UNIQUE (node, incarnation)
+);
+
+CREATE TABLE clinicsync_probe (
+    node TEXT PRIMARY KEY NOT NULL,
+    number INTEGER NOT NULL DEFAULT 0,
+    startedAt INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE clinicsync_probe_answer (
+    id TEXT PRIMARY KEY NOT NULL,
+    prober TEXT NOT NULL DEFAULT '',
+    answerer TEXT NOT NULL DEFAULT '',
+    number INTEGER NOT NULL DEFAULT 0,
+    at INTEGER NOT NULL DEFAULT 0,
+    connected TEXT NOT NULL DEFAULT ''
+);
+
+CREATE TABLE clinicsync_provisional (
+    session TEXT PRIMARY KEY NOT NULL,
+    isProvisional INTEGER NOT NULL DEFAULT 1
 );
 
 CREATE TABLE clinicsync_revocation (
@@ -221,6 +252,14 @@ CREATE TABLE clinicsync_row (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_session (
+    id TEXT PRIMARY KEY NOT NULL,
+    userId TEXT NOT NULL,
+    username TEXT NOT NULL,
+    deviceId TEXT NOT NULL,
+    deviceName TEXT NOT NULL
+);
+
 CREATE TABLE clinicsync_setting (
     name  TEXT PRIMARY KEY NOT NULL,
     value NOT NULL
@@ -231,6 +270,11 @@ CREATE TABLE clinicsync_table (
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
     columns TEXT NOT NULL CHECK (typeof(columns) = 'text')
 );
+
+CREATE TABLE clinicsync_told (
+    id TEXT PRIMARY KEY NOT NULL,
+    at INTEGER NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE clinicsync_tombstone (
     tableId   INTEGER NOT NULL,

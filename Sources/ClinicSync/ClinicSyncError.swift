@@ -8,7 +8,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
             case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
-            case enrollmentRefused
+            case enrollmentRefused, notFound, sessionConflict
         }
 
         private let value: Value
@@ -45,6 +45,10 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let usage = Code(value: .usage)
         /// A join code or a renewal was refused by the node that was asked.
         public static let enrollmentRefused = Code(value: .enrollmentRefused)
+        /// There is nothing of that name.
+        public static let notFound = Code(value: .notFound)
+        /// The user is logged in on another PC.
+        public static let sessionConflict = Code(value: .sessionConflict)
         /// This PC was removed from the clinic.
         public static let revoked = Code(value: .revoked)
 

@@ -192,11 +192,46 @@ public final class TestNode: Sendable {
         try await self.running().rename(node: node, to: name)
     }
 
+    /// What `clinic-node notify` does.
+    ///
+    /// - Returns: The notice's id.
+    /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
+    @discardableResult
+    public func notify(_ text: String, node: String? = nil, user: String? = nil) async throws -> String {
+        try await self.running().notify(text, node: node, user: user)
+    }
+
+    /// What `clinic-node probe` does.
+    ///
+    /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
+    public func probe(timeout: Duration = .seconds(10)) async throws -> ProbeSummary {
+        try await self.running().probe(timeout: timeout)
+    }
+
     /// Lets a member be host in the present host's place.
     ///
     /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
     public func transferHost(to node: String) async throws {
         try await self.running().transferHost(to: node)
+    }
+
+    /// Values that lost to others; see `ClinicNode.conflicts(includingResolved:)`.
+    ///
+    /// - Throws: `ClinicSyncError`.
+    public func conflicts(includingResolved: Bool = false) async throws -> ConflictsSummary {
+        try await self.running().conflicts(includingResolved: includingResolved)
+    }
+
+    /// Deals with a conflict; see `ClinicNode.resolveConflict(_:keepOther:expected:)`.
+    ///
+    /// - Throws: `ClinicSyncError`.
+    @discardableResult
+    public func resolveConflict(
+        _ id: String,
+        keepOther: Bool,
+        expected: ConflictValue? = nil
+    ) async throws -> ConflictSummary {
+        try await self.running().resolveConflict(id, keepOther: keepOther, expected: expected)
     }
 
     /// A join code of this node, which must be one that may sign.

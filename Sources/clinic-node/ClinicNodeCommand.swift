@@ -11,7 +11,8 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             """,
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            NodesCommand.self, HostCommand.self,
+            NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, ConflictsCommand.self,
+            DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
             SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

@@ -21,7 +21,7 @@ enum ExitCodes {
         case .usage: ExitCodes.usage
         case .notReachable: ExitCodes.unreachable
         case .configuration, .addressNotAllowed, .malformedAddress, .notANode: ExitCodes.configuration
-        case .enrollmentRefused, .revoked: ExitCodes.refused
+        case .enrollmentRefused, .revoked, .sessionConflict: ExitCodes.refused
         default: ExitCodes.failed
         }
     }

@@ -22,6 +22,22 @@ enum Output {
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 
+    /// Text of rows for a terminal: what would steer it, or turn the direction of writing, is shown as a replacement character.
+    ///
+    /// Any program can write the rows.
+    static func printable(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { scalar in
+                    switch scalar.properties.generalCategory {
+                    case .control, .format, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
+                    default: scalar
+                    }
+                }
+            )
+        )
+    }
+
     /// Writes all bytes to a descriptor.
     static func write(_ bytes: [UInt8], to descriptor: Int32) throws {
         var offset = 0

@@ -36,9 +36,16 @@ struct Binary {
     /// Removes everything.
     func clean() throws { try FileManager.default.removeItem(at: self.folder) }
 
-    /// Runs the program to its end.
-    func run(_ arguments: [String]) async throws -> Outcome {
-        try await self.run(try self.makeProcess(arguments))
+    /// Runs the program to its end; `input` is what standard input holds.
+    func run(_ arguments: [String], input: String? = nil) async throws -> Outcome {
+        let process = try self.makeProcess(arguments)
+        guard let input else { return try await self.run(process) }
+        let url = self.folder.appendingPathComponent(UUID().uuidString + ".in")
+        try Data(input.utf8).write(to: url)
+        let handle = try FileHandle(forReadingFrom: url)
+        defer { try? handle.close() }
+        process.standardInput = handle
+        return try await self.run(process)
     }
 
     /// Runs another program of the search path to its end.
@@ -97,8 +104,9 @@ final class Agent: Sendable {
     private let ended: AsyncStream<Int32>
     let errors: String
 
-    /// Starts `run` on `data` and returns when it prints `ready`.
-    init(_ binary: Binary, data: String, _ arguments: [String] = []) async throws {
+    /// Starts `run` on `data` and returns when it prints `ready`; all that it prints goes to `log`, an existing file.
+    init(_ binary: Binary, data: String, _ arguments: [String] = [], log: URL? = nil) async throws {
+        let sink = try log.map { try FileHandle(forWritingTo: $0) }
         let process = try binary.makeProcess(
             ["run", "--data", data, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
                 + ["--discovery", "off"] + arguments
@@ -109,6 +117,7 @@ final class Agent: Sendable {
         let (chunks, chunk) = AsyncStream<Data>.makeStream()
         pipe.fileHandleForReading.readabilityHandler = { handle in
             let data = handle.availableData
+            try? sink?.write(contentsOf: data)
             if data.isEmpty { chunk.finish() } else { chunk.yield(data) }
         }
         let (ended, end) = AsyncStream<Int32>.makeStream()

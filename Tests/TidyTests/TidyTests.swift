@@ -17,7 +17,9 @@ import Testing
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
         ],
         "Security": [
-            "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",
+            "CCrypt", "ClinicSyncModel", "Crypto", "CryptoExtras", "Foundation", "Glibc", "NIOConcurrencyHelpers",
+            "NIOSSL",
+            "SwiftASN1", "X509",
         ],
         "Discovery": ["ClinicSyncModel", "CAvahi", "NIOConcurrencyHelpers", "Foundation", "Glibc"],
         "LocalAPI": [

@@ -77,7 +77,7 @@ enum ConfigurationFile {
             switch value {
             case .text(let text): values[key] = [text]
             case .number(let number): values[key] = [String(number)]
-            case .list(let list) where key == .peers: values[key] = list
+            case .list(let list) where key.isList: values[key] = list
             case .flag(let isOn) where key == .lanOnly: values[key] = [String(isOn)]
             case .flag(let isOn):
                 throw ClinicSyncError(.configuration, "\"\(path)\" in node.json is \(isOn): give a text or a number.")

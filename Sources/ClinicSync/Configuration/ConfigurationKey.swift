@@ -4,6 +4,8 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case listen
     /// Where the local API listens.
     case api
+    /// Web pages that may use the local API besides the node's own.
+    case allowedOrigins = "api.allowedOrigins"
     /// Further addresses at which to look for the host.
     case peers
     /// Whether nodes outside of private address ranges are refused.
@@ -20,6 +22,9 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case logLevel = "log.level"
     /// The group whose accounts may open the database.
     case group
+
+    /// Whether the key takes a list, which in the environment is separated by commas.
+    package var isList: Bool { self == .peers || self == .allowedOrigins }
 
     /// The flag: `--reconcile-every` for `reconcileEvery`; `--peer`, because it is given once for each.
     package var flagName: String {

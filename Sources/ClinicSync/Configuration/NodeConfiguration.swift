@@ -7,6 +7,9 @@ public struct NodeConfiguration: Sendable, Hashable {
     public var listen = NetworkAddress(host: "0.0.0.0", port: 7450)
     /// `api`: where the local API listens; default `127.0.0.1:7451`; always loopback.
     public var api = NetworkAddress(host: "127.0.0.1", port: 7451)
+    /// `api.allowedOrigins`: origins of web pages that may use the local API with the token, `http://127.0.0.1:8080` for
+    /// instance; default none, at most 16.
+    public var allowedOrigins: [String] = []
     /// `peers`: where to look for the host besides the remembered address; default none, at most 32.
     public var peers: [NetworkAddress] = []
     /// `lanOnly`: whether nodes at other than private, link-local and loopback addresses are refused; default `true`.
@@ -39,6 +42,8 @@ public struct NodeConfiguration: Sendable, Hashable {
     public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
     /// Addresses in `peers` at most.
     public static let peersMax = 32
+    /// Origins in `api.allowedOrigins` at most.
+    public static let allowedOriginsMax = 16
 
     /// Makes the defaults.
     public init() {}
@@ -56,7 +61,7 @@ public struct NodeConfiguration: Sendable, Hashable {
             if let values = flags[key] {
                 try self.set(key, to: values, source: .flag, name: key.flagName)
             } else if let text = environment[key.environmentName], !text.isEmpty {
-                let values = key == .peers ? text.split(separator: ",").map(String.init) : [text]
+                let values = key.isList ? text.split(separator: ",").map(String.init) : [text]
                 try self.set(key, to: values, source: .environment, name: key.environmentName)
             } else if let values = fileValues[key] {
                 try self.set(key, to: values, source: .file, name: "\"\(key.rawValue)\" in node.json")
@@ -92,10 +97,20 @@ public struct NodeConfiguration: Sendable, Hashable {
         try self.check(.priority, self.priority, in: 0...1_000)
         try self.check(.reconcileEvery, self.reconcileEvery, in: .seconds(1) ... .seconds(86_400))
         try self.check(.logRetention, self.logRetention, in: .seconds(60) ... .seconds(365 * 86_400))
+        try self.checkOrigins()
         guard self.peers.count <= NodeConfiguration.peersMax else {
             throw ClinicSyncError(
                 .configuration,
                 "peers has more than \(NodeConfiguration.peersMax) addresses: name fewer."
+            )
+        }
+    }
+
+    private func checkOrigins() throws {
+        guard self.allowedOrigins.count <= NodeConfiguration.allowedOriginsMax else {
+            throw ClinicSyncError(
+                .configuration,
+                "api.allowedOrigins has more than \(NodeConfiguration.allowedOriginsMax) origins: name fewer."
             )
         }
     }
@@ -113,6 +128,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         switch key {
         case .listen: [self.listen.description]
         case .api: [self.api.description]
+        case .allowedOrigins: self.allowedOrigins
         case .peers: self.peers.map(\.description)
         case .lanOnly: [String(self.isLANOnly)]
         case .discovery: [self.discovery.rawValue]
@@ -133,6 +149,8 @@ public struct NodeConfiguration: Sendable, Hashable {
         self.sources[key] = source
         if key == .peers {
             self.peers = try values.map { try self.address($0, of: key, name: name) }
+        } else if key == .allowedOrigins {
+            self.allowedOrigins = try values.map { try self.origin($0, of: key, name: name) }
         } else {
             guard let value = values.first, values.count == 1 else {
                 throw ClinicSyncError(self.blame(for: key), "\(name) takes one value: give one.")
@@ -149,6 +167,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         case .listen: self.listen = try self.address(value, of: key, name: name)
         case .api: self.api = try self.address(value, of: key, name: name)
         case .peers: self.peers = [try self.address(value, of: key, name: name)]
+        case .allowedOrigins: self.allowedOrigins = [try self.origin(value, of: key, name: name)]
         case .lanOnly:
             guard let isOn = Bool(value) else { throw malformed("true or false") }
             self.isLANOnly = isOn
@@ -173,6 +192,18 @@ public struct NodeConfiguration: Sendable, Hashable {
             guard !value.isEmpty, value.utf8.count <= 32 else { throw malformed("the name of a group") }
             self.group = value
         }
+    }
+
+    /// An origin as browsers write it: scheme, host and perhaps a port, and nothing after it.
+    private func origin(_ text: String, of key: ConfigurationKey, name: String) throws -> String {
+        let pattern = /https?:\/\/[A-Za-z0-9.\-\[\]:]{1,255}/
+        guard text.wholeMatch(of: pattern) != nil else {
+            throw ClinicSyncError(
+                self.blame(for: key),
+                "\(name) is \"\(text)\": it must be the beginning of a page's address, such as http://127.0.0.1:8080."
+            )
+        }
+        return text
     }
 
     private func address(_ text: String, of key: ConfigurationKey, name: String) throws -> NetworkAddress {

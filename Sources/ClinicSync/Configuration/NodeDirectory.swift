@@ -73,16 +73,23 @@ package struct NodeDirectory: Sendable, Hashable {
             || FileManager.default.fileExists(atPath: self.databaseURL.path)
     }
 
-    /// Makes the directory with all it needs, except identity and database.
+    /// Makes sure that there is no node.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when there is a node already.
-    package func create() throws {
+    /// - Throws: ``ClinicSyncError`` of code `refused` when there is one.
+    package func requireVacant() throws {
         guard !self.holdsNode else {
             throw ClinicSyncError(
                 .refused,
                 "\(self.url.path) already holds a node: use it, or name another directory with --data."
             )
         }
+    }
+
+    /// Makes the directory with all it needs, except identity and database.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `refused` when there is a node already.
+    package func create() throws {
+        try self.requireVacant()
         try AtomicFile.makeDirectory(self.url, mode: 0o700)
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)

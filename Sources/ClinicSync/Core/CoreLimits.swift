@@ -22,6 +22,18 @@ package enum CoreLimits {
     package static let handOverLimit: Duration = .milliseconds(400)
     /// An administrator's wish for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// A login for which no host is found within this time is decided by the PC itself, as provisional; one that the host does
+    /// not answer within twice this time is given up.
+    package static let loginLimit: Duration = .seconds(3)
+    /// A login that most nodes do not confirm within this time is told as provisional; so long a new host waits for its clients
+    /// before it decides.
+    package static let grantLimit: Duration = .milliseconds(1_500)
+    /// Logins of this PC that wait for their decision; more are answered as `unavailable` at once.
+    package static let loginsMax = 64
+    /// Logins on which a host decides at a time; more are answered as `unavailable` at once.
+    package static let loginsHeldMax = 256
+    /// Between two looks for expired sessions.
+    package static let sessionsInterval: Duration = .seconds(15)
     /// The doublings of a minute by which uptimes are told apart.
     package static let uptimeBucketsMax: UInt32 = 12
     /// Bytes of a node's name; a longer one is closed as `protocolViolation`.

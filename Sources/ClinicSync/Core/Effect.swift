@@ -45,6 +45,12 @@ package enum TimerID: Sendable, Hashable {
     case handOver
     /// A client's wish for another host has waited long enough.
     case transfer
+    /// A login was not decided in time.
+    case login(UInt64)
+    /// Most nodes have not confirmed a login, or have not come, in time.
+    case grants
+    /// Time to look for expired sessions.
+    case sessions
     /// Time for the periodic reconciliation.
     case reconcile
     /// Time to try the reconciliation round again because changes were on their way.

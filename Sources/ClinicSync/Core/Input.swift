@@ -66,6 +66,8 @@ package enum Command: Sendable, Hashable {
     case sync(table: String?)
     /// Let that node be host in the present host's place.
     case transferHost(NodeID)
+    /// Log somebody in whose password has been checked; the host decides.
+    case login(LoginRequest)
 }
 
 /// The core's answer to a command.
@@ -74,6 +76,8 @@ package enum CommandReply: Sendable, Hashable {
     case synced(SyncReport)
     /// The outcome of `transferHost`.
     case hostTransferred(HostTransfer)
+    /// The outcome of `login`.
+    case loginDecided(LoginOutcome)
 }
 
 /// What came of a wish to hand over.

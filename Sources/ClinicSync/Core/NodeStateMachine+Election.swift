@@ -128,6 +128,8 @@ extension NodeStateMachine {
             case .healed(let other): self.emit(.notify(.splitHealed(other)))
             }
         }
+        // After the announcement: a client says that it is one before it asks as one.
+        self.placeLogins()
         if self.isLastWordSpoken { self.stop() }
     }
 
@@ -141,12 +143,15 @@ extension NodeStateMachine {
         self.enter(.probe)
         self.endIsolation()
         self.transferred(to: reign)
+        self.hostSince = self.now.monotonic
+        self.keepSessions()
     }
 
     private mutating func follow(_ id: ConnectionID, _ reign: Reign, wasHost: Bool) {
         guard let identity = self.links[id]?.identity else { return }
         self.endClientWork()
         if wasHost { self.perform(self.sync.breakOff()) }
+        self.dropDecisions()
         self.successors = []
         self.clockOffset.hostChanged()
         if let ahead = self.links[id]?.wallAhead { self.clockOffset.begin(with: ahead) }
@@ -162,6 +167,7 @@ extension NodeStateMachine {
 
     private mutating func search() {
         self.endClientWork()
+        self.dropDecisions()
         self.perform(self.sync.breakOff())
         self.successors = []
         self.emit(.notify(.hostChanged(nil, name: nil, term: self.election.highestTerm)))

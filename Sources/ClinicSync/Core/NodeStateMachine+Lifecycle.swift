@@ -115,11 +115,12 @@ extension NodeStateMachine {
         for id in self.connections.keys { self.emit(.close(id, .shuttingDown)) }
         for timer: TimerID in [
             .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election,
-            .handOver, .transfer,
+            .handOver, .transfer, .sessions, .grants,
         ] {
             self.emit(.cancelTimer(timer))
         }
         self.transferTimedOut()
+        self.endLogins()
         for connection in self.connections.values where connection.state == .awaitingHello {
             self.emit(.cancelTimer(.handshake(connection.id)))
         }
@@ -139,7 +140,7 @@ extension NodeStateMachine {
         case .stored(_, let outcome), .storedApplied(let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .rowsMerged(_, _, let outcome): (events, vector) = (outcome.events, outcome.vector)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .failed:
+            .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
             return
         case .eventRecorded(let event):
             return self.emit(.publish([event]))

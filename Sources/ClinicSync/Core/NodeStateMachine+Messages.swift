@@ -36,7 +36,7 @@ extension NodeStateMachine {
             if let peer = self.connections[id]?.peer { self.heed(reason, from: peer) }
             self.close(id, reason)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest:
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
             self.refuse(id, .protocolViolation)
         }
     }
@@ -57,9 +57,9 @@ extension NodeStateMachine {
             self.close(id, reason)
         case .hostReport(let report): self.receive(report, on: id, from: identity)
         case .digests(let report): self.receive(report, on: id)
-        case .rowHashes, .syncRequest, .verifyReport, .transferRequest:
+        case .rowHashes, .syncRequest, .verifyReport, .transferRequest, .loginRequest:
             self.receiveFromClient(message, on: id)
-        case .verifyRequest, .syncReport, .handOver:
+        case .verifyRequest, .syncReport, .handOver, .loginReply:
             self.receiveFromHost(message, on: id)
         case .revocation(let entry): self.emit(.learn(revocation: entry))
         case .hello:
@@ -89,8 +89,10 @@ extension NodeStateMachine {
             self.perform(self.sync.reported(report, from: id, clients: self.clients))
         case .transferRequest(let node):
             self.beginHandOver(to: node)
+        case .loginRequest(let login):
+            self.decide(login, for: id)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .verifyRequest, .syncReport,
-            .revocation, .digests, .hostReport, .handOver:
+            .revocation, .digests, .hostReport, .handOver, .loginReply:
             break
         }
     }
@@ -104,8 +106,9 @@ extension NodeStateMachine {
         case .verifyRequest(let request): self.beginVerification(request, for: id)
         case .syncReport(let report): self.receive(report)
         case .handOver: self.perform(self.election.handedOver(by: id))
+        case .loginReply(let reply): self.receive(reply, on: id)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .rowStates, .rowHashes, .syncRequest,
-            .verifyReport, .revocation, .digests, .hostReport, .transferRequest:
+            .verifyReport, .revocation, .digests, .hostReport, .transferRequest, .loginRequest:
             break
         }
     }
@@ -117,7 +120,8 @@ extension Message {
         switch self {
         case .goodbye, .revocation: true
         case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
-            .verifyRequest, .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest:
+            .verifyRequest, .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest,
+            .loginReply:
             false
         }
     }

@@ -61,7 +61,9 @@ extension NodeStateMachine {
             self.ledger.hold(chunk.chunk)
         }
         self.ledger.merge(vector)
+        self.finishArrivedLogins()
         if !events.isEmpty { self.emit(.publish(events)) }
+        if events.contains(where: { $0.change?.category == .user }) { self.keepSessions() }
         for chunk in logged { self.relay(chunk) }
     }
 
@@ -117,6 +119,7 @@ extension NodeStateMachine {
             }
         }
         self.links[id]?.outbound.acknowledged(acknowledgement)
+        self.settleGrants()
         self.readNext(for: id)
         self.handOverWhenCovered()
     }

@@ -21,6 +21,8 @@ extension NodeStateMachine {
         case .restamped(_, let outcome):
             self.absorb(outcome)
             self.restamped()
+        case .loginDecided(let decision, let verdict): self.decided(decision, verdict)
+        case .sessionsKept(let changes): self.sessionsKept(changes: changes)
         case .eventRecorded(let event): self.emit(.publish([event]))
         case .pruned(_, let escaped): self.housekept(escaped: escaped)
         case .failed(let request, let failure): self.failed(request, failure)
@@ -52,6 +54,7 @@ extension NodeStateMachine {
 
     private mutating func collected(_ outcome: CollectOutcome) {
         self.absorb(outcome)
+        if !outcome.hasMore { self.grantsCollected() }
         self.proceed(self.gate.finished(hasMore: outcome.hasMore))
     }
 
@@ -146,6 +149,13 @@ extension NodeStateMachine {
         case .restamp:
             self.emit(.notify(.storageFailed(failure)))
             self.restampFailed()
+        case .decideLogin(let decision):
+            self.emit(.notify(.storageFailed(failure)))
+            self.decided(decision, .decided(.unavailable, members: 0))
+        case .keepSessions:
+            // The next change of a session, or the timer, brings it about again.
+            self.emit(.notify(.storageFailed(failure)))
+            self.isKeepingSessions = false
         case .recordAcknowledged, .beginIsolation, .recordEvent:
             self.emit(.notify(.storageFailed(failure)))
         case .prune:

@@ -23,6 +23,8 @@ extension NodeStateMachine {
             }
         case .transferHost(let node):
             self.transferHost(to: node, for: request)
+        case .login(let login):
+            self.login(login, for: request)
         }
     }
 

@@ -98,6 +98,19 @@ package struct NodeStateMachine: Sendable, Equatable {
     var syncWishes: [SyncWish] = []
     var lastSyncWish: UInt64 = 0
 
+    // Sessions.
+    var logins: OrderedDictionary<UInt64, PendingLogin> = [:]
+    var lastLogin: UInt64 = 0
+    /// Decisions that wait for most nodes to be heard.
+    var heldLogins: [LoginDecision] = []
+    /// Logins that were granted and wait for most nodes to have them.
+    var grants: [Grant] = []
+    /// When this node last became host.
+    var hostSince: Duration = .zero
+    var isKeepingSessions = false
+    /// Something changed while the rule was being restored.
+    var mustKeepSessions = false
+
     /// Makes the machine; nothing happens before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
         self.configuration = configuration
@@ -189,6 +202,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
         case .commandReceived(let request, .sync): self.replyUnreachable(request)
         case .commandReceived(let request, .transferHost): self.answer(request, .noHost)
+        case .commandReceived(let request, .login): self.answer(request, .unavailable)
         case .started, .peersFound, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
             .connectionClosed,
             .timerFired,
@@ -205,6 +219,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .election: self.electionTimerFired()
         case .handOver: self.handOverTimedOut()
         case .transfer: self.transferTimedOut()
+        case .login(let number): self.loginTimedOut(number)
+        case .grants: self.grantsTimedOut()
+        case .sessions: self.keepSessions()
         case .reconcile: self.reconcilePeriodically()
         case .retryRound: self.perform(self.reconciliation.retryTimerFired())
         case .roundTimeout: self.perform(self.reconciliation.breakOff())
@@ -224,6 +241,9 @@ package struct NodeStateMachine: Sendable, Equatable {
 
     /// What is added to this PC's wall time: the host's time is the clinic's, and a new host goes on with it.
     var offsetMilliseconds: Int64 { self.clockOffset.offsetMilliseconds }
+
+    /// The clinic's time when this PC's is `wallMilliseconds`.
+    package func clinicMilliseconds(at wallMilliseconds: Int64) -> Int64 { wallMilliseconds &+ self.offsetMilliseconds }
 
     /// The clinic's time.
     var correctedMilliseconds: Int64 { self.now.wallMilliseconds &+ self.offsetMilliseconds }

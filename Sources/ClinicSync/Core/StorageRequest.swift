@@ -44,6 +44,10 @@ package enum StorageRequest: Sendable, Hashable {
     ///
     /// So it is when a store was opened; it need not be said then.
     case beginIsolation
+    /// Decide on a login and write what follows from it, in one transaction.
+    case decideLogin(LoginDecision)
+    /// End sessions that the rule of one session a user does not allow, and those that have expired.
+    case keepSessions(hearing: Int, correctedMilliseconds: Int64)
     /// Write down an event that goes with no change of a row, and give it its position.
     case recordEvent(NamedEvent)
 
@@ -52,7 +56,7 @@ package enum StorageRequest: Sendable, Hashable {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
         case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
-            .beginIsolation, .recordEvent:
+            .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             false
         }
     }
@@ -70,6 +74,51 @@ package enum DigestPurpose: Sendable, Hashable {
 package enum SweepPurpose: Sendable, Hashable {
     /// The manual sync with this id.
     case sync(id: UInt64)
+}
+
+/// Who waits for a decision on a login.
+package enum LoginAsker: Sendable, Hashable {
+    /// A program of this PC.
+    case command(RequestID)
+    /// A client, which numbers its requests.
+    case peer(ConnectionID, number: UInt64)
+}
+
+/// A login to be decided.
+package struct LoginDecision: Sendable, Hashable {
+    /// Who waits.
+    package var asker: LoginAsker
+    /// What is wished.
+    package var request: LoginRequest
+    /// Of how many of the clinic's nodes the deciding one knows everything, itself included; 0 without a host.
+    package var hearing: Int
+    /// Whether to write nothing when these are not most.
+    package var mayWait: Bool
+    /// The clinic's time.
+    package var correctedMilliseconds: Int64
+
+    /// Makes a decision's terms.
+    package init(
+        asker: LoginAsker,
+        request: LoginRequest,
+        hearing: Int,
+        mayWait: Bool,
+        correctedMilliseconds: Int64
+    ) {
+        self.asker = asker
+        self.request = request
+        self.hearing = hearing
+        self.mayWait = mayWait
+        self.correctedMilliseconds = correctedMilliseconds
+    }
+}
+
+/// What the store says to a login.
+package enum LoginVerdict: Sendable, Hashable {
+    /// So many nodes there are in the clinic, and this was decided.
+    case decided(LoginOutcome, members: Int)
+    /// Nothing was written: most nodes are not heard, and the decision may wait for them.
+    case tooEarly
 }
 
 /// How far a member is.
@@ -123,6 +172,10 @@ package enum StorageReply: Sendable, Hashable {
     case restamped(changes: Int, CollectOutcome)
     /// The store counts what is made from now on as nobody else's.
     case isolationBegun
+    /// A login is decided; when it is granted its rows are written and marked for the collector.
+    case loginDecided(LoginDecision, LoginVerdict)
+    /// The rule of one session a user holds again; so many rows were written and marked for it.
+    case sessionsKept(changes: Int)
     /// The event is in the log of events.
     case eventRecorded(LoggedEvent)
     /// The request came to nothing and left no trace; the store is as before.

@@ -12,6 +12,8 @@ struct APIError: Error, Codable {
         (.malformedAddress, "malformed_address", 400),
         (.addressNotAllowed, "address_not_allowed", 400),
         (.configuration, "configuration", 400),
+        (.notFound, "not_found", 404),
+        (.sessionConflict, SessionConflict.code, 409),
         (.refused, "refused", 409),
         (.alreadyRunning, "already_running", 409),
         (.portInUse, "port_in_use", 409),

@@ -95,9 +95,11 @@ package final class EventBroadcaster: Sendable {
         let waiters: [CheckedContinuation<Void, Never>] = self.state.withLockedValue { state in
             guard !state.isFinished else { return [] }
             var waiters: [CheckedContinuation<Void, Never>] = []
+            // A list of its own: a view of the dictionary's keys would make each change copy all buffers.
+            let ids = Array(state.subscribers.keys)
             for event in events {
                 state.position = max(state.position, event.position)
-                for id in state.subscribers.keys {
+                for id in ids {
                     if let waiter = EventBroadcaster.offer(event, to: id, in: &state) { waiters.append(waiter) }
                 }
             }

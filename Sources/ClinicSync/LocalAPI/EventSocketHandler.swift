@@ -47,6 +47,12 @@ final class EventSocketHandler: ChannelInboundHandler {
         context.fireUserInboundEventTriggered(event)
     }
 
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        // Who does not read answers is asked nothing more, and then the ping finds it dead.
+        context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
+        context.fireChannelWritabilityChanged()
+    }
+
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let frame = EventSocketHandler.unwrapInboundIn(data)
         self.hasAnsweredPing = true

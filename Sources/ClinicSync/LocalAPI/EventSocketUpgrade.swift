@@ -10,14 +10,21 @@ struct EventSocketUpgrade: Sendable {
     static let path = "/ws"
 
     private let events: EventBroadcaster
+    private let guardian: LoopbackGuard
     private let authorization: SocketAuthorization
     private let limits: EventSocketLimits
     /// How many are open.
     private let sockets = NIOLockedValueBox(0)
 
-    /// Serves what `events` brings to those that `authorization` lets in.
-    init(events: EventBroadcaster, authorization: SocketAuthorization, limits: EventSocketLimits) {
+    /// Serves what `events` brings to those that `guardian` and `authorization` let in.
+    init(
+        events: EventBroadcaster,
+        guardian: LoopbackGuard,
+        authorization: SocketAuthorization,
+        limits: EventSocketLimits
+    ) {
         self.events = events
+        self.guardian = guardian
         self.authorization = authorization
         self.limits = limits
     }
@@ -97,7 +104,7 @@ struct EventSocketUpgrade: Sendable {
     private func refusal(of head: HTTPRequestHead) -> RequestRefusal? {
         let authority = head.headers.first(name: "Host") ?? ""
         let origin = head.headers.first(name: "Origin")
-        return LoopbackGuard.refusal(authority: authority, origin: origin)
+        return self.guardian.refusal(authority: authority, origin: origin)
     }
 
     private var tooMany: RequestRefusal {

@@ -84,7 +84,12 @@ struct LocalAPIChannel: ServerChildChannel {
                         socket.goAway()
                     }
                 case .refused:
-                    try await value.channel.closeFuture.get()
+                    try await withGracefulShutdownHandler {
+                        try await value.channel.closeFuture.get()
+                    } onGracefulShutdown: {
+                        // The answer is sent or never will be; a program that does not close is not waited for.
+                        value.channel.close(promise: nil)
+                    }
                 }
             } catch {
                 // It ended before it said what it wanted, or its upgrade failed.

@@ -46,21 +46,24 @@ package struct LocalAPIClient: Sendable {
 
     /// Sends a request and returns the body of the answer.
     ///
+    /// `body` is JSON; see ``APICoding/encode(_:)``.
+    ///
     /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.
     package func send(
         _ method: HTTPMethod,
         _ path: String,
         query: [(name: String, value: String)] = [],
+        body: [UInt8]? = nil,
         timeout: Duration
     ) async throws -> [UInt8] {
         try await withThrowingTaskGroup(of: [UInt8]?.self) { tasks in
             tasks.addTask {
-                var body = [UInt8]()
-                try await self.exchange(method, path, query: query) { bytes in
-                    body.append(contentsOf: bytes)
-                    guard body.count <= LocalAPIClient.answerBytesMax else { throw self.tooLarge }
+                var answer = [UInt8]()
+                try await self.exchange(method, path, query: query, body: body) { bytes in
+                    answer.append(contentsOf: bytes)
+                    guard answer.count <= LocalAPIClient.answerBytesMax else { throw self.tooLarge }
                 }
-                return body
+                return answer
             }
             tasks.addTask {
                 try await Task.sleep(for: timeout)
@@ -103,19 +106,16 @@ package struct LocalAPIClient: Sendable {
         _ method: HTTPMethod,
         _ path: String,
         query: [(name: String, value: String)],
+        body: [UInt8]? = nil,
         onPosition: (UInt64) -> Void = { _ in },
         onBytes: ([UInt8]) async throws -> Void
     ) async throws {
+        var parts: [HTTPClientRequestPart] = [.head(self.head(method, path, query, body))]
+        if let body { parts.append(.body(.byteBuffer(ByteBuffer(bytes: body)))) }
+        parts.append(.end(nil))
         let connection = try await self.connect()
         do {
-            try await self.exchange(
-                method,
-                path,
-                query: query,
-                over: connection,
-                onPosition: onPosition,
-                onBytes: onBytes
-            )
+            try await self.exchange(parts, over: connection, onPosition: onPosition, onBytes: onBytes)
         } catch let error as HTTPParserError where error == .invalidEOFState {
             // The connection ended in the middle of the answer.
             throw LocalAPIClient.ended(cause: error)
@@ -123,16 +123,14 @@ package struct LocalAPIClient: Sendable {
     }
 
     private func exchange(
-        _ method: HTTPMethod,
-        _ path: String,
-        query: [(name: String, value: String)],
+        _ request: [HTTPClientRequestPart],
         over connection: Connection,
         onPosition: (UInt64) -> Void,
         onBytes: ([UInt8]) async throws -> Void
     ) async throws {
         try await connection.executeThenClose { inbound, outbound in
             // At once: the node may answer and close when it has the head, and then nothing more can be written.
-            try await outbound.write(contentsOf: [.head(self.head(method, path, query)), .end(nil)])
+            try await outbound.write(contentsOf: request)
             var failure: (status: Int, body: [UInt8])?
             for try await part in inbound {
                 switch part {
@@ -156,19 +154,24 @@ package struct LocalAPIClient: Sendable {
         }
     }
 
-    private func head(_ method: HTTPMethod, _ path: String, _ query: [(name: String, value: String)]) -> HTTPRequestHead
-    {
+    private func head(
+        _ method: HTTPMethod,
+        _ path: String,
+        _ query: [(name: String, value: String)],
+        _ body: [UInt8]?
+    ) -> HTTPRequestHead {
         var uri = path
         if !query.isEmpty {
             let items = query.map { "\(LocalAPIClient.escape($0.name))=\(LocalAPIClient.escape($0.value))" }
             uri += "?" + items.joined(separator: "&")
         }
-        let headers: HTTPHeaders = [
+        var headers: HTTPHeaders = [
             "Host": self.address.description,
             "Authorization": "Bearer \(self.token)",
             "Connection": "close",
-            "Content-Length": "0",
+            "Content-Length": String(body?.count ?? 0),
         ]
+        if body != nil { headers.add(name: "Content-Type", value: "application/json") }
         return HTTPRequestHead(version: .http1_1, method: method, uri: uri, headers: headers)
     }
 

@@ -10,6 +10,8 @@ struct RequestRefusal: Error {
     var status: HTTPResponse.Status
     var error: String
     var message: String
+    /// After how many seconds it may be tried again, if that is known.
+    var retryAfterSeconds: Int?
 }
 
 /// Turns every error into the API's JSON form.
@@ -24,7 +26,12 @@ struct ErrorResponder: RouterMiddleware {
         do {
             return try await next(request, context)
         } catch let refusal as RequestRefusal {
-            return try self.response(refusal.status, APIError(error: refusal.error, message: refusal.message))
+            var response = try self.response(
+                refusal.status,
+                APIError(error: refusal.error, message: refusal.message)
+            )
+            if let seconds = refusal.retryAfterSeconds { response.headers[.retryAfter] = String(seconds) }
+            return response
         } catch let error as ClinicSyncError {
             let (status, body) = APIError.response(to: error)
             return try self.response(status, body)
@@ -46,28 +53,34 @@ struct ErrorResponder: RouterMiddleware {
     }
 }
 
-/// Lets only programs of this PC pass, and no web page.
+/// Lets only programs of this PC pass, and no web page but those that the configuration names.
 ///
 /// A page that the browser of this PC shows can reach loopback: through its own script (it then sends
 /// `Origin`), or by a name that its author's DNS points to 127.0.0.1 (it then sends that name as `Host`).
 struct LoopbackGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
+    let origins: AllowedOrigins
+
     func handle(
         _ request: Request,
         context: BasicRequestContext,
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
-        let refusal = LoopbackGuard.refusal(
-            authority: request.head.authority ?? "",
-            origin: request.headers[.origin]
-        )
-        if let refusal { throw refusal }
-        return try await next(request, context)
+        let authority = request.head.authority ?? ""
+        let origin = request.headers[.origin]
+        if let refusal = self.refusal(authority: authority, origin: origin) { throw refusal }
+        guard let origin, !AllowedOrigins.isOwn(origin, authority: authority) else {
+            return try await next(request, context)
+        }
+        if request.method == .options { return Response(status: .noContent, headers: self.origins.preflight(origin)) }
+        var response = try await next(request, context)
+        response.headers.append(contentsOf: self.origins.fields(origin))
+        return response
     }
 
     /// Why a request for `authority`, from a page of `origin` if there is one, is refused; `nil` when it is not.
-    static func refusal(authority: String, origin: String?) -> RequestRefusal? {
+    func refusal(authority: String, origin: String?) -> RequestRefusal? {
         guard LoopbackGuard.isLoopback(authority: authority) else {
             return RequestRefusal(
                 status: .misdirectedRequest,
@@ -76,11 +89,13 @@ struct LoopbackGuard: RouterMiddleware {
                     "The local API answers only to 127.0.0.1, [::1] and localhost: use one of these in the address."
             )
         }
-        guard let origin, origin.lowercased() != "http://" + authority.lowercased() else { return nil }
+        guard let origin, !AllowedOrigins.isOwn(origin, authority: authority), !self.origins.contains(origin) else {
+            return nil
+        }
         return RequestRefusal(
             status: .forbidden,
             error: "wrong_origin",
-            message: "Pages of other origins may not use the local API."
+            message: "Pages of this origin may not use the local API: name it in api.allowedOrigins of node.json."
         )
     }
 
@@ -96,38 +111,29 @@ struct LoopbackGuard: RouterMiddleware {
     }
 }
 
-/// Asks for the bearer token.
+/// Asks for the bearer token, or for the dashboard's cookie.
 struct TokenGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
-    let token: [UInt8]
+    let access: LocalAPIAccess
 
     func handle(
         _ request: Request,
         context: BasicRequestContext,
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
-        let header = request.headers[.authorization] ?? ""
-        let scheme = "bearer "
-        guard header.lowercased().hasPrefix(scheme), self.accepts(Array(header.utf8.dropFirst(scheme.utf8.count)))
-        else {
-            throw RequestRefusal(
-                status: .unauthorized,
-                error: "unauthorized",
-                message: "Send the content of the node's api.token as \"Authorization: Bearer TOKEN\"."
-            )
-        }
+        guard self.access.way(RequestIdentity(request.head)) != nil else { throw TokenGuard.refusal }
         return try await next(request, context)
     }
 
-    /// Compares in a time that depends on the length alone, so that a token cannot be guessed byte by byte.
-    func accepts(_ candidate: [UInt8]) -> Bool {
-        guard candidate.count == self.token.count, !self.token.isEmpty else { return false }
-        return zip(candidate, self.token).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
-    }
+    static let refusal = RequestRefusal(
+        status: .unauthorized,
+        error: "unauthorized",
+        message: "Send the content of the node's api.token as \"Authorization: Bearer TOKEN\"."
+    )
 }
 
-/// Reads and drops the body of a request, up to a limit; no endpoint has one yet.
+/// Reads the body of a request up to a limit, so that an endpoint finds it whole.
 struct BodyLimit: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -142,8 +148,9 @@ struct BodyLimit: RouterMiddleware {
         guard announced <= self.bytesMax else { throw self.refusal }
         // A stream of events watches its request for the end of the connection, so that stays unread.
         guard request.method != .get else { return try await next(request, context) }
+        var request = request
         do {
-            _ = try await request.body.collect(upTo: self.bytesMax)
+            request.body = RequestBody(buffer: try await request.body.collect(upTo: self.bytesMax))
         } catch is NIOTooManyBytesError {
             throw self.refusal
         }

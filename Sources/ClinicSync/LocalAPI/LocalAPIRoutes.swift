@@ -8,7 +8,19 @@ import ServiceLifecycle
 /// The endpoints of the local API.
 struct LocalAPIRoutes: Sendable {
     let control: any NodeControl
-    let token: String
+    /// Who may ask.
+    let access: LocalAPIAccess
+    /// Lets browsers in.
+    let dashboard: DashboardAccess
+    /// Pages that may ask besides the node's own.
+    let origins: AllowedOrigins
+
+    init(control: any NodeControl, token: String, origins: AllowedOrigins = AllowedOrigins()) {
+        self.control = control
+        self.dashboard = DashboardAccess(token: token)
+        self.access = LocalAPIAccess(token: token, dashboard: self.dashboard)
+        self.origins = origins
+    }
 
     /// Bytes in a request's body at most.
     static let bodyBytesMax = 65_536
@@ -24,7 +36,8 @@ struct LocalAPIRoutes: Sendable {
     func makeRouter() -> Router<BasicRequestContext> {
         let router = Router(context: BasicRequestContext.self)
         router.add(middleware: ErrorResponder())
-        router.add(middleware: LoopbackGuard())
+        router.add(middleware: LoopbackGuard(origins: self.origins))
+        router.add(middleware: RequestRate())
         router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
         // A request that comes first on its connection never gets here: see `LocalAPIChannel`.
         router.get("/ws") { _, _ -> Response in
@@ -35,7 +48,9 @@ struct LocalAPIRoutes: Sendable {
             )
         }
         router.get("/health") { _, _ in Response(status: .ok) }
-        let guarded = router.group("/v1").add(middleware: TokenGuard(token: Array(self.token.utf8)))
+        self.addDashboard(to: router)
+        self.addMetrics(to: router)
+        let guarded = router.group("/v1").add(middleware: TokenGuard(access: self.access))
         guarded.get("/status") { _, _ in try Response.json(try await self.control.status()) }
         guarded.get("/digest") { request, _ in
             try Response.json(try await self.control.digest(table: Query(request)["table"]))
@@ -61,8 +76,15 @@ struct LocalAPIRoutes: Sendable {
         guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
         guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
         guarded.get("/events") { request, _ in try await self.events(request) }
+        self.addConflicts(to: guarded)
+        self.addSessions(to: guarded)
+        self.addDashboard(to: guarded)
+        self.addPeople(to: guarded)
         return router
     }
+
+    /// Every endpoint as `GET /v1/conflicts/{id}`.
+    var endpoints: [String] { self.makeRouter().routes.map { "\($0.method.rawValue) \($0.path)" } }
 
     private func sync(_ query: Query) async throws -> Response {
         let timeout = try query.duration(
@@ -114,7 +136,7 @@ struct LocalAPIRoutes: Sendable {
 }
 
 /// The query part of a request's address.
-private struct Query {
+struct Query {
     private let items: [(name: String, value: String)]
 
     init(_ request: Request) {

@@ -28,6 +28,7 @@ package struct LocalAPIServer: Service {
     package init(
         address: NetworkAddress,
         token: String,
+        allowedOrigins: [String] = [],
         control: any NodeControl,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger,
@@ -36,6 +37,7 @@ package struct LocalAPIServer: Service {
         self.init(
             address: address,
             token: token,
+            allowedOrigins: allowedOrigins,
             control: control,
             socketLimits: EventSocketLimits(),
             group: group,
@@ -48,6 +50,7 @@ package struct LocalAPIServer: Service {
     init(
         address: NetworkAddress,
         token: String,
+        allowedOrigins: [String] = [],
         control: any NodeControl,
         socketLimits: EventSocketLimits,
         group: any EventLoopGroup,
@@ -55,10 +58,12 @@ package struct LocalAPIServer: Service {
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
     ) {
         self.address = address
-        self.routes = LocalAPIRoutes(control: control, token: token)
+        let routes = LocalAPIRoutes(control: control, token: token, origins: AllowedOrigins(allowedOrigins))
+        self.routes = routes
         self.sockets = EventSocketUpgrade(
             events: control.eventSource,
-            authorization: SocketAuthorization(token: token),
+            guardian: LoopbackGuard(origins: routes.origins),
+            authorization: SocketAuthorization(routes.access),
             limits: socketLimits
         )
         self.group = group

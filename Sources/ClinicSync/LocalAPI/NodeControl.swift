@@ -35,4 +35,49 @@ package protocol NodeControl: Sendable {
 
     /// Committed changes from now on, or from a position on.
     func events(_ filter: EventFilter) async throws -> EventSubscription
+
+    // MARK: - Conflicts and the dashboard
+
+    /// The newest entries of the conflict journal.
+    func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary
+
+    /// One entry of the conflict journal with whole values.
+    func conflict(_ id: String) async throws -> ConflictSummary
+
+    /// Deals with an entry of the conflict journal; the entry as it is afterwards.
+    func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary
+
+    /// Round trips of the last hour.
+    func latency() async throws -> LatencySummary
+
+    /// What Prometheus is told.
+    func metrics() async throws -> NodeMetrics
+
+    // MARK: - Sessions
+
+    /// Sessions that last, or all.
+    func sessions(onlyActive: Bool) async throws -> SessionsSummary
+
+    /// Logs somebody in.
+    func login(_ input: LoginInput) async throws -> LoginResult
+
+    /// Ends a session: a logout when it is one of this PC, else an administrator's act.
+    func endSession(_ id: String) async throws
+
+    /// Ends all sessions of a user, named by its name or its key; how many there were.
+    func endSessions(of username: String) async throws -> Int
+
+    /// Notes that the user of a session did something.
+    func touchSession(_ id: String) async throws
+
+    /// Removes sessions that ended longer ago than `age`; how many.
+    func cleanSessions(olderThan age: Duration) async throws -> Int
+
+    // MARK: - People
+
+    /// Sends a notice to programs on all nodes, on one, or to those that a user works with; returns its id.
+    func notify(_ text: String, node: String?, user: String?) async throws -> String
+
+    /// Measures how long a change takes to arrive at every connected node, waiting for answers up to `timeout`.
+    func probe(timeout: Duration) async throws -> ProbeSummary
 }

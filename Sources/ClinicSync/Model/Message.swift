@@ -36,6 +36,10 @@ package enum Message: Sendable, Hashable {
     case handOver
     /// A client asks the host to hand over to this node.
     case transferRequest(NodeID)
+    /// A client asks the host to decide on a login.
+    case loginRequest(NumberedLogin)
+    /// The host's answer to `loginRequest`.
+    case loginReply(LoginReply)
 }
 
 /// The first message on a connection, from both sides.

@@ -10,6 +10,16 @@ enum AgentTables {
     /// The nodes that were sent away.
     static let revocations = "clinicsync_revocation"
 
+    /// Notices to programs.
+    static let notices = "clinicsync_notice"
+    /// The newest measurement of each node.
+    static let probes = "clinicsync_probe"
+    /// What nodes answered to the measurements of others.
+    static let probeAnswers = "clinicsync_probe_answer"
+
+    /// The tables by which trust spreads.
+    static let trust: Set<String> = [AgentTables.nodes, AgentTables.grants, AgentTables.revocations]
+
     /// A member's row.
     struct Node: Sendable, Hashable {
         var id: NodeID
@@ -96,6 +106,12 @@ enum AgentTables {
     static func text(_ value: SQLiteValue?) -> String? {
         guard case .text(let bytes) = value else { return nil }
         return String(validating: bytes, as: UTF8.self)
+    }
+
+    /// An integer.
+    static func integer(_ value: SQLiteValue?) -> Int64? {
+        guard case .integer(let number) = value else { return nil }
+        return number
     }
 
     /// A blob.

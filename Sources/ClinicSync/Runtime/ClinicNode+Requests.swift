@@ -7,13 +7,24 @@ extension ClinicNode {
 
     /// Makes `directory` the first node of a new clinic.
     ///
-    /// - Throws: ``ClinicSyncError``: `usage` for a name that cannot be one, `refused` when the directory holds a node
-    ///   already, `permission`, `diskFull`, `storage`.
-    public static func create(in directory: URL, clinicName: String, nodeName: String) throws {
+    /// - Parameters:
+    ///   - directory: the new node's files.
+    ///   - clinicName: the clinic's name for people.
+    ///   - nodeName: the node's name for people.
+    ///   - admin: the first user; `nil`: the clinic's program makes its users.
+    /// - Throws: ``ClinicSyncError``: `usage` for a name or password that cannot be one, `refused` when the directory holds
+    ///   a node already, `permission`, `diskFull`, `storage`.
+    public static func create(
+        in directory: URL,
+        clinicName: String,
+        nodeName: String,
+        admin: FirstAdministrator? = nil
+    ) throws {
         _ = try NodeSetup.create(
             directory: NodeDirectory(url: directory),
             clinicName: clinicName,
-            nodeName: nodeName
+            nodeName: nodeName,
+            admin: admin
         )
     }
 
@@ -24,7 +35,7 @@ extension ClinicNode {
     ///   - directory: the new node's files.
     ///   - host: where the host is, `address:port`; `nil`: where the code says.
     ///   - nodeName: the node's name for people.
-    /// - Throws: ``ClinicSyncError``: as ``create(in:clinicName:nodeName:)``, and `notReachable`, `timeout`.
+    /// - Throws: ``ClinicSyncError``: as ``create(in:clinicName:nodeName:admin:)``, and `notReachable`, `timeout`.
     public static func join(
         _ code: String,
         in directory: URL,
@@ -96,6 +107,58 @@ extension ClinicNode {
     /// - Throws: ``ClinicSyncError``: `usage` for what names no node, `refused` when it cannot be host, `timeout` when it was
     ///   not host within five seconds; then the present host goes on.
     public func transferHost(to node: String) async throws { try await self.control.transferHost(to: node) }
+
+    /// Values that lost to others: the newest entries of this PC's conflict journal.
+    ///
+    /// - Parameter includingResolved: whether also those that somebody dealt with.
+    /// - Returns: At most 500 entries, newest first, with long values cut.
+    /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
+    public func conflicts(includingResolved: Bool = false) async throws -> ConflictsSummary {
+        try await self.control.conflicts(includingResolved ? .all : .open)
+    }
+
+    /// Deals with a conflict: keeps what the row shows, or writes the value that lost in its place, as an edit of this PC.
+    ///
+    /// - Parameters:
+    ///   - id: ``ConflictSummary/id``.
+    ///   - keepOther: whether the value that lost is to be in the table.
+    ///   - expected: what the person saw as the current value; another one there now is refused.
+    /// - Returns: The conflict as it is afterwards.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `notFound`, and `refused` when it was dealt
+    ///   with before, the row is gone or changed, or a constraint says no.
+    @discardableResult
+    public func resolveConflict(
+        _ id: String,
+        keepOther: Bool,
+        expected: ConflictValue? = nil
+    ) async throws -> ConflictSummary {
+        try await self.control.resolve(
+            conflict: id,
+            ConflictDecision(keep: keepOther ? .other : .current, expected: expected)
+        )
+    }
+
+    /// Sends a notice to programs: they get an event `notice`, also on nodes that come back within a day.
+    ///
+    /// - Parameters:
+    ///   - text: one line of 1 to 1,000 characters.
+    ///   - node: only programs of this node: its id, the beginning of it, or its name.
+    ///   - user: programs everywhere, as one about this user: the name by which the user logs in, or the id.
+    /// - Returns: The notice's id, which is the event's ``NodeEvent/recordId``.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `refused` for an unknown user.
+    @discardableResult
+    public func notify(_ text: String, node: String? = nil, user: String? = nil) async throws -> String {
+        try await self.control.notify(text, node: node, user: user)
+    }
+
+    /// Measures how long a change takes to arrive at every connected node.
+    ///
+    /// - Parameter timeout: how long to wait for answers.
+    /// - Returns: What the nodes answered, and which did not.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` during another measurement.
+    public func probe(timeout: Duration = .seconds(10)) async throws -> ProbeSummary {
+        try await self.control.probe(timeout: timeout)
+    }
 
     /// Makes a join code, on a node that may sign.
     ///

@@ -32,7 +32,7 @@ public final class ClinicNode: Service {
     private let events: EventBroadcaster
     let controlBox: RunningNodeControl
 
-    /// Prepares the node whose files are in `directory`, which ``create(in:clinicName:nodeName:)`` or
+    /// Prepares the node whose files are in `directory`, which ``create(in:clinicName:nodeName:admin:)`` or
     /// ``join(_:in:host:nodeName:)`` made.
     ///
     /// - Parameters:
@@ -138,17 +138,20 @@ public final class ClinicNode: Service {
                     metadata: ["store.rebirth": "\(rebirth.rawValue)", "store.origin": "\(storage.origin)"]
                 )
             }
+            let people = self.makePeople(storage, trusting: trust)
             do {
-                try await self.run(with: storage, trusting: trust)
+                try await self.run(with: storage, people: people, trusting: trust)
             } catch {
+                try await people.close()
                 try await storage.close()
                 throw error
             }
+            try await people.close()
             try await storage.close()
         }
     }
 
-    private func run(with storage: StorageService, trusting trust: TrustStore) async throws {
+    private func run(with storage: StorageService, people: PeopleAgents, trusting trust: TrustStore) async throws {
         self.readEvents(from: storage)
         let inbox = Inbox()
         // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
@@ -184,6 +187,7 @@ public final class ClinicNode: Service {
             transport: transport,
             storage: storage,
             exchange: exchange,
+            people: people,
             discovery: discovery
         )
         self.controlBox.start(
@@ -191,6 +195,7 @@ public final class ClinicNode: Service {
                 driver: driver,
                 inbox: inbox,
                 storage: storage,
+                people: people,
                 transport: transport,
                 trust: trust,
                 desk: desk,
@@ -201,10 +206,8 @@ public final class ClinicNode: Service {
         )
         defer { self.controlBox.end() }
         let agents: [@Sendable () async throws -> Void] = [
-            { try await exchange.run() },
-            { try await renewal.run() },
-            { try await addresses.run() },
-            { try await discovery?.run() },
+            { try await exchange.run() }, { try await renewal.run() }, { try await addresses.run() },
+            { try await discovery?.run() }, { try await people.run() }, { try await self.controlBox.recordLatencies() },
         ]
         do {
             try await self.watch(inbox) {
@@ -232,6 +235,7 @@ public final class ClinicNode: Service {
         transport: PeerTransport,
         storage: StorageService,
         exchange: TrustExchange,
+        people: PeopleAgents,
         discovery: DiscoveryAgent?
     ) -> NodeDriver {
         NodeDriver(
@@ -249,7 +253,10 @@ public final class ClinicNode: Service {
                 loop: self.group.next(),
                 clock: self.clock,
                 onRevocation: { exchange.offer(revocation: $0) },
-                onAgentTablesChanged: { _ in exchange.tablesChanged() },
+                onAgentTablesChanged: { tables in
+                    if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
+                    people.tablesChanged(tables)
+                },
                 onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
             )
         )
@@ -280,6 +287,7 @@ public final class ClinicNode: Service {
         let server = LocalAPIServer(
             address: self.configuration.api,
             token: try self.directory.tokenMakingIfMissing(),
+            allowedOrigins: self.configuration.allowedOrigins,
             control: self.control,
             group: self.group,
             logger: self.logger

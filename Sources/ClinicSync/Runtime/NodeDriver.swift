@@ -124,6 +124,7 @@ final class NodeDriver: Sendable {
         switch command {
         case .sync: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
         case .transferHost: .hostTransferred(.noHost)
+        case .login: .loginDecided(.unavailable)
         }
     }
 

@@ -13,16 +13,25 @@ package enum NodeSetup {
 
     /// Makes a new clinic whose host is this node.
     ///
-    /// - Throws: ``ClinicSyncError``: `usage` for a name that cannot be one, `refused` when the directory
+    /// - Parameters:
+    ///   - directory: the new node's files.
+    ///   - clinicName: the clinic's name for people.
+    ///   - nodeName: the node's name for people.
+    ///   - admin: the first user, who may make the others; `nil`: the clinic's program makes its users.
+    ///   - clock: the PC's clock.
+    /// - Returns: The new node.
+    /// - Throws: ``ClinicSyncError``: `usage` for a name or password that cannot be one, `refused` when the directory
     ///   holds a node already, `permission`, `diskFull`, `storage`.
     package static func create(
         directory: NodeDirectory,
         clinicName: String,
         nodeName: String,
+        admin: FirstAdministrator? = nil,
         clock: NodeClock = NodeClock()
     ) throws -> NodeIdentity {
         try NodeSetup.check(name: clinicName, of: "clinic")
         try NodeSetup.check(name: nodeName, of: "node")
+        if let admin { try UserAdministration.check(username: admin.username) }
         let files = try IdentityFiles.found(at: clock.wallMilliseconds)
         let identity = NodeIdentity(
             nodeID: files.key.id,
@@ -34,6 +43,11 @@ package enum NodeSetup {
         try directory.create()
         do {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: identity.nodeID))
+            if let admin {
+                // As a program would: the row is collected at the first start.
+                try UserAdministration(path: directory.databaseURL.path)
+                    .add(username: admin.username, role: .admin, fullName: nil, password: admin.password)
+            }
             try files.write(to: directory)
             try directory.write(identity)
         } catch {
@@ -57,7 +71,7 @@ package enum NodeSetup {
     ///   - clock: the PC's clock.
     ///   - discovery: makes what looks for the clinic with the id it is given.
     /// - Returns: The new node.
-    /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:clock:)``, and `notReachable`,
+    /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:admin:clock:)``, and `notReachable`,
     ///   `enrollmentRefused`, `addressNotAllowed`, `timeout`.
     package static func join(
         directory: NodeDirectory,

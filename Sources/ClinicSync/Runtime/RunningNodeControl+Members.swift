@@ -191,7 +191,7 @@ extension RunningNodeControl {
     }
 
     /// Finds the member a person means: by id, by the beginning of its id, or by its name.
-    private static func find(_ text: String, in rows: [AgentTables.Node]) throws -> AgentTables.Node {
+    static func find(_ text: String, in rows: [AgentTables.Node]) throws -> AgentTables.Node {
         let wanted = text.lowercased()
         let matches = [
             rows.filter { $0.id.description == wanted }, rows.filter { $0.name == text },

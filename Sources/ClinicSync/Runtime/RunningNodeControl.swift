@@ -11,12 +11,21 @@ final class RunningNodeControl: NodeControl {
         var driver: NodeDriver
         var inbox: Inbox
         var storage: StorageService
+        var people: PeopleAgents
         var transport: PeerTransport
         var trust: TrustStore
         var desk: EnrollmentDesk
         var exchange: TrustExchange
         var listen: String
         var startedAt: Duration
+
+        /// Judges passwords.
+        var passwords: PasswordService { self.people.passwords }
+
+        /// This PC's time as the clinic keeps it.
+        func correctedMilliseconds(_ clock: NodeClock) -> Int64 {
+            clock.wallMilliseconds + (self.driver.status?.clockOffsetMilliseconds ?? 0)
+        }
 
         /// Runs what writes files, on a thread that may block.
         func blocking<Result: Sendable>(_ body: @escaping @Sendable (Running) throws -> Result) async throws -> Result {
@@ -26,8 +35,10 @@ final class RunningNodeControl: NodeControl {
 
     private let identity: NodeIdentity
     private let broadcaster: EventBroadcaster
-    private let clock: NodeClock
+    let clock: NodeClock
     private let running = NIOLockedValueBox<Running?>(nil)
+    /// Round trips of the last hour.
+    let latencies = LatencyLog()
     private let name: NIOLockedValueBox<String>
 
     init(identity: NodeIdentity, events: EventBroadcaster, clock: NodeClock) {
@@ -48,6 +59,9 @@ final class RunningNodeControl: NodeControl {
 
     /// The node's sockets, while it runs.
     var transport: PeerTransport? { self.running.withLockedValue { $0?.transport } }
+
+    /// What the core says of itself, while the node runs.
+    var coreStatus: CoreStatus? { self.running.withLockedValue { $0 }?.driver.status }
 
     /// The host as far as known, else this node; where a new member goes first.
     var hostOrSelf: (id: NodeID, addresses: [String]) {
@@ -74,6 +88,9 @@ final class RunningNodeControl: NodeControl {
 
     /// The node runs no more.
     func end() { self.running.withLockedValue { $0 = nil } }
+
+    /// Has what was written by the node's own hand collected at once, while it runs.
+    func noticeCommit() { self.running.withLockedValue { $0?.inbox }?.post(.localCommitNoticed) }
 
     /// Breaks everything off.
     func kill() {
@@ -221,4 +238,13 @@ final class RunningNodeControl: NodeControl {
     var eventSource: EventBroadcaster { self.broadcaster }
 
     func events(_ filter: EventFilter) async throws -> EventSubscription { self.broadcaster.subscribe(filter) }
+
+    /// The position of the newest event.
+    var eventPosition: UInt64 { self.broadcaster.lastPosition }
+
+    /// What the core said last; `nil` while the node does not run.
+    var runningStatus: CoreStatus? { self.running.withLockedValue { $0?.driver.status } }
+
+    /// This PC's time.
+    var wallMilliseconds: Int64 { self.clock.wallMilliseconds }
 }

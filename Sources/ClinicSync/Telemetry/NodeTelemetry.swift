@@ -78,7 +78,7 @@ struct NodeTelemetry: Sendable {
             )
         case .logTooShort(let peer):
             self.logger.warning("A peer needs more than the log holds", metadata: ["peer.id": "\(peer)"])
-            self.tell("resync_required", details: ["peer": peer.description])
+            self.tell("log_too_short", details: ["peer": peer.description])
         }
     }
 

@@ -32,7 +32,7 @@ struct FrameOutline {
     }
 
     /// The numbers of `Frame.message`.
-    private static let kinds = 2...20
+    private static let kinds = 2...22
 
     /// The field of a hello that holds a report, whose own elements are bounded by its size.
     private static let helloReport = 14
@@ -42,6 +42,7 @@ struct FrameOutline {
         switch kind {
         case 6, 9, 10: limits.messageBytesMax
         case 18, 19, 20: limits.reportBytesMax
+        case 21, 22: limits.loginBytesMax
         default: limits.controlMessageBytesMax
         }
     }

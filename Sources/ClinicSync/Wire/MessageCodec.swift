@@ -92,6 +92,8 @@ package enum MessageCodec {
         case .hostReport(let report): .hostReport(WireHostReport(report))
         case .handOver: .handOver(WireHandOver())
         case .transferRequest(let node): .transferRequest(WireTransferRequest(node))
+        case .loginRequest(let login): .loginRequest(WireLoginRequest(login))
+        case .loginReply(let reply): .loginReply(WireLoginReply(reply))
         }
     }
 
@@ -117,6 +119,8 @@ package enum MessageCodec {
         case .hostReport(let wire): .hostReport(try wire.model(limits))
         case .handOver: .handOver
         case .transferRequest(let wire): .transferRequest(try MessageCodec.node(wire.node, "node"))
+        case .loginRequest(let wire): .loginRequest(try wire.model(limits))
+        case .loginReply(let wire): .loginReply(try wire.model(limits))
         }
     }
 }

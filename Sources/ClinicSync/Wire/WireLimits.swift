@@ -33,6 +33,8 @@ package struct WireLimits: Sendable, Hashable {
     package var enrollmentReplyBytesMax = 4 << 20
     /// A report of the host: sixteen addresses and four candidacies at most.
     package var reportBytesMax = 8 << 10
+    /// A login, and the answer to it with the sessions in the way.
+    package var loginBytesMax = 16 << 10
     /// Tables of one report: thirteen now, and migrations to come.
     package var tablesMax = 256
     /// Row hashes of one page: senders stop at 2 000.

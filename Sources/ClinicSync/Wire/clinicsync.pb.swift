@@ -366,6 +366,22 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .transferRequest(newValue)}
   }
 
+  package var loginRequest: WireLoginRequest {
+    get {
+      if case .loginRequest(let v)? = message {return v}
+      return WireLoginRequest()
+    }
+    set {message = .loginRequest(newValue)}
+  }
+
+  package var loginReply: WireLoginReply {
+    get {
+      if case .loginReply(let v)? = message {return v}
+      return WireLoginReply()
+    }
+    set {message = .loginReply(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -386,6 +402,8 @@ package nonisolated struct WireFrame: Sendable {
     case hostReport(WireHostReport)
     case handOver(WireHandOver)
     case transferRequest(WireTransferRequest)
+    case loginRequest(WireLoginRequest)
+    case loginReply(WireLoginReply)
 
   }
 
@@ -1121,6 +1139,171 @@ package nonisolated struct WireRevocation: Sendable {
   package init() {}
 }
 
+/// A login on which the host decides.
+package nonisolated struct WireLoginRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var session: String = String()
+
+  package var user: String = String()
+
+  package var username: String = String()
+
+  package var device: String = String()
+
+  package var deviceName: String = String()
+
+  /// 32 bytes: the SHA-256 of the session's token.
+  package var tokenHash: Data = Data()
+
+  package var loginMilliseconds: Int64 = 0
+
+  package var isForced: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What came of a login.
+package nonisolated struct WireLoginReply: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var outcome: WireLoginReply.OneOf_Outcome? = nil
+
+  package var granted: WireLoginReply.Granted {
+    get {
+      if case .granted(let v)? = outcome {return v}
+      return WireLoginReply.Granted()
+    }
+    set {outcome = .granted(newValue)}
+  }
+
+  package var conflict: WireLoginReply.Conflict {
+    get {
+      if case .conflict(let v)? = outcome {return v}
+      return WireLoginReply.Conflict()
+    }
+    set {outcome = .conflict(newValue)}
+  }
+
+  package var refused: WireLoginReply.Refused {
+    get {
+      if case .refused(let v)? = outcome {return v}
+      return WireLoginReply.Refused()
+    }
+    set {outcome = .refused(newValue)}
+  }
+
+  package var unavailable: WireLoginReply.Unavailable {
+    get {
+      if case .unavailable(let v)? = outcome {return v}
+      return WireLoginReply.Unavailable()
+    }
+    set {outcome = .unavailable(newValue)}
+  }
+
+  /// The batch with the session's rows.
+  package var batch: WireBatchName {
+    get {_batch ?? WireBatchName()}
+    set {_batch = newValue}
+  }
+  /// Returns true if `batch` has been explicitly set.
+  package var hasBatch: Bool {self._batch != nil}
+  /// Clears the value of `batch`. Subsequent reads from it will return its default value.
+  package mutating func clearBatch() {self._batch = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Outcome: Equatable, Sendable {
+    case granted(WireLoginReply.Granted)
+    case conflict(WireLoginReply.Conflict)
+    case refused(WireLoginReply.Refused)
+    case unavailable(WireLoginReply.Unavailable)
+
+  }
+
+  /// The session exists.
+  package nonisolated struct Granted: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var isProvisional: Bool = false
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  /// The user is logged in elsewhere.
+  package nonisolated struct Conflict: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var holders: [WireLoginReply.Conflict.Holder] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package nonisolated struct Holder: Sendable {
+      // SwiftProtobuf.Message conformance is added in an extension below. See the
+      // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+      // methods supported on all messages.
+
+      package var session: String = String()
+
+      package var device: String = String()
+
+      package var deviceName: String = String()
+
+      package var loginTime: String = String()
+
+      package var lastActivity: String = String()
+
+      package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+      package init() {}
+    }
+
+    package init() {}
+  }
+
+  /// There is no such user, or it was deactivated.
+  package nonisolated struct Refused: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  /// It could not be decided.
+  package nonisolated struct Unavailable: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+
+  fileprivate var _batch: WireBatchName? = nil
+}
+
 /// One WebSocket message of an enrollment connection. Exactly one of the messages is present.
 package nonisolated struct WireEnrollmentFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1351,7 +1534,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1581,6 +1764,32 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .transferRequest(v)
         }
       }()
+      case 21: try {
+        var v: WireLoginRequest?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .loginRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .loginRequest(v)
+        }
+      }()
+      case 22: try {
+        var v: WireLoginReply?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .loginReply(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .loginReply(v)
+        }
+      }()
       default: break
       }
     }
@@ -1662,6 +1871,14 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .transferRequest?: try {
       guard case .transferRequest(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 20)
+    }()
+    case .loginRequest?: try {
+      guard case .loginRequest(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 21)
+    }()
+    case .loginReply?: try {
+      guard case .loginReply(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
     }()
     case nil: break
     }
@@ -2909,6 +3126,335 @@ nonisolated extension WireRevocation: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
   package static func ==(lhs: WireRevocation, rhs: WireRevocation) -> Bool {
     if lhs.entry != rhs.entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.session) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.user) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.username) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.deviceName) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.tokenHash) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    if !self.session.isEmpty {
+      try visitor.visitSingularStringField(value: self.session, fieldNumber: 2)
+    }
+    if !self.user.isEmpty {
+      try visitor.visitSingularStringField(value: self.user, fieldNumber: 3)
+    }
+    if !self.username.isEmpty {
+      try visitor.visitSingularStringField(value: self.username, fieldNumber: 4)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 5)
+    }
+    if !self.deviceName.isEmpty {
+      try visitor.visitSingularStringField(value: self.deviceName, fieldNumber: 6)
+    }
+    if !self.tokenHash.isEmpty {
+      try visitor.visitSingularBytesField(value: self.tokenHash, fieldNumber: 7)
+    }
+    if self.loginMilliseconds != 0 {
+      try visitor.visitSingularInt64Field(value: self.loginMilliseconds, fieldNumber: 8)
+    }
+    if self.isForced != false {
+      try visitor.visitSingularBoolField(value: self.isForced, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginRequest, rhs: WireLoginRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.session != rhs.session {return false}
+    if lhs.user != rhs.user {return false}
+    if lhs.username != rhs.username {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.deviceName != rhs.deviceName {return false}
+    if lhs.tokenHash != rhs.tokenHash {return false}
+    if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
+    if lhs.isForced != rhs.isForced {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LoginReply"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}granted\0\u{1}conflict\0\u{1}refused\0\u{1}unavailable\0\u{1}batch\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try {
+        var v: WireLoginReply.Granted?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .granted(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .granted(v)
+        }
+      }()
+      case 3: try {
+        var v: WireLoginReply.Conflict?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .conflict(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .conflict(v)
+        }
+      }()
+      case 4: try {
+        var v: WireLoginReply.Refused?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .refused(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .refused(v)
+        }
+      }()
+      case 5: try {
+        var v: WireLoginReply.Unavailable?
+        var hadOneofValue = false
+        if let current = self.outcome {
+          hadOneofValue = true
+          if case .unavailable(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.outcome = .unavailable(v)
+        }
+      }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._batch) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    switch self.outcome {
+    case .granted?: try {
+      guard case .granted(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .conflict?: try {
+      guard case .conflict(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case .refused?: try {
+      guard case .refused(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    }()
+    case .unavailable?: try {
+      guard case .unavailable(let v)? = self.outcome else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case nil: break
+    }
+    try { if let v = self._batch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply, rhs: WireLoginReply) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs.outcome != rhs.outcome {return false}
+    if lhs._batch != rhs._batch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply.Granted: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLoginReply.protoMessageName + ".Granted"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}is_provisional\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.isProvisional) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.isProvisional != false {
+      try visitor.visitSingularBoolField(value: self.isProvisional, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply.Granted, rhs: WireLoginReply.Granted) -> Bool {
+    if lhs.isProvisional != rhs.isProvisional {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply.Conflict: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLoginReply.protoMessageName + ".Conflict"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}holders\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.holders) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.holders.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.holders, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply.Conflict, rhs: WireLoginReply.Conflict) -> Bool {
+    if lhs.holders != rhs.holders {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply.Conflict.Holder: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLoginReply.Conflict.protoMessageName + ".Holder"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}session\0\u{1}device\0\u{3}device_name\0\u{3}login_time\0\u{3}last_activity\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.session) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.deviceName) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.loginTime) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.lastActivity) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.session.isEmpty {
+      try visitor.visitSingularStringField(value: self.session, fieldNumber: 1)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 2)
+    }
+    if !self.deviceName.isEmpty {
+      try visitor.visitSingularStringField(value: self.deviceName, fieldNumber: 3)
+    }
+    if !self.loginTime.isEmpty {
+      try visitor.visitSingularStringField(value: self.loginTime, fieldNumber: 4)
+    }
+    if !self.lastActivity.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastActivity, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply.Conflict.Holder, rhs: WireLoginReply.Conflict.Holder) -> Bool {
+    if lhs.session != rhs.session {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.deviceName != rhs.deviceName {return false}
+    if lhs.loginTime != rhs.loginTime {return false}
+    if lhs.lastActivity != rhs.lastActivity {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply.Refused: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLoginReply.protoMessageName + ".Refused"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply.Refused, rhs: WireLoginReply.Refused) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireLoginReply.Unavailable: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireLoginReply.protoMessageName + ".Unavailable"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireLoginReply.Unavailable, rhs: WireLoginReply.Unavailable) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -58,8 +58,31 @@ enum FuzzCorpus {
             .chunk(BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 1, payload: [])),
             .acknowledge(Acknowledgement(applied: self.vector.entries.reversed(), creditBytes: 70_000)),
             .revocation([7, 8]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
+            .loginRequest(NumberedLogin(id: 3, request: self.login)),
+            .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true))),
+            .loginReply(LoginReply(id: 4, outcome: .conflict([self.holder, self.holder]))),
+            .loginReply(LoginReply(id: 5, outcome: .refused)), .loginReply(LoginReply(id: 6, outcome: .unavailable)),
         ] + self.comparisons
     }
+
+    private static let login = LoginRequest(
+        sessionID: "s1",
+        userID: "u1",
+        username: "ana",
+        deviceID: FuzzCorpus.node.description,
+        deviceName: "Empfang",
+        tokenHash: Array(repeating: 0xAB, count: 32),
+        loginMilliseconds: 1_795_000_000_000,
+        isForced: true
+    )
+
+    private static let holder = SessionHolder(
+        sessionID: "s0",
+        deviceID: "d",
+        deviceName: "Labor",
+        loginTime: "2026-11-21T10:00:00.000Z",
+        lastActivity: "2026-11-21T10:05:00.000Z"
+    )
 
     private static var hostReport: HostReport {
         let candidacy = Candidacy(priority: 100, coverage: 70_000, uptimeBucket: 7, node: self.node)

@@ -32,8 +32,23 @@ enum MessageLimits {
                 ?? report.nodes.lazy.compactMap { self.name($0.name) }.first
         case .hostReport(let report): self.fault(of: report)
         case .handOver, .transferRequest: nil
+        case .loginRequest(let login): self.fault(of: login.request)
+        case .loginReply(let reply): self.fault(of: reply.outcome)
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
         }
+    }
+
+    private static func fault(of login: LoginRequest) -> String? {
+        guard login.tokenHash.count == 32 else { return "a token's hash of another length" }
+        let texts = [login.sessionID, login.userID, login.username, login.deviceID, login.deviceName]
+        return texts.lazy.compactMap(self.name).first
+    }
+
+    private static func fault(of outcome: LoginOutcome) -> String? {
+        guard case .conflict(let holders) = outcome else { return nil }
+        return self.count(holders.count, SessionHolder.countMax, "holders")
+            ?? holders.lazy.flatMap { [$0.sessionID, $0.deviceID, $0.deviceName, $0.loginTime, $0.lastActivity] }
+            .compactMap(self.name).first
     }
 
     /// What is larger than it may be.

@@ -211,3 +211,22 @@ extension SimulatedWorld {
         self.schedule(.notice(node: node.index, process: node.processNumber), after: delay)
     }
 }
+
+extension SimulatedWorld {
+    /// A program on a PC, for what a test wants written.
+    package func program(at index: Int) -> SimulatedProgram { SimulatedProgram(world: self, node: self.nodes[index]) }
+
+    /// For a while, PCs of different groups do not reach each other.
+    package func partition(_ groups: [[Int]], for time: Duration) {
+        let end = self.now + time
+        self.schedule(.change, at: end)
+        self.disturb(until: self.now)
+        for (place, group) in groups.enumerated() {
+            for (other, others) in groups.enumerated() where other != place {
+                for inside in group {
+                    for outside in others { self.network.paths[inside][outside].blockedUntil = end }
+                }
+            }
+        }
+    }
+}

@@ -1,5 +1,5 @@
-import ClinicSyncCore
-import ClinicSyncModel
+package import ClinicSyncCore
+package import ClinicSyncModel
 import ClinicSyncStorage
 import DequeModule
 
@@ -73,6 +73,8 @@ package final class SimulatedWorld {
     var openSyncs: [RequestID: Int] = [:]
     /// The answers to syncs.
     var syncReports: [RequestID: SyncReport] = [:]
+    /// What was decided on logins.
+    package private(set) var logins: [RequestID: LoginOutcome] = [:]
     private var lastRequest: UInt64 = 0
     private var events = EventQueue<Event>()
 
@@ -221,6 +223,28 @@ package final class SimulatedWorld {
         return request
     }
 
+    /// Asks a node's core to log somebody in, as a program does whose user's password is right.
+    ///
+    /// - Returns: Under what number ``logins`` has the answer, which never comes when the process ends before.
+    package func requestLogin(at index: Int, session: String, user: String, isForced: Bool = false) throws -> RequestID
+    {
+        self.lastRequest += 1
+        let request = RequestID(rawValue: self.lastRequest)
+        let node = self.nodes[index]
+        let login = LoginRequest(
+            sessionID: session,
+            userID: user,
+            username: user,
+            deviceID: node.origin.node.description,
+            deviceName: node.name,
+            tokenHash: Array(repeating: 7, count: 32),
+            loginMilliseconds: node.process?.machine.clinicMilliseconds(at: node.clock.milliseconds) ?? 0,
+            isForced: isForced
+        )
+        try self.give(.commandReceived(request, .login(login)), to: index, process: node.processNumber)
+        return request
+    }
+
     private func perform(_ effect: Effect, of node: SimulatedNode, _ process: SimulatedNode.Process) throws {
         switch effect {
         case .send(let ids, let message):
@@ -242,6 +266,7 @@ package final class SimulatedWorld {
         case .reply(let request, .synced(let report)):
             self.openSyncs[request] = nil
             self.syncReports[request] = report
+        case .reply(let request, .loginDecided(let outcome)): self.logins[request] = outcome
         case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")

@@ -44,6 +44,8 @@ package enum WorkloadKind: String, Sendable, Hashable, CaseIterable {
     case endOfDay
     /// Rows that violate a UNIQUE constraint on the other nodes.
     case uniqueClash
+    /// Users log in and out on all PCs, through the agent and past it.
+    case sessions
 }
 
 /// Everything that a run depends on beside its seed, itself drawn from the seed.

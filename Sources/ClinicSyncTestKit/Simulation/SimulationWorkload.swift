@@ -26,6 +26,7 @@ enum WorkloadFactory {
         case .bulk: BulkWorkload()
         case .endOfDay: EndOfDayWorkload()
         case .uniqueClash: UniqueClashWorkload()
+        case .sessions: SessionWorkload()
         }
     }
 }

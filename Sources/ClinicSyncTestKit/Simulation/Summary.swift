@@ -17,7 +17,7 @@ enum Summary {
         case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
         case .rowsMerged(_, _, let outcome): logged = outcome.logged
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .isolationBegun, .eventRecorded, .failed:
+            .isolationBegun, .loginDecided, .sessionsKept, .failed, .eventRecorded:
             return false
         case .termRecorded, .restamped: return true
         }
@@ -46,6 +46,7 @@ enum Summary {
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
         case .commandReceived(let request, .transferHost(let node)):
             "transfer r\(request.rawValue) \(Summary.letter(node))"
+        case .commandReceived(let request, .login(let login)): "login r\(request.rawValue) \(Summary.of(login))"
         case .shutdownRequested: "shutdown"
         }
     }
@@ -62,6 +63,7 @@ enum Summary {
         case .publish(let events): "publish(\(events.count))"
         case .reply(let request, .synced(let report)): "answer(r\(request.rawValue) \(report.result))"
         case .reply(let request, .hostTransferred(let transfer)): "answer(r\(request.rawValue) \(transfer))"
+        case .reply(let request, .loginDecided(let outcome)): "answer(r\(request.rawValue) \(Summary.of(outcome)))"
         case .learn: "learn"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped: "stopped"
@@ -95,6 +97,9 @@ enum Summary {
         case .election: "election"
         case .handOver: "handOver"
         case .transfer: "transfer"
+        case .login(let number): "login \(number)"
+        case .grants: "grants"
+        case .sessions: "sessions"
         case .reconcile: "reconcile"
         case .retryRound: "retryRound"
         case .roundTimeout: "roundTimeout"
@@ -125,6 +130,21 @@ enum Summary {
         case .hostReport(let report): "report \(Summary.of(report))"
         case .handOver: "handOver"
         case .transferRequest(let node): "transferRequest \(Summary.letter(node))"
+        case .loginRequest(let login): "loginRequest \(login.id) \(Summary.of(login.request))"
+        case .loginReply(let reply): "loginReply \(reply.id) \(Summary.of(reply.outcome))"
+        }
+    }
+
+    private static func of(_ login: LoginRequest) -> String {
+        "\(login.username) \(login.sessionID)\(login.isForced ? "!" : "")"
+    }
+
+    private static func of(_ outcome: LoginOutcome) -> String {
+        switch outcome {
+        case .granted(let isProvisional): isProvisional ? "granted?" : "granted"
+        case .conflict(let holders): "conflict \(holders.map(\.sessionID).joined(separator: " "))"
+        case .refused: "refused"
+        case .unavailable: "unavailable"
         }
     }
 
@@ -151,6 +171,8 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
+        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
+        case .keepSessions(let hearing, _): "keepSessions \(hearing)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         }
     }
@@ -178,6 +200,9 @@ enum Summary {
         case .termRecorded(let term): "termRecorded \(term)"
         case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"
         case .isolationBegun: "isolationBegun"
+        case .loginDecided(_, .tooEarly): "loginDecided later"
+        case .loginDecided(_, .decided(let outcome, let members)): "loginDecided \(Summary.of(outcome)) of \(members)"
+        case .sessionsKept(let changes): "sessionsKept \(changes)"
         case .eventRecorded(let event): "eventRecorded \(event.position)"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }

@@ -16,8 +16,6 @@ struct EventsBenchmark {
 
     /// Changes a second.
     private static let changesPerSecond = 50
-    /// How long an event may take.
-    private static let patience = Duration.seconds(30)
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
@@ -25,7 +23,7 @@ struct EventsBenchmark {
         defer { for node in nodes.reversed() { node.stop() } }
         let relay = try LoopbackRelay()
         defer { relay.close() }
-        let receiver = try EventReceiver(directory: files.path("observer"))
+        let receiver = try EventReceiver(directory: files.path("observer"), filter: #""tables":["patients"]"#)
         defer { receiver.stop() }
         let writer = try ProgramConnection(path: nodes[1].database, synchronous: .full)
         let insert = try writer.prepare(PatientRows.insertSQL)
@@ -46,22 +44,10 @@ struct EventsBenchmark {
             }
             for (row, instant) in committed.enumerated() {
                 let key = String(decoding: data.key(row), as: UTF8.self)
-                samples.append((try self.arrival(of: key, at: receiver) - instant) / .milliseconds(1))
+                samples.append((try receiver.wait(for: key) - instant) / .milliseconds(1))
             }
         }
         return EventsBenchmark.measurements(samples, beside: baseline)
-    }
-
-    private func arrival(of key: String, at receiver: EventReceiver) throws -> ContinuousClock.Instant {
-        let clock = ContinuousClock()
-        let deadline = clock.now + EventsBenchmark.patience
-        while true {
-            if let arrival = receiver.arrival(of: key) { return arrival }
-            guard clock.now < deadline else {
-                throw ClinicSyncError(.timeout, "An event did not come: run the benchmark again.")
-            }
-            usleep(1_000)
-        }
     }
 
     private static func measurements(_ samples: [Double], beside baseline: [Double]) -> [Measurement] {
@@ -86,47 +72,6 @@ struct EventsBenchmark {
             Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
         ]
     }
-}
-
-/// A program that listens to a node's events and notes when each came.
-private final class EventReceiver: Sendable {
-    private let arrivals = NIOLockedValueBox<[String: ContinuousClock.Instant]>([:])
-    private let isSubscribed = NIOLockedValueBox(false)
-    private let isStopped = NIOLockedValueBox(false)
-    private let ended: EventLoopFuture<Void>
-
-    /// Subscribes to the changes of patients at the node in `directory`.
-    init(directory: String) throws {
-        let directory = NodeDirectory(url: URL(fileURLWithPath: directory))
-        guard let address = try directory.apiAddress() else {
-            throw ClinicSyncError(.notReachable, "A node of the benchmark ended too early: run the benchmark again.")
-        }
-        let client = EventSocketClient(address: address, token: try directory.token())
-        let promise = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: Void.self)
-        self.ended = promise.futureResult
-        let (arrivals, isSubscribed, isStopped) = (self.arrivals, self.isSubscribed, self.isStopped)
-        promise.completeWithTask {
-            try await client.run { socket in
-                try await socket.send(#"{"type":"subscribe","tables":["patients"]}"#)
-                _ = try await socket.nextText()
-                isSubscribed.withLockedValue { $0 = true }
-                let clock = ContinuousClock()
-                while let text = try await socket.nextText() {
-                    let now = clock.now
-                    let event = try APICoding.decode(NodeEvent.self, from: Array(text.utf8))
-                    if let record = event.recordId { arrivals.withLockedValue { $0[record] = now } }
-                    if isStopped.withLockedValue({ $0 }) { break }
-                }
-            }
-        }
-        try NodeProcess.wait("The benchmark could not subscribe.") { self.isSubscribed.withLockedValue { $0 } }
-    }
-
-    /// When the event of a row came; `nil` when it has not come.
-    func arrival(of key: String) -> ContinuousClock.Instant? { self.arrivals.withLockedValue { $0[key] } }
-
-    /// Stops at the next event, or when the node ends.
-    func stop() { self.isStopped.withLockedValue { $0 = true } }
 }
 
 /// Sends bytes over loopback to a relay that sends them back: what two hops cost without a node between them.

@@ -9,7 +9,10 @@ struct BenchCommand: ParsableCommand {
             Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
             folder for temporary files, never on a clinic's. A missed target is no failure of the command.
             """,
-        subcommands: [BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchEvents.self, BenchFailover.self]
+        subcommands: [
+            BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchEvents.self, BenchSessions.self,
+            BenchFailover.self,
+        ]
     )
 }
 
@@ -119,6 +122,34 @@ struct BenchEvents: ParsableCommand {
     func run() throws {
         let benchmark = EventsBenchmark(rounds: self.options.rounds, secondsPerRound: self.seconds)
         try self.options.report("events", benchmark.run)
+    }
+}
+
+/// `bench sessions`.
+struct BenchSessions: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sessions",
+        abstract: "How soon a login on one PC ends the user's session on another.",
+        discussion: """
+            Starts a host and two clients as processes of this machine and lets a user change PCs by forced logins, against \
+            the check of a password alone, which is slow on purpose.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("How often the user changes PCs.", valueName: "n")) var logins = 60
+
+    func validate() throws {
+        guard (2...10_000).contains(self.logins) else { throw ValidationError("--logins is from 2 to 10000.") }
+    }
+
+    func run() throws {
+        if BenchReport.isDebugBuild {
+            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        }
+        let benchmark = SessionsBenchmark(logins: self.logins)
+        let report = try BenchReport("sessions") { try BenchFiles.with(benchmark.run) }
+        try report.write(asJSON: self.output.isJSON)
     }
 }
 

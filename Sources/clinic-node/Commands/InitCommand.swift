@@ -7,7 +7,12 @@ import Foundation
 struct InitCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "init",
-        abstract: "Make a new clinic, with this PC as its first node."
+        abstract: "Make a new clinic, with this PC as its first node.",
+        discussion: """
+            Makes the clinic's first user too, an administrator. On a terminal it asks for the name and the password; without \
+            one it takes them from the options, or makes a password and prints it once, on standard error. There is no \
+            default password.
+            """
     )
 
     @OptionGroup var data: DataOptions
@@ -15,17 +20,52 @@ struct InitCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The clinic's name.", valueName: "name")) var clinic = "Clinic"
     @Option(help: ArgumentHelp("This node's name; the PC's when left out.", valueName: "node")) var name: String?
 
+    @Option(help: ArgumentHelp("The first user, an administrator.", valueName: "user")) var admin: String?
+    @Option(
+        help: ArgumentHelp(
+            "The first user's password: the first line of a file, or of standard input with -.",
+            valueName: "file"
+        ),
+        completion: .file()
+    )
+    var adminPasswordFile: String?
+
     func run() throws {
         let directory = try self.data.directory()
+        // Before anybody types a password in vain.
+        try directory.requireVacant()
+        let (admin, isMade) = try self.firstAdministrator()
         let identity = try NodeSetup.create(
             directory: directory,
             clinicName: self.clinic,
-            nodeName: self.name ?? NodeDirectory.defaultNodeName()
+            nodeName: self.name ?? NodeDirectory.defaultNodeName(),
+            admin: admin
         )
         try MembershipReport(identity, directory: directory).write(asJSON: self.output.isJSON)
+        if isMade {
+            Output.report("The password of \(admin.username) is \(admin.password) and is shown only now: write it down")
+        }
         if !self.output.isJSON {
             Output.report("Start it with: clinic-node run --data \(directory.url.path)")
         }
+    }
+
+    /// The first user, and whether its password was made here.
+    private func firstAdministrator() throws -> (FirstAdministrator, isMade: Bool) {
+        if let file = self.adminPasswordFile {
+            let name = self.admin ?? FirstAdministrator.defaultUsername
+            return (FirstAdministrator(username: name, password: try PasswordPrompt.read(file: file)), false)
+        }
+        guard PasswordPrompt.isInteractive else {
+            let name = self.admin ?? FirstAdministrator.defaultUsername
+            return (FirstAdministrator(username: name, password: FirstAdministrator.makePassword()), true)
+        }
+        let name = try self.admin ?? PasswordPrompt.askName(default: FirstAdministrator.defaultUsername)
+        try UserAdministration.check(username: name)
+        if let password = try PasswordPrompt.askNew(for: name, mayBeEmpty: true) {
+            return (FirstAdministrator(username: name, password: password), false)
+        }
+        return (FirstAdministrator(username: name, password: FirstAdministrator.makePassword()), true)
     }
 }
 

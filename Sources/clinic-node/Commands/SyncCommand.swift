@@ -26,7 +26,20 @@ struct SyncCommand: AsyncParsableCommand {
             .send(.POST, "/v1/sync", query: query, timeout: limit + .seconds(10))
         let summary = try APICoding.decode(SyncSummary.self, from: body)
         if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
+        try await self.reportAbsent(summary)
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
+    }
+
+    /// Names the members that nobody can say anything of: the proof is of those that are connected.
+    private func reportAbsent(_ summary: SyncSummary) async throws {
+        let body = try await LocalAPIClient(directory: self.data.directory())
+            .send(.GET, "/v1/nodes", timeout: .seconds(30))
+        let compared = Set(summary.nodes.map(\.id))
+        let absent = try APICoding.decode(NodesSummary.self, from: body).nodes
+            .filter { !compared.contains($0.id) && $0.role != "revoked" && !$0.isSelf }
+        guard !absent.isEmpty else { return }
+        let names = absent.map { Output.printable($0.name) }.joined(separator: ", ")
+        Output.report("not connected, so not compared: \(names)")
     }
 
     private func print(_ summary: SyncSummary) throws {

@@ -104,11 +104,27 @@ import Testing
         #expect(error?.code == .malformedAddress)
     }
 
+    @Test("origins of pages are a list too, and nothing but the beginning of an address")
+    func allowedOrigins() throws {
+        let origins = ["http://127.0.0.1:8080", "https://clinic.example"]
+        let file = #"{"api.allowedOrigins": ["http://127.0.0.1:8080", "https://clinic.example"]}"#
+        #expect(try self.load(file: file).allowedOrigins == origins)
+        let environment = ["CLINIC_NODE_API_ALLOWED_ORIGINS": origins.joined(separator: ",")]
+        #expect(try self.load(environment: environment).allowedOrigins == origins)
+        for text in ["*", "null", "127.0.0.1:8080", "http://127.0.0.1/", "http://a b", "file://x"] {
+            let error = #expect(throws: ClinicSyncError.self) {
+                try self.load(environment: ["CLINIC_NODE_API_ALLOWED_ORIGINS": text])
+            }
+            #expect(error?.code == .configuration, "\(text)")
+        }
+    }
+
     @Test("the environment's names follow from the keys")
     func environmentNames() {
         #expect(
             ConfigurationKey.allCases.map(\.environmentName) == [
-                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_PEERS", "CLINIC_NODE_LAN_ONLY",
+                "CLINIC_NODE_LISTEN", "CLINIC_NODE_API", "CLINIC_NODE_API_ALLOWED_ORIGINS", "CLINIC_NODE_PEERS",
+                "CLINIC_NODE_LAN_ONLY",
                 "CLINIC_NODE_DISCOVERY", "CLINIC_NODE_PRIORITY", "CLINIC_NODE_RECONCILE_EVERY",
                 "CLINIC_NODE_LOG_RETENTION", "CLINIC_NODE_LOG_LEVEL", "CLINIC_NODE_GROUP",
             ]

@@ -26,6 +26,8 @@ struct Bench {
                 effects += self.node.handle(.storageReplied(.restamped(changes: 0, .of(vector: .v()))), at: self.now)
             case .storage(.beginIsolation):
                 effects += self.node.handle(.storageReplied(.isolationBegun), at: self.now)
+            case .storage(.keepSessions):
+                effects += self.node.handle(.storageReplied(.sessionsKept(changes: 0)), at: self.now)
             default: break
             }
         }
@@ -93,7 +95,8 @@ extension Effect {
     var isOfElection: Bool {
         switch self {
         case .setTimer(.election, _), .setTimer(.dial, _), .cancelTimer(.election), .storage(.restamp),
-            .storage(.beginIsolation), .notify(.hostChanged), .send(_, .hostReport), .setTimer(.handOver, _):
+            .storage(.beginIsolation), .notify(.hostChanged), .send(_, .hostReport), .setTimer(.handOver, _),
+            .storage(.keepSessions), .setTimer(.sessions, _), .cancelTimer(.sessions):
             true
         default: false
         }

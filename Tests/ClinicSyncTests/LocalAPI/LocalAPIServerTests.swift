@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import Foundation
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
@@ -53,6 +54,16 @@ import Testing
             return SyncSummary(SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: []), took: .milliseconds(9))
         }
 
+        func notify(_ text: String, node: String?, user: String?) async throws -> String {
+            self.calls.withLockedValue { $0.append("notify \(text) \(node ?? "-") \(user ?? "-")") }
+            return "notice 1"
+        }
+
+        func probe(timeout: Duration) async throws -> ProbeSummary {
+            self.calls.withLockedValue { $0.append("probe \(DurationText.format(timeout))") }
+            return ProbeSummary(nodes: [], missing: [], complete: true)
+        }
+
         func nodes() async throws -> NodesSummary { NodesSummary(nodes: []) }
 
         func revoke(node: String) async throws { self.calls.withLockedValue { $0.append("revoke \(node)") } }
@@ -69,11 +80,57 @@ import Testing
         }
 
         func events(_ filter: EventFilter) async throws -> EventSubscription { self.eventSource.subscribe(filter) }
+
+        // MARK: - Sessions
+
+        func sessions(onlyActive: Bool) async throws -> SessionsSummary {
+            SessionsSummary(sessions: [], statistics: [onlyActive ? "active" : "logout": 1])
+        }
+        func login(_ input: LoginInput) async throws -> LoginResult {
+            switch input.username {
+            case "ana" where input.force == true: throw ClinicSyncError(.refused, "Deactivated.")
+            case "ana":
+                let holder = SessionInTheWay(
+                    SessionHolder(
+                        sessionID: "s1",
+                        deviceID: "d1",
+                        deviceName: "Labor",
+                        loginTime: "2026-11-21T10:00:00.000Z",
+                        lastActivity: "2026-11-21T10:05:00.000Z"
+                    )
+                )
+                return .conflict(SessionConflict(username: "ana", sessions: [holder]))
+            case "ben": return .tooMany(retryAfter: .milliseconds(1_500))
+            default: return .wrongPassword
+            }
+        }
+        func endSession(_ id: String) async throws { self.calls.withLockedValue { $0.append("end \(id)") } }
+        func endSessions(of username: String) async throws -> Int { 3 }
+        func touchSession(_ id: String) async throws { throw ClinicSyncError(.notFound, "None.") }
+        func cleanSessions(olderThan age: Duration) async throws -> Int { Int(age / .seconds(86_400)) }
+
+        // MARK: - Conflicts and the dashboard
+
+        func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary {
+            ConflictsSummary(conflicts: [], open: filter == .open ? 1 : 2)
+        }
+        func conflict(_ id: String) async throws -> ConflictSummary { throw ClinicSyncError(.notFound, "None.") }
+        func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary {
+            self.calls.withLockedValue {
+                $0.append("resolve \(id) \(decision.keep) \(decision.expected?.description ?? "-")")
+            }
+            return ConflictFixtures.nameOfAna
+        }
+        func latency() async throws -> LatencySummary { LatencySummary(intervalSeconds: 10, samples: []) }
+        func metrics() async throws -> NodeMetrics {
+            NodeMetrics(status: try await self.status(), eventPosition: 9)
+        }
     }
 
     /// Serves on a free port while `body` runs, then stops gracefully.
     private func serve(
         _ control: FixedControl = FixedControl(),
+        allowedOrigins: [String] = [],
         _ body: @escaping @Sendable (NetworkAddress, ServiceGroup) async throws -> Void
     ) async throws {
         let (addresses, listening) = AsyncStream<NetworkAddress>.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -81,6 +138,7 @@ import Testing
         let server = LocalAPIServer(
             address: NetworkAddress(host: "127.0.0.1", port: 0),
             token: LocalAPIServerTests.token,
+            allowedOrigins: allowedOrigins,
             control: control,
             logger: logger
         ) { listening.yield($0) }
@@ -315,5 +373,147 @@ import Testing
         }
         #expect(error?.code == .notReachable)
         #expect(error?.message.contains("clinic-node run") == true)
+    }
+
+    @Test("a decision about a conflict is a JSON object, and anything else is refused with a sentence")
+    func jsonBody() async throws {
+        let control = FixedControl()
+        try await self.serve(control) { address, _ in
+            let headers = ["Host: \(address)", LocalAPIServerTests.authorization]
+            func post(_ body: String, _ type: String = "application/json; charset=utf-8") async throws -> String {
+                let more = ["Content-Type: \(type)", "Content-Length: \(body.utf8.count)"]
+                let path = "/v1/conflicts/7/resolve"
+                return try await self.get(address, path, headers: headers + more, method: "POST", body: body)
+            }
+            let good = try await post(#"{"keep":"other","expected":5}"#)
+            #expect(good.hasPrefix("HTTP/1.1 200") && good.contains(#""id":"7""#))
+            let form = try await post("keep=other", "application/x-www-form-urlencoded")
+            #expect(form.hasPrefix("HTTP/1.1 415") && form.contains("wrong_content_type"))
+            for body in ["", "[]", "{}", "nonsense", #"{"keep":"neither"}"#, #"{"keep":7}"#] {
+                let answer = try await post(body)
+                #expect(answer.hasPrefix("HTTP/1.1 400"), "\(body)")
+                #expect(answer.contains(#"{"error":"bad_json","message":"#))
+            }
+            let unknown = try await self.get(address, "/v1/conflicts/99", headers: headers)
+            #expect(unknown.hasPrefix("HTTP/1.1 404"))
+        }
+        #expect(control.calls.withLockedValue { $0 } == ["resolve 7 other 5"])
+    }
+
+    @Test("the dashboard opens by a link that works once, and its cookie makes no further links")
+    func dashboard() async throws {
+        try await self.serve { address, _ in
+            let host = "Host: \(address)"
+            let client = LocalAPIClient(address: address, token: LocalAPIServerTests.token, directory: "d")
+            let body = try await client.send(.POST, "/v1/dashboard-links", timeout: .seconds(10))
+            let link = try APICoding.decode(DashboardLink.self, from: body)
+            let path = try #require(link.url.split(separator: "\(address)").last.map(String.init))
+            let closed = try await self.get(address, "/", headers: [host])
+            #expect(closed.hasPrefix("HTTP/1.1 401") && closed.contains("clinic-node dashboard"))
+            let opened = try await self.get(address, path, headers: [host])
+            #expect(opened.hasPrefix("HTTP/1.1 303") && opened.contains("HttpOnly; SameSite=Strict"))
+            let again = try await self.get(address, path, headers: [host])
+            #expect(again.hasPrefix("HTTP/1.1 401") && !again.contains("clinicsync_dashboard="))
+            let value = try #require(opened.firstMatch(of: /clinicsync_dashboard=([^;]+);/)?.1)
+            let cookie = [host, "Cookie: clinicsync_dashboard=\(value)"]
+            let page = try await self.get(address, "/", headers: cookie)
+            #expect(
+                page.hasPrefix("HTTP/1.1 200") && page.contains("id=\"nodes\"") && page.contains("default-src 'none'")
+            )
+            let own = cookie + ["Sec-Fetch-Site: same-origin"]
+            let status = try await self.get(address, "/v1/status", headers: own)
+            #expect(status.hasPrefix("HTTP/1.1 200"))
+            let foreign = try await self.get(address, "/v1/status", headers: cookie + ["Sec-Fetch-Site: cross-site"])
+            #expect(foreign.hasPrefix("HTTP/1.1 401"))
+            let unmarked = try await self.get(address, "/v1/sync", headers: own, method: "POST")
+            #expect(unmarked.hasPrefix("HTTP/1.1 401"))
+            let marked = try await self.get(address, "/v1/sync", headers: own + ["X-ClinicSync: 1"], method: "POST")
+            #expect(marked.hasPrefix("HTTP/1.1 200"))
+            let further = own + ["X-ClinicSync: 1"]
+            let links = try await self.get(address, "/v1/dashboard-links", headers: further, method: "POST")
+            #expect(links.hasPrefix("HTTP/1.1 401"))
+        }
+    }
+
+    @Test("metrics are text for Prometheus, and need the token")
+    func metrics() async throws {
+        try await self.serve { address, _ in
+            let host = "Host: \(address)"
+            let refused = try await self.get(address, "/metrics", headers: [host])
+            #expect(refused.hasPrefix("HTTP/1.1 401"))
+            let answer = try await self.get(address, "/metrics", headers: [host, LocalAPIServerTests.authorization])
+            #expect(answer.hasPrefix("HTTP/1.1 200") && answer.contains("text/plain; version=0.0.4"))
+            #expect(answer.contains("\nclinicsync_event_position 9\n"))
+        }
+    }
+
+    @Test("a page of an origin that the configuration names may ask, with the token")
+    func allowedOrigins() async throws {
+        let page = "http://127.0.0.1:8080"
+        try await self.serve(allowedOrigins: [page]) { address, _ in
+            let headers = ["Host: \(address)", "Origin: \(page)"]
+            let preflight = try await self.get(address, "/v1/sync", headers: headers, method: "OPTIONS")
+            #expect(preflight.hasPrefix("HTTP/1.1 204") && preflight.contains("Authorization, Content-Type"))
+            let answer = try await self.get(
+                address,
+                "/v1/status",
+                headers: headers + [LocalAPIServerTests.authorization]
+            )
+            #expect(answer.hasPrefix("HTTP/1.1 200"))
+            #expect(answer.lowercased().contains("access-control-allow-origin: \(page)"))
+            let without = try await self.get(address, "/v1/status", headers: headers)
+            #expect(without.hasPrefix("HTTP/1.1 401"))
+            let other = ["Host: \(address)", "Origin: http://127.0.0.1:8081"]
+            let refused = try await self.get(address, "/v1/sync", headers: other, method: "OPTIONS")
+            #expect(refused.hasPrefix("HTTP/1.1 403"))
+            #expect(!refused.lowercased().contains("access-control-allow-origin"))
+        }
+    }
+
+    @Test("every endpoint that is served is described in docs/openapi.yaml, and the other way round")
+    func described() throws {
+        let served = Set(LocalAPIRoutes(control: FixedControl(), token: "t").endpoints)
+        let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../docs/openapi.yaml")
+        var described = Set<String>()
+        var path = ""
+        var isInPaths = false
+        for line in try String(contentsOf: file.standardized, encoding: .utf8).split(separator: "\n") {
+            if !line.hasPrefix(" ") { isInPaths = line == "paths:" }
+            guard isInPaths else { continue }
+            if let match = line.wholeMatch(of: #/  (/.*):/#) { path = String(match.1) }
+            if let match = line.wholeMatch(of: #/    (get|post|put|delete|patch):/#) {
+                described.insert("\(match.1.uppercased()) \(path)")
+            }
+        }
+        #expect(described.count > 15)
+        #expect(served.subtracting(described) == [], "served, but not described")
+        #expect(described.subtracting(served) == [], "described, but not served")
+    }
+
+    @Test("notices and probes are asked for with JSON bodies, and with no other")
+    func people() async throws {
+        let control = FixedControl()
+        try await self.serve(control) { address, _ in
+            func post(_ path: String, _ body: String, type: String = "application/json") async throws -> String {
+                let headers = [
+                    "Host: \(address)", LocalAPIServerTests.authorization, "Content-Type: \(type)",
+                    "Content-Length: \(body.utf8.count)",
+                ]
+                return try await self.get(address, path, headers: headers, method: "POST", body: body)
+            }
+            let made = try await post("/v1/notices", #"{"text":"hello","node":"lab"}"#)
+            #expect(made.hasPrefix("HTTP/1.1 201"))
+            #expect(made.contains(#"{"id":"notice 1"}"#))
+            #expect(try await post("/v1/probe", "{}").contains(#"{"complete":true,"missing":[],"nodes":[]}"#))
+            #expect(try await post("/v1/probe", #"{"timeout":"60s"}"#).hasPrefix("HTTP/1.1 200"))
+            for wrong in [#"{"timeout":"61s"}"#, #"{"timeout":"0s"}"#, #"{"timeout":"soon"}"#, #"{"timeout":5}"#, "x"] {
+                #expect(try await post("/v1/probe", wrong).hasPrefix("HTTP/1.1 400"), "\(wrong)")
+            }
+            for wrong in ["{}", #"{"text":5}"#, "[]"] {
+                #expect(try await post("/v1/notices", wrong).hasPrefix("HTTP/1.1 400"), "\(wrong)")
+            }
+            #expect(try await post("/v1/notices", "text=hello", type: "text/plain").hasPrefix("HTTP/1.1 415"))
+            #expect(control.calls.withLockedValue { $0 } == ["notify hello lab -", "probe 10s", "probe 1m"])
+        }
     }
 }

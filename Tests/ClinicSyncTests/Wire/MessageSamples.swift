@@ -16,7 +16,7 @@ enum MessageSamples {
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
-        ] + reconciliation + manual + [.revocation([7, 8])] + election
+        ] + reconciliation + manual + [.revocation([7, 8])] + election + logins
 
     static let election: [Message] = [
         .hostReport(hello.hostReport),
@@ -24,6 +24,40 @@ enum MessageSamples {
             HostReport(role: .searching, term: 9, reign: nil, addresses: [], candidacy: candidacy, successors: [])
         ),
         .handOver, .transferRequest(other),
+    ]
+
+    static let logins: [Message] = [
+        .loginRequest(
+            NumberedLogin(
+                id: 3,
+                request: LoginRequest(
+                    sessionID: "s1",
+                    userID: "u1",
+                    username: "ana",
+                    deviceID: node.description,
+                    deviceName: "Empfang",
+                    tokenHash: Array(0..<32),
+                    loginMilliseconds: 1_795_000_000_123,
+                    isForced: true
+                )
+            )
+        ),
+        .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true), batch: batch)),
+        .loginReply(
+            LoginReply(
+                id: 4,
+                outcome: .conflict([
+                    SessionHolder(
+                        sessionID: "s0",
+                        deviceID: "d",
+                        deviceName: "Labor",
+                        loginTime: "2026-11-21T10:00:00.000Z",
+                        lastActivity: "2026-11-21T10:05:00.000Z"
+                    )
+                ])
+            )
+        ),
+        .loginReply(LoginReply(id: 5, outcome: .refused)), .loginReply(LoginReply(id: 6, outcome: .unavailable)),
     ]
 
     static let candidacy = Candidacy(priority: 100, coverage: 70_000, uptimeBucket: 7, node: node)
@@ -138,6 +172,8 @@ extension MessageSamples {
         case .hostReport: 18
         case .handOver: 19
         case .transferRequest: 20
+        case .loginRequest: 21
+        case .loginReply: 22
         }
     }
 }

@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...18, using: &self.generator) {
+        switch Int.random(in: 2...20, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
         case 4: .ping(Ping(id: self.generator.next()))
@@ -42,7 +42,49 @@ struct RandomMessages {
         case 15: .revocation([1] + self.bytes())
         case 16: .hostReport(self.hostReport())
         case 17: .handOver
-        default: .transferRequest(self.node())
+        case 18: .transferRequest(self.node())
+        case 19: .loginRequest(NumberedLogin(id: self.generator.next(), request: self.login()))
+        default:
+            .loginReply(
+                LoginReply(
+                    id: self.generator.next(),
+                    outcome: self.loginOutcome(),
+                    batch: self.optional { $0.batch() }
+                )
+            )
+        }
+    }
+
+    private mutating func login() -> LoginRequest {
+        LoginRequest(
+            sessionID: "s" + self.text(),
+            userID: self.text(),
+            username: self.text(),
+            deviceID: self.text(),
+            deviceName: self.text(),
+            tokenHash: (0..<32).map { _ in UInt8(truncatingIfNeeded: self.generator.next()) },
+            loginMilliseconds: Int64(self.number(47)),
+            isForced: Bool.random(using: &self.generator)
+        )
+    }
+
+    private mutating func loginOutcome() -> LoginOutcome {
+        switch Int.random(in: 0...3, using: &self.generator) {
+        case 0: .granted(isProvisional: Bool.random(using: &self.generator))
+        case 1: .refused
+        case 2: .unavailable
+        default:
+            .conflict(
+                (0..<self.count()).map { _ in
+                    SessionHolder(
+                        sessionID: self.text(),
+                        deviceID: self.text(),
+                        deviceName: self.text(),
+                        loginTime: self.text(),
+                        lastActivity: self.text()
+                    )
+                }
+            )
         }
     }
 

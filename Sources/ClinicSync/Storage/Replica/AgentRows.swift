@@ -34,6 +34,32 @@ extension ReplicaWriter {
             return true
         }
     }
+
+    /// Deletes rows of a table that nodes fill, as a program would.
+    ///
+    /// - Parameters:
+    ///   - table: one of the tables that nodes fill; naming another is a programming error.
+    ///   - keys: the keys of the rows; one that there is no row of does nothing.
+    /// - Returns: how many rows were deleted; post `localCommitNoticed` to have that collected at once.
+    /// - Throws: ``StoreError``; nothing was deleted then.
+    @discardableResult
+    package func deleteAgentRows(table: String, keys: [SQLiteValue]) throws -> Int {
+        guard let plan = self.plans[table], !plan.definition.isClinical else {
+            preconditionFailure("\(table) is no table that nodes fill")
+        }
+        return try self.transaction {
+            var count = 0
+            for key in keys {
+                // The node's own connection fires no capture trigger, which would have kept the last values.
+                try self.connection.statement(plan.saveLastSQL).bind(1, key).run()
+                try self.connection.statement(plan.deleteSQL).bind(1, key).run()
+                guard self.connection.changes > 0 else { continue }
+                try ValueRef.with(key) { try self.mark(plan, key: $0) }
+                count += 1
+            }
+            return count
+        }
+    }
 }
 
 extension ReplicaReader {

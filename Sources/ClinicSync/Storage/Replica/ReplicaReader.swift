@@ -121,6 +121,12 @@ package final class ReplicaReader {
         }
     }
 
+    /// Reads row states for people; inside ``perform(_:)``.
+    func journalLoader() throws -> RowStateLoader {
+        try self.refreshOrigins()
+        return RowStateLoader(connection: self.connection, origins: self.origins)
+    }
+
     // MARK: - Digests
 
     /// Counts and digests of all tables, the nodes' own among them, as the node knows them, with the vector they belong to.
@@ -193,7 +199,8 @@ package final class ReplicaReader {
                     let entry = StoreSummary.Waiting(table: name, rows: row.int(2), reason: row.string(1))
                     summary.waiting.append(entry)
                 }
-            try self.connection.statement("SELECT tableId, count(*) FROM clinicsync_journal GROUP BY 1")
+            try self.connection
+                .statement("SELECT tableId, count(*) FROM clinicsync_journal WHERE resolvedAt IS NULL GROUP BY 1")
                 .forEach { row in
                     guard self.plans[row.int(0)]?.definition.isClinical ?? true else { return }
                     summary.openConflicts += row.int(1)
@@ -320,6 +327,6 @@ package struct StoreSummary: Sendable, Hashable {
 
     /// Rows set aside, at most 100 groups.
     package var waiting: [Waiting]
-    /// Entries of the conflict journal.
+    /// Entries of the conflict journal that nobody dealt with.
     package var openConflicts: Int
 }

@@ -25,7 +25,9 @@ extension ReplicaWriter {
     ///
     /// - Returns: The events in their order. Those of tables that nodes fill themselves are not written, and have position 0.
     func record(_ collector: EventCollector) throws -> [LoggedEvent] {
-        try collector.entries.map { entry in
+        var collector = collector
+        try self.addSessionEvents(to: &collector)
+        let recorded = try collector.entries.map { entry in
             var position: UInt64 = 0
             switch entry.content {
             case .named(let event):
@@ -37,6 +39,7 @@ extension ReplicaWriter {
             }
             return LoggedEvent(position: position, content: entry.content)
         }
+        return try recorded + self.tellNotices(after: recorded)
     }
 
     private func insert(_ change: ChangeEvent, plan: TablePlan, slots: UInt64) throws -> UInt64 {
@@ -62,7 +65,7 @@ extension ReplicaWriter {
         return position
     }
 
-    private func insert(_ event: NamedEvent) throws -> UInt64 {
+    func insert(_ event: NamedEvent) throws -> UInt64 {
         let position = self.nextEventPosition()
         let statement = try self.connection.statement(
             """
@@ -112,6 +115,10 @@ extension ReplicaWriter {
     /// The setting that holds the id of the system on which the file was opened last; empty after it was closed.
     private static let eventBootSetting = "eventBoot"
 
+    /// Positions that another life of the file may have given out after the last one that is known: a PC whose clock says 1970
+    /// must not give them out again.
+    private static let unknownPositions: UInt64 = 1 << 24
+
     /// The newest position given out.
     ///
     /// A new file begins at its time, so that no position of another file of this node is taken for one of this. So does one that
@@ -133,7 +140,7 @@ extension ReplicaWriter {
         let isTorn = try self.noteBoot(boot, connection)
         guard base == nil || isReborn || isTorn else { return last }
         // 2 to the 53rd, above which JavaScript counts no more, is reached in the year 2248.
-        let start = max(last, UInt64(max(wallMilliseconds, 0)) << 10)
+        let start = max(last + self.unknownPositions, UInt64(max(wallMilliseconds, 0)) << 10)
         try connection.execute("DELETE FROM clinicsync_event")
         try self.set(self.eventBaseSetting, to: .integer(Int64(start)), connection)
         return start

@@ -18,7 +18,8 @@ extension ReplicaWriter {
         guard !page.payload.isEmpty else {
             return MergeOutcome(
                 changedRows: 0,
-                events: [],
+                // Of the bulk whose rest was collected on the way.
+                events: result.events,
                 logged: result.logged,
                 vector: self.ledger.vector,
                 aheadKeys: []

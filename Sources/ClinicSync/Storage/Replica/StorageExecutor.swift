@@ -58,6 +58,10 @@ package final class WritingExecutor {
         case .beginIsolation:
             self.writer.beginIsolation()
             return .isolationBegun
+        case .decideLogin(let decision):
+            return .loginDecided(decision, try self.writer.decide(decision))
+        case .keepSessions(let hearing, let corrected):
+            return .sessionsKept(changes: try self.writer.keepSessions(hearing: hearing, at: corrected))
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
@@ -96,7 +100,7 @@ package final class ReadingExecutor {
         case .rowStates(let connection, let round, let table, let keys):
             return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
         case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
-            .beginIsolation, .recordEvent:
+            .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             preconditionFailure("a request that writes was given to the reader")
         }
     }

@@ -141,6 +141,15 @@ final class TablePlan: Sendable {
             """
     }
 
+    /// Saves the values of the row with key ?1, as the capture trigger does when it is deleted.
+    var saveLastSQL: String {
+        let table = TablePlan.quote(CaptureTriggers.lastTable(for: self.definition))
+        let columns = self.definition.columns.map { TablePlan.quote($0.name) }.joined(separator: ", ")
+        return """
+            INSERT INTO \(table) (\(columns)) SELECT \(columns) FROM \(self.quotedName) WHERE \(self.quotedKey) = ?1
+            """
+    }
+
     /// Forgets the saved values of a row.
     var deleteLastSQL: String {
         let table = TablePlan.quote(CaptureTriggers.lastTable(for: self.definition))

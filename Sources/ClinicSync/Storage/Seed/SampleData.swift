@@ -26,7 +26,8 @@ package struct SampleData: Sendable {
     /// Makes a generator.
     package init(seed: UInt64) { self.seed = seed }
 
-    /// Whether nothing was entered in the clinic's tables yet, the services that every clinic begins with aside.
+    /// Whether nothing was entered in the clinic's tables yet, the services that every clinic begins with and its
+    /// first user aside.
     ///
     /// - Throws: ``StoreError``.
     package static func isEmpty(path: String) throws -> Bool {
@@ -38,7 +39,11 @@ package struct SampleData: Sendable {
             defer { _ = Result { try queue.close() } }
             return try queue.read { db in
                 for table in SampleTable.all {
-                    let hasRows = try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM \(table.name))")
+                    let own = table.name == SampleTable.users.name ? 1 : 0
+                    let hasRows = try Bool.fetchOne(
+                        db,
+                        sql: "SELECT EXISTS (SELECT 1 FROM \(table.name) LIMIT 1 OFFSET \(own))"
+                    )
                     if hasRows == true { return false }
                 }
                 return true

@@ -13,7 +13,8 @@ final class HonestyChecker: SimulationChecker {
             case .acknowledge(let ack): try self.check(VersionVector(ack.applied), of: node, in: world)
             case .digests(let report): try self.check(report.vector, of: node, in: world)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
-                .syncReport, .revocation, .hostReport, .handOver, .transferRequest:
+                .syncReport, .revocation, .hostReport, .handOver, .transferRequest, .loginRequest,
+                .loginReply:
                 break
             }
         }

@@ -30,11 +30,11 @@ final class ReignChecker: SimulationChecker {
 
     private func isHosts(_ message: Message) -> Bool {
         switch message {
-        case .verifyRequest, .syncReport, .digests, .handOver: true
+        case .verifyRequest, .syncReport, .digests, .handOver, .loginReply: true
         case .hostReport(let report): report.role == .host
         case .hello(let hello): hello.hostReport.role == .host
         case .goodbye, .ping, .pong, .chunk, .acknowledge, .rowHashes, .rowStates, .syncRequest, .verifyReport,
-            .revocation, .transferRequest:
+            .revocation, .transferRequest, .loginRequest:
             false
         }
     }

@@ -1,0 +1,29 @@
+/// What `GET /v1/latency` shows: how long a message to the host and back took during the last hour.
+public struct LatencySummary: Sendable, Hashable, Codable {
+    /// One measurement.
+    public struct Sample: Sendable, Hashable, Codable {
+        /// When.
+        public var at: UTCTimestamp
+        /// The round trip; `null` when there was nobody to measure with.
+        ///
+        /// A client measures with its host, the host with its clients; then it is the slowest one's.
+        @Nullable public var milliseconds: Double?
+
+        /// Makes a sample.
+        public init(at: UTCTimestamp, milliseconds: Double?) {
+            self.at = at
+            self.milliseconds = milliseconds
+        }
+    }
+
+    /// Seconds between two samples.
+    public var intervalSeconds: Int
+    /// The samples, oldest first, at most one hour of them.
+    public var samples: [Sample]
+
+    /// Makes a summary.
+    public init(intervalSeconds: Int, samples: [Sample]) {
+        self.intervalSeconds = intervalSeconds
+        self.samples = samples
+    }
+}

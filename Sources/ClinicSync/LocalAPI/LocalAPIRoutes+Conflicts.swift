@@ -1,0 +1,24 @@
+import Hummingbird
+import HummingbirdCore
+
+// The conflict journal.
+extension LocalAPIRoutes {
+    /// Adds the endpoints of the conflict journal.
+    func addConflicts(to group: RouterGroup<BasicRequestContext>) {
+        group.get("/conflicts") { request, _ in
+            let name = Query(request)["state"] ?? ConflictFilter.open.rawValue
+            guard let filter = ConflictFilter(rawValue: name) else {
+                throw ClinicSyncError(.usage, "There is no state \"\(name)\": use open or all.")
+            }
+            return try Response.json(try await self.control.conflicts(filter))
+        }
+        group.get("/conflicts/:id") { _, context in
+            try Response.json(try await self.control.conflict(try context.parameters.require("id")))
+        }
+        group.post("/conflicts/:id/resolve") { request, context in
+            let decision = try await request.json(ConflictDecision.self)
+            let id = try context.parameters.require("id")
+            return try Response.json(try await self.control.resolve(conflict: id, decision))
+        }
+    }
+}

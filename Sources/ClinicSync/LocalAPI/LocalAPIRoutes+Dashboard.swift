@@ -1,0 +1,66 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+import NIOCore
+
+/// The answer to `POST /v1/dashboard-links`.
+package struct DashboardLink: Sendable, Hashable, Codable {
+    /// What to open in a browser of this PC, once.
+    package var url: String
+    /// How long it is good for.
+    package var expiresInSeconds: Int
+
+    /// Makes an answer.
+    package init(url: String, expiresInSeconds: Int) {
+        self.url = url
+        self.expiresInSeconds = expiresInSeconds
+    }
+}
+
+// The page for people, and what Prometheus asks for.
+extension LocalAPIRoutes {
+    /// Adds the page and the way to it.
+    func addDashboard(to router: Router<BasicRequestContext>) {
+        router.get("/") { request, _ in
+            self.access.hasCookie(RequestIdentity(request.head))
+                ? DashboardPage.dashboard.response() : DashboardPage.closed.response(.unauthorized)
+        }
+        router.get("/dashboard/:code") { request, context in
+            guard self.dashboard.open(link: try context.parameters.require("code")) else {
+                return DashboardPage.closed.response(.unauthorized)
+            }
+            var headers = DashboardPage.protection
+            headers[.location] = "/"
+            headers[.setCookie] =
+                "\(DashboardAccess.cookieName)=\(self.dashboard.makeCookie()); Path=/; Max-Age=\(DashboardAccess.cookieSeconds)"
+                + "; HttpOnly; SameSite=Strict"
+            return Response(status: .seeOther, headers: headers)
+        }
+    }
+
+    /// Adds what the page asks for, and the making of links.
+    func addDashboard(to group: RouterGroup<BasicRequestContext>) {
+        group.get("/latency") { _, _ in try Response.json(try await self.control.latency()) }
+        group.post("/dashboard-links") { request, _ in
+            let identity = RequestIdentity(request.head)
+            // Whoever holds a cookie alone cannot prolong it for ever.
+            guard self.access.way(identity) == .token else { throw TokenGuard.refusal }
+            let link = DashboardLink(
+                url: "http://\(identity.authority)/dashboard/\(self.dashboard.makeLink())",
+                expiresInSeconds: Int(DashboardAccess.linkSeconds)
+            )
+            return try Response.json(link, status: .created)
+        }
+    }
+
+    /// Adds what Prometheus asks for.
+    func addMetrics(to router: Router<BasicRequestContext>) {
+        router.group("/metrics").add(middleware: TokenGuard(access: self.access)).get { _, _ in
+            Response(
+                status: .ok,
+                headers: [.contentType: NodeMetrics.contentType, .cacheControl: "no-store"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: try await self.control.metrics().text))
+            )
+        }
+    }
+}

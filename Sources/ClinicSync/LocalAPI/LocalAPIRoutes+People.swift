@@ -1,0 +1,43 @@
+import HTTPTypes
+import Hummingbird
+import HummingbirdCore
+
+// Notices to people, and measurements for them.
+extension LocalAPIRoutes {
+    /// The longest that a measurement may wait for answers.
+    static let probeTimeoutMax = Duration.seconds(60)
+
+    /// What `POST /v1/notices` takes.
+    private struct NoticeRequest: Decodable {
+        var text: String
+        var node: String?
+        var user: String?
+    }
+
+    /// What `POST /v1/notices` answers.
+    private struct NoticeReply: Encodable {
+        var id: String
+    }
+
+    /// What `POST /v1/probe` takes.
+    private struct ProbeRequest: Decodable {
+        var timeout: String?
+    }
+
+    /// Adds the endpoints of notices and measurements.
+    func addPeople(to group: RouterGroup<BasicRequestContext>) {
+        group.post("/notices") { request, _ in
+            let notice = try await request.json(NoticeRequest.self)
+            let id = try await self.control.notify(notice.text, node: notice.node, user: notice.user)
+            return try Response.json(NoticeReply(id: id), status: .created)
+        }
+        group.post("/probe") { request, _ in
+            let text = try await request.json(ProbeRequest.self).timeout ?? "10s"
+            guard let timeout = DurationText.parse(text), timeout > .zero, timeout <= LocalAPIRoutes.probeTimeoutMax
+            else {
+                throw ClinicSyncError(.usage, "timeout must be a time up to 60s, for example 10s.")
+            }
+            return try Response.json(try await self.control.probe(timeout: timeout))
+        }
+    }
+}

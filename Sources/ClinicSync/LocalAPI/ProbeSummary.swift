@@ -1,0 +1,37 @@
+/// What `clinic-node probe --json` and `POST /v1/probe` show.
+public struct ProbeSummary: Sendable, Hashable, Codable {
+    /// A node that answered.
+    public struct Node: Sendable, Hashable, Codable {
+        /// Its id.
+        public var id: String
+        /// Its name for people.
+        public var name: String
+        /// From the change here until it was in that node's database, by the clinic's time, which is right within a few
+        /// milliseconds; never more than the round trip.
+        public var milliseconds: Double
+        /// From the change here until the node's answer was here, by this PC's own clock.
+        public var roundTripMilliseconds: Double
+    }
+
+    /// A connected node that did not answer in time.
+    public struct Missing: Sendable, Hashable, Codable {
+        /// Its id.
+        public var id: String
+        /// Its name for people.
+        public var name: String
+    }
+
+    /// Those that answered, the fastest first.
+    public var nodes: [Node]
+    /// Those that did not.
+    public var missing: [Missing]
+    /// Whether every connected node answered.
+    public var complete: Bool
+
+    /// Makes a summary.
+    package init(nodes: [Node], missing: [Missing], complete: Bool) {
+        self.nodes = nodes
+        self.missing = missing
+        self.complete = complete
+    }
+}

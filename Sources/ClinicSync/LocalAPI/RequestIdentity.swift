@@ -1,0 +1,108 @@
+import HTTPTypes
+import NIOHTTP1
+
+/// What a request says about who sent it; for HTTP requests and for the opening of a WebSocket alike.
+struct RequestIdentity: Sendable, Hashable {
+    /// The header that a browser adds to a request of another origin only after it was allowed to.
+    static let markName = "X-ClinicSync"
+
+    /// `Host`.
+    var authority: String
+    /// `Authorization`.
+    var authorization: String?
+    /// `Cookie`.
+    var cookie: String?
+    /// `Origin`.
+    var origin: String?
+    /// `Sec-Fetch-Site`.
+    var fetchSite: String?
+    /// Whether the request changes nothing: GET or HEAD, and the opening of a WebSocket.
+    var isRead: Bool
+    /// Whether the header ``markName`` is `1`.
+    var isMarked: Bool
+
+    /// Whether the browser says that a page of this very address sent it.
+    var isSameOrigin: Bool {
+        if let fetchSite = self.fetchSite, fetchSite != "same-origin" { return false }
+        if let origin = self.origin { return origin.lowercased() == "http://" + self.authority.lowercased() }
+        return self.fetchSite == "same-origin"
+    }
+}
+
+extension RequestIdentity {
+    /// What an HTTP request says.
+    init(_ head: HTTPRequest) {
+        let fields = head.headerFields
+        func value(_ name: String) -> String? { HTTPField.Name(name).flatMap { fields[$0] } }
+        self.init(
+            authority: head.authority ?? "",
+            authorization: fields[.authorization],
+            cookie: fields[.cookie],
+            origin: fields[.origin],
+            fetchSite: value("Sec-Fetch-Site")?.lowercased(),
+            isRead: head.method == .get || head.method == .head,
+            isMarked: value(RequestIdentity.markName) == "1"
+        )
+    }
+}
+
+extension RequestIdentity {
+    /// What the request says that opens a WebSocket.
+    init(_ head: HTTPRequestHead) {
+        func value(_ name: String) -> String? { head.headers.first(name: name) }
+        self.init(
+            authority: value("Host") ?? "",
+            authorization: value("Authorization"),
+            cookie: value("Cookie"),
+            origin: value("Origin"),
+            fetchSite: value("Sec-Fetch-Site")?.lowercased(),
+            isRead: head.method == .GET,
+            isMarked: value(RequestIdentity.markName) == "1"
+        )
+    }
+}
+
+/// Decides who may use the local API.
+struct LocalAPIAccess: Sendable {
+    /// How somebody proved to be allowed.
+    enum Way: Sendable, Hashable {
+        /// With the token of the API.
+        case token
+        /// With the cookie of the dashboard, from the dashboard itself.
+        case dashboard
+    }
+
+    private let token: [UInt8]
+    private let dashboard: DashboardAccess
+
+    init(token: String, dashboard: DashboardAccess) {
+        self.token = Array(token.utf8)
+        self.dashboard = dashboard
+    }
+
+    /// How the sender is allowed; `nil` when it is not.
+    ///
+    /// A cookie counts only when the browser says that the dashboard sent the request, and for anything but reading only
+    /// with the mark, which a page elsewhere cannot set.
+    func way(_ identity: RequestIdentity) -> Way? {
+        let scheme = "bearer "
+        if let header = identity.authorization, header.lowercased().hasPrefix(scheme),
+            self.accepts(Array(header.utf8.dropFirst(scheme.utf8.count)))
+        {
+            return .token
+        }
+        guard identity.isSameOrigin, identity.isRead || identity.isMarked, self.hasCookie(identity) else { return nil }
+        return .dashboard
+    }
+
+    /// Whether the sender has the dashboard's cookie, whatever else it says.
+    func hasCookie(_ identity: RequestIdentity) -> Bool {
+        identity.cookie.flatMap(DashboardAccess.cookie(in:)).map(self.dashboard.accepts(cookie:)) ?? false
+    }
+
+    /// Compares in a time that depends on the length alone, so that a token cannot be guessed byte by byte.
+    func accepts(_ candidate: [UInt8]) -> Bool {
+        guard candidate.count == self.token.count, !self.token.isEmpty else { return false }
+        return zip(candidate, self.token).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}

@@ -1,0 +1,135 @@
+package import ClinicSyncModel
+
+/// A session as `clinic-node sessions --json` and `GET /v1/sessions` show it; the names are the JSON keys.
+public struct SessionSummary: Sendable, Hashable, Codable {
+    /// The session's key in `user_sessions`.
+    public var id: String
+    /// The user's key.
+    public var userId: String
+    /// The user's name.
+    public var username: String
+    /// Which PC: its node's id for logins through the agent, else what the program wrote.
+    public var deviceId: String
+    /// The PC's name for people.
+    public var deviceName: String
+    /// When it began, ISO 8601.
+    public var loginTime: String
+    /// When the user last did something, ISO 8601.
+    public var lastActivity: String
+    /// When it ends by itself, ISO 8601.
+    public var expiresAt: String
+    /// Whether it lasts.
+    public var isActive: Bool
+    /// Whether another PC may have been granted the same user a session: see docs/SESSIONS.md.
+    public var provisional: Bool
+    /// When it was ended, ISO 8601; not there while it lasts.
+    public var invalidatedAt: String?
+    /// Why it was ended; not there while it lasts.
+    public var endReason: String?
+}
+
+/// What `clinic-node sessions --json` and `GET /v1/sessions` show.
+public struct SessionsSummary: Sendable, Hashable, Codable {
+    /// Sessions that last, the newest first; with `state=all` then those that ended, 1 000 in all.
+    public var sessions: [SessionSummary]
+    /// How many sessions there are in the table: `active`, and for each reason those that ended for it.
+    public var statistics: [String: Int]
+
+    /// Makes a summary.
+    package init(sessions: [SessionSummary], statistics: [String: Int]) {
+        self.sessions = sessions
+        self.statistics = statistics
+    }
+}
+
+/// What a program sends to log somebody in; the body of `POST /v1/sessions`.
+package struct LoginInput: Sendable, Codable {
+    /// The user's name.
+    package var username: String
+    /// The password as typed.
+    package var password: String
+    /// The PC's name for people; the node's name when it is not there.
+    package var deviceName: String?
+    /// Whether sessions of the user on other PCs end.
+    package var force: Bool?
+
+    /// Makes an input.
+    package init(username: String, password: String, deviceName: String? = nil, force: Bool? = nil) {
+        self.username = username
+        self.password = password
+        self.deviceName = deviceName
+        self.force = force
+    }
+}
+
+/// The answer to a login that was granted.
+public struct LoginGrant: Sendable, Hashable, Codable {
+    /// The session.
+    public var session: SessionSummary
+    /// What proves to other programs that somebody holds the session; given out once, kept nowhere but as a hash.
+    public var token: String
+
+    /// Makes an answer.
+    package init(session: SessionSummary, token: String) {
+        self.session = session
+        self.token = token
+    }
+}
+
+/// A session in the way of a login.
+public struct SessionInTheWay: Sendable, Hashable, Codable {
+    /// The session.
+    public var sessionId: String
+    /// Its PC.
+    public var deviceId: String
+    /// The PC's name for people.
+    public var deviceName: String
+    /// When it began, ISO 8601.
+    public var loginTime: String
+    /// When the user last did something, ISO 8601.
+    public var lastActivity: String
+
+    /// Describes a holder.
+    package init(_ holder: SessionHolder) {
+        self.sessionId = holder.sessionID
+        self.deviceId = holder.deviceID
+        self.deviceName = holder.deviceName
+        self.loginTime = holder.loginTime
+        self.lastActivity = holder.lastActivity
+    }
+}
+
+/// The body of the answer 409 to a login: the error of every endpoint, and the sessions in the way.
+public struct SessionConflict: Sendable, Hashable, Codable {
+    /// `session_conflict`.
+    public var error: String
+    /// One sentence that names the other PC.
+    public var message: String
+    /// The sessions in the way.
+    public var sessions: [SessionInTheWay]
+
+    /// The name of the error.
+    package static let code = "session_conflict"
+
+    /// Describes a conflict of `username`.
+    package init(username: String, sessions: [SessionInTheWay]) {
+        self.error = SessionConflict.code
+        self.sessions = sessions
+        let first = sessions.first
+        let place = first.map { $0.deviceName.isEmpty ? $0.deviceId : $0.deviceName } ?? "another PC"
+        let times = first.map { " since \($0.loginTime), last active \($0.lastActivity)" } ?? ""
+        self.message = "\(username) is logged in on \(place)\(times): log out there, or force the login."
+    }
+}
+
+/// What came of a login, beside errors.
+public enum LoginResult: Sendable {
+    /// The session exists.
+    case granted(LoginGrant)
+    /// The user is logged in elsewhere.
+    case conflict(SessionConflict)
+    /// The password is not the user's, or there is no such user.
+    case wrongPassword
+    /// Too many wrong passwords, or too many logins at once.
+    case tooMany(retryAfter: Duration)
+}

@@ -1,0 +1,229 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import Logging
+import NIOConcurrencyHelpers
+
+/// Measures how long a change takes to arrive at the other nodes, and answers their measurements.
+///
+/// A measurement is a row in a replicated table; every node that applies it answers with a row of its own. So it goes the
+/// way of every change: captured, logged, streamed by the host, applied.
+final class ProbeAgent: Sendable {
+    /// What the agent acts on.
+    struct Surroundings: Sendable {
+        var logger: Logger
+        var own: NodeID
+        var storage: StorageService
+        /// Called when rows were written, so that they are collected.
+        var wrote: @Sendable () -> Void
+        /// The core's state.
+        var core: @Sendable () -> CoreStatus?
+        /// Whether a node was sent away.
+        var isRevoked: @Sendable (NodeID) -> Bool
+        /// This PC's time as the clinic keeps it, milliseconds since 1970.
+        var corrected: @Sendable () -> Int64
+        /// A clock that never goes back.
+        var monotonic: @Sendable () -> Duration
+    }
+
+    /// The measurement under way.
+    private struct Active: Sendable {
+        var number: Int64
+        var startedAt: Int64
+        var begin: Duration
+        var answers: [NodeID: ProbeOutcome.Answer] = [:]
+        /// What the host says who is connected with it, once it has answered.
+        var connectedWithHost: Set<NodeID>?
+        var signal: AsyncStream<Void>.Continuation
+    }
+
+    /// Measurements that are older than this are answered no more: their nodes have stopped waiting.
+    private static let answeredMilliseconds: Int64 = 300_000
+
+    private let surroundings: Surroundings
+    private let active = NIOLockedValueBox<Active?>(nil)
+    private let wakes: AsyncStream<Void>
+    private let wake: AsyncStream<Void>.Continuation
+
+    /// Makes an agent; it answers nothing before ``run()``.
+    init(_ surroundings: Surroundings) {
+        self.surroundings = surroundings
+        (self.wakes, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.wake.yield()
+    }
+
+    /// Something in these tables has changed; from any thread.
+    func tablesChanged(_ tables: Set<String>) {
+        if tables.contains(AgentTables.probes) || tables.contains(AgentTables.probeAnswers) { self.wake.yield() }
+    }
+
+    /// Answers and takes answers until cancelled.
+    func run() async throws {
+        var pace = ProbePace()
+        for await _ in self.wakes {
+            do {
+                try await self.look(pace: &pace)
+            } catch let error as ClinicSyncError {
+                // A disk that is full now need not be at the next change; replication has nothing to do with it.
+                self.surroundings.logger.warning(
+                    "A probe could not be answered",
+                    metadata: ["error.code": "\(error.code)"]
+                )
+            }
+        }
+    }
+
+    /// Answers the probes that are in the tables, and takes the answers to this node's.
+    private func look(pace: inout ProbePace) async throws {
+        // What the answer says: taken before anything else is done.
+        let (at, now) = (self.surroundings.corrected(), self.surroundings.monotonic())
+        try await StorageErrors.mapping {
+            let (probes, answers, nodes) = try await self.surroundings.storage.read { reader in
+                (
+                    try reader.agentRows(AgentTables.probes), try reader.agentRows(AgentTables.probeAnswers),
+                    try reader.agentRows(AgentTables.nodes)
+                )
+            }
+            let members = Set(nodes.compactMap { AgentTables.node($0["id"]) })
+                .filter { !self.surroundings.isRevoked($0) }
+            let known = answers.compactMap(ProbeAnswer.init)
+            self.take(known, members: members, at: now)
+            try await self.answer(probes, known: known, members: members, at: at, now: now, pace: &pace)
+        }
+    }
+
+    // MARK: - Answering
+
+    private func answer(
+        _ probes: [[String: SQLiteValue]],
+        known: [ProbeAnswer],
+        members: Set<NodeID>,
+        at corrected: Int64,
+        now: Duration,
+        pace: inout ProbePace
+    ) async throws {
+        let own = self.surroundings.own
+        let answered = Dictionary(
+            known.filter { $0.answerer == own }.map { ($0.prober, $0.number) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        var replies: [ProbeAnswer] = []
+        for row in probes {
+            guard let prober = AgentTables.node(row["node"]), prober != own, members.contains(prober),
+                let number = AgentTables.integer(row["number"]), answered[prober] != number,
+                let startedAt = AgentTables.integer(row["startedAt"]),
+                (corrected - ProbeAgent.answeredMilliseconds...corrected + ProbeAgent.answeredMilliseconds)
+                    .contains(startedAt),
+                pace.admits(prober, at: now)
+            else { continue }
+            replies.append(
+                ProbeAnswer(
+                    prober: prober,
+                    answerer: own,
+                    number: number,
+                    at: corrected,
+                    connected: self.connected()
+                )
+            )
+        }
+        guard !replies.isEmpty else { return }
+        try await self.surroundings.storage.write { [replies] writer in
+            for reply in replies { try writer.putAgentRow(table: AgentTables.probeAnswers, values: reply.values) }
+        }
+        self.surroundings.wrote()
+    }
+
+    private func connected() -> [NodeID] {
+        self.surroundings.core()?.peers.filter(\.isConnected).map(\.id) ?? []
+    }
+
+    // MARK: - Measuring
+
+    /// Takes what has come to the measurement under way.
+    private func take(_ known: [ProbeAnswer], members: Set<NodeID>, at now: Duration) {
+        let own = self.surroundings.own
+        let host = self.surroundings.core()?.host?.id
+        let signal: AsyncStream<Void>.Continuation? = self.active.withLockedValue { active in
+            guard let number = active?.number, let startedAt = active?.startedAt, let begin = active?.begin else {
+                return nil
+            }
+            for answer in known
+            where answer.prober == own && answer.number == number && members.contains(answer.answerer) {
+                guard active?.answers[answer.answerer] == nil else { continue }
+                active?.answers[answer.answerer] = ProbeOutcome.Answer(
+                    startedAt: startedAt,
+                    at: answer.at,
+                    roundTrip: now - begin
+                )
+                if answer.answerer == host {
+                    active?.connectedWithHost = Set(answer.connected).intersection(members)
+                }
+            }
+            return active?.signal
+        }
+        signal?.yield()
+    }
+
+    /// Measures, and waits for the answers of all connected nodes, at most for `timeout`.
+    ///
+    /// - Throws: ``ClinicSyncError``: `refused` while another measurement is under way; `storage`.
+    func probe(timeout: Duration) async throws -> ProbeOutcome {
+        let (signals, signal) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let number = Int64.random(in: 1...Int64.max)
+        let startedAt = self.surroundings.corrected()
+        let isFirst = self.active.withLockedValue { active in
+            guard active == nil else { return false }
+            active = Active(
+                number: number,
+                startedAt: startedAt,
+                begin: self.surroundings.monotonic(),
+                signal: signal
+            )
+            return true
+        }
+        guard isFirst else {
+            throw ClinicSyncError(.refused, "A probe is under way already: try again when it is done.")
+        }
+        defer { self.active.withLockedValue { $0 = nil } }
+        try await self.write(number, startedAt)
+        await withTaskGroup(of: Void.self) { tasks in
+            tasks.addTask {
+                if self.outcome().isComplete { return }
+                for await _ in signals where self.outcome().isComplete { return }
+            }
+            tasks.addTask {
+                // Cancelled when all have answered, which ends it as well.
+                do { try await Task.sleep(for: timeout) } catch { return }
+            }
+            await tasks.next()
+            tasks.cancelAll()
+        }
+        return self.outcome()
+    }
+
+    private func write(_ number: Int64, _ startedAt: Int64) async throws {
+        let values: [String: SQLiteValue] = [
+            "node": .text(Array(self.surroundings.own.description.utf8)),
+            "number": .integer(number),
+            "startedAt": .integer(startedAt),
+        ]
+        _ = try await StorageErrors.mapping {
+            try await self.surroundings.storage.write { try $0.putAgentRow(table: AgentTables.probes, values: values) }
+        }
+        self.surroundings.wrote()
+    }
+
+    /// What has come so far.
+    ///
+    /// A client knows who is connected with the host only from the host's answer.
+    private func outcome() -> ProbeOutcome {
+        let own = self.surroundings.own
+        let host = self.surroundings.core()?.host?.id
+        let active = self.active.withLockedValue { $0 }
+        var expected = Set(self.connected()).union(active?.connectedWithHost ?? [])
+        expected.remove(own)
+        let answers = active?.answers ?? [:]
+        let knowsAll = host == nil || host == own || active?.connectedWithHost != nil
+        return ProbeOutcome(answers: answers, missing: expected.subtracting(answers.keys), knowsAll: knowsAll)
+    }
+}

@@ -1,0 +1,218 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import Crypto
+
+// Sessions: who is logged in where.
+extension RunningNodeControl {
+    /// Sessions shown at most.
+    private static let sessionsMax = 1_000
+    /// Bytes of a device's name.
+    private static let deviceNameBytesMax = 128
+
+    func sessions(onlyActive: Bool) async throws -> SessionsSummary {
+        let running = try self.current()
+        return try await StorageErrors.mapping {
+            try await running.storage.read { reader in
+                let rows = try reader.sessions(onlyActive: onlyActive, limit: RunningNodeControl.sessionsMax)
+                return SessionsSummary(sessions: rows.map(SessionSummary.init), statistics: try reader.sessionCounts())
+            }
+        }
+    }
+
+    func login(_ input: LoginInput) async throws -> LoginResult {
+        let running = try self.current()
+        let deviceName = input.deviceName ?? self.nodeName
+        guard deviceName.utf8.count <= RunningNodeControl.deviceNameBytesMax else {
+            throw ClinicSyncError(
+                .usage,
+                "The device's name is longer than \(RunningNodeControl.deviceNameBytesMax) bytes: choose a shorter one."
+            )
+        }
+        let verdict = try await running.passwords.verify(
+            input.password,
+            for: input.username,
+            from: self.nodeID.description
+        )
+        switch verdict {
+        case .accepted(let userID):
+            return try await self.logIn(userID, input.username, on: deviceName, isForced: input.force == true, running)
+        case .wrong: return .wrongPassword
+        case .lockedOut(let time), .busy(let time): return .tooMany(retryAfter: time)
+        case .inactive:
+            throw ClinicSyncError(.refused, "This user was deactivated: ask an administrator to activate it again.")
+        case .unsupportedHash:
+            throw ClinicSyncError(
+                .refused,
+                "This user's password is stored in a way that cannot be checked: set it anew with clinic-node users passwd."
+            )
+        }
+    }
+
+    private func logIn(
+        _ userID: String,
+        _ username: String,
+        on deviceName: String,
+        isForced: Bool,
+        _ running: Running
+    ) async throws -> LoginResult {
+        var generator = SystemRandomNumberGenerator()
+        let token = RunningNodeControl.makeToken(using: &generator)
+        let now = self.clinicMilliseconds(running)
+        let request = LoginRequest(
+            sessionID: RunningNodeControl.makeSessionID(at: now, using: &generator),
+            userID: userID,
+            username: username,
+            deviceID: self.nodeID.description,
+            deviceName: deviceName,
+            tokenHash: Array(SHA256.hash(data: Array(token.utf8))),
+            loginMilliseconds: now,
+            isForced: isForced
+        )
+        let reply = await running.driver.perform(.login(request))
+        guard case .loginDecided(let outcome) = reply else { throw RunningNodeControl.undecided }
+        switch outcome {
+        case .granted:
+            // The core has waited for the rows, so they are here.
+            let row = try await StorageErrors.mapping {
+                try await running.storage.read { try $0.session(request.sessionID) }
+            }
+            guard let row, row.isActive else { throw RunningNodeControl.undecided }
+            return .granted(LoginGrant(session: SessionSummary(row), token: token))
+        case .conflict(let holders):
+            let sessions = holders.map(SessionInTheWay.init)
+            running.inbox.post(.eventOccurred(RunningNodeControl.conflictEvent(request, sessions)))
+            return .conflict(SessionConflict(username: username, sessions: sessions))
+        case .refused:
+            throw ClinicSyncError(.refused, "This user was deleted or deactivated meanwhile: ask an administrator.")
+        case .unavailable:
+            throw RunningNodeControl.undecided
+        }
+    }
+
+    private static var undecided: ClinicSyncError {
+        ClinicSyncError(.notReachable, "Nobody decided on the login in time: try again.")
+    }
+
+    /// Tells the programs of this PC that a login met another session.
+    private static func conflictEvent(_ request: LoginRequest, _ sessions: [SessionInTheWay]) -> NamedEvent {
+        NamedEvent(
+            type: "session_conflict",
+            category: .user,
+            recordID: request.sessionID,
+            timestamp: HybridTimestamp(milliseconds: request.loginMilliseconds, counter: 0),
+            fields: [
+                "userId": .text(request.userID), "username": .text(request.username),
+                "deviceId": .text(request.deviceID), "deviceName": .text(request.deviceName),
+                "with": .list(
+                    sessions.map {
+                        .object([
+                            "sessionId": .text($0.sessionId), "deviceId": .text($0.deviceId),
+                            "deviceName": .text($0.deviceName), "loginTime": .text($0.loginTime),
+                            "lastActivity": .text($0.lastActivity),
+                        ])
+                    }
+                ),
+            ]
+        )
+    }
+
+    func endSession(_ id: String) async throws {
+        let running = try self.current()
+        guard let row = try await self.session(id, running) else { throw RunningNodeControl.noSession }
+        // Somebody at this PC logs out; whoever ends a session of another PC does so as its administrator.
+        let reason: SessionEnd = row.deviceID == self.nodeID.description ? .logout : .admin
+        _ = try await self.end([id], reason, running)
+    }
+
+    func endSessions(of username: String) async throws -> Int {
+        let running = try self.current()
+        let summary = try await self.sessions(onlyActive: true)
+        let ids = summary.sessions.filter { $0.username == username || $0.userId == username }.map(\.id)
+        return try await self.end(ids, .admin, running)
+    }
+
+    private func end(_ ids: [String], _ reason: SessionEnd, _ running: Running) async throws -> Int {
+        let now = self.clinicMilliseconds(running)
+        let ended = try await StorageErrors.mapping {
+            try await running.storage.write { try $0.endSessions(ids, reason, at: now) }
+        }
+        running.inbox.post(.localCommitNoticed)
+        return ended.count
+    }
+
+    func touchSession(_ id: String) async throws {
+        let running = try self.current()
+        let now = self.clinicMilliseconds(running)
+        let lasts = try await StorageErrors.mapping {
+            try await running.storage.write { try $0.touchSession(id, at: now) }
+        }
+        guard let lasts else { throw RunningNodeControl.noSession }
+        guard lasts else { throw ClinicSyncError(.refused, "This session has ended: log in again.") }
+        running.inbox.post(.localCommitNoticed)
+    }
+
+    func cleanSessions(olderThan age: Duration) async throws -> Int {
+        let running = try self.current()
+        let now = self.clinicMilliseconds(running)
+        let removed = try await StorageErrors.mapping {
+            try await running.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
+        }
+        running.inbox.post(.localCommitNoticed)
+        return removed
+    }
+
+    private func session(_ id: String, _ running: Running) async throws -> SessionRow? {
+        try await StorageErrors.mapping { try await running.storage.read { try $0.session(id) } }
+    }
+
+    private static var noSession: ClinicSyncError {
+        ClinicSyncError(.notFound, "There is no such session: clinic-node sessions lists those that last.")
+    }
+
+    /// The clinic's time.
+    private func clinicMilliseconds(_ running: Running) -> Int64 {
+        self.clock.wallMilliseconds + (running.driver.status?.clockOffsetMilliseconds ?? 0)
+    }
+
+    /// A key as the tables' DEFAULT makes them: ordered by time, and random enough that no other PC makes it.
+    private static func makeSessionID(at milliseconds: Int64, using generator: inout some RandomNumberGenerator)
+        -> String
+    {
+        let time = String(max(milliseconds, 0), radix: 16)
+        let padded = String(repeating: "0", count: max(0, 12 - time.count)) + time
+        return padded + RunningNodeControl.hexadecimal(10, using: &generator)
+    }
+
+    /// 256 random bits.
+    private static func makeToken(using generator: inout some RandomNumberGenerator) -> String {
+        RunningNodeControl.hexadecimal(32, using: &generator)
+    }
+
+    private static func hexadecimal(_ bytes: Int, using generator: inout some RandomNumberGenerator) -> String {
+        (0..<bytes).map { _ in
+            let byte = UInt8.random(in: .min ... .max, using: &generator)
+            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
+        }.joined()
+    }
+}
+
+extension SessionSummary {
+    /// Describes a row.
+    init(_ row: SessionRow) {
+        self.init(
+            id: row.id,
+            userId: row.userID,
+            username: row.username,
+            deviceId: row.deviceID,
+            deviceName: row.deviceName,
+            loginTime: row.loginTime,
+            lastActivity: row.lastActivity,
+            expiresAt: row.expiresAt,
+            isActive: row.isActive,
+            provisional: row.isActive && row.isProvisional,
+            invalidatedAt: row.isActive ? nil : row.invalidatedAt,
+            endReason: row.isActive ? nil : row.endReason
+        )
+    }
+}

@@ -1,0 +1,46 @@
+import CCrypt
+
+/// A bcrypt hash that a clinic's program made: `$2b$12$` with 22 characters of salt and 31 of hash.
+///
+/// Only verified, by the system's crypt(3); new hashes are ``ScryptHash``. As everywhere with bcrypt, what comes after the
+/// 72nd byte of a password does not count.
+struct BcryptHash: Sendable, Hashable {
+    /// The costs that are worked on: 15 takes some seconds, and any program can write the row.
+    static let acceptedCosts = 4...15
+
+    private static let methods: Set<Substring> = ["2a", "2b", "2y"]
+    private static let count = 60
+
+    private let text: String
+
+    /// Reads a stored hash; `nil` when it is none, or asks for more than ``acceptedCosts``.
+    init?(_ text: String) {
+        let fields = text.split(separator: "$", omittingEmptySubsequences: false)
+        guard text.utf8.count == BcryptHash.count, fields.count == 4, fields[0].isEmpty,
+            BcryptHash.methods.contains(fields[1]), fields[2].utf8.count == 2, let cost = Int(fields[2]),
+            BcryptHash.acceptedCosts.contains(cost), fields[3].utf8.allSatisfy(BcryptHash.isDigit)
+        else { return nil }
+        self.text = text
+    }
+
+    /// Whether the password is the one that was hashed.
+    ///
+    /// - Returns: `nil` when the system's library does not know bcrypt.
+    func matches(_ password: [UInt8]) -> Bool? {
+        // A C string ends at the first zero: what comes after it would not count.
+        guard !password.isEmpty, !password.contains(0) else { return false }
+        var output = [CChar](repeating: 0, count: BcryptHash.count + 1)
+        let phrase = (password + [0]).map { CChar(bitPattern: $0) }
+        guard clinicsync_crypt(phrase, self.text, &output, output.count) == 0 else { return nil }
+        return ConstantTime.equal(output.dropLast().map { UInt8(bitPattern: $0) }, Array(self.text.utf8))
+    }
+
+    private static func isDigit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "/"):
+            true
+        default: false
+        }
+    }
+}

@@ -1,0 +1,52 @@
+import ClinicSyncModel
+
+extension ReplicaReader {
+    /// Sessions, those that last first, then the newest; at most `limit`.
+    ///
+    /// - Throws: ``StoreError``.
+    package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
+        try self.perform {
+            var rows: [SessionRow] = []
+            let condition = onlyActive ? "WHERE s.isActive <> 0" : ""
+            try self.connection
+                .statement(
+                    """
+                    SELECT \(SessionRow.columns) FROM \(SessionRow.source) \(condition)
+                    ORDER BY s.isActive <> 0 DESC, s.loginTime DESC, s.id LIMIT ?1
+                    """
+                )
+                .bind(1, limit)
+                .forEach { rows.append(SessionRow($0)) }
+            return rows
+        }
+    }
+
+    /// The session of this key.
+    ///
+    /// - Throws: ``StoreError``.
+    package func session(_ id: String) throws -> SessionRow? {
+        try self.perform {
+            try self.connection.statement("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
+                .bind(1, text: id)
+                .first { SessionRow($0) }
+        }
+    }
+
+    /// How many sessions ended for which reason, and how many last (under the reason `active`).
+    ///
+    /// - Throws: ``StoreError``.
+    package func sessionCounts() throws -> [String: Int] {
+        try self.perform {
+            var counts: [String: Int] = [:]
+            try self.connection
+                .statement(
+                    """
+                    SELECT CASE WHEN isActive <> 0 THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason, count(*)
+                    FROM user_sessions GROUP BY reason
+                    """
+                )
+                .forEach { counts[$0.string(0)] = $0.int(1) }
+            return counts
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import ClinicSyncModel
+
+/// A row of `user_sessions` with what must be computed of it.
+package struct SessionRow: Sendable, Hashable {
+    /// The row's key.
+    package var id: String
+    /// The user's key.
+    package var userID: String
+    /// The user's name.
+    package var username: String
+    /// Which PC, in the words of whoever wrote the row; a node's id for logins through the agent.
+    package var deviceID: String
+    /// The PC's name for people; empty when the row has none.
+    package var deviceName: String
+    /// When it began, as written.
+    package var loginTime: String
+    /// When the user last did something, as written.
+    package var lastActivity: String
+    /// When it ends by itself, as written.
+    package var expiresAt: String
+    /// When it was ended, as written; `nil` while it lasts.
+    package var invalidatedAt: String?
+    /// Why it was ended, as written.
+    package var endReason: String?
+    /// Whether it lasts.
+    package var isActive: Bool
+    /// Whether another PC may have been granted the same, see ``LoginOutcome/granted(isProvisional:)``.
+    package var isProvisional: Bool
+
+    /// The times as milliseconds since 1970; `nil` where the text is none.
+    var moments: (login: Int64?, activity: Int64?, expiry: Int64?)
+
+    /// The columns that ``init(_:)`` reads.
+    static let columns = """
+        s.id, s.userId, s.username, s.deviceId, coalesce(s.deviceName, ''), s.loginTime, s.lastActivity, s.expiresAt,
+        s.invalidatedAt, s.endReason, s.isActive <> 0, coalesce(p.isProvisional, 0) <> 0,
+        CAST(round((julianday(s.loginTime) - 2440587.5) * 86400000.0) AS INTEGER),
+        CAST(round((julianday(s.lastActivity) - 2440587.5) * 86400000.0) AS INTEGER),
+        CAST(round((julianday(s.expiresAt) - 2440587.5) * 86400000.0) AS INTEGER)
+        """
+
+    /// The tables that ``columns`` come from.
+    static let source = "user_sessions AS s LEFT JOIN clinicsync_provisional AS p ON p.session = s.id"
+
+    /// Reads a row.
+    init(_ row: Statement) {
+        self.id = row.string(0)
+        self.userID = row.string(1)
+        self.username = row.string(2)
+        self.deviceID = row.string(3)
+        self.deviceName = row.string(4)
+        self.loginTime = row.string(5)
+        self.lastActivity = row.string(6)
+        self.expiresAt = row.string(7)
+        self.invalidatedAt = row.isNull(8) ? nil : row.string(8)
+        self.endReason = row.isNull(9) ? nil : row.string(9)
+        self.isActive = row.int64(10) != 0
+        self.isProvisional = row.int64(11) != 0
+        self.moments = (
+            row.isNull(12) ? nil : row.int64(12), row.isNull(13) ? nil : row.int64(13),
+            row.isNull(14) ? nil : row.int64(14)
+        )
+    }
+
+    package static func == (left: SessionRow, right: SessionRow) -> Bool {
+        left.id == right.id && left.isActive == right.isActive && left.lastActivity == right.lastActivity
+            && left.expiresAt == right.expiresAt && left.endReason == right.endReason
+            && left.isProvisional == right.isProvisional
+    }
+
+    package func hash(into hasher: inout Hasher) { hasher.combine(self.id) }
+}
+
+/// How long sessions last.
+package enum SessionTimes {
+    /// Without activity, a session ends after this time: 8 h.
+    package static let lifetimeMilliseconds: Int64 = 8 * 3_600_000
+    /// Longer lifetimes than this, written by a program, count as this: 30 days.
+    static let lifetimeMaxMilliseconds: Int64 = 30 * 86_400_000
+    /// Activity is written this seldom, so that every keystroke does not become a change on every PC: 60 s.
+    package static let activityIntervalMilliseconds: Int64 = 60_000
+}
+
+/// Why a session ended: what stands in `endReason` and in the event.
+package enum SessionEnd: String, Sendable, Hashable, CaseIterable {
+    /// The user logged in on another PC and said that this one shall end.
+    case forcedLogin = "forced_login"
+    /// The user logged out.
+    case logout
+    /// Nothing was done for too long.
+    case expired
+    /// An administrator ended it, or the user was deactivated or deleted.
+    case admin
+    /// The user logged in anew: on the same PC, or on two PCs that could not hear each other.
+    case superseded
+}

@@ -1,0 +1,80 @@
+import ClinicSyncModel
+
+/// What of a user's row decides whether the user may log in.
+package struct LoginAccount: Sendable, Hashable {
+    /// The row's key.
+    package var id: String
+    /// What is stored of the password; `nil` when the row has none, or not a text.
+    package var passwordHash: String?
+    /// Whether the user was not deactivated; an `isActive` that a program left out or set to NULL is its default, 1.
+    package var isActive: Bool
+
+    /// Makes an account.
+    package init(id: String, passwordHash: String?, isActive: Bool) {
+        self.id = id
+        self.passwordHash = passwordHash
+        self.isActive = isActive
+    }
+
+    static let table = "users"
+}
+
+extension ReplicaReader {
+    /// The account of a user name, compared byte by byte.
+    ///
+    /// - Throws: ``StoreError``.
+    package func loginAccount(username: String) throws -> LoginAccount? {
+        try self.perform {
+            let statement = try self.connection.statement(
+                """
+                SELECT id, CASE typeof(password) WHEN 'text' THEN password END, isActive IS NULL OR isActive IS 1
+                FROM users WHERE username = ?1
+                """
+            )
+            return try statement.bind(1, .text(Array(username.utf8))).first { row in
+                LoginAccount(
+                    id: row.string(0),
+                    passwordHash: row.isNull(1) ? nil : row.string(1),
+                    isActive: row.int(2) != 0
+                )
+            }
+        }
+    }
+}
+
+extension ReplicaReader {
+    /// The key of the user of that name, or else of that key.
+    ///
+    /// - Throws: ``StoreError``.
+    package func userID(named name: String) throws -> String? {
+        try self.perform {
+            try self.connection
+                .statement(
+                    "SELECT id FROM users WHERE username = ?1 OR id = ?1 ORDER BY username = ?1 DESC LIMIT 1"
+                )
+                .bind(1, .text(Array(name.utf8)))
+                .first { $0.string(0) }
+        }
+    }
+}
+
+extension ReplicaWriter {
+    /// Replaces a user's hash, as a program would, if it still is `old`: somebody may have changed the password meanwhile.
+    ///
+    /// - Returns: whether it was; post `localCommitNoticed` then.
+    /// - Throws: ``StoreError``; nothing was written then.
+    package func replacePasswordHash(ofUser id: String, _ old: String, by new: String) throws -> Bool {
+        guard let plan = self.plans[LoginAccount.table] else { preconditionFailure("the clinic has users") }
+        return try self.transaction {
+            try self.connection.statement("UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2")
+                .bind(1, .text(Array(id.utf8)))
+                .bind(2, .text(Array(old.utf8)))
+                .bind(3, .text(Array(new.utf8)))
+                .run()
+            guard self.connection.changes > 0 else { return false }
+            // The node's own connection fires no capture trigger.
+            try ValueRef.with(.text(Array(id.utf8))) { try self.mark(plan, key: $0) }
+            return true
+        }
+    }
+}

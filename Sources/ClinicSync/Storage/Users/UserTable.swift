@@ -1,0 +1,154 @@
+import Foundation
+import GRDB
+
+/// What a user of the clinic's program is.
+package enum UserRole: String, Sendable, Hashable, Codable, CaseIterable {
+    case admin
+    case doctor
+    case medtech
+}
+
+/// The clinic's table of users, read and written as any program would: through a connection of its own.
+///
+/// Works whether the node runs or not. What it writes is captured and replicated like every program's edit.
+package struct UserTable: Sendable {
+    /// A row that is to be.
+    package struct NewRow: Sendable, Hashable {
+        /// The name by which the user logs in.
+        package var username: String
+        /// What the user is.
+        package var role: UserRole
+        /// The name of the person.
+        package var fullName: String?
+        /// The hash of the password.
+        package var passwordHash: String
+
+        /// Makes a row.
+        package init(username: String, role: UserRole, fullName: String?, passwordHash: String) {
+            self.username = username
+            self.role = role
+            self.fullName = fullName
+            self.passwordHash = passwordHash
+        }
+    }
+
+    /// A row as it is in the table.
+    package struct Row: Sendable, Hashable {
+        /// The row's key.
+        package var id: String
+        /// The name by which the user logs in; empty when a program left it out.
+        package var username: String
+        /// What the user is; any text, because programs write it.
+        package var role: String
+        /// The name of the person.
+        package var fullName: String
+        /// Whether the user may log in.
+        package var isActive: Bool
+        /// What is stored of the password; `nil` when it is no text.
+        package var passwordHash: String?
+    }
+
+    /// Seconds to wait for another program's transaction.
+    private static let busyTimeoutSeconds: Double = 30
+    private static let now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
+
+    private let path: String
+
+    /// The table in the database at `path`.
+    package init(path: String) { self.path = path }
+
+    /// Adds a user.
+    ///
+    /// - Returns: The row's key; `nil` when the name is taken.
+    /// - Throws: ``StoreError``.
+    package func add(_ row: NewRow) throws -> String? {
+        try self.write { db in
+            let isTaken = try Bool.fetchOne(
+                db,
+                sql: "SELECT EXISTS (SELECT 1 FROM users WHERE username = ?)",
+                arguments: [row.username]
+            )
+            guard isTaken == false else { return nil }
+            try db.execute(
+                sql: """
+                    INSERT INTO users (username, password, role, fullName, isActive, createdAt, updatedAt)
+                    VALUES (?, ?, ?, ?, 1, \(UserTable.now), \(UserTable.now))
+                    """,
+                arguments: [row.username, row.passwordHash, row.role.rawValue, row.fullName]
+            )
+            return try String.fetchOne(
+                db,
+                sql: "SELECT id FROM users WHERE username = ?",
+                arguments: [row.username]
+            )
+        }
+    }
+
+    /// Changes a user's hash.
+    ///
+    /// - Returns: Whether there is such a user.
+    /// - Throws: ``StoreError``.
+    package func setPasswordHash(_ hash: String, of username: String) throws -> Bool {
+        try self.write { db in
+            try db.execute(
+                sql: "UPDATE users SET password = ?, updatedAt = \(UserTable.now) WHERE username = ?",
+                arguments: [hash, username]
+            )
+            return db.changesCount > 0
+        }
+    }
+
+    /// All users in the order of their names.
+    ///
+    /// - Throws: ``StoreError``.
+    package func rows() throws -> [Row] {
+        try self.open { queue in
+            try queue.read { db in
+                try GRDB.Row.fetchAll(
+                    db,
+                    sql: """
+                        SELECT CAST(id AS TEXT), CAST(username AS TEXT), CAST(role AS TEXT), CAST(fullName AS TEXT),
+                            isActive IS NULL OR isActive IS 1,
+                            CASE typeof(password) WHEN 'text' THEN substr(password, 1, 1024) END
+                        FROM users ORDER BY username, id
+                        """
+                ).map { row in
+                    Row(
+                        id: row[0] ?? "",
+                        username: row[1] ?? "",
+                        role: row[2] ?? "",
+                        fullName: row[3] ?? "",
+                        isActive: row[4] ?? false,
+                        passwordHash: row[5]
+                    )
+                }
+            }
+        }
+    }
+
+    private func write<Result>(_ body: (Database) throws -> Result) throws -> Result {
+        try self.open { queue in
+            var result: Result?
+            try queue.writeWithoutTransaction { db in
+                try db.inTransaction(.immediate) {
+                    result = try body(db)
+                    return .commit
+                }
+            }
+            guard let result else { throw StoreError.missing }
+            return result
+        }
+    }
+
+    private func open<Result>(_ body: (DatabaseQueue) throws -> Result) throws -> Result {
+        guard FileManager.default.fileExists(atPath: self.path) else { throw StoreError.missing }
+        var configuration = Configuration()
+        configuration.foreignKeysEnabled = true
+        configuration.busyMode = .timeout(UserTable.busyTimeoutSeconds)
+        return try StoreError.mapping {
+            let queue = try DatabaseQueue(path: self.path, configuration: configuration)
+            defer { _ = Swift.Result { try queue.close() } }
+            return try body(queue)
+        }
+    }
+}

@@ -1,0 +1,105 @@
+import ClinicSyncModel
+
+import struct FoundationEssentials.Data
+
+extension WireLoginRequest {
+    /// The wire form of a login.
+    init(_ login: NumberedLogin) {
+        self.init()
+        self.id = login.id
+        self.session = login.request.sessionID
+        self.user = login.request.userID
+        self.username = login.request.username
+        self.device = login.request.deviceID
+        self.deviceName = login.request.deviceName
+        self.tokenHash = Data(login.request.tokenHash)
+        self.loginMilliseconds = login.request.loginMilliseconds
+        self.isForced = login.request.isForced
+    }
+
+    /// The login.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> NumberedLogin {
+        let max = limits.nameBytesMax
+        guard !self.session.isEmpty else { throw .missing(field: "session") }
+        guard self.tokenHash.count == 32 else { throw .wrongLength(field: "token_hash") }
+        return NumberedLogin(
+            id: self.id,
+            request: LoginRequest(
+                sessionID: try MessageCodec.text(self.session, max: max, "session"),
+                userID: try MessageCodec.text(self.user, max: max, "user"),
+                username: try MessageCodec.text(self.username, max: max, "username"),
+                deviceID: try MessageCodec.text(self.device, max: max, "device"),
+                deviceName: try MessageCodec.text(self.deviceName, max: max, "device_name"),
+                tokenHash: Array(self.tokenHash),
+                loginMilliseconds: try MessageCodec.milliseconds(self.loginMilliseconds, "login_milliseconds"),
+                isForced: self.isForced
+            )
+        )
+    }
+}
+
+extension WireLoginReply {
+    /// The wire form of an answer.
+    init(_ reply: LoginReply) {
+        self.init()
+        self.id = reply.id
+        if let batch = reply.batch { self.batch = WireBatchName(batch) }
+        switch reply.outcome {
+        case .granted(let isProvisional):
+            var granted = Granted()
+            granted.isProvisional = isProvisional
+            self.granted = granted
+        case .conflict(let holders):
+            var conflict = Conflict()
+            conflict.holders = holders.map(Conflict.Holder.init)
+            self.conflict = conflict
+        case .refused: self.refused = Refused()
+        case .unavailable: self.unavailable = Unavailable()
+        }
+    }
+
+    /// The answer.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> LoginReply {
+        guard let wire = self.outcome else { throw .missing(field: "outcome") }
+        let outcome: LoginOutcome =
+            switch wire {
+            case .granted(let granted): .granted(isProvisional: granted.isProvisional)
+            case .conflict(let conflict): .conflict(try conflict.models(limits))
+            case .refused: .refused
+            case .unavailable: .unavailable
+            }
+        let batch: BatchID? = self.hasBatch ? try self.batch.model() : nil
+        return LoginReply(id: self.id, outcome: outcome, batch: batch)
+    }
+}
+
+extension WireLoginReply.Conflict {
+    fileprivate func models(_ limits: WireLimits) throws(WireDecodingError) -> [SessionHolder] {
+        guard self.holders.count <= SessionHolder.countMax else { throw .limitExceeded(field: "holders") }
+        let max = limits.nameBytesMax
+        var holders = [SessionHolder]()
+        for holder in self.holders {
+            holders.append(
+                SessionHolder(
+                    sessionID: try MessageCodec.text(holder.session, max: max, "session"),
+                    deviceID: try MessageCodec.text(holder.device, max: max, "device"),
+                    deviceName: try MessageCodec.text(holder.deviceName, max: max, "device_name"),
+                    loginTime: try MessageCodec.text(holder.loginTime, max: max, "login_time"),
+                    lastActivity: try MessageCodec.text(holder.lastActivity, max: max, "last_activity")
+                )
+            )
+        }
+        return holders
+    }
+}
+
+extension WireLoginReply.Conflict.Holder {
+    fileprivate init(_ holder: SessionHolder) {
+        self.init()
+        self.session = holder.sessionID
+        self.device = holder.deviceID
+        self.deviceName = holder.deviceName
+        self.loginTime = holder.loginTime
+        self.lastActivity = holder.lastActivity
+    }
+}

@@ -1,0 +1,45 @@
+import ArgumentParser
+import ClinicSync
+import Foundation
+import NIOHTTP1
+
+/// `dashboard`: opens the node's page.
+struct DashboardCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dashboard",
+        abstract: "Open the node's page in the browser, with a link that works once.",
+        discussion: "The link works for a minute; the page it opens, on this PC alone, for twelve hours."
+    )
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
+    @Flag(name: .customLong("print"), help: "Only print the link.") var isPrintOnly = false
+
+    func run() async throws {
+        let body = try await LocalAPIClient(directory: self.data.directory())
+            .send(.POST, "/v1/dashboard-links", timeout: .seconds(30))
+        let link = try APICoding.decode(DashboardLink.self, from: body)
+        if self.output.isJSON { try Output.json(link) } else { try Output.line(link.url) }
+        guard !self.isPrintOnly, !self.output.isJSON, DashboardCommand.hasDisplay else { return }
+        self.open(link.url)
+    }
+
+    private static var hasDisplay: Bool {
+        let environment = ProcessInfo.processInfo.environment
+        return ["DISPLAY", "WAYLAND_DISPLAY"].contains { environment[$0].map { !$0.isEmpty } ?? false }
+    }
+
+    /// Starts the desktop's browser; the link is printed in any case.
+    private func open(_ url: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["xdg-open", url]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        do {
+            try process.run()
+        } catch {
+            Output.report("No browser could be started: open the link yourself.")
+        }
+    }
+}

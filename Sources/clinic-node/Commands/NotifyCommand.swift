@@ -1,0 +1,41 @@
+import ArgumentParser
+import ClinicSync
+import NIOHTTP1
+
+/// `notify`: a notice to programs.
+struct NotifyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "notify",
+        abstract: "Send a notice to programs on all PCs, on one, or to those that a user works with.",
+        discussion: "A PC that is off is told when it comes back within a day."
+    )
+
+    /// The body of the request.
+    private struct Notice: Encodable {
+        var text: String
+        var node: String?
+        var user: String?
+    }
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Only this PC: its name, id, or the beginning of its id.", valueName: "node"))
+    var node: String?
+    @Option(help: ArgumentHelp("Only this user, wherever logged in.", valueName: "user")) var user: String?
+    @Argument(help: "What to say: one line of up to 1000 characters.") var text: [String]
+
+    func validate() throws {
+        guard self.node == nil || self.user == nil else {
+            throw ValidationError("A notice is for a node or for a user: give --node or --user.")
+        }
+    }
+
+    func run() async throws {
+        let notice = Notice(text: self.text.joined(separator: " "), node: self.node, user: self.user)
+        let body = try await LocalAPIClient(directory: self.data.directory())
+            .send(.POST, "/v1/notices", body: try APICoding.encode(notice), timeout: .seconds(30))
+        let reply = try APICoding.decode([String: String].self, from: body)
+        if self.output.isJSON { return try Output.json(reply) }
+        Output.report("The notice is on its way")
+    }
+}

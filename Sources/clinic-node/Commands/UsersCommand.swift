@@ -1,0 +1,104 @@
+import ArgumentParser
+import ClinicSync
+import ClinicSyncStorage
+import Foundation
+
+/// `users`: who may log in.
+struct UsersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "users",
+        abstract: "List the clinic's users, add one, or set a password.",
+        discussion: """
+            Works whether the node runs or not, on any PC; the others follow. A password is typed twice, or is one line of \
+            standard input when that is no terminal.
+            """,
+        subcommands: [List.self, Add.self, SetPassword.self],
+        defaultSubcommand: List.self
+    )
+
+    /// `users` alone.
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "list",
+            abstract: "List the clinic's users (the default).",
+            discussion: "A password that is 'unusable' or 'none' must be set with clinic-node users passwd."
+        )
+
+        @OptionGroup var data: DataOptions
+        @OptionGroup var output: OutputFormat
+
+        func run() throws {
+            let users = try self.data.users().users()
+            if self.output.isJSON { return try Output.json(["users": users]) }
+            var table = TextTable([
+                ("USER", .left), ("ROLE", .left), ("NAME", .left), ("ACTIVE", .left), ("PASSWORD", .left),
+            ])
+            for user in users {
+                table.add([user.username, user.role, user.fullName, user.active ? "yes" : "no", user.password])
+            }
+            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        }
+    }
+
+    /// `users add`.
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "add",
+            abstract: "Add a user."
+        )
+
+        @OptionGroup var data: DataOptions
+        @OptionGroup var output: OutputFormat
+        @Argument(help: "The name by which the user logs in.") var name: String
+        @Option(help: ArgumentHelp("What the user is: admin, doctor or medtech.", valueName: "role")) var role: UserRole
+        @Option(help: ArgumentHelp("The name of the person.", valueName: "name")) var fullName: String?
+
+        func run() throws {
+            let users = try self.data.users()
+            try UserAdministration.check(username: self.name)
+            // Asked for only when the name is free; the addition itself looks again.
+            try users.requireNoUser(self.name)
+            guard let password = try PasswordPrompt.askNew(for: self.name) else { return }
+            let id = try users.add(
+                username: self.name,
+                role: self.role,
+                fullName: self.fullName,
+                password: password
+            )
+            if self.output.isJSON {
+                return try Output.json(["id": id, "username": self.name, "role": self.role.rawValue])
+            }
+            Output.report("\(self.name) may log in now, as \(self.role.rawValue)")
+        }
+    }
+
+    /// `users passwd`.
+    struct SetPassword: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "passwd",
+            abstract: "Give a user another password."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The name by which the user logs in.") var name: String
+
+        func run() throws {
+            let users = try self.data.users()
+            try users.requireUser(self.name)
+            guard let password = try PasswordPrompt.askNew(for: self.name) else { return }
+            try users.setPassword(password, of: self.name)
+            Output.report("\(self.name) has a new password")
+        }
+    }
+}
+
+extension UserRole: ExpressibleByArgument {}
+
+extension DataOptions {
+    /// The users of the node's database.
+    fileprivate func users() throws -> UserAdministration {
+        let directory = try self.directory()
+        _ = try directory.identity()
+        return UserAdministration(path: directory.databaseURL.path)
+    }
+}

@@ -1,0 +1,78 @@
+import Testing
+
+@testable import ClinicSync
+
+/// Conflicts as tests show them.
+enum ConflictFixtures {
+    static let nameOfAna = conflict(current: .text("Later"), other: .text("Earlier"))
+
+    static func conflict(current: ConflictValue?, other: ConflictValue, sameAuthor: Bool = false) -> ConflictSummary {
+        func side(_ value: ConflictValue, _ number: Int, _ name: String) -> ConflictSummary.Side {
+            ConflictSummary.Side(
+                value: value,
+                origin: "node\(number)",
+                originName: name,
+                timestamp: UTCTimestamp(milliseconds: Int64(number))
+            )
+        }
+        return ConflictSummary(
+            id: "7",
+            table: "patient_bills",
+            recordId: "r",
+            column: "totalAmount",
+            current: current.map { side($0, sameAuthor ? 2 : 1, sameAuthor ? "Desk 2" : "Desk 1") },
+            other: side(other, 2, "Desk 2"),
+            recordedAt: UTCTimestamp(milliseconds: 3),
+            resolvedAt: nil,
+            kept: nil
+        )
+    }
+}
+
+@Suite struct ConflictSummaryTests {
+    @Test("the sentence names PCs, values and the place in words")
+    func sentence() {
+        #expect(
+            ConflictFixtures.nameOfAna.sentence
+                == "Desk 2 and Desk 1 changed the total amount of one entry in patient bills without knowing of each other: "
+                + "“Later” is shown now, “Earlier” is not."
+        )
+        #expect(
+            ConflictFixtures.conflict(current: nil, other: .integer(5)).sentence
+                == "Desk 2 entered 5 for the total amount of one entry in patient bills, but that entry was deleted."
+        )
+        let again = ConflictFixtures.conflict(current: .null, other: .number(2.5), sameAuthor: true).sentence
+        #expect(again.hasSuffix("nothing is shown now.") && again.hasPrefix("Desk 2 entered 2.5 for"))
+    }
+
+    @Test("long values are cut in sentences and lists, and whole when one conflict is shown")
+    func long() {
+        let text = String(repeating: "é", count: 3_000)
+        let conflict = ConflictFixtures.conflict(current: .text("line\nline"), other: .text(text))
+        #expect(conflict.sentence.contains("“line line”"))
+        #expect(conflict.sentence.count < 300 && conflict.sentence.contains("…”"))
+        #expect(conflict.other.value == .text(text))
+        #expect(conflict.listed.other.value == .text(String(text.prefix(2_000))))
+        #expect(conflict.listed.other.isTruncated && conflict.listed.current?.isTruncated == false)
+    }
+
+    @Test("values keep their kind in JSON, and numbers that JSON lacks are text")
+    func values() throws {
+        let values: [ConflictValue] = [.null, .integer(.max), .number(0.5), .text("5")]
+        let bytes = try APICoding.encode(values)
+        #expect(String(decoding: bytes, as: UTF8.self) == #"[null,9223372036854775807,0.5,"5"]"#)
+        #expect(try APICoding.decode([ConflictValue].self, from: bytes) == values)
+        let infinite = try APICoding.encode([ConflictValue.number(.infinity)])
+        #expect(String(decoding: infinite, as: UTF8.self) == #"["inf"]"#)
+    }
+
+    @Test("a decision tells an expected null from none")
+    func decision() throws {
+        func decode(_ text: String) throws -> ConflictDecision {
+            try APICoding.decode(ConflictDecision.self, from: Array(text.utf8))
+        }
+        #expect(try decode(#"{"keep":"other"}"#) == ConflictDecision(keep: .other))
+        #expect(try decode(#"{"keep":"other","expected":null}"#) == ConflictDecision(keep: .other, expected: .null))
+        #expect(throws: DecodingError.self) { try decode(#"{"keep":"neither"}"#) }
+    }
+}

@@ -1,0 +1,104 @@
+import ClinicSyncModel
+import ClinicSyncStorage
+import Foundation
+import GRDB
+import Testing
+
+@testable import ClinicSync
+
+@Suite("Users of the clinic", .timeLimit(.minutes(2))) struct UserAdministrationTests {
+    /// Gives the path of a new database.
+    private func withDatabase(_ body: (String) throws -> Void) throws {
+        let directory = try TemporaryDirectory()
+        let url = directory.file("clinic.db")
+        try SQLiteReplicaStore.create(at: url, origin: Origin(node: NodeID(high: 1, low: 2)))
+        try withExtendedLifetime(directory) { try body(url.path(percentEncoded: false)) }
+    }
+
+    @Test("a user is added once, with a hash, and gets another password")
+    func addAndChange() throws {
+        try self.withDatabase { path in
+            let users = UserAdministration(path: path)
+            let id = try users.add(username: "ana", role: .doctor, fullName: "Ana Santos", password: "correct horse")
+            #expect(throws: ClinicSyncError(.refused, "")) {
+                try users.add(username: "ana", role: .admin, fullName: nil, password: "another horse")
+            }
+            #expect(throws: ClinicSyncError(.refused, "")) { try users.requireNoUser("ana") }
+            #expect(throws: ClinicSyncError(.refused, "")) { try users.setPassword("another horse", of: "ben") }
+            #expect(throws: ClinicSyncError(.refused, "")) { try users.requireUser("ben") }
+            try users.requireNoUser("ben")
+            try users.requireUser("ana")
+            let first = try #require(try UserTable(path: path).rows().first?.passwordHash)
+            #expect(try PasswordHash.check("correct horse", against: first) == .matches(isWeak: false))
+            try users.setPassword("another horse", of: "ana")
+            let second = try #require(try UserTable(path: path).rows().first?.passwordHash)
+            #expect(try PasswordHash.check("another horse", against: second) == .matches(isWeak: false))
+            #expect(try PasswordHash.check("correct horse", against: second) == .differs)
+            #expect(
+                try users.users() == [
+                    UserAdministration.User(
+                        id: id,
+                        username: "ana",
+                        role: "doctor",
+                        fullName: "Ana Santos",
+                        active: true,
+                        password: "scrypt"
+                    )
+                ]
+            )
+        }
+    }
+
+    @Test("names that are none are refused before anything is hashed")
+    func names() throws {
+        try self.withDatabase { path in
+            let users = UserAdministration(path: path)
+            for name in ["", " ", " ana", "ana ", "a\nb", "a\0b", String(repeating: "x", count: 65)] {
+                #expect(throws: ClinicSyncError(.usage, "")) {
+                    try users.add(username: name, role: .admin, fullName: nil, password: "correct horse")
+                }
+            }
+            #expect(throws: ClinicSyncError(.usage, "")) {
+                try users.add(username: "ana", role: .admin, fullName: "A\u{1B}[31m", password: "correct horse")
+            }
+            let all = try users.users()
+            #expect(all.isEmpty)
+        }
+    }
+
+    @Test("whatever programs wrote into the table is listed, and says whether the password can be used")
+    func foreignRows() throws {
+        try self.withDatabase { path in
+            let queue = try DatabaseQueue(path: path)
+            try queue.write { db in
+                try db.execute(
+                    sql: """
+                        INSERT INTO users (id, username, password, role, isActive) VALUES
+                            ('1', 'a', '$2b$10$WvvTPHKwdBJ3uk0Z37EMR.hLA2W6N9AEBhEgrAOljy2Ae5MtaSIUi', 'doctor', 1),
+                            ('2', 'b', 'secret', 'janitor', 0),
+                            ('3', 'c', NULL, NULL, NULL),
+                            ('4', NULL, x'00', x'ff', 'no')
+                        """
+                )
+            }
+            try queue.close()
+            let rows = try UserAdministration(path: path).users()
+                .map { [$0.id, $0.username, $0.role, "\($0.active)", $0.password] }
+            #expect(
+                rows == [
+                    ["4", "", rows[0][2], "false", "none"], ["1", "a", "doctor", "true", "bcrypt"],
+                    ["2", "b", "janitor", "false", "unusable"], ["3", "c", "", "true", "none"],
+                ]
+            )
+        }
+    }
+
+    @Test("a made password is long, easy to read and never the same")
+    func made() {
+        let passwords = Set((0..<100).map { _ in FirstAdministrator.makePassword() })
+        #expect(passwords.count == 100)
+        for password in passwords {
+            #expect(password.wholeMatch(of: /([a-hj-km-np-z2-9]{4}-){3}[a-hj-km-np-z2-9]{4}/) != nil, "\(password)")
+        }
+    }
+}

@@ -1,0 +1,302 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import GRDB
+import Testing
+
+/// Sessions as rows: what is decided on them, and what programs are told.
+@Suite("Sessions are rows")
+struct SessionRowTests {
+    private static let hour: Int64 = 3_600_000
+
+    private func clinic() throws -> (TestStore, TestStore) {
+        let (a, b) = (try TestStore(1), try TestStore(2))
+        try a.sql("INSERT INTO users(id, username) VALUES ('u1', 'ana'), ('u2', 'ben')")
+        try a.collect()
+        try converge([a, b])
+        return (a, b)
+    }
+
+    private func login(
+        _ store: TestStore,
+        _ session: String,
+        user: String = "u1",
+        device: String,
+        force: Bool = false,
+        hearing: Int = 2
+    ) throws -> LoginOutcome {
+        let request = LoginRequest(
+            sessionID: session,
+            userID: user,
+            username: user,
+            deviceID: device,
+            deviceName: "PC \(device)",
+            tokenHash: Array(repeating: 0xAB, count: 32),
+            loginMilliseconds: store.now,
+            isForced: force
+        )
+        let decision = LoginDecision(
+            asker: .command(RequestID(rawValue: 1)),
+            request: request,
+            hearing: hearing,
+            mayWait: false,
+            correctedMilliseconds: store.now
+        )
+        guard case .decided(let outcome, _) = try store.writer.decide(decision) else { return .unavailable }
+        return outcome
+    }
+
+    /// What a program writes that knows nothing of the agent; `clock` is how far its PC's clock is off.
+    private func write(_ store: TestStore, _ session: String, device: String, clock: Int64 = 0) throws {
+        try store.sql(
+            """
+            INSERT INTO user_sessions(id, userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+            VALUES (?1, 'u1', 'ana', ?2, strftime('%Y-%m-%dT%H:%M:%fZ', ?3 / 1000.0, 'unixepoch'),
+                strftime('%Y-%m-%dT%H:%M:%fZ', ?3 / 1000.0, 'unixepoch'),
+                strftime('%Y-%m-%dT%H:%M:%fZ', ?3 / 1000.0 + 28800, 'unixepoch'), 'x')
+            """,
+            [session, device, store.now + clock]
+        )
+    }
+
+    private func active(_ store: TestStore) throws -> String? {
+        try store.value(
+            String.self,
+            "SELECT group_concat(id) FROM (SELECT id FROM user_sessions WHERE isActive = 1 ORDER BY id)"
+        )
+    }
+
+    private func reason(_ store: TestStore, _ session: String) throws -> String? {
+        try store.value(String.self, "SELECT endReason FROM user_sessions WHERE id = '\(session)'")
+    }
+
+    private func named(_ store: TestStore) throws -> [NamedEvent] {
+        try store.reader.events(after: 0, limit: 1_000).events.compactMap(\.named)
+    }
+
+    // MARK: - Logging in
+
+    @Test("a second login on another PC is a conflict that names the first; a forced one ends it")
+    func conflict() throws {
+        let (a, _) = try self.clinic()
+        #expect(try self.login(a, "s1", device: "A") == .granted(isProvisional: false))
+        guard case .conflict(let holders) = try self.login(a, "s2", device: "B") else {
+            Issue.record("it was no conflict")
+            return
+        }
+        #expect(holders.map(\.sessionID) == ["s1"])
+        #expect(holders.map(\.deviceName) == ["PC A"])
+        #expect(try self.active(a) == "s1")
+        #expect(try self.login(a, "s2", device: "B", force: true) == .granted(isProvisional: false))
+        #expect(try self.active(a) == "s2")
+        #expect(try self.reason(a, "s1") == "forced_login")
+    }
+
+    @Test("the same request is granted again and writes nothing; one that was ended meanwhile is over")
+    func repeated() throws {
+        let (a, _) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        try a.collect()
+        #expect(try self.login(a, "s1", device: "A") == .granted(isProvisional: false))
+        #expect(try a.collect().logged.isEmpty)
+        _ = try a.writer.endSessions(["s1"], .logout, at: a.now)
+        #expect(try self.login(a, "s1", device: "A") == .unavailable)
+    }
+
+    @Test("the same PC may log in again after a crash, without force and without a conflict")
+    func samePC() throws {
+        let (a, _) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        #expect(try self.login(a, "s2", device: "A") == .granted(isProvisional: false))
+        #expect(try self.active(a) == "s2")
+        #expect(try self.reason(a, "s1") == "superseded")
+    }
+
+    @Test("nobody logs in who is deactivated or unknown")
+    func refused() throws {
+        let (a, _) = try self.clinic()
+        try a.sql("UPDATE users SET isActive = 0 WHERE id = 'u2'")
+        #expect(try self.login(a, "s1", user: "u2", device: "A") == .refused)
+        #expect(try self.login(a, "s1", user: "u3", device: "A") == .refused)
+        #expect(try self.active(a) == nil)
+    }
+
+    @Test("who hears half of the clinic or less grants provisionally, and a host that hears more confirms it")
+    func provisional() throws {
+        let (a, b) = try self.clinic()
+        try a.sql("INSERT INTO clinicsync_node(id) VALUES ('n1'), ('n2'), ('n3'), ('n4')")
+        #expect(try self.login(a, "s1", device: "A", hearing: 2) == .granted(isProvisional: true))
+        try a.collect()
+        try converge([a, b])
+        #expect(try b.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [true])
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now) == 0)
+        #expect(try b.writer.keepSessions(hearing: 3, at: b.now) == 1)
+        try b.collect()
+        try converge([a, b])
+        #expect(try a.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [false])
+        #expect(try b.writer.keepSessions(hearing: 3, at: b.now) == 0)
+    }
+
+    @Test("logins and ends stand in the activity log once, also when two hosts write them")
+    func activityLog() throws {
+        let (a, b) = try self.clinic()
+        for store in [a, b] { _ = try self.login(store, "s1", device: "A") }
+        for store in [a, b] { _ = try store.writer.endSessions(["s1"], .admin, at: store.now) }
+        for store in [a, b] { try store.collect() }
+        try converge([a, b])
+        let actions = "SELECT group_concat(actionDescription) FROM (SELECT * FROM user_activity_log ORDER BY id DESC)"
+        #expect(try a.value(String.self, actions) == "Logged in,Session ended: admin")
+        #expect(try b.value(Int.self, "SELECT count(*) FROM clinicsync_journal") == 0)
+    }
+
+    // MARK: - Clocks
+
+    @Test(
+        "a session that a program wrote lasts its eight hours, however wrong its PC's clock",
+        arguments: [-86_400_000, 0, 86_400_000] as [Int64]
+    )
+    func clocks(_ error: Int64) throws {
+        let (a, b) = try self.clinic()
+        try self.write(a, "s1", device: "A", clock: error)
+        try a.collect()
+        try converge([a, b])
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 7 * Self.hour) == 0)
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 9 * Self.hour) == 1)
+        #expect(try self.reason(b, "s1") == "expired")
+    }
+
+    @Test("activity lets a session last on; it is written once a minute, and never for a session that has ended")
+    func activity() throws {
+        let (a, _) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        try a.collect()
+        #expect(try a.writer.touchSession("s1", at: a.now + 30_000) == true)
+        #expect(try a.collect().logged.isEmpty)
+        a.now += 7 * Self.hour
+        #expect(try a.writer.touchSession("s1", at: a.now) == true)
+        #expect(try !a.collect().logged.isEmpty)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 7 * Self.hour) == 0)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 9 * Self.hour) == 1)
+        #expect(try a.writer.touchSession("s1", at: a.now + 9 * Self.hour) == false)
+        #expect(try a.writer.touchSession("s9", at: a.now) == nil)
+    }
+
+    @Test("the latest login stays, by the clinic's time and not by what a wrong clock wrote")
+    func latest() throws {
+        let (a, b) = try self.clinic()
+        try self.write(a, "early", device: "A", clock: 86_400_000)
+        try a.collect()
+        b.now += 1_000
+        try self.write(b, "late", device: "B", clock: -86_400_000)
+        try b.collect()
+        try converge([a, b])
+        for store in [a, b] {
+            #expect(try store.writer.keepSessions(hearing: 2, at: store.now) == 1)
+            #expect(try self.active(store) == "late")
+            #expect(try self.reason(store, "early") == "superseded")
+            try store.collect()
+        }
+        try converge([a, b])
+        #expect(try self.active(a) == "late")
+    }
+
+    // MARK: - What programs are told
+
+    @Test("a row of another PC is a conflict, told once on each node, and the end of the first is told with its cause")
+    func events() throws {
+        let (a, b) = try self.clinic()
+        try self.write(a, "s1", device: "A")
+        try a.collect()
+        try converge([a, b])
+        #expect(try self.named(a).isEmpty)
+        b.now += 1_000
+        try self.write(b, "s2", device: "B")
+        try b.collect()
+        try converge([a, b])
+        for store in [a, b] {
+            let events = try self.named(store)
+            #expect(events.map(\.type) == ["session_conflict"])
+            #expect(events.first?.recordID == "s2")
+            #expect(events.first?.fields["userId"] == .text("u1"))
+            guard case .list(let others)? = events.first?.fields["with"], case .object(let other)? = others.first else {
+                Issue.record("the event names nobody")
+                return
+            }
+            #expect(other["sessionId"] == .text("s1") && other["deviceId"] == .text("A"))
+        }
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now) == 1)
+        try a.collect()
+        try converge([a, b])
+        for store in [a, b] {
+            let ended = try self.named(store).filter { $0.type == "session_ended" }
+            #expect(ended.map(\.recordID) == ["s1"])
+            #expect(ended.first?.fields["reason"] == .text("superseded"))
+            #expect(
+                ended.first?.fields["by"]
+                    == .object(["deviceId": .text("B"), "deviceName": .text(""), "sessionId": .text("s2")])
+            )
+        }
+    }
+
+    @Test("a forced login through the agent is no conflict, and ends the other session in one event")
+    func forcedEvents() throws {
+        let (a, b) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        try a.collect()
+        _ = try self.login(a, "s2", device: "B", force: true)
+        try a.collect()
+        try converge([a, b])
+        for store in [a, b] {
+            #expect(try self.named(store).map(\.type) == ["session_ended"])
+            #expect(try self.named(store).first?.fields["reason"] == .text("forced_login"))
+        }
+    }
+
+    @Test("deactivating, or deleting, a user ends the sessions and tells so")
+    func users() throws {
+        let (a, b) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        _ = try self.login(a, "s2", user: "u2", device: "B")
+        try a.collect()
+        try b.sql("UPDATE users SET isActive = 0 WHERE id = 'u2'")
+        try b.collect()
+        try converge([a, b])
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now) == 1)
+        try a.sql("PRAGMA foreign_keys = ON")
+        try a.sql("DELETE FROM user_sessions WHERE userId = 'u1'")
+        try a.sql("DELETE FROM users WHERE id = 'u1'")
+        try a.collect()
+        try converge([a, b])
+        #expect(try self.active(b) == nil)
+        let ended = try self.named(b)
+        #expect(Set(ended.map(\.recordID)) == ["s1", "s2"])
+        #expect(ended.allSatisfy { $0.fields["reason"] == .text("admin") })
+    }
+
+    @Test("a program that ends a session in words of its own has logged out")
+    func ownWords() throws {
+        let (a, b) = try self.clinic()
+        try self.write(a, "s1", device: "A")
+        try a.collect()
+        try a.sql("UPDATE user_sessions SET isActive = 0, endReason = 'User clicked Exit' WHERE id = 's1'")
+        try a.collect()
+        try converge([a, b])
+        for store in [a, b] { #expect(try self.named(store).map { $0.fields["reason"] } == [.text("logout")]) }
+    }
+
+    @Test("ended sessions are removed when they are old, and that tells nobody anything")
+    func clean() throws {
+        let (a, b) = try self.clinic()
+        _ = try self.login(a, "s1", device: "A")
+        _ = try a.writer.endSessions(["s1"], .logout, at: a.now)
+        try a.collect()
+        let told = try self.named(a).count
+        #expect(try a.writer.cleanSessions(olderThan: 30 * 24 * Self.hour, at: a.now + 29 * 24 * Self.hour) == 0)
+        #expect(try a.writer.cleanSessions(olderThan: 30 * 24 * Self.hour, at: a.now + 31 * 24 * Self.hour) == 1)
+        try a.collect()
+        try converge([a, b])
+        #expect(try b.value(Int.self, "SELECT count(*) FROM user_sessions") == 0)
+        #expect(try self.named(a).count == told)
+        #expect(try a.reader.sessionCounts() == [:])
+    }
+}
