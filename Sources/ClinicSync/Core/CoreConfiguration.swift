@@ -29,6 +29,9 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var election = ElectionTiming()
     /// A peer must have said hello within this time.
     package var handshakeLimit: Duration = .seconds(5)
+    /// A peer that was dialled and does not answer our hello within this time is dialled anew: what was sent may have been lost
+    /// with a path that is whole again.
+    package var greetingLimit: Duration = .milliseconds(1_500)
     /// Upper bound of the first delay before a dial is repeated; doubles with each failure.
     package var redialDelayMin: Duration = .milliseconds(100)
     /// Upper bound of all such delays.

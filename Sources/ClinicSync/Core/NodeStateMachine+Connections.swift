@@ -10,9 +10,11 @@ extension NodeStateMachine {
             return
         }
         self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
-        self.emit(.setTimer(.handshake(id), after: self.configuration.handshakeLimit))
         // One side must begin; a hello in answer can say what was applied meanwhile.
-        if dialled != nil, self.phase == .running { self.greet(id) }
+        let isGreeting = dialled != nil && self.phase == .running
+        let limit = isGreeting ? self.configuration.greetingLimit : self.configuration.handshakeLimit
+        self.emit(.setTimer(.handshake(id), after: limit))
+        if isGreeting { self.greet(id) }
     }
 
     /// Says hello.
@@ -99,7 +101,9 @@ extension NodeStateMachine {
 
     mutating func handshakeTimedOut(_ id: ConnectionID) {
         // Benign race: the hello came with the timer.
-        guard self.connections[id]?.state == .awaitingHello else { return }
+        guard let connection = self.connections[id], connection.state == .awaitingHello else { return }
+        // Who was dialled may have answered on a path that was broken; a new connection may do better.
+        if connection.dialled != nil { return self.close(id, .peerSilent) }
         self.refuse(id, .handshakeTimeout)
     }
 

@@ -9,7 +9,7 @@ import Testing
         client.start()
         #expect(
             client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1))) == [
-                .setTimer(.handshake(.c(1)), after: .seconds(5)),
+                .setTimer(.handshake(.c(1)), after: .milliseconds(1_500)),
                 .send([.c(1)], .hello(.searching(.client(2)))),
             ]
         )
@@ -72,6 +72,18 @@ import Testing
         #expect(host.give(.timerFired(.handshake(.c(1)))).closes == [.handshakeTimeout])
         host.connect(2, to: .client(2))
         #expect(host.give(.timerFired(.handshake(.c(2)))) == [])
+    }
+
+    @Test("a peer that was dialled and does not answer is dialled anew soon: the path may have been broken for a while")
+    func mutePeer() {
+        var client = Bench(.client(2))
+        client.start()
+        client.give(.peersFound([PeerHint(address: "host:1", node: nil, source: .configured)]))
+        client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1)))
+        let effects = client.give(.timerFired(.handshake(.c(1))))
+        #expect(effects.closes == [.peerSilent])
+        client.advance(.milliseconds(250))
+        #expect(client.give(.timerFired(.dial)).contains(.dial(address: "host:1")))
     }
 
     @Test("the newer connection of a peer takes the older one's place, whichever hello came first")
