@@ -27,7 +27,7 @@ package enum SQLiteValue: Sendable, Hashable {
         case .real(let bits): String(Double(bitPattern: bits))
         case .text(let bytes): String(decoding: bytes, as: UTF8.self)
         case .blob(let bytes):
-            "x'" + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() + "'"
+            "x'" + bytes.hexadecimal + "'"
         }
     }
 }

@@ -58,7 +58,7 @@ extension RunningNodeControl {
     ) async throws -> LoginResult {
         var generator = SystemRandomNumberGenerator()
         let token = RunningNodeControl.makeToken(using: &generator)
-        let now = self.clinicMilliseconds(running)
+        let now = running.correctedMilliseconds(self.clock)
         let request = LoginRequest(
             sessionID: RunningNodeControl.makeSessionID(at: now, using: &generator),
             userID: userID,
@@ -133,7 +133,7 @@ extension RunningNodeControl {
     }
 
     private func end(_ ids: [String], _ reason: SessionEnd, _ running: Running) async throws -> Int {
-        let now = self.clinicMilliseconds(running)
+        let now = running.correctedMilliseconds(self.clock)
         let ended = try await StorageErrors.mapping {
             try await running.storage.write { try $0.endSessions(ids, reason, at: now) }
         }
@@ -143,7 +143,7 @@ extension RunningNodeControl {
 
     func touchSession(_ id: String) async throws {
         let running = try self.current()
-        let now = self.clinicMilliseconds(running)
+        let now = running.correctedMilliseconds(self.clock)
         let lasts = try await StorageErrors.mapping {
             try await running.storage.write { try $0.touchSession(id, at: now) }
         }
@@ -154,7 +154,7 @@ extension RunningNodeControl {
 
     func cleanSessions(olderThan age: Duration) async throws -> Int {
         let running = try self.current()
-        let now = self.clinicMilliseconds(running)
+        let now = running.correctedMilliseconds(self.clock)
         let removed = try await StorageErrors.mapping {
             try await running.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
         }
@@ -168,11 +168,6 @@ extension RunningNodeControl {
 
     private static var noSession: ClinicSyncError {
         ClinicSyncError(.notFound, "There is no such session: clinic-node sessions lists those that last.")
-    }
-
-    /// The clinic's time.
-    private func clinicMilliseconds(_ running: Running) -> Int64 {
-        self.clock.wallMilliseconds + (running.driver.status?.clockOffsetMilliseconds ?? 0)
     }
 
     /// A key as the tables' DEFAULT makes them: ordered by time, and random enough that no other PC makes it.
@@ -190,10 +185,7 @@ extension RunningNodeControl {
     }
 
     private static func hexadecimal(_ bytes: Int, using generator: inout some RandomNumberGenerator) -> String {
-        (0..<bytes).map { _ in
-            let byte = UInt8.random(in: .min ... .max, using: &generator)
-            return (byte < 16 ? "0" : "") + String(byte, radix: 16)
-        }.joined()
+        (0..<bytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }.hexadecimal
     }
 }
 

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Crypto
 import Foundation
 import NIOConcurrencyHelpers
@@ -64,7 +65,7 @@ final class DashboardAccess: Sendable {
     func makeCookie() -> String {
         let content = "1.\(self.now() + DashboardAccess.cookieSeconds).\(DashboardAccess.random().prefix(16))"
         let proof = HMAC<SHA256>.authenticationCode(for: Data(content.utf8), using: self.key)
-        return content + "." + DashboardAccess.hexadecimal(proof)
+        return content + "." + proof.hexadecimal
     }
 
     /// Whether this node made the cookie and it is still good.
@@ -93,11 +94,7 @@ final class DashboardAccess: Sendable {
 
     private static func random() -> String {
         var generator = SystemRandomNumberGenerator()
-        return self.hexadecimal((0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) })
-    }
-
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        return (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }.hexadecimal
     }
 
     private static func bytes(_ text: Substring) -> [UInt8]? {

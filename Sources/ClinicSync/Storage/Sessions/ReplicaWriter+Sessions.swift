@@ -68,7 +68,7 @@ extension ReplicaWriter {
             .bind(5, text: request.deviceName)
             .bind(6, request.loginMilliseconds)
             .bind(7, request.loginMilliseconds + SessionTimes.lifetimeMilliseconds)
-            .bind(8, text: request.tokenHash.map(SessionSQL.hexadecimal).joined())
+            .bind(8, text: request.tokenHash.hexadecimal)
             .run()
         try self.mark("user_sessions", key: request.sessionID)
         try self.recordActivity(
@@ -377,9 +377,6 @@ extension ReplicaWriter {
 enum SessionSQL {
     /// The milliseconds since 1970 of parameter `index` as the text that programs write.
     static func time(_ index: Int) -> String { "strftime('%Y-%m-%dT%H:%M:%fZ', ?\(index) / 1000.0, 'unixepoch')" }
-
-    /// A byte as two hexadecimal digits.
-    static func hexadecimal(_ byte: UInt8) -> String { (byte < 16 ? "0" : "") + String(byte, radix: 16) }
 }
 
 extension SessionRow {
