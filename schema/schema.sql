@@ -88,6 +88,32 @@ CREATE TABLE clinic_services (
     selectionCount INTEGER NOT NULL DEFAULT 0
 );
 
+CREATE TABLE clinicsync_claim (
+    tableId INTEGER NOT NULL,
+    rule    INTEGER NOT NULL,
+    value           NOT NULL,
+    pk              NOT NULL,
+    PRIMARY KEY (tableId, rule, value, pk)
+) WITHOUT ROWID;
+
+CREATE INDEX clinicsync_claim_row ON clinicsync_claim (tableId, pk);
+
+CREATE TABLE clinicsync_conflict (
+    id TEXT PRIMARY KEY NOT NULL,
+    kind TEXT,
+    tableName TEXT,
+    recordId,
+    columnName TEXT,
+    value,
+    origin TEXT,
+    sequence INTEGER,
+    timestamp INTEGER,
+    relatedTable TEXT,
+    relatedId
+);
+
+CREATE INDEX clinicsync_conflict_row ON clinicsync_conflict (tableName, recordId);
+
 CREATE TABLE clinicsync_context (
     id     INTEGER PRIMARY KEY,
     hash   INTEGER NOT NULL UNIQUE,
@@ -192,7 +218,7 @@ CREATE TABLE clinicsync_node (
     softwareVersion TEXT NOT NULL DEFAULT '',
     maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
-, addresses TEXT NOT NULL DEFAULT '');
+, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE clinicsync_notice (
     id TEXT PRIMARY KEY NOT NULL,
@@ -233,6 +259,13 @@ CREATE TABLE clinicsync_provisional (
     isProvisional INTEGER NOT NULL DEFAULT 1
 );
 
+CREATE TABLE clinicsync_resolution (
+    id TEXT PRIMARY KEY NOT NULL,
+    kept TEXT,
+    resolvedAt INTEGER,
+    node TEXT
+);
+
 CREATE TABLE clinicsync_revocation (
     node TEXT PRIMARY KEY NOT NULL,
     number INTEGER NOT NULL,
@@ -265,6 +298,15 @@ CREATE TABLE clinicsync_setting (
     value NOT NULL
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_shadow (
+    tableId INTEGER NOT NULL,
+    pk              NOT NULL,
+    form    INTEGER NOT NULL,
+    state   BLOB    NOT NULL,
+    context INTEGER,
+    PRIMARY KEY (tableId, pk)
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
@@ -285,6 +327,12 @@ CREATE TABLE clinicsync_tombstone (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_unread (
+    pk             NOT NULL,
+    detail BLOB NOT NULL,
+    PRIMARY KEY (pk)
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_unshared (
     origin      INTEGER NOT NULL,
     sequence    INTEGER NOT NULL,
@@ -296,10 +344,8 @@ CREATE TABLE clinicsync_unshared (
 CREATE TABLE clinicsync_waiting (
     tableId INTEGER NOT NULL,
     pk              NOT NULL,
-    state   BLOB    NOT NULL,
     reason  TEXT    NOT NULL,
     since   INTEGER NOT NULL,
-    context INTEGER,
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 

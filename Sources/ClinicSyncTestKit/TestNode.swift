@@ -222,6 +222,11 @@ public final class TestNode: Sendable {
         try await self.running().conflicts(includingResolved: includingResolved)
     }
 
+    /// Who wrote what in a row; see `ClinicNode.why(_:)`.
+    ///
+    /// - Throws: `ClinicSyncError`.
+    public func why(_ path: String) async throws -> WhySummary { try await self.running().why(path) }
+
     /// Deals with a conflict; see `ClinicNode.resolveConflict(_:keepOther:expected:)`.
     ///
     /// - Throws: `ClinicSyncError`.

@@ -12,7 +12,7 @@ struct ClinicNodeCommand: AsyncParsableCommand {
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
             NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, ConflictsCommand.self,
-            DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
+            WhyCommand.self, DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
             SyncCommand.self, WatchCommand.self, DigestCommand.self, SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

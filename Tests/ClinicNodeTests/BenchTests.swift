@@ -54,8 +54,25 @@ import Testing
     @Test("apply compares batches with plain inserts")
     func apply() async throws {
         let found = try await self.measurements(["apply"])
-        try #require(found.count == 2)
+        try #require(found.count == 6)
         try self.check(found[0], samples: 2, target: 0.4, kind: "ratioAtLeast")
+        try self.check(found[2], samples: 2, target: 1.15, kind: "ratioAtMost")
+        try self.check(found[4], samples: 2, target: 1.15, kind: "ratioAtMost")
+    }
+
+    @Test("size compares a clinic's file with the same rows in plain tables, and says what the node's tables take")
+    func size() async throws {
+        let binary = try Binary()
+        let outcome = try await binary.run(["bench", "size", "--rows", "3000", "--json"])
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
+        )
+        let found = try #require(report["measurements"] as? [[String: Any]])
+        try #require(found.count > 2)
+        try self.check(found[1], samples: 1, target: 1.4, kind: "ratioAtMost")
+        #expect(found[2]["name"] as? String == "clinicsync_row, log pruned")
+        try binary.clean()
     }
 
     @Test("propagate runs three nodes and sees every change on the far side")

@@ -41,9 +41,14 @@ struct ConflictTests {
             }
             try await clinic.converge()
             // An edit by somebody who had seen the value it replaced makes no conflict of its own.
-            #expect(try await host.conflicts(includingResolved: true).conflicts.count == 1)
-            #expect(try await other.status().conflicts.open == 0)
-            #expect(try await host.status().conflicts.open == 1)
+            for node in [host, other] {
+                #expect(try await node.conflicts(includingResolved: true).conflicts.map(\.id) == [entry.id])
+                #expect(try await node.status().conflicts.open == 0)
+            }
+            let known = try #require(try await host.conflicts(includingResolved: true).conflicts.first)
+            #expect(known.kept == "other" && known.resolvedBy == resolved.resolvedBy)
+            let report = try await host.why("patients/p1/fullName")
+            #expect(report.state == "shown" && report.columns.map(\.value) == [.text("Earlier")])
         }
     }
 

@@ -63,6 +63,43 @@ struct RepairTests {
         }
     }
 
+    @Test("a row that is too large holds up nothing, status names its table, and sync says that the nodes differ")
+    func largeRow() async throws {
+        try await TestClinic.start(nodes: 2) { clinic in
+            let (host, client) = (clinic.host, clinic.nodes[1])
+            try client.database.sql(
+                """
+                INSERT INTO patients(id, medicalHistory) VALUES ('large', zeroblob(9437184));
+                INSERT INTO users(id, username) VALUES ('after', 'after')
+                """
+            )
+            try await clinic.wait(for: "what was written after it") {
+                try host.database.integer("SELECT count(*) FROM users WHERE id = 'after'") == 1
+            }
+            #expect(try host.database.integer("SELECT count(*) FROM patients") == 0)
+            #expect(try await client.status().waiting.map(\.table) == ["patients"])
+            let report = try await host.sync()
+            #expect(!report.isConverged)
+            #expect(report.result == "differs")
+            try client.database.sql("UPDATE patients SET medicalHistory = 'short'")
+            try await clinic.converge()
+            #expect(try await host.sync().isConverged)
+        }
+    }
+
+    @Test("members say which migrations their programs have, and that they are there")
+    func memberVersions() async throws {
+        try await TestClinic.start(nodes: 2) { clinic in
+            for node in clinic.nodes {
+                try await clinic.wait(for: "both members' rows") {
+                    try node.database.integer(
+                        "SELECT count(*) FROM clinicsync_node WHERE schemaVersion >= 13 AND aliveAt > 0"
+                    ) == 2
+                }
+            }
+        }
+    }
+
     @Test("sync says honestly that the host is not reachable")
     func unreachable() async throws {
         try await TestClinic.start(nodes: 2) { clinic in

@@ -158,6 +158,9 @@ def conflicts(clinic, description, check):
     path = "/v1/conflicts/" + entry["id"]
     one = description.accept("GET", "/v1/conflicts/{id}", host.get(path)).json()
     check(one == entry, "one is as in the list")
+    check(client.get(path).json()["id"] == entry["id"], "the other PC has it under the same id")
+    short = description.accept("GET", "/v1/conflicts/{id}", host.get(path[:-26])).json()
+    check(short == entry, "six characters of the id will do")
     description.accept("GET", "/v1/conflicts/{id}", host.get("/v1/conflicts/no-such"))
     description.accept("GET", "/v1/conflicts", host.get("/v1/conflicts", params={"state": "strange"}))
     resolve = "/v1/conflicts/{id}/resolve"
@@ -169,7 +172,7 @@ def conflicts(clinic, description, check):
         check(answer.status_code == status, "%s is refused" % json.dumps(body))
     form = description.accept("POST", resolve, host.post(path + "/resolve", data={"keep": "other"}))
     check(form.status_code == 415, "a form is refused")
-    missing = description.accept("POST", resolve, host.post("/v1/conflicts/99999/resolve", json={"keep": "other"}))
+    missing = description.accept("POST", resolve, host.post("/v1/conflicts/0123456789/resolve", json={"keep": "other"}))
     check(missing.status_code == 404, "an unknown conflict is named as such")
     done = host.post(path + "/resolve", json={"keep": "other", "expected": "Later"})
     done = description.accept("POST", resolve, done).json()
@@ -181,7 +184,26 @@ def conflicts(clinic, description, check):
     check(host.get("/v1/conflicts").json()["conflicts"] == [], "none is listed")
     all_of_them = description.accept("GET", "/v1/conflicts", host.get("/v1/conflicts", params={"state": "all"})).json()
     check(len(all_of_them["conflicts"]) == 1, "with state=all it is")
+    wait("it is settled on the other PC", lambda: client.status()["conflicts"]["open"] == 0)
+    there = client.get(path).json()
+    check((there["kept"], there["resolvedBy"]) == ("other", host.name), "which knows what was kept, and where")
+    why(host, client, description, check)
+    clinic.conflict(winner=host, loser=client, record="p2")
     commands(client, check)
+
+
+def why(host, client, description, check):
+    """Who wrote what."""
+    told = description.accept("GET", "/v1/why", host.get("/v1/why", params={"path": "patients/p1/fullName"})).json()
+    check((told["state"], [c["value"] for c in told["columns"]]) == ("shown", ["Earlier"]), "it names what is shown")
+    check(told["columns"][0]["author"]["originName"] == host.name, "and who wrote it")
+    description.accept("GET", "/v1/why", host.get("/v1/why", params={"path": "patients"}))
+    gone = description.accept("GET", "/v1/why", host.get("/v1/why", params={"path": "patients/a/b"})).json()
+    check((gone["state"], gone["recordId"], gone["columns"]) == ("unknown", "a/b", []), "what was never there is unknown")
+    check("Earlier" in client.command("why", "patients/p1/fullName"), "the command says it, too")
+    check(json.loads(client.command("why", "patients/p1", "--json"))["deleted"] is None, "nobody deleted it")
+    client.command("why", "patients/never", status=1)
+    client.command("why", "patients", status=64)
 
 
 def commands(node, check):
@@ -191,8 +213,9 @@ def commands(node, check):
     check("Earlier" in node.command("conflicts", "show", entry["id"]), "conflicts show has both values")
     node.command("conflicts", "resolve", entry["id"], "--keep", "neither", status=64)
     node.command("conflicts", "resolve", "../status", "--keep", "other", status=64)
-    node.command("conflicts", "show", "4711", status=1)
-    node.command("conflicts", "resolve", entry["id"], "--keep", "current")
+    node.command("conflicts", "show", "471100", status=1)
+    node.command("conflicts", "show", "4711", status=64)
+    node.command("conflicts", "resolve", entry["id"][:8], "--keep", "current")
     check(node.command("conflicts") == "", "none is left")
     check("resolved" in node.command("conflicts", "--all"), "conflicts --all lists what was resolved")
 

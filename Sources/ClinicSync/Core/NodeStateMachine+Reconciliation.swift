@@ -96,9 +96,10 @@ extension NodeStateMachine {
         self.submit(.sweep(table: request.table, .sync(id: request.id)))
     }
 
-    mutating func verificationSwept(id: UInt64, escaped: Int) {
+    mutating func verificationSwept(id: UInt64, escaped: Int, unsent: Int) {
         guard self.verification?.request.id == id, self.verification?.stage == .sweeping else { return }
         self.verification?.escaped = escaped
+        self.verification?.unsent = unsent
         self.verification?.stage = .queued
         if self.reconciliation.isIdle { self.continueVerification() }
     }

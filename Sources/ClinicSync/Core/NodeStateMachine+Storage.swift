@@ -61,7 +61,7 @@ extension NodeStateMachine {
     private mutating func swept(_ purpose: SweepPurpose, escaped: Int, _ outcome: CollectOutcome) {
         if escaped > 0 { self.emit(.notify(.escapedWrites(escaped))) }
         self.absorb(outcome)
-        self.sweep = Sweep(purpose: purpose, escaped: escaped)
+        self.sweep = Sweep(purpose: purpose, escaped: escaped, unsent: outcome.unsentRows)
         self.proceed(self.gate.finished(hasMore: outcome.hasMore))
     }
 
@@ -90,9 +90,15 @@ extension NodeStateMachine {
         switch sweep.purpose {
         case .sync(let id):
             if self.isHost {
-                self.perform(self.sync.swept(id: id, escaped: sweep.escaped, clients: self.clients))
+                let actions = self.sync.swept(
+                    id: id,
+                    escaped: sweep.escaped,
+                    unsent: sweep.unsent,
+                    clients: self.clients
+                )
+                self.perform(actions)
             } else {
-                self.verificationSwept(id: id, escaped: sweep.escaped)
+                self.verificationSwept(id: id, escaped: sweep.escaped, unsent: sweep.unsent)
             }
         }
     }

@@ -29,10 +29,11 @@ package struct NodeStateMachine: Sendable, Equatable {
         let request: RequestID
     }
 
-    /// A sweep that found `escaped` rows.
+    /// A sweep that found `escaped` rows, and `unsent` ones that no other node can have.
     struct Sweep: Sendable, Hashable {
         let purpose: SweepPurpose
         let escaped: Int
+        let unsent: Int
     }
 
     let configuration: CoreConfiguration

@@ -204,6 +204,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var hasMore: Bool
     /// Tables whose triggers were missing and are there again.
     package var repairedTables: [String]
+    /// Rows of the tables that were swept and are too large to be sent; no other node can have them.
+    package var unsentRows = 0
 
     /// Makes an outcome.
     package init(

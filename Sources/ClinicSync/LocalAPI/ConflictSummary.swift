@@ -1,58 +1,6 @@
-/// A column's value as JSON: text, number or null; bytes as the text `x'…'`.
-public enum ConflictValue: Sendable, Hashable, Codable {
-    /// NULL.
-    case null
-    /// A whole number.
-    case integer(Int64)
-    /// A number.
-    case number(Double)
-    /// Text.
-    case text(String)
+package import ClinicSyncModel
 
-    /// Reads text, a number or null.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let number = ConflictValue.attempt({ try container.decode(Int64.self) }) {
-            self = .integer(number)
-        } else if let number = ConflictValue.attempt({ try container.decode(Double.self) }) {
-            self = .number(number)
-        } else {
-            self = .text(try container.decode(String.self))
-        }
-    }
-
-    /// Writes text, a number or null; an infinite number as text, because JSON has none.
-    public func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        switch self {
-        case .null: try container.encodeNil()
-        case .integer(let number): try container.encode(number)
-        case .number(let number) where number.isFinite: try container.encode(number)
-        case .number, .text: try container.encode(self.description)
-        }
-    }
-
-    /// A value of another type is no failure here; the next type is tried.
-    private static func attempt<Result>(_ body: () throws -> Result) -> Result? {
-        do { return try body() } catch { return nil }
-    }
-}
-
-extension ConflictValue: CustomStringConvertible {
-    /// The text form for people.
-    public var description: String {
-        switch self {
-        case .null: "nothing"
-        case .integer(let number): String(number)
-        case .number(let number): String(number)
-        case .text(let text): text
-        }
-    }
-}
-
-/// An entry of the conflict journal: two values of which only one can be in the table.
+/// An entry of the conflict journal: what is not shown, and what is shown in its place.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct ConflictSummary: Sendable, Hashable, Codable {
@@ -99,62 +47,137 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         }
     }
 
-    /// Names the entry on this node, for good.
+    /// The other row of a conflict between two.
+    public struct Row: Sendable, Hashable, Codable {
+        /// Its table.
+        public var table: String
+        /// Its key.
+        public var recordId: String
+
+        /// Names a row.
+        public init(table: String, recordId: String) {
+            self.table = table
+            self.recordId = recordId
+        }
+    }
+
+    /// Names the entry on every node, for good: 32 hexadecimal digits.
     public var id: String
     /// The table.
     public var table: String
     /// The row's key.
     public var recordId: String
-    /// The column.
-    public var column: String
-    /// What kind of conflict: `lost_value`.
+    /// Whether the table has the row.
+    public var shown: Bool
+    /// The column; `null` when it is about the row.
+    @Nullable public var column: String?
+    /// What kind of conflict: `value`, `renamed`, `cleared`, `parked`, `merged`, `mergedValue`, `revived`, `kept`, `overruled`,
+    /// `cascaded`, `detached`, `setAside`; there may be more.
     public var kind: String
-    /// What the row shows now; `null` when the row is gone.
+    /// What the row shows now; `null` when the row is gone, or no column is at issue.
     @Nullable public var current: Side?
-    /// What lost.
+    /// What is not shown; where a deletion is the matter its value is `null` and its author the one who deleted.
     public var other: Side
-    /// When this node noticed.
-    public var recordedAt: UTCTimestamp
+    /// The other row; `null` when there is none.
+    @Nullable public var related: Row?
     /// `open` or `resolved`.
     public var state: String
     /// When somebody dealt with it.
     @Nullable public var resolvedAt: UTCTimestamp?
+    /// The name of the PC where that was, its id when it has none.
+    @Nullable public var resolvedBy: String?
     /// What that person kept, `current` or `other`.
     @Nullable public var kept: String?
     /// What happened, in one sentence for people.
     public var sentence: String
-
-    /// The kind of an entry for a value that lost to a concurrent one.
-    public static let lostValue = "lost_value"
+    /// By which rule, in one sentence.
+    public var rule: String
+    /// Whether `other` can be kept.
+    public var canKeepOther: Bool
+    /// How to take it back, in one sentence.
+    public var takeBack: String
 
     /// Characters of a value in a list at most.
     static let listedCharactersMax = 2_000
 
+    /// What is told of an entry, before the sentences are made of it.
+    package struct Facts: Sendable, Hashable {
+        /// See ``ConflictSummary/id``.
+        package var id: String
+        /// What it is about.
+        package var kind: ConflictKind
+        /// The row.
+        package var row: Row
+        /// Whether the table has it.
+        package var isShown: Bool
+        /// The column.
+        package var column: String?
+        /// What is shown.
+        package var current: Side?
+        /// What is not.
+        package var other: Side
+        /// The other row.
+        package var related: Row?
+
+        /// Collects facts.
+        package init(
+            id: String,
+            kind: ConflictKind,
+            row: Row,
+            isShown: Bool,
+            column: String?,
+            current: Side?,
+            other: Side,
+            related: Row? = nil
+        ) {
+            self.id = id
+            self.kind = kind
+            self.row = row
+            self.isShown = isShown
+            self.column = column
+            self.current = current
+            self.other = other
+            self.related = related
+        }
+    }
+
+    /// A person's decision.
+    package struct Decision: Sendable, Hashable {
+        /// When it was taken.
+        package var at: UTCTimestamp
+        /// The PC.
+        package var by: String?
+        /// `current` or `other`.
+        package var kept: String
+
+        /// Makes a decision.
+        package init(at: UTCTimestamp, by: String?, kept: String) {
+            self.at = at
+            self.by = by
+            self.kept = kept
+        }
+    }
+
     /// Describes an entry.
-    package init(
-        id: String,
-        table: String,
-        recordId: String,
-        column: String,
-        current: Side?,
-        other: Side,
-        recordedAt: UTCTimestamp,
-        resolvedAt: UTCTimestamp?,
-        kept: String?
-    ) {
-        self.id = id
-        self.table = table
-        self.recordId = recordId
-        self.column = column
-        self.kind = ConflictSummary.lostValue
-        self.current = current
-        self.other = other
-        self.recordedAt = recordedAt
-        self.state = resolvedAt == nil ? "open" : "resolved"
-        self.resolvedAt = resolvedAt
-        self.kept = kept
-        self.sentence = ""
-        self.sentence = ConflictSentence(self).text
+    package init(_ facts: Facts, decision: Decision? = nil) {
+        self.id = facts.id
+        self.table = facts.row.table
+        self.recordId = facts.row.recordId
+        self.shown = facts.isShown
+        self.column = facts.column
+        self.kind = facts.kind.rawValue
+        self.current = facts.current
+        self.other = facts.other
+        self.related = facts.related
+        self.state = decision == nil ? "open" : "resolved"
+        self.resolvedAt = decision?.at
+        self.resolvedBy = decision?.by
+        self.kept = decision?.kept
+        let sentences = ConflictSentence(facts)
+        self.sentence = sentences.whatHappened
+        self.rule = sentences.rule
+        self.canKeepOther = sentences.canKeepOther
+        self.takeBack = sentences.takeBack
     }
 
     /// The same with values short enough for a list.
@@ -219,63 +242,5 @@ package struct ConflictDecision: Sendable, Hashable, Codable {
         self.keep = try container.decode(ConflictChoice.self, forKey: .keep)
         self.expected =
             container.contains(.expected) ? try container.decode(ConflictValue.self, forKey: .expected) : nil
-    }
-}
-
-/// Tells a receptionist what happened.
-struct ConflictSentence {
-    private let conflict: ConflictSummary
-
-    /// Characters of a value at most.
-    static let valueCharactersMax = 60
-
-    init(_ conflict: ConflictSummary) { self.conflict = conflict }
-
-    /// One sentence, without terms of the trade.
-    var text: String {
-        let conflict = self.conflict
-        let what =
-            "the \(ConflictSentence.words(conflict.column)) of one entry in \(ConflictSentence.words(conflict.table))"
-        let other = ConflictSentence.quote(conflict.other.value)
-        let writer = ConflictSentence.name(conflict.other)
-        guard let current = conflict.current else {
-            return "\(writer) entered \(other) for \(what), but that entry was deleted."
-        }
-        let shown = ConflictSentence.quote(current.value)
-        guard current.origin != conflict.other.origin else {
-            return
-                "\(writer) entered \(other) for \(what) and somewhere else another value was entered at the same time: "
-                + "\(shown) is shown now."
-        }
-        return "\(writer) and \(ConflictSentence.name(current)) changed \(what) without knowing of each other: "
-            + "\(shown) is shown now, \(other) is not."
-    }
-
-    private static func name(_ side: ConflictSummary.Side) -> String {
-        side.originName.isEmpty ? "A PC that is no longer known" : side.originName
-    }
-
-    private static func quote(_ value: ConflictValue) -> String {
-        guard case .text(let text) = value else { return value.description }
-        let line = String(text.prefix(self.valueCharactersMax).map { $0.isNewline ? " " : $0 })
-        return "“\(line)\(text.count > self.valueCharactersMax ? "…" : "")”"
-    }
-
-    /// `contactNumber` and `patient_bills` as words.
-    static func words(_ name: String) -> String {
-        var words = ""
-        var isAfterLower = false
-        for character in name {
-            if character == "_" {
-                words.append(" ")
-            } else if character.isUppercase, isAfterLower {
-                words.append(" ")
-                words += character.lowercased()
-            } else {
-                words.append(character)
-            }
-            isAfterLower = character.isLowercase || character.isNumber
-        }
-        return words
     }
 }

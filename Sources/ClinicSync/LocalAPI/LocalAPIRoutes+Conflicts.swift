@@ -15,6 +15,10 @@ extension LocalAPIRoutes {
         group.get("/conflicts/:id") { _, context in
             try Response.json(try await self.control.conflict(try context.parameters.require("id")))
         }
+        // The path stands in the query: a key may hold slashes.
+        group.get("/why") { request, _ in
+            try Response.json(try await self.control.why(try Query(request).text("path")))
+        }
         group.post("/conflicts/:id/resolve") { request, context in
             let decision = try await request.json(ConflictDecision.self)
             let id = try context.parameters.require("id")

@@ -41,11 +41,14 @@ package protocol NodeControl: Sendable {
     /// The newest entries of the conflict journal.
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary
 
-    /// One entry of the conflict journal with whole values.
+    /// One entry of the conflict journal with whole values, by the beginning of its id.
     func conflict(_ id: String) async throws -> ConflictSummary
 
     /// Deals with an entry of the conflict journal; the entry as it is afterwards.
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary
+
+    /// Who wrote what in a row, named as `TABLE/PK`, or in one column of it, named as `TABLE/PK/COLUMN`.
+    func why(_ path: String) async throws -> WhySummary
 
     /// Round trips of the last hour.
     func latency() async throws -> LatencySummary

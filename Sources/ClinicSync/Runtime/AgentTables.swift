@@ -31,6 +31,10 @@ enum AgentTables {
         var softwareVersion: String
         /// Whether it says that it may sign: a hint where to ask for a renewal.
         var maySign: Bool
+        /// The number of the newest migration that its program has; 0 when an older program wrote the row.
+        var schemaVersion: Int64
+        /// The day on which it last ran, milliseconds since 1970; 0 as above.
+        var aliveAt: Int64
 
         /// Addresses at most.
         static let addressesMax = 4
@@ -47,6 +51,8 @@ enum AgentTables {
                 "certificate": .blob(self.certificate),
                 "softwareVersion": .text(Array(self.softwareVersion.utf8)),
                 "maySign": .integer(self.maySign ? 1 : 0),
+                "schemaVersion": .integer(self.schemaVersion),
+                "aliveAt": .integer(self.aliveAt),
             ]
         }
 
@@ -56,7 +62,9 @@ enum AgentTables {
             addresses: [String],
             certificate: [UInt8],
             softwareVersion: String,
-            maySign: Bool
+            maySign: Bool,
+            schemaVersion: Int64 = 0,
+            aliveAt: Int64 = 0
         ) {
             self.id = id
             self.name = name
@@ -64,6 +72,8 @@ enum AgentTables {
             self.certificate = certificate
             self.softwareVersion = softwareVersion
             self.maySign = maySign
+            self.schemaVersion = schemaVersion
+            self.aliveAt = aliveAt
         }
 
         /// Reads a row; `nil` when a program has put nonsense into it.
@@ -80,7 +90,9 @@ enum AgentTables {
                 addresses: Array(addresses.prefix(Node.addressesMax)),
                 certificate: AgentTables.blob(row["certificate"]) ?? [],
                 softwareVersion: AgentTables.text(row["softwareVersion"]) ?? "",
-                maySign: row["maySign"] == .integer(1)
+                maySign: row["maySign"] == .integer(1),
+                schemaVersion: AgentTables.integer(row["schemaVersion"]) ?? 0,
+                aliveAt: AgentTables.integer(row["aliveAt"]) ?? 0
             )
         }
     }

@@ -108,7 +108,14 @@ extension ClinicNode {
     ///   not host within five seconds; then the present host goes on.
     public func transferHost(to node: String) async throws { try await self.control.transferHost(to: node) }
 
-    /// Values that lost to others: the newest entries of this PC's conflict journal.
+    /// Who wrote what in a row, and what it beat.
+    ///
+    /// - Parameter path: `TABLE/PK`, or `TABLE/PK/COLUMN` for one column; a key may hold slashes.
+    /// - Returns: What is known of the row, also when it was deleted or is hidden.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for what names no table or row.
+    public func why(_ path: String) async throws -> WhySummary { try await self.control.why(path) }
+
+    /// What lost to something else: the newest entries of the clinic's conflict journal.
     ///
     /// - Parameter includingResolved: whether also those that somebody dealt with.
     /// - Returns: At most 500 entries, newest first, with long values cut.
@@ -117,15 +124,16 @@ extension ClinicNode {
         try await self.control.conflicts(includingResolved ? .all : .open)
     }
 
-    /// Deals with a conflict: keeps what the row shows, or writes the value that lost in its place, as an edit of this PC.
+    /// Deals with a conflict, for all PCs: keeps what the row shows, or does what lost in its place, as an edit of this PC.
     ///
     /// - Parameters:
-    ///   - id: ``ConflictSummary/id``.
+    ///   - id: ``ConflictSummary/id``, or six digits of its beginning at least.
     ///   - keepOther: whether the value that lost is to be in the table.
     ///   - expected: what the person saw as the current value; another one there now is refused.
     /// - Returns: The conflict as it is afterwards.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `notFound`, and `refused` when it was dealt
-    ///   with before, the row is gone or changed, or a constraint says no.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `notFound`, `usage` when several ids begin like
+    ///   this, and `refused` when it was dealt with before, the row is gone or changed, a constraint says no, or the conflict is of a
+    ///   kind that only an edit ends (``ConflictSummary/canKeepOther``).
     @discardableResult
     public func resolveConflict(
         _ id: String,

@@ -68,7 +68,7 @@ extension ClinicNode {
                 storage: storage,
                 wrote: { inbox.post(.localCommitNoticed) },
                 reviewPeers: { transport.reviewPeers() },
-                ownRow: { [identity, controlBox] in
+                ownRow: { [identity, controlBox, clock] in
                     let addresses = AdvertisedAddresses.addresses(listening: listen).map(\.description)
                     return AgentTables.Node(
                         id: identity.nodeID,
@@ -76,7 +76,9 @@ extension ClinicNode {
                         addresses: Array(addresses.prefix(AgentTables.Node.addressesMax)),
                         certificate: trust.ownCertificate,
                         softwareVersion: SoftwareVersion.current,
-                        maySign: trust.maySign
+                        maySign: trust.maySign,
+                        schemaVersion: Int64(ClinicMigrator.clinic.schemaVersion),
+                        aliveAt: TrustExchange.day(of: clock.wallMilliseconds)
                     )
                 },
                 membersRead: { hints.read($0) },
@@ -117,7 +119,10 @@ extension ClinicNode {
                 // Those that said they may sign, then those this node has always known, then anybody.
                 return (signers + known + rows.flatMap(\.addresses)).filter { seen.insert($0).inserted }
             },
-            looked: { transport.reviewPeers() },
+            looked: {
+                transport.reviewPeers()
+                exchange.clockLookedAt()
+            },
             renewed: { exchange.tablesChanged() }
         )
     }

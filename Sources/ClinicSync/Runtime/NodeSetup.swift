@@ -87,7 +87,11 @@ package enum NodeSetup {
         let attempt = try JoinAttempt(code: code, nodeName: nodeName, wallClock: { clock.wallMilliseconds })
         try directory.create()
         do {
-            try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: attempt.nodeID))
+            try SQLiteReplicaStore.create(
+                at: directory.databaseURL,
+                origin: Origin(node: attempt.nodeID),
+                isJoining: true
+            )
             let inquiry = JoinInquiry(attempt: attempt, isLANOnly: isLANOnly)
             let (membership, address): (Membership, String)
             do {

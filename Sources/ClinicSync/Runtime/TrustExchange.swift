@@ -31,6 +31,7 @@ final class TrustExchange: Sendable {
 
     private let surroundings: Surroundings
     private let offers = NIOLockedValueBox<[[UInt8]]>([])
+    private let lastDay = NIOLockedValueBox<Int64>(0)
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
@@ -43,6 +44,22 @@ final class TrustExchange: Sendable {
 
     /// Asks for a look at the tables, soon; from any thread.
     func tablesChanged() { self.wake.yield() }
+
+    /// Milliseconds of a day.
+    private static let dayMilliseconds: Int64 = 86_400_000
+
+    /// The beginning of the day, by which members tell each other that they are still there.
+    static func day(of milliseconds: Int64) -> Int64 { milliseconds / self.dayMilliseconds * self.dayMilliseconds }
+
+    /// Has this node's row written anew when another day has begun; from any thread.
+    func clockLookedAt() {
+        let day = TrustExchange.day(of: self.surroundings.wallClock())
+        let isNew = self.lastDay.withLockedValue { last in
+            defer { last = day }
+            return last != day
+        }
+        if isNew { self.wake.yield() }
+    }
 
     /// Takes a signed revocation that a peer sent; from any thread.
     ///

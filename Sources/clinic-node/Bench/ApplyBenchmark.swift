@@ -15,10 +15,16 @@ struct ApplyBenchmark {
     private static let storeBytesMax = 4 << 20
     /// Single-row batches in one round, at most.
     private static let smallBatchesMax = 2_000
+    /// Changes among which some conflict, at most.
+    private static let conflictChangesMax = 20_000
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
-        try self.large(in: files) + self.small(in: files)
+        let conflicts = ConflictBenchmark(
+            changes: min(self.rows, ApplyBenchmark.conflictChangesMax),
+            rounds: self.rounds
+        )
+        return try self.large(in: files) + self.small(in: files) + conflicts.run(in: files)
     }
 
     private func large(in files: BenchFiles) throws -> [Measurement] {

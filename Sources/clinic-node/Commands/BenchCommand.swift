@@ -4,14 +4,14 @@ import ArgumentParser
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure what capture, apply and propagation cost, and how long a host is missed.",
+        abstract: "Measure what capture, merging and propagation cost, and how long a host is missed.",
         discussion: """
             Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
             folder for temporary files, never on a clinic's. A missed target is no failure of the command.
             """,
         subcommands: [
-            BenchCapture.self, BenchApply.self, BenchPropagate.self, BenchEvents.self, BenchSessions.self,
-            BenchFailover.self,
+            BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
+            BenchSessions.self, BenchFailover.self,
         ]
     )
 }
@@ -58,7 +58,10 @@ struct BenchApply: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "apply",
         abstract: "How fast a node applies what another wrote.",
-        discussion: "Logs and applies batches, against prepared inserts of the same rows into the same table."
+        discussion: """
+            Logs and applies batches, against prepared inserts of the same rows into the same table; and batches of bills where \
+            rows are hidden or renamed and where changes conflict, against the same batches where nothing ever did.
+            """
     )
 
     @OptionGroup var options: BenchOptions
@@ -66,6 +69,33 @@ struct BenchApply: ParsableCommand {
     func run() throws {
         let benchmark = ApplyBenchmark(rows: self.options.rows, rounds: self.options.rounds)
         try self.options.report("apply", benchmark.run)
+    }
+}
+
+/// `bench size`.
+struct BenchSize: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "size",
+        abstract: "How much larger a clinic's file is for being replicated.",
+        discussion: """
+            Fills a file with made-up data, as 'seed' does, has a node collect it and empties the log, against a file with the \
+            same rows, tables and indexes and nothing of ours; then what each of the node's tables takes.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Rows of all tables together, roughly.", valueName: "n")) var rows = 200_000
+
+    func validate() throws {
+        guard (1...10_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 10000000.") }
+    }
+
+    func run() throws {
+        if BenchReport.isDebugBuild {
+            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        }
+        let report = try BenchReport("size") { try BenchFiles.with(SizeBenchmark(rows: self.rows).run) }
+        try report.write(asJSON: self.output.isJSON)
     }
 }
 

@@ -2,11 +2,12 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `conflicts`: values that lost to others, and what to do with them.
+/// `conflicts`: what could not be shown, and what to do about it.
 struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts",
-        abstract: "List values that two PCs wrote at the same time, and choose which to keep.",
+        abstract: "List what PCs did without knowing of each other and cannot all be shown, and decide.",
+        discussion: "The journal is the clinic's: what is decided on one PC is decided on all.",
         subcommands: [List.self, Show.self, Resolve.self],
         defaultSubcommand: List.self
     )
@@ -47,12 +48,12 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
-            abstract: "Show one conflict with both values whole."
+            abstract: "Show one conflict: both values whole, who wrote them, the rule, and how to take it back."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list.") var id: String
+        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
 
         func run() async throws {
             let body = try await LocalAPIClient(directory: self.data.directory())
@@ -67,13 +68,13 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Resolve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "resolve",
-            abstract: "Deal with a conflict: keep the current value, or put the other in its place.",
-            discussion: "The other value is written on this PC like any edit and reaches all others."
+            abstract: "Deal with a conflict on all PCs: keep what is shown, or put the other in its place.",
+            discussion: "The other is written on this PC like any edit and reaches all others."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list.") var id: String
+        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
         @Option(help: ArgumentHelp("Which value to keep: current or other.", valueName: "value")) var keep: String
 
         func validate() throws {
@@ -93,31 +94,41 @@ struct ConflictsCommand: AsyncParsableCommand {
                 )
             let conflict = try APICoding.decode(ConflictSummary.self, from: body)
             if self.output.isJSON { return try Output.json(conflict) }
-            Output.report("conflict \(conflict.id) is resolved: the \(choice.rawValue) value is kept")
+            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) is kept")
         }
     }
 
-    /// The address of a conflict; an id is a number, so that nothing else can get into the address.
+    /// Digits of an id that must be given at least.
+    private static let idDigitsMin = 6
+
+    /// The address of a conflict; an id is hexadecimal, so that nothing else can get into the address.
     private static func path(_ id: String) throws -> String {
-        guard !id.isEmpty, id.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-") }) else {
-            throw ClinicSyncError(.usage, "\"\(id)\" is no id of a conflict: clinic-node conflicts lists all.")
+        guard id.count >= self.idDigitsMin, id.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
+            throw ClinicSyncError(
+                .usage,
+                "\"\(id)\" is no id of a conflict: give six characters at least; clinic-node conflicts lists all."
+            )
         }
         return "/v1/conflicts/\(id)"
     }
 
     private static func lines(_ conflict: ConflictSummary) -> [String] {
         func side(_ title: String, _ side: ConflictSummary.Side?) -> [String] {
-            guard let side else { return ["\(title): the row is gone"] }
+            guard let side else { return [] }
             let name = side.originName.isEmpty ? side.origin : side.originName
             return ["\(title): by \(name) at \(side.timestamp)", "    \(side.value)"]
         }
-        return [
-            conflict.sentence, "",
-            "place: \(conflict.table) \(conflict.recordId) \(conflict.column)",
-        ] + side("current", conflict.current) + side("other", conflict.other) + [
-            "state: \(conflict.state)"
-                + (conflict.kept.map { ", kept \($0)" } ?? "")
-                + (conflict.resolvedAt.map { " at \($0)" } ?? "")
-        ]
+        let place = [conflict.table, conflict.recordId, conflict.column].compactMap(\.self).joined(separator: " ")
+        let related = conflict.related.map { ["related: \($0.table) \($0.recordId)"] } ?? []
+        let decision =
+            (conflict.kept.map { ", kept \($0)" } ?? "") + (conflict.resolvedAt.map { " at \($0)" } ?? "")
+            + (conflict.resolvedBy.map { " on \($0)" } ?? "")
+        return [conflict.sentence, conflict.rule, conflict.takeBack, ""]
+            + [
+                "id: \(conflict.id)", "kind: \(conflict.kind)",
+                "place: \(place)\(conflict.shown ? "" : " (not shown)")",
+            ]
+            + related + side("current", conflict.current) + side("other", conflict.other)
+            + ["state: \(conflict.state)\(decision)"]
     }
 }

@@ -37,6 +37,20 @@ import Testing
         return machine
     }
 
+    @Test("a host with a further table has the others repaired, and the tables differ all the same")
+    func furtherTable() {
+        var machine = self.asking()
+        let answer = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 2, 3))
+        #expect(machine.answered(answer) == [.hash(round: 1, table: "t2", after: nil)])
+        var equal = self.asking()
+        #expect(
+            equal.answered(DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 1, 3)))
+                == self.finished(.differs)
+        )
+        var one = self.asking(table: "t3")
+        #expect(one.answered(answer) == self.finished(.differs))
+    }
+
     @Test("equal vectors and digests end the round")
     func equal() {
         var machine = self.asking()

@@ -20,7 +20,7 @@ struct RowStateTests {
         #expect(self.join(b, a).registers[1]?.value == .string("b"))
     }
 
-    @Test("a value that its successor's author had seen is no loss, a concurrent one is, an equal one is not")
+    @Test("a value that its successor's author had seen is no loss, a concurrent one is, an equal one too")
     func losses() {
         let (a, b) = (self.register("a", origin: 1), self.register("b", origin: 2))
         var seen = a
@@ -28,7 +28,8 @@ struct RowStateTests {
         var unseen = a
         #expect(unseen.merge(b) { _, _ in false }.map(\.loser.value) == [.string("a")])
         var equal = a
-        #expect(equal.merge(self.register("a", origin: 2)) { _, _ in false }.isEmpty)
+        #expect(equal.merge(self.register("a", origin: 2)) { _, _ in false }.map(\.winner.origin) == [self.origin(2)])
+        #expect(equal.merge(self.register("a", origin: 2)) { _, _ in false }.isEmpty, "the same write twice")
     }
 
     @Test("a row lives on by what its deleter had not seen, unless deletions win")

@@ -103,6 +103,25 @@ import Testing
         #expect(failing.sweepFailed(id: 1) == self.ended(.differs, 0, [(1, .differs)]))
     }
 
+    @Test("a row that no other node can have spoils the proof, the host's and a client's")
+    func unsentRows() {
+        var sync = self.machine()
+        _ = sync.request(.command(self.request), table: nil)
+        #expect(sync.swept(id: 1, escaped: 0, unsent: 1, clients: []) == self.ended(.differs, 0, [(1, .differs)]))
+
+        var client = Bench(.client(2))
+        client.start()
+        client.connect(1, to: .host, dialled: "host:1")
+        client.give(.received(.c(1), .verifyRequest(SyncRequest(id: 4, table: nil))))
+        var outcome = CollectOutcome.of(vector: .v(0, 1))
+        outcome.unsentRows = 1
+        client.give(.storageReplied(.swept(.sync(id: 4), escaped: 0, outcome)))
+        client.give(.storageReplied(.digests(.question(round: 1), vector: .v(0, 1), tables: [])))
+        let answer = DigestReport(round: 1, vector: .v(0, 1), tables: [])
+        let report = VerifyReport(id: 4, result: .differs, repairedRows: 0)
+        #expect(client.give(.received(.c(1), .digests(answer))).messages == [.verifyReport(report)])
+    }
+
     @Test("a wish never joins a sync in progress: it waits, together with equal wishes")
     func waits() {
         var sync = self.machine()

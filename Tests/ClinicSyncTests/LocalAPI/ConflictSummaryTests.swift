@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Testing
 
 @testable import ClinicSync
@@ -6,25 +7,32 @@ import Testing
 enum ConflictFixtures {
     static let nameOfAna = conflict(current: .text("Later"), other: .text("Earlier"))
 
-    static func conflict(current: ConflictValue?, other: ConflictValue, sameAuthor: Bool = false) -> ConflictSummary {
-        func side(_ value: ConflictValue, _ number: Int, _ name: String) -> ConflictSummary.Side {
-            ConflictSummary.Side(
-                value: value,
-                origin: "node\(number)",
-                originName: name,
-                timestamp: UTCTimestamp(milliseconds: Int64(number))
+    static func side(_ value: ConflictValue, _ number: Int) -> ConflictSummary.Side {
+        ConflictSummary.Side(
+            value: value,
+            origin: "node\(number)",
+            originName: "Desk \(number)",
+            timestamp: UTCTimestamp(milliseconds: Int64(number))
+        )
+    }
+
+    static func conflict(
+        _ kind: ConflictKind = .value,
+        current: ConflictValue?,
+        other: ConflictValue,
+        sameAuthor: Bool = false
+    ) -> ConflictSummary {
+        ConflictSummary(
+            ConflictSummary.Facts(
+                id: "0123456789abcdef0123456789abcdef",
+                kind: kind,
+                row: ConflictSummary.Row(table: "patient_bills", recordId: "r"),
+                isShown: true,
+                column: "totalAmount",
+                current: current.map { self.side($0, sameAuthor ? 2 : 1) },
+                other: self.side(other, 2),
+                related: kind == .value ? nil : ConflictSummary.Row(table: "patient_bills", recordId: "older")
             )
-        }
-        return ConflictSummary(
-            id: "7",
-            table: "patient_bills",
-            recordId: "r",
-            column: "totalAmount",
-            current: current.map { side($0, sameAuthor ? 2 : 1, sameAuthor ? "Desk 2" : "Desk 1") },
-            other: side(other, 2, "Desk 2"),
-            recordedAt: UTCTimestamp(milliseconds: 3),
-            resolvedAt: nil,
-            kept: nil
         )
     }
 }
@@ -43,6 +51,42 @@ enum ConflictFixtures {
         )
         let again = ConflictFixtures.conflict(current: .null, other: .number(2.5), sameAuthor: true).sentence
         #expect(again.hasSuffix("nothing is shown now.") && again.hasPrefix("Desk 2 entered 2.5 for"))
+    }
+
+    @Test(
+        "every kind has a sentence, a rule and a way back, each of them one plain sentence",
+        arguments: ConflictKind.allCases
+    )
+    func kinds(kind: ConflictKind) {
+        let conflict = ConflictFixtures.conflict(kind, current: .text("INV-0042~K7Q"), other: .text("INV-0042"))
+        #expect(conflict.kind == kind.rawValue)
+        for text in [conflict.sentence, conflict.rule, conflict.takeBack] {
+            #expect(text.first?.isUppercase == true || text.first == "“", "\(text)")
+            #expect(!text.contains(". "), "\(text)")
+            for word in ["column", "row ", "UNIQUE", "NULL", "constraint", "node ", "_id"] {
+                #expect(!text.replacing("clinic-node", with: "").contains(word), "\(text)")
+            }
+        }
+        #expect(conflict.takeBack.contains("--keep other") == conflict.canKeepOther)
+        #expect(conflict.takeBack.hasSuffix("--keep other") || conflict.takeBack.hasSuffix("."))
+        #expect(conflict.related?.recordId == (kind == .value ? nil : "older"))
+    }
+
+    @Test("a number that was taken is told as a receptionist would")
+    func taken() {
+        let conflict = ConflictFixtures.conflict(.renamed, current: .text("INV-0042~K7Q"), other: .text("INV-0042"))
+        #expect(
+            conflict.sentence
+                == "“INV-0042” was taken by an older entry in patient bills; this one shows “INV-0042~K7Q”."
+        )
+        #expect(
+            conflict.takeBack
+                == "Give the older entry (patient_bills/older) another total amount: then this one gets “INV-0042” by itself."
+        )
+        let value = ConflictFixtures.nameOfAna
+        #expect(value.takeBack == "To show “Earlier” instead: clinic-node conflicts resolve 0123456789ab --keep other")
+        let gone = ConflictFixtures.conflict(current: nil, other: .integer(5))
+        #expect(!gone.canKeepOther && gone.takeBack == "The entry is gone: enter it anew if it is needed.")
     }
 
     @Test("long values are cut in sentences and lists, and whole when one conflict is shown")

@@ -121,6 +121,17 @@ import Testing
             }
             return ConflictFixtures.nameOfAna
         }
+        func why(_ path: String) async throws -> WhySummary {
+            self.calls.withLockedValue { $0.append("why \(path)") }
+            let author = WhySummary.Author(
+                origin: "n1",
+                originName: "Labor",
+                timestamp: UTCTimestamp(milliseconds: 0),
+                number: 7
+            )
+            let column = WhySummary.Column(column: "c", value: .integer(5), author: author, beat: [])
+            return WhySummary(table: "t", recordId: "r", state: "shown", deleted: nil, columns: [column], conflicts: [])
+        }
         func latency() async throws -> LatencySummary { LatencySummary(intervalSeconds: 10, samples: []) }
         func metrics() async throws -> NodeMetrics {
             NodeMetrics(status: try await self.status(), eventPosition: 9)
@@ -386,7 +397,7 @@ import Testing
                 return try await self.get(address, path, headers: headers + more, method: "POST", body: body)
             }
             let good = try await post(#"{"keep":"other","expected":5}"#)
-            #expect(good.hasPrefix("HTTP/1.1 200") && good.contains(#""id":"7""#))
+            #expect(good.hasPrefix("HTTP/1.1 200") && good.contains(#""id":"0123456789abcdef0123456789abcdef""#))
             let form = try await post("keep=other", "application/x-www-form-urlencoded")
             #expect(form.hasPrefix("HTTP/1.1 415") && form.contains("wrong_content_type"))
             for body in ["", "[]", "{}", "nonsense", #"{"keep":"neither"}"#, #"{"keep":7}"#] {
@@ -398,6 +409,20 @@ import Testing
             #expect(unknown.hasPrefix("HTTP/1.1 404"))
         }
         #expect(control.calls.withLockedValue { $0 } == ["resolve 7 other 5"])
+    }
+
+    @Test("a path with slashes reaches the node as it is, and no path is refused")
+    func why() async throws {
+        let control = FixedControl()
+        try await self.serve(control) { address, _ in
+            let headers = ["Host: \(address)", LocalAPIServerTests.authorization]
+            let good = try await self.get(address, "/v1/why?path=patients/a%2Fb/fullName", headers: headers)
+            #expect(good.hasPrefix("HTTP/1.1 200") && good.contains(#""deleted":null"#))
+            #expect(good.contains(#""author":{"number":7,"origin":"n1","originName":"Labor""#))
+            let none = try await self.get(address, "/v1/why", headers: headers)
+            #expect(none.hasPrefix("HTTP/1.1 400"))
+        }
+        #expect(control.calls.withLockedValue { $0 } == ["why patients/a/b/fullName"])
     }
 
     @Test("the dashboard opens by a link that works once, and its cookie makes no further links")

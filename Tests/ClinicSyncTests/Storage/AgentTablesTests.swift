@@ -9,8 +9,8 @@ import Testing
 @Suite("The tables that nodes fill themselves")
 struct AgentTablesTests {
     static let tables = [
-        "clinicsync_grant", "clinicsync_node", "clinicsync_notice", "clinicsync_probe", "clinicsync_probe_answer",
-        "clinicsync_provisional", "clinicsync_revocation",
+        "clinicsync_conflict", "clinicsync_grant", "clinicsync_node", "clinicsync_notice", "clinicsync_probe",
+        "clinicsync_probe_answer", "clinicsync_provisional", "clinicsync_resolution", "clinicsync_revocation",
     ]
 
     private func node(_ id: String, _ name: String, at: Int64 = 7) -> [String: SQLiteValue] {
@@ -132,7 +132,7 @@ struct AgentTablesTests {
             #expect(throws: UnknownTable(name: table)) { try a.reader.realDigests(table: table) }
         }
         // The two names were a conflict, which is nobody's business.
-        #expect(try a.value(Int.self, "SELECT count(*) FROM clinicsync_journal") == 1)
+        #expect(try a.value(Int.self, "SELECT count(*) FROM clinicsync_conflict") == 0)
         #expect(try a.reader.summary().openConflicts == 0)
     }
 
@@ -195,7 +195,7 @@ struct AgentTablesTests {
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 10)
+            #expect(writer.schemaVersion == 13)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)

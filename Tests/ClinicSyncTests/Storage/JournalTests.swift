@@ -1,7 +1,9 @@
+import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncStorage
 import GRDB
 import Testing
+
+@testable import ClinicSyncStorage
 
 @Suite("The conflict journal")
 struct JournalTests {
@@ -17,19 +19,22 @@ struct JournalTests {
         return (a, b)
     }
 
-    @Test("an entry names both values, who wrote them and when, and its id stays")
+    @Test("an entry names both values, who wrote them and when, and its id is the same on every node")
     func entry() throws {
         let (a, b) = try self.conflicting()
         let entry = try #require(try a.reader.journal(openOnly: true).first)
-        #expect(entry.table == "patients" && entry.recordID == "p1" && entry.column == "fullName")
+        let row = JournalEntry.Row(table: "patients", key: .string("p1"), isShown: true)
+        #expect(entry.kind == .value && entry.row == row && entry.column == "fullName" && entry.related == nil)
         #expect(entry.other.value == .string("Earlier") && entry.other.node == a.origin.node)
         #expect(entry.current?.value == .string("Later") && entry.current?.node == b.origin.node)
         #expect(entry.current.map { $0.timestamp > entry.other.timestamp } == true)
-        #expect(entry.resolvedAt == nil && entry.kept == nil)
-        #expect(try a.reader.journalEntry(entry.id) == entry)
-        #expect(try a.reader.journal(openOnly: false) == [entry])
-        #expect(try a.reader.summary().openConflicts == 1)
-        #expect(try a.reader.journalEntry(entry.id + 1) == nil)
+        #expect(entry.decision == nil && entry.id.count == 32)
+        for store in [a, b] {
+            #expect(try store.reader.journalEntry(entry.id) == .found(entry))
+            #expect(try store.reader.journal(openOnly: false) == [entry])
+            #expect(try store.reader.summary().openConflicts == 1)
+        }
+        #expect(try a.reader.journalEntry(String(repeating: "0", count: 32)) == .unknown)
     }
 
     @Test("keeping the other value is an edit that reaches everybody and makes no new conflict")
@@ -41,27 +46,60 @@ struct JournalTests {
         try converge([a, b])
         for store in [a, b] {
             #expect(try store.value(String.self, "SELECT fullName FROM patients") == "Earlier")
-            #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_journal") == 1)
+            #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_conflict") == 1)
         }
         try expectEqual([a, b])
-        #expect(try a.reader.journal(openOnly: true) == [])
-        let resolved = try #require(try a.reader.journal(openOnly: false).first)
-        #expect(resolved.kept == .other && resolved.resolvedAt == a.now)
-        #expect(resolved.current?.value == .string("Earlier"))
-        #expect(try a.reader.summary().openConflicts == 0)
+        for store in [a, b] {
+            #expect(try store.reader.journal(openOnly: true) == [])
+            #expect(try store.reader.summary().openConflicts == 0)
+            guard case .found(let resolved) = try store.reader.journalEntry(entry.id) else {
+                Issue.record("the entry is gone")
+                continue
+            }
+            #expect(try store.reader.journal(openOnly: false) == [resolved])
+            #expect(resolved.decision == .init(kept: .other, at: a.now, node: a.origin.node))
+            #expect(resolved.current?.value == .string("Earlier"))
+        }
         #expect(try a.writer.resolveJournal(entry.id, keeping: .current) == .alreadyResolved)
     }
 
-    @Test("keeping the current value writes nothing")
+    @Test("keeping the current value changes no row, and settles the conflict on every node")
     func keepCurrent() throws {
+        let (a, b) = try self.conflicting()
+        let c = try TestStore(3)
+        try converge([a, b, c])
+        let entry = try #require(try b.reader.journal(openOnly: true).first)
+        #expect(try b.writer.resolveJournal(entry.id, keeping: .current) == .resolved(hasChanged: false))
+        let changes = try b.collect().events.compactMap(\.change)
+        #expect(changes.map(\.table) == ["clinicsync_resolution"])
+        try converge([a, b, c])
+        try expectEqual([a, b, c])
+        for store in [a, b, c] {
+            #expect(try store.reader.summary().openConflicts == 0)
+            #expect(try store.reader.journal(openOnly: false).first?.decision?.kept == .current)
+            #expect(try store.value(String.self, "SELECT fullName FROM patients") == "Later")
+            #expect(try store.writer.resolveJournal(entry.id, keeping: .current) == .alreadyResolved)
+        }
+    }
+
+    @Test("six digits of an id will do, fewer and others will not")
+    func prefix() throws {
         let (a, _) = try self.conflicting()
-        let vector = try a.vector
         let entry = try #require(try a.reader.journal(openOnly: true).first)
-        #expect(try a.writer.resolveJournal(entry.id, keeping: .current) == .resolved(hasChanged: false))
-        try a.collect()
-        #expect(try a.vector == vector)
-        #expect(try a.reader.journal(openOnly: false).first?.kept == .current)
-        #expect(try a.writer.resolveJournal(99, keeping: .current) == .unknown)
+        for prefix in ["", "abcde", "no-such-id", String(entry.id.prefix(5)), entry.id + "0"] {
+            #expect(try a.reader.journalEntry(prefix) == .unknown)
+            #expect(try a.writer.resolveJournal(prefix, keeping: .current) == .unknown)
+        }
+        let column = "id, kind, tableName, recordId, columnName, value, origin, sequence, timestamp"
+        let twin = String(entry.id.prefix(6)) + String(repeating: "0", count: 26)
+        try a.sql(
+            "INSERT INTO clinicsync_conflict(\(column)) SELECT ?, kind, tableName, 'p2', columnName, value, origin, 1, 1 FROM clinicsync_conflict",
+            [twin]
+        )
+        #expect(try a.reader.journalEntry(String(entry.id.prefix(6))) == .ambiguous)
+        #expect(try a.writer.resolveJournal(String(entry.id.prefix(6)), keeping: .other) == .ambiguous)
+        try a.sql("DELETE FROM clinicsync_conflict WHERE id = ?", [twin])
+        #expect(try a.reader.journalEntry(String(entry.id.prefix(6)).uppercased()) == .found(entry))
     }
 
     @Test("a value that is not what the person saw is not overwritten")
@@ -84,7 +122,7 @@ struct JournalTests {
         let entry = try #require(try a.reader.journal(openOnly: true).first)
         try a.sql("DELETE FROM patients")
         try a.collect()
-        #expect(try a.reader.journalEntry(entry.id)?.current == nil)
+        #expect(try a.reader.journal(openOnly: true).map(\.current) == [nil])
         #expect(try a.writer.resolveJournal(entry.id, keeping: .other) == .rowGone)
         #expect(try a.value(Int.self, "SELECT count(*) FROM patients") == 0)
         #expect(try a.writer.resolveJournal(entry.id, keeping: .current) == .resolved(hasChanged: false))

@@ -45,6 +45,44 @@ struct RecordFormatTests {
         #expect(changes == [.init(kind: .update, later: 0, values: [name: .string("Ana")])])
     }
 
+    @Test("a change says what it replaced, and stamps can be rewritten without touching that")
+    func replaced() throws {
+        let plans = try TestStore(1).writer.plans
+        let plan = try #require(plans["patients"])
+        let (name, address) = (try #require(plan.slot(of: "fullName")), try #require(plan.slot(of: "address")))
+        let slots = UInt64(1) << UInt64(name) | UInt64(1) << UInt64(address)
+        var writer = ChangeChunkWriter(base: RecordFormatTests.base)
+        let stamp = RecordFormatTests.base.successor
+        for replaced in [[address: 7, name: 8], [:]] as [[Int: UInt32]] {
+            ValueRef.with(RecordFormatTests.key) { key in
+                writer.append(.update, plan: plan, key: key, timestamp: stamp, slots: slots, replaced: replaced) {
+                    .integer(Int64($0))
+                }
+            }
+        }
+        let payload = writer.payload()
+        #expect(
+            try RecordFormatTests.replaced(in: payload, base: RecordFormatTests.base) == [[address: 7, name: 8], [:]]
+        )
+        let later = HybridTimestamp(milliseconds: 1_900_000_000_000)
+        var count = 0
+        let rewritten = try payload.withUnsafeBytes { bytes in
+            try ChunkRestamper.rewrite(bytes, base: RecordFormatTests.base, newBase: later) { _ in
+                count += 1
+                return later
+            }
+        }
+        #expect(count == 2)
+        #expect(try RecordFormatTests.replaced(in: rewritten, base: later) == [[address: 7, name: 8], [:]])
+        // Cut off after what was replaced, and followed by a deletion.
+        let values: [UInt8] = [1, 1, 8] + Array("patients".utf8) + [1, 8] + Array("fullName".utf8)
+        for body in [[0, 4, 1, 7, 0, 0, 0], [0, 4, 1, 7, 0, 0, 0, 0, 3, 3, 1, 0x31, 0], [0, 4, 1, 7, 0]] as [[UInt8]] {
+            #expect(throws: MalformedRecord.self) {
+                try RecordFormatTests.replaced(in: values + body, base: RecordFormatTests.base)
+            }
+        }
+    }
+
     @Test("the documented row states read as a row that survived its deletion, and are written alike")
     func rowStates() throws {
         let payload = try RecordFormatTests.example(in: "## Row states")
@@ -111,12 +149,23 @@ struct RecordFormatTests {
                         kind: change.kind,
                         later: change.timestamp.milliseconds - self.base.milliseconds,
                         values: Dictionary(
-                            uniqueKeysWithValues: change.slots.setBits.map { ($0, reader.values[$0].value) }
+                            uniqueKeysWithValues: change.named.setBits.map { ($0, reader.values[$0].value) }
                         )
                     )
                 )
             }
             return changes
+        }
+    }
+
+    @discardableResult
+    private static func replaced(in payload: [UInt8], base: HybridTimestamp) throws -> [[Int: UInt32]] {
+        let plans = try TestStore(1).writer.plans
+        return try payload.withUnsafeBytes { bytes in
+            var reader = try ChangeChunkReader(bytes, base: base, plans: plans)
+            var replaced: [[Int: UInt32]] = []
+            while let change = try reader.next() { replaced.append(change.replaced) }
+            return replaced
         }
     }
 

@@ -12,9 +12,14 @@ enum SchemaText {
 
     /// A manifest with one entry besides those of the product.
     static func manifest(adding entry: String) throws -> Manifest {
-        let end = ClinicSchema.manifest.range(of: "\n    }\n}")
-        let text = end.map { ClinicSchema.manifest.replacingCharacters(in: $0, with: ",\n\(entry)\n    }\n}") }
-        return try Manifest(json: text ?? "")
+        try Manifest(json: self.clinicManifest(adding: [entry]))
+    }
+
+    /// The text of a manifest with entries besides those of the product.
+    static func clinicManifest(adding entries: [String]) -> String {
+        guard let end = ClinicSchema.manifest.range(of: "\n    }\n}") else { return "" }
+        let added = entries.map { ",\n\($0)" }.joined()
+        return ClinicSchema.manifest.replacingCharacters(in: end, with: "\(added)\n    }\n}")
     }
 
     /// Reads the definitions of a database with tables of its own.

@@ -40,7 +40,7 @@ struct WrongClockTests {
         try converge([here, away])
         #expect(try self.name(away) == "Corrected")
         #expect(try self.stamp(here, "p2") == here.now)
-        #expect(try here.value(Int.self, "SELECT count(*) FROM clinicsync_journal") == 0)
+        #expect(try here.value(Int.self, "SELECT count(*) FROM clinicsync_conflict") == 0)
         try expectEqual([here, away])
     }
 
@@ -74,7 +74,7 @@ struct WrongClockTests {
             #expect(done.changes == 1)
             try converge([here, away])
             #expect(try self.name(here) == (isAwayLater ? "Away" : "Here"))
-            let lost = try away.value(String.self, "SELECT value FROM clinicsync_journal")
+            let lost = try away.value(String.self, "SELECT value FROM clinicsync_conflict")
             #expect(lost == (isAwayLater ? "Here" : "Away"))
             try expectEqual([here, away])
         }

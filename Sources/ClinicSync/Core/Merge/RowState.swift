@@ -64,7 +64,7 @@ package struct RowState: Sendable, Hashable {
         }
     }
 
-    /// A value that lost to one whose author had not seen it.
+    /// A value that lost to one whose author had not seen it; the two may be equal.
     package struct Loss: Sendable, Hashable {
         /// The column's slot.
         package var slot: Int
@@ -95,6 +95,11 @@ package struct RowState: Sendable, Hashable {
     /// The value of a column that is no counter, as far as one is known.
     package func value(slot: Int) -> SQLiteValue? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.value : nil
+    }
+
+    /// The version of a column that is no counter, as far as one is known.
+    package func version(slot: Int) -> Version? {
+        self.registers.indices.contains(slot) ? self.registers[slot]?.version : nil
     }
 
     /// Makes a state.
@@ -155,7 +160,7 @@ package struct RowState: Sendable, Hashable {
     /// Joins `other`, a state of the same row, into this one.
     ///
     /// `hasSeen` says whether the author of its first version had seen the second one. The result are the values that lost to
-    /// concurrent ones.
+    /// concurrent ones, equal ones among them: whether they stay equal depends on what comes.
     package mutating func merge(
         _ other: RowState,
         hasSeen: (_ author: Version, _ version: Version) -> Bool
@@ -175,7 +180,7 @@ package struct RowState: Sendable, Hashable {
             guard ours.version != theirs.version else { continue }
             let (winner, loser) = ours.version < theirs.version ? (theirs, ours) : (ours, theirs)
             self.registers[slot] = winner
-            if loser.value != winner.value, loser.version.sequence > 0, !hasSeen(winner.version, loser.version) {
+            if loser.version.sequence > 0, !hasSeen(winner.version, loser.version) {
                 losses.append(Loss(slot: slot, loser: loser, winner: winner.version))
             }
         }

@@ -164,10 +164,10 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
             return [.waitForChanges]
         }
         round.retries = 0
-        guard let tables = Self.differing(ours.tables, theirs.tables, only: round.table) else {
+        guard let (tables, isWhole) = Self.differing(ours.tables, theirs.tables, only: round.table) else {
             return self.finish(round, .differs)
         }
-        if tables.isEmpty { return self.finish(round, round.hasRepaired ? .repaired : .equal) }
+        if tables.isEmpty { return self.finish(round, !isWhole ? .differs : round.hasRepaired ? .repaired : .equal) }
         if round.hasRepaired { return self.finish(round, .differs) }
         return self.hash(round, Repair(tables: tables, after: nil))
     }
@@ -288,17 +288,21 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         return [.finish(outcome)]
     }
 
-    /// The names of tables that differ, in order; `nil` when the two sides have not the same tables, or not the
-    /// one in question, which no exchange of rows can repair.
+    /// The names of tables that differ, in order, and whether both sides have the same tables.
+    ///
+    /// With another schema version the tables that both have are repaired all the same. `nil` when a side has not the one in
+    /// question.
     private static func differing(
         _ ours: [TableDigest],
         _ theirs: [TableDigest],
         only table: String?
-    ) -> [String]? {
+    ) -> (names: [String], isWhole: Bool)? {
         let ours = ours.filter { table == nil || $0.name == table }
         let theirs = theirs.filter { table == nil || $0.name == table }
-        guard ours.map(\.name) == theirs.map(\.name), table == nil || !ours.isEmpty else { return nil }
-        return zip(ours, theirs).filter { $0 != $1 }.map(\.0.name)
+        let isWhole = ours.map(\.name) == theirs.map(\.name)
+        guard table == nil || (isWhole && !ours.isEmpty) else { return nil }
+        let names = ours.filter { table in theirs.contains { $0.name == table.name && $0 != table } }.map(\.name)
+        return (names, isWhole)
     }
 }
 

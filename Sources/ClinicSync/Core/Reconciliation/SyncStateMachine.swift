@@ -112,13 +112,14 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.begin(Wish(table: table, requesters: [requester]))
     }
 
-    /// Goes on when the host's tables are swept.
-    package mutating func swept(id: UInt64, escaped: Int, clients: [Client]) -> [Action] {
+    /// Goes on when the host's tables are swept; `unsent` rows of them no exchange can bring to the others.
+    package mutating func swept(id: UInt64, escaped: Int, unsent: Int = 0, clients: [Client]) -> [Action] {
         guard case .sweeping(var run) = self.state, run.id == id else { return [] }
         if escaped > 0 {
             run.ownResult = .repaired
             run.repairedRows += UInt64(escaped)
         }
+        if unsent > 0 { run.ownResult = .differs }
         return self.nextPass(run, clients: clients)
     }
 
@@ -223,7 +224,7 @@ package struct SyncStateMachine: Sendable, Hashable {
             return []
         }
         if run.accounts.allSatisfy({ $0.result == .equal }) {
-            return self.finish(run, run.repairedRows > 0 ? .repaired : .equal)
+            return self.finish(run, Self.worse(run.repairedRows > 0 ? .repaired : .equal, run.ownResult))
         }
         guard run.pass < self.passesMax else {
             // Even if the last pass repaired everything, no pass has proved it.

@@ -20,12 +20,14 @@ struct Verification: Sendable, Hashable {
     var stage: Stage = .sweeping
     /// Rows the sweep took as local edits.
     var escaped = 0
+    /// Rows that no exchange can bring to the others.
+    var unsent = 0
 
     /// The answer to the host when the round ended with `outcome`.
     ///
     /// Rows that had escaped are equal now but were not before, so the host must make another pass.
     func report(_ outcome: ReconciliationStateMachine.Outcome) -> VerifyReport {
-        let result = outcome.result ?? .differs
+        let result = self.unsent > 0 ? .differs : outcome.result ?? .differs
         return VerifyReport(
             id: self.request.id,
             result: result == .equal && self.escaped > 0 ? .repaired : result,

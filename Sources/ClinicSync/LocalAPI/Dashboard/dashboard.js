@@ -215,21 +215,33 @@ function conflictSide(conflict, name, title, action) {
   return element("div", { class: "side" },
     element("h3", {}, `${title}: ${by}`),
     element("pre", {}, side === null ? "–" : shownValue(side)),
-    name === "other" && conflict.current === null ? null : element("button", {
-      type: "button", class: name === "current" ? null : "second", "data-keep": name,
-      "aria-label": `${action}: ${side === null ? "deleted" : shownValue(side).slice(0, 60)}`,
-      onclick: event => resolve(conflict, name, event.currentTarget),
-    }, action),
+    name === "other" && !conflict.canKeepOther ? null : conflictButton(conflict, name, action, side),
   );
 }
+
+function conflictButton(conflict, name, action, side) {
+  return element("button", {
+    type: "button", class: name === "current" ? null : "second", "data-keep": name,
+    "aria-label": `${action}: ${side === null ? conflict.sentence : shownValue(side).slice(0, 60)}`,
+    onclick: event => resolve(conflict, name, event.currentTarget),
+  }, action);
+}
+
+// Conflicts about a whole entry, or that only an edit ends, have no two values to choose from.
+const hasSides = conflict => conflict.column !== null && (conflict.current !== null || conflict.kind === "value");
 
 function conflictArticle(conflict) {
   return element("article", { "data-conflict": conflict.id },
     element("p", {}, conflict.sentence),
-    element("div", { class: "sides" },
-      conflictSide(conflict, "current", "Shown now", "Keep this"),
-      conflictSide(conflict, "other", "The other value", "Use this instead"),
-    ),
+    element("p", { class: "rule" }, conflict.rule),
+    conflict.canKeepOther && hasSides(conflict) ? null : element("p", { class: "advice" }, conflict.takeBack),
+    hasSides(conflict)
+      ? element("div", { class: "sides" },
+        conflictSide(conflict, "current", "Shown now", "Keep this"),
+        conflictSide(conflict, "other", "The other value", "Use this instead"))
+      : element("div", { class: "sides" },
+        conflictButton(conflict, "current", "Leave it so", null),
+        conflict.canKeepOther ? conflictButton(conflict, "other", "Take it back", null) : null),
   );
 }
 
@@ -239,7 +251,7 @@ async function resolve(conflict, keep, button) {
   if (conflict.current !== null && !conflict.current.truncated) body.expected = conflict.current.value;
   try {
     await ask(`/v1/conflicts/${encodeURIComponent(conflict.id)}/resolve`, { method: "POST", body });
-    fill("conflicts-message", keep === "current" ? "Kept what is shown." : "The other value is used now, on every PC.", "good");
+    fill("conflicts-message", keep === "current" ? "Kept what is shown, on every PC." : "The other is used now, on every PC.", "good");
   } catch (error) {
     fill("conflicts-message", error instanceof Refusal ? error.message : "The node did not answer: try again.", "bad");
   }

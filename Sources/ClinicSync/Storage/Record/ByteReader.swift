@@ -48,6 +48,12 @@ struct ByteReader {
         return Int64(bitPattern: number >> 1) ^ -Int64(bitPattern: number & 1)
     }
 
+    mutating func fixed32() throws(MalformedRecord) -> UInt32 {
+        guard self.remaining >= 4 else { throw MalformedRecord(reason: "the record ends early") }
+        defer { self.offset += 4 }
+        return UInt32(littleEndian: self.bytes.loadUnaligned(fromByteOffset: self.offset, as: UInt32.self))
+    }
+
     mutating func fixed64() throws(MalformedRecord) -> UInt64 {
         guard self.remaining >= 8 else { throw MalformedRecord(reason: "the record ends early") }
         defer { self.offset += 8 }

@@ -12,6 +12,9 @@ struct ByteWriter {
     /// How many bytes were written.
     var count: Int { self.bytes.count }
 
+    /// Takes back what was written after `count` bytes.
+    mutating func truncate(to count: Int) { self.bytes.removeLast(self.bytes.count - count) }
+
     /// Forgets what was written, keeping the memory.
     mutating func removeAll() { self.bytes.removeAll(keepingCapacity: true) }
 
@@ -31,6 +34,10 @@ struct ByteWriter {
     @inline(__always)
     mutating func signed(_ number: Int64) {
         self.unsigned(UInt64(bitPattern: number << 1 ^ number >> 63))
+    }
+
+    mutating func fixed32(_ number: UInt32) {
+        withUnsafeBytes(of: number.littleEndian) { self.bytes.append(contentsOf: $0) }
     }
 
     @inline(__always)

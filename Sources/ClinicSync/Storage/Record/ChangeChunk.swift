@@ -8,6 +8,8 @@ enum ChangeKind: UInt8 {
     case update = 2
     /// The row was deleted.
     case delete = 3
+    /// No change: says which values the next one replaced knowingly, in columns of which the journal had entries.
+    case replacing = 4
 }
 
 /// Builds the payload of one chunk.
@@ -43,16 +45,19 @@ struct ChangeChunkWriter {
 
     /// Appends a change of `plan`'s table.
     ///
-    /// `slots` are the columns that follow, as a bit set; the key is never one of them.
+    /// `slots` are the columns that follow, as a bit set; the key is never one of them. `replaced` are the hashes of values
+    /// that the author had before his eyes, by slot, where the journal had entries.
     mutating func append(
         _ kind: ChangeKind,
         plan: TablePlan,
         key: ValueRef,
         timestamp: HybridTimestamp,
         slots: UInt64,
+        replaced: [Int: UInt32] = [:],
         value: (Int) -> ValueRef
     ) {
         let index = self.index(of: plan)
+        if !replaced.isEmpty { self.append(replaced, index: index, plan: plan) }
         self.body.unsigned(UInt64(index))
         self.body.byte(kind.rawValue)
         self.body.value(key)
@@ -71,6 +76,14 @@ struct ChangeChunkWriter {
                 self.body.value(value(slot))
             }
         }
+    }
+
+    private mutating func append(_ replaced: [Int: UInt32], index: Int, plan: TablePlan) {
+        self.body.unsigned(UInt64(index))
+        self.body.byte(ChangeKind.replacing.rawValue)
+        let hashes = replaced.map { (place: self.place(of: $0.key, in: index, plan: plan), hash: $0.value) }
+        self.body.unsigned(hashes.reduce(UInt64(0)) { $0 | 1 << UInt64($1.place) })
+        for (_, hash) in hashes.sorted(by: { $0.place < $1.place }) { self.body.fixed32(hash) }
     }
 
     /// The finished payload.
@@ -132,10 +145,14 @@ struct ChangeChunkReader {
         var plan: TablePlan?
         var key: ValueRef
         var timestamp: HybridTimestamp
-        /// The columns that follow, by this node's slots.
+        /// The columns it sets, by this node's slots: an insertion sets all, those its author did not name to their defaults.
         var slots: UInt64
+        /// The columns its author named, by this node's slots.
+        var named: UInt64
         /// Whether the change has columns this node does not know.
         var hasUnknownColumns: Bool
+        /// The hashes of values that its author replaced knowingly, by slot, where the author's journal had entries.
+        var replaced: [Int: UInt32] = [:]
     }
 
     /// A table of the payload's dictionary.
@@ -143,16 +160,20 @@ struct ChangeChunkReader {
         let plan: TablePlan?
         /// This node's slot of each of the chunk's columns, or -1.
         let slots: [Int]
+        /// The places of those that this node does not know; what was dropped it does.
+        let unknownPlaces: UInt64
     }
 
     private var reader: ByteReader
     private let entries: [Entry]
     private let base: UInt64
-    /// The values of the current change by slot; NULL where none was given.
+    /// The values of the current change by slot; the columns' defaults where an insertion gave none.
     private(set) var values: [ValueRef]
 
-    /// The names of tables in the payload that this node does not have.
+    /// The names of tables in the payload that this node does not know.
     let unknownTables: [String]
+    /// The names of columns in the payload that this node does not know, by the table's name here.
+    let unknownColumns: [String: [String]]
 
     /// Reads the dictionary of `payload`, which must outlive the reader.
     init(
@@ -166,35 +187,46 @@ struct ChangeChunkReader {
         }
         var entries: [Entry] = []
         var unknown: [String] = []
+        var unknownColumns: [String: [String]] = [:]
         for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
             let name = try reader.string(limit: 256)
-            let plan = plans[name]
-            if plan == nil { unknown.append(name) }
+            let plan = plans.plan(calledElsewhere: name)
+            if plans.isUnknown(table: name) { unknown.append(name) }
             var slots: [Int] = []
+            var unknownPlaces: UInt64 = 0
             for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
                 // Read first: of a table that is not known, the names must be passed over too.
                 let column = try reader.string(limit: 256)
                 slots.append(plan?.slot(of: column) ?? -1)
+                guard let plan, plan.isUnknown(column) else { continue }
+                unknownPlaces |= 1 << UInt64(slots.count - 1)
+                unknownColumns[plan.definition.name, default: []].append(column)
             }
             if let plan, slots.contains(plan.keySlot) {
                 throw MalformedRecord(reason: "the key is listed among the columns")
             }
-            entries.append(Entry(plan: plan, slots: slots))
+            entries.append(Entry(plan: plan, slots: slots, unknownPlaces: unknownPlaces))
         }
         self.reader = reader
         self.entries = entries
         self.base = base.rawValue
         self.values = Array(repeating: .null, count: 64)
         self.unknownTables = unknown
+        self.unknownColumns = unknownColumns
     }
 
     /// The next change; `nil` at the end.
     mutating func next() throws(MalformedRecord) -> Change? {
         guard !self.reader.isAtEnd else { return nil }
-        let index = try self.reader.unsigned()
-        guard index < UInt64(self.entries.count) else { throw MalformedRecord(reason: "a table's number is too large") }
-        guard let kind = ChangeKind(rawValue: try self.reader.byte()) else {
-            throw MalformedRecord(reason: "a change has an unknown kind")
+        var (index, kind) = try self.readStart()
+        var replaced: [Int: UInt32] = [:]
+        if kind == .replacing {
+            let first = index
+            replaced = try self.readReplaced(entry: self.entries[Int(index)])
+            (index, kind) = try self.readStart()
+            guard index == first, kind == .insert || kind == .update else {
+                throw MalformedRecord(reason: "no change follows what it replaced")
+            }
         }
         let key = try self.reader.value()
         switch key {
@@ -208,12 +240,37 @@ struct ChangeChunkReader {
             key: key,
             timestamp: HybridTimestamp(rawValue: self.base &+ UInt64(bitPattern: delta)),
             slots: 0,
-            hasUnknownColumns: false
+            named: 0,
+            hasUnknownColumns: false,
+            replaced: replaced
         )
         // A stamp beyond 2^63 would be negative in SQLite and sort before everything.
         guard change.timestamp.rawValue < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
         if kind != .delete { try self.readValues(of: &change, entry: self.entries[Int(index)]) }
         return change
+    }
+
+    @inline(__always)
+    private mutating func readStart() throws(MalformedRecord) -> (index: UInt64, kind: ChangeKind) {
+        let index = try self.reader.unsigned()
+        guard index < UInt64(self.entries.count) else { throw MalformedRecord(reason: "a table's number is too large") }
+        guard let kind = ChangeKind(rawValue: try self.reader.byte()) else {
+            throw MalformedRecord(reason: "a change has an unknown kind")
+        }
+        return (index, kind)
+    }
+
+    private mutating func readReplaced(entry: Entry) throws(MalformedRecord) -> [Int: UInt32] {
+        let places = try self.reader.unsigned()
+        guard places >> UInt64(entry.slots.count) == 0 else {
+            throw MalformedRecord(reason: "a column's number is too large")
+        }
+        var replaced: [Int: UInt32] = [:]
+        for place in places.setBits {
+            let hash = try self.reader.fixed32()
+            if entry.slots[place] >= 0 { replaced[entry.slots[place]] = hash }
+        }
+        return replaced
     }
 
     @inline(__always)
@@ -223,17 +280,20 @@ struct ChangeChunkReader {
             throw MalformedRecord(reason: "a column's number is too large")
         }
         if let plan = entry.plan, change.kind == .insert {
-            for slot in 0..<plan.slotCount { self.values[slot] = .null }
+            // What the author's schema lacks it would have left at its default.
+            let defaults = plan.pinnedDefaults.refs
+            for slot in 0..<plan.slotCount { self.values[slot] = defaults[slot] }
+            change.slots = plan.valueSlots & ~plan.counterSlots
         }
+        change.hasUnknownColumns = places & entry.unknownPlaces != 0
         for place in places.setBits {
             let value = try self.reader.value()
             let slot = entry.slots[place]
-            if slot < 0 {
-                change.hasUnknownColumns = true
-            } else {
+            if slot >= 0 {
                 self.values[slot] = value
-                change.slots |= 1 << UInt64(slot)
+                change.named |= 1 << UInt64(slot)
             }
         }
+        change.slots |= change.named
     }
 }

@@ -39,6 +39,14 @@ enum ChunkRestamper {
             guard let kind = ChangeKind(rawValue: try reader.byte()) else {
                 throw MalformedRecord(reason: "a change has an unknown kind")
             }
+            if kind == .replacing {
+                let start = payload.count - reader.remaining
+                for _ in try reader.unsigned().setBits { _ = try reader.fixed32() }
+                result.unsigned(index)
+                result.byte(kind.rawValue)
+                result.raw(bytes(from: start, to: payload.count - reader.remaining))
+                continue
+            }
             let key = try reader.value()
             let old = HybridTimestamp(rawValue: base.rawValue &+ UInt64(bitPattern: try reader.signed()))
             let new = try stamp(Change(table: tables[Int(index)], key: key.value, timestamp: old))

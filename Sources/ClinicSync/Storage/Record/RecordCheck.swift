@@ -53,7 +53,8 @@ package struct RecordCheck: Sendable {
                     plan: plan,
                     key: change.key,
                     timestamp: change.timestamp,
-                    slots: change.slots
+                    slots: change.slots,
+                    replaced: change.replaced
                 ) { values[$0] }
             }
             return try self.changes(in: writer.payload()) { _, _, _ in } == changes
@@ -67,6 +68,7 @@ package struct RecordCheck: Sendable {
         var key: SQLiteValue
         var timestamp: HybridTimestamp
         var slots: UInt64
+        var replaced: [Int: UInt32]
         var values: [SQLiteValue]
     }
 
@@ -87,6 +89,7 @@ package struct RecordCheck: Sendable {
                         key: change.key.value,
                         timestamp: change.timestamp,
                         slots: change.slots,
+                        replaced: change.replaced,
                         values: change.slots.setBits.map { reader.values[$0].value }
                     )
                 )

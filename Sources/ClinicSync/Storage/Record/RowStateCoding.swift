@@ -19,6 +19,9 @@ struct RowStateWriter {
     /// Bytes written so far.
     var count: Int { self.body.count }
 
+    /// Takes back what was written after `count` bytes.
+    mutating func truncate(to count: Int) { self.body.truncate(to: count) }
+
     /// Appends a row.
     mutating func append(_ state: RowState) {
         self.body.value(state.key)
@@ -88,6 +91,11 @@ struct RowStateReader {
     private let origins: [Origin]
     private let slots: [Int]
     private let plan: TablePlan
+    private let unknownPlaces: UInt64
+    /// The names of columns of the page that this node does not know.
+    let unknownColumns: [String]
+    /// Whether the row that was read last has something in one of them.
+    private(set) var hasUnknownColumns = false
 
     /// Reads the head of `payload`, which must outlive the reader.
     init(_ payload: UnsafeRawBufferPointer, plan: TablePlan) throws(MalformedRecord) {
@@ -98,9 +106,17 @@ struct RowStateReader {
         var origins: [Origin] = []
         for _ in 0..<(try reader.count(ofAtLeast: 17, limit: 65_536)) { origins.append(try reader.origin()) }
         var slots: [Int] = []
+        var unknown: [String] = []
+        var unknownPlaces: UInt64 = 0
         for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
-            slots.append(plan.slot(of: try reader.string(limit: 256)) ?? -1)
+            let name = try reader.string(limit: 256)
+            slots.append(plan.slot(of: name) ?? -1)
+            guard plan.isUnknown(name) else { continue }
+            unknownPlaces |= 1 << UInt64(slots.count - 1)
+            unknown.append(name)
         }
+        self.unknownPlaces = unknownPlaces
+        self.unknownColumns = unknown
         self.reader = reader
         self.origins = origins
         self.slots = slots
@@ -124,11 +140,14 @@ struct RowStateReader {
         guard present >> UInt64(self.slots.count) == 0 else {
             throw MalformedRecord(reason: "a column's number is too large")
         }
+        self.hasUnknownColumns = false
         for place in present.setBits {
             let version = try self.reader.byte() == 0 ? state.birth : try self.version()
             let value = try self.reader.value().value
             if self.slots[place] >= 0, self.slots[place] != self.plan.keySlot {
                 state.registers[self.slots[place]] = RowState.Register(value: value, version: version)
+            } else if self.unknownPlaces & (1 << UInt64(place)) != 0, value != .null, version != .genesis {
+                self.hasUnknownColumns = true
             }
         }
         var parts: [RowState.CounterPart] = []

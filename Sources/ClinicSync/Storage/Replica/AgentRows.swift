@@ -17,22 +17,32 @@ extension ReplicaWriter {
         guard let plan = self.plans[table], !plan.definition.isClinical else {
             preconditionFailure("\(table) is no table that nodes fill")
         }
+        return try self.transaction { try self.put(plan, values: values) }
+    }
+
+    /// Inserts or changes a row as a program would.
+    ///
+    /// Runs inside a write transaction.
+    ///
+    /// - Parameters:
+    ///   - plan: the table.
+    ///   - values: values by column, the key's among them.
+    /// - Returns: Whether anything changed.
+    /// - Throws: what SQLite says.
+    func put(_ plan: TablePlan, values: [String: SQLiteValue]) throws -> Bool {
         guard let key = values[plan.definition.keyColumn] else {
-            preconditionFailure("a row of \(table) without its key")
+            preconditionFailure("a row of \(plan.definition.name) without its key")
         }
         let columns = values.keys.sorted()
-        let sql = plan.upsertSQL(columns: columns)
-        return try self.transaction {
-            let statement = try self.connection.statement(sql)
-            for (index, column) in columns.enumerated() {
-                statement.bind(Int32(index + 1), values[column] ?? .null)
-            }
-            try statement.run()
-            guard self.connection.changes > 0 else { return false }
-            // The node's own connection fires no capture trigger.
-            try ValueRef.with(key) { try self.mark(plan, key: $0) }
-            return true
+        let statement = try self.connection.statement(plan.upsertSQL(columns: columns))
+        for (index, column) in columns.enumerated() {
+            statement.bind(Int32(index + 1), values[column] ?? .null)
         }
+        try statement.run()
+        guard self.connection.changes > 0 else { return false }
+        // The node's own connection fires no capture trigger.
+        try ValueRef.with(key) { try self.mark(plan, key: $0) }
+        return true
     }
 
     /// Deletes rows of a table that nodes fill, as a program would.
@@ -49,16 +59,27 @@ extension ReplicaWriter {
         }
         return try self.transaction {
             var count = 0
-            for key in keys {
-                // The node's own connection fires no capture trigger, which would have kept the last values.
-                try self.connection.statement(plan.saveLastSQL).bind(1, key).run()
-                try self.connection.statement(plan.deleteSQL).bind(1, key).run()
-                guard self.connection.changes > 0 else { continue }
-                try ValueRef.with(key) { try self.mark(plan, key: $0) }
-                count += 1
-            }
+            for key in keys where try self.delete(plan, key: key) { count += 1 }
             return count
         }
+    }
+
+    /// Deletes a row as a program would, but for the rows that refer to it.
+    ///
+    /// Runs inside a write transaction.
+    ///
+    /// - Parameters:
+    ///   - plan: the table.
+    ///   - key: the row's key.
+    /// - Returns: Whether there was such a row.
+    /// - Throws: what SQLite says.
+    func delete(_ plan: TablePlan, key: SQLiteValue) throws -> Bool {
+        // The node's own connection fires no capture trigger, which would have kept the last values.
+        try self.connection.statement(plan.saveLastSQL).bind(1, key).run()
+        try self.connection.statement(plan.deleteSQL).bind(1, key).run()
+        guard self.connection.changes > 0 else { return false }
+        try ValueRef.with(key) { try self.mark(plan, key: $0) }
+        return true
     }
 }
 

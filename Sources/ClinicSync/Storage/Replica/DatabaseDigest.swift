@@ -22,7 +22,7 @@ package enum DatabaseDigest {
             let manifest = try Manifest(json: StoreSchema.clinic.manifest).clinical
             var plans: TablePlans?
             try db.inTransaction(.immediate) {
-                plans = TablePlans(try ClinicTables.read(from: db, manifest: manifest))
+                plans = TablePlans(try ClinicTables.read(from: db, manifest: manifest, history: .clinic))
                 return .commit
             }
             guard let plans else { return [] }

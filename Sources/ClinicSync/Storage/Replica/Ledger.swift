@@ -21,7 +21,12 @@ struct Ledger {
         var rows: Int64
         var digest: Digest
         var tombstones: Int
+        /// Rows whose table form is not their own state.
+        var shadows = 0
         var isChanged = false
+
+        /// Whether a row of the table may be other than it shows: only then is it worth while to look.
+        var isUnsettled: Bool { self.tombstones > 0 || self.shadows > 0 }
     }
 
     /// By the origin's small number.
@@ -30,8 +35,14 @@ struct Ledger {
     var tables: [Int: TableEntry] = [:]
     /// The newest position given to an event.
     var eventPosition: UInt64 = 0
-    /// Rows set aside.
+    /// Rows whose table form is not their own state, in all tables.
+    var shadows = 0
+    /// Rows that wait for the row they refer to.
+    var orphans = 0
+    /// Notes on rows set aside.
     var waiting = 0
+    /// Those of them that say that a row is too large to be sent.
+    var large = 0
     /// Own batches from this number on nobody else can have; `nil` while others may get them as soon as they are made.
     var unsharedFrom: UInt64?
 

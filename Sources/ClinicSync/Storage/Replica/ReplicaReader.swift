@@ -190,21 +190,21 @@ package final class ReplicaReader {
             var summary = StoreSummary(waiting: [], openConflicts: 0)
             try self.connection
                 .statement(
-                    "SELECT tableId, reason, count(*) FROM clinicsync_waiting GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100"
+                    """
+                    SELECT tableId, reason, count(*), min(pk), min(detail) FROM clinicsync_waiting
+                    LEFT JOIN clinicsync_unread USING (pk) GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100
+                    """
                 )
                 .forEach { row in
-                    let table = self.plans[row.int(0)]?.definition
-                    guard table?.isClinical ?? true else { return }
-                    let name = table?.name ?? "unknown"
-                    let entry = StoreSummary.Waiting(table: name, rows: row.int(2), reason: row.string(1))
+                    var name = self.plans[row.int(0)]?.definition.name
+                    if name == nil { name = StoreNote(key: row.ref(3).value)?.table }
+                    if name == nil, !row.isNull(4) { name = try UnreadDetail(row.blob(4)).table }
+                    // What is about the nodes' own tables is nothing for people.
+                    if let name, name.hasPrefix("clinicsync_") { return }
+                    let entry = StoreSummary.Waiting(table: name ?? "all", rows: row.int(2), reason: row.string(1))
                     summary.waiting.append(entry)
                 }
-            try self.connection
-                .statement("SELECT tableId, count(*) FROM clinicsync_journal WHERE resolvedAt IS NULL GROUP BY 1")
-                .forEach { row in
-                    guard self.plans[row.int(0)]?.definition.isClinical ?? true else { return }
-                    summary.openConflicts += row.int(1)
-                }
+            summary.openConflicts = try JournalReading(plans: self.plans, loader: try self.journalLoader()).countOpen()
             return summary
         }
     }
@@ -305,7 +305,9 @@ package final class ReplicaReader {
             guard let state = try states.state(plan, key: key) else { continue }
             // A part of a batch must not be seen elsewhere before the whole.
             if let open, state.isTouched(by: BatchID(origin: self.own.origin, sequence: open)) { continue }
+            let end = writer.count
             writer.append(state)
+            if writer.count - end > self.limits.stateBytesMax { writer.truncate(to: end) }
             if writer.count >= self.limits.pageBytes { close() }
         }
         if writer.count > 0 || pages.isEmpty { close() }

@@ -153,7 +153,7 @@ extension ReplicaWriter {
         }
         if !isFirst {
             var events = EventCollector(isLocal: false)
-            try self.retryWaiting(events: &events)
+            try self.projectRows(events: &events)
             result.events += try self.record(events)
         }
         return collected
@@ -268,11 +268,14 @@ extension ReplicaWriter {
         result: inout ApplyResult
     ) throws {
         var reader = try ChangeChunkReader(payload, base: header.timestamp, plans: self.plans)
-        for table in reader.unknownTables { try self.setAsideUnknown(context.batch, table: table) }
+        for table in reader.unknownTables { try self.noteUnread(context, table: table, columns: []) }
         while let change = try reader.next() {
             result.largestTimestamp = max(result.largestTimestamp, change.timestamp.rawValue)
             guard let plan = change.plan else { continue }
-            if change.hasUnknownColumns { try self.setAsideUnknown(context.batch, table: plan.definition.name) }
+            if change.hasUnknownColumns {
+                let table = plan.definition.name
+                try self.noteUnread(context, table: table, columns: reader.unknownColumns[table] ?? [])
+            }
             try self.apply(
                 change,
                 plan: plan,
@@ -290,7 +293,8 @@ extension ReplicaWriter {
         )
     }
 
-    private func apply(
+    /// Merges one change into its row.
+    func apply(
         _ change: ChangeChunkReader.Change,
         plan: TablePlan,
         values: [ValueRef],
@@ -299,6 +303,7 @@ extension ReplicaWriter {
         result: inout ApplyResult
     ) throws {
         if change.kind == .insert, try self.insertFresh(change, plan: plan, values: values, context: context) {
+            try self.queueIfEntangled(plan, key: change.key) { values[$0] }
             events.add(
                 VisibleChange(operation: .insert, slots: change.slots),
                 plan: plan,
@@ -314,9 +319,13 @@ extension ReplicaWriter {
         let losses = located.state.merge(delta) {
             self.ledger.hasSeen($0, $1) || (self.isOf(context, $0) && context.seen.covers($1))
         }
-        try self.journal(losses, plan: plan, key: change.key, result: &result)
+        let overwriting = Overwriting(change, of: context, before: before)
+        let state = located.state
+        result.conflicts += try self.settleValues(losses, by: overwriting, plan: plan, state: state, events: &events)
         guard located.state != before else { return }
-        if let visible = try self.save(plan, located.state, from: located.residence) {
+        let cause = ProjectionQueue.Cause(timestamp: change.timestamp, batch: context.batch)
+        let was = ReplicaWriter.Located(state: before, residence: located.residence)
+        if let visible = try self.save(plan, located.state, from: was, cause: cause) {
             events.add(
                 visible,
                 plan: plan,
@@ -379,7 +388,7 @@ extension ReplicaWriter {
     }
 
     /// The change as a small state.
-    private func delta(
+    func delta(
         _ change: ChangeChunkReader.Change,
         plan: TablePlan,
         values: [ValueRef],
@@ -409,44 +418,6 @@ extension ReplicaWriter {
             }
         }
         return delta
-    }
-
-    // MARK: - The journal
-
-    /// Writes values that lost to concurrent ones into the journal.
-    func journal(_ losses: [RowState.Loss], plan: TablePlan, key: ValueRef, result: inout ApplyResult) throws {
-        for loss in losses {
-            let loser = try self.local(loss.loser.version)
-            let winner = try self.local(loss.winner)
-            let statement = try self.connection.statement(
-                """
-                INSERT INTO clinicsync_journal (tableId, pk, slot, value, timestamp, origin, sequence,
-                winnerTimestamp, winnerOrigin, winnerSequence, recordedAt)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING
-                """
-            )
-            statement.bind(1, plan.definition.number).bind(2, key).bind(3, loss.slot).bind(4, loss.loser.value)
-            statement.bind(5, loser.timestamp).bind(6, loser.origin).bind(7, loser.sequence)
-            statement.bind(8, winner.timestamp).bind(9, winner.origin).bind(10, winner.sequence)
-            try statement.bind(11, self.wallClock()).run()
-            result.conflicts += self.connection.changes
-        }
-    }
-
-    /// Notes that a batch has rows this node has no table or column for; the batch stays in the log.
-    private func setAsideUnknown(_ batch: BatchID, table: String) throws {
-        try self.connection
-            .statement(
-                """
-                INSERT INTO clinicsync_waiting (tableId, pk, state, reason, since) VALUES (0, ?1, x'', ?2, ?3)
-                ON CONFLICT DO NOTHING
-                """
-            )
-            .bind(1, text: "\(batch.origin):\(batch.sequence):\(table)")
-            .bind(2, text: "this version knows no such table or column in \(table): update the program")
-            .bind(3, self.wallClock())
-            .run()
-        self.ledger.waiting += self.connection.changes
     }
 }
 

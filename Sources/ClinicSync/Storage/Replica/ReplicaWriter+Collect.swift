@@ -57,9 +57,9 @@ extension ReplicaWriter {
         let (logged, recorded) = try self.durably {
             try self.transaction {
                 let logged = try self.collectAll(offset: offset, events: &events)
-                // A program may have made room for a row that was set aside.
-                try self.retryWaiting(events: &retried)
-                return (logged, try self.record(events) + self.record(retried))
+                // A program may have given back a key that another row claims, or needs a row that was deleted.
+                try self.projectRows(events: &retried)
+                return (logged, try self.takeLateEvents() + self.record(events) + self.record(retried))
             }
         }
         return CollectOutcome(
@@ -155,12 +155,12 @@ extension ReplicaWriter {
                     } while count & 31 != 0 || clock.now < deadline
                     if isDone {
                         if let chunk = try self.close(&builder) { logged.append(chunk) }
-                        try self.retryWaiting(events: &retried)
                     } else if let chunk = builder?.takeChunk(isLast: false), let batch = builder, batch.hasChanges {
                         logged.append(try self.log(chunk))
                         try self.noteUnshared(batch)
                     }
-                    recorded = try self.record(events) + self.record(retried)
+                    try self.projectRows(events: &retried)
+                    recorded = try self.takeLateEvents() + self.record(events) + self.record(retried)
                 }
             }
         } catch {
@@ -264,6 +264,10 @@ extension ReplicaWriter {
             var found = RowDifference.none
             let isThere: Bool? = try source.statement(mark.plan.selectSQL).bind(1, key).first { row in
                 found = try self.difference(mark, key: key, row: row)
+                if try self.setAsideLarge(found, mark: mark, row: row) {
+                    found = .none
+                    return true
+                }
                 try self.record(
                     found,
                     mark: mark,
@@ -275,6 +279,7 @@ extension ReplicaWriter {
                 )
                 return true
             }
+            if isThere == nil { try self.forgetLarge(mark.plan, key: mark.key) }
             if isThere == nil, let meta = try self.meta(mark.plan, key: key) {
                 found = .deleted(meta)
                 try self.recordDeletion(meta, mark: mark, key: key, offset: offset, builder: &builder, events: &events)
@@ -332,8 +337,9 @@ extension ReplicaWriter {
             (kind, slots) = (.insert, plan.valueSlots)
             known = try self.isPlainlyNew(plan, key: key) ? Known() : self.known(self.locate(plan, key: mark.key).state)
         case .updated(let meta, let changed):
-            (kind, slots) = (.update, changed)
-            known = self.known(meta, slots: changed)
+            // What a CHECK speaks of together is written together, or a merge could mix what it forbids.
+            (kind, slots) = (.update, plan.unitsTouched(by: changed))
+            known = self.known(meta, slots: slots)
         }
         let timestamp = self.timestamp(mark, after: known.largest, offset: offset)
         var batch = builder ?? self.newBatch(timestamp: timestamp)
@@ -341,13 +347,23 @@ extension ReplicaWriter {
         batch.floor = max(batch.floor, known.shared)
         let version = LocalVersion(timestamp: timestamp.rawValue, origin: self.ownID, sequence: batch.id.sequence)
         let counters = try self.countChanges(plan, key: key, slots: slots, row: row, sequence: batch.id.sequence)
-        batch.chunk.append(kind, plan: plan, key: key, timestamp: timestamp, slots: slots) { slot in
+        let replaced = try self.replaceValues(plan, key: mark.key, slots: slots, by: difference)
+        batch.chunk.append(
+            kind,
+            plan: plan,
+            key: key,
+            timestamp: timestamp,
+            slots: slots,
+            replaced: replaced
+        ) { slot in
             if let total = counters[slot] { .integer(total) } else { row.ref(Int32(slot)) }
         }
+        try self.share(difference, mark: mark, slots: slots, row: row, version: version, batch: &batch)
         builder = batch
         try self.adopt(difference, version: version, mark: mark, key: key, row: row, slots: slots)
+        try self.queueWritten(plan, key: key, difference, slots: slots, row: row)
         events.add(
-            VisibleChange(operation: kind == .insert ? .insert : .update, slots: slots),
+            VisibleChange(operation: kind == .insert ? .insert : .update, slots: difference.slots ?? slots),
             plan: plan,
             key: mark.key,
             timestamp: timestamp,
@@ -355,7 +371,7 @@ extension ReplicaWriter {
         ) { row.ref(Int32($0)).value }
     }
 
-    /// Whether a row without metadata has no past: it was neither deleted nor set aside.
+    /// Whether a row without metadata has no past: it was neither deleted nor is it hidden.
     func isPlainlyNew(_ plan: TablePlan, key: ValueRef) throws -> Bool {
         let number = plan.definition.number
         if self.ledger.tables[number]?.tombstones ?? 0 > 0 {
@@ -366,13 +382,8 @@ extension ReplicaWriter {
                 .first { _ in true }
             if isBuried == true { return false }
         }
-        guard self.ledger.waiting > 0 else { return true }
-        let isWaiting: Bool? = try self.connection
-            .statement("SELECT 1 FROM clinicsync_waiting WHERE tableId = ?1 AND pk = ?2")
-            .bind(1, number)
-            .bind(2, key)
-            .first { _ in true }
-        return isWaiting == nil
+        guard self.ledger.tables[number]?.shadows ?? 0 > 0 else { return true }
+        return try self.shadowForm(plan, key: key) == nil
     }
 
     /// Brings the metadata in line with a row that a program wrote.
@@ -406,8 +417,8 @@ extension ReplicaWriter {
             }
             try self.writeMeta(plan, key: key, birth: version, groups: [], context: context, replacing: nil)
         }
-        guard self.ledger.waiting > 0 else { return }
-        try self.mergeIntoWaiting(
+        guard self.ledger.tables[plan.definition.number]?.shadows ?? 0 > 0 else { return }
+        try self.mergeIntoShadow(
             plan,
             key: mark.key,
             version: version,
@@ -415,25 +426,6 @@ extension ReplicaWriter {
             row: row,
             isBirth: difference.isBirth
         )
-    }
-
-    /// A row that is set aside takes part in a program's edit of what its table shows.
-    private func mergeIntoWaiting(
-        _ plan: TablePlan,
-        key: SQLiteValue,
-        version: LocalVersion,
-        slots: UInt64,
-        row: Statement,
-        isBirth: Bool
-    ) throws {
-        var located = try self.locate(plan, key: key)
-        guard case .waiting = located.residence else { return }
-        let global = try self.global(version)
-        for slot in slots.setBits where plan.counterSlots & (1 << UInt64(slot)) == 0 {
-            located.state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: global)
-        }
-        if isBirth { located.state.birth = max(located.state.birth, global) }
-        try self.replaceWaiting(plan, located.state)
     }
 
     private func recordDeletion(
@@ -445,21 +437,28 @@ extension ReplicaWriter {
         events: inout EventCollector
     ) throws {
         let plan = mark.plan
-        var state = try self.lastState(plan, key: key, meta: meta)
+        let before = try self.lastLocated(plan, key: key, meta: meta)
+        let members = try self.members(of: before.state, plan)
+        var state = before.state
         let known = self.known(state)
         let timestamp = self.timestamp(mark, after: known.largest, offset: offset)
         var batch = builder ?? self.newBatch(timestamp: timestamp)
         batch.hasChanges = true
         batch.floor = max(batch.floor, known.shared)
+        let version = Version(timestamp: timestamp, origin: self.origin, sequence: batch.id.sequence)
+        try self.recordLastEdit(plan, key: key, meta: meta, version: version, state: &state, batch: &batch)
         batch.chunk.append(.delete, plan: plan, key: key, timestamp: timestamp, slots: 0) { _ in .null }
         builder = batch
-        let version = Version(timestamp: timestamp, origin: self.origin, sequence: batch.id.sequence)
         var seen = state.deletion?.seen ?? VersionVector()
         seen.merge(batch.seen)
         state.deletion = RowState.Deletion(seen: seen, version: version)
         try self.removeMeta(plan, key: key, hash: meta.hash)
+        try self.queueDeleted(plan, before: before)
         try self.bury(plan, state, key: key)
-        if self.ledger.waiting > 0 { try self.deleteWaiting(plan, key: key) }
+        try self.deleteShadow(plan, key: key)
+        // A repair brought an edit whose batch has not come yet: no node's deletion takes it, so it is shown again here too.
+        if state.isVisible(plan.definition.deletePolicy) { self.project(later: plan, key: mark.key) }
+        try self.deleteMembers(of: before, plan, members, state.deletion, timestamp: timestamp, builder: &builder)
         events.add(
             VisibleChange(operation: .delete, slots: 0),
             plan: plan,
@@ -469,20 +468,65 @@ extension ReplicaWriter {
         ) { state.value(slot: $0) }
     }
 
-    /// The state of a row that a program deleted: versions from its metadata, values as the trigger saved them.
-    private func lastState(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> RowState {
+    /// A row that a program deleted, as this node knew it: its own state if it is in the shadows, otherwise versions from its
+    /// metadata and values as the trigger saved them.
+    private func lastLocated(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> Located {
+        if self.ledger.tables[plan.definition.number]?.shadows ?? 0 > 0,
+            let form = try self.shadowForm(plan, key: key),
+            let state = try self.loader.stored("clinicsync_shadow", plan, key: key)
+        {
+            return Located(state: state, residence: .shadow(meta, form))
+        }
         var state = try self.loader.state(plan, key: key, meta: meta)
         _ = try self.connection.statement(plan.selectLastSQL).bind(1, key).first { row in
-            for slot in plan.valueSlots.setBits {
+            for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
                 let version = try self.global(meta.version(of: slot))
                 state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
             }
         }
-        return state
+        return Located(state: state, residence: .row(meta))
+    }
+
+    /// A row that was edited and deleted before anybody looked: the edit comes first, so that its values are those of one version
+    /// on every node, should the row be needed again.
+    private func recordLastEdit(
+        _ plan: TablePlan,
+        key: ValueRef,
+        meta: RowMeta,
+        version: Version,
+        state: inout RowState,
+        batch: inout BatchBuilder
+    ) throws {
+        _ = try self.connection.statement(plan.selectLastSQL).bind(1, key).first { row in
+            self.hashes.compute(plan: plan, key: key, scratch: &self.scratch) { row.ref(Int32($0)) }
+            let slots = plan.unitsTouched(by: meta.changedSlots(self.hashes, plan: plan))
+            guard slots != 0 else { return }
+            let counters = try self.countChanges(plan, key: key, slots: slots, row: row, sequence: version.sequence)
+            let replaced = try self.replaceValues(plan, key: key.value, slots: slots, by: .updated(meta, slots))
+            batch.chunk.append(
+                .update,
+                plan: plan,
+                key: key,
+                timestamp: version.timestamp,
+                slots: slots,
+                replaced: replaced
+            ) { slot in
+                if let total = counters[slot] { .integer(total) } else { row.ref(Int32(slot)) }
+            }
+            for slot in (slots & ~plan.counterSlots).setBits {
+                state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
+            }
+            for rule in plan.uniqueRules where rule.mask & slots != 0 { try self.queueFreeClaims(plan, rule) }
+        }
     }
 }
 
 extension ReplicaWriter.RowDifference {
+    /// The columns that a program changed in a row that was there.
+    var slots: UInt64? {
+        if case .updated(_, let slots) = self { slots } else { nil }
+    }
+
     /// Whether the row is new.
     var isBirth: Bool {
         if case .inserted = self { true } else { false }

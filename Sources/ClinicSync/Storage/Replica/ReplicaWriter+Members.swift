@@ -87,8 +87,10 @@ extension ReplicaWriter {
                     floor = floor.map { $0.meet(vector) } ?? vector
                 }
             // A batch with rows this version does not understand is read again after an update.
-            let isKept: Bool? = try self.connection.statement("SELECT 1 FROM clinicsync_waiting WHERE tableId = 0")
-                .first { _ in true }
+            let isKept: Bool? = try self.connection.statement(
+                "SELECT 1 FROM clinicsync_unread WHERE typeof(pk) = 'text'"
+            )
+            .first { _ in true }
             if isKept == true { floor = nil }
         }
         guard let floor else { return 0 }

@@ -38,29 +38,21 @@ extension ReplicaWriter {
                 try page.payload.withUnsafeBytes { payload in
                     var reader = try RowStateReader(payload, plan: plan)
                     while let theirs = try reader.next() {
-                        var located = try self.locateCollected(
-                            plan,
-                            key: theirs.key,
+                        if reader.hasUnknownColumns {
+                            try self.noteUnread(plan, key: theirs.key, columns: reader.unknownColumns)
+                        }
+                        let merged = try self.merge(
+                            theirs,
+                            plan: plan,
                             offset: offset,
+                            events: &events,
                             result: &result
                         )
-                        let before = located.state
-                        let losses = located.state.merge(theirs) { self.ledger.hasSeen($0, $1) }
-                        try ValueRef.with(theirs.key) { key in
-                            try self.journal(losses, plan: plan, key: key, result: &result)
-                        }
-                        if located.state != theirs { ahead.append(theirs.key) }
-                        guard located.state != before || located.isAbsent else { continue }
-                        changed += 1
-                        if let visible = try self.save(plan, located.state, from: located.residence) {
-                            let stamp = located.state.largestTimestamp
-                            events.add(visible, plan: plan, key: theirs.key, timestamp: stamp, batch: nil) {
-                                located.state.value(slot: $0)
-                            }
-                        }
+                        if merged.isAhead { ahead.append(theirs.key) }
+                        if merged.isChanged { changed += 1 }
                     }
                 }
-                try self.retryWaiting(events: &events)
+                try self.projectRows(events: &events)
                 result.events += try self.record(events)
             }
         } catch let malformed as MalformedRecord {
@@ -74,6 +66,33 @@ extension ReplicaWriter {
             vector: self.ledger.vector,
             aheadKeys: ahead
         )
+    }
+
+    /// Merges a peer's row into ours.
+    ///
+    /// - Returns: Whether our row changed, and whether it has something that the peer's has not.
+    private func merge(
+        _ theirs: RowState,
+        plan: TablePlan,
+        offset: Int64,
+        events: inout EventCollector,
+        result: inout ApplyResult
+    ) throws -> (isChanged: Bool, isAhead: Bool) {
+        var located = try self.locateCollected(plan, key: theirs.key, offset: offset, result: &result)
+        let before = located.state
+        let losses = located.state.merge(theirs) { self.ledger.hasSeen($0, $1) }
+        try self.settleValues(losses, by: nil, plan: plan, state: located.state, events: &events)
+        let isAhead = located.state != theirs
+        guard located.state != before || located.isAbsent else { return (false, isAhead) }
+        let was = ReplicaWriter.Located(state: before, residence: located.residence)
+        if let visible = try self.save(plan, located.state, from: was, cause: nil) {
+            let stamp = located.state.largestTimestamp
+            events.add(visible, plan: plan, key: theirs.key, timestamp: stamp, batch: nil) {
+                located.state.value(slot: $0)
+            }
+            if plan.definition.name == Conflict.table { try self.noteForeignConflict(theirs.key, events: &events) }
+        }
+        return (true, isAhead)
     }
 }
 

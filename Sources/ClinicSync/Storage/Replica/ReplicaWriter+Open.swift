@@ -30,19 +30,23 @@ extension ReplicaWriter {
         var ledger: Ledger
         var ownID: Int
         var bound: Bound
+        /// Whether the schema is another than at the last opening.
+        var isMigrated: Bool
     }
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
     static func prepare(
         _ database: StoreDatabase,
         schema: StoreSchema,
+        owner: NodeID,
+        isJoining: Bool,
         wallClock: @Sendable () -> Int64,
         boot: String?,
         bind: (Connection) throws -> Bound
     ) throws -> Opened {
-        let manifest = try Manifest(json: schema.manifest)
         let migrator = ClinicMigrator(schema.migrations)
-        let isMigrated = try migrator.migrate(database.writer)
+        var gate = MigrationGate(owner: owner, isJoining: isJoining, wallMilliseconds: wallClock())
+        let migrated = try migrator.migrate(database.writer) { db, _, number in try gate.permits(db, version: number) }
         return try database.writer.writeWithoutTransaction { db in
             let connection = try Connection(db)
             if database.snapshots != nil {
@@ -53,7 +57,10 @@ extension ReplicaWriter {
             var bound: Bound?
             var eventPosition: UInt64 = 0
             try db.inTransaction(.immediate) {
-                let read = try ClinicTables.read(from: db, manifest: manifest)
+                let manifest = try gate.manifest(schema.manifest, db, migrated)
+                let read = try ClinicTables.read(from: db, manifest: manifest, history: migrator.history)
+                try gate.note(db, migrated)
+                if migrated.isNew { try AdoptedSchema(TablePlans(read)).save(connection) }
                 let decided = try bind(connection)
                 try self.claim(connection, for: decided.origin)
                 bound = decided
@@ -67,7 +74,7 @@ extension ReplicaWriter {
                 // its triggers were gone is found by comparing the whole table.
                 for table in read.tables { try self.adoptSeeds(of: TablePlan(table), on: connection) }
                 let repaired = try CaptureTriggers.install(for: read, in: db)
-                for table in isMigrated ? read.tables : repaired {
+                for table in migrated.isMigrated ? read.tables : repaired {
                     try self.markAll(TablePlan(table), at: wallClock(), on: connection)
                 }
                 tables = read
@@ -77,29 +84,32 @@ extension ReplicaWriter {
             let plans = TablePlans(tables)
             var ledger = try self.loadLedger(connection, plans: plans)
             ledger.eventPosition = eventPosition
-            let origin = bound.origin
-            let ownID: Int
-            if let id = ledger.id(of: origin) {
-                ownID = id
-            } else {
-                ownID = ledger.origins.count
-                try self.insert(origin, id: ownID, on: connection)
-                ledger.add(Ledger.OriginEntry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
-            }
-            try connection.statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1").bind(1, ownID).run()
-            let unshared = try connection.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
-                $0.isNull(0) ? nil : $0.unsigned(0)
-            }
-            ledger.unsharedFrom = (unshared ?? nil) ?? ledger.origins[ownID].sequence + 1
+            let ownID = try self.ownID(of: bound.origin, in: &ledger, on: connection)
             return Opened(
                 plans: plans,
-                schemaVersion: migrator.schemaVersion,
+                schemaVersion: migrated.schemaVersion,
                 connection: connection,
                 ledger: ledger,
                 ownID: ownID,
-                bound: bound
+                bound: bound,
+                isMigrated: migrated.isMigrated
             )
         }
+    }
+
+    /// The node's number among the origins, given out if it has none, and what of its batches nobody else can have.
+    private static func ownID(of origin: Origin, in ledger: inout Ledger, on connection: Connection) throws -> Int {
+        let ownID = ledger.id(of: origin) ?? ledger.origins.count
+        if ownID == ledger.origins.count {
+            try self.insert(origin, id: ownID, on: connection)
+            ledger.add(Ledger.OriginEntry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        }
+        try connection.statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1").bind(1, ownID).run()
+        let unshared = try connection.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
+            $0.isNull(0) ? nil : $0.unsigned(0)
+        }
+        ledger.unsharedFrom = (unshared ?? nil) ?? ledger.origins[ownID].sequence + 1
+        return ownID
     }
 
     /// Enters the seed rows of a new file under the genesis version.
@@ -195,6 +205,14 @@ extension ReplicaWriter {
         }
     }
 
+    private static func countShadows(_ connection: Connection, in ledger: inout Ledger) throws {
+        try connection.statement("SELECT tableId, form, count(*) FROM clinicsync_shadow GROUP BY 1, 2").forEach { row in
+            ledger.tables[row.int(0)]?.shadows += row.int(2)
+            ledger.shadows += row.int(2)
+            if ShadowForm(rawValue: row.int(1)) == .waiting { ledger.orphans += row.int(2) }
+        }
+    }
+
     private static func loadLedger(_ connection: Connection, plans: TablePlans) throws -> Ledger {
         var ledger = Ledger()
         try connection
@@ -222,8 +240,12 @@ extension ReplicaWriter {
         try connection.statement("SELECT tableId, count(*) FROM clinicsync_tombstone GROUP BY tableId").forEach { row in
             ledger.tables[row.int(0)]?.tombstones = row.int(1)
         }
+        if try self.hasTable("clinicsync_shadow", connection) { try self.countShadows(connection, in: &ledger) }
         ledger.waiting =
             try connection.statement("SELECT count(*) FROM clinicsync_waiting").first { $0.int(0) } ?? 0
+        try connection.statement("SELECT pk FROM clinicsync_waiting WHERE tableId = 0").forEach { row in
+            if case .large = StoreNote(key: row.ref(0).value) { ledger.large += 1 }
+        }
         return ledger
     }
 }

@@ -42,6 +42,9 @@ extension ReplicaWriter {
                 try self.transaction {
                     changes = try self.correctStamps(offset: offset)
                     try self.countAllAsShared()
+                    var collector = EventCollector(isLocal: false)
+                    try self.projectRows(events: &collector)
+                    events += try self.record(collector)
                 }
             }
         }
@@ -245,7 +248,9 @@ extension ReplicaWriter {
         switch located.residence {
         case .absent, .row: break
         case .tombstone: try ValueRef.with(key) { try self.bury(plan, state, key: $0) }
-        case .waiting: try self.replaceWaiting(plan, state)
+        case .shadow(_, let form):
+            try ValueRef.with(key) { try self.writeShadow(plan, state, key: $0, form: form) }
+            self.projection.add(RowName(table: plan.definition.number, key: key))
         }
     }
 
@@ -271,7 +276,8 @@ extension ReplicaWriter {
         )
     }
 
-    private func replaceVersions(_ plan: TablePlan, key: SQLiteValue, by meta: RowMeta) throws {
+    /// Writes the versions of a row's columns as `meta` has them.
+    func replaceVersions(_ plan: TablePlan, key: SQLiteValue, by meta: RowMeta) throws {
         let statement = try self.connection.statement(
             """
             UPDATE clinicsync_row SET timestamp = ?3, registers = ?4, context = ?5 WHERE tableId = ?1 AND pk = ?2

@@ -11,14 +11,14 @@ extension ReplicaWriter {
         case row(RowMeta)
         /// In the tombstones.
         case tombstone
-        /// Set aside; its table shows an older state if there is `meta`.
-        case waiting(RowMeta?)
+        /// In the shadows; its table shows another form of it if there is `meta`.
+        case shadow(RowMeta?, ShadowForm)
 
         /// The metadata of the row that the table shows, if it shows one.
         var meta: RowMeta? {
             switch self {
             case .row(let meta): meta
-            case .waiting(let meta): meta
+            case .shadow(let meta, _): meta
             case .absent, .tombstone: nil
             }
         }
@@ -41,15 +41,16 @@ extension ReplicaWriter {
         try ValueRef.with(key) { key in
             let loader = self.loader
             let meta = try loader.meta(plan, key: key)
-            if self.ledger.waiting > 0, let state = try loader.stored("clinicsync_waiting", plan, key: key) {
-                return Located(state: state, residence: .waiting(meta))
+            let entry = self.ledger.tables[plan.definition.number]
+            if entry?.shadows ?? 0 > 0, let form = try self.shadowForm(plan, key: key),
+                let state = try loader.stored("clinicsync_shadow", plan, key: key)
+            {
+                return Located(state: state, residence: .shadow(meta, form))
             }
             if let meta {
                 return Located(state: try loader.state(plan, key: key, meta: meta), residence: .row(meta))
             }
-            if self.ledger.tables[plan.definition.number]?.tombstones ?? 0 > 0,
-                let state = try loader.stored("clinicsync_tombstone", plan, key: key)
-            {
+            if entry?.tombstones ?? 0 > 0, let state = try loader.stored("clinicsync_tombstone", plan, key: key) {
                 return Located(state: state, residence: .tombstone)
             }
             let empty = RowState(
@@ -140,38 +141,50 @@ extension ReplicaWriter {
 
     // MARK: - Saving
 
-    /// Makes the tables show `state`, or sets it aside when a constraint refuses it.
-    ///
-    /// - Returns: What programs see change; `nil` when nothing visible did.
-    func save(_ plan: TablePlan, _ state: RowState, from residence: Residence) throws -> VisibleChange? {
-        try ValueRef.with(state.key) { key in
-            try self.saveCounters(plan, state, key: key)
-            let isVisible = state.isVisible(plan.definition.deletePolicy)
-            do {
-                let change =
-                    isVisible
-                    ? try self.show(plan, state, key: key, meta: residence.meta)
-                    : try self.hide(plan, state, key: key, meta: residence.meta)
-                switch residence {
-                case .waiting: try self.deleteWaiting(plan, key: key)
-                case .tombstone: if isVisible { try self.forgetTombstone(plan, key: key) }
-                case .absent, .row: break
-                }
-                return change
-            } catch let failure as SQLiteFailure where failure.isConstraint {
-                try self.setAside(plan, state, key: key, residence: residence, reason: failure.message)
-                return nil
-            }
-        }
-    }
-
     /// What programs see of a change.
     struct VisibleChange {
         var operation: RowOperation
         var slots: UInt64
     }
 
-    private func show(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
+    /// Makes the tables show `state` if it is a plain row's: no other row's state has a say in it.
+    ///
+    /// Otherwise the state is kept among the shadows, and the row's form is worked out at the end of the transaction
+    /// (``projectRows(events:)``), which tells programs then.
+    ///
+    /// `before` is the row as it was, `cause` the change that the event of the row is about. Returns what programs see change: `nil`
+    /// when nothing visible did, or not yet.
+    func save(
+        _ plan: TablePlan,
+        _ state: RowState,
+        from before: Located,
+        cause: ProjectionQueue.Cause?
+    ) throws -> VisibleChange? {
+        try ValueRef.with(state.key) { key in
+            try self.saveCounters(plan, state, key: key)
+            let isAlive = state.isVisible(plan.definition.deletePolicy)
+            let entanglement = try self.entanglement(plan, state, isAlive: isAlive, before: before)
+            if entanglement.isShadow {
+                try self.stash(plan, state, key: key, before: before, cause: cause)
+                return nil
+            }
+            do {
+                let meta = before.residence.meta
+                let change =
+                    isAlive
+                    ? try self.show(plan, state, key: key, meta: meta)
+                    : try self.hide(plan, state, key: key, meta: meta)
+                if case .tombstone = before.residence, isAlive { try self.forgetTombstone(plan, key: key) }
+                if entanglement.isQueued { self.enqueue(plan, before: before, cause: cause) }
+                return change
+            } catch let failure as SQLiteFailure where failure.isConstraint {
+                try self.stash(plan, state, key: key, before: before, cause: cause)
+                return nil
+            }
+        }
+    }
+
+    func show(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
         let values = self.values(plan, of: state)
         self.hash(plan, key: key, values)
         var change: VisibleChange? = VisibleChange(operation: .insert, slots: plan.valueSlots)
@@ -204,7 +217,7 @@ extension ReplicaWriter {
         return change
     }
 
-    private func hide(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
+    func hide(_ plan: TablePlan, _ state: RowState, key: ValueRef, meta: RowMeta?) throws -> VisibleChange? {
         if let meta {
             try self.connection.statement(plan.deleteSQL).bind(1, key).run()
             try self.removeMeta(plan, key: key, hash: meta.hash)
@@ -268,25 +281,27 @@ extension ReplicaWriter {
     }
 
     /// The values of a state by slot, counters summed up.
-    private func values(_ plan: TablePlan, of state: RowState) -> [SQLiteValue] {
+    func values(_ plan: TablePlan, of state: RowState) -> [SQLiteValue] {
         (0..<plan.slotCount).map { slot in
             if plan.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
-            return slot < state.registers.count ? state.registers[slot]?.value ?? .null : .null
+            return state.value(slot: slot) ?? plan.defaults[slot]
         }
     }
 
     /// Fills `self.hashes` for a row.
-    private func hash(_ plan: TablePlan, key: ValueRef, _ values: [SQLiteValue]) {
+    func hash(_ plan: TablePlan, key: ValueRef, _ values: [SQLiteValue]) {
         self.hashes.compute(plan: plan, key: key, scratch: &self.scratch) { slot -> UInt64 in
             ValueRef.with(values[slot], RowHashes.column)
         }
     }
 
-    private func groups(_ plan: TablePlan, of state: RowState, birth: LocalVersion) throws -> [UInt8] {
+    func groups(_ plan: TablePlan, of state: RowState, birth: LocalVersion) throws -> [UInt8] {
         var meta = RowMeta(birth: birth, hash: .zero, columns: [], groups: [], context: nil)
-        for (slot, register) in state.registers.enumerated() {
-            guard let register, register.version != state.birth else { continue }
-            meta.assign(1 << UInt64(slot), to: try self.local(register.version))
+        for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
+            // What nobody is known to have written has the version that every other beats, not that of the birth.
+            let version = state.version(slot: slot) ?? .genesis
+            guard version != state.birth else { continue }
+            meta.assign(1 << UInt64(slot), to: try self.local(version))
         }
         return meta.encodedGroups
     }
@@ -325,80 +340,6 @@ extension ReplicaWriter {
             .bind(2, blob: writer.bytes)
             .run()
         return try self.connection.statement("SELECT last_insert_rowid()").first { $0.int(0) } ?? 0
-    }
-
-    // MARK: - Rows set aside
-
-    private func setAside(
-        _ plan: TablePlan,
-        _ state: RowState,
-        key: ValueRef,
-        residence: Residence,
-        reason: String
-    ) throws {
-        if case .waiting = residence {} else { self.ledger.waiting += 1 }
-        if case .tombstone = residence { try self.forgetTombstone(plan, key: key) }
-        try self.writeWaiting(plan, state, key: key, reason: reason)
-    }
-
-    /// Replaces the state of a row that is set aside already.
-    func replaceWaiting(_ plan: TablePlan, _ state: RowState) throws {
-        try ValueRef.with(state.key) { key in
-            try self.writeWaiting(plan, state, key: key, reason: "edited since")
-        }
-    }
-
-    private func writeWaiting(_ plan: TablePlan, _ state: RowState, key: ValueRef, reason: String) throws {
-        var kept = state
-        kept.counters = []
-        kept.deletion = nil
-        var writer = RowStateWriter(plan)
-        writer.append(kept)
-        let statement = try self.connection.statement(
-            """
-            INSERT INTO clinicsync_waiting (tableId, pk, state, reason, since, context) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-            ON CONFLICT (tableId, pk) DO UPDATE SET state = ?3, reason = ?4, context = ?6
-            """
-        )
-        statement.bind(1, plan.definition.number).bind(2, key).bind(3, blob: writer.payload())
-        statement.bind(4, text: reason).bind(5, self.wallClock())
-        if let deletion = state.deletion {
-            statement.bind(6, try self.context(deletion))
-        } else {
-            statement.bindNull(6)
-        }
-        try statement.run()
-    }
-
-    /// Forgets that a row was set aside.
-    func deleteWaiting(_ plan: TablePlan, key: ValueRef) throws {
-        try self.connection.statement("DELETE FROM clinicsync_waiting WHERE tableId = ?1 AND pk = ?2")
-            .bind(1, plan.definition.number)
-            .bind(2, key)
-            .run()
-        self.ledger.waiting -= self.connection.changes
-    }
-
-    /// How many rows set aside are tried again after a change: enough to catch up, too few to be felt.
-    static let retriesMax = 200
-
-    /// Tries rows that were set aside once more.
-    func retryWaiting(events: inout EventCollector) throws {
-        guard self.ledger.waiting > 0 else { return }
-        var keys: [(TablePlan, SQLiteValue)] = []
-        try self.connection.statement("SELECT tableId, pk FROM clinicsync_waiting ORDER BY since LIMIT ?1")
-            .bind(1, ReplicaWriter.retriesMax)
-            .forEach { row in
-                if let plan = self.plans[row.int(0)] { keys.append((plan, row.ref(1).value)) }
-            }
-        for (plan, key) in keys {
-            let located = try self.locate(plan, key: key)
-            if let change = try self.save(plan, located.state, from: located.residence) {
-                events.add(change, plan: plan, key: key, timestamp: located.state.largestTimestamp, batch: nil) {
-                    located.state.value(slot: $0)
-                }
-            }
-        }
     }
 
     // MARK: - Bytes of digests

@@ -50,10 +50,12 @@ extension ReplicaWriter {
     ) throws -> [Int: Int64] {
         guard plan.counterSlots & slots != 0 else { return [:] }
         var totals: [Int: Int64] = [:]
+        let others = try self.memberCounters(plan, key: key)
         for slot in (plan.counterSlots & slots).setBits {
             // A program may have stored something that is no integer; it counts as what SQLite makes of it.
             let shown = row.int64(Int32(slot))
-            var known: Int64 = 0
+            // The row shows the sum over all rows that are one with it.
+            var known = others.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
             var own: Int64 = 0
             try self.connection
                 .statement("SELECT origin, total FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2 AND slot = ?3")

@@ -19,14 +19,20 @@ package final class ReplicaWriter {
     var highestLogged: UInt64 = 0
     /// The tables' plans.
     var plans: TablePlans
-    /// The number of the newest migration.
+    /// The number of the newest migration that is applied.
     package let schemaVersion: UInt32
+    /// The number of the newest migration that the program has; others may be waited for before it is applied.
+    package let programSchemaVersion: UInt32
     /// The raw writing connection.
     let connection: Connection
     /// What every transaction touches.
     var ledger = Ledger()
     /// Stamps of writes made now; never behind what was adopted.
     var clock = HybridClock()
+    /// Rows whose table form is worked out before the transaction ends.
+    var projection = ProjectionQueue()
+    /// Events of rows that followed from others in a transaction that tells nobody; the next outcome brings them.
+    var lateEvents: [LoggedEvent] = []
     /// A collection that goes on over several slices.
     var bulk: BulkCollection?
     /// `PRAGMA schema_version` when the triggers were last seen to be in order.
@@ -59,6 +65,7 @@ package final class ReplicaWriter {
     ///   - place: where the file is; `nil` in memory and for tools, which go on in the incarnation given.
     ///   - schema: the migrations and the manifest.
     ///   - limits: sizes of chunks and pages.
+    ///   - isJoining: whether the file is new and the clinic is not, so that other nodes may have older programs.
     ///   - wallClock: this PC's time, milliseconds since 1970.
     /// - Throws: ``StoreError``.
     package init(
@@ -67,6 +74,7 @@ package final class ReplicaWriter {
         place: StorePlace? = nil,
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
+        isJoining: Bool = false,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
         self.database = database
@@ -74,7 +82,14 @@ package final class ReplicaWriter {
         self.wallClock = wallClock
         let witness = try place.map { try NumberWitness(path: $0.witnessPath) }
         let opened = try StoreError.mapping {
-            try ReplicaWriter.prepare(database, schema: schema, wallClock: wallClock, boot: place?.boot) { connection in
+            try ReplicaWriter.prepare(
+                database,
+                schema: schema,
+                owner: origin.node,
+                isJoining: isJoining,
+                wallClock: wallClock,
+                boot: place?.boot
+            ) { connection in
                 guard let place, let witness else { return Bound(origin: origin, rebirth: nil) }
                 return try ReplicaWriter.bind(connection, origin, to: place, witness: witness)
             }
@@ -84,6 +99,7 @@ package final class ReplicaWriter {
         self.witness = witness
         self.plans = opened.plans
         self.schemaVersion = opened.schemaVersion
+        self.programSchemaVersion = ClinicMigrator(schema.migrations).schemaVersion
         self.connection = opened.connection
         self.ledger = opened.ledger
         self.ownID = opened.ownID
@@ -97,7 +113,10 @@ package final class ReplicaWriter {
             )
         }
         self.highestLogged = try self.perform { try self.highestNumber() }
+        if opened.isMigrated { try self.projectAll() }
         self.noteNumber()
+        try self.moveOldJournal()
+        try self.adoptSchema()
     }
 
     /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
@@ -149,11 +168,13 @@ package final class ReplicaWriter {
         try self.perform {
             let saved = self.ledger
             let savedClock = self.clock
+            let savedEvents = self.lateEvents
             do {
                 let result = try self.connection.immediateTransaction {
                     try self.guardCapture(true)
                     if self.mustCountAllAsShared { try self.countAllAsShared() }
                     let result = try body()
+                    if !self.projection.isEmpty { try self.projectUntold() }
                     try self.saveLedger()
                     try self.guardCapture(false)
                     return result
@@ -164,6 +185,8 @@ package final class ReplicaWriter {
             } catch {
                 self.ledger = saved
                 self.clock = savedClock
+                self.lateEvents = savedEvents
+                self.projection.removeAll()
                 throw error
             }
         }

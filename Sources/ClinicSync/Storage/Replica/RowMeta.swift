@@ -9,7 +9,7 @@ struct LocalVersion: Hashable {
 
 /// The hashes of a row's columns and of the row.
 struct RowHashes {
-    /// The 64-bit hash of each slot's value; 0 exactly for NULL and for the key.
+    /// The 64-bit hash of each slot's value; 0 exactly for the column's default (NULL where it has none) and for the key.
     var columns: [UInt64]
     /// The row's hash.
     var row: Digest
@@ -22,16 +22,26 @@ struct RowHashes {
 
     /// Hashes a row; `value` gives the value of a slot.
     ///
-    /// The row's hash covers the key and, in the order of their names, the columns that are not NULL. A column added later and
-    /// still NULL changes no hash, so that nodes of different schema versions agree.
+    /// The row's hash covers the key and, in the order of their names, the columns that hold something else than their
+    /// default. A column added later changes no hash until somebody writes it, so that nodes of different schema versions agree.
     @inline(__always)
     mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, value: (Int) -> ValueRef) {
         self.compute(plan: plan, key: key, scratch: &scratch) { slot -> UInt64 in RowHashes.column(value(slot)) }
     }
 
+    /// The hash of NULL in a column whose default is something else.
+    static let nullMark: UInt64 = 2
+
     /// The hash of one column's value: 0 means NULL, so no value may hash to it.
     @inline(__always)
     static func column(_ value: ValueRef) -> UInt64 { value.isNull ? 0 : max(value.hash, 1) }
+
+    /// The hash of a value in a column with that default, by ``column(_:)`` of both: 0 for the default itself.
+    @inline(__always)
+    static func relative(_ hash: UInt64, to defaultHash: UInt64) -> UInt64 {
+        if hash == defaultHash { return 0 }
+        return hash == 0 ? RowHashes.nullMark : hash
+    }
 
     /// Hashes a row; `columnHash` gives ``column(_:)`` of a slot's value.
     @inline(__always)
@@ -39,7 +49,10 @@ struct RowHashes {
         scratch.removeAll()
         scratch.value(key)
         for slot in plan.hashOrder {
-            let hash = columnHash(slot)
+            var hash = columnHash(slot)
+            if plan.defaultSlots & (1 << UInt64(slot)) != 0 {
+                hash = RowHashes.relative(hash, to: plan.defaultHashes[slot])
+            }
             self.columns[slot] = hash
             if hash != 0 {
                 scratch.fixed64(plan.nameHashes[slot])
@@ -62,7 +75,7 @@ struct RowMeta {
 
     var birth: LocalVersion
     var hash: Digest
-    /// The lower 32 bits of each slot's hash; 0 for NULL and unknown slots.
+    /// The lower 32 bits of each slot's hash; 0 for the default and for slots that did not exist then.
     var columns: [UInt32]
     var groups: [Group]
     var context: Int?
@@ -97,14 +110,14 @@ struct RowMeta {
         return changed == 0 ? plan.valueSlots : changed
     }
 
-    /// The 32 bits that are stored of a column's hash; 0 exactly for NULL.
+    /// The 32 bits that are stored of a column's hash; 0 exactly for the default.
     static func short(_ hash: UInt64) -> UInt32 {
         hash == 0 ? 0 : max(UInt32(truncatingIfNeeded: hash), 1)
     }
 
     // MARK: - Stored form
 
-    /// Appends the `columns` blob: the number of slots, a bit for each that is not NULL, and the hashes of those.
+    /// Appends the `columns` blob: the number of slots, a bit for each that is not its default, and the hashes of those.
     static func writeColumns(_ hashes: RowHashes, plan: TablePlan, to writer: inout ByteWriter) {
         writer.removeAll()
         writer.byte(UInt8(plan.slotCount))

@@ -7,13 +7,21 @@ struct RowStateLoader {
     /// The origins by their small numbers.
     let origins: [Origin]
 
-    /// Everything known of a row: set aside, visible, or deleted; `nil` when nothing is.
+    /// A row's own merged state, whatever its table shows; `nil` when nothing is known of it.
     func state(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
         try ValueRef.with(key) { key in
-            if let state = try self.stored("clinicsync_waiting", plan, key: key) { return state }
+            if let state = try self.stored("clinicsync_shadow", plan, key: key) { return state }
             if let meta = try self.meta(plan, key: key) { return try self.state(plan, key: key, meta: meta) }
             return try self.stored("clinicsync_tombstone", plan, key: key)
         }
+    }
+
+    /// What a row's table shows, with the versions of that, whoever's they are; its own state where the table does not show it.
+    func shown(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
+        let state = try ValueRef.with(key) { key in
+            try self.meta(plan, key: key).map { try self.state(plan, key: key, meta: $0) }
+        }
+        return try state ?? self.state(plan, key: key)
     }
 
     /// The origin with a small number.
@@ -69,7 +77,8 @@ struct RowStateLoader {
             deletion: try self.deletion(context: meta.context)
         )
         _ = try self.connection.statement(plan.selectSQL).bind(1, key).first { row in
-            for slot in plan.valueSlots.setBits {
+            // A counter is its parts; what the table shows of it is nobody's value, and never conflicts with another.
+            for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
                 state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: state.birth)
             }
         }
@@ -80,7 +89,7 @@ struct RowStateLoader {
         return state
     }
 
-    /// A state kept as bytes, in the tombstones or among the rows set aside.
+    /// A state kept as bytes, in the tombstones or the shadows.
     func stored(_ table: String, _ plan: TablePlan, key: ValueRef) throws -> RowState? {
         let found = try self.connection
             .statement("SELECT state, context FROM \(table) WHERE tableId = ?1 AND pk = ?2")

@@ -5,8 +5,10 @@ package import Foundation
 package enum SQLiteReplicaStore {
     /// Creates `url` with all tables, seed rows and triggers, readable by its owner alone.
     ///
+    /// `isJoining`: the node joins a clinic whose other nodes may have older programs.
+    ///
     /// - Throws: ``StoreError``, ``SchemaError``; a file that was begun is removed again.
-    package static func create(at url: URL, origin: Origin) throws {
+    package static func create(at url: URL, origin: Origin, isJoining: Bool = false) throws {
         guard !FileManager.default.fileExists(atPath: url.path) else { throw StoreError.exists }
         // The mode is set before anything is in the file; SQLite gives the -wal and -shm files the same one.
         guard FileManager.default.createFile(atPath: url.path, contents: nil, attributes: [.posixPermissions: 0o600])
@@ -20,7 +22,12 @@ package enum SQLiteReplicaStore {
             let wall = Int64(Date().timeIntervalSince1970 * 1_000)
             let database = try StoreDatabase.open(path: url.path)
             let place = try StorePlace.of(databasePath: url.path)
-            let writer = try ReplicaWriter(database: database, origin: origin, place: place) { wall }
+            let writer = try ReplicaWriter(
+                database: database,
+                origin: origin,
+                place: place,
+                isJoining: isJoining
+            ) { wall }
             // The marks that opening made compare the seed rows with what is known of them; nothing comes of it.
             _ = try writer.collect(clockOffsetMilliseconds: 0)
             try writer.close()

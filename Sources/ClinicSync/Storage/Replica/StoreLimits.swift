@@ -6,6 +6,15 @@ package struct StoreLimits: Sendable, Hashable {
     package var smallBatchBytes = 256 << 10
     /// A page of row states is closed at this size.
     package var pageBytes = 256 << 10
+    /// The values of one change of a row, in bytes: a larger one is not sent.
+    ///
+    /// A peer takes payloads of 8 MiB. A chunk that is not full yet may take one change more, so it stays
+    /// below this and ``chunkBytes`` together, with the names of its tables and columns.
+    package var changeBytesMax = 7 << 20
+    /// The whole state of a row, in bytes: a larger one is in no page of a reconciliation.
+    ///
+    /// Merging can make a row larger than each of its changes.
+    package var stateBytesMax = (7 << 20) + (256 << 10)
     /// So many of the newest events are kept for programs that come back.
     package var eventsKept = 10_000
     /// Rows in one page of hashes; a receiver takes 4 096.

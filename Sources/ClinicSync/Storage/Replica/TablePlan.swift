@@ -12,12 +12,32 @@ final class TablePlan: Sendable {
     let valueSlots: UInt64
     /// The slots of counter columns.
     let counterSlots: UInt64
+    /// The UNIQUEs of the table.
+    let uniqueRules: [UniqueRule]
+    /// The one whose equal rows become one row.
+    let mergeRule: UniqueRule?
+    /// The slots of all UNIQUEs.
+    let uniqueSlots: UInt64
+    /// The references to other tables' keys.
+    let references: [ReferenceRule]
+    /// The slots of all references.
+    let referenceSlots: UInt64
     /// The slot that says which user a row belongs to, in tables of the category `user`.
     let userSlot: Int?
     /// The slots but the key's in the order of their columns' names, by which rows are hashed.
     let hashOrder: [Int]
     /// The hash of each slot's column name.
     let nameHashes: [UInt64]
+    /// The slots whose columns have a DEFAULT other than NULL.
+    let defaultSlots: UInt64
+    /// The hash of each slot's default; 0 for NULL.
+    let defaultHashes: [UInt64]
+    /// What each slot's column holds when nobody wrote it.
+    let defaults: [SQLiteValue]
+    /// The same where they stay as long as the plan does.
+    let pinnedDefaults: PinnedValues
+    /// Sets of slots that are always written together; see ``TableDefinition/units``.
+    let units: [UInt64]
     /// Where the columns stand in a chunk that first used them in the order of slots.
     let identityPlaces: [Int]
     /// Reads a row by key; columns in the order of slots.
@@ -35,9 +55,24 @@ final class TablePlan: Sendable {
     private let quotedKey: String
     private let slotsByName: [String: Int]
 
-    /// Plans `definition`.
-    init(_ definition: TableDefinition) {
+    /// Plans `definition`; its references are followed to those of `tables`, by name.
+    init(_ definition: TableDefinition, among tables: [String: TableDefinition] = [:]) {
         self.definition = definition
+        let uniqueRules = definition.uniqueKeys.enumerated().compactMap { number, key in
+            UniqueRule(key, number: number, definition: definition)
+        }
+        self.uniqueRules = uniqueRules
+        self.mergeRule = uniqueRules.first { $0.policy == .merge }
+        self.uniqueSlots = uniqueRules.reduce(0) { $0 | $1.mask }
+        self.references = definition.foreignKeys.enumerated().compactMap { number, key in
+            ReferenceRule(
+                key,
+                number: ReferenceRule.firstNumber + number,
+                definition: definition,
+                tables: tables
+            )
+        }
+        self.referenceSlots = self.references.reduce(0) { $0 | 1 << UInt64($1.slot) }
         self.slotCount = definition.slotCount
         self.keySlot = definition.keySlot
         var valueSlots: UInt64 = 0
@@ -63,6 +98,13 @@ final class TablePlan: Sendable {
         self.nameHashes = self.names.map { name in
             Array((name ?? "").utf8).withUnsafeBytes { SipHash.hash64($0) }
         }
+        self.defaults = (0..<definition.slotCount).map { definition.column(slot: $0)?.defaultValue ?? .null }
+        self.pinnedDefaults = PinnedValues(self.defaults)
+        self.units = definition.units.map { $0.reduce(0) { $0 | 1 << UInt64($1) } }
+        self.defaultHashes = self.defaults.map { ValueRef.with($0, RowHashes.column) }
+        self.defaultSlots = self.defaultHashes.enumerated().reduce(0) {
+            $1.element == 0 ? $0 : $0 | 1 << UInt64($1.offset)
+        }
         var place = -1
         self.identityPlaces = self.names.enumerated().map { slot, name in
             if slot == definition.keySlot || name == nil { return -1 }
@@ -80,8 +122,20 @@ final class TablePlan: Sendable {
         self.deleteSQL = "DELETE FROM \(self.quotedName) WHERE \(self.quotedKey) = ?1"
     }
 
-    /// The slot of the column with this name.
-    func slot(of name: String) -> Int? { self.slotsByName[name] }
+    /// `slots` with all that is written together with one of them.
+    func unitsTouched(by slots: UInt64) -> UInt64 {
+        self.units.reduce(slots) { $1 & slots == 0 ? $0 : $0 | $1 }
+    }
+
+    /// The slot of the column with this name, or which has it on nodes of another schema version.
+    func slot(of name: String) -> Int? {
+        self.slotsByName[name] ?? self.definition.otherNames[name.lowercased()]
+    }
+
+    /// Whether a peer's name for a column tells this node nothing, as that of a column that is added later.
+    func isUnknown(_ name: String) -> Bool {
+        !name.isEmpty && self.slot(of: name) == nil && !self.definition.droppedNames.contains(name.lowercased())
+    }
 
     /// Sets the columns of `slots` in the row with key ?1; the values are ?2, ?3, … in the order of slots.
     func updateSQL(slots: UInt64) -> String {
@@ -174,18 +228,49 @@ struct TablePlans: Sendable {
     let clinical: [TablePlan]
     private let byName: [String: TablePlan]
     private let byNumber: [Int: TablePlan]
+    private let history: SchemaHistory
+    private let childrenByParent: [Int: [Child]]
+
+    /// A table that refers to another, and how.
+    struct Child: Sendable {
+        let plan: TablePlan
+        let reference: ReferenceRule
+    }
 
     /// Plans `tables`.
     init(_ tables: ClinicTables) {
-        self.all = tables.tables.map(TablePlan.init)
+        let definitions = Dictionary(uniqueKeysWithValues: tables.tables.map { ($0.name, $0) })
+        self.all = tables.tables.map { TablePlan($0, among: definitions) }
         self.clinical = self.all.filter(\.definition.isClinical)
+        self.history = tables.history
         self.byName = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.name, $0) })
         self.byNumber = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.number, $0) })
+        var children: [Int: [Child]] = [:]
+        for plan in self.all {
+            for reference in plan.references {
+                children[reference.parentTable, default: []].append(Child(plan: plan, reference: reference))
+            }
+        }
+        self.childrenByParent = children
     }
+
+    /// The tables that refer to the table of that number.
+    func children(of number: Int) -> [Child] { self.childrenByParent[number] ?? [] }
 
     subscript(name: String) -> TablePlan? { self.byName[name] }
 
     subscript(number: Int) -> TablePlan? { self.byNumber[number] }
+
+    /// The table that a node of another schema version calls so.
+    func plan(calledElsewhere name: String) -> TablePlan? {
+        if let plan = self.byName[name] { return plan }
+        return self.all.first { self.history.formerNames(ofTable: $0.definition.name).contains(name.lowercased()) }
+    }
+
+    /// Whether a peer's name for a table tells this node nothing, as that of a table that is added later.
+    func isUnknown(table name: String) -> Bool {
+        self.plan(calledElsewhere: name) == nil && !self.history.isDropped(table: name)
+    }
 
     /// The clinic's tables, or the one of that name.
     ///

@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// A table's DDL and its manifest entry, found free of contradictions.
 struct CheckedTable {
     private let ddl: TableDDL
@@ -5,6 +7,7 @@ struct CheckedTable {
     private let keyColumn: String
     private let uniqueKeys: [UniqueKey]
     private let foreignKeys: [ForeignKey]
+    private let units: [Set<String>]
 
     /// Checks the one against the other.
     ///
@@ -16,10 +19,14 @@ struct CheckedTable {
         self.uniqueKeys = try Self.uniqueKeys(of: ddl, rules: rules)
         self.foreignKeys = try Self.foreignKeys(of: ddl, rules: rules)
         try Self.checkCounters(of: ddl, rules: rules, key: self.keyColumn, uniqueKeys: self.uniqueKeys)
+        self.units = ddl.checks.units(without: self.keyColumn)
+        if let counter = rules.counters.first(where: { name in self.units.contains { $0.contains(name) } }) {
+            throw SchemaError.counterInCheck(table: ddl.name, column: counter)
+        }
     }
 
     /// Makes the definition with the number and slots that the registry gave.
-    func definition(number: Int, slots: [String]) throws -> TableDefinition {
+    func definition(number: Int, slots: [String], history: SchemaHistory) throws -> TableDefinition {
         guard slots.count <= TableDefinition.columnsMax else {
             throw SchemaError.tooManyColumns(table: self.ddl.name, count: slots.count)
         }
@@ -31,7 +38,8 @@ struct CheckedTable {
                     slot: slot,
                     declaredType: column.declaredType,
                     isNotNull: column.isNotNull,
-                    isCounter: self.rules.counters.contains(column.name)
+                    isCounter: self.rules.counters.contains(column.name),
+                    defaultValue: self.ddl.defaults[column.name] ?? .null
                 )
             }
         }
@@ -51,9 +59,32 @@ struct CheckedTable {
             deletePolicy: self.rules.deletes,
             isAppendOnly: self.rules.isAppendOnly,
             counters: columns.filter(\.isCounter).map(\.name),
+            units: self.units.map { unit in columns.filter { unit.contains($0.name) }.map(\.slot) },
             seedKeys: Set(self.rules.seeds),
+            otherNames: self.otherNames(slotByName, history),
+            droppedNames: history.dropped(from: self.ddl.name)
+                .union(slots.map { $0.lowercased() })
+                .subtracting(columns.map { $0.name.lowercased() }),
             slotCount: slots.count
         )
+    }
+
+    /// Names that nodes of other schema versions use for the columns, in small letters, with the slots.
+    private func otherNames(_ slots: [String: Int], _ history: SchemaHistory) -> [String: Int] {
+        var names: [String: Int] = [:]
+        let live = Dictionary(
+            self.ddl.columns.map { ($0.name.lowercased(), $0.name) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        for (former, present) in history.formerNames(ofColumnsOf: self.ddl.name) {
+            // The renaming may be held back here: then the new name is the other one.
+            switch (live[former], live[present]) {
+            case (nil, let name?): names[former] = slots[name]
+            case (let name?, nil): names[present] = slots[name]
+            default: break
+            }
+        }
+        return names
     }
 
     private static func key(of ddl: TableDDL) throws -> String {
@@ -97,6 +128,7 @@ struct CheckedTable {
             }
             if !keys.contains(key) { keys.append(key) }
         }
+        guard keys.count(where: { $0.policy == .merge }) <= 1 else { throw SchemaError.severalMerges(table: ddl.name) }
         let known = Set(keys.map { $0.columns.joined(separator: ",") })
         if let columns = rules.duplicates.keys.sorted().first(where: { !known.contains($0) }) {
             for column in columns.split(separator: ",").map(String.init) {
@@ -120,9 +152,8 @@ struct CheckedTable {
         return ddl.references.map { reference in
             let declared: ReferencePolicy =
                 switch reference.onDelete.uppercased() {
-                case "CASCADE": .cascade
-                case "SET NULL": .null
-                default: .keep
+                case "SET NULL" where !reference.columns.contains(where: ddl.isNotNull): .null
+                default: .revive
                 }
             return ForeignKey(
                 columns: reference.columns,
@@ -143,7 +174,10 @@ struct CheckedTable {
             try Self.check(name, of: ddl, rule: "counters")
             let column = ddl.columns.first { $0.name == name }
             let isUnique = uniqueKeys.contains { $0.columns.contains(name) }
-            guard let column, column.declaredType.uppercased() == "INTEGER", column.isNotNull, !isUnique else {
+            let start = ddl.defaults[name] ?? .integer(0)
+            guard let column, column.declaredType.uppercased() == "INTEGER", column.isNotNull, !isUnique,
+                start == .integer(0)
+            else {
                 throw SchemaError.unusableCounter(table: ddl.name, column: name)
             }
         }

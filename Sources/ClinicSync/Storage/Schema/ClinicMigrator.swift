@@ -11,6 +11,9 @@ package struct ClinicMigrator: Sendable {
 
     private let statements: [String]
 
+    /// The first line of a migration that takes something away: a table, a column, or their names.
+    private static let destructiveMark = "-- destructive"
+
     /// Makes a migrator; tests add migrations of their own.
     package init(_ migrations: [(name: String, sql: String)]) {
         self.names = migrations.map(\.name)
@@ -22,20 +25,69 @@ package struct ClinicMigrator: Sendable {
         self.names.last.map(Self.number(of:)) ?? 0
     }
 
+    /// What the migrations renamed and dropped.
+    package var history: SchemaHistory { SchemaHistory(of: self.statements) }
+
+    /// What ``migrate(_:permits:)`` did.
+    package struct Outcome: Sendable, Hashable {
+        /// Whether the database was empty.
+        package var isNew: Bool
+        /// Whether anything was applied.
+        package var isMigrated: Bool
+        /// The number of the newest migration that is applied.
+        package var schemaVersion: UInt32
+        /// The migrations that wait, in order; the first is a destructive one that was not permitted.
+        package var held: [String]
+    }
+
     /// Applies the migrations that the database lacks, each in its own transaction.
     ///
     /// A migration's changes are the same on every node and are no local edits: the capture triggers are
     /// dropped in its transaction. Install them again afterwards (``CaptureTriggers/install(for:in:)``) and
     /// compare the tables with what the node knew, since programs may have written in between.
     ///
-    /// - Returns: whether anything was applied.
+    /// A destructive migration, one whose first line is `-- destructive`, and all after it wait when `permits` says no; it is
+    /// asked with the database as the migrations before have left it.
+    ///
+    /// - Parameters:
+    ///   - database: the database.
+    ///   - permits: whether the destructive migration with this name and number may be applied.
+    /// - Returns: what was applied, and what waits.
     /// - Throws: ``SchemaError/newerDatabase(migration:)``, having changed nothing;
     ///   ``SchemaError/migrationFailed(migration:reason:)``, the migrations before it being applied.
     @discardableResult
-    package func migrate(_ database: any DatabaseWriter) throws -> Bool {
-        try database.read(self.checkIsNotNewer)
+    package func migrate(
+        _ database: any DatabaseWriter,
+        permits: (Database, String, UInt32) throws -> Bool = { _, _, _ in true }
+    ) throws -> Outcome {
+        let applied = try database.read { db in
+            try self.checkIsNotNewer(db)
+            return try DatabaseMigrator().appliedIdentifiers(db)
+        }
+        var outcome = Outcome(isNew: applied.isEmpty, isMigrated: false, schemaVersion: 0, held: [])
+        var (end, permitted) = (0, 0)
+        repeat {
+            end = self.nextDestructive(from: permitted, applied: applied)
+            outcome.isMigrated = try self.migrate(database, upTo: end) || outcome.isMigrated
+            permitted = end + 1
+        } while try end < self.names.count
+            && database.read { try permits($0, self.names[end], Self.number(of: self.names[end])) }
+        outcome.schemaVersion = end == 0 ? 0 : Self.number(of: self.names[end - 1])
+        outcome.held = Array(self.names[end...])
+        return outcome
+    }
+
+    /// The index of the first destructive migration from `start` on that is not applied; the number of migrations if there is none.
+    private func nextDestructive(from start: Int, applied: Set<String>) -> Int {
+        self.names.indices.dropFirst(start).first { index in
+            !applied.contains(self.names[index]) && self.statements[index].hasPrefix(Self.destructiveMark)
+        } ?? self.names.count
+    }
+
+    /// Applies the first `count` migrations as far as the database lacks them.
+    private func migrate(_ database: any DatabaseWriter, upTo count: Int) throws -> Bool {
         var migrator = DatabaseMigrator().disablingDeferredForeignKeyChecks()
-        for (name, sql) in zip(self.names, self.statements) {
+        for (name, sql) in zip(self.names.prefix(count), self.statements) {
             migrator.registerMigration(name) { db in
                 do {
                     try CaptureTriggers.drop(in: db)

@@ -8,9 +8,12 @@ package struct ClinicTables: Sendable, Hashable {
 
     private let indexByName: [String: Int]
     private let indexByNumber: [Int: Int]
+    /// What became of tables that are no more, and what the others were called.
+    let history: SchemaHistory
 
     /// Makes a set of tables.
-    package init(_ tables: [TableDefinition]) {
+    package init(_ tables: [TableDefinition], history: SchemaHistory = SchemaHistory()) {
+        self.history = history
         self.tables = tables.sorted { $0.name < $1.name }
         self.indexByName = Dictionary(
             self.tables.enumerated().map { ($1.name, $0) },
@@ -39,48 +42,84 @@ package struct ClinicTables: Sendable, Hashable {
     ///
     /// Tables and columns seen for the first time get their numbers and slots in `clinicsync_table`, so the
     /// first call after a migration writes; call it in a write transaction of a migrated database. Tables
-    /// that no entry names are left alone and stay local.
+    /// that no entry names are left alone and stay local. What `history` says was renamed keeps its number or slot.
     ///
     /// - Throws: ``SchemaError`` for the first contradiction, in the order of the tables' names.
-    package static func read(from db: Database, manifest: Manifest) throws -> ClinicTables {
-        let registry = TableRegistry(db: db)
+    package static func read(
+        from db: Database,
+        manifest: Manifest,
+        history: SchemaHistory = SchemaHistory()
+    ) throws -> ClinicTables {
+        let registry = TableRegistry(db: db, history: history)
         let tables = try manifest.tables.sorted { $0.key < $1.key }.map { name, rules in
             let ddl = try TableDDL(name: name, in: db)
             let checked = try CheckedTable(ddl: ddl, rules: rules)
             let entry = try registry.entry(for: name, columns: ddl.columns.map(\.name))
-            return try checked.definition(number: entry.number, slots: entry.slots)
+            return try checked.definition(number: entry.number, slots: entry.slots, history: history)
         }
-        return ClinicTables(tables)
+        for table in tables {
+            for parent in tables where parent.uniqueKeys.contains(where: { $0.policy == .park }) {
+                guard table.foreignKeys.contains(where: { $0.parentTable.lowercased() == parent.name.lowercased() })
+                else {
+                    continue
+                }
+                throw SchemaError.parkedParent(table: parent.name, child: table.name)
+            }
+        }
+        return ClinicTables(tables, history: history)
     }
 }
 
 /// The numbers of tables and the slots of columns, as `clinicsync_table` keeps them.
 private struct TableRegistry {
     let db: Database
+    let history: SchemaHistory
 
     /// Returns the number and slots of a table, giving out those that are missing.
     func entry(for table: String, columns: [String]) throws -> (number: Int, slots: [String]) {
-        let row = try Row.fetchOne(
-            self.db,
-            sql: "SELECT id, columns FROM clinicsync_table WHERE name = ?",
-            arguments: [table]
-        )
-        guard let row else {
+        guard let row = try self.row(of: table) else {
             try self.db.execute(
                 sql: "INSERT INTO clinicsync_table(name, columns) VALUES (?, ?)",
                 arguments: [table, try Self.encode(columns)]
             )
             return (Int(self.db.lastInsertedRowID), columns)
         }
-        let known = try self.decode(row["columns"], table: table)
+        let recorded = try self.decode(row["columns"], table: table)
+        let known = self.renamed(recorded, table: table, columns: columns)
         let slots = known + columns.filter { !known.contains($0) }
-        if slots.count > known.count {
+        if slots != recorded {
             try self.db.execute(
                 sql: "UPDATE clinicsync_table SET columns = ? WHERE name = ?",
                 arguments: [try Self.encode(slots), table]
             )
         }
         return (row["id"], slots)
+    }
+
+    /// The table's entry; one under a former name is put under the present one.
+    private func row(of table: String) throws -> Row? {
+        let sql = "SELECT id, columns FROM clinicsync_table WHERE name = ?"
+        if let row = try Row.fetchOne(self.db, sql: sql, arguments: [table]) { return row }
+        let former = self.history.formerNames(ofTable: table)
+        guard !former.isEmpty else { return nil }
+        for name in try String.fetchAll(self.db, sql: "SELECT name FROM clinicsync_table ORDER BY id")
+        where former.contains(name.lowercased()) {
+            guard try !self.db.tableExists(name) else { continue }
+            try self.db.execute(sql: "UPDATE clinicsync_table SET name = ? WHERE name = ?", arguments: [table, name])
+            return try Row.fetchOne(self.db, sql: sql, arguments: [table])
+        }
+        return nil
+    }
+
+    /// The recorded names with the present ones in the place of former ones.
+    private func renamed(_ recorded: [String], table: String, columns: [String]) -> [String] {
+        let present = self.history.formerNames(ofColumnsOf: table)
+        return recorded.map { name in
+            guard !columns.contains(name), let wanted = present[name.lowercased()],
+                let column = columns.first(where: { $0.lowercased() == wanted }), !recorded.contains(column)
+            else { return name }
+            return column
+        }
     }
 
     private static func encode(_ names: [String]) throws -> String {

@@ -55,6 +55,13 @@ package struct Manifest: Sendable, Hashable, Decodable {
         Manifest(tables: self.tables.filter { $0.value.category != .system })
     }
 
+    /// The rules of an earlier version for the tables it had, and of this one for tables that were added and are there.
+    func heldBack(to earlier: Manifest, tables: Set<String>) -> Manifest {
+        let added = self.tables.filter { tables.contains($0.key) }
+        let kept = earlier.tables.filter { tables.contains($0.key) }
+        return Manifest(tables: added.merging(kept) { _, earlier in earlier })
+    }
+
     private static func reason(of error: DecodingError) -> String {
         let context: DecodingError.Context? =
             switch error {

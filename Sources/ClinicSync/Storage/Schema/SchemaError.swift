@@ -24,8 +24,10 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case tooManyColumns(table: String, count: Int)
     /// A rule, a key or a UNIQUE uses a column that is computed and so not replicated.
     case generatedColumn(table: String, column: String)
-    /// A counter that is not `INTEGER NOT NULL`.
+    /// A counter that is not `INTEGER NOT NULL`, or begins with another number than 0.
     case unusableCounter(table: String, column: String)
+    /// A counter in a CHECK with other columns: sums of edits that each PC checked can break it.
+    case counterInCheck(table: String, column: String)
     /// A unique index over an expression: its owner cannot be told from the columns.
     case uniqueExpression(table: String, index: String)
     /// A UNIQUE about whose duplicates the manifest says nothing.
@@ -34,6 +36,10 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case policyWithoutUnique(table: String, columns: String)
     /// The policy `null` for a column that is NOT NULL.
     case policyNeedsNull(table: String, column: String, rule: String)
+    /// Two UNIQUEs of one table whose equal rows would become one row.
+    case severalMerges(table: String)
+    /// The policy `park` in a table that others refer to: their rows would refer to nothing.
+    case parkedParent(table: String, child: String)
     /// A reference policy for a column that refers to nothing.
     case policyWithoutReference(table: String, column: String)
     /// What the node recorded of its own about a table makes no sense.
@@ -53,6 +59,10 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
             "The manifest has the unknown key \"\(key)\" in \(place); remove it or correct its spelling."
         case .unknownManifestWord(let word, let place, let allowed):
             "The manifest says \"\(word)\" in \(place); write one of \(allowed.joined(separator: ", "))."
+        case .severalMerges(let table):
+            "The table \(table) has the duplicates policy merge for more than one UNIQUE; use another policy for all but one."
+        case .parkedParent(let table, let child):
+            "The table \(table) has the duplicates policy park, and \(child) refers to it; use suffix, null or merge."
         case .reservedTable(let table):
             "The manifest names the table \(table), whose name is reserved; rename the table."
         case .missingTable(let table):
@@ -80,8 +90,11 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
             "The column \(table).\(column) is generated and so not replicated; "
                 + "take it out of keys, UNIQUE constraints and the manifest."
         case .unusableCounter(let table, let column):
-            "The counter \(table).\(column) is not INTEGER NOT NULL; "
+            "The counter \(table).\(column) is not INTEGER NOT NULL DEFAULT 0; "
                 + "declare it so or remove it from \"counters\" in the manifest."
+        case .counterInCheck(let table, let column):
+            "The counter \(table).\(column) is in a CHECK with other columns, which increments of several PCs can break; "
+                + "take it out of the CHECK or of \"counters\" in the manifest."
         case .uniqueExpression(let table, let index):
             "The unique index \(index) on \(table) is over an expression; make it unique over plain columns."
         case .uniqueWithoutPolicy(let table, let columns):

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import GRDB
 
 /// What the database itself says about a table.
@@ -8,11 +9,17 @@ struct TableDDL {
     let key: [KeyPart]
     let uniqueIndexes: [UniqueIndex]
     let references: [Reference]
+    /// The constant defaults by column; see ``ColumnDefaults``.
+    let defaults: [String: SQLiteValue]
+    /// The columns that CHECKs speak of.
+    let checks: CheckUnits
 
     struct Column {
         let name: String
         let declaredType: String
         let isNotNull: Bool
+        /// The DEFAULT as SQLite gives it, without parentheses.
+        let defaultText: String?
     }
 
     struct KeyPart {
@@ -40,22 +47,29 @@ struct TableDDL {
     /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables, which cannot have triggers.
     init(name: String, in db: Database) throws {
         guard !name.lowercased().hasPrefix("sqlite_") else { throw SchemaError.reservedTable(name) }
-        let isTable = try Bool.fetchOne(
+        let text = try String.fetchOne(
             db,
             sql: """
-                SELECT EXISTS(SELECT 1 FROM sqlite_schema
-                    WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%')
+                SELECT sql FROM sqlite_schema
+                WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'
                 """,
             arguments: [name]
         )
-        guard isTable == true else { throw SchemaError.missingTable(name) }
+        guard let text else { throw SchemaError.missingTable(name) }
         self.name = name
         let rows = try Row.fetchAll(db, sql: "SELECT * FROM pragma_table_xinfo(?)", arguments: [name])
         // hidden: 0 an ordinary column, 2 and 3 a generated one.
         self.generatedColumns = Set(rows.filter { $0["hidden"] != 0 }.map { $0["name"] })
         self.columns = rows.filter { $0["hidden"] == 0 }.map {
-            Column(name: $0["name"], declaredType: $0["type"] ?? "", isNotNull: $0["notnull"])
+            Column(
+                name: $0["name"],
+                declaredType: $0["type"] ?? "",
+                isNotNull: $0["notnull"],
+                defaultText: $0["dflt_value"]
+            )
         }
+        self.checks = CheckUnits(createTable: text, columns: self.columns.map(\.name), generated: self.generatedColumns)
+        self.defaults = try ColumnDefaults.constants(of: self.columns)
         let indexes = try Self.uniqueIndexes(of: name, in: db)
         let keyColumns = rows.filter { $0["pk"] > 0 }.sorted { $0["pk"] < ($1["pk"] as Int) }
         self.key = keyColumns.map { row in

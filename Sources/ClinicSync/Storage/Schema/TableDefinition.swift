@@ -30,8 +30,16 @@ package struct TableDefinition: Sendable, Hashable {
     package let isAppendOnly: Bool
     /// The columns to which increments of all nodes add up, in the order of their slots.
     package let counters: [String]
+    /// The slots of the columns that merge as one, because a CHECK speaks of them together; no slot is in two sets.
+    ///
+    /// Each value alone may be fine and the mixture of two PCs' edits not, so the later edit counts as a whole.
+    package let units: [[Int]]
     /// The keys of the rows that every install starts with.
     package let seedKeys: Set<String>
+    /// Names that nodes of other schema versions use for columns, in small letters, with the slots.
+    package let otherNames: [String: Int]
+    /// Names of columns that the table once had, in small letters: what others still send of them is passed over.
+    package let droppedNames: Set<String>
 
     /// Whether it is one of the clinic's tables; the others the nodes fill themselves, to know one another.
     ///
@@ -65,6 +73,8 @@ package struct ColumnDefinition: Sendable, Hashable {
     package let isNotNull: Bool
     /// Whether increments of all nodes add up in it.
     package let isCounter: Bool
+    /// What it holds when nobody wrote it: its DEFAULT if that is one value for all rows, else NULL.
+    package let defaultValue: SQLiteValue
 }
 
 /// Columns of which no two rows of the table may hold equal values.
@@ -103,11 +113,15 @@ package enum DuplicatePolicy: String, Sendable, Hashable, CaseIterable {
     case merge
 }
 
-/// What becomes of a row when the row it refers to is deleted.
+/// What becomes of a row when the row it refers to was deleted by somebody who did not know of it.
+///
+/// What SQLite does to the rows that the deleter's file holds are changes like any other; rows that he left are left alone.
 package enum ReferencePolicy: String, Sendable, Hashable, CaseIterable {
+    /// It brings the row it refers to back: what `ON DELETE CASCADE`, `NO ACTION` and `RESTRICT` come to between PCs.
+    case revive
     /// It goes too.
     case cascade
-    /// The reference becomes NULL.
+    /// The reference becomes NULL: what `ON DELETE SET NULL` comes to.
     case null
     /// It stays as it is.
     case keep

@@ -1,0 +1,75 @@
+/// What `clinic-node why --json` and `GET /v1/why` show: who wrote what in a row.
+///
+/// The names of the properties are the names of the JSON keys; keys may be added, never changed.
+public struct WhySummary: Sendable, Hashable, Codable {
+    /// Who did something, and when.
+    public struct Author: Sendable, Hashable, Codable {
+        /// The node's id.
+        public var origin: String
+        /// The node's name for people; empty when it is unknown.
+        public var originName: String
+        /// When, in the clinic's time.
+        public var timestamp: UTCTimestamp
+        /// The number of the transaction among those of the node, as in the events' `origin:number`; 0 for the rows that every
+        /// node begins with.
+        public var number: UInt64
+
+        /// Names an author.
+        public init(origin: String, originName: String, timestamp: UTCTimestamp, number: UInt64) {
+            self.origin = origin
+            self.originName = originName
+            self.timestamp = timestamp
+            self.number = number
+        }
+    }
+
+    /// One column.
+    public struct Column: Sendable, Hashable, Codable {
+        /// Its name.
+        public var column: String
+        /// What the table shows; of a row that is not in its table the last value known.
+        public var value: ConflictValue
+        /// Who wrote that; `null` for what a program of this PC has just written.
+        @Nullable public var author: Author?
+        /// What it beat, newest first.
+        public var beat: [ConflictSummary]
+
+        /// Describes a column.
+        public init(column: String, value: ConflictValue, author: Author?, beat: [ConflictSummary]) {
+            self.column = column
+            self.value = value
+            self.author = author
+            self.beat = beat
+        }
+    }
+
+    /// The table.
+    public var table: String
+    /// The row's key.
+    public var recordId: String
+    /// `shown`, `hidden`, `deleted`, or `unknown` when this PC never heard of it.
+    public var state: String
+    /// The newest deletion, also of a row that survived it; `null` when nobody ever deleted the row.
+    @Nullable public var deleted: Author?
+    /// The columns asked about.
+    public var columns: [Column]
+    /// Conflicts about the row as a whole, newest first.
+    public var conflicts: [ConflictSummary]
+
+    /// Describes a row.
+    public init(
+        table: String,
+        recordId: String,
+        state: String,
+        deleted: Author?,
+        columns: [Column],
+        conflicts: [ConflictSummary]
+    ) {
+        self.table = table
+        self.recordId = recordId
+        self.state = state
+        self.deleted = deleted
+        self.columns = columns
+        self.conflicts = conflicts
+    }
+}

@@ -1,0 +1,35 @@
+import ClinicSyncModel
+
+/// Values that stay where they are, so that references to them hold for as long as the object lives.
+///
+/// `@unchecked Sendable`: the memory is written in the initialiser alone, and freed when nobody holds the object.
+final class PinnedValues: @unchecked Sendable {
+    /// References to the values, in their order.
+    let refs: [ValueRef]
+    private let memory: [UnsafeMutableRawBufferPointer]
+
+    /// Copies `values`.
+    init(_ values: [SQLiteValue]) {
+        var memory: [UnsafeMutableRawBufferPointer] = []
+        func pin(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+            copy.copyBytes(from: bytes)
+            memory.append(copy)
+            return UnsafeRawBufferPointer(copy)
+        }
+        self.refs = values.map { value in
+            switch value {
+            case .null: .null
+            case .integer(let number): .integer(number)
+            case .real(let bits): .real(bits)
+            case .text(let bytes): .text(pin(bytes))
+            case .blob(let bytes): .blob(pin(bytes))
+            }
+        }
+        self.memory = memory
+    }
+
+    deinit {
+        for buffer in self.memory { buffer.deallocate() }
+    }
+}

@@ -1,0 +1,93 @@
+import ClinicSyncCore
+import ClinicSyncStorage
+import Foundation
+
+/// How large a clinic's file is beside the same tables without ours.
+struct SizeBenchmark {
+    /// Rows of all tables together, roughly.
+    var rows: Int
+
+    /// Rows that the made-up data has for each patient, roughly.
+    private static let rowsPerPatient = 15
+
+    /// Measures in `files`.
+    func run(in files: BenchFiles) throws -> [Measurement] {
+        let node = try files.captured("size-node.db")
+        let patients = max(self.rows / SizeBenchmark.rowsPerPatient, 1)
+        let rows = try SampleData(seed: 1).write(patients: patients, to: node).reduce(0) { $0 + $1.rows }
+        try SizeBenchmark.collect(node, files: files)
+        let plain = try self.plain(node, in: files)
+        let withLog = try SizeBenchmark.megabytes(node, after: "VACUUM")
+        let pruned = try SizeBenchmark.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
+        let beside = try SizeBenchmark.megabytes(plain, after: "VACUUM")
+        let whole = [
+            Measurement("file of \(rows) rows, log included", unit: "MB", samples: [withLog], beside: [beside]),
+            Measurement(
+                "file of \(rows) rows, log pruned",
+                unit: "MB",
+                samples: [pruned],
+                beside: [beside],
+                goal: .ratioAtMost(1.4)
+            ),
+        ]
+        return try whole
+            + self.parts(of: node).map { Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes]) }
+    }
+
+    /// Collects what the programs wrote, as a node does that finds it.
+    private static func collect(_ path: String, files: BenchFiles) throws {
+        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
+            Int64(Date().timeIntervalSince1970 * 1_000)
+        }
+        while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
+        try writer.close()
+    }
+
+    /// A file with the clinic's tables and their indexes alone, and the same rows.
+    private func plain(_ node: String, in files: BenchFiles) throws -> String {
+        let path = try files.plain("size-plain.db")
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        let tables = try connection.texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+        try connection.execute("ATTACH '\(node)' AS node; BEGIN")
+        for table in tables where !table.hasPrefix("sqlite_") {
+            try connection.execute("DELETE FROM main.\(table); INSERT INTO main.\(table) SELECT * FROM node.\(table)")
+        }
+        try connection.execute("COMMIT; DETACH node")
+        return path
+    }
+
+    private struct Part {
+        var table: String
+        var megabytes: Double
+    }
+
+    /// What each of our tables takes with its indexes, the largest first: what the file loses when it is emptied.
+    private func parts(of path: String) throws -> [Part] {
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        let tables = try connection.texts(
+            """
+            SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'clinicsync_*'
+            AND name NOT IN ('clinicsync_guard', 'clinicsync_log') ORDER BY name
+            """
+        )
+        var size = try SizeBenchmark.pages(connection)
+        var parts: [Part] = []
+        for table in tables {
+            try connection.execute("DELETE FROM \(table); VACUUM")
+            let rest = try SizeBenchmark.pages(connection)
+            if rest < size { parts.append(Part(table: table, megabytes: Double(size - rest) / 1_000_000)) }
+            size = rest
+        }
+        return parts.sorted { $0.megabytes > $1.megabytes }
+    }
+
+    private static func pages(_ connection: ProgramConnection) throws -> Int {
+        try connection.integer("PRAGMA page_count") * connection.integer("PRAGMA page_size")
+    }
+
+    private static func megabytes(_ path: String, after sql: String) throws -> Double {
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        try connection.execute(sql)
+        return Double(try self.pages(connection)) / 1_000_000
+    }
+}

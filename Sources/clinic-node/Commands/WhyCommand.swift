@@ -1,0 +1,57 @@
+import ArgumentParser
+import ClinicSync
+import NIOHTTP1
+
+/// `why`: who wrote a value, when, and what it beat.
+struct WhyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "why",
+        abstract: "Tell who wrote what in a row, when, and what it beat.",
+        discussion: """
+            Works for rows that were deleted or are hidden, too. An id may hold slashes: what follows the last one is taken for a \
+            field only if there is no row of the whole.
+            """
+    )
+
+    @OptionGroup var data: DataOptions
+    @OptionGroup var output: OutputFormat
+    @Argument(help: ArgumentHelp("The row, or a field of it.", valueName: "TABLE/ID[/FIELD]")) var path: String
+
+    func run() async throws {
+        let body = try await LocalAPIClient(directory: self.data.directory())
+            .send(.GET, "/v1/why", query: [("path", self.path)], timeout: .seconds(30))
+        let report = try APICoding.decode(WhySummary.self, from: body)
+        if self.output.isJSON {
+            try Output.json(report)
+        } else {
+            for line in WhyCommand.lines(report) { try Output.line(Output.printable(line)) }
+        }
+        if report.state == "unknown" { throw ExitCode(1) }
+    }
+
+    private static func lines(_ report: WhySummary) -> [String] {
+        let row = "\(report.table)/\(report.recordId)"
+        var lines: [String]
+        switch (report.state, report.deleted) {
+        case ("unknown", _): return ["\(row) was never known on this PC."]
+        case ("deleted", let author?): lines = ["\(row) was deleted by \(self.text(author))."]
+        case ("hidden", _): lines = ["\(row) is not shown in its table."]
+        case (_, let author?): lines = ["\(row) is shown, though it was deleted by \(self.text(author))."]
+        default: lines = ["\(row) is shown."]
+        }
+        lines += report.conflicts.map { "  \($0.sentence) (\($0.id))" }
+        for column in report.columns {
+            let author = column.author.map { "by \(self.text($0))" } ?? "just now on this PC"
+            lines.append("\(column.column): \(column.value)")
+            lines.append("  \(author)")
+            lines += column.beat.map { "  \($0.sentence) (\($0.id))" }
+        }
+        return lines
+    }
+
+    private static func text(_ author: WhySummary.Author) -> String {
+        guard author.number > 0 else { return author.originName }
+        let name = author.originName.isEmpty ? author.origin : author.originName
+        return "\(name) at \(author.timestamp) (\(author.origin):\(author.number))"
+    }
+}

@@ -1,0 +1,64 @@
+import ClinicSyncStorage
+import GRDB
+
+/// An entry of the conflict journal as the torture suite looks at it.
+struct JournalLine: Hashable, Comparable, CustomStringConvertible {
+    var kind: String
+    var table: String
+    var key: String
+    var column: String?
+    var value: String?
+    var related: String?
+
+    /// `kind table/key/column=value`, what there is of it.
+    var description: String {
+        var text = "\(self.kind) \(self.table)/\(self.key)"
+        if let column { text += "/\(column)" }
+        if let value { text += "=\(value)" }
+        return text
+    }
+
+    static func < (left: JournalLine, right: JournalLine) -> Bool { left.description < right.description }
+}
+
+extension TestStore {
+    /// The journal's entries about the clinic's tables that tell something: not those whose value the table shows.
+    func journalLines() throws -> [JournalLine] {
+        try self.queue.read { db in
+            let rows = try Row.fetchAll(
+                db,
+                sql: """
+                    SELECT kind, tableName, recordId, columnName, value, relatedId FROM clinicsync_conflict
+                    WHERE tableName NOT LIKE 'clinicsync%'
+                    """
+            )
+            var lines: Set<JournalLine> = []
+            for row in rows {
+                let line = JournalLine(
+                    kind: row["kind"],
+                    table: row["tableName"],
+                    key: Self.text(row["recordId"]),
+                    column: row["columnName"],
+                    value: (row["value"] as DatabaseValue).isNull ? nil : Self.text(row["value"]),
+                    related: row["relatedId"]
+                )
+                if line.kind == "value", try Self.isShown(row, db) { continue }
+                lines.insert(line)
+            }
+            return lines.sorted()
+        }
+    }
+
+    /// Whether the row that an entry is about shows the entry's value.
+    private static func isShown(_ entry: Row, _ db: Database) throws -> Bool {
+        let table: String = entry["tableName"]
+        guard let column = entry["columnName"] as String?, let key = try db.primaryKey(table).columns.first else {
+            return false
+        }
+        return try Bool.fetchOne(
+            db,
+            sql: "SELECT \"\(column)\" IS ? FROM \"\(table)\" WHERE \"\(key)\" = ?",
+            arguments: [entry["value"] as DatabaseValue, entry["recordId"] as DatabaseValue]
+        ) ?? false
+    }
+}
