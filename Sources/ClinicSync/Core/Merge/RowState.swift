@@ -125,12 +125,15 @@ package struct RowState: Sendable, Hashable {
         case .win:
             return false
         case .keep:
-            if self.registers.contains(where: { $0.map { !deletion.seen.covers($0.version) } ?? false }) {
-                return true
-            }
-            // An increment the deleter had not seen is an edit like any other.
-            return self.counters.contains { deletion.seen[$0.origin] < $0.sequence }
+            return self.hasEdits(beyond: deletion.seen)
         }
+    }
+
+    /// Whether some column or counter was written by a batch that `seen` does not cover; the insertion does not count.
+    package func hasEdits(beyond seen: VersionVector) -> Bool {
+        if self.registers.contains(where: { $0.map { !seen.covers($0.version) } ?? false }) { return true }
+        // An increment is an edit like any other.
+        return self.counters.contains { seen[$0.origin] < $0.sequence }
     }
 
     /// The sum of a counter column.

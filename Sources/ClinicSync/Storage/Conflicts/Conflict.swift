@@ -4,7 +4,7 @@ import ClinicSyncModel
 /// An entry of the conflict journal, as every node derives it.
 ///
 /// Two nodes that know the same changes derive equal entries; see ``ReplicaWriter/settleConflicts(_:key:derived:events:)`` and
-/// ``ReplicaWriter/settleValues(_:plan:key:events:)``.
+/// ``ReplicaWriter/settleValues(_:by:plan:state:events:)``.
 struct Conflict: Sendable, Hashable {
     /// A row of another table, or of the same.
     struct Reference: Sendable, Hashable {

@@ -126,8 +126,7 @@ extension Projection {
     private func refresh(_ row: RowName, _ subject: Subject, claims: Set<ClaimName>) throws {
         if case .shadow = subject.residence {
             let wanted = try self.writer.indexedClaims(row).filter { $0.rule >= Projection.wantedRule }
-            let references = self.writer.references(subject.plan, subject.state)
-            try self.writer.index(row, claims: claims.union(wanted).union(references))
+            try self.writer.index(row, claims: claims.union(wanted))
         } else {
             try ValueRef.with(row.key) { key in
                 if case .tombstone = subject.residence { try self.writer.forgetTombstone(subject.plan, key: key) }

@@ -155,9 +155,7 @@ final class Projection {
         if !deletion.seen.covers(register.version) { return true }
         // It was deleted too, and something the deleter had not seen kept it.
         guard child.state.deletion != nil else { return false }
-        return !deletion.seen.covers(child.state.birth)
-            || child.state.registers.contains { $0.map { !deletion.seen.covers($0.version) } ?? false }
-            || child.state.counters.contains { deletion.seen[$0.origin] < $0.sequence }
+        return !deletion.seen.covers(child.state.birth) || child.state.hasEdits(beyond: deletion.seen)
     }
 
     /// Whether a row goes with a deleted one, directly or through others that do.

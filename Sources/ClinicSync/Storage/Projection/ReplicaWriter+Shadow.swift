@@ -270,8 +270,7 @@ extension ReplicaWriter {
     /// Whether a deleted row has edits that its deleters had not seen.
     private func hasSurvivors(_ plan: TablePlan, _ state: RowState) -> Bool {
         guard plan.definition.deletePolicy == .win, let deletion = state.deletion else { return false }
-        return state.registers.contains { $0.map { !deletion.seen.covers($0.version) } ?? false }
-            || state.counters.contains { deletion.seen[$0.origin] < $0.sequence }
+        return state.hasEdits(beyond: deletion.seen)
     }
 
     private func refersToUnsettled(_ plan: TablePlan, _ state: RowState, before: Located) throws -> Bool {

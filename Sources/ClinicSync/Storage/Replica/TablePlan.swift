@@ -20,8 +20,6 @@ final class TablePlan: Sendable {
     let uniqueSlots: UInt64
     /// The references to other tables' keys.
     let references: [ReferenceRule]
-    /// The slots of all references.
-    let referenceSlots: UInt64
     /// The slot that says which user a row belongs to, in tables of the category `user`.
     let userSlot: Int?
     /// The slots but the key's in the order of their columns' names, by which rows are hashed.
@@ -72,7 +70,6 @@ final class TablePlan: Sendable {
                 tables: tables
             )
         }
-        self.referenceSlots = self.references.reduce(0) { $0 | 1 << UInt64($1.slot) }
         self.slotCount = definition.slotCount
         self.keySlot = definition.keySlot
         var valueSlots: UInt64 = 0
