@@ -10,19 +10,19 @@ extension LocalAPIRoutes {
             guard let filter = ConflictFilter(rawValue: name) else {
                 throw ClinicSyncError(.usage, "There is no state \"\(name)\": use open or all.")
             }
-            return try Response.json(try await self.control.conflicts(filter))
+            return try Response.json(try await self.control.conflicts.conflicts(filter))
         }
         group.get("/conflicts/:id") { _, context in
-            try Response.json(try await self.control.conflict(try context.parameters.require("id")))
+            try Response.json(try await self.control.conflicts.conflict(try context.parameters.require("id")))
         }
         // The path stands in the query: a key may hold slashes.
         group.get("/why") { request, _ in
-            try Response.json(try await self.control.why(try Query(request).text("path")))
+            try Response.json(try await self.control.conflicts.why(try Query(request).text("path")))
         }
         group.post("/conflicts/:id/resolve") { request, context in
             let decision = try await request.json(ConflictDecision.self)
             let id = try context.parameters.require("id")
-            return try Response.json(try await self.control.resolve(conflict: id, decision))
+            return try Response.json(try await self.control.conflicts.resolve(conflict: id, decision))
         }
     }
 }

@@ -40,7 +40,7 @@ extension LocalAPIRoutes {
 
     /// Adds what the page asks for, and the making of links.
     func addDashboard(to group: RouterGroup<BasicRequestContext>) {
-        group.get("/latency") { _, _ in try Response.json(try await self.control.latency()) }
+        group.get("/latency") { _, _ in try Response.json(try await self.control.status.latency()) }
         group.post("/dashboard-links") { request, _ in
             let identity = RequestIdentity(request.head)
             // Whoever holds a cookie alone cannot prolong it for ever.
@@ -59,7 +59,7 @@ extension LocalAPIRoutes {
             Response(
                 status: .ok,
                 headers: [.contentType: NodeMetrics.contentType, .cacheControl: "no-store"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: try await self.control.metrics().text))
+                body: ResponseBody(byteBuffer: ByteBuffer(string: try await self.control.status.metrics().text))
             )
         }
     }

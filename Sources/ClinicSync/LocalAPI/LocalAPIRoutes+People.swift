@@ -28,7 +28,7 @@ extension LocalAPIRoutes {
     func addPeople(to group: RouterGroup<BasicRequestContext>) {
         group.post("/notices") { request, _ in
             let notice = try await request.json(NoticeRequest.self)
-            let id = try await self.control.notify(notice.text, node: notice.node, user: notice.user)
+            let id = try await self.control.notices.notify(notice.text, node: notice.node, user: notice.user)
             return try Response.json(NoticeReply(id: id), status: .created)
         }
         group.post("/probe") { request, _ in
@@ -37,7 +37,7 @@ extension LocalAPIRoutes {
             else {
                 throw ClinicSyncError(.usage, "timeout must be a time up to 60s, for example 10s.")
             }
-            return try Response.json(try await self.control.probe(timeout: timeout))
+            return try Response.json(try await self.control.probes.probe(timeout: timeout))
         }
     }
 }

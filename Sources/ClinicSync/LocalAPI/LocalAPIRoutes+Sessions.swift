@@ -15,13 +15,13 @@ extension LocalAPIRoutes {
             guard state == "active" || state == "all" else {
                 throw ClinicSyncError(.usage, "There is no state \"\(state)\": use active or all.")
             }
-            return try Response.json(try await self.control.sessions(onlyActive: state == "active"))
+            return try Response.json(try await self.control.sessions.sessions(onlyActive: state == "active"))
         }
         group.post("/sessions") { request, _ in
-            try self.response(to: try await self.control.login(try await request.json(LoginInput.self)))
+            try self.response(to: try await self.control.sessions.login(try await request.json(LoginInput.self)))
         }
         group.delete("/sessions") { request, _ in
-            let count = try await self.control.endSessions(of: try Query(request).text("user"))
+            let count = try await self.control.sessions.endSessions(of: try Query(request).text("user"))
             return try Response.json(["ended": count])
         }
         group.post("/sessions/clean") { request, _ in
@@ -30,14 +30,14 @@ extension LocalAPIRoutes {
                 default: .seconds(30 * 86_400),
                 in: .zero...LocalAPIRoutes.cleanTimeMax
             )
-            return try Response.json(["removed": try await self.control.cleanSessions(olderThan: age)])
+            return try Response.json(["removed": try await self.control.sessions.cleanSessions(olderThan: age)])
         }
         group.delete("/sessions/:id") { _, context in
-            try await self.control.endSession(try context.parameters.require("id"))
+            try await self.control.sessions.endSession(try context.parameters.require("id"))
             return Response(status: .noContent)
         }
         group.post("/sessions/:id/activity") { _, context in
-            try await self.control.touchSession(try context.parameters.require("id"))
+            try await self.control.sessions.touchSession(try context.parameters.require("id"))
             return Response(status: .noContent)
         }
     }

@@ -7,7 +7,7 @@ import ServiceLifecycle
 
 /// The endpoints of the local API.
 struct LocalAPIRoutes: Sendable {
-    let control: any NodeControl
+    let control: NodeControl
     /// Who may ask.
     let access: LocalAPIAccess
     /// Lets browsers in.
@@ -15,7 +15,7 @@ struct LocalAPIRoutes: Sendable {
     /// Pages that may ask besides the node's own.
     let origins: AllowedOrigins
 
-    init(control: any NodeControl, token: String, origins: AllowedOrigins = AllowedOrigins()) {
+    init(control: NodeControl, token: String, origins: AllowedOrigins = AllowedOrigins()) {
         self.control = control
         self.dashboard = DashboardAccess(token: token)
         self.access = LocalAPIAccess(token: token, dashboard: self.dashboard)
@@ -51,26 +51,26 @@ struct LocalAPIRoutes: Sendable {
         self.addDashboard(to: router)
         self.addMetrics(to: router)
         let guarded = router.group("/v1").add(middleware: TokenGuard(access: self.access))
-        guarded.get("/status") { _, _ in try Response.json(try await self.control.status()) }
+        guarded.get("/status") { _, _ in try Response.json(try await self.control.status.status()) }
         guarded.get("/digest") { request, _ in
-            try Response.json(try await self.control.digest(table: Query(request)["table"]))
+            try Response.json(try await self.control.tables.digest(table: Query(request)["table"]))
         }
-        guarded.get("/nodes") { _, _ in try Response.json(try await self.control.nodes()) }
+        guarded.get("/nodes") { _, _ in try Response.json(try await self.control.members.nodes()) }
         guarded.post("/nodes/revoke") { request, _ in
-            try await self.control.revoke(node: try Query(request).text("node"))
+            try await self.control.members.revoke(node: try Query(request).text("node"))
             return Response(status: .noContent)
         }
         guarded.post("/nodes/grant") { request, _ in
-            try await self.control.grant(node: try Query(request).text("node"))
+            try await self.control.members.grant(node: try Query(request).text("node"))
             return Response(status: .noContent)
         }
         guarded.post("/nodes/rename") { request, _ in
             let query = Query(request)
-            try await self.control.rename(node: try query.text("node"), to: try query.text("name"))
+            try await self.control.members.rename(node: try query.text("node"), to: try query.text("name"))
             return Response(status: .noContent)
         }
         guarded.post("/host/transfer") { request, _ in
-            try await self.control.transferHost(to: try Query(request).text("node"))
+            try await self.control.members.transferHost(to: try Query(request).text("node"))
             return Response(status: .noContent)
         }
         guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
@@ -92,7 +92,7 @@ struct LocalAPIRoutes: Sendable {
             default: .seconds(60),
             in: .milliseconds(1)...LocalAPIRoutes.syncTimeoutMax
         )
-        return try Response.json(try await self.control.sync(table: query["table"], timeout: timeout))
+        return try Response.json(try await self.control.tables.sync(table: query["table"], timeout: timeout))
     }
 
     private func invite(_ query: Query) async throws -> Response {
@@ -102,12 +102,12 @@ struct LocalAPIRoutes: Sendable {
             in: .seconds(1)...LocalAPIRoutes.invitationTimeMax
         )
         let uses = try query.number("uses", default: 1, in: 1...LocalAPIRoutes.invitationUsesMax)
-        let code = try await self.control.invite(ttl: ttl, uses: uses)
+        let code = try await self.control.members.invite(ttl: ttl, uses: uses)
         return try Response.json(Invitation(code: code), status: .created)
     }
 
     private func events(_ request: Request) async throws -> Response {
-        let subscription = try await self.control.events(try Query(request).filter())
+        let subscription = self.control.events.subscribe(try Query(request).filter())
         let body = ResponseBody { writer in
             try await request.body.consumeWithInboundCloseHandler { _ in
                 try await withGracefulShutdownHandler {

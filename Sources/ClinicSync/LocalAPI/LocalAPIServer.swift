@@ -29,7 +29,7 @@ package struct LocalAPIServer: Service {
         address: NetworkAddress,
         token: String,
         allowedOrigins: [String] = [],
-        control: any NodeControl,
+        control: NodeControl,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger,
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
@@ -51,7 +51,7 @@ package struct LocalAPIServer: Service {
         address: NetworkAddress,
         token: String,
         allowedOrigins: [String] = [],
-        control: any NodeControl,
+        control: NodeControl,
         socketLimits: EventSocketLimits,
         group: any EventLoopGroup,
         logger: Logger,
@@ -61,7 +61,7 @@ package struct LocalAPIServer: Service {
         let routes = LocalAPIRoutes(control: control, token: token, origins: AllowedOrigins(allowedOrigins))
         self.routes = routes
         self.sockets = EventSocketUpgrade(
-            events: control.eventSource,
+            events: control.events,
             guardian: LoopbackGuard(origins: routes.origins),
             authorization: SocketAuthorization(routes.access),
             limits: socketLimits

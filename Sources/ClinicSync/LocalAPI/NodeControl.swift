@@ -1,21 +1,76 @@
-/// What programs and people can ask of a running node.
+/// What programs and people can ask of a running node, one part for each subject.
 ///
-/// The runtime implements it; the local API serves it. Every method throws ``ClinicSyncError`` with a
-/// sentence for people.
-package protocol NodeControl: Sendable {
+/// The runtime makes the parts; the local API serves them. Every method of a part throws ``ClinicSyncError`` with a sentence for
+/// people.
+package struct NodeControl: Sendable {
+    /// How the node is doing.
+    package var status: any StatusControl
+    /// The clinic's tables as a whole.
+    package var tables: any TableControl
+    /// The members of the clinic.
+    package var members: any MemberControl
+    /// The conflict journal.
+    package var conflicts: any ConflictControl
+    /// The sessions of users.
+    package var sessions: any SessionControl
+    /// Notices to programs.
+    package var notices: any NoticeControl
+    /// Measurements of the time that a change takes.
+    package var probes: any ProbeControl
+    /// The events of the node: committed changes, and the node's own news.
+    package var events: EventBroadcaster
+
+    /// Joins the parts.
+    package init(
+        status: any StatusControl,
+        tables: any TableControl,
+        members: any MemberControl,
+        conflicts: any ConflictControl,
+        sessions: any SessionControl,
+        notices: any NoticeControl,
+        probes: any ProbeControl,
+        events: EventBroadcaster
+    ) {
+        self.status = status
+        self.tables = tables
+        self.members = members
+        self.conflicts = conflicts
+        self.sessions = sessions
+        self.notices = notices
+        self.probes = probes
+        self.events = events
+    }
+}
+
+/// Tells how the node is doing.
+package protocol StatusControl: Sendable {
     /// Who the node is and how it is doing.
     func status() async throws -> NodeStatus
 
+    /// The round trips of the last hour.
+    func latency() async throws -> LatencySummary
+
+    /// What Prometheus receives.
+    func metrics() async throws -> NodeMetrics
+}
+
+/// Compares and repairs the clinic's tables.
+package protocol TableControl: Sendable {
     /// Rows and digests computed from the real tables, of one table or all.
     func digest(table: String?) async throws -> DigestSummary
 
     /// Proves that all reachable nodes are equal, repairing what is not, within `timeout`.
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary
+}
 
-    /// The members of the clinic.
+/// Lists and changes the members of the clinic.
+///
+/// A node is named by its id, by the beginning of its id, or by its name.
+package protocol MemberControl: Sendable {
+    /// The members of the clinic, revoked ones included.
     func nodes() async throws -> NodesSummary
 
-    /// Sends a member away for good; named by its id, the beginning of it, or its name.
+    /// Revokes a member for good.
     func revoke(node: String) async throws
 
     /// Gives a member the right to sign.
@@ -29,58 +84,52 @@ package protocol NodeControl: Sendable {
 
     /// Makes a join code that is good for `uses` joins within `ttl`.
     func invite(ttl: Duration, uses: Int) async throws -> String
+}
 
-    /// Where the events of the node come from.
-    var eventSource: EventBroadcaster { get }
-
-    /// Committed changes from now on, or from a position on.
-    func events(_ filter: EventFilter) async throws -> EventSubscription
-
-    // MARK: - Conflicts and the dashboard
-
+/// Shows and settles the conflict journal.
+package protocol ConflictControl: Sendable {
     /// The newest entries of the conflict journal.
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary
 
     /// One entry of the conflict journal with whole values, by the beginning of its id.
     func conflict(_ id: String) async throws -> ConflictSummary
 
-    /// Deals with an entry of the conflict journal; the entry as it is afterwards.
+    /// Deals with an entry of the conflict journal; returns the entry as it is afterwards.
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary
 
     /// Who wrote what in a row, named as `TABLE/PK`, or in one column of it, named as `TABLE/PK/COLUMN`.
     func why(_ path: String) async throws -> WhySummary
+}
 
-    /// Round trips of the last hour.
-    func latency() async throws -> LatencySummary
-
-    /// What Prometheus is told.
-    func metrics() async throws -> NodeMetrics
-
-    // MARK: - Sessions
-
-    /// Sessions that last, or all.
+/// Lists, begins and ends sessions of users.
+package protocol SessionControl: Sendable {
+    /// Active sessions, or all.
     func sessions(onlyActive: Bool) async throws -> SessionsSummary
 
-    /// Logs somebody in.
+    /// Logs a user in.
     func login(_ input: LoginInput) async throws -> LoginResult
 
-    /// Ends a session: a logout when it is one of this PC, else an administrator's act.
+    /// Ends a session: a logout when it is a session of this PC, else an administrator's act.
     func endSession(_ id: String) async throws
 
-    /// Ends all sessions of a user, named by its name or its key; how many there were.
+    /// Ends all sessions of a user, named by its name or its key; returns how many there were.
     func endSessions(of username: String) async throws -> Int
 
     /// Notes that the user of a session did something.
     func touchSession(_ id: String) async throws
 
-    /// Removes sessions that ended longer ago than `age`; how many.
+    /// Removes sessions that ended longer ago than `age`; returns how many.
     func cleanSessions(olderThan age: Duration) async throws -> Int
+}
 
-    // MARK: - People
-
+/// Sends notices to programs.
+package protocol NoticeControl: Sendable {
     /// Sends a notice to programs on all nodes, on one, or to those that a user works with; returns its id.
     func notify(_ text: String, node: String?, user: String?) async throws -> String
+}
 
+/// Measures how long a change takes.
+package protocol ProbeControl: Sendable {
     /// Measures how long a change takes to arrive at every connected node, waiting for answers up to `timeout`.
     func probe(timeout: Duration) async throws -> ProbeSummary
 }

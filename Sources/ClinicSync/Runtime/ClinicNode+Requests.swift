@@ -51,20 +51,20 @@ extension ClinicNode {
     }
 
     /// The SQLite database that programs open.
-    public var databaseURL: URL { self.files.databaseURL }
+    public var databaseURL: URL { self.settings.directory.databaseURL }
 
     // MARK: - While it runs
 
     /// Who the node is and how it is doing.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
-    public func status() async throws -> NodeStatus { try await self.control.status() }
+    public func status() async throws -> NodeStatus { try await self.control().status.status() }
 
     /// Rows and digests computed from the real tables, of `table` or of all.
     ///
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for an unknown table.
     public func digest(table: String? = nil) async throws -> DigestSummary {
-        try await self.control.digest(table: table)
+        try await self.control().tables.digest(table: table)
     }
 
     /// Compares whole tables of all reachable nodes now and repairs what differs.
@@ -72,33 +72,33 @@ extension ClinicNode {
     /// - Returns: How it ended; ``SyncSummary/isConverged`` only when every reachable node is proven equal.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `timeout`.
     public func sync(table: String? = nil, timeout: Duration = .seconds(60)) async throws -> SyncSummary {
-        try await self.control.sync(table: table, timeout: timeout)
+        try await self.control().tables.sync(table: table, timeout: timeout)
     }
 
     /// The members of the clinic, those who were sent away included.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
-    public func nodes() async throws -> NodesSummary { try await self.control.nodes() }
+    public func nodes() async throws -> NodesSummary { try await self.control().members.nodes() }
 
     /// Sends a member away for good: it gets nothing from the moment on at which the other nodes learn of it.
     ///
     /// - Parameter node: its id, the beginning of it, or its name.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign, `usage`
     ///   for an unknown node.
-    public func revoke(node: String) async throws { try await self.control.revoke(node: node) }
+    public func revoke(node: String) async throws { try await self.control().members.revoke(node: node) }
 
     /// Lets a member invite, renew certificates and revoke.
     ///
     /// - Parameter node: its id, the beginning of it, or its name.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it does not hold the
     ///   clinic's own key, `usage` for an unknown node.
-    public func grant(node: String) async throws { try await self.control.grant(node: node) }
+    public func grant(node: String) async throws { try await self.control().members.grant(node: node) }
 
     /// Gives a member another name; it takes it over when the change reaches it.
     ///
     /// - Throws: ``ClinicSyncError``: `usage` for what names no node or can be no name, `refused` for the name of another node.
     public func rename(node: String, to name: String) async throws {
-        try await self.control.rename(node: node, to: name)
+        try await self.control().members.rename(node: node, to: name)
     }
 
     /// Lets a member be host in the present host's place; returns when it is.
@@ -106,14 +106,14 @@ extension ClinicNode {
     /// - Parameter node: its id, the beginning of it, or its name.
     /// - Throws: ``ClinicSyncError``: `usage` for what names no node, `refused` when it cannot be host, `timeout` when it was
     ///   not host within five seconds; then the present host goes on.
-    public func transferHost(to node: String) async throws { try await self.control.transferHost(to: node) }
+    public func transferHost(to node: String) async throws { try await self.control().members.transferHost(to: node) }
 
     /// Who wrote what in a row, and what it beat.
     ///
     /// - Parameter path: `TABLE/PK`, or `TABLE/PK/COLUMN` for one column; a key may hold slashes.
     /// - Returns: What is known of the row, also when it was deleted or is hidden.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for what names no table or row.
-    public func why(_ path: String) async throws -> WhySummary { try await self.control.why(path) }
+    public func why(_ path: String) async throws -> WhySummary { try await self.control().conflicts.why(path) }
 
     /// What lost to something else: the newest entries of the clinic's conflict journal.
     ///
@@ -121,7 +121,7 @@ extension ClinicNode {
     /// - Returns: At most 500 entries, newest first, with long values cut.
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
     public func conflicts(includingResolved: Bool = false) async throws -> ConflictsSummary {
-        try await self.control.conflicts(includingResolved ? .all : .open)
+        try await self.control().conflicts.conflicts(includingResolved ? .all : .open)
     }
 
     /// Deals with a conflict, for all PCs: keeps what the row shows, or does what lost in its place, as an edit of this PC.
@@ -140,7 +140,7 @@ extension ClinicNode {
         keepOther: Bool,
         expected: ConflictValue? = nil
     ) async throws -> ConflictSummary {
-        try await self.control.resolve(
+        try await self.control().conflicts.resolve(
             conflict: id,
             ConflictDecision(keep: keepOther ? .other : .current, expected: expected)
         )
@@ -156,7 +156,7 @@ extension ClinicNode {
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `refused` for an unknown user.
     @discardableResult
     public func notify(_ text: String, node: String? = nil, user: String? = nil) async throws -> String {
-        try await self.control.notify(text, node: node, user: user)
+        try await self.control().notices.notify(text, node: node, user: user)
     }
 
     /// Measures how long a change takes to arrive at every connected node.
@@ -165,7 +165,7 @@ extension ClinicNode {
     /// - Returns: What the nodes answered, and which did not.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` during another measurement.
     public func probe(timeout: Duration = .seconds(10)) async throws -> ProbeSummary {
-        try await self.control.probe(timeout: timeout)
+        try await self.control().probes.probe(timeout: timeout)
     }
 
     /// Makes a join code, on a node that may sign.
@@ -176,7 +176,7 @@ extension ClinicNode {
     /// - Returns: The code.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign.
     public func invite(ttl: Duration = .seconds(1_800), uses: Int = 1) async throws -> String {
-        try await self.control.invite(ttl: ttl, uses: uses)
+        try await self.control().members.invite(ttl: ttl, uses: uses)
     }
 
     /// Committed changes and the node's own news, from now on or after a position.
@@ -201,7 +201,7 @@ extension ClinicNode {
             }
             return category
         }
-        return try await self.control.events(
+        return self.events.subscribe(
             EventFilter(categories: Set(wanted), tables: tables, users: users, since: since)
         )
     }

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import NIOConcurrencyHelpers
 import NIOCore
 
@@ -24,5 +25,26 @@ final class LatencyLog: Sendable {
             intervalSeconds: Int(LatencyLog.interval.components.seconds),
             samples: self.samples.withLockedValue { Array($0) }
         )
+    }
+}
+
+extension LatencyLog {
+    /// Takes a sample every ten seconds until cancelled: the round trip to the host, on the host the slowest client's.
+    func run(_ state: NodeState) async throws {
+        while true {
+            if let core = state.core {
+                let peers = core.peers.filter(\.isConnected)
+                let measured =
+                    core.host.flatMap { host in peers.first { $0.id == host.id } }
+                    .map { $0.roundTripMilliseconds } ?? peers.compactMap(\.roundTripMilliseconds).max()
+                self.add(
+                    LatencySummary.Sample(
+                        at: UTCTimestamp(milliseconds: state.clock.wallMilliseconds),
+                        milliseconds: measured.map { ($0 * 1_000).rounded() / 1_000 }
+                    )
+                )
+            }
+            try await Task.sleep(for: LatencyLog.interval)
+        }
     }
 }

@@ -10,6 +10,7 @@ import NIOCore
 final class NodeDriver: Sendable {
     /// What the driver acts on.
     struct Surroundings: Sendable {
+        var state: NodeState
         var inbox: Inbox
         var transport: PeerTransport
         var storage: StorageService
@@ -26,7 +27,6 @@ final class NodeDriver: Sendable {
     }
 
     private struct Shared {
-        var status: CoreStatus?
         var replies: [RequestID: Waiting] = [:]
         var nextRequest: UInt64 = 1
         var isStopped = false
@@ -47,9 +47,6 @@ final class NodeDriver: Sendable {
         self.configuration = configuration
         self.surroundings = surroundings
     }
-
-    /// The newest snapshot of the core for people; `nil` before the start.
-    var status: CoreStatus? { self.shared.withLockedValue { $0.status } }
 
     /// Gives the core a command and waits for its answer; `nil` when the node stops before.
     func perform(_ command: Command) async -> CommandReply {
@@ -96,10 +93,7 @@ final class NodeDriver: Sendable {
             }
             surroundings.transport.flush()
             let status = machine.status(at: surroundings.clock.now)
-            let before = self.shared.withLockedValue { shared in
-                defer { shared.status = status }
-                return shared.status
-            }
+            let before = surroundings.state.noted(status)
             let wasHost = before.map { $0.role == .host }
             if before?.term != status.term || wasHost != (status.role == .host) {
                 surroundings.onRoleChanged(status.term, status.role == .host)
@@ -111,9 +105,9 @@ final class NodeDriver: Sendable {
     }
 
     private func stop() {
+        self.surroundings.state.stopped()
         let waiting = self.shared.withLockedValue { shared in
             shared.isStopped = true
-            shared.status?.role = .stopped
             defer { shared.replies = [:] }
             return shared.replies.values.map { $0 }
         }

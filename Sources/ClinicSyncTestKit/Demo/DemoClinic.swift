@@ -78,7 +78,7 @@ final class DemoClinic: Sendable {
         }
         try await host.start()
         for node in self.nodes.dropFirst() {
-            let code = try await host.control().invite(ttl: .seconds(60), uses: 1)
+            let code = try await host.running().invite(ttl: .seconds(60), uses: 1)
             _ = try await NodeSetup.join(
                 directory: node.directory,
                 code: try JoinCode(parsing: code),

@@ -21,7 +21,7 @@ final class DemoNode: Sendable {
 
     private struct State {
         var services: ServiceGroup?
-        var control: (any NodeControl)?
+        var node: ClinicNode?
         var listen: String?
         var failure: (any Error)?
         var database: DemoDatabase?
@@ -43,12 +43,12 @@ final class DemoNode: Sendable {
     /// Whether the node serves.
     var isRunning: Bool { self.listen != nil }
 
-    /// What people can ask of the node.
-    func control() throws -> any NodeControl {
-        guard let control = self.state.withLockedValue({ $0.control }) else {
+    /// The node, while it runs.
+    func running() throws -> ClinicNode {
+        guard let node = self.state.withLockedValue({ $0.node }) else {
             throw DemoError(message: "\(self.name) does not run.")
         }
-        return control
+        return node
     }
 
     /// The programs' connections; open from the first start to ``closeDatabase()``.
@@ -114,7 +114,7 @@ final class DemoNode: Sendable {
             )
             self.state.withLockedValue { state in
                 state.services = services
-                state.control = node.control
+                state.node = node
             }
             try await services.run()
             self.finishRun(nil)
@@ -126,7 +126,7 @@ final class DemoNode: Sendable {
     private func finishRun(_ error: (any Error)?) {
         self.state.withLockedValue { state in
             state.services = nil
-            state.control = nil
+            state.node = nil
             state.listen = nil
             state.failure = error
         }

@@ -22,7 +22,7 @@ import Testing
         let server = LocalAPIServer(
             address: NetworkAddress(host: "127.0.0.1", port: 0),
             token: FixedControl.token,
-            control: control,
+            control: control.all,
             socketLimits: limits,
             group: MultiThreadedEventLoopGroup.singleton,
             logger: logger

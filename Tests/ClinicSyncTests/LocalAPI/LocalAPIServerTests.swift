@@ -14,9 +14,10 @@ import Testing
     static let token = "a-token-of-this-test"
 
     /// A node that answers from memory and remembers what it was asked.
-    struct FixedControl: NodeControl {
+    struct FixedControl: StatusControl, TableControl, MemberControl, ConflictControl, SessionControl, NoticeControl,
+        ProbeControl
+    {
         let events = LoggedBroadcaster()
-        var eventSource: EventBroadcaster { self.events.broadcaster }
         let calls = NIOLockedValueBox<[String]>([])
 
         func status() async throws -> NodeStatus {
@@ -79,7 +80,19 @@ import Testing
             return "CODE"
         }
 
-        func events(_ filter: EventFilter) async throws -> EventSubscription { self.eventSource.subscribe(filter) }
+        /// Every part of a node.
+        var all: NodeControl {
+            NodeControl(
+                status: self,
+                tables: self,
+                members: self,
+                conflicts: self,
+                sessions: self,
+                notices: self,
+                probes: self,
+                events: self.events.broadcaster
+            )
+        }
 
         // MARK: - Sessions
 
@@ -150,7 +163,7 @@ import Testing
             address: NetworkAddress(host: "127.0.0.1", port: 0),
             token: LocalAPIServerTests.token,
             allowedOrigins: allowedOrigins,
-            control: control,
+            control: control.all,
             logger: logger
         ) { listening.yield($0) }
         let group = ServiceGroup(services: [server], logger: logger)
@@ -354,7 +367,7 @@ import Testing
             let second = LocalAPIServer(
                 address: address,
                 token: "t",
-                control: FixedControl(),
+                control: FixedControl().all,
                 logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
             ) { _ in }
             await #expect(throws: ClinicSyncError(.portInUse, "")) { try await second.run() }
@@ -366,7 +379,7 @@ import Testing
         let server = LocalAPIServer(
             address: NetworkAddress(host: "127.0.0.1", port: 0),
             token: "t",
-            control: FixedControl(),
+            control: FixedControl().all,
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
         ) { _ in throw ClinicSyncError(.diskFull, "full") }
         await #expect(throws: ClinicSyncError(.diskFull, "")) { try await server.run() }
@@ -497,7 +510,7 @@ import Testing
 
     @Test("every endpoint that is served is described in docs/openapi.yaml, and the other way round")
     func described() throws {
-        let served = Set(LocalAPIRoutes(control: FixedControl(), token: "t").endpoints)
+        let served = Set(LocalAPIRoutes(control: FixedControl().all, token: "t").endpoints)
         let file = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../../docs/openapi.yaml")
         var described = Set<String>()
         var path = ""

@@ -3,40 +3,44 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import Crypto
 
-// Sessions: who is logged in where.
-extension RunningNodeControl {
+/// Lists, begins and ends sessions of users for programs.
+struct NodeSessionControl: SessionControl {
+    let state: NodeState
+    let storage: StorageService
+    let driver: NodeDriver
+    let passwords: PasswordService
+    let inbox: Inbox
+
     /// Sessions shown at most.
     private static let sessionsMax = 1_000
     /// Bytes of a device's name.
     private static let deviceNameBytesMax = 128
 
     func sessions(onlyActive: Bool) async throws -> SessionsSummary {
-        let running = try self.current()
-        return try await StorageErrors.mapping {
-            try await running.storage.read { reader in
-                let rows = try reader.sessions(onlyActive: onlyActive, limit: RunningNodeControl.sessionsMax)
+        try await StorageErrors.mapping {
+            try await self.storage.read { reader in
+                let rows = try reader.sessions(onlyActive: onlyActive, limit: NodeSessionControl.sessionsMax)
                 return SessionsSummary(sessions: rows.map(SessionSummary.init), statistics: try reader.sessionCounts())
             }
         }
     }
 
     func login(_ input: LoginInput) async throws -> LoginResult {
-        let running = try self.current()
-        let deviceName = input.deviceName ?? self.nodeName
-        guard deviceName.utf8.count <= RunningNodeControl.deviceNameBytesMax else {
+        let deviceName = input.deviceName ?? self.state.name
+        guard deviceName.utf8.count <= NodeSessionControl.deviceNameBytesMax else {
             throw ClinicSyncError(
                 .usage,
-                "The device's name is longer than \(RunningNodeControl.deviceNameBytesMax) bytes: choose a shorter one."
+                "The device's name is longer than \(NodeSessionControl.deviceNameBytesMax) bytes: choose a shorter one."
             )
         }
-        let verdict = try await running.passwords.verify(
+        let verdict = try await self.passwords.verify(
             input.password,
             for: input.username,
-            from: self.nodeID.description
+            from: self.state.id.description
         )
         switch verdict {
         case .accepted(let userID):
-            return try await self.logIn(userID, input.username, on: deviceName, isForced: input.force == true, running)
+            return try await self.logIn(userID, input.username, on: deviceName, isForced: input.force == true)
         case .wrong: return .wrongPassword
         case .lockedOut(let time), .busy(let time): return .tooMany(retryAfter: time)
         case .inactive:
@@ -53,40 +57,39 @@ extension RunningNodeControl {
         _ userID: String,
         _ username: String,
         on deviceName: String,
-        isForced: Bool,
-        _ running: Running
+        isForced: Bool
     ) async throws -> LoginResult {
         var generator = SystemRandomNumberGenerator()
-        let token = RunningNodeControl.makeToken(using: &generator)
-        let now = running.correctedMilliseconds(self.clock)
+        let token = NodeSessionControl.makeToken(using: &generator)
+        let now = self.state.correctedMilliseconds
         let request = LoginRequest(
-            sessionID: RunningNodeControl.makeSessionID(at: now, using: &generator),
+            sessionID: NodeSessionControl.makeSessionID(at: now, using: &generator),
             userID: userID,
             username: username,
-            deviceID: self.nodeID.description,
+            deviceID: self.state.id.description,
             deviceName: deviceName,
             tokenHash: Array(SHA256.hash(data: Array(token.utf8))),
             loginMilliseconds: now,
             isForced: isForced
         )
-        let reply = await running.driver.perform(.login(request))
-        guard case .loginDecided(let outcome) = reply else { throw RunningNodeControl.undecided }
+        let reply = await self.driver.perform(.login(request))
+        guard case .loginDecided(let outcome) = reply else { throw NodeSessionControl.undecided }
         switch outcome {
         case .granted:
             // The core has waited for the rows, so they are here.
             let row = try await StorageErrors.mapping {
-                try await running.storage.read { try $0.session(request.sessionID) }
+                try await self.storage.read { try $0.session(request.sessionID) }
             }
-            guard let row, row.isActive else { throw RunningNodeControl.undecided }
+            guard let row, row.isActive else { throw NodeSessionControl.undecided }
             return .granted(LoginGrant(session: SessionSummary(row), token: token))
         case .conflict(let holders):
             let sessions = holders.map(SessionInTheWay.init)
-            running.inbox.post(.eventOccurred(RunningNodeControl.conflictEvent(request, sessions)))
+            self.inbox.post(.eventOccurred(NodeSessionControl.conflictEvent(request, sessions)))
             return .conflict(SessionConflict(username: username, sessions: sessions))
         case .refused:
             throw ClinicSyncError(.refused, "This user was deleted or deactivated meanwhile: ask an administrator.")
         case .unavailable:
-            throw RunningNodeControl.undecided
+            throw NodeSessionControl.undecided
         }
     }
 
@@ -118,52 +121,48 @@ extension RunningNodeControl {
     }
 
     func endSession(_ id: String) async throws {
-        let running = try self.current()
-        guard let row = try await self.session(id, running) else { throw RunningNodeControl.noSession }
+        guard let row = try await self.session(id) else { throw NodeSessionControl.noSession }
         // Somebody at this PC logs out; whoever ends a session of another PC does so as its administrator.
-        let reason: SessionEnd = row.deviceID == self.nodeID.description ? .logout : .admin
-        _ = try await self.end([id], reason, running)
+        let reason: SessionEnd = row.deviceID == self.state.id.description ? .logout : .admin
+        _ = try await self.end([id], reason)
     }
 
     func endSessions(of username: String) async throws -> Int {
-        let running = try self.current()
         let summary = try await self.sessions(onlyActive: true)
         let ids = summary.sessions.filter { $0.username == username || $0.userId == username }.map(\.id)
-        return try await self.end(ids, .admin, running)
+        return try await self.end(ids, .admin)
     }
 
-    private func end(_ ids: [String], _ reason: SessionEnd, _ running: Running) async throws -> Int {
-        let now = running.correctedMilliseconds(self.clock)
+    private func end(_ ids: [String], _ reason: SessionEnd) async throws -> Int {
+        let now = self.state.correctedMilliseconds
         let ended = try await StorageErrors.mapping {
-            try await running.storage.write { try $0.endSessions(ids, reason, at: now) }
+            try await self.storage.write { try $0.endSessions(ids, reason, at: now) }
         }
-        running.inbox.post(.localCommitNoticed)
+        self.inbox.post(.localCommitNoticed)
         return ended.count
     }
 
     func touchSession(_ id: String) async throws {
-        let running = try self.current()
-        let now = running.correctedMilliseconds(self.clock)
+        let now = self.state.correctedMilliseconds
         let lasts = try await StorageErrors.mapping {
-            try await running.storage.write { try $0.touchSession(id, at: now) }
+            try await self.storage.write { try $0.touchSession(id, at: now) }
         }
-        guard let lasts else { throw RunningNodeControl.noSession }
+        guard let lasts else { throw NodeSessionControl.noSession }
         guard lasts else { throw ClinicSyncError(.refused, "This session has ended: log in again.") }
-        running.inbox.post(.localCommitNoticed)
+        self.inbox.post(.localCommitNoticed)
     }
 
     func cleanSessions(olderThan age: Duration) async throws -> Int {
-        let running = try self.current()
-        let now = running.correctedMilliseconds(self.clock)
+        let now = self.state.correctedMilliseconds
         let removed = try await StorageErrors.mapping {
-            try await running.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
+            try await self.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
         }
-        running.inbox.post(.localCommitNoticed)
+        self.inbox.post(.localCommitNoticed)
         return removed
     }
 
-    private func session(_ id: String, _ running: Running) async throws -> SessionRow? {
-        try await StorageErrors.mapping { try await running.storage.read { try $0.session(id) } }
+    private func session(_ id: String) async throws -> SessionRow? {
+        try await StorageErrors.mapping { try await self.storage.read { try $0.session(id) } }
     }
 
     private static var noSession: ClinicSyncError {
@@ -176,12 +175,12 @@ extension RunningNodeControl {
     {
         let time = String(max(milliseconds, 0), radix: 16)
         let padded = String(repeating: "0", count: max(0, 12 - time.count)) + time
-        return padded + RunningNodeControl.hexadecimal(10, using: &generator)
+        return padded + NodeSessionControl.hexadecimal(10, using: &generator)
     }
 
     /// 256 random bits.
     private static func makeToken(using generator: inout some RandomNumberGenerator) -> String {
-        RunningNodeControl.hexadecimal(32, using: &generator)
+        NodeSessionControl.hexadecimal(32, using: &generator)
     }
 
     private static func hexadecimal(_ bytes: Int, using generator: inout some RandomNumberGenerator) -> String {

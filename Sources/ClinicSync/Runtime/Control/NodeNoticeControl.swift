@@ -2,8 +2,14 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
-// Notices to people, and measurements for them.
-extension RunningNodeControl {
+/// Sends notices to programs.
+struct NodeNoticeControl: NoticeControl {
+    let state: NodeState
+    let storage: StorageService
+    let trust: TrustStore
+    /// Called when rows were written, so that the collector makes a batch of them.
+    let wrote: @Sendable () -> Void
+
     func notify(_ text: String, node: String?, user: String?) async throws -> String {
         guard NoticeText.isText(text) else {
             throw ClinicSyncError(
@@ -14,14 +20,13 @@ extension RunningNodeControl {
         guard node == nil || user == nil else {
             throw ClinicSyncError(.usage, "A notice is for a node or for a user: name one of them.")
         }
-        let running = try self.current()
-        let rows = try await self.memberRows(running)
-        let target = try node.map { try RunningNodeControl.find($0, in: rows).id }
-        if let target, running.trust.isRevoked(target) {
+        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
+        let target = try node.map { try MemberList.find($0, in: rows).id }
+        if let target, self.trust.isRevoked(target) {
             throw ClinicSyncError(.refused, "This node was revoked and gets nothing any more: name another one.")
         }
         let (userID, count) = try await StorageErrors.mapping {
-            try await running.storage.read { reader in
+            try await self.storage.read { reader in
                 (try user.flatMap { try reader.userID(named: $0) }, try reader.agentRows(AgentTables.notices).count)
             }
         }
@@ -34,40 +39,31 @@ extension RunningNodeControl {
                 "There are \(count) notices of the last two days already: wait until the oldest are removed."
             )
         }
-        return try await self.write(text, node: target, user: userID, running)
+        return try await self.write(text, node: target, user: userID)
     }
 
-    private func write(_ text: String, node: NodeID?, user: String?, _ running: Running) async throws -> String {
+    private func write(_ text: String, node: NodeID?, user: String?) async throws -> String {
         var generator = SystemRandomNumberGenerator()
         let number = generator.next()
-        let now = running.correctedMilliseconds(self.clock)
-        let id = RunningNodeControl.hex(UInt64(max(now, 0)), 12) + RunningNodeControl.hex(number, 16)
+        let now = self.state.correctedMilliseconds
+        let id = NodeNoticeControl.hex(UInt64(max(now, 0)), 12) + NodeNoticeControl.hex(number, 16)
         let values: [String: SQLiteValue] = [
             "id": .text(Array(id.utf8)),
             "node": node.map { .text(Array($0.description.utf8)) } ?? .null,
             "userId": user.map { .text(Array($0.utf8)) } ?? .null,
             "text": .text(Array(text.utf8)),
             "createdAt": .integer(now),
-            "createdBy": .text(Array(self.nodeID.description.utf8)),
+            "createdBy": .text(Array(self.state.id.description.utf8)),
         ]
         _ = try await StorageErrors.mapping {
-            try await running.storage.write { try $0.putAgentRow(table: AgentTables.notices, values: values) }
+            try await self.storage.write { try $0.putAgentRow(table: AgentTables.notices, values: values) }
         }
-        running.inbox.post(.localCommitNoticed)
+        self.wrote()
         return id
     }
 
     private static func hex(_ number: UInt64, _ digits: Int) -> String {
         let text = String(number, radix: 16)
         return String(repeating: "0", count: max(0, digits - text.count)) + text
-    }
-
-    func probe(timeout: Duration) async throws -> ProbeSummary {
-        let running = try self.current()
-        let names = Dictionary(
-            try await self.memberRows(running).map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        return try await running.people.probe.probe(timeout: timeout).summary(names: names)
     }
 }

@@ -3,44 +3,31 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import NIOCore
 
-// What of the node has to do with certificates.
-extension ClinicNode {
+// Certificates: who may connect, and how the node keeps its own.
+extension NodeRun {
     /// Reads what the node trusts, and renews its own certificate at once if it can and must.
     ///
     /// - Throws: ``ClinicSyncError``: `permission` when others could read the keys, `notANode`, `corrupt`, `revoked`.
-    func loadTrust() throws -> TrustStore {
-        let trust = try TrustStore.load(
-            directory: self.directory,
-            wallClock: { [clock] in clock.wallMilliseconds }
-        )
+    static func loadTrust(_ settings: NodeSettings) throws -> TrustStore {
+        let clock = settings.clock
+        let trust = try TrustStore.load(directory: settings.directory, wallClock: { clock.wallMilliseconds })
         if let refusal = trust.refusal { throw refusal }
         // Before anybody connects: after a holiday all certificates may have run out, this one first.
-        if trust.maySign, trust.isRenewalDue(at: self.clock.wallMilliseconds) { try trust.renewOwn() }
+        if trust.maySign, trust.isRenewalDue(at: clock.wallMilliseconds) { try trust.renewOwn() }
         return trust
-    }
-
-    /// The first address at which others reach the node.
-    func advertised(_ listen: String) -> [String] {
-        do {
-            let address = try NetworkAddress(parsing: listen)
-            let all = AdvertisedAddresses.addresses(listening: address).map(\.description)
-            return Array(all.prefix(NodeAddresses.addressesMax))
-        } catch {
-            return [listen]
-        }
     }
 
     /// Makes what answers PCs that want to join or renew.
     ///
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
-    func makeDesk(_ trust: TrustStore) throws -> EnrollmentDesk {
+    func makeDesk() throws -> EnrollmentDesk {
         try EnrollmentDesk(
-            store: trust,
-            wallClock: { [clock] in clock.wallMilliseconds },
-            surroundings: { [identity, controlBox] in
-                let host = controlBox.hostOrSelf
+            store: self.trust,
+            wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
+            surroundings: { [state] in
+                let host = state.hostOrSelf
                 return EnrollmentDesk.Surroundings(
-                    clinicName: identity.clinicName,
+                    clinicName: state.identity.clinicName,
                     hostID: host.id,
                     hostAddresses: host.addresses
                 )
@@ -49,68 +36,58 @@ extension ClinicNode {
     }
 
     /// Makes what keeps trust and tables in step.
-    func makeExchange(
-        _ trust: TrustStore,
-        storage: StorageService,
-        transport: PeerTransport,
-        listen: NetworkAddress,
-        inbox: Inbox
-    ) -> TrustExchange {
+    func makeExchange(transport: PeerTransport, listen: NetworkAddress) -> TrustExchange {
         let hints = MemberHints(
-            own: self.identity.nodeID,
+            own: self.state.id,
             ownAddresses: { AdvertisedAddresses.own(listening: listen) },
-            isRevoked: { trust.isRevoked($0) },
-            found: { inbox.post(.peersFound($0)) }
+            isRevoked: { [trust] in trust.isRevoked($0) },
+            found: { [inbox] in inbox.post(.peersFound($0)) }
         )
         return TrustExchange(
             TrustExchange.Surroundings(
-                trust: trust,
-                storage: storage,
-                wrote: { inbox.post(.localCommitNoticed) },
+                trust: self.trust,
+                storage: self.storage,
+                wrote: self.wrote,
                 reviewPeers: { transport.reviewPeers() },
-                ownRow: { [identity, controlBox, clock] in
+                ownRow: { [state, trust] in
                     let addresses = AdvertisedAddresses.addresses(listening: listen).map(\.description)
                     return AgentTables.Node(
-                        id: identity.nodeID,
-                        name: controlBox.nodeName,
+                        id: state.id,
+                        name: state.name,
                         addresses: Array(addresses.prefix(AgentTables.Node.addressesMax)),
                         certificate: trust.ownCertificate,
                         softwareVersion: SoftwareVersion.current,
                         maySign: trust.maySign,
                         schemaVersion: Int64(ClinicMigrator.clinic.schemaVersion),
-                        aliveAt: TrustExchange.day(of: clock.wallMilliseconds)
+                        aliveAt: TrustExchange.day(of: state.clock.wallMilliseconds)
                     )
                 },
                 membersRead: { hints.read($0) },
-                wallClock: { [clock] in clock.wallMilliseconds },
-                renamed: { [directory, controlBox] name in
+                wallClock: { [state] in state.clock.wallMilliseconds },
+                renamed: { [directory = self.settings.directory, state] name in
                     var identity = try directory.identity()
                     identity.nodeName = name
                     try directory.write(identity)
-                    controlBox.renamed(name)
+                    state.renamed(name)
                 },
-                logger: self.logger
+                logger: self.settings.logger
             )
         )
     }
 
     /// Makes what renews the certificate.
-    func makeRenewal(
-        _ trust: TrustStore,
-        exchange: TrustExchange,
-        storage: StorageService,
-        transport: PeerTransport
-    ) -> CertificateRenewal {
-        let known = [self.identity.host?.address].compactMap { $0 } + self.configuration.peers.map(\.description)
-        let own = self.identity.nodeID
+    func makeRenewal(exchange: TrustExchange, transport: PeerTransport) -> CertificateRenewal {
+        let known =
+            [self.state.identity.host?.address].compactMap { $0 } + self.settings.configuration.peers.map(\.description)
+        let own = self.state.id
         return CertificateRenewal(
-            trust: trust,
-            group: self.group,
-            isLANOnly: self.configuration.isLANOnly,
-            clock: self.clock,
-            pace: self.renewalPace,
-            logger: self.logger,
-            addresses: {
+            trust: self.trust,
+            group: self.settings.group,
+            isLANOnly: self.settings.configuration.isLANOnly,
+            clock: self.settings.clock,
+            pace: self.settings.renewalPace,
+            logger: self.settings.logger,
+            addresses: { [storage, trust] in
                 let rows = try await storage.read { try $0.agentRows(AgentTables.nodes) }
                     .compactMap(AgentTables.Node.init)
                     .filter { $0.id != own && !trust.isRevoked($0.id) }

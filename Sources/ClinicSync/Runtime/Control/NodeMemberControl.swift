@@ -1,33 +1,43 @@
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
+import NIOPosix
 
-// Members: who there is, who may come, who must go.
-extension RunningNodeControl {
+/// Lists and changes the members of the clinic for people.
+struct NodeMemberControl: MemberControl {
+    let state: NodeState
+    let storage: StorageService
+    let driver: NodeDriver
+    let transport: PeerTransport
+    let trust: TrustStore
+    let desk: EnrollmentDesk
+    let exchange: TrustExchange
+    /// Called when rows were written, so that the collector makes a batch of them.
+    let wrote: @Sendable () -> Void
+
+    private var list: MemberList { MemberList(state: self.state, storage: self.storage) }
+
     func invite(ttl: Duration, uses: Int) async throws -> String {
-        let running = try self.current()
-        let listen = try NetworkAddress(parsing: running.listen)
-        let addresses = AdvertisedAddresses.addresses(listening: listen)
-        return try await running.blocking { running in
-            try running.desk.invite(ttl: ttl, uses: uses, addresses: addresses).description
+        let addresses = self.state.listen.map(AdvertisedAddresses.addresses(listening:)) ?? []
+        return try await NodeMemberControl.blocking {
+            try self.desk.invite(ttl: ttl, uses: uses, addresses: addresses).description
         }
     }
 
     func nodes() async throws -> NodesSummary {
-        let running = try self.current()
-        let rows = try await self.memberRows(running)
+        let rows = try await self.list.rows()
         let (grants, progress) = try await StorageErrors.mapping {
-            try await running.storage.read { (try $0.agentRows(AgentTables.grants), try $0.memberProgress()) }
+            try await self.storage.read { (try $0.agentRows(AgentTables.grants), try $0.memberProgress()) }
         }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let granted = Set(grants.compactMap { AgentTables.node($0["node"]) })
-        let core = running.driver.status
+        let core = self.state.core
         let peers = Dictionary(
             core?.peers.map { ($0.id, $0) } ?? [],
             uniquingKeysWith: { first, _ in first }
         )
         let revocations = Dictionary(
-            running.trust.knownRevocations.filter { running.trust.isRevoked($0.node) }.map { ($0.node, $0.revokedAt) },
+            self.trust.knownRevocations.filter { self.trust.isRevoked($0.node) }.map { ($0.node, $0.revokedAt) },
             uniquingKeysWith: { first, _ in first }
         )
         let nodes = rows.map { row in
@@ -37,9 +47,9 @@ extension RunningNodeControl {
                     peer: peers[row.id],
                     recorded: recorded[row.id],
                     isHost: core?.host?.id == row.id,
-                    maySign: row.id == self.nodeID
-                        ? running.trust.maySign : row.maySign || granted.contains(row.id),
-                    certificateExpiresAt: running.trust.certificateExpiry(of: row.certificate),
+                    maySign: row.id == self.state.id
+                        ? self.trust.maySign : row.maySign || granted.contains(row.id),
+                    certificateExpiresAt: self.trust.certificateExpiry(of: row.certificate),
                     revokedAt: revocations[row.id]
                 )
             )
@@ -60,7 +70,7 @@ extension RunningNodeControl {
     }
 
     private func describe(_ row: AgentTables.Node, _ known: MemberKnowledge) -> NodesSummary.Node {
-        let isSelf = row.id == self.nodeID
+        let isSelf = row.id == self.state.id
         let seenAt = known.peer?.lastSeen.wallMilliseconds ?? known.recorded?.seenMilliseconds
         let lag = known.peer?.lagBatches ?? known.recorded?.lagBatches
         return NodesSummary.Node(
@@ -82,13 +92,12 @@ extension RunningNodeControl {
 
     func rename(node text: String, to name: String) async throws {
         try NodeSetup.check(name: name, of: "node")
-        let running = try self.current()
-        let rows = try await self.memberRows(running)
-        let row = try RunningNodeControl.find(text, in: rows)
-        guard !running.trust.isRevoked(row.id) else {
+        let rows = try await self.list.rows()
+        let row = try MemberList.find(text, in: rows)
+        guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: it needs no name any more.")
         }
-        let others = rows.filter { $0.id != row.id && !running.trust.isRevoked($0.id) }
+        let others = rows.filter { $0.id != row.id && !self.trust.isRevoked($0.id) }
         guard !others.contains(where: { $0.name.lowercased() == name.lowercased() }) else {
             throw ClinicSyncError(
                 .refused,
@@ -96,25 +105,24 @@ extension RunningNodeControl {
             )
         }
         _ = try await StorageErrors.mapping {
-            try await running.storage.write { writer in
+            try await self.storage.write { writer in
                 try writer.putAgentRow(
                     table: AgentTables.nodes,
                     values: ["id": row.values["id"] ?? .null, "name": .text(Array(name.utf8))]
                 )
             }
         }
-        running.inbox.post(.localCommitNoticed)
+        self.wrote()
         // When it is this node's own row: its files take the name over.
-        running.exchange.tablesChanged()
+        self.exchange.tablesChanged()
     }
 
     func transferHost(to text: String) async throws {
-        let running = try self.current()
-        let row = try RunningNodeControl.find(text, in: try await self.memberRows(running))
-        guard !running.trust.isRevoked(row.id) else {
+        let row = try MemberList.find(text, in: try await self.list.rows())
+        guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked and cannot be host: name another one.")
         }
-        guard case .hostTransferred(let outcome) = await running.driver.perform(.transferHost(row.id)) else { return }
+        guard case .hostTransferred(let outcome) = await self.driver.perform(.transferHost(row.id)) else { return }
         switch outcome {
         case .done: return
         case .unknownNode:
@@ -135,33 +143,31 @@ extension RunningNodeControl {
     }
 
     func revoke(node text: String) async throws {
-        let running = try self.current()
-        let rows = try await self.memberRows(running)
-        let row = try RunningNodeControl.find(text, in: rows)
-        guard row.id != self.nodeID else {
+        let rows = try await self.list.rows()
+        let row = try MemberList.find(text, in: rows)
+        guard row.id != self.state.id else {
             throw ClinicSyncError(.usage, "A node cannot revoke itself: run the command on another PC that may sign.")
         }
-        let vouched = rows.map(\.id).filter { $0 != row.id && !running.trust.isRevoked($0) }
-        _ = try await running.blocking { try $0.trust.revoke(row.id, vouching: vouched) }
+        let vouched = rows.map(\.id).filter { $0 != row.id && !self.trust.isRevoked($0) }
+        _ = try await NodeMemberControl.blocking { try self.trust.revoke(row.id, vouching: vouched) }
         // At once, not when the tables have been written: from now on the node gets nothing.
-        running.transport.reviewPeers()
-        running.exchange.tablesChanged()
+        self.transport.reviewPeers()
+        self.exchange.tablesChanged()
     }
 
     func grant(node text: String) async throws {
-        let running = try self.current()
-        let row = try RunningNodeControl.find(text, in: try await self.memberRows(running))
-        guard row.id != self.nodeID else {
+        let row = try MemberList.find(text, in: try await self.list.rows())
+        guard row.id != self.state.id else {
             throw ClinicSyncError(.usage, "This node may sign already: name another one.")
         }
-        guard !running.trust.isRevoked(row.id) else {
+        guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: let the PC join again first.")
         }
         let grants = try await StorageErrors.mapping {
-            try await running.storage.read { try $0.agentRows(AgentTables.grants) }
+            try await self.storage.read { try $0.agentRows(AgentTables.grants) }
         }
         // Any program can write the row: only a certificate that the clinic signed for this very node counts.
-        let isMember = await running.trust.isMember(
+        let isMember = await self.trust.isMember(
             row.certificate,
             of: row.id,
             grants: grants.compactMap { AgentTables.blob($0["certificate"]) }
@@ -172,40 +178,22 @@ extension RunningNodeControl {
                 "The certificate in the list of nodes is not that of a member: wait until that PC has connected again."
             )
         }
-        let certificate = try await running.blocking { try $0.trust.grant(to: row.certificate) }
+        let certificate = try await NodeMemberControl.blocking { try self.trust.grant(to: row.certificate) }
         _ = try await StorageErrors.mapping {
-            try await running.storage.write { writer in
+            try await self.storage.write { writer in
                 try writer.putAgentRow(
                     table: AgentTables.grants,
                     values: AgentTables.grantValues(of: row.id, certificate: certificate)
                 )
             }
         }
-        running.inbox.post(.localCommitNoticed)
+        self.wrote()
     }
 
-    func memberRows(_ running: Running) async throws -> [AgentTables.Node] {
-        try await StorageErrors.mapping {
-            try await running.storage.read { try $0.agentRows(AgentTables.nodes).compactMap(AgentTables.Node.init) }
-        }
-    }
-
-    /// Finds the member a person means: by id, by the beginning of its id, or by its name.
-    static func find(_ text: String, in rows: [AgentTables.Node]) throws -> AgentTables.Node {
-        let wanted = text.lowercased()
-        let matches = [
-            rows.filter { $0.id.description == wanted }, rows.filter { $0.name == text },
-            wanted.utf8.count >= 4 ? rows.filter { $0.id.description.hasPrefix(wanted) } : [],
-        ]
-        guard let found = matches.first(where: { !$0.isEmpty }) else {
-            throw ClinicSyncError(.usage, "There is no node \"\(text)\": clinic-node nodes lists all.")
-        }
-        guard let node = found.first, found.count == 1 else {
-            throw ClinicSyncError(
-                .usage,
-                "\"\(text)\" means \(found.count) nodes: use the id that clinic-node nodes shows."
-            )
-        }
-        return node
+    /// Runs what writes files, on a thread that may block.
+    private static func blocking<Result: Sendable>(
+        _ body: @escaping @Sendable () throws -> Result
+    ) async throws -> Result {
+        try await NIOThreadPool.singleton.runIfActive(body)
     }
 }

@@ -2,53 +2,55 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
-// The conflict journal for people.
-extension RunningNodeControl {
+/// Shows and settles the conflict journal for people.
+struct NodeConflictControl: ConflictControl {
+    let storage: StorageService
+    let members: MemberList
+    /// Called when rows were written, so that the collector makes a batch of them.
+    let wrote: @Sendable () -> Void
+
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary {
-        let running = try self.current()
-        let names = try await self.names(running)
+        let names = try await self.members.names()
         let (entries, open) = try await StorageErrors.mapping {
-            try await running.storage.read { reader in
+            try await self.storage.read { reader in
                 (try reader.journal(openOnly: filter == .open), try reader.summary().openConflicts)
             }
         }
         return ConflictsSummary(
-            conflicts: entries.map { RunningNodeControl.describe($0, names: names).listed },
+            conflicts: entries.map { NodeConflictControl.describe($0, names: names).listed },
             open: open
         )
     }
 
     func conflict(_ id: String) async throws -> ConflictSummary {
-        let running = try self.current()
-        let lookup = try await StorageErrors.mapping { try await running.storage.read { try $0.journalEntry(id) } }
+        let lookup = try await StorageErrors.mapping { try await self.storage.read { try $0.journalEntry(id) } }
         switch lookup {
-        case .found(let entry): return RunningNodeControl.describe(entry, names: try await self.names(running))
-        case .unknown: throw RunningNodeControl.unknown(id)
-        case .ambiguous: throw RunningNodeControl.ambiguous
+        case .found(let entry): return NodeConflictControl.describe(entry, names: try await self.members.names())
+        case .unknown: throw NodeConflictControl.unknown(id)
+        case .ambiguous: throw NodeConflictControl.ambiguous
         }
     }
 
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary {
-        let running = try self.current()
         let resolution = try await StorageErrors.mapping {
-            try await running.storage.write { writer in
+            try await self.storage.write { writer in
                 guard let expected = decision.expected else {
                     return try writer.resolveJournal(id, keeping: decision.keep.journal)
                 }
                 return try writer.resolveJournal(id, keeping: decision.keep.journal) {
-                    RunningNodeControl.isSame($0, expected)
+                    NodeConflictControl.isSame($0, expected)
                 }
             }
         }
         switch resolution {
         case .resolved:
             // The decision itself is a row that the others get.
-            running.inbox.post(.localCommitNoticed)
+            self.wrote()
             return try await self.conflict(id)
-        case .unknown: throw RunningNodeControl.unknown(id)
-        case .ambiguous: throw RunningNodeControl.ambiguous
+        case .unknown: throw NodeConflictControl.unknown(id)
+        case .ambiguous: throw NodeConflictControl.ambiguous
         case .impossible(let entry):
-            let takeBack = RunningNodeControl.describe(entry, names: try await self.names(running)).takeBack
+            let takeBack = NodeConflictControl.describe(entry, names: try await self.members.names()).takeBack
             let advice = takeBack.prefix(1).lowercased() + takeBack.dropFirst()
             throw ClinicSyncError(.refused, "No command takes this back: \(advice)")
         case .alreadyResolved:
@@ -69,16 +71,6 @@ extension RunningNodeControl {
                 "The table refuses it (\(reason)): correct the row in the program, then keep \"current\" here."
             )
         }
-    }
-
-    /// The names of the clinic's PCs for people.
-    private func names(_ running: Running) async throws -> [NodeID: String] {
-        var names = Dictionary(
-            try await self.memberRows(running).map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        names[self.nodeID] = self.nodeName
-        return names
     }
 
     private static func unknown(_ id: String) -> ClinicSyncError {
@@ -133,21 +125,20 @@ extension RunningNodeControl {
     // MARK: - Who wrote what
 
     func why(_ path: String) async throws -> WhySummary {
-        let running = try self.current()
         let report: RowReport
         do {
-            report = try await StorageErrors.mapping { try await running.storage.read { try $0.report(path) } }
+            report = try await StorageErrors.mapping { try await self.storage.read { try $0.report(path) } }
         } catch is MalformedPath {
             throw ClinicSyncError(
                 .usage,
                 "Name a row as TABLE/ID or a field as TABLE/ID/FIELD, for example patients/p1."
             )
         }
-        let names = try await self.names(running)
+        let names = try await self.members.names()
         func author(_ version: Version) -> WhySummary.Author {
             WhySummary.Author(
                 origin: version.origin.node.description,
-                originName: RunningNodeControl.name(version.origin.node, names),
+                originName: NodeConflictControl.name(version.origin.node, names),
                 timestamp: UTCTimestamp(milliseconds: version.timestamp.milliseconds),
                 number: version.sequence
             )
@@ -160,12 +151,12 @@ extension RunningNodeControl {
             columns: report.columns.map { column in
                 WhySummary.Column(
                     column: column.name,
-                    value: RunningNodeControl.value(column.value),
+                    value: NodeConflictControl.value(column.value),
                     author: column.version.map(author),
-                    beat: column.beaten.map { RunningNodeControl.describe($0, names: names) }
+                    beat: column.beaten.map { NodeConflictControl.describe($0, names: names) }
                 )
             },
-            conflicts: report.conflicts.map { RunningNodeControl.describe($0, names: names) }
+            conflicts: report.conflicts.map { NodeConflictControl.describe($0, names: names) }
         )
     }
 
@@ -191,32 +182,4 @@ extension RunningNodeControl {
 extension ConflictChoice {
     /// The store's word for it.
     fileprivate var journal: JournalChoice { self == .current ? .current : .other }
-}
-
-// What the dashboard and Prometheus want to know beside the status.
-extension RunningNodeControl {
-    func latency() async throws -> LatencySummary { self.latencies.summary }
-
-    func metrics() async throws -> NodeMetrics {
-        NodeMetrics(status: try await self.status(), eventPosition: self.eventPosition)
-    }
-
-    /// Takes a sample every ten seconds until it is cancelled.
-    func recordLatencies() async throws {
-        while true {
-            if let core = self.runningStatus {
-                let peers = core.peers.filter(\.isConnected)
-                let measured =
-                    core.host.flatMap { host in peers.first { $0.id == host.id } }
-                    .map { $0.roundTripMilliseconds } ?? peers.compactMap(\.roundTripMilliseconds).max()
-                self.latencies.add(
-                    LatencySummary.Sample(
-                        at: UTCTimestamp(milliseconds: self.wallMilliseconds),
-                        milliseconds: measured.map { ($0 * 1_000).rounded() / 1_000 }
-                    )
-                )
-            }
-            try await Task.sleep(for: LatencyLog.interval)
-        }
-    }
 }

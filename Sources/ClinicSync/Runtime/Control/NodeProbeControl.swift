@@ -1,0 +1,10 @@
+/// Measures for people how long a change takes.
+struct NodeProbeControl: ProbeControl {
+    let agent: ProbeAgent
+    let members: MemberList
+
+    func probe(timeout: Duration) async throws -> ProbeSummary {
+        let names = try await self.members.names()
+        return try await self.agent.probe(timeout: timeout).summary(names: names)
+    }
+}

@@ -1,0 +1,121 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+
+/// Tells how a running node is doing.
+struct NodeStatusControl: StatusControl {
+    let state: NodeState
+    let storage: StorageService
+    let trust: TrustStore
+    let transport: PeerTransport
+    let events: EventBroadcaster
+    let latencies: LatencyLog
+    /// When the run began, by the clock that never goes back.
+    let startedAt: Duration
+
+    func status() async throws -> NodeStatus {
+        let (digests, summary) = try await StorageErrors.mapping {
+            try await self.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
+        }
+        let core = self.state.core
+        // The list of members knows names that were given since a peer said its own.
+        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
+        let names = Dictionary(
+            rows.filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        let identity = self.state.identity
+        let uptime = self.state.clock.now.monotonic - self.startedAt
+        return NodeStatus(
+            node: NodeStatus.Node(
+                id: identity.nodeID.description,
+                name: self.state.name,
+                version: SoftwareVersion.current,
+                schemaVersion: Int(self.storage.initialState.schemaVersion),
+                uptimeSeconds: Int(uptime.components.seconds)
+            ),
+            clinic: NodeStatus.Clinic(id: identity.clinicID, name: identity.clinicName),
+            role: core.map { NodeStatus.Role($0.role) } ?? .searching,
+            term: Int(core?.term ?? 0),
+            host: core?.host.map {
+                NodeStatus.Host(
+                    id: $0.id.description,
+                    name: $0.id == self.state.id ? self.state.name : names[$0.id] ?? $0.name ?? "",
+                    address: $0.address ?? ""
+                )
+            },
+            activeConnections: core?.peers.count { $0.isConnected } ?? 0,
+            security: NodeStatus.Security(
+                certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
+                maySign: self.trust.maySign,
+                refusedConnections: self.transport.refusedConnections,
+                revokedNodes: self.trust.knownRevocations.count
+            ),
+            pendingChanges: Int(core?.pendingChanges ?? 0),
+            clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
+            lastReconciliation: core?.lastReconciliation.map(NodeStatus.Reconciliation.init),
+            conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
+            tables: digests.map(DigestSummary.Table.init),
+            peers: core?.peers.map { NodeStatus.Peer($0, name: names[$0.id]) } ?? [],
+            waiting: summary.waiting.map {
+                NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
+            },
+            progress: core.flatMap(NodeStatus.Progress.init),
+            duplicateIdentities: core?.duplicates.map(\.description) ?? []
+        )
+    }
+
+    func latency() async throws -> LatencySummary { self.latencies.summary }
+
+    func metrics() async throws -> NodeMetrics {
+        NodeMetrics(status: try await self.status(), eventPosition: self.events.lastPosition)
+    }
+}
+
+extension NodeStatus.Progress {
+    /// What the node still waits for; `nil` when it waits for nothing.
+    fileprivate init?(_ core: CoreStatus) {
+        guard core.missingBatches > 0 || core.partialBatches > 0 else { return nil }
+        self.init(missingBatches: Int(clamping: core.missingBatches), partialBatches: core.partialBatches)
+    }
+}
+
+extension NodeStatus.Role {
+    /// The core's word for the role.
+    fileprivate init(_ role: CoreStatus.Role) {
+        switch role {
+        case .host: self = .host
+        case .client: self = .client
+        case .searching: self = .searching
+        case .stopped: self = .stopped
+        }
+    }
+}
+
+extension NodeStatus.Reconciliation {
+    /// Describes the newest reconciliation.
+    fileprivate init(_ last: CoreStatus.Reconciliation) {
+        self.init(
+            at: UTCTimestamp(milliseconds: last.wallMilliseconds),
+            result: last.result.name,
+            milliseconds: Int(last.took.wholeMilliseconds),
+            repairedRows: Int(last.repairedRows)
+        )
+    }
+}
+
+extension NodeStatus.Peer {
+    /// Describes a peer; `name` is its name in the list of members.
+    fileprivate init(_ peer: CoreStatus.Peer, name: String?) {
+        self.init(
+            id: peer.id.description,
+            name: name ?? peer.name,
+            address: peer.address,
+            role: peer.role.rawValue,
+            connected: peer.isConnected,
+            lagBatches: Int(peer.lagBatches),
+            lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
+            roundTripMilliseconds: peer.roundTripMilliseconds
+        )
+    }
+}

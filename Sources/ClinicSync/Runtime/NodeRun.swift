@@ -1,0 +1,269 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import Foundation
+import Logging
+import NIOCore
+import ServiceLifecycle
+
+/// One run of a node: makes the parts, joins them, and serves until the driver ends.
+struct NodeRun: Sendable {
+    let settings: NodeSettings
+    let state: NodeState
+    let events: EventBroadcaster
+    let trust: TrustStore
+    let storage: StorageService
+    let inbox = Inbox()
+    /// What of the node concerns people; has threads, so it must be closed.
+    let people: PeopleAgents
+    private let latencies = LatencyLog()
+
+    /// Makes a run over an open store; ``close()`` must follow.
+    init(
+        settings: NodeSettings,
+        state: NodeState,
+        events: EventBroadcaster,
+        trust: TrustStore,
+        storage: StorageService
+    ) {
+        self.settings = settings
+        self.state = state
+        self.events = events
+        self.trust = trust
+        self.storage = storage
+        self.people = PeopleAgents(settings, state: state, trust: trust, storage: storage, inbox: self.inbox)
+    }
+
+    /// Stops the threads and closes the store.
+    func close() async throws {
+        try await self.people.close()
+        try await self.storage.close()
+    }
+
+    /// Has the collector look at once at what the node itself wrote.
+    var wrote: @Sendable () -> Void { { [inbox] in inbox.post(.localCommitNoticed) } }
+
+    /// Runs until a graceful shutdown or an error.
+    ///
+    /// - Parameter started: called when people and programs can ask.
+    /// - Throws: ``ClinicSyncError``, and what the store throws.
+    func run(started: (RunningNode) -> Void) async throws {
+        self.readEvents()
+        // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
+        self.inbox.post(.started(self.storage.initialState))
+        let desk = try self.makeDesk()
+        let transport = PeerTransport(
+            group: self.settings.group,
+            limits: TransportLimits(),
+            authenticator: self.trust,
+            enrollment: desk,
+            isLANOnly: self.settings.configuration.isLANOnly,
+            logger: self.settings.logger
+        ) { [inbox] in inbox.post($0) }
+        let listen = try NetworkAddress(
+            parsing: try await transport.listen(on: self.settings.configuration.listen.description)
+        )
+        self.state.listens(at: listen)
+        let exchange = self.makeExchange(transport: transport, listen: listen)
+        let discovery = self.makeDiscovery(listen: listen)
+        let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
+        let renewal = self.makeRenewal(exchange: exchange, transport: transport)
+        let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
+        let control = self.makeControl(driver: driver, transport: transport, desk: desk, exchange: exchange)
+        started(
+            RunningNode(control: control, transport: transport, storage: self.storage, inbox: self.inbox)
+        )
+        let agents: [@Sendable () async throws -> Void] = [
+            { try await exchange.run() }, { try await renewal.run() }, { try await addresses.run() },
+            { try await discovery?.run() }, { try await self.people.run() },
+            { try await self.latencies.run(self.state) },
+        ]
+        do {
+            try await self.watch {
+                try await self.serve(driver: driver, control: control, listen: listen, agents: agents)
+            }
+        } catch {
+            await transport.shutdown()
+            throw error
+        }
+        await transport.shutdown()
+        self.events.finish()
+    }
+
+    /// Lets programs that come back read the log of events.
+    private func readEvents() {
+        self.events.attach(lastPosition: self.storage.lastEventPosition) { [storage] after, limit in
+            try await storage.read { try $0.events(after: after, limit: limit) }
+        }
+    }
+
+    /// Makes what drives the core and carries out what it decides.
+    private func makeDriver(
+        transport: PeerTransport,
+        exchange: TrustExchange,
+        discovery: DiscoveryAgent?
+    ) -> NodeDriver {
+        NodeDriver(
+            configuration: self.coreConfiguration(),
+            surroundings: NodeDriver.Surroundings(
+                state: self.state,
+                inbox: self.inbox,
+                transport: transport,
+                storage: self.storage,
+                events: self.events,
+                telemetry: NodeTelemetry(
+                    logger: self.settings.logger,
+                    wallMilliseconds: { [clock = self.settings.clock] in clock.wallMilliseconds },
+                    onEvent: { [inbox] in inbox.post(.eventOccurred($0)) }
+                ),
+                loop: self.settings.group.next(),
+                clock: self.settings.clock,
+                onRevocation: { exchange.offer(revocation: $0) },
+                onAgentTablesChanged: { [people] tables in
+                    if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
+                    people.tablesChanged(tables)
+                },
+                onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
+            )
+        )
+    }
+
+    /// Makes what people and programs can ask.
+    private func makeControl(
+        driver: NodeDriver,
+        transport: PeerTransport,
+        desk: EnrollmentDesk,
+        exchange: TrustExchange
+    ) -> NodeControl {
+        let members = MemberList(state: self.state, storage: self.storage)
+        return NodeControl(
+            status: NodeStatusControl(
+                state: self.state,
+                storage: self.storage,
+                trust: self.trust,
+                transport: transport,
+                events: self.events,
+                latencies: self.latencies,
+                startedAt: self.settings.clock.now.monotonic
+            ),
+            tables: NodeTableControl(storage: self.storage, driver: driver, clock: self.settings.clock),
+            members: NodeMemberControl(
+                state: self.state,
+                storage: self.storage,
+                driver: driver,
+                transport: transport,
+                trust: self.trust,
+                desk: desk,
+                exchange: exchange,
+                wrote: self.wrote
+            ),
+            conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),
+            sessions: NodeSessionControl(
+                state: self.state,
+                storage: self.storage,
+                driver: driver,
+                passwords: self.people.passwords,
+                inbox: self.inbox
+            ),
+            notices: NodeNoticeControl(
+                state: self.state,
+                storage: self.storage,
+                trust: self.trust,
+                wrote: self.wrote
+            ),
+            probes: NodeProbeControl(agent: self.people.probe, members: members),
+            events: self.events
+        )
+    }
+
+    /// Runs `body` while commits of programs are watched for.
+    private func watch(while body: () async throws -> Void) async throws {
+        let watcher = try await CommitWatcher.start(
+            databasePath: self.settings.directory.databaseURL.path,
+            on: self.settings.group.next()
+        ) { [inbox] in inbox.post(.localCommitNoticed) }
+        do {
+            try await body()
+        } catch {
+            await watcher.stop()
+            throw error
+        }
+        await watcher.stop()
+    }
+
+    /// Runs the driver, the local API and what keeps the certificates side by side; the end of the driver ends all.
+    private func serve(
+        driver: NodeDriver,
+        control: NodeControl,
+        listen: NetworkAddress,
+        agents: [@Sendable () async throws -> Void]
+    ) async throws {
+        let server = LocalAPIServer(
+            address: self.settings.configuration.api,
+            token: try self.settings.directory.tokenMakingIfMissing(),
+            allowedOrigins: self.settings.configuration.allowedOrigins,
+            control: control,
+            group: self.settings.group,
+            logger: self.settings.logger
+        ) { address in
+            try self.settings.directory.writeAPIAddress(address)
+            self.settings.onReady(ReadyInfo(listen: listen.description, api: address.description))
+            self.settings.logger.notice(
+                "Node is ready",
+                metadata: ["node.listen": "\(listen)", "api.address": "\(address)"]
+            )
+        }
+        try await withGracefulShutdownHandler {
+            try await withThrowingTaskGroup(of: Bool.self) { tasks in
+                tasks.addTask {
+                    await driver.run()
+                    return true
+                }
+                tasks.addTask {
+                    try await server.run()
+                    return false
+                }
+                for agent in agents {
+                    tasks.addTask {
+                        // Cancelled with the end of the driver, which is no failure.
+                        do { try await agent() } catch is CancellationError {}
+                        return false
+                    }
+                }
+                // The server ends by itself on a graceful shutdown; the driver then still says goodbye to its peers.
+                while let isDriver = try await tasks.next() {
+                    if isDriver { tasks.cancelAll() }
+                }
+            }
+        } onGracefulShutdown: {
+            self.inbox.post(.shutdownRequested)
+        }
+    }
+
+    /// Where others may be reached, before anybody has said so: the host that let this node in, and what is configured.
+    private var hints: [PeerHint] {
+        let configured = self.settings.configuration.peers.map {
+            PeerHint(address: $0.description, node: nil, source: .configured)
+        }
+        guard let host = self.state.identity.host else { return configured }
+        return [PeerHint(address: host.address, node: host.nodeID, source: .remembered)] + configured
+    }
+
+    private func coreConfiguration() -> CoreConfiguration {
+        var generator = SystemRandomNumberGenerator()
+        var core = CoreConfiguration(
+            origin: self.storage.origin,
+            nodeName: self.state.identity.nodeName,
+            clinicID: self.state.identity.clinicID,
+            clinicName: self.state.identity.clinicName,
+            softwareVersion: SoftwareVersion.current,
+            addresses: Array(self.state.addresses.prefix(NodeAddresses.addressesMax)),
+            hints: self.hints,
+            randomSeed: generator.next()
+        )
+        core.priority = UInt32(clamping: self.settings.configuration.priority)
+        core.reconcileInterval = self.settings.configuration.reconcileEvery
+        self.settings.tuning(&core)
+        return core
+    }
+}

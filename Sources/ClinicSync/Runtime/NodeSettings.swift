@@ -1,0 +1,23 @@
+import ClinicSyncCore
+import Logging
+import NIOCore
+
+/// What a node is made with: the same for each of its runs.
+struct NodeSettings: Sendable {
+    /// The node's files.
+    var directory: NodeDirectory
+    /// Validated settings.
+    var configuration: NodeConfiguration
+    /// Where the node logs, with the node's id in the metadata.
+    var logger: Logger
+    /// The event loops.
+    var group: any EventLoopGroup
+    /// The node's clocks.
+    var clock: NodeClock
+    /// How often to look whether the certificate must be renewed.
+    var renewalPace: CertificateRenewal.Pace
+    /// Changes the core's limits, in tests.
+    var tuning: @Sendable (inout CoreConfiguration) -> Void
+    /// Called once in each run, when the node serves.
+    var onReady: @Sendable (ReadyInfo) -> Void
+}

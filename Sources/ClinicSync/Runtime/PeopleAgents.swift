@@ -1,0 +1,67 @@
+import ClinicSyncCore
+import ClinicSyncStorage
+
+/// The parts of a running node that serve people: their passwords, notices to them, and measurements for them.
+struct PeopleAgents: Sendable {
+    /// Judges passwords.
+    var passwords: PasswordService
+    /// Measures, and answers measurements.
+    var probe: ProbeAgent
+    /// Removes old notices.
+    var notices: NoticeKeeper
+
+    /// Something in these tables, which nodes fill, has changed.
+    func tablesChanged(_ tables: Set<String>) { self.probe.tablesChanged(tables) }
+
+    /// Runs until cancelled.
+    func run() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { tasks in
+            tasks.addTask { try await self.probe.run() }
+            tasks.addTask { try await self.notices.run() }
+            try await tasks.waitForAll()
+        }
+    }
+
+    /// Stops the threads.
+    func close() async throws { try await self.passwords.close() }
+}
+
+extension PeopleAgents {
+    /// Makes the parts and starts their threads; ``close()`` must follow.
+    init(_ settings: NodeSettings, state: NodeState, trust: TrustStore, storage: StorageService, inbox: Inbox) {
+        let wrote: @Sendable () -> Void = { inbox.post(.localCommitNoticed) }
+        self.init(
+            passwords: PasswordService(
+                PasswordService.Surroundings(
+                    account: { username in try await storage.read { try $0.loginAccount(username: username) } },
+                    replace: { id, old, new in
+                        let isReplaced = try await storage.write {
+                            try $0.replacePasswordHash(ofUser: id, old, by: new)
+                        }
+                        if isReplaced { wrote() }
+                    },
+                    monotonic: { settings.clock.now.monotonic }
+                )
+            ),
+            probe: ProbeAgent(
+                ProbeAgent.Surroundings(
+                    logger: settings.logger,
+                    own: state.id,
+                    storage: storage,
+                    wrote: wrote,
+                    core: { state.core },
+                    isRevoked: { trust.isRevoked($0) },
+                    corrected: { state.correctedMilliseconds },
+                    monotonic: { settings.clock.now.monotonic }
+                )
+            ),
+            notices: NoticeKeeper(
+                logger: settings.logger,
+                storage: storage,
+                isHost: { state.core?.role == .host },
+                corrected: { state.correctedMilliseconds },
+                wrote: wrote
+            )
+        )
+    }
+}
