@@ -103,10 +103,12 @@ struct EventLogTests {
         let before = store.writer.lastEventPosition
         try self.insert(["p1"], into: store)
         #expect(throws: Failure.self) {
-            try store.writer.transaction {
+            try store.writer.transactions.write(.durable) { transaction -> Ending<Void> in
                 var events = EventCollector(isLocal: true)
-                _ = try store.writer.collectAll(offset: 0, events: &events)
-                #expect(try store.writer.record(events).map(\.position) == [before + 1])
+                let collector = store.writer.collecting.collector
+                _ = try collector.collectAll(offset: 0, events: &events, in: transaction)
+                let recorded = try store.writer.events.record(events, in: transaction)
+                #expect(recorded.map(\.position) == [before + 1])
                 throw Failure()
             }
         }

@@ -47,10 +47,11 @@ struct SettledConflictTests {
     @discardableResult
     private func settle(_ store: TestStore, _ derived: [Conflict], key: String = "b2") throws -> [NamedEvent] {
         let plan = try #require(store.writer.plans[derived.first?.table ?? "patient_bills"])
-        return try store.writer.transaction {
+        return try store.writer.transactions.write { transaction in
             var events = EventCollector(isLocal: false)
-            try store.writer.settleConflicts(plan, key: .string(key), derived: derived, events: &events)
-            return try store.writer.record(events).compactMap(\.named)
+            let journal = store.writer.journal
+            try journal.settle(plan, key: .string(key), derived: derived, events: &events, in: transaction)
+            return .relaxed(try store.writer.events.record(events, in: transaction).compactMap(\.named))
         }
     }
 
@@ -132,8 +133,10 @@ struct SettledConflictTests {
         try stores[1].sql("UPDATE patient_bills SET notes = 'b' WHERE id = 'b2'")
         try converge(stores)
         let entry = try #require(try stores[0].reader.journal(openOnly: true).first)
-        let journal = try #require(stores[1].writer.conflictPlan)
-        try stores[1].writer.transaction { try stores[1].writer.withdraw(entry.id, from: journal) }
+        try stores[1].writer.transactions.write { transaction in
+            try stores[1].writer.journal.withdraw(entry.id, in: transaction)
+            return .relaxed
+        }
         #expect(try stores[1].reader.digests().tables != stores[0].reader.digests().tables)
         let page = try stores[1].reader.rowHashes(round: 1, table: "clinicsync_conflict", after: nil)
         var told: [String] = []

@@ -51,8 +51,8 @@ struct StoreTemplate: Sendable {
 /// What a store held at a moment.
 struct StoreSnapshot {
     fileprivate let database: DatabaseQueue
-    fileprivate let ledger: Ledger
-    fileprivate let clock: HybridClock
+    /// Puts back what the store's parts had in memory.
+    fileprivate let restoreMemory: () -> Void
     fileprivate let now: Int64
 }
 
@@ -78,8 +78,7 @@ extension TestStore {
     func snapshot() throws -> StoreSnapshot {
         StoreSnapshot(
             database: try Self.copy(of: self.queue),
-            ledger: self.writer.ledger,
-            clock: self.writer.clock,
+            restoreMemory: self.writer.transactions.memory(),
             now: self.now
         )
     }
@@ -87,10 +86,9 @@ extension TestStore {
     /// Makes the store what it was, much faster than opening a copy does.
     func rewind(to snapshot: StoreSnapshot) throws {
         try snapshot.database.backup(to: self.queue)
-        self.writer.ledger = snapshot.ledger
-        self.writer.clock = snapshot.clock
+        snapshot.restoreMemory()
         self.now = snapshot.now
-        self.writer.checkedSchemaVersion = try self.value(Int64.self, "PRAGMA schema_version") ?? -1
+        try self.writer.collecting.repair.noteChecked()
         try self.renewReader()
     }
 

@@ -1,346 +1,148 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// Works out what tables show of rows whose form depends on other rows' states.
+/// Makes tables show what follows from all rows' states.
 ///
-/// The form of every row is a function of the merged states of all rows, so that nodes that hold the same states show the
-/// same, in whatever order changes came: `docs/design/0009-projection.md` has the function. This type evaluates it for
-/// the rows whose result may have changed, found from the rows that did. Lives for one transaction.
-final class Projection {
-    /// A row as the store knows it.
-    struct Subject {
-        let plan: TablePlan
-        let state: RowState
-        let residence: ReplicaWriter.Residence
-        /// Whether its own state shows it.
-        let isAlive: Bool
+/// ``RowSaver`` queues the rows that changed and whose form depends on other rows. At the end of a transaction the projection finds
+/// all rows whose form may have changed, computes the forms, writes them, and brings the conflict journal in line.
+final class Projection: TransactionPart {
+    private let rows: RowStates
+    private let saver: RowSaver
+    private let writer: FormWriter
+    private let journal: ConflictJournal
+    private let notes: StoreNotes
+    private let events: EventLog
 
-        /// Whether somebody deleted it, and nothing survived.
-        var isDead: Bool { !self.isAlive && self.state.deletion != nil }
+    /// This many rows that wait are looked at after a change: enough to catch up, too few to slow transactions down.
+    private static let waitingMax = 200
+
+    /// Projects the rows that `saver` queues.
+    init(
+        saver: RowSaver,
+        transactions: Transactions,
+        journal: ConflictJournal,
+        notes: StoreNotes,
+        events: EventLog
+    ) {
+        self.rows = saver.rows
+        self.saver = saver
+        self.writer = FormWriter(rows: saver.rows, claims: saver.claims, transactions: transactions)
+        self.journal = journal
+        self.notes = notes
+        self.events = events
     }
 
-    let writer: ReplicaWriter
-    let queue: ProjectionQueue
-    /// The rows whose form is worked out anew.
-    var visited: Set<RowName> = []
-    /// The same in the order in which they were found.
-    var order: [RowName] = []
-    /// Rows that a constraint refused in this run, with its message.
-    var refused: [RowName: String] = [:]
+    func memory() -> () -> Void { {} }
 
-    private var subjects: [RowName: Subject?] = [:]
-    // What was worked out, valid as long as states and index stay what they are.
-    private var presences: [RowName: Bool] = [:]
-    private var groups: [ClaimName: [RowName]] = [:]
-    private var displays: [RowName: Display] = [:]
-    private var claimants: [ClaimName: [RowName]] = [:]
-    var suffixes: [ClaimName: SuffixedKeys] = [:]
-
-    /// Begins with the rows that `writer` has queued.
-    init(_ writer: ReplicaWriter) {
-        self.writer = writer
-        self.queue = writer.projection
+    func willCommit(_ transaction: borrowing WriteTransaction) throws {
+        guard !self.saver.queue.isEmpty else { return }
+        // The outcome of this transaction has no place for these events; the next outcome brings them.
+        var events = EventCollector(isLocal: false)
+        try self.project(events: &events, in: transaction)
+        try self.events.recordLate(events, in: transaction)
     }
 
-    /// The plan of a row's table.
-    func plan(_ row: RowName) -> TablePlan? { self.writer.plans[row.table] }
+    /// Computes the form of every row that was queued, and brings tables and journal in line.
+    ///
+    /// Call it at the end of a transaction, when all states are final.
+    func project(events: inout EventCollector, in transaction: borrowing WriteTransaction) throws {
+        if self.rows.shadows.hasWaiting {
+            // What these rows wait for may have come, or may never come.
+            let waiting = try self.rows.shadows.rows(
+                in: .waiting,
+                limit: Projection.waitingMax,
+                on: transaction.connection
+            )
+            for row in waiting { self.saver.enqueue(row) }
+        }
+        while !self.saver.queue.isEmpty {
+            try self.run(self.saver.takeQueue(), events: &events, in: transaction)
+        }
+    }
 
-    /// The row as the store knows it; `nil` when nothing is known of it.
-    func subject(_ row: RowName) throws -> Subject? {
-        if let known = self.subjects[row] { return known }
-        guard let plan = self.plan(row) else { return nil }
-        let located = try self.writer.locate(plan, key: row.key)
-        var subject: Subject?
-        if !located.isAbsent {
-            subject = Subject(
-                plan: plan,
-                state: located.state,
-                residence: located.residence,
-                isAlive: located.state.isVisible(plan.definition.deletePolicy)
+    /// Queues every row that depends on others: the rules may have changed with the schema.
+    func enqueueAll(in transaction: borrowing WriteTransaction) throws {
+        guard try transaction.connection.hasTable("clinicsync_shadow") else { return }
+        for table in ["clinicsync_shadow", "clinicsync_tombstone"] {
+            try transaction.statement("SELECT tableId, pk FROM \(table)").forEach { row in
+                self.saver.enqueue(RowName(table: row.int(0), key: row.ref(1).value))
+            }
+        }
+    }
+
+    // MARK: - One run
+
+    private func run(
+        _ queue: ProjectionQueue,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let facts = RowFacts(rows: self.rows, claims: self.saver.claims, on: transaction.connection)
+        let affected = AffectedRows(queue, facts: facts)
+        try affected.revive(in: transaction)
+        try affected.close(in: transaction)
+        // Rows that a constraint refuses in this run, with what it says.
+        var refused: [RowName: String] = [:]
+        var written: [FormWriter.Written] = []
+        var forms: [FormedRow] = []
+        while true {
+            facts.forgetResults()
+            forms = try affected.order.compactMap { row in
+                guard let subject = try facts.subject(row) else { return nil }
+                let form = try facts.form(of: row, subject, isRefused: refused[row] != nil)
+                return FormedRow(row: row, subject: subject, form: form)
+            }
+            do {
+                written = try self.writer.write(forms, in: transaction)
+                break
+            } catch let refusal as FormWriter.Refusal {
+                let unknown = refusal.blockers.filter { !affected.contains($0) }
+                guard !unknown.isEmpty else {
+                    // Nothing can be moved out of the way: the row is set aside, on every node alike.
+                    guard refused.updateValue(refusal.message, forKey: refusal.row) == nil else {
+                        throw StoreError(code: .corrupt, message: refusal.message)
+                    }
+                    continue
+                }
+                for row in unknown { affected.add(row) }
+                try affected.close(in: transaction)
+            }
+        }
+        let conflicts = FormConflicts(facts: facts)
+        for formed in forms {
+            let refusal = refused[formed.row]
+            try self.noteRefusal(refusal, of: formed, in: transaction)
+            try self.journal.settle(
+                formed.subject.plan,
+                key: formed.row.key,
+                derived: try conflicts.conflicts(formed.row, formed.subject, formed.form, refusal: refusal),
+                events: &events,
+                in: transaction
             )
         }
-        self.subjects[row] = subject
-        return subject
-    }
-
-    /// Forgets what was worked out of a row, which has gone elsewhere.
-    func forget(_ row: RowName) {
-        self.subjects[row] = nil
-        self.forgetResults()
-    }
-
-    /// Forgets what was worked out from states and index.
-    func forgetResults() {
-        self.presences.removeAll()
-        self.groups.removeAll()
-        self.displays.removeAll()
-        self.claimants.removeAll()
-        self.suffixes.removeAll()
-    }
-
-    // MARK: - Life
-
-    /// Whether a row counts for others: for keys, as one of several that are one, as what children refer to.
-    func isPresent(_ row: RowName) throws -> Bool {
-        if let known = self.presences[row] { return known }
-        var isPresent = false
-        if let subject = try self.subject(row), try subject.isAlive || self.isRevived(row) {
-            isPresent = try !self.isCascaded(row) && !self.isWaiting(subject)
-        }
-        self.presences[row] = isPresent
-        return isPresent
-    }
-
-    /// Whether a deleted row is shown because a child needs it that the deleter did not know.
-    func isRevived(_ row: RowName) throws -> Bool {
-        var path: Set<RowName> = []
-        return try self.isRevived(row, path: &path)
-    }
-
-    private func isRevived(_ row: RowName, path: inout Set<RowName>) throws -> Bool {
-        guard let subject = try self.subject(row), subject.isDead, path.insert(row).inserted else { return false }
-        for child in self.writer.plans.children(of: row.table) where child.reference.policy == .revive {
-            for referrer in try self.referrers(to: row, child) {
-                guard let found = try self.subject(referrer) else { continue }
-                if found.isAlive
-                    ? self.isNews(found, child.reference, to: subject) : try self.isRevived(referrer, path: &path)
-                {
-                    return true
-                }
-            }
-        }
-        return false
-    }
-
-    /// The children for whose sake a deleted row is shown, the first by table and key in front.
-    func evidence(for row: RowName) throws -> [RowName] {
-        guard let subject = try self.subject(row) else { return [] }
-        var found: [RowName] = []
-        for child in self.writer.plans.children(of: row.table) where child.reference.policy == .revive {
-            for referrer in try self.referrers(to: row, child) where referrer != row {
-                guard let other = try self.subject(referrer) else { continue }
-                if try other.isAlive ? self.isNews(other, child.reference, to: subject) : self.isRevived(referrer) {
-                    found.append(referrer)
-                }
-            }
-        }
-        return found.sorted { self.precedes($0, $1) }
-    }
-
-    private func precedes(_ left: RowName, _ right: RowName) -> Bool {
-        // Numbers of tables are this file's own; their names are the clinic's.
-        let names = (self.plan(left)?.definition.name ?? "", self.plan(right)?.definition.name ?? "")
-        return names.0 == names.1 ? Projection.isOrdered(left.key, right.key) : names.0 < names.1
-    }
-
-    /// The rows that refer to a row by their own state, hidden ones among them.
-    func referrers(to row: RowName, _ child: TablePlans.Child) throws -> [RowName] {
-        let number = child.plan.definition.number
-        var rows: [RowName] = []
-        try self.writer.connection.statement(child.reference.childrenSQL).bind(1, row.key).forEach {
-            rows.append(RowName(table: number, key: $0.ref(0).value))
-        }
-        let claim = ClaimName(table: number, rule: child.reference.number, value: row.key)
-        let indexed = try self.writer.shadows(claiming: claim).filter { !rows.contains($0) }
-        return try (rows + indexed).filter {
-            try self.subject($0)?.state.value(slot: child.reference.slot) == row.key
+        for change in written {
+            let cause = queue.entries[change.row]?.cause
+            let latest = try facts.subject(change.row)?.state.largestTimestamp ?? .genesis
+            events.add(
+                change.change,
+                plan: change.plan,
+                key: change.row.key,
+                timestamp: cause?.timestamp ?? latest,
+                batch: cause?.batch
+            ) { change.values[$0] }
         }
     }
 
-    /// Whether a child refers to a deleted row without its deleter having known that.
-    func isNews(_ child: Subject, _ reference: ReferenceRule, to parent: Subject) -> Bool {
-        guard let deletion = parent.state.deletion, let register = child.state.registers[reference.slot] else {
-            return false
+    /// Says in `status` that a row was set aside, or no longer.
+    private func noteRefusal(
+        _ refusal: String?,
+        of formed: FormedRow,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        if case .hidden(.setAside) = formed.form, let refusal {
+            try self.notes.add(formed.row, reason: refusal, in: transaction)
+        } else if !self.notes.isEmpty {
+            try self.notes.remove(formed.row, in: transaction)
         }
-        if !deletion.seen.covers(register.version) { return true }
-        // It was deleted too, and something the deleter had not seen kept it.
-        guard child.state.deletion != nil else { return false }
-        return !deletion.seen.covers(child.state.birth) || child.state.hasEdits(beyond: deletion.seen)
-    }
-
-    /// Whether a row goes with a deleted one, directly or through others that do.
-    func isCascaded(_ row: RowName) throws -> Bool {
-        var path: Set<RowName> = []
-        return try self.isCascaded(row, path: &path)
-    }
-
-    private func isCascaded(_ row: RowName, path: inout Set<RowName>) throws -> Bool {
-        guard let subject = try self.subject(row), path.insert(row).inserted else { return false }
-        for reference in subject.plan.references where reference.policy == .cascade || reference.policy == .revive {
-            guard let parent = self.parent(of: subject, reference), let other = try self.subject(parent) else {
-                continue
-            }
-            if reference.policy == .cascade, other.isDead, try !self.isRevived(parent),
-                self.isNews(subject, reference, to: other)
-            {
-                return true
-            }
-            // A row that goes takes along what cannot be without it.
-            if try self.isCascaded(parent, path: &path) { return true }
-        }
-        return false
-    }
-
-    /// The row that a reference names; `nil` when it names none.
-    func parent(of subject: Subject, _ reference: ReferenceRule) -> RowName? {
-        guard let value = subject.state.value(slot: reference.slot), value != .null else { return nil }
-        return RowName(table: reference.parentTable, key: value)
-    }
-
-    /// Whether a row refers to one that its author had and this node has not: a repair brings it next.
-    private func isWaiting(_ subject: Subject) throws -> Bool {
-        for reference in subject.plan.references where reference.policy != .keep {
-            guard let parent = self.parent(of: subject, reference),
-                let register = subject.state.registers[reference.slot],
-                register.version.origin != self.writer.origin, try self.subject(parent) == nil
-            else { continue }
-            if !self.writer.hasApplied(register.version) { return true }
-        }
-        return false
-    }
-
-    // MARK: - Rows that are one
-
-    /// The rows that are one with this row, the one that is shown in front; empty where no rule joins rows.
-    func group(of row: RowName) throws -> [RowName] {
-        guard let subject = try self.subject(row), let rule = subject.plan.mergeRule, try self.isPresent(row),
-            let claim = try self.ownClaim(subject, rule)
-        else { return [] }
-        if let known = self.groups[claim] { return known }
-        var members: [(RowName, Version)] = []
-        for candidate in try self.candidates(for: claim, rule, subject.plan) {
-            guard try self.isPresent(candidate), let other = try self.subject(candidate),
-                try self.ownClaim(other, rule) == claim
-            else { continue }
-            members.append((candidate, self.age(rule, other.state.registers, birth: other.state.birth)))
-        }
-        let sorted = members.sorted { self.isOlder($0, $1) }.map(\.0)
-        self.groups[claim] = sorted
-        return sorted
-    }
-
-    /// The row under whose id a row is shown; `nil` when that is its own.
-    func mergedInto(_ row: RowName) throws -> RowName? {
-        guard let first = try self.group(of: row).first, first != row else { return nil }
-        return first
-    }
-
-    private func ownClaim(_ subject: Subject, _ rule: UniqueRule) throws -> ClaimName? {
-        try self.writer.claim(subject.plan, rule, values: self.writer.values(subject.plan, of: subject.state))
-    }
-
-    /// The rows that may have a claim: the one that shows it, and those in the shadows.
-    private func candidates(for claim: ClaimName, _ rule: UniqueRule, _ plan: TablePlan) throws -> [RowName] {
-        var rows = try self.writer.shadows(claiming: claim)
-        if let holder = try self.writer.holder(plan, rule, of: claim.value), !rows.contains(holder) {
-            rows.append(holder)
-        }
-        return rows
-    }
-
-    private func age(_ rule: UniqueRule, _ registers: [RowState.Register?], birth: Version) -> Version {
-        rule.slots.compactMap { $0 < registers.count ? registers[$0]?.version : nil }.max() ?? birth
-    }
-
-    private func isOlder(_ left: (RowName, Version), _ right: (RowName, Version)) -> Bool {
-        if left.1 != right.1 { return left.1 < right.1 || !(right.1 < left.1) && left.1.sequence < right.1.sequence }
-        return Projection.isOrdered(left.0.key, right.0.key)
-    }
-
-    static func isOrdered(_ left: SQLiteValue, _ right: SQLiteValue) -> Bool {
-        switch (left, right) {
-        case (.text(let left), .text(let right)), (.blob(let left), .blob(let right)):
-            left.lexicographicallyPrecedes(right)
-        case (.text, .blob): true
-        default: false
-        }
-    }
-
-    // MARK: - Values
-
-    /// What a row would show if no key were taken.
-    struct Display {
-        /// The columns by slot, with the versions of what they show.
-        var registers: [RowState.Register?]
-        /// The same values, counters summed up.
-        var values: [SQLiteValue]
-        /// The columns in which a reference shows NULL because the row it names was deleted.
-        var detached: UInt64 = 0
-    }
-
-    /// What a row would show if no key were taken: rows that are one joined, references followed.
-    func display(_ row: RowName) throws -> Display? {
-        if let known = self.displays[row] { return known }
-        guard let subject = try self.subject(row) else { return nil }
-        var members: [Subject] = [subject]
-        let group = try self.group(of: row)
-        if group.first == row { members = try group.compactMap { try self.subject($0) } }
-        var display = Display(
-            registers: subject.state.registers,
-            values: self.writer.values(subject.plan, of: subject.state)
-        )
-        if members.count > 1 { self.join(members, into: &display) }
-        for reference in subject.plan.references { try self.follow(reference, of: subject, in: &display) }
-        self.displays[row] = display
-        return display
-    }
-
-    /// Gives each column the newest value that is not NULL, and counters the sum of all.
-    private func join(_ members: [Subject], into display: inout Display) {
-        let plan = members[0].plan
-        for slot in plan.valueSlots.setBits {
-            if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                let sum = members.reduce(Int64(0)) { $0 &+ $1.state.counterValue(slot: slot) }
-                display.values[slot] = .integer(sum)
-                continue
-            }
-            let registers = members.compactMap { $0.state.registers[slot] }
-            let newest = registers.filter { $0.value != .null }.max { $0.version < $1.version }
-            guard let register = newest ?? registers.max(by: { $0.version < $1.version }) else { continue }
-            display.registers[slot] = register
-            display.values[slot] = register.value
-        }
-    }
-
-    private func follow(_ reference: ReferenceRule, of subject: Subject, in display: inout Display) throws {
-        let slot = reference.slot
-        guard display.values[slot] != .null,
-            self.writer.ledger.tables[reference.parentTable]?.isUnsettled == true
-        else { return }
-        let parent = RowName(table: reference.parentTable, key: display.values[slot])
-        if let owner = try self.mergedInto(parent) {
-            display.values[slot] = owner.key
-        } else if reference.policy == .null, let other = try self.subject(parent), try !self.isPresent(parent),
-            try other.isDead ? self.isNews(subject, reference, to: other) : self.isCascaded(parent)
-        {
-            display.values[slot] = .null
-            display.detached |= 1 << UInt64(slot)
-        }
-    }
-
-    // MARK: - Keys
-
-    /// The key that a row claims, as others see it; `nil` when it claims none.
-    func claim(_ row: RowName, _ rule: UniqueRule) throws -> ClaimName? {
-        guard let subject = try self.subject(row) else { return nil }
-        if rule.policy == .merge { return try self.ownClaim(subject, rule) }
-        guard let display = try self.display(row) else { return nil }
-        return try self.writer.claim(subject.plan, rule, values: display.values)
-    }
-
-    /// The rows that claim a key, the oldest claim in front.
-    func claimants(_ claim: ClaimName, _ rule: UniqueRule, _ plan: TablePlan) throws -> [RowName] {
-        if let known = self.claimants[claim] { return known }
-        var found: [(RowName, Version)] = []
-        for candidate in try self.candidates(for: claim, rule, plan) {
-            guard try self.isPresent(candidate), try self.mergedInto(candidate) == nil,
-                try self.claim(candidate, rule) == claim, let display = try self.display(candidate),
-                let subject = try self.subject(candidate)
-            else { continue }
-            found.append((candidate, self.age(rule, display.registers, birth: subject.state.birth)))
-        }
-        let sorted = found.sorted { self.isOlder($0, $1) }.map(\.0)
-        self.claimants[claim] = sorted
-        return sorted
     }
 }

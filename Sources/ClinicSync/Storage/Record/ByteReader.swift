@@ -67,7 +67,7 @@ struct ByteReader {
         return UnsafeRawBufferPointer(rebasing: self.bytes[self.offset..<self.offset + Int(count)])
     }
 
-    /// Reads a count of things of which each takes at least `size` bytes, so that it cannot promise more than is there.
+    /// Reads a count of things that take at least `size` bytes each; the count cannot exceed what the bytes have room for.
     mutating func count(ofAtLeast size: Int, limit: Int) throws(MalformedRecord) -> Int {
         let count = try self.unsigned()
         guard count <= UInt64(limit), count <= UInt64(self.remaining / size) else {

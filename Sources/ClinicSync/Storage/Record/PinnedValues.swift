@@ -2,7 +2,7 @@ import ClinicSyncModel
 
 /// Values that stay where they are, so that references to them hold for as long as the object lives.
 ///
-/// `@unchecked Sendable`: the memory is written in the initialiser alone, and freed when nobody holds the object.
+/// `@unchecked Sendable`: the memory is written in the initialiser alone, and freed together with the object.
 final class PinnedValues: @unchecked Sendable {
     /// References to the values, in their order.
     let refs: [ValueRef]

@@ -1,6 +1,6 @@
 /// Which columns a table's CHECK constraints speak of together, read from its definition's text.
 ///
-/// SQLite tells nothing of CHECKs but their text. Names are taken without understanding the expression, so that a function
+/// SQLite gives only the text of CHECKs. Names are taken without understanding the expression, so that a function
 /// that is called like a column counts as one: a unit that is too large costs a finer merge, one that is too small a
 /// row that no node can show.
 struct CheckUnits {

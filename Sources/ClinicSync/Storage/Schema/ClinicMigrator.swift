@@ -86,21 +86,41 @@ package struct ClinicMigrator: Sendable {
 
     /// Applies the first `count` migrations as far as the database lacks them.
     private func migrate(_ database: any DatabaseWriter, upTo count: Int) throws -> Bool {
-        var migrator = DatabaseMigrator().disablingDeferredForeignKeyChecks()
-        for (name, sql) in zip(self.names.prefix(count), self.statements) {
-            migrator.registerMigration(name) { db in
-                do {
-                    try CaptureTriggers.drop(in: db)
-                    try db.execute(sql: sql)
-                } catch let error as DatabaseError where Self.isFault(of: sql, error) {
-                    throw SchemaError.migrationFailed(migration: name, reason: error.message ?? "no reason given")
+        try database.writeWithoutTransaction { db in
+            let applied = try DatabaseMigrator().appliedIdentifiers(db)
+            let pending = zip(self.names.prefix(count), self.statements).filter { !applied.contains($0.0) }
+            guard !pending.isEmpty else { return false }
+            let connection = try Connection(db)
+            defer { connection.finalizeStatements() }
+            // A migration that makes a table again must not delete the rows that refer to it.
+            try db.execute(sql: "PRAGMA foreign_keys = OFF")
+            defer {
+                if db.configuration.foreignKeysEnabled {
+                    _ = Result { try db.execute(sql: "PRAGMA foreign_keys = ON") }
                 }
             }
+            for (name, sql) in pending {
+                try connection.write(.durable) { _ in
+                    try CaptureTriggers.drop(in: db)
+                    try self.apply(name, sql, in: db)
+                    return .durable
+                }
+            }
+            return true
         }
-        let isCurrent = try database.read { [migrator] db in try migrator.hasCompletedMigrations(db) }
-        if isCurrent { return false }
-        try migrator.migrate(database)
-        return true
+    }
+
+    private func apply(_ name: String, _ sql: String, in db: Database) throws {
+        do {
+            try db.execute(sql: sql)
+        } catch let error as DatabaseError where Self.isFault(of: sql, error) {
+            throw SchemaError.migrationFailed(migration: name, reason: error.message ?? "no reason given")
+        }
+        // The table and its rows are those of GRDB's migrator, which wrote them in files of earlier versions.
+        try db.execute(
+            sql: "CREATE TABLE IF NOT EXISTS grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)"
+        )
+        try db.execute(sql: "INSERT INTO grdb_migrations (identifier) VALUES (?)", arguments: [name])
     }
 
     /// Checks that this program knows every migration of the database.

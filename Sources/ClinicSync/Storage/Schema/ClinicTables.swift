@@ -8,7 +8,7 @@ package struct ClinicTables: Sendable, Hashable {
 
     private let indexByName: [String: Int]
     private let indexByNumber: [Int: Int]
-    /// What became of tables that are no more, and what the others were called.
+    /// Which tables were dropped, and the former names of the others.
     let history: SchemaHistory
 
     /// Makes a set of tables.

@@ -1,7 +1,7 @@
 import ClinicSyncModel
 import GRDB
 
-/// What columns hold that nobody wrote: their DEFAULT, where it is the same value on every PC.
+/// What columns hold that no program wrote: their DEFAULT, where it is the same value on every PC.
 ///
 /// Two things depend on it: a column that holds its default changes no hash, and an insertion by a node whose schema lacks
 /// the column gives it the default. Both make a column that is added later cost nothing.

@@ -4,7 +4,7 @@ import Foundation
 
 /// The merge rules of the replicated tables: what their DDL cannot say.
 ///
-/// The text form is `schema/clinic.json`, described in `docs/SCHEMA.md`. A key that nobody reads is an error,
+/// The text form is `schema/clinic.json`, described in `docs/SCHEMA.md`. An unknown key is an error,
 /// because a misspelt rule would otherwise be a rule that silently does not hold.
 package struct Manifest: Sendable, Hashable, Decodable {
     /// The rules of each replicated table, by its name.

@@ -8,7 +8,7 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case migrationFailed(migration: String, reason: String)
     /// The manifest is no JSON, or not of the form that `docs/SCHEMA.md` describes.
     case unreadableManifest(reason: String)
-    /// The manifest has a key that nobody reads.
+    /// The manifest has a key that the program does not know.
     case unknownManifestKey(key: String, place: String)
     /// The manifest has a word where one of a few others must stand.
     case unknownManifestWord(word: String, place: String, allowed: [String])
@@ -28,7 +28,7 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case unusableCounter(table: String, column: String)
     /// A counter in a CHECK with other columns: sums of edits that each PC checked can break it.
     case counterInCheck(table: String, column: String)
-    /// A unique index over an expression: its owner cannot be told from the columns.
+    /// A unique index over an expression: the columns do not say which row owns a key.
     case uniqueExpression(table: String, index: String)
     /// A UNIQUE about whose duplicates the manifest says nothing.
     case uniqueWithoutPolicy(table: String, columns: String)

@@ -73,11 +73,11 @@ package struct ColumnDefinition: Sendable, Hashable {
     package let isNotNull: Bool
     /// Whether increments of all nodes add up in it.
     package let isCounter: Bool
-    /// What it holds when nobody wrote it: its DEFAULT if that is one value for all rows, else NULL.
+    /// What it holds when no program wrote it: its DEFAULT if that is one value for all rows, else NULL.
     package let defaultValue: SQLiteValue
 }
 
-/// Columns of which no two rows of the table may hold equal values.
+/// Columns in which no two rows of the table may hold equal values.
 package struct UniqueKey: Sendable, Hashable {
     /// The columns, in the order of the index.
     package let columns: [String]
@@ -113,7 +113,7 @@ package enum DuplicatePolicy: String, Sendable, Hashable, CaseIterable {
     case merge
 }
 
-/// What becomes of a row when the row it refers to was deleted by somebody who did not know of it.
+/// What happens to a row when the row it refers to was deleted by a node that did not know of it.
 ///
 /// What SQLite does to the rows that the deleter's file holds are changes like any other; rows that he left are left alone.
 package enum ReferencePolicy: String, Sendable, Hashable, CaseIterable {

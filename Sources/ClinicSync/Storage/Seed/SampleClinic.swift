@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import GRDB
 
 /// The clinic that made-up rows are about: its staff, its services, and what has been written so far.
 final class SampleClinic {
@@ -50,34 +51,40 @@ final class SampleClinic {
     private(set) var lastInvoice = 0
 
     /// Reads the services and hires the staff.
-    init(seed: UInt64, patients: Int, writer: SampleWriter, connection: Connection) throws {
+    init(seed: UInt64, patients: Int, writer: SampleWriter, db: Database) throws {
         self.seed = seed
         self.writer = writer
-        self.calendar = try SampleCalendar(connection)
-        self.tag = try connection.statement("SELECT hex(randomblob(3))").first { $0.string(0) } ?? ""
-        self.services = try SampleClinic.services(connection)
+        self.calendar = try SampleCalendar(db)
+        self.tag = try String.fetchOne(db, sql: "SELECT hex(randomblob(3))") ?? ""
+        self.services = try SampleClinic.services(db)
         self.selections = self.services.map { _ in 0 }
         let draws = SampleDraws(seed: seed, part: .max)
         // A doctor for every 2 000 patients, but nobody hires a hundred.
         try self.hire(doctors: min(3 + patients / 2_000, 12), draws: draws)
     }
 
-    private static func services(_ connection: Connection) throws -> [Service] {
+    private static func services(_ db: Database) throws -> [Service] {
         var services: [Service] = []
-        try connection
-            .statement("SELECT id, serviceName, defaultPrice, category FROM clinic_services ORDER BY id")
-            .forEach { row in
-                let price: Double =
-                    switch row.ref(2) {
-                    case .real(let bits): Double(bitPattern: bits)
-                    case .integer(let number): Double(number)
-                    case .null, .text, .blob: 300
-                    }
-                let isLaboratory = row.string(3) == "Laboratory"
-                services.append(
-                    Service(id: row.ref(0).value, name: row.string(1), price: price, isLaboratory: isLaboratory)
+        let rows = try Row.fetchAll(
+            db,
+            sql: "SELECT id, serviceName, defaultPrice, category FROM clinic_services ORDER BY id"
+        )
+        for row in rows {
+            let price: Double =
+                switch (row[2] as DatabaseValue).storage {
+                case .double(let number): number
+                case .int64(let number): Double(number)
+                case .null, .string, .blob: 300
+                }
+            services.append(
+                Service(
+                    id: SQLiteValue(row[0] as DatabaseValue),
+                    name: String.fromDatabaseValue(row[1]) ?? "",
+                    price: price,
+                    isLaboratory: String.fromDatabaseValue(row[3]) == "Laboratory"
                 )
-            }
+            )
+        }
         // A clinic may have deleted all that everybody takes; bills then name one without a reference.
         if !services.contains(where: { !SampleClinic.isForSome($0) }) {
             services.append(Service(id: .null, name: "Consultation", price: 500, isLaboratory: false))

@@ -68,28 +68,31 @@ package struct SampleData: Sendable {
         return try StoreError.mapping {
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             defer { _ = Result { try queue.close() } }
-            return try queue.writeWithoutTransaction { db in
-                let connection = try Connection(db)
-                defer { connection.finalizeStatements() }
-                return try self.write(patients, on: connection)
-            }
+            return try queue.writeWithoutTransaction { db in try self.write(patients, in: db) }
         }
     }
 
-    private func write(_ patients: Int, on connection: Connection) throws -> [Count] {
-        let writer = SampleWriter(connection)
-        let clinic = try connection.immediateTransaction {
-            try SampleClinic(seed: self.seed, patients: patients, writer: writer, connection: connection)
+    private func write(_ patients: Int, in db: Database) throws -> [Count] {
+        let writer = SampleWriter(db)
+        var made: SampleClinic?
+        try db.inTransaction(.immediate) {
+            made = try SampleClinic(seed: self.seed, patients: patients, writer: writer, db: db)
+            return .commit
         }
+        guard let clinic = made else { return [] }
         var next = 0
         while next < patients {
             let end = min(next + SampleData.patientsPerTransaction, patients)
-            try connection.immediateTransaction {
+            try db.inTransaction(.immediate) {
                 for number in next..<end { try clinic.addPatient(number) }
+                return .commit
             }
             next = end
         }
-        try connection.immediateTransaction { try clinic.addDays() }
+        try db.inTransaction(.immediate) {
+            try clinic.addDays()
+            return .commit
+        }
         let names = SampleTable.all.map(\.name) + [SampleWriter.services]
         return names.sorted().map { Count(name: $0, rows: writer.counts[$0] ?? 0) }
     }

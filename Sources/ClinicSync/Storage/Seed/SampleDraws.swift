@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import GRDB
 
 /// Random choices that follow from a seed alone.
 struct SampleDraws {
@@ -55,17 +56,15 @@ struct SampleCalendar {
 
     private let days: [String]
 
-    /// Lists the days around today, the day on which `connection`'s clock is.
-    init(_ connection: Connection) throws {
-        var days: [String] = []
-        try connection
-            .statement(
-                """
+    /// Lists the days around today, the day on which `db`'s clock is.
+    init(_ db: Database) throws {
+        let days = try String.fetchAll(
+            db,
+            sql: """
                 WITH RECURSIVE numbers(n) AS (SELECT -\(Self.past) UNION ALL SELECT n + 1 FROM numbers WHERE n < \(Self.future))
                 SELECT date('now', n || ' days') FROM numbers ORDER BY n
                 """
-            )
-            .forEach { days.append($0.string(0)) }
+        )
         self.days = days
     }
 

@@ -1,4 +1,6 @@
 import ClinicSyncModel
+import Foundation
+import GRDB
 
 /// A table that made-up rows go into, and the columns they are given.
 struct SampleTable {
@@ -104,11 +106,11 @@ final class SampleWriter {
     /// The table whose rows exist already and are counted up.
     static let services = "clinic_services"
 
-    private let connection: Connection
-    private var statements: [String: Statement] = [:]
+    private let db: Database
+    private var statements: [String: GRDB.Statement] = [:]
     private(set) var counts: [String: Int] = [:]
 
-    init(_ connection: Connection) { self.connection = connection }
+    init(_ db: Database) { self.db = db }
 
     /// Inserts a row and returns the id that the table's DEFAULT gave it.
     ///
@@ -117,37 +119,56 @@ final class SampleWriter {
     func insert(_ table: SampleTable, _ values: [SQLiteValue]) throws -> SQLiteValue {
         precondition(values.count == table.columns.count, "\(table.name) has a value for each column")
         let statement = try self.statement(table)
-        for (index, value) in values.enumerated() { statement.bind(Int32(index + 1), value) }
-        var id = SQLiteValue.null
-        try statement.forEach { row in
-            id = row.ref(0).value
-            self.counts[table.name, default: 0] += 1
-        }
-        return id
+        let arguments = StatementArguments(values.map(\.databaseValue))
+        let ids = try DatabaseValue.fetchAll(statement, arguments: arguments)
+        self.counts[table.name, default: 0] += ids.count
+        return ids.first.map(SQLiteValue.init) ?? .null
     }
 
     /// Adds to a service's counter, as programs do when a service is chosen.
     func count(_ selections: Int, of service: SQLiteValue) throws {
-        try self.connection
-            .statement("UPDATE clinic_services SET selectionCount = selectionCount + ?1 WHERE id = ?2")
-            .bind(1, selections)
-            .bind(2, service)
-            .run()
-        self.counts[SampleWriter.services, default: 0] += self.connection.changes
+        try self.db.execute(
+            sql: "UPDATE clinic_services SET selectionCount = selectionCount + ? WHERE id = ?",
+            arguments: [selections, service.databaseValue]
+        )
+        self.counts[SampleWriter.services, default: 0] += self.db.changesCount
     }
 
-    private func statement(_ table: SampleTable) throws -> Statement {
+    private func statement(_ table: SampleTable) throws -> GRDB.Statement {
         if let statement = self.statements[table.name] { return statement }
         let columns = table.columns.joined(separator: ", ")
         let parameters = table.columns.map { _ in "?" }.joined(separator: ", ")
-        let statement = try Statement(
-            """
-            INSERT INTO \(table.name)(\(columns)) VALUES (\(parameters))
-            \(table.name == SampleTable.reports.name ? "ON CONFLICT (reportDate) DO NOTHING" : "") RETURNING \(table.key)
-            """,
-            on: self.connection
+        let statement = try self.db.makeStatement(
+            sql: """
+                INSERT INTO \(table.name)(\(columns)) VALUES (\(parameters))
+                \(table.name == SampleTable.reports.name ? "ON CONFLICT (reportDate) DO NOTHING" : "") RETURNING \(table.key)
+                """
         )
         self.statements[table.name] = statement
         return statement
+    }
+}
+
+extension SQLiteValue {
+    /// The value as GRDB binds it.
+    var databaseValue: DatabaseValue {
+        switch self {
+        case .null: .null
+        case .integer(let number): number.databaseValue
+        case .real(let bits): Double(bitPattern: bits).databaseValue
+        case .text(let bytes): String(decoding: bytes, as: UTF8.self).databaseValue
+        case .blob(let bytes): Data(bytes).databaseValue
+        }
+    }
+
+    /// A value that GRDB read.
+    init(_ value: DatabaseValue) {
+        switch value.storage {
+        case .null: self = .null
+        case .int64(let number): self = .integer(number)
+        case .double(let number): self = .real(number.bitPattern)
+        case .string(let text): self = .string(text)
+        case .blob(let data): self = .blob(Array(data))
+        }
     }
 }

@@ -5,11 +5,11 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
-        try self.perform {
+        try self.read { connection in
             var rows: [SessionRow] = []
             let condition = onlyActive ? "WHERE s.isActive <> 0" : ""
-            try self.connection
-                .statement(
+            try connection
+                .query(
                     """
                     SELECT \(SessionRow.columns) FROM \(SessionRow.source) \(condition)
                     ORDER BY s.isActive <> 0 DESC, s.loginTime DESC, s.id LIMIT ?1
@@ -25,8 +25,8 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func session(_ id: String) throws -> SessionRow? {
-        try self.perform {
-            try self.connection.statement("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
+        try self.read { connection in
+            try connection.query("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
                 .bind(1, text: id)
                 .first { SessionRow($0) }
         }
@@ -36,10 +36,10 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessionCounts() throws -> [String: Int] {
-        try self.perform {
+        try self.read { connection in
             var counts: [String: Int] = [:]
-            try self.connection
-                .statement(
+            try connection
+                .query(
                     """
                     SELECT CASE WHEN isActive <> 0 THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason, count(*)
                     FROM user_sessions GROUP BY reason

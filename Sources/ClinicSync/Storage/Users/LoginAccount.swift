@@ -24,8 +24,8 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func loginAccount(username: String) throws -> LoginAccount? {
-        try self.perform {
-            let statement = try self.connection.statement(
+        try self.read { connection in
+            let statement = try connection.query(
                 """
                 SELECT id, CASE typeof(password) WHEN 'text' THEN password END, isActive IS NULL OR isActive IS 1
                 FROM users WHERE username = ?1
@@ -47,9 +47,9 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func userID(named name: String) throws -> String? {
-        try self.perform {
-            try self.connection
-                .statement(
+        try self.read { connection in
+            try connection
+                .query(
                     "SELECT id FROM users WHERE username = ?1 OR id = ?1 ORDER BY username = ?1 DESC LIMIT 1"
                 )
                 .bind(1, .text(Array(name.utf8)))
@@ -59,22 +59,20 @@ extension ReplicaReader {
 }
 
 extension ReplicaWriter {
-    /// Replaces a user's hash, as a program would, if it still is `old`: somebody may have changed the password meanwhile.
+    /// Replaces a user's hash, as a program would, if it still is `old`: a program may have changed the password meanwhile.
     ///
-    /// - Returns: whether it was; post `localCommitNoticed` then.
-    /// - Throws: ``StoreError``; nothing was written then.
+    /// - Returns: Whether it was replaced; post `localCommitNoticed` then.
+    /// - Throws: ``StoreError``; nothing is written then.
     package func replacePasswordHash(ofUser id: String, _ old: String, by new: String) throws -> Bool {
-        guard let plan = self.plans[LoginAccount.table] else { preconditionFailure("the clinic has users") }
-        return try self.transaction {
-            try self.connection.statement("UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2")
-                .bind(1, .text(Array(id.utf8)))
-                .bind(2, .text(Array(old.utf8)))
-                .bind(3, .text(Array(new.utf8)))
+        try self.write(.durable) { rows, transaction in
+            try transaction.statement("UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2")
+                .bind(1, SQLiteValue.string(id))
+                .bind(2, SQLiteValue.string(old))
+                .bind(3, SQLiteValue.string(new))
                 .run()
-            guard self.connection.changes > 0 else { return false }
-            // The node's own connection fires no capture trigger.
-            try ValueRef.with(.text(Array(id.utf8))) { try self.mark(plan, key: $0) }
-            return true
+            guard transaction.changes > 0 else { return .durable(false) }
+            try rows.mark(LoginAccount.table, key: .string(id), in: transaction)
+            return .durable(true)
         }
     }
 }

@@ -1,0 +1,70 @@
+import ClinicSyncModel
+import Foundation
+import GRDB
+
+/// One read snapshot over marks and rows, from which the collector takes slices.
+///
+/// While it is open, programs continue to write; rows that they write keep their marks, because the marks' count differs.
+final class BulkCollection {
+    /// The connection that holds the snapshot.
+    let connection: Connection
+    /// What to add to the marks' wall times.
+    let offset: Int64
+    /// How many more rows of the batch get an event of their own.
+    var eventRowsLeft = EventCollector.rowsMax
+    private let marks: Statement
+    private var isOpen = true
+    private var slices = 0
+    private var foreignVersion: Int64?
+    private var slicesSinceForeign = Int.max
+
+    /// How long the write lock is left free between slices: SQLite's busy handler looks every 25 ms or more often in
+    /// the first 128 ms of a wait, so that a program that waits for the lock finds it free.
+    static let gap: TimeInterval = 0.026
+    /// While no program writes, the lock is left free only after this many slices, which take less than 128 ms.
+    static let slicesBetweenGaps = 3
+    /// Programs count as writing for this many slices after their last commit.
+    static let foreignMemory = 40
+
+    /// Opens the snapshot.
+    init(_ snapshots: DatabaseQueue, offset: Int64) throws {
+        // The connection is used by the collector alone, on the writer's thread.
+        self.connection = try snapshots.writeWithoutTransaction { try Connection($0) }
+        self.offset = offset
+        try self.connection.beginSnapshot()
+        self.marks = try self.connection.separateQuery(Marks.selectSQL)
+    }
+
+    /// The next mark; `nil` at the end.
+    func next(_ plans: TablePlans) throws -> Mark? {
+        while self.isOpen, try self.marks.step() {
+            // A mark of a table that is no longer replicated is passed over.
+            if let mark = Mark(self.marks, plans: plans) { return mark }
+        }
+        return nil
+    }
+
+    /// Lets programs have the write lock before the next slice; `connection` is the one that writes.
+    ///
+    /// SQLite's lock is not fair: a connection that takes it again at once starves the connections that wait for it.
+    func makeWay(_ connection: Connection) throws {
+        defer { self.slices += 1 }
+        let version = try connection.query("PRAGMA data_version").first { $0.int64(0) }
+        if let known = self.foreignVersion, known != version { self.slicesSinceForeign = 0 }
+        self.foreignVersion = version
+        let isCrowded = self.slicesSinceForeign < BulkCollection.foreignMemory
+        if isCrowded { self.slicesSinceForeign += 1 }
+        guard self.slices > 0, isCrowded || self.slices.isMultiple(of: BulkCollection.slicesBetweenGaps) else { return }
+        Thread.sleep(forTimeInterval: BulkCollection.gap)
+    }
+
+    /// Ends the snapshot.
+    func abandon() {
+        guard self.isOpen else { return }
+        self.isOpen = false
+        self.marks.reset()
+        // Ending a read transaction cannot fail in a way that matters: the connection goes with it.
+        _ = Result { try self.connection.endSnapshot() }
+        self.connection.finalizeStatements()
+    }
+}

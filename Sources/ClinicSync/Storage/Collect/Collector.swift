@@ -1,0 +1,200 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Turns the marks that triggers left into batches.
+///
+/// A mark says only that a row may have changed. Row by row the collector compares the row in its table with the hashes of what
+/// the node last knew, and derives the operation and the changed columns. Marks and rows are read in one snapshot, so that a
+/// batch is a union of whole transactions; see `docs/design/0001-capture.md`.
+final class Collector {
+    /// Up to this many marks are collected in one short write transaction; more are collected in slices.
+    private static let singleTransactionMarksMax = 256
+    /// Up to this many marks are collected inside the transaction that applies a peer's batch.
+    static let inlineMarksMax = 2_000
+    /// The write lock is held for this long at a time when collecting in slices; below 50 ms, to leave room for the commit.
+    private static let slice: Duration = .milliseconds(30)
+
+    private let transactions: Transactions
+    private let rows: RowStates
+    private let rowCollector: RowCollector
+    private let batches: OwnBatches
+    private let projection: Projection
+    private let events: EventLog
+    /// A collection that continues over several slices.
+    private var bulk: BulkCollection?
+    /// Whether a large collection has filled the page cache since ``takeFilledCache()``.
+    private var hasFilledCache = false
+
+    /// Collects the marks of `rows`.
+    init(
+        transactions: Transactions,
+        rows: RowStates,
+        rowCollector: RowCollector,
+        batches: OwnBatches,
+        projection: Projection,
+        events: EventLog
+    ) {
+        self.transactions = transactions
+        self.rows = rows
+        self.rowCollector = rowCollector
+        self.batches = batches
+        self.projection = projection
+        self.events = events
+    }
+
+    /// Whether a collection in slices has begun and not ended.
+    var isInBulk: Bool { self.bulk != nil }
+
+    /// Whether a large collection has filled the page cache since the last call.
+    func takeFilledCache() -> Bool {
+        defer { self.hasFilledCache = false }
+        return self.hasFilledCache
+    }
+
+    /// Gives up a collection in slices; its marks are still there, and a new snapshot will find them.
+    func abandonBulk() {
+        self.bulk?.abandon()
+        self.bulk = nil
+    }
+
+    // MARK: - Collecting
+
+    /// What was collected.
+    struct Collected {
+        var logged: [LoggedChunk] = []
+        var events: [LoggedEvent] = []
+        /// Whether there is more to collect at once.
+        var hasMore = false
+    }
+
+    /// Collects marks for at most 50 ms.
+    ///
+    /// - Parameter offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: What was collected.
+    /// - Throws: what SQLite reports.
+    func collectSlice(offset: Int64) throws -> Collected {
+        if let bulk = self.bulk { return try self.collect(bulk) }
+        let (marks, isOpen) = try self.transactions.read { connection in
+            let marks = try self.rows.marks.count(limit: Collector.singleTransactionMarksMax + 1, on: connection)
+            return (marks, try self.batches.open(on: connection) != nil)
+        }
+        guard marks > 0 || isOpen else { return Collected() }
+        if marks > Collector.singleTransactionMarksMax, let snapshots = self.transactions.database.snapshots {
+            let bulk = try BulkCollection(snapshots, offset: offset)
+            self.bulk = bulk
+            self.hasFilledCache = true
+            return try self.collect(bulk)
+        }
+        return try self.transactions.write(.durable) { transaction in
+            var events = EventCollector(isLocal: true)
+            var projected = EventCollector(isLocal: false)
+            var collected = Collected()
+            collected.logged = try self.collectAll(offset: offset, events: &events, in: transaction)
+            // A program may have given back a key that another row claims, or needs a row that was deleted.
+            try self.projection.project(events: &projected, in: transaction)
+            collected.events = try self.events.takeLate() + self.events.record(events, in: transaction)
+            collected.events += try self.events.record(projected, in: transaction)
+            return .durable(collected)
+        }
+    }
+
+    /// Collects every mark there is.
+    func collectAll(
+        offset: Int64,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [LoggedChunk] {
+        let marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        var batch = try self.batches.open(on: transaction.connection)
+        var logged: [LoggedChunk] = []
+        for mark in marks {
+            try self.rowCollector.collect(
+                mark,
+                from: transaction.connection,
+                offset: offset,
+                batch: &batch,
+                events: &events,
+                in: transaction
+            )
+            if let chunk = try self.batches.logFullChunk(of: &batch, in: transaction) { logged.append(chunk) }
+        }
+        if let chunk = try self.batches.close(&batch, in: transaction) { logged.append(chunk) }
+        return logged
+    }
+
+    // MARK: - Slices
+
+    /// Collects one slice of a bulk.
+    private func collect(_ bulk: BulkCollection) throws -> Collected {
+        let collected: Collected
+        let isDone: Bool
+        do {
+            try self.transactions.read { try bulk.makeWay($0) }
+            // Begins as durable and so never runs twice: the marks of the snapshot are read once.
+            (collected, isDone) = try self.transactions.write(.durable) { transaction in
+                .durable(try self.collect(bulk, in: transaction))
+            }
+        } catch {
+            self.abandonBulk()
+            throw error
+        }
+        if isDone { self.abandonBulk() }
+        return collected
+    }
+
+    private func collect(
+        _ bulk: BulkCollection,
+        in transaction: borrowing WriteTransaction
+    ) throws -> (collected: Collected, isDone: Bool) {
+        var events = EventCollector(isLocal: true, rowsLeft: bulk.eventRowsLeft)
+        var projected = EventCollector(isLocal: false)
+        var collected = Collected(hasMore: true)
+        var isDone = false
+        var batch = try self.batches.open(on: transaction.connection)
+        let clock = ContinuousClock()
+        let deadline = clock.now + Collector.slice
+        var count = 0
+        repeat {
+            guard let mark = try bulk.next(self.rows.plans) else {
+                isDone = true
+                break
+            }
+            try self.rowCollector.collect(
+                mark,
+                from: bulk.connection,
+                offset: bulk.offset,
+                batch: &batch,
+                events: &events,
+                in: transaction
+            )
+            if let chunk = try self.batches.logFullChunk(of: &batch, in: transaction) { collected.logged.append(chunk) }
+            count += 1
+        } while count & 31 != 0 || clock.now < deadline
+        let last =
+            isDone
+            ? try self.batches.close(&batch, in: transaction) : try self.batches.suspend(&batch, in: transaction)
+        if let last { collected.logged.append(last) }
+        try self.projection.project(events: &projected, in: transaction)
+        collected.events = try self.events.takeLate() + self.events.record(events, in: transaction)
+        collected.events += try self.events.record(projected, in: transaction)
+        bulk.eventRowsLeft = events.rowsLeft
+        return (collected, isDone)
+    }
+
+    /// Collects slice by slice until nothing is left of a bulk, for work that cannot begin before.
+    func finishBulk(offset: Int64) throws -> Collected {
+        var total = Collected()
+        while try self.bulk != nil || self.hasManyMarks() {
+            let collected = try self.collectSlice(offset: offset)
+            total.logged += collected.logged
+            total.events += collected.events
+        }
+        return total
+    }
+
+    private func hasManyMarks() throws -> Bool {
+        try self.transactions.read {
+            try self.rows.marks.count(limit: Collector.inlineMarksMax + 1, on: $0) > Collector.inlineMarksMax
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import ClinicSyncModel
+
+/// Sets rows aside that are too large to be sent.
+///
+/// No peer takes a chunk with such a row, and a peer that refuses a chunk gets nothing that comes after it. So the row
+/// stays in its PC's table, a note says so, and everything else goes on. An edit that makes the row smaller is collected like
+/// any other.
+struct LargeRows {
+    let notes: StoreNotes
+    /// The values of one change, in bytes; a larger change is not sent.
+    let changeBytesMax: Int
+
+    /// Notes a row whose difference is too large to be logged, and removes the note otherwise.
+    ///
+    /// - Returns: Whether the difference is too large.
+    func setAside(
+        _ difference: RowDifference,
+        mark: Mark,
+        row: Statement,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        guard self.isTooLarge(difference, mark.plan, row: row) else {
+            try self.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
+            return false
+        }
+        let reason = "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
+        try self.notes.addLarge(mark.plan, key: mark.key, reason: reason, in: transaction)
+        return true
+    }
+
+    /// Whether a row that differs from what the node knows was noted as too large and still is, so that no write has escaped.
+    ///
+    /// `changed` gives the columns that differ from what the node knows; `nil` when it knows nothing of the row.
+    func isKnown(
+        _ plan: TablePlan,
+        key: ValueRef,
+        row: Statement,
+        on connection: Connection,
+        changed: () throws -> UInt64?
+    ) throws -> Bool {
+        guard self.notes.mayHaveLarge, try self.notes.isLarge(plan, key: key.value, on: connection) else {
+            return false
+        }
+        return self.isTooLarge(try changed() ?? plan.valueSlots, plan, row: row)
+    }
+
+    private func isTooLarge(_ difference: RowDifference, _ plan: TablePlan, row: Statement) -> Bool {
+        switch difference {
+        case .none: false
+        case .inserted: self.isTooLarge(plan.valueSlots, plan, row: row)
+        case .updated(_, let slots): self.isTooLarge(slots, plan, row: row)
+        }
+    }
+
+    private func isTooLarge(_ slots: UInt64, _ plan: TablePlan, row: Statement) -> Bool {
+        let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
+        var bytes = 0
+        for slot in sent.setBits {
+            switch row.ref(Int32(slot)) {
+            case .null, .integer, .real: break
+            case .text(let content), .blob(let content): bytes += content.count
+            }
+        }
+        return bytes > self.changeBytesMax
+    }
+}

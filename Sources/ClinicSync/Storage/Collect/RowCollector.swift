@@ -1,0 +1,424 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Compares a marked row with what the node knows of it, and adds the difference to a batch.
+final class RowCollector {
+    private let rows: RowStates
+    private let saver: RowSaver
+    private let counters: Counters
+    private let lost: LostValues
+    private let large: LargeRows
+    private let written: WrittenRows
+    private let batches: OwnBatches
+    private let unshared: UnsharedBatches
+    private let clock: StoreClock
+    private var hasher = RowHasher()
+
+    /// Collects into the batches of `batches`.
+    init(
+        saver: RowSaver,
+        counters: Counters,
+        lost: LostValues,
+        large: LargeRows,
+        batches: OwnBatches,
+        unshared: UnsharedBatches,
+        clock: StoreClock
+    ) {
+        self.rows = saver.rows
+        self.saver = saver
+        self.counters = counters
+        self.lost = lost
+        self.large = large
+        self.written = WrittenRows(saver: saver)
+        self.batches = batches
+        self.unshared = unshared
+        self.clock = clock
+    }
+
+    /// Collects one mark.
+    ///
+    /// - Parameters:
+    ///   - mark: the mark.
+    ///   - source: the connection that reads the row; it has the snapshot in which the mark was read.
+    ///   - offset: what to add to the mark's time to get the clinic's.
+    ///   - batch: the own batch; begun when the first change is added.
+    ///   - events: gets the change.
+    ///   - transaction: the transaction.
+    /// - Throws: what SQLite reports.
+    func collect(
+        _ mark: Mark,
+        from source: Connection,
+        offset: Int64,
+        batch: inout BatchBuilder?,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try ValueRef.with(mark.key) { key in
+            // Whether values of a deleted row may have been saved under the key.
+            var mayHaveLastValues = true
+            let isThere: Bool? = try source.query(mark.plan.selectSQL).bind(1, key).first { row in
+                let difference = try self.difference(mark.plan, key: key, row: row, in: transaction)
+                if try self.large.setAside(difference, mark: mark, row: row, in: transaction) { return true }
+                mayHaveLastValues = !difference.isBirth
+                try self.record(
+                    difference,
+                    mark: mark,
+                    key: key,
+                    row: row,
+                    offset: offset,
+                    builder: &batch,
+                    events: &events,
+                    in: transaction
+                )
+                return true
+            }
+            if isThere == nil {
+                try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
+                if let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) {
+                    try self.recordDeletion(
+                        meta,
+                        mark: mark,
+                        key: key,
+                        offset: offset,
+                        builder: &batch,
+                        events: &events,
+                        in: transaction
+                    )
+                }
+            }
+            if try self.rows.marks.remove(mark, key: key, in: transaction), mayHaveLastValues {
+                try self.rows.marks.forgetLastValues(mark.plan, key: key, in: transaction)
+            }
+        }
+    }
+
+    private func difference(
+        _ plan: TablePlan,
+        key: ValueRef,
+        row: Statement,
+        in transaction: borrowing WriteTransaction
+    ) throws -> RowDifference {
+        self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
+        guard let meta = try self.rows.table.meta(plan, key: key, on: transaction.connection) else { return .inserted }
+        let changed = meta.changedSlots(self.hasher.hashes, plan: plan)
+        return changed == 0 ? .none : .updated(meta, changed)
+    }
+
+    // MARK: - Insertions and updates
+
+    /// Adds an insertion or an update to the batch and to the metadata.
+    private func record(
+        _ difference: RowDifference,
+        mark: Mark,
+        key: ValueRef,
+        row: Statement,
+        offset: Int64,
+        builder: inout BatchBuilder?,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let plan = mark.plan
+        let replaced: ReplacedStamps
+        let slots: UInt64
+        let kind: ChangeKind
+        switch difference {
+        case .none:
+            return
+        case .inserted:
+            (kind, slots) = (.insert, plan.valueSlots)
+            replaced = try self.replacedByInsertion(plan, mark.key, key: key, on: transaction.connection)
+        case .updated(let meta, let changed):
+            // Columns of one CHECK are written together, or a merge could mix what the CHECK forbids.
+            (kind, slots) = (.update, plan.unitsTouched(by: changed))
+            replaced = self.replaced(meta, slots: slots)
+        }
+        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
+        batch.hasChanges = true
+        batch.floor = max(batch.floor, replaced.shared)
+        let version = LocalVersion(
+            timestamp: timestamp.rawValue,
+            origin: self.rows.origins.ownID,
+            sequence: batch.id.sequence
+        )
+        try self.append(
+            kind,
+            difference,
+            mark: mark,
+            key: key,
+            row: row,
+            slots: slots,
+            version,
+            &batch,
+            in: transaction
+        )
+        try self.written.share(
+            difference,
+            mark: mark,
+            slots: slots,
+            row: row,
+            version: version,
+            batch: &batch,
+            in: transaction
+        )
+        builder = batch
+        try self.adopt(difference, version: version, mark: mark, key: key, row: row, slots: slots, in: transaction)
+        try self.written.queue(plan, key: key, difference, slots: slots, row: row, in: transaction)
+        events.add(
+            VisibleChange(operation: kind == .insert ? .insert : .update, slots: difference.slots ?? slots),
+            plan: plan,
+            key: mark.key,
+            timestamp: timestamp,
+            batch: batch.id
+        ) { row.ref(Int32($0)).value }
+    }
+
+    /// Appends a change of a row to the batch's chunk.
+    private func append(
+        _ kind: ChangeKind,
+        _ difference: RowDifference,
+        mark: Mark,
+        key: ValueRef,
+        row: Statement,
+        slots: UInt64,
+        _ version: LocalVersion,
+        _ batch: inout BatchBuilder,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let plan = mark.plan
+        let totals = try self.bookCounters(
+            plan,
+            key: key,
+            slots: slots,
+            row: row,
+            sequence: version.sequence,
+            in: transaction
+        )
+        let replaced = try self.lost.replace(plan, key: mark.key, slots: slots, known: difference.meta, in: transaction)
+        batch.chunk.append(
+            kind,
+            plan: plan,
+            key: key,
+            timestamp: HybridTimestamp(rawValue: version.timestamp),
+            slots: slots,
+            replaced: replaced
+        ) { slot in
+            if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
+        }
+    }
+
+    private func bookCounters(
+        _ plan: TablePlan,
+        key: ValueRef,
+        slots: UInt64,
+        row: Statement,
+        sequence: UInt64,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: Int64] {
+        guard plan.counterSlots & slots != 0 else { return [:] }
+        return try self.counters.book(
+            plan,
+            key: key,
+            slots: slots,
+            row: row,
+            members: try self.written.memberCounters(plan, key: key, on: transaction.connection),
+            sequence: sequence,
+            in: transaction
+        )
+    }
+
+    /// Brings the metadata in line with a row that a program wrote; the hasher holds the row's hashes.
+    private func adopt(
+        _ difference: RowDifference,
+        version: LocalVersion,
+        mark: Mark,
+        key: ValueRef,
+        row: Statement,
+        slots: UInt64,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let plan = mark.plan
+        var versions = RowTable.Versions(birth: version)
+        var old: Digest?
+        if case .updated(var meta, _) = difference {
+            meta.assign(slots, to: version)
+            versions = RowTable.Versions(birth: meta.birth, groups: meta.encodedGroups, context: meta.context)
+            old = meta.hash
+        } else if try !self.rows.isPlainlyNew(plan, key: key, on: transaction.connection) {
+            // Born again: the old deletions stay known, so that every node judges the row by the same knowledge.
+            let located = try self.rows.locate(plan, key: mark.key, on: transaction.connection)
+            versions.context = try self.rows.context(of: located.state, in: transaction)
+            if case .tombstone = located.residence {
+                try self.rows.tombstones.remove(plan, key: key, in: transaction)
+            }
+        }
+        try self.rows.table.write(
+            plan,
+            key: key,
+            versions,
+            hashes: self.hasher.hashes,
+            replacing: old,
+            in: transaction
+        )
+        guard self.rows.shadows.exist(in: plan.definition.number) else { return }
+        try self.written.mergeIntoShadow(
+            plan,
+            key: mark.key,
+            version: version,
+            slots: slots,
+            row: row,
+            isBirth: difference.isBirth,
+            in: transaction
+        )
+    }
+
+    // MARK: - Deletions
+
+    private func recordDeletion(
+        _ meta: RowMeta,
+        mark: Mark,
+        key: ValueRef,
+        offset: Int64,
+        builder: inout BatchBuilder?,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let plan = mark.plan
+        let before = try self.lastLocated(plan, key: key, meta: meta, in: transaction)
+        let members = try self.written.members(of: before.state, plan, on: transaction.connection)
+        var state = before.state
+        let replaced = self.replaced(state)
+        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
+        batch.hasChanges = true
+        batch.floor = max(batch.floor, replaced.shared)
+        let version = Version(timestamp: timestamp, origin: self.rows.origins.own, sequence: batch.id.sequence)
+        try self.recordLastEdit(
+            plan,
+            key: key,
+            meta: meta,
+            version: version,
+            state: &state,
+            batch: &batch,
+            in: transaction
+        )
+        batch.chunk.append(.delete, plan: plan, key: key, timestamp: timestamp, slots: 0) { _ in .null }
+        var seen = state.deletion?.seen ?? VersionVector()
+        seen.merge(batch.seen)
+        let deletion = RowState.Deletion(seen: seen, version: version)
+        state.deletion = deletion
+        try self.rows.table.remove(plan, key: key, hash: meta.hash, in: transaction)
+        try self.written.queueDeleted(plan, before: before, on: transaction.connection)
+        try self.rows.tombstones.bury(plan, state, key: key, in: transaction)
+        try self.rows.shadows.remove(plan, key: key, in: transaction)
+        // A repair brought an edit whose batch has not come yet: no node's deletion covers it, so the row is shown again.
+        if state.isVisible(plan.definition.deletePolicy) { self.saver.enqueue(plan, key: mark.key) }
+        try self.written.delete(members, of: plan, deletion, batch: &batch, in: transaction)
+        builder = batch
+        events.add(
+            VisibleChange(operation: .delete, slots: 0),
+            plan: plan,
+            key: mark.key,
+            timestamp: timestamp,
+            batch: batch.id
+        ) { state.value(slot: $0) }
+    }
+
+    /// A row that a program deleted, as this node knew it.
+    ///
+    /// That is its own state if it is in the shadows, otherwise versions from its metadata and values as the trigger saved them.
+    private func lastLocated(
+        _ plan: TablePlan,
+        key: ValueRef,
+        meta: RowMeta,
+        in transaction: borrowing WriteTransaction
+    ) throws -> LocatedRow {
+        let loader = self.rows.loader(transaction.connection)
+        if let form = try self.rows.shadows.form(plan, key: key, on: transaction.connection),
+            let state = try loader.stored("clinicsync_shadow", plan, key: key)
+        {
+            return LocatedRow(state: state, residence: .shadow(meta, form))
+        }
+        var state = try loader.state(plan, key: key, meta: meta)
+        try self.rows.marks.withLastValues(plan, key: key, in: transaction) { row in
+            for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
+                let version = try self.rows.origins.global(meta.version(of: slot))
+                state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
+            }
+        }
+        return LocatedRow(state: state, residence: .row(meta))
+    }
+
+    /// Adds the edit of a row that was edited and deleted before the node looked.
+    ///
+    /// The edit comes first, so that its values are those of one version on every node, should the row be needed again.
+    private func recordLastEdit(
+        _ plan: TablePlan,
+        key: ValueRef,
+        meta: RowMeta,
+        version: Version,
+        state: inout RowState,
+        batch: inout BatchBuilder,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.rows.marks.withLastValues(plan, key: key, in: transaction) { row in
+            self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
+            let slots = plan.unitsTouched(by: meta.changedSlots(self.hasher.hashes, plan: plan))
+            guard slots != 0 else { return }
+            let totals = try self.bookCounters(
+                plan,
+                key: key,
+                slots: slots,
+                row: row,
+                sequence: version.sequence,
+                in: transaction
+            )
+            let replaced = try self.lost.replace(plan, key: key.value, slots: slots, known: meta, in: transaction)
+            batch.chunk.append(
+                .update,
+                plan: plan,
+                key: key,
+                timestamp: version.timestamp,
+                slots: slots,
+                replaced: replaced
+            ) { slot in
+                if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
+            }
+            for slot in (slots & ~plan.counterSlots).setBits {
+                state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
+            }
+            for rule in plan.uniqueRules where rule.mask & slots != 0 {
+                try self.written.queueFreeClaims(plan, rule, on: transaction.connection)
+            }
+        }
+    }
+
+    // MARK: - Stamps
+
+    private func replacedByInsertion(
+        _ plan: TablePlan,
+        _ name: SQLiteValue,
+        key: ValueRef,
+        on connection: Connection
+    ) throws -> ReplacedStamps {
+        if try self.rows.isPlainlyNew(plan, key: key, on: connection) { return ReplacedStamps() }
+        return self.replaced(try self.rows.locate(plan, key: name, on: connection).state)
+    }
+
+    /// The stamps of some columns of a row.
+    private func replaced(_ meta: RowMeta, slots: UInt64) -> ReplacedStamps {
+        var stamps = ReplacedStamps()
+        for slot in slots.setBits {
+            let version = meta.version(of: slot)
+            let stamp = HybridTimestamp(rawValue: version.timestamp)
+            stamps.largest = max(stamps.largest, stamp)
+            if self.unshared.isShared(version) { stamps.shared = max(stamps.shared, stamp) }
+        }
+        return stamps
+    }
+
+    /// The stamps of everything in a row's state.
+    private func replaced(_ state: RowState) -> ReplacedStamps {
+        ReplacedStamps(largest: state.largestTimestamp, shared: self.unshared.sharedFloor(of: state))
+    }
+}

@@ -1,0 +1,91 @@
+import ClinicSyncModel
+
+/// Collects the events of one transaction.
+///
+/// Up to ``rowsMax`` rows each get an event of their own; beyond that the rows of a table and operation share one, so that
+/// an import of 200 000 rows does not become 200 000 events and no table is forgotten. ``EventLog/record(_:in:)`` writes
+/// them down, in the same transaction.
+struct EventCollector {
+    /// Rows of one transaction that get an event of their own.
+    static let rowsMax = 500
+
+    /// An event to be written down.
+    struct Entry {
+        var content: LoggedEvent.Content
+        /// The table of a change; `nil` for a named event.
+        var plan: TablePlan?
+        /// The columns of a change.
+        var slots: UInt64
+    }
+
+    /// The events so far.
+    private(set) var entries: [Entry] = []
+    /// How many more rows get an event of their own.
+    private(set) var rowsLeft: Int
+    private let isLocal: Bool
+    private var shared: [String: Int] = [:]
+
+    /// Collects changes that this node made, or that another did.
+    ///
+    /// `rowsLeft` is smaller for a part of a batch whose earlier parts used some.
+    init(isLocal: Bool, rowsLeft: Int = EventCollector.rowsMax) {
+        self.isLocal = isLocal
+        self.rowsLeft = rowsLeft
+    }
+
+    /// Adds an event that is no change of a row.
+    mutating func add(named event: NamedEvent) {
+        self.entries.append(Entry(content: .named(event), plan: nil, slots: 0))
+    }
+
+    /// Adds a visible change; `value` gives the values of the row's columns.
+    mutating func add(
+        _ change: VisibleChange,
+        plan: TablePlan,
+        key: @autoclosure () -> SQLiteValue,
+        timestamp: HybridTimestamp,
+        batch: BatchID?,
+        value: (_ slot: Int) -> SQLiteValue?
+    ) {
+        var event = ChangeEvent(
+            category: plan.definition.category,
+            table: plan.definition.name,
+            operation: change.operation,
+            recordID: nil,
+            columns: [],
+            rows: 1,
+            timestamp: timestamp,
+            isLocal: self.isLocal,
+            batch: batch
+        )
+        if self.rowsLeft > 0 {
+            self.rowsLeft -= 1
+            event.recordID = key().displayText
+            event.userID = plan.userSlot.flatMap { $0 == plan.keySlot ? event.recordID : value($0)?.text }
+        } else {
+            let name = "\(plan.definition.number) \(change.operation.rawValue)"
+            if let index = self.shared[name] { return self.share(index, change.slots, plan: plan) }
+            self.shared[name] = self.entries.count
+        }
+        event.columns = plan.columnNames(change.slots)
+        self.entries.append(Entry(content: .change(event), plan: plan, slots: change.slots))
+    }
+
+    /// Counts one more row under an event that stands for many.
+    private mutating func share(_ index: Int, _ slots: UInt64, plan: TablePlan) {
+        guard case .change(var event) = self.entries[index].content else { return }
+        event.rows += 1
+        if self.entries[index].slots | slots != self.entries[index].slots {
+            self.entries[index].slots |= slots
+            event.columns = plan.columnNames(self.entries[index].slots)
+        }
+        self.entries[index].content = .change(event)
+    }
+}
+
+extension SQLiteValue {
+    /// The text of a text value.
+    fileprivate var text: String? {
+        if case .text = self { self.displayText } else { nil }
+    }
+}

@@ -1,0 +1,185 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Deals with an entry of the conflict journal as a person decided.
+///
+/// What that writes is written as a program would write it: it is collected and replicated as this node's edit. Constraints of the
+/// table hold, references to other tables included, though the node's connection does not check those by itself.
+///
+/// | kind | with `other` |
+/// |---|---|
+/// | `value`, `mergedValue` | the value is written into the row that is shown |
+/// | `overruled` | the value is written, into the row as it was last if its table does not show it |
+/// | `kept`, `revived` | the row is deleted, and the DDL's actions for rows that refer to it are done |
+/// | all others | ``JournalResolution/impossible(_:)``: they end by themselves once their cause is removed |
+struct JournalResolver {
+    /// Ends the transaction with nothing written: the entry is not dealt with.
+    struct Refused: Error {
+        var resolution: JournalResolution
+    }
+
+    let programRows: ProgramRows
+    private var rows: RowStates { self.programRows.rows }
+
+    /// Marks an entry as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
+    ///
+    /// Entries that say the same of one column are dealt with together.
+    ///
+    /// - Parameters:
+    ///   - prefix: the beginning of the entry's id, six digits at least.
+    ///   - choice: what the table must show.
+    ///   - isExpected: whether what the row shows now is what the person saw; `nil` when that does not matter.
+    ///   - transaction: the transaction.
+    /// - Returns: Whether a row was changed.
+    /// - Throws: ``Refused``; ``StoreError``.
+    func resolve(
+        _ prefix: String,
+        keeping choice: JournalChoice,
+        isExpected: ((SQLiteValue) -> Bool)?,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let reading = JournalReading(plans: self.rows.plans, loader: self.rows.loader(transaction.connection))
+        let entry: JournalEntry
+        switch try reading.entry(prefix) {
+        case .unknown: throw Refused(resolution: .unknown)
+        case .ambiguous: throw Refused(resolution: .ambiguous)
+        case .found(let found): entry = found
+        }
+        guard entry.decision == nil else { throw Refused(resolution: .alreadyResolved) }
+        if let isExpected, let current = entry.current, !isExpected(current.value) {
+            throw Refused(resolution: .changedSince)
+        }
+        let hasChanged = choice == .other ? try self.restore(entry, in: transaction) : false
+        try self.settle(entry, keeping: choice, in: transaction)
+        return hasChanged
+    }
+
+    /// Writes down that an entry, and the entries that say the same, are dealt with.
+    private func settle(
+        _ entry: JournalEntry,
+        keeping choice: JournalChoice,
+        in transaction: borrowing WriteTransaction
+    )
+        throws
+    {
+        guard let resolutions = self.rows.plans[Conflict.resolutions] else { return }
+        var ids = [entry.id]
+        if entry.kind == .value, let column = entry.column {
+            try transaction
+                .statement(
+                    """
+                    SELECT id, value FROM clinicsync_conflict
+                    WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' AND columnName = ?3
+                    """
+                )
+                .bind(1, text: entry.row.table)
+                .bind(2, entry.row.key)
+                .bind(3, text: column)
+                .forEach { row in
+                    if row.ref(1).value == entry.other.value, row.string(0) != entry.id { ids.append(row.string(0)) }
+                }
+        }
+        let now = self.programRows.clinicMilliseconds
+        for id in ids {
+            let values = Conflict.resolution(of: id, kept: choice.rawValue, at: now, by: self.programRows.origin.node)
+            try self.programRows.put(resolutions, values: values, in: transaction)
+        }
+    }
+
+    /// Writes what lost.
+    ///
+    /// - Returns: Whether a row shows something else than before.
+    private func restore(_ entry: JournalEntry, in transaction: borrowing WriteTransaction) throws -> Bool {
+        guard let plan = self.rows.plans[entry.row.table] else { throw Refused(resolution: .rowGone) }
+        switch entry.kind {
+        case .value:
+            return try self.restoreValue(entry, plan: plan, key: entry.row.key, in: transaction)
+        case .mergedValue:
+            guard let shown = entry.related, let shownPlan = self.rows.plans[shown.table] else {
+                throw Refused(resolution: .rowGone)
+            }
+            return try self.restoreValue(entry, plan: shownPlan, key: shown.key, in: transaction)
+        case .overruled:
+            if entry.row.isShown {
+                return try self.restoreValue(entry, plan: plan, key: entry.row.key, in: transaction)
+            }
+            return try self.insertAgain(entry, plan: plan, in: transaction)
+        case .kept, .revived:
+            guard entry.row.isShown else { return false }
+            try ProgramDeletion(programRows: self.programRows).delete(plan, key: entry.row.key, in: transaction)
+            return true
+        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside:
+            throw Refused(resolution: .impossible(entry))
+        }
+    }
+
+    /// Writes the value that lost into a row.
+    private func restoreValue(
+        _ entry: JournalEntry,
+        plan: TablePlan,
+        key: SQLiteValue,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        guard let column = entry.column, let slot = plan.slot(of: column), let current = entry.current else {
+            throw Refused(resolution: .rowGone)
+        }
+        guard current.value != entry.other.value else { return false }
+        try self.checkReferences(plan, in: transaction) { $0 == column ? entry.other.value : nil }
+        let statement = try transaction.statement(plan.updateSQL(slots: 1 << UInt64(slot)))
+        try JournalResolver.refusing { try statement.bind(1, key).bind(2, entry.other.value).run() }
+        guard transaction.changes > 0 else { throw Refused(resolution: .rowGone) }
+        try self.programRows.mark(plan, key: key, in: transaction)
+        return true
+    }
+
+    /// Inserts a deleted row as it was last, with the edit that the deletion overruled.
+    private func insertAgain(
+        _ entry: JournalEntry,
+        plan: TablePlan,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let state = try self.rows.locate(plan, key: entry.row.key, on: transaction.connection).state
+        guard state.deletion != nil else { throw Refused(resolution: .rowGone) }
+        func value(_ slot: Int) -> SQLiteValue {
+            if plan.names[slot] == entry.column { return entry.other.value }
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
+            return state.value(slot: slot) ?? .null
+        }
+        try self.checkReferences(plan, in: transaction) { plan.slot(of: $0).map(value) }
+        let statement = try transaction.statement(plan.insertSQL).bind(Int32(plan.keySlot + 1), entry.row.key)
+        for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), value(slot)) }
+        try JournalResolver.refusing { try statement.run() }
+        try self.programRows.mark(plan, key: entry.row.key, in: transaction)
+        return true
+    }
+
+    /// Turns a constraint's refusal into a resolution.
+    static func refusing(_ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch let failure as SQLiteFailure where failure.isConstraint {
+            throw Refused(resolution: .refused(reason: failure.message))
+        }
+    }
+
+    /// Refuses references to rows that are not there; `value` gives the values that will be written, by column.
+    private func checkReferences(
+        _ plan: TablePlan,
+        in transaction: borrowing WriteTransaction,
+        value: (String) -> SQLiteValue?
+    ) throws {
+        for reference in plan.definition.foreignKeys where reference.columns.count == 1 {
+            guard let parent = self.rows.plans[reference.parentTable], let wanted = value(reference.columns[0]),
+                wanted != .null
+            else { continue }
+            let parentColumn = reference.parentColumns.first ?? parent.definition.keyColumn
+            let sql = """
+                SELECT 1 FROM \(TablePlan.quote(parent.definition.name)) \
+                WHERE \(TablePlan.quote(parentColumn)) = ?1
+                """
+            guard try transaction.statement(sql).bind(1, wanted).first({ _ in true }) == nil else { continue }
+            let reason = "\(reference.columns[0]) refers to a row of \(reference.parentTable) that is gone"
+            throw Refused(resolution: .refused(reason: reason))
+        }
+    }
+}

@@ -1,0 +1,210 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Keeps the journal's entries for values that lost to concurrent ones.
+///
+/// Of all writes of one column of one row the newest is shown. Each other write either was the value that the author of a later
+/// write had read, and was replaced knowingly, or it is an entry:
+///
+///     entries = writes − newest − { e : some write w, whose author had seen e, replaced a value equal to e's }
+///
+/// That depends only on the writes and on what their authors had seen. So the entries are the same on every node, whatever the
+/// order in which the writes came. Equal values count as one: two PCs that wrote the same, and a third that changed it later,
+/// leave nothing to decide.
+///
+/// A receiver knows which value the author of a change had read as long as the author's journal had no entry of that column: of
+/// all that the author had seen, only that value can still be the newest, or an entry, here. Where the author's journal had
+/// entries, the change says which value it replaced, by the value's hash (``ChangeChunkReader/Change/replaced``).
+final class LostValues {
+    /// What a peer's change did to the columns of a row.
+    struct Overwriting {
+        /// The change's version.
+        var version: Version
+        /// What its author had seen, the change's batch included.
+        var seen: VersionVector
+        /// The hashes of the values that it replaced knowingly, by slot, where the author's journal had entries.
+        var replaced: [Int: UInt32]
+        /// The columns whose state a reconciliation brought before the change itself.
+        ///
+        /// The values that it beat were entered then, because what its author had seen was not known yet.
+        var known: [Int] = []
+
+        init(_ change: ChangeChunkReader.Change, of batch: BatchID, seen: VersionVector, before: RowState) {
+            self.version = Version(timestamp: change.timestamp, origin: batch.origin, sequence: batch.sequence)
+            self.seen = seen
+            self.replaced = change.replaced
+            for slot in change.slots.setBits where slot < before.registers.count {
+                if before.registers[slot]?.version == self.version { self.known.append(slot) }
+            }
+        }
+    }
+
+    private let journal: ConflictJournal
+    private let rows: RowStates
+
+    /// Keeps entries in `journal`.
+    init(journal: ConflictJournal, rows: RowStates) {
+        self.journal = journal
+        self.rows = rows
+    }
+
+    // MARK: - Changes of peers
+
+    /// Brings the journal in line with a change that was merged.
+    ///
+    /// - Parameters:
+    ///   - losses: the values that lost, as ``RowState/merge(_:hasSeen:)`` returns them.
+    ///   - change: the change; `nil` when whole rows were merged, which do not say what their authors replaced.
+    ///   - plan: the row's table.
+    ///   - state: the row's state afterwards.
+    ///   - events: gets `conflict_recorded` for each entry that was not there and differs from what the row shows.
+    ///   - transaction: the transaction.
+    /// - Returns: The number of values that lost to different ones.
+    /// - Throws: what SQLite reports.
+    @discardableResult
+    func settle(
+        _ losses: [RowState.Loss],
+        by change: Overwriting?,
+        plan: TablePlan,
+        state: RowState,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Int {
+        guard !losses.isEmpty || change?.replaced.isEmpty == false || change?.known.isEmpty == false else { return 0 }
+        let key = state.key
+        // Counters lose nothing: they add up.
+        let losses = losses.filter { plan.counterSlots & (1 << UInt64($0.slot)) == 0 }
+        guard self.journal.plan != nil, plan.definition.isClinical else { return 0 }
+        if let change, !self.journal.isEmpty {
+            for (slot, hash) in change.replaced {
+                try self.withdraw(plan, key: key, slot: slot, seen: change, hash: hash, in: transaction)
+            }
+            for slot in losses.map(\.slot) + change.known where change.replaced[slot] == nil {
+                try self.withdraw(plan, key: key, slot: slot, seen: change, hash: nil, in: transaction)
+            }
+        }
+        var count = 0
+        for loss in losses {
+            guard let column = plan.names[loss.slot] else { continue }
+            let isShown = state.value(slot: loss.slot) == loss.loser.value
+            let conflict = Conflict(
+                kind: .value,
+                table: plan.definition.name,
+                key: key,
+                column: column,
+                value: loss.loser.value,
+                version: loss.loser.version
+            )
+            try self.journal.enter(conflict, isShown: isShown, events: &events, in: transaction)
+            if !isShown { count += 1 }
+        }
+        return count
+    }
+
+    /// Withdraws the entries of a column that the author of a change had seen; with `hash` only those with such a value.
+    private func withdraw(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        slot: Int,
+        seen change: Overwriting,
+        hash: UInt32?,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        for entry in try self.entries(plan, key: key, slot: slot, in: transaction) {
+            guard entry.version != change.version, change.seen.covers(entry.version) else { continue }
+            if let hash, entry.hash != hash { continue }
+            try self.journal.withdraw(entry.id, in: transaction)
+        }
+    }
+
+    /// An entry of a column.
+    private struct LostValue {
+        var id: String
+        var version: Version
+        /// The hash of its value.
+        var hash: UInt32
+    }
+
+    private func entries(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        slot: Int,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [LostValue] {
+        guard let column = plan.names[slot] else { return [] }
+        var found: [LostValue] = []
+        try transaction
+            .statement(
+                """
+                SELECT id, \(Conflict.columns) FROM clinicsync_conflict
+                WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' AND columnName = ?3
+                """
+            )
+            .bind(1, text: plan.definition.name)
+            .bind(2, key)
+            .bind(3, text: column)
+            .forEach { row in
+                guard let conflict = Conflict(row, from: 1) else { return }
+                let hash = LostValues.shortHash(of: conflict.value)
+                found.append(LostValue(id: row.string(0), version: conflict.version, hash: hash))
+            }
+        return found
+    }
+
+    /// The 32 bits of a value's hash that metadata keep.
+    private static func shortHash(of value: SQLiteValue) -> UInt32 {
+        RowMeta.short(ValueRef.with(value) { RowHashes.column($0) })
+    }
+
+    // MARK: - Own changes
+
+    /// Brings the journal in line with a change of this node's programs, and returns what its receivers need to do the same.
+    ///
+    /// - Parameters:
+    ///   - plan: the row's table.
+    ///   - key: the row's key.
+    ///   - slots: the columns that changed; counters have no entries.
+    ///   - known: what the node knew of the row; `nil` for a row that its table did not show.
+    ///   - transaction: the transaction.
+    /// - Returns: The hashes by slot of the values that were replaced in columns of which the journal had entries, for the chunk.
+    /// - Throws: what SQLite reports.
+    func replace(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        slots: UInt64,
+        known: RowMeta?,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: UInt32] {
+        guard !self.journal.isEmpty, plan.definition.isClinical else { return [:] }
+        let isListed: Bool? =
+            try transaction
+            .statement(
+                "SELECT 1 FROM clinicsync_conflict WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' LIMIT 1"
+            )
+            .bind(1, text: plan.definition.name)
+            .bind(2, key)
+            .first { _ in true }
+        guard isListed == true else { return [:] }
+        let hashes = try known?.columns ?? self.deletedHashes(plan, key: key, in: transaction)
+        var replaced: [Int: UInt32] = [:]
+        for slot in slots.setBits {
+            let entries = try self.entries(plan, key: key, slot: slot, in: transaction)
+            guard !entries.isEmpty else { continue }
+            let hash = slot < hashes.count ? hashes[slot] : 0
+            replaced[slot] = hash
+            for entry in entries where entry.hash == hash { try self.journal.withdraw(entry.id, in: transaction) }
+        }
+        return replaced
+    }
+
+    /// The hash of each column's value of a row that was deleted once and inserted again: its author knew what is in the tombstone.
+    private func deletedHashes(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [UInt32] {
+        try self.rows.locate(plan, key: key, on: transaction.connection).state.registers.map {
+            LostValues.shortHash(of: $0?.value ?? .null)
+        }
+    }
+}

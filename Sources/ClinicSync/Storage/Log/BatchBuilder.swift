@@ -1,0 +1,44 @@
+import ClinicSyncModel
+
+/// A batch of this node while it is made.
+struct BatchBuilder {
+    let id: BatchID
+    let header: BatchHeader
+    /// What the author has seen when the batch is complete: for deletions.
+    let seen: VersionVector
+    /// The number of the next chunk.
+    var nextChunk: UInt32
+    var chunk: ChangeChunkWriter
+    /// What was added to the PC's time for its stamps.
+    let clockOffset: Int64
+    /// The largest stamp of a shared value that was replaced since the batch was begun or continued.
+    var floor = HybridTimestamp.genesis
+    /// Whether a change was added since the batch was begun or continued.
+    var hasChanges = false
+
+    /// Begins a batch, or continues one whose first chunks are in the log already.
+    init(id: BatchID, header: BatchHeader, seen: VersionVector, nextChunk: UInt32, clockOffset: Int64) {
+        self.id = id
+        self.header = header
+        self.seen = seen
+        self.nextChunk = nextChunk
+        self.clockOffset = clockOffset
+        self.chunk = ChangeChunkWriter(base: header.timestamp)
+    }
+
+    /// Closes the current chunk.
+    mutating func takeChunk(isLast: Bool) -> BatchChunk {
+        let payload = self.chunk.payload()
+        let result = BatchChunk(
+            batch: self.id,
+            index: self.nextChunk,
+            header: self.nextChunk == 0 ? self.header : nil,
+            isLast: isLast,
+            checksum: payload.withUnsafeBytes { SipHash.hash64($0) },
+            payload: payload
+        )
+        self.nextChunk += 1
+        self.chunk = ChangeChunkWriter(base: self.header.timestamp)
+        return result
+    }
+}

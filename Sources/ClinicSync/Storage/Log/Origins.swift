@@ -1,0 +1,194 @@
+import ClinicSyncModel
+
+/// The authors of batches: the table `clinicsync_origin`.
+///
+/// The file gives each author a small number, which its other tables use. Of each author the table says which batches are applied
+/// and what the author had applied itself.
+final class Origins: TransactionPart {
+    /// What the node knows of an author.
+    private struct Entry {
+        var origin: Origin
+        /// All batches of the author up to this number are applied.
+        var sequence: UInt64
+        /// What the author had applied when it made the newest of them.
+        var seen: VersionVector
+        /// The author's largest stamp.
+        var timestamp: UInt64
+        var isChanged = false
+    }
+
+    /// What a transaction that is rolled back puts back.
+    private struct State {
+        /// By the author's small number.
+        var entries: [Entry] = []
+        /// The authors by their small numbers.
+        var names: [Origin] = []
+        var ids: [Origin: Int] = [:]
+
+        mutating func add(_ entry: Entry) {
+            self.ids[entry.origin] = self.entries.count
+            self.names.append(entry.origin)
+            self.entries.append(entry)
+        }
+    }
+
+    /// The node itself as an author.
+    let own: Origin
+    /// The node's own small number.
+    let ownID: Int
+    private var state: State
+
+    /// Reads the table and gives `own` a number if it has none.
+    ///
+    /// - Throws: ``MalformedRecord``, or what SQLite reports.
+    init(own: Origin, in transaction: borrowing WriteTransaction) throws {
+        var state = State()
+        try transaction
+            .statement("SELECT node, incarnation, sequence, seen, timestamp FROM clinicsync_origin ORDER BY id")
+            .forEach { row in
+                guard let node = NodeID(storedBytes: row.blob(0)) else {
+                    throw MalformedRecord(reason: "an origin's id is not 16 bytes")
+                }
+                state.add(
+                    Entry(
+                        origin: Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))),
+                        sequence: row.unsigned(2),
+                        seen: try VectorCoding.decode(row.blob(3)),
+                        timestamp: row.unsigned(4)
+                    )
+                )
+            }
+        if let known = state.ids[own] {
+            self.ownID = known
+        } else {
+            self.ownID = state.entries.count
+            try Origins.insert(own, id: state.entries.count, in: transaction)
+            state.add(Entry(origin: own, sequence: 0, seen: VersionVector(), timestamp: 0))
+        }
+        self.own = own
+        self.state = state
+    }
+
+    func memory() -> () -> Void {
+        let saved = self.state
+        return { self.state = saved }
+    }
+
+    func willCommit(_ transaction: borrowing WriteTransaction) throws {
+        for (id, entry) in self.state.entries.enumerated() where entry.isChanged {
+            try transaction
+                .statement("UPDATE clinicsync_origin SET sequence = ?2, seen = ?3, timestamp = ?4 WHERE id = ?1")
+                .bind(1, id)
+                .bind(2, entry.sequence)
+                .bind(3, blob: VectorCoding.encode(entry.seen))
+                .bind(4, entry.timestamp)
+                .run()
+            self.state.entries[id].isChanged = false
+        }
+    }
+
+    // MARK: - Names
+
+    /// The authors by their small numbers.
+    var names: [Origin] { self.state.names }
+
+    /// The small numbers.
+    var ids: Range<Int> { self.state.entries.indices }
+
+    /// The small number of `origin`, if it has one.
+    func id(of origin: Origin) -> Int? { self.state.ids[origin] }
+
+    /// The small number of `origin`, given out at its first appearance.
+    func id(of origin: Origin, in transaction: borrowing WriteTransaction) throws -> Int {
+        if let id = self.state.ids[origin] { return id }
+        let id = self.state.entries.count
+        try Origins.insert(origin, id: id, in: transaction)
+        self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        return id
+    }
+
+    private static func insert(_ origin: Origin, id: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement("INSERT INTO clinicsync_origin (id, node, incarnation) VALUES (?1, ?2, ?3)")
+            .bind(1, id)
+            .bind(2, blob: origin.node.storedBytes)
+            .bind(3, origin.incarnation)
+            .run()
+    }
+
+    /// The author with a small number.
+    func origin(_ id: Int) throws -> Origin {
+        guard self.state.names.indices.contains(id) else { throw StoreError.unknownOrigin }
+        return self.state.names[id]
+    }
+
+    /// `version` with its author's small number.
+    func local(_ version: Version, in transaction: borrowing WriteTransaction) throws -> LocalVersion {
+        LocalVersion(
+            timestamp: version.timestamp.rawValue,
+            origin: try self.id(of: version.origin, in: transaction),
+            sequence: version.sequence
+        )
+    }
+
+    /// `version` with its author's name.
+    func global(_ version: LocalVersion) throws -> Version {
+        Version(
+            timestamp: HybridTimestamp(rawValue: version.timestamp),
+            origin: try self.origin(version.origin),
+            sequence: version.sequence
+        )
+    }
+
+    // MARK: - Progress
+
+    /// The vector of the batches that are applied.
+    var vector: VersionVector {
+        VersionVector(
+            self.state.entries.lazy.map { VersionVector.Entry(origin: $0.origin, sequence: $0.sequence) }
+        )
+    }
+
+    /// The number of the newest applied batch of an author.
+    func sequence(of id: Int) -> UInt64 { self.state.entries[id].sequence }
+
+    /// What an author had applied when it made its newest applied batch.
+    func seen(by id: Int) -> VersionVector { self.state.entries[id].seen }
+
+    /// An author's largest stamp.
+    func timestamp(of id: Int) -> HybridTimestamp { HybridTimestamp(rawValue: self.state.entries[id].timestamp) }
+
+    /// Notes that an author had applied `dependencies` when it made its next batch.
+    func noteSeen(_ dependencies: VersionVector, by id: Int) { self.state.entries[id].seen.merge(dependencies) }
+
+    /// Notes that a batch of an author is applied.
+    func advance(_ id: Int, to sequence: UInt64, timestamp: HybridTimestamp? = nil) {
+        self.state.entries[id].sequence = sequence
+        self.state.entries[id].timestamp = max(self.state.entries[id].timestamp, timestamp?.rawValue ?? 0)
+        self.state.entries[id].isChanged = true
+    }
+
+    /// Whether the batch that carried a version is applied here.
+    func hasApplied(_ version: Version) -> Bool {
+        guard version.sequence > 0 else { return true }
+        guard let id = self.state.ids[version.origin] else { return false }
+        return self.state.entries[id].sequence >= version.sequence
+    }
+
+    /// Whether the author of `author` had applied the batch of `version`, as far as this node can tell.
+    ///
+    /// Batches of an author apply in order and only after what they depend on. So a version that the newest knowledge of an author
+    /// does not cover was certainly not seen when the author's applied batches were made.
+    func hasSeen(_ author: Version, _ version: Version) -> Bool {
+        if author.origin == version.origin { return author.sequence >= version.sequence }
+        guard let id = self.state.ids[author.origin] else { return false }
+        return self.state.entries[id].seen.covers(version)
+    }
+}
+
+/// A ``Version`` whose origin is this file's small number for it.
+struct LocalVersion: Hashable {
+    var timestamp: UInt64
+    var origin: Int
+    var sequence: UInt64
+}

@@ -1,0 +1,44 @@
+import ClinicSyncModel
+
+/// Single values of the store: the table `clinicsync_setting`.
+enum Settings {
+    /// The name of a value.
+    enum Name: String {
+        /// The node that the file belongs to.
+        case node
+        /// The highest term of a host that the node claimed or followed.
+        case term
+        /// The digest of the file's place.
+        case place
+        /// The incarnation in which the node makes batches.
+        case incarnation
+        /// An incarnation whose numbers another node used.
+        case renounced
+        /// The position after which the first event of this life of the file comes.
+        case eventBase
+        /// The id of the running system on which the file was opened last; empty after it was closed.
+        case eventBoot
+        /// The columns of the tables as they were when rows were hashed.
+        case schema
+    }
+
+    /// Reads a value with `body`; `nil` when it is not set.
+    static func read<Result>(_ name: Name, on connection: Connection, _ body: (Statement) throws -> Result) throws
+        -> Result?
+    {
+        try connection.query("SELECT value FROM clinicsync_setting WHERE name = ?1")
+            .bind(1, text: name.rawValue)
+            .first(body)
+    }
+
+    /// Sets a value.
+    static func set(_ name: Name, to value: SQLiteValue, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                "INSERT INTO clinicsync_setting (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2"
+            )
+            .bind(1, text: name.rawValue)
+            .bind(2, value)
+            .run()
+    }
+}

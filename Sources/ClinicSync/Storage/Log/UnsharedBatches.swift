@@ -1,0 +1,123 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Own batches that no other node can have: the table `clinicsync_unshared`.
+///
+/// Their stamps may still be corrected: `docs/design/0006-clocks-and-clones.md`.
+final class UnsharedBatches: TransactionPart {
+    private let origins: Origins
+    /// No other node can have own batches from this number on; `nil` while other nodes may get them as soon as they are made.
+    private var first: UInt64?
+    /// Whether correcting stamps has failed, so that no batch made until then may be corrected later.
+    private var mustCountAllAsShared = false
+
+    /// Reads what is noted and forgets the notes of another incarnation.
+    ///
+    /// - Throws: what SQLite reports.
+    init(origins: Origins, in transaction: borrowing WriteTransaction) throws {
+        self.origins = origins
+        try transaction.statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1").bind(1, origins.ownID).run()
+        let noted = try transaction.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
+            $0.isNull(0) ? nil : $0.unsigned(0)
+        }
+        self.first = (noted ?? nil) ?? origins.sequence(of: origins.ownID) + 1
+    }
+
+    func memory() -> () -> Void {
+        let saved = self.first
+        return { self.first = saved }
+    }
+
+    func didBegin(_ transaction: borrowing WriteTransaction) throws {
+        if self.mustCountAllAsShared { try self.countAllAsShared(in: transaction) }
+    }
+
+    func didCommit() { self.mustCountAllAsShared = false }
+
+    /// Whether there may be batches that no other node can have.
+    var isIsolated: Bool { self.first != nil }
+
+    /// From now on no other node can have the batches that are made; see ``StorageRequest/beginIsolation``.
+    func beginIsolation() {
+        guard self.first == nil else { return }
+        self.first = self.origins.sequence(of: self.origins.ownID) + 1
+    }
+
+    /// Counts all batches made until now as shared from the next write transaction on.
+    func giveUp() { self.mustCountAllAsShared = true }
+
+    /// Counts all own batches as shared: another node may have seen their stamps, or something was merged by them.
+    func countAllAsShared(in transaction: borrowing WriteTransaction) throws {
+        guard self.first != nil else { return }
+        self.first = nil
+        try transaction.statement("DELETE FROM clinicsync_unshared").run()
+    }
+
+    /// Notes that an own batch was begun or continued in isolation.
+    func note(_ batch: BatchBuilder, in transaction: borrowing WriteTransaction) throws {
+        guard self.first != nil else { return }
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_unshared (origin, sequence, clockOffset, floor) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (origin, sequence) DO UPDATE SET floor = max(floor, ?4)
+                """
+            )
+            .bind(1, self.origins.ownID)
+            .bind(2, batch.id.sequence)
+            .bind(3, batch.clockOffset)
+            .bind(4, batch.floor.rawValue)
+            .run()
+    }
+
+    /// A noted batch.
+    struct Noted {
+        var sequence: UInt64
+        /// What was added to this PC's time for its stamps.
+        var clockOffset: Int64
+        /// The largest stamp of a shared value that it replaced.
+        var floor: HybridTimestamp
+    }
+
+    /// The noted batches with numbers above `sequence`, in their order.
+    func noted(after sequence: UInt64, on connection: Connection) throws -> [Noted] {
+        var batches: [Noted] = []
+        try connection
+            .query(
+                """
+                SELECT sequence, clockOffset, floor FROM clinicsync_unshared
+                WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence
+                """
+            )
+            .bind(1, self.origins.ownID)
+            .bind(2, sequence)
+            .forEach { row in
+                let floor = HybridTimestamp(rawValue: row.unsigned(2))
+                batches.append(Noted(sequence: row.unsigned(0), clockOffset: row.int64(1), floor: floor))
+            }
+        return batches
+    }
+
+    // MARK: - Versions
+
+    /// Whether another node may have the batch of a version.
+    func isShared(_ version: LocalVersion) -> Bool {
+        guard version.origin == self.origins.ownID, let first = self.first else { return true }
+        return version.sequence < first
+    }
+
+    /// The largest stamp in a state that is not of an unshared batch.
+    func sharedFloor(of state: RowState) -> HybridTimestamp {
+        func stamp(_ version: Version) -> HybridTimestamp {
+            guard version.origin == self.origins.own, let first = self.first, version.sequence >= first else {
+                return version.timestamp
+            }
+            return .genesis
+        }
+        var floor = max(stamp(state.birth), state.deletion.map { stamp($0.version) } ?? .genesis)
+        for register in state.registers {
+            if let register { floor = max(floor, stamp(register.version)) }
+        }
+        return floor
+    }
+}

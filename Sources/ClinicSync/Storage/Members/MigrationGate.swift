@@ -1,0 +1,116 @@
+import ClinicSyncModel
+import Foundation
+import GRDB
+
+/// Decides whether a destructive migration may be applied, and what holds until then.
+///
+/// A node whose program lacks the migration still sends and wants what the migration removes. So the migration waits until every
+/// active member's program has it. A member is active when it was not revoked and was there within ``Members/lapseMilliseconds``.
+struct MigrationGate {
+    /// The file's node.
+    let owner: NodeID
+    /// Whether the file is new and its clinic is not.
+    let isJoining: Bool
+    /// This PC's time.
+    let wallMilliseconds: Int64
+    /// The names of the members that were waited for when it was asked last.
+    private(set) var laggards: [String] = []
+
+    private static let namesMax = 5
+
+    /// Makes a gate for one opening.
+    init(owner: NodeID, isJoining: Bool, wallMilliseconds: Int64) {
+        self.owner = owner
+        self.isJoining = isJoining
+        self.wallMilliseconds = wallMilliseconds
+    }
+
+    /// Whether every active member's program has the migration with the number `version`.
+    mutating func permits(_ db: Database, version: UInt32) throws -> Bool {
+        self.laggards = []
+        if self.isJoining { return false }
+        guard try db.tableExists("clinicsync_node"),
+            try db.columns(in: "clinicsync_node").contains(where: { $0.name == "aliveAt" })
+        else { return true }
+        let others = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT id, name, schemaVersion, aliveAt FROM clinicsync_node
+                WHERE id <> ? AND id NOT IN (SELECT node FROM clinicsync_revocation) ORDER BY name, id
+                """,
+            arguments: [self.owner.description]
+        )
+        if others.isEmpty { return try !self.hasJoined(db) }
+        for row in others {
+            // Any program may have written the row: what is no number counts as none.
+            let number = Int64.fromDatabaseValue(row["schemaVersion"]) ?? 0
+            guard number < Int64(version), try self.isActive(row, db) else { continue }
+            let name = String.fromDatabaseValue(row["name"]) ?? ""
+            self.laggards.append(name.isEmpty ? String.fromDatabaseValue(row["id"]) ?? "" : name)
+        }
+        return self.laggards.isEmpty
+    }
+
+    /// Whether a member was there lately, as it says itself or as this node saw; a member whose state is unknown counts as one that was.
+    private func isActive(_ row: Row, _ db: Database) throws -> Bool {
+        var seen = Int64.fromDatabaseValue(row["aliveAt"]) ?? 0
+        if let text = String.fromDatabaseValue(row["id"]), let node = NodeID(text) {
+            let met = try Int64.fetchOne(
+                db,
+                sql: "SELECT seenAt FROM clinicsync_member WHERE node = ?",
+                arguments: [Data(node.storedBytes)]
+            )
+            seen = max(seen, met ?? 0)
+        }
+        return seen == 0 || seen > self.wallMilliseconds - Members.lapseMilliseconds
+    }
+
+    private func hasJoined(_ db: Database) throws -> Bool {
+        try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM clinicsync_setting WHERE name = 'joined')") ?? false
+    }
+
+    /// The rules that hold: those of the program, or of the last one whose migrations are all applied.
+    func manifest(_ text: String, _ db: Database, _ migrated: ClinicMigrator.Outcome) throws -> Manifest {
+        let current = try Manifest(json: text)
+        guard try db.tableExists("clinicsync_setting") else { return current }
+        guard migrated.held.isEmpty else {
+            let earlier = try String.fetchOne(db, sql: "SELECT value FROM clinicsync_setting WHERE name = 'manifest'")
+            let tables = try Set(String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table'"))
+            return try current.heldBack(to: earlier.map { try Manifest(json: $0) } ?? current, tables: tables)
+        }
+        try db.execute(
+            sql: """
+                INSERT INTO clinicsync_setting (name, value) VALUES ('manifest', ?)
+                ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value
+                """,
+            arguments: [text]
+        )
+        return current
+    }
+
+    /// Notes what waits and for whom, so that `status` can say so.
+    func note(_ db: Database, _ migrated: ClinicMigrator.Outcome) throws {
+        guard try db.tableExists("clinicsync_waiting") else { return }
+        if migrated.isNew, self.isJoining {
+            try db.execute(sql: "INSERT OR REPLACE INTO clinicsync_setting (name, value) VALUES ('joined', 1)")
+        }
+        try db.execute(
+            sql: "DELETE FROM clinicsync_waiting WHERE tableId = 0 AND typeof(pk) = 'blob' AND substr(pk, 1, 1) = x'03'"
+        )
+        guard let name = migrated.held.first, case .blob(let key) = StoreNote.migration(name).key else { return }
+        try db.execute(
+            sql: "INSERT INTO clinicsync_waiting (tableId, pk, reason, since) VALUES (0, ?, ?, ?)",
+            arguments: [Data(key), self.reason(name), self.wallMilliseconds]
+        )
+    }
+
+    private func reason(_ migration: String) -> String {
+        guard !self.laggards.isEmpty else {
+            return "the migration \(migration) waits until this node has met the others: start it again then"
+        }
+        var names = self.laggards.prefix(Self.namesMax).joined(separator: ", ")
+        if self.laggards.count > Self.namesMax { names += " and \(self.laggards.count - Self.namesMax) more" }
+        return
+            "the migration \(migration) waits for \(names): update the program there, or revoke what is gone, and start again"
+    }
+}

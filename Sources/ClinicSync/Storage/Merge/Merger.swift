@@ -1,0 +1,269 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// What applying or merging did in one transaction.
+struct MergeResult {
+    /// Chunks that were added to the log: the peer's that were new, and own ones collected on the way.
+    var logged: [LoggedChunk] = []
+    var events: [LoggedEvent] = []
+    /// The number of values that lost to different ones.
+    var conflicts = 0
+    /// Whether complete batches are left for a larger transaction.
+    var isPending = false
+    /// The largest stamp that was applied.
+    var largestTimestamp = HybridTimestamp.genesis
+}
+
+/// The batch whose changes are applied.
+struct AppliedBatch {
+    var id: BatchID
+    /// The author's small number.
+    var originID: Int
+    /// What the author had seen, this batch included.
+    var seen: VersionVector
+    /// What to add to this PC's time to get the clinic's.
+    var offset: Int64
+}
+
+/// Merges changes and rows of peers into this node's rows.
+final class Merger {
+    private let rows: RowStates
+    private let saver: RowSaver
+    private let journal: ConflictJournal
+    private let lost: LostValues
+    private let collector: Collector
+    private let events: EventLog
+    private var origins: Origins { self.rows.origins }
+
+    /// Merges into the rows of `saver`.
+    init(saver: RowSaver, journal: ConflictJournal, lost: LostValues, collector: Collector, events: EventLog) {
+        self.rows = saver.rows
+        self.saver = saver
+        self.journal = journal
+        self.lost = lost
+        self.collector = collector
+        self.events = events
+    }
+
+    // MARK: - Changes
+
+    /// Merges one change into its row.
+    ///
+    /// - Parameters:
+    ///   - change: the change.
+    ///   - plan: the row's table.
+    ///   - values: the change's values by slot.
+    ///   - batch: the batch of the change.
+    ///   - events: gets what programs see change.
+    ///   - result: gets what was collected on the way, and conflicts.
+    ///   - transaction: the transaction.
+    /// - Throws: what SQLite reports.
+    func apply(
+        _ change: ChangeChunkReader.Change,
+        plan: TablePlan,
+        values: [ValueRef],
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        if change.kind == .insert,
+            try self.insertFresh(change, plan: plan, values: values, of: batch, events: &events, in: transaction)
+        {
+            return
+        }
+        let before = try self.locateCollected(
+            plan,
+            key: change.key.value,
+            offset: batch.offset,
+            result: &result,
+            in: transaction
+        )
+        var state = before.state
+        let losses = state.merge(self.delta(change, plan: plan, values: values, of: batch)) { author, version in
+            self.origins.hasSeen(author, version)
+                || (author.origin == batch.id.origin && author.sequence == batch.id.sequence
+                    && batch.seen.covers(version))
+        }
+        result.conflicts += try self.lost.settle(
+            losses,
+            by: LostValues.Overwriting(change, of: batch.id, seen: batch.seen, before: before.state),
+            plan: plan,
+            state: state,
+            events: &events,
+            in: transaction
+        )
+        guard state != before.state else { return }
+        try self.save(plan, state, from: before, change: change, of: batch, events: &events, in: transaction)
+    }
+
+    /// Merges some columns of a change whose other columns were merged long ago.
+    func apply(
+        _ change: ChangeChunkReader.Change,
+        only slots: UInt64,
+        plan: TablePlan,
+        values: [ValueRef],
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        guard slots != 0 else { return }
+        let before = try self.rows.locate(plan, key: change.key.value, on: transaction.connection)
+        guard !before.isAbsent else { return }
+        var state = before.state
+        var delta = self.delta(change, plan: plan, values: values, of: batch)
+        delta.birth = .genesis
+        for slot in delta.registers.indices where slots & (1 << UInt64(slot)) == 0 { delta.registers[slot] = nil }
+        delta.counters.removeAll { slots & (1 << UInt64($0.slot)) == 0 }
+        for slot in slots.setBits {
+            // The column's default stood for what the row's author wrote; this is what the author wrote.
+            guard let theirs = delta.registers[slot], state.version(slot: slot) == theirs.version else { continue }
+            state.registers[slot] = theirs
+        }
+        let losses = state.merge(delta) { self.origins.hasSeen($0, $1) }
+        try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
+        guard state != before.state else { return }
+        try self.save(plan, state, from: before, change: change, of: batch, events: &events, in: transaction)
+    }
+
+    private func insertFresh(
+        _ change: ChangeChunkReader.Change,
+        plan: TablePlan,
+        values: [ValueRef],
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let birth = LocalVersion(
+            timestamp: change.timestamp.rawValue,
+            origin: batch.originID,
+            sequence: batch.id.sequence
+        )
+        guard try self.rows.insertFresh(plan, key: change.key, values: values, birth: birth, in: transaction) else {
+            return false
+        }
+        try self.saver.enqueueIfEntangled(plan, key: change.key, on: transaction.connection) { values[$0] }
+        events.add(
+            VisibleChange(operation: .insert, slots: change.slots),
+            plan: plan,
+            key: change.key.value,
+            timestamp: change.timestamp,
+            batch: batch.id
+        ) { values[$0].value }
+        return true
+    }
+
+    private func save(
+        _ plan: TablePlan,
+        _ state: RowState,
+        from before: LocatedRow,
+        change: ChangeChunkReader.Change,
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let cause = ProjectionQueue.Cause(timestamp: change.timestamp, batch: batch.id)
+        guard let visible = try self.saver.save(plan, state, from: before, cause: cause, in: transaction) else {
+            return
+        }
+        events.add(
+            visible,
+            plan: plan,
+            key: change.key.value,
+            timestamp: change.timestamp,
+            batch: batch.id
+        ) { state.value(slot: $0) }
+    }
+
+    /// The change as a small state.
+    private func delta(
+        _ change: ChangeChunkReader.Change,
+        plan: TablePlan,
+        values: [ValueRef],
+        of batch: AppliedBatch
+    ) -> RowState {
+        let version = Version(timestamp: change.timestamp, origin: batch.id.origin, sequence: batch.id.sequence)
+        var delta = RowState(
+            key: change.key.value,
+            birth: change.kind == .insert ? version : .genesis,
+            registers: Array(repeating: nil, count: plan.slotCount)
+        )
+        if change.kind == .delete {
+            delta.deletion = RowState.Deletion(seen: batch.seen, version: version)
+            return delta
+        }
+        for slot in change.slots.setBits {
+            if plan.counterSlots & (1 << UInt64(slot)) == 0 {
+                delta.registers[slot] = RowState.Register(value: values[slot].value, version: version)
+            } else if case .integer(let total) = values[slot] {
+                delta.counters.append(
+                    RowState.CounterPart(slot: slot, origin: version.origin, total: total, sequence: version.sequence)
+                )
+            }
+        }
+        return delta
+    }
+
+    // MARK: - Whole rows
+
+    /// Merges a peer's row of a reconciliation into ours.
+    ///
+    /// - Returns: Whether our row changed, and whether our row has something that the peer's has not.
+    func merge(
+        _ theirs: RowState,
+        plan: TablePlan,
+        offset: Int64,
+        events: inout EventCollector,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws -> (isChanged: Bool, isAhead: Bool) {
+        let before = try self.locateCollected(
+            plan,
+            key: theirs.key,
+            offset: offset,
+            result: &result,
+            in: transaction
+        )
+        var state = before.state
+        let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
+        try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
+        let isAhead = state != theirs
+        guard state != before.state || before.isAbsent else { return (false, isAhead) }
+        if let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction) {
+            events.add(visible, plan: plan, key: theirs.key, timestamp: state.largestTimestamp, batch: nil) {
+                state.value(slot: $0)
+            }
+            if plan === self.journal.plan {
+                try self.journal.noteForeign(theirs.key, events: &events, in: transaction)
+            }
+        }
+        return (true, isAhead)
+    }
+
+    // MARK: - Rows
+
+    /// The whole state of a row into which something is to be merged.
+    ///
+    /// A row that was written past the triggers is collected first, as this node's edit. Otherwise its new values would
+    /// count as those of the known version, and two nodes would show different values under one version for ever.
+    private func locateCollected(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        offset: Int64,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws -> LocatedRow {
+        let located = try self.rows.locate(plan, key: key, on: transaction.connection)
+        if self.rows.isAsKnown(plan, located) { return located }
+        try ValueRef.with(key) { try self.rows.marks.mark(plan, key: $0, in: transaction) }
+        try self.collectAll(offset: offset, result: &result, in: transaction)
+        return try self.rows.locate(plan, key: key, on: transaction.connection)
+    }
+
+    /// Collects all marks before something is merged into their rows.
+    func collectAll(offset: Int64, result: inout MergeResult, in transaction: borrowing WriteTransaction) throws {
+        var events = EventCollector(isLocal: true)
+        result.logged += try self.collector.collectAll(offset: offset, events: &events, in: transaction)
+        result.events += try self.events.record(events, in: transaction)
+    }
+}

@@ -1,0 +1,177 @@
+import ClinicSyncModel
+
+/// What waits or is set aside, with the reason: `clinicsync_waiting`, and details in `clinicsync_unread`.
+final class StoreNotes: TransactionPart {
+    private let clock: StoreClock
+    /// The number of notes.
+    private var count = 0
+    /// The number of notes that a row is too large to be sent.
+    private var largeCount = 0
+
+    /// Counts the notes.
+    ///
+    /// - Throws: what SQLite reports.
+    init(clock: StoreClock, on connection: Connection) throws {
+        self.clock = clock
+        self.count = try connection.query("SELECT count(*) FROM clinicsync_waiting").first { $0.int(0) } ?? 0
+        try connection.query("SELECT pk FROM clinicsync_waiting WHERE tableId = 0").forEach { row in
+            if case .large = StoreNote(key: row.ref(0).value) { self.largeCount += 1 }
+        }
+    }
+
+    func memory() -> () -> Void {
+        let (count, largeCount) = (self.count, self.largeCount)
+        return { (self.count, self.largeCount) = (count, largeCount) }
+    }
+
+    /// Whether there is no note.
+    var isEmpty: Bool { self.count == 0 }
+
+    // MARK: - Rows
+
+    /// Notes that a row is set aside, and why; the reason names columns, never values.
+    func add(_ row: RowName, reason: String, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_waiting (tableId, pk, reason, since) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (tableId, pk) DO NOTHING
+                """
+            )
+            .bind(1, row.table)
+            .bind(2, row.key)
+            .bind(3, text: reason)
+            .bind(4, self.clock.wallMilliseconds)
+            .run()
+        self.count += transaction.changes
+    }
+
+    /// Removes the note on a row.
+    func remove(_ row: RowName, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_waiting WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, row.table)
+            .bind(2, row.key)
+            .run()
+        self.count -= transaction.changes
+    }
+
+    // MARK: - Other notes
+
+    /// Writes a note, once.
+    func add(
+        _ note: StoreNote,
+        reason: String,
+        detail: UnreadDetail? = nil,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let key = note.key
+        try self.add(RowName(table: 0, key: key), reason: reason, in: transaction)
+        guard let detail else { return }
+        try transaction
+            .statement("INSERT INTO clinicsync_unread (pk, detail) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
+            .bind(1, key)
+            .bind(2, blob: detail.encoded)
+            .run()
+    }
+
+    /// Removes a note with its detail.
+    func remove(key: SQLiteValue, in transaction: borrowing WriteTransaction) throws {
+        try self.remove(RowName(table: 0, key: key), in: transaction)
+        try transaction.statement("DELETE FROM clinicsync_unread WHERE pk = ?1").bind(1, key).run()
+    }
+
+    // MARK: - What this version does not understand
+
+    /// Notes that a batch has rows for which this node has no table or column; the batch stays in the log until they are read.
+    func addUnread(
+        _ batch: BatchID,
+        seen: VersionVector,
+        table: String,
+        columns: [String],
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let what = columns.isEmpty ? "table" : "column"
+        try self.add(
+            .batch(batch, table: table, columns: columns),
+            reason: "this version knows no such \(what) in \(table): update the program",
+            detail: UnreadDetail(batch: batch, table: table, columns: columns, seen: seen),
+            in: transaction
+        )
+    }
+
+    /// Notes that a row of a reconciliation has values for which this node has no column.
+    func addUnread(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        columns: [String],
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let table = plan.definition.name
+        try self.add(
+            .row(table: table, key: key),
+            reason: "this version knows no such column in \(table): update the program",
+            detail: UnreadDetail(batch: nil, table: table, columns: columns, seen: VersionVector()),
+            in: transaction
+        )
+    }
+
+    /// The details of what was not understood, with the keys of their notes.
+    func unread(on connection: Connection) throws -> [(key: SQLiteValue, detail: UnreadDetail)] {
+        guard try connection.hasTable("clinicsync_unread") else { return [] }
+        var notes: [(key: SQLiteValue, detail: UnreadDetail)] = []
+        try connection.query("SELECT pk, detail FROM clinicsync_unread ORDER BY pk").forEach { row in
+            notes.append((row.ref(0).value, try UnreadDetail(row.blob(1))))
+        }
+        return notes
+    }
+
+    /// Whether batches in the log have something that this version does not understand.
+    func hasUnreadBatches(on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM clinicsync_unread WHERE typeof(pk) = 'text'").first { _ in true } ?? false
+    }
+
+    // MARK: - Rows that are too large
+
+    /// Whether a row may be noted as too large to be sent.
+    var mayHaveLarge: Bool { self.largeCount > 0 }
+
+    /// Notes that a row is too large to be sent.
+    func addLarge(_ plan: TablePlan, key: SQLiteValue, reason: String, in transaction: borrowing WriteTransaction)
+        throws
+    {
+        let before = self.count
+        try self.add(.large(table: plan.definition.name, key: key), reason: reason, in: transaction)
+        self.largeCount += self.count - before
+    }
+
+    /// Removes the note that a row is too large.
+    func removeLarge(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws {
+        guard self.mayHaveLarge else { return }
+        let before = self.count
+        let note = StoreNote.large(table: plan.definition.name, key: key)
+        try self.remove(RowName(table: 0, key: note.key), in: transaction)
+        self.largeCount -= before - self.count
+    }
+
+    /// Whether a row is noted as too large.
+    func isLarge(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> Bool {
+        guard self.mayHaveLarge else { return false }
+        let note = StoreNote.large(table: plan.definition.name, key: key)
+        return try connection.query("SELECT 1 FROM clinicsync_waiting WHERE tableId = 0 AND pk = ?1")
+            .bind(1, note.key)
+            .first { _ in true } ?? false
+    }
+
+    /// The number of rows of the clinic's tables, or of one table, that are noted as too large.
+    func countLarge(table: String?, on connection: Connection) throws -> Int {
+        guard self.mayHaveLarge else { return 0 }
+        var count = 0
+        try connection.query("SELECT pk FROM clinicsync_waiting WHERE tableId = 0 AND typeof(pk) = 'blob'")
+            .forEach { row in
+                if case .large(let name, _) = StoreNote(key: row.ref(0).value), table == nil || table == name {
+                    count += 1
+                }
+            }
+        return count
+    }
+}

@@ -1,0 +1,87 @@
+import ClinicSyncModel
+
+/// The hashes of a row's columns and of the row.
+struct RowHashes {
+    /// The 64-bit hash of each slot's value; 0 exactly for the column's default (NULL where it has none) and for the key.
+    var columns: [UInt64]
+    /// The row's hash.
+    var row: Digest
+
+    /// Hashes of nothing, to be filled again and again.
+    init() {
+        self.columns = Array(repeating: 0, count: 64)
+        self.row = .zero
+    }
+
+    /// Hashes a row; `value` gives the value of a slot.
+    ///
+    /// The row's hash covers the key and, in the order of their names, the columns that hold something else than their
+    /// default. A column added later changes no hash until a program writes it, so that nodes of different schema versions agree.
+    @inline(__always)
+    mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, value: (Int) -> ValueRef) {
+        self.compute(plan: plan, key: key, scratch: &scratch) { slot -> UInt64 in RowHashes.column(value(slot)) }
+    }
+
+    /// The hash of NULL in a column whose default is something else.
+    static let nullMark: UInt64 = 2
+
+    /// The hash of one column's value: 0 means NULL, so no value may hash to it.
+    @inline(__always)
+    static func column(_ value: ValueRef) -> UInt64 { value.isNull ? 0 : max(value.hash, 1) }
+
+    /// The hash of a value in a column with that default, by ``column(_:)`` of both: 0 for the default itself.
+    @inline(__always)
+    static func relative(_ hash: UInt64, to defaultHash: UInt64) -> UInt64 {
+        if hash == defaultHash { return 0 }
+        return hash == 0 ? RowHashes.nullMark : hash
+    }
+
+    /// Hashes a row; `columnHash` gives ``column(_:)`` of a slot's value.
+    @inline(__always)
+    mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, columnHash: (Int) -> UInt64) {
+        scratch.removeAll()
+        scratch.value(key)
+        for slot in plan.hashOrder {
+            var hash = columnHash(slot)
+            if plan.defaultSlots & (1 << UInt64(slot)) != 0 {
+                hash = RowHashes.relative(hash, to: plan.defaultHashes[slot])
+            }
+            self.columns[slot] = hash
+            if hash != 0 {
+                scratch.fixed64(plan.nameHashes[slot])
+                scratch.fixed64(hash)
+            }
+        }
+        self.columns[plan.keySlot] = 0
+        let (low, high) = scratch.bytes.withUnsafeBytes { SipHash.hash128($0) }
+        self.row = Digest(high: high, low: low)
+    }
+}
+
+/// Hashes rows one after the other, in buffers of its own.
+///
+/// A part that hashes rows in a loop keeps a hasher, so that the loop allocates nothing.
+struct RowHasher {
+    /// The hashes of the row that was hashed last.
+    private(set) var hashes = RowHashes()
+    private var scratch = ByteWriter()
+
+    /// Hashes a row; `value` gives the value of a slot.
+    ///
+    /// - Returns: The row's hash; ``hashes`` has those of the columns.
+    @inline(__always)
+    @discardableResult
+    mutating func hash(_ plan: TablePlan, key: ValueRef, value: (Int) -> ValueRef) -> Digest {
+        self.hashes.compute(plan: plan, key: key, scratch: &self.scratch, value: value)
+        return self.hashes.row
+    }
+
+    /// Hashes a row with these values by slot.
+    @discardableResult
+    mutating func hash(_ plan: TablePlan, key: ValueRef, _ values: [SQLiteValue]) -> Digest {
+        self.hashes.compute(plan: plan, key: key, scratch: &self.scratch) { slot -> UInt64 in
+            ValueRef.with(values[slot], RowHashes.column)
+        }
+        return self.hashes.row
+    }
+}

@@ -1,0 +1,110 @@
+import ClinicSyncModel
+
+/// A mark: a row that may have changed since the collector saw it last.
+struct Mark {
+    let plan: TablePlan
+    let key: SQLiteValue
+    /// When a program wrote the row, by this PC's clock.
+    let writtenAt: Int64
+    /// How often the row was marked; a mark with another count is a newer one.
+    let count: Int64
+
+    /// Reads a row of ``Marks/selectSQL``; `nil` for a table that is no longer replicated.
+    init?(_ row: Statement, plans: TablePlans) {
+        guard let plan = plans[row.int(0)] else { return nil }
+        self.plan = plan
+        self.key = row.ref(1).value
+        self.writtenAt = row.int64(2)
+        self.count = row.int64(3)
+    }
+}
+
+/// The marks that capture triggers leave, `clinicsync_dirty`, and the values of deleted rows that they save, `clinicsync_last_…`.
+struct Marks {
+    let clock: StoreClock
+
+    /// Reads all marks in the order of tables and keys.
+    static let selectSQL = "SELECT tableId, pk, writtenAt, n FROM clinicsync_dirty ORDER BY tableId, pk"
+
+    /// Marks a row as possibly changed, for the collector.
+    func mark(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n) VALUES (?1, ?2, ?3, 1)
+                ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .bind(3, self.clock.wallMilliseconds)
+            .run()
+    }
+
+    /// Marks every row of a table and every row known of it.
+    func markAll(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement(plan.markAllSQL)
+            .bind(1, plan.definition.number)
+            .bind(2, self.clock.wallMilliseconds)
+            .run()
+    }
+
+    /// The number of marks, counted up to `limit`.
+    func count(limit: Int, on connection: Connection) throws -> Int {
+        try connection.query("SELECT count(*) FROM (SELECT 1 FROM clinicsync_dirty LIMIT ?1)")
+            .bind(1, limit)
+            .first { $0.int(0) } ?? 0
+    }
+
+    /// All marks in the order of tables and keys.
+    func all(_ plans: TablePlans, on connection: Connection) throws -> [Mark] {
+        var marks: [Mark] = []
+        try connection.query(Marks.selectSQL).forEach { row in
+            if let mark = Mark(row, plans: plans) { marks.append(mark) }
+        }
+        return marks
+    }
+
+    /// Whether a row is marked.
+    func contains(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { _ in true } ?? false
+    }
+
+    /// Removes a mark unless the row was marked again.
+    ///
+    /// - Returns: Whether it was removed.
+    func remove(_ mark: Mark, key: ValueRef, in transaction: borrowing WriteTransaction) throws -> Bool {
+        try transaction
+            .statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2 AND n = ?3")
+            .bind(1, mark.plan.definition.number)
+            .bind(2, key)
+            .bind(3, mark.count)
+            .run()
+        return transaction.changes > 0
+    }
+
+    // MARK: - Values of deleted rows
+
+    /// Calls `body` with the newest saved values of a deleted row, by slot; does nothing when there are none.
+    func withLastValues(
+        _ plan: TablePlan,
+        key: ValueRef,
+        in transaction: borrowing WriteTransaction,
+        _ body: (Statement) throws -> Void
+    ) throws {
+        _ = try transaction.statement(plan.selectLastSQL).bind(1, key).first(body)
+    }
+
+    /// Saves the values of a row that is about to be deleted, as its capture trigger would.
+    func saveLastValues(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement(plan.saveLastSQL).bind(1, key).run()
+    }
+
+    /// Forgets the saved values of a row.
+    func forgetLastValues(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement(plan.deleteLastSQL).bind(1, key).run()
+    }
+}

@@ -1,0 +1,143 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Reads row states from the tables: for the writer inside its transactions, for the reader beside it.
+struct RowStateLoader {
+    let connection: Connection
+    /// The origins by their small numbers.
+    let origins: [Origin]
+
+    /// A row's own merged state, whatever its table shows; `nil` when nothing is known of it.
+    func state(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
+        try ValueRef.with(key) { key in
+            if let state = try self.stored("clinicsync_shadow", plan, key: key) { return state }
+            if let meta = try self.meta(plan, key: key) { return try self.state(plan, key: key, meta: meta) }
+            return try self.stored("clinicsync_tombstone", plan, key: key)
+        }
+    }
+
+    /// What a table shows of a row, with the versions of those values; the row's own state where the table does not show it.
+    func shown(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
+        let state = try ValueRef.with(key) { key in
+            try self.meta(plan, key: key).map { try self.state(plan, key: key, meta: $0) }
+        }
+        return try state ?? self.state(plan, key: key)
+    }
+
+    /// The origin with a small number.
+    func origin(_ id: Int) throws -> Origin {
+        guard self.origins.indices.contains(id) else { throw StoreError.unknownOrigin }
+        return self.origins[id]
+    }
+
+    /// `version` with its origin's name.
+    func global(_ version: LocalVersion) throws -> Version {
+        Version(
+            timestamp: HybridTimestamp(rawValue: version.timestamp),
+            origin: try self.origin(version.origin),
+            sequence: version.sequence
+        )
+    }
+
+    /// The metadata of a visible row.
+    func meta(_ plan: TablePlan, key: ValueRef) throws -> RowMeta? {
+        try self.connection
+            .query(
+                """
+                SELECT timestamp, origin, sequence, hash, columns, registers, context
+                FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { row in
+                let birth = LocalVersion(timestamp: row.unsigned(0), origin: row.int(1), sequence: row.unsigned(2))
+                return RowMeta(
+                    birth: birth,
+                    hash: try Digest(storedBytes: row.blob(3)),
+                    columns: try RowMeta.readColumns(row.blob(4)),
+                    groups: try RowMeta.readGroups(row.blob(5), birth: birth),
+                    context: row.isNull(6) ? nil : row.int(6)
+                )
+            }
+    }
+
+    /// The state of a visible row: values from its table, versions from its metadata.
+    func state(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> RowState {
+        var state = RowState(
+            key: key.value,
+            birth: try self.global(meta.birth),
+            registers: Array(repeating: nil, count: plan.slotCount),
+            counters: try self.counters(plan, key: key),
+            deletion: try self.deletion(context: meta.context)
+        )
+        _ = try self.connection.query(plan.selectSQL).bind(1, key).first { row in
+            // A counter is its parts; what the table shows of it is nobody's value, and never conflicts with another.
+            for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
+                state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: state.birth)
+            }
+        }
+        for group in meta.groups {
+            let version = try self.global(group.version)
+            for slot in group.slots.setBits where slot < plan.slotCount { state.registers[slot]?.version = version }
+        }
+        return state
+    }
+
+    /// A state kept as bytes, in the tombstones or the shadows.
+    func stored(_ table: String, _ plan: TablePlan, key: ValueRef) throws -> RowState? {
+        let found = try self.connection
+            .query("SELECT state, context FROM \(table) WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { row -> (RowState, Int?)? in
+                var reader = try RowStateReader(row.blob(0), plan: plan)
+                guard let state = try reader.next() else { return nil }
+                return (state, row.isNull(1) ? nil : row.int(1))
+            }
+        guard let found, var state = found.map({ $0.0 }) else { return nil }
+        state.counters = try self.counters(plan, key: key)
+        // The vector is kept apart, once for all deletions of a batch; the state keeps the version.
+        if let context = found?.1, let deletion = try self.deletion(context: context) {
+            let version = max(state.deletion?.version ?? .genesis, deletion.version)
+            state.deletion = RowState.Deletion(seen: deletion.seen, version: version)
+        }
+        return state
+    }
+
+    func counters(_ plan: TablePlan, key: ValueRef) throws -> [RowState.CounterPart] {
+        guard plan.counterSlots != 0 else { return [] }
+        var parts: [RowState.CounterPart] = []
+        try self.connection
+            .query("SELECT slot, origin, total, sequence FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .forEach { row in
+                parts.append(
+                    RowState.CounterPart(
+                        slot: row.int(0),
+                        origin: try self.origin(row.int(1)),
+                        total: row.int64(2),
+                        sequence: row.unsigned(3)
+                    )
+                )
+            }
+        return parts.sorted { ($0.slot, $0.origin) < ($1.slot, $1.origin) }
+    }
+
+    /// The deletion kept under a number.
+    func deletion(context: Int?) throws -> RowState.Deletion? {
+        guard let context else { return nil }
+        return try self.connection.query("SELECT vector FROM clinicsync_context WHERE id = ?1")
+            .bind(1, context)
+            .first { row in
+                var reader = ByteReader(row.blob(0))
+                let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+                let origin = try reader.origin()
+                let sequence = try reader.unsigned()
+                let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
+                let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
+                return RowState.Deletion(seen: seen, version: version)
+            }
+    }
+}

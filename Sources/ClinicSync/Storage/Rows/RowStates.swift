@@ -1,0 +1,261 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Where the state of a row was found.
+enum RowResidence {
+    /// Nowhere: the node knows nothing of the row.
+    case absent
+    /// In its table.
+    case row(RowMeta)
+    /// In the tombstones.
+    case tombstone
+    /// In the shadows; its table shows another form of the row if there is `meta`.
+    case shadow(RowMeta?, ShadowForm)
+
+    /// The metadata of the row that the table shows, if it shows one.
+    var meta: RowMeta? {
+        switch self {
+        case .row(let meta): meta
+        case .shadow(let meta, _): meta
+        case .absent, .tombstone: nil
+        }
+    }
+}
+
+/// A row's state and where it was found.
+struct LocatedRow {
+    var state: RowState
+    var residence: RowResidence
+
+    /// Whether the node knows nothing of the row.
+    var isAbsent: Bool {
+        if case .absent = self.residence { true } else { false }
+    }
+}
+
+/// What programs see of a change.
+struct VisibleChange {
+    var operation: RowOperation
+    var slots: UInt64
+}
+
+/// Finds rows' states, and shows or hides rows whose form is their own state.
+final class RowStates {
+    let plans: TablePlans
+    let origins: Origins
+    let table: RowTable
+    let tombstones: Tombstones
+    let shadows: Shadows
+    let marks: Marks
+    private let contexts: DeletionContexts
+    private var hasher = RowHasher()
+
+    /// Works on these tables.
+    init(
+        plans: TablePlans,
+        origins: Origins,
+        table: RowTable,
+        tombstones: Tombstones,
+        shadows: Shadows,
+        contexts: DeletionContexts,
+        marks: Marks
+    ) {
+        self.plans = plans
+        self.origins = origins
+        self.table = table
+        self.tombstones = tombstones
+        self.shadows = shadows
+        self.contexts = contexts
+        self.marks = marks
+    }
+
+    // MARK: - Finding
+
+    /// Reads stored states with this connection.
+    func loader(_ connection: Connection) -> RowStateLoader {
+        RowStateLoader(connection: connection, origins: self.origins.names)
+    }
+
+    /// The whole state of a row as this node knows it.
+    func locate(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> LocatedRow {
+        try ValueRef.with(key) { key in
+            let loader = self.loader(connection)
+            let meta = try loader.meta(plan, key: key)
+            if let form = try self.shadows.form(plan, key: key, on: connection),
+                let state = try loader.stored("clinicsync_shadow", plan, key: key)
+            {
+                return LocatedRow(state: state, residence: .shadow(meta, form))
+            }
+            if let meta {
+                return LocatedRow(state: try loader.state(plan, key: key, meta: meta), residence: .row(meta))
+            }
+            if self.tombstones.mayExist(in: plan.definition.number),
+                let state = try loader.stored("clinicsync_tombstone", plan, key: key)
+            {
+                return LocatedRow(state: state, residence: .tombstone)
+            }
+            let empty = RowState(
+                key: key.value,
+                birth: .genesis,
+                registers: Array(repeating: nil, count: plan.slotCount),
+                counters: try loader.counters(plan, key: key)
+            )
+            return LocatedRow(state: empty, residence: .absent)
+        }
+    }
+
+    /// Whether a table shows of a row what the node knows of it; `false` when a program wrote past the capture triggers.
+    func isAsKnown(_ plan: TablePlan, _ located: LocatedRow) -> Bool {
+        guard case .row(let meta) = located.residence else { return true }
+        return ValueRef.with(located.state.key) { key in
+            self.hasher.hash(plan, key: key, plan.values(of: located.state)) == meta.hash
+        }
+    }
+
+    /// Whether a row without metadata has no past: it was neither deleted nor is it hidden.
+    func isPlainlyNew(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> Bool {
+        let number = plan.definition.number
+        return try !self.tombstones.contains(number, key: key, on: connection)
+            && !self.shadows.contains(number, key: key, on: connection)
+    }
+
+    /// Whether a table may have rows that are deleted or show another form than their own: only then is looking worth while.
+    func mayBeUnsettled(in table: Int) -> Bool {
+        self.tombstones.mayExist(in: table) || self.shadows.exist(in: table)
+    }
+
+    /// Whether a row is deleted or shows another form than its own.
+    func isUnsettled(_ row: RowName, on connection: Connection) throws -> Bool {
+        try ValueRef.with(row.key) { try self.isUnsettled(row.table, key: $0, on: connection) }
+    }
+
+    /// Whether a row is deleted or shows another form than its own, for a key in SQLite's memory.
+    func isUnsettled(_ table: Int, key: ValueRef, on connection: Connection) throws -> Bool {
+        try self.shadows.contains(table, key: key, on: connection)
+            || self.tombstones.contains(table, key: key, on: connection)
+    }
+
+    // MARK: - Writing
+
+    /// Inserts a row of which the node knows nothing: no state is built, values go from their buffer to the table.
+    ///
+    /// - Returns: Whether the row was inserted; otherwise nothing was done.
+    func insertFresh(
+        _ plan: TablePlan,
+        key: ValueRef,
+        values: [ValueRef],
+        birth: LocalVersion,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        guard plan.counterSlots == 0, try self.isPlainlyNew(plan, key: key, on: transaction.connection) else {
+            return false
+        }
+        self.hasher.hash(plan, key: key) { values[$0] }
+        guard try self.table.insert(plan, key: key, birth: birth, hashes: self.hasher.hashes, in: transaction) else {
+            return false
+        }
+        let insert = try transaction.statement(plan.insertSQL)
+        insert.bind(Int32(plan.keySlot + 1), key)
+        for slot in plan.valueSlots.setBits { insert.bind(Int32(slot + 1), values[slot]) }
+        do {
+            try insert.run()
+        } catch let failure as SQLiteFailure where failure.isConstraint {
+            // The long way will set it aside.
+            try self.table.takeBack(plan, key: key, in: transaction)
+            return false
+        }
+        self.table.countInserted(plan, hash: self.hasher.hashes.row)
+        return true
+    }
+
+    /// Makes a table show these values of a row.
+    ///
+    /// - Parameters:
+    ///   - plan: the row's table.
+    ///   - state: the row's state, with the versions of the values.
+    ///   - values: what the table is to show, by slot.
+    ///   - key: the row's key.
+    ///   - meta: what the table shows now; `nil` when it does not show the row.
+    ///   - isLifted: whether the row was taken out of its table in this transaction.
+    ///   - transaction: the transaction.
+    /// - Returns: What programs see change; `nil` for nothing.
+    /// - Throws: what SQLite reports.
+    func show(
+        _ plan: TablePlan,
+        _ state: RowState,
+        values: [SQLiteValue],
+        key: ValueRef,
+        meta: RowMeta?,
+        isLifted: Bool = false,
+        in transaction: borrowing WriteTransaction
+    ) throws -> VisibleChange? {
+        self.hasher.hash(plan, key: key, values)
+        let slots = meta?.changedSlots(self.hasher.hashes, plan: plan) ?? plan.valueSlots
+        if meta == nil || isLifted {
+            let statement = try transaction.statement(plan.insertSQL)
+            statement.bind(Int32(plan.keySlot + 1), key)
+            for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), values[slot]) }
+            try statement.run()
+        } else if slots != 0 {
+            let statement = try transaction.statement(plan.updateSQL(slots: slots))
+            statement.bind(1, key)
+            for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot]) }
+            try statement.run()
+            // The row is not in its table: a program deleted it unnoticed. Let the collector find that.
+            if transaction.changes == 0 { try self.marks.mark(plan, key: key, in: transaction) }
+        }
+        try self.table.write(
+            plan,
+            key: key,
+            try self.versions(plan, of: state, in: transaction),
+            hashes: self.hasher.hashes,
+            replacing: meta?.hash,
+            in: transaction
+        )
+        if meta == nil { return VisibleChange(operation: .insert, slots: plan.valueSlots) }
+        return slots == 0 ? nil : VisibleChange(operation: .update, slots: slots)
+    }
+
+    /// Takes a row out of its table and keeps its tombstone.
+    ///
+    /// - Returns: What programs see change; `nil` for nothing.
+    func hide(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        meta: RowMeta?,
+        in transaction: borrowing WriteTransaction
+    ) throws -> VisibleChange? {
+        if let meta {
+            try transaction.statement(plan.deleteSQL).bind(1, key).run()
+            try self.table.remove(plan, key: key, hash: meta.hash, in: transaction)
+        }
+        try self.tombstones.bury(plan, state, key: key, in: transaction)
+        return meta == nil ? nil : VisibleChange(operation: .delete, slots: 0)
+    }
+
+    /// Who wrote a row's values, as the metadata keep it.
+    func versions(
+        _ plan: TablePlan,
+        of state: RowState,
+        in transaction: borrowing WriteTransaction
+    ) throws -> RowTable.Versions {
+        let birth = try self.origins.local(state.birth, in: transaction)
+        var meta = RowMeta(birth: birth, hash: .zero, columns: [], groups: [], context: nil)
+        for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
+            // A column whose writer is unknown has the version that every other version beats, not that of the birth.
+            let version = state.version(slot: slot) ?? .genesis
+            guard version != state.birth else { continue }
+            meta.assign(1 << UInt64(slot), to: try self.origins.local(version, in: transaction))
+        }
+        var context: Int?
+        if let deletion = state.deletion { context = try self.contexts.number(of: deletion, in: transaction) }
+        return RowTable.Versions(birth: birth, groups: meta.encodedGroups, context: context)
+    }
+
+    /// The number under which what the row's deleters had seen is kept; `nil` for a row that was never deleted.
+    func context(of state: RowState, in transaction: borrowing WriteTransaction) throws -> Int? {
+        guard let deletion = state.deletion else { return nil }
+        return try self.contexts.number(of: deletion, in: transaction)
+    }
+}

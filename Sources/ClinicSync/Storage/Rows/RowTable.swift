@@ -1,0 +1,231 @@
+import ClinicSyncModel
+
+/// What the node knows of the rows that tables show: `clinicsync_row`, with each table's count and digest in `clinicsync_digest`.
+final class RowTable: TransactionPart {
+    /// Count and digest of a table's rows.
+    struct Total: Equatable {
+        var rows: Int64 = 0
+        var digest = Digest.zero
+    }
+
+    private let origins: Origins
+    /// By the table's number.
+    private var totals: [Int: Total]
+    /// The tables whose totals are not written yet.
+    private var changed: Set<Int> = []
+    /// The buffer in which hashes of columns are encoded.
+    private var encoded = ByteWriter()
+
+    /// Reads the totals.
+    ///
+    /// - Throws: what SQLite reports.
+    init(origins: Origins, plans: TablePlans, on connection: Connection) throws {
+        self.origins = origins
+        var totals: [Int: Total] = [:]
+        for plan in plans.all { totals[plan.definition.number] = Total() }
+        try connection.query("SELECT tableId, rows, high, low FROM clinicsync_digest").forEach { row in
+            let digest = Digest(high: row.unsigned(2), low: row.unsigned(3))
+            totals[row.int(0)] = Total(rows: row.int64(1), digest: digest)
+        }
+        self.totals = totals
+    }
+
+    func memory() -> () -> Void {
+        let (totals, changed) = (self.totals, self.changed)
+        return { (self.totals, self.changed) = (totals, changed) }
+    }
+
+    func willCommit(_ transaction: borrowing WriteTransaction) throws {
+        guard !self.changed.isEmpty else { return }
+        for number in self.changed.sorted() {
+            try RowTable.write(self.totals[number] ?? Total(), of: number, in: transaction)
+        }
+        self.changed.removeAll()
+    }
+
+    static func write(_ total: Total, of number: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_digest (tableId, rows, high, low) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (tableId) DO UPDATE SET rows = ?2, high = ?3, low = ?4
+                """
+            )
+            .bind(1, number)
+            .bind(2, total.rows)
+            .bind(3, total.digest.high)
+            .bind(4, total.digest.low)
+            .run()
+    }
+
+    // MARK: - Totals
+
+    /// The number of rows that a table shows.
+    func rows(of plan: TablePlan) -> Int64 { self.totals[plan.definition.number]?.rows ?? 0 }
+
+    private func count(_ plan: TablePlan, rows: Int64, adding new: Digest?, removing old: Digest?) {
+        let number = plan.definition.number
+        if let new { self.totals[number]?.digest += new }
+        if let old { self.totals[number]?.digest -= old }
+        self.totals[number]?.rows += rows
+        self.changed.insert(number)
+    }
+
+    /// Whether a table's total is the sum over its rows.
+    func isTotalRight(_ plan: TablePlan, on connection: Connection) throws -> Bool {
+        try self.totals[plan.definition.number] == self.sum(plan, on: connection)
+    }
+
+    /// Makes a table's total the sum over its rows.
+    func correctTotal(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        self.totals[plan.definition.number] = try self.sum(plan, on: transaction.connection)
+        self.changed.insert(plan.definition.number)
+    }
+
+    private func sum(_ plan: TablePlan, on connection: Connection) throws -> Total {
+        var total = Total()
+        try connection.query("SELECT hash FROM clinicsync_row WHERE tableId = ?1")
+            .bind(1, plan.definition.number)
+            .forEach { row in
+                total.rows += 1
+                total.digest += try Digest(storedBytes: row.blob(0))
+            }
+        return total
+    }
+
+    // MARK: - Metadata of one row
+
+    /// The metadata of a row that its table shows.
+    func meta(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> RowMeta? {
+        try RowStateLoader(connection: connection, origins: self.origins.names).meta(plan, key: key)
+    }
+
+    /// What is written of a row beside its hashes.
+    struct Versions {
+        /// The version of the row's birth.
+        var birth: LocalVersion
+        /// The columns with another version, as ``RowMeta/encodedGroups``.
+        var groups: [UInt8] = []
+        /// The number of the row's deletions in ``DeletionContexts``.
+        var context: Int?
+    }
+
+    /// Writes the metadata of a row.
+    ///
+    /// - Parameters:
+    ///   - plan: the row's table.
+    ///   - key: the row's key.
+    ///   - versions: the versions of the row and of its columns.
+    ///   - hashes: the hashes of what the table shows.
+    ///   - old: the hash that the row had before; `nil` for a row that was not there.
+    ///   - transaction: the transaction.
+    /// - Throws: what SQLite reports.
+    func write(
+        _ plan: TablePlan,
+        key: ValueRef,
+        _ versions: Versions,
+        hashes: RowHashes,
+        replacing old: Digest?,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let statement = try transaction.statement(
+            """
+            INSERT INTO clinicsync_row (tableId, pk, timestamp, origin, sequence, hash, columns, registers, context)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = ?3, origin = ?4, sequence = ?5, hash = ?6, columns = ?7,
+            registers = ?8, context = ?9
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, key)
+        statement.bind(3, versions.birth.timestamp).bind(4, versions.birth.origin).bind(5, versions.birth.sequence)
+        if versions.groups.isEmpty { statement.bindNull(8) } else { statement.bind(8, blob: versions.groups) }
+        if let context = versions.context { statement.bind(9, context) } else { statement.bindNull(9) }
+        try self.run(statement, hashes, plan: plan)
+        self.count(plan, rows: old == nil ? 1 : 0, adding: hashes.row, removing: old)
+    }
+
+    /// Binds the hashes as ?6 and ?7 and runs.
+    private func run(_ statement: Statement, _ hashes: RowHashes, plan: TablePlan) throws {
+        RowMeta.writeColumns(hashes, plan: plan, to: &self.encoded)
+        try hashes.row.withStoredBytes { hash in
+            statement.bind(6, .blob(hash))
+            try self.encoded.bytes.withUnsafeBytes { columns in
+                statement.bind(7, .blob(columns))
+                try statement.run()
+            }
+        }
+    }
+
+    /// Writes the metadata of a new row unless the row has some; the totals do not count the row yet.
+    ///
+    /// - Returns: Whether the metadata was written.
+    func insert(
+        _ plan: TablePlan,
+        key: ValueRef,
+        birth: LocalVersion,
+        hashes: RowHashes,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let statement = try transaction.statement(
+            """
+            INSERT INTO clinicsync_row (tableId, pk, timestamp, origin, sequence, hash, columns)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, key)
+        statement.bind(3, birth.timestamp).bind(4, birth.origin).bind(5, birth.sequence)
+        try self.run(statement, hashes, plan: plan)
+        return transaction.changes == 1
+    }
+
+    /// Counts a row of ``insert(_:key:birth:hashes:in:)`` in its table's total.
+    func countInserted(_ plan: TablePlan, hash: Digest) { self.count(plan, rows: 1, adding: hash, removing: nil) }
+
+    /// Takes back ``insert(_:key:birth:hashes:in:)``.
+    func takeBack(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+    }
+
+    /// Removes the metadata of a row that its table no longer shows; `hash` is the row's hash until now.
+    func remove(_ plan: TablePlan, key: ValueRef, hash: Digest, in transaction: borrowing WriteTransaction) throws {
+        try self.takeBack(plan, key: key, in: transaction)
+        self.count(plan, rows: -1, adding: nil, removing: hash)
+    }
+
+    /// Replaces the hashes of a row, which had the hash `old`.
+    func replaceHashes(
+        _ plan: TablePlan,
+        key: ValueRef,
+        hashes: RowHashes,
+        old: Digest,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let statement = try transaction.statement(
+            "UPDATE clinicsync_row SET hash = ?6, columns = ?7 WHERE tableId = ?1 AND pk = ?2"
+        )
+        try self.run(statement.bind(1, plan.definition.number).bind(2, key), hashes, plan: plan)
+        self.count(plan, rows: 0, adding: hashes.row, removing: old)
+    }
+
+    /// Replaces the versions of a row's columns by those of `meta`.
+    func replaceVersions(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        by meta: RowMeta,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let statement = try transaction.statement(
+            """
+            UPDATE clinicsync_row SET timestamp = ?3, registers = ?4, context = ?5 WHERE tableId = ?1 AND pk = ?2
+            """
+        )
+        let groups = meta.encodedGroups
+        statement.bind(1, plan.definition.number).bind(2, key).bind(3, meta.birth.timestamp)
+        if groups.isEmpty { statement.bindNull(4) } else { statement.bind(4, blob: groups) }
+        if let context = meta.context { statement.bind(5, context) } else { statement.bindNull(5) }
+        try statement.run()
+    }
+}

@@ -1,0 +1,173 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// The own states of rows whose table shows something else, or nothing: the table `clinicsync_shadow`.
+final class Shadows: TransactionPart {
+    /// What a transaction that is rolled back puts back.
+    private struct State {
+        /// The number of rows by the table's number.
+        var counts: [Int: Int] = [:]
+        /// The number of rows in all tables.
+        var total = 0
+        /// The rows that wait for a row they refer to.
+        var waiting = 0
+    }
+
+    private let contexts: DeletionContexts
+    private let claims: Claims
+    private var state = State()
+
+    /// Counts the rows.
+    ///
+    /// - Throws: what SQLite reports.
+    init(contexts: DeletionContexts, claims: Claims, on connection: Connection) throws {
+        self.contexts = contexts
+        self.claims = claims
+        // A file of an earlier version that waits for its migration has no such table.
+        guard try connection.hasTable("clinicsync_shadow") else { return }
+        try connection.query("SELECT tableId, form, count(*) FROM clinicsync_shadow GROUP BY 1, 2").forEach { row in
+            self.state.counts[row.int(0), default: 0] += row.int(2)
+            self.state.total += row.int(2)
+            if ShadowForm(rawValue: row.int(1)) == .waiting { self.state.waiting += row.int(2) }
+        }
+    }
+
+    func memory() -> () -> Void {
+        let saved = self.state
+        return { self.state = saved }
+    }
+
+    // MARK: - Looking
+
+    /// Whether there is any row in the shadows.
+    var isEmpty: Bool { self.state.total == 0 }
+
+    /// Whether rows wait for rows that they refer to.
+    var hasWaiting: Bool { self.state.waiting > 0 }
+
+    /// Whether rows of a table are in the shadows.
+    func exist(in table: Int) -> Bool { self.state.counts[table] ?? 0 > 0 }
+
+    /// The form that a table shows of a row in the shadows; `nil` when the row is not among them.
+    func form(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> ShadowForm? {
+        guard self.exist(in: plan.definition.number) else { return nil }
+        return try self.storedForm(plan, key: key, on: connection)
+    }
+
+    private func storedForm(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> ShadowForm? {
+        try connection.query("SELECT form FROM clinicsync_shadow WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { ShadowForm(rawValue: $0.int(0)) ?? .setAside }
+    }
+
+    /// Whether a row is in the shadows.
+    func contains(_ table: Int, key: ValueRef, on connection: Connection) throws -> Bool {
+        guard self.exist(in: table) else { return false }
+        return try connection.query("SELECT 1 FROM clinicsync_shadow WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, table)
+            .bind(2, key)
+            .first { _ in true } ?? false
+    }
+
+    /// The rows that have a form, at most `limit`; of one table, or of all when `table` is `nil`.
+    func rows(
+        in form: ShadowForm,
+        of table: Int? = nil,
+        limit: Int = -1,
+        on connection: Connection
+    ) throws -> [RowName] {
+        var rows: [RowName] = []
+        let condition = table == nil ? "" : "AND tableId = ?3"
+        let statement = try connection.query(
+            "SELECT tableId, pk FROM clinicsync_shadow WHERE form = ?1 \(condition) LIMIT ?2"
+        )
+        statement.bind(1, form.rawValue).bind(2, limit)
+        if let table { statement.bind(3, table) }
+        try statement.forEach { rows.append(RowName(table: $0.int(0), key: $0.ref(1).value)) }
+        return rows
+    }
+
+    /// The rows in the shadows that make a claim.
+    func rows(claiming claim: ClaimName, on connection: Connection) throws -> [RowName] {
+        guard self.exist(in: claim.table) else { return [] }
+        return try self.claims.rows(claiming: claim, on: connection)
+    }
+
+    // MARK: - Writing
+
+    /// Keeps a row's own state.
+    func write(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        form: ShadowForm,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        var kept = state
+        kept.counters = []
+        kept.deletion = nil
+        var writer = RowStateWriter(plan)
+        writer.append(kept)
+        let old = try self.storedForm(plan, key: key, on: transaction.connection)
+        let statement = try transaction.statement(
+            """
+            INSERT INTO clinicsync_shadow (tableId, pk, form, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
+            ON CONFLICT (tableId, pk) DO UPDATE SET form = ?3, state = ?4, context = ?5
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, key)
+        statement.bind(3, form.rawValue).bind(4, blob: writer.payload())
+        if let deletion = state.deletion {
+            statement.bind(5, try self.contexts.number(of: deletion, in: transaction))
+        } else {
+            statement.bindNull(5)
+        }
+        try statement.run()
+        self.count(plan.definition.number, from: old, to: form)
+    }
+
+    /// Forgets a row whose table shows its own state again, with its claims.
+    func remove(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        guard let old = try self.form(plan, key: key, on: transaction.connection) else { return }
+        try transaction.statement("DELETE FROM clinicsync_shadow WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+        try self.claims.remove(plan, key: key, in: transaction)
+        self.count(plan.definition.number, from: old, to: nil)
+    }
+
+    private func count(_ table: Int, from old: ShadowForm?, to new: ShadowForm?) {
+        let difference = (new == nil ? 0 : 1) - (old == nil ? 0 : 1)
+        self.state.total += difference
+        self.state.counts[table, default: 0] += difference
+        self.state.waiting += (new == .waiting ? 1 : 0) - (old == .waiting ? 1 : 0)
+    }
+}
+
+/// How a row in `clinicsync_shadow` looks in its table.
+enum ShadowForm: Int {
+    /// It shows other values than its own.
+    case shown = 0
+    /// Hidden: it is one row with an older one.
+    case merged = 1
+    /// Hidden: an older row has its key.
+    case parked = 2
+    /// Hidden: the row it refers to was deleted.
+    case cascaded = 3
+    /// Hidden: a constraint of the table refuses it.
+    case setAside = 4
+    /// Hidden: the row it refers to has not arrived.
+    case waiting = 5
+    /// Shown although it was deleted: a child that the deleter did not know refers to it.
+    case revived = 6
+
+    /// Whether it counts for other rows: for keys, as a child, as a parent.
+    var isPresent: Bool {
+        switch self {
+        case .shown, .merged, .parked, .setAside, .revived: true
+        case .cascaded, .waiting: false
+        }
+    }
+}

@@ -1,0 +1,94 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// The states of deleted rows: the table `clinicsync_tombstone`.
+final class Tombstones: TransactionPart {
+    private let contexts: DeletionContexts
+    /// The number of tombstones by the table's number.
+    ///
+    /// It may be too high after overwriting; it only says whether looking for a tombstone is worth while.
+    private var counts: [Int: Int] = [:]
+
+    /// Counts the tombstones.
+    ///
+    /// - Throws: what SQLite reports.
+    init(contexts: DeletionContexts, on connection: Connection) throws {
+        self.contexts = contexts
+        try connection.query("SELECT tableId, count(*) FROM clinicsync_tombstone GROUP BY tableId").forEach { row in
+            self.counts[row.int(0)] = row.int(1)
+        }
+    }
+
+    func memory() -> () -> Void {
+        let saved = self.counts
+        return { self.counts = saved }
+    }
+
+    /// Whether a table may have tombstones.
+    func mayExist(in table: Int) -> Bool { self.counts[table] ?? 0 > 0 }
+
+    /// Whether a row has a tombstone.
+    func contains(_ table: Int, key: ValueRef, on connection: Connection) throws -> Bool {
+        guard self.mayExist(in: table) else { return false }
+        return try connection.query("SELECT 1 FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, table)
+            .bind(2, key)
+            .first { _ in true } ?? false
+    }
+
+    /// Writes the tombstone of a row that its table does not show; a row without a deletion gets none.
+    func bury(_ plan: TablePlan, _ state: RowState, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        guard let deletion = state.deletion else { return }
+        var kept = state
+        kept.counters = []
+        kept.deletion = RowState.Deletion(seen: VersionVector(), version: deletion.version)
+        var writer = RowStateWriter(plan)
+        writer.append(kept)
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_tombstone (tableId, pk, timestamp, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = ?3, state = ?4, context = ?5
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .bind(3, deletion.version.timestamp.rawValue)
+            .bind(4, blob: writer.payload())
+            .bind(5, try self.contexts.number(of: deletion, in: transaction))
+            .run()
+        self.counts[plan.definition.number, default: 0] += 1
+    }
+
+    /// Removes the tombstone of a row that is shown again.
+    func remove(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .run()
+    }
+}
+
+/// What deleters had seen: the table `clinicsync_context`.
+///
+/// A vector is kept once for all deletions of a batch.
+struct DeletionContexts {
+    /// The number under which a deletion's vector is kept.
+    func number(of deletion: RowState.Deletion, in transaction: borrowing WriteTransaction) throws -> Int {
+        var writer = ByteWriter()
+        writer.fixed64(deletion.version.timestamp.rawValue)
+        writer.origin(deletion.version.origin)
+        writer.unsigned(deletion.version.sequence)
+        writer.raw(VectorCoding.encode(deletion.seen))
+        let hash = Int64(bitPattern: writer.bytes.withUnsafeBytes { SipHash.hash64($0) })
+        let id = try transaction.statement("SELECT id FROM clinicsync_context WHERE hash = ?1")
+            .bind(1, hash)
+            .first { $0.int(0) }
+        if let id { return id }
+        try transaction.statement("INSERT INTO clinicsync_context (hash, vector) VALUES (?1, ?2)")
+            .bind(1, hash)
+            .bind(2, blob: writer.bytes)
+            .run()
+        return try transaction.statement("SELECT last_insert_rowid()").first { $0.int(0) } ?? 0
+    }
+}

@@ -1,0 +1,101 @@
+import GRDB
+
+/// Why a store cannot be opened or cannot continue.
+///
+/// The message is one sentence that says what to do.
+package struct StoreError: Error, Hashable, CustomStringConvertible {
+    /// The kind of trouble.
+    package enum Code: Sendable, Hashable {
+        /// There is no database file.
+        case missing
+        /// There is a database file already.
+        case exists
+        /// The file is no database, or damaged.
+        case corrupt
+        /// No space is left.
+        case diskFull
+        /// The file or its directory cannot be written.
+        case readOnly
+        /// The file was made by a newer program.
+        case newerDatabase
+        /// The manifest and the tables contradict each other.
+        case schema
+        /// The file belongs to another node.
+        case wrongNode
+        /// Anything else SQLite says.
+        case database
+    }
+
+    /// The kind of trouble.
+    package var code: Code
+    /// One sentence.
+    package var message: String
+
+    /// Makes an error.
+    package init(code: Code, message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    /// The message.
+    package var description: String { self.message }
+
+    /// There is no database file.
+    package static let missing = StoreError(
+        code: .missing,
+        message:
+            "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
+    )
+
+    /// There is a database file already.
+    package static let exists = StoreError(
+        code: .exists,
+        message: "A database clinic.db is already there: choose another directory."
+    )
+
+    /// A table of the node names an author that no row of `clinicsync_origin` describes.
+    static let unknownOrigin = StoreError(
+        code: .corrupt,
+        message: "The database names an unknown origin: restore clinic.db from a backup, or join anew."
+    )
+
+    /// Runs `body` and turns what SQLite says into an error for people.
+    package static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as DatabaseError {
+            throw StoreError(code: Int32(error.extendedResultCode.rawValue), message: error.message ?? "unknown")
+        } catch let failure as SQLiteFailure {
+            throw StoreError(code: failure.code, message: failure.message)
+        }
+    }
+
+    /// The error of an SQLite result code.
+    package init(code: Int32, message: String) {
+        switch code & 0xff {
+        case 26, 11:
+            self.init(
+                code: .corrupt,
+                message:
+                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
+            )
+        case 13:
+            self.init(
+                code: .diskFull,
+                message: "The disk is full: free some space; nothing was lost and work goes on by itself."
+            )
+        case 8, 14, 3, 23:
+            self.init(
+                code: .readOnly,
+                message:
+                    "The database cannot be written (\(message)): check the permissions of clinic.db and its directory."
+            )
+        default:
+            self.init(
+                code: .database,
+                message:
+                    "SQLite reports '\(message)' (code \(code)): check the disk and the log, then start the node again."
+            )
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Stores, applies and merges what peers send.
+final class Merging {
+    private let transactions: Transactions
+    private let rows: RowStates
+    private let applier: BatchApplier
+    private let rowMerger: RowMerger
+    private let collecting: Collecting
+    private let limits: StoreLimits
+    private var origins: Origins { self.rows.origins }
+    /// Whether a large batch has filled the page cache since ``takeFilledCache()``.
+    private var hasFilledCache = false
+
+    /// Merges with `applier` and `rowMerger`.
+    init(
+        transactions: Transactions,
+        rows: RowStates,
+        applier: BatchApplier,
+        rowMerger: RowMerger,
+        collecting: Collecting,
+        limits: StoreLimits
+    ) {
+        self.transactions = transactions
+        self.rows = rows
+        self.applier = applier
+        self.rowMerger = rowMerger
+        self.collecting = collecting
+        self.limits = limits
+    }
+
+    /// Whether a large batch has filled the page cache since the last call.
+    func takeFilledCache() -> Bool {
+        defer { self.hasFilledCache = false }
+        return self.hasFilledCache
+    }
+
+    /// Logs chunks of a peer and applies what is complete and small.
+    func store(_ chunks: [BatchChunk], offset: Int64) throws -> StoreOutcome {
+        for chunk in chunks { try BatchApplier.check(chunk) }
+        var before = Collector.Collected()
+        if self.collecting.collector.isInBulk { before = try self.collecting.collector.finishBulk(offset: offset) }
+        do {
+            let result = try self.transactions.write(self.durability()) { transaction in
+                .relaxed(
+                    try self.applier.store(
+                        chunks,
+                        limit: self.limits.smallBatchBytes,
+                        offset: offset,
+                        in: transaction
+                    )
+                )
+            }
+            return self.outcome(result, after: before, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
+        } catch let malformed as MalformedRecord {
+            throw MalformedChunk(reason: malformed.reason)
+        } catch let fork as ForkedBatch where fork.batch.origin == self.origins.own {
+            try self.transactions.write(.durable) { transaction in
+                try Incarnation.renounce(self.origins.own, in: transaction)
+                return .durable
+            }
+            throw fork
+        }
+    }
+
+    /// Applies batches that are complete in the log but were too large for ``store(_:offset:)``.
+    func applyStored(offset: Int64) throws -> StoreOutcome {
+        self.hasFilledCache = true
+        let before = try self.collecting.collector.finishBulk(offset: offset)
+        do {
+            let result = try self.transactions.write(self.durability()) { transaction in
+                .relaxed(try self.applier.store([], limit: .max, offset: offset, in: transaction))
+            }
+            return self.outcome(result, after: before, storedBytes: 0)
+        } catch let malformed as MalformedRecord {
+            throw MalformedChunk(reason: malformed.reason)
+        }
+    }
+
+    /// How a transaction begins that collects the marks that there are: one that logs an own batch must be durable.
+    private func durability() throws -> Durability {
+        try self.transactions.read { try self.rows.marks.count(limit: 1, on: $0) } > 0 ? .durable : .relaxed
+    }
+
+    private func outcome(
+        _ result: MergeResult,
+        after before: Collector.Collected,
+        storedBytes: Int
+    ) -> StoreOutcome {
+        StoreOutcome(
+            logged: before.logged + result.logged,
+            storedBytes: storedBytes,
+            vector: self.origins.vector,
+            events: before.events + result.events,
+            conflicts: result.conflicts,
+            isApplyPending: result.isPending,
+            largestTimestamp: result.largestTimestamp
+        )
+    }
+
+    /// Merges a peer's rows into ours, by the rules for changes.
+    func merge(_ page: RowStatePage, offset: Int64) throws -> MergeOutcome {
+        guard let plan = self.rows.plans[page.table] else {
+            throw MalformedChunk(reason: "the page is of a table that is not replicated")
+        }
+        let before = try self.collecting.collector.finishBulk(offset: offset)
+        var merged = RowMerger.Merged()
+        if !page.payload.isEmpty {
+            do {
+                merged = try self.transactions.write(self.durability()) { transaction in
+                    .relaxed(try self.rowMerger.merge(page.payload, plan: plan, offset: offset, in: transaction))
+                }
+            } catch let malformed as MalformedRecord {
+                throw MalformedChunk(reason: malformed.reason)
+            }
+        }
+        return MergeOutcome(
+            changedRows: merged.changedRows,
+            events: before.events + merged.result.events,
+            logged: before.logged + merged.result.logged,
+            vector: self.origins.vector,
+            aheadKeys: merged.aheadKeys
+        )
+    }
+}

@@ -1,0 +1,73 @@
+package import ClinicSyncModel
+import Foundation
+
+extension ReplicaReader {
+    /// Events after `position`, the oldest first, at most `limit` of them.
+    ///
+    /// - Throws: ``StoreError``.
+    package func events(after position: UInt64, limit: Int) throws -> EventPage {
+        try self.perform {
+            try self.refreshOrigins()
+            let newest = try self.newestEvent()
+            let oldest = try self.connection.query("SELECT min(position) FROM clinicsync_event").first {
+                $0.isNull(0) ? nil : $0.unsigned(0)
+            }
+            var events: [LoggedEvent] = []
+            // No position is larger than an Int64; what a program asks for may be.
+            try self.connection
+                .query(
+                    """
+                    SELECT position, timestamp, tableId, operation, pk, slots, rows, isLocal, origin, sequence, userId, type,
+                    category, fields FROM clinicsync_event WHERE position > ?1 ORDER BY position LIMIT ?2
+                    """
+                )
+                .bind(1, Int64(clamping: position))
+                .bind(2, limit)
+                .forEach { events.append(try self.event($0)) }
+            return EventPage(oldest: (oldest ?? nil) ?? newest + 1, newest: newest, events: events)
+        }
+    }
+
+    private func newestEvent() throws -> UInt64 {
+        try self.connection
+            .query(
+                """
+                SELECT max(coalesce((SELECT max(position) FROM clinicsync_event), 0),
+                coalesce((SELECT value FROM clinicsync_setting WHERE name = 'eventBase'), 0))
+                """
+            )
+            .first { $0.unsigned(0) } ?? 0
+    }
+
+    private func event(_ row: Statement) throws -> LoggedEvent {
+        let timestamp = HybridTimestamp(rawValue: row.unsigned(1))
+        let record = row.isNull(4) ? nil : row.string(4)
+        if row.isNull(2) {
+            let fields = try JSONDecoder().decode([String: EventValue].self, from: Data(row.string(13).utf8))
+            let event = NamedEvent(
+                type: row.string(11),
+                category: EventCategory(rawValue: row.string(12)) ?? .system,
+                recordID: record,
+                timestamp: timestamp,
+                fields: fields
+            )
+            return LoggedEvent(position: row.unsigned(0), content: .named(event))
+        }
+        // A table that is replicated no more keeps its events until they are pruned.
+        let plan = self.plans[row.int(2)]
+        let change = ChangeEvent(
+            category: plan?.definition.category ?? .data,
+            table: plan?.definition.name ?? "",
+            operation: RowOperation(number: row.int(3)) ?? .update,
+            recordID: record,
+            columns: plan?.columnNames(row.unsigned(5)) ?? [],
+            rows: row.int(6),
+            timestamp: timestamp,
+            isLocal: row.int64(7) != 0,
+            batch: row.isNull(8)
+                ? nil : self.origin(number: row.int(8)).map { BatchID(origin: $0, sequence: row.unsigned(9)) },
+            userID: row.isNull(10) ? nil : row.string(10)
+        )
+        return LoggedEvent(position: row.unsigned(0), content: .change(change))
+    }
+}

@@ -1,0 +1,296 @@
+package import ClinicSyncCore
+package import ClinicSyncModel
+
+/// The writing half of a node's store: routes each request to the parts that carry it out.
+///
+/// Not `Sendable`: it belongs to one thread (or to the simulator), which carries out one request after the other. Every
+/// method is one or more transactions of its own; one that throws has rolled back.
+package final class ReplicaWriter {
+    let transactions: Transactions
+    let rows: RowStates
+    let journal: ConflictJournal
+    let events: EventLog
+    let clock: StoreClock
+    let collecting: Collecting
+    let limits: StoreLimits
+    private let programRows: ProgramRows
+    private let merging: Merging
+    private let upkeep: Upkeep
+    private let report: StoreOpening.Report
+    private let storeExtension: (any StoreExtension)?
+
+    /// Opens the store of `origin`, applies migrations, and puts the capture triggers in order.
+    ///
+    /// - Parameters:
+    ///   - database: the connections.
+    ///   - origin: the node; with a `place`, the incarnation is the one in which the file continues.
+    ///   - place: where the file is; `nil` in memory and for tools, which continue in the incarnation given.
+    ///   - schema: the migrations and the manifest.
+    ///   - limits: sizes of chunks and pages.
+    ///   - isJoining: whether the file is new and the clinic is not, so that other nodes may have older programs.
+    ///   - storeExtension: what a target above the store adds.
+    ///   - wallClock: this PC's time, milliseconds since 1970.
+    /// - Throws: ``StoreError``.
+    package init(
+        database: StoreDatabase,
+        origin: Origin,
+        place: StorePlace? = nil,
+        schema: StoreSchema = .clinic,
+        limits: StoreLimits = .standard,
+        isJoining: Bool = false,
+        storeExtension: (any StoreExtension)? = ClinicExtension(),
+        wallClock: @escaping @Sendable () -> Int64
+    ) throws {
+        let opened = try StoreOpening(
+            database: database,
+            origin: origin,
+            place: place,
+            schema: schema,
+            isJoining: isJoining,
+            clock: StoreClock(wallClock: wallClock)
+        ).open()
+        let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)
+        let parts = built.parts()
+        self.transactions = opened.transactions
+        self.rows = opened.saver.rows
+        self.clock = opened.clock
+        self.report = opened.report
+        self.limits = limits
+        self.storeExtension = storeExtension
+        self.programRows = parts.programRows
+        self.journal = parts.journal
+        self.events = parts.events
+        self.collecting = parts.collecting
+        self.merging = parts.merging
+        self.upkeep = parts.upkeep
+        try self.upkeep.adoptFile(isMigrated: opened.report.isMigrated)
+    }
+
+    /// Closes the connections.
+    ///
+    /// The writer must not be used afterwards.
+    package func close() throws {
+        self.collecting.collector.abandonBulk()
+        self.upkeep.noteClosed()
+        try self.transactions.close()
+    }
+
+    // MARK: - What the store is
+
+    /// The node as an author: the origin that opening was given, in the incarnation that the file's place decided.
+    package var origin: Origin { self.rows.origins.own }
+    /// Why the node continues in a new incarnation since this opening; `nil` when it does not.
+    package var rebirth: Rebirth? { self.report.rebirth }
+    /// The number of the newest migration that is applied.
+    package var schemaVersion: UInt32 { self.report.schemaVersion }
+    /// The number of the newest migration that the program has; it may wait for other nodes.
+    package var programSchemaVersion: UInt32 { self.report.programSchemaVersion }
+    /// The newest position given to an event.
+    package var lastEventPosition: UInt64 { self.events.position }
+    /// The tables' plans.
+    var plans: TablePlans { self.rows.plans }
+
+    /// What the core must know at the start.
+    ///
+    /// - Throws: ``StoreError``.
+    package func state() throws -> StoreState {
+        try self.upkeep.state(schemaVersion: self.schemaVersion)
+    }
+
+    // MARK: - Programs' changes
+
+    /// Collects marks for at most 50 ms; see ``CollectOutcome/hasMore``.
+    ///
+    /// - Parameter offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: What was collected.
+    /// - Throws: ``StoreError``; the store is as before then.
+    package func collect(clockOffsetMilliseconds offset: Int64) throws -> CollectOutcome {
+        try self.collecting.collect(offset: offset)
+    }
+
+    /// Compares the real tables with what the node knows and collects the differences as local edits.
+    ///
+    /// - Parameters:
+    ///   - table: the table; `nil` for all.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The number of rows that had been written without a mark, and what was collected.
+    /// - Throws: ``StoreError``; what was collected until then stays.
+    package func sweep(
+        table: String?,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> (escaped: Int, CollectOutcome) {
+        try self.collecting.sweep(table: table, offset: offset)
+    }
+
+    // MARK: - Peers' changes
+
+    /// Logs chunks of a peer and applies what is complete and small; see ``StoreOutcome/isApplyPending``.
+    ///
+    /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name,
+    ///   or has a name that only this node may give: then the next opening begins a new incarnation;
+    ///   ``StoreError``. The store is as before then.
+    package func store(_ chunks: [BatchChunk], clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
+        try self.merging.store(chunks, offset: offset)
+    }
+
+    /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
+    package func applyStored(clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
+        try self.merging.applyStored(offset: offset)
+    }
+
+    /// Merges a peer's rows into ours, by the rules for changes.
+    ///
+    /// - Throws: ``MalformedChunk`` when the page is no page; ``StoreError``. The store is as before then.
+    package func merge(_ page: RowStatePage, clockOffsetMilliseconds offset: Int64) throws -> MergeOutcome {
+        try self.merging.merge(page, offset: offset)
+    }
+
+    // MARK: - Isolation
+
+    /// From now on no other node can have the batches that are made; see ``StorageRequest/beginIsolation``.
+    package func beginIsolation() { self.upkeep.beginIsolation() }
+
+    /// Ends the isolation: corrects the stamps that were made in it, if the clock was wrong by more than half a second, and counts
+    /// every own batch as shared from then on, also after a power cut.
+    ///
+    /// - Parameter offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The number of changes that have other stamps now, and what was collected on the way.
+    /// - Throws: ``StoreError``; the stamps are as before then, and stay so.
+    package func restamp(
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> (changes: Int, outcome: CollectOutcome) {
+        self.clock.offsetMilliseconds = offset
+        return try self.upkeep.endIsolation(offset: offset)
+    }
+
+    // MARK: - Upkeep
+
+    /// Records a term so that it survives a power cut; a term that is not higher than the recorded one changes nothing.
+    ///
+    /// A node that forgot a term could claim it, or follow another host in it, a second time.
+    ///
+    /// - Returns: The term that is recorded now.
+    /// - Throws: ``StoreError``; the recorded term is as before then.
+    package func recordTerm(_ term: UInt64) throws -> UInt64 { try self.upkeep.recordTerm(term) }
+
+    /// Records how far members are.
+    ///
+    /// - Throws: ``StoreError``.
+    package func recordAcknowledged(_ members: [MemberProgress]) throws { try self.upkeep.recordAcknowledged(members) }
+
+    /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
+    /// file, so that programs need not.
+    ///
+    /// - Returns: The number of chunks removed, and of rows found that had been written without a mark.
+    /// - Throws: ``StoreError``.
+    package func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
+        try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds)
+    }
+
+    /// Writes down an event that belongs to no change of a row.
+    ///
+    /// - Returns: The event with its position.
+    /// - Throws: ``StoreError``; nothing is written then.
+    package func recordEvent(_ event: NamedEvent) throws -> LoggedEvent {
+        try self.transactions.write { transaction in .relaxed(try self.events.record(event, in: transaction)) }
+    }
+
+    // MARK: - The extension
+
+    /// Has the extension carry out a request that the engine does not know.
+    ///
+    /// - Returns: The reply; `nil` when the extension does not know the request either.
+    /// - Throws: ``StoreError``; nothing is written then.
+    func replyFromExtension(to request: StorageRequest) throws -> StorageReply? {
+        try self.storeExtension?.reply(to: request, in: self)
+    }
+
+    // MARK: - Writing as a program
+
+    /// Runs `body` in one write transaction, for targets above the store.
+    ///
+    /// - Parameters:
+    ///   - durability: how the transaction begins.
+    ///   - body: what to do; it returns its results and changes nothing outside, because it may run twice.
+    /// - Returns: The result of `body`.
+    /// - Throws: ``StoreError``, and what `body` throws; nothing is written then.
+    package func write<Result>(
+        _ durability: Durability = .relaxed,
+        _ body: (ProgramRows, borrowing WriteTransaction) throws -> Ending<Result>
+    ) throws -> Result {
+        try self.transactions.write(durability) { transaction in try body(self.programRows, transaction) }
+    }
+
+    /// Runs `body` with the writing connection, outside of a transaction, for targets above the store.
+    ///
+    /// - Throws: ``StoreError``, and what `body` throws.
+    package func read<Result>(_ body: (ProgramRows, Connection) throws -> Result) throws -> Result {
+        try self.transactions.read { connection in try body(self.programRows, connection) }
+    }
+
+    /// Writes the node's own row of a table that nodes fill, as a program would: the collector makes a batch of it.
+    ///
+    /// Columns that are not named keep their values, or get their defaults in a new row. Identical values change nothing, so
+    /// that repeating it costs the other nodes nothing.
+    ///
+    /// - Parameters:
+    ///   - table: one of the tables that nodes fill; naming another is a programming error, as is a column it does not have.
+    ///   - values: values by column, the key's among them.
+    /// - Returns: Whether anything changed; post `localCommitNoticed` to have it collected at once.
+    /// - Throws: ``StoreError``; nothing is written then.
+    @discardableResult
+    package func putAgentRow(table: String, values: [String: SQLiteValue]) throws -> Bool {
+        let plan = self.agentPlan(table)
+        return try self.write(.durable) { rows, transaction in
+            .durable(try rows.put(plan, values: values, in: transaction))
+        }
+    }
+
+    /// Deletes rows of a table that nodes fill, as a program would.
+    ///
+    /// - Parameters:
+    ///   - table: one of the tables that nodes fill; naming another is a programming error.
+    ///   - keys: the keys of the rows; a key without a row does nothing.
+    /// - Returns: The number of rows that were deleted; post `localCommitNoticed` to have that collected at once.
+    /// - Throws: ``StoreError``; nothing is deleted then.
+    @discardableResult
+    package func deleteAgentRows(table: String, keys: [SQLiteValue]) throws -> Int {
+        let plan = self.agentPlan(table)
+        return try self.write(.durable) { rows, transaction in
+            var count = 0
+            for key in keys where try rows.delete(plan, key: key, in: transaction) { count += 1 }
+            return .durable(count)
+        }
+    }
+
+    private func agentPlan(_ table: String) -> TablePlan {
+        guard let plan = self.plans[table], !plan.definition.isClinical else {
+            preconditionFailure("\(table) is no table that nodes fill")
+        }
+        return plan
+    }
+
+    /// Marks an entry of the journal as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
+    ///
+    /// - Parameters:
+    ///   - prefix: the beginning of the entry's id, six digits at least.
+    ///   - choice: what the table must show.
+    ///   - isExpected: whether what the row shows now is what the person saw; `nil` when that does not matter.
+    /// - Returns: How it ended; post `localCommitNoticed` when something was written.
+    /// - Throws: ``StoreError``; nothing is written then.
+    package func resolveJournal(
+        _ prefix: String,
+        keeping choice: JournalChoice,
+        isExpected: ((SQLiteValue) -> Bool)? = nil
+    ) throws -> JournalResolution {
+        do {
+            return try self.write(.durable) { rows, transaction in
+                let resolver = JournalResolver(programRows: rows)
+                let hasChanged = try resolver.resolve(prefix, keeping: choice, isExpected: isExpected, in: transaction)
+                return .durable(.resolved(hasChanged: hasChanged))
+            }
+        } catch let refused as JournalResolver.Refused {
+            return refused.resolution
+        }
+    }
+}

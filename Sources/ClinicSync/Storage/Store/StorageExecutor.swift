@@ -1,0 +1,125 @@
+package import ClinicSyncCore
+import ClinicSyncModel
+
+/// Carries out the core's requests that write, one after the other.
+///
+/// The node and the simulator share it, so that both run the same store. Not `Sendable`, like the writer it owns.
+package final class WritingExecutor {
+    /// The store.
+    package let writer: ReplicaWriter
+    private let retentionMilliseconds: Int64
+    private var clockOffset: Int64 = 0
+
+    /// Makes an executor.
+    ///
+    /// - Parameters:
+    ///   - writer: the store.
+    ///   - retentionMilliseconds: how long the log is kept at least.
+    package init(_ writer: ReplicaWriter, retentionMilliseconds: Int64) {
+        self.writer = writer
+        self.retentionMilliseconds = retentionMilliseconds
+    }
+
+    /// Carries out a request that writes.
+    package func perform(_ request: StorageRequest) -> StorageReply {
+        StorageReply.of(request) { try self.reply(to: request) }
+    }
+
+    private func reply(to request: StorageRequest) throws -> StorageReply {
+        switch request {
+        case .collect(let offset):
+            self.clockOffset = offset
+            return .collected(try self.writer.collect(clockOffsetMilliseconds: offset))
+        case .store(let connection, let chunks):
+            return .stored(
+                from: connection,
+                try self.writer.store(chunks, clockOffsetMilliseconds: self.clockOffset)
+            )
+        case .applyStored:
+            return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
+        case .sweep(let table, let purpose):
+            let (escaped, outcome) = try self.writer.sweep(table: table, clockOffsetMilliseconds: self.clockOffset)
+            return .swept(purpose, escaped: escaped, outcome)
+        case .mergeRows(let connection, let page):
+            let outcome = try self.writer.merge(page, clockOffsetMilliseconds: self.clockOffset)
+            return .rowsMerged(from: connection, page, outcome)
+        case .recordAcknowledged(let members):
+            try self.writer.recordAcknowledged(members)
+            return .acknowledgedRecorded
+        case .prune:
+            let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
+            return .pruned(chunks: done.pruned, escaped: done.escaped)
+        case .recordTerm(let term):
+            return .termRecorded(try self.writer.recordTerm(term))
+        case .restamp(let offset):
+            self.clockOffset = offset
+            let done = try self.writer.restamp(clockOffsetMilliseconds: offset)
+            return .restamped(changes: done.changes, done.outcome)
+        case .beginIsolation:
+            self.writer.beginIsolation()
+            return .isolationBegun
+        case .decideLogin, .keepSessions:
+            guard let reply = try self.writer.replyFromExtension(to: request) else {
+                preconditionFailure("a request that neither the store nor its extension knows")
+            }
+            return reply
+        case .recordEvent(let event):
+            return .eventRecorded(try self.writer.recordEvent(event))
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
+            preconditionFailure("a request that reads was given to the writer")
+        }
+    }
+}
+
+/// Carries out the core's requests that only read, beside the writer.
+package final class ReadingExecutor {
+    /// The store.
+    package let reader: ReplicaReader
+
+    /// Makes an executor.
+    package init(_ reader: ReplicaReader) { self.reader = reader }
+
+    /// Carries out a request that reads.
+    package func perform(_ request: StorageRequest) -> StorageReply {
+        StorageReply.of(request) { try self.reply(to: request) }
+    }
+
+    private func reply(to request: StorageRequest) throws -> StorageReply {
+        switch request {
+        case .locate(let connection, let vector):
+            return .located(for: connection, position: try self.reader.locate(vector))
+        case .readLog(let connection, let position, let maxBytes):
+            let (chunks, head) = try self.reader.readLog(after: position, maxBytes: maxBytes)
+            return .logRead(for: connection, chunks: chunks, head: head)
+        case .digests(let purpose):
+            let (vector, tables) = try self.reader.digests()
+            return .digests(purpose, vector: vector, tables: tables)
+        case .rowHashes(let round, let table, let after):
+            return .rowHashes(try self.reader.rowHashes(round: round, table: table, after: after))
+        case .compare(let connection, let page):
+            return .compared(for: connection, try self.reader.compare(page))
+        case .rowStates(let connection, let round, let table, let keys):
+            return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
+        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+            .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
+            preconditionFailure("a request that writes was given to the reader")
+        }
+    }
+}
+
+extension StorageReply {
+    /// Runs `body` and turns what it throws into a failed reply.
+    fileprivate static func of(_ request: StorageRequest, _ body: () throws -> StorageReply) -> StorageReply {
+        do {
+            return try body()
+        } catch let malformed as MalformedChunk {
+            return .failed(request, .malformed(malformed.reason))
+        } catch let malformed as MalformedRecord {
+            return .failed(request, .malformed(malformed.reason))
+        } catch let fork as ForkedBatch {
+            return .failed(request, .forked(fork.batch))
+        } catch {
+            return .failed(request, .unavailable("\(error)"))
+        }
+    }
+}

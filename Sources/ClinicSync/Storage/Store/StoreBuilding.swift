@@ -1,0 +1,185 @@
+import ClinicSyncModel
+
+/// Builds the parts of a store above its lower tables, and connects them.
+struct StoreBuilding {
+    /// The parts that requests are routed to.
+    struct Parts {
+        let programRows: ProgramRows
+        let journal: ConflictJournal
+        let events: EventLog
+        let collecting: Collecting
+        let merging: Merging
+        let upkeep: Upkeep
+    }
+
+    let opened: StoreOpening.Opened
+    let limits: StoreLimits
+    let storeExtension: (any StoreExtension)?
+
+    private var rows: RowStates { self.opened.saver.rows }
+
+    /// Builds the parts.
+    func parts() -> Parts {
+        let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
+        let journal = ConflictJournal(saver: self.opened.saver, clock: self.opened.clock)
+        let lost = LostValues(journal: journal, rows: self.rows)
+        let events = EventLog(
+            origins: self.rows.origins,
+            rows: programRows,
+            source: self.storeExtension,
+            position: self.opened.eventPosition,
+            keptMax: self.limits.eventsKept
+        )
+        let projection = Projection(
+            saver: self.opened.saver,
+            transactions: self.opened.transactions,
+            journal: journal,
+            notes: self.opened.notes,
+            events: events
+        )
+        self.register(projection: projection, events: events)
+        let collecting = self.collecting(lost: lost, projection: projection, events: events)
+        let merger = Merger(
+            saver: self.opened.saver,
+            journal: journal,
+            lost: lost,
+            collector: collecting.collector,
+            events: events
+        )
+        let merging = self.merging(merger, collecting: collecting, projection: projection, events: events)
+        let upkeep = Upkeep(
+            self.opened,
+            members: Members(origins: self.rows.origins, clock: self.opened.clock),
+            events: events,
+            projection: projection,
+            collecting: collecting,
+            merging: merging,
+            adoption: self.adoption(
+                merger,
+                journal: journal,
+                programRows: programRows,
+                projection: projection,
+                events: events
+            )
+        )
+        return Parts(
+            programRows: programRows,
+            journal: journal,
+            events: events,
+            collecting: collecting,
+            merging: merging,
+            upkeep: upkeep
+        )
+    }
+
+    /// Registers the parts with something in memory, in the order in which they write before a commit.
+    private func register(projection: Projection, events: EventLog) {
+        let transactions = self.opened.transactions
+        // The projection comes first: it changes what the others write.
+        transactions.add(projection)
+        transactions.add(self.opened.saver)
+        transactions.add(self.rows.shadows)
+        transactions.add(self.rows.tombstones)
+        transactions.add(self.rows.table)
+        transactions.add(events)
+        transactions.add(self.opened.notes)
+        transactions.add(self.rows.origins)
+        transactions.add(self.opened.unshared)
+        transactions.add(self.opened.log)
+        transactions.add(self.opened.clock)
+    }
+
+    private func collecting(lost: LostValues, projection: Projection, events: EventLog) -> Collecting {
+        let batches = OwnBatches(
+            origins: self.rows.origins,
+            log: self.opened.log,
+            unshared: self.opened.unshared,
+            clock: self.opened.clock,
+            schemaVersion: self.opened.report.schemaVersion,
+            chunkBytes: self.limits.chunkBytes
+        )
+        let large = LargeRows(notes: self.opened.notes, changeBytesMax: self.limits.changeBytesMax)
+        let rowCollector = RowCollector(
+            saver: self.opened.saver,
+            counters: self.opened.counters,
+            lost: lost,
+            large: large,
+            batches: batches,
+            unshared: self.opened.unshared,
+            clock: self.opened.clock
+        )
+        let collector = Collector(
+            transactions: self.opened.transactions,
+            rows: self.rows,
+            rowCollector: rowCollector,
+            batches: batches,
+            projection: projection,
+            events: events
+        )
+        return Collecting(
+            collector: collector,
+            transactions: self.opened.transactions,
+            rows: self.rows,
+            large: large,
+            clock: self.opened.clock
+        )
+    }
+
+    private func merging(
+        _ merger: Merger,
+        collecting: Collecting,
+        projection: Projection,
+        events: EventLog
+    ) -> Merging {
+        let applier = BatchApplier(
+            rows: self.rows,
+            log: self.opened.log,
+            unshared: self.opened.unshared,
+            collector: collecting.collector,
+            merger: merger,
+            projection: projection,
+            events: events,
+            notes: self.opened.notes,
+            clock: self.opened.clock
+        )
+        let rowMerger = RowMerger(
+            rows: self.rows,
+            unshared: self.opened.unshared,
+            merger: merger,
+            projection: projection,
+            events: events,
+            notes: self.opened.notes
+        )
+        return Merging(
+            transactions: self.opened.transactions,
+            rows: self.rows,
+            applier: applier,
+            rowMerger: rowMerger,
+            collecting: collecting,
+            limits: self.limits
+        )
+    }
+
+    private func adoption(
+        _ merger: Merger,
+        journal: ConflictJournal,
+        programRows: ProgramRows,
+        projection: Projection,
+        events: EventLog
+    ) -> FileAdoption {
+        let unread = UnreadReader(
+            rows: self.rows,
+            log: self.opened.log,
+            merger: merger,
+            notes: self.opened.notes,
+            clock: self.opened.clock
+        )
+        return FileAdoption(
+            self.opened,
+            oldJournal: OldJournal(journal: journal, programRows: programRows),
+            unread: unread,
+            projection: projection,
+            events: events
+        )
+    }
+}

@@ -1,0 +1,172 @@
+import ClinicSyncModel
+import GRDB
+
+/// Opens a store's file: migrates, checks and loads it.
+struct StoreOpening {
+    /// What opening says about the file.
+    struct Report {
+        /// Why the node continues in a new incarnation since this opening; `nil` when it does not.
+        var rebirth: Rebirth?
+        /// The number of the newest migration that is applied.
+        var schemaVersion: UInt32
+        /// The number of the newest migration that the program has; it may wait for other nodes.
+        var programSchemaVersion: UInt32
+        /// Whether the schema is another than at the last opening.
+        var isMigrated: Bool
+    }
+
+    /// The parts that keep the file's lower tables.
+    struct Opened {
+        let transactions: Transactions
+        let clock: StoreClock
+        let log: BatchLog
+        let unshared: UnsharedBatches
+        let saver: RowSaver
+        let counters: Counters
+        let notes: StoreNotes
+        /// The newest position given to an event.
+        let eventPosition: UInt64
+        let report: Report
+    }
+
+    let database: StoreDatabase
+    let origin: Origin
+    let place: StorePlace?
+    let schema: StoreSchema
+    let isJoining: Bool
+    let clock: StoreClock
+
+    /// Migrates, checks and loads; the first opening adopts the seed rows.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``.
+    func open() throws -> Opened {
+        let witness = try self.place.map { try NumberWitness(path: $0.witnessPath) }
+        return try StoreError.mapping {
+            let migrator = ClinicMigrator(self.schema.migrations)
+            var gate = MigrationGate(
+                owner: self.origin.node,
+                isJoining: self.isJoining,
+                wallMilliseconds: self.clock.wallMilliseconds
+            )
+            let migrated = try migrator.migrate(self.database.writer) { db, _, number in
+                try gate.permits(db, version: number)
+            }
+            let transactions = try Transactions(self.database)
+            return try transactions.changeSchema { db, transaction in
+                let manifest = try gate.manifest(self.schema.manifest, db, migrated)
+                let tables = try ClinicTables.read(from: db, manifest: manifest, history: migrator.history)
+                try gate.note(db, migrated)
+                let plans = TablePlans(tables)
+                guard !plans.all.isEmpty else {
+                    throw StoreError(code: .schema, message: "The schema has no tables.")
+                }
+                let opened = try self.load(
+                    plans,
+                    transactions: transactions,
+                    witness: witness,
+                    migrated: migrated,
+                    in: transaction
+                )
+                let repaired = try CaptureTriggers.install(for: tables, in: db)
+                // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
+                for table in migrated.isMigrated ? tables.tables : repaired {
+                    try opened.saver.rows.marks.markAll(TablePlan(table), in: transaction)
+                }
+                return .durable(opened)
+            }
+        }
+    }
+
+    private func load(
+        _ plans: TablePlans,
+        transactions: Transactions,
+        witness: NumberWitness?,
+        migrated: ClinicMigrator.Outcome,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Opened {
+        let connection = transaction.connection
+        if migrated.isNew { try AdoptedSchema(plans).save(in: transaction) }
+        var bound = Incarnation.Bound(origin: self.origin, rebirth: nil)
+        if let place, let witness {
+            bound = try Incarnation.bind(self.origin, to: place, witness: witness, in: transaction)
+        }
+        try Incarnation.claim(for: bound.origin, in: transaction)
+        let eventPosition = try EventLog.open(
+            isReborn: bound.rebirth != nil,
+            boot: self.place?.boot,
+            wallMilliseconds: self.clock.wallMilliseconds,
+            in: transaction
+        )
+        let origins = try Origins(own: bound.origin, in: transaction)
+        let table = try RowTable(origins: origins, plans: plans, on: connection)
+        let contexts = DeletionContexts()
+        let claims = Claims()
+        let rows = RowStates(
+            plans: plans,
+            origins: origins,
+            table: table,
+            tombstones: try Tombstones(contexts: contexts, on: connection),
+            shadows: try Shadows(contexts: contexts, claims: claims, on: connection),
+            contexts: contexts,
+            marks: Marks(clock: self.clock)
+        )
+        let counters = Counters(origins: origins)
+        for plan in plans.all { try SeedAdoption(rows: rows, counters: counters).adopt(plan, in: transaction) }
+        try table.willCommit(transaction)
+        return Opened(
+            transactions: transactions,
+            clock: self.clock,
+            log: try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction),
+            unshared: try UnsharedBatches(origins: origins, in: transaction),
+            saver: RowSaver(rows: rows, claims: claims, counters: counters),
+            counters: counters,
+            notes: try StoreNotes(clock: self.clock, on: connection),
+            eventPosition: eventPosition,
+            report: Report(
+                rebirth: bound.rebirth,
+                schemaVersion: migrated.schemaVersion,
+                programSchemaVersion: ClinicMigrator(self.schema.migrations).schemaVersion,
+                isMigrated: migrated.isMigrated
+            )
+        )
+    }
+}
+
+/// Enters the seed rows of a new file under the genesis version: they are the same on every node, not edits of this one.
+struct SeedAdoption {
+    let rows: RowStates
+    let counters: Counters
+
+    /// Enters those seed rows of a table that the node does not know yet.
+    func adopt(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        var hasher = RowHasher()
+        for key in plan.definition.seedKeys.sorted() {
+            try ValueRef.with(.string(key)) { key in
+                guard try !self.isKnown(plan, key: key, in: transaction) else { return }
+                let isThere: Bool? = try transaction.statement(plan.selectSQL).bind(1, key).first { row in
+                    hasher.hash(plan, key: key) { row.ref(Int32($0)) }
+                    try self.counters.adoptSeed(plan, key: key, row: row, in: transaction)
+                    return true
+                }
+                guard isThere == true else { return }
+                let genesis = LocalVersion(timestamp: 0, origin: 0, sequence: 0)
+                _ = try self.rows.table.insert(plan, key: key, birth: genesis, hashes: hasher.hashes, in: transaction)
+                self.rows.table.countInserted(plan, hash: hasher.hashes.row)
+            }
+        }
+    }
+
+    private func isKnown(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws -> Bool {
+        try transaction
+            .statement(
+                """
+                SELECT 1 FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2
+                UNION ALL SELECT 1 FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2
+                UNION ALL SELECT 1 FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { _ in true } ?? false
+    }
+}

@@ -1,0 +1,184 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Opening's last steps, isolation, terms, members, and what has to be done now and then.
+final class Upkeep {
+    private let transactions: Transactions
+    private let saver: RowSaver
+    private let log: BatchLog
+    private let unshared: UnsharedBatches
+    private let members: Members
+    private let clock: StoreClock
+    private let events: EventLog
+    private let projection: Projection
+    private let collecting: Collecting
+    private let merging: Merging
+    private let restamper: Restamper
+    private let adoption: FileAdoption
+    private var origins: Origins { self.saver.rows.origins }
+
+    /// Keeps the tables of `opened`.
+    init(
+        _ opened: StoreOpening.Opened,
+        members: Members,
+        events: EventLog,
+        projection: Projection,
+        collecting: Collecting,
+        merging: Merging,
+        adoption: FileAdoption
+    ) {
+        self.transactions = opened.transactions
+        self.saver = opened.saver
+        self.log = opened.log
+        self.unshared = opened.unshared
+        self.members = members
+        self.clock = opened.clock
+        self.events = events
+        self.projection = projection
+        self.collecting = collecting
+        self.merging = merging
+        self.adoption = adoption
+        self.restamper = Restamper(
+            saver: opened.saver,
+            log: opened.log,
+            unshared: opened.unshared,
+            members: members,
+            clock: opened.clock
+        )
+    }
+
+    /// What the core must know at the start.
+    func state(schemaVersion: UInt32) throws -> StoreState {
+        try self.transactions.read { connection in
+            StoreState(
+                vector: self.origins.vector,
+                partials: try self.log.partials(on: connection),
+                logHead: try self.log.head(on: connection),
+                schemaVersion: schemaVersion,
+                acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
+                term: try Term.recorded(on: connection)
+            )
+        }
+    }
+
+    // MARK: - Opening and closing
+
+    /// Does what an opened file needs before anything is collected.
+    func adoptFile(isMigrated: Bool) throws {
+        for id in self.origins.ids { self.clock.observe(self.origins.timestamp(of: id)) }
+        if isMigrated {
+            try self.transactions.write(.durable) { transaction in
+                // The rules of keys and references may have changed.
+                try self.projection.enqueueAll(in: transaction)
+                return .durable
+            }
+        }
+        self.log.noteNumber()
+        try self.adoption.adopt(collecting: self.collecting)
+    }
+
+    /// Writes down that everything is on the disk, before the file is closed.
+    ///
+    /// When that fails, the next opening after a start of the PC only makes programs read everything again.
+    func noteClosed() {
+        guard self.log.hasPlace else { return }
+        _ = Swift.Result {
+            try self.transactions.write(.durable) { transaction in
+                try EventLog.noteClosed(in: transaction)
+                return .durable
+            }
+        }
+    }
+
+    // MARK: - Isolation
+
+    /// From now on no other node can have the batches that are made.
+    func beginIsolation() { self.unshared.beginIsolation() }
+
+    /// Ends the isolation; corrects stamps that were made in it with a wrong clock.
+    func endIsolation(offset: Int64) throws -> (changes: Int, outcome: CollectOutcome) {
+        do {
+            var collected = Collector.Collected()
+            if self.collecting.collector.isInBulk {
+                collected = try self.collecting.collector.finishBulk(offset: offset)
+            }
+            collected.hasMore = false
+            guard self.unshared.isIsolated else { return (0, self.collecting.outcome(collected)) }
+            let (changes, events) = try self.transactions.write(.durable) { transaction in
+                let changes = try self.restamper.correct(offset: offset, in: transaction)
+                try self.unshared.countAllAsShared(in: transaction)
+                var collector = EventCollector(isLocal: false)
+                try self.projection.project(events: &collector, in: transaction)
+                return .durable((changes, try self.events.record(collector, in: transaction)))
+            }
+            collected.events += events
+            return (changes, self.collecting.outcome(collected))
+        } catch {
+            // The exchange with other nodes may begin all the same: nothing made until now may be corrected later.
+            self.unshared.giveUp()
+            throw error
+        }
+    }
+
+    // MARK: - Terms and members
+
+    /// Records a term; one that is not higher than the recorded one changes nothing.
+    ///
+    /// - Returns: The term that is recorded now.
+    func recordTerm(_ term: UInt64) throws -> UInt64 {
+        let known = try self.transactions.read { try Term.recorded(on: $0) }
+        guard term > known else { return known }
+        return try self.transactions.write(.durable) { transaction in
+            try Term.record(term, in: transaction)
+            return .durable(term)
+        }
+    }
+
+    /// Records how far members are.
+    func recordAcknowledged(_ members: [MemberProgress]) throws {
+        try self.transactions.write { transaction in
+            try self.members.record(members, in: transaction)
+            return .relaxed
+        }
+    }
+
+    // MARK: - Now and then
+
+    /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
+    func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
+        let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
+        let escaped = try self.collecting.continueSlowSweep()
+        try self.pruneEvents()
+        guard !self.collecting.collector.isInBulk else { return (pruned, escaped) }
+        try self.transactions.checkpoint()
+        let hasCollected = self.collecting.collector.takeFilledCache()
+        if self.merging.takeFilledCache() || hasCollected { try self.transactions.shrinkMemory() }
+        return (pruned, escaped)
+    }
+
+    /// Removes chunks from the log that are older than the retention and that every known member has.
+    ///
+    /// Without known members nothing is removed.
+    ///
+    /// - Returns: The number of chunks that were removed.
+    private func prune(retentionMilliseconds: Int64) throws -> Int {
+        let floor = try self.transactions.read { connection -> VersionVector? in
+            // A batch with rows that this version does not understand is read again after an update.
+            if try self.adoption.notes.hasUnreadBatches(on: connection) { return nil }
+            return try self.members.commonVector(on: connection)
+        }
+        guard let floor else { return 0 }
+        let horizon = self.clock.wallMilliseconds - retentionMilliseconds
+        return try self.transactions.write { transaction in
+            .relaxed(try self.log.prune(upTo: floor, storedBefore: horizon, in: transaction))
+        }
+    }
+
+    private func pruneEvents() throws {
+        guard let last = try self.transactions.read({ try self.events.pruneLimit(on: $0) }) else { return }
+        try self.transactions.write { transaction in
+            try self.events.prune(upTo: last, in: transaction)
+            return .relaxed
+        }
+    }
+}

@@ -1,0 +1,190 @@
+import GRDB
+
+/// A part of the store that keeps something in memory beside its tables.
+///
+/// A part belongs to one ``Transactions``. What it keeps in memory changes only inside write transactions and is put back
+/// when one is rolled back, so that memory and tables always agree.
+protocol TransactionPart: AnyObject {
+    /// Returns a closure that puts back what the part has in memory now.
+    func memory() -> () -> Void
+
+    /// Called at the beginning of each write transaction.
+    func didBegin(_ transaction: borrowing WriteTransaction) throws
+
+    /// Called before each commit: writes what the part has only in memory so far.
+    func willCommit(_ transaction: borrowing WriteTransaction) throws
+
+    /// Called after each commit.
+    func didCommit()
+}
+
+extension TransactionPart {
+    func didBegin(_ transaction: borrowing WriteTransaction) throws {}
+
+    func willCommit(_ transaction: borrowing WriteTransaction) throws {}
+
+    func didCommit() {}
+}
+
+/// Runs the write transactions and the reads of a store's writing connection.
+///
+/// Everything that the node writes into its file passes here. Not `Sendable`: it belongs to the writing thread.
+package final class Transactions {
+    /// The connections.
+    let database: StoreDatabase
+    /// The raw writing connection.
+    let connection: Connection
+    /// The parts with something in memory, in the order in which they write before a commit.
+    private var parts: [any TransactionPart] = []
+
+    /// The writing connection's page cache: 32 MiB, filled only by large batches and given back after them.
+    ///
+    /// With SQLite's 2 MiB a large transaction spills its pages into the write-ahead log and reads them back.
+    private static let cacheKibibytes = 32 << 10
+
+    /// Prepares the writing connection of `database`.
+    ///
+    /// - Throws: ``StoreError``.
+    init(_ database: StoreDatabase) throws {
+        self.database = database
+        self.connection = try StoreError.mapping {
+            try database.writer.writeWithoutTransaction { db in
+                let connection = try Connection(db)
+                if database.snapshots != nil {
+                    try connection.disableTriggers()
+                    try connection.setCache(kibibytes: Transactions.cacheKibibytes)
+                }
+                return connection
+            }
+        }
+    }
+
+    /// Adds a part; parts write before a commit in the order in which they were added.
+    func add(_ part: any TransactionPart) { self.parts.append(part) }
+
+    // MARK: - Reading
+
+    /// Runs `body` with the writing connection, outside of a transaction.
+    func read<Result>(_ body: (Connection) throws -> Result) throws -> Result {
+        try StoreError.mapping { try self.database.writer.writeWithoutTransaction { _ in try body(self.connection) } }
+    }
+
+    /// Runs `body` in one read snapshot of the writing connection.
+    func readSnapshot<Result>(_ body: (Connection) throws -> Result) throws -> Result {
+        try self.read { connection in try connection.readSnapshot { try body(connection) } }
+    }
+
+    // MARK: - Writing
+
+    /// Runs `body` in one write transaction, with capture off.
+    ///
+    /// When `body` throws, the file and the memory of every part are as before. `body` may run twice: a transaction that began
+    /// as relaxed and turns out to need durability is rolled back and runs again as a durable one. So `body` returns its
+    /// results and changes nothing outside.
+    ///
+    /// - Parameters:
+    ///   - durability: how the transaction begins. Say `.durable` when that is known, which saves the second run.
+    ///   - body: what to do; its end says how durably to commit.
+    /// - Returns: The result of `body`.
+    /// - Throws: ``StoreError``, and what `body` throws.
+    func write<Result>(
+        _ durability: Durability = .relaxed,
+        _ body: (borrowing WriteTransaction) throws -> Ending<Result>
+    ) throws -> Result {
+        try self.read { _ in
+            do {
+                return try self.attempt(durability, body)
+            } catch is DurabilityRequired {
+                return try self.attempt(.durable, body)
+            }
+        }
+    }
+
+    /// Runs `body` in a write transaction that changes triggers or tables.
+    ///
+    /// - Parameter body: what to do, with GRDB's view of the writing connection too.
+    /// - Returns: The result of `body`.
+    /// - Throws: ``StoreError``, and what `body` throws; nothing is changed then.
+    func changeSchema<Result>(
+        _ body: (Database, borrowing WriteTransaction) throws -> Ending<Result>
+    ) throws -> Result {
+        try StoreError.mapping {
+            try self.database.writer.writeWithoutTransaction { db in
+                try self.connection.write(.durable) { transaction in try body(db, transaction) }
+            }
+        }
+    }
+
+    private func attempt<Result>(
+        _ durability: Durability,
+        _ body: (borrowing WriteTransaction) throws -> Ending<Result>
+    ) throws -> Result {
+        let restore = self.memory()
+        do {
+            let result = try self.connection.write(durability) { transaction in
+                try self.guardCapture(true, in: transaction)
+                for part in self.parts { try part.didBegin(transaction) }
+                let ending = try body(transaction)
+                for part in self.parts { try part.willCommit(transaction) }
+                try self.guardCapture(false, in: transaction)
+                return ending
+            }
+            for part in self.parts { part.didCommit() }
+            return result
+        } catch {
+            restore()
+            throw error
+        }
+    }
+
+    /// Runs `body`; when it throws, undoes what it did in the file and in the memory of the parts.
+    func savepoint<Result>(in transaction: borrowing WriteTransaction, _ body: () throws -> Result) throws -> Result {
+        let restore = self.memory()
+        do {
+            return try transaction.savepoint(body)
+        } catch {
+            restore()
+            throw error
+        }
+    }
+
+    /// Returns a closure that puts back what all parts have in memory now.
+    func memory() -> () -> Void {
+        let restores = self.parts.map { $0.memory() }
+        return { for restore in restores { restore() } }
+    }
+
+    /// Keeps the capture triggers from marking what the node itself writes.
+    ///
+    /// A file's writing connection has its triggers off altogether, which halves the cost of a large batch. A store in memory
+    /// shares its connection with the programs of the simulation, so there the triggers' guard does it.
+    private func guardCapture(_ isApplying: Bool, in transaction: borrowing WriteTransaction) throws {
+        guard self.database.snapshots == nil else { return }
+        try transaction.statement("UPDATE clinicsync_guard SET applying = ?1").bind(1, isApplying ? 1 : 0).run()
+    }
+
+    // MARK: - The file
+
+    /// The write-ahead log is cut back to nothing when it is larger than this many pages and no program reads it: 4 MiB.
+    private static let idleLogFramesMax = 1_024
+
+    /// Moves the write-ahead log into the file, so that programs need not.
+    func checkpoint() throws {
+        guard self.database.snapshots != nil else { return }
+        try self.read {
+            try $0.checkpoint(
+                framesMax: Transactions.idleLogFramesMax,
+                busyTimeoutSeconds: StoreDatabase.busyTimeoutSeconds
+            )
+        }
+    }
+
+    /// Gives back the memory that a large batch took.
+    func shrinkMemory() throws { try self.read { try $0.shrinkMemory() } }
+
+    /// Closes the connections.
+    func close() throws {
+        self.database.writer.writeWithoutTransaction { _ in self.connection.finalizeStatements() }
+        try self.database.close()
+    }
+}
