@@ -73,6 +73,8 @@ let package = Package(
         ),
         // What of SQLite's C API Swift cannot call.
         .target(name: "CSQLiteShim", linkerSettings: [.linkedLibrary("sqlite3")]),
+        // A disk in memory under SQLite, for tests of power cuts.
+        .target(name: "CSimulatedDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
         .target(
             name: "ClinicSyncStorage",
             dependencies: [
@@ -139,7 +141,7 @@ let package = Package(
             name: "ClinicSyncTestKit",
             dependencies: [
                 "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
-                "ClinicSyncDiscovery",
+                "ClinicSyncDiscovery", "CSimulatedDisk",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),

@@ -227,7 +227,7 @@ package struct CollectOutcome: Sendable, Hashable {
 package struct StoreOutcome: Sendable, Hashable {
     /// Chunks that were added to the log: the peer's that were new, and own ones collected on the way.
     package var logged: [LoggedChunk]
-    /// Payload bytes of the peer that are durable now, duplicates included.
+    /// Payload bytes of the peer that are stored now, duplicates included; they need not be on the disk.
     package var storedBytes: Int
     /// What is applied now.
     package var vector: VersionVector

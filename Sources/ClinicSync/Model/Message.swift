@@ -162,7 +162,7 @@ package struct Pong: Sendable, Hashable {
 package struct Acknowledgement: Sendable, Hashable {
     /// Entries of the receiver's vector that rose since its last acknowledgement.
     package var applied: [VersionVector.Entry]
-    /// Payload bytes that are stored durably since the last acknowledgement and may be sent again.
+    /// Payload bytes that were stored since the last acknowledgement, and may be sent again.
     package var creditBytes: UInt32
 
     /// Makes an acknowledgement.

@@ -1,0 +1,125 @@
+import CSimulatedDisk
+package import ClinicSyncStorage
+import NIOConcurrencyHelpers
+
+/// A directory in memory with a SQLite VFS of its own, which knows what of each file was synced.
+///
+/// SQLite runs on it as on a file system, in WAL mode and with several connections. A power cut leaves what a disk may leave of
+/// what was not synced.
+package final class MemoryDisk {
+    /// What is done to a file.
+    package enum Operation: Sendable, Hashable {
+        case write, truncate, sync, create, delete, syncDirectory
+    }
+
+    /// What a power cut leaves of what was not synced; see `simdisk_loss`.
+    package enum Loss: Sendable, Hashable, CaseIterable {
+        /// Nothing of it is lost: all processes end.
+        case nothing
+        /// All of it.
+        case all
+        /// Of each file's writes those after one that is torn.
+        case tail
+        /// Any writes, some of them torn.
+        case writes
+        /// Each sector has one of its contents since the sync.
+        case sectors
+    }
+
+    private final class Observer {
+        let body: (Operation, String) -> Void
+
+        init(_ body: @escaping (Operation, String) -> Void) { self.body = body }
+    }
+
+    private static let counter = NIOLockedValueBox(0)
+
+    private let disk: OpaquePointer
+    private let name: String
+    private var observer: Observer?
+
+    /// Makes an empty disk.
+    package convenience init() throws { try self.init { simdisk_create($0) } }
+
+    /// Makes the disk that a power cut now would leave, drawn from `seed`; this one stays as it is.
+    package func afterPowerCut(losing loss: Loss, seed: UInt64 = 0) throws -> MemoryDisk {
+        try MemoryDisk { simdisk_after_power_cut(self.disk, $0, MemoryDisk.code(of: loss), seed) }
+    }
+
+    private init(_ make: (String) -> OpaquePointer?) throws {
+        let number = MemoryDisk.counter.withLockedValue { counter in
+            counter += 1
+            return counter
+        }
+        self.name = "clinicsync-memory-\(number)"
+        guard let disk = make(self.name) else {
+            throw StoreError(code: .database, message: "There is no memory for a simulated disk.")
+        }
+        self.disk = disk
+    }
+
+    deinit { simdisk_destroy(self.disk) }
+
+    /// The URI under which SQLite opens a file of this disk.
+    package func uri(_ file: String) -> String { "file:\(file)?vfs=\(self.name)" }
+
+    /// Opens a database with the connections of a node; makes the file if need be.
+    package func openStore(_ file: String) throws -> StoreDatabase { try StoreDatabase.connect(to: self.uri(file)) }
+
+    /// Has `body` called before each operation, on the thread that does it; `nil` ends it.
+    package func observe(_ body: ((Operation, String) -> Void)?) {
+        self.observer = body.map { Observer($0) }
+        guard let observer = self.observer else { return simdisk_observe(self.disk, nil, nil) }
+        simdisk_observe(
+            self.disk,
+            { context, code, file in
+                guard let context, let file, let operation = MemoryDisk.operation(code) else { return }
+                Unmanaged<Observer>.fromOpaque(context).takeUnretainedValue().body(operation, String(cString: file))
+            },
+            Unmanaged.passUnretained(observer).toOpaque()
+        )
+    }
+
+    /// From now on syncs of files whose name ends with `suffix` do nothing; "/" stands for the directory, `nil` ends it.
+    package func ignoreSyncs(of suffix: String?) { simdisk_ignore_syncs(self.disk, suffix) }
+
+    /// The first bytes of a file; `nil` when there is no such file.
+    package func read(_ file: String, count: Int) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let there = simdisk_read(self.disk, file, &bytes, count, 0)
+        return there < 0 ? nil : Array(bytes.prefix(Int(there)))
+    }
+
+    /// Writes the first bytes of a file; makes it if need be.
+    package func write(_ bytes: [UInt8], to file: String) -> Bool {
+        simdisk_write(self.disk, file, bytes, bytes.count, 0) == 0
+    }
+
+    /// How many writes to a file a power cut may take; `nil` when there is no such file.
+    package func unsyncedWrites(to file: String) -> Int? {
+        let count = simdisk_unsynced(self.disk, file)
+        return count < 0 ? nil : Int(count)
+    }
+
+    private static func code(of loss: Loss) -> simdisk_loss {
+        switch loss {
+        case .nothing: SIMDISK_LOSE_NOTHING
+        case .all: SIMDISK_LOSE_ALL
+        case .tail: SIMDISK_LOSE_TAIL
+        case .writes: SIMDISK_LOSE_WRITES
+        case .sectors: SIMDISK_LOSE_SECTORS
+        }
+    }
+
+    private static func operation(_ code: simdisk_operation) -> Operation? {
+        switch code {
+        case SIMDISK_WRITE: .write
+        case SIMDISK_TRUNCATE: .truncate
+        case SIMDISK_SYNC: .sync
+        case SIMDISK_CREATE: .create
+        case SIMDISK_DELETE: .delete
+        case SIMDISK_SYNC_DIRECTORY: .syncDirectory
+        default: nil
+        }
+    }
+}

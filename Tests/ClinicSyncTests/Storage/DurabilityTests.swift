@@ -1,0 +1,147 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import ClinicSyncTestKit
+import GRDB
+import Testing
+
+@Suite("What is on the disk when it is seen")
+struct DurabilityTests {
+    @Test("an own batch that is collected while a peer's is stored is on the disk before anybody sees it")
+    func storing() throws {
+        let pc = try DiskStore(1)
+        let chunks = try DiskStore.chunks(ofPatient: "p2")
+        try pc.insert("p1")
+        try pc.expectDurable(1) { _ = try $0.store(chunks, clockOffsetMilliseconds: 0) }
+        #expect(try pc.writer.state().vector[Origin(node: TestStore.node(2))] == 1)
+    }
+
+    @Test("an own batch that is collected while a large batch is applied is on the disk before anybody sees it")
+    func applying() throws {
+        var limits = StoreLimits.standard
+        limits.smallBatchBytes = 1
+        let pc = try DiskStore(1, limits: limits)
+        _ = try pc.writer.store(DiskStore.chunks(ofPatient: "p2"), clockOffsetMilliseconds: 0)
+        try pc.insert("p1")
+        try pc.expectDurable(1) { _ = try $0.applyStored(clockOffsetMilliseconds: 0) }
+        #expect(try pc.writer.state().vector[Origin(node: TestStore.node(2))] == 1)
+    }
+
+    @Test("an own batch that is collected while rows are merged is on the disk before anybody sees it")
+    func merging() throws {
+        let pc = try DiskStore(1)
+        let other = try DiskStore.other(patient: "p2")
+        let key = SQLiteValue.string("p2")
+        let page = try other.reader.rowStates(round: 1, table: "patients", keys: [key])
+        try pc.insert("p1")
+        try pc.expectDurable(1) { _ = try $0.merge(page, clockOffsetMilliseconds: 0) }
+    }
+
+    @Test("an own batch of a row that escaped capture is on the disk before anybody sees it")
+    func escaped() throws {
+        let pc = try DiskStore(1)
+        let other = try DiskStore.other(patient: "p2")
+        _ = try pc.writer.store(DiskStore.chunks(of: other), clockOffsetMilliseconds: 0)
+        try pc.sql("UPDATE patients SET firstName = 'Escaped' WHERE id = 'p2'; DELETE FROM clinicsync_dirty")
+        try other.sql("UPDATE patients SET lastName = 'Newer' WHERE id = 'p2'")
+        try other.collect()
+        let chunks = try DiskStore.chunks(of: other)
+        try pc.expectDurable(1) { _ = try $0.store(chunks, clockOffsetMilliseconds: 0) }
+        let name = try pc.value(String.self, "SELECT firstName || ' ' || lastName FROM patients WHERE id = 'p2'")
+        #expect(name == "Escaped Newer")
+    }
+
+    @Test("a batch of a peer waits for no disk")
+    func relaxed() throws {
+        let pc = try DiskStore(1)
+        let chunks = try DiskStore.chunks(ofPatient: "p2")
+        var syncs = 0
+        pc.disk.observe { operation, _ in if operation == .sync { syncs += 1 } }
+        _ = try pc.writer.store(chunks, clockOffsetMilliseconds: 0)
+        #expect(syncs == 0)
+        #expect(try pc.afterPowerCut { try $0.state().vector } == VersionVector())
+    }
+}
+
+/// A store on a disk in memory, with the connections of a node; programs write through one of their own.
+private final class DiskStore {
+    let disk: MemoryDisk
+    let origin: Origin
+    let writer: ReplicaWriter
+    private let reader: ReplicaReader
+    private let program: DatabaseQueue
+    private let limits: StoreLimits
+
+    init(_ number: UInt64, limits: StoreLimits = .standard, on disk: MemoryDisk? = nil) throws {
+        let disk = try disk ?? MemoryDisk()
+        self.disk = disk
+        self.limits = limits
+        self.origin = Origin(node: TestStore.node(number))
+        self.writer = try ReplicaWriter(
+            database: disk.openStore("clinic.db"),
+            origin: self.origin,
+            limits: limits,
+            wallClock: { 1_800_000_000_000 }
+        )
+        self.reader = try ReplicaReader(beside: self.writer)
+        self.program = try DatabaseQueue(path: disk.uri("clinic.db"))
+        _ = try self.writer.collect(clockOffsetMilliseconds: 0)
+    }
+
+    /// Another PC's store with a patient.
+    static func other(patient: String) throws -> TestStore {
+        let other = try TestStore(2)
+        try other.sql("INSERT INTO patients (id, firstName, lastName) VALUES (?, 'Ada', 'B')", [patient])
+        try other.collect()
+        return other
+    }
+
+    static func chunks(ofPatient patient: String) throws -> [BatchChunk] {
+        try Self.chunks(of: self.other(patient: patient))
+    }
+
+    static func chunks(of other: TestStore) throws -> [BatchChunk] {
+        try other.reader.readLog(after: 0, maxBytes: .max).chunks.map(\.chunk)
+    }
+
+    func insert(_ patient: String) throws {
+        try self.sql("INSERT INTO patients (id, firstName, lastName) VALUES ('\(patient)', 'Ada', 'B')")
+    }
+
+    func sql(_ sql: String) throws { try self.program.writeWithoutTransaction { try $0.execute(sql: sql) } }
+
+    func value<Value: DatabaseValueConvertible>(_ type: Value.Type, _ sql: String) throws -> Value? {
+        try self.program.read { try Value.fetchOne($0, sql: sql) }
+    }
+
+    /// Opens what a power cut now would leave.
+    func afterPowerCut<Result>(_ body: (ReplicaWriter) throws -> Result) throws -> Result {
+        let cut = try DiskStore(self.number, on: self.disk.afterPowerCut(losing: .all))
+        return try body(cut.writer)
+    }
+
+    private var number: UInt64 { self.origin.node.low }
+
+    /// Checks that `body` makes own batches up to `sequence`, and that none of them can be read at any moment at which a power
+    /// cut would take it.
+    func expectDurable(_ sequence: UInt64, _ body: (ReplicaWriter) throws -> Void) throws {
+        var seen: [UInt64] = []
+        self.disk.observe { _, _ in
+            // A moment at which everything that can be seen must be on the disk, too.
+            if let visible = try? self.visible(), visible > 0, self.disk.unsyncedWrites(to: "clinic.db-wal") != 0 {
+                seen.append(visible)
+            }
+        }
+        try body(self.writer)
+        self.disk.observe(nil)
+        #expect(seen == [])
+        #expect(try self.visible() == sequence)
+        #expect(try self.afterPowerCut { try $0.state().vector[self.origin] } == sequence)
+    }
+
+    /// The largest number of an own batch that the connection that serves peers sees.
+    private func visible() throws -> UInt64 {
+        try self.reader.readLog(after: 0, maxBytes: .max).chunks.map(\.chunk.batch).filter { $0.origin == self.origin }
+            .map(\.sequence).max() ?? 0
+    }
+}
