@@ -20,13 +20,13 @@ import Testing
     }
 
     private func decision(
-        _ asker: LoginAsker,
+        _ requester: Requester,
         _ request: LoginRequest,
         hearing: Int,
         mayWait: Bool = false
     ) -> LoginDecision {
         LoginDecision(
-            asker: asker,
+            requester: requester,
             request: request,
             hearing: hearing,
             mayWait: mayWait,
@@ -187,7 +187,7 @@ import Testing
             Issue.record("it decides never")
             return
         }
-        #expect(!late.mayWait && late.asker == early.asker && late.request == early.request)
+        #expect(!late.mayWait && late.requester == early.requester && late.request == early.request)
     }
 
     @Test("a node that asks in the name of another PC is sent away")
