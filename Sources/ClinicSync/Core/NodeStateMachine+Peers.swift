@@ -102,9 +102,9 @@ extension NodeStateMachine {
             // When the host refuses, the client's own timer ends the wish.
             _ = self.beginHandOver(to: node)
         case .handOver: self.carryOut(self.election.handedOver(by: id))
-        case .loginRequest(let login):
+        case .loginRequest(let number, let login):
             let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.requested(login, by: id, peers: peers, context))
+            self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, context))
         case .loginReply(let reply): self.carryOut(self.sessions.answered(reply, on: id, self.context))
         case .hello, .goodbye, .revocation:
             // The peers' machine has dealt with these.

@@ -84,7 +84,7 @@ package struct LoginStateMachine: Sendable, Hashable {
         }
         guard let host = context.host else { return [] }
         self.logins[number]?.stage = .asked(host)
-        return [.effect(.send([host], .loginRequest(NumberedLogin(id: number, request: login.request))))]
+        return [.effect(.send([host], .loginRequest(id: number, login.request)))]
     }
 
     /// Asks the present host what another host was asked, which may not answer any more.

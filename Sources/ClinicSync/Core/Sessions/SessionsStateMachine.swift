@@ -60,19 +60,20 @@ package struct SessionsStateMachine: Sendable, Hashable {
 
     // MARK: - Decisions of the host
 
-    /// A client asks the host to decide on a login.
+    /// A client asks the host to decide on a login; `number` is the client's number of the request.
     package mutating func requested(
-        _ login: NumberedLogin,
+        _ login: LoginRequest,
+        number: UInt64,
         by id: ConnectionID,
         peers: [LinkedPeer],
         _ context: NodeContext
     ) -> [Directive] {
         // Peer violation: a node may speak for its own PC alone.
         let node = peers.first { $0.connection == id }?.identity.node
-        guard login.request.deviceID == node?.description else { return [.close(id, .protocolViolation)] }
+        guard login.deviceID == node?.description else { return [.close(id, .protocolViolation)] }
         let actions = self.decisions.requested(
-            login.request,
-            by: .peer(id, id: login.id),
+            login,
+            by: .peer(id, id: number),
             peers: peers,
             context
         )

@@ -26,7 +26,7 @@ extension LoginRequest {
     }
 
     private func asked(_ id: UInt64, _ number: UInt64 = 1) -> LoginStateMachine.Action {
-        .effect(.send([.c(id)], .loginRequest(NumberedLogin(id: number, request: self.login))))
+        .effect(.send([.c(id)], .loginRequest(id: number, self.login)))
     }
 
     private func answered(_ outcome: LoginOutcome) -> LoginStateMachine.Action {
@@ -218,9 +218,10 @@ extension LoginRequest {
     @Test("a node may speak for its own PC alone")
     func foreignPC() {
         var machine = SessionsStateMachine()
-        let login = NumberedLogin(id: 9, request: .of(3))
         #expect(
-            machine.requested(login, by: .c(2), peers: [.follower(2)], .host()) == [.close(.c(2), .protocolViolation)]
+            machine.requested(.of(3), number: 9, by: .c(2), peers: [.follower(2)], .host()) == [
+                .close(.c(2), .protocolViolation)
+            ]
         )
     }
 
