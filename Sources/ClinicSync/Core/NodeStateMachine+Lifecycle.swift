@@ -120,6 +120,8 @@ extension NodeStateMachine {
     }
 
     mutating func stop() {
+        // The loss of the successor's link, which belongs to the end, asks for the end again.
+        guard self.phase != .stopping else { return }
         self.carryOut(self.data.stop())
         self.emit(self.peers.goodbyes)
         for timer: TimerID in [
