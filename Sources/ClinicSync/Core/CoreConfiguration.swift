@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What the core is told once, and every limit it keeps.
+/// The settings of the core, fixed when the node starts; every limit that an installation may change.
 package struct CoreConfiguration: Sendable, Hashable {
     /// This node as the author of changes.
     package var origin: Origin
@@ -14,51 +14,52 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var softwareVersion: String
     /// Where this node is reached, each as `address:port`, the likeliest first.
     package var addresses: [String]
-    /// How much an administrator wants this node as host; 0: never.
+    /// How much an administrator prefers this node as host; 0: this node is never host.
     package var priority: UInt32
-    /// Where other members may be reached, as far as that is known at the start.
+    /// Addresses of other members that are known at the start.
     package var hints: [PeerHint]
     /// Seed of the core's random numbers (jitter).
     package var randomSeed: UInt64
 
-    /// Between two pings.
+    /// The time between two pings.
     package var heartbeatInterval: Duration = .milliseconds(500)
-    /// A peer not heard of for this long is dead.
+    /// A peer whose last message is older than this counts as dead.
     package var silenceLimit: Duration = .seconds(2)
-    /// How long an election waits for what.
+    /// The waiting times of the election.
     package var election = ElectionTiming()
-    /// A peer must have said hello within this time.
+    /// A peer must say hello within this time.
     package var handshakeLimit: Duration = .seconds(5)
-    /// A peer that was dialled and does not answer our hello within this time is dialled anew: what was sent may have been lost
-    /// with a path that is whole again.
+    /// A dialled peer must answer this node's hello within this time.
+    ///
+    /// Otherwise the node dials again: the hello may have been lost on a network path that works again now.
     package var greetingLimit: Duration = .milliseconds(1_500)
-    /// Upper bound of the first delay before a dial is repeated; doubles with each failure.
+    /// The upper bound of the first delay before a dial is repeated; the bound doubles with each failure.
     package var redialDelayMin: Duration = .milliseconds(100)
-    /// Upper bound of all such delays.
+    /// The largest such bound.
     package var redialDelayMax: Duration = .seconds(15)
-    /// Between two periodic reconciliations.
+    /// The time between two periodic reconciliations.
     package var reconcileInterval: Duration = .seconds(30)
-    /// A round that found changes on their way is tried again after this time.
+    /// A round that found changes in transit is tried again after this time.
     package var roundRetryDelay: Duration = .milliseconds(200)
-    /// So often at most; then it is left to the next period.
+    /// How often a round is tried again; after that it waits for the next period.
     package var roundRetriesMax = 25
     /// A round must end within this time.
     package var roundLimit: Duration = .seconds(60)
     /// A manual sync must end within this time.
     package var syncLimit: Duration = .seconds(60)
-    /// So often a manual sync compares all nodes until nothing had to be repaired.
+    /// How many passes over all nodes a manual sync makes until a pass repairs nothing.
     package var syncPassesMax = 5
-    /// Payload bytes each peer may have on its way to us.
+    /// Payload bytes that each peer may have in transit to this node.
     package var creditBytes = 8 << 20
-    /// Payload bytes read from the log at a time for a peer that is behind.
+    /// Payload bytes that the store reads from the log at a time for a peer that is behind.
     package var logReadBytes = 1 << 20
-    /// Connections at once, those without hello included; more are closed as `overloaded`.
+    /// Connections at a time, connections without a hello included; further ones are closed as `overloaded`.
     package var connectionsMax = 512
-    /// Storage work that failed is tried again after this time.
+    /// The store's work that failed is tried again after this time.
     package var storageRetryDelay: Duration = .seconds(1)
-    /// Between two recordings of members' progress.
+    /// The time between two rounds of housekeeping.
     package var housekeepingInterval: Duration = .seconds(10)
-    /// A stamp further ahead than this is not adopted by the clock.
+    /// A stamp that is further ahead of the clinic's time is reported and does not move the clock.
     package var clockTolerance: Duration = .milliseconds(500)
 
     /// The priority of a node for which nobody set one.

@@ -1,74 +1,77 @@
 /// Limits of the core that no installation needs to change.
 ///
-/// Those that may be tuned are in ``CoreConfiguration``. Each limit names what happens beyond it.
+/// An installation may change those in ``CoreConfiguration``. Each limit says what happens beyond it.
 package enum CoreLimits {
-    /// The version of the protocol this node speaks; another is closed as `protocolVersion`.
+    /// The version of the protocol that this node speaks; a peer with another version is closed as `protocolVersion`.
     package static let protocolVersion: UInt32 = 1
-    /// Addresses known at once; those worth least are forgotten.
+    /// Addresses known at a time; the least useful ones are forgotten.
     package static let dialTargetsMax = 1_024
-    /// Dials in progress at once; others wait.
+    /// Dials in progress at a time; others wait.
     package static let dialsMax = 8
-    /// Connections with which a searching node is content; it dials no more until one of them is gone.
+    /// A searching node with this many connections dials no more addresses until a connection is gone.
     package static let searchLinksMax = 8
-    /// An address that does not answer is dialled again within this time, unless there are very many.
+    /// An address that does not answer is dialled again within this time, unless very many addresses are known.
     package static let dialRest: Duration = .milliseconds(1_200)
-    /// Addresses that do not answer are dialled this often at most, taken together.
+    /// Dials a second to addresses that do not answer, all addresses together.
     package static let dialsPerSecond = 16
-    /// What each member adds to the time over which clients spread their return to a host.
+    /// The time that each known address adds to the period over which clients spread their return to a host.
     package static let returnSpread: Duration = .milliseconds(20)
-    /// The most that comes to.
+    /// The longest such period.
     package static let returnSpreadMax: Duration = .milliseconds(1_500)
-    /// A host that stops waits this long for its successor; then it stops all the same.
+    /// A host that stops waits this long for its successor; then it stops without one.
     package static let handOverLimit: Duration = .milliseconds(400)
-    /// An administrator's wish for another host is answered within this time.
+    /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
-    /// A login for which no host is found within this time is decided by the PC itself, as provisional; one that the host does
-    /// not answer within twice this time is given up.
+    /// A login without a host is decided by this PC, as provisional, after this time.
+    ///
+    /// A login that a host does not answer within twice this time is answered as `unavailable`.
     package static let loginLimit: Duration = .seconds(3)
-    /// A login that most nodes do not confirm within this time is told as provisional; so long a new host waits for its clients
-    /// before it decides.
+    /// A granted login that most nodes do not confirm within this time is answered as provisional.
+    ///
+    /// A new host waits this long for its clients before it decides on logins.
     package static let grantLimit: Duration = .milliseconds(1_500)
-    /// Logins of this PC that wait for their decision; more are answered as `unavailable` at once.
+    /// Logins of this PC that wait for their answer; further ones are answered as `unavailable` at once.
     package static let loginsMax = 64
-    /// Logins on which a host decides at a time; more are answered as `unavailable` at once.
+    /// Logins on which a host decides at a time; further ones are answered as `unavailable` at once.
     package static let loginsHeldMax = 256
-    /// Between two looks for expired sessions.
+    /// The time between two looks for expired sessions.
     package static let sessionsInterval: Duration = .seconds(15)
-    /// The doublings of a minute by which uptimes are told apart.
+    /// The largest bucket of uptime: the number of times that one minute was doubled.
     package static let uptimeBucketsMax: UInt32 = 12
-    /// Bytes of a node's name; a longer one is closed as `protocolViolation`.
+    /// Bytes of a node's name; a peer with a longer name is closed as `protocolViolation`.
     package static let nodeNameBytesMax = 64
-    /// Partial batches remembered of a peer; the smallest is forgotten and at worst sent again.
+    /// Partial batches remembered of a peer; the smallest is forgotten, and its chunks may be sent twice.
     package static let partialsMax = 4_096
-    /// Messages kept of a connection while the first collect runs; more are a `protocolViolation`.
+    /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.
     package static let earlyMessagesMax = 2
-    /// Chunks handed to the store in one request; the others wait for the next.
+    /// Chunks in one request to the store; the others wait for the next request.
     package static let storeChunksMax = 64
-    /// Payload bytes handed to the store in one request, one larger chunk excepted; the others wait.
+    /// Payload bytes in one request to the store, except for one larger chunk; the others wait for the next request.
     package static let storeBytesMax = 4 << 20
-    /// Payload bytes of one chunk, which exceeds 256 KiB only for a single large row; more are a
-    /// `protocolViolation`.
+    /// Payload bytes of one chunk; a larger chunk is a `protocolViolation`.
+    ///
+    /// Only a single large row makes a chunk larger than 256 KiB.
     package static let chunkBytesMax = 8 << 20
-    /// Chunks of one peer that wait for the store, whatever their size; more are a `protocolViolation`.
+    /// Chunks of one peer that wait for the store, whatever their size; a further one is a `protocolViolation`.
     package static let inboundChunksMax = 1 << 18
-    /// Peers remembered after their loss; the one lost longest ago is forgotten.
+    /// Peers remembered after their loss; the peer that was lost first is forgotten.
     package static let knownPeersMax = 512
-    /// Samples of which the clock offset is the median; the oldest goes.
+    /// Samples of which the clock offset is the median; the oldest is dropped.
     package static let offsetSamplesMax = 8
-    /// Pings whose answer still counts for the round trip; answers to older ones are signs of life only.
+    /// Pings whose answer still measures the round trip; an answer to an older ping is only a sign of life.
     package static let pingsRememberedMax = 8
-    /// Between two notices of a wrong clock; those between are dropped.
+    /// The time between two notices of a wrong clock; notices between them are dropped.
     package static let clockSkewNoticeInterval: Duration = .seconds(60)
-    /// Between a client's hello and its first reconciliation, plus as much again of jitter.
+    /// The time between a client's hello and its first reconciliation, plus up to as much jitter.
     package static let firstReconcileDelay: Duration = .milliseconds(500)
-    /// A member that is only heard of, with nothing new applied, is recorded this seldom.
+    /// The time between two records of a member that was heard of and has applied nothing new.
     package static let seenRecordInterval: Duration = .seconds(600)
-    /// Questions of one client that the store works on at once; more are a `protocolViolation`.
+    /// Questions of one client that the store works on at a time; a further one is a `protocolViolation`.
     package static let questionsMax = 4
-    /// Row state pages of one peer that the store works on at once; more are a `protocolViolation`.
+    /// Pages of one peer's rows that the store works on at a time; a further one is a `protocolViolation`.
     package static let repairPagesMax = 4_096
-    /// Manual syncs that wait for the one in progress; more are answered as `unreachable` at once.
+    /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
-    /// Who may wait for the same manual sync; more are answered as `unreachable` at once.
+    /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.
     package static let syncRequestersMax = 1_024
 }

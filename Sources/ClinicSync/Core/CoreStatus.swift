@@ -8,7 +8,7 @@ package struct CoreStatus: Sendable, Hashable {
         case host
         /// The node is connected with the host.
         case client
-        /// The node has no host now and looks for it.
+        /// The node has no host and looks for one.
         case searching
         /// The node has not started, or stops.
         case stopped
@@ -18,7 +18,7 @@ package struct CoreStatus: Sendable, Hashable {
     package struct Host: Sendable, Hashable {
         /// Its id.
         package var id: NodeID
-        /// Its name; `nil` before it was first heard of.
+        /// Its name; `nil` before the host's first message.
         package var name: String?
         /// Where it listens, `address:port`; `nil` when no address is known.
         package var address: String?
@@ -39,21 +39,21 @@ package struct CoreStatus: Sendable, Hashable {
         package var name: String
         /// Where it listens, `address:port`.
         package var address: String
-        /// Host or client, as it last said.
+        /// The peer's role, as the peer said last.
         package var role: Role
         /// Whether there is a connection.
         package var isConnected: Bool
-        /// Batches we have applied and it has not, as far as it has told us.
+        /// Batches that this node has applied and the peer has not, as far as the peer has said.
         package var lagBatches: UInt64
-        /// When it was last heard of.
+        /// When its last message arrived.
         package var lastSeen: Now
-        /// The last ping's round trip; `nil` before the first answer.
+        /// The round trip of the last ping; `nil` before the first answer.
         package var roundTripMilliseconds: Double?
     }
 
-    /// How a reconciliation ended.
+    /// The end of a reconciliation.
     package struct Reconciliation: Sendable, Hashable {
-        /// When it ended, corrected milliseconds since 1970.
+        /// When it ended: the clinic's time, milliseconds since 1970.
         package var wallMilliseconds: Int64
         /// Its result.
         package var result: ReconciliationResult
@@ -63,26 +63,26 @@ package struct CoreStatus: Sendable, Hashable {
         package var repairedRows: UInt64
     }
 
-    /// What the node is.
+    /// The node's role.
     package var role: Role
     /// The host's term.
     package var term: UInt64
     /// The host.
     package var host: Host?
-    /// All peers heard of since the start, in the order in which they were first met.
+    /// All peers that have said hello since the start, in the order of their first hello.
     package var peers: [Peer]
-    /// Own batches the host has not acknowledged; 0 on the host.
+    /// This node's batches that the host has not acknowledged; 0 on the host.
     package var pendingChanges: UInt64
-    /// Batches that a peer has said it has applied and that are not applied here.
+    /// Batches that a peer has applied and this node has not.
     package var missingBatches: UInt64
-    /// Batches of others of which some chunks are here and that are not applied.
+    /// Batches of other authors of which this node has some chunks and that it has not applied.
     package var partialBatches: Int
-    /// What is added to this PC's wall time.
+    /// The offset that is added to this PC's wall time to get the clinic's time.
     package var clockOffsetMilliseconds: Int64
     /// The newest reconciliation that came to a result.
     package var lastReconciliation: Reconciliation?
-    /// What is applied.
+    /// What this node has applied.
     package var vector: VersionVector
-    /// Nodes as which two processes run, this one first.
+    /// Nodes whose identity two processes carry, this node first.
     package var duplicates: [NodeID]
 }

@@ -1,73 +1,69 @@
 package import ClinicSyncModel
 
-/// What the core wants done, in the order of the list.
+/// What the driver must do for the core.
 ///
-/// The interpreter executes effects left to right. The core sends nothing that reveals a change of the
-/// store before the store's reply says that the change is committed: persist, then send.
+/// The driver executes the effects of one input in their order. The core sends nothing that reveals a change before the
+/// store's reply says that the change is committed: persist first, then send.
 package enum Effect: Sendable, Hashable {
-    /// Send a message over each of these connections; it is encoded once.
+    /// Send a message over each of these connections; the message is encoded once.
     case send([ConnectionID], Message)
-    /// Open a WebSocket to `address`; answered by `connectionOpened` or `dialFailed`.
+    /// Open a WebSocket to `address`. The answer is `connectionOpened` or `dialFailed`.
     case dial(address: String)
-    /// Say goodbye with this reason and close. Answered by `connectionClosed`.
+    /// Say goodbye with this reason and close. The answer is `connectionClosed`.
     case close(ConnectionID, CloseReason)
-    /// (Re)start the timer.
+    /// Start the timer, or restart it when it runs.
     case setTimer(TimerID, after: Duration)
-    /// Stop the timer if it runs.
+    /// Stop the timer, if it runs.
     case cancelTimer(TimerID)
-    /// Give the store work.
+    /// Give the store a request. The answer is `storageReplied`.
     case storage(StorageRequest)
-    /// Tell programs of committed changes, in this order.
+    /// Tell programs of committed changes, in their order.
     case publish([LoggedEvent])
-    /// Give this signed revocation to whoever knows the clinic's certificates; it may be false.
+    /// Give this signed revocation to the part that checks signatures; the revocation may be forged.
     case learn(revocation: [UInt8])
     /// Answer a command.
     case reply(RequestID, CommandReply)
-    /// Tell operators something (log, metric, system event).
+    /// Report something to operators: log, metric, system event.
     case notify(Notification)
-    /// Everything is handed over; the node may end.
+    /// The node has stopped; no effect follows.
     case stopped
 }
 
 /// A timer of the core.
-///
-/// Setting one that runs restarts it.
 package enum TimerID: Sendable, Hashable {
-    /// Time to send pings and to look for silent peers.
+    /// Send pings and look for silent peers.
     case heartbeat
     /// A connection has not said hello in time.
     case handshake(ConnectionID)
-    /// Time to dial an address again.
+    /// Dial an address that is due.
     case dial
-    /// Time for the election to think again.
+    /// The election looks again whether this node claims.
     case election
-    /// A host that hands over has waited long enough.
+    /// A host that hands over has waited long enough for its successor.
     case handOver
-    /// A client's wish for another host has waited long enough.
+    /// A command for another host has waited long enough.
     case transfer
-    /// A login was not decided in time.
+    /// A login was not answered in time.
     case login(UInt64)
-    /// Most nodes have not confirmed a login, or have not come, in time.
+    /// Most nodes have not confirmed a login in time, or have not connected with a new host in time.
     case grants
-    /// Time to look for expired sessions.
+    /// Look for expired sessions.
     case sessions
-    /// Time for the periodic reconciliation.
+    /// Begin the periodic reconciliation.
     case reconcile
-    /// Time to try the reconciliation round again because changes were on their way.
+    /// Try the reconciliation round again, because changes were in transit.
     case retryRound
-    /// A reconciliation round takes too long.
+    /// A reconciliation round has taken too long.
     case roundTimeout
-    /// A manual sync takes too long.
+    /// A manual sync has taken too long.
     case syncTimeout(UInt64)
-    /// Time to try storage work again after a failure.
+    /// Try the store's work again after a failure.
     case retryStorage
-    /// Time to record members' progress and prune.
+    /// Record members' progress and prune the log.
     case housekeeping
 }
 
-/// Something operators may want to know.
-///
-/// Never carries a value of a row.
+/// A report for operators; it never contains a value of a row.
 package enum Notification: Sendable, Hashable {
     /// A peer said hello and was accepted.
     case peerConnected(NodeID, name: String, isHost: Bool)
@@ -75,26 +71,26 @@ package enum Notification: Sendable, Hashable {
     case peerLost(NodeID, CloseReason)
     /// A connection was refused.
     case connectionRefused(CloseReason)
-    /// Another node is host, or none; `term` is the highest known.
+    /// Another node is host; `nil`: the node has no host. `term` is the highest known term.
     case hostChanged(NodeID?, name: String?, term: UInt64)
-    /// Two hosts met, of which one stepped down; the other is named.
+    /// Two hosts met and one of them stepped down; the id is that of the other host.
     case splitHealed(NodeID)
     /// A dial failed; the next try follows after the delay.
     case dialFailed(address: String, nextTry: Duration)
     /// A reconciliation ended.
     case reconciled(ReconciliationResult, repairedRows: UInt64, took: Duration)
-    /// Values lost to concurrent ones; they are in the journal.
+    /// So many values lost to concurrent ones; they are in the journal.
     case conflictsRecorded(Int)
-    /// Triggers were missing in these tables and have been put back.
+    /// Triggers were missing on these tables, and the store created them again.
     case captureRepaired(tables: [String])
-    /// Rows had been written without a mark and have been taken as local edits.
+    /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
-    /// Stamps from this far in the future arrived; the clock did not follow.
+    /// Stamps from this far in the future arrived; the clinic's clock did not follow them.
     case clockSkew(milliseconds: Int64)
-    /// Two processes carry the identity of a node, of this one or another: a cloned disk.
+    /// Two processes carry the identity of one node: a cloned disk. `isSelf`: the identity is this node's.
     case duplicateIdentity(NodeID, isSelf: Bool)
-    /// The store could not do something; it is tried again.
+    /// The store could not carry out a request; the node tries again.
     case storageFailed(StorageFailure)
-    /// A peer needs batches that were pruned here.
+    /// A peer needs batches that are no longer in this node's log.
     case logTooShort(for: NodeID)
 }

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// Names one connection for as long as the node runs; never used twice.
+/// The id of a connection; unique while the node runs.
 package struct ConnectionID: Sendable, Hashable, Comparable {
     /// The number.
     package let rawValue: UInt64
@@ -14,7 +14,7 @@ package struct ConnectionID: Sendable, Hashable, Comparable {
     }
 }
 
-/// Names one command of a person or program until it is answered.
+/// The id of a command of a person or program; unique while the node runs.
 package struct RequestID: Sendable, Hashable, Comparable {
     /// The number.
     package let rawValue: UInt64
@@ -30,43 +30,44 @@ package struct RequestID: Sendable, Hashable, Comparable {
 
 /// Something that happened outside the core.
 package enum Input: Sendable, Hashable {
-    /// The node starts; `state` is what its store holds. Always the first input.
+    /// The node starts; `StoreState` is what its store holds. Always the first input.
     case started(StoreState)
-    /// A WebSocket was opened: by us to `dialled`, or, when that is `nil`, by the peer. `peer`: whom its certificate names.
+    /// A WebSocket was opened. `dialled`: the address that this node dialled; `nil`: the peer dialled. `peer`: the node
+    /// in the peer's certificate.
     case connectionOpened(ConnectionID, dialled: String?, peer: NodeID)
     /// Addresses at which members may be reached, from discovery, the list of members or the configuration.
     case peersFound([PeerHint])
-    /// This node is reached elsewhere from now on.
+    /// Other nodes reach this node at these addresses from now on.
     case addressesChanged([String])
-    /// A dial came to nothing.
+    /// A dial failed.
     case dialFailed(address: String)
-    /// A decoded message arrived, with the term of the host that its sender followed.
+    /// A decoded message arrived, with the term in its frame.
     case messageReceived(ConnectionID, Message, term: UInt64)
-    /// The peer sent bytes that are no message, or broke a limit.
+    /// The peer sent bytes that cannot be decoded, or exceeded a limit.
     case malformedMessageReceived(ConnectionID)
-    /// The connection is gone, whoever closed it.
+    /// The connection is gone; either end may have closed it.
     case connectionClosed(ConnectionID)
-    /// A timer that was set and not cancelled ran out.
+    /// A timer fired.
     case timerFired(TimerID)
     /// Another process may have committed something.
     case localCommitNoticed
-    /// The store carried out a request.
+    /// The store carried out a request, or failed to.
     case storageReplied(StorageReply)
-    /// Something is to be told to programs that is no change of a row.
+    /// Programs must hear of an event that is not a change of a row.
     case eventOccurred(NamedEvent)
     /// A person or program asks for something.
     case commandReceived(RequestID, Command)
-    /// The node shall stop in order.
+    /// The node must stop in order.
     case shutdownRequested
 }
 
-/// What a person or program asks of the node and the core has to decide.
+/// What a person or program asks of the node, when the core must decide.
 package enum Command: Sendable, Hashable {
-    /// Prove that all reachable nodes are equal, repairing what is not; one table or all.
+    /// Prove that all reachable nodes have equal tables, and repair differences; `nil`: all tables.
     case sync(table: String?)
-    /// Let that node be host in the present host's place.
+    /// Make that node host in place of the present host.
     case transferHost(NodeID)
-    /// Log somebody in whose password has been checked; the host decides.
+    /// Log a person in; the password has been checked, and the host decides.
     case login(LoginRequest)
 }
 
@@ -80,33 +81,33 @@ package enum CommandReply: Sendable, Hashable {
     case loginDecided(LoginOutcome)
 }
 
-/// What came of a wish to hand over.
+/// The outcome of a command for another host.
 package enum HostTransfer: Sendable, Hashable {
-    /// The node is host now.
+    /// The wished node is host.
     case done(term: UInt64)
-    /// No such node is connected with the host.
+    /// The wished node is not connected with the host.
     case unknownNode
-    /// The node's priority says that it is never host.
+    /// The wished node's priority is 0, so it is never host.
     case neverHost
-    /// There is no host that could hand over.
+    /// The clinic has no host that could hand over.
     case noHost
-    /// The node was not host in time; the clinic has a host all the same.
+    /// The wished node did not become host in time; the present host stays.
     case timedOut
 }
 
-/// What the core must know of the store when the node starts.
+/// What the store holds when the node starts.
 package struct StoreState: Sendable, Hashable {
-    /// What is applied.
+    /// What this node has applied.
     package var vector: VersionVector
-    /// Batches that have arrived in part.
+    /// Batches of which only some chunks have arrived.
     package var partials: [PartialBatch]
     /// The place of the newest chunk in the log; 0 when it is empty.
     package var logHead: UInt64
     /// The number of the newest migration.
     package var schemaVersion: UInt32
-    /// What the host had acknowledged of this node's own batches when that was last recorded.
+    /// The number of this node's newest batch that the host had acknowledged, as last recorded.
     package var acknowledgedByHost: UInt64
-    /// The highest term that was recorded; 0 when none was.
+    /// The highest recorded term; 0 when there is none.
     package var term: UInt64
 
     /// Makes a state.

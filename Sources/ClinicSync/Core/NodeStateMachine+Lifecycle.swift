@@ -1,151 +1,158 @@
 import ClinicSyncModel
-import OrderedCollections
 
-// Start, heartbeat, housekeeping, stop.
+// Start, the store's replies, commands, sessions, stop.
 extension NodeStateMachine {
+    // MARK: - Start
+
     mutating func start(_ state: StoreState) {
         self.phase = .starting
-        self.ledger = ChunkLedger(vector: state.vector, partials: state.partials)
-        self.logHead = state.logHead
-        self.schemaVersion = state.schemaVersion
-        self.acknowledgedByHost = state.acknowledgedByHost
-        self.startedAt = self.now.monotonic
-        self.recordedTerm = state.term
-        self.dialling.learn(self.configuration.hints, at: self.now.monotonic)
-        // Large batches of the last run may be complete and not applied.
-        self.isApplyPending = true
+        self.data.start(state)
+        self.election.restore(recordedTerm: state.term, at: self.now.monotonic)
+        self.peers.learnConfigured(at: self.now.monotonic)
         self.emit(.setTimer(.heartbeat, after: self.configuration.heartbeatInterval))
-        self.emit(.setTimer(.housekeeping, after: self.configuration.housekeepingInterval))
+        self.emit(self.data.housekeepingTimer)
         self.emit(.setTimer(.reconcile, after: self.configuration.reconcileInterval))
-        self.collect()
+        self.carryOut(self.data.collect(self.context))
     }
 
-    /// The first collection is complete: from now on our vector may be shown.
+    /// The first collection is complete: from now on peers may see this node's vector.
     mutating func becomeReady() {
         self.phase = .running
-        self.startElection()
-        for id in Array(self.connections.keys) {
-            guard var connection = self.connections[id] else { continue }
-            let early = connection.takeEarly()
-            self.connections[id] = connection
-            if connection.dialled != nil { self.greet(id) }
-            for message in early { self.receive(message, on: id) }
-        }
-    }
-
-    private mutating func startElection() {
+        let time = self.now.monotonic
         self.refreshCandidacy()
-        self.dialling.enter(.search, at: self.now.monotonic, spread: .zero, using: &self.generator)
+        self.peers.beginSearch(at: time, using: &self.turn.generator)
         self.dial()
-        self.perform(
-            self.election.start(
-                recordedTerm: self.recordedTerm,
-                isAlone: self.dialling.addresses.isEmpty,
-                at: self.now.monotonic,
-                using: &self.generator
-            )
-        )
-    }
-
-    mutating func beat() {
-        let (ping, wasAsleep) = self.heartbeat.beat(at: self.now.monotonic)
-        let limit = self.configuration.silenceLimit
-        var next = self.configuration.heartbeatInterval
-        for id in Array(self.links.keys) {
-            guard var link = self.links[id] else { continue }
-            if wasAsleep {
-                link.lastHeard = max(link.lastHeard, self.now.monotonic - limit / 2)
-                self.links[id] = link
-            }
-            let remaining = link.lastHeard + limit - self.now.monotonic
-            if remaining <= .zero {
-                self.close(id, .peerSilent)
-            } else {
-                // A beat at the moment a peer's time is up, rather than half a second later.
-                next = min(next, remaining)
-            }
+        let isAlone = self.peers.knowsNoAddress
+        self.carryOut(self.election.start(isAlone: isAlone, at: time, using: &self.turn.generator))
+        for id in self.peers.connectionIDs {
+            let (greeting, early) = self.peers.takeEarly(id, greeting: self.hello)
+            self.carryOut(greeting)
+            for message in early { self.receive(message, term: nil, on: id) }
         }
-        self.announceToAll()
-        self.updateSuccessors()
-        if !self.links.isEmpty { self.emit(.send(Array(self.links.keys), .ping(Ping(id: ping)))) }
-        self.emit(.setTimer(.heartbeat, after: next))
     }
 
-    mutating func receive(_ pong: Pong, on id: ConnectionID, from identity: PeerIdentity) {
-        guard let roundTrip = self.heartbeat.roundTrip(of: pong.id, at: self.now.monotonic) else { return }
-        self.directory.measured(identity.node, roundTrip: roundTrip)
-        guard id == self.hostConnection else { return }
-        self.clockOffset.add(
-            remoteMilliseconds: pong.wallMilliseconds,
-            roundTrip: roundTrip,
-            localMilliseconds: self.now.wallMilliseconds
-        )
+    // MARK: - The store's replies
+
+    mutating func receive(_ reply: StorageReply) {
+        switch reply {
+        case .acknowledgedRecorded, .isolationBegun: break
+        case .termRecorded(let term): self.termRecorded(term)
+        case .loginDecided(let decision, let verdict):
+            self.carryOut(self.sessions.decided(decision, verdict, self.context))
+        case .sessionsKept(let changes):
+            let isOutdated = self.sessions.ruleKept()
+            if changes > 0 { self.carryOut(self.data.collect(self.context)) }
+            if isOutdated { self.keepSessionRule() }
+        case .eventRecorded(let event): self.emit(.publish([event]))
+        case .restamped(_, let outcome):
+            self.carryOut(self.data.absorb(outcome))
+            self.carryOut(self.data.restamped(peers: self.peers.linkedPeers))
+        case .located(let id, nil):
+            guard let node = self.peers.link(id)?.identity.node else { return }
+            // The log no longer has what the peer lacks, and there is no other way to serve the peer. It connects again
+            // with its back-off; reconciliation with another host may have helped it meanwhile.
+            self.emit(.notify(.logTooShort(for: node)))
+            self.close(id, .storageFailed)
+        case .failed(let request, let failure): self.failed(request, failure)
+        case .collected, .stored, .storedApplied, .located, .logRead, .digests, .swept, .rowHashes, .compared,
+            .rowsMerged, .rowStates, .pruned:
+            self.carryOut(self.data.replied(reply, self.context))
+        }
     }
 
-    /// Tells operators when changes come from a clock that is ahead of the clinic's.
-    mutating func checkClock(_ stamp: HybridTimestamp) {
-        let ahead = stamp.milliseconds &- self.correctedMilliseconds
-        guard ahead > Int64(self.configuration.clockTolerance / .milliseconds(1)) else { return }
-        if let last = self.skewNoticedAt, self.now.monotonic - last < CoreLimits.clockSkewNoticeInterval { return }
-        self.skewNoticedAt = self.now.monotonic
-        self.emit(.notify(.clockSkew(milliseconds: ahead)))
+    private mutating func failed(_ request: StorageRequest, _ failure: StorageFailure) {
+        switch request {
+        case .recordTerm:
+            self.emit(.notify(.storageFailed(failure)))
+            let delay = self.configuration.storageRetryDelay
+            self.carryOut(self.election.recordingFailed(retryAfter: delay))
+        case .decideLogin(let decision):
+            self.emit(.notify(.storageFailed(failure)))
+            let unavailable = LoginVerdict.decided(.unavailable, members: 0)
+            self.carryOut(self.sessions.decided(decision, unavailable, self.context))
+        case .keepSessions:
+            self.emit(.notify(.storageFailed(failure)))
+            self.sessions.ruleFailed()
+        case .recordEvent: self.emit(.notify(.storageFailed(failure)))
+        case .collect, .store, .applyStored, .locate, .readLog, .digests, .sweep, .rowHashes, .compare, .mergeRows,
+            .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation:
+            let (context, isRunning) = (self.context, self.phase == .running)
+            self.carryOut(self.data.failed(request, failure, context, isRunning: isRunning))
+        }
     }
+
+    // MARK: - Commands and sessions
+
+    mutating func perform(_ command: Command, for request: RequestID) {
+        switch command {
+        case .sync(let table): self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
+        case .transferHost(let node): self.transferHost(to: node, for: request)
+        case .login(let login):
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.sessions.requested(login, by: request, peers: peers, context))
+        }
+    }
+
+    /// Answers logins that waited: a collection is complete, or a peer has acknowledged batches.
+    mutating func settleLogins(isCollected: Bool) {
+        guard self.sessions.isDeciding else { return }
+        let (peers, context) = (self.peers.linkedPeers, self.context)
+        self.carryOut(self.sessions.settle(isCollected: isCollected, peers: peers, context))
+    }
+
+    /// On the host: restores the rule of one session a user.
+    mutating func keepSessionRule() {
+        guard self.phase == .running, self.isHost else { return }
+        self.emit(self.sessions.keepRule(peers: self.peers.linkedPeers, self.context))
+    }
+
+    // MARK: - Housekeeping and the end
 
     mutating func keepHouse() {
-        self.emit(.setTimer(.housekeeping, after: self.configuration.housekeepingInterval))
-        guard !self.isHousekeeping else { return }
-        self.isHousekeeping = true
-        self.recordProgress(everything: false)
-        self.emit(.storage(.prune))
+        self.emit(self.data.housekeepingTimer)
+        guard !self.data.isKeepingHouse else { return }
+        self.carryOut(self.data.keepHouse(progress: self.takeProgress(everything: false)))
     }
 
-    mutating func recordProgress(everything: Bool) {
-        let progress = self.directory.takeProgress(
-            at: self.now,
-            offsetMilliseconds: self.offsetMilliseconds,
-            everything: everything
-        )
-        if !progress.isEmpty { self.emit(.storage(.recordAcknowledged(progress))) }
+    private mutating func takeProgress(everything: Bool) -> [MemberProgress] {
+        let offset = self.clock.offsetMilliseconds
+        return self.peers.takeProgress(at: self.now, offsetMilliseconds: offset, everything: everything)
     }
 
     mutating func stop() {
-        self.perform(self.sync.breakOff())
-        for wish in self.syncWishes { self.answer(wish, .unreachable) }
-        self.syncWishes = []
-        for id in self.connections.keys { self.emit(.close(id, .shuttingDown)) }
+        // The loss of the successor's link, which belongs to the end, asks for the end again.
+        guard self.phase != .stopping else { return }
+        self.carryOut(self.data.stop())
+        self.emit(self.peers.goodbyes)
         for timer: TimerID in [
             .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election,
             .handOver, .transfer, .sessions, .grants,
         ] {
             self.emit(.cancelTimer(timer))
         }
-        self.transferTimedOut()
-        self.endLogins()
-        for connection in self.connections.values where connection.state == .awaitingHello {
-            self.emit(.cancelTimer(.handshake(connection.id)))
-        }
+        self.carryOut(self.handOver.wishTimedOut())
+        self.carryOut(self.sessions.stop(self.context))
+        self.emit(self.peers.handshakeEnds)
         self.phase = .stopping
         self.election.stop()
-        for id in self.links.keys { self.forget(id, .shuttingDown) }
-        self.connections = [:]
-        self.recordProgress(everything: true)
+        for id in self.peers.linkIDs { self.carryOut(self.peers.unlink(id, .shuttingDown)) }
+        self.peers.removeConnections()
+        self.emit(StoreWorkStateMachine.record(self.takeProgress(everything: true)))
     }
 
-    /// Programs are told of what was committed while the node stopped.
+    /// Tells programs of what was committed while the node stopped.
     mutating func publishLast(_ reply: StorageReply) {
-        let (events, vector): ([LoggedEvent], VersionVector)
         switch reply {
         case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
-            (events, vector) = (outcome.events, outcome.vector)
-        case .stored(_, let outcome), .storedApplied(let outcome): (events, vector) = (outcome.events, outcome.vector)
-        case .rowsMerged(_, _, let outcome): (events, vector) = (outcome.events, outcome.vector)
+            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
+        case .stored(_, let outcome), .storedApplied(let outcome):
+            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
+        case .rowsMerged(_, _, let outcome):
+            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
+        case .eventRecorded(let event): self.emit(.publish([event]))
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
             .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
-            return
-        case .eventRecorded(let event):
-            return self.emit(.publish([event]))
+            break
         }
-        self.ledger.merge(vector)
-        if !events.isEmpty { self.emit(.publish(events)) }
     }
 }

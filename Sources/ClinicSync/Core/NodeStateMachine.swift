@@ -1,126 +1,30 @@
 import ClinicSyncModel
-import OrderedCollections
 
 /// The whole node without its sockets, files and clocks.
 ///
-/// One value, owned by one driver: ``handle(_:at:)`` turns an input and a time into effects, which the driver
-/// executes in order before it takes the next input. The machine only routes; what to do is decided by the
-/// sub-machines: ``PeerConnectionStateMachine``, ``ElectionStateMachine``, ``DialPool``,
-/// ``PeerOutboundStateMachine``, ``PeerInboundStateMachine``, ``WriteGate``, ``ReconciliationStateMachine``, ``SyncStateMachine``.
+/// One value, owned by one driver: ``handle(_:at:)`` turns an input and a time into effects. The driver executes the
+/// effects in their order before it takes the next input.
+///
+/// The machine decides nothing itself. It calls the sub-machine that an input concerns and carries out the actions that
+/// the sub-machine returns, in their order: an effect goes to the list, everything else is a call of another
+/// sub-machine. No sub-machine sees another one. `docs/design/0011-core-machines.md` says which machine owns what.
 package struct NodeStateMachine: Sendable, Equatable {
-    /// The node's life.
-    enum Phase: Sendable, Hashable {
-        /// Made. Can transition to `starting`.
-        case created
-        /// What was written while the node did not run is being collected; nobody is answered yet, because a
-        /// hello must carry the right vector. Can transition to `running`, `stopping`.
-        case starting
-        /// Everything. Can transition to `stopping`.
-        case running
-        /// Connections are closed; replies of the store are awaited. Can transition to `stopped`.
-        case stopping
-        /// Nothing more happens. Final.
-        case stopped
-    }
-
-    /// A client's wish for a sync of the clinic that the host has not answered yet.
-    struct SyncWish: Sendable, Hashable {
-        let id: UInt64
-        let request: RequestID
-    }
-
-    /// A sweep that found `escaped` rows, and `unsent` ones that no other node can have.
-    struct Sweep: Sendable, Hashable {
-        let purpose: SweepPurpose
-        let escaped: Int
-        let unsent: Int
-    }
-
     let configuration: CoreConfiguration
-    let helloRules: HelloRules
-    var phase: Phase = .created
-
-    /// The time of the input that is being handled.
-    var now = Now(monotonic: .zero, wallMilliseconds: 0)
-    /// The effects of the input that is being handled.
-    var effects: [Effect] = []
-    /// Requests the store has not answered.
-    var outstandingRequests = 0
-    var generator: SplitMix64
-
-    // What this node has.
-    var ledger = ChunkLedger(vector: VersionVector(), partials: [])
-    var logHead: UInt64 = 0
-    var schemaVersion: UInt32 = 0
-    var acknowledgedByHost: UInt64 = 0
-
-    // Peers.
-    var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
-    var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
-    var directory = PeerDirectory()
-    var dialling: DialPool
-    /// Where this node is reached.
-    var addresses: [String]
-    var startedAt: Duration = .zero
-    var isolation: Isolation = .isolated
-    /// Corrections of stamps that the store has not answered.
-    var outstandingRestamps = 0
-    var recordedTerm: UInt64 = 0
-    var heartbeat: Heartbeat
-    var clockOffset = ClockOffsetEstimator()
-    var skewNoticedAt: Duration?
-    /// Which processes said that they are which node.
-    var runs = RunWatch()
-    /// When somebody last said that another process carries this node's identity.
-    var duplicateNoticedAt: Duration?
-
-    // Who is host.
+    var phase: NodePhase = .created
+    var turn: Turn
+    var clock: ClinicClock
+    var peers: PeersStateMachine
     var election: ElectionStateMachine
-    /// Who shall claim when this host is gone.
-    var successors: [NodeAddresses] = []
-    /// The last host that this node was a client of.
-    var lastHost: NodeAddresses?
-    var handOver: HandOver?
-    var transferWish: TransferWish?
+    var handOver = HandOverStateMachine()
+    var data: DataStateMachine
+    var sessions = SessionsStateMachine()
 
-    // The store's work.
-    var gate = WriteGate()
-    var isApplyPending = false
-    var isApplying = false
-    var isHousekeeping = false
-    /// A sweep whose collection is not complete yet.
-    var sweep: Sweep?
-
-    // Reconciliation and manual sync.
-    var reconciliation: ReconciliationStateMachine
-    var lastReconciliation: CoreStatus.Reconciliation?
-    var verification: Verification?
-    var sync: SyncStateMachine
-    var syncWishes: [SyncWish] = []
-    var lastSyncWish: UInt64 = 0
-
-    // Sessions.
-    var logins: OrderedDictionary<UInt64, PendingLogin> = [:]
-    var lastLogin: UInt64 = 0
-    /// Decisions that wait for most nodes to be heard.
-    var heldLogins: [LoginDecision] = []
-    /// Logins that were granted and wait for most nodes to have them.
-    var grants: [Grant] = []
-    /// When this node last became host.
-    var hostSince: Duration = .zero
-    var isKeepingSessions = false
-    /// Something changed while the rule was being restored.
-    var mustKeepSessions = false
-
-    /// Makes the machine; nothing happens before ``Input/started(_:)``.
+    /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
         self.configuration = configuration
-        self.helloRules = HelloRules(configuration)
-        self.generator = SplitMix64(seed: configuration.randomSeed)
-        self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
-        self.reconciliation = ReconciliationStateMachine(retriesMax: configuration.roundRetriesMax)
-        self.addresses = configuration.addresses
-        self.dialling = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
+        self.turn = Turn(seed: configuration.randomSeed)
+        self.clock = ClinicClock(tolerance: configuration.clockTolerance)
+        self.peers = PeersStateMachine(configuration)
         self.election = ElectionStateMachine(
             candidacy: Candidacy(
                 priority: configuration.priority,
@@ -130,39 +34,33 @@ package struct NodeStateMachine: Sendable, Equatable {
             ),
             timing: configuration.election
         )
-        self.sync = SyncStateMachine(
-            host: configuration.origin.node,
-            name: configuration.nodeName,
-            passesMax: configuration.syncPassesMax
-        )
+        self.data = DataStateMachine(configuration)
     }
 
     /// Handles one input.
     ///
-    /// Inputs must be given in the order in which they happened, and the effects of one executed before the
-    /// next is given. The first input must be ``Input/started(_:)``.
+    /// The driver must give inputs in the order in which they happened, and must execute the effects of one input
+    /// before it gives the next. The first input must be ``Input/started(_:)``.
     package mutating func handle(_ input: Input, at now: Now) -> [Effect] {
-        // Who slept through its lease is host no more, whatever it wakes up to.
-        let gap = now.monotonic - self.now.monotonic
-        self.now = now
+        let gap = self.turn.begin(at: now)
+        // A host that slept through its lease is host no more, whatever input wakes it.
         if self.phase == .running, self.isHost, gap >= self.configuration.silenceLimit {
-            self.perform(self.election.woke(at: now.monotonic))
+            self.carryOut(self.election.woke(at: now.monotonic))
         }
-        if case .storageReplied = input { self.outstandingRequests -= 1 }
+        if case .storageReplied = input { self.turn.requestAnswered() }
         switch self.phase {
         case .created: self.routeBeforeStart(input)
         case .starting, .running: self.route(input)
         case .stopping: self.routeWhileStopping(input)
         case .stopped:
-            // Benign race: what was on its way when the node stopped.
+            // Race: the input was on its way when the node stopped.
             break
         }
-        if self.phase == .stopping, self.outstandingRequests == 0 {
+        if self.phase == .stopping, self.turn.unansweredRequests == 0 {
             self.phase = .stopped
-            self.effects.append(.stopped)
+            self.emit(.stopped)
         }
-        defer { self.effects = [] }
-        return self.effects
+        return self.turn.end()
     }
 
     private mutating func routeBeforeStart(_ input: Input) {
@@ -170,9 +68,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .started(let state): self.start(state)
         case .shutdownRequested: self.phase = .stopping
         case .connectionOpened, .peersFound, .addressesChanged, .dialFailed, .messageReceived,
-            .malformedMessageReceived,
-            .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied, .eventOccurred,
-            .commandReceived:
+            .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
+            .eventOccurred, .commandReceived:
             preconditionFailure("the node was given work before it was started")
         }
     }
@@ -181,14 +78,21 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started: preconditionFailure("the node was started twice")
         case .connectionOpened(let id, let dialled, let peer): self.open(id, dialled: dialled, peer: peer)
-        case .peersFound(let hints): self.learn(hints)
-        case .addressesChanged(let addresses): self.addresses = addresses
-        case .dialFailed(let address): self.dialFailed(address)
+        case .peersFound(let hints):
+            self.peers.learn(hints, at: self.now.monotonic)
+            self.dial()
+        case .addressesChanged(let addresses): self.peers.addresses = addresses
+        case .dialFailed(let address):
+            let time = self.now.monotonic
+            self.emit(self.peers.dialFailed(address, at: time, using: &self.turn.generator))
+            self.dial()
         case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
-        case .connectionClosed(let id): self.drop(id, .connectionLost)
+        case .connectionClosed(let id):
+            let time = self.now.monotonic
+            self.carryOut(self.peers.closed(id, .connectionLost, at: time, using: &self.turn.generator))
         case .timerFired(let timer): self.fire(timer)
-        case .localCommitNoticed: self.collect()
+        case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
@@ -196,18 +100,17 @@ package struct NodeStateMachine: Sendable, Equatable {
         }
     }
 
-    /// Only changes that programs must be told of, and people who wait, still count.
+    /// While the node stops, it still tells programs of changes and answers people who wait.
     private mutating func routeWhileStopping(_ input: Input) {
         switch input {
         case .storageReplied(let reply): self.publishLast(reply)
         case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
-        case .commandReceived(let request, .sync): self.replyUnreachable(request)
-        case .commandReceived(let request, .transferHost): self.answer(request, .noHost)
-        case .commandReceived(let request, .login): self.answer(request, .unavailable)
+        case .commandReceived(let request, .sync): self.emit(SyncWishStateMachine.unreachable(request))
+        case .commandReceived(let request, .transferHost):
+            self.emit(.reply(request, .hostTransferred(.noHost)))
+        case .commandReceived(let request, .login): self.emit(.reply(request, .loginDecided(.unavailable)))
         case .started, .peersFound, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
-            .connectionClosed,
-            .timerFired,
-            .localCommitNoticed, .eventOccurred, .shutdownRequested:
+            .connectionClosed, .timerFired, .localCommitNoticed, .eventOccurred, .shutdownRequested:
             break
         }
     }
@@ -215,37 +118,97 @@ package struct NodeStateMachine: Sendable, Equatable {
     private mutating func fire(_ timer: TimerID) {
         switch timer {
         case .heartbeat: self.beat()
-        case .handshake(let id): self.handshakeTimedOut(id)
+        case .handshake(let id): self.carryOut(self.peers.handshakeTimedOut(id))
         case .dial: self.dial()
         case .election: self.electionTimerFired()
-        case .handOver: self.handOverTimedOut()
-        case .transfer: self.transferTimedOut()
-        case .login(let number): self.loginTimedOut(number)
-        case .grants: self.grantsTimedOut()
-        case .sessions: self.keepSessions()
-        case .reconcile: self.reconcilePeriodically()
-        case .retryRound: self.perform(self.reconciliation.retryTimerFired())
-        case .roundTimeout: self.perform(self.reconciliation.breakOff())
-        case .syncTimeout(let id): self.syncTimedOut(id)
-        case .retryStorage: self.retryStorage()
+        case .handOver: self.carryOut(self.handOver.timedOut())
+        case .transfer: self.carryOut(self.handOver.wishTimedOut())
+        case .login(let number):
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.sessions.loginTimedOut(number, peers: peers, context))
+        case .grants:
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.sessions.decisionsTimedOut(peers: peers, context))
+        case .sessions: self.keepSessionRule()
+        case .reconcile:
+            let (context, isRunning) = (self.context, self.phase == .running)
+            self.carryOut(self.data.reconcileTimerFired(context, isRunning: isRunning))
+        case .retryRound: self.carryOut(self.data.roundRetryTimerFired(self.context))
+        case .roundTimeout: self.carryOut(self.data.roundTimedOut(self.context))
+        case .syncTimeout(let id): self.carryOut(self.data.syncTimedOut(id, isHost: self.isHost))
+        case .retryStorage: self.carryOut(self.data.retry(self.context))
         case .housekeeping: self.keepHouse()
+        }
+    }
+
+    /// Carries out what sub-machines ask for.
+    mutating func carryOut(_ directives: [Directive]) {
+        for directive in directives {
+            switch directive {
+            case .effect(let effect): self.emit(effect)
+            case .send(let id, let message): if self.peers.isLinked(id) { self.emit(.send([id], message)) }
+            case .close(let id, let reason): self.close(id, reason)
+            case .judge(let hello, let id):
+                self.carryOut(self.peers.welcome(hello, on: id, greeting: self.hello, at: self.now))
+            case .established(let introduction): self.established(introduction)
+            case .deliver(let message, let id, let node): self.deliver(message, on: id, from: node)
+            case .lost(let id): self.lost(id)
+            case .dial: self.dial()
+            case .submit(let request): self.emit(self.data.submit(request))
+            case .collect: self.carryOut(self.data.collect(self.context))
+            case .collected: self.settleLogins(isCollected: true)
+            case .opened(let collectAgain):
+                if self.phase == .starting { self.becomeReady() }
+                self.carryOut(self.data.opened(collectAgain: collectAgain, self.context))
+            case .swept(let sweep):
+                self.carryOut(self.data.finish(sweep, clients: self.peers.linkedPeers, self.context))
+            case .applied: if self.sessions.hasLogins { self.carryOut(self.sessions.applied(self.context)) }
+            case .stamped(let stamp): self.emit(self.clock.check(stamp, at: self.now))
+            case .usersChanged: self.keepSessionRule()
+            case .nameHeir(let node): self.election.nameHeir(node)
+            case .stop: self.stop()
+            }
         }
     }
 
     // MARK: - Common
 
     /// Adds an effect.
-    mutating func emit(_ effect: Effect) {
-        if case .storage = effect { self.outstandingRequests += 1 }
-        self.effects.append(effect)
+    mutating func emit(_ effect: Effect) { self.turn.emit(effect) }
+
+    /// Adds effects in their order.
+    mutating func emit(_ effects: [Effect]) {
+        for effect in effects { self.turn.emit(effect) }
     }
 
-    /// What is added to this PC's wall time: the host's time is the clinic's, and a new host goes on with it.
-    var offsetMilliseconds: Int64 { self.clockOffset.offsetMilliseconds }
+    /// The time of the input that is being handled.
+    var now: Now { self.turn.time }
 
-    /// The clinic's time when this PC's is `wallMilliseconds`.
-    package func clinicMilliseconds(at wallMilliseconds: Int64) -> Int64 { wallMilliseconds &+ self.offsetMilliseconds }
+    /// Whether this node is host.
+    var isHost: Bool { self.election.isHost }
 
-    /// The clinic's time.
-    var correctedMilliseconds: Int64 { self.now.wallMilliseconds &+ self.offsetMilliseconds }
+    /// On a client, the connection with the host.
+    var hostConnection: ConnectionID? {
+        self.election.hostConnection.flatMap { self.peers.isLinked($0) ? $0 : nil }
+    }
+
+    /// What sub-machines may read of the node.
+    var context: NodeContext {
+        NodeContext(
+            time: self.now,
+            offsetMilliseconds: self.clock.offsetMilliseconds,
+            origin: self.configuration.origin,
+            isHost: self.isHost,
+            host: self.hostConnection,
+            vector: self.data.vector
+        )
+    }
+
+    /// The term that goes with every frame: the highest that this node has heard of.
+    package var term: UInt64 { self.election.highestTerm }
+
+    /// Returns the clinic's time when this PC's time is `wallMilliseconds`.
+    package func clinicMilliseconds(at wallMilliseconds: Int64) -> Int64 {
+        self.clock.milliseconds(at: wallMilliseconds)
+    }
 }

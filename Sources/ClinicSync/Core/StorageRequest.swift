@@ -1,54 +1,56 @@
 package import ClinicSyncModel
 
-/// Work for the store.
+/// A request to the store.
 ///
-/// The store has two queues: requests that write run one after the other in the order given; requests that
-/// read (see ``isRead``) run one after the other beside them. Every request is answered by exactly one
-/// ``StorageReply`` of the same name, or by ``StorageReply/failed(_:_:)``.
+/// The store has two queues. Requests that write run one after the other, in the order in which they were given.
+/// Requests that read (``isRead``) run one after the other beside them. Every request has exactly one ``StorageReply``:
+/// the one of the same name, or ``StorageReply/failed(_:_:)``.
 package enum StorageRequest: Sendable, Hashable {
-    /// Turn what programs committed into batches of this node, at most 50 ms of it.
+    /// Turn what programs committed into batches of this node, for at most 50 ms.
     case collect(clockOffsetMilliseconds: Int64)
-    /// Log these chunks of one peer and apply what is complete and small.
+    /// Write these chunks of one peer to the log, and apply the batches that are complete and small.
     case store(from: ConnectionID, [BatchChunk])
-    /// Apply batches that are complete in the log but were too large for `store`.
+    /// Apply the batches that are complete in the log and were too large for `store`.
     case applyStored
-    /// Read. Find the place in the log from which somebody with `vector` must be served.
+    /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
-    /// Read. Read chunks after `position`, at most about `maxBytes` of payload, at least one chunk.
+    /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
     case readLog(for: ConnectionID, after: UInt64, maxBytes: Int)
-    /// Read. Counts and digests as the node knows them, with the vector they belong to.
+    /// Read. Return counts and digests of the tables, with the vector that they belong to.
     case digests(DigestPurpose)
-    /// Compare the real tables with what the node knows; differences are collected as local edits.
+    /// Compare the real tables with the node's bookkeeping, and collect the differences as local edits.
     case sweep(table: String?, SweepPurpose)
-    /// Read. The page of row hashes of `table` after `after`.
+    /// Read. Return the page of row hashes of `table` that begins behind the key `after`.
     case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
-    /// Read. Compare a peer's page with our rows: what it lacks, and what we want of it.
+    /// Read. Compare a peer's page with this node's rows: which rows the peer lacks, and which rows this node lacks.
     case compare(from: ConnectionID, RowHashPage)
-    /// Merge a peer's rows into ours.
+    /// Merge a peer's rows into this node's rows.
     case mergeRows(from: ConnectionID, RowStatePage)
-    /// Read. The states of the rows named, in pages.
+    /// Read. Return the states of these rows, in pages.
     case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
-    /// Record how far members are, for pruning and `status`.
+    /// Record what members have applied, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
-    /// Remove what nobody needs from the log, and go on with the slow sweep.
+    /// Remove from the log what no member needs, and continue the slow sweep.
     case prune
-    /// Record the highest term claimed or followed, on the disk before the reply; a lower one than is recorded changes nothing.
+    /// Record the highest term that this node claimed or followed. It is on the disk before the reply. A term lower
+    /// than the recorded one changes nothing.
     case recordTerm(UInt64)
-    /// What is to be added to this PC's time became known on meeting others again: stamp anew what nobody else has, and count
-    /// whatever is made from now on as shared.
+    /// The clinic's time became known: stamp again the changes that no other node has, and count every later change as
+    /// shared.
     ///
-    /// To be given after a connection came up while there was none, before anything of this node's log or rows is sent and
-    /// before anything of a peer is stored or merged. See `docs/design/0006-clocks-and-clones.md`.
+    /// Comes after the first connection opened, before this node sends any of its log or rows and before it stores or
+    /// merges anything of a peer. See `docs/design/0006-clocks-and-clones.md`.
     case restamp(offsetMilliseconds: Int64)
-    /// The last connection is gone: what is made from now on nobody else has, until the next ``restamp(offsetMilliseconds:)``.
+    /// The last connection is gone: no other node has the changes of this node from now on, until the next
+    /// ``restamp(offsetMilliseconds:)``.
     ///
-    /// So it is when a store was opened; it need not be said then.
+    /// A store that was just opened is in this state already.
     case beginIsolation
-    /// Decide on a login and write what follows from it, in one transaction.
+    /// Decide on a login and write its rows, in one transaction.
     case decideLogin(LoginDecision)
-    /// End sessions that the rule of one session a user does not allow, and those that have expired.
+    /// End the sessions that break the rule of one session a user, and those that have expired.
     case keepSessions(hearing: Int, correctedMilliseconds: Int64)
-    /// Write down an event that goes with no change of a row, and give it its position.
+    /// Write an event that is not a change of a row to the log of events, and give it its position.
     case recordEvent(NamedEvent)
 
     /// Whether the request only reads, and so may run beside a long write.
@@ -62,50 +64,42 @@ package enum StorageRequest: Sendable, Hashable {
     }
 }
 
-/// What digests are wanted for; comes back with them.
+/// The use of digests; the reply repeats it.
 package enum DigestPurpose: Sendable, Hashable {
-    /// To open, or to end, round `round` of our reconciliation with the host.
+    /// A question of this node's reconciliation round with the host.
     case question(round: UInt64)
-    /// To answer a client's question.
+    /// The answer to a client's question.
     case answer(to: ConnectionID, question: DigestReport)
 }
 
-/// What a sweep is wanted for; comes back with its result.
+/// The use of a sweep; the reply repeats it.
 package enum SweepPurpose: Sendable, Hashable {
     /// The manual sync with this id.
     case sync(id: UInt64)
 }
 
-/// Who waits for a decision on a login.
-package enum LoginAsker: Sendable, Hashable {
-    /// A program of this PC.
-    case command(RequestID)
-    /// A client, which numbers its requests.
-    case peer(ConnectionID, number: UInt64)
-}
-
 /// A login to be decided.
 package struct LoginDecision: Sendable, Hashable {
-    /// Who waits.
-    package var asker: LoginAsker
-    /// What is wished.
+    /// Who waits for the answer.
+    package var requester: Requester
+    /// The login.
     package var request: LoginRequest
-    /// Of how many of the clinic's nodes the deciding one knows everything, itself included; 0 without a host.
+    /// How many nodes follow the deciding node and have nothing that it lacks, itself included; 0 without a host.
     package var hearing: Int
-    /// Whether to write nothing when these are not most.
+    /// Whether the store may answer `tooEarly` when these are not most nodes.
     package var mayWait: Bool
-    /// The clinic's time.
+    /// The clinic's time, milliseconds since 1970.
     package var correctedMilliseconds: Int64
 
-    /// Makes a decision's terms.
+    /// Makes a decision.
     package init(
-        asker: LoginAsker,
+        requester: Requester,
         request: LoginRequest,
         hearing: Int,
         mayWait: Bool,
         correctedMilliseconds: Int64
     ) {
-        self.asker = asker
+        self.requester = requester
         self.request = request
         self.hearing = hearing
         self.mayWait = mayWait
@@ -113,21 +107,21 @@ package struct LoginDecision: Sendable, Hashable {
     }
 }
 
-/// What the store says to a login.
+/// The store's answer to a ``LoginDecision``.
 package enum LoginVerdict: Sendable, Hashable {
-    /// So many nodes there are in the clinic, and this was decided.
+    /// The store decided; the clinic has so many nodes.
     case decided(LoginOutcome, members: Int)
-    /// Nothing was written: most nodes are not heard, and the decision may wait for them.
+    /// The store wrote nothing: most nodes are not heard, and the decision may wait for them.
     case tooEarly
 }
 
-/// How far a member is.
+/// What a member has applied, and when it was heard of.
 package struct MemberProgress: Sendable, Hashable {
     /// The member.
     package var node: NodeID
     /// What it has applied.
     package var vector: VersionVector
-    /// When it was last heard of, corrected milliseconds since 1970.
+    /// When its last message arrived: the clinic's time, milliseconds since 1970.
     package var seenMilliseconds: Int64
 
     /// Makes a progress.
@@ -138,73 +132,73 @@ package struct MemberProgress: Sendable, Hashable {
     }
 }
 
-/// What came of a request to the store.
+/// The store's reply to a request.
 package enum StorageReply: Sendable, Hashable {
-    /// `collect` took something, or nothing.
+    /// A slice of a collection is done; it may have found nothing.
     case collected(CollectOutcome)
-    /// Chunks are in the log, and what was small and ready is applied.
+    /// The chunks are in the log, and batches that were small and complete are applied.
     case stored(from: ConnectionID, StoreOutcome)
     /// Large batches were applied.
     case storedApplied(StoreOutcome)
-    /// Serving starts after `position`; `nil`: what is lacking was pruned from the log.
+    /// The peer is served from the place behind `position`; `nil`: the log no longer has what the peer lacks.
     case located(for: ConnectionID, position: UInt64?)
-    /// Chunks in the order of the log, and the log's newest place.
+    /// Chunks in the order of the log, and the place of the newest chunk in the log.
     case logRead(for: ConnectionID, chunks: [LoggedChunk], head: UInt64)
     /// Counts and digests.
     case digests(DigestPurpose, vector: VersionVector, tables: [TableDigest])
-    /// A sweep ended; `escaped` rows had been written unnoticed and are collected now.
+    /// A sweep is done; `escaped` rows had been written without a mark, and the outcome is of their collection.
     case swept(SweepPurpose, escaped: Int, CollectOutcome)
-    /// A page of our row hashes.
+    /// A page of this node's row hashes.
     case rowHashes(RowHashPage)
     /// The answer to a peer's page.
     case compared(for: ConnectionID, [RowStatePage])
-    /// A peer's rows were merged; `pushes` are rows of which we know more than it does.
+    /// A peer's rows are merged.
     case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)
-    /// Rows a peer asked for.
+    /// The states of rows that a peer lacks.
     case rowStates(for: ConnectionID, [RowStatePage])
     /// Progress is recorded.
     case acknowledgedRecorded
-    /// The log is pruned; `escaped` rows had been written unnoticed and are marked for the collector.
+    /// The log is pruned; `escaped` rows had been written without a mark, and the store has marked them.
     case pruned(chunks: Int, escaped: Int)
-    /// The term that is on the disk now: at least the one that was to be recorded.
+    /// The term that is on the disk now: the one in the request, or a higher one.
     case termRecorded(UInt64)
-    /// So many changes nobody else has carry other stamps now; the outcome is of marks collected on the way.
+    /// So many changes carry new stamps; the outcome is of marks that were collected on the way.
     case restamped(changes: Int, CollectOutcome)
-    /// The store counts what is made from now on as nobody else's.
+    /// The store counts later changes as known to no other node.
     case isolationBegun
-    /// A login is decided; when it is granted its rows are written and marked for the collector.
+    /// A login is decided. The rows of a granted login are written and marked for the collector.
     case loginDecided(LoginDecision, LoginVerdict)
-    /// The rule of one session a user holds again; so many rows were written and marked for it.
+    /// The rule of one session a user holds again. The store wrote and marked so many rows for that.
     case sessionsKept(changes: Int)
-    /// The event is in the log of events.
+    /// The event is in the log of events, with its position.
     case eventRecorded(LoggedEvent)
-    /// The request came to nothing and left no trace; the store is as before.
+    /// The request failed; the store is as before.
     case failed(StorageRequest, StorageFailure)
 }
 
-/// Why the store could not do something.
+/// Why the store could not carry out a request.
 package enum StorageFailure: Sendable, Hashable {
-    /// No space, no permission, an I/O error: may pass; try again later.
+    /// No space, no permission, an I/O error: may pass, so the node tries again.
     case unavailable(String)
-    /// A peer's bytes make no sense; nothing of them was kept.
+    /// A peer's bytes cannot be decoded; nothing of them was kept.
     case malformed(String)
     /// Two different batches carry the same name.
     case forked(BatchID)
 }
 
-/// What `collect` did.
+/// The outcome of a collection.
 package struct CollectOutcome: Sendable, Hashable {
     /// Chunks that were added to the log.
     package var logged: [LoggedChunk]
-    /// What is applied now.
+    /// What this node has applied now.
     package var vector: VersionVector
-    /// Changes programs are to be told of.
+    /// The changes, for programs.
     package var events: [LoggedEvent]
-    /// Whether there is more to collect at once.
+    /// Whether another slice must follow at once.
     package var hasMore: Bool
-    /// Tables whose triggers were missing and are there again.
+    /// Tables whose triggers were missing and were created again.
     package var repairedTables: [String]
-    /// Rows of the tables that were swept and are too large to be sent; no other node can have them.
+    /// Rows of the swept tables that are too large to be sent, so that no other node can have them.
     package var unsentRows = 0
 
     /// Makes an outcome.
@@ -223,21 +217,21 @@ package struct CollectOutcome: Sendable, Hashable {
     }
 }
 
-/// What `store` or `applyStored` did.
+/// The outcome of `store` or `applyStored`.
 package struct StoreOutcome: Sendable, Hashable {
-    /// Chunks that were added to the log: the peer's that were new, and own ones collected on the way.
+    /// Chunks that were added to the log: new chunks of the peer, and this node's own chunks collected on the way.
     package var logged: [LoggedChunk]
     /// Payload bytes of the peer that are stored now, duplicates included; they need not be on the disk.
     package var storedBytes: Int
-    /// What is applied now.
+    /// What this node has applied now.
     package var vector: VersionVector
-    /// Changes programs are to be told of.
+    /// The changes, for programs.
     package var events: [LoggedEvent]
-    /// Values that lost to concurrent ones and were written to the journal.
+    /// How many values lost to concurrent ones; they are in the journal.
     package var conflicts: Int
     /// Whether complete batches wait for `applyStored`.
     package var isApplyPending: Bool
-    /// The largest stamp applied; for the clock.
+    /// The largest stamp that was applied.
     package var largestTimestamp: HybridTimestamp
 
     /// Makes an outcome.
@@ -260,17 +254,17 @@ package struct StoreOutcome: Sendable, Hashable {
     }
 }
 
-/// What merging a peer's rows did.
+/// The outcome of merging a peer's rows.
 package struct MergeOutcome: Sendable, Hashable {
-    /// Rows of ours that changed.
+    /// How many of this node's rows changed.
     package var changedRows: Int
-    /// Changes programs are to be told of.
+    /// The changes, for programs.
     package var events: [LoggedEvent]
-    /// Own chunks collected on the way.
+    /// This node's own chunks that were collected on the way.
     package var logged: [LoggedChunk]
-    /// What is applied now.
+    /// What this node has applied now.
     package var vector: VersionVector
-    /// Keys of rows of which we know more than the peer sent.
+    /// Keys of rows of which this node knows more than the peer sent.
     package var aheadKeys: [SQLiteValue]
 
     /// Makes an outcome.

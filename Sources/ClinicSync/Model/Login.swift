@@ -81,21 +81,7 @@ package enum LoginOutcome: Sendable, Hashable {
     case unavailable
 }
 
-/// A login request on its way, with the number by which its sender knows the answer.
-package struct NumberedLogin: Sendable, Hashable {
-    /// The sender's number.
-    package var id: UInt64
-    /// What is asked.
-    package var request: LoginRequest
-
-    /// Makes a numbered request.
-    package init(id: UInt64, request: LoginRequest) {
-        self.id = id
-        self.request = request
-    }
-}
-
-/// The answer to a ``NumberedLogin``.
+/// The host's answer to a client's login request.
 package struct LoginReply: Sendable, Hashable {
     /// The asker's number.
     package var id: UInt64

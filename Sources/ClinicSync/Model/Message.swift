@@ -36,8 +36,8 @@ package enum Message: Sendable, Hashable {
     case handOver
     /// A client asks the host to hand over to this node.
     case transferRequest(NodeID)
-    /// A client asks the host to decide on a login.
-    case loginRequest(NumberedLogin)
+    /// A client asks the host to decide on a login; the answer repeats the client's number.
+    case loginRequest(id: UInt64, LoginRequest)
     /// The host's answer to `loginRequest`.
     case loginReply(LoginReply)
 }

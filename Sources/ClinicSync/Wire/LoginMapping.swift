@@ -3,37 +3,34 @@ import ClinicSyncModel
 import struct FoundationEssentials.Data
 
 extension WireLoginRequest {
-    /// The wire form of a login.
-    init(_ login: NumberedLogin) {
+    /// The wire form of a login, with the client's number.
+    init(id: UInt64, _ login: LoginRequest) {
         self.init()
-        self.id = login.id
-        self.session = login.request.sessionID
-        self.user = login.request.userID
-        self.username = login.request.username
-        self.device = login.request.deviceID
-        self.deviceName = login.request.deviceName
-        self.tokenHash = Data(login.request.tokenHash)
-        self.loginMilliseconds = login.request.loginMilliseconds
-        self.isForced = login.request.isForced
+        self.id = id
+        self.session = login.sessionID
+        self.user = login.userID
+        self.username = login.username
+        self.device = login.deviceID
+        self.deviceName = login.deviceName
+        self.tokenHash = Data(login.tokenHash)
+        self.loginMilliseconds = login.loginMilliseconds
+        self.isForced = login.isForced
     }
 
     /// The login.
-    func model(_ limits: WireLimits) throws(WireDecodingError) -> NumberedLogin {
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> LoginRequest {
         let max = limits.nameBytesMax
         guard !self.session.isEmpty else { throw .missing(field: "session") }
         guard self.tokenHash.count == 32 else { throw .wrongLength(field: "token_hash") }
-        return NumberedLogin(
-            id: self.id,
-            request: LoginRequest(
-                sessionID: try MessageCodec.text(self.session, max: max, "session"),
-                userID: try MessageCodec.text(self.user, max: max, "user"),
-                username: try MessageCodec.text(self.username, max: max, "username"),
-                deviceID: try MessageCodec.text(self.device, max: max, "device"),
-                deviceName: try MessageCodec.text(self.deviceName, max: max, "device_name"),
-                tokenHash: Array(self.tokenHash),
-                loginMilliseconds: try MessageCodec.milliseconds(self.loginMilliseconds, "login_milliseconds"),
-                isForced: self.isForced
-            )
+        return LoginRequest(
+            sessionID: try MessageCodec.text(self.session, max: max, "session"),
+            userID: try MessageCodec.text(self.user, max: max, "user"),
+            username: try MessageCodec.text(self.username, max: max, "username"),
+            deviceID: try MessageCodec.text(self.device, max: max, "device"),
+            deviceName: try MessageCodec.text(self.deviceName, max: max, "device_name"),
+            tokenHash: Array(self.tokenHash),
+            loginMilliseconds: try MessageCodec.milliseconds(self.loginMilliseconds, "login_milliseconds"),
+            isForced: self.isForced
         )
     }
 }

@@ -92,7 +92,7 @@ package enum MessageCodec {
         case .hostReport(let report): .hostReport(WireHostReport(report))
         case .handOver: .handOver(WireHandOver())
         case .transferRequest(let node): .transferRequest(WireTransferRequest(node))
-        case .loginRequest(let login): .loginRequest(WireLoginRequest(login))
+        case .loginRequest(let id, let login): .loginRequest(WireLoginRequest(id: id, login))
         case .loginReply(let reply): .loginReply(WireLoginReply(reply))
         }
     }
@@ -119,7 +119,7 @@ package enum MessageCodec {
         case .hostReport(let wire): .hostReport(try wire.model(limits))
         case .handOver: .handOver
         case .transferRequest(let wire): .transferRequest(try MessageCodec.node(wire.node, "node"))
-        case .loginRequest(let wire): .loginRequest(try wire.model(limits))
+        case .loginRequest(let wire): .loginRequest(id: wire.id, try wire.model(limits))
         case .loginReply(let wire): .loginReply(try wire.model(limits))
         }
     }

@@ -58,7 +58,7 @@ enum FuzzCorpus {
             .chunk(BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 1, payload: [])),
             .acknowledge(Acknowledgement(applied: self.vector.entries.reversed(), creditBytes: 70_000)),
             .revocation([7, 8]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
-            .loginRequest(NumberedLogin(id: 3, request: self.login)),
+            .loginRequest(id: 3, self.login),
             .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true))),
             .loginReply(LoginReply(id: 4, outcome: .conflict([self.holder, self.holder]))),
             .loginReply(LoginReply(id: 5, outcome: .refused)), .loginReply(LoginReply(id: 6, outcome: .unavailable)),

@@ -32,7 +32,7 @@ enum MessageLimits {
                 ?? report.nodes.lazy.compactMap { self.name($0.name) }.first
         case .hostReport(let report): self.fault(of: report)
         case .handOver, .transferRequest: nil
-        case .loginRequest(let login): self.fault(of: login.request)
+        case .loginRequest(_, let login): self.fault(of: login)
         case .loginReply(let reply): self.fault(of: reply.outcome)
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
         }

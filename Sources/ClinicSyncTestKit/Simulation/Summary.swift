@@ -130,7 +130,7 @@ enum Summary {
         case .hostReport(let report): "report \(Summary.of(report))"
         case .handOver: "handOver"
         case .transferRequest(let node): "transferRequest \(Summary.letter(node))"
-        case .loginRequest(let login): "loginRequest \(login.id) \(Summary.of(login.request))"
+        case .loginRequest(let id, let login): "loginRequest \(id) \(Summary.of(login))"
         case .loginReply(let reply): "loginReply \(reply.id) \(Summary.of(reply.outcome))"
         }
     }

@@ -300,3 +300,17 @@ extension [Effect] {
         }
     }
 }
+
+extension LinkedPeer {
+    /// Client `number` of this node, on the connection with the same number.
+    static func follower(_ number: UInt64, acknowledged: VersionVector = VersionVector()) -> LinkedPeer {
+        let configuration = CoreConfiguration.node(number)
+        return LinkedPeer(
+            connection: .c(number),
+            identity: PeerIdentity(.n(number), .of(configuration)),
+            candidacy: configuration.candidacy,
+            isFollower: true,
+            acknowledged: acknowledged
+        )
+    }
+}

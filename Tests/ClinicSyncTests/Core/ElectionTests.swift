@@ -13,7 +13,8 @@ import Testing
     }
 
     private mutating func start(term: UInt64 = 0, isAlone: Bool = false) -> [ElectionStateMachine.Action] {
-        self.node.start(recordedTerm: term, isAlone: isAlone, at: self.now, using: &self.generator)
+        self.node.restore(recordedTerm: term, at: self.now)
+        return self.node.start(isAlone: isAlone, at: self.now, using: &self.generator)
     }
 
     private mutating func hear(_ id: UInt64, _ report: HostReport) -> [ElectionStateMachine.Action] {
@@ -75,7 +76,8 @@ import Testing
         _ = self.start(term: 5)
         #expect(self.hear(1, .host(1, term: 4)) == [])
         var host = ElectionTests.node(1)
-        _ = host.start(recordedTerm: 3, isAlone: true, at: .zero, using: &self.generator)
+        host.restore(recordedTerm: 3, at: .zero)
+        _ = host.start(isAlone: true, at: .zero, using: &self.generator)
         _ = host.recorded(4)
         let searching = HostReport.searching(2, term: 5)
         let answer = host.reported(.c(9), by: .n(2), searching, at: .zero, using: &self.generator)
@@ -98,7 +100,7 @@ import Testing
 
     @Test("a client names its host: it is sought, and while that client has it nobody else claims")
     mutating func hearsOfHost() {
-        self.node.candidacy.coverage = 5
+        self.node.refresh(coverage: 5, at: self.now)
         _ = self.start()
         let reign = Reign(term: 3, candidacy: .of(1))
         #expect(self.hear(3, .client(3, of: reign)) == [.seek(reign, addresses: ["pc1:1"])])
@@ -201,7 +203,7 @@ import Testing
         self.node = ElectionTests.node(2)
         _ = self.start(isAlone: true)
         _ = self.node.recorded(1)
-        self.node.isLone = false
+        #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
         #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
         #expect(self.node.isHost)
     }
@@ -258,8 +260,8 @@ import Testing
     mutating func heir() {
         _ = self.start(isAlone: true)
         _ = self.node.recorded(1)
-        self.node.isLone = false
-        self.node.heir = .n(3)
+        #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
+        self.node.nameHeir(.n(3))
         #expect(self.hear(3, .host(3, term: 2)) == [.record(term: 2)])
         let reign = Reign(term: 2, candidacy: .of(3))
         #expect(self.node.recorded(2) == [.follow(.c(3), reign, wasHost: true), .announce])

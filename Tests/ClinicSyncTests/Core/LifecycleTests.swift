@@ -27,6 +27,26 @@ import Testing
         #expect(host.node.status(at: host.now).role == .stopped)
     }
 
+    @Test("a host that stops when its successor is host closes each connection and records progress once")
+    func handedOver() {
+        var host = Bench(.host)
+        host.start()
+        let successor = CoreConfiguration.node(2)
+        var hello = Hello.of(successor)
+        hello.hostReport.role = .client
+        host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
+        host.give(.received(.c(2), .hello(hello)))
+        #expect(host.give(.shutdownRequested).messages == [.handOver])
+        var report = hello.hostReport
+        report.role = .host
+        report.term = 2
+        report.reign = Reign(term: 2, candidacy: successor.candidacy)
+        let effects = host.give(.received(.c(2), .hostReport(report), term: 2))
+        #expect(effects.closes == [.shuttingDown])
+        let progress = MemberProgress(node: .n(2), vector: .v(), seenMilliseconds: 1_000_000)
+        #expect(effects.requests.filter { $0 == .recordAcknowledged([progress]) }.count == 1)
+    }
+
     @Test("a node that stops before it started is stopped at once")
     func shutdownBeforeStart() {
         var host = Bench(.host)

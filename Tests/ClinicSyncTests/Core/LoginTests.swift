@@ -20,13 +20,13 @@ import Testing
     }
 
     private func decision(
-        _ asker: LoginAsker,
+        _ requester: Requester,
         _ request: LoginRequest,
         hearing: Int,
         mayWait: Bool = false
     ) -> LoginDecision {
         LoginDecision(
-            asker: asker,
+            requester: requester,
             request: request,
             hearing: hearing,
             mayWait: mayWait,
@@ -43,7 +43,7 @@ import Testing
         #expect(
             effects == [
                 .setTimer(.login(1), after: .seconds(3)),
-                .send([.c(1)], .loginRequest(NumberedLogin(id: 1, request: self.login(from: 2)))),
+                .send([.c(1)], .loginRequest(id: 1, self.login(from: 2))),
             ]
         )
         return client
@@ -62,7 +62,7 @@ import Testing
     private func answered(_ outcome: LoginOutcome) -> Effect { .reply(self.program, .loginDecided(outcome)) }
 
     private func request(_ host: inout Bench, of client: UInt64) -> [Effect] {
-        host.give(.received(.c(client), .loginRequest(NumberedLogin(id: 9, request: self.login(from: client)))))
+        host.give(.received(.c(client), .loginRequest(id: 9, self.login(from: client))))
     }
 
     // MARK: - The asking side
@@ -98,7 +98,7 @@ import Testing
         // The next host is node 1 again, over another connection.
         let effects = client.connect(5, to: .host, dialled: "host:1")
         #expect(
-            effects.messages.contains(.loginRequest(NumberedLogin(id: 1, request: self.login(from: 2))))
+            effects.messages.contains(.loginRequest(id: 1, self.login(from: 2)))
         )
     }
 
@@ -187,13 +187,13 @@ import Testing
             Issue.record("it decides never")
             return
         }
-        #expect(!late.mayWait && late.asker == early.asker && late.request == early.request)
+        #expect(!late.mayWait && late.requester == early.requester && late.request == early.request)
     }
 
     @Test("a node that asks in the name of another PC is sent away")
     func foreignDevice() {
         var host = self.host()
-        let foreign = NumberedLogin(id: 9, request: self.login(from: 3))
-        #expect(host.give(.received(.c(2), .loginRequest(foreign))).closes == [.protocolViolation])
+        let foreign = Message.loginRequest(id: 9, self.login(from: 3))
+        #expect(host.give(.received(.c(2), foreign)).closes == [.protocolViolation])
     }
 }

@@ -3,7 +3,7 @@ import ClinicSyncModel
 import Testing
 
 @Suite struct ReconciliationTests {
-    private typealias Machine = ReconciliationStateMachine
+    private typealias Machine = RoundStateMachine
 
     private func tables(_ digests: UInt64...) -> [TableDigest] {
         digests.enumerated().map { index, digest in
@@ -24,12 +24,12 @@ import Testing
     private func finished(
         _ result: ReconciliationResult?,
         _ rows: UInt64 = 0
-    ) -> [ReconciliationStateMachine.Action] {
+    ) -> [RoundStateMachine.Action] {
         [.finish(Machine.Outcome(trigger: .periodic, result: result, repairedRows: rows, startedAt: .zero))]
     }
 
     /// A machine that has asked the host with digest 1 for each of two tables.
-    private func asking(table: String? = nil, retries: Int = 3) -> ReconciliationStateMachine {
+    private func asking(table: String? = nil, retries: Int = 3) -> RoundStateMachine {
         var machine = Machine(retriesMax: retries)
         #expect(machine.begin(.periodic, table: table, at: .zero) == [.measure(round: 1)])
         let ours = DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 1))

@@ -36,7 +36,7 @@ struct SessionRowTests {
             isForced: force
         )
         let decision = LoginDecision(
-            asker: .command(RequestID(rawValue: 1)),
+            requester: .command(RequestID(rawValue: 1)),
             request: request,
             hearing: hearing,
             mayWait: false,

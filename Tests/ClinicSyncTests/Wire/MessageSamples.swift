@@ -28,18 +28,16 @@ enum MessageSamples {
 
     static let logins: [Message] = [
         .loginRequest(
-            NumberedLogin(
-                id: 3,
-                request: LoginRequest(
-                    sessionID: "s1",
-                    userID: "u1",
-                    username: "ana",
-                    deviceID: node.description,
-                    deviceName: "Empfang",
-                    tokenHash: Array(0..<32),
-                    loginMilliseconds: 1_795_000_000_123,
-                    isForced: true
-                )
+            id: 3,
+            LoginRequest(
+                sessionID: "s1",
+                userID: "u1",
+                username: "ana",
+                deviceID: node.description,
+                deviceName: "Empfang",
+                tokenHash: Array(0..<32),
+                loginMilliseconds: 1_795_000_000_123,
+                isForced: true
             )
         ),
         .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true), batch: batch)),

@@ -43,7 +43,7 @@ struct RandomMessages {
         case 16: .hostReport(self.hostReport())
         case 17: .handOver
         case 18: .transferRequest(self.node())
-        case 19: .loginRequest(NumberedLogin(id: self.generator.next(), request: self.login()))
+        case 19: .loginRequest(id: self.generator.next(), self.login())
         default:
             .loginReply(
                 LoginReply(

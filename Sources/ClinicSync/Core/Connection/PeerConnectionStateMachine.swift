@@ -1,33 +1,34 @@
 package import ClinicSyncModel
 
-/// One connection from its opening to its end: who is at the other side, and whether it may stay.
+/// One connection from its opening to its end: the handshake, and the peer's identity.
 ///
-/// Who is there is known from its certificate before the connection opens. Both sides say hello before anything
-/// else; the side that dialled speaks first.
+/// The peer's certificate names the peer before the connection opens. Both ends say hello before anything else; the end
+/// that dialled speaks first.
 package struct PeerConnectionStateMachine: Sendable, Hashable {
-    /// Where the connection stands.
+    /// The state of the connection.
     package enum State: Sendable, Hashable {
-        /// Opened; the peer's first message is awaited. Entered by `init`. Can transition to `established`, `closed`.
+        /// The connection is open and the peer has not said hello. Entered by `init`. Can transition to `established`,
+        /// `closed`.
         case awaitingHello
-        /// Both may send everything. Can transition to `closed`.
+        /// The peer's hello was accepted; both ends may send every message. Can transition to `closed`.
         case established(PeerIdentity)
-        /// Refused, replaced or gone; nothing more is sent or heard. Final.
+        /// The connection was refused, replaced or lost; it carries no more messages. Final.
         case closed(CloseReason)
     }
 
     /// The connection.
     package let id: ConnectionID
-    /// The address we dialled; `nil` when the peer did.
+    /// The address that this node dialled; `nil` when the peer dialled.
     package let dialled: String?
-    /// The node at the other end, as its certificate proves.
+    /// The node in the peer's certificate.
     package let peer: NodeID
-    /// Where the connection stands.
+    /// The state of the connection.
     package private(set) var state: State = .awaitingHello
-    /// The vector that our hello carried; `nil` until it was sent.
+    /// The vector in this node's hello; `nil` until the hello was sent.
     package var greeted: VersionVector?
-    /// What our hello said of the host; `nil` until it was sent.
+    /// What this node's hello said of the host; `nil` until the hello was sent.
     package var greetedReport: HostReport?
-    /// What arrived before this node was ready to answer.
+    /// Messages that arrived before this node was ready to answer.
     package private(set) var early: [Message] = []
 
     /// Starts with the opened connection.
@@ -37,7 +38,7 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
         self.peer = peer
     }
 
-    /// Judges the peer's hello by `rules` and moves on accordingly.
+    /// Judges the peer's hello by `rules`.
     ///
     /// - Returns: The reason to close, or `nil` when the peer was accepted.
     package mutating func receive(_ hello: Hello, rules: HelloRules) -> CloseReason? {
@@ -54,7 +55,7 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
             self.state = .closed(.protocolViolation)
             return .protocolViolation
         case .closed(let reason):
-            // Benign race: the hello was on its way when we closed.
+            // Race: the hello was on its way when this node closed the connection.
             return reason
         }
     }
@@ -68,23 +69,23 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
         return true
     }
 
-    /// Hands over what was kept.
+    /// Returns the messages that were kept, and forgets them.
     package mutating func takeEarly() -> [Message] {
         defer { self.early = [] }
         return self.early
     }
 }
 
-/// Who a peer is, as its certificate proves, and what it said of itself.
+/// The identity of a peer: the node in its certificate, and what it said of itself.
 package struct PeerIdentity: Sendable, Hashable {
     /// The node.
     package var node: NodeID
     /// Its name.
     package var name: String
-    /// Where it is reached, the likeliest first.
+    /// Where it is reached, the likeliest address first.
     package var addresses: [String]
 
-    /// Takes the identity from a hello that was accepted.
+    /// Takes the identity from a certificate's node and its accepted hello.
     package init(_ node: NodeID, _ hello: Hello) {
         self.node = node
         self.name = hello.nodeName
@@ -92,7 +93,7 @@ package struct PeerIdentity: Sendable, Hashable {
     }
 }
 
-/// What a hello must say to be accepted.
+/// The rules by which a hello is accepted.
 package struct HelloRules: Sendable, Hashable {
     private let clinicID: String
     private let ownID: NodeID
@@ -110,7 +111,7 @@ package struct HelloRules: Sendable, Hashable {
         if peer == self.ownID { return .duplicateIdentity }
         if hello.nodeName.utf8.count > CoreLimits.nodeNameBytesMax { return .protocolViolation }
         if hello.partials.count > CoreLimits.partialsMax { return .protocolViolation }
-        // Whoever it is, it speaks for itself.
+        // A node may report its own worth as host only.
         if hello.hostReport.candidacy.node != peer { return .protocolViolation }
         return nil
     }

@@ -3,29 +3,31 @@ import OrderedCollections
 
 /// Who is host, as one node sees it.
 ///
-/// There is no vote and no quorum: a part of the clinic that is cut off must go on with a host of its own, and no host
-/// has a say over data. A node that finds no host claims a term higher than any it has heard of; everybody follows the
-/// highest ``Reign`` it meets, and of two hosts the lower becomes the other's client. Who waits how long before it
-/// claims only keeps claims from colliding; when two collide all the same, the order of reigns decides.
+/// There is no vote and no quorum, because a part of the clinic that is cut off must continue with a host of its own,
+/// and a host has no authority over data. A node that finds no host claims a term higher than any that it has heard of.
+/// Every node follows the highest ``Reign`` that it meets, and of two hosts the one with the lower reign becomes the
+/// client of the other. Nodes wait for different times before they claim, so that claims seldom collide. When two
+/// claims collide, the order of reigns decides.
 ///
 /// Source of terms, leases and of stepping down for a higher term: Ongaro and Ousterhout, "In Search of an
 /// Understandable Consensus Algorithm", 2014, 5.1 and 5.2; without its majority, and so without its guarantee of one
 /// leader through a partition. `docs/design/0007-election.md` says why.
 package struct ElectionStateMachine: Sendable, Hashable {
-    /// What the node is.
+    /// The node's role in the election.
     package enum State: Sendable, Hashable {
-        /// Not started, or stopped.
+        /// The election has not started, or has stopped. Can transition to `searching`.
         case idle
-        /// There is no host; the node may claim from `claimAt` on. Can transition to `client`, `host`.
+        /// The node has no host; it may claim from `claimAt` on. Entered at the start, with the loss of the host, and
+        /// when a host yields. Can transition to `client`, `host`.
         case searching(since: Duration, claimAt: Duration)
-        /// The host of the reign is at the other end of the connection. Can transition to `searching`, `client` of
-        /// another, `host` when it is handed over.
+        /// The host of the reign is at the other end of the connection. Entered when the reign's term is in the store.
+        /// Can transition to `searching`, to `client` of another host, and to `host` by a hand-over.
         case client(Reign, ConnectionID)
-        /// This node is host. Can transition to `client`, `searching`.
+        /// This node is host. Entered when the claimed term is in the store. Can transition to `client`, `searching`.
         case host(Reign)
     }
 
-    /// What is done as soon as its term is in the store.
+    /// What the node does as soon as the term is in the store.
     enum Pending: Sendable, Hashable {
         /// Become host.
         case claim(Reign)
@@ -47,47 +49,49 @@ package struct ElectionStateMachine: Sendable, Hashable {
 
     /// What the node has to do, in this order.
     package enum Action: Sendable, Hashable {
-        /// Write the term to the store, and tell the election.
+        /// Write the term to the store, then call ``ElectionStateMachine/recorded(_:)``.
         case record(term: UInt64)
-        /// Wake the election after this time; in place of an earlier wish.
+        /// Restart the election's timer.
         case setTimer(after: Duration)
-        /// The node is host from now on.
+        /// This node is host from now on.
         case becomeHost(Reign)
-        /// The node is client of the host at the other end from now on; `wasHost`: it was host itself.
+        /// This node is client of the host at the other end from now on. `wasHost`: this node was host before.
         case follow(ConnectionID, Reign, wasHost: Bool)
-        /// The node has no host from now on; these addresses are the likeliest to answer.
+        /// This node has no host from now on.
         case search
-        /// A better host than ours is said to be at these addresses: connect with it.
+        /// A better host than this node's host is said to be at these addresses: connect with it.
         case seek(Reign, addresses: [String])
-        /// Tell all peers what this node is.
+        /// Send this node's report to all peers.
         case announce
-        /// Neither end needs the connection.
+        /// Close the connection, which neither end needs.
         case close(ConnectionID)
-        /// Two hosts met.
+        /// Report that two hosts met.
         case healed(other: NodeID)
     }
 
-    /// What the node is.
+    /// The node's role in the election.
     package private(set) var state: State = .idle
-    /// How good a host this node would make; kept up to date by the caller.
-    package var candidacy: Candidacy
-    /// The highest term ever heard of.
+    /// What this node would be worth as host.
+    package private(set) var candidacy: Candidacy
+    /// The highest term that this node has heard of.
     package private(set) var highestTerm: UInt64 = 0
     /// The highest term in the store.
     package private(set) var recordedTerm: UInt64 = 0
-    /// Who was to claim when the last host is gone.
+    /// Who claims first when the host that this node follows, or followed last, is gone: as that host said.
     package private(set) var successors: [NodeAddresses] = []
-
-    /// Whether this host has told of nobody who could succeed it.
+    /// Who claims first when this host is gone; empty on a node that is not host.
     ///
-    /// A host without clients yields to one with clients, whatever their terms: it was cut off, and its clock, which would
-    /// become the clinic's, has nobody to agree with it.
-    package var isLone = true
-
-    /// Whom this host has asked to take its place: that one is followed though it has no clients yet.
-    package var heir: NodeID?
+    /// A host without successors is *lone*: it has no clients that could take its place. It yields to a host with
+    /// successors, whatever their terms: it was cut off, and no other node agrees with its clock, which would become
+    /// the clinic's.
+    package private(set) var ownSuccessors: [NodeAddresses] = []
+    /// The node that this host has asked to take its place.
+    ///
+    /// This host follows that node even without successors.
+    private var heir: NodeID?
 
     private let timing: ElectionTiming
+    private var startedAt: Duration = .zero
     private var pending: Pending?
     private var peers: OrderedDictionary<ConnectionID, Peer> = [:]
 
@@ -110,40 +114,100 @@ package struct ElectionStateMachine: Sendable, Hashable {
         }
     }
 
-    /// The connection with the host, of a client.
+    /// On a client, the connection with the host.
     package var hostConnection: ConnectionID? {
         if case .client(_, let id) = self.state { id } else { nil }
     }
 
-    /// Whether a host is followed as soon as its term is in the store.
+    /// Whether this node follows a host as soon as that host's term is in the store.
     package var isAdopting: Bool {
         if case .adopt = self.pending { true } else { false }
     }
+
+    /// What this node says of itself and of the host.
+    ///
+    /// - Parameter addresses: Where the host is reached.
+    /// - Returns: The report.
+    package func report(addresses: [String]) -> HostReport {
+        let role: MemberRole = self.isHost ? .host : self.reign == nil ? .searching : .client
+        return HostReport(
+            role: role,
+            term: self.highestTerm,
+            reign: self.reign,
+            addresses: addresses,
+            candidacy: self.candidacy,
+            successors: self.isHost ? self.ownSuccessors : []
+        )
+    }
+
+    private var isLone: Bool { self.ownSuccessors.isEmpty }
+
+    // MARK: - What the node tells its election
+
+    /// Takes what the store holds when the node starts.
+    ///
+    /// - Parameters:
+    ///   - recordedTerm: The highest term in the store; 0 when there is none.
+    ///   - time: The time.
+    package mutating func restore(recordedTerm: UInt64, at time: Duration) {
+        self.recordedTerm = recordedTerm
+        self.startedAt = time
+    }
+
+    /// Brings this node's worth as host up to date.
+    ///
+    /// - Parameters:
+    ///   - coverage: How many batches the node has applied.
+    ///   - time: The time.
+    package mutating func refresh(coverage: UInt64, at time: Duration) {
+        let minutes = UInt64(max((time - self.startedAt) / .seconds(60), 0))
+        let doublings = UInt32(UInt64.bitWidth - minutes.leadingZeroBitCount)
+        self.candidacy.uptimeBucket = min(doublings, CoreLimits.uptimeBucketsMax)
+        self.candidacy.coverage = coverage
+    }
+
+    /// Chooses this host's successors: first the followers that have applied everything, then those that run longest.
+    ///
+    /// - Parameters:
+    ///   - peers: The linked peers.
+    ///   - vector: What this host has applied.
+    /// - Returns: Whether the successors changed, so that the peers must hear of it.
+    package mutating func chooseSuccessors(among peers: [LinkedPeer], vector: VersionVector) -> Bool {
+        guard self.isHost else { return false }
+        let candidates = peers.filter { $0.isFollower && $0.candidacy.priority > 0 }.map { peer in
+            var candidacy = peer.candidacy
+            candidacy.coverage = peer.acknowledged.covers(vector) ? 1 : 0
+            return (candidacy, NodeAddresses(node: peer.identity.node, addresses: peer.identity.addresses))
+        }
+        let best = candidates.sorted { $0.0 > $1.0 }.prefix(HostReport.successorsMax).map(\.1)
+        defer { self.ownSuccessors = best }
+        return best != self.ownSuccessors
+    }
+
+    /// This host has asked a node to take its place; `nil`: no node any more.
+    package mutating func nameHeir(_ node: NodeID?) { self.heir = node }
 
     // MARK: - Inputs
 
     /// Begins to look for a host.
     ///
     /// - Parameters:
-    ///   - recordedTerm: The highest term in the store.
-    ///   - isAlone: Whether no other member is known, so that there is nobody to wait for.
+    ///   - isAlone: Whether no other member is known, so that the node need not wait for one.
     ///   - time: The time.
     ///   - generator: For jitter.
     /// - Returns: What is to be done.
     package mutating func start(
-        recordedTerm: UInt64,
         isAlone: Bool,
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Action] {
-        self.recordedTerm = recordedTerm
-        self.highestTerm = max(self.highestTerm, recordedTerm)
+        self.highestTerm = max(self.highestTerm, self.recordedTerm)
         let wait = isAlone ? .zero : self.timing.startWait + generator.duration(upTo: self.timing.startWait / 4)
         self.state = .searching(since: time, claimAt: time + wait)
         return self.timerFired(at: time)
     }
 
-    /// Takes what a peer says of itself and of the host: its hello, or a change of that.
+    /// A peer said what it is and which host it follows: in its hello, or later.
     package mutating func reported(
         _ id: ConnectionID,
         by node: NodeID,
@@ -160,12 +224,12 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return self.lostIfHost(id, at: time, &generator) + self.heard(of: reign, report.addresses) + self.tidy()
         case (.searching, _), (_, nil):
             let actions = self.lostIfHost(id, at: time, &generator) + self.outbid()
-            // What forbade a claim may be over: its host is gone as well.
+            // The peer had a host, which forbade a claim of this node. Now the peer has none.
             return actions.isEmpty ? self.timerFired(at: time) : actions
         }
     }
 
-    /// Takes note that a connection is gone.
+    /// A link is gone.
     package mutating func lost(
         _ id: ConnectionID,
         at time: Duration,
@@ -176,7 +240,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.lostIfHost(id, at: time, &generator)
     }
 
-    /// The term is in the store: what waited for it is done, unless something better has come.
+    /// The term is in the store: the node does what waited for it, unless it has met a better host meanwhile.
     package mutating func recorded(_ term: UInt64) -> [Action] {
         self.recordedTerm = max(self.recordedTerm, term)
         self.highestTerm = max(self.highestTerm, term)
@@ -184,7 +248,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         self.pending = nil
         switch pending {
         case .claim(let reign):
-            if !self.isHost { self.isLone = true }
+            if !self.isHost { self.ownSuccessors = [] }
             self.state = .host(reign)
             return [.becomeHost(reign), .announce]
         case .adopt(let reign, let id):
@@ -192,20 +256,21 @@ package struct ElectionStateMachine: Sendable, Hashable {
         }
     }
 
-    /// The store could not write the term: nothing is claimed or followed, and it is tried again.
+    /// The store could not write the term: the node claims and follows nothing, and tries again later.
     package mutating func recordingFailed(retryAfter delay: Duration) -> [Action] {
         self.pending = nil
         return [.setTimer(after: delay)]
     }
 
-    /// Claims when the time has come and nobody else should.
+    /// The timer fired: claims, if the node has waited long enough and no better node should claim.
     package mutating func timerFired(at time: Duration) -> [Action] {
         guard self.pending == nil else { return [] }
         if let (id, reign) = self.betterHost { return self.adopt(reign, id) }
         guard case .searching(_, let claimAt) = self.state else { return [] }
         guard self.candidacy.priority > 0 else { return [.setTimer(after: self.timing.startWait)] }
         if time < claimAt { return [.setTimer(after: claimAt - time)] }
-        // A client's host is alive, though we may not reach it: a host of our own would take that client from it.
+        // The host of a client is alive, though this node may not reach it. A claim would take the client from that
+        // host.
         if self.peers.values.contains(where: { $0.report.role == .client }) {
             return [.setTimer(after: self.timing.recheck)]
         }
@@ -215,19 +280,19 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.claim()
     }
 
-    /// The host hands over to this node.
+    /// The host asks this node to take its place.
     package mutating func handedOver(by id: ConnectionID) -> [Action] {
-        // Benign race: the host that asks is ours no more.
+        // Race: this node follows another host now.
         guard case .client(_, id) = self.state, self.pending == nil, self.candidacy.priority > 0 else { return [] }
         return self.claim()
     }
 
-    /// The PC slept so long that the clinic must have another host: what was true before proves nothing.
+    /// The PC slept for so long that the clinic must have another host by now.
     package mutating func woke(at time: Duration) -> [Action] {
         self.isHost ? self.yield(at: time) : []
     }
 
-    /// Ends the election; nothing is claimed or followed any more.
+    /// Ends the election; the node claims and follows nothing any more.
     package mutating func stop() {
         self.pending = nil
         self.state = .idle
@@ -245,7 +310,8 @@ package struct ElectionStateMachine: Sendable, Hashable {
         case .idle:
             return []
         case .searching:
-            // A lower term than one we have followed: its host hears of ours by our report, and claims anew.
+            // This node has followed a higher term. The other host learns of it from this node's report and claims
+            // again.
             guard reign.term >= self.recordedTerm else { return [] }
             if let pending = self.pending, pending.reign > reign { return [] }
             return self.adopt(reign, id)
@@ -256,7 +322,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
                 self.successors = successors
                 return connection == id ? [] : [.follow(id, current, wasHost: false)]
             }
-            // A host without clients will follow ours, or ours will follow it.
+            // A host without clients will follow this node's host, or this node's host will follow it.
             if successors.isEmpty { return [] }
             return reign > max(current, self.pending?.reign ?? current) ? self.adopt(reign, id) : []
         case .host(let own):
@@ -267,10 +333,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
         }
     }
 
-    /// Steps down for a host of a lower term, which claims a higher one when it hears of ours.
+    /// Steps down for a host with a lower term, which claims a higher term when it learns of this node's term.
     private mutating func yield(at time: Duration) -> [Action] {
         self.pending = nil
         self.successors = []
+        self.ownSuccessors = []
         self.state = .searching(since: time, claimAt: time + self.timing.startWait)
         return [.search, .announce, .setTimer(after: self.timing.startWait)]
     }
@@ -285,7 +352,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         }
     }
 
-    /// A host to whose term somebody may not go back claims a new one, so that it can be followed.
+    /// A host claims a new term when a peer has heard of a higher one, because that peer could not follow it otherwise.
     private mutating func outbid() -> [Action] {
         guard case .host(let own) = self.state, self.highestTerm > own.term, self.pending == nil else { return [] }
         return self.claim()
@@ -301,11 +368,12 @@ package struct ElectionStateMachine: Sendable, Hashable {
     }
 
     private mutating func follow(_ reign: Reign, _ id: ConnectionID) -> [Action] {
-        // It may have stepped down while its term was written.
+        // The host may have stepped down while the store wrote its term.
         guard let report = self.peers[id]?.report, report.role == .host, report.reign == reign else { return [] }
         let wasHost = self.isHost
         self.state = .client(reign, id)
         self.successors = report.successors
+        self.ownSuccessors = []
         let isHealed = wasHost && reign.host != self.heir
         self.heir = nil
         return (isHealed ? [.healed(other: reign.host)] : []) + [.follow(id, reign, wasHost: wasHost), .announce]
@@ -332,7 +400,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// This node's place in the succession of the last host.
     private var place: Int? { self.successors.firstIndex { $0.node == self.candidacy.node } }
 
-    /// Whether a peer that searches as well is the better host.
+    /// Whether another searching peer would be the better host.
     private var isOutranked: Bool {
         self.peers.values.contains { peer in
             peer.report.role == .searching && peer.report.candidacy.priority > 0
@@ -340,7 +408,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         }
     }
 
-    /// The best host at the other end of a connection, if it is better than what this node has.
+    /// The best host among the peers, if it is better than this node's host.
     private var betterHost: (id: ConnectionID, reign: Reign)? {
         if case .idle = self.state { return nil }
         let hosts = self.peers.compactMap { id, peer -> (id: ConnectionID, reign: Reign)? in
@@ -365,28 +433,5 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.peers.elements.compactMap { id, peer in
             id != host && peer.report.role == .client && peer.report.reign == reign ? .close(id) : nil
         }
-    }
-}
-
-/// How long an election waits for what.
-package struct ElectionTiming: Sendable, Hashable {
-    /// At the start, before a node that knows others claims: discovery and dialling take that long.
-    package var startWait: Duration = .seconds(1)
-    /// After the loss of the host, before the first successor claims: long enough to come back to a host that only
-    /// lost the connection.
-    package var firstWait: Duration = .milliseconds(100)
-    /// What each further successor waits longer.
-    package var step: Duration = .milliseconds(150)
-    /// How much longer a node waits for a better one to claim.
-    package var grace: Duration = .seconds(1)
-    /// Until a claim that something forbids is thought over again.
-    package var recheck: Duration = .milliseconds(250)
-
-    /// Makes the standard times.
-    package init() {}
-
-    /// The wait of the successor at `place`; `nil`: of everybody else.
-    func wait(place: Int?) -> Duration {
-        self.firstWait + self.step * (place ?? HostReport.successorsMax)
     }
 }

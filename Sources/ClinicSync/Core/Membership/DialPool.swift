@@ -1,39 +1,39 @@
 package import ClinicSyncModel
 import OrderedCollections
 
-/// Which addresses are dialled when.
+/// Decides which addresses are dialled, and when.
 ///
-/// While the node has no host, it dials many at once, the likeliest first; a host dials the members it does not hear of,
-/// so that two parts of a clinic find each other as soon as they can; a client dials nobody, except a better host.
-/// After a failure an address rests for a random part (full jitter) of a bound that doubles up to a limit, for ever, so
-/// that not all clients of a host that failed return in the same instant.
-/// Source of full jitter: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+/// A node without a host dials many addresses at a time, the most useful first. A host dials the members with which it
+/// has no connection, so that two parts of a clinic find each other soon. A client dials no address, except that of a
+/// better host. After a failure an address rests for a random part (full jitter) of a bound that doubles up to a limit,
+/// so that the clients of a failed host do not all return in the same instant. Source of full jitter: Brooker,
+/// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 package struct DialPool: Sendable, Hashable {
-    /// What the node dials for.
+    /// The purpose of dialling.
     package enum Mode: Sendable, Hashable {
-        /// Nothing: it has what it needs.
+        /// A client has its host and dials only urgent addresses. Can transition to `search`, `probe`.
         case rest
-        /// A host.
+        /// The node looks for a host. Can transition to `rest`, `probe`.
         case search
-        /// Members that are missing, and other hosts.
+        /// A host looks for missing members and other hosts. Can transition to `rest`, `search`.
         case probe
     }
 
-    /// One address.
+    /// An address and what is known of it.
     struct Target: Sendable, Hashable {
         var node: NodeID?
         var source: PeerHint.Source
         var isDialling = false
-        /// Not before this time.
+        /// The address is not dialled before this time.
         var notBefore: Duration = .zero
         var failures = 0
-        /// Refusals that a new connection does not cure, in a row.
+        /// How many times in a row the connection was refused for a reason that a new connection does not change.
         var rejections = 0
-        /// Whether it is dialled before others, and in any mode.
+        /// Whether the address is dialled before others, and in any mode.
         var isUrgent = false
     }
 
-    /// What the node dials for.
+    /// The purpose of dialling.
     package private(set) var mode: Mode = .rest
     private var targets: OrderedDictionary<String, Target> = [:]
     private let delayMin: Duration
@@ -43,7 +43,7 @@ package struct DialPool: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - delayMin: The bound of the delay after the first failure.
-    ///   - delayMax: The bound of all delays after refusals that a new connection does not cure.
+    ///   - delayMax: The largest bound of a delay after refusals that a new connection does not change.
     package init(delayMin: Duration, delayMax: Duration) {
         self.delayMin = delayMin
         self.delayMax = delayMax
@@ -52,14 +52,14 @@ package struct DialPool: Sendable, Hashable {
     /// The addresses known.
     package var addresses: [String] { Array(self.targets.keys) }
 
-    /// The addresses at which `node` may be reached, as far as that is known.
+    /// The known addresses of `node`.
     package func addresses(of node: NodeID) -> [String] {
         self.targets.elements.compactMap { $0.value.node == node ? $0.key : nil }
     }
 
     /// Takes over addresses; a better source corrects a worse one.
     ///
-    /// Beyond ``CoreLimits/dialTargetsMax`` the addresses worth least are forgotten.
+    /// Beyond ``CoreLimits/dialTargetsMax`` the least useful addresses are forgotten.
     package mutating func learn(_ hints: [PeerHint], at time: Duration) {
         for hint in hints {
             guard var target = self.targets[hint.address] else {
@@ -70,7 +70,7 @@ package struct DialPool: Sendable, Hashable {
                 target.source = hint.source
                 target.node = hint.node ?? target.node
             }
-            // Seen on the LAN just now: there is a reason to try at once.
+            // The node was seen on the LAN just now, so a dial is likely to succeed.
             if hint.source == .discovered {
                 target.failures = 0
                 target.notBefore = min(target.notBefore, time)
@@ -80,7 +80,7 @@ package struct DialPool: Sendable, Hashable {
         self.forget()
     }
 
-    /// Dials these before all others, in any mode, until they have been tried.
+    /// Dials these addresses before all others, in any mode, until they have been tried.
     package mutating func hurry(_ addresses: [String], node: NodeID, at time: Duration) {
         self.learn(addresses.map { PeerHint(address: $0, node: node, source: .told) }, at: time)
         for address in addresses {
@@ -91,13 +91,13 @@ package struct DialPool: Sendable, Hashable {
         }
     }
 
-    /// Changes what the node dials for.
+    /// Changes the purpose of dialling.
     ///
     /// - Parameters:
     ///   - mode: The new purpose.
     ///   - time: The time.
-    ///   - spread: Within this time all addresses that are not urgent get their turn, each at its own random moment.
-    ///   - generator: For that.
+    ///   - spread: Every address that is not urgent is dialled within this time, each at its own random moment.
+    ///   - generator: The source of these moments.
     package mutating func enter(
         _ mode: Mode,
         at time: Duration,
@@ -114,19 +114,21 @@ package struct DialPool: Sendable, Hashable {
         }
     }
 
-    /// Returns what to dial now, and takes it as dialled.
+    /// Returns the addresses to dial now, and counts them as dialled.
     ///
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
-    /// - Returns: The addresses, and how long until the next may be due; `nil` when none is.
+    /// - Returns: The addresses, and how long to wait until the next one may be due; `nil` when no other address is
+    ///   wanted.
     package mutating func next(at time: Duration, linked: Set<NodeID>) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []
         var wait: Duration?
         let due = self.targets.elements.filter { self.isWanted($0.value, linked) }
             .sorted { DialPool.rank($0.value) < DialPool.rank($1.value) }
-        // A few peers tell who is host; a clinic full of searching nodes must not connect each with each.
+        // A few peers suffice to learn who is host. Without this limit, all nodes of a searching clinic would connect
+        // with all.
         let isContent = self.mode == .search && linked.count >= CoreLimits.searchLinksMax
         for (address, target) in due where target.isUrgent || !isContent {
             if target.notBefore > time {
@@ -140,7 +142,7 @@ package struct DialPool: Sendable, Hashable {
         return (dialled, wait)
     }
 
-    /// Takes note who answered at an address.
+    /// The node at this address answered.
     package mutating func reached(_ address: String, _ node: NodeID) {
         self.targets[address]?.node = node
         self.targets[address]?.failures = 0
@@ -148,11 +150,11 @@ package struct DialPool: Sendable, Hashable {
         self.targets[address]?.isDialling = false
     }
 
-    /// Takes note that the dial, or the connection that it became, ended.
+    /// The dial failed, or the connection that it opened has ended.
     ///
     /// - Parameters:
     ///   - address: What was dialled.
-    ///   - isRejection: Whether a new connection would not help either, for now.
+    ///   - isRejection: Whether a new connection would be refused too, for now.
     ///   - wasUp: Whether both sides had said hello.
     ///   - time: The time.
     ///   - generator: For jitter.
@@ -177,7 +179,7 @@ package struct DialPool: Sendable, Hashable {
             bound = self.bound(afterFailures: target.failures, max: self.restMax)
             target.failures += 1
         }
-        // A host goes round evenly: a short random delay would only be a burst.
+        // A host dials at an even rate. Short random delays would only make bursts.
         let floor = self.mode == .probe ? bound / 2 : .zero
         let delay = floor + generator.duration(upTo: bound - floor)
         target.notBefore = time + delay
@@ -185,7 +187,7 @@ package struct DialPool: Sendable, Hashable {
         return delay
     }
 
-    /// The upper bound of the delay after `failures` failures in a row.
+    /// The upper bound of the delay after so many failures in a row.
     package func bound(afterFailures failures: Int, max limit: Duration) -> Duration {
         if self.mode == .probe { return limit }
         var bound = self.delayMin
@@ -196,7 +198,7 @@ package struct DialPool: Sendable, Hashable {
         return min(bound, limit)
     }
 
-    /// An address that only does not answer rests no longer than that; with many, each waits for its turn.
+    /// The longest rest of an address that does not answer; it grows with the number of addresses.
     private var restMax: Duration {
         max(CoreLimits.dialRest, .milliseconds(self.targets.count * 1_000 / CoreLimits.dialsPerSecond))
     }
@@ -222,7 +224,7 @@ package struct DialPool: Sendable, Hashable {
 }
 
 extension CloseReason {
-    /// Whether the peer, or we, had something against the connection that a new one does not cure.
+    /// Whether a new connection would be refused for the same reason.
     var isRejection: Bool {
         switch self {
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced: false

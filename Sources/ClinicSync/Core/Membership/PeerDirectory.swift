@@ -1,40 +1,40 @@
 package import ClinicSyncModel
 import OrderedCollections
 
-/// A peer as it was when last heard of.
+/// What is known of a peer, connected or not.
 package struct KnownPeer: Sendable, Hashable {
-    /// Who it is.
+    /// The peer.
     package var identity: PeerIdentity
-    /// The connection with it, if there is one.
+    /// The connection with the peer, if there is one.
     package var connection: ConnectionID?
-    /// What it has said it has applied.
+    /// What the peer has said it has applied.
     package var acknowledged: VersionVector
-    /// When it was last heard of.
+    /// When its last message arrived.
     package var lastSeen: Now
-    /// The round trip of the last ping that was answered.
+    /// The round trip of the last answered ping.
     package var roundTrip: Duration?
-    /// What of its progress the store knows; `nil` when it knows nothing.
+    /// The progress that the store knows; `nil` when the store knows none.
     package var recorded: VersionVector?
-    /// When its progress was last given to the store.
+    /// When the store last got the progress.
     package var recordedAt: Duration
 }
 
 /// Every peer that said hello since the start, connected or not.
 ///
-/// Bounded by ``CoreLimits/knownPeersMax``: then the one that was lost longest ago is forgotten.
+/// Bounded by ``CoreLimits/knownPeersMax``; beyond that, the peer that was lost first is forgotten.
 package struct PeerDirectory: Sendable, Hashable {
     private var peers: OrderedDictionary<NodeID, KnownPeer> = [:]
 
     /// Starts empty.
     package init() {}
 
-    /// The peers in the order in which they were first met.
+    /// The peers in the order of their first hello.
     package var all: [KnownPeer] { Array(self.peers.values) }
 
     /// The peer with this id.
     package subscript(node: NodeID) -> KnownPeer? { self.peers[node] }
 
-    /// Takes note of a hello.
+    /// A peer said hello.
     package mutating func connected(_ identity: PeerIdentity, by id: ConnectionID, vector: VersionVector, at now: Now) {
         if self.peers[identity.node] == nil { self.makeRoom() }
         var peer =
@@ -50,46 +50,46 @@ package struct PeerDirectory: Sendable, Hashable {
             )
         peer.identity = identity
         peer.connection = id
-        // Not merged: after a restored backup a peer has less than it once had.
+        // Not merged with the former vector: after a restored backup a peer has less than before.
         peer.acknowledged = vector
         peer.lastSeen = now
         peer.roundTrip = nil
         self.peers[identity.node] = peer
     }
 
-    /// Takes note that the connection is gone.
+    /// A connection is gone.
     package mutating func disconnected(_ node: NodeID, from id: ConnectionID) {
-        // A newer connection may have taken the place already.
+        // A newer connection may have taken its place already.
         guard self.peers[node]?.connection == id else { return }
         self.peers[node]?.connection = nil
     }
 
-    /// Takes note of a sign of life.
+    /// A message of a peer arrived.
     package mutating func heard(_ node: NodeID, at now: Now) {
         self.peers[node]?.lastSeen = now
     }
 
-    /// Takes note of an answered ping.
+    /// A peer answered a ping.
     package mutating func measured(_ node: NodeID, roundTrip: Duration) {
         self.peers[node]?.roundTrip = roundTrip
     }
 
-    /// Takes note of what a peer has applied.
+    /// A peer said what it has applied.
     package mutating func acknowledged(_ node: NodeID, _ entries: [VersionVector.Entry]) {
         for entry in entries {
             self.peers[node]?.acknowledged.advance(entry.origin, to: entry.sequence)
         }
     }
 
-    /// Takes note that a peer sent the end of a batch, so that it has the batch itself.
+    /// A peer sent the last chunk of a batch, so it has the batch itself.
     package mutating func sent(_ node: NodeID, _ batch: BatchID) {
         guard let known = self.peers[node]?.acknowledged[batch.origin], known &+ 1 == batch.sequence else { return }
         self.peers[node]?.acknowledged.advance(batch.origin, to: batch.sequence)
     }
 
-    /// Returns the progress the store does not know yet, and takes it as known.
+    /// Returns the progress that the store does not know yet, and counts it as known.
     ///
-    /// With `everything`, also of peers that were only heard of since.
+    /// With `everything`, the progress of all peers, so that the store knows when each was last heard of.
     package mutating func takeProgress(
         at now: Now,
         offsetMilliseconds: Int64,

@@ -1,16 +1,17 @@
 package import ClinicSyncModel
 import OrderedCollections
 
-/// Finds out whether two processes carry one identity: a cloned disk, a copied directory.
+/// Finds nodes whose identity two processes carry: a cloned disk, a copied directory.
 ///
-/// Each process draws a run id when it starts and says it in its hello. A node that is started again has a new one, and its
-/// old one is never heard again. So an id that comes back after another took its place belongs to a second process.
+/// Each process draws a run id when it starts and says it in its hello. A node that starts again has a new run id, and
+/// nobody hears the old one again. So a run id that comes back after another one took its place belongs to a second
+/// process.
 package struct RunWatch: Sendable, Hashable {
-    /// What a hello's run id says.
+    /// The judgement of a run id.
     package enum Verdict: Sendable, Hashable {
-        /// One process, as far as this node can tell.
+        /// As far as this node can tell, one process has the identity.
         case single
-        /// A second process lives; `isNews` when that was not said for ``tellInterval``.
+        /// A second process has the identity. `isNews`: that was not reported during the last ``tellInterval``.
         case outlived(isNews: Bool)
     }
 
@@ -21,27 +22,27 @@ package struct RunWatch: Sendable, Hashable {
         var seenAt: Duration?
     }
 
-    /// So often both processes are told, and operators with them.
+    /// The time between two reports to operators and to both processes.
     package static let tellInterval: Duration = .seconds(600)
-    /// A node counts as double for so long after a second process was heard.
+    /// How long a node counts as duplicate after a second process was heard.
     package static let memory: Duration = .seconds(900)
-    /// Run ids remembered of a node; a node that is started more often meanwhile is not told from its older selves.
+    /// Run ids remembered of a node; an older one counts as new when it comes back.
     static let pastMax = 8
     /// Nodes of which run ids are remembered.
     static let nodesMax = 1_024
 
     private var nodes: OrderedDictionary<NodeID, Runs> = [:]
 
-    /// The run id of a process, of the seed that each process draws anew; never 0.
+    /// The run id of a process, made of the seed that each process draws; never 0.
     package static func runID(seed: UInt64) -> UInt64 {
         var generator = SplitMix64(seed: ~seed)
         return max(generator.next(), 1)
     }
 
-    /// Starts knowing nobody.
+    /// Starts without any run id.
     package init() {}
 
-    /// Judges the run id in a hello; 0 says nothing.
+    /// Judges the run id in a hello; 0 means that the peer has none.
     package mutating func heard(_ run: UInt64, of node: NodeID, at time: Duration) -> Verdict {
         guard run != 0 else { return .single }
         guard var runs = self.nodes[node] else {
@@ -63,7 +64,7 @@ package struct RunWatch: Sendable, Hashable {
         return .outlived(isNews: isNews)
     }
 
-    /// The nodes as which two processes ran lately.
+    /// The nodes whose identity two processes carried during the last ``memory``.
     package func doubles(at time: Duration) -> [NodeID] {
         self.nodes.elements.filter { $0.value.seenAt.map { time - $0 < RunWatch.memory } ?? false }.map(\.key)
     }

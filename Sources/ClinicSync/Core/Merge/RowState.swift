@@ -1,8 +1,9 @@
 package import ClinicSyncModel
 
-/// What the tables' manifest says about rows whose deletion and edit were concurrent.
+/// What happens to a row that one node deleted and another node edited concurrently: the manifest says so for each
+/// table.
 package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
-    /// An edit the deleter had not seen keeps the row alive.
+    /// An edit that the deleter had not seen keeps the row alive.
     case keep
     /// The deletion wins; only a new insertion brings the row back.
     case win
@@ -10,17 +11,17 @@ package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
 
 /// The whole replicated state of one row: a join-semilattice.
 ///
-/// A column is a last-writer-wins register, a counter column a sum of one total for each origin; the row's life is
-/// the newest insertion and what deleters had seen. `merge` is commutative, associative and idempotent, so that nodes
-/// that know the same changes hold the same state, in whatever order they came. Sources: Shapiro et al., "A comprehensive
-/// study of Convergent and Commutative Replicated Data Types", 2011 (registers, counters); Almeida et al.,
-/// "Delta State Replicated Data Types", 2018 (a change is a small state).
+/// A column is a last-writer-wins register. A counter column is a sum with one total for each origin. The newest
+/// insertion and the changes that deleters had seen say whether the row is alive. `merge` is commutative, associative
+/// and idempotent, so nodes that know the same changes hold the same state, in whatever order the changes arrived.
+/// Sources: Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011
+/// (registers, counters); Almeida et al., "Delta State Replicated Data Types", 2018 (a change is a small state).
 package struct RowState: Sendable, Hashable {
-    /// A column's value and who wrote it.
+    /// A column's value with the version that wrote it.
     package struct Register: Sendable, Hashable {
         /// The value.
         package var value: SQLiteValue
-        /// Its author and time.
+        /// The author and the time of the value.
         package var version: Version
 
         /// Makes a register.
@@ -34,11 +35,11 @@ package struct RowState: Sendable, Hashable {
     package struct CounterPart: Sendable, Hashable {
         /// The column's slot.
         package var slot: Int
-        /// Whose part.
+        /// The origin that made the changes.
         package var origin: Origin
-        /// The sum of all changes the origin made.
+        /// The sum of all changes that the origin made.
         package var total: Int64
-        /// The batch after which that is the sum.
+        /// The number of the origin's batch that made the last of these changes.
         package var sequence: UInt64
 
         /// Makes a part.
@@ -50,9 +51,9 @@ package struct RowState: Sendable, Hashable {
         }
     }
 
-    /// What is known of a row's deletions.
+    /// The deletions of a row.
     package struct Deletion: Sendable, Hashable {
-        /// Everything that deleters of this row had seen, their own batches included.
+        /// Everything that the deleters of this row had seen, their own batches included.
         package var seen: VersionVector
         /// The newest deletion.
         package var version: Version
@@ -64,13 +65,13 @@ package struct RowState: Sendable, Hashable {
         }
     }
 
-    /// A value that lost to one whose author had not seen it; the two may be equal.
+    /// A value that lost to a concurrent value; the two values may be equal.
     package struct Loss: Sendable, Hashable {
         /// The column's slot.
         package var slot: Int
-        /// What lost.
+        /// The value that lost.
         package var loser: Register
-        /// What it lost to.
+        /// The version of the value that won.
         package var winner: Version
 
         /// Makes a loss.
@@ -89,15 +90,15 @@ package struct RowState: Sendable, Hashable {
     package var registers: [Register?]
     /// The counters' parts in ascending order of slot and origin.
     package var counters: [CounterPart]
-    /// Deletions that some column or insertion may have survived; `nil` when nobody ever deleted the row.
+    /// The row's deletions; `nil` when no node has deleted the row.
     package var deletion: Deletion?
 
-    /// The value of a column that is no counter, as far as one is known.
+    /// The value of a column that is not a counter; `nil` when none is known.
     package func value(slot: Int) -> SQLiteValue? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.value : nil
     }
 
-    /// The version of a column that is no counter, as far as one is known.
+    /// The version of a column that is not a counter; `nil` when none is known.
     package func version(slot: Int) -> Version? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.version : nil
     }
@@ -117,7 +118,7 @@ package struct RowState: Sendable, Hashable {
         self.deletion = deletion
     }
 
-    /// Whether the row shows in its table.
+    /// Whether the table shows the row.
     package func isVisible(_ policy: DeletePolicy) -> Bool {
         guard let deletion = self.deletion else { return true }
         if !deletion.seen.covers(self.birth) { return true }
@@ -129,10 +130,10 @@ package struct RowState: Sendable, Hashable {
         }
     }
 
-    /// Whether some column or counter was written by a batch that `seen` does not cover; the insertion does not count.
+    /// Whether a batch that `seen` does not cover wrote a column or a counter of the row; the insertion does not count.
     package func hasEdits(beyond seen: VersionVector) -> Bool {
         if self.registers.contains(where: { $0.map { !seen.covers($0.version) } ?? false }) { return true }
-        // An increment is an edit like any other.
+        // An increment counts as an edit.
         return self.counters.contains { seen[$0.origin] < $0.sequence }
     }
 
@@ -162,8 +163,11 @@ package struct RowState: Sendable, Hashable {
 
     /// Joins `other`, a state of the same row, into this one.
     ///
-    /// `hasSeen` says whether the author of its first version had seen the second one. The result are the values that lost to
-    /// concurrent ones, equal ones among them: whether they stay equal depends on what comes.
+    /// - Parameters:
+    ///   - other: The other state.
+    ///   - hasSeen: Says whether the author of the first version had seen the second version.
+    /// - Returns: The values that lost to concurrent writes. Equal values are included, because a later merge can make
+    ///   them differ.
     package mutating func merge(
         _ other: RowState,
         hasSeen: (_ author: Version, _ version: Version) -> Bool
@@ -200,15 +204,15 @@ package struct RowState: Sendable, Hashable {
         return losses
     }
 
-    /// Raises one origin's part of a counter.
+    /// Joins one origin's part of a counter.
     package mutating func merge(_ part: CounterPart) { self.merge([part]) }
 
-    /// Raises origins' parts of counters, given in any order.
+    /// Joins parts of counters, given in any order.
     ///
-    /// Of two parts of one origin with equal sequences the one that was there stays.
+    /// Of two parts of one origin with equal sequences, the part that this state already has stays.
     package mutating func merge(_ parts: [CounterPart]) {
         guard !parts.isEmpty else { return }
-        // The sort is stable, so that of equal parts the present one comes first.
+        // The sort is stable, so of two equal parts the present one comes first.
         let sorted = (self.counters + parts).sorted {
             ($0.slot, $0.origin, $1.sequence) < ($1.slot, $1.origin, $0.sequence)
         }

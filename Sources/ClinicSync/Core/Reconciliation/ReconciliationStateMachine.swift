@@ -1,315 +1,266 @@
 package import ClinicSyncModel
+import OrderedCollections
 
-/// A client's comparison of its tables with the host's, and their repair.
+/// A node's part in reconciliation: as a client its rounds with the host, as host the answers to its clients.
 ///
-/// A round asks the store and then the host for counts and digests. Different vectors mean that changes are on
-/// their way, which is no difference: the round is tried again a little later. With equal vectors, tables whose
-/// digests differ are gone through page by page: our row hashes go out, the host's rows come in and are merged,
-/// the rows it wants go out, its receipt comes in. A last comparison tells whether that was enough.
-///
-/// A question never passes its own number: replies and messages of another round are late and ignored.
+/// A client compares its tables with the host's every 30 s, and when the host asks for a verification (a part of a
+/// manual sync). ``RoundStateMachine`` says how a round goes; here it meets the host's connection, the store and the
+/// timers.
 package struct ReconciliationStateMachine: Sendable, Hashable {
-    /// Where the round stands.
-    package enum State: Sendable, Hashable {
-        /// No round. Can transition to `measuring`.
-        case idle
-        /// The store was asked for digests. Can transition to `asking`, `idle`.
-        case measuring(Round)
-        /// The host was asked for digests. Can transition to `waitingForChanges`, `hashing`, `idle`.
-        case asking(Round, ours: DigestReport)
-        /// Changes are on their way; a timer runs. Can transition to `measuring`.
-        case waitingForChanges(Round)
-        /// The store was asked for a page of row hashes. Can transition to `exchanging`, `idle`.
-        case hashing(Round, Repair)
-        /// The page went to the host; its rows come in and are merged. Can transition to `gathering`,
-        /// `hashing`, `measuring`.
-        case exchanging(Round, Repair, Exchange)
-        /// The store was asked for the rows that the host lacks. Can transition to `awaitingReceipt`.
-        case gathering(Round, Repair)
-        /// The rows went to the host. Can transition to `hashing`, `measuring`.
-        case awaitingReceipt(Round, Repair)
-    }
-
-    /// Why a round was begun.
-    package enum Trigger: Sendable, Hashable {
-        /// The timer.
-        case periodic
-        /// A manual sync.
-        case verification
-    }
-
-    /// A round's account.
-    package struct Round: Sendable, Hashable {
-        /// Why it was begun.
-        package var trigger: Trigger
-        /// The one table to compare; `nil`: all.
-        package var table: String?
-        /// When it was begun.
-        package var startedAt: Duration
-        /// The number of the question, new for each.
-        package var id: UInt64
-        /// How often changes were on their way since the last step forward.
-        package var retries = 0
-        /// Whether tables were repaired, so that this comparison is the last.
-        package var hasRepaired = false
-        /// Rows repaired on both sides.
-        package var repairedRows: UInt64 = 0
-    }
-
-    /// The repair of tables in the order of their names.
-    package struct Repair: Sendable, Hashable {
-        /// The tables; the first is being repaired.
-        package var tables: [String]
-        /// Where the next page begins after; `nil`: at the smallest key.
-        package var after: SQLiteValue?
-    }
-
-    /// One page's exchange of rows.
-    package struct Exchange: Sendable, Hashable {
-        /// The page's end.
-        package var through: SQLiteValue?
-        /// Keys the host wants, or of which we know more.
-        package var keys: [SQLiteValue] = []
-        /// Pages the store has not merged yet.
-        package var merging = 0
-        /// Whether the host's last page has come.
-        package var hasLast = false
-    }
-
-    /// What is to be done.
-    package enum Action: Sendable, Hashable {
-        /// Ask the store for digests.
-        case measure(round: UInt64)
-        /// Send the host our digests.
-        case ask(DigestReport)
-        /// Start the retry timer.
-        case waitForChanges
-        /// Ask the store for a page of row hashes.
-        case hash(round: UInt64, table: String, after: SQLiteValue?)
-        /// Send the host a page of row hashes.
-        case sendHashes(RowHashPage)
-        /// Have the store merge the host's rows.
-        case merge(RowStatePage)
-        /// Ask the store for rows.
-        case gather(round: UInt64, table: String, keys: [SQLiteValue])
-        /// Send the host rows.
-        case sendStates(RowStatePage)
-        /// The round is over.
-        case finish(Outcome)
-    }
-
-    /// How a round ended.
-    package struct Outcome: Sendable, Hashable {
-        /// Why it was begun.
-        package var trigger: Trigger
-        /// The result; `nil` when changes were on their way all the time.
-        package var result: ReconciliationResult?
-        /// Rows repaired on both sides.
-        package var repairedRows: UInt64
-        /// When it was begun.
-        package var startedAt: Duration
-
-        /// Makes an outcome.
-        package init(
-            trigger: Trigger,
-            result: ReconciliationResult?,
-            repairedRows: UInt64,
-            startedAt: Duration
-        ) {
-            self.trigger = trigger
-            self.result = result
-            self.repairedRows = repairedRows
-            self.startedAt = startedAt
-        }
-    }
-
-    /// Where the round stands.
-    package private(set) var state: State = .idle
-    private let retriesMax: Int
-    private var lastID: UInt64 = 0
+    private let interval: Duration
+    private let retryDelay: Duration
+    private let roundLimit: Duration
+    private var round: RoundStateMachine
+    private var verification: Verification?
+    /// What the store works on for each linked peer.
+    private var quotas: OrderedDictionary<ConnectionID, ReconciliationQuota> = [:]
+    /// The newest reconciliation that came to a result.
+    package private(set) var last: CoreStatus.Reconciliation?
 
     /// Makes a machine without a round.
-    package init(retriesMax: Int) {
-        self.retriesMax = retriesMax
+    package init(_ configuration: CoreConfiguration) {
+        self.interval = configuration.reconcileInterval
+        self.retryDelay = configuration.roundRetryDelay
+        self.roundLimit = configuration.roundLimit
+        self.round = RoundStateMachine(retriesMax: configuration.roundRetriesMax)
     }
 
-    /// Whether no round is in progress.
-    package var isIdle: Bool { self.state == .idle }
+    /// A link begins.
+    package mutating func linked(_ id: ConnectionID) { self.quotas[id] = ReconciliationQuota() }
 
-    /// Begins a round; there must be none and the host must be connected.
-    package mutating func begin(_ trigger: Trigger, table: String?, at time: Duration) -> [Action] {
-        precondition(self.isIdle, "a round was begun in \(self.state)")
-        return self.measure(Round(trigger: trigger, table: table, startedAt: time, id: 0))
-    }
+    /// A link is gone.
+    package mutating func lost(_ id: ConnectionID) { self.quotas[id] = nil }
 
-    /// Takes our digests.
-    package mutating func measured(
-        round id: UInt64,
-        vector: VersionVector,
-        tables: [TableDigest]
-    ) -> [Action] {
-        guard case .measuring(let round) = self.state, round.id == id else { return [] }
-        let ours = DigestReport(round: id, vector: vector, tables: tables)
-        self.state = .asking(round, ours: ours)
-        return [.ask(ours)]
-    }
+    // MARK: - Client: rounds
 
-    /// Takes the host's digests.
-    package mutating func answered(_ theirs: DigestReport) -> [Action] {
-        guard case .asking(var round, let ours) = self.state, round.id == theirs.round else { return [] }
-        guard ours.vector == theirs.vector else {
-            round.retries += 1
-            guard round.retries <= self.retriesMax else { return self.finish(round, nil) }
-            self.state = .waitingForChanges(round)
-            return [.waitForChanges]
+    /// The timer of the periodic round fired.
+    package mutating func periodicTimerFired(_ context: NodeContext, isRunning: Bool) -> [Directive] {
+        let timer = Directive.effect(.setTimer(.reconcile, after: self.interval))
+        guard !context.isHost else { return [timer] }
+        // A round in progress serves as well, and so does one that is about to begin for a verification.
+        guard isRunning, self.round.isIdle, self.verification == nil else { return [timer] }
+        guard context.host != nil else {
+            let outcome = RoundStateMachine.Outcome(
+                trigger: .periodic,
+                result: .unreachable,
+                repairedRows: 0,
+                startedAt: context.time.monotonic
+            )
+            return [timer] + self.record(outcome, context)
         }
-        round.retries = 0
-        guard let (tables, isWhole) = Self.differing(ours.tables, theirs.tables, only: round.table) else {
-            return self.finish(round, .differs)
+        return [timer] + self.begin(.periodic, table: nil, context)
+    }
+
+    /// The timer fired that tries a round again because changes were on their way.
+    package mutating func retryTimerFired(_ context: NodeContext) -> [Directive] {
+        self.perform(self.round.retryTimerFired(), context)
+    }
+
+    /// The round takes too long, or the store failed.
+    package mutating func breakOff(_ context: NodeContext) -> [Directive] {
+        self.perform(self.round.breakOff(), context)
+    }
+
+    /// The node follows another host, or none: the round and the verification with the former host are over.
+    package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
+        self.verification = nil
+        return self.breakOff(context)
+    }
+
+    private mutating func begin(
+        _ trigger: RoundStateMachine.Trigger,
+        table: String?,
+        _ context: NodeContext
+    ) -> [Directive] {
+        let start = self.round.begin(trigger, table: table, at: context.time.monotonic)
+        return [.effect(.setTimer(.roundTimeout, after: self.roundLimit))] + self.perform(start, context)
+    }
+
+    private mutating func perform(_ actions: [RoundStateMachine.Action], _ context: NodeContext) -> [Directive] {
+        var result: [Directive] = []
+        for action in actions {
+            switch action {
+            case .measure(let round):
+                result.append(.effect(.storage(.digests(.question(round: round)))))
+            case .waitForChanges:
+                result.append(.effect(.setTimer(.retryRound, after: self.retryDelay)))
+            case .hash(let round, let table, let after):
+                result.append(.effect(.storage(.rowHashes(round: round, table: table, after: after))))
+            case .gather(let round, let table, let keys):
+                guard let host = context.host else { continue }
+                result.append(.effect(.storage(.rowStates(for: host, round: round, table: table, keys: keys))))
+            case .merge(let page):
+                guard let host = context.host else { continue }
+                result.append(.submit(.mergeRows(from: host, page)))
+            case .ask(let report): result += self.send(.digests(report), to: context.host)
+            case .sendHashes(let page): result += self.send(.rowHashes(page), to: context.host)
+            case .sendStates(let page): result += self.send(.rowStates(page), to: context.host)
+            case .finish(let outcome): result += self.finish(outcome, context)
+            }
         }
-        if tables.isEmpty { return self.finish(round, !isWhole ? .differs : round.hasRepaired ? .repaired : .equal) }
-        if round.hasRepaired { return self.finish(round, .differs) }
-        return self.hash(round, Repair(tables: tables, after: nil))
+        return result
     }
 
-    /// Tries again after changes were on their way.
-    package mutating func retryTimerFired() -> [Action] {
-        guard case .waitingForChanges(let round) = self.state else { return [] }
-        return self.measure(round)
+    private func send(_ message: Message, to connection: ConnectionID?) -> [Directive] {
+        connection.map { [.effect(.send([$0], message))] } ?? []
     }
 
-    /// Takes a page of our row hashes.
-    package mutating func hashed(_ page: RowHashPage) -> [Action] {
-        guard case .hashing(let round, let repair) = self.state, round.id == page.round else { return [] }
-        self.state = .exchanging(round, repair, Exchange(through: page.through))
-        return [.sendHashes(page)]
-    }
-
-    /// Takes rows from the host: those it knows more of, or its receipt for ours.
-    package mutating func received(_ page: RowStatePage) -> [Action] {
-        switch self.state {
-        case .exchanging(let round, let repair, var exchange):
-            guard round.id == page.round, !exchange.hasLast else { return [] }
-            exchange.keys += page.wanted
-            exchange.hasLast = page.isLast
-            if !page.payload.isEmpty { exchange.merging += 1 }
-            let merge: [Action] = page.payload.isEmpty ? [] : [.merge(page)]
-            return merge + self.proceed(round, repair, exchange)
-        case .awaitingReceipt(let round, let repair):
-            guard round.id == page.round, page.isLast else { return [] }
-            return self.nextPage(round, repair)
-        case .idle, .measuring, .asking, .waitingForChanges, .hashing, .gathering:
-            // Benign race: rows of a round that has timed out meanwhile.
-            return []
-        }
-    }
-
-    /// Takes what merging a page did.
-    package mutating func merged(_ page: RowStatePage, changedRows: Int, aheadKeys: [SQLiteValue]) -> [Action] {
-        guard case .exchanging(var round, let repair, var exchange) = self.state, round.id == page.round
-        else { return [] }
-        exchange.merging -= 1
-        exchange.keys += aheadKeys
-        round.repairedRows += UInt64(changedRows)
-        return self.proceed(round, repair, exchange)
-    }
-
-    /// Takes the rows that the host lacks.
-    package mutating func gathered(_ pages: [RowStatePage]) -> [Action] {
-        guard case .gathering(let round, let repair) = self.state,
-            pages.allSatisfy({ $0.round == round.id })
-        else { return [] }
-        guard let last = pages.last else { return self.nextPage(round, repair) }
-        self.state = .awaitingReceipt(round, repair)
-        var ending = last
-        ending.isLast = true
-        return pages.dropLast().map { .sendStates($0) } + [.sendStates(ending)]
-    }
-
-    /// Ends the round because the host is gone, the store failed or it took too long.
-    package mutating func breakOff() -> [Action] {
-        switch self.state {
-        case .idle: return []
-        case .measuring(let round), .asking(let round, _), .waitingForChanges(let round),
-            .hashing(let round, _), .exchanging(let round, _, _), .gathering(let round, _),
-            .awaitingReceipt(let round, _):
-            return self.finish(round, .unreachable)
+    private mutating func finish(_ outcome: RoundStateMachine.Outcome, _ context: NodeContext) -> [Directive] {
+        let end = [Directive.effect(.cancelTimer(.retryRound)), .effect(.cancelTimer(.roundTimeout))]
+        let actions = end + self.record(outcome, context)
+        guard let verification = self.verification else { return actions }
+        switch verification.stage {
+        case .sweeping: return actions
+        case .queued: return actions + self.continueVerification(context)
+        case .reconciling:
+            self.verification = nil
+            return actions + self.send(.verifyReport(verification.report(outcome)), to: verification.connection)
         }
     }
 
-    // MARK: - Steps
-
-    private mutating func measure(_ round: Round) -> [Action] {
-        var round = round
-        self.lastID += 1
-        round.id = self.lastID
-        self.state = .measuring(round)
-        return [.measure(round: round.id)]
-    }
-
-    private mutating func hash(_ round: Round, _ repair: Repair) -> [Action] {
-        self.state = .hashing(round, repair)
-        return [.hash(round: round.id, table: repair.tables[0], after: repair.after)]
-    }
-
-    private mutating func proceed(_ round: Round, _ repair: Repair, _ exchange: Exchange) -> [Action] {
-        var repair = repair
-        guard exchange.hasLast, exchange.merging == 0 else {
-            self.state = .exchanging(round, repair, exchange)
-            return []
-        }
-        repair.after = exchange.through
-        guard !exchange.keys.isEmpty else { return self.nextPage(round, repair) }
-        var round = round
-        let keys = exchange.keys.withoutRepetitions()
-        round.repairedRows += UInt64(keys.count)
-        self.state = .gathering(round, repair)
-        return [.gather(round: round.id, table: repair.tables[0], keys: keys)]
-    }
-
-    /// Goes on behind the page just repaired: `repair.after` is its end.
-    private mutating func nextPage(_ round: Round, _ repair: Repair) -> [Action] {
-        var repair = repair
-        if repair.after == nil { repair.tables.removeFirst() }
-        guard repair.tables.isEmpty else { return self.hash(round, repair) }
-        var round = round
-        round.hasRepaired = true
-        return self.measure(round)
-    }
-
-    private mutating func finish(_ round: Round, _ result: ReconciliationResult?) -> [Action] {
-        self.state = .idle
-        let outcome = Outcome(
-            trigger: round.trigger,
+    /// Keeps the result for people; a round that met nothing but changes on their way has no result.
+    private mutating func record(_ outcome: RoundStateMachine.Outcome, _ context: NodeContext) -> [Directive] {
+        guard let result = outcome.result else { return [] }
+        let took = context.time.monotonic - outcome.startedAt
+        self.last = CoreStatus.Reconciliation(
+            wallMilliseconds: context.clinicMilliseconds,
             result: result,
-            repairedRows: round.repairedRows,
-            startedAt: round.startedAt
+            took: took,
+            repairedRows: outcome.repairedRows
         )
-        return [.finish(outcome)]
+        return [.effect(.notify(.reconciled(result, repairedRows: outcome.repairedRows, took: took)))]
     }
 
-    /// The names of tables that differ, in order, and whether both sides have the same tables.
+    // MARK: - Client: verification
+
+    /// The host asks this client to sweep its tables and to reconcile.
     ///
-    /// With another schema version the tables that both have are repaired all the same. `nil` when a side has not the one in
-    /// question.
-    private static func differing(
-        _ ours: [TableDigest],
-        _ theirs: [TableDigest],
-        only table: String?
-    ) -> (names: [String], isWhole: Bool)? {
-        let ours = ours.filter { table == nil || $0.name == table }
-        let theirs = theirs.filter { table == nil || $0.name == table }
-        let isWhole = ours.map(\.name) == theirs.map(\.name)
-        guard table == nil || (isWhole && !ours.isEmpty) else { return nil }
-        let names = ours.filter { table in theirs.contains { $0.name == table.name && $0 != table } }.map(\.name)
-        return (names, isWhole)
+    /// A newer request takes the place of one in progress, for which the host waits no more.
+    package mutating func beginVerification(_ request: SyncRequest, for id: ConnectionID) -> [Directive] {
+        self.verification = Verification(request: request, connection: id)
+        return [.submit(.sweep(table: request.table, .sync(id: request.id)))]
     }
-}
 
-extension [SQLiteValue] {
-    /// The elements in the order of their first appearance.
-    fileprivate func withoutRepetitions() -> [SQLiteValue] {
-        var seen = Set<SQLiteValue>()
-        return self.filter { seen.insert($0).inserted }
+    /// The sweep for a verification is done and its rows are collected.
+    package mutating func swept(id: UInt64, escaped: Int, unsent: Int, _ context: NodeContext) -> [Directive] {
+        guard self.verification?.request.id == id, self.verification?.stage == .sweeping else { return [] }
+        self.verification?.escaped = escaped
+        self.verification?.unsent = unsent
+        self.verification?.stage = .queued
+        return self.round.isIdle ? self.continueVerification(context) : []
+    }
+
+    private mutating func continueVerification(_ context: NodeContext) -> [Directive] {
+        guard let request = self.verification?.request else { return [] }
+        self.verification?.stage = .reconciling
+        return self.begin(.verification, table: request.table, context)
+    }
+
+    /// The sweep for a verification failed.
+    package mutating func sweepFailed(id: UInt64) -> [Directive] {
+        guard let verification = self.verification, verification.request.id == id else { return [] }
+        self.verification = nil
+        let report = VerifyReport(id: id, result: .differs, repairedRows: 0)
+        return self.send(.verifyReport(report), to: verification.connection)
+    }
+
+    // MARK: - Both: digests and hashes
+
+    /// A client asks, or the host answers.
+    package mutating func received(_ report: DigestReport, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
+        if context.isHost {
+            guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
+            return [.effect(.storage(.digests(.answer(to: id, question: report))))]
+        }
+        return id == context.host ? self.perform(self.round.answered(report), context) : []
+    }
+
+    /// A client sent a page of its row hashes.
+    package mutating func received(_ page: RowHashPage, on id: ConnectionID) -> [Directive] {
+        guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
+        return [.effect(.storage(.compare(from: id, page)))]
+    }
+
+    /// The store has counts and digests: for this node's round, or for a client's question.
+    package mutating func measured(
+        _ purpose: DigestPurpose,
+        vector: VersionVector,
+        tables: [TableDigest],
+        _ context: NodeContext
+    ) -> [Directive] {
+        switch purpose {
+        case .question(let round):
+            return self.perform(self.round.measured(round: round, vector: vector, tables: tables), context)
+        case .answer(let id, let question):
+            guard self.quotas[id] != nil else { return [] }
+            self.quotas[id]?.endQuestion()
+            let answer = DigestReport(round: question.round, vector: vector, tables: tables)
+            if question.vector == vector {
+                self.last = CoreStatus.Reconciliation(
+                    wallMilliseconds: context.clinicMilliseconds,
+                    result: question.tables == tables ? .equal : .differs,
+                    took: .zero,
+                    repairedRows: 0
+                )
+            }
+            return self.send(.digests(answer), to: id)
+        }
+    }
+
+    /// The store has a page of this node's row hashes.
+    package mutating func hashed(_ page: RowHashPage, _ context: NodeContext) -> [Directive] {
+        self.perform(self.round.hashed(page), context)
+    }
+
+    /// The store compared a client's page with the host's rows.
+    package mutating func compared(for id: ConnectionID, _ pages: [RowStatePage]) -> [Directive] {
+        guard self.quotas[id] != nil else { return [] }
+        self.quotas[id]?.endQuestion()
+        return pages.flatMap { self.send(.rowStates($0), to: id) }
+    }
+
+    // MARK: - Both: rows
+
+    /// A peer sent rows.
+    package mutating func received(_ page: RowStatePage, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
+        guard self.quotas[id]?.beginPage() == true else { return [.close(id, .protocolViolation)] }
+        if context.isHost { return [.submit(.mergeRows(from: id, page))] }
+        guard id == context.host else {
+            // Race: the sender took this node for its host, or was this node's host a moment ago.
+            self.quotas[id]?.endPage()
+            return []
+        }
+        // A page that the round does not want is late. A page that it merges counts until the store has merged it.
+        let actions = self.round.received(page)
+        if !actions.contains(.merge(page)) { self.quotas[id]?.endPage() }
+        return self.perform(actions, context)
+    }
+
+    /// The store has this node's rows that the host lacks.
+    package mutating func gathered(_ pages: [RowStatePage], _ context: NodeContext) -> [Directive] {
+        self.perform(self.round.gathered(pages), context)
+    }
+
+    /// The store merged a peer's rows.
+    package mutating func merged(
+        from id: ConnectionID,
+        _ page: RowStatePage,
+        _ outcome: MergeOutcome,
+        _ context: NodeContext
+    ) -> [Directive] {
+        guard self.quotas[id] != nil else { return [] }
+        self.quotas[id]?.endPage()
+        guard context.isHost else {
+            guard id == context.host else { return [] }
+            let actions = self.round.merged(
+                page,
+                changedRows: outcome.changedRows,
+                aheadKeys: outcome.aheadKeys
+            )
+            return self.perform(actions, context)
+        }
+        guard page.isLast else { return [] }
+        let receipt = RowStatePage(round: page.round, table: page.table, payload: [], wanted: [], isLast: true)
+        return self.send(.rowStates(receipt), to: id)
     }
 }

@@ -2,13 +2,14 @@ import ClinicSyncModel
 
 /// A client's part in a manual sync: sweep, collect, reconcile, report.
 struct Verification: Sendable, Hashable {
-    /// How far it has come.
+    /// The stage of a verification.
     enum Stage: Sendable, Hashable {
-        /// The store sweeps. Can transition to `queued`.
+        /// The store sweeps. Entered with the host's request. Can transition to `queued`.
         case sweeping
-        /// Swept and collected; another round may have to end first. Can transition to `reconciling`.
+        /// The sweep is done and its rows are collected; a round in progress must end first. Can transition to
+        /// `reconciling`.
         case queued
-        /// The round is in progress; its end is the end of the verification.
+        /// The verification's round is in progress. The verification ends with it.
         case reconciling
     }
 
@@ -16,17 +17,17 @@ struct Verification: Sendable, Hashable {
     let request: SyncRequest
     /// The connection to answer on.
     let connection: ConnectionID
-    /// How far it has come.
+    /// The stage.
     var stage: Stage = .sweeping
-    /// Rows the sweep took as local edits.
+    /// Rows that the sweep collected as local edits.
     var escaped = 0
-    /// Rows that no exchange can bring to the others.
+    /// Rows that are too large to be sent.
     var unsent = 0
 
-    /// The answer to the host when the round ended with `outcome`.
+    /// The answer to the host at the end of the round.
     ///
-    /// Rows that had escaped are equal now but were not before, so the host must make another pass.
-    func report(_ outcome: ReconciliationStateMachine.Outcome) -> VerifyReport {
+    /// Rows that had escaped are equal now and were not before, so the host must make another pass.
+    func report(_ outcome: RoundStateMachine.Outcome) -> VerifyReport {
         let result = self.unsent > 0 ? .differs : outcome.result ?? .differs
         return VerifyReport(
             id: self.request.id,
@@ -36,30 +37,30 @@ struct Verification: Sendable, Hashable {
     }
 }
 
-/// What the store works on for one client's reconciliation, so that it stays bounded.
+/// Bounds what the store works on for one peer's reconciliation.
 struct ReconciliationQuota: Sendable, Hashable {
     private var questions = 0
     private var pages = 0
 
-    /// Takes note of a question.
+    /// A peer asked a question.
     ///
-    /// - Returns: Whether it is one of few.
+    /// - Returns: Whether the question is within the limit.
     mutating func beginQuestion() -> Bool {
         self.questions += 1
         return self.questions <= CoreLimits.questionsMax
     }
 
-    /// Takes note of the answer.
+    /// The store answered a question.
     mutating func endQuestion() { self.questions -= 1 }
 
-    /// Takes note of a page to be merged.
+    /// A peer sent a page of rows.
     ///
-    /// - Returns: Whether it is within the bounds.
+    /// - Returns: Whether the page is within the limit.
     mutating func beginPage() -> Bool {
         self.pages += 1
         return self.pages <= CoreLimits.repairPagesMax
     }
 
-    /// Takes note that the page is merged.
+    /// The store merged a page, or no merge is wanted.
     mutating func endPage() { self.pages -= 1 }
 }

@@ -1,26 +1,26 @@
 package import ClinicSyncModel
 import DequeModule
 
-/// What one peer sends us, on its way to the store.
+/// The chunks that one peer sends, on their way to the store.
 ///
-/// One store request of a peer is outstanding at a time; what arrives meanwhile waits here and goes in the next,
-/// so that a burst becomes few transactions. The wait is bounded by the credit the peer was granted.
+/// The store works on one request of a peer at a time. Chunks that arrive meanwhile wait here for the next request, so
+/// that a burst becomes few transactions. The peer's credit bounds what waits.
 package struct PeerInboundStateMachine: Sendable, Hashable {
-    /// Payload bytes the peer may still send; a chunk may overdraw it once.
+    /// Payload bytes that the peer may still send; one chunk may exceed the rest of the credit.
     package private(set) var credit: Int
-    /// Whether the store works for this peer.
+    /// Whether the store works on a request of this peer.
     package private(set) var isStoring = false
     private var waiting: Deque<BatchChunk> = []
 
-    /// Starts with the credit that our hello grants.
+    /// Starts with the credit that this node's hello grants.
     package init(credit: Int) {
         self.credit = credit
     }
 
     /// Takes a chunk.
     ///
-    /// - Returns: Whether the peer was allowed to send it. A sender stops when its credit is used up, and ours
-    ///   is never smaller than what it knows of, so one that goes on is at fault.
+    /// - Returns: Whether the peer was allowed to send the chunk. A sender must stop when its credit is used up. The
+    ///   credit here is never smaller than the credit that the sender knows of, so a sender that continues is at fault.
     package mutating func receive(_ chunk: BatchChunk) -> Bool {
         guard self.credit > 0,
             chunk.payload.count <= CoreLimits.chunkBytesMax,
@@ -33,7 +33,7 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
         return true
     }
 
-    /// Takes what the next store request shall carry; `nil` when there is nothing or one is outstanding.
+    /// Takes the chunks of the next request; `nil` when no chunk waits or the store works on a request.
     package mutating func nextStore() -> [BatchChunk]? {
         guard !self.isStoring, !self.waiting.isEmpty else { return nil }
         var chunks: [BatchChunk] = []
@@ -48,7 +48,7 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
         return chunks
     }
 
-    /// Takes note that the outstanding request was carried out and grants its bytes anew.
+    /// The store carried out the request: the peer gets its bytes back as credit.
     package mutating func stored(bytes: Int) {
         self.isStoring = false
         self.credit += bytes

@@ -1,46 +1,46 @@
 package import ClinicSyncModel
 
-/// What one peer is sent of the log.
+/// The chunks of the log that one peer is sent.
 ///
-/// A peer that keeps up gets every chunk as it is logged. One that does not is forgotten down to the place in
-/// the log from which it has to be served, so that it costs the same memory however far behind it is, and
-/// delays nobody.
+/// A peer that keeps up gets every chunk when it is logged. Of a peer that is behind, the node remembers only the place
+/// in the log from which it must be served. So such a peer costs the same memory however far it is behind, and delays
+/// no other.
 package struct PeerOutboundStateMachine: Sendable, Hashable {
-    /// How the peer is served.
+    /// The way in which the peer is served.
     package enum State: Sendable, Hashable {
         /// The store looks for the place in the log. Entered by `init`. Can transition to `catchingUp`, `live`.
         case locating
-        /// Chunks are read from the log, one read at a time, as the peer's credit allows. Can transition to
-        /// `live`.
+        /// The store reads chunks from the log, one request at a time, as the peer's credit allows. Entered with the
+        /// place in the log, and when the credit is used up. Can transition to `live`.
         case catchingUp(isReading: Bool)
-        /// Everything up to `cursor` is handled; new chunks are sent at once. Can transition to `catchingUp`
-        /// when credit is used up.
+        /// The peer was sent everything up to `cursor`; new chunks go out at once. Entered at the end of the log. Can
+        /// transition to `catchingUp` when the credit is used up.
         case live
     }
 
-    /// How the peer is served.
+    /// The way in which the peer is served.
     package private(set) var state: State = .locating
-    /// Every chunk up to this place of the log was sent or need not be.
+    /// Every chunk up to this place in the log was sent, or the peer has it.
     package private(set) var cursor: UInt64 = 0
-    /// What the peer has or was sent.
-    package private(set) var sent: ChunkLedger
-    /// Payload bytes that may still be sent; one chunk may overdraw it.
+    /// The chunks that the peer has or was sent.
+    package private(set) var sent: ChunkSet
+    /// Payload bytes that may still be sent; one chunk may exceed the rest of the credit.
     package private(set) var credit: Int
 
-    /// Starts with what the peer's hello says.
+    /// Starts with the vector, the partial batches and the credit in the peer's hello.
     package init(vector: VersionVector, partials: [PartialBatch], credit: Int) {
-        self.sent = ChunkLedger(vector: vector, partials: partials)
+        self.sent = ChunkSet(vector: vector, partials: partials)
         self.credit = credit
     }
 
-    /// Takes the place from which the peer must be served.
+    /// The store found the place from which the peer must be served.
     package mutating func located(_ position: UInt64) {
         guard self.state == .locating else { return }
         self.cursor = position
         self.state = .catchingUp(isReading: false)
     }
 
-    /// Returns what to read next for the peer, if anything; turns live when there is nothing before `head`.
+    /// Returns the next read of the log for the peer, if there is one; at the end of the log the peer is live.
     package mutating func nextRead(head: UInt64, maxBytes: Int) -> (after: UInt64, maxBytes: Int)? {
         guard self.state == .catchingUp(isReading: false) else { return nil }
         guard self.cursor < head else {
@@ -52,11 +52,11 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         return (self.cursor, min(self.credit, maxBytes))
     }
 
-    /// Takes what was read and returns what to send of it.
+    /// Takes chunks that the store read, and returns those to send.
     package mutating func logRead(_ chunks: [LoggedChunk], head: UInt64) -> [BatchChunk] {
         guard self.state == .catchingUp(isReading: true) else { return [] }
         self.state = .catchingUp(isReading: false)
-        // Nothing was found although the head is further: what was there has been pruned or never was.
+        // The log has nothing between the cursor and its head: those chunks were pruned.
         if chunks.isEmpty { self.cursor = max(self.cursor, head) }
         var sending: [BatchChunk] = []
         for logged in chunks where logged.position > self.cursor {
@@ -70,9 +70,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         return sending
     }
 
-    /// Decides whether a chunk that was logged just now goes to the peer at once.
+    /// Decides whether a new chunk goes to the peer at once.
     package mutating func offer(_ logged: LoggedChunk) -> Bool {
-        // A log read was faster than the reply that reports the chunk.
+        // A read of the log was faster than the reply that reports the chunk.
         guard logged.position > self.cursor else { return false }
         let chunk = logged.chunk
         switch self.state {
@@ -87,8 +87,8 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
             }
             self.cursor = logged.position
         case .locating, .catchingUp:
-            // Interactive traffic goes ahead of bulk when nothing before it is lacking. The cursor stays; the
-            // read that comes by here later skips the chunk.
+            // Small new batches go ahead of old ones, if the peer lacks no batch before them. The cursor stays, and the
+            // read that reaches the chunk later skips it.
             let isWhole = chunk.index == 0 && chunk.isLast
             let isNext = self.sent.vector[chunk.batch.origin] &+ 1 == chunk.batch.sequence
             guard isWhole, isNext, self.credit > 0, !self.sent.has(chunk) else { return false }
@@ -97,12 +97,12 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         return true
     }
 
-    /// Takes note that the peer has a chunk because it sent it: it never gets it back.
+    /// The peer sent a chunk, so it has the chunk and is never sent it.
     package mutating func received(_ chunk: BatchChunk) {
         self.sent.record(chunk)
     }
 
-    /// Takes the peer's acknowledgement.
+    /// The peer has applied batches and gives credit.
     package mutating func acknowledged(_ acknowledgement: Acknowledgement) {
         self.sent.merge(acknowledgement.applied)
         let (credit, overflow) = self.credit.addingReportingOverflow(Int(acknowledgement.creditBytes))

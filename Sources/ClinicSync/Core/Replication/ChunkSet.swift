@@ -1,20 +1,20 @@
 package import ClinicSyncModel
 
-/// Which chunks somebody has: whole batches as a vector, the others by their first missing chunk.
-package struct ChunkLedger: Sendable, Hashable {
-    /// Batches that are there as a whole.
+/// The set of chunks that a node has: whole batches as a vector, other batches by their first missing chunk.
+package struct ChunkSet: Sendable, Hashable {
+    /// Whole batches.
     package private(set) var vector: VersionVector
-    /// Batches that are there in part, or whole but not covered by `vector`, in order.
+    /// Batches of which some chunks are missing, and whole batches behind a gap, in ascending order.
     package private(set) var partials: [PartialBatch]
 
-    /// Starts with what is known.
+    /// Makes a set.
     package init(vector: VersionVector, partials: [PartialBatch]) {
         self.vector = vector
         self.partials = []
         for partial in partials { self.raise(partial.batch, to: partial.nextChunk) }
     }
 
-    /// Whether the chunk is there.
+    /// Whether the set contains the chunk.
     package func has(_ chunk: BatchChunk) -> Bool {
         if self.vector[chunk.batch.origin] >= chunk.batch.sequence { return true }
         let index = self.index(of: chunk.batch)
@@ -22,10 +22,10 @@ package struct ChunkLedger: Sendable, Hashable {
         return self.partials[index].nextChunk > chunk.index
     }
 
-    /// Adds a chunk of a batch that counts as whole with its last chunk.
+    /// Adds a chunk; the batch counts as whole with its last chunk.
     ///
-    /// A batch is taken into the vector only without a gap before it; otherwise the peer's own word
-    /// (``merge(_:)``) will do that later.
+    /// The vector takes a batch only when no batch before it is missing. Otherwise the peer's own vector
+    /// (``merge(_:)``) adds the batch later.
     package mutating func record(_ chunk: BatchChunk) {
         let batch = chunk.batch
         guard chunk.isLast, self.vector[batch.origin] &+ 1 == batch.sequence else {
@@ -35,7 +35,7 @@ package struct ChunkLedger: Sendable, Hashable {
         self.dropCovered()
     }
 
-    /// Adds a chunk of a batch that counts as whole only when ``merge(_:)`` says so.
+    /// Adds a chunk; the batch counts as whole only when ``merge(_:)`` says so.
     package mutating func hold(_ chunk: BatchChunk) {
         self.raise(chunk.batch, to: chunk.index &+ 1)
     }

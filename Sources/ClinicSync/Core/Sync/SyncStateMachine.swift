@@ -3,26 +3,18 @@ import DequeModule
 
 /// The host's part in a manual sync of the whole clinic.
 ///
-/// The host sweeps its own tables, then asks every connected client to sweep and to reconcile with it. A repair
-/// may have changed the host after another client was compared, so passes are repeated until one has found
-/// nothing but equality: that pass is the proof.
+/// The host sweeps its own tables, then asks every connected client to sweep its tables and to reconcile with the host.
+/// A repair may change the host after another client was compared. So the host repeats passes until one pass finds
+/// equal tables everywhere: that pass is the proof.
 package struct SyncStateMachine: Sendable, Hashable {
-    /// Where the sync stands.
+    /// The state of the sync.
     package enum State: Sendable, Hashable {
-        /// None in progress. Can transition to `sweeping`.
+        /// No sync is in progress. Entered at the start and with a sync's end. Can transition to `sweeping`.
         case idle
-        /// The host's tables are being swept. Can transition to `verifying`, `idle`.
+        /// The store sweeps the host's tables. Entered with a request. Can transition to `verifying`, `idle`.
         case sweeping(Run)
-        /// Clients have been asked. Can transition to itself with the next pass, `idle`.
+        /// The clients have been asked. Entered with each pass. Can transition to itself, `idle`.
         case verifying(Run)
-    }
-
-    /// Who wants the outcome.
-    package enum Requester: Sendable, Hashable {
-        /// A person or program on the host.
-        case command(RequestID)
-        /// A client, with its own number of the request.
-        case peer(ConnectionID, id: UInt64)
     }
 
     /// A connected client.
@@ -42,13 +34,13 @@ package struct SyncStateMachine: Sendable, Hashable {
         }
     }
 
-    /// A client's account in a sync.
+    /// A client's results in a sync.
     package struct Account: Sendable, Hashable {
         /// The client.
         package var client: Client
-        /// Its result in this pass; `nil` while it is awaited.
+        /// The client's result in this pass; `nil` until the client reports.
         package var result: ReconciliationResult?
-        /// Whether rows were repaired in an earlier pass.
+        /// Whether an earlier pass repaired rows of the client.
         package var wasRepaired: Bool
     }
 
@@ -58,29 +50,29 @@ package struct SyncStateMachine: Sendable, Hashable {
         package var id: UInt64
         /// The one table; `nil`: all.
         package var table: String?
-        /// Who wants the outcome.
+        /// Who waits for the report.
         package var requesters: [Requester]
-        /// The pass, from 1.
+        /// The number of the pass, from 1.
         package var pass = 0
         /// The host's own result.
         package var ownResult: ReconciliationResult = .equal
         /// The clients, in the order in which they connected.
         package var accounts: [Account] = []
-        /// Rows repaired anywhere.
+        /// Rows that were repaired on any node.
         package var repairedRows: UInt64 = 0
     }
 
-    /// What is to be done.
+    /// What is to be done, in this order.
     package enum Action: Sendable, Hashable {
         /// Sweep the host's tables.
         case sweep(table: String?, id: UInt64)
-        /// Ask these clients.
+        /// Ask these clients to verify their tables.
         case verify([ConnectionID], SyncRequest)
-        /// Tell the requesters; each gets the report under its own number.
+        /// Give the requesters the report; each gets it under its own number.
         case answer([Requester], SyncReport)
         /// Start the timer of this sync.
         case startTimer(id: UInt64)
-        /// Stop it.
+        /// Stop the timer of this sync.
         case stopTimer(id: UInt64)
     }
 
@@ -89,22 +81,22 @@ package struct SyncStateMachine: Sendable, Hashable {
         var requesters: [Requester]
     }
 
-    /// Where the sync stands.
+    /// The state of the sync.
     package private(set) var state: State = .idle
     private let host: SyncReport.Node
     private let passesMax: Int
     private var wishes: Deque<Wish> = []
     private var lastID: UInt64 = 0
 
-    /// Makes a machine of the host called `name`.
+    /// Makes a machine for the host called `name`.
     package init(host: NodeID, name: String, passesMax: Int) {
         self.host = SyncReport.Node(id: host, name: name, result: .equal)
         self.passesMax = passesMax
     }
 
-    /// Begins a sync, or lets it wait for the one in progress.
+    /// Begins a sync, or lets the request wait for the sync in progress.
     ///
-    /// A wish never joins a sync in progress, whose proof may be older than the wish.
+    /// A request never joins the sync in progress, because the proof of that sync may be older than the request.
     package mutating func request(_ requester: Requester, table: String?) -> [Action] {
         guard self.state == .idle else {
             return self.wait(requester, table: table)
@@ -112,7 +104,7 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.begin(Wish(table: table, requesters: [requester]))
     }
 
-    /// Goes on when the host's tables are swept; `unsent` rows of them no exchange can bring to the others.
+    /// The host's tables are swept; `unsent` of their rows are too large to be sent.
     package mutating func swept(id: UInt64, escaped: Int, unsent: Int = 0, clients: [Client]) -> [Action] {
         guard case .sweeping(var run) = self.state, run.id == id else { return [] }
         if escaped > 0 {
@@ -123,14 +115,14 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.nextPass(run, clients: clients)
     }
 
-    /// Goes on without a proof of the host's own tables.
+    /// The host's tables could not be swept.
     package mutating func sweepFailed(id: UInt64) -> [Action] {
         guard case .sweeping(var run) = self.state, run.id == id else { return [] }
         run.ownResult = .differs
         return self.finish(run, .differs)
     }
 
-    /// Takes a client's report.
+    /// A client reports.
     package mutating func reported(
         _ report: VerifyReport,
         from connection: ConnectionID,
@@ -145,7 +137,7 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.proceed(run, clients: clients)
     }
 
-    /// Goes on without a client that is no longer reachable.
+    /// A client is gone; the sync continues without it.
     package mutating func lost(_ connection: ConnectionID, clients: [Client]) -> [Action] {
         guard case .verifying(var run) = self.state,
             let index = run.accounts.firstIndex(where: { $0.client.connection == connection })
@@ -154,7 +146,7 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.proceed(run, clients: clients)
     }
 
-    /// Ends a sync that takes too long.
+    /// A sync took too long.
     package mutating func timedOut(id: UInt64) -> [Action] {
         switch self.state {
         case .sweeping(var run) where run.id == id:
@@ -166,12 +158,12 @@ package struct SyncStateMachine: Sendable, Hashable {
             }
             return self.finish(run, Self.worst(of: run))
         case .idle, .sweeping, .verifying:
-            // Benign race: the timer of a sync that has just ended.
+            // Race: the sync has just ended.
             return []
         }
     }
 
-    /// Answers everybody because the node stops.
+    /// Answers all requesters, because this node is host no more or stops.
     package mutating func breakOff() -> [Action] {
         let unheard = self.wishes.map { Action.answer($0.requesters, Self.refusal) }
         self.wishes = []
@@ -183,7 +175,7 @@ package struct SyncStateMachine: Sendable, Hashable {
 
     // MARK: - Steps
 
-    /// The answer to a wish that was not tried.
+    /// The answer to a request that was not tried.
     private static let refusal = SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: [])
 
     private mutating func wait(_ requester: Requester, table: String?) -> [Action] {

@@ -1,22 +1,21 @@
 import ClinicSyncModel
 import DequeModule
 
-/// Keeps other writes out of a collection that goes on over several requests.
+/// Keeps other writes out of a collection that takes several requests.
 ///
-/// A large import is collected in slices; between two of them the batch is open, and nothing may be applied,
-/// merged or swept. Whether a collection goes on is known only from its reply, so every one closes the gate.
-/// What waits is bounded by its senders: the sweeps of one sync, and ``CoreLimits/repairPagesMax`` of each peer.
+/// A large import is collected in slices. Between two slices the batch is open, and nothing may be applied, merged or
+/// swept. Only the reply says whether a collection has another slice, so every collection closes the gate. The senders
+/// bound what waits: the sweeps of one sync, and ``CoreLimits/repairPagesMax`` pages of each peer.
 package struct WriteGate: Sendable, Hashable {
-    /// What the store is doing behind the gate.
+    /// The state of the gate.
     package enum State: Sendable, Hashable {
-        /// Nothing that excludes others. Can transition to `collecting`, `sweeping`.
+        /// No collection and no sweep is in progress. Entered at the start. Can transition to `collecting`, `sweeping`.
         case open
-        /// A slice is being collected. Can transition to `open`, `interrupted`.
+        /// The store collects a slice. `isBatchOpen`: a slice came before it. Can transition to `open`, `interrupted`.
         case collecting(isBatchOpen: Bool)
-        /// Tables are being swept. Can transition to `open`, `collecting`.
+        /// The store sweeps tables. Can transition to `open`, `collecting`.
         case sweeping
-        /// A slice failed while the batch was open; nothing but a new attempt may follow. Can transition to
-        /// `collecting`.
+        /// A slice failed while the batch was open; only a new attempt may follow. Can transition to `collecting`.
         case interrupted
     }
 
@@ -24,11 +23,11 @@ package struct WriteGate: Sendable, Hashable {
     package enum Next: Sendable, Hashable {
         /// Collect the next slice.
         case collect
-        /// The gate is open: hand over what waited, then collect again if told to.
+        /// The gate is open: give the store what waited, then collect again if `collectAgain`.
         case release(collectAgain: Bool)
     }
 
-    /// What the store is doing behind the gate.
+    /// The state of the gate.
     package private(set) var state: State = .open
     private var isCollectWanted = false
     private var waiting: Deque<StorageRequest> = []
@@ -41,7 +40,7 @@ package struct WriteGate: Sendable, Hashable {
 
     /// Asks for a collection.
     ///
-    /// - Returns: Whether to collect now; otherwise it follows the work in progress.
+    /// - Returns: Whether to collect now; otherwise a collection follows the work in progress.
     package mutating func requestCollect() -> Bool {
         switch self.state {
         case .open:
@@ -63,7 +62,7 @@ package struct WriteGate: Sendable, Hashable {
         return true
     }
 
-    /// Takes the reply of a collection or a sweep.
+    /// A collection or a sweep is done.
     package mutating func finished(hasMore: Bool) -> Next {
         if hasMore {
             self.state = .collecting(isBatchOpen: true)
@@ -72,7 +71,9 @@ package struct WriteGate: Sendable, Hashable {
         return self.open()
     }
 
-    /// Takes the failure of a collection or a sweep; after one of a collection the retry timer runs.
+    /// A collection or a sweep failed; after a failed collection the retry timer runs.
+    ///
+    /// - Returns: What follows; `nil` when a batch is open.
     package mutating func failed() -> Next? {
         switch self.state {
         case .collecting(isBatchOpen: true):
@@ -88,7 +89,9 @@ package struct WriteGate: Sendable, Hashable {
         }
     }
 
-    /// Lets `request` pass, or keeps it until the gate opens.
+    /// Lets a request pass, or keeps it until the gate opens.
+    ///
+    /// - Returns: Whether the request may go to the store now.
     package mutating func pass(_ request: StorageRequest) -> Bool {
         guard self.isOpen else {
             self.waiting.append(request)
@@ -98,7 +101,7 @@ package struct WriteGate: Sendable, Hashable {
         return true
     }
 
-    /// Takes the next request that waits, if the gate is open.
+    /// Takes the next waiting request, if the gate is open.
     package mutating func nextWaiting() -> StorageRequest? {
         guard self.isOpen, let request = self.waiting.popFirst() else { return nil }
         if case .sweep = request { self.state = .sweeping }

@@ -1,0 +1,35 @@
+import ClinicSyncModel
+
+// Who may send a message, and who acts on it.
+extension Message {
+    /// Whether only clients send the message, and only a host acts on it.
+    var isForHosts: Bool {
+        switch self {
+        case .rowHashes, .syncRequest, .verifyReport, .transferRequest, .loginRequest: true
+        case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowStates, .verifyRequest, .syncReport,
+            .revocation, .hostReport, .handOver, .loginReply:
+            false
+        }
+    }
+
+    /// Whether only a host sends the message, and only its clients act on it.
+    var isForClients: Bool {
+        switch self {
+        case .verifyRequest, .syncReport, .handOver, .loginReply: true
+        case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
+            .verifyReport, .revocation, .hostReport, .transferRequest, .loginRequest:
+            false
+        }
+    }
+
+    /// Whether the transport, which knows no term, may send the message too.
+    var isTermless: Bool {
+        switch self {
+        case .goodbye, .revocation: true
+        case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
+            .verifyRequest, .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest,
+            .loginReply:
+            false
+        }
+    }
+}

@@ -1,0 +1,566 @@
+package import ClinicSyncModel
+import OrderedCollections
+
+/// Connections with other nodes, from the dial to the loss, and what the node knows of its peers.
+///
+/// A connection becomes a *link* when both sides have said hello. What a link means for replication, the election and
+/// logins is not decided here: the directives ``Directive/established(_:)`` and ``Directive/lost(_:)`` say when it
+/// begins and ends.
+package struct PeersStateMachine: Sendable, Hashable {
+    /// A link's beginning.
+    package struct Introduction: Sendable, Hashable {
+        /// The connection.
+        package var connection: ConnectionID
+        /// The peer.
+        package var identity: PeerIdentity
+        /// The peer's hello.
+        package var hello: Hello
+        /// The vector in this node's hello.
+        package var greetedVector: VersionVector?
+        /// What this node's hello said of the host.
+        package var greetedReport: HostReport?
+
+        /// Makes an introduction.
+        package init(
+            connection: ConnectionID,
+            identity: PeerIdentity,
+            hello: Hello,
+            greetedVector: VersionVector? = nil,
+            greetedReport: HostReport? = nil
+        ) {
+            self.connection = connection
+            self.identity = identity
+            self.hello = hello
+            self.greetedVector = greetedVector
+            self.greetedReport = greetedReport
+        }
+    }
+
+    /// The result of a beat of the heart.
+    package struct Beat: Sendable, Hashable {
+        /// The number of the ping to send.
+        package var ping: UInt64
+        /// Links whose peer has been silent for too long.
+        package var silent: [ConnectionID]
+        /// How long to wait for the next beat.
+        package var next: Duration
+
+        /// Makes a result.
+        package init(ping: UInt64, silent: [ConnectionID], next: Duration) {
+            self.ping = ping
+            self.silent = silent
+            self.next = next
+        }
+    }
+
+    private let configuration: CoreConfiguration
+    private var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
+    private var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
+    private var directory = PeerDirectory()
+    private var dialling: DialPool
+    private var duplicates: DuplicateWatch
+    private var heartbeat: Heartbeat
+    /// Where this node is reached, the likeliest address first.
+    package var addresses: [String]
+    /// The last peer that was host when its link ended.
+    private var lastHost: NodeAddresses?
+
+    /// Makes a machine without connections.
+    package init(_ configuration: CoreConfiguration) {
+        self.configuration = configuration
+        self.dialling = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
+        self.duplicates = DuplicateWatch(own: configuration.origin.node, seed: configuration.randomSeed)
+        self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.addresses = configuration.addresses
+    }
+
+    private var own: NodeID { self.configuration.origin.node }
+
+    /// What this node says first on a connection.
+    ///
+    /// - Parameters:
+    ///   - report: What the node says of the host.
+    ///   - clinicMilliseconds: The clinic's time.
+    ///   - data: What the node has.
+    /// - Returns: The hello.
+    package func hello(report: HostReport, clinicMilliseconds: Int64, data: DataStateMachine) -> Hello {
+        Hello(
+            protocolVersion: CoreLimits.protocolVersion,
+            clinicID: self.configuration.clinicID,
+            nodeName: self.configuration.nodeName,
+            softwareVersion: self.configuration.softwareVersion,
+            schemaVersion: data.schemaVersion,
+            addresses: self.addresses,
+            hostReport: report,
+            // A PC with a dead battery may believe that it is 1969. The message has no place for a negative time.
+            wallMilliseconds: max(clinicMilliseconds, 0),
+            vector: data.vector,
+            partials: data.partials,
+            creditBytes: UInt32(clamping: self.configuration.creditBytes),
+            runID: self.duplicates.runID
+        )
+    }
+
+    // MARK: - A connection opens
+
+    /// A connection was opened.
+    ///
+    /// - Parameters:
+    ///   - id: The connection.
+    ///   - dialled: The address that this node dialled; `nil` when the peer dialled.
+    ///   - peer: The node in the peer's certificate.
+    ///   - greeting: This node's hello, when this node must speak first and may speak already.
+    /// - Returns: What is to be done.
+    package mutating func opened(
+        _ id: ConnectionID,
+        dialled: String?,
+        peer: NodeID,
+        greeting: Hello?
+    ) -> [Directive] {
+        guard self.connections.count < self.configuration.connectionsMax else {
+            return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))]
+        }
+        self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
+        let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit
+        let timer = Directive.effect(.setTimer(.handshake(id), after: limit))
+        return [timer] + (greeting.map { self.greet(id, with: $0) } ?? [])
+    }
+
+    /// The node may speak from now on: greets a peer that it dialled before, and takes what the peer said meanwhile.
+    ///
+    /// - Returns: What is to be done, and the messages to receive after that.
+    package mutating func takeEarly(_ id: ConnectionID, greeting: Hello) -> (greeting: [Directive], early: [Message]) {
+        guard var connection = self.connections[id] else { return ([], []) }
+        let early = connection.takeEarly()
+        self.connections[id] = connection
+        return (connection.dialled == nil ? [] : self.greet(id, with: greeting), early)
+    }
+
+    private mutating func greet(_ id: ConnectionID, with hello: Hello) -> [Directive] {
+        self.connections[id]?.greeted = hello.vector
+        self.connections[id]?.greetedReport = hello.hostReport
+        return [.effect(.send([id], .hello(hello)))]
+    }
+
+    /// Judges the peer's hello; a peer that is accepted has a link from now on.
+    ///
+    /// - Parameters:
+    ///   - hello: The peer's hello.
+    ///   - id: The connection.
+    ///   - greeting: This node's hello, for a peer that dialled.
+    ///   - now: The time.
+    /// - Returns: What is to be done.
+    package mutating func welcome(
+        _ hello: Hello,
+        on id: ConnectionID,
+        greeting: Hello,
+        at now: Now
+    ) -> [Directive] {
+        guard var connection = self.connections[id] else { return [] }
+        if let refusal = connection.receive(hello, rules: HelloRules(self.configuration)) {
+            let isOwn = refusal == .duplicateIdentity
+            let notices = isOwn ? self.duplicates.metOwnIdentity(hello.runID, at: now.monotonic) : []
+            return notices.directives + self.refuse(id, refusal)
+        }
+        let verdict = self.duplicates.heard(hello.runID, of: connection.peer, at: now.monotonic)
+        if case .outlived(let isNews) = verdict {
+            return self.refuseOutlived(connection.peer, on: id, isNews: isNews)
+        }
+        let others = self.links.elements.filter { $0.value.identity.node == connection.peer }.map(\.key)
+        guard others.allSatisfy({ self.isPreferred(connection, to: $0) }) else { return [.close(id, .replaced)] }
+        self.connections[id] = connection
+        var actions = [Directive.effect(.cancelTimer(.handshake(id)))]
+        if connection.greeted == nil { actions += self.greet(id, with: greeting) }
+        actions += self.establish(id, hello, at: now)
+        // The old connections close after the new one is up, so that the election does not lose a host that is still
+        // there.
+        return actions + others.map { .close($0, .replaced) }
+    }
+
+    private mutating func establish(_ id: ConnectionID, _ hello: Hello, at now: Now) -> [Directive] {
+        guard let connection = self.connections[id], case .established(let identity) = connection.state else {
+            return []
+        }
+        self.links[id] = PeerLink(
+            identity: identity,
+            report: hello.hostReport,
+            term: hello.hostReport.term,
+            lastHeard: now.monotonic,
+            wallAhead: hello.wallMilliseconds &- now.wallMilliseconds
+        )
+        self.directory.connected(identity, by: id, vector: hello.vector, at: now)
+        if let address = connection.dialled { self.dialling.reached(address, identity.node) }
+        let told = identity.addresses.map { PeerHint(address: $0, node: identity.node, source: .told) }
+        self.dialling.learn(told, at: now.monotonic)
+        let isHost = hello.hostReport.role == .host
+        let introduction = Introduction(
+            connection: id,
+            identity: identity,
+            hello: hello,
+            greetedVector: connection.greeted,
+            greetedReport: connection.greetedReport
+        )
+        return [
+            .effect(.notify(.peerConnected(identity.node, name: identity.name, isHost: isHost))),
+            .established(introduction),
+        ]
+    }
+
+    /// Refuses a process whose place another process with the same identity has taken.
+    ///
+    /// The other process hears of it too: its connection is closed with the reason, and it may connect again at once.
+    private func refuseOutlived(_ peer: NodeID, on id: ConnectionID, isNews: Bool) -> [Directive] {
+        guard isNews else { return self.refuse(id, .duplicateIdentity) }
+        let others = self.links.elements.filter { $0.value.identity.node == peer && $0.key != id }
+        return [.effect(.notify(.duplicateIdentity(peer, isSelf: false)))]
+            + others.map { .close($0.key, .duplicateIdentity) } + self.refuse(id, .duplicateIdentity)
+    }
+
+    /// Which of two connections with one node stays; both ends must come to the same answer.
+    ///
+    /// Of two connections that the same end dialled, the newer one stays; ids ascend with age. Of two that both ends
+    /// dialled, the one stays that the node with the smaller id dialled.
+    private func isPreferred(_ connection: PeerConnectionStateMachine, to other: ConnectionID) -> Bool {
+        let wasDialled = self.connections[other]?.dialled != nil
+        if wasDialled == (connection.dialled != nil) { return connection.id > other }
+        return (connection.dialled != nil) == (self.own < connection.peer)
+    }
+
+    // MARK: - A connection ends
+
+    /// The peer has not said hello in time.
+    package func handshakeTimedOut(_ id: ConnectionID) -> [Directive] {
+        // Race: the hello came with the timer.
+        guard let connection = self.connections[id], connection.state == .awaitingHello else { return [] }
+        // A peer that this node dialled may have answered on a path that was broken. A new connection may work.
+        return connection.dialled == nil ? self.refuse(id, .handshakeTimeout) : [.close(id, .peerSilent)]
+    }
+
+    private func refuse(_ id: ConnectionID, _ reason: CloseReason) -> [Directive] {
+        [.effect(.notify(.connectionRefused(reason))), .close(id, reason)]
+    }
+
+    /// Closes a connection; does nothing when it is gone already.
+    package mutating func close(
+        _ id: ConnectionID,
+        _ reason: CloseReason,
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) -> [Directive] {
+        guard self.connections[id] != nil else { return [] }
+        return [.effect(.close(id, reason))] + self.closed(id, reason, at: time, using: &generator)
+    }
+
+    /// A connection is gone, whoever closed it.
+    ///
+    /// Messages that still arrive name an unknown id and are ignored.
+    package mutating func closed(
+        _ id: ConnectionID,
+        _ reason: CloseReason,
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) -> [Directive] {
+        guard let connection = self.connections.removeValue(forKey: id) else { return [] }
+        let wasUp = self.links[id] != nil
+        if let address = connection.dialled {
+            self.dialling.ended(
+                address,
+                isRejection: reason.isRejection,
+                wasUp: wasUp,
+                at: time,
+                using: &generator
+            )
+        }
+        let end = wasUp ? self.unlink(id, reason) : [.effect(.cancelTimer(.handshake(id)))]
+        return end + [.dial]
+    }
+
+    /// Removes a link.
+    package mutating func unlink(_ id: ConnectionID, _ reason: CloseReason) -> [Directive] {
+        guard let link = self.links.removeValue(forKey: id) else { return [] }
+        let node = link.identity.node
+        self.directory.disconnected(node, from: id)
+        if link.report.role == .host {
+            let addresses = self.dialling.addresses(of: node).prefix(NodeAddresses.addressesMax)
+            self.lastHost = NodeAddresses(node: node, addresses: Array(addresses))
+        }
+        return [.effect(.notify(.peerLost(node, reason))), .lost(id)]
+    }
+
+    /// The node stops: the effects that close every connection.
+    package var goodbyes: [Effect] { self.connections.keys.map { .close($0, .shuttingDown) } }
+
+    /// The node stops: the effects that end the waiting for a hello.
+    package var handshakeEnds: [Effect] {
+        self.connections.values.filter { $0.state == .awaitingHello }.map { .cancelTimer(.handshake($0.id)) }
+    }
+
+    /// The node has stopped: forgets the connections.
+    package mutating func removeConnections() { self.connections = [:] }
+
+    // MARK: - Messages
+
+    /// A message arrived.
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - term: The term in its frame; `nil` for a message that was kept and is checked no more.
+    ///   - id: The connection.
+    ///   - isReady: Whether this node may answer; before that, the first messages are kept.
+    ///   - now: The time.
+    /// - Returns: What is to be done.
+    package mutating func received(
+        _ message: Message,
+        term: UInt64?,
+        on id: ConnectionID,
+        isReady: Bool,
+        at now: Now
+    ) -> [Directive] {
+        if let term, let link = self.links[id], !message.isTermless {
+            guard term >= link.term else { return self.refuse(id, .protocolViolation) }
+            self.links[id]?.term = term
+        }
+        // Race: the message was on its way when this node closed the connection.
+        guard var connection = self.connections[id] else { return [] }
+        guard isReady else {
+            let hasRoom = connection.keep(message)
+            self.connections[id] = connection
+            return hasRoom ? [] : [.close(id, .protocolViolation)]
+        }
+        switch connection.state {
+        case .awaitingHello: return self.receivedFirst(message, on: connection, at: now)
+        case .established(let identity): return self.received(message, on: id, from: identity, at: now)
+        case .closed: return []
+        }
+    }
+
+    private mutating func receivedFirst(
+        _ message: Message,
+        on connection: PeerConnectionStateMachine,
+        at now: Now
+    ) -> [Directive] {
+        switch message {
+        case .hello(let hello): return [.judge(hello, connection.id)]
+        case .revocation(let entry): return [.effect(.learn(revocation: entry))]
+        case .goodbye(let reason): return self.saidGoodbye(reason, on: connection.id, from: connection.peer, at: now)
+        case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            return self.refuse(connection.id, .protocolViolation)
+        }
+    }
+
+    private mutating func received(
+        _ message: Message,
+        on id: ConnectionID,
+        from identity: PeerIdentity,
+        at now: Now
+    ) -> [Directive] {
+        self.links[id]?.lastHeard = now.monotonic
+        self.directory.heard(identity.node, at: now)
+        switch message {
+        case .hello: return [.close(id, .protocolViolation)]
+        case .revocation(let entry): return [.effect(.learn(revocation: entry))]
+        case .goodbye(let reason): return self.saidGoodbye(reason, on: id, from: identity.node, at: now)
+        case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            // Peer violation: a node says what it is before it speaks as client or as host, and when it no longer is.
+            let role = self.links[id]?.report.role
+            let isWrong = (message.isForHosts && role != .client) || (message.isForClients && role != .host)
+            return [isWrong ? .close(id, .protocolViolation) : .deliver(message, id, identity.node)]
+        }
+    }
+
+    private mutating func saidGoodbye(
+        _ reason: CloseReason,
+        on id: ConnectionID,
+        from peer: NodeID,
+        at now: Now
+    ) -> [Directive] {
+        self.duplicates.heed(reason, from: peer, at: now.monotonic).directives + [.close(id, reason)]
+    }
+
+    // MARK: - Heartbeat
+
+    /// Counts a beat and finds the peers that are silent for too long.
+    package mutating func beat(at time: Duration) -> Beat {
+        let (ping, wasAsleep) = self.heartbeat.beat(at: time)
+        let limit = self.configuration.silenceLimit
+        var beat = Beat(ping: ping, silent: [], next: self.configuration.heartbeatInterval)
+        for index in self.links.values.indices {
+            if wasAsleep {
+                self.links.values[index].lastHeard = max(self.links.values[index].lastHeard, time - limit / 2)
+            }
+            let remaining = self.links.values[index].lastHeard + limit - time
+            if remaining <= .zero {
+                beat.silent.append(self.links.keys[index])
+            } else {
+                // The next beat comes when a peer's time is up, rather than half a second later.
+                beat.next = min(beat.next, remaining)
+            }
+        }
+        return beat
+    }
+
+    /// Takes the answer to a ping.
+    ///
+    /// - Returns: The round trip; `nil` when the ping is unknown or too old.
+    package mutating func answered(_ pong: Pong, by node: NodeID, at time: Duration) -> Duration? {
+        guard let roundTrip = self.heartbeat.roundTrip(of: pong.id, at: time) else { return nil }
+        self.directory.measured(node, roundTrip: roundTrip)
+        return roundTrip
+    }
+
+    // MARK: - Knowledge of peers
+
+    /// The connections, linked or not, in the order of their opening.
+    package var connectionIDs: [ConnectionID] { Array(self.connections.keys) }
+
+    /// The links in the order of their beginning.
+    package var linkIDs: [ConnectionID] { Array(self.links.keys) }
+
+    /// Whether there is no link.
+    package var isAlone: Bool { self.links.isEmpty }
+
+    /// Whether the connection is a link.
+    package func isLinked(_ id: ConnectionID) -> Bool { self.links[id] != nil }
+
+    /// The link of a connection; `nil` when there is none.
+    package func link(_ id: ConnectionID) -> PeerLink? { self.links[id] }
+
+    /// The first link whose peer is a client of some host.
+    package var firstClient: PeerLink? { self.links.values.first { $0.report.role == .client } }
+
+    /// The linked peers in the order of their links.
+    package var linkedPeers: [LinkedPeer] {
+        self.links.map { id, link in
+            LinkedPeer(
+                connection: id,
+                identity: link.identity,
+                candidacy: link.report.candidacy,
+                isFollower: link.report.role == .client && link.report.reign?.host == self.own,
+                acknowledged: self.acknowledged(by: link.identity.node) ?? VersionVector()
+            )
+        }
+    }
+
+    /// The linked peer with this id.
+    package func linkedPeer(_ node: NodeID) -> LinkedPeer? { self.linkedPeers.first { $0.identity.node == node } }
+
+    /// What a peer has said it has applied; `nil` for a peer that never said hello.
+    package func acknowledged(by node: NodeID) -> VersionVector? { self.directory[node]?.acknowledged }
+
+    /// Every peer that said hello since the start.
+    package var known: [KnownPeer] { self.directory.all }
+
+    /// What is known of a peer; `nil` for one that never said hello.
+    package func known(_ node: NodeID) -> KnownPeer? { self.directory[node] }
+
+    /// The nodes whose identity two processes carry, this node first.
+    package func duplicates(at time: Duration) -> [NodeID] { self.duplicates.duplicates(at: time) }
+
+    /// A peer says something else of the clinic's host than before.
+    package mutating func reported(_ report: HostReport, on id: ConnectionID) { self.links[id]?.report = report }
+
+    /// A peer has applied these batches.
+    package mutating func acknowledged(_ entries: [VersionVector.Entry], by node: NodeID) {
+        self.directory.acknowledged(node, entries)
+    }
+
+    /// A peer sent the end of a batch, so it has the batch.
+    package mutating func sent(_ batch: BatchID, on id: ConnectionID) {
+        if let node = self.links[id]?.identity.node { self.directory.sent(node, batch) }
+    }
+
+    /// Returns the progress of members that the store does not know yet, and counts it as known.
+    package mutating func takeProgress(
+        at now: Now,
+        offsetMilliseconds: Int64,
+        everything: Bool
+    ) -> [MemberProgress] {
+        self.directory.takeProgress(at: now, offsetMilliseconds: offsetMilliseconds, everything: everything)
+    }
+
+    // MARK: - Dialling
+
+    /// Whether no address of another node is known.
+    package var knowsNoAddress: Bool { self.dialling.addresses.isEmpty }
+
+    /// Takes over addresses at which members may be reached.
+    package mutating func learn(_ hints: [PeerHint], at time: Duration) {
+        self.dialling.learn(hints.filter { !self.addresses.contains($0.address) }, at: time)
+    }
+
+    /// Takes over the addresses that the configuration names.
+    package mutating func learnConfigured(at time: Duration) {
+        self.dialling.learn(self.configuration.hints, at: time)
+    }
+
+    /// Returns the dials that are due, and the timer for the next ones.
+    package mutating func dial(at time: Duration) -> [Effect] {
+        // Connections without a hello count too: a second connection would only replace the first.
+        var linked = Set(self.connections.values.map(\.peer))
+        linked.insert(self.own)
+        let (addresses, wait) = self.dialling.next(at: time, linked: linked)
+        return addresses.map { .dial(address: $0) } + (wait.map { [.setTimer(.dial, after: $0)] } ?? [])
+    }
+
+    /// A dial failed.
+    package mutating func dialFailed(
+        _ address: String,
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) -> [Effect] {
+        let delay = self.dialling.ended(address, isRejection: false, wasUp: false, at: time, using: &generator)
+        return [.notify(.dialFailed(address: address, nextTry: delay))]
+    }
+
+    /// Changes what the node dials for.
+    package mutating func enter(_ mode: DialPool.Mode, at time: Duration, using generator: inout SplitMix64) {
+        self.dialling.enter(mode, at: time, spread: self.returnSpread, using: &generator)
+    }
+
+    /// The node starts to look for a host.
+    package mutating func beginSearch(at time: Duration, using generator: inout SplitMix64) {
+        self.dialling.enter(.search, at: time, spread: .zero, using: &generator)
+    }
+
+    /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
+    package mutating func searchHost(
+        successors: [NodeAddresses],
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) {
+        for successor in successors where successor.node != self.own {
+            let due = self.returnTime(successors: successors, at: time, using: &generator)
+            self.dialling.hurry(successor.addresses, node: successor.node, at: due)
+        }
+        if let last = self.lastHost { self.dialling.hurry(last.addresses, node: last.node, at: time) }
+        self.enter(.search, at: time, using: &generator)
+    }
+
+    /// A better host is said to be at these addresses.
+    package mutating func seek(
+        _ host: NodeID,
+        at addresses: [String],
+        successors: [NodeAddresses],
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) {
+        let due = self.returnTime(successors: successors, at: time, using: &generator)
+        self.dialling.hurry(addresses, node: host, at: due)
+    }
+
+    /// When this node dials the next host: the clients of a large clinic must not all connect in the same instant.
+    private func returnTime(
+        successors: [NodeAddresses],
+        at time: Duration,
+        using generator: inout SplitMix64
+    ) -> Duration {
+        let isSuccessor = successors.contains { $0.node == self.own }
+        return time + (isSuccessor ? .zero : generator.duration(upTo: self.returnSpread))
+    }
+
+    private var returnSpread: Duration {
+        min(CoreLimits.returnSpreadMax, CoreLimits.returnSpread * self.dialling.addresses.count)
+    }
+}

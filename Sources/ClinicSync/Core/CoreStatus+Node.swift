@@ -1,0 +1,71 @@
+import ClinicSyncModel
+
+extension NodeStateMachine {
+    /// Returns a snapshot for people.
+    ///
+    /// Cheap enough for every second; changes nothing.
+    package func status(at now: Now) -> CoreStatus { CoreStatus(of: self, at: now) }
+}
+
+extension CoreStatus {
+    /// Describes a node at a time.
+    init(of node: NodeStateMachine, at now: Now) {
+        let known = node.peers.known
+        var elsewhere = VersionVector()
+        for peer in known { elsewhere.merge(peer.acknowledged) }
+        let vector = node.data.vector
+        self.init(
+            role: CoreStatus.role(of: node),
+            term: node.election.reign?.term ?? node.election.highestTerm,
+            host: CoreStatus.host(of: node),
+            peers: known.map { CoreStatus.describe($0, of: node) },
+            pendingChanges: node.isHost ? 0 : node.data.pendingChanges,
+            missingBatches: elsewhere.count(beyond: vector),
+            partialBatches: node.data.partialsOfOthers,
+            clockOffsetMilliseconds: node.clock.offsetMilliseconds,
+            lastReconciliation: node.data.lastReconciliation,
+            vector: vector,
+            duplicates: node.peers.duplicates(at: now.monotonic)
+        )
+    }
+
+    private static func role(of node: NodeStateMachine) -> Role {
+        switch node.phase {
+        case .created, .stopping, .stopped: .stopped
+        case .starting, .running:
+            if node.isHost { .host } else { node.hostConnection == nil ? .searching : .client }
+        }
+    }
+
+    private static func host(of node: NodeStateMachine) -> Host? {
+        guard let id = node.election.reign?.host else { return nil }
+        if node.isHost {
+            return Host(id: id, name: node.configuration.nodeName, address: node.peers.addresses.first)
+        }
+        let identity = node.peers.known(id)?.identity
+        return Host(id: id, name: identity?.name, address: identity?.addresses.first)
+    }
+
+    private static func role(of peer: KnownPeer, in node: NodeStateMachine) -> Role {
+        if peer.identity.node == node.election.reign?.host { return .host }
+        guard let link = peer.connection.flatMap({ node.peers.link($0) }) else { return .stopped }
+        return switch link.report.role {
+        case .searching: .searching
+        case .client: .client
+        case .host: .host
+        }
+    }
+
+    private static func describe(_ peer: KnownPeer, of node: NodeStateMachine) -> Peer {
+        Peer(
+            id: peer.identity.node,
+            name: peer.identity.name,
+            address: peer.identity.addresses.first ?? "",
+            role: self.role(of: peer, in: node),
+            isConnected: peer.connection != nil,
+            lagBatches: node.data.vector.count(beyond: peer.acknowledged),
+            lastSeen: peer.lastSeen,
+            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
+        )
+    }
+}

@@ -1,0 +1,380 @@
+package import ClinicSyncModel
+
+/// Everything about the clinic's data: the store's work, the streams of changes, reconciliation, and the manual sync.
+///
+/// The four parts share the store. This machine takes the store's replies and gives each part its own; the part that
+/// owns a decision is ``StoreWorkStateMachine``, ``ReplicationStateMachine``, ``ReconciliationStateMachine`` or
+/// ``ManualSyncStateMachine``.
+package struct DataStateMachine: Sendable, Hashable {
+    private var store: StoreWorkStateMachine
+    private var replication: ReplicationStateMachine
+    private var reconciliation: ReconciliationStateMachine
+    private var sync: ManualSyncStateMachine
+
+    /// Makes a machine that has nothing.
+    package init(_ configuration: CoreConfiguration) {
+        self.store = StoreWorkStateMachine(
+            retryDelay: configuration.storageRetryDelay,
+            housekeepingInterval: configuration.housekeepingInterval
+        )
+        self.replication = ReplicationStateMachine(configuration)
+        self.reconciliation = ReconciliationStateMachine(configuration)
+        self.sync = ManualSyncStateMachine(configuration)
+    }
+
+    /// Takes what the store holds when the node starts.
+    package mutating func start(_ state: StoreState) {
+        self.replication.start(state)
+        self.store.start(schemaVersion: state.schemaVersion)
+    }
+
+    // MARK: - What the node has
+
+    /// What this node has applied.
+    package var vector: VersionVector { self.replication.vector }
+
+    /// Batches of which this node has some chunks.
+    package var partials: [PartialBatch] { self.replication.partials }
+
+    /// Batches of other authors of which this node has some chunks.
+    package var partialsOfOthers: Int { self.replication.partialsOfOthers }
+
+    /// This node's own batches that the host does not have.
+    package var pendingChanges: UInt64 { self.replication.pendingChanges }
+
+    /// The number of the newest migration of the store.
+    package var schemaVersion: UInt32 { self.store.schemaVersion }
+
+    /// The newest reconciliation that came to a result.
+    package var lastReconciliation: CoreStatus.Reconciliation? { self.reconciliation.last }
+
+    // MARK: - Links
+
+    /// A link begins.
+    package mutating func linked(_ introduction: PeersStateMachine.Introduction) -> [Directive] {
+        let id = introduction.connection
+        self.reconciliation.linked(id)
+        return self.replication.linked(id, introduction.hello, greeted: introduction.greetedVector).directives
+    }
+
+    /// A link is gone.
+    ///
+    /// - Parameters:
+    ///   - id: The connection.
+    ///   - isLast: Whether no link is left.
+    ///   - clients: On the host, the linked peers.
+    /// - Returns: What is to be done.
+    package mutating func lost(_ id: ConnectionID, isLast: Bool, clients: [LinkedPeer]?) -> [Directive] {
+        self.replication.lost(id)
+        self.reconciliation.lost(id)
+        let isolation = isLast ? self.replication.beginIsolation().directives : []
+        return isolation + (clients.map { self.sync.lost(id, clients: $0) } ?? [])
+    }
+
+    /// This node's host changed, or is gone: what it did as that host's client ends.
+    package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
+        self.reconciliation.hostChanged(context) + self.sync.answerWishes()
+    }
+
+    /// This node is host no more.
+    package mutating func abdicated() -> [Directive] { self.sync.abdicated() }
+
+    /// This node follows a host that has `acknowledged`.
+    package mutating func follow(acknowledged: VersionVector?) { self.replication.follow(acknowledged: acknowledged) }
+
+    /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
+    package var isIsolated: Bool { self.replication.isIsolated }
+
+    /// The clinic's time is known: the exchange begins as soon as the store has stamped again what no other node has.
+    package mutating func endIsolation(_ context: NodeContext) -> [Directive] {
+        self.replication.endIsolation(offsetMilliseconds: context.offsetMilliseconds).directives
+    }
+
+    /// The store has stamped again what no other node has.
+    package mutating func restamped(peers: [LinkedPeer]) -> [Directive] {
+        self.replication.restamped(peers: peers, isStoreOpen: self.store.isOpen).directives
+    }
+
+    // MARK: - Messages of peers
+
+    /// A peer sent a chunk.
+    package mutating func received(_ chunk: BatchChunk, on id: ConnectionID) -> [Directive] {
+        let isOpen = self.store.isOpen
+        guard let requests = self.replication.received(chunk, on: id, isStoreOpen: isOpen) else {
+            return [.close(id, .protocolViolation)]
+        }
+        return requests.directives
+    }
+
+    /// A peer has applied batches and gives credit; ``readNext(for:)`` follows.
+    package mutating func acknowledged(_ acknowledgement: Acknowledgement, on id: ConnectionID, isHost: Bool) {
+        self.replication.acknowledged(acknowledgement, on: id, isHost: isHost)
+    }
+
+    /// Reads the next chunks of the log for a peer, if the peer may be sent more.
+    package mutating func readNext(for id: ConnectionID) -> [Directive] {
+        self.replication.readNext(for: id).directives
+    }
+
+    /// Tells every peer what this node has applied since it last told that peer.
+    package mutating func announce() -> [Directive] { self.replication.announce().directives }
+
+    /// A client reports that its part of a manual sync is done.
+    package mutating func verified(_ report: VerifyReport, by id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.sync.reported(report, by: id, clients: clients)
+    }
+
+    /// A peer sent a message of reconciliation or of a manual sync; any other message is ignored.
+    package mutating func received(_ message: Message, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
+        switch message {
+        case .digests(let report): self.reconciliation.received(report, on: id, context)
+        case .rowHashes(let page): self.reconciliation.received(page, on: id)
+        case .rowStates(let page): self.reconciliation.received(page, on: id, context)
+        case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
+        case .syncRequest(let request): self.sync.requested(request, by: id)
+        case .syncReport(let report): self.sync.reported(report)
+        case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .hostReport, .handOver,
+            .verifyReport, .transferRequest, .loginRequest, .loginReply:
+            []
+        }
+    }
+
+    // MARK: - Timers and commands
+
+    /// The timer of the periodic reconciliation fired.
+    package mutating func reconcileTimerFired(_ context: NodeContext, isRunning: Bool) -> [Directive] {
+        self.reconciliation.periodicTimerFired(context, isRunning: isRunning)
+    }
+
+    /// The timer fired that tries a round again.
+    package mutating func roundRetryTimerFired(_ context: NodeContext) -> [Directive] {
+        self.reconciliation.retryTimerFired(context)
+    }
+
+    /// A round takes too long.
+    package mutating func roundTimedOut(_ context: NodeContext) -> [Directive] { self.reconciliation.breakOff(context) }
+
+    /// A manual sync takes too long.
+    package mutating func syncTimedOut(_ id: UInt64, isHost: Bool) -> [Directive] {
+        self.sync.timedOut(id, isHost: isHost)
+    }
+
+    /// A person or program on this PC asks for a sync.
+    package mutating func syncCommanded(table: String?, request: RequestID, _ context: NodeContext) -> [Directive] {
+        self.sync.commanded(table: table, request: request, context)
+    }
+
+    /// The node stops: nobody waits for a sync any more.
+    package mutating func stop() -> [Directive] { self.sync.abdicated() + self.sync.answerWishes() }
+
+    // MARK: - The store's work
+
+    /// Collects what programs committed, at once or after the work in progress.
+    package mutating func collect(_ context: NodeContext) -> [Directive] {
+        self.store.collect(offsetMilliseconds: context.offsetMilliseconds).directives
+    }
+
+    /// Gives the store the request, at once or when no collection is in progress.
+    package mutating func submit(_ request: StorageRequest) -> [Effect] { self.store.submit(request) }
+
+    /// No collection and no sweep is in progress any more: everything that waited for that goes on.
+    package mutating func opened(collectAgain: Bool, _ context: NodeContext) -> [Directive] {
+        var effects = self.store.release()
+        effects += self.replication.storeWaiting(isStoreOpen: self.store.isOpen)
+        effects += self.store.applyPending()
+        return effects.directives + (collectAgain ? self.collect(context) : [])
+    }
+
+    /// A sweep is done and its rows are collected.
+    package mutating func finish(
+        _ sweep: StoreWorkStateMachine.Sweep,
+        clients: [LinkedPeer],
+        _ context: NodeContext
+    ) -> [Directive] {
+        let (escaped, unsent) = (sweep.escaped, sweep.unsent)
+        switch sweep.purpose {
+        case .sync(let id) where context.isHost:
+            return self.sync.swept(id: id, escaped: escaped, unsent: unsent, clients: clients)
+        case .sync(let id):
+            return self.reconciliation.swept(id: id, escaped: escaped, unsent: unsent, context)
+        }
+    }
+
+    /// Tries again what the store could not do.
+    package mutating func retry(_ context: NodeContext) -> [Directive] {
+        self.store.retry(offsetMilliseconds: context.offsetMilliseconds).directives
+    }
+
+    /// The timer of the next round of housekeeping.
+    package var housekeepingTimer: Effect { self.store.housekeepingTimer }
+
+    /// Whether a round of housekeeping is in progress.
+    package var isKeepingHouse: Bool { self.store.isKeepingHouse }
+
+    /// Begins a round of housekeeping; none may be in progress.
+    package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
+        self.store.keepHouse(progress: progress).directives
+    }
+
+    // MARK: - The store's replies
+
+    /// The store carried out a request of the data's.
+    ///
+    /// - Parameters:
+    ///   - reply: The reply; replies that concern hosts, sessions or clocks are ignored.
+    ///   - context: What may be read of the node.
+    /// - Returns: What is to be done.
+    package mutating func replied(_ reply: StorageReply, _ context: NodeContext) -> [Directive] {
+        switch reply {
+        case .collected(let outcome):
+            let absorbed = self.absorb(outcome) + (outcome.hasMore ? [] : [.collected])
+            let offset = context.offsetMilliseconds
+            return absorbed + self.store.collected(hasMore: outcome.hasMore, offsetMilliseconds: offset)
+        case .swept(let purpose, let escaped, let outcome):
+            return self.swept(purpose, escaped: escaped, outcome, context)
+        case .stored(let id, let outcome):
+            return self.stored(from: id, outcome)
+        case .storedApplied(let outcome):
+            self.store.applied()
+            let absorbed = self.absorb(outcome)
+            let announcements = self.replication.announce()
+            if outcome.isApplyPending { self.store.applyLater() }
+            return absorbed + (announcements + self.store.applyPending()).directives
+        case .located(let id, let position?):
+            return self.replication.located(id, at: position).directives
+        case .logRead(let id, let chunks, let head):
+            return self.replication.logRead(for: id, chunks, head: head).directives
+        case .digests(let purpose, let vector, let tables):
+            return self.reconciliation.measured(purpose, vector: vector, tables: tables, context)
+        case .rowHashes(let page): return self.reconciliation.hashed(page, context)
+        case .compared(let id, let pages): return self.reconciliation.compared(for: id, pages)
+        case .rowStates(_, let pages): return self.reconciliation.gathered(pages, context)
+        case .rowsMerged(let id, let page, let outcome):
+            let absorbed = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
+            return absorbed + self.reconciliation.merged(from: id, page, outcome, context)
+        case .pruned(_, let escaped):
+            self.store.housekeepingEnded()
+            return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
+        case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
+            .sessionsKept, .eventRecorded, .failed:
+            return []
+        }
+    }
+
+    private mutating func swept(
+        _ purpose: SweepPurpose,
+        escaped: Int,
+        _ outcome: CollectOutcome,
+        _ context: NodeContext
+    ) -> [Directive] {
+        let notices: [Directive] = escaped > 0 ? [.effect(.notify(.escapedWrites(escaped)))] : []
+        let absorbed = notices + self.absorb(outcome)
+        let sweep = StoreWorkStateMachine.Sweep(purpose: purpose, escaped: escaped, unsent: outcome.unsentRows)
+        let offset = context.offsetMilliseconds
+        return absorbed + self.store.swept(sweep, hasMore: outcome.hasMore, offsetMilliseconds: offset)
+    }
+
+    private mutating func stored(from id: ConnectionID, _ outcome: StoreOutcome) -> [Directive] {
+        let absorbed = self.absorb(outcome)
+        let (bytes, isOpen) = (outcome.storedBytes, self.store.isOpen)
+        var effects = self.replication.stored(from: id, bytes: bytes, isStoreOpen: isOpen)
+        if outcome.isApplyPending {
+            self.store.applyLater()
+            effects += self.store.applyPending()
+        }
+        return absorbed + effects.directives
+    }
+
+    /// Takes over what a collection, a sweep or a restamp committed.
+    package mutating func absorb(_ outcome: CollectOutcome) -> [Directive] {
+        let isRepaired = !outcome.repairedTables.isEmpty
+        let notices: [Directive] =
+            isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
+        return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
+    }
+
+    private mutating func absorb(_ outcome: StoreOutcome) -> [Directive] {
+        var directives = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
+        if outcome.conflicts > 0 { directives.append(.effect(.notify(.conflictsRecorded(outcome.conflicts)))) }
+        return directives + [.stamped(outcome.largestTimestamp)]
+    }
+
+    /// Takes over what the store committed: tells programs, and passes on to peers what was logged.
+    private mutating func absorb(
+        _ logged: [LoggedChunk],
+        vector: VersionVector,
+        events: [LoggedEvent]
+    ) -> [Directive] {
+        self.replication.committed(logged, vector: vector)
+        var directives = [Directive.applied]
+        if !events.isEmpty { directives.append(.effect(.publish(events))) }
+        if events.contains(where: { $0.change?.category == .user }) { directives.append(.usersChanged) }
+        return directives + self.replication.relay(logged).directives
+    }
+
+    /// The node stops: takes over what the store still committed, for programs alone.
+    package mutating func absorbLast(_ events: [LoggedEvent], vector: VersionVector) -> [Effect] {
+        self.replication.committed([], vector: vector)
+        return events.isEmpty ? [] : [.publish(events)]
+    }
+
+    // MARK: - The store's failures
+
+    /// The store could not carry out a request of the data's.
+    ///
+    /// - Parameters:
+    ///   - request: The request; requests that concern hosts or sessions are ignored.
+    ///   - failure: Why.
+    ///   - context: What may be read of the node.
+    ///   - isRunning: Whether the node has started; it does not become ready by a failure.
+    /// - Returns: What is to be done.
+    package mutating func failed(
+        _ request: StorageRequest,
+        _ failure: StorageFailure,
+        _ context: NodeContext,
+        isRunning: Bool
+    ) -> [Directive] {
+        let notice = [Directive.effect(.notify(.storageFailed(failure)))]
+        switch request {
+        case .collect:
+            return self.store.retryLater(failure).directives + self.exclusiveWorkFailed(context, isRunning: isRunning)
+        case .applyStored:
+            self.store.applyFailed()
+            return self.store.retryLater(failure).directives
+        case .store(let id, _):
+            return self.store.retryLater(failure).directives + [.close(id, failure.closeReason)]
+        case .sweep(_, .sync(let id)):
+            let others = self.exclusiveWorkFailed(context, isRunning: isRunning)
+            let end = context.isHost ? self.sync.sweepFailed(id: id) : self.reconciliation.sweepFailed(id: id)
+            return notice + others + end
+        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _),
+            .rowStates(let id, _, _, _), .digests(.answer(let id, _)):
+            return notice + [.close(id, failure.closeReason)]
+        case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)
+        case .restamp: return notice + self.replication.restampFailed().map { .close($0, .storageFailed) }
+        case .prune:
+            self.store.housekeepingEnded()
+            return notice
+        case .recordAcknowledged, .beginIsolation: return notice
+        case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return []
+        }
+    }
+
+    /// Lets others write again, unless a batch is open.
+    private mutating func exclusiveWorkFailed(_ context: NodeContext, isRunning: Bool) -> [Directive] {
+        guard let collectAgain = self.store.exclusiveWorkFailed(), isRunning else { return [] }
+        return self.opened(collectAgain: collectAgain, context)
+    }
+}
+
+extension StorageFailure {
+    /// Why a connection closes whose request failed.
+    ///
+    /// A peer is at fault only for bytes that cannot be decoded. It may have relayed a forked batch in good faith.
+    fileprivate var closeReason: CloseReason {
+        switch self {
+        case .malformed: .protocolViolation
+        case .unavailable, .forked: .storageFailed
+        }
+    }
+}

@@ -1,0 +1,172 @@
+import ClinicSyncModel
+
+// Who is host: carries out what the election decides, and hands over.
+extension NodeStateMachine {
+    mutating func carryOut(_ actions: [ElectionStateMachine.Action]) {
+        for action in actions {
+            switch action {
+            case .record(let term): self.emit(.storage(.recordTerm(term)))
+            case .setTimer(let delay): self.emit(.setTimer(.election, after: delay))
+            case .becomeHost(let reign): self.becomeHost(reign)
+            case .follow(let id, let reign, let wasHost): self.follow(id, reign, wasHost: wasHost)
+            case .search: self.search()
+            case .seek(let reign, let addresses): self.seek(reign.host, at: addresses)
+            case .announce: self.announce()
+            case .close(let id): self.close(id, .notHost)
+            case .healed(let other): self.emit(.notify(.splitHealed(other)))
+            }
+        }
+        // Logins move after the announcement: a client says that it is client before it asks as a client.
+        if self.sessions.hasLogins {
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.sessions.hostMayHaveChanged(peers: peers, context))
+        }
+        // A node that stops has told everybody that its successor is host.
+        if self.phase == .running, self.handOver.isShutdown, !self.isHost { self.stop() }
+    }
+
+    // MARK: - Reports
+
+    /// What this node says of itself and of the host.
+    var hostReport: HostReport {
+        let host = self.hostConnection.flatMap { self.peers.link($0)?.identity.addresses }
+        return self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
+    }
+
+    /// Gives the election a peer's report.
+    mutating func consider(_ report: HostReport, on id: ConnectionID, from node: NodeID) {
+        self.refreshCandidacy()
+        let time = self.now.monotonic
+        self.carryOut(self.election.reported(id, by: node, report, at: time, using: &self.turn.generator))
+    }
+
+    mutating func refreshCandidacy() {
+        self.election.refresh(coverage: self.data.vector.total, at: self.now.monotonic)
+    }
+
+    private mutating func announce() {
+        let links = self.peers.linkIDs
+        if !links.isEmpty { self.emit(.send(links, .hostReport(self.hostReport))) }
+    }
+
+    /// On the host: says who shall claim when this host is gone, when that has changed.
+    mutating func chooseSuccessors() {
+        guard self.isHost else { return }
+        let (peers, vector) = (self.peers.linkedPeers, self.data.vector)
+        guard self.election.chooseSuccessors(among: peers, vector: vector) else { return }
+        self.announce()
+        self.electionTimerFired()
+    }
+
+    // MARK: - Decisions of the election
+
+    mutating func electionTimerFired() {
+        self.refreshCandidacy()
+        self.carryOut(self.election.timerFired(at: self.now.monotonic))
+        // A node that reaches no host exchanges with a client of one: that is better than waiting for the host.
+        guard self.data.isIsolated, self.election.reign == nil, let peer = self.peers.firstClient else { return }
+        self.clock.borrow(ahead: peer.wallAhead)
+        self.endIsolation()
+    }
+
+    mutating func termRecorded(_ term: UInt64) {
+        self.refreshCandidacy()
+        self.carryOut(self.election.recorded(term))
+    }
+
+    private mutating func becomeHost(_ reign: Reign) {
+        self.carryOut(self.data.hostChanged(self.context))
+        self.emit(.cancelTimer(.election))
+        self.emit(.notify(.hostChanged(reign.host, name: self.configuration.nodeName, term: reign.term)))
+        self.enter(.probe)
+        self.endIsolation()
+        self.carryOut(self.handOver.hostChanged(to: reign, isHost: true))
+        self.sessions.becameHost(at: self.now.monotonic)
+        self.keepSessionRule()
+    }
+
+    private mutating func follow(_ id: ConnectionID, _ reign: Reign, wasHost: Bool) {
+        guard let link = self.peers.link(id) else { return }
+        self.carryOut(self.data.hostChanged(self.context))
+        if wasHost { self.carryOut(self.data.abdicated()) }
+        self.sessions.abdicated()
+        self.clock.follow(ahead: link.wallAhead)
+        self.endIsolation()
+        self.data.follow(acknowledged: self.peers.acknowledged(by: link.identity.node))
+        self.emit(.cancelTimer(.election))
+        self.emit(.notify(.hostChanged(reign.host, name: link.identity.name, term: reign.term)))
+        let delay = CoreLimits.firstReconcileDelay
+        self.emit(.setTimer(.reconcile, after: delay + self.turn.generator.duration(upTo: delay)))
+        self.enter(.rest)
+        self.carryOut(self.handOver.hostChanged(to: reign, isHost: self.isHost))
+    }
+
+    private mutating func search() {
+        self.carryOut(self.data.hostChanged(self.context))
+        self.sessions.abdicated()
+        self.carryOut(self.data.abdicated())
+        self.emit(.notify(.hostChanged(nil, name: nil, term: self.election.highestTerm)))
+        let (successors, time) = (self.election.successors, self.now.monotonic)
+        self.peers.searchHost(successors: successors, at: time, using: &self.turn.generator)
+        self.dial()
+    }
+
+    private mutating func seek(_ host: NodeID, at addresses: [String]) {
+        let (successors, time) = (self.election.successors, self.now.monotonic)
+        self.peers.seek(host, at: addresses, successors: successors, at: time, using: &self.turn.generator)
+        self.dial()
+    }
+
+    private mutating func enter(_ mode: DialPool.Mode) {
+        self.peers.enter(mode, at: self.now.monotonic, using: &self.turn.generator)
+        self.dial()
+    }
+
+    // MARK: - Hand-over
+
+    /// Stops in order: a host lets another node take its place first.
+    mutating func shutDown() {
+        guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return self.stop() }
+        self.chooseSuccessors()
+        guard let heir = self.election.ownSuccessors.first, let peer = self.peers.linkedPeer(heir.node) else {
+            return self.stop()
+        }
+        self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: true))
+        self.handOverWhenCovered()
+    }
+
+    mutating func transferHost(to node: NodeID, for request: RequestID) {
+        let host = self.hostConnection
+        guard let reign = self.election.reign, self.isHost || host != nil || reign.host == node else {
+            return self.emit(.reply(request, .hostTransferred(.noHost)))
+        }
+        if reign.host == node {
+            return self.emit(.reply(request, .hostTransferred(.done(term: reign.term))))
+        }
+        if let host {
+            self.emit(.send([host], .transferRequest(node)))
+        } else if let refusal = self.beginHandOver(to: node) {
+            return self.emit(.reply(request, .hostTransferred(refusal)))
+        }
+        self.carryOut(self.handOver.wait(for: node, request: request))
+    }
+
+    /// Begins to hand over to `node`.
+    ///
+    /// - Returns: Why the host cannot hand over; `nil` when it can.
+    mutating func beginHandOver(to node: NodeID) -> HostTransfer? {
+        guard let peer = self.peers.linkedPeer(node) else { return .unknownNode }
+        guard peer.candidacy.priority > 0 else { return .neverHost }
+        self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: false))
+        self.handOverWhenCovered()
+        return nil
+    }
+
+    /// Asks the successor as soon as it has applied everything that this host has.
+    mutating func handOverWhenCovered() {
+        guard let id = self.handOver.awaited, self.isHost, let node = self.peers.link(id)?.identity.node,
+            self.peers.acknowledged(by: node)?.covers(self.data.vector) == true
+        else { return }
+        self.carryOut(self.handOver.covered(by: node))
+    }
+}

@@ -1,0 +1,114 @@
+import ClinicSyncModel
+
+// Connections, links, and the messages of linked peers.
+extension NodeStateMachine {
+    mutating func open(_ id: ConnectionID, dialled: String?, peer: NodeID) {
+        // The end that dialled speaks first. The hello in answer can then say what was applied meanwhile.
+        let greeting = dialled != nil && self.phase == .running ? self.hello : nil
+        self.carryOut(self.peers.opened(id, dialled: dialled, peer: peer, greeting: greeting))
+    }
+
+    var hello: Hello {
+        let time = self.context.clinicMilliseconds
+        return self.peers.hello(report: self.hostReport, clinicMilliseconds: time, data: self.data)
+    }
+
+    mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
+        let time = self.now.monotonic
+        self.carryOut(self.peers.close(id, reason, at: time, using: &self.turn.generator))
+    }
+
+    mutating func established(_ introduction: PeersStateMachine.Introduction) {
+        let (id, report) = (introduction.connection, self.hostReport)
+        self.carryOut(self.data.linked(introduction))
+        // Between this node's hello and the peer's hello, a change of the host was announced to links alone.
+        if let greeted = introduction.greetedReport, (greeted.role, greeted.reign) != (report.role, report.reign) {
+            self.emit(.send([id], .hostReport(report)))
+        }
+        self.consider(introduction.hello.hostReport, on: id, from: introduction.identity.node)
+        if self.isHost { self.endIsolation() }
+    }
+
+    mutating func lost(_ id: ConnectionID) {
+        let isLast = self.peers.isAlone && self.phase == .running
+        let clients = self.isHost ? self.peers.linkedPeers : nil
+        self.carryOut(self.data.lost(id, isLast: isLast, clients: clients))
+        self.carryOut(self.handOver.lost(id))
+        let time = self.now.monotonic
+        self.carryOut(self.election.lost(id, at: time, using: &self.turn.generator))
+    }
+
+    /// Dials the addresses that are due.
+    mutating func dial() {
+        if self.phase == .running { self.emit(self.peers.dial(at: self.now.monotonic)) }
+    }
+
+    /// The clinic's time is known, or this node's time is the clinic's: the exchange of changes may begin.
+    mutating func endIsolation() {
+        guard !self.peers.isAlone, !self.election.isAdopting else { return }
+        self.carryOut(self.data.endIsolation(self.context))
+    }
+
+    mutating func beat() {
+        let beat = self.peers.beat(at: self.now.monotonic)
+        for id in beat.silent { self.close(id, .peerSilent) }
+        self.carryOut(self.data.announce())
+        self.chooseSuccessors()
+        let links = self.peers.linkIDs
+        if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
+        self.emit(.setTimer(.heartbeat, after: beat.next))
+    }
+
+    // MARK: - Messages
+
+    mutating func receive(_ message: Message, term: UInt64?, on id: ConnectionID) {
+        let (isReady, time) = (self.phase == .running, self.now)
+        self.carryOut(self.peers.received(message, term: term, on: id, isReady: isReady, at: time))
+    }
+
+    /// Routes the message of a linked peer, which may send such a message in its present role.
+    mutating func deliver(_ message: Message, on id: ConnectionID, from node: NodeID) {
+        // Races: this node was host when the client sent the message; the host does not know yet that this node follows
+        // another one.
+        if message.isForHosts, !self.isHost { return }
+        if message.isForClients, id != self.hostConnection { return }
+        switch message {
+        case .ping(let ping):
+            let pong = Pong(id: ping.id, wallMilliseconds: self.context.clinicMilliseconds)
+            self.emit(.send([id], .pong(pong)))
+        case .pong(let pong):
+            let roundTrip = self.peers.answered(pong, by: node, at: self.now.monotonic)
+            guard let roundTrip, id == self.hostConnection else { return }
+            self.clock.hostAnswered(pong, roundTrip: roundTrip, at: self.now)
+        case .chunk(let chunk):
+            self.carryOut(self.data.received(chunk, on: id))
+            if chunk.isLast { self.peers.sent(chunk.batch, on: id) }
+        case .acknowledge(let acknowledgement):
+            self.peers.acknowledged(acknowledgement.applied, by: node)
+            let isHost = id == self.hostConnection
+            self.data.acknowledged(acknowledgement, on: id, isHost: isHost)
+            self.settleLogins(isCollected: false)
+            self.carryOut(self.data.readNext(for: id))
+            self.handOverWhenCovered()
+        case .hostReport(let report):
+            guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
+            self.peers.reported(report, on: id)
+            self.consider(report, on: id, from: node)
+        case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
+            self.carryOut(self.data.received(message, on: id, self.context))
+        case .verifyReport(let report):
+            self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))
+        case .transferRequest(let node):
+            // When the host refuses, the client's own timer ends the wish.
+            _ = self.beginHandOver(to: node)
+        case .handOver: self.carryOut(self.election.handedOver(by: id))
+        case .loginRequest(let number, let login):
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, context))
+        case .loginReply(let reply): self.carryOut(self.sessions.answered(reply, on: id, self.context))
+        case .hello, .goodbye, .revocation:
+            // The peers' machine has dealt with these.
+            break
+        }
+    }
+}

@@ -1,0 +1,318 @@
+package import ClinicSyncModel
+
+/// One round of reconciliation: a client compares its tables with the host's tables and repairs differences.
+///
+/// A round asks the store and then the host for counts and digests. Different vectors mean that changes are in transit,
+/// which is no difference: the round is tried again a little later. With equal vectors, tables whose digests differ are
+/// repaired page by page. The client sends its row hashes; the host sends its rows, which the client merges; the client
+/// sends the rows that the host wants; the host confirms them. A last comparison shows whether the repair was complete.
+///
+/// Every question has a number. Replies and messages with another number are late and are ignored.
+package struct RoundStateMachine: Sendable, Hashable {
+    /// The state of the round.
+    package enum State: Sendable, Hashable {
+        /// There is no round. Entered at the start and with a round's end. Can transition to `measuring`.
+        case idle
+        /// The store was asked for digests. Entered by ``begin(_:table:at:)``. Can transition to `asking`, `idle`.
+        case measuring(Round)
+        /// The host was asked for digests. Can transition to `waitingForChanges`, `hashing`, `idle`.
+        case asking(Round, ours: DigestReport)
+        /// Changes are in transit; a timer runs. Can transition to `measuring`, `idle`.
+        case waitingForChanges(Round)
+        /// The store was asked for a page of row hashes. Can transition to `exchanging`, `idle`.
+        case hashing(Round, Repair)
+        /// The page went to the host; the host's rows arrive and are merged. Can transition to `gathering`, `hashing`,
+        /// `measuring`, `idle`.
+        case exchanging(Round, Repair, Exchange)
+        /// The store was asked for the rows that the host lacks. Can transition to `awaitingReceipt`, `hashing`,
+        /// `measuring`, `idle`.
+        case gathering(Round, Repair)
+        /// The rows went to the host, which has not confirmed them. Can transition to `hashing`, `measuring`, `idle`.
+        case awaitingReceipt(Round, Repair)
+    }
+
+    /// The cause of a round.
+    package enum Trigger: Sendable, Hashable {
+        /// The periodic timer.
+        case periodic
+        /// A verification, a part of a manual sync.
+        case verification
+    }
+
+    /// What a round has done so far.
+    package struct Round: Sendable, Hashable {
+        /// The cause of the round.
+        package var trigger: Trigger
+        /// The one table to compare; `nil`: all.
+        package var table: String?
+        /// When the round began.
+        package var startedAt: Duration
+        /// The number of the question; each question has a new one.
+        package var id: UInt64
+        /// How many times in a row changes were in transit.
+        package var retries = 0
+        /// Whether tables were repaired, so that the next comparison is the last.
+        package var hasRepaired = false
+        /// Rows repaired on both sides.
+        package var repairedRows: UInt64 = 0
+    }
+
+    /// The repair of tables in the order of their names.
+    package struct Repair: Sendable, Hashable {
+        /// The tables to repair; the first one is being repaired.
+        package var tables: [String]
+        /// The next page begins behind this key; `nil`: with the smallest key.
+        package var after: SQLiteValue?
+    }
+
+    /// The exchange of the rows of one page.
+    package struct Exchange: Sendable, Hashable {
+        /// The last key of the page; `nil`: the page ends with the table.
+        package var through: SQLiteValue?
+        /// Keys of rows that the host wants, or of which this node knows more.
+        package var keys: [SQLiteValue] = []
+        /// How many pages the store has not merged yet.
+        package var merging = 0
+        /// Whether the host's last page has arrived.
+        package var hasLast = false
+    }
+
+    /// What is to be done, in this order.
+    package enum Action: Sendable, Hashable {
+        /// Ask the store for digests.
+        case measure(round: UInt64)
+        /// Send the host this node's digests.
+        case ask(DigestReport)
+        /// Start the retry timer.
+        case waitForChanges
+        /// Ask the store for a page of row hashes.
+        case hash(round: UInt64, table: String, after: SQLiteValue?)
+        /// Send the host a page of row hashes.
+        case sendHashes(RowHashPage)
+        /// Let the store merge the host's rows.
+        case merge(RowStatePage)
+        /// Ask the store for rows.
+        case gather(round: UInt64, table: String, keys: [SQLiteValue])
+        /// Send the host rows.
+        case sendStates(RowStatePage)
+        /// The round is over.
+        case finish(Outcome)
+    }
+
+    /// The end of a round.
+    package struct Outcome: Sendable, Hashable {
+        /// The cause of the round.
+        package var trigger: Trigger
+        /// The result; `nil` when changes were in transit all the time.
+        package var result: ReconciliationResult?
+        /// Rows repaired on both sides.
+        package var repairedRows: UInt64
+        /// When the round began.
+        package var startedAt: Duration
+
+        /// Makes an outcome.
+        package init(
+            trigger: Trigger,
+            result: ReconciliationResult?,
+            repairedRows: UInt64,
+            startedAt: Duration
+        ) {
+            self.trigger = trigger
+            self.result = result
+            self.repairedRows = repairedRows
+            self.startedAt = startedAt
+        }
+    }
+
+    /// The state of the round.
+    package private(set) var state: State = .idle
+    private let retriesMax: Int
+    private var lastID: UInt64 = 0
+
+    /// Makes a machine without a round.
+    package init(retriesMax: Int) {
+        self.retriesMax = retriesMax
+    }
+
+    /// Whether no round is in progress.
+    package var isIdle: Bool { self.state == .idle }
+
+    /// Begins a round.
+    ///
+    /// No round may be in progress, and the host must be connected.
+    package mutating func begin(_ trigger: Trigger, table: String?, at time: Duration) -> [Action] {
+        precondition(self.isIdle, "a round was begun in \(self.state)")
+        return self.measure(Round(trigger: trigger, table: table, startedAt: time, id: 0))
+    }
+
+    /// The store has this node's digests.
+    package mutating func measured(
+        round id: UInt64,
+        vector: VersionVector,
+        tables: [TableDigest]
+    ) -> [Action] {
+        guard case .measuring(let round) = self.state, round.id == id else { return [] }
+        let ours = DigestReport(round: id, vector: vector, tables: tables)
+        self.state = .asking(round, ours: ours)
+        return [.ask(ours)]
+    }
+
+    /// The host's digests arrived.
+    package mutating func answered(_ theirs: DigestReport) -> [Action] {
+        guard case .asking(var round, let ours) = self.state, round.id == theirs.round else { return [] }
+        guard ours.vector == theirs.vector else {
+            round.retries += 1
+            guard round.retries <= self.retriesMax else { return self.finish(round, nil) }
+            self.state = .waitingForChanges(round)
+            return [.waitForChanges]
+        }
+        round.retries = 0
+        guard let (tables, isWhole) = Self.differing(ours.tables, theirs.tables, only: round.table) else {
+            return self.finish(round, .differs)
+        }
+        if tables.isEmpty { return self.finish(round, !isWhole ? .differs : round.hasRepaired ? .repaired : .equal) }
+        if round.hasRepaired { return self.finish(round, .differs) }
+        return self.hash(round, Repair(tables: tables, after: nil))
+    }
+
+    /// The retry timer fired: compares again.
+    package mutating func retryTimerFired() -> [Action] {
+        guard case .waitingForChanges(let round) = self.state else { return [] }
+        return self.measure(round)
+    }
+
+    /// The store has a page of this node's row hashes.
+    package mutating func hashed(_ page: RowHashPage) -> [Action] {
+        guard case .hashing(let round, let repair) = self.state, round.id == page.round else { return [] }
+        self.state = .exchanging(round, repair, Exchange(through: page.through))
+        return [.sendHashes(page)]
+    }
+
+    /// Rows of the host arrived: rows of which it knows more, or its confirmation of this node's rows.
+    package mutating func received(_ page: RowStatePage) -> [Action] {
+        switch self.state {
+        case .exchanging(let round, let repair, var exchange):
+            guard round.id == page.round, !exchange.hasLast else { return [] }
+            exchange.keys += page.wanted
+            exchange.hasLast = page.isLast
+            if !page.payload.isEmpty { exchange.merging += 1 }
+            let merge: [Action] = page.payload.isEmpty ? [] : [.merge(page)]
+            return merge + self.proceed(round, repair, exchange)
+        case .awaitingReceipt(let round, let repair):
+            guard round.id == page.round, page.isLast else { return [] }
+            return self.nextPage(round, repair)
+        case .idle, .measuring, .asking, .waitingForChanges, .hashing, .gathering:
+            // Race: the round of these rows has timed out meanwhile.
+            return []
+        }
+    }
+
+    /// The store merged a page of the host's rows.
+    package mutating func merged(_ page: RowStatePage, changedRows: Int, aheadKeys: [SQLiteValue]) -> [Action] {
+        guard case .exchanging(var round, let repair, var exchange) = self.state, round.id == page.round
+        else { return [] }
+        exchange.merging -= 1
+        exchange.keys += aheadKeys
+        round.repairedRows += UInt64(changedRows)
+        return self.proceed(round, repair, exchange)
+    }
+
+    /// The store has the rows that the host lacks.
+    package mutating func gathered(_ pages: [RowStatePage]) -> [Action] {
+        guard case .gathering(let round, let repair) = self.state,
+            pages.allSatisfy({ $0.round == round.id })
+        else { return [] }
+        guard let last = pages.last else { return self.nextPage(round, repair) }
+        self.state = .awaitingReceipt(round, repair)
+        var ending = last
+        ending.isLast = true
+        return pages.dropLast().map { .sendStates($0) } + [.sendStates(ending)]
+    }
+
+    /// Ends the round, because the host is gone, the store failed, or the round took too long.
+    package mutating func breakOff() -> [Action] {
+        switch self.state {
+        case .idle: return []
+        case .measuring(let round), .asking(let round, _), .waitingForChanges(let round),
+            .hashing(let round, _), .exchanging(let round, _, _), .gathering(let round, _),
+            .awaitingReceipt(let round, _):
+            return self.finish(round, .unreachable)
+        }
+    }
+
+    // MARK: - Steps
+
+    private mutating func measure(_ round: Round) -> [Action] {
+        var round = round
+        self.lastID += 1
+        round.id = self.lastID
+        self.state = .measuring(round)
+        return [.measure(round: round.id)]
+    }
+
+    private mutating func hash(_ round: Round, _ repair: Repair) -> [Action] {
+        self.state = .hashing(round, repair)
+        return [.hash(round: round.id, table: repair.tables[0], after: repair.after)]
+    }
+
+    private mutating func proceed(_ round: Round, _ repair: Repair, _ exchange: Exchange) -> [Action] {
+        var repair = repair
+        guard exchange.hasLast, exchange.merging == 0 else {
+            self.state = .exchanging(round, repair, exchange)
+            return []
+        }
+        repair.after = exchange.through
+        guard !exchange.keys.isEmpty else { return self.nextPage(round, repair) }
+        var round = round
+        let keys = exchange.keys.withoutRepetitions()
+        round.repairedRows += UInt64(keys.count)
+        self.state = .gathering(round, repair)
+        return [.gather(round: round.id, table: repair.tables[0], keys: keys)]
+    }
+
+    /// Continues behind the page that was just repaired: `repair.after` is its last key.
+    private mutating func nextPage(_ round: Round, _ repair: Repair) -> [Action] {
+        var repair = repair
+        if repair.after == nil { repair.tables.removeFirst() }
+        guard repair.tables.isEmpty else { return self.hash(round, repair) }
+        var round = round
+        round.hasRepaired = true
+        return self.measure(round)
+    }
+
+    private mutating func finish(_ round: Round, _ result: ReconciliationResult?) -> [Action] {
+        self.state = .idle
+        let outcome = Outcome(
+            trigger: round.trigger,
+            result: result,
+            repairedRows: round.repairedRows,
+            startedAt: round.startedAt
+        )
+        return [.finish(outcome)]
+    }
+
+    /// The names of the tables that differ, in order, and whether both nodes have the same tables.
+    ///
+    /// Nodes with different schema versions repair the tables that both have. `nil` when one of them lacks the one
+    /// table in question.
+    private static func differing(
+        _ ours: [TableDigest],
+        _ theirs: [TableDigest],
+        only table: String?
+    ) -> (names: [String], isWhole: Bool)? {
+        let ours = ours.filter { table == nil || $0.name == table }
+        let theirs = theirs.filter { table == nil || $0.name == table }
+        let isWhole = ours.map(\.name) == theirs.map(\.name)
+        guard table == nil || (isWhole && !ours.isEmpty) else { return nil }
+        let names = ours.filter { table in theirs.contains { $0.name == table.name && $0 != table } }.map(\.name)
+        return (names, isWhole)
+    }
+}
+
+extension [SQLiteValue] {
+    /// The elements in the order of their first appearance.
+    fileprivate func withoutRepetitions() -> [SQLiteValue] {
+        var seen = Set<SQLiteValue>()
+        return self.filter { seen.insert($0).inserted }
+    }
+}

@@ -1,0 +1,242 @@
+package import ClinicSyncModel
+import OrderedCollections
+
+/// The streams of changes: what this node has, what each peer sends, and what each peer is sent.
+///
+/// Chunks come in from peers, go to the store, and come back from it as logged; a logged chunk goes out to every peer
+/// that keeps up. A peer that does not keep up is served from the log. Nothing is exchanged while the node is isolated
+/// (``IsolationStateMachine``).
+package struct ReplicationStateMachine: Sendable, Hashable {
+    /// The streams of one linked peer.
+    private struct Streams: Sendable, Hashable {
+        /// What the peer is sent.
+        var outbound: PeerOutboundStateMachine
+        /// What the peer sends.
+        var inbound: PeerInboundStateMachine
+        /// The part of this node's vector that the peer has been told.
+        var announced: VersionVector
+    }
+
+    private let origin: Origin
+    private let creditBytes: Int
+    private let logReadBytes: Int
+    /// What this node has.
+    private var chunks = ChunkSet(vector: VersionVector(), partials: [])
+    /// The place of the newest chunk in the log.
+    private var logHead: UInt64 = 0
+    /// The number of this node's newest batch that the host has.
+    private var acknowledgedByHost: UInt64 = 0
+    private var isolation = IsolationStateMachine()
+    private var streams: OrderedDictionary<ConnectionID, Streams> = [:]
+
+    /// Makes a machine without peers.
+    package init(_ configuration: CoreConfiguration) {
+        self.origin = configuration.origin
+        self.creditBytes = Int(UInt32(clamping: configuration.creditBytes))
+        self.logReadBytes = configuration.logReadBytes
+    }
+
+    /// Takes what the store holds when the node starts.
+    package mutating func start(_ state: StoreState) {
+        self.chunks = ChunkSet(vector: state.vector, partials: state.partials)
+        self.logHead = state.logHead
+        self.acknowledgedByHost = state.acknowledgedByHost
+    }
+
+    /// What this node has applied.
+    package var vector: VersionVector { self.chunks.vector }
+
+    /// Batches of which this node has some chunks.
+    package var partials: [PartialBatch] { self.chunks.partials }
+
+    /// Batches of other authors of which this node has some chunks.
+    package var partialsOfOthers: Int { self.chunks.partials.count { $0.batch.origin != self.origin } }
+
+    /// This node's own batches that the host does not have.
+    package var pendingChanges: UInt64 {
+        let own = self.chunks.vector[self.origin]
+        return own > self.acknowledgedByHost ? own - self.acknowledgedByHost : 0
+    }
+
+    // MARK: - Links
+
+    /// A link begins.
+    ///
+    /// - Parameters:
+    ///   - id: The connection.
+    ///   - hello: The peer's hello.
+    ///   - greeted: The vector in this node's hello.
+    /// - Returns: The request for the place in the log from which the peer is served, if changes are exchanged already.
+    package mutating func linked(_ id: ConnectionID, _ hello: Hello, greeted: VersionVector?) -> [Effect] {
+        self.streams[id] = Streams(
+            outbound: PeerOutboundStateMachine(
+                vector: hello.vector,
+                partials: hello.partials,
+                credit: Int(hello.creditBytes)
+            ),
+            inbound: PeerInboundStateMachine(credit: self.creditBytes),
+            announced: greeted ?? self.chunks.vector
+        )
+        return self.isolation.state == .over ? [.storage(.locate(for: id, vector: hello.vector))] : []
+    }
+
+    /// A link is gone.
+    package mutating func lost(_ id: ConnectionID) { self.streams[id] = nil }
+
+    /// This node follows a host that has `acknowledged` of it.
+    package mutating func follow(acknowledged: VersionVector?) {
+        self.acknowledgedByHost = acknowledged?[self.origin] ?? 0
+    }
+
+    // MARK: - Isolation
+
+    /// Whether nothing is exchanged because there is no connection or the clinic's time is not known.
+    package var isIsolated: Bool { self.isolation.state == .isolated }
+
+    /// The last link is gone.
+    package mutating func beginIsolation() -> [Effect] { self.isolation.begin() }
+
+    /// The clinic's time is known.
+    package mutating func endIsolation(offsetMilliseconds: Int64) -> [Effect] {
+        self.isolation.end(offsetMilliseconds: offsetMilliseconds)
+    }
+
+    /// The store has stamped again what no other node has: the exchange begins.
+    ///
+    /// It begins only now, because the store reads the log beside its writes.
+    ///
+    /// - Parameters:
+    ///   - peers: The linked peers.
+    ///   - isStoreOpen: Whether the store takes peers' changes now.
+    /// - Returns: The requests to the store.
+    package mutating func restamped(peers: [LinkedPeer], isStoreOpen: Bool) -> [Effect] {
+        guard self.isolation.restamped() else { return [] }
+        var effects: [Effect] = []
+        for peer in peers {
+            effects.append(.storage(.locate(for: peer.connection, vector: peer.acknowledged)))
+            effects += self.storeNext(from: peer.connection, isStoreOpen: isStoreOpen)
+        }
+        return effects
+    }
+
+    /// The store could not stamp the changes again.
+    ///
+    /// - Returns: The connections that must close.
+    package mutating func restampFailed() -> [ConnectionID] {
+        self.isolation.restampFailed() ? Array(self.streams.keys) : []
+    }
+
+    // MARK: - In
+
+    /// A peer sent a chunk.
+    ///
+    /// - Returns: The request to the store; `nil` when the peer was not allowed to send the chunk.
+    package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isStoreOpen: Bool) -> [Effect]? {
+        guard self.streams[id]?.inbound.receive(chunk) == true else { return nil }
+        self.streams[id]?.outbound.received(chunk)
+        return self.storeNext(from: id, isStoreOpen: isStoreOpen)
+    }
+
+    private mutating func storeNext(from id: ConnectionID, isStoreOpen: Bool) -> [Effect] {
+        guard isStoreOpen, self.isolation.state == .over, let chunks = self.streams[id]?.inbound.nextStore() else {
+            return []
+        }
+        return [.storage(.store(from: id, chunks))]
+    }
+
+    /// Gives the store what waits of every peer, one request for each.
+    package mutating func storeWaiting(isStoreOpen: Bool) -> [Effect] {
+        Array(self.streams.keys).flatMap { self.storeNext(from: $0, isStoreOpen: isStoreOpen) }
+    }
+
+    /// The store has a peer's chunks: the peer gets its credit back and hears what this node has applied since.
+    package mutating func stored(from id: ConnectionID, bytes: Int, isStoreOpen: Bool) -> [Effect] {
+        guard self.streams[id] != nil else { return [] }
+        self.streams[id]?.inbound.stored(bytes: bytes)
+        var effects: [Effect] = []
+        let rises = self.takeRises(for: id)
+        if !rises.isEmpty || bytes > 0 {
+            let acknowledgement = Acknowledgement(applied: rises, creditBytes: UInt32(clamping: bytes))
+            effects.append(.send([id], .acknowledge(acknowledgement)))
+        }
+        return effects + self.storeNext(from: id, isStoreOpen: isStoreOpen)
+    }
+
+    /// The store has committed chunks and applied batches.
+    package mutating func committed(_ logged: [LoggedChunk], vector: VersionVector) {
+        for chunk in logged {
+            self.logHead = max(self.logHead, chunk.position)
+            self.chunks.hold(chunk.chunk)
+        }
+        self.chunks.merge(vector)
+    }
+
+    // MARK: - Out
+
+    /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
+    package mutating func relay(_ logged: [LoggedChunk]) -> [Effect] {
+        // What is logged before the stamps are final is read from the log when they are.
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for chunk in logged {
+            var receivers: [ConnectionID] = []
+            for index in self.streams.values.indices where self.streams.values[index].outbound.offer(chunk) {
+                receivers.append(self.streams.keys[index])
+            }
+            if !receivers.isEmpty { effects.append(.send(receivers, .chunk(chunk.chunk))) }
+        }
+        return effects
+    }
+
+    /// The store found the place in the log from which a peer is served.
+    package mutating func located(_ id: ConnectionID, at position: UInt64) -> [Effect] {
+        self.streams[id]?.outbound.located(position)
+        return self.readNext(for: id)
+    }
+
+    /// The store read chunks of the log for a peer.
+    package mutating func logRead(for id: ConnectionID, _ chunks: [LoggedChunk], head: UInt64) -> [Effect] {
+        self.logHead = max(self.logHead, head)
+        guard let sending = self.streams[id]?.outbound.logRead(chunks, head: head) else { return [] }
+        return sending.map { .send([id], .chunk($0)) } + self.readNext(for: id)
+    }
+
+    /// Returns the request for the next chunks of the log, if the peer may be sent more.
+    package mutating func readNext(for id: ConnectionID) -> [Effect] {
+        guard let read = self.streams[id]?.outbound.nextRead(head: self.logHead, maxBytes: self.logReadBytes) else {
+            return []
+        }
+        return [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
+    }
+
+    // MARK: - Acknowledgements
+
+    /// A peer has applied batches and gives credit; ``readNext(for:)`` follows.
+    package mutating func acknowledged(_ acknowledgement: Acknowledgement, on id: ConnectionID, isHost: Bool) {
+        if isHost {
+            for entry in acknowledgement.applied where entry.origin == self.origin {
+                self.acknowledgedByHost = max(self.acknowledgedByHost, entry.sequence)
+            }
+        }
+        self.streams[id]?.outbound.acknowledged(acknowledgement)
+    }
+
+    /// Tells every peer what this node has applied since it last told that peer; equal messages are encoded once.
+    package mutating func announce() -> [Effect] {
+        var groups: OrderedDictionary<[VersionVector.Entry], [ConnectionID]> = [:]
+        for id in Array(self.streams.keys) {
+            let rises = self.takeRises(for: id)
+            if !rises.isEmpty { groups[rises, default: []].append(id) }
+        }
+        return groups.map { rises, receivers in
+            .send(receivers, .acknowledge(Acknowledgement(applied: rises, creditBytes: 0)))
+        }
+    }
+
+    private mutating func takeRises(for id: ConnectionID) -> [VersionVector.Entry] {
+        let vector = self.chunks.vector
+        guard let announced = self.streams[id]?.announced, announced != vector else { return [] }
+        self.streams[id]?.announced = vector
+        return vector.entries(beyond: announced)
+    }
+}

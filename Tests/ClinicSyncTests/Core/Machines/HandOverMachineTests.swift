@@ -1,0 +1,69 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite("The hand-over, as its machine sees it") struct HandOverMachineTests {
+    private func reign(_ node: UInt64, term: UInt64 = 2) -> Reign {
+        Reign(term: term, candidacy: CoreConfiguration.node(node).candidacy)
+    }
+
+    private func answer(_ transfer: HostTransfer, _ request: UInt64 = 1) -> Directive {
+        .effect(.reply(.r(request), .hostTransferred(transfer)))
+    }
+
+    @Test("a stopping host asks its successor when that has everything, and stops when it is host")
+    func shutdown() {
+        var machine = HandOverStateMachine()
+        #expect(
+            machine.begin(with: .c(2), isShutdown: true) == [.effect(.setTimer(.handOver, after: .milliseconds(400)))]
+        )
+        #expect(machine.awaited == .c(2))
+        #expect(machine.covered(by: .n(2)) == [.nameHeir(.n(2)), .effect(.send([.c(2)], .handOver))])
+        #expect(machine.awaited == nil)
+        #expect(machine.covered(by: .n(2)) == [])
+        #expect(machine.hostChanged(to: self.reign(2), isHost: false) == [])
+        #expect(machine.isShutdown)
+    }
+
+    @Test("a stopping host whose successor is silent or gone stops without it")
+    func without() {
+        var machine = HandOverStateMachine()
+        _ = machine.begin(with: .c(2), isShutdown: true)
+        #expect(machine.lost(.c(3)) == [])
+        #expect(machine.lost(.c(2)) == [.nameHeir(nil), .stop])
+        #expect(machine.timedOut() == [])
+        _ = machine.begin(with: .c(3), isShutdown: true)
+        #expect(machine.timedOut() == [.nameHeir(nil), .stop])
+    }
+
+    @Test("an administrator's hand-over leaves the node running")
+    func transfer() {
+        var machine = HandOverStateMachine()
+        #expect(machine.begin(with: .c(2), isShutdown: false) == [.effect(.setTimer(.handOver, after: .seconds(5)))])
+        #expect(machine.wait(for: .n(2), request: .r(1)) == [.effect(.setTimer(.transfer, after: .seconds(5)))])
+        _ = machine.covered(by: .n(2))
+        #expect(
+            machine.hostChanged(to: self.reign(2), isHost: false) == [
+                .effect(.cancelTimer(.handOver)), .effect(.cancelTimer(.transfer)), self.answer(.done(term: 2)),
+            ]
+        )
+        #expect(machine.state == .idle)
+        _ = machine.begin(with: .c(2), isShutdown: false)
+        #expect(machine.timedOut() == [.nameHeir(nil)])
+    }
+
+    @Test("a wish is answered when its node is host, when another wish comes, or when it waits too long")
+    func wishes() {
+        var machine = HandOverStateMachine()
+        _ = machine.wait(for: .n(3), request: .r(1))
+        #expect(
+            machine.wait(for: .n(2), request: .r(2)) == [
+                self.answer(.timedOut), .effect(.setTimer(.transfer, after: .seconds(5))),
+            ]
+        )
+        #expect(machine.hostChanged(to: self.reign(3), isHost: false) == [])
+        #expect(machine.wishTimedOut() == [self.answer(.timedOut, 2)])
+        #expect(machine.wishTimedOut() == [])
+        #expect(machine.hostChanged(to: self.reign(2), isHost: false) == [])
+    }
+}

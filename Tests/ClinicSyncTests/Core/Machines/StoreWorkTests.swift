@@ -1,0 +1,84 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite("The store's work, as its core machine sees it") struct StoreWorkCoreTests {
+    private let collect = Effect.storage(.collect(clockOffsetMilliseconds: 5))
+    private let sweep = StorageRequest.sweep(table: nil, .sync(id: 1))
+
+    private func machine() -> StoreWorkStateMachine {
+        StoreWorkStateMachine(retryDelay: .seconds(1), housekeepingInterval: .seconds(10))
+    }
+
+    @Test("a collection in slices keeps others out until its last slice; a commit meanwhile is collected next")
+    func slices() {
+        var machine = self.machine()
+        #expect(machine.collect(offsetMilliseconds: 5) == [self.collect])
+        #expect(machine.collect(offsetMilliseconds: 5) == [])
+        #expect(machine.submit(self.sweep) == [])
+        #expect(machine.collected(hasMore: true, offsetMilliseconds: 5) == [.effect(self.collect)])
+        #expect(!machine.isOpen)
+        #expect(machine.collected(hasMore: false, offsetMilliseconds: 5) == [.opened(collectAgain: true)])
+        #expect(machine.release() == [.storage(self.sweep)])
+        #expect(!machine.isOpen)
+        #expect(machine.collect(offsetMilliseconds: 5) == [])
+    }
+
+    @Test("a sweep counts as finished when its rows are collected")
+    func sweeps() {
+        var machine = self.machine()
+        #expect(machine.submit(self.sweep) == [.storage(self.sweep)])
+        let done = StoreWorkStateMachine.Sweep(purpose: .sync(id: 1), escaped: 2, unsent: 0)
+        #expect(machine.swept(done, hasMore: true, offsetMilliseconds: 5) == [.effect(self.collect)])
+        #expect(
+            machine.collected(hasMore: false, offsetMilliseconds: 5) == [.swept(done), .opened(collectAgain: false)]
+        )
+        _ = machine.collect(offsetMilliseconds: 5)
+        #expect(machine.collected(hasMore: false, offsetMilliseconds: 5) == [.opened(collectAgain: false)])
+    }
+
+    @Test("one application at a time, none while a collection is in progress")
+    func applies() {
+        var machine = self.machine()
+        #expect(machine.applyPending() == [])
+        machine.start(schemaVersion: 3)
+        #expect(machine.schemaVersion == 3)
+        _ = machine.collect(offsetMilliseconds: 5)
+        #expect(machine.applyPending() == [])
+        _ = machine.collected(hasMore: false, offsetMilliseconds: 5)
+        #expect(machine.applyPending() == [.storage(.applyStored)])
+        machine.applyLater()
+        #expect(machine.applyPending() == [])
+        machine.applied()
+        #expect(machine.applyPending() == [.storage(.applyStored)])
+    }
+
+    @Test("after a failed slice only a new attempt may follow")
+    func failures() {
+        var machine = self.machine()
+        _ = machine.collect(offsetMilliseconds: 5)
+        #expect(machine.exclusiveWorkFailed() == false)
+        #expect(machine.isOpen)
+        _ = machine.collect(offsetMilliseconds: 5)
+        _ = machine.collected(hasMore: true, offsetMilliseconds: 5)
+        #expect(machine.exclusiveWorkFailed() == nil)
+        #expect(machine.collect(offsetMilliseconds: 5) == [])
+        #expect(machine.retry(offsetMilliseconds: 5) == [self.collect])
+        #expect(
+            machine.retryLater(.unavailable("full")) == [
+                .notify(.storageFailed(.unavailable("full"))), .setTimer(.retryStorage, after: .seconds(1)),
+            ]
+        )
+    }
+
+    @Test("housekeeping records what is new and prunes, one round at a time")
+    func housekeeping() {
+        var machine = self.machine()
+        let progress = [MemberProgress(node: .n(2), vector: .v(1), seenMilliseconds: 4)]
+        #expect(machine.keepHouse(progress: progress) == [.storage(.recordAcknowledged(progress)), .storage(.prune)])
+        #expect(machine.isKeepingHouse)
+        machine.housekeepingEnded()
+        #expect(machine.keepHouse(progress: []) == [.storage(.prune)])
+        #expect(machine.housekeepingTimer == .setTimer(.housekeeping, after: .seconds(10)))
+    }
+}
