@@ -1,3 +1,4 @@
+import ClinicSyncModel
 package import Foundation
 import Glibc
 
@@ -172,7 +173,7 @@ package struct NodeDirectory: Sendable, Hashable {
         guard let bytes = try AtomicFile.read(self.tokenURL) else {
             throw ClinicSyncError(
                 .notANode,
-                "\(self.tokenURL.path) is missing: start the node again with clinic-node run to have it made anew."
+                "\(self.tokenURL.path) is missing: start the node again with clinic-node run, which makes a new one."
             )
         }
         return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
@@ -189,8 +190,7 @@ package struct NodeDirectory: Sendable, Hashable {
     /// 32 random bytes in base64url.
     private static func randomToken() -> String {
         var generator = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        return Data(bytes).base64EncodedString()
+        return Data([UInt8](count: 32, using: &generator)).base64EncodedString()
             .replacingOccurrences(of: "+", with: "-")
             .replacingOccurrences(of: "/", with: "_")
             .replacingOccurrences(of: "=", with: "")

@@ -43,15 +43,6 @@ package struct NodeIdentity: Sendable, Hashable, Codable {
     }
 }
 
-extension NodeID {
-    /// The 16 bytes, most significant first.
-    package var bytes: [UInt8] {
-        [self.high, self.low].flatMap { half in
-            stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: half >> UInt64($0)) }
-        }
-    }
-}
-
 extension NodeID: Codable {
     /// Reads the text form.
     package init(from decoder: any Decoder) throws {

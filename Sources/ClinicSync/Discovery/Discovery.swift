@@ -35,9 +35,9 @@ package enum DiscoveryEvent: Sendable, Hashable {
     case available
     /// Discovery does not work for now, for the reason given; told once until it works again.
     ///
-    /// What was found stays as it was: nothing is known of it any more.
+    /// Nodes that were found stay listed, though discovery no longer knows whether they are there.
     case unavailable(String)
-    /// Somebody else on the LAN uses this node's name; the node is announced under the one given.
+    /// Another node on the LAN uses this node's name; this node is now announced under the given name.
     case renamed(String)
 }
 

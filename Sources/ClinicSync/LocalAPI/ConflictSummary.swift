@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// An entry of the conflict journal: what is not shown, and what is shown in its place.
+/// An entry of the conflict journal: the value that is not shown, and the value that is shown instead.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct ConflictSummary: Sendable, Hashable, Codable {
@@ -82,7 +82,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     @Nullable public var related: Row?
     /// `open` or `resolved`.
     public var state: String
-    /// When somebody dealt with it.
+    /// When a person settled it.
     @Nullable public var resolvedAt: UTCTimestamp?
     /// The name of the PC where that was, its id when it has none.
     @Nullable public var resolvedBy: String?
@@ -193,7 +193,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
 public struct ConflictsSummary: Sendable, Hashable, Codable {
     /// The newest entries, newest first, at most 500.
     public var conflicts: [ConflictSummary]
-    /// Entries that nobody dealt with, whether listed or not.
+    /// Entries that are open, listed or not.
     public var open: Int
 
     /// Makes a list.
@@ -205,7 +205,7 @@ public struct ConflictsSummary: Sendable, Hashable, Codable {
 
 /// Which conflicts are asked for.
 package enum ConflictFilter: String, Sendable, Hashable, CaseIterable {
-    /// Those that nobody dealt with.
+    /// Open entries.
     case open
     /// All.
     case all

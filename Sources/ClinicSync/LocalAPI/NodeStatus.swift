@@ -90,7 +90,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// The conflict journal in numbers.
     public struct Conflicts: Sendable, Hashable, Codable {
-        /// Entries nobody has dealt with.
+        /// Open entries.
         public var open: Int
 
         /// Makes the numbers.
@@ -175,9 +175,9 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var certificateExpires: UTCTimestamp
         /// Whether this node may invite, renew and revoke.
         public var maySign: Bool
-        /// Connections since the start that got nothing: no certificate, a foreign or bad one, too many at once.
+        /// Connections since the start that were refused: no certificate, a foreign or bad one, or too many at once.
         public var refusedConnections: UInt64
-        /// Nodes that the clinic has sent away.
+        /// Nodes that the clinic has revoked.
         public var revokedNodes: Int
 
         /// Makes a description.

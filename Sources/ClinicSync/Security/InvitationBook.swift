@@ -3,7 +3,7 @@ import Foundation
 
 /// The join codes a node made, as `identity/invitations.json` holds them.
 ///
-/// A value: whoever changes it writes it before anybody hears of the change.
+/// A value. The caller writes a change to the file before it tells anyone of the change.
 package struct InvitationBook: Sendable, Hashable {
     /// One code.
     struct Invitation: Sendable, Hashable, Codable {
@@ -30,7 +30,7 @@ package struct InvitationBook: Sendable, Hashable {
         }
     }
 
-    /// What came of a proof.
+    /// The outcome of a proof.
     enum Outcome: Sendable, Hashable {
         /// The code is good, and one of its uses is gone.
         case taken
@@ -40,7 +40,7 @@ package struct InvitationBook: Sendable, Hashable {
 
     /// Open codes at most; a person makes one for each PC.
     static let invitationsMax = 256
-    /// How long one that is over is remembered, so that whoever comes late is told why.
+    /// How long a used or expired code is remembered, so that a late PC learns the reason.
     static let remembered: Int64 = 86_400_000
     /// Wrong proofs that make a code void.
     static let wrongProofsMax = 10

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Crypto
 import CryptoExtras
 import Foundation
@@ -81,7 +82,7 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
     init(of password: [UInt8], parameters: ScryptParameters) throws {
         var generator = SystemRandomNumberGenerator()
         self.parameters = parameters
-        self.salt = (0..<ScryptHash.saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        self.salt = [UInt8](count: ScryptHash.saltBytes, using: &generator)
         self.hash = try parameters.derive(password, salt: self.salt, count: ScryptHash.hashBytes)
     }
 
@@ -137,14 +138,5 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
         guard let data = Data(base64Encoded: field + padding) else { return nil }
         let bytes = Array(data)
         return ScryptHash.text(bytes) == field ? bytes : nil
-    }
-}
-
-/// Comparison of secrets.
-enum ConstantTime {
-    /// Compares in a time that depends on the lengths alone.
-    static func equal(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        guard left.count == right.count else { return false }
-        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

@@ -1,9 +1,11 @@
 package import ClinicSyncModel
 package import NIOSSL
 
-/// Whoever knows the clinic's certificates: what a transport asks before it lets anybody say a word.
+/// Judges the certificates of peers.
 ///
-/// Every method may be called from any thread and none blocks.
+/// A transport asks it before it reads any message of a peer.
+///
+/// Every method may be called from any thread, and none blocks.
 package protocol PeerAuthenticator: Sendable {
     /// TLS for accepted connections, with this node's present certificate; made once for each certificate.
     var serverContext: NIOSSLContext { get }
@@ -34,12 +36,12 @@ package struct EnrollmentPeer: Sendable, Hashable {
     }
 }
 
-/// Whoever may sign certificates for others: answers enrollments.
+/// Signs certificates for other nodes: answers enrollments.
 package protocol EnrollmentService: Sendable {
     /// A fresh challenge for one connection.
     func makeChallenge() -> EnrollmentChallenge
 
-    /// Answers a request. Writes files and so may block: called on a thread that may, never on an event loop.
+    /// Answers a request. Writes files, so it may block: never call it on an event loop.
     func answer(
         _ request: EnrollmentRequest,
         to challenge: EnrollmentChallenge,

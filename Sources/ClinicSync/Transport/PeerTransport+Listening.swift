@@ -75,7 +75,7 @@ extension PeerTransport {
 
     /// Waits for the request of a peer whose handshake is over.
     private func receive(_ arrival: Arrival) {
-        // Nobody judged it, so it gets nothing: the session was resumed.
+        // A resumed TLS session: the peer was not judged, so it gets nothing.
         guard let peer = arrival.record.peer else { return self.refuse(arrival, .unjudged) }
         let routes = self.routes(for: peer.standing)
         guard !routes.isEmpty else { return self.refuse(arrival, .init(peer.standing)) }
@@ -151,7 +151,7 @@ extension PeerTransport {
     /// Counts and logs that the node that was dialled at `address` was refused, or refused us.
     func noteRefusal(_ reason: RefusalReason, dialled address: String) {
         self.note(reason, address) { metadata in
-            self.logger.notice("Dialled node is no member, or takes us for none", metadata: metadata)
+            self.logger.notice("Dialled node refused this node, or is no member", metadata: metadata)
         }
     }
 

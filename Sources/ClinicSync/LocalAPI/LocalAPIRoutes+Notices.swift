@@ -25,7 +25,7 @@ extension LocalAPIRoutes {
     }
 
     /// Adds the endpoints of notices and measurements.
-    func addPeople(to group: RouterGroup<BasicRequestContext>) {
+    func addNotices(to group: RouterGroup<BasicRequestContext>) {
         group.post("/notices") { request, _ in
             let notice = try await request.json(NoticeRequest.self)
             let id = try await self.control.notices.notify(notice.text, node: notice.node, user: notice.user)
