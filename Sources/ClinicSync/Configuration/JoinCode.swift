@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What a person types or pastes on a new PC to make it a member.
+/// The code that a person types or pastes on a new PC to make it a member.
 ///
 /// The code carries where the host listens, the pin of the clinic's authority, and a one-time secret. The text form is
 /// Crockford base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to

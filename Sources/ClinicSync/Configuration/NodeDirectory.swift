@@ -59,7 +59,7 @@ package struct NodeDirectory: Sendable, Hashable {
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
     package var tokenURL: URL { self.file("api.token") }
-    /// What belongs to the running process.
+    /// The directory of files of the running process.
     package var runDirectoryURL: URL { self.file("run") }
     /// The process id of the running node.
     package var pidURL: URL { self.file("run/pid") }
@@ -154,7 +154,7 @@ package struct NodeDirectory: Sendable, Hashable {
         }
     }
 
-    /// What tells the file of a version without certificates.
+    /// The key that only files of a version without certificates have.
     private struct FormerIdentity: Codable {
         var clinicSecret: String?
     }

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// Who a node is and which clinic it belongs to; the content of `identity/identity.json`.
+/// The identity of a node and of its clinic; the content of `identity/identity.json`.
 package struct NodeIdentity: Sendable, Hashable, Codable {
     /// The host a client connects to first.
     package struct Host: Sendable, Hashable, Codable {

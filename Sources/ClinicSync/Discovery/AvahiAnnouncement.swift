@@ -15,7 +15,7 @@ final class AvahiAnnouncement {
         case failed(Int32)
     }
 
-    /// What a state means for the session.
+    /// The consequence of a state for the session.
     enum Verdict {
         /// Nothing is to be done but what is due.
         case fine

@@ -1,4 +1,4 @@
-/// What is known of avahi-daemon: whether it can announce, what people have been told of it, and when to try again.
+/// The state of avahi-daemon: whether it can announce, what people have been told, and when to try again.
 ///
 /// A value that knows no libavahi and no clock; the session tells it what happened.
 struct AvahiLiaison: Hashable {
@@ -57,7 +57,7 @@ struct AvahiLiaison: Hashable {
         return true
     }
 
-    /// What to tell people about a failure; `nil` when they have been told since discovery last worked.
+    /// The event for a failure; `nil` when people have been told since discovery last worked.
     mutating func complain(_ reason: String) -> DiscoveryEvent? {
         guard !self.hasComplained else { return nil }
         self.hasComplained = true

@@ -27,7 +27,7 @@ final class AvahiMailbox: Sendable {
         self.state = NIOLockedValueBox(State(advertisement: advertisement))
     }
 
-    /// What to announce.
+    /// The advertisement to announce.
     var advertisement: Advertisement? { self.state.withLockedValue { $0.advertisement } }
 
     /// Whether the session is to end.

@@ -1,6 +1,6 @@
 import CAvahi
 
-/// What libavahi reported, copied out of its callback.
+/// A report of libavahi, copied out of its callback.
 enum AvahiSignal {
     /// The connection with avahi-daemon has another state.
     case client(AvahiClientState, error: Int32)
@@ -33,7 +33,7 @@ final class AvahiSignals {
     /// Starts empty.
     init() {}
 
-    /// What callbacks are given, which lead back here; good while this object lives.
+    /// The pointer that callbacks get; it leads back to this object and is valid while the object lives.
     var pointer: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
     /// The object that a callback was given.

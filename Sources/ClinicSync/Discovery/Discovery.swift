@@ -5,7 +5,7 @@ package struct DiscoveredPeer: Sendable, Hashable {
     /// Addresses named at most, however many interfaces and networks a PC has in common with this one.
     package static let addressesMax = 4
 
-    /// Who it says it is.
+    /// The id that the node announces.
     package var node: NodeID
     /// Where it can be dialled, the likeliest first: `ip:port`, `[v6]:port`, `[fe80::1%eth0]:port`.
     package var addresses: [String]
@@ -23,7 +23,7 @@ package struct DiscoveredPeer: Sendable, Hashable {
     }
 }
 
-/// What discovery has noticed.
+/// An event of discovery.
 package enum DiscoveryEvent: Sendable, Hashable {
     /// A node of the clinic is new, or has announced something new.
     case found(DiscoveredPeer)

@@ -1,6 +1,8 @@
 import ClinicSyncModel
 
-/// What a browser names a service by: the same node comes once for each interface and protocol.
+/// The key of a service as a browser reports it.
+///
+/// A node appears once for each interface and protocol.
 struct ServiceKey: Sendable, Hashable {
     /// The interface's index.
     var interface: Int32
@@ -26,9 +28,9 @@ struct ServiceTable {
     /// The longest such delay.
     static let retryMax = Duration.seconds(60)
 
-    /// What is to be done after a service was resolved.
+    /// The consequences of a resolved service.
     struct Resolution: Hashable {
-        /// What to tell.
+        /// The events to report.
         var events: [DiscoveryEvent] = []
         /// Whether later changes of the service matter.
         var isWatched = false
@@ -44,7 +46,7 @@ struct ServiceTable {
         case over
     }
 
-    /// What a service of the clinic last said.
+    /// The last answer of a service of the clinic.
     private struct Member: Hashable {
         var text: ServiceText
         var address: ServiceAddress

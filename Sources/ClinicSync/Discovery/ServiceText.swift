@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What a node's TXT record says (RFC 6763, section 6).
+/// The content of a node's TXT record (RFC 6763, section 6).
 package struct ServiceText: Sendable, Hashable {
     /// Strings of a record that are looked at; a record of ours has seven.
     package static let entriesMax = 32

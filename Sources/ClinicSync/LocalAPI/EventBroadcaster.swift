@@ -18,7 +18,7 @@ package struct EventBatch: Sendable, Hashable {
 /// A subscriber that resumes first reads the log, page by page, up to the event that was the newest when it subscribed. New
 /// events wait in its buffer meanwhile. A page and the buffer (``EventBuffer``) bound the memory of each subscriber.
 package final class EventBroadcaster: Sendable {
-    /// What a subscription begins with.
+    /// The start of a subscription.
     package struct Start: Sendable, Hashable {
         /// The position after which its events come.
         package var position: UInt64
@@ -34,11 +34,11 @@ package final class EventBroadcaster: Sendable {
     }
 
     fileprivate struct Subscriber {
-        /// What it wants; `nil`: nothing now.
+        /// The filter; `nil`: no events now.
         var filter: EventFilter?
         var generation: UInt64 = 0
         var phase = Phase.live
-        /// What was read from the log and not taken yet.
+        /// Events that were read from the log and not taken yet.
         var backlog = CircularBuffer<NodeEvent>()
         var buffer: EventBuffer
         /// The reader that waits for events; there is none while events are there.
@@ -171,7 +171,7 @@ package final class EventBroadcaster: Sendable {
 
     // MARK: - Private
 
-    /// What a page of the log says to one subscriber.
+    /// A page of the log for one subscriber.
     fileprivate struct Reading {
         var events: [NodeEvent]
         /// Everything up to here was read.
@@ -239,7 +239,7 @@ package final class EventBroadcaster: Sendable {
 }
 
 extension EventBroadcaster.State {
-    /// What a subscriber that wants events does next.
+    /// The next step of a subscriber that asks for events.
     fileprivate mutating func step(_ id: UInt64, _ max: Int) -> EventBroadcaster.Step {
         // The subscription was cancelled, perhaps just before this call, or all subscriptions have ended.
         guard let subscriber = self.subscribers[id] else { return .end }

@@ -4,7 +4,7 @@ import ClinicSyncModel
 ///
 /// It knows no socket and no clock.
 struct EventSocketStateMachine {
-    /// What is to be done.
+    /// What the handler must do.
     enum Action: Hashable {
         /// Nothing.
         case none

@@ -1,4 +1,4 @@
-/// What `GET /v1/latency` shows: how long a message to the host and back took during the last hour.
+/// The answer of `GET /v1/latency`: round trips to the host during the last hour.
 public struct LatencyHistory: Sendable, Hashable, Codable {
     /// One measurement.
     public struct Sample: Sendable, Hashable, Codable {

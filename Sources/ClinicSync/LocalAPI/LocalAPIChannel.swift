@@ -20,7 +20,7 @@ struct LocalAPIChannel: ServerChildChannel {
         fileprivate let isKnown: NIOLockedValueBox<Bool>
     }
 
-    /// What a connection is for.
+    /// The purpose of a connection.
     enum Kind: Sendable {
         /// Requests.
         case http(HTTP1Channel.Value)

@@ -5,7 +5,7 @@ import NIOCore
 
 /// The answer to `POST /v1/dashboard-links`.
 package struct DashboardLink: Sendable, Hashable, Codable {
-    /// What to open in a browser of this PC, once.
+    /// The address to open in a browser of this PC, once.
     package var url: String
     /// How long it is good for.
     package var expiresInSeconds: Int

@@ -1,4 +1,4 @@
-/// What `clinic-node nodes --json` and `GET /v1/nodes` show: the members, including revoked ones.
+/// The answer of `clinic-node nodes --json` and `GET /v1/nodes`: the members, including revoked ones.
 public struct NodesSummary: Sendable, Hashable, Codable {
     /// One member.
     public struct Node: Sendable, Hashable, Codable {

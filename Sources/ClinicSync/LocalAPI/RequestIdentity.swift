@@ -31,7 +31,7 @@ struct RequestIdentity: Sendable, Hashable {
 }
 
 extension RequestIdentity {
-    /// What an HTTP request says.
+    /// Reads an HTTP request.
     init(_ head: HTTPRequest) {
         let fields = head.headerFields
         func value(_ name: String) -> String? { HTTPField.Name(name).flatMap { fields[$0] } }
@@ -48,7 +48,7 @@ extension RequestIdentity {
 }
 
 extension RequestIdentity {
-    /// What the request says that opens a WebSocket.
+    /// Reads the request that opens a WebSocket.
     init(_ head: HTTPRequestHead) {
         func value(_ name: String) -> String? { head.headers.first(name: name) }
         self.init(

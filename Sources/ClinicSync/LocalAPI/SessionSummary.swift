@@ -28,7 +28,7 @@ public struct SessionSummary: Sendable, Hashable, Codable {
     public var endReason: String?
 }
 
-/// What `clinic-node sessions --json` and `GET /v1/sessions` show.
+/// The answer of `clinic-node sessions --json` and `GET /v1/sessions`.
 public struct SessionsSummary: Sendable, Hashable, Codable {
     /// Sessions that last, the newest first; with `state=all` then those that ended, 1 000 in all.
     public var sessions: [SessionSummary]

@@ -2,7 +2,7 @@
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct WhySummary: Sendable, Hashable, Codable {
-    /// Who did something, and when.
+    /// The author of a value or deletion, and the time.
     public struct Author: Sendable, Hashable, Codable {
         /// The node's id.
         public var origin: String
@@ -27,7 +27,7 @@ public struct WhySummary: Sendable, Hashable, Codable {
     public struct Column: Sendable, Hashable, Codable {
         /// Its name.
         public var column: String
-        /// What the table shows; of a row that is not in its table the last value known.
+        /// The value that the table shows; for a row that is not in its table, the last known value.
         public var value: ConflictValue
         /// Who wrote the value; `null` when a program of this PC has just written it.
         @Nullable public var author: Author?

@@ -9,7 +9,9 @@ import X509
 /// TLS shows a certificate to every peer that connects. So no certificate carries the name of a clinic, a PC or a
 /// person: subjects are ids. Profiles follow RFC 5280.
 enum CertificateProfile {
-    /// What a certificate is for; its subject alternative name says it and whose it is.
+    /// The purpose of a certificate.
+    ///
+    /// Its subject alternative name states the purpose and the node.
     enum Role: String {
         /// A node speaks with it.
         case node = "urn:clinicsync:node:"
@@ -50,7 +52,7 @@ enum CertificateProfile {
         return Certificate.SerialNumber(bytes: bytes)
     }
 
-    /// What every certificate that a node speaks with has.
+    /// The extensions of every certificate that a node uses for connections.
     ///
     /// `signer` is the key that signs it, which RFC 5280 (4.2.1.1) wants named unless it is the certificate's own.
     static func leafExtensions(_ node: NodeID, signer: Certificate.PublicKey?) throws -> Certificate.Extensions {

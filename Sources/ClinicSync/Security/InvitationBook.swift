@@ -9,7 +9,9 @@ package struct InvitationBook: Sendable, Hashable {
     struct Invitation: Sendable, Hashable, Codable {
         /// Which one, derived from the secret.
         var id: Data
-        /// What proofs are checked with, derived from the secret, which is kept nowhere.
+        /// The key that checks proofs.
+        ///
+        /// It is derived from the secret, which the node does not store.
         var proofKey: Data
         /// When it was made.
         var madeAt: Int64
@@ -58,7 +60,7 @@ package struct InvitationBook: Sendable, Hashable {
         self.invitations.append(invitation)
     }
 
-    /// What to check a proof with; `nil` when there is no such code, or one that too many wrong proofs named.
+    /// The key that checks a proof; `nil` when the code does not exist, or too many wrong proofs named it.
     func proofKey(of id: [UInt8], at now: Int64) -> Data? {
         self.invitations.first { $0.id == Data(id) && !InvitationBook.isForgotten($0, at: now) }
             .flatMap { $0.wrongProofs < InvitationBook.wrongProofsMax ? $0.proofKey : nil }

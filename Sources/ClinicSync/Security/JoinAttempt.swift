@@ -63,7 +63,7 @@ package final class JoinAttempt: Sendable {
         return nil
     }
 
-    /// What to answer the host's challenge with.
+    /// Returns the request that answers the host's challenge.
     ///
     /// - Parameters:
     ///   - challenge: the host's.

@@ -17,7 +17,7 @@ package enum PasswordHash {
         case matches(isWeak: Bool)
         /// It is another one.
         case differs
-        /// What is stored is no hash that can be checked: plain text, MD5, a program's own.
+        /// The stored text is no hash that can be checked: plain text, MD5, or a program's own form.
         case unsupported
     }
 

@@ -27,13 +27,13 @@ package struct Revocation: Sendable, Hashable {
     package let clinic: NodeID
     /// One more than the largest that the signer knew.
     package let number: UInt64
-    /// Who is out.
+    /// The revoked node.
     package let node: NodeID
     /// When, milliseconds since 1970, by the signer's clock.
     package let revokedAt: Int64
-    /// Whose certificates stay good though the revoked node signed them; ascending.
+    /// The nodes whose certificates stay valid though the revoked node signed them; ascending.
     package let vouched: [NodeID]
-    /// Who signed; `nil` is the authority.
+    /// The node that signed; `nil` is the authority.
     package let signer: NodeID?
     /// The signed bytes.
     package let bytes: [UInt8]
@@ -135,7 +135,7 @@ package struct Revocation: Sendable, Hashable {
 
 /// Takes the bytes of a revocation apart, front to back.
 private struct RevocationReader {
-    /// What is no revocation.
+    /// The bytes are no revocation.
     struct Malformed: Error {}
 
     let bytes: [UInt8]

@@ -3,7 +3,7 @@ import Crypto
 import CryptoExtras
 import Foundation
 
-/// What makes a guess at a password expensive: the parameters of scrypt (RFC 7914, section 2).
+/// The parameters of scrypt, which make a guess at a password expensive (RFC 7914, section 2).
 package struct ScryptParameters: Sendable, Hashable {
     /// The logarithm of the cost: memory is 128 · r · 2^ln bytes.
     package var logCost: Int
@@ -63,11 +63,11 @@ package struct ScryptParameters: Sendable, Hashable {
 
 /// A password's hash in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`, base64 without padding.
 struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
-    /// What its making cost.
+    /// The parameters with which it was made.
     let parameters: ScryptParameters
-    /// What makes equal passwords different.
+    /// The salt, which makes the hashes of equal passwords differ.
     let salt: [UInt8]
-    /// What was derived.
+    /// The derived key.
     let hash: [UInt8]
 
     private static let prefix = "$scrypt$"

@@ -105,7 +105,7 @@ extension TrustStore {
         return try SigningGrant(to: publicKey, authority: self.authority, key: key).bytes
     }
 
-    /// Who signs.
+    /// The issuer with which this node signs.
     ///
     /// - Throws: ``ClinicSyncError`` of code `refused` without the right.
     func requireIssuer() throws -> LeafIssuer {

@@ -114,7 +114,7 @@ package struct NodeMetrics: Sendable {
 
     private struct State {
         var gauges: [Key: Meter] = [:]
-        /// Of counters that follow a number which somebody else counts: the number so far.
+        /// The last number of each counter that follows a number of another part.
         var seen: [NodeMetric: UInt64] = [:]
     }
 
@@ -179,7 +179,7 @@ package struct NodeMetrics: Sendable {
         self.counters[metric]?.increment(by: amount)
     }
 
-    /// Brings a counter to a number that somebody else counts.
+    /// Brings a counter to the number that another part counts.
     package func follow(_ metric: NodeMetric, _ total: UInt64) {
         let before = self.state.withLockedValue { $0.seen.updateValue(total, forKey: metric) } ?? 0
         if total > before { self.count(metric, Int(clamping: total - before)) }

@@ -183,7 +183,7 @@ private final class PrometheusGauge: MeterHandler, RecorderHandler {
 
 /// How often values fell below each of some bounds.
 final class PrometheusHistogram: RecorderHandler, TimerHandler {
-    /// What was counted.
+    /// The counts so far.
     struct Values: Sendable {
         /// Values up to each bound and above the one before.
         var counts = [UInt64](repeating: 0, count: PrometheusHistogram.bounds.count)
@@ -200,7 +200,7 @@ final class PrometheusHistogram: RecorderHandler, TimerHandler {
 
     private let box = NIOLockedValueBox(Values())
 
-    /// What was counted so far.
+    /// The counts so far.
     var values: Values { self.box.withLockedValue { $0 } }
 
     func record(_ value: Int64) { self.record(Double(value)) }

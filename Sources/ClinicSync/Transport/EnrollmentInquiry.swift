@@ -6,7 +6,7 @@ import NIOWebSocket
 
 /// The asking side of one enrollment.
 final class EnrollmentInquiry: Sendable {
-    /// What is asked, and whether it is answered; the first outcome counts.
+    /// The promise of the answer; the first outcome counts.
     let answer: EventLoopPromise<EnrollmentReply>
     private let target: PeerAddress
     private let judge: @Sendable ([NIOSSLCertificate]) async -> PeerStanding
@@ -108,7 +108,7 @@ final class EnrollmentInquiry: Sendable {
         }
     }
 
-    /// What went wrong before the upgrade was over, told by what the node's certificate showed.
+    /// The error for a failure before the end of the upgrade; it depends on the node's certificate.
     private func handshakeError(cause: (any Error)?) -> ClinicSyncError {
         switch self.record.peer?.standing {
         case nil:

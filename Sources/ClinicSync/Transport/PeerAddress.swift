@@ -56,7 +56,7 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         return LocalNetwork.isUnspecified(address) ? address : try self.socketAddress(isLANOnly: isLANOnly)
     }
 
-    /// What an HTTP request names: without the interface, which means nothing to the other side (RFC 6874, 1).
+    /// The address in an HTTP request: without the interface, which has no meaning for the other side (RFC 6874, 1).
     var hostHeader: String {
         let host = self.address.host.prefix { $0 != "%" }
         return NetworkAddress(host: String(host), port: self.address.port).description

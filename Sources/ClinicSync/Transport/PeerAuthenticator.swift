@@ -19,9 +19,9 @@ package protocol PeerAuthenticator: Sendable {
     func review(_ credential: PeerCredential) -> PeerStanding
 }
 
-/// Who asks for an enrollment, as the connection proves it.
+/// The peer that asks for an enrollment, as its connection proves it.
 package struct EnrollmentPeer: Sendable, Hashable {
-    /// What its certificate shows.
+    /// The standing that its certificate proves.
     package var standing: PeerStanding
     /// Its certificate in DER.
     package var certificate: [UInt8]

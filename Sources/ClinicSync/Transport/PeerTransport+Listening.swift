@@ -97,7 +97,7 @@ extension PeerTransport {
         }
     }
 
-    /// What a peer may ask for.
+    /// The routes that a peer may use.
     private func routes(for standing: PeerStanding) -> Set<WebSocketUpgrade.Route> {
         let enrollment: Set<WebSocketUpgrade.Route> = self.enrollment == nil ? [] : [.enrollment]
         return switch standing {
@@ -191,7 +191,7 @@ private final class Arrival: Sendable {
     let channel: any Channel
     /// The remote IP address.
     let address: String
-    /// What the handshake showed.
+    /// The peer as the handshake showed it.
     let record = HandshakeRecord()
     /// Makes sure that the socket is either refused or begun, and counted once.
     let settlement = Settlement()

@@ -3,7 +3,7 @@ package import NIOCore
 
 /// All limits of a node's connections with peers.
 package struct TransportLimits: Sendable, Hashable {
-    /// What a decoded message may hold.
+    /// The limits of a decoded message.
     package var wire = WireLimits.standard
     /// Connections at once that peers opened, those not yet upgraded included; more are closed unanswered.
     package var acceptedMax = 512
@@ -34,7 +34,7 @@ package struct TransportLimits: Sendable, Hashable {
     package var closeTimeout = TimeAmount.seconds(1)
     /// Messages of a connection that were posted and are not consumed; at so many, nothing more is read.
     ///
-    /// What one read of the socket brings is decoded even so.
+    /// Messages that one read of the socket brings are decoded even beyond this limit.
     package var unconsumedMessagesMax = 64
     /// Bytes that wait to be sent to one peer; beyond it the connection is dropped.
     ///

@@ -119,7 +119,7 @@ enum WebSocketUpgrade {
         return upgraded
     }
 
-    /// What `request` is for; `nil` refuses it.
+    /// The route of `request`; `nil` refuses the request.
     private static func route(of request: HTTPRequestHead, among routes: Set<Route>) -> Route? {
         guard request.method == .GET else { return nil }
         let offered = request.headers[canonicalForm: "Sec-WebSocket-Protocol"]

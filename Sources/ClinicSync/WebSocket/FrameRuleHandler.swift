@@ -58,7 +58,7 @@ final class FrameRuleHandler: ChannelInboundHandler {
 @available(*, unavailable)
 extension FrameRuleHandler: Sendable {}
 
-/// What one message of a WebSocket may consist of.
+/// The limits of one message of a WebSocket.
 struct MessageLimits: Sendable, Hashable {
     /// Bytes of a message.
     var bytesMax: Int

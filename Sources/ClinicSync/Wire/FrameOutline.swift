@@ -1,6 +1,6 @@
 import ClinicSyncModel
 
-/// What can be said of a frame without building its messages.
+/// The outline of a frame, read without building its messages.
 ///
 /// The protocol buffer library builds an object for each element of a repeated message, so two bytes can cost a
 /// hundred. The outline walks over the bytes first, skipping by lengths, and refuses frames with more elements

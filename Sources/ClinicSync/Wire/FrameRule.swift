@@ -2,7 +2,7 @@ import ClinicSyncModel
 
 import protocol SwiftProtobuf.Message
 
-/// What the bytes of one kind of message may hold, checked before the message is built.
+/// The limits of one kind of message, checked on its bytes before the message is built.
 ///
 /// The numbers of fields are those of the generated code: messages are found by decoding, fields by encoding. A new message must
 /// be given its rule in ``rule(for:)``, or the code does not compile.
