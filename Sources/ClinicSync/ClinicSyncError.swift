@@ -19,7 +19,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let addressNotAllowed = Code(value: .addressNotAllowed)
         /// The text is no address with a port.
         public static let malformedAddress = Code(value: .malformedAddress)
-        /// Nobody answers at the address, or not as a node does.
+        /// No node answers at the address.
         public static let notReachable = Code(value: .notReachable)
         /// The other side, or a rule, says no.
         public static let refused = Code(value: .refused)

@@ -12,6 +12,7 @@ import Testing
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "CSQLiteShim", "GRDB", "GRDBSQLite", "Foundation",
             "Glibc",
         ],
+        "WebSocket": ["NIOCore", "NIOWebSocket"],
         "Transport": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "Glibc", "Security", "Logging",
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
@@ -27,12 +28,12 @@ import Testing
             "Logging",
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOWebSocket", "ServiceLifecycle",
         ],
-        "Telemetry": ["ClinicSyncModel", "ClinicSyncCore", "Logging", "Metrics"],
+        "Telemetry": ["ClinicSyncModel", "ClinicSyncCore", "Logging", "Metrics", "NIOConcurrencyHelpers"],
         "Configuration": ["ClinicSyncModel", "Foundation", "Glibc"],
         // The one folder that sees all others; still no SQLite, no HTTP and no bytes of the wire.
         "Runtime": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDiscovery", "Crypto", "Foundation",
-            "Glibc", "Logging", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
+            "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
     ]
 

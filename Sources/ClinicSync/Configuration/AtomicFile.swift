@@ -59,7 +59,10 @@ package enum AtomicFile {
             if count == 0 { return content }
             content.append(contentsOf: buffer[..<count])
             guard content.count <= limit else {
-                throw ClinicSyncError(.corrupt, "\(url.path) is larger than a file of this kind can be; restore it.")
+                throw ClinicSyncError(
+                    .corrupt,
+                    "\(url.path) is larger than a file of this kind can be: restore it from a backup."
+                )
             }
         }
     }

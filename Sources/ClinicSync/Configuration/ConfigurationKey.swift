@@ -49,7 +49,7 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
 
 /// Where a setting's value comes from, from the weakest to the strongest.
 package enum ConfigurationSource: String, Sendable, Hashable, Codable {
-    /// Nobody set it.
+    /// The default, because nothing sets it.
     case `default`
     /// `node.json`.
     case file

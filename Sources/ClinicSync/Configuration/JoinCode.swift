@@ -1,18 +1,20 @@
 package import ClinicSyncModel
 
-/// What a person types or pastes on a new PC to make it a member.
+/// The code that a person types or pastes on a new PC to make it a member.
 ///
-/// The code carries where the host listens, the pin of the clinic's authority, and a one-time secret. The text form is Crockford
-/// base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to
-/// three characters is found before anything is sent. Letters may be of either case, hyphens and spaces
-/// are ignored, O stands for 0, I and L for 1.
+/// The code carries where the host listens, the pin of the clinic's authority, and a one-time secret. The text form is
+/// Crockford base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to
+/// three characters is found before anything is sent. Letters may be of either case, hyphens and spaces are ignored, O
+/// stands for 0, I and L for 1.
 package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     /// Bytes of the secret.
     package static let secretBytes = 16
     /// Addresses in a code at most.
     package static let addressesMax = 4
 
-    /// The id of the key of the clinic's authority: whoever cannot show a certificate of it is not the clinic.
+    /// The id of the key of the clinic's authority.
+    ///
+    /// A host without a certificate of this authority is not of the clinic.
     package let pin: NodeID
     /// The one-time secret.
     package let secret: [UInt8]
@@ -22,7 +24,6 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     /// Format 1 had the host's id in place of the pin.
     private static let format: UInt8 = 2
     private static let checkDigits = 6
-    private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
     private static let charactersMax = 1_000
 
     /// Makes a code; addresses beyond ``addressesMax`` are left out.
@@ -43,7 +44,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         guard digits.count > JoinCode.checkDigits, JoinCode.checksum(digits) == JoinCode.checkConstant else {
             throw ClinicSyncError(.usage, "The join code has a typing error: compare it with the original.")
         }
-        var bytes = JoinCode.bytes(of: digits.dropLast(JoinCode.checkDigits))[...]
+        var bytes = Base32.bytes(of: digits.dropLast(JoinCode.checkDigits))[...]
         guard bytes.first == JoinCode.format else {
             throw ClinicSyncError(
                 .usage,
@@ -51,20 +52,20 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
             )
         }
         guard let code = JoinCode(reading: &bytes) else {
-            throw ClinicSyncError(.usage, "The join code makes no sense: make a new one with clinic-node invite.")
+            throw ClinicSyncError(.usage, "The join code is damaged: make a new one with clinic-node invite.")
         }
         self = code
     }
 
     /// The text form in groups of five.
     package var description: String {
-        var digits = JoinCode.digits(of: self.payload)
+        var digits = Base32.digits(of: self.payload)
         let check =
             JoinCode.checksum(digits + [UInt8](repeating: 0, count: JoinCode.checkDigits)) ^ JoinCode.checkConstant
         for index in 0..<JoinCode.checkDigits {
             digits.append(UInt8(check >> UInt32(5 * (JoinCode.checkDigits - 1 - index)) & 31))
         }
-        let characters = digits.map { JoinCode.alphabet[Int($0)] }
+        let characters = Base32.characters(of: digits, isUppercase: true)
         let groups = stride(from: 0, to: characters.count, by: 5).map { start in
             String(decoding: characters[start..<min(start + 5, characters.count)], as: UTF8.self)
         }
@@ -89,7 +90,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
 
     private init?(reading bytes: inout ArraySlice<UInt8>) {
         guard bytes.popFirst() == JoinCode.format,
-            let id = JoinCode.take(16, from: &bytes),
+            let pin = JoinCode.take(16, from: &bytes).flatMap({ NodeID(bytes: $0) }),
             let secret = JoinCode.take(JoinCode.secretBytes, from: &bytes),
             let count = bytes.popFirst(), count <= JoinCode.addressesMax
         else { return nil }
@@ -106,9 +107,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         }
         // Base 32 pads the last byte with up to four zero bits, never with a whole byte.
         guard bytes.isEmpty else { return nil }
-        let high = id[..<8].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        let low = id[8...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        self.init(pin: NodeID(high: high, low: low), secret: secret, addresses: addresses)
+        self.init(pin: pin, secret: secret, addresses: addresses)
     }
 
     private static func address(_ text: String) -> NetworkAddress? {
@@ -135,13 +134,13 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         return Array(bytes.prefix(count))
     }
 
-    // MARK: - Base 32 and check digits
+    // MARK: - Check digits
 
     private static func digits(of text: String) throws -> [UInt8] {
         var digits = [UInt8]()
         for scalar in text.unicodeScalars {
             if scalar == "-" || scalar.properties.isWhitespace { continue }
-            guard let digit = JoinCode.digit(scalar) else {
+            guard let digit = Base32.typedDigit(scalar) else {
                 throw ClinicSyncError(
                     .usage,
                     "The join code contains \"\(scalar)\", which no code does: copy it again."
@@ -153,49 +152,6 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
             }
         }
         return digits
-    }
-
-    private static func digit(_ scalar: Unicode.Scalar) -> UInt8? {
-        guard scalar.isASCII else { return nil }
-        var character = UInt8(ascii: scalar)
-        if (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(character) { character -= 32 }
-        switch character {
-        case UInt8(ascii: "O"): character = UInt8(ascii: "0")
-        case UInt8(ascii: "I"), UInt8(ascii: "L"): character = UInt8(ascii: "1")
-        default: break
-        }
-        return JoinCode.alphabet.firstIndex(of: character).map { UInt8($0) }
-    }
-
-    private static func digits(of bytes: [UInt8]) -> [UInt8] {
-        var digits = [UInt8]()
-        var pending: UInt32 = 0
-        var bits = 0
-        for byte in bytes {
-            pending = pending << 8 | UInt32(byte)
-            bits += 8
-            while bits >= 5 {
-                bits -= 5
-                digits.append(UInt8(pending >> UInt32(bits) & 31))
-            }
-        }
-        if bits > 0 { digits.append(UInt8(pending << UInt32(5 - bits) & 31)) }
-        return digits
-    }
-
-    private static func bytes(of digits: ArraySlice<UInt8>) -> [UInt8] {
-        var bytes = [UInt8]()
-        var pending: UInt32 = 0
-        var bits = 0
-        for digit in digits {
-            pending = pending << 5 | UInt32(digit)
-            bits += 5
-            if bits >= 8 {
-                bits -= 8
-                bytes.append(UInt8(truncatingIfNeeded: pending >> UInt32(bits)))
-            }
-        }
-        return bytes
     }
 
     /// The constant of BIP 350; unlike 1 it finds digits inserted or dropped before a final one.

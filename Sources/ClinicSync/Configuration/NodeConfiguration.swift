@@ -21,7 +21,7 @@ public struct NodeConfiguration: Sendable, Hashable {
     /// Known and configured addresses are used in every mode. Without a daemon `auto` says so once and goes on, `avahi`
     /// warns.
     public var discovery = DiscoveryMode.auto
-    /// `priority`: 0 to 1000, default 100: the larger, the rather this node is host; 0: never.
+    /// `priority`: 0 to 1000, default 100: nodes with larger values are preferred as host; 0: never host.
     public var priority = 100
     /// `reconcileEvery`: 1 s to 1 d, default 30 s.
     public var reconcileEvery = Duration.seconds(30)

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 package import Foundation
 import Glibc
 
@@ -58,7 +59,7 @@ package struct NodeDirectory: Sendable, Hashable {
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
     package var tokenURL: URL { self.file("api.token") }
-    /// What belongs to the running process.
+    /// The directory of files of the running process.
     package var runDirectoryURL: URL { self.file("run") }
     /// The process id of the running node.
     package var pidURL: URL { self.file("run/pid") }
@@ -153,7 +154,7 @@ package struct NodeDirectory: Sendable, Hashable {
         }
     }
 
-    /// What tells the file of a version without certificates.
+    /// The key that only files of a version without certificates have.
     private struct FormerIdentity: Codable {
         var clinicSecret: String?
     }
@@ -172,7 +173,7 @@ package struct NodeDirectory: Sendable, Hashable {
         guard let bytes = try AtomicFile.read(self.tokenURL) else {
             throw ClinicSyncError(
                 .notANode,
-                "\(self.tokenURL.path) is missing: start the node again with clinic-node run to have it made anew."
+                "\(self.tokenURL.path) is missing: start the node again with clinic-node run, which makes a new one."
             )
         }
         return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
@@ -189,8 +190,7 @@ package struct NodeDirectory: Sendable, Hashable {
     /// 32 random bytes in base64url.
     private static func randomToken() -> String {
         var generator = SystemRandomNumberGenerator()
-        let bytes = (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
-        return Data(bytes).base64EncodedString()
+        return Data([UInt8](count: 32, using: &generator)).base64EncodedString()
             .replacingOccurrences(of: "+", with: "-")
             .replacingOccurrences(of: "/", with: "_")
             .replacingOccurrences(of: "=", with: "")

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// Who a node is and which clinic it belongs to; the content of `identity/identity.json`.
+/// The identity of a node and of its clinic; the content of `identity/identity.json`.
 package struct NodeIdentity: Sendable, Hashable, Codable {
     /// The host a client connects to first.
     package struct Host: Sendable, Hashable, Codable {
@@ -40,15 +40,6 @@ package struct NodeIdentity: Sendable, Hashable, Codable {
         self.clinicID = clinicID
         self.clinicName = clinicName
         self.host = host
-    }
-}
-
-extension NodeID {
-    /// The 16 bytes, most significant first.
-    package var bytes: [UInt8] {
-        [self.high, self.low].flatMap { half in
-            stride(from: 56, through: 0, by: -8).map { UInt8(truncatingIfNeeded: half >> UInt64($0)) }
-        }
     }
 }
 

@@ -49,7 +49,7 @@ extension NodeDirectory {
             )
         }
         let lock = RunLock(descriptor: descriptor, directory: self)
-        // A process that crashed left its address; nobody must be sent there while this one starts.
+        // A process that crashed left its address; no program must use it while this process starts.
         unlink(self.apiAddressURL.path)
         try AtomicFile.write(Array("\(getpid())\n".utf8), to: self.pidURL, mode: 0o600)
         return lock

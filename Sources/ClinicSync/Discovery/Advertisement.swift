@@ -1,8 +1,8 @@
 package import ClinicSyncModel
 
-/// What a node tells its LAN of itself.
+/// What a node announces about itself on its LAN.
 ///
-/// Everybody on the LAN can read it, and can say the same: it serves to be found and proves nothing.
+/// Every PC on the LAN can read and copy it. It helps to find a node and proves nothing.
 package struct Advertisement: Sendable, Hashable {
     /// By which addresses the node can be reached.
     package enum Reach: Sendable, Hashable {

@@ -15,7 +15,7 @@ final class AvahiAnnouncement {
         case failed(Int32)
     }
 
-    /// What a state means for the session.
+    /// The consequence of a state for the session.
     enum Verdict {
         /// Nothing is to be done but what is due.
         case fine
@@ -30,8 +30,9 @@ final class AvahiAnnouncement {
     /// The time between further names.
     static let renameInterval = Duration.seconds(60)
 
-    /// How long the daemon may take to claim the name, which is a second as a rule, before it is asked anew: one whose
-    /// address goes while it claims a name never ends (0.8).
+    /// How long the daemon may take to claim the name, usually a second, before the node asks again.
+    ///
+    /// A daemon (0.8) whose address goes away while it claims a name never finishes.
     static let claimMax = Duration.seconds(4)
 
     private let group: OpaquePointer

@@ -1,7 +1,7 @@
 import CAvahi
 import NIOConcurrencyHelpers
 
-/// What the session's thread and all others have in common.
+/// The state that the session's thread shares with other threads.
 final class AvahiMailbox: Sendable {
     /// The event loop to wake.
     ///
@@ -27,7 +27,7 @@ final class AvahiMailbox: Sendable {
         self.state = NIOLockedValueBox(State(advertisement: advertisement))
     }
 
-    /// What to announce.
+    /// The advertisement to announce.
     var advertisement: Advertisement? { self.state.withLockedValue { $0.advertisement } }
 
     /// Whether the session is to end.
@@ -42,7 +42,7 @@ final class AvahiMailbox: Sendable {
         }
     }
 
-    /// Has the session end, and whoever waits go on at once: a daemon that hangs must not keep the node from stopping.
+    /// Ends the session, and ends ``wait(onEvent:begin:)`` at once: a daemon that hangs must not keep the node from stopping.
     func stop() {
         let waiter = self.state.withLockedValue { state in
             state.isStopped = true

@@ -4,17 +4,10 @@ import Glibc
 
 /// The conversation with avahi-daemon: an event loop of libavahi and everything that hangs on it.
 ///
-/// Belongs to one thread. Callbacks only note what they are told (``AvahiSignals``); the loop acts on it afterwards, so
-/// objects are made and freed here and nowhere else. The order of life: the loop, then a client, then what the client gives
-/// (announcement, browser, resolvers), which ends with it.
+/// Belongs to one thread. Callbacks only store their reports (``AvahiSignals``), and the loop acts on them afterwards.
+/// So objects are made and freed here and nowhere else. The order of life: the loop, then a client, then what the
+/// client gives (announcement, browser, resolvers), which ends with it.
 final class AvahiSession {
-    /// The delay before a client that failed is replaced.
-    static let reconnectMin = Duration.seconds(1)
-    /// The delay while there is no daemon.
-    static let reconnectMax = Duration.seconds(5)
-    /// How long a daemon may take to get its host name before people are told: a second is usual.
-    static let registeringMax = Duration.seconds(10)
-
     private let mailbox: AvahiMailbox
     private let signals = AvahiSignals()
     private let started = ContinuousClock.now
@@ -24,17 +17,7 @@ final class AvahiSession {
     private var browser: OpaquePointer?
     private var resolvers: [ServiceKey: OpaquePointer] = [:]
     private var announcement: AvahiAnnouncement?
-    /// Whether the daemon has its host name, so that services can be announced.
-    private var isRunning = false
-    /// When to say that the daemon does not get ready.
-    private var stuckAt: Duration?
-    /// Whether people have been told that discovery works.
-    private var isAvailable = false
-    /// When to make the next client, while there is none.
-    private var connectAt = Duration.zero
-    private var failures = 0
-    /// Whether people have been told that there is no daemon, so that they are told once.
-    private var hasComplained = false
+    private var liaison = AvahiLiaison()
 
     /// Makes a session that has not begun.
     init(clinicID: String, ownNode: NodeID?, mailbox: AvahiMailbox) {
@@ -48,12 +31,9 @@ final class AvahiSession {
     func run() {
         while !self.mailbox.isStopped {
             guard let poll = self.poll ?? self.makePoll() else { return }
-            if self.client == nil, self.connectAt <= self.now { self.connect(poll) }
+            if self.client == nil, self.liaison.connectAt <= self.now { self.connect(poll) }
             self.handleSignals()
-            if let stuckAt = self.stuckAt, stuckAt <= self.now {
-                self.stuckAt = nil
-                self.complain("avahi-daemon does not get ready, restart it")
-            }
+            if self.liaison.isStuck(at: self.now) { self.complain("avahi-daemon does not get ready, restart it") }
             self.lookUp()
             self.announce()
             // What was begun just now may have reported already.
@@ -108,26 +88,20 @@ final class AvahiSession {
         self.resolvers = [:]
         self.signals.reset()
         self.table.forget()
-        self.isRunning = false
-        self.stuckAt = nil
-        self.connectAt = self.now + (self.failures == 0 ? AvahiSession.reconnectMin : AvahiSession.reconnectMax)
-        self.failures += 1
+        self.liaison.disconnected(at: self.now)
         if let reason { self.complain(reason) }
     }
 
     private func complain(_ reason: String) {
-        guard !self.hasComplained else { return }
-        self.hasComplained = true
-        self.isAvailable = false
-        self.mailbox.tell(.unavailable(reason))
+        if let event = self.liaison.complain(reason) { self.mailbox.tell(event) }
     }
 
     /// How long to wait for reports: until the next thing is due.
     private func pauseMilliseconds() -> Int32 {
         let due = [
-            self.client == nil ? self.connectAt : self.stuckAt,
+            self.client == nil ? self.liaison.connectAt : self.liaison.stuckAt,
             self.browser == nil ? nil : self.table.nextDue,
-            self.isRunning ? self.mailbox.advertisement.flatMap { self.announcement?.nextDue(for: $0) } : nil,
+            self.liaison.isRunning ? self.mailbox.advertisement.flatMap { self.announcement?.nextDue(for: $0) } : nil,
         ].compactMap { $0 }.min()
         guard let due else { return -1 }
         let (seconds, attoseconds) = max(due - self.now, .zero).components
@@ -140,7 +114,7 @@ final class AvahiSession {
     // MARK: - Reports
 
     private func handleSignals() {
-        if self.signals.isOverflowed { return self.disconnect(because: "it reports more than can be taken in") }
+        if self.signals.isOverflowed { return self.disconnect(because: "it reports more services than the limit") }
         for signal in self.signals.take() {
             switch signal {
             case .client(let state, let error):
@@ -173,22 +147,16 @@ final class AvahiSession {
     private func handle(_ state: AvahiClientState, error: Int32) -> Bool {
         switch state {
         case AVAHI_CLIENT_S_RUNNING:
-            self.isRunning = true
-            self.stuckAt = nil
-            self.failures = 0
             guard self.browse() else { return false }
-            self.hasComplained = false
-            if !self.isAvailable { self.mailbox.tell(.available) }
-            self.isAvailable = true
+            if let event = self.liaison.running() { self.mailbox.tell(event) }
             return true
         case AVAHI_CLIENT_S_REGISTERING, AVAHI_CLIENT_S_COLLISION:
             // The PC gets another name: what is announced names the old one.
-            self.isRunning = false
+            self.liaison.registering(at: self.now)
             self.announcement?.withdraw()
-            if self.stuckAt == nil { self.stuckAt = self.now + AvahiSession.registeringMax }
             return self.browse()
         case AVAHI_CLIENT_CONNECTING:
-            self.isRunning = false
+            self.liaison.waiting()
             self.complain("avahi-daemon does not run")
             return true
         default:
@@ -269,7 +237,9 @@ final class AvahiSession {
     // MARK: - The announcement
 
     private func announce() {
-        guard self.isRunning, let client = self.client, let advertisement = self.mailbox.advertisement else { return }
+        guard self.liaison.isRunning, let client = self.client, let advertisement = self.mailbox.advertisement else {
+            return
+        }
         let announcement: AvahiAnnouncement
         if let made = self.announcement {
             announcement = made

@@ -1,6 +1,6 @@
 import CAvahi
 
-/// What libavahi reported, copied out of its callback.
+/// A report of libavahi, copied out of its callback.
 enum AvahiSignal {
     /// The connection with avahi-daemon has another state.
     case client(AvahiClientState, error: Int32)
@@ -18,12 +18,12 @@ enum AvahiSignal {
     case unresolved(ServiceKey)
 }
 
-/// Takes what libavahi calls back with and keeps it until the session looks.
+/// Takes the reports of libavahi's callbacks and keeps them until the session handles them.
 ///
 /// The callbacks do nothing else: no object of libavahi is made or freed inside a callback, so libavahi never returns into
 /// something freed, and no code of the session runs while it is inside a call.
 final class AvahiSignals {
-    /// Reports that wait at most; a LAN that is busier than that is looked at anew.
+    /// Reports that wait at most; when a busier LAN exceeds them, the session starts again.
     static let pendingMax = 16_384
 
     private var pending: [AvahiSignal] = []
@@ -33,7 +33,7 @@ final class AvahiSignals {
     /// Starts empty.
     init() {}
 
-    /// What callbacks are given, which lead back here; good while this object lives.
+    /// The pointer that callbacks get; it leads back to this object and is valid while the object lives.
     var pointer: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
     /// The object that a callback was given.

@@ -5,7 +5,7 @@ package struct DiscoveredPeer: Sendable, Hashable {
     /// Addresses named at most, however many interfaces and networks a PC has in common with this one.
     package static let addressesMax = 4
 
-    /// Who it says it is.
+    /// The id that the node announces.
     package var node: NodeID
     /// Where it can be dialled, the likeliest first: `ip:port`, `[v6]:port`, `[fe80::1%eth0]:port`.
     package var addresses: [String]
@@ -23,7 +23,7 @@ package struct DiscoveredPeer: Sendable, Hashable {
     }
 }
 
-/// What discovery has noticed.
+/// An event of discovery.
 package enum DiscoveryEvent: Sendable, Hashable {
     /// A node of the clinic is new, or has announced something new.
     case found(DiscoveredPeer)
@@ -35,9 +35,9 @@ package enum DiscoveryEvent: Sendable, Hashable {
     case available
     /// Discovery does not work for now, for the reason given; told once until it works again.
     ///
-    /// What was found stays as it was: nothing is known of it any more.
+    /// Nodes that were found stay listed, though discovery no longer knows whether they are there.
     case unavailable(String)
-    /// Somebody else on the LAN uses this node's name; the node is announced under the one given.
+    /// Another node on the LAN uses this node's name; this node is now announced under the given name.
     case renamed(String)
 }
 

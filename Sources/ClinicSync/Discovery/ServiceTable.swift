@@ -1,6 +1,8 @@
 import ClinicSyncModel
 
-/// What a browser names a service by: the same node comes once for each interface and protocol.
+/// The key of a service as a browser reports it.
+///
+/// A node appears once for each interface and protocol.
 struct ServiceKey: Sendable, Hashable {
     /// The interface's index.
     var interface: Int32
@@ -17,7 +19,7 @@ struct ServiceKey: Sendable, Hashable {
 /// The services that are announced on the LAN, and what of them this clinic's nodes are.
 ///
 /// Knows no Avahi: the session tells it what it heard and does what it says. Bounded by ``servicesMax``; when it is
-/// full, services of others make room, and if there are none, the new one is not looked at until it is announced anew.
+/// full, services of other clinics make room. If there are none, the new service is ignored until it is announced again.
 struct ServiceTable {
     /// Services at most: two hundred nodes with IPv4 and IPv6, and some of neighbours.
     static let servicesMax = 512
@@ -26,9 +28,9 @@ struct ServiceTable {
     /// The longest such delay.
     static let retryMax = Duration.seconds(60)
 
-    /// What is to be done after a service was resolved.
+    /// The consequences of a resolved service.
     struct Resolution: Hashable {
-        /// What to tell.
+        /// The events to report.
         var events: [DiscoveryEvent] = []
         /// Whether later changes of the service matter.
         var isWatched = false
@@ -44,7 +46,7 @@ struct ServiceTable {
         case over
     }
 
-    /// What a service of the clinic last said.
+    /// The last answer of a service of the clinic.
     private struct Member: Hashable {
         var text: ServiceText
         var address: ServiceAddress
@@ -146,9 +148,9 @@ struct ServiceTable {
         return Resolution(events: events, isWatched: true)
     }
 
-    /// Takes note that a lookup came to nothing or has ended, and has it begun anew later.
+    /// Takes note that a lookup failed or has ended; it is repeated later.
     ///
-    /// What the service said before stays: that a node does not answer any more is for the heartbeat to find.
+    /// The last answer of the service stays: the heartbeat finds out whether a node still answers.
     mutating func failed(_ key: ServiceKey, at now: Duration) {
         guard case .active(let failures) = self.entries[key]?.lookup else { return }
         let delay = min(ServiceTable.retryMin * (1 << min(failures, 16)), ServiceTable.retryMax)
@@ -163,7 +165,7 @@ struct ServiceTable {
         return self.review(entry.member?.text.node)
     }
 
-    /// Forgets all services, without a word: who announced them may well be there still.
+    /// Forgets all services without an event: their nodes may still be there.
     mutating func forget() {
         self.entries = [:]
         self.told = [:]

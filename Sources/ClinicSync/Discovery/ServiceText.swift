@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What a node's TXT record says (RFC 6763, section 6).
+/// The content of a node's TXT record (RFC 6763, section 6).
 package struct ServiceText: Sendable, Hashable {
     /// Strings of a record that are looked at; a record of ours has seven.
     package static let entriesMax = 32
@@ -69,8 +69,7 @@ package struct ServiceText: Sendable, Hashable {
     package static func tag(ofClinic id: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in id.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+        return hash.padded(to: 16, radix: 16)
     }
 
     private static func values(of entries: some Sequence<[UInt8]>) -> [String: String] {

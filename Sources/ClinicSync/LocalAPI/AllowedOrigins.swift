@@ -1,9 +1,9 @@
 import HTTPTypes
 
-/// The origins of web pages that may use the local API besides the node's own; none by default.
+/// The origins of web pages that may use the local API besides the node's own pages; none by default.
 ///
-/// Such a page still needs the token. What it gets is what a browser needs to let it read answers. Source: WHATWG, "Fetch
-/// Standard", CORS protocol.
+/// Such a page still needs the token. The headers below only make the browser give the answers to the page. Source: WHATWG,
+/// "Fetch Standard", CORS protocol.
 struct AllowedOrigins: Sendable, Hashable {
     private let origins: Set<String>
 
@@ -17,12 +17,12 @@ struct AllowedOrigins: Sendable, Hashable {
         origin.lowercased() == "http://" + authority.lowercased()
     }
 
-    /// What lets the page read an answer.
+    /// The headers that let the page read an answer.
     func fields(_ origin: String) -> HTTPFields {
         [.accessControlAllowOrigin: origin, .vary: "Origin", .accessControlExposeHeaders: "Retry-After"]
     }
 
-    /// What lets the page send what a plain form could not.
+    /// The headers that let the page send requests that a plain form cannot send.
     func preflight(_ origin: String) -> HTTPFields {
         var fields = self.fields(origin)
         fields[.accessControlAllowMethods] = "GET, POST, DELETE"

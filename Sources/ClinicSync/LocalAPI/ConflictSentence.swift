@@ -1,6 +1,6 @@
 import ClinicSyncModel
 
-/// Tells a receptionist what happened, why, and what to do about it: a sentence each, without terms of the trade.
+/// Explains a conflict to a receptionist: what happened, why, and what to do, one sentence each, without technical terms.
 struct ConflictSentence {
     private let facts: ConflictSummary.Facts
 
@@ -67,12 +67,12 @@ struct ConflictSentence {
     var rule: String {
         switch self.facts.kind {
         case .value: "Of two values entered without knowing of each other the later is shown."
-        case .renamed: "The oldest entry has the value; every other shows it with an addition until it is free."
-        case .cleared: "The oldest entry has the value; every other shows nothing until it is free."
-        case .parked: "The oldest entry has the value; every other is hidden until it is free."
+        case .renamed: "The oldest entry has the value; the others show it with a suffix until the oldest releases it."
+        case .cleared: "The oldest entry has the value; the others show nothing until the oldest releases it."
+        case .parked: "The oldest entry has the value; the others are hidden until the oldest releases it."
         case .merged: "Entries that mean the same are shown as one, under the oldest."
         case .mergedValue: "Of entries that became one the newest value of each field is shown."
-        case .revived: "An entry for which something was added is kept, even if somebody deletes it meanwhile."
+        case .revived: "An entry to which another entry was added is kept, even when it is deleted at the same time."
         case .kept: "A change that the person who deleted did not know of keeps the entry."
         case .overruled: "In this table a deletion is final; a change made meanwhile does not bring the entry back."
         case .cascaded: "In this table an entry goes with the one it belongs to."
@@ -97,14 +97,14 @@ struct ConflictSentence {
         switch self.facts.kind {
         case .value, .mergedValue:
             self.facts.current == nil
-                ? "The entry is gone: enter it anew if it is needed."
+                ? "The entry is deleted: enter it again if it is needed."
                 : "To show \(self.other) instead: \(self.command)"
         case .overruled: "To bring the entry back with \(self.other): \(self.command)"
         case .kept, .revived: "To delete the entry after all: \(self.command)"
         case .renamed, .cleared, .parked:
             "Give the older entry (\(self.relatedRow)) another \(self.columnName): then this one gets \(self.other) by itself."
         case .merged:
-            "If they are two, change the \(self.columnName) of the one that is shown (\(self.relatedRow)), and enter the other anew."
+            "If they are two, change the \(self.columnName) of the one that is shown (\(self.relatedRow)), and enter the other one again."
         case .cascaded:
             "Enter the deleted entry (\(self.relatedRow)) again under its id: then this one comes back by itself."
         case .detached:

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// An entry of the conflict journal: what is not shown, and what is shown in its place.
+/// An entry of the conflict journal: the value that is not shown, and the value that is shown instead.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct ConflictSummary: Sendable, Hashable, Codable {
@@ -74,23 +74,25 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     /// What kind of conflict: `value`, `renamed`, `cleared`, `parked`, `merged`, `mergedValue`, `revived`, `kept`, `overruled`,
     /// `cascaded`, `detached`, `setAside`; there may be more.
     public var kind: String
-    /// What the row shows now; `null` when the row is gone, or no column is at issue.
+    /// The value that the row shows now; `null` when the row is deleted, or the entry is not about a column.
     @Nullable public var current: Side?
-    /// What is not shown; where a deletion is the matter its value is `null` and its author the one who deleted.
+    /// The value that is not shown.
+    ///
+    /// For a deletion the value is `null` and the author is the node that deleted.
     public var other: Side
     /// The other row; `null` when there is none.
     @Nullable public var related: Row?
     /// `open` or `resolved`.
     public var state: String
-    /// When somebody dealt with it.
+    /// When a person settled it.
     @Nullable public var resolvedAt: UTCTimestamp?
     /// The name of the PC where that was, its id when it has none.
     @Nullable public var resolvedBy: String?
-    /// What that person kept, `current` or `other`.
+    /// The value that the person kept, `current` or `other`.
     @Nullable public var kept: String?
     /// What happened, in one sentence for people.
     public var sentence: String
-    /// By which rule, in one sentence.
+    /// The rule that decided, in one sentence.
     public var rule: String
     /// Whether `other` can be kept.
     public var canKeepOther: Bool
@@ -100,11 +102,11 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     /// Characters of a value in a list at most.
     static let listedCharactersMax = 2_000
 
-    /// What is told of an entry, before the sentences are made of it.
+    /// The facts of an entry, from which the sentences are made.
     package struct Facts: Sendable, Hashable {
         /// See ``ConflictSummary/id``.
         package var id: String
-        /// What it is about.
+        /// The kind of conflict.
         package var kind: ConflictKind
         /// The row.
         package var row: Row
@@ -112,9 +114,9 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         package var isShown: Bool
         /// The column.
         package var column: String?
-        /// What is shown.
+        /// The value that is shown.
         package var current: Side?
-        /// What is not.
+        /// The value that is not shown.
         package var other: Side
         /// The other row.
         package var related: Row?
@@ -189,11 +191,11 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     }
 }
 
-/// What `clinic-node conflicts --json` and `GET /v1/conflicts` show.
+/// The answer of `clinic-node conflicts --json` and `GET /v1/conflicts`.
 public struct ConflictsSummary: Sendable, Hashable, Codable {
     /// The newest entries, newest first, at most 500.
     public var conflicts: [ConflictSummary]
-    /// Entries that nobody dealt with, whether listed or not.
+    /// Entries that are open, listed or not.
     public var open: Int
 
     /// Makes a list.
@@ -205,7 +207,7 @@ public struct ConflictsSummary: Sendable, Hashable, Codable {
 
 /// Which conflicts are asked for.
 package enum ConflictFilter: String, Sendable, Hashable, CaseIterable {
-    /// Those that nobody dealt with.
+    /// Open entries.
     case open
     /// All.
     case all
@@ -213,17 +215,19 @@ package enum ConflictFilter: String, Sendable, Hashable, CaseIterable {
 
 /// Which value a person wants to keep.
 package enum ConflictChoice: String, Sendable, Hashable, Codable, CaseIterable {
-    /// What the row shows.
+    /// The value that the row shows.
     case current
-    /// What lost.
+    /// The value that lost.
     case other
 }
 
 /// The body of `POST /v1/conflicts/{id}/resolve`.
 package struct ConflictDecision: Sendable, Hashable, Codable {
-    /// What to keep.
+    /// The value to keep.
     package var keep: ConflictChoice
-    /// What the person saw as the current value; another one there now is a reason to ask again.
+    /// The current value as the person saw it.
+    ///
+    /// If the row shows another one by now, the node refuses, so that the person decides again.
     package var expected: ConflictValue?
 
     private enum CodingKeys: String, CodingKey {

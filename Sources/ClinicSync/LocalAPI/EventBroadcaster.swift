@@ -13,12 +13,12 @@ package struct EventBatch: Sendable, Hashable {
     package var generation: UInt64
 }
 
-/// Hands every event to every subscriber that wants it, and never waits for one.
+/// Gives every event to every subscriber whose filter matches, and never waits for a subscriber.
 ///
-/// A subscriber that comes back reads the log first, page by page, up to the event that was the newest when it subscribed; what
-/// comes meanwhile waits in its buffer. Memory for each is bounded by a page and the buffer (``EventBuffer``).
+/// A subscriber that resumes first reads the log, page by page, up to the event that was the newest when it subscribed. New
+/// events wait in its buffer meanwhile. A page and the buffer (``EventBuffer``) bound the memory of each subscriber.
 package final class EventBroadcaster: Sendable {
-    /// What a subscription begins with.
+    /// The start of a subscription.
     package struct Start: Sendable, Hashable {
         /// The position after which its events come.
         package var position: UInt64
@@ -34,14 +34,14 @@ package final class EventBroadcaster: Sendable {
     }
 
     fileprivate struct Subscriber {
-        /// What it wants; `nil`: nothing now.
+        /// The filter; `nil`: no events now.
         var filter: EventFilter?
         var generation: UInt64 = 0
         var phase = Phase.live
-        /// What was read from the log and not taken yet.
+        /// Events that were read from the log and not taken yet.
         var backlog = CircularBuffer<NodeEvent>()
         var buffer: EventBuffer
-        /// Somebody waits for events; there are none then.
+        /// The reader that waits for events; there is none while events are there.
         var waiter: CheckedContinuation<Void, Never>?
     }
 
@@ -89,7 +89,7 @@ package final class EventBroadcaster: Sendable {
     /// The position of the newest event.
     package var lastPosition: UInt64 { self.state.withLockedValue { $0.position } }
 
-    /// Tells of events that are in the log, in this order.
+    /// Delivers events that are in the log, in this order.
     package func publish(_ events: [LoggedEvent]) {
         let events = events.map { NodeEvent($0) }
         let waiters: [CheckedContinuation<Void, Never>] = self.state.withLockedValue { state in
@@ -171,7 +171,7 @@ package final class EventBroadcaster: Sendable {
 
     // MARK: - Private
 
-    /// What a page of the log says to one subscriber.
+    /// A page of the log for one subscriber.
     fileprivate struct Reading {
         var events: [NodeEvent]
         /// Everything up to here was read.
@@ -197,11 +197,11 @@ package final class EventBroadcaster: Sendable {
             guard let history else { throw CancellationError() }
             page = try await history(after ?? 0, self.pageMax)
         } catch {
-            // Nothing can be read again: who asked must look at the tables themselves.
+            // The log cannot be read: the subscriber must read the tables.
             return Reading(events: [.resyncRequired(oldest: through + 1, at: now)], through: through)
         }
         var reading = Reading(events: [], through: through)
-        // What was pruned between two pages is missed like what was pruned before the first.
+        // Events that were pruned between two pages are missed like those that were pruned before the first page.
         if after.map({ $0 + 1 < page.oldest }) ?? true {
             reading.events.append(.resyncRequired(oldest: min(page.oldest, through + 1), at: now))
         }
@@ -230,7 +230,7 @@ package final class EventBroadcaster: Sendable {
         var start = state.position
         if let since = filter?.since {
             start = min(since, start)
-            // A position from the future belongs to another life of the file: nothing is known of it.
+            // A position from the future comes from another copy of the file, so the log cannot say what followed it.
             subscriber.phase = .reading(after: since > state.position ? nil : since, through: state.position)
         }
         state.subscribers[id] = subscriber
@@ -239,9 +239,9 @@ package final class EventBroadcaster: Sendable {
 }
 
 extension EventBroadcaster.State {
-    /// What a subscriber that wants events does next.
+    /// The next step of a subscriber that asks for events.
     fileprivate mutating func step(_ id: UInt64, _ max: Int) -> EventBroadcaster.Step {
-        // Gone: cancelled, perhaps just before this call got here, or everything has ended.
+        // The subscription was cancelled, perhaps just before this call, or all subscriptions have ended.
         guard let subscriber = self.subscribers[id] else { return .end }
         let generation = subscriber.generation
         if !subscriber.backlog.isEmpty {
@@ -283,7 +283,7 @@ extension EventBroadcaster.Subscriber {
     fileprivate mutating func add(_ event: NodeEvent) {
         switch self.phase {
         case .reading(let after, _):
-            // It is reading anyway: nothing need be merged.
+            // The subscriber reads the log anyway, so nothing has to be merged.
             guard self.buffer.isFull else { break }
             self.phase = .reading(after: after, through: event.position)
             return self.buffer.removeAll()

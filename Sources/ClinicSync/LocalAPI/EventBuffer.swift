@@ -1,9 +1,9 @@
 import NIOCore
 
-/// The events that wait for one subscriber: all of them while they are few, merged ones when it does not keep up.
+/// The events that wait for one subscriber: all of them while they are few, merged events when the subscriber falls behind.
 ///
-/// When the limit is reached, changes of one table, operation and source become one event that stands for all their rows, so that
-/// no table is forgotten. Other events, such as the end of a session, are never merged.
+/// When the limit is reached, changes with the same table, operation and source become one event that stands for all their
+/// rows. So the subscriber hears of every table. Other events, such as the end of a session, are never merged.
 struct EventBuffer {
     private struct Entry {
         var event: NodeEvent
@@ -30,12 +30,12 @@ struct EventBuffer {
     /// Whether the next event would make it merge.
     var isFull: Bool { self.entries.count >= self.limit }
 
-    /// Every event up to this position was taken or never came; `nil` when nothing waits.
+    /// The position before the oldest event that waits; `nil` when none waits.
     var positionBefore: UInt64? { self.entries.lazy.map(\.oldest).min().map { $0 - 1 } }
 
     /// Adds an event, whose position is larger than all before.
     ///
-    /// - Returns: Whether the buffer holds everything still; if not, it is full of events that cannot be merged.
+    /// - Returns: Whether the buffer still holds every event; if not, it is full of events that cannot be merged.
     mutating func append(_ event: NodeEvent) -> Bool {
         self.entries.append(Entry(event: event, oldest: event.position, newest: event.position))
         if self.entries.count > self.limit { self.merge() }
@@ -69,7 +69,7 @@ struct EventBuffer {
                 newestFirst.append(entry)
             }
         }
-        // Whoever resumes after an event must get what comes behind it here: its position is before the oldest of that.
+        // A subscriber that resumes after an event must get the events behind it: its position is before their oldest.
         var oldestBehind = UInt64.max
         for index in newestFirst.indices {
             newestFirst[index].event.position = min(newestFirst[index].newest, oldestBehind - 1)

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// Which events a subscriber wants.
+/// The events that a subscriber asked for.
 package struct EventFilter: Sendable, Hashable {
     /// These categories; empty: all.
     package var categories: Set<EventCategory>

@@ -1,13 +1,10 @@
 import NIOCore
-import NIOHTTP1
-import NIOWebSocket
 
-/// A WebSocket of a program that was let in: brings it its events.
+/// A WebSocket of a program: delivers its events.
 struct EventSocket: Sendable {
     private let channel: any Channel
     private let subscription: EventSubscription
     private let handler: NIOLoopBound<EventSocketHandler>
-    private let batchMax: Int
 
     /// Adds the handlers of a WebSocket to `channel`; on its event loop.
     ///
@@ -22,27 +19,25 @@ struct EventSocket: Sendable {
         self.channel = channel
         self.subscription = subscription
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
-        self.batchMax = limits.batchMax
-        try channel.pipeline.syncOperations.addHandlers([
-            ClientFrameHandler(),
-            NIOWebSocketFrameAggregator(
-                minNonFinalFragmentSize: 1,
-                maxAccumulatedFrameCount: limits.fragmentsMax,
-                maxAccumulatedFrameSize: limits.messageBytesMax
-            ),
-            handler,
-        ])
+        // Binary messages pass here: the program is told that it must send text.
+        let messages = MessageLimits(
+            bytesMax: limits.messageBytesMax,
+            fragmentsMax: limits.fragmentsMax,
+            fragmentBytesMin: 1
+        )
+        try channel.pipeline.syncOperations.addFrameHandlers(isPeerClient: true, allowsText: true, messages)
+        try channel.pipeline.syncOperations.addHandler(handler)
     }
 
-    /// Brings events until the socket is closed; takes new ones only when the socket has taken those before.
+    /// Delivers events until the socket is closed; takes new events only when the socket has taken the last ones.
     func run() async {
-        while let batch = await self.subscription.nextBatch(self.batchMax) {
-            do {
-                let messages = try batch.events.map { ByteBuffer(bytes: try APICoding.encode($0)) }
-                try await self.deliver(messages, generation: batch.generation)
-            } catch {
-                break
+        do {
+            let feed = EventFeed(subscription: self.subscription)
+            while let batch = try await feed.next() {
+                try await self.deliver(batch.objects, generation: batch.generation)
             }
+        } catch {
+            // The socket is closed, so no program can be told.
         }
         self.goAway()
         do {
@@ -52,7 +47,7 @@ struct EventSocket: Sendable {
         }
     }
 
-    /// Says goodbye because the node stops; from any thread.
+    /// Sends a close frame because the node stops; from any thread.
     func goAway() {
         let handler = self.handler
         self.channel.eventLoop.execute { handler.value.goAway() }

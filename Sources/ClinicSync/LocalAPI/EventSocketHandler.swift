@@ -1,7 +1,7 @@
 import NIOCore
 import NIOWebSocket
 
-/// One WebSocket of a program: does what ``EventSocketStateMachine`` decides, keeps the times, writes events.
+/// One WebSocket of a program: carries out what ``EventSocketStateMachine`` decides, runs the timers and writes events.
 ///
 /// The last handler of the pipeline.
 final class EventSocketHandler: ChannelInboundHandler {
@@ -42,13 +42,13 @@ final class EventSocketHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The program's end of the connection is closed: it will take nothing more.
+        // The program has closed its end of the connection, so it reads nothing more.
         if case .inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        // Who does not read answers is asked nothing more, and then the ping finds it dead.
+        // While the program does not read, nothing more is read from it; the next ping then finds it dead.
         context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
         context.fireChannelWritabilityChanged()
     }
@@ -58,18 +58,19 @@ final class EventSocketHandler: ChannelInboundHandler {
         self.hasAnsweredPing = true
         switch frame.opcode {
         case .text:
-            self.perform(self.machine.received(Array(frame.unmaskedData.readableBytesView), at: .now()))
+            self.perform(self.machine.received(Array(frame.unmaskedData.readableBytesView), at: EventSocketHandler.now))
         case .binary:
             self.perform(self.machine.receivedBinary())
         case .ping:
-            self.perform(self.machine.receivedControl(at: .now()))
+            self.perform(self.machine.receivedControl(at: EventSocketHandler.now))
             if self.machine.isOpen { self.write(.pong, frame.unmaskedData) }
         case .pong:
-            self.perform(self.machine.receivedControl(at: .now()))
+            self.perform(self.machine.receivedControl(at: EventSocketHandler.now))
         case .connectionClose:
             self.receivedClose(frame.unmaskedData)
         default:
-            self.close(EventSocketCloseCode.protocolError, "reserved frame")
+            // ``FrameRuleHandler`` lets no other opcode pass, and the aggregator no fragment.
+            break
         }
     }
 
@@ -82,16 +83,18 @@ final class EventSocketHandler: ChannelInboundHandler {
         switch error {
         case NIOWebSocketError.invalidFrameLength, NIOWebSocketFrameAggregator.Error.accumulatedFrameSizeIsTooLarge:
             self.close(EventSocketCloseCode.tooLarge, "message too large")
-        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error, is ClientFrameViolation:
+        case is NIOWebSocketError, is NIOWebSocketFrameAggregator.Error, is FrameViolation:
             self.close(EventSocketCloseCode.protocolError, "broken frame")
         default:
             context.close(promise: nil)
         }
     }
 
-    // MARK: - For the one who brings events
+    // MARK: - For the task that delivers events
 
-    /// Writes events, in one flush, and calls `done` when the socket took them, or at once when the program wants others by now.
+    /// Writes events in one flush.
+    ///
+    /// Calls `done` when the socket has taken them, or at once when the filter has changed.
     func deliver(_ messages: [ByteBuffer], generation: UInt64, done: EventLoopPromise<Void>) {
         guard let context = self.context else { return done.fail(ChannelError.ioOnClosedChannel) }
         guard self.machine.isOpen, generation == self.generation, !messages.isEmpty else { return done.succeed() }
@@ -103,7 +106,7 @@ final class EventSocketHandler: ChannelInboundHandler {
         done.futureResult.whenComplete { _ in stall.cancel() }
     }
 
-    /// Says goodbye because the node stops.
+    /// Sends a close frame because the node stops.
     func goAway() { self.close(EventSocketCloseCode.goingAway, "the node stops") }
 
     // MARK: - Private
@@ -187,6 +190,8 @@ final class EventSocketHandler: ChannelInboundHandler {
 
     // MARK: - Time
 
+    private static var now: Duration { .nanoseconds(Int64(clamping: NIODeadline.now().uptimeNanoseconds)) }
+
     private func ping() {
         guard let context = self.context, self.machine.isOpen else { return }
         guard self.hasAnsweredPing else { return context.close(promise: nil) }
@@ -196,8 +201,8 @@ final class EventSocketHandler: ChannelInboundHandler {
     }
 
     private func stalled() {
-        self.close(EventSocketCloseCode.stalled, "events were not taken")
-        // The goodbye waits behind what was not taken; there is no use in waiting with it.
+        self.close(EventSocketCloseCode.stalled, "events were not read")
+        // The close frame waits behind events that the program does not read, so waiting for an answer is useless.
         self.context?.close(promise: nil)
     }
 
@@ -210,37 +215,3 @@ final class EventSocketHandler: ChannelInboundHandler {
 
 @available(*, unavailable)
 extension EventSocketHandler: Sendable {}
-
-/// A frame that a client must not send.
-enum ClientFrameViolation: Error {
-    /// It is not masked.
-    case unmasked
-    /// It uses bits that nobody agreed on.
-    case reservedBits
-}
-
-/// Refuses frames that RFC 6455 forbids a client and the decoder lets pass; stands before the aggregator, which unmasks.
-final class ClientFrameHandler: ChannelInboundHandler {
-    typealias InboundIn = WebSocketFrame
-    typealias InboundOut = WebSocketFrame
-
-    private var isBroken = false
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Nothing after a violation is to be trusted, the rest of the same read included.
-        guard !self.isBroken else { return }
-        let frame = ClientFrameHandler.unwrapInboundIn(data)
-        if frame.maskKey == nil {
-            self.isBroken = true
-            context.fireErrorCaught(ClientFrameViolation.unmasked)
-        } else if frame.rsv1 || frame.rsv2 || frame.rsv3 {
-            self.isBroken = true
-            context.fireErrorCaught(ClientFrameViolation.reservedBits)
-        } else {
-            context.fireChannelRead(data)
-        }
-    }
-}
-
-@available(*, unavailable)
-extension ClientFrameHandler: Sendable {}

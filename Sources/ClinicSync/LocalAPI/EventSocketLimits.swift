@@ -1,27 +1,25 @@
 import NIOCore
 
-/// What one program may cost the node over `/ws`; tests make the times short.
+/// The limits of `/ws`; tests use shorter times.
 struct EventSocketLimits: Sendable {
     /// WebSockets at once.
     var socketsMax = 64
     /// Bytes of a message.
     var messageBytesMax = 65_536
-    /// Frames that a message may come in.
+    /// Frames of one message.
     var fragmentsMax = 64
     /// Messages and control frames a second, and in one burst.
     var messagesPerSecond = 20
-    /// Messages that make no sense before the socket is closed.
+    /// Malformed messages before the socket is closed.
     var errorsMax = 10
-    /// Names in one list of a subscription.
-    var namesMax = 256
-    /// How long the token may take.
+    /// The time within which the program must send the token.
     var authorizationTime = TimeAmount.seconds(5)
-    /// Between two pings; who answers none until the next is dropped.
+    /// The time between two pings.
+    ///
+    /// A program that does not answer one before the next is dropped.
     var pingInterval = TimeAmount.seconds(20)
-    /// How long a program may take none of the events it was sent.
+    /// How long a program may read none of its events before the socket is closed.
     var stallTime = TimeAmount.seconds(30)
-    /// How long a program may take to answer the goodbye.
+    /// How long a program may take to answer a close frame.
     var goodbyeTime = TimeAmount.seconds(2)
-    /// Events that are written together.
-    var batchMax = 256
 }

@@ -1,18 +1,20 @@
 import ClinicSyncModel
 
-/// What a program says over `/ws`.
+/// A message of a program over `/ws`.
 enum EventSocketRequest: Sendable, Hashable {
-    /// Proves itself.
+    /// Sends the token.
     case authenticate(token: String)
-    /// Wants these events from now on, instead of those before.
+    /// Asks for these events from now on, in place of earlier subscriptions.
     case subscribe(EventFilter)
-    /// Wants no events.
+    /// Ends the subscription.
     case unsubscribe
-    /// Asks whether the node is there.
+    /// Asks for a pong.
     case ping
 }
 
-/// Why a message of a program comes to nothing; the program is told and may go on.
+/// Why the node refuses a message of a program.
+///
+/// The program gets the error and may go on.
 struct EventSocketError: Error, Hashable {
     /// The code programs look at.
     var code: String
@@ -33,7 +35,7 @@ extension EventSocketRequest {
     /// Reads a message.
     ///
     /// - Throws: ``EventSocketError``.
-    init(_ bytes: [UInt8], namesMax: Int) throws {
+    init(_ bytes: [UInt8]) throws {
         let body: Body
         do {
             body = try APICoding.decode(Body.self, from: bytes)
@@ -45,7 +47,7 @@ extension EventSocketRequest {
         }
         switch body.type {
         case "auth": self = .authenticate(token: body.token ?? "")
-        case "subscribe": self = .subscribe(try EventSocketRequest.filter(body, namesMax: namesMax))
+        case "subscribe": self = .subscribe(try EventSocketRequest.filter(body))
         case "unsubscribe": self = .unsubscribe
         case "ping": self = .ping
         default:
@@ -56,28 +58,21 @@ extension EventSocketRequest {
         }
     }
 
-    private static func filter(_ body: Body, namesMax: Int) throws -> EventFilter {
-        let lists = [body.categories, body.tables, body.users]
-        guard lists.allSatisfy({ $0?.count ?? 0 <= namesMax }) else {
-            throw EventSocketError(code: "too_many", message: "A list of a subscription has at most \(namesMax) names.")
+    private static func filter(_ body: Body) throws -> EventFilter {
+        do {
+            return try EventFilter(
+                categories: body.categories ?? [],
+                tables: body.tables ?? [],
+                users: body.users ?? [],
+                since: body.since
+            )
+        } catch let fault as EventFilterFault {
+            throw EventSocketError(code: fault.code, message: fault.message)
         }
-        let categories = try (body.categories ?? []).map { name in
-            guard let category = EventCategory(rawValue: name) else {
-                let names = EventCategory.allCases.map(\.rawValue).joined(separator: ", ")
-                throw EventSocketError(code: "unknown_category", message: "Use the categories \(names).")
-            }
-            return category
-        }
-        return EventFilter(
-            categories: Set(categories),
-            tables: Set(body.tables ?? []),
-            users: Set(body.users ?? []),
-            since: body.since
-        )
     }
 }
 
-/// What the node answers over `/ws`, beside events.
+/// An answer of the node over `/ws`, other than events.
 struct EventSocketReply: Encodable {
     var type: String
     var categories: [String]?
@@ -87,7 +82,7 @@ struct EventSocketReply: Encodable {
     var error: String?
     var message: String?
 
-    /// Says what comes from now on.
+    /// Confirms a subscription.
     static func subscribed(_ filter: EventFilter, after position: UInt64) -> EventSocketReply {
         EventSocketReply(
             type: "subscribed",
@@ -98,13 +93,13 @@ struct EventSocketReply: Encodable {
         )
     }
 
-    /// Says that nothing comes from now on.
+    /// Confirms the end of the subscription.
     static let unsubscribed = EventSocketReply(type: "unsubscribed")
 
     /// Answers a ping.
     static let pong = EventSocketReply(type: "pong")
 
-    /// Says what was wrong.
+    /// Names the error of a message.
     static func refused(_ error: EventSocketError) -> EventSocketReply {
         EventSocketReply(type: "error", error: error.code, message: error.message)
     }

@@ -1,29 +1,31 @@
-import NIOCore
+import ClinicSyncModel
 
-/// Decides what becomes of the messages of one program over `/ws`; knows no socket and no clock.
+/// Decides how to answer the messages of one program over `/ws`.
+///
+/// It knows no socket and no clock.
 struct EventSocketStateMachine {
-    /// What is to be done.
+    /// What the handler must do.
     enum Action: Hashable {
         /// Nothing.
         case none
-        /// Subscribe anew and say so.
+        /// Replace the subscription and confirm it.
         case subscribe(EventFilter)
-        /// End the subscription and say so.
+        /// End the subscription and confirm it.
         case unsubscribe
         /// Answer a ping.
         case pong
         /// Say what was wrong.
         case refuse(EventSocketError)
-        /// Say goodbye with this code and reason, and close.
+        /// Send a close frame with this code and reason, and close.
         case close(code: UInt16, reason: String)
     }
 
     private enum State {
-        /// Nobody knows who it is; nothing is said. Can transition to `open`, `closed`.
+        /// The program has not proved itself, so it gets no message. Can transition to `open`, `closed`.
         case strange
-        /// The program knew the token. Can transition to `closed`.
+        /// The program has sent the token. Can transition to `closed`.
         case open
-        /// A goodbye was said. Final.
+        /// A close frame was sent. Final.
         case closed
     }
 
@@ -31,31 +33,28 @@ struct EventSocketStateMachine {
     private let authorization: SocketAuthorization
     private var state: State
     private var errors = 0
-    /// Messages that may come at once; grows with time up to the limit.
-    private var credit: Double
-    private var creditedAt: NIODeadline
+    private var rate: TokenBucket
 
     /// Begins with what the opening request said; see ``SocketAuthorization/isAuthorized(_:)``.
-    init(limits: EventSocketLimits, authorization: SocketAuthorization, isAuthorized: Bool, at now: NIODeadline) {
+    init(limits: EventSocketLimits, authorization: SocketAuthorization, isAuthorized: Bool) {
         self.limits = limits
         self.authorization = authorization
         self.state = isAuthorized ? .open : .strange
-        self.credit = Double(limits.messagesPerSecond)
-        self.creditedAt = now
+        self.rate = TokenBucket(rate: Double(limits.messagesPerSecond), burst: Double(limits.messagesPerSecond))
     }
 
     /// Whether the program is known.
     var isOpen: Bool { self.state == .open }
 
-    /// Whether a goodbye was said.
+    /// Whether a close frame was sent.
     var isClosed: Bool { self.state == .closed }
 
     /// A message came.
-    mutating func received(_ message: [UInt8], at now: NIODeadline) -> Action {
+    mutating func received(_ message: [UInt8], at now: Duration) -> Action {
         guard self.state != .closed else { return .none }
-        guard self.pay(at: now) else { return self.tooMuch() }
+        guard self.rate.take(now: now) == nil else { return self.tooMuch() }
         do {
-            return self.perform(try EventSocketRequest(message, namesMax: self.limits.namesMax))
+            return self.perform(try EventSocketRequest(message))
         } catch let error as EventSocketError {
             return self.refuse(error)
         } catch {
@@ -63,16 +62,16 @@ struct EventSocketStateMachine {
         }
     }
 
-    /// A message of a kind that is not used came.
+    /// A binary message came.
     mutating func receivedBinary() -> Action {
         guard self.state != .closed else { return .none }
         return self.refuse(EventSocketError(code: "malformed", message: "Send text, not binary messages."))
     }
 
     /// A ping or pong came.
-    mutating func receivedControl(at now: NIODeadline) -> Action {
+    mutating func receivedControl(at now: Duration) -> Action {
         guard self.state != .closed else { return .none }
-        return self.pay(at: now) ? .none : self.tooMuch()
+        return self.rate.take(now: now) == nil ? .none : self.tooMuch()
     }
 
     /// The time for the token is over.
@@ -107,11 +106,11 @@ struct EventSocketStateMachine {
     }
 
     private mutating func refuse(_ error: EventSocketError) -> Action {
-        // A stranger is told nothing, not even what was wrong.
+        // A program without a token learns nothing, not even what was wrong.
         guard self.state == .open else { return self.unauthorized() }
         self.errors += 1
         guard self.errors <= self.limits.errorsMax else {
-            return self.close(code: EventSocketCloseCode.policy, reason: "too many messages that make no sense")
+            return self.close(code: EventSocketCloseCode.policy, reason: "too many malformed messages")
         }
         return .refuse(error)
     }
@@ -122,17 +121,6 @@ struct EventSocketStateMachine {
 
     private mutating func tooMuch() -> Action {
         self.close(code: EventSocketCloseCode.policy, reason: "too many messages")
-    }
-
-    /// Takes one message off the credit.
-    private mutating func pay(at now: NIODeadline) -> Bool {
-        let most = Double(self.limits.messagesPerSecond)
-        let seconds = Double((now - self.creditedAt).nanoseconds) / 1e9
-        self.credit = min(most, self.credit + seconds * most)
-        self.creditedAt = now
-        guard self.credit >= 1 else { return false }
-        self.credit -= 1
-        return true
     }
 }
 

@@ -16,7 +16,7 @@ struct EventSocketUpgrade: Sendable {
     /// How many are open.
     private let sockets = NIOLockedValueBox(0)
 
-    /// Serves what `events` brings to those that `guardian` and `authorization` let in.
+    /// Serves `events` to the programs that `guardian` and `authorization` admit.
     init(
         events: EventBroadcaster,
         guardian: LoopbackGuard,
@@ -65,15 +65,13 @@ struct EventSocketUpgrade: Sendable {
 
     private func open(_ channel: any Channel, _ head: HTTPRequestHead) throws -> EventSocket {
         let isAuthorized = self.authorization.isAuthorized(head)
-        let now = NIODeadline.now()
         var limits = self.limits
-        // A wrong token in the request is no better for being waited for.
+        // A wrong token in the request: waiting for another one is useless.
         if isAuthorized == false { limits.authorizationTime = .zero }
         let machine = EventSocketStateMachine(
             limits: limits,
             authorization: self.authorization,
-            isAuthorized: isAuthorized ?? false,
-            at: now
+            isAuthorized: isAuthorized ?? false
         )
         return try EventSocket(
             adding: machine,
@@ -111,7 +109,8 @@ struct EventSocketUpgrade: Sendable {
         RequestRefusal(
             status: .serviceUnavailable,
             error: "too_many_sockets",
-            message: "Programs of this PC have \(self.limits.socketsMax) WebSockets open: close some."
+            message:
+                "Programs of this PC have \(self.limits.socketsMax) WebSockets open, which is the limit: close some."
         )
     }
 

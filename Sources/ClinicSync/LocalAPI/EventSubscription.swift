@@ -1,9 +1,8 @@
 /// A stream of events for one reader.
 ///
-/// Ends when it is cancelled, when the reading task is cancelled, and when the node stops. Letting it go
-/// cancels it.
+/// Ends when it is cancelled, when the reading task is cancelled, and when the node stops. Releasing it cancels it.
 public final class EventSubscription: AsyncSequence, Sendable {
-    /// What the stream is made of.
+    /// The elements of the stream.
     public typealias Element = NodeEvent
 
     private let id: UInt64
@@ -26,9 +25,9 @@ public final class EventSubscription: AsyncSequence, Sendable {
     /// Starts reading; a subscription has one reader at a time.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
-    /// Wants something else from now on; events not yet read are dropped.
+    /// Replaces the filter from now on; events not yet read are dropped.
     ///
-    /// - Parameter filter: what is wanted; `nil`: nothing.
+    /// - Parameter filter: the new filter; `nil`: no events.
     /// - Returns: The position after which events come, and the number that their batches carry.
     package func replace(with filter: EventFilter?) -> EventBroadcaster.Start {
         self.broadcaster.replace(filter, of: self.id)

@@ -7,8 +7,8 @@ import NIOCore
 extension Request {
     /// The body as JSON, for endpoints that take input.
     ///
-    /// ``BodyLimit`` has read it and kept it within the limit. Asking for the content type keeps forms of foreign web
-    /// pages out, which a browser sends without asking first.
+    /// ``BodyLimit`` has read it within the limit. The check of the content type refuses forms of other web pages, which a browser
+    /// sends without a preflight.
     ///
     /// - Throws: ``RequestRefusal`` 415 for another content type, 400 for what is not JSON of this form.
     func json<Value: Decodable>(_ type: Value.Type) async throws -> Value {
@@ -29,7 +29,7 @@ extension Request {
     }
 }
 
-/// Says what is wrong with a body without repeating what it holds.
+/// Names the fault of a body without repeating its content.
 enum JSONBodyFault {
     static func sentence(_ error: DecodingError) -> String {
         switch error {
@@ -41,10 +41,10 @@ enum JSONBodyFault {
                 : "\"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" is of another type than it must be."
         case .dataCorrupted(let context):
             context.codingPath.isEmpty
-                ? "The body is no JSON: send a JSON object."
+                ? "The body is not JSON: send a JSON object."
                 : "\"\(context.codingPath.map(\.stringValue).joined(separator: "."))\" has a value that it cannot have."
         @unknown default:
-            "The body is not as this endpoint needs it."
+            "The body does not have the form that docs/openapi.yaml describes: correct it."
         }
     }
 }

@@ -4,23 +4,23 @@ import NIOConcurrencyHelpers
 import NIOCore
 import ServiceLifecycle
 
-/// What one connection to the local API turns out to be, which its first bytes say: HTTP, or a request for the WebSocket.
+/// Decides by the first bytes of a connection whether it carries HTTP requests or asks for the WebSocket.
 ///
-/// A program that wants the WebSocket asks for it first thing on a connection of its own, as all do.
+/// A program must ask for the WebSocket in the first request of a connection, as all WebSocket clients do.
 struct LocalAPIChannel: ServerChildChannel {
-    /// How long a connection may take to say what it wants.
+    /// How long a connection may send nothing before it is closed.
     static let silenceMax = TimeAmount.seconds(60)
 
     /// A connection that was accepted.
     struct Value: ServerChildChannelValue {
         let channel: any Channel
-        /// What it is, when it has said so.
+        /// The kind, once the first bytes are there.
         let kind: EventLoopFuture<Kind>
-        /// Whether it has.
+        /// Whether the kind is known.
         fileprivate let isKnown: NIOLockedValueBox<Bool>
     }
 
-    /// What a connection is for.
+    /// The purpose of a connection.
     enum Kind: Sendable {
         /// Requests.
         case http(HTTP1Channel.Value)
@@ -87,16 +87,16 @@ struct LocalAPIChannel: ServerChildChannel {
                     try await withGracefulShutdownHandler {
                         try await value.channel.closeFuture.get()
                     } onGracefulShutdown: {
-                        // The answer is sent or never will be; a program that does not close is not waited for.
+                        // The answer is sent, or never will be: do not wait for the program to close.
                         value.channel.close(promise: nil)
                     }
                 }
             } catch {
-                // It ended before it said what it wanted, or its upgrade failed.
+                // The connection ended before its kind was known, or the upgrade failed.
                 value.channel.close(promise: nil)
             }
         } onGracefulShutdown: {
-            // Who has not said what it wants is not waited for.
+            // Do not wait for a connection whose kind is unknown.
             if !value.isKnown.withLockedValue({ $0 }) { value.channel.close(promise: nil) }
         }
     }
@@ -133,7 +133,7 @@ final class RequestLineSniffer: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // What comes in the same read as the bytes that decided belongs behind them.
+        // Bytes after the decision pass unchanged.
         guard !self.isDecided else { return context.fireChannelRead(data) }
         var buffer = RequestLineSniffer.unwrapInboundIn(data)
         self.received.writeBuffer(&buffer)

@@ -3,7 +3,7 @@ package import NIOCore
 package import NIOHTTP1
 import NIOPosix
 
-/// A client of the local API of a node on this PC; what the commands are made of.
+/// A client of the local API of a node on this PC; the commands use it.
 ///
 /// One connection for each request: the commands make one request each.
 package struct LocalAPIClient: Sendable {
@@ -20,7 +20,7 @@ package struct LocalAPIClient: Sendable {
     private let notRunning: String
     private let group: any EventLoopGroup
 
-    /// Makes a client; `directory` is named when nobody answers.
+    /// Makes a client; the error for a node that does not answer names `directory`.
     package init(
         address: NetworkAddress,
         token: String,
@@ -193,13 +193,13 @@ package struct LocalAPIClient: Sendable {
     private static func ended(cause: (any Error)? = nil) -> ClinicSyncError {
         ClinicSyncError(
             .notReachable,
-            "The node ended while it answered: start it again with clinic-node run.",
+            "The node stopped before its answer was complete: start it again with clinic-node run.",
             cause: cause
         )
     }
 
     private var tooLarge: ClinicSyncError {
-        ClinicSyncError(.notReachable, "The node's answer is larger than an answer can be: restart the node.")
+        ClinicSyncError(.notReachable, "The node's answer is larger than 16 MiB: ask for less, or restart the node.")
     }
 
     private static func notRunning(_ directory: String) -> String {
@@ -207,12 +207,11 @@ package struct LocalAPIClient: Sendable {
     }
 
     private static func escape(_ text: String) -> String {
-        text.utf8.map { byte in
-            let character = Character(Unicode.Scalar(byte))
-            if character.isASCII, character.isLetter || character.isNumber || "-._~".contains(character) {
-                return String(character)
-            }
-            return "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
-        }.joined()
+        // The characters that RFC 3986, 2.3, leaves as they are.
+        var unreserved = CharacterSet(charactersIn: "-._~")
+        for range in ["a"..."z", "A"..."Z", "0"..."9"] as [ClosedRange<Unicode.Scalar>] {
+            unreserved.insert(charactersIn: range)
+        }
+        return text.addingPercentEncoding(withAllowedCharacters: unreserved) ?? text
     }
 }

@@ -36,14 +36,26 @@ struct ErrorResponder: RouterMiddleware {
             let (status, body) = APIError.response(to: error)
             return try self.response(status, body)
         } catch let error as HTTPError where error.status == .notFound {
-            return try self.response(.notFound, APIError(error: "not_found", message: "There is no such endpoint."))
+            return try self.response(
+                .notFound,
+                APIError(error: "not_found", message: "There is no such endpoint: docs/openapi.yaml lists them.")
+            )
         } catch let error as HTTPError {
-            return try self.response(error.status, APIError(error: "refused", message: "The request was refused."))
+            return try self.response(
+                error.status,
+                APIError(
+                    error: "refused",
+                    message: "The request is malformed: correct it as docs/openapi.yaml describes."
+                )
+            )
         } catch {
             context.logger.warning("request failed", metadata: ["error.type": "\(type(of: error))"])
             return try self.response(
                 .internalServerError,
-                APIError(error: "internal", message: "The node could not do this: its log says why.")
+                APIError(
+                    error: "internal",
+                    message: "The node failed because of an internal error: its log has the cause."
+                )
             )
         }
     }
@@ -53,10 +65,10 @@ struct ErrorResponder: RouterMiddleware {
     }
 }
 
-/// Lets only programs of this PC pass, and no web page but those that the configuration names.
+/// Admits programs of this PC, and only the web pages that the configuration names.
 ///
-/// A page that the browser of this PC shows can reach loopback: through its own script (it then sends
-/// `Origin`), or by a name that its author's DNS points to 127.0.0.1 (it then sends that name as `Host`).
+/// A page in a browser of this PC can reach loopback in two ways. Its script sends requests, which then carry `Origin`.
+/// Or its author's DNS points a name to 127.0.0.1 (DNS rebinding), and requests carry this name as `Host`.
 struct LoopbackGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -111,7 +123,7 @@ struct LoopbackGuard: RouterMiddleware {
     }
 }
 
-/// Asks for the bearer token, or for the dashboard's cookie.
+/// Requires the bearer token or the dashboard's cookie.
 struct TokenGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -133,7 +145,7 @@ struct TokenGuard: RouterMiddleware {
     )
 }
 
-/// Reads the body of a request up to a limit, so that an endpoint finds it whole.
+/// Reads the body of a request up to a limit, so that endpoints get it whole.
 struct BodyLimit: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -146,7 +158,7 @@ struct BodyLimit: RouterMiddleware {
     ) async throws -> Response {
         let announced = request.headers[.contentLength].flatMap { Int($0) } ?? 0
         guard announced <= self.bytesMax else { throw self.refusal }
-        // A stream of events watches its request for the end of the connection, so that stays unread.
+        // A stream of events watches its request for the end of the connection, so the body must stay unread.
         guard request.method != .get else { return try await next(request, context) }
         var request = request
         do {

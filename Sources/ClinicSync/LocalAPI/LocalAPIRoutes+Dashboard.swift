@@ -5,7 +5,7 @@ import NIOCore
 
 /// The answer to `POST /v1/dashboard-links`.
 package struct DashboardLink: Sendable, Hashable, Codable {
-    /// What to open in a browser of this PC, once.
+    /// The address to open in a browser of this PC, once.
     package var url: String
     /// How long it is good for.
     package var expiresInSeconds: Int
@@ -17,9 +17,9 @@ package struct DashboardLink: Sendable, Hashable, Codable {
     }
 }
 
-// The page for people, and what Prometheus asks for.
+// The dashboard and the metrics.
 extension LocalAPIRoutes {
-    /// Adds the page and the way to it.
+    /// Adds the dashboard and its links.
     func addDashboard(to router: Router<BasicRequestContext>) {
         router.get("/") { request, _ in
             self.access.hasCookie(RequestIdentity(request.head))
@@ -38,12 +38,12 @@ extension LocalAPIRoutes {
         }
     }
 
-    /// Adds what the page asks for, and the making of links.
+    /// Adds the dashboard's own requests and the endpoint that makes links.
     func addDashboard(to group: RouterGroup<BasicRequestContext>) {
         group.get("/latency") { _, _ in try Response.json(try await self.control.status.latency()) }
         group.post("/dashboard-links") { request, _ in
             let identity = RequestIdentity(request.head)
-            // Whoever holds a cookie alone cannot prolong it for ever.
+            // A cookie alone must not be enough to make new links, or it could be renewed for ever.
             guard self.access.way(identity) == .token else { throw TokenGuard.refusal }
             let link = DashboardLink(
                 url: "http://\(identity.authority)/dashboard/\(self.dashboard.makeLink())",
@@ -53,13 +53,13 @@ extension LocalAPIRoutes {
         }
     }
 
-    /// Adds what Prometheus asks for.
+    /// Adds the metrics.
     func addMetrics(to router: Router<BasicRequestContext>) {
         router.group("/metrics").add(middleware: TokenGuard(access: self.access)).get { _, _ in
             Response(
                 status: .ok,
-                headers: [.contentType: NodeMetrics.contentType, .cacheControl: "no-store"],
-                body: ResponseBody(byteBuffer: ByteBuffer(string: try await self.control.status.metrics().text))
+                headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],
+                body: ResponseBody(byteBuffer: ByteBuffer(string: try await self.control.status.metrics()))
             )
         }
     }

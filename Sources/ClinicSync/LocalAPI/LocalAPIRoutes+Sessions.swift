@@ -5,7 +5,7 @@ import HummingbirdCore
 
 // Sessions of users.
 extension LocalAPIRoutes {
-    /// The oldest that ended sessions may be told to become before they are removed.
+    /// The largest age that the cleaning of ended sessions accepts.
     private static let cleanTimeMax = Duration.seconds(3_650 * 86_400)
 
     /// Adds the endpoints of sessions.
@@ -60,7 +60,7 @@ extension LocalAPIRoutes {
                 APIError(
                     error: "too_many_attempts",
                     message:
-                        "There were too many wrong passwords or too many logins at once: try again in \(seconds) s."
+                        "There were too many wrong passwords, or too many logins at once: try again in \(seconds) s."
                 ),
                 status: .tooManyRequests
             )

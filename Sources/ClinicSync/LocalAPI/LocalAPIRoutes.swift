@@ -8,11 +8,11 @@ import ServiceLifecycle
 /// The endpoints of the local API.
 struct LocalAPIRoutes: Sendable {
     let control: NodeControl
-    /// Who may ask.
+    /// Decides who may send requests.
     let access: LocalAPIAccess
-    /// Lets browsers in.
+    /// Admits browsers.
     let dashboard: DashboardAccess
-    /// Pages that may ask besides the node's own.
+    /// Origins whose pages may send requests, besides the node's own.
     let origins: AllowedOrigins
 
     init(control: NodeControl, token: String, origins: AllowedOrigins = AllowedOrigins()) {
@@ -24,14 +24,12 @@ struct LocalAPIRoutes: Sendable {
 
     /// Bytes in a request's body at most.
     static let bodyBytesMax = 65_536
-    /// The longest a manual sync may be told to take.
+    /// The longest time limit of a manual sync.
     static let syncTimeoutMax = Duration.seconds(3_600)
     /// The longest a join code may be valid.
     static let invitationTimeMax = Duration.seconds(7 * 86_400)
     /// Uses of a join code at most.
     static let invitationUsesMax = 1_000
-    /// Events that are written together.
-    static let eventBatchMax = 256
 
     func makeRouter() -> Router<BasicRequestContext> {
         let router = Router(context: BasicRequestContext.self)
@@ -39,7 +37,7 @@ struct LocalAPIRoutes: Sendable {
         router.add(middleware: LoopbackGuard(origins: self.origins))
         router.add(middleware: RequestRate())
         router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
-        // A request that comes first on its connection never gets here: see `LocalAPIChannel`.
+        // A request that is the first on its connection never gets here: see `LocalAPIChannel`.
         router.get("/ws") { _, _ -> Response in
             throw RequestRefusal(
                 status: .upgradeRequired,
@@ -79,7 +77,7 @@ struct LocalAPIRoutes: Sendable {
         self.addConflicts(to: guarded)
         self.addSessions(to: guarded)
         self.addDashboard(to: guarded)
-        self.addPeople(to: guarded)
+        self.addNotices(to: guarded)
         return router
     }
 
@@ -111,10 +109,11 @@ struct LocalAPIRoutes: Sendable {
         let body = ResponseBody { writer in
             try await request.body.consumeWithInboundCloseHandler { _ in
                 try await withGracefulShutdownHandler {
-                    while let batch = await subscription.nextBatch(LocalAPIRoutes.eventBatchMax) {
+                    let feed = EventFeed(subscription: subscription)
+                    while let batch = try await feed.next() {
                         var lines = ByteBuffer()
-                        for event in batch.events {
-                            lines.writeBytes(try APICoding.encode(event))
+                        for object in batch.objects {
+                            lines.writeImmutableBuffer(object)
                             lines.writeInteger(UInt8(ascii: "\n"))
                         }
                         try await writer.write(lines)
@@ -173,29 +172,25 @@ struct Query {
         return number
     }
 
+    /// The events that the query asks for.
     func filter() throws -> EventFilter {
-        var filter = EventFilter()
-        for item in self.items {
-            switch item.name {
-            case "category":
-                guard let category = EventCategory(rawValue: item.value) else {
-                    let names = EventCategory.allCases.map(\.rawValue).joined(separator: ", ")
-                    throw ClinicSyncError(.usage, "There is no category \"\(item.value)\": use one of \(names).")
-                }
-                filter.categories.insert(category)
-            case "table":
-                filter.tables.insert(item.value)
-            case "user":
-                filter.users.insert(item.value)
-            case "since":
-                guard let position = UInt64(item.value) else {
-                    throw ClinicSyncError(.usage, "since must be the position of an event: a whole number.")
-                }
-                filter.since = position
-            default:
-                continue
+        let since = try self["since"].map { text in
+            guard let position = UInt64(text) else {
+                throw ClinicSyncError(.usage, "since must be the position of an event: a whole number.")
             }
+            return position
         }
-        return filter
+        do {
+            return try EventFilter(
+                categories: self.all("category"),
+                tables: self.all("table"),
+                users: self.all("user"),
+                since: since
+            )
+        } catch let fault as EventFilterFault {
+            throw ClinicSyncError(.usage, fault.message)
+        }
     }
+
+    private func all(_ name: String) -> [String] { self.items.filter { $0.name == name }.map(\.value) }
 }

@@ -23,8 +23,8 @@ package struct LocalAPIServer: Service {
 
     /// Makes a server; nothing happens before ``run()``.
     ///
-    /// `onListening` is told the address with the real port, before which no request has come; if it
-    /// throws, the server stops and `run` throws the same error. Write `run/api.json` there.
+    /// `onListening` gets the address with the real port before any request arrives; write `run/api.json` there. If it throws, the
+    /// server stops and `run` throws the same error.
     package init(
         address: NetworkAddress,
         token: String,
@@ -68,7 +68,7 @@ package struct LocalAPIServer: Service {
         )
         self.group = group
         var logger = logger
-        // The framework tells of every request and of its own start; the node has its own words for that.
+        // The framework logs every request and its start; the node logs its own start.
         logger.logLevel = max(logger.logLevel, .warning)
         self.logger = logger
         self.onListening = onListening
@@ -95,7 +95,7 @@ package struct LocalAPIServer: Service {
                     try await self.onListening(NetworkAddress(host: self.address.host, port: port))
                 }
             }
-            // Not `waitForAll`, which would wait for the server before it told of the other's failure.
+            // Not `waitForAll`, which would wait for the server before it reported the failure of the other task.
             for try await _ in tasks {}
         }
     }

@@ -48,10 +48,10 @@ package protocol StatusControl: Sendable {
     func status() async throws -> NodeStatus
 
     /// The round trips of the last hour.
-    func latency() async throws -> LatencySummary
+    func latency() async throws -> LatencyHistory
 
-    /// What Prometheus receives.
-    func metrics() async throws -> NodeMetrics
+    /// The node's metrics in Prometheus' text format 0.0.4.
+    func metrics() async throws -> String
 }
 
 /// Compares and repairs the clinic's tables.
@@ -59,7 +59,7 @@ package protocol TableControl: Sendable {
     /// Rows and digests computed from the real tables, of one table or all.
     func digest(table: String?) async throws -> DigestSummary
 
-    /// Proves that all reachable nodes are equal, repairing what is not, within `timeout`.
+    /// Compares all reachable nodes and repairs differences, within `timeout`.
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary
 }
 
@@ -79,10 +79,10 @@ package protocol MemberControl: Sendable {
     /// Gives a member another name, on every PC.
     func rename(node: String, to name: String) async throws
 
-    /// Lets a member be host in the present host's place.
+    /// Makes a member the host in place of the present one.
     func transferHost(to node: String) async throws
 
-    /// Makes a join code that is good for `uses` joins within `ttl`.
+    /// Makes a join code for at most `uses` joins within `ttl`.
     func invite(ttl: Duration, uses: Int) async throws -> String
 }
 

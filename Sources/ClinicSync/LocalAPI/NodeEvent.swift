@@ -1,8 +1,8 @@
 package import ClinicSyncModel
 
-/// An event as programs get it; the names of the properties are the JSON keys.
+/// An event as programs receive it; the names of the properties are the JSON keys.
 ///
-/// An event that is no change of a row may have more keys, which depend on its type: see `docs/EVENTS.md`.
+/// An event other than the change of a row may have more keys, which depend on its type: see `docs/EVENTS.md`.
 public struct NodeEvent: Sendable, Hashable {
     /// Where to resume after.
     ///
@@ -85,10 +85,10 @@ public struct NodeEvent: Sendable, Hashable {
         if self.userId != nil { self.fields["userId"] = nil }
     }
 
-    /// The name of the system event that says that events were missed for good.
+    /// The name of the system event for events that are lost to the subscriber.
     public static let resyncRequired = "resync_required"
 
-    /// Says that what is before `oldest` is not known any more.
+    /// Says that events before `oldest` are no longer in the log.
     static func resyncRequired(oldest: UInt64, at timestamp: HybridTimestamp) -> NodeEvent {
         let named = NamedEvent(
             type: NodeEvent.resyncRequired,

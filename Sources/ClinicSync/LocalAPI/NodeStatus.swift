@@ -1,4 +1,4 @@
-/// What `clinic-node status --json` and `GET /v1/status` show.
+/// The answer of `clinic-node status --json` and `GET /v1/status`.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct NodeStatus: Sendable, Hashable, Codable {
@@ -90,7 +90,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// The conflict journal in numbers.
     public struct Conflicts: Sendable, Hashable, Codable {
-        /// Entries nobody has dealt with.
+        /// Open entries.
         public var open: Int
 
         /// Makes the numbers.
@@ -169,15 +169,15 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
-    /// What keeps strangers out.
+    /// The node's certificate, rights and refusals.
     public struct Security: Sendable, Hashable, Codable {
         /// When this node's certificate ends; it is renewed long before.
         public var certificateExpires: UTCTimestamp
         /// Whether this node may invite, renew and revoke.
         public var maySign: Bool
-        /// Connections since the start that got nothing: no certificate, a foreign or bad one, too many at once.
+        /// Connections since the start that were refused: no certificate, a foreign or bad one, or too many at once.
         public var refusedConnections: UInt64
-        /// Nodes that the clinic has sent away.
+        /// Nodes that the clinic has revoked.
         public var revokedNodes: Int
 
         /// Makes a description.
@@ -206,11 +206,11 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     @Nullable public var host: Host?
     /// Connections with other nodes.
     public var activeConnections: Int
-    /// What keeps strangers out.
+    /// The node's certificate, rights and refusals.
     public var security: Security
     /// Local changes the host has not acknowledged.
     public var pendingChanges: Int
-    /// What is added to this PC's clock.
+    /// Milliseconds that are added to this PC's clock.
     public var clockOffsetMilliseconds: Int
     /// The last reconciliation, if there was one.
     @Nullable public var lastReconciliation: Reconciliation?

@@ -1,4 +1,4 @@
-/// What `clinic-node nodes --json` and `GET /v1/nodes` show: the members, those who were sent away included.
+/// The answer of `clinic-node nodes --json` and `GET /v1/nodes`: the members, including revoked ones.
 public struct NodesSummary: Sendable, Hashable, Codable {
     /// One member.
     public struct Node: Sendable, Hashable, Codable {
@@ -10,27 +10,27 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var address: String
         /// All its addresses, the likeliest first.
         public var addresses: [String]
-        /// `host`, `client` or, for a member that was sent away, `revoked`.
+        /// `host`, `client`, or `revoked`.
         public var role: String
         /// Whether it is the node that answers.
         public var isSelf: Bool
         /// Whether it is connected with the node that answers.
         public var connected: Bool
-        /// When it was last heard of by the node that answers; `null` for itself, and when it never heard of it.
+        /// When the answering node last heard from it; `null` for the answering node itself, and when it never did.
         ///
-        /// A node hears of those that it is connected with, which for a client is mostly the host.
+        /// A node hears only from nodes that it is connected with; a client is mostly connected with the host.
         public var lastSeen: UTCTimestamp?
         /// How many of the answering node's batches it lacks.
         ///
-        /// As far as known here: it goes by what the member last said that it has. `null` when it never said so here.
+        /// Computed from what the member last reported to the answering node; `null` when it never reported.
         public var lagBatches: Int?
-        /// The version of its program, as it last said; empty when that is unknown.
+        /// The version of its program as it last reported; empty when unknown.
         public var version: String
         /// Whether it may invite, renew and revoke.
         public var maySign: Bool
         /// When its certificate ends, as far as known here.
         public var certificateExpires: UTCTimestamp?
-        /// When it was sent away.
+        /// When it was revoked.
         public var revokedAt: UTCTimestamp?
 
         /// Describes a member.

@@ -1,4 +1,4 @@
-/// What `clinic-node probe --json` and `POST /v1/probe` show.
+/// The answer of `clinic-node probe --json` and `POST /v1/probe`.
 public struct ProbeSummary: Sendable, Hashable, Codable {
     /// A node that answered.
     public struct Node: Sendable, Hashable, Codable {
@@ -21,9 +21,9 @@ public struct ProbeSummary: Sendable, Hashable, Codable {
         public var name: String
     }
 
-    /// Those that answered, the fastest first.
+    /// The nodes that answered, the fastest first.
     public var nodes: [Node]
-    /// Those that did not.
+    /// The connected nodes that did not answer.
     public var missing: [Missing]
     /// Whether every connected node answered.
     public var complete: Bool

@@ -1,7 +1,8 @@
+import ClinicSyncModel
 import HTTPTypes
 import NIOHTTP1
 
-/// What a request says about who sent it; for HTTP requests and for the opening of a WebSocket alike.
+/// The parts of a request that identify its sender; for HTTP requests and for the opening of a WebSocket.
 struct RequestIdentity: Sendable, Hashable {
     /// The header that a browser adds to a request of another origin only after it was allowed to.
     static let markName = "X-ClinicSync"
@@ -24,13 +25,13 @@ struct RequestIdentity: Sendable, Hashable {
     /// Whether the browser says that a page of this very address sent it.
     var isSameOrigin: Bool {
         if let fetchSite = self.fetchSite, fetchSite != "same-origin" { return false }
-        if let origin = self.origin { return origin.lowercased() == "http://" + self.authority.lowercased() }
+        if let origin = self.origin { return AllowedOrigins.isOwn(origin, authority: self.authority) }
         return self.fetchSite == "same-origin"
     }
 }
 
 extension RequestIdentity {
-    /// What an HTTP request says.
+    /// Reads an HTTP request.
     init(_ head: HTTPRequest) {
         let fields = head.headerFields
         func value(_ name: String) -> String? { HTTPField.Name(name).flatMap { fields[$0] } }
@@ -47,7 +48,7 @@ extension RequestIdentity {
 }
 
 extension RequestIdentity {
-    /// What the request says that opens a WebSocket.
+    /// Reads the request that opens a WebSocket.
     init(_ head: HTTPRequestHead) {
         func value(_ name: String) -> String? { head.headers.first(name: name) }
         self.init(
@@ -64,7 +65,7 @@ extension RequestIdentity {
 
 /// Decides who may use the local API.
 struct LocalAPIAccess: Sendable {
-    /// How somebody proved to be allowed.
+    /// How the sender proved that it may use the API.
     enum Way: Sendable, Hashable {
         /// With the token of the API.
         case token
@@ -80,7 +81,7 @@ struct LocalAPIAccess: Sendable {
         self.dashboard = dashboard
     }
 
-    /// How the sender is allowed; `nil` when it is not.
+    /// How the sender proved that it may use the API; `nil` when it did not.
     ///
     /// A cookie counts only when the browser says that the dashboard sent the request, and for anything but reading only
     /// with the mark, which a page elsewhere cannot set.
@@ -100,9 +101,8 @@ struct LocalAPIAccess: Sendable {
         identity.cookie.flatMap(DashboardAccess.cookie(in:)).map(self.dashboard.accepts(cookie:)) ?? false
     }
 
-    /// Compares in a time that depends on the length alone, so that a token cannot be guessed byte by byte.
+    /// Whether `candidate` is the token.
     func accepts(_ candidate: [UInt8]) -> Bool {
-        guard candidate.count == self.token.count, !self.token.isEmpty else { return false }
-        return zip(candidate, self.token).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+        !self.token.isEmpty && ConstantTime.equal(candidate, self.token)
     }
 }

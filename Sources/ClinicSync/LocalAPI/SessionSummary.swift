@@ -28,7 +28,7 @@ public struct SessionSummary: Sendable, Hashable, Codable {
     public var endReason: String?
 }
 
-/// What `clinic-node sessions --json` and `GET /v1/sessions` show.
+/// The answer of `clinic-node sessions --json` and `GET /v1/sessions`.
 public struct SessionsSummary: Sendable, Hashable, Codable {
     /// Sessions that last, the newest first; with `state=all` then those that ended, 1 000 in all.
     public var sessions: [SessionSummary]
@@ -42,7 +42,7 @@ public struct SessionsSummary: Sendable, Hashable, Codable {
     }
 }
 
-/// What a program sends to log somebody in; the body of `POST /v1/sessions`.
+/// The body of `POST /v1/sessions`: a program logs a user in.
 package struct LoginInput: Sendable, Codable {
     /// The user's name.
     package var username: String
@@ -66,7 +66,9 @@ package struct LoginInput: Sendable, Codable {
 public struct LoginGrant: Sendable, Hashable, Codable {
     /// The session.
     public var session: SessionSummary
-    /// What proves to other programs that somebody holds the session; given out once, kept nowhere but as a hash.
+    /// The secret that proves to other programs that the user holds the session.
+    ///
+    /// It is told once; the node keeps its hash.
     public var token: String
 
     /// Makes an answer.
@@ -122,7 +124,7 @@ public struct SessionConflict: Sendable, Hashable, Codable {
     }
 }
 
-/// What came of a login, beside errors.
+/// The outcome of a login, except errors.
 public enum LoginResult: Sendable {
     /// The session exists.
     case granted(LoginGrant)

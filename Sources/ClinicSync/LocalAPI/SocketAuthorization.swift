@@ -1,10 +1,12 @@
 import NIOHTTP1
 
-/// Who may use the WebSocket of the local API: whoever knows the node's token, and the dashboard.
+/// Decides who may use the WebSocket of the local API: programs that know the node's token, and the dashboard.
 struct SocketAuthorization: Sendable {
     /// The subprotocol of the WebSocket.
     static let subprotocol = "clinicsync.v1"
-    /// The token may follow this in a subprotocol of its own: the one header that a browser lets a page choose.
+    /// Before the token in a subprotocol of its own.
+    ///
+    /// A browser lets a page choose no other header of a WebSocket.
     static let tokenSubprotocol = "clinicsync.token."
 
     private let access: LocalAPIAccess
@@ -15,8 +17,8 @@ struct SocketAuthorization: Sendable {
     /// Whether `token` is the node's.
     func accepts(_ token: String) -> Bool { self.access.accepts(Array(token.utf8)) }
 
-    /// Whether the request that opens the WebSocket carries what is asked for; `nil` when it carries nothing, so that the first
-    /// message must.
+    /// Whether the request that opens the WebSocket carries the token or the cookie; `nil` when it carries neither, so
+    /// that the first message must carry the token.
     func isAuthorized(_ head: HTTPRequestHead) -> Bool? {
         if self.access.way(RequestIdentity(head)) != nil { return true }
         guard head.headers.first(name: "Authorization") == nil else { return false }

@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What `clinic-node digest --json` and `GET /v1/digest` show.
+/// The answer of `clinic-node digest --json` and `GET /v1/digest`.
 public struct DigestSummary: Sendable, Hashable, Codable {
     /// One table.
     public struct Table: Sendable, Hashable, Codable {
@@ -33,7 +33,7 @@ public struct DigestSummary: Sendable, Hashable, Codable {
     }
 }
 
-/// What `clinic-node sync --json` and `POST /v1/sync` show.
+/// The answer of `clinic-node sync --json` and `POST /v1/sync`.
 public struct SyncSummary: Sendable, Hashable, Codable {
     /// One node's part.
     public struct Node: Sendable, Hashable, Codable {

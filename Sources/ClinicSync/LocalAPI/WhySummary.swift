@@ -1,8 +1,8 @@
-/// What `clinic-node why --json` and `GET /v1/why` show: who wrote what in a row.
+/// The answer of `clinic-node why --json` and `GET /v1/why`: the author of each value of a row.
 ///
 /// The names of the properties are the names of the JSON keys; keys may be added, never changed.
 public struct WhySummary: Sendable, Hashable, Codable {
-    /// Who did something, and when.
+    /// The author of a value or deletion, and the time.
     public struct Author: Sendable, Hashable, Codable {
         /// The node's id.
         public var origin: String
@@ -27,11 +27,11 @@ public struct WhySummary: Sendable, Hashable, Codable {
     public struct Column: Sendable, Hashable, Codable {
         /// Its name.
         public var column: String
-        /// What the table shows; of a row that is not in its table the last value known.
+        /// The value that the table shows; for a row that is not in its table, the last known value.
         public var value: ConflictValue
-        /// Who wrote that; `null` for what a program of this PC has just written.
+        /// Who wrote the value; `null` when a program of this PC has just written it.
         @Nullable public var author: Author?
-        /// What it beat, newest first.
+        /// The values that lost to it, newest first.
         public var beat: [ConflictSummary]
 
         /// Describes a column.
@@ -47,9 +47,9 @@ public struct WhySummary: Sendable, Hashable, Codable {
     public var table: String
     /// The row's key.
     public var recordId: String
-    /// `shown`, `hidden`, `deleted`, or `unknown` when this PC never heard of it.
+    /// `shown`, `hidden`, `deleted`, or `unknown` when this PC does not know the row.
     public var state: String
-    /// The newest deletion, also of a row that survived it; `null` when nobody ever deleted the row.
+    /// The newest deletion, also of a row that survived it; `null` when the row was never deleted.
     @Nullable public var deleted: Author?
     /// The columns asked about.
     public var columns: [Column]

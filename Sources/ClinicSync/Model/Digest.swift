@@ -31,13 +31,11 @@ package struct Digest: Sendable, Hashable, CustomStringConvertible {
         left.high = left.high &- right.high &- (borrow ? 1 : 0)
     }
 
-    /// 32 hexadecimal digits.
-    package var description: String { Digest.hex(self.high) + Digest.hex(self.low) }
+    /// The 16 bytes, most significant first.
+    package var bytes: [UInt8] { self.high.bigEndianBytes + self.low.bigEndianBytes }
 
-    private static func hex(_ number: UInt64) -> String {
-        let digits = String(number, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
-    }
+    /// 32 hexadecimal digits.
+    package var description: String { self.high.padded(to: 16, radix: 16) + self.low.padded(to: 16, radix: 16) }
 }
 
 /// Rows and digest of one replicated table.

@@ -9,7 +9,9 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The lower 64 bits.
     package let low: UInt64
 
-    private static let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+    /// Characters of the text form: 26 digits hold the 128 bits and two zero bits before them.
+    private static let textLength = 26
+    private static let leadingZeros = 2
 
     /// Makes an identity of its two halves.
     package init(high: UInt64, low: UInt64) {
@@ -22,34 +24,27 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
         self.init(high: generator.next(), low: generator.next())
     }
 
+    /// Makes an identity of its 16 bytes, most significant first; `nil` for another number of bytes.
+    package init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 16 else { return nil }
+        func half(_ bytes: some Sequence<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+        self.init(high: half(bytes.prefix(8)), low: half(bytes.dropFirst(8)))
+    }
+
     /// Reads the text form; `nil` for anything but 26 characters of the alphabet that fit 128 bits.
     package init?(_ text: some StringProtocol) {
-        let characters = Array(text.utf8)
-        guard characters.count == 26 else { return nil }
-        var high: UInt64 = 0
-        var low: UInt64 = 0
-        for (index, character) in characters.enumerated() {
-            guard let digit = NodeID.alphabet.firstIndex(of: character) else { return nil }
-            // 26 digits hold 130 bits, so the first digit may only use its lower three.
-            if index == 0, digit > 7 { return nil }
-            high = high << 5 | low >> 59
-            low = low << 5 | UInt64(digit)
-        }
-        self.init(high: high, low: low)
+        let digits = text.utf8.compactMap(Base32.digit)
+        guard text.utf8.count == NodeID.textLength, digits.count == NodeID.textLength, digits[0] < 8 else { return nil }
+        self.init(bytes: Base32.bytes(of: digits, leadingZeros: NodeID.leadingZeros))
     }
+
+    /// The 16 bytes, most significant first.
+    package var bytes: [UInt8] { self.high.bigEndianBytes + self.low.bigEndianBytes }
 
     /// The text form, 26 characters.
     package var description: String {
-        var digits = [UInt8]()
-        digits.reserveCapacity(26)
-        var high = self.high
-        var low = self.low
-        for _ in 0..<26 {
-            digits.append(NodeID.alphabet[Int(low & 31)])
-            low = low >> 5 | high << 59
-            high >>= 5
-        }
-        return String(decoding: digits.reversed(), as: UTF8.self)
+        let digits = Base32.digits(of: self.bytes, leadingZeros: NodeID.leadingZeros)
+        return String(decoding: Base32.characters(of: digits), as: UTF8.self)
     }
 
     /// Orders by the 128-bit number.

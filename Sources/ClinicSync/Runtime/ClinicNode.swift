@@ -3,6 +3,7 @@ import ClinicSyncModel
 import ClinicSyncStorage
 public import Foundation
 public import Logging
+public import Metrics
 import NIOConcurrencyHelpers
 public import NIOCore
 public import NIOPosix
@@ -34,6 +35,7 @@ public final class ClinicNode: Service {
     ///   - configuration: settings; ``NodeConfiguration/validate()`` is called.
     ///   - logger: where the node logs; it adds its own metadata.
     ///   - group: event loops to use.
+    ///   - metrics: a backend that gets the node's metrics, beside `GET /metrics`; `docs/METRICS.md` lists them.
     ///   - onReady: called once in each run, when the node serves.
     /// - Throws: ``ClinicSyncError`` of code `notANode`, `corrupt`, `configuration` or `addressNotAllowed`.
     public convenience init(
@@ -41,6 +43,7 @@ public final class ClinicNode: Service {
         configuration: NodeConfiguration = NodeConfiguration(),
         logger: Logger,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        metrics: (any MetricsFactory)? = nil,
         onReady: @escaping @Sendable (ReadyInfo) -> Void = { _ in }
     ) throws {
         try configuration.validate()
@@ -49,6 +52,7 @@ public final class ClinicNode: Service {
             configuration: configuration,
             logger: logger,
             group: group,
+            metrics: metrics,
             clock: NodeClock(),
             onReady: onReady
         )
@@ -61,6 +65,7 @@ public final class ClinicNode: Service {
     ///   - configuration: validated settings.
     ///   - logger: where the node logs; it adds its own metadata.
     ///   - group: event loops to use.
+    ///   - metrics: a backend that gets the node's metrics too.
     ///   - clock: the node's clocks.
     ///   - renewalPace: how often to look whether the certificate must be renewed.
     ///   - tuning: changes the core's limits, for tests.
@@ -71,6 +76,7 @@ public final class ClinicNode: Service {
         configuration: NodeConfiguration,
         logger: Logger,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        metrics: (any MetricsFactory)? = nil,
         clock: NodeClock = NodeClock(),
         renewalPace: CertificateRenewal.Pace = CertificateRenewal.Pace(),
         tuning: @escaping @Sendable (inout CoreConfiguration) -> Void = { _ in },
@@ -85,6 +91,7 @@ public final class ClinicNode: Service {
             logger: logger,
             group: group,
             clock: clock,
+            metrics: NodeMetrics(alsoTo: metrics),
             renewalPace: renewalPace,
             tuning: tuning,
             onReady: onReady

@@ -9,10 +9,10 @@ final class LatencyLog: Sendable {
     /// Samples kept: one hour.
     static let samplesMax = 360
 
-    private let samples = NIOLockedValueBox(CircularBuffer<LatencySummary.Sample>())
+    private let samples = NIOLockedValueBox(CircularBuffer<LatencyHistory.Sample>())
 
     /// Adds a sample; the oldest goes when there are too many.
-    func add(_ sample: LatencySummary.Sample) {
+    func add(_ sample: LatencyHistory.Sample) {
         self.samples.withLockedValue { samples in
             if samples.count >= LatencyLog.samplesMax { samples.removeFirst() }
             samples.append(sample)
@@ -20,8 +20,8 @@ final class LatencyLog: Sendable {
     }
 
     /// What there is, oldest first.
-    var summary: LatencySummary {
-        LatencySummary(
+    var history: LatencyHistory {
+        LatencyHistory(
             intervalSeconds: Int(LatencyLog.interval.components.seconds),
             samples: self.samples.withLockedValue { Array($0) }
         )
@@ -30,15 +30,20 @@ final class LatencyLog: Sendable {
 
 extension LatencyLog {
     /// Takes a sample every ten seconds until cancelled: the round trip to the host, on the host the slowest client's.
-    func run(_ state: NodeState) async throws {
+    ///
+    /// The round trips with all peers go to `metrics`.
+    func run(_ state: NodeState, metrics: NodeMetrics) async throws {
         while true {
             if let core = state.core {
                 let peers = core.peers.filter(\.isConnected)
+                for milliseconds in peers.compactMap(\.roundTripMilliseconds) {
+                    metrics.observe(.roundTrip, .milliseconds(milliseconds))
+                }
                 let measured =
                     core.host.flatMap { host in peers.first { $0.id == host.id } }
                     .map { $0.roundTripMilliseconds } ?? peers.compactMap(\.roundTripMilliseconds).max()
                 self.add(
-                    LatencySummary.Sample(
+                    LatencyHistory.Sample(
                         at: UTCTimestamp(milliseconds: state.clock.wallMilliseconds),
                         milliseconds: measured.map { ($0 * 1_000).rounded() / 1_000 }
                     )

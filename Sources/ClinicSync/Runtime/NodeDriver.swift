@@ -16,6 +16,7 @@ final class NodeDriver: Sendable {
         var storage: StorageService
         var events: EventBroadcaster
         var telemetry: NodeTelemetry
+        var metrics: NodeMetrics
         var loop: any EventLoop
         var clock: NodeClock
         /// Called with a signed revocation that a peer sent; must not block.
@@ -136,8 +137,11 @@ final class NodeDriver: Sendable {
         case .cancelTimer(let id):
             timers.cancel(id)
         case .storage(let request):
-            let inbox = surroundings.inbox
-            surroundings.storage.submit(request) { inbox.post(.storageReplied($0)) }
+            let (inbox, metrics) = (surroundings.inbox, surroundings.metrics)
+            surroundings.storage.submit(request) { reply, took in
+                if reply.isOfApplying { metrics.observe(.applyDuration, took) }
+                inbox.post(.storageReplied(reply))
+            }
         case .publish(let events):
             self.publish(events)
         case .reply(let request, let reply):
@@ -157,12 +161,38 @@ final class NodeDriver: Sendable {
 extension NodeDriver {
     /// Tells programs what happened to the clinic's tables, and the node what happened to those that nodes fill.
     private func publish(_ events: [LoggedEvent]) {
+        self.measure(events)
         let logged = events.filter { $0.position > 0 }
         if !logged.isEmpty { self.surroundings.events.publish(logged) }
         guard logged.count < events.count else { return }
         self.surroundings.onAgentTablesChanged(
             Set(events.lazy.filter { $0.position == 0 }.compactMap(\.change?.table))
         )
+    }
+}
+
+extension NodeDriver {
+    /// Counts what other nodes changed, and how long each of their batches took until it was committed here.
+    private func measure(_ events: [LoggedEvent]) {
+        let metrics = self.surroundings.metrics
+        let now = self.surroundings.state.correctedMilliseconds
+        var measured: BatchID?
+        for change in events.lazy.compactMap(\.change) where !change.isLocal {
+            metrics.count(.appliedChanges, change.rows)
+            guard let batch = change.batch, batch != measured else { continue }
+            measured = batch
+            metrics.observe(.replicationLag, .milliseconds(max(0, now - change.timestamp.milliseconds)))
+        }
+    }
+}
+
+extension StorageReply {
+    /// Whether it ends work on batches of other nodes.
+    fileprivate var isOfApplying: Bool {
+        switch self {
+        case .stored, .storedApplied: true
+        default: false
+        }
     }
 }
 

@@ -24,6 +24,7 @@ extension NodeRun {
         try EnrollmentDesk(
             store: self.trust,
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
+            monotonic: { [clock = self.settings.clock] in clock.now.monotonic },
             surroundings: { [state] in
                 let host = state.hostOrSelf
                 return EnrollmentDesk.Surroundings(

@@ -69,14 +69,22 @@ struct NodeRun: Sendable {
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let control = self.makeControl(driver: driver, transport: transport, desk: desk, exchange: exchange)
+        let status = self.makeStatus(transport: transport)
+        let control = self.makeControl(
+            driver: driver,
+            transport: transport,
+            desk: desk,
+            exchange: exchange,
+            status: status
+        )
         started(
             RunningNode(control: control, transport: transport, storage: self.storage, inbox: self.inbox)
         )
         let agents: [@Sendable () async throws -> Void] = [
             { try await exchange.run() }, { try await renewal.run() }, { try await addresses.run() },
             { try await discovery?.run() }, { try await self.people.run() },
-            { try await self.latencies.run(self.state) },
+            { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
+            { try await status.forwardGauges() },
         ]
         do {
             try await self.watch {
@@ -113,9 +121,11 @@ struct NodeRun: Sendable {
                 events: self.events,
                 telemetry: NodeTelemetry(
                     logger: self.settings.logger,
+                    metrics: self.settings.metrics,
                     wallMilliseconds: { [clock = self.settings.clock] in clock.wallMilliseconds },
                     onEvent: { [inbox] in inbox.post(.eventOccurred($0)) }
                 ),
+                metrics: self.settings.metrics,
                 loop: self.settings.group.next(),
                 clock: self.settings.clock,
                 onRevocation: { exchange.offer(revocation: $0) },
@@ -128,24 +138,31 @@ struct NodeRun: Sendable {
         )
     }
 
+    /// Makes what tells how the node is doing.
+    private func makeStatus(transport: PeerTransport) -> NodeStatusControl {
+        NodeStatusControl(
+            state: self.state,
+            storage: self.storage,
+            trust: self.trust,
+            transport: transport,
+            events: self.events,
+            latencies: self.latencies,
+            values: self.settings.metrics,
+            startedAt: self.settings.clock.now.monotonic
+        )
+    }
+
     /// Makes what people and programs can ask.
     private func makeControl(
         driver: NodeDriver,
         transport: PeerTransport,
         desk: EnrollmentDesk,
-        exchange: TrustExchange
+        exchange: TrustExchange,
+        status: NodeStatusControl
     ) -> NodeControl {
         let members = MemberList(state: self.state, storage: self.storage)
         return NodeControl(
-            status: NodeStatusControl(
-                state: self.state,
-                storage: self.storage,
-                trust: self.trust,
-                transport: transport,
-                events: self.events,
-                latencies: self.latencies,
-                startedAt: self.settings.clock.now.monotonic
-            ),
+            status: status,
             tables: NodeTableControl(storage: self.storage, driver: driver, clock: self.settings.clock),
             members: NodeMemberControl(
                 state: self.state,

@@ -14,6 +14,8 @@ struct NodeSettings: Sendable {
     var group: any EventLoopGroup
     /// The node's clocks.
     var clock: NodeClock
+    /// The node's metrics.
+    var metrics: NodeMetrics
     /// How often to look whether the certificate must be renewed.
     var renewalPace: CertificateRenewal.Pace
     /// Changes the core's limits, in tests.

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 package import ClinicSyncStorage
 import NIOConcurrencyHelpers
 import NIOPosix
@@ -20,8 +21,8 @@ package enum PasswordVerdict: Sendable, Hashable {
 
 /// Checks users' passwords, on threads of its own, at most two at once.
 ///
-/// A check takes a tenth of a second and 32 MiB. Beyond two, ``waitingMax`` wait; beyond that the verdict is `busy`. A hash of
-/// another kind, or a weaker one, is replaced when its password was right.
+/// A check takes a tenth of a second and 32 MiB. Beyond two, ``waitingMax`` wait; beyond that the verdict is `busy`. A
+/// hash of another kind, or a weaker one, is replaced when its password was right.
 package final class PasswordService: Sendable {
     /// What the service works with.
     package struct Surroundings: Sendable {
@@ -63,7 +64,7 @@ package final class PasswordService: Sendable {
 
     private let surroundings: Surroundings
     private let pool = NIOThreadPool(numberOfThreads: PasswordService.threads)
-    private let lockOut = NIOLockedValueBox(LoginLockOut())
+    private let lockOut = NIOLockedValueBox(LockOut<LoginSubject>(.passwords))
     private let pending = NIOLockedValueBox(0)
 
     /// Starts the threads; ``close()`` must follow.
@@ -90,7 +91,7 @@ package final class PasswordService: Sendable {
     ) async throws -> PasswordVerdict {
         guard username.utf8.count <= PasswordService.nameBytesMax, device.utf8.count <= PasswordService.nameBytesMax
         else { return .wrong }
-        let subjects: [LoginLockOut.Subject] = [.user(username), .device(device)]
+        let subjects: [LoginSubject] = [.user(username), .device(device)]
         if let remaining = self.remaining(subjects) { return .lockedOut(retryAfter: remaining) }
         let isFull = self.pending.withLockedValue { pending in
             if pending >= PasswordService.threads + PasswordService.waitingMax { return true }
@@ -122,7 +123,7 @@ package final class PasswordService: Sendable {
     private func find(
         _ password: String,
         _ account: LoginAccount?,
-        _ subjects: [LoginLockOut.Subject]
+        _ subjects: [LoginSubject]
     ) throws -> Finding {
         // Again, after the wait: many guesses sent at once are counted one after the other.
         if let remaining = self.remaining(subjects) { return .locked(remaining) }
@@ -139,7 +140,7 @@ package final class PasswordService: Sendable {
         case .differs: self.count(subjects)
         case .unsupported: try PasswordHash.pretend(password, parameters: parameters)
         case .matches(let isWeak):
-            if case .user(let name) = subjects[0] { self.lockOut.withLockedValue { $0.succeeded(user: name) } }
+            self.lockOut.withLockedValue { $0.succeeded(subjects[0]) }
             if isWeak, account?.isActive == true {
                 renewed = try PasswordHash.renew(password, parameters: parameters)
             }
@@ -147,12 +148,12 @@ package final class PasswordService: Sendable {
         return .check(check, renewed: renewed)
     }
 
-    private func remaining(_ subjects: [LoginLockOut.Subject]) -> Duration? {
+    private func remaining(_ subjects: [LoginSubject]) -> Duration? {
         let now = self.surroundings.monotonic()
         return self.lockOut.withLockedValue { $0.remaining(subjects, at: now) }
     }
 
-    private func count(_ subjects: [LoginLockOut.Subject]) {
+    private func count(_ subjects: [LoginSubject]) {
         let now = self.surroundings.monotonic()
         self.lockOut.withLockedValue { $0.failed(subjects, at: now) }
     }

@@ -104,17 +104,21 @@ final class StorageService: Sendable {
         self.rebirth = bound.rebirth
     }
 
-    /// Carries out a request of the core; `reply` is called on a thread of the store.
-    func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply) -> Void) {
+    /// Carries out a request of the core; `reply` is called on a thread of the store, with the time that the work took.
+    func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply, _ took: Duration) -> Void) {
         if request.isRead {
             self.reading.submit { state in
                 guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
-                reply(self.reader.value.perform(request))
+                let start = ContinuousClock.now
+                let answer = self.reader.value.perform(request)
+                reply(answer, start.duration(to: .now))
             }
         } else {
             self.writing.submit { state in
                 guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
-                reply(self.writer.value.perform(request))
+                let start = ContinuousClock.now
+                let answer = self.writer.value.perform(request)
+                reply(answer, start.duration(to: .now))
             }
         }
     }

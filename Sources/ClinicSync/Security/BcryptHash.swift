@@ -1,4 +1,5 @@
 import CCrypt
+import ClinicSyncModel
 
 /// A bcrypt hash that a clinic's program made: `$2b$12$` with 22 characters of salt and 31 of hash.
 ///

@@ -4,12 +4,14 @@ import NIOSSL
 import SwiftASN1
 import X509
 
-/// What the clinic's certificates look like, for those who make and those who judge them.
+/// The form of the clinic's certificates, for the code that makes them and the code that judges them.
 ///
-/// TLS shows a certificate to whoever connects, so that none carries a name of the clinic, a PC or a person: subjects
-/// are ids. Profiles follow RFC 5280.
+/// TLS shows a certificate to every peer that connects. So no certificate carries the name of a clinic, a PC or a
+/// person: subjects are ids. Profiles follow RFC 5280.
 enum CertificateProfile {
-    /// What a certificate is for; its subject alternative name says it and whose it is.
+    /// The purpose of a certificate.
+    ///
+    /// Its subject alternative name states the purpose and the node.
     enum Role: String {
         /// A node speaks with it.
         case node = "urn:clinicsync:node:"
@@ -45,12 +47,12 @@ enum CertificateProfile {
     /// 16 random bytes without the top bit, which would make it a negative number or a longer one (RFC 5280, 4.1.2.2).
     static func makeSerialNumber() -> Certificate.SerialNumber {
         var generator = SystemRandomNumberGenerator()
-        var bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        var bytes = [UInt8](count: 16, using: &generator)
         bytes[0] = bytes[0] & 0x7f | 0x40
         return Certificate.SerialNumber(bytes: bytes)
     }
 
-    /// What every certificate that a node speaks with has.
+    /// The extensions of every certificate that a node uses for connections.
     ///
     /// `signer` is the key that signs it, which RFC 5280 (4.2.1.1) wants named unless it is the certificate's own.
     static func leafExtensions(_ node: NodeID, signer: Certificate.PublicKey?) throws -> Certificate.Extensions {
@@ -80,7 +82,10 @@ extension Certificate {
     /// - Throws: What the parser says, or that there are more bytes than a certificate of ours can have.
     init(der: [UInt8]) throws {
         guard der.count <= CertificateProfile.bytesMax else {
-            throw ClinicSyncError(.corrupt, "The certificate is larger than a clinic's certificates are.")
+            throw ClinicSyncError(
+                .corrupt,
+                "The certificate is larger than 4 096 bytes, which no certificate of a clinic is: make a new join code."
+            )
         }
         try self.init(derEncoded: der)
     }
@@ -101,7 +106,7 @@ extension Certificate {
     /// The end of its life, milliseconds since 1970.
     var endsAt: Int64 { Int64(self.notValidAfter.timeIntervalSince1970 * 1_000) }
 
-    /// Whom the certificate names in `role`; `nil` unless that is the only name it has.
+    /// The node that the certificate names in `role`; `nil` unless that is its only name.
     func namedNode(_ role: CertificateProfile.Role) -> NodeID? {
         let names = Certificate.reading { try self.extensions.subjectAlternativeNames }.map(Array.init) ?? []
         guard names.count == 1, case .uniformResourceIdentifier(let name) = names[0], name.hasPrefix(role.rawValue)
@@ -129,7 +134,7 @@ extension Certificate {
         self.issuer == self.subject && self.publicKey.isValidSignature(self.signature, for: self)
     }
 
-    /// Whether it demands something of its reader that we know nothing of.
+    /// Whether it has a critical extension that this program does not know.
     var hasUnknownDemands: Bool {
         self.extensions.contains { extension_ in
             extension_.critical && extension_.oid != .X509ExtensionID.basicConstraints

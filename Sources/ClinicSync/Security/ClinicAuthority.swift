@@ -58,7 +58,7 @@ package struct ClinicAuthority: Sendable, Hashable {
     private static func unusable(_ cause: (any Error)?) -> ClinicSyncError {
         ClinicSyncError(
             .refused,
-            "The certificate is not that of the clinic's authority: check the join code, or restore the file.",
+            "The certificate is not the one of the clinic's authority: check the join code, or restore the file.",
             cause: cause
         )
     }

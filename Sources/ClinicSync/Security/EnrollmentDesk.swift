@@ -6,10 +6,10 @@ import X509
 
 /// Makes join codes, and members of the PCs that come with one; renews members' certificates.
 ///
-/// Works on a node with the right to sign; on others it refuses politely, so that a right that is granted takes effect
-/// at once. Methods that change something write files: they may block.
+/// A node without the right to sign refuses every request; a right that is granted takes effect at once. Methods that change
+/// something write files, so they may block.
 package final class EnrollmentDesk: Sendable {
-    /// What a new member is told beside its certificates.
+    /// What a new member learns beside its certificates.
     package struct Surroundings: Sendable {
         /// The clinic's name for people.
         package var clinicName: String
@@ -28,7 +28,8 @@ package final class EnrollmentDesk: Sendable {
 
     private struct State: Sendable {
         var book: InvitationBook
-        var lockOut = LockOut()
+        /// Addresses from which wrong codes came.
+        var lockOut = LockOut<String>(.joinCodes)
     }
 
     /// Bytes of a new member's name at most.
@@ -42,6 +43,7 @@ package final class EnrollmentDesk: Sendable {
 
     private let store: TrustStore
     private let wallClock: @Sendable () -> Int64
+    private let monotonic: @Sendable () -> Duration
     private let surroundings: @Sendable () -> Surroundings
     /// Held while a request is decided and written down, so that no code is used twice.
     private let state: NIOLockedValueBox<State>
@@ -51,15 +53,18 @@ package final class EnrollmentDesk: Sendable {
     /// - Parameters:
     ///   - store: the node's certificates and files.
     ///   - wallClock: milliseconds since 1970.
+    ///   - monotonic: the time of a clock that never goes back, for lock-outs.
     ///   - surroundings: asked when a PC joins.
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     package init(
         store: TrustStore,
         wallClock: @escaping @Sendable () -> Int64,
+        monotonic: @escaping @Sendable () -> Duration,
         surroundings: @escaping @Sendable () -> Surroundings
     ) throws {
         self.store = store
         self.wallClock = wallClock
+        self.monotonic = monotonic
         self.surroundings = surroundings
         self.state = NIOLockedValueBox(State(book: try InvitationBook.read(from: store.directory)))
     }
@@ -167,7 +172,7 @@ package final class EnrollmentDesk: Sendable {
         address: String
     ) -> EnrollmentReply {
         let now = self.wallClock()
-        if self.state.withLockedValue({ $0.lockOut.isLocked(address, at: now) }) { return .refused(.lockedOut) }
+        if self.state.withLockedValue({ self.isLocked(address, $0) }) { return .refused(.lockedOut) }
         guard let issuer = self.store.issuer else { return .refused(.noSigningRight) }
         guard EnrollmentDesk.isName(request.nodeName),
             let key = CertificateRequest.publicKey(in: request.certificateRequest, of: node)
@@ -176,8 +181,8 @@ package final class EnrollmentDesk: Sendable {
             // Signed before the code is used up, so that what can fail does not cost the code.
             let membership = self.membership(certificates: try issuer.issue(for: key, at: now))
             let outcome = try self.state.withLockedValue { state in
-                // Again, now that nobody else can be counted in between: ten means ten, however many come at once.
-                if state.lockOut.isLocked(address, at: now) { return InvitationBook.Outcome.refused(.lockedOut) }
+                // Again, now under the lock: ten wrong codes are the limit even when many come at once.
+                if self.isLocked(address, state) { return InvitationBook.Outcome.refused(.lockedOut) }
                 return try self.decide(request.invitationID, isProven, of: node, from: address, at: now, &state)
             }
             switch outcome {
@@ -187,6 +192,10 @@ package final class EnrollmentDesk: Sendable {
         } catch {
             return .refused(.storageFailed)
         }
+    }
+
+    private func isLocked(_ address: String, _ state: State) -> Bool {
+        state.lockOut.remaining([address], at: self.monotonic()) != nil
     }
 
     private func decide(
@@ -201,14 +210,14 @@ package final class EnrollmentDesk: Sendable {
         let key = book.proofKey(of: id, at: now).map { SymmetricKey(data: $0) }
         // A code that does not exist takes as long to refuse as a wrong one.
         guard isProven(key ?? SymmetricKey(size: .bits256)), key != nil else {
-            state.lockOut.count(address, at: now)
+            state.lockOut.failed([address], at: self.monotonic())
             if book.countWrongProof(of: id) {
                 state.book = book
                 try book.write(to: self.store.directory)
             }
             return .refused(.unknownCode)
         }
-        // Only now: that a key is out is nobody's business who has no code.
+        // Only now: a PC without a code must not learn which keys are revoked.
         if self.store.isRevoked(node) { return .refused(.revoked) }
         let outcome = book.take(id, at: now)
         if outcome == .taken {
@@ -240,6 +249,18 @@ package final class EnrollmentDesk: Sendable {
 
     private static func randomBytes(_ count: Int) -> [UInt8] {
         var generator = SystemRandomNumberGenerator()
-        return (0..<count).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        return [UInt8](count: count, using: &generator)
     }
+}
+
+extension LockOutPolicy {
+    /// For join codes, by address: ten lock for a quarter of an hour, then counting begins again.
+    static let joinCodes = LockOutPolicy(
+        failuresMax: 10,
+        window: .seconds(15 * 60),
+        lockMin: .seconds(15 * 60),
+        lockMax: .seconds(15 * 60),
+        probation: .zero,
+        recordsMax: 1_024
+    )
 }

@@ -3,8 +3,7 @@ import Foundation
 import Glibc
 import SwiftASN1
 
-/// What a node's identity directory holds beside `identity.json`: its key, its certificates, what it may sign with and
-/// whom it knows to be out.
+/// The content of a node's identity directory beside `identity.json`: its key, certificates, grant, and revocations.
 package struct IdentityFiles: Sendable {
     /// The node's key.
     package var key: SigningKey

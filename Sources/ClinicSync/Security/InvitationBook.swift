@@ -3,13 +3,15 @@ import Foundation
 
 /// The join codes a node made, as `identity/invitations.json` holds them.
 ///
-/// A value: whoever changes it writes it before anybody hears of the change.
+/// A value. The caller writes a change to the file before it tells anyone of the change.
 package struct InvitationBook: Sendable, Hashable {
     /// One code.
     struct Invitation: Sendable, Hashable, Codable {
         /// Which one, derived from the secret.
         var id: Data
-        /// What proofs are checked with, derived from the secret, which is kept nowhere.
+        /// The key that checks proofs.
+        ///
+        /// It is derived from the secret, which the node does not store.
         var proofKey: Data
         /// When it was made.
         var madeAt: Int64
@@ -30,7 +32,7 @@ package struct InvitationBook: Sendable, Hashable {
         }
     }
 
-    /// What came of a proof.
+    /// The outcome of a proof.
     enum Outcome: Sendable, Hashable {
         /// The code is good, and one of its uses is gone.
         case taken
@@ -40,7 +42,7 @@ package struct InvitationBook: Sendable, Hashable {
 
     /// Open codes at most; a person makes one for each PC.
     static let invitationsMax = 256
-    /// How long one that is over is remembered, so that whoever comes late is told why.
+    /// How long a used or expired code is remembered, so that a late PC learns the reason.
     static let remembered: Int64 = 86_400_000
     /// Wrong proofs that make a code void.
     static let wrongProofsMax = 10
@@ -58,7 +60,7 @@ package struct InvitationBook: Sendable, Hashable {
         self.invitations.append(invitation)
     }
 
-    /// What to check a proof with; `nil` when there is no such code, or one that too many wrong proofs named.
+    /// The key that checks a proof; `nil` when the code does not exist, or too many wrong proofs named it.
     func proofKey(of id: [UInt8], at now: Int64) -> Data? {
         self.invitations.first { $0.id == Data(id) && !InvitationBook.isForgotten($0, at: now) }
             .flatMap { $0.wrongProofs < InvitationBook.wrongProofsMax ? $0.proofKey : nil }

@@ -6,8 +6,8 @@ import X509
 
 /// One attempt of a PC to become a member with a join code.
 ///
-/// It has a fresh key, believes nobody but whoever shows a certificate that leads to the authority the code pins, and
-/// turns the answer into the files of a node. The same attempt may ask several addresses, one after the other.
+/// It draws a new key, trusts only a host whose certificate leads to the authority that the code pins, and turns the
+/// answer into the files of a node. The same attempt may ask several addresses, one after the other.
 package final class JoinAttempt: Sendable {
     /// The node this PC is to be.
     package let nodeID: NodeID
@@ -19,7 +19,7 @@ package final class JoinAttempt: Sendable {
     /// TLS with a certificate of this PC's own making.
     package let clientContext: NIOSSLContext
 
-    /// By how much a host's certificate may have run out by this PC's clock, which nobody has corrected yet.
+    /// By how much a host's certificate may have expired by this PC's clock, which has not been corrected yet.
     private static let clockSlack: Int64 = 48 * 3_600_000
 
     /// Draws a key.
@@ -63,7 +63,7 @@ package final class JoinAttempt: Sendable {
         return nil
     }
 
-    /// What to answer the host's challenge with.
+    /// Returns the request that answers the host's challenge.
     ///
     /// - Parameters:
     ///   - challenge: the host's.
@@ -91,11 +91,15 @@ package final class JoinAttempt: Sendable {
     /// Checks what the host answered.
     ///
     /// - Returns: What to write into the identity directory.
-    /// - Throws: ``ClinicSyncError`` of code `refused` for anything but certificates of the pinned clinic for this PC's key.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for anything but certificates of the pinned clinic for this PC's
+    /// key.
     package func check(_ membership: Membership) async throws -> IdentityFiles {
         let authority = try ClinicAuthority(der: membership.authority, pin: self.code.pin)
         guard membership.clinicID == authority.id.description else {
-            throw ClinicSyncError(.refused, "The host's answer contradicts its certificate: make a new join code.")
+            throw ClinicSyncError(
+                .refused,
+                "The host's answer names another clinic than its certificate: make a new join code."
+            )
         }
         for bytes in membership.revocations { _ = try Revocation(verifying: bytes, authority: authority) }
         switch await PeerJudge(authority: authority, wallClock: self.wallClock).judge(der: membership.certificates) {
@@ -121,13 +125,13 @@ package final class JoinAttempt: Sendable {
     private static func clocksDiffer() -> ClinicSyncError {
         ClinicSyncError(
             .refused,
-            "The clocks of this PC and the host differ by days: set them right and join with a new code."
+            "The clocks of this PC and the host differ by days: correct them and join with a new code."
         )
     }
 }
 
 extension EnrollmentRefusal {
-    /// The refusal as people are told.
+    /// The refusal as an error for people.
     package var error: ClinicSyncError {
         switch self {
         case .unknownCode:
@@ -150,7 +154,7 @@ extension EnrollmentRefusal {
         case .noSigningRight:
             ClinicSyncError(
                 .enrollmentRefused,
-                "The PC that was asked has no right to sign: ask the one that made the clinic, or one with a grant."
+                "This host has no right to sign: use the address of the PC that made the clinic, or of one with a grant."
             )
         case .revoked: ClinicSyncError.removedFromClinic()
         case .malformed:
@@ -159,11 +163,11 @@ extension EnrollmentRefusal {
                 "The host did not understand the request: install the same version on both PCs."
             )
         case .overloaded:
-            ClinicSyncError(.enrollmentRefused, "The host has too much to do: try again in a minute.")
+            ClinicSyncError(.enrollmentRefused, "The host is overloaded: try again in a minute.")
         case .storageFailed:
             ClinicSyncError(
                 .enrollmentRefused,
-                "The host could not write its files: look at its log and at the room on its disk."
+                "The host could not write its files: look at its log and the free space on its disk."
             )
         }
     }

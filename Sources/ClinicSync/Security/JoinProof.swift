@@ -8,12 +8,12 @@ import Foundation
 /// handshake of TLS 1.3 proves (compare tls-server-end-point, RFC 5929), and a fresh number: recorded, it is of no use on
 /// any other connection, to any other host, for any other key. Keys come from the code's secret by HKDF (RFC 5869).
 enum JoinProof {
-    /// What an invitation keeps of a secret: enough to check proofs with, and of no use to find the secret.
+    /// The key that an invitation stores: it checks proofs, and the secret cannot be computed from it.
     static func key(secret: [UInt8]) -> SymmetricKey {
         JoinProof.derived(secret, "clinicsync join 1 proof", 32)
     }
 
-    /// Which invitation a secret belongs to; says nothing of the secret.
+    /// The id of the invitation that a secret belongs to; the secret cannot be computed from it.
     static func invitationID(secret: [UInt8]) -> [UInt8] {
         JoinProof.derived(secret, "clinicsync join 1 id", JoinRequest.invitationIDBytes).withUnsafeBytes(Array.init)
     }

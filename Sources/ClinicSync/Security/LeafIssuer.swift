@@ -4,11 +4,11 @@ import Foundation
 import SwiftASN1
 package import X509
 
-/// Whoever may sign certificates for nodes: the authority itself, or a node to which it granted the right.
+/// Signs certificates for nodes: the authority itself, or a node to which it granted the right.
 package struct LeafIssuer: Sendable {
     private let authority: ClinicAuthority
     private let key: SigningKey
-    private let grant: Grant?
+    private let grant: SigningGrant?
 
     /// The authority.
     package init(authority: ClinicAuthority, key: SigningKey) {
@@ -18,7 +18,7 @@ package struct LeafIssuer: Sendable {
     }
 
     /// A node with the right; `key` is its own key.
-    package init(authority: ClinicAuthority, grant: Grant, key: SigningKey) {
+    package init(authority: ClinicAuthority, grant: SigningGrant, key: SigningKey) {
         self.authority = authority
         self.key = key
         self.grant = grant
@@ -61,7 +61,7 @@ package struct LeafIssuer: Sendable {
     }
 }
 
-/// What a node shows and asks before it has a certificate of the clinic.
+/// The certificate and the request of a node that has no certificate of the clinic yet.
 package enum CertificateRequest {
     /// Certificate of a PC that is not yet a member: it proves that the PC holds its key, and nothing else.
     package static func selfSigned(_ key: SigningKey, at now: Int64) throws -> [UInt8] {

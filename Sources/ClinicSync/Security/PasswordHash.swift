@@ -1,6 +1,6 @@
 import Foundation
 
-/// Makes and checks what is stored of a password.
+/// Makes and checks the stored hash of a password.
 ///
 /// Both take a tenth of a second and more, and 32 MiB: never call them on an event loop or in the cooperative pool.
 package enum PasswordHash {
@@ -11,13 +11,13 @@ package enum PasswordHash {
     /// Bytes of a stored hash that are looked at.
     private static let storedBytesMax = 512
 
-    /// What came of a check.
+    /// The outcome of a check.
     package enum Check: Sendable, Hashable {
-        /// The password is the right one; `isWeak`: the hash should be made anew, with ``make(_:parameters:)``.
+        /// The password is right; when `isWeak`, replace the hash with one of ``make(_:parameters:)``.
         case matches(isWeak: Bool)
         /// It is another one.
         case differs
-        /// What is stored is no hash that can be checked: plain text, MD5, a program's own.
+        /// The stored text is no hash that can be checked: plain text, MD5, or a program's own form.
         case unsupported
     }
 
@@ -37,7 +37,7 @@ package enum PasswordHash {
         return try ScryptHash(of: bytes, parameters: parameters).description
     }
 
-    /// Hashes a password that was just accepted anew, whatever its length.
+    /// Hashes a password again that was just accepted, whatever its length.
     ///
     /// - Throws: the library's error when memory is short.
     static func renew(_ password: String, parameters: ScryptParameters) throws -> String? {
@@ -50,7 +50,7 @@ package enum PasswordHash {
     /// - Parameters:
     ///   - password: what was typed; an empty one is never right.
     ///   - stored: the value of `users.password`.
-    ///   - parameters: those of new hashes; what is weaker is to be made anew.
+    ///   - parameters: those of new hashes; weaker hashes should be replaced.
     /// - Returns: What came of it.
     /// - Throws: the library's error when memory is short.
     package static func check(
@@ -77,7 +77,7 @@ package enum PasswordHash {
         }
     }
 
-    /// What a stored password is: `scrypt`, `bcrypt`, `none`, or `unusable` when it must be set anew.
+    /// The kind of a stored password: `scrypt`, `bcrypt`, `none`, or `unusable` when it must be set again.
     static func kind(of stored: String) -> String {
         if stored.isEmpty { return "none" }
         guard stored.utf8.count <= self.storedBytesMax else { return "unusable" }

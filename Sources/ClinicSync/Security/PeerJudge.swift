@@ -16,9 +16,9 @@ package struct PeerJudge: Sendable {
     /// Makes a judge.
     ///
     /// - Parameters:
-    ///   - authority: whom to believe.
+    ///   - authority: the clinic's authority, the only root of trust.
     ///   - wallClock: milliseconds since 1970.
-    ///   - revocation: what is known against a node.
+    ///   - revocation: the revocation of a node; `nil` when it has none.
     package init(
         authority: ClinicAuthority,
         wallClock: @escaping @Sendable () -> Int64,
@@ -72,7 +72,7 @@ package struct PeerJudge: Sendable {
         guard chain.count <= CertificateProfile.chainMax else { return .refused(.wrongUsage) }
         var signers = [NodeID]()
         for certificate in chain.dropFirst().dropLast() {
-            guard let signer = Grant.grantee(of: certificate) else { return .refused(.wrongUsage) }
+            guard let signer = SigningGrant.grantee(of: certificate) else { return .refused(.wrongUsage) }
             signers.append(signer)
         }
         guard leaf.isForConnections else { return .refused(.wrongUsage) }
@@ -85,7 +85,7 @@ package struct PeerJudge: Sendable {
     }
 
     private func standing(of credential: PeerCredential, from beginsAt: Int64) -> PeerStanding {
-        // First, and whatever the clock says: who was removed is to know it.
+        // First, whatever the clock says: a revoked node must learn of its revocation.
         if let revocation = self.revocation(credential.node) {
             return .revoked(credential, notice: revocation.bytes)
         }

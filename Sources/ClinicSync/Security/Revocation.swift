@@ -3,7 +3,7 @@ import Crypto
 import Foundation
 import X509
 
-/// A signed statement that a node is out of the clinic.
+/// A signed statement that a node is no longer a member of the clinic.
 ///
 /// Its bytes prove themselves, so they may travel and be kept anywhere. They are, integers big-endian:
 ///
@@ -27,13 +27,13 @@ package struct Revocation: Sendable, Hashable {
     package let clinic: NodeID
     /// One more than the largest that the signer knew.
     package let number: UInt64
-    /// Who is out.
+    /// The revoked node.
     package let node: NodeID
     /// When, milliseconds since 1970, by the signer's clock.
     package let revokedAt: Int64
-    /// Whose certificates stay good though the revoked node signed them; ascending.
+    /// The nodes whose certificates stay valid though the revoked node signed them; ascending.
     package let vouched: [NodeID]
-    /// Who signed; `nil` is the authority.
+    /// The node that signed; `nil` is the authority.
     package let signer: NodeID?
     /// The signed bytes.
     package let bytes: [UInt8]
@@ -41,7 +41,7 @@ package struct Revocation: Sendable, Hashable {
     /// Whether certificates that the revoked node signed for `node` stay good.
     func vouches(for node: NodeID) -> Bool { self.vouched.contains(node) }
 
-    /// Which of two statements on the same node everybody keeps, whatever the order in which they arrive.
+    /// Which of two statements on the same node every node keeps, in whatever order they arrive.
     ///
     /// The authority's is the last word; of others the first.
     func precedes(_ other: Revocation) -> Bool {
@@ -50,7 +50,7 @@ package struct Revocation: Sendable, Hashable {
             ? self.bytes.lexicographicallyPrecedes(other.bytes) : self.number < other.number
     }
 
-    /// Reads a revocation and checks that somebody with the right signed it.
+    /// Reads a revocation and checks that a node with the right to sign signed it.
     ///
     /// - Throws: ``ClinicSyncError`` of code `refused`.
     package init(verifying bytes: [UInt8], authority: ClinicAuthority) throws {
@@ -91,7 +91,7 @@ package struct Revocation: Sendable, Hashable {
         let signed = reader.consumed
         let signature = try P256.Signing.ECDSASignature(rawRepresentation: reader.take(64))
         guard reader.isAtEnd, grants.count <= 1, self.clinic == authority.id else { throw RevocationReader.Malformed() }
-        let grant = try grants.first.map { try Grant(verifying: $0, authority: authority) }
+        let grant = try grants.first.map { try SigningGrant(verifying: $0, authority: authority) }
         let key = P256.Signing.PublicKey((grant?.certificate ?? authority.certificate).publicKey)
         guard let key, key.isValidSignature(signature, for: signed) else { throw RevocationReader.Malformed() }
         self.signer = grant?.node
@@ -135,7 +135,7 @@ package struct Revocation: Sendable, Hashable {
 
 /// Takes the bytes of a revocation apart, front to back.
 private struct RevocationReader {
-    /// What is no revocation.
+    /// The bytes are no revocation.
     struct Malformed: Error {}
 
     let bytes: [UInt8]

@@ -1,8 +1,9 @@
+import ClinicSyncModel
 import Crypto
 import CryptoExtras
 import Foundation
 
-/// What makes a guess at a password expensive: the parameters of scrypt (RFC 7914, section 2).
+/// The parameters of scrypt, which make a guess at a password expensive (RFC 7914, section 2).
 package struct ScryptParameters: Sendable, Hashable {
     /// The logarithm of the cost: memory is 128 · r · 2^ln bytes.
     package var logCost: Int
@@ -62,11 +63,11 @@ package struct ScryptParameters: Sendable, Hashable {
 
 /// A password's hash in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`, base64 without padding.
 struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
-    /// What its making cost.
+    /// The parameters with which it was made.
     let parameters: ScryptParameters
-    /// What makes equal passwords different.
+    /// The salt, which makes the hashes of equal passwords differ.
     let salt: [UInt8]
-    /// What was derived.
+    /// The derived key.
     let hash: [UInt8]
 
     private static let prefix = "$scrypt$"
@@ -81,7 +82,7 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
     init(of password: [UInt8], parameters: ScryptParameters) throws {
         var generator = SystemRandomNumberGenerator()
         self.parameters = parameters
-        self.salt = (0..<ScryptHash.saltBytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }
+        self.salt = [UInt8](count: ScryptHash.saltBytes, using: &generator)
         self.hash = try parameters.derive(password, salt: self.salt, count: ScryptHash.hashBytes)
     }
 
@@ -137,14 +138,5 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
         guard let data = Data(base64Encoded: field + padding) else { return nil }
         let bytes = Array(data)
         return ScryptHash.text(bytes) == field ? bytes : nil
-    }
-}
-
-/// Comparison of secrets.
-enum ConstantTime {
-    /// Compares in a time that depends on the lengths alone.
-    static func equal(_ left: [UInt8], _ right: [UInt8]) -> Bool {
-        guard left.count == right.count else { return false }
-        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
     }
 }

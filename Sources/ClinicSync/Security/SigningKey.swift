@@ -46,12 +46,9 @@ package struct SigningKey: Sendable, CustomStringConvertible, CustomReflectable 
 extension NodeID {
     /// Derives the id: the first 16 bytes of the SHA-256 of the key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) in DER.
     package init(publicKey: P256.Signing.PublicKey) {
-        let digest = SHA256.hash(data: publicKey.derRepresentation)
-        var halves: [UInt64] = [0, 0]
-        for (index, byte) in digest.prefix(16).enumerated() {
-            halves[index / 8] = halves[index / 8] << 8 | UInt64(byte)
-        }
-        self.init(high: halves[0], low: halves[1])
+        let digest = Array(SHA256.hash(data: publicKey.derRepresentation).prefix(16))
+        guard let id = NodeID(bytes: digest) else { preconditionFailure("a SHA-256 has more than 16 bytes") }
+        self = id
     }
 
     /// Derives the id of a certificate's key; `nil` for any but a P-256 key.

@@ -2,7 +2,7 @@ package import ClinicSyncModel
 import NIOConcurrencyHelpers
 import X509
 
-/// What the runtime shows people and writes into the replicated tables.
+/// Facts that the runtime shows to people and writes into the replicated tables.
 extension TrustStore {
     /// The end of this node's certificate, milliseconds since 1970.
     package var certificateExpiresAt: Int64 { self.ownCredential.expiresAt }

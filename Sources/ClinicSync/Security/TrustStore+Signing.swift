@@ -25,14 +25,14 @@ extension TrustStore {
 
     /// Takes in a grant that came from a row of the database.
     ///
-    /// - Returns: Whether it gives this node a right that it did not have; `false` for other nodes' grants, and for what
-    ///   proves nothing.
+    /// - Returns: Whether it gives this node a right that it did not have; `false` for other nodes' grants, and for
+    /// what proves nothing.
     /// - Throws: ``ClinicSyncError`` when a file cannot be written.
     @discardableResult
     package func learn(grant bytes: [UInt8]) throws -> Bool {
-        let grant: Grant
+        let grant: SigningGrant
         do {
-            grant = try Grant(verifying: bytes, authority: self.authority)
+            grant = try SigningGrant(verifying: bytes, authority: self.authority)
         } catch {
             return false
         }
@@ -45,7 +45,7 @@ extension TrustStore {
         }
     }
 
-    /// Puts a node out of the clinic.
+    /// Revokes a node.
     ///
     /// - Parameters:
     ///   - node: who is out from now on.
@@ -67,7 +67,7 @@ extension TrustStore {
             if let present { return present.bytes }
             let revocation = try Revocation(
                 of: node,
-                // It only settles which of two on the same node counts, so that one at the limit locks nobody out.
+                // The number only decides which of two statements on a node counts, so reaching the limit does no harm.
                 number: min(known.values.map(\.number).max() ?? 0, Revocation.numberMax - 1) + 1,
                 at: self.wallClock(),
                 vouching: vouching.filter { !self.isRevoked($0) },
@@ -84,8 +84,8 @@ extension TrustStore {
     /// - Parameter certificate: the member's certificate in DER. Only its key is used, which the member's id names,
     ///   so that it may come from anywhere.
     /// - Returns: The grant, which the member is to learn of.
-    /// - Throws: ``ClinicSyncError`` of code `refused` without the authority's key, for a node that is out, and for what
-    ///   is no node's certificate.
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the authority's key, for a node that is out, and for
+    /// what is no node's certificate.
     package func grant(to certificate: [UInt8]) throws -> [UInt8] {
         guard let key = self.authorityKey, self.maySign else {
             throw ClinicSyncError(
@@ -94,15 +94,18 @@ extension TrustStore {
             )
         }
         guard let (node, publicKey) = TrustStore.owner(of: certificate) else {
-            throw ClinicSyncError(.refused, "The certificate is no node's: wait until that PC has connected once.")
+            throw ClinicSyncError(
+                .refused,
+                "The certificate of that PC is unknown: wait until that PC has connected once."
+            )
         }
         guard !self.isRevoked(node) else {
-            throw ClinicSyncError(.refused, "That PC was removed from the clinic: let it join again first.")
+            throw ClinicSyncError(.refused, "That PC is revoked: let it join again first.")
         }
-        return try Grant(to: publicKey, authority: self.authority, key: key).bytes
+        return try SigningGrant(to: publicKey, authority: self.authority, key: key).bytes
     }
 
-    /// Who signs.
+    /// The issuer with which this node signs.
     ///
     /// - Throws: ``ClinicSyncError`` of code `refused` without the right.
     func requireIssuer() throws -> LeafIssuer {
@@ -136,7 +139,7 @@ extension TrustStore {
                 guard known != nil || state.revocations.count < TrustStore.revocationsMax else {
                     throw ClinicSyncError(
                         .refused,
-                        "The clinic has removed \(TrustStore.revocationsMax) PCs, which is the limit: make a new clinic."
+                        "The clinic has revoked \(TrustStore.revocationsMax) PCs, which is the limit: make a new clinic."
                     )
                 }
                 state.revocations[revocation.node] = revocation

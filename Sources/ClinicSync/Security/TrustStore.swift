@@ -4,10 +4,10 @@ import NIOConcurrencyHelpers
 package import NIOSSL
 import X509
 
-/// All that a node knows of who belongs to its clinic, kept in its identity directory.
+/// The node's knowledge of the members of its clinic, kept in its identity directory.
 ///
-/// What decides trust is never read from the database, which any program of the PC may write: rows of it are learned
-/// from only as far as their signatures prove them.
+/// Trust never depends on the database, which any program of the PC may write: rows of it count only as far as their
+/// signatures prove them.
 ///
 /// Judging and reading take a lock for moments only and may happen on an event loop. Methods that change
 /// something write files: they may block and run one after the other.
@@ -29,23 +29,23 @@ package final class TrustStore: Sendable {
         var contexts: TLSContexts
         /// The certificate before the present one: a connection may have begun with it.
         var previousCertificate: [UInt8]?
-        var grant: Grant?
+        var grant: SigningGrant?
         var revocations: [NodeID: Revocation]
         /// Whether the file has all of ``revocations``.
         var isSaved = true
 
-        /// What puts a node out of the clinic; `nil` while it is in.
+        /// The revocation of a node; `nil` while the node is a member.
         ///
-        /// A statement signed with a grant is void when the authority has revoked that grant's node and vouches for the
-        /// node in question: who stole a PC that may sign must not be able to empty the clinic.
+        /// A revocation signed with a grant is void when the authority has revoked the signer and vouches for the node. So a thief
+        /// of a PC that may sign cannot revoke the whole clinic.
         func revocation(of node: NodeID) -> Revocation? {
             self.revocations[node].flatMap { self.isVoid($0) ? nil : $0 }
         }
 
         /// Whether `revocation` is to take the place of what is known of its node.
         ///
-        /// One that holds takes the place of a void one: else whoever has lost the right could keep a node from being put
-        /// out by those who have it.
+        /// A valid revocation replaces a void one. Otherwise a signer that has lost the right could keep a node from being revoked
+        /// by signers that have it.
         func isNews(_ revocation: Revocation) -> Bool {
             guard let known = self.revocations[revocation.node], known != revocation else {
                 return self.revocations[revocation.node] == nil
@@ -107,7 +107,7 @@ package final class TrustStore: Sendable {
             let revocation = try Revocation(verifying: bytes, authority: files.authority)
             revocations[revocation.node] = revocation
         }
-        let grant = try files.grant.map { try Grant(verifying: $0, authority: files.authority) }
+        let grant = try files.grant.map { try SigningGrant(verifying: $0, authority: files.authority) }
         self.nodeID = id
         self.authority = files.authority
         self.key = files.key
@@ -161,7 +161,7 @@ package final class TrustStore: Sendable {
         return all.sorted { $1.precedes($0) }.prefix(count).map(\.bytes)
     }
 
-    /// Whether a node is out.
+    /// Whether a node is revoked.
     package func isRevoked(_ node: NodeID) -> Bool { self.state.withLockedValue { $0.revocation(of: node) != nil } }
 
     /// The revocation of this very node; it is to stop.
@@ -183,7 +183,7 @@ package final class TrustStore: Sendable {
         }
     }
 
-    /// Who signs when this node does; `nil` without the right.
+    /// The issuer with which this node signs; `nil` without the right.
     var issuer: LeafIssuer? {
         let (grant, isOut) = self.state.withLockedValue { ($0.grant, $0.revocation(of: self.nodeID) != nil) }
         if isOut { return nil }
@@ -215,7 +215,7 @@ package final class TrustStore: Sendable {
         try self.replaceCertificates(certificates)
     }
 
-    /// What to ask another node for, to have a new certificate of it.
+    /// The request to another node for a new certificate.
     package func makeRenewalRequest() throws -> EnrollmentRequest {
         .renew(certificateRequest: try CertificateRequest.make(self.key))
     }
@@ -230,7 +230,7 @@ package final class TrustStore: Sendable {
         else {
             throw ClinicSyncError(
                 .refused,
-                "The renewed certificate is of no use to this PC: compare the clocks of this PC and of the host."
+                "The renewed certificate is not valid for this PC now: compare the clocks of this PC and of the host."
             )
         }
         try self.replaceCertificates(certificates)

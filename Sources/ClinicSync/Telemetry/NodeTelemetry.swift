@@ -2,21 +2,24 @@ import ClinicSyncCore
 import ClinicSyncModel
 import Logging
 
-/// Renders the core's notifications as log lines and system events; the one place that knows both.
+/// Renders the core's notifications as log lines, system events and metrics; the one place that knows all three.
 ///
 /// Messages are static; data goes into metadata with dotted keys. No row's content ever gets here.
 struct NodeTelemetry: Sendable {
     private let logger: Logger
+    private let metrics: NodeMetrics
     private let wallMilliseconds: @Sendable () -> Int64
     private let onEvent: @Sendable (NamedEvent) -> Void
 
-    /// Renders with `logger`; `onEvent` gets the system events.
+    /// Renders with `logger` and counts in `metrics`; `onEvent` gets the system events.
     init(
         logger: Logger,
+        metrics: NodeMetrics,
         wallMilliseconds: @escaping @Sendable () -> Int64,
         onEvent: @escaping @Sendable (NamedEvent) -> Void
     ) {
         self.logger = logger
+        self.metrics = metrics
         self.wallMilliseconds = wallMilliseconds
         self.onEvent = onEvent
     }
@@ -28,9 +31,11 @@ struct NodeTelemetry: Sendable {
             self.logger.notice("Peer connected", metadata: ["peer.id": "\(peer)", "peer.host": "\(isHost)"])
             self.tell("peer_connected", details: ["peer": peer.description, "name": name])
         case .peerLost(let peer, let reason):
+            self.metrics.count(.peersLost)
             self.logger.notice("Peer lost", metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"])
             self.tell("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
         case .hostChanged(let host, let name, let term):
+            self.metrics.count(.hostChanges)
             self.recordHost(host, name, term)
         case .splitHealed(let other):
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
@@ -43,6 +48,8 @@ struct NodeTelemetry: Sendable {
                 metadata: ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
             )
         case .reconciled(let result, let rows, let took):
+            self.metrics.observe(.reconciliationDuration, took)
+            self.metrics.count(.repairedRows, Int(clamping: rows))
             self.logger.info(
                 "Reconciliation ended",
                 metadata: [
@@ -51,6 +58,7 @@ struct NodeTelemetry: Sendable {
                 ]
             )
         case .conflictsRecorded(let count):
+            self.metrics.count(.conflicts, count)
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
             self.tell("conflict_recorded", details: ["count": "\(count)"])
         case .captureRepaired(let tables):
@@ -58,7 +66,7 @@ struct NodeTelemetry: Sendable {
             self.tell("capture_repaired", details: ["tables": tables.joined(separator: ",")])
         case .escapedWrites(let rows):
             self.logger.warning(
-                "Rows were written unnoticed and are captured now",
+                "Rows were written without a mark and are captured now",
                 metadata: ["change.count": "\(rows)"]
             )
             self.tell("escaped_write", details: ["rows": "\(rows)"])
@@ -66,10 +74,11 @@ struct NodeTelemetry: Sendable {
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
             self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])
         case .storageFailed(let failure):
+            self.metrics.count(.storageFailures)
             self.record(failure)
         case .duplicateIdentity(let node, let isSelf):
             self.logger.error(
-                "Two PCs run with one node's key: stop one of them and let it join anew",
+                "Two PCs run with one node's key: stop one of them and let it join again",
                 metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
             )
             self.tell(
@@ -105,12 +114,12 @@ struct NodeTelemetry: Sendable {
     private func record(_ failure: StorageFailure) {
         switch failure {
         case .unavailable(let reason):
-            self.logger.error("The store cannot work, trying again", metadata: ["error.message": "\(reason)"])
+            self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
         case .malformed(let reason):
-            self.logger.warning("A peer sent what makes no sense", metadata: ["error.message": "\(reason)"])
+            self.logger.warning("A peer sent data that cannot be decoded", metadata: ["error.message": "\(reason)"])
         case .forked(let batch):
             self.logger.error(
-                "Two different batches carry one name",
+                "Two different batches have the same origin and number",
                 metadata: ["replication.origin": "\(batch.origin)", "replication.sequence": "\(batch.sequence)"]
             )
         }

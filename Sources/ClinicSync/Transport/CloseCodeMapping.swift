@@ -29,7 +29,7 @@ enum CloseCodeMapping {
             || error is WireDecodingError || error is FrameViolation
     }
 
-    /// What a person is told when a port could not be listened on.
+    /// The error for a port on which the node cannot listen.
     static func listenFailure(_ error: any Error, address: PeerAddress) -> ClinicSyncError {
         switch (error as? IOError)?.errnoCode {
         case EADDRINUSE:
@@ -52,14 +52,4 @@ enum CloseCodeMapping {
             )
         }
     }
-}
-
-/// A frame that RFC 6455 or our subprotocol forbids and NIO lets pass.
-enum FrameViolation: Error {
-    /// A client's frame without mask, or a server's with one.
-    case wrongMasking
-    /// A reserved bit or opcode, for which no extension was agreed.
-    case reserved
-    /// A message that is not binary.
-    case notBinary
 }

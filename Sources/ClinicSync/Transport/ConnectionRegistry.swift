@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import NIOCore
 
-/// What a transport has open; a value behind the transport's lock.
+/// The open sockets of a transport; a value behind the transport's lock.
 struct ConnectionRegistry {
     /// An open WebSocket and who is at its other end.
     struct Member {
@@ -10,12 +10,12 @@ struct ConnectionRegistry {
         var credential: PeerCredential
     }
 
-    /// Whether a socket is taken on.
+    /// The answer to a new socket.
     enum Admission: Equatable {
         case admitted
-        /// Nothing is taken on: the transport ends, or is cut off.
+        /// Refused, because the transport ends or is cut off.
         case ended
-        /// One limit or another is reached.
+        /// Refused, because a limit is reached.
         case full
     }
 
@@ -69,13 +69,13 @@ struct ConnectionRegistry {
     private var lastID: UInt64 = 0
     /// Whether nothing more may be opened.
     private(set) var isShutDown = false
-    /// Whether the node is cut off: no socket is taken on, as if the cable were out.
+    /// Whether the node is cut off: it refuses all sockets, as if the cable were unplugged.
     var isCut = false
 
     /// The open WebSocket of that id.
     func connection(_ id: ConnectionID) -> PeerConnection? { self.members[id]?.connection }
 
-    /// Whether a socket is taken on, and counts it if so.
+    /// Admits a socket and counts it, or refuses it.
     mutating func admit(
         _ channel: any Channel,
         acceptedFrom remote: String?,

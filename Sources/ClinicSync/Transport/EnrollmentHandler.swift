@@ -4,9 +4,9 @@ import NIOCore
 import NIOPosix
 import NIOWebSocket
 
-/// The asked side of one enrollment: challenge, request, reply, closed.
+/// The answering side of one enrollment: challenge, request, reply, close.
 ///
-/// The peer may be anybody with a key, so it gets one message and little time.
+/// Any PC with a key can be the peer, so it may send one message, within a short time.
 final class EnrollmentHandler: ChannelInboundHandler {
     typealias InboundIn = WebSocketFrame
 
@@ -88,7 +88,7 @@ final class EnrollmentHandler: ChannelInboundHandler {
         guard let request = self.request(in: bytes) else { return self.breakOff(.protocolViolation) }
         self.phase = .answering
         let (service, challenge, peer) = (self.service, self.challenge, self.peer)
-        // Answering writes files; the number at once is that of the enrollments, which is limited.
+        // Answering writes files. The limit on enrollments also limits these tasks.
         NIOThreadPool.singleton.runIfActive(eventLoop: loop) { service.answer(request, to: challenge, from: peer) }
             .assumeIsolated()
             .recover { _ in .refused(.overloaded) }

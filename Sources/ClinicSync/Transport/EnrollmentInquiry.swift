@@ -6,7 +6,7 @@ import NIOWebSocket
 
 /// The asking side of one enrollment.
 final class EnrollmentInquiry: Sendable {
-    /// What is asked, and whether it is answered; the first outcome counts.
+    /// The promise of the answer; the first outcome counts.
     let answer: EventLoopPromise<EnrollmentReply>
     private let target: PeerAddress
     private let judge: @Sendable ([NIOSSLCertificate]) async -> PeerStanding
@@ -16,11 +16,11 @@ final class EnrollmentInquiry: Sendable {
 
     /// Why there is no answer.
     enum Failure {
-        /// Nobody listens.
+        /// No program listens at the address.
         case unreachable
         /// The time was over.
         case timeout
-        /// What answers is no node, or of another version.
+        /// The program that answers is no node, or one of another version.
         case notANode
         /// The connection ended before the answer.
         case brokenOff
@@ -63,11 +63,10 @@ final class EnrollmentInquiry: Sendable {
             try upgrade.get()
             guard let peer = self.record.peer, peer.standing.isMember else { throw WebSocketUpgrade.Failure.notAMember }
             try SocketHandler.endLimit(of: channel)
-            try WebSocketUpgrade.addFrameHandlers(
-                channel,
+            try channel.pipeline.syncOperations.addFrameHandlers(
                 isPeerClient: false,
-                messageBytesMax: self.limits.wire.enrollmentReplyBytesMax,
-                limits: self.limits
+                allowsText: false,
+                self.limits.message(bytesMax: self.limits.wire.enrollmentReplyBytesMax)
             )
             try channel.pipeline.syncOperations.addHandler(
                 EnrollmentInquiryHandler(inquiry: self, hostCertificate: peer.certificate)
@@ -103,37 +102,37 @@ final class EnrollmentInquiry: Sendable {
         case .brokenOff:
             ClinicSyncError(
                 .notReachable,
-                "The node at \(target) broke off without an answer: try again, or run `clinic-node doctor` there.",
+                "The node at \(target) closed the connection without an answer: try again, or look at its log.",
                 cause: cause
             )
         }
     }
 
-    /// What went wrong before the upgrade was over, told by what the node's certificate showed.
+    /// The error for a failure before the end of the upgrade; it depends on the node's certificate.
     private func handshakeError(cause: (any Error)?) -> ClinicSyncError {
         switch self.record.peer?.standing {
         case nil:
             ClinicSyncError(
                 .notReachable,
-                "What answers at \(self.target) is no clinic node of this version: check the address.",
+                "The program at \(self.target) is no clinic node of this version: check the address.",
                 cause: cause
             )
         case .member:
             ClinicSyncError(
                 .refused,
-                "The node at \(self.target) turned this PC away: ask the clinic's host, or try again in a minute.",
+                "The node at \(self.target) refused this PC: try the clinic's host, or try again in a minute.",
                 cause: cause
             )
         case .expired, .refused(.notYetValid):
             ClinicSyncError(
                 .refused,
-                "The certificate of the node at \(self.target) is not valid now: set the clocks of both PCs right.",
+                "The certificate of the node at \(self.target) is not valid at this time: correct the clocks of both PCs.",
                 cause: cause
             )
         case .revoked, .applicant, .refused:
             ClinicSyncError(
                 .refused,
-                "Another clinic (or an impostor) answers at \(self.target): check the address and the code.",
+                "A node of another clinic, or an impostor, answers at \(self.target): check the address and the code.",
                 cause: cause
             )
         }

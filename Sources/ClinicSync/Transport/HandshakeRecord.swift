@@ -4,10 +4,10 @@ import NIOCore
 import NIOSSL
 import NIOTLS
 
-/// What the TLS handshake of one connection showed of the peer.
+/// The peer as the TLS handshake of one connection showed it.
 ///
-/// Empty until a judgement was made. A handshake can be complete without one, because a resumed TLS session asks for
-/// no certificate: whoever reads the record gives nothing to a peer without a standing.
+/// Empty until the peer was judged. A handshake can complete without a judgement, because a resumed TLS session asks
+/// for no certificate. So a peer without a standing must get nothing.
 final class HandshakeRecord: Sendable {
     /// A peer that was judged.
     struct Peer: Sendable {
@@ -18,11 +18,12 @@ final class HandshakeRecord: Sendable {
 
     private let box = NIOLockedValueBox<Peer?>(nil)
 
-    /// The peer; `nil` when nobody judged it.
+    /// The peer; `nil` when it was not judged.
     var peer: Peer? { self.box.withLockedValue { $0 } }
 
-    /// What TLS asks about the certificates of the peer: records what `judge` says and fails the handshake unless the
-    /// standing `suffices`.
+    /// The callback in which TLS checks the certificates of the peer.
+    ///
+    /// It records the standing that `judge` returns and fails the handshake unless the standing `suffices`.
     ///
     /// Takes the place of all of TLS's own checks of certificates. `completeWithTask` is NIO's bridge to asynchronous
     /// code and starts one task for each handshake; their number is bounded by the limits on pending connections, and
@@ -42,7 +43,7 @@ final class HandshakeRecord: Sendable {
     }
 }
 
-/// Waits for the end of the TLS handshake of an accepted socket and then leaves the pipeline.
+/// Waits for the end of the TLS handshake of an accepted socket, then removes itself from the pipeline.
 final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 

@@ -3,43 +3,34 @@ import NIOCore
 /// Where a node listens or is dialled: an IP address and a port.
 ///
 /// Written `192.168.1.10:7443`, `[::1]:7443` or, with the interface that a link-local address needs,
-/// `[fe80::1%eth0]:7443`; `localhost` stands for 127.0.0.1. Other names are not resolved: which
-/// address a name means is not the clinic's to say on every network.
+/// `[fe80::1%eth0]:7443`; `localhost` stands for 127.0.0.1. Other names are not resolved, because the clinic does not
+/// control what a name means on every network.
 struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
-    /// The IP address, without brackets.
-    let host: String
-    /// The port; 0 lets the system choose one to listen on.
-    let port: Int
+    private let address: NetworkAddress
 
     /// Reads `text`.
     ///
     /// - Throws: ``ClinicSyncError`` of code `malformedAddress`.
     init(_ text: String) throws(ClinicSyncError) {
-        guard let (host, port) = PeerAddress.split(text) else { throw PeerAddress.malformed(text) }
-        let address = host == "localhost" ? "127.0.0.1" : host
-        guard PeerAddress.isIPAddress(address, bracketed: text.hasPrefix("[")) else {
-            throw PeerAddress.malformed(text)
-        }
-        self.host = address
-        self.port = port
+        guard let named = NetworkAddress(text) else { throw PeerAddress.malformed(text) }
+        let address = named.host == "localhost" ? NetworkAddress(host: "127.0.0.1", port: named.port) : named
+        guard PeerAddress.isIPAddress(address.host) else { throw PeerAddress.malformed(text) }
+        self.address = address
     }
 
     /// The same host with the port the system chose.
     init(_ address: PeerAddress, port: Int) {
-        self.host = address.host
-        self.port = port
+        self.address = NetworkAddress(host: address.address.host, port: port)
     }
 
     /// The text form that ``init(_:)`` reads.
-    var description: String {
-        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
-    }
+    var description: String { self.address.description }
 
     /// The form that sockets take.
     ///
     /// - Throws: What the system says of an address that this type let through.
     func socketAddress() throws -> SocketAddress {
-        try SocketAddress(ipAddress: self.host, port: self.port)
+        try SocketAddress(ipAddress: self.address.host, port: self.address.port)
     }
 
     /// The form that sockets take, of an address that may be dialled.
@@ -53,8 +44,9 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         return address
     }
 
-    /// The form that sockets take, of an address to listen on: 0.0.0.0 and :: may be, as whoever connects from
-    /// outside is refused then.
+    /// The form that sockets take, of an address to listen on.
+    ///
+    /// 0.0.0.0 and :: are allowed, because peers from outside the local network are refused when they connect.
     ///
     /// - Parameter isLANOnly: Whether only addresses of the local network may.
     /// - Returns: The address.
@@ -64,10 +56,10 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         return LocalNetwork.isUnspecified(address) ? address : try self.socketAddress(isLANOnly: isLANOnly)
     }
 
-    /// What an HTTP request names: without the interface, which means nothing to the other side (RFC 6874, 1).
+    /// The address in an HTTP request: without the interface, which has no meaning for the other side (RFC 6874, 1).
     var hostHeader: String {
-        let host = String(self.host.prefix { $0 != "%" })
-        return host.contains(":") ? "[\(host)]:\(self.port)" : "\(host):\(self.port)"
+        let host = self.address.host.prefix { $0 != "%" }
+        return NetworkAddress(host: String(host), port: self.address.port).description
     }
 
     private func outside() -> ClinicSyncError {
@@ -78,28 +70,10 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         )
     }
 
-    /// Splits at the last colon, so that an IPv6 address keeps its own within the brackets.
-    private static func split(_ text: String) -> (host: String, port: Int)? {
-        guard let colon = text.lastIndex(of: ":") else { return nil }
-        var host = text[..<colon]
-        let digits = text[text.index(after: colon)...]
-        guard
-            !digits.isEmpty, digits.count <= 5, digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
-            let port = UInt16(digits)
-        else { return nil }
-        if host.hasPrefix("[") {
-            guard host.hasSuffix("]") else { return nil }
-            host = host.dropFirst().dropLast()
-        } else if host.contains(":") {
-            return nil
-        }
-        return host.isEmpty ? nil : (String(host), Int(port))
-    }
-
-    private static func isIPAddress(_ host: String, bracketed: Bool) -> Bool {
+    private static func isIPAddress(_ host: String) -> Bool {
         do {
-            let address = try SocketAddress(ipAddress: host, port: 0)
-            return (address.protocol == .inet6) == bracketed
+            _ = try SocketAddress(ipAddress: host, port: 0)
+            return true
         } catch {
             return false
         }

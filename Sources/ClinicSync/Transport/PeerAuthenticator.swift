@@ -1,9 +1,11 @@
 package import ClinicSyncModel
 package import NIOSSL
 
-/// Whoever knows the clinic's certificates: what a transport asks before it lets anybody say a word.
+/// Judges the certificates of peers.
 ///
-/// Every method may be called from any thread and none blocks.
+/// A transport asks it before it reads any message of a peer.
+///
+/// Every method may be called from any thread, and none blocks.
 package protocol PeerAuthenticator: Sendable {
     /// TLS for accepted connections, with this node's present certificate; made once for each certificate.
     var serverContext: NIOSSLContext { get }
@@ -17,9 +19,9 @@ package protocol PeerAuthenticator: Sendable {
     func review(_ credential: PeerCredential) -> PeerStanding
 }
 
-/// Who asks for an enrollment, as the connection proves it.
+/// The peer that asks for an enrollment, as its connection proves it.
 package struct EnrollmentPeer: Sendable, Hashable {
-    /// What its certificate shows.
+    /// The standing that its certificate proves.
     package var standing: PeerStanding
     /// Its certificate in DER.
     package var certificate: [UInt8]
@@ -34,12 +36,12 @@ package struct EnrollmentPeer: Sendable, Hashable {
     }
 }
 
-/// Whoever may sign certificates for others: answers enrollments.
+/// Signs certificates for other nodes: answers enrollments.
 package protocol EnrollmentService: Sendable {
     /// A fresh challenge for one connection.
     func makeChallenge() -> EnrollmentChallenge
 
-    /// Answers a request. Writes files and so may block: called on a thread that may, never on an event loop.
+    /// Answers a request. Writes files, so it may block: never call it on an event loop.
     func answer(
         _ request: EnrollmentRequest,
         to challenge: EnrollmentChallenge,

@@ -4,7 +4,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOWebSocket
 
-/// One open WebSocket: what any thread may ask of it.
+/// One open WebSocket to a peer, for use from any thread.
 ///
 /// Messages to be sent are collected by the caller's thread and written by the connection's event loop, so that a
 /// turn of the driver costs each event loop one wake-up and each socket one flush.
@@ -18,7 +18,7 @@ final class PeerConnection: Sendable {
     private let limits: TransportLimits
     private let state = NIOLockedValueBox(State())
 
-    /// What became of a message given to ``enqueue(_:)``.
+    /// The outcome of ``enqueue(_:)``.
     enum EnqueueResult {
         /// It is the first since the last write: the connection must be flushed.
         case first
@@ -26,7 +26,7 @@ final class PeerConnection: Sendable {
         case added
         /// The connection is ending; nothing more is sent.
         case ended
-        /// The peer takes nothing: too much is waiting.
+        /// Too many bytes wait, because the peer does not read.
         case overflow
     }
 
@@ -174,8 +174,8 @@ final class PeerConnection: Sendable {
 
     /// Writes the last messages and the close frame, and waits for the peer's for a while.
     ///
-    /// The socket stays open until the peer's close frame, because closing a socket with unread bytes resets it and
-    /// may take the goodbye along.
+    /// The socket stays open until the peer's close frame arrives. Closing a socket with unread bytes resets it, and the peer might
+    /// lose the goodbye.
     private func finish(_ code: WebSocketErrorCode, last: [ByteBuffer]) {
         for message in last { self.channel.write(self.frame(.binary, message), promise: nil) }
         var payload = ByteBuffer()
@@ -185,7 +185,7 @@ final class PeerConnection: Sendable {
         self.limitClosing()
     }
 
-    /// Makes sure that a peer that answers neither the close frame nor TLS's goodbye keeps no socket.
+    /// Closes the socket when the peer answers neither the close frame nor the TLS goodbye.
     private func limitClosing() {
         let channel = self.channel
         let deadline = channel.eventLoop.scheduleTask(in: self.limits.closeTimeout) {
@@ -213,7 +213,7 @@ final class PeerConnection: Sendable {
         self.limitClosing()
     }
 
-    /// Closes the socket without a word.
+    /// Closes the socket at once, without a close frame.
     func drop() {
         self.state.withLockedValue { $0.isEnding = true }
         SocketHandler.abort(self.channel)

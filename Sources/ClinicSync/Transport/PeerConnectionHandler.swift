@@ -5,7 +5,7 @@ import Logging
 import NIOCore
 import NIOWebSocket
 
-/// Turns the frames of one connection into inputs, in their order, and reads only what the driver keeps up with.
+/// Turns the frames of one connection into inputs, in order, and reads no faster than the driver handles them.
 ///
 /// The last handler of the pipeline; the channel's `autoRead` is off, so it asks for every read itself.
 final class PeerConnectionHandler: ChannelInboundHandler {
@@ -41,7 +41,7 @@ final class PeerConnectionHandler: ChannelInboundHandler {
         case .connectionClose:
             self.receiveClose(frame.unmaskedData)
         default:
-            // A pong nobody asked for is allowed and means nothing.
+            // RFC 6455 allows a pong without a ping; it has no meaning.
             break
         }
     }

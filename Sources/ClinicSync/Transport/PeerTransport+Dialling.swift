@@ -103,7 +103,7 @@ extension PeerTransport {
 
 /// A dial under way.
 private final class DialAttempt: Sendable {
-    /// What the handshake showed of the node.
+    /// The node as the handshake showed it.
     let record = HandshakeRecord()
     /// Makes sure that the dial has one outcome.
     let settlement = Settlement()

@@ -17,11 +17,10 @@ extension PeerTransport {
             throw WebSocketUpgrade.Failure.refused
         }
         try SocketHandler.endLimit(of: channel)
-        try WebSocketUpgrade.addFrameHandlers(
-            channel,
+        try channel.pipeline.syncOperations.addFrameHandlers(
             isPeerClient: true,
-            messageBytesMax: limits.wire.enrollmentRequestBytesMax,
-            limits: limits
+            allowsText: false,
+            limits.message(bytesMax: limits.wire.enrollmentRequestBytesMax)
         )
         let id = self.registry.withLockedValue { $0.nextID() }
         try channel.pipeline.syncOperations.addHandler(

@@ -75,7 +75,7 @@ extension PeerTransport {
 
     /// Waits for the request of a peer whose handshake is over.
     private func receive(_ arrival: Arrival) {
-        // Nobody judged it, so it gets nothing: the session was resumed.
+        // A resumed TLS session: the peer was not judged, so it gets nothing.
         guard let peer = arrival.record.peer else { return self.refuse(arrival, .unjudged) }
         let routes = self.routes(for: peer.standing)
         guard !routes.isEmpty else { return self.refuse(arrival, .init(peer.standing)) }
@@ -97,7 +97,7 @@ extension PeerTransport {
         }
     }
 
-    /// What a peer may ask for.
+    /// The routes that a peer may use.
     private func routes(for standing: PeerStanding) -> Set<WebSocketUpgrade.Route> {
         let enrollment: Set<WebSocketUpgrade.Route> = self.enrollment == nil ? [] : [.enrollment]
         return switch standing {
@@ -151,7 +151,7 @@ extension PeerTransport {
     /// Counts and logs that the node that was dialled at `address` was refused, or refused us.
     func noteRefusal(_ reason: RefusalReason, dialled address: String) {
         self.note(reason, address) { metadata in
-            self.logger.notice("Dialled node is no member, or takes us for none", metadata: metadata)
+            self.logger.notice("Dialled node refused this node, or is no member", metadata: metadata)
         }
     }
 
@@ -191,7 +191,7 @@ private final class Arrival: Sendable {
     let channel: any Channel
     /// The remote IP address.
     let address: String
-    /// What the handshake showed.
+    /// The peer as the handshake showed it.
     let record = HandshakeRecord()
     /// Makes sure that the socket is either refused or begun, and counted once.
     let settlement = Settlement()

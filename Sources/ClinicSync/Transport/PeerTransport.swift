@@ -7,15 +7,15 @@ import NIOConcurrencyHelpers
 package import NIOCore
 import NIOWebSocket
 
-/// All WebSockets of one node: listens, dials, sends, and posts what happens as inputs of the core.
+/// All WebSockets between one node and its peers: listens, dials, sends, and posts inputs of the core.
 ///
 /// Every method may be called from any thread and none blocks. `post` is called on event loops and must not block
 /// either. For each connection it is called in this order: `connectionOpened`, then its messages as they came, then
 /// exactly one `connectionClosed`.
 ///
-/// Every connection is mutual TLS, and what a peer may do is what its certificate shows (``PeerStanding``): the core
-/// hears of members only. Who is refused gets no answer; ``refusedConnections`` counts it and the log tells of it, at
-/// most once a minute for each address.
+/// Every connection is mutual TLS. The peer's certificate decides what the peer may do (``PeerStanding``); the core hears of
+/// members only. A refused peer gets no answer. ``refusedConnections`` counts it, and the log names it at most once a minute for
+/// each address.
 package final class PeerTransport: Sendable {
     let group: any EventLoopGroup
     let limits: TransportLimits
@@ -31,7 +31,7 @@ package final class PeerTransport: Sendable {
 
     /// Makes a transport that has nothing open yet.
     ///
-    /// Without `enrollment` nobody can join or renew a certificate here. With `isLANOnly`, peers whose address is not of
+    /// Without `enrollment`, no node can join or renew a certificate here. With `isLANOnly`, peers whose address is not of
     /// the local network (loopback, private, link-local) are neither accepted nor dialled.
     package init(
         group: any EventLoopGroup,
@@ -115,8 +115,8 @@ package final class PeerTransport: Sendable {
 
     /// Judges the peer of every open connection again, after a revocation or when certificates run out.
     ///
-    /// From this call on, nothing more is sent to or taken from those that are no members any more. A revoked one is
-    /// told by its revocation, one whose certificate ran out by the goodbye `notAMember`, and both are closed.
+    /// From this call on, the transport sends nothing to former members and takes nothing from them. A revoked peer gets its
+    /// revocation, a peer with an expired certificate the goodbye `notAMember`; both connections are closed.
     package func reviewPeers() {
         let members = self.registry.withLockedValue { Array($0.members.values) }
         for member in members {
@@ -161,7 +161,7 @@ package final class PeerTransport: Sendable {
 
     /// Makes a WebSocket's pipeline and tells the core; on the channel's event loop.
     ///
-    /// A revoked peer that dialled us gets its revocation, and the core does not hear of it.
+    /// A revoked peer that dialled this node gets its revocation; the core does not hear of it.
     ///
     /// - Throws: When the socket is closed already, or the node we dialled is no member any more.
     func open(_ channel: any Channel, dialled: String?, as standing: PeerStanding) throws {
@@ -180,11 +180,10 @@ package final class PeerTransport: Sendable {
         let present = standing.isMember ? self.authenticator.review(credential) : standing
         if isClient, !present.isMember { throw WebSocketUpgrade.Failure.notAMember }
         try SocketHandler.endLimit(of: channel)
-        try WebSocketUpgrade.addFrameHandlers(
-            channel,
+        try channel.pipeline.syncOperations.addFrameHandlers(
             isPeerClient: !isClient,
-            messageBytesMax: self.limits.wire.messageBytesMax,
-            limits: self.limits
+            allowsText: false,
+            self.limits.message(bytesMax: self.limits.wire.messageBytesMax)
         )
         // The core hears of members only.
         let post: @Sendable (Input) -> Void

@@ -25,7 +25,7 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     case revoked
     /// A PC that may only ask to join wanted something else.
     case notAMember
-    /// No upgrade, or not to what we speak.
+    /// The request asks for no upgrade, or for an unknown one.
     case wrongRequest
     /// Handshake, upgrade or enrollment took too long.
     case tooSlow
@@ -39,7 +39,7 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     case protocolViolation
     /// From outside the local network.
     case outsideNetwork
-    /// We were refused: the node we dialled broke off before the upgrade.
+    /// The dialled node closed the connection before the upgrade.
     case turnedAway
 
     /// The reason for a judgement.
@@ -66,8 +66,9 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// Counts refusals, and says which of them to log: the first of an address, and then one a minute with the number
-/// since, so that nobody fills a disk by connecting.
+/// Counts refusals and decides which to log: the first of an address, then one a minute with the number since.
+///
+/// So connecting again and again cannot fill the disk with log lines.
 struct RefusalLog {
     /// Addresses remembered; those beyond are counted and not logged.
     static let addressesMax = 1_024
@@ -83,7 +84,7 @@ struct RefusalLog {
         var unlogged: UInt64
     }
 
-    /// All whom we refused so far.
+    /// Peers that this node refused so far.
     var total: UInt64 { self.counts.reduce(0) { $1.key == .turnedAway ? $0 : $0 + $1.value } }
 
     /// Counts a refusal of `address`.

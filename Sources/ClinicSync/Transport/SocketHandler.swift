@@ -1,9 +1,9 @@
 import NIOCore
 
-/// The first handler of a connection, before TLS: counts what a stranger sends, and closes without a word.
+/// The first handler of a connection, before TLS: limits the bytes of strangers, and can close the socket at once.
 ///
-/// Closing a channel in the ordinary way says goodbye in TLS and waits for the peer's, which a hostile peer never
-/// sends; ``abort(_:)`` goes past TLS.
+/// An ordinary close sends a TLS goodbye and waits for the peer's, which a hostile peer never sends. ``abort(_:)`` closes the
+/// socket below TLS.
 final class SocketHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -37,7 +37,7 @@ final class SocketHandler: ChannelInboundHandler {
         )
     }
 
-    /// Lifts the limit, when the peer is no stranger any more; on the channel's event loop.
+    /// Lifts the limit once the peer is known; on the channel's event loop.
     static func endLimit(of channel: any Channel) throws {
         try channel.pipeline.syncOperations.handler(type: SocketHandler.self).bytesLeft = nil
     }

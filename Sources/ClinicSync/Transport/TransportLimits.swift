@@ -1,9 +1,9 @@
 package import ClinicSyncWire
 package import NIOCore
 
-/// Every limit a node keeps towards its connections.
+/// All limits of a node's connections with peers.
 package struct TransportLimits: Sendable, Hashable {
-    /// What a decoded message may hold.
+    /// The limits of a decoded message.
     package var wire = WireLimits.standard
     /// Connections at once that peers opened, those not yet upgraded included; more are closed unanswered.
     package var acceptedMax = 512
@@ -26,13 +26,15 @@ package struct TransportLimits: Sendable, Hashable {
     package var enrollmentTimeout = TimeAmount.seconds(10)
     /// Connections the kernel completes before they are accepted.
     package var backlog: Int32 = 512
-    /// From accepting, or dialling, to the end of the WebSocket upgrade, TLS handshake included: who sends a byte a second holds nothing.
+    /// From accepting or dialling to the end of the WebSocket upgrade, TLS handshake included.
+    ///
+    /// So a peer that sends a byte a second holds no socket.
     package var upgradeTimeout = TimeAmount.seconds(5)
     /// From our close frame to the peer's; then the socket is closed without.
     package var closeTimeout = TimeAmount.seconds(1)
     /// Messages of a connection that were posted and are not consumed; at so many, nothing more is read.
     ///
-    /// What one read of the socket brings is decoded even so.
+    /// Messages that one read of the socket brings are decoded even beyond this limit.
     package var unconsumedMessagesMax = 64
     /// Bytes that wait to be sent to one peer; beyond it the connection is dropped.
     ///
@@ -42,6 +44,15 @@ package struct TransportLimits: Sendable, Hashable {
     package var fragmentBytesMin = 1_024
     /// Fragments of one message.
     package var fragmentsMax = 1_024
+
+    /// The limits of a message of at most `bytesMax` bytes.
+    func message(bytesMax: Int) -> MessageLimits {
+        MessageLimits(
+            bytesMax: bytesMax,
+            fragmentsMax: self.fragmentsMax,
+            fragmentBytesMin: self.fragmentBytesMin
+        )
+    }
 
     /// Makes the standard limits.
     package init() {}

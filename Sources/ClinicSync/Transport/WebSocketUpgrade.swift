@@ -5,7 +5,7 @@ import NIOWebSocket
 
 /// The HTTP upgrade that opens every connection, from both sides.
 enum WebSocketUpgrade {
-    /// What a connection is for, as its request names it.
+    /// The purpose of a connection, which the path of its request names.
     enum Route: Sendable, Hashable, CaseIterable {
         /// Messages between members.
         case peer
@@ -29,7 +29,7 @@ enum WebSocketUpgrade {
         }
     }
 
-    /// Why an upgrade came to nothing.
+    /// Why an upgrade failed.
     enum Failure: Error {
         /// The peer does not upgrade, or not to our subprotocol.
         case refused
@@ -41,7 +41,7 @@ enum WebSocketUpgrade {
 
     /// Makes `channel` answer one upgrade request, if it is for one of `routes`.
     ///
-    /// Whatever else comes gets no answer at all: who is refused learns nothing of what is here.
+    /// Every other request gets no answer, so that a refused peer learns nothing about this node.
     ///
     /// - Returns: The route of the upgrade; fails or is `nil` when there was none, and the caller closes the channel.
     ///   What the peer sent behind its request is read when the future's callbacks have run: they add the handlers
@@ -119,24 +119,7 @@ enum WebSocketUpgrade {
         return upgraded
     }
 
-    /// Adds what both sides' pipelines have between the frame decoder and the last handler.
-    static func addFrameHandlers(
-        _ channel: any Channel,
-        isPeerClient: Bool,
-        messageBytesMax: Int,
-        limits: TransportLimits
-    ) throws {
-        try channel.pipeline.syncOperations.addHandlers([
-            FrameRuleHandler(isPeerClient: isPeerClient),
-            NIOWebSocketFrameAggregator(
-                minNonFinalFragmentSize: limits.fragmentBytesMin,
-                maxAccumulatedFrameCount: limits.fragmentsMax,
-                maxAccumulatedFrameSize: messageBytesMax
-            ),
-        ])
-    }
-
-    /// What `request` is for; `nil` refuses it.
+    /// The route of `request`; `nil` refuses the request.
     private static func route(of request: HTTPRequestHead, among routes: Set<Route>) -> Route? {
         guard request.method == .GET else { return nil }
         let offered = request.headers[canonicalForm: "Sec-WebSocket-Protocol"]

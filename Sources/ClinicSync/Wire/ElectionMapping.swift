@@ -54,8 +54,7 @@ extension WireHostReport {
     /// The wire form of a report.
     init(_ report: HostReport) {
         self.init()
-        // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
-        self.role = Role(rawValue: Int(report.role.rawValue)) ?? .UNRECOGNIZED(Int(report.role.rawValue))
+        self.role = ProtocolBuffers.wire(report.role)
         self.term = report.term
         if let reign = report.reign { self.reign = WireReign(reign) }
         self.addresses = report.addresses
@@ -68,9 +67,7 @@ extension WireHostReport {
     /// Whether what it says of the host fits together is checked here: a host's reign is its own, and exactly a
     /// searching node has none.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> HostReport {
-        guard let number = UInt8(exactly: self.role.rawValue), let role = MemberRole(rawValue: number) else {
-            throw .unknownValue(field: "role")
-        }
+        let role: MemberRole = try ProtocolBuffers.known(self.role, "role")
         guard self.hasCandidacy else { throw .missing(field: "candidacy") }
         guard self.hasReign == (role != .searching) else { throw .missing(field: "reign") }
         let candidacy = try self.candidacy.model()

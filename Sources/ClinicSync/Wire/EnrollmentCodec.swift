@@ -2,8 +2,6 @@ package import ClinicSyncModel
 import FoundationEssentials
 package import NIOCore
 
-import struct SwiftProtobuf.BinaryDecodingOptions
-
 /// Enrollment messages to bytes and back: what travels in one binary WebSocket message of an enrollment connection.
 ///
 /// Encoding is deterministic, as ``MessageCodec``'s is.
@@ -16,12 +14,7 @@ package enum EnrollmentCodec {
         case .request(let request): frame.request = WireEnrollmentRequest(request)
         case .reply(let reply): frame.reply = WireEnrollmentReply(reply)
         }
-        do {
-            return ByteBuffer(bytes: try frame.serializedBytes() as [UInt8])
-        } catch {
-            // Fails only for required fields, extensions and 2 GiB, none of which a frame can have.
-            preconditionFailure("an enrollment frame could not be encoded: \(type(of: error))")
-        }
+        return ByteBuffer(bytes: ProtocolBuffers.encode(frame))
     }
 
     /// Decodes what ``encode(_:)`` makes, from a peer that need not be honest.
@@ -36,16 +29,8 @@ package enum EnrollmentCodec {
     ) throws(WireDecodingError) -> EnrollmentMessage {
         let bytes = Array(buffer.readableBytesView)
         guard bytes.count <= limits.enrollmentReplyBytesMax else { throw .limitExceeded(field: "frame") }
-        let frame: WireEnrollmentFrame
-        do {
-            var options = BinaryDecodingOptions()
-            // Frames nest three deep; unknown fields would only be kept to be thrown away.
-            options.messageDepthLimit = 6
-            options.discardUnknownFields = true
-            frame = try WireEnrollmentFrame(serializedBytes: bytes, options: options)
-        } catch {
-            throw .malformed
-        }
+        // Frames nest three deep.
+        let frame: WireEnrollmentFrame = try ProtocolBuffers.decode(bytes, depth: 6)
         switch frame.message {
         case nil: throw .notOneMessage
         case .challenge(let wire): return .challenge(try wire.model())

@@ -93,9 +93,7 @@ extension WireEnrollmentReply {
             self.reply = .renewed(renewal)
         case .refused(let reason):
             var refusal = Refusal()
-            // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
-            refusal.reason =
-                WireEnrollmentRefusal(rawValue: Int(reason.rawValue)) ?? .UNRECOGNIZED(Int(reason.rawValue))
+            refusal.reason = ProtocolBuffers.wire(reason)
             self.reply = .refused(refusal)
         }
     }
@@ -108,11 +106,7 @@ extension WireEnrollmentReply {
         case .renewed(let renewal):
             return .renewed(certificates: try EnrollmentCodec.chain(renewal.certificates, limits))
         case .refused(let refusal):
-            guard
-                let number = UInt8(exactly: refusal.reason.rawValue),
-                let reason = EnrollmentRefusal(rawValue: number)
-            else { throw .unknownValue(field: "reason") }
-            return .refused(reason)
+            return .refused(try ProtocolBuffers.known(refusal.reason, "reason"))
         }
     }
 }

@@ -47,13 +47,14 @@ extension MessageCodec {
 
     /// A node's id of 16 bytes.
     static func node(_ data: Data, _ field: String) throws(WireDecodingError) -> NodeID {
-        let (high, low) = try MessageCodec.halves(data, field)
-        return NodeID(high: high, low: low)
+        guard let id = NodeID(bytes: data) else { throw .wrongLength(field: field) }
+        return id
     }
 
     /// A digest of 16 bytes.
     static func digest(_ data: Data, _ field: String) throws(WireDecodingError) -> Digest {
-        let (high, low) = try MessageCodec.halves(data, field)
+        guard data.count == 16 else { throw .wrongLength(field: field) }
+        let (high, low) = MessageCodec.halves(of: Array(data), at: 0)
         return Digest(high: high, low: low)
     }
 
@@ -72,27 +73,14 @@ extension MessageCodec {
             )
         }
     }
-
-    private static func halves(_ data: Data, _ field: String) throws(WireDecodingError) -> (UInt64, UInt64) {
-        guard data.count == 16 else { throw .wrongLength(field: field) }
-        return MessageCodec.halves(of: Array(data), at: 0)
-    }
 }
 
 extension NodeID {
     /// The 16 bytes, most significant first.
-    var wireBytes: Data {
-        var bytes = [UInt8]()
-        MessageCodec.append(high: self.high, low: self.low, to: &bytes)
-        return Data(bytes)
-    }
+    var wireBytes: Data { Data(self.bytes) }
 }
 
 extension Digest {
     /// The 16 bytes, most significant first.
-    var wireBytes: Data {
-        var bytes = [UInt8]()
-        MessageCodec.append(high: self.high, low: self.low, to: &bytes)
-        return Data(bytes)
-    }
+    var wireBytes: Data { Data(self.bytes) }
 }

@@ -1,13 +1,13 @@
 import ClinicSyncModel
 
-/// What can be said of a frame without building its messages.
+/// The outline of a frame, read without building its messages.
 ///
 /// The protocol buffer library builds an object for each element of a repeated message, so two bytes can cost a
 /// hundred. The outline walks over the bytes first, skipping by lengths, and refuses frames with more elements
 /// than the limits allow; it allocates nothing.
 struct FrameOutline {
     /// The number of the frame's one message in `Frame.message`.
-    private(set) var kind = 0
+    let kind: Int
 
     /// Walks over `bytes`.
     ///
@@ -15,72 +15,43 @@ struct FrameOutline {
     ///   ``WireDecodingError/limitExceeded(field:)``.
     init(_ bytes: UnsafeRawBufferPointer, limits: WireLimits) throws(WireDecodingError) {
         guard bytes.count <= limits.messageBytesMax else { throw .limitExceeded(field: "frame") }
-        var body: Range<Int>?
+        var found: (kind: Int, rule: FrameRule, body: Range<Int>)?
         var reader = FieldReader(bytes, in: 0..<bytes.count)
         while let field = try reader.next() {
-            guard FrameOutline.kinds.contains(field.number) else { continue }
+            guard let rule = FrameRule.all[field.number] else { continue }
             guard let range = field.content else { throw .malformed }
-            guard body == nil else { throw .notOneMessage }
-            body = range
-            self.kind = field.number
+            guard found == nil else { throw .notOneMessage }
+            found = (field.number, rule, range)
         }
-        guard let body else { throw .notOneMessage }
-        guard body.count <= FrameOutline.bytesMax(kind: self.kind, limits) else {
-            throw .limitExceeded(field: "frame")
-        }
-        try self.countElements(bytes, in: body, limits)
+        guard let found else { throw .notOneMessage }
+        self.kind = found.kind
+        guard found.body.count <= found.rule.bytesMax(limits) else { throw .limitExceeded(field: "frame") }
+        try FrameOutline.countElements(bytes, in: found.body, found.rule, limits)
     }
 
-    /// The numbers of `Frame.message`.
-    private static let kinds = 2...22
-
-    /// The field of a hello that holds a report, whose own elements are bounded by its size.
-    private static let helloReport = 14
-
-    /// The size of a message of `kind`: only three kinds hold rows.
-    private static func bytesMax(kind: Int, _ limits: WireLimits) -> Int {
-        switch kind {
-        case 6, 9, 10: limits.messageBytesMax
-        case 18, 19, 20: limits.reportBytesMax
-        case 21, 22: limits.loginBytesMax
-        default: limits.controlMessageBytesMax
-        }
-    }
-
-    /// The repeated message field of `kind`, how often it may occur and what it is called.
-    private static func repeated(kind: Int, _ limits: WireLimits) -> (number: Int, max: Int, name: String)? {
-        switch kind {
-        case 2: (12, limits.partialsMax, "partials")
-        case 8: (3, limits.tablesMax, "tables")
-        case 9: (5, limits.rowHashesMax, "keys")
-        case 10: (4, limits.wantedKeysMax, "wanted")
-        case 14: (4, limits.nodesMax, "nodes")
-        case 18: (6, HostReport.successorsMax, "successors")
-        default: nil
-        }
-    }
-
-    private func countElements(
+    private static func countElements(
         _ bytes: UnsafeRawBufferPointer,
         in body: Range<Int>,
+        _ rule: FrameRule,
         _ limits: WireLimits
     ) throws(WireDecodingError) {
-        guard let repeated = FrameOutline.repeated(kind: self.kind, limits) else { return }
+        guard let repeated = rule.repeated else { return }
+        let max = repeated.max(limits)
         var count = 0
         var reader = FieldReader(bytes, in: body)
         while let field = try reader.next() {
-            if self.kind == 2, field.number == FrameOutline.helloReport, let content = field.content {
-                guard content.count <= limits.reportBytesMax else { throw .limitExceeded(field: "host_report") }
+            if field.number == rule.report, let content = field.content, content.count > limits.reportBytesMax {
+                throw .limitExceeded(field: "host_report")
             }
             guard field.number == repeated.number else { continue }
             count += 1
-            guard count <= repeated.max else { throw .limitExceeded(field: repeated.name) }
+            guard count <= max else { throw .limitExceeded(field: repeated.name) }
         }
     }
 }
 
 /// Reads the fields of one protocol buffer message, one level deep.
-private struct FieldReader {
+struct FieldReader {
     /// A field: its number and, when it is length-delimited, where its content lies.
     struct Field {
         let number: Int

@@ -67,16 +67,11 @@ extension WireGoodbye {
     /// The wire form of a goodbye.
     init(_ reason: CloseReason) {
         self.init()
-        // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
-        self.reason = WireCloseReason(rawValue: Int(reason.rawValue)) ?? .UNRECOGNIZED(Int(reason.rawValue))
+        self.reason = ProtocolBuffers.wire(reason)
     }
 
     /// The reason.
     func model() throws(WireDecodingError) -> CloseReason {
-        guard
-            let number = UInt16(exactly: self.reason.rawValue),
-            let reason = CloseReason(rawValue: number)
-        else { throw .unknownValue(field: "reason") }
-        return reason
+        try ProtocolBuffers.known(self.reason, "reason")
     }
 }

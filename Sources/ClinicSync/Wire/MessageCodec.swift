@@ -1,8 +1,6 @@
 package import ClinicSyncModel
 package import NIOCore
 
-import struct SwiftProtobuf.BinaryDecodingOptions
-
 /// Messages to bytes and back: what travels in one binary WebSocket message.
 ///
 /// Encoding is deterministic: equal messages give equal bytes on every node and in every run.
@@ -12,12 +10,7 @@ package enum MessageCodec {
         var frame = WireFrame()
         frame.term = term
         frame.message = MessageCodec.body(of: message)
-        do {
-            return try frame.serializedBytes()
-        } catch {
-            // Fails only for required fields, extensions and 2 GiB, none of which a frame can have.
-            preconditionFailure("a frame could not be encoded: \(type(of: error))")
-        }
+        return ProtocolBuffers.encode(frame)
     }
 
     /// Encodes a message into a buffer of its own, for sending.
@@ -36,16 +29,8 @@ package enum MessageCodec {
         limits: WireLimits = .standard
     ) throws(WireDecodingError) -> (message: Message, term: UInt64) {
         try MessageCodec.checkOutline(bytes, limits)
-        let frame: WireFrame
-        do {
-            var options = BinaryDecodingOptions()
-            // Frames nest four deep; unknown fields would only be kept to be thrown away.
-            options.messageDepthLimit = 8
-            options.discardUnknownFields = true
-            frame = try WireFrame(serializedBytes: bytes, options: options)
-        } catch {
-            throw .malformed
-        }
+        // Frames nest four deep.
+        let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 8)
         guard let body = frame.message else { throw .notOneMessage }
         let term = try MessageCodec.storable(frame.term, "term")
         return (try MessageCodec.message(of: body, limits), term)

@@ -21,15 +21,12 @@ extension WireSyncRequest {
 extension WireReconciliationResult {
     /// The wire form of a result.
     init(_ result: ReconciliationResult) {
-        // Both enumerations have the numbers of PROTOCOL.md; a test compares them.
-        self = WireReconciliationResult(rawValue: Int(result.rawValue)) ?? .UNRECOGNIZED(Int(result.rawValue))
+        self = ProtocolBuffers.wire(result)
     }
 
     /// The result.
     func model() throws(WireDecodingError) -> ReconciliationResult {
-        guard let number = UInt8(exactly: self.rawValue), let result = ReconciliationResult(rawValue: number)
-        else { throw .unknownValue(field: "result") }
-        return result
+        try ProtocolBuffers.known(self, "result")
     }
 }
 

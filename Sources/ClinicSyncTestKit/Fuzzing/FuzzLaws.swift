@@ -132,7 +132,9 @@ enum FuzzLaws {
     }
 
     static func grant(_ bytes: [UInt8], _ authority: ClinicAuthority) throws(FuzzFailure) -> Bool {
-        guard let grant = try FuzzLaws.read({ try Grant(verifying: bytes, authority: authority) }) else { return false }
+        guard let grant = try FuzzLaws.read({ try SigningGrant(verifying: bytes, authority: authority) }) else {
+            return false
+        }
         try FuzzLaws.expect(grant.node == SignedSamples.grantee, "a grant of a node that got none")
         try FuzzLaws.expect(grant.bytes == bytes, "a grant's bytes are others than were read")
         return true

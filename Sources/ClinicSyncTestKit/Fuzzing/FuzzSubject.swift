@@ -56,7 +56,7 @@ package struct FuzzRun: Sendable {
 
         /// Everything, the input in hexadecimal.
         package var description: String {
-            let digits = self.input.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+            let digits = self.input.hexadecimal
             return "\(self.subject), seed \(self.seed), input \(self.index): \(self.failure) [\(digits)]"
         }
     }

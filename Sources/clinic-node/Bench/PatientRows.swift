@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// Rows of twelve columns for `patients`, made before the clock starts.
 ///
 /// All texts lie one after the other in one buffer, so that inserting them costs a program nothing but SQLite.
@@ -31,7 +33,10 @@ struct PatientRows {
             let first = Self.firstNames[Int(next() % 8)]
             let last = Self.lastNames[Int(next() % 8)] + "-\(next() % 10_000)"
             let time = 0x19f_0000_0000 + UInt64(batch) << 32 + UInt64(row)
-            self.add(Self.hex(time, 12) + Self.hex(next(), 16) + Self.hex(next() & 0xffff, 4))
+            self.add(
+                time.padded(to: 12, radix: 16) + next().padded(to: 16, radix: 16)
+                    + (next() & 0xffff).padded(to: 4, radix: 16)
+            )
             self.add("\(first) \(last)")
             self.add(first)
             self.add(last)
@@ -75,10 +80,5 @@ struct PatientRows {
     private mutating func add(_ text: String) {
         self.bytes.append(contentsOf: text.utf8)
         self.ends.append(self.bytes.count)
-    }
-
-    private static func hex(_ number: UInt64, _ digits: Int) -> String {
-        let text = String(number, radix: 16)
-        return String(repeating: "0", count: digits - text.count) + text
     }
 }

@@ -86,7 +86,7 @@ enum ConflictFixtures {
         let value = ConflictFixtures.nameOfAna
         #expect(value.takeBack == "To show “Earlier” instead: clinic-node conflicts resolve 0123456789ab --keep other")
         let gone = ConflictFixtures.conflict(current: nil, other: .integer(5))
-        #expect(!gone.canKeepOther && gone.takeBack == "The entry is gone: enter it anew if it is needed.")
+        #expect(!gone.canKeepOther && gone.takeBack == "The entry is deleted: enter it again if it is needed.")
     }
 
     @Test("long values are cut in sentences and lists, and whole when one conflict is shown")

@@ -145,9 +145,11 @@ import Testing
             let column = WhySummary.Column(column: "c", value: .integer(5), author: author, beat: [])
             return WhySummary(table: "t", recordId: "r", state: "shown", deleted: nil, columns: [column], conflicts: [])
         }
-        func latency() async throws -> LatencySummary { LatencySummary(intervalSeconds: 10, samples: []) }
-        func metrics() async throws -> NodeMetrics {
-            NodeMetrics(status: try await self.status(), eventPosition: 9)
+        func latency() async throws -> LatencyHistory { LatencyHistory(intervalSeconds: 10, samples: []) }
+        func metrics() async throws -> String {
+            let metrics = NodeMetrics()
+            metrics.record(try await self.status(), eventPosition: 9)
+            return metrics.text
         }
     }
 

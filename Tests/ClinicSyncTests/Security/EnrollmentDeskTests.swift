@@ -179,18 +179,20 @@ struct EnrollmentDeskTests {
         #expect(try self.host.ask(self.host.attempt(code)).membership != nil)
     }
 
-    @Test("addresses that failed are forgotten, oldest first, when there are too many")
+    @Test("addresses that failed are forgotten, oldest first, when there are too many; locked ones last")
     func lockOutIsBounded() {
-        var lockOut = LockOut()
-        for _ in 0..<LockOut.failuresMax { lockOut.count("first", at: 0) }
-        for index in 1..<LockOut.addressesMax { lockOut.count("\(index)", at: Int64(index)) }
-        #expect(lockOut.isLocked("first", at: 2_000))
-        lockOut.count("one more", at: 2_000)
-        #expect(!lockOut.isLocked("first", at: 2_000))
-        // A clock that is set back locks nobody out for longer.
-        for _ in 0..<LockOut.failuresMax { lockOut.count("a", at: 10 * LockOut.duration) }
-        #expect(lockOut.isLocked("a", at: 10 * LockOut.duration))
-        #expect(!lockOut.isLocked("a", at: 0))
+        let policy = LockOutPolicy.joinCodes
+        var lockOut = LockOut<String>(policy)
+        for _ in 0..<policy.failuresMax { lockOut.failed(["locked"], at: .zero) }
+        for _ in 1..<policy.failuresMax { lockOut.failed(["first"], at: .zero) }
+        for index in 2..<policy.recordsMax { lockOut.failed(["\(index)"], at: .milliseconds(index)) }
+        #expect(lockOut.count == policy.recordsMax)
+        lockOut.failed(["one more"], at: .seconds(2))
+        #expect(lockOut.count == policy.recordsMax)
+        // The tenth wrong code of the first address, but its others are forgotten.
+        lockOut.failed(["first"], at: .seconds(2))
+        #expect(lockOut.remaining(["first"], at: .seconds(2)) == nil)
+        #expect(lockOut.remaining(["locked"], at: .seconds(2)) != nil)
     }
 
     @Test("ten wrong proofs that name a code make it void, from wherever they come")

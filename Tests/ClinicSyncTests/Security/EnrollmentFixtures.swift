@@ -16,7 +16,11 @@ struct TestDesk {
     init(_ clinic: TestAuthority, store: TrustStore) throws {
         self.clinic = clinic
         let clock = clinic.clock
-        self.desk = try EnrollmentDesk(store: store, wallClock: { clock.now }) {
+        self.desk = try EnrollmentDesk(
+            store: store,
+            wallClock: { clock.now },
+            monotonic: { .milliseconds(clock.now) }
+        ) {
             EnrollmentDesk.Surroundings(
                 clinicName: "Clinic",
                 hostID: store.nodeID,

@@ -3,11 +3,11 @@ import Testing
 @testable import ClinicSync
 
 @Suite("Who has typed too many wrong passwords") struct LoginLockOutTests {
-    private static let ana: [LoginLockOut.Subject] = [.user("ana"), .device("desk")]
+    private static let ana: [LoginSubject] = [.user("ana"), .device("desk")]
 
     @Test("five within 15 minutes lock for a minute, each further one for twice as long, up to 15 minutes")
     func transcript() {
-        var lockOut = LoginLockOut()
+        var lockOut = LockOut<LoginSubject>(.passwords)
         var lines: [String] = []
         func fail(_ seconds: Int) {
             let now = Duration.seconds(seconds)
@@ -34,7 +34,7 @@ import Testing
 
     @Test("wrong ones spread over more than 15 minutes lock nobody")
     func spread() {
-        var lockOut = LoginLockOut()
+        var lockOut = LockOut<LoginSubject>(.passwords)
         for number in 0..<100 {
             lockOut.failed(LoginLockOutTests.ana, at: .seconds(number * 226))
             #expect(lockOut.remaining(LoginLockOutTests.ana, at: .seconds(number * 226)) == nil)
@@ -45,11 +45,11 @@ import Testing
 
     @Test("one user on many PCs is locked, and many users on one PC")
     func subjects() {
-        var byUser = LoginLockOut()
+        var byUser = LockOut<LoginSubject>(.passwords)
         for number in 0..<5 { byUser.failed([.user("ana"), .device("pc\(number)")], at: .zero) }
         #expect(byUser.remaining([.user("ana"), .device("another")], at: .zero) == .seconds(60))
         #expect(byUser.remaining([.user("ben"), .device("pc0")], at: .zero) == nil)
-        var byDevice = LoginLockOut()
+        var byDevice = LockOut<LoginSubject>(.passwords)
         for number in 0..<5 { byDevice.failed([.user("user\(number)"), .device("desk")], at: .zero) }
         #expect(byDevice.remaining([.user("another"), .device("desk")], at: .zero) == .seconds(60))
         // A user who is called as a PC is no PC.
@@ -58,9 +58,9 @@ import Testing
 
     @Test("a login clears the user, not the PC")
     func success() {
-        var lockOut = LoginLockOut()
+        var lockOut = LockOut<LoginSubject>(.passwords)
         for _ in 0..<4 { lockOut.failed(LoginLockOutTests.ana, at: .zero) }
-        lockOut.succeeded(user: "ana")
+        lockOut.succeeded(.user("ana"))
         lockOut.failed(LoginLockOutTests.ana, at: .zero)
         #expect(lockOut.remaining([.user("ana")], at: .zero) == nil)
         #expect(lockOut.remaining([.device("desk")], at: .zero) == .seconds(60))
@@ -68,20 +68,33 @@ import Testing
 
     @Test("two that were looked at at the same time lock once")
     func simultaneous() {
-        var lockOut = LoginLockOut()
+        var lockOut = LockOut<LoginSubject>(.passwords)
         for _ in 0..<6 { lockOut.failed(LoginLockOutTests.ana, at: .seconds(1)) }
         #expect(lockOut.remaining(LoginLockOutTests.ana, at: .seconds(1)) == .seconds(60))
     }
 
     @Test("a flood of names costs bounded memory and opens no lock")
     func flood() {
-        var lockOut = LoginLockOut()
+        var lockOut = LockOut<LoginSubject>(.passwords)
         for _ in 0..<5 { lockOut.failed([.user("ana")], at: .zero) }
-        for number in 0..<(LoginLockOut.recordsMax + 500) {
+        for number in 0..<(LockOutPolicy.passwords.recordsMax + 500) {
             lockOut.failed([.user("made up \(number)")], at: .seconds(1))
         }
         #expect(lockOut.remaining([.user("ana")], at: .seconds(1)) == .seconds(59))
 
-        #expect(lockOut.count == LoginLockOut.recordsMax)
+        #expect(lockOut.count == LockOutPolicy.passwords.recordsMax)
+    }
+
+    @Test("without probation counting begins again after a lock, and nothing counts during it")
+    func withoutProbation() {
+        let policy = LockOutPolicy.joinCodes
+        var lockOut = LockOut<String>(policy)
+        for _ in 0..<policy.failuresMax { lockOut.failed(["a"], at: .zero) }
+        lockOut.failed(["a"], at: .seconds(800))
+        #expect(lockOut.remaining(["a"], at: .seconds(800)) == .seconds(100))
+        for _ in 1..<policy.failuresMax { lockOut.failed(["a"], at: .seconds(900)) }
+        #expect(lockOut.remaining(["a"], at: .seconds(900)) == nil)
+        lockOut.failed(["a"], at: .seconds(901))
+        #expect(lockOut.remaining(["a"], at: .seconds(901)) == .seconds(900))
     }
 }

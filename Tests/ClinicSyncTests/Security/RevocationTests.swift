@@ -110,10 +110,10 @@ struct RevocationTests {
         for index in good.indices {
             var bad = good
             bad[index] ^= 1 << UInt8(index % 8)
-            #expect(throws: ClinicSyncError.self) { try Grant(verifying: bad, authority: self.clinic.authority) }
+            #expect(throws: ClinicSyncError.self) { try SigningGrant(verifying: bad, authority: self.clinic.authority) }
             #expect(try !member.learn(grant: bad))
             #expect(throws: ClinicSyncError.self) {
-                try Grant(verifying: Array(good[..<index]), authority: self.clinic.authority)
+                try SigningGrant(verifying: Array(good[..<index]), authority: self.clinic.authority)
             }
         }
         #expect(!member.maySign)

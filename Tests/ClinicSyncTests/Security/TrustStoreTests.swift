@@ -58,7 +58,7 @@ struct TrustStoreTests {
         let arguments = ["pkey", "-in", temporary.file("key.pem").path, "-pubout", "-outform", "DER", "-out", der.path]
         #expect(try Program.run("openssl", arguments).status == 0)
         let digest = try Program.run("openssl", ["dgst", "-sha256", "-r", der.path]).standardOutput
-        let bytes = key.id.bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        let bytes = key.id.bytes.hexadecimal
         #expect(digest.hasPrefix(bytes))
         #expect(try SigningKey(pem: key.pem).id == key.id)
     }

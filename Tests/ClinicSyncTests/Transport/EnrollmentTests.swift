@@ -104,7 +104,7 @@ struct EnrollmentTests {
         let address = try await impostor.transport.listen(on: "127.0.0.1:0")
         let error = await EnrollmentTests.failure(address)
         #expect(error?.code == .refused)
-        #expect(error?.message.hasPrefix("Another clinic (or an impostor) answers at \(address)") == true)
+        #expect(error?.message.hasPrefix("A node of another clinic, or an impostor, answers at \(address)") == true)
         await impostor.transport.shutdown()
         #expect(service.requests.isEmpty)
     }

@@ -81,7 +81,7 @@ struct GoldenTests {
 /// Hexadecimal text and bytes.
 enum Hex {
     static func text(_ bytes: [UInt8]) -> String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        bytes.hexadecimal
     }
 
     static func bytes(_ text: String) -> [UInt8] {

@@ -3,20 +3,20 @@ import Crypto
 import Foundation
 import NIOConcurrencyHelpers
 
-/// Lets a browser of this PC in: by a link that works once, and then by a cookie.
+/// Admits a browser of this PC: first by a link that works once, then by a cookie.
 ///
-/// The cookie says until when it is good and proves that this node made it; the node remembers nothing of it. Its key comes
-/// from the token of the local API (RFC 5869), so that it outlives a restart of the node and ends with the token. A browser
-/// sends cookies of a host to every port of it: a program of another account that serves pages on this PC could collect it. It
-/// is therefore good for half a day alone, and makes no further links.
+/// The cookie states its expiry and proves that this node made it; the node stores nothing. Its key is derived from the
+/// token of the local API (RFC 5869). So the cookie stays valid over a restart of the node and ends with the token. A
+/// browser sends a host's cookies to every port of the host, so a program of another account on this PC could collect
+/// the cookie. For that reason it is valid for half a day only and cannot make further links.
 final class DashboardAccess: Sendable {
     /// The cookie's name.
     static let cookieName = "clinicsync_dashboard"
-    /// How long a cookie is good for: 12 hours.
+    /// How long a cookie is valid: 12 hours.
     static let cookieSeconds: Int64 = 12 * 3_600
-    /// How long a link is good for: a minute.
+    /// How long a link is valid: a minute.
     static let linkSeconds: Int64 = 60
-    /// Links that wait to be opened at most; the oldest goes.
+    /// Unopened links at most; a new one replaces the oldest.
     static let linksMax = 8
 
     private struct Link {
@@ -51,24 +51,26 @@ final class DashboardAccess: Sendable {
         return code
     }
 
-    /// Whether a link is good; it is used up by asking.
+    /// Whether a link is valid.
+    ///
+    /// Asking uses the link up.
     func open(link code: String) -> Bool {
         let now = self.now()
         return self.links.withLockedValue { links in
-            // Guessing is hopeless with 256 random bits, whatever the comparison takes.
+            // A code has 256 random bits, so the time of the comparison does not help to guess it.
             guard let index = links.firstIndex(where: { $0.code == code }) else { return false }
             return links.remove(at: index).endsAt > now
         }
     }
 
-    /// The value of a new cookie: version, end, something random, and the proof.
+    /// The value of a new cookie: version, expiry, random text, and the proof.
     func makeCookie() -> String {
         let content = "1.\(self.now() + DashboardAccess.cookieSeconds).\(DashboardAccess.random().prefix(16))"
         let proof = HMAC<SHA256>.authenticationCode(for: Data(content.utf8), using: self.key)
         return content + "." + proof.hexadecimal
     }
 
-    /// Whether this node made the cookie and it is still good.
+    /// Whether this node made the cookie and it is still valid.
     func accepts(cookie: String) -> Bool {
         guard cookie.utf8.count <= 200, let dot = cookie.lastIndex(of: ".") else { return false }
         let content = cookie[..<dot]
@@ -78,7 +80,7 @@ final class DashboardAccess: Sendable {
         let parts = content.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, parts[0] == "1", let end = Int64(parts[1]) else { return false }
         let now = self.now()
-        // One that is good for longer than any new one was made before the clock was set back.
+        // A cookie that is valid for longer than a new one was made before the clock was set back.
         return end > now && end <= now + DashboardAccess.cookieSeconds
     }
 
@@ -94,7 +96,7 @@ final class DashboardAccess: Sendable {
 
     private static func random() -> String {
         var generator = SystemRandomNumberGenerator()
-        return (0..<32).map { _ in UInt8.random(in: .min ... .max, using: &generator) }.hexadecimal
+        return [UInt8](count: 32, using: &generator).hexadecimal
     }
 
     private static func bytes(_ text: Substring) -> [UInt8]? {

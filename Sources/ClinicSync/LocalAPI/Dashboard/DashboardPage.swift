@@ -5,13 +5,13 @@ import Hummingbird
 import HummingbirdCore
 import NIOCore
 
-/// A page of HTML with its style and script inside, and the headers that keep everything else out.
+/// A page of HTML that contains its style and script, with headers that block all other code.
 ///
-/// The policy names style and script by their hashes, so that a browser runs nothing that is not part of this program,
-/// whatever gets into the page. Source: W3C, "Content Security Policy Level 3".
+/// The policy names style and script by their hashes. So a browser runs no code that is not part of this program, whatever data
+/// the page shows. Source: W3C, "Content Security Policy Level 3".
 struct DashboardPage: Sendable {
     private let html: ByteBuffer
-    /// What the browser is told to allow.
+    /// The content security policy.
     let policy: String
 
     /// The dashboard.
@@ -20,7 +20,7 @@ struct DashboardPage: Sendable {
         style: EmbeddedDashboard.style,
         script: EmbeddedDashboard.script
     )
-    /// What is shown to those who may not see it.
+    /// The page for browsers without access.
     static let closed = DashboardPage(template: EmbeddedDashboard.closed, style: EmbeddedDashboard.style, script: nil)
 
     init(template: String, style: String, script: String?) {
@@ -59,7 +59,7 @@ struct DashboardPage: Sendable {
         return headers
     }
 
-    /// The name by which a policy admits exactly this text.
+    /// The source expression by which a policy admits exactly this text.
     private static func source(_ text: String) -> String {
         "'sha256-\(Data(SHA256.hash(data: Data(text.utf8))).base64EncodedString())'"
     }

@@ -10,6 +10,8 @@ struct NodeStatusControl: StatusControl {
     let transport: PeerTransport
     let events: EventBroadcaster
     let latencies: LatencyLog
+    /// The node's metrics.
+    let values: NodeMetrics
     /// When the run began, by the clock that never goes back.
     let startedAt: Duration
 
@@ -65,10 +67,23 @@ struct NodeStatusControl: StatusControl {
         )
     }
 
-    func latency() async throws -> LatencySummary { self.latencies.summary }
+    func latency() async throws -> LatencyHistory { self.latencies.history }
 
-    func metrics() async throws -> NodeMetrics {
-        NodeMetrics(status: try await self.status(), eventPosition: self.events.lastPosition)
+    func metrics() async throws -> String {
+        self.values.record(try await self.status(), eventPosition: self.events.lastPosition)
+        return self.values.text
+    }
+
+    /// Brings the gauges up to date every ten seconds, for a backend that does not ask for them, until cancelled.
+    func forwardGauges() async throws {
+        while self.values.isForwarded {
+            try await Task.sleep(for: LatencyLog.interval)
+            do {
+                self.values.record(try await self.status(), eventPosition: self.events.lastPosition)
+            } catch {
+                // The store cannot answer now: the gauges stay as they are.
+            }
+        }
     }
 }
 

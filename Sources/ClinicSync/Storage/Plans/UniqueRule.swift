@@ -102,19 +102,13 @@ struct UniqueRule: Sendable {
     static func suffixed(_ value: SQLiteValue, key: SQLiteValue, length: Int) -> SQLiteValue {
         var writer = ByteWriter()
         writer.value(key)
-        var (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
-        var suffix = [UInt8(ascii: "~")]
-        for _ in 0..<length {
-            suffix.append(self.alphabet[Int(high >> 59)])
-            high = high << 5 | low >> 59
-            low <<= 5
-        }
+        let (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
+        let digits = Base32.digits(of: Digest(high: high, low: low).bytes).prefix(length)
+        let suffix = [UInt8(ascii: "~")] + Base32.characters(of: digits, isUppercase: true)
         switch value {
         case .text(let bytes): return .text(bytes + suffix)
         case .blob(let bytes): return .blob(bytes + suffix)
         default: return .text(Array(value.displayText.utf8) + suffix)
         }
     }
-
-    private static let alphabet = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
 }

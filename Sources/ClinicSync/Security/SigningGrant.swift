@@ -3,11 +3,12 @@ import Crypto
 import Foundation
 import X509
 
-/// The right to sign for the clinic, given to a node: a certificate for that node's own key, signed by the authority.
+/// The right of a node to sign for the clinic: a certificate for the node's own key, signed by the authority.
 ///
-/// It is public and proves itself, so it may travel and be kept anywhere; without the node's private key it is of no use.
-package struct Grant: Sendable, Hashable {
-    /// Who got the right.
+/// A grant is public, and its signature proves it, so it may be sent and stored anywhere. It is useless without the node's
+/// private key.
+package struct SigningGrant: Sendable, Hashable {
+    /// The node that has the right.
     package let node: NodeID
     /// The certificate.
     let certificate: Certificate
@@ -20,7 +21,7 @@ package struct Grant: Sendable, Hashable {
     package init(verifying bytes: [UInt8], authority: ClinicAuthority) throws {
         do {
             let certificate = try Certificate(der: bytes)
-            guard let node = Grant.grantee(of: certificate),
+            guard let node = SigningGrant.grantee(of: certificate),
                 certificate.issuer == authority.certificate.subject,
                 authority.certificate.publicKey.isValidSignature(certificate.signature, for: certificate)
             else { throw ClinicSyncError(.refused, "") }
@@ -64,9 +65,9 @@ package struct Grant: Sendable, Hashable {
         self.bytes = try certificate.der()
     }
 
-    /// Whom a certificate allows to sign.
+    /// The node that a certificate allows to sign; `nil` unless the certificate has the form of a grant.
     ///
-    /// `nil` unless it looks as a grant must; says nothing of who signed it.
+    /// Does not check the signature.
     static func grantee(of certificate: Certificate) -> NodeID? {
         guard let node = certificate.keyID, certificate.namedNode(.signer) == node,
             certificate.isForSigning(depth: 0), !certificate.hasUnknownDemands

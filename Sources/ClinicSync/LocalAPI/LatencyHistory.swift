@@ -1,12 +1,12 @@
-/// What `GET /v1/latency` shows: how long a message to the host and back took during the last hour.
-public struct LatencySummary: Sendable, Hashable, Codable {
+/// The answer of `GET /v1/latency`: round trips to the host during the last hour.
+public struct LatencyHistory: Sendable, Hashable, Codable {
     /// One measurement.
     public struct Sample: Sendable, Hashable, Codable {
         /// When.
         public var at: UTCTimestamp
-        /// The round trip; `null` when there was nobody to measure with.
+        /// The round trip; `null` when no peer was connected.
         ///
-        /// A client measures with its host, the host with its clients; then it is the slowest one's.
+        /// A client measures its host. The host measures its clients and shows the slowest.
         @Nullable public var milliseconds: Double?
 
         /// Makes a sample.

@@ -7,25 +7,25 @@ extension LocalAPIRoutes {
     /// The longest that a measurement may wait for answers.
     static let probeTimeoutMax = Duration.seconds(60)
 
-    /// What `POST /v1/notices` takes.
+    /// The body of `POST /v1/notices`.
     private struct NoticeRequest: Decodable {
         var text: String
         var node: String?
         var user: String?
     }
 
-    /// What `POST /v1/notices` answers.
+    /// The answer of `POST /v1/notices`.
     private struct NoticeReply: Encodable {
         var id: String
     }
 
-    /// What `POST /v1/probe` takes.
+    /// The body of `POST /v1/probe`.
     private struct ProbeRequest: Decodable {
         var timeout: String?
     }
 
     /// Adds the endpoints of notices and measurements.
-    func addPeople(to group: RouterGroup<BasicRequestContext>) {
+    func addNotices(to group: RouterGroup<BasicRequestContext>) {
         group.post("/notices") { request, _ in
             let notice = try await request.json(NoticeRequest.self)
             let id = try await self.control.notices.notify(notice.text, node: notice.node, user: notice.user)

@@ -24,11 +24,14 @@ public struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
         self = address
     }
 
-    private init?(_ text: String) {
+    /// Reads `ADDRESS:PORT`; `nil` for anything else.
+    ///
+    /// Splits at the last colon, so that an IPv6 address keeps its own.
+    init?(_ text: String) {
         guard let colon = text.lastIndex(of: ":") else { return nil }
         let digits = text[text.index(after: colon)...]
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ (48...57).contains($0) }),
-            let port = Int(digits), port <= 65_535
+        guard (1...5).contains(digits.utf8.count), digits.utf8.allSatisfy({ (48...57).contains($0) }),
+            let port = UInt16(digits)
         else { return nil }
         var host = text[..<colon]
         if host.hasPrefix("["), host.hasSuffix("]") {
@@ -48,7 +51,7 @@ public struct NetworkAddress: Sendable, Hashable, CustomStringConvertible {
             }
         }
         guard !host.isEmpty, host.utf8.count <= 253, allowed else { return nil }
-        self.init(host: String(host), port: port)
+        self.init(host: String(host), port: Int(port))
     }
 
     /// The text form, with brackets around IPv6 addresses.

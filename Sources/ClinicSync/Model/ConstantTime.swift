@@ -1,0 +1,8 @@
+/// Comparison of secrets.
+package enum ConstantTime {
+    /// Compares in a time that depends on the lengths alone, so that a secret cannot be guessed byte by byte.
+    package static func equal(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+        guard left.count == right.count else { return false }
+        return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+    }
+}

@@ -1,0 +1,29 @@
+extension NodeMetrics {
+    /// Takes over what a status shows.
+    func record(_ status: NodeStatus, eventPosition: UInt64) {
+        self.set(
+            .role,
+            to: [NodeStatus.Role.host, .client, .searching, .stopped].map { ($0.rawValue, status.role == $0 ? 1 : 0) }
+        )
+        self.set(.term, to: Double(status.term))
+        self.set(.uptime, to: Double(status.node.uptimeSeconds))
+        self.set(.connections, to: Double(status.activeConnections))
+        self.set(.pendingChanges, to: Double(status.pendingChanges))
+        self.set(.clockOffset, to: Double(status.clockOffsetMilliseconds))
+        self.set(.waitingRows, to: Double(status.waiting.reduce(0) { $0 + $1.rows }))
+        self.set(.openConflicts, to: Double(status.conflicts.open))
+        self.follow(.eventPosition, eventPosition)
+        self.follow(.refusedConnections, status.security.refusedConnections)
+        self.set(.tableRows, to: status.tables.map { ($0.name, Double($0.rows)) })
+        self.set(.peerConnected, to: status.peers.map { ($0.id, $0.connected ? 1 : 0) })
+        self.set(.peerLag, to: status.peers.map { ($0.id, Double($0.lagBatches)) })
+        self.set(
+            .peerRoundTrip,
+            to: status.peers.compactMap { peer in peer.roundTripMilliseconds.map { (peer.id, $0 / 1_000) } }
+        )
+        guard let last = status.lastReconciliation else { return }
+        self.set(.reconciledAt, to: Double(last.at.milliseconds) / 1_000)
+        self.set(.reconciledEqual, to: ["equal", "repaired"].contains(last.result) ? 1 : 0)
+        self.set(.reconciledRows, to: Double(last.repairedRows))
+    }
+}

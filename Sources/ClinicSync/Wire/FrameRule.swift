@@ -1,0 +1,110 @@
+import ClinicSyncModel
+
+import protocol SwiftProtobuf.Message
+
+/// The limits of one kind of message, checked on its bytes before the message is built.
+///
+/// The numbers of fields are those of the generated code: messages are found by decoding, fields by encoding. A new message must
+/// be given its rule in ``rule(for:)``, or the code does not compile.
+struct FrameRule: Sendable {
+    /// A repeated field whose elements are counted.
+    struct Repeated: Sendable {
+        /// The field's number.
+        var number: Int
+        /// Its name in `clinicsync.proto`.
+        var name: String
+        /// How many elements it may have.
+        var max: @Sendable (WireLimits) -> Int
+    }
+
+    /// Bytes of the message.
+    var bytesMax: @Sendable (WireLimits) -> Int = { $0.controlMessageBytesMax }
+    /// The repeated field that costs most to build.
+    var repeated: Repeated?
+    /// The number of the field that holds a host report, whose own elements are bounded by its size.
+    var report: Int?
+
+    /// The rules by the number of the message in `Frame.message`.
+    static let all = FrameRule.makeAll()
+
+    /// Numbers that are looked at when the rules are made.
+    private static let numbersMax = 255
+
+    private static func makeAll() -> [Int: FrameRule] {
+        var rules: [Int: FrameRule] = [:]
+        for number in 1...FrameRule.numbersMax {
+            // The tag of a length-delimited field, and an empty message. Two bytes of tag do for numbers below 2 048.
+            let tag = number << 3 | 2
+            let bytes = tag < 0x80 ? [UInt8(tag), 0] : [UInt8(tag & 0x7F | 0x80), UInt8(tag >> 7), 0]
+            if let message = FrameRule.message(in: bytes) { rules[number] = FrameRule.rule(for: message) }
+        }
+        return rules
+    }
+
+    private static func message(in bytes: [UInt8]) -> WireFrame.OneOf_Message? {
+        do {
+            let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 2)
+            return frame.message
+        } catch {
+            // A number of another type of field.
+            return nil
+        }
+    }
+
+    private static func rule(for message: WireFrame.OneOf_Message) -> FrameRule {
+        switch message {
+        case .hello:
+            FrameRule(
+                repeated: self.repeated("partials", { $0.partialsMax }, in: WireHello()) { $0.partials = [.init()] },
+                report: self.number(in: WireHello()) { $0.hostReport = WireHostReport() }
+            )
+        case .chunk: FrameRule(bytesMax: { $0.messageBytesMax })
+        case .digests:
+            FrameRule(repeated: self.repeated("tables", { $0.tablesMax }, in: WireDigests()) { $0.tables = [.init()] })
+        case .rowHashes:
+            FrameRule(
+                bytesMax: { $0.messageBytesMax },
+                repeated: self.repeated("keys", { $0.rowHashesMax }, in: WireRowHashes()) { $0.keys = [.init()] }
+            )
+        case .rowStates:
+            FrameRule(
+                bytesMax: { $0.messageBytesMax },
+                repeated: self.repeated("wanted", { $0.wantedKeysMax }, in: WireRowStates()) { $0.wanted = [.init()] }
+            )
+        case .syncReport:
+            FrameRule(repeated: self.repeated("nodes", { $0.nodesMax }, in: WireSyncReport()) { $0.nodes = [.init()] })
+        case .hostReport:
+            FrameRule(
+                bytesMax: { $0.reportBytesMax },
+                repeated: self.repeated("successors", { _ in HostReport.successorsMax }, in: WireHostReport()) {
+                    $0.successors = [.init()]
+                }
+            )
+        case .handOver, .transferRequest: FrameRule(bytesMax: { $0.reportBytesMax })
+        case .loginRequest, .loginReply: FrameRule(bytesMax: { $0.loginBytesMax })
+        case .goodbye, .ping, .pong, .acknowledge, .syncRequest, .verifyRequest, .verifyReport, .revocation: FrameRule()
+        }
+    }
+
+    private static func repeated<Body: Message>(
+        _ name: String,
+        _ max: @escaping @Sendable (WireLimits) -> Int,
+        in message: Body,
+        _ set: (inout Body) -> Void
+    ) -> Repeated {
+        Repeated(number: self.number(in: message, set), name: name, max: max)
+    }
+
+    /// The number of the one field that `set` fills in an empty message, as the generated code writes it.
+    private static func number<Body: Message>(in message: Body, _ set: (inout Body) -> Void) -> Int {
+        var message = message
+        set(&message)
+        let bytes = ProtocolBuffers.encode(message)
+        let number: Int? = bytes.withUnsafeBytes { raw in
+            var reader = FieldReader(raw, in: 0..<raw.count)
+            do { return try reader.next()?.number } catch { return nil }
+        }
+        guard let number else { preconditionFailure("a message with one field has no field when it is encoded") }
+        return number
+    }
+}
