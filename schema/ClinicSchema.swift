@@ -4,5 +4,7 @@ package enum ClinicSchema {
     package static var manifest: String { EmbeddedSchema.manifest }
 
     /// The migrations in the order of their numbers, named after their files without the extension.
-    package static var migrations: [(name: String, sql: String)] { EmbeddedSchema.migrations }
+    package static var migrations: [(name: String, sql: String)] {
+        EmbeddedSchema.migrations.map { (name: $0.name, sql: $0.text) }
+    }
 }

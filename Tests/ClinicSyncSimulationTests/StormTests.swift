@@ -1,6 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncTestKit
+import ClinicSyncSimulation
 import Testing
 
 /// What a large clinic does when its host goes.

@@ -4,7 +4,7 @@ import ClinicSyncStorage
 import Foundation
 import GRDB
 
-/// How fast a node applies what another wrote, against plain inserts of the same rows, in turns.
+/// Measures how fast a node applies batches, in turns with plain inserts of the same rows.
 struct ApplyBenchmark {
     /// Rows of the large batch.
     var rows: Int
@@ -108,9 +108,7 @@ struct ApplyBenchmark {
     }
 
     private func apply(_ chunks: [BatchChunk], into path: String, atOnce: Bool, files: BenchFiles) throws -> Double {
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         let requests = atOnce ? ApplyBenchmark.requests(chunks) : chunks.map { [$0] }
         let took = try seconds {
             for request in requests { _ = try writer.store(request, clockOffsetMilliseconds: 0) }

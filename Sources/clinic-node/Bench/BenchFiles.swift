@@ -7,7 +7,7 @@ import Foundation
 struct BenchFiles {
     /// Where the files are.
     let folder: URL
-    /// The author of what nodes of the benchmark collect.
+    /// The author of the batches that nodes of the benchmark collect.
     let origin: Origin
 
     private var captured: URL { self.folder.appendingPathComponent("captured.template") }
@@ -18,7 +18,7 @@ struct BenchFiles {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("clinic-node-bench-\(ProcessInfo.processInfo.processIdentifier)")
         try AtomicFile.makeDirectory(folder, mode: 0o700)
-        // What cannot be removed is left to whoever cleans the folder for temporary files.
+        // A file that cannot be removed is left to the system's clean-up of temporary files.
         defer { _ = Swift.Result { try FileManager.default.removeItem(at: folder) } }
         var generator = SystemRandomNumberGenerator()
         let files = BenchFiles(folder: folder, origin: Origin(node: NodeID(using: &generator)))
@@ -32,8 +32,24 @@ struct BenchFiles {
     /// A fresh database of a node, triggers and all.
     func captured(_ name: String) throws -> String { try self.copy(self.captured, to: name) }
 
-    /// A fresh database with the same tables and indexes, and nothing of ours.
+    /// A fresh database with the same tables and indexes, but without the node's tables and triggers.
     func plain(_ name: String) throws -> String { try self.copy(self.plain, to: name) }
+
+    /// The store of a node over the file at `path`.
+    func writer(of path: String) throws -> ReplicaWriter {
+        try ReplicaWriter(database: StoreDatabase.open(path: path), origin: self.origin) {
+            Int64(Date().timeIntervalSince1970 * 1_000)
+        }
+    }
+
+    /// The size of the file at `path` in MB, after `sql` and with an empty WAL.
+    static func megabytes(_ path: String, after sql: String) throws -> Double {
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        try connection.execute(sql)
+        try connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        return Double(attributes[.size] as? Int ?? 0) / 1_000_000
+    }
 
     private func copy(_ template: URL, to name: String) throws -> String {
         let path = self.path(name)

@@ -1,5 +1,4 @@
 import ClinicSync
-import ClinicSyncTestKit
 import Foundation
 import Glibc
 import NIOConcurrencyHelpers
@@ -13,7 +12,7 @@ final class EventReceiver: Sendable {
     private let isStopped = NIOLockedValueBox(false)
     private let ended: EventLoopFuture<Void>
 
-    /// Subscribes at the node in `directory`; `filter` is what of a subscription's JSON says what is wanted.
+    /// Subscribes at the node in `directory`; `filter` is the part of the subscription's JSON that selects events.
     init(
         directory: String,
         filter: String,

@@ -1,13 +1,13 @@
 import ClinicSync
-import ClinicSyncTestKit
 import Foundation
 import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
-/// How soon a program on one PC is told of what is written on another: a host and two clients, each a process of its own, with a
-/// writer on one client's file and a WebSocket on the other client.
+/// Measures how soon a program on one PC receives the event of a change on another PC.
+///
+/// A host and two clients run as processes. A program writes to one client's file; a WebSocket is open at the other client.
 struct EventsBenchmark {
     /// Repetitions.
     var rounds: Int
@@ -47,34 +47,17 @@ struct EventsBenchmark {
                 samples.append((try receiver.wait(for: key) - instant) / .milliseconds(1))
             }
         }
-        return EventsBenchmark.measurements(samples, beside: baseline)
-    }
-
-    private static func measurements(_ samples: [Double], beside baseline: [Double]) -> [Measurement] {
-        let name = "commit on one client to event at a WebSocket of the other"
-        return [
-            Measurement(
-                "\(name), median",
-                unit: "ms",
-                quantile: 0.5,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(10)
-            ),
-            Measurement(
-                "\(name), p99",
-                unit: "ms",
-                quantile: 0.99,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(30)
-            ),
-            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
-        ]
+        return Measurement.delays(
+            "commit on one client to event at a WebSocket of the other",
+            samples,
+            beside: baseline,
+            medianAtMost: 10,
+            percentile99AtMost: 30
+        )
     }
 }
 
-/// Sends bytes over loopback to a relay that sends them back: what two hops cost without a node between them.
+/// Sends bytes over loopback to a relay that returns them: the cost of two hops without a node between them.
 private final class LoopbackRelay {
     /// About the size of an event.
     private static let bytes = 300
@@ -128,7 +111,7 @@ private final class LoopbackRelay {
     }
 }
 
-/// Sends back what comes.
+/// Returns all bytes that arrive.
 private final class EchoHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

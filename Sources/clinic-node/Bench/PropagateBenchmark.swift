@@ -2,8 +2,9 @@ import ClinicSync
 import Foundation
 import Glibc
 
-/// How soon and how fast what is written on one PC is visible on another: a host and two clients, each a process of its
-/// own, with a writer on one client's file and an observer of the other's.
+/// Measures how soon and how fast rows that are written on one PC become visible on another PC.
+///
+/// A host and two clients run as processes. A program writes to one client's file; another reads the other client's file.
 struct PropagateBenchmark {
     /// Rows of one import.
     var rows: Int
@@ -42,26 +43,13 @@ struct PropagateBenchmark {
             baseline += try reference.latencies(of: data, every: interval)
             samples += try probe.latencies(of: data, every: interval)
         }
-        let name = "commit on one client to visible on the other"
-        return [
-            Measurement(
-                "\(name), median",
-                unit: "ms",
-                quantile: 0.5,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(3)
-            ),
-            Measurement(
-                "\(name), p99",
-                unit: "ms",
-                quantile: 0.99,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(15)
-            ),
-            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
-        ]
+        return Measurement.delays(
+            "commit on one client to visible on the other",
+            samples,
+            beside: baseline,
+            medianAtMost: 3,
+            percentile99AtMost: 15
+        )
     }
 
     // MARK: - Imports
@@ -200,7 +188,7 @@ private struct VisibilityProbe {
                 let version = try self.dataVersion()
                 if version != seen || latencies.isEmpty {
                     seen = version
-                    // The moment before the look: what it shows was visible then.
+                    // The moment before the read: the rows that it shows were visible then.
                     let now = clock.now
                     let (visible, hidden) = try self.sort(pending, data)
                     latencies += visible.map { (now - $0.committed) / .milliseconds(1) }

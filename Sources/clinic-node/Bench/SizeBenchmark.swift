@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncStorage
 import Foundation
 
-/// How large a clinic's file is beside the same tables without ours.
+/// Measures how large a clinic's file is, beside a file with the clinic's tables only.
 struct SizeBenchmark {
     /// Rows of all tables together, roughly.
     var rows: Int
@@ -17,9 +17,9 @@ struct SizeBenchmark {
         let rows = try SampleData(seed: 1).write(patients: patients, to: node).reduce(0) { $0 + $1.rows }
         try SizeBenchmark.collect(node, files: files)
         let plain = try self.plain(node, in: files)
-        let withLog = try SizeBenchmark.megabytes(node, after: "VACUUM")
-        let pruned = try SizeBenchmark.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
-        let beside = try SizeBenchmark.megabytes(plain, after: "VACUUM")
+        let withLog = try BenchFiles.megabytes(node, after: "VACUUM")
+        let pruned = try BenchFiles.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
+        let beside = try BenchFiles.megabytes(plain, after: "VACUUM")
         let whole = [
             Measurement("file of \(rows) rows, log included", unit: "MB", samples: [withLog], beside: [beside]),
             Measurement(
@@ -34,11 +34,9 @@ struct SizeBenchmark {
             + self.parts(of: node).map { Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes]) }
     }
 
-    /// Collects what the programs wrote, as a node does that finds it.
+    /// Collects the rows that programs wrote, as a node does.
     private static func collect(_ path: String, files: BenchFiles) throws {
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
         try writer.close()
     }
@@ -61,7 +59,7 @@ struct SizeBenchmark {
         var megabytes: Double
     }
 
-    /// What each of our tables takes with its indexes, the largest first: what the file loses when it is emptied.
+    /// The size of each of the node's tables with its indexes, the largest first: the file shrinks by it without the rows.
     private func parts(of path: String) throws -> [Part] {
         let connection = try ProgramConnection(path: path, synchronous: .normal)
         let tables = try connection.texts(
@@ -83,11 +81,5 @@ struct SizeBenchmark {
 
     private static func pages(_ connection: ProgramConnection) throws -> Int {
         try connection.integer("PRAGMA page_count") * connection.integer("PRAGMA page_size")
-    }
-
-    private static func megabytes(_ path: String, after sql: String) throws -> Double {
-        let connection = try ProgramConnection(path: path, synchronous: .normal)
-        try connection.execute(sql)
-        return Double(try self.pages(connection)) / 1_000_000
     }
 }

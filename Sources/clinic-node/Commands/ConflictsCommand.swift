@@ -2,12 +2,12 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `conflicts`: what could not be shown, and what to do about it.
+/// `conflicts`: lists conflicts, shows one, and resolves it.
 struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts",
-        abstract: "List what PCs did without knowing of each other and cannot all be shown, and decide.",
-        discussion: "The journal is the clinic's: what is decided on one PC is decided on all.",
+        abstract: "List conflicts between changes that PCs made without knowing of each other, and resolve them.",
+        discussion: "All PCs share one journal: a decision on one PC applies to all PCs.",
         subcommands: [List.self, Show.self, Resolve.self],
         defaultSubcommand: List.self
     )
@@ -16,22 +16,19 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
-            abstract: "List the conflicts nobody has dealt with (the default)."
+            abstract: "List the open conflicts (the default)."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Flag(help: "Show also those that somebody has dealt with.") var all = false
+        @Flag(help: "Include resolved conflicts.") var all = false
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .GET,
-                    "/v1/conflicts",
-                    query: [("state", (self.all ? ConflictFilter.all : .open).rawValue)],
-                    timeout: .seconds(30)
-                )
-            let summary = try APICoding.decode(ConflictsSummary.self, from: body)
+            let summary: ConflictsSummary = try await self.data.request(
+                .GET,
+                "/v1/conflicts",
+                query: [("state", (self.all ? ConflictFilter.all : .open).rawValue)]
+            )
             if self.output.isJSON { return try Output.json(summary) }
             guard !summary.conflicts.isEmpty else { return Output.report("there are no conflicts") }
             for conflict in summary.conflicts {
@@ -48,17 +45,15 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
-            abstract: "Show one conflict: both values whole, who wrote them, the rule, and how to take it back."
+            abstract: "Show one conflict: both values, their authors, the rule, and how to reverse the decision."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
+        @Argument(help: "The conflict's id from the list, or at least its first six characters.") var id: String
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, try ConflictsCommand.path(self.id), timeout: .seconds(30))
-            let conflict = try APICoding.decode(ConflictSummary.self, from: body)
+            let conflict: ConflictSummary = try await self.data.request(.GET, try ConflictsCommand.path(self.id))
             if self.output.isJSON { return try Output.json(conflict) }
             for line in ConflictsCommand.lines(conflict) { try Output.line(Output.printable(line)) }
         }
@@ -68,13 +63,13 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Resolve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "resolve",
-            abstract: "Deal with a conflict on all PCs: keep what is shown, or put the other in its place.",
-            discussion: "The other is written on this PC like any edit and reaches all others."
+            abstract: "Resolve a conflict on all PCs: keep the current value, or write the other value.",
+            discussion: "This PC writes the other value as an ordinary edit, which reaches all other PCs."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
+        @Argument(help: "The conflict's id from the list, or at least its first six characters.") var id: String
         @Option(help: ArgumentHelp("Which value to keep: current or other.", valueName: "value")) var keep: String
 
         func validate() throws {
@@ -85,16 +80,14 @@ struct ConflictsCommand: AsyncParsableCommand {
 
         func run() async throws {
             guard let choice = ConflictChoice(rawValue: self.keep) else { return }
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    try ConflictsCommand.path(self.id) + "/resolve",
-                    body: try APICoding.encode(ConflictDecision(keep: choice)),
-                    timeout: .seconds(60)
-                )
-            let conflict = try APICoding.decode(ConflictSummary.self, from: body)
+            let conflict: ConflictSummary = try await self.data.request(
+                .POST,
+                try ConflictsCommand.path(self.id) + "/resolve",
+                body: ConflictDecision(keep: choice),
+                timeout: .seconds(60)
+            )
             if self.output.isJSON { return try Output.json(conflict) }
-            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) is kept")
+            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) value is kept")
         }
     }
 
@@ -106,7 +99,7 @@ struct ConflictsCommand: AsyncParsableCommand {
         guard id.count >= self.idDigitsMin, id.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
             throw ClinicSyncError(
                 .usage,
-                "\"\(id)\" is no id of a conflict: give six characters at least; clinic-node conflicts lists all."
+                "\"\(id)\" is not a conflict's id: give at least six characters of an id that clinic-node conflicts lists."
             )
         }
         return "/v1/conflicts/\(id)"

@@ -3,13 +3,13 @@ import ClinicSync
 import ClinicSyncStorage
 import Foundation
 
-/// `digest`: what the tables contain, in a form that can be compared.
+/// `digest`: the contents of the tables in a form that can be compared.
 struct DigestCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "digest",
         abstract: "Print rows and content digest of each replicated table.",
         discussion:
-            "Computed from the tables themselves, whether the node runs or not. Equal content gives equal digests."
+            "Reads the tables themselves, whether the node runs or not. Equal content gives equal digests."
     )
 
     @OptionGroup var data: DataOptions
@@ -29,6 +29,6 @@ struct DigestCommand: ParsableCommand {
             let rows = summary.tables.reduce(UInt64(0)) { $0 + $1.rows }
             table.add(["all", String(rows), summary.digest])
         }
-        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        try Output.table(table)
     }
 }

@@ -2,16 +2,16 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `host`: who is host.
+/// `host`: shows which PC is host, or makes another PC the host.
 struct HostCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "host",
-        abstract: "Show which PC is the host, or let another one be it.",
+        abstract: "Show which PC is the host, or make another PC the host.",
         subcommands: [Show.self, Transfer.self],
         defaultSubcommand: Show.self
     )
 
-    /// What `host --json` prints.
+    /// The output of `host --json`.
     private struct Report: Encodable {
         var host: NodeStatus.Host?
         var term: Int
@@ -36,16 +36,18 @@ struct HostCommand: AsyncParsableCommand {
     struct Transfer: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "transfer",
-            abstract: "Let another PC be the host, at once and without a pause.",
-            discussion: "It stays host as long as it is healthy; --priority says who is preferred when a host is lost."
+            abstract: "Make another PC the host, at once and without a pause.",
+            discussion: """
+                The new host stays host as long as it is healthy. When a host is lost, the option --priority of run says \
+                which PC is preferred.
+                """
         )
 
         @OptionGroup var data: DataOptions
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/host/transfer", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/host/transfer", query: [("node", self.node)])
             Output.report("\(self.node) is the host now")
         }
     }
@@ -61,9 +63,7 @@ struct HostCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputFormat
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, "/v1/status", timeout: .seconds(30))
-            let status = try APICoding.decode(NodeStatus.self, from: body)
+            let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
             let isSelf = status.host?.id == status.node.id
             if self.output.isJSON {
                 return try Output.json(Report(host: status.host, term: status.term, isSelf: isSelf))
@@ -73,7 +73,7 @@ struct HostCommand: AsyncParsableCommand {
             }
             var table = TextTable([("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("TERM", .right)])
             table.add([host.name + (isSelf ? " (this)" : ""), host.id, host.address, String(status.term)])
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 }

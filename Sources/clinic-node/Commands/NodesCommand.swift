@@ -22,9 +22,7 @@ struct NodesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputFormat
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, "/v1/nodes", timeout: .seconds(30))
-            let summary = try APICoding.decode(NodesSummary.self, from: body)
+            let summary: NodesSummary = try await self.data.request(.GET, "/v1/nodes")
             if self.output.isJSON { return try Output.json(summary) }
             var table = TextTable([
                 ("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("ROLE", .left), ("CONNECTED", .left),
@@ -38,7 +36,7 @@ struct NodesCommand: AsyncParsableCommand {
                     node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",
                 ])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 
@@ -47,7 +45,7 @@ struct NodesCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "rename",
             abstract: "Give a PC another name, on every PC.",
-            discussion: "A PC that is off takes its new name over when it is back."
+            discussion: "A PC that is off takes its new name when it is back."
         )
 
         @OptionGroup var data: DataOptions
@@ -55,13 +53,7 @@ struct NodesCommand: AsyncParsableCommand {
         @Argument(help: "Its new name.") var name: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    "/v1/nodes/rename",
-                    query: [("node", self.node), ("name", self.name)],
-                    timeout: .seconds(30)
-                )
+            try await self.data.order(.POST, "/v1/nodes/rename", query: [("node", self.node), ("name", self.name)])
             Output.report("\(self.node) is called \(self.name) now")
         }
     }
@@ -70,16 +62,15 @@ struct NodesCommand: AsyncParsableCommand {
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "revoke",
-            abstract: "Send a PC away for good, a stolen or retired one: it gets nothing from now on.",
-            discussion: "Runs on a PC that may sign. There is no way back: the PC can only join anew."
+            abstract: "Revoke a stolen or retired PC for good: it receives nothing from now on.",
+            discussion: "Runs on a PC that may sign. A revoked PC cannot be restored: it can only join again."
         )
 
         @OptionGroup var data: DataOptions
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/nodes/revoke", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/nodes/revoke", query: [("node", self.node)])
             Output.report("\(self.node) is revoked")
         }
     }
@@ -96,8 +87,7 @@ struct NodesCommand: AsyncParsableCommand {
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/nodes/grant", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/nodes/grant", query: [("node", self.node)])
             Output.report("\(self.node) may invite, renew and revoke now")
         }
     }

@@ -4,7 +4,7 @@ import ClinicSyncModel
 import Foundation
 import NIOHTTP1
 
-/// `sessions`: who is logged in where.
+/// `sessions`: lists sessions, logs users in and out.
 struct SessionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sessions",
@@ -17,22 +17,19 @@ struct SessionsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
-            abstract: "List the sessions that last (the default).",
+            abstract: "List the active sessions (the default).",
             discussion: """
-                A provisional session was granted while most PCs could not be heard; if the user has logged in elsewhere too, \
-                the later login stays.
+                A provisional session was granted while most PCs could not be reached. If the user has also logged in on another \
+                PC, the later login stays.
                 """
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Flag(help: "Show also those that have ended.") var all = false
+        @Flag(help: "Include sessions that have ended.") var all = false
 
         func run() async throws {
-            let summary = try await SessionsCommand.sessions(
-                LocalAPIClient(directory: self.data.directory()),
-                all: self.all
-            )
+            let summary = try await SessionsCommand.sessions(self.data, all: self.all)
             if self.output.isJSON { return try Output.json(summary) }
             var table = TextTable([
                 ("USER", .left), ("PC", .left), ("SINCE", .left), ("LAST ACTIVE", .left), ("STATE", .left),
@@ -44,7 +41,7 @@ struct SessionsCommand: AsyncParsableCommand {
                     session.loginTime, session.lastActivity, SessionsCommand.state(session), session.id,
                 ])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 
@@ -62,27 +59,22 @@ struct SessionsCommand: AsyncParsableCommand {
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
         @Argument(help: "The user's name.") var user: String
-        @Option(help: ArgumentHelp("What this PC is called in messages.", valueName: "name")) var device: String?
+        @Option(help: ArgumentHelp("The name of this PC in messages.", valueName: "name")) var device: String?
         @Flag(help: "End the user's sessions on other PCs.") var force = false
 
         func run() async throws {
-            let client = try LocalAPIClient(directory: self.data.directory())
+            // Before anybody types a password in vain.
+            _ = try LocalAPIClient(directory: self.data.directory())
             let input = LoginInput(
                 username: self.user,
                 password: try PasswordPrompt.ask("Password of \(self.user): "),
                 deviceName: self.device,
                 force: self.force
             )
-            let body = try await client.send(
-                .POST,
-                "/v1/sessions",
-                body: try APICoding.encode(input),
-                timeout: .seconds(30)
-            )
-            let grant = try APICoding.decode(LoginGrant.self, from: body)
+            let grant: LoginGrant = try await self.data.request(.POST, "/v1/sessions", body: input)
             if grant.session.provisional {
                 Output.report(
-                    "most PCs cannot be heard: if \(self.user) has logged in elsewhere too, the later login will stay"
+                    "most PCs cannot be reached: if \(self.user) has also logged in on another PC, the later login will stay"
                 )
             }
             if self.output.isJSON { return try Output.json(grant) }
@@ -94,7 +86,7 @@ struct SessionsCommand: AsyncParsableCommand {
     struct LogOut: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "logout",
-            abstract: "End a session, or all of a user.",
+            abstract: "End one session, or all sessions of a user.",
             discussion: "Without an id and a user it ends the sessions of this PC."
         )
 
@@ -107,24 +99,21 @@ struct SessionsCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            let directory = try self.data.directory()
-            let client = try LocalAPIClient(directory: directory)
             if let user = self.user {
-                let body = try await client.send(
+                let answer: [String: Int] = try await self.data.request(
                     .DELETE,
                     "/v1/sessions",
-                    query: [("user", user)],
-                    timeout: .seconds(30)
+                    query: [("user", user)]
                 )
-                let ended = try APICoding.decode([String: Int].self, from: body)["ended"] ?? 0
+                let ended = answer["ended"] ?? 0
                 Output.report(ended == 0 ? "\(user) was not logged in anywhere" : "\(ended) sessions were ended")
             } else if let id = self.id {
-                try await SessionsCommand.end(id, client)
+                try await SessionsCommand.end(id, self.data)
             } else {
-                let own = try directory.identity().nodeID.description
-                let summary = try await SessionsCommand.sessions(client, all: false)
+                let own = try self.data.directory().identity().nodeID.description
+                let summary = try await SessionsCommand.sessions(self.data, all: false)
                 for session in summary.sessions where session.deviceId == own {
-                    try await SessionsCommand.end(session.id, client)
+                    try await SessionsCommand.end(session.id, self.data)
                 }
             }
         }
@@ -139,42 +128,35 @@ struct SessionsCommand: AsyncParsableCommand {
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Option(help: ArgumentHelp("How many days ago at least.", valueName: "days")) var days = 30
+        @Option(help: ArgumentHelp("Remove sessions that ended at least this many days ago.", valueName: "days"))
+        var days = 30
 
         func validate() throws {
             guard (0...3_650).contains(self.days) else { throw ValidationError("--days is a number from 0 to 3650.") }
         }
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    "/v1/sessions/clean",
-                    query: [("olderThan", "\(self.days * 86_400)s")],
-                    timeout: .seconds(60)
-                )
-            let answer = try APICoding.decode([String: Int].self, from: body)
+            let answer: [String: Int] = try await self.data.request(
+                .POST,
+                "/v1/sessions/clean",
+                query: [("olderThan", "\(self.days * 86_400)s")],
+                timeout: .seconds(60)
+            )
             if self.output.isJSON { return try Output.json(answer) }
             Output.report("\(answer["removed"] ?? 0) sessions were removed")
         }
     }
 
-    private static func sessions(_ client: LocalAPIClient, all: Bool) async throws -> SessionsSummary {
-        let body = try await client.send(
-            .GET,
-            "/v1/sessions",
-            query: [("state", all ? "all" : "active")],
-            timeout: .seconds(30)
-        )
-        return try APICoding.decode(SessionsSummary.self, from: body)
+    private static func sessions(_ data: DataOptions, all: Bool) async throws -> SessionsSummary {
+        try await data.request(.GET, "/v1/sessions", query: [("state", all ? "all" : "active")])
     }
 
-    private static func end(_ id: String, _ client: LocalAPIClient) async throws {
+    private static func end(_ id: String, _ data: DataOptions) async throws {
         let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-._~"))
         guard let escaped = id.addingPercentEncoding(withAllowedCharacters: allowed), !id.isEmpty else {
             throw ClinicSyncError(.usage, "A session's id is what clinic-node sessions shows in the last column.")
         }
-        _ = try await client.send(.DELETE, "/v1/sessions/" + escaped, timeout: .seconds(30))
+        try await data.order(.DELETE, "/v1/sessions/" + escaped)
     }
 
     private static func state(_ session: SessionSummary) -> String {

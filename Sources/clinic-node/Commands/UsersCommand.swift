@@ -3,7 +3,7 @@ import ClinicSync
 import ClinicSyncStorage
 import Foundation
 
-/// `users`: who may log in.
+/// `users`: lists users, adds one, sets passwords.
 struct UsersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users",
@@ -36,7 +36,7 @@ struct UsersCommand: ParsableCommand {
             for user in users {
                 table.add([user.username, user.role, user.fullName, user.active ? "yes" : "no", user.password])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 

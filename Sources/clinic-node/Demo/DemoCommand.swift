@@ -1,6 +1,6 @@
 import ArgumentParser
 import ClinicSync
-import ClinicSyncTestKit
+import ClinicSyncDemo
 import Foundation
 import Synchronization
 import UnixSignals
@@ -9,11 +9,12 @@ import UnixSignals
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Watch several PCs work together, and see proven that they end up equal.",
+        abstract: "Show several PCs that work together, and prove at the end that they are equal.",
         discussion: """
-            Starts real nodes in this process on loopback, each with its own files in a temporary directory, and plays a \
-            clinic's morning on them with plain SQL. Shows when each transaction is visible on the other PCs, takes a \
-            PC off the network and back, and compares all files in the end. Exit status 0 only if all are equal.
+            Starts real nodes in this process on loopback, each with its own files in a temporary directory. Programs write \
+            the transactions of a clinic's morning with plain SQL. The command shows when each transaction is visible on \
+            the other PCs, stops a PC for a while, and compares all files at the end. The exit status is 0 only if all \
+            files are equal.
             """
     )
 
@@ -21,9 +22,9 @@ struct DemoCommand: AsyncParsableCommand {
     static let secondsMax = 86_400
 
     @Option(help: ArgumentHelp("How many PCs.", valueName: "n")) var nodes = 3
-    @Option(help: ArgumentHelp("How long the morning is; until Ctrl-C when left out.", valueName: "n"))
+    @Option(help: ArgumentHelp("How long the morning lasts; without this option, until Ctrl-C.", valueName: "n"))
     var seconds: Int?
-    @Flag(help: "Keep the files and say where they are.") var keep = false
+    @Flag(help: "Keep the files and print where they are.") var keep = false
     @OptionGroup var output: OutputFormat
 
     func validate() throws {
@@ -40,14 +41,14 @@ struct DemoCommand: AsyncParsableCommand {
             .appendingPathComponent("clinicsync-demo-\(UUID().uuidString.prefix(8).lowercased())")
         try AtomicFile.makeDirectory(directory, mode: 0o700)
         defer {
-            // What cannot be removed is left to the system's clean-up of temporary files.
+            // A file that cannot be removed is left to the system's clean-up of temporary files.
             if !self.keep { _ = Result { try FileManager.default.removeItem(at: directory) } }
         }
         let proof: DemoEvent.Proof
         do {
             proof = try await self.play(in: directory.path)
         } catch let code as ExitCode where code.isSuccess {
-            // Whoever read the output has gone; nothing was proven.
+            // The reader of the output has gone; nothing was proven.
             throw ExitCode.failure
         } catch let error as DemoError {
             throw ClinicSyncError(.storage, "The demonstration cannot go on: \(error.message)", cause: error)
@@ -92,7 +93,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 }
 
-/// Whether somebody wants the end.
+/// Whether a signal asked for the end.
 private final class StopWish: Sendable {
     private let wanted = Atomic<Bool>(false)
 

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import ClinicSyncSimulation
 import ClinicSyncStorage
-import ClinicSyncTestKit
 import GRDB
 import Testing
 

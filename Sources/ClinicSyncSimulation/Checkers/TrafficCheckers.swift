@@ -1,0 +1,83 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// A sender never has more payload on its way than the receiver granted, one chunk excepted.
+///
+/// So the receiver's queue is bounded too: it holds only what has been granted and not stored.
+final class CreditChecker: SimulationChecker {
+    private let granted: Int
+    /// What each end of a connection may still send.
+    private var credit: [ConnectionID: Int] = [:]
+
+    init(_ options: SimulationOptions) { self.granted = options.creditBytes }
+
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        if case .messageReceived(let id, .acknowledge(let ack), _) = input {
+            self.credit[id, default: self.granted] += Int(ack.creditBytes)
+        }
+        for case .send(let ids, .chunk(let chunk)) in effects {
+            for id in ids {
+                let left = self.credit[id, default: self.granted]
+                if left <= 0 { world.fail("\(node.name) sends \(Summary.of(chunk)) without credit") }
+                self.credit[id] = left - chunk.payload.count
+            }
+        }
+    }
+}
+
+/// A chunk never goes back over the connection it came from, nor twice over one connection.
+final class EchoChecker: SimulationChecker {
+    private struct Name: Hashable {
+        let batch: BatchID
+        let index: UInt32
+    }
+
+    /// What each end of a connection has received or sent.
+    private var seen: [ConnectionID: Set<Name>] = [:]
+
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        if case .messageReceived(let id, .chunk(let chunk), _) = input {
+            self.seen[id, default: []].insert(Name(batch: chunk.batch, index: chunk.index))
+        }
+        for case .send(let ids, .chunk(let chunk)) in effects {
+            let name = Name(batch: chunk.batch, index: chunk.index)
+            for id in ids where !self.seen[id, default: []].insert(name).inserted {
+                world.fail("\(node.name) sends \(Summary.of(chunk)) again or back over c\(id.rawValue)")
+            }
+        }
+    }
+}
+
+/// Honest nodes never find fault with one another, and stores fail only when they were told to.
+final class FailureChecker: SimulationChecker {
+    private let mayEscape: Bool
+
+    init(_ options: SimulationOptions) { self.mayEscape = options.faults.contains(.escapedWrite) }
+
+    func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        for effect in effects {
+            switch effect {
+            case .close(_, let reason):
+                if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
+            case .notify(.storageFailed(let failure)):
+                guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
+                world.fail("\(node.name)'s store failed: \(failure)")
+            case .notify(.escapedWrites(let count)):
+                if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }
+            case .notify(.logTooShort(let peer)):
+                world.fail("\(node.name) cannot serve \(Summary.letter(peer))")
+            case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
+            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .reply, .notify, .stopped:
+                break
+            }
+        }
+    }
+
+    private func isHarmless(_ reason: CloseReason) -> Bool {
+        switch reason {
+        case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed, .notHost: true
+        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .overloaded, .revoked:
+            false
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import ClinicSyncCore
+package import ClinicSyncModel
+import ClinicSyncStorage
+import DequeModule
+
+/// One simulated PC: a disk and a clock that last, and the process of a node that comes and goes.
+package final class SimulatedNode {
+    /// A node's process: the production core over the production store.
+    final class Process {
+        var machine: NodeStateMachine
+        let writing: WritingExecutor
+        let reading: ReadingExecutor
+        var timers: [TimerID: UInt64] = [:]
+        var lastTimer: UInt64 = 0
+        var writes = StoreQueue()
+        var reads = StoreQueue()
+
+        init(machine: NodeStateMachine, writing: WritingExecutor, reading: ReadingExecutor) {
+            self.machine = machine
+            self.writing = writing
+            self.reading = reading
+        }
+    }
+
+    /// The requests of one of a store's two threads, and the replies that the core has not seen yet.
+    struct StoreQueue {
+        var requests: Deque<StorageRequest> = []
+        var replies: Deque<StorageReply> = []
+        var isBusy = false
+    }
+
+    /// Its place in ``SimulatedWorld/nodes``.
+    package let index: Int
+    /// A letter, for transcripts.
+    package var name: String { self.configuration.nodeName }
+    /// Where it is dialled.
+    var address: String { SimulatedNode.address(self.index) }
+    /// The node as an author.
+    package var origin: Origin { self.configuration.origin }
+    /// What outlives the process.
+    package let disk: SimulatedDisk
+    /// The PC's clock.
+    package let clock: SimulatedClock
+    /// Whether the node is host.
+    package var isHost: Bool {
+        self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
+    }
+    /// Whether the node's process runs.
+    package var isRunning: Bool { self.process != nil }
+
+    let configuration: CoreConfiguration
+    let limits: StoreLimits
+    /// The process, if it runs.
+    var process: Process?
+    /// How many processes there have been: what was meant for an earlier one is ignored.
+    var processNumber = 0
+    /// Until when the PC is suspended.
+    var pausedUntil: Duration = .zero
+    /// How many write requests the store will refuse.
+    var failingWrites = 0
+    /// Whether a program committed something that no notice has reported yet.
+    var hasUnnoticedCommit = false
+    /// Whether the process was asked to stop.
+    var isStopping = false
+
+    init(index: Int, options: SimulationOptions) throws {
+        self.index = index
+        self.clock = SimulatedClock(skew: options.skews[index])
+        self.disk = try SimulatedDisk(keepsDurableCopy: options.faults.contains(.powerCut))
+        self.limits = SimulatedNode.limits(options)
+        self.configuration = SimulatedNode.configuration(index, options)
+    }
+
+    private static func name(_ index: Int) -> String { String(UnicodeScalar(UInt8(65 + index))) }
+
+    private static func address(_ index: Int) -> String { "\(SimulatedNode.name(index)):1" }
+
+    /// The order of ids decides ties: the first PC has the largest in half of the runs.
+    private static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
+        NodeID(high: 0xC11, low: options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index))
+    }
+
+    private static func limits(_ options: SimulationOptions) -> StoreLimits {
+        var limits = StoreLimits()
+        limits.chunkBytes = options.chunkBytes
+        limits.smallBatchBytes = 3 * options.chunkBytes
+        limits.pageBytes = options.chunkBytes
+        limits.hashesPage = 20
+        return limits
+    }
+
+    private static func configuration(_ index: Int, _ options: SimulationOptions) -> CoreConfiguration {
+        let others = (0..<options.nodes).filter { $0 != index }
+        var configuration = CoreConfiguration(
+            origin: Origin(node: SimulatedNode.id(index, options)),
+            nodeName: SimulatedNode.name(index),
+            clinicID: "clinic",
+            clinicName: "Clinic",
+            softwareVersion: "1",
+            addresses: [SimulatedNode.address(index)],
+            priority: options.priorities[index],
+            hints: others.map {
+                let node = SimulatedNode.id($0, options)
+                return PeerHint(address: SimulatedNode.address($0), node: node, source: .remembered)
+            },
+            randomSeed: options.seed &+ UInt64(index)
+        )
+        configuration.reconcileInterval = options.reconcileInterval
+        configuration.handshakeLimit = .seconds(3)
+        configuration.redialDelayMax = .seconds(2)
+        configuration.roundLimit = .seconds(4)
+        configuration.syncLimit = .seconds(6)
+        configuration.storageRetryDelay = .milliseconds(500)
+        configuration.housekeepingInterval = .seconds(2)
+        configuration.creditBytes = options.creditBytes
+        configuration.logReadBytes = 3 * options.chunkBytes
+        return configuration
+    }
+
+    /// Starts a process over what the disk holds.
+    ///
+    /// - Returns: What the core must be told first.
+    func start() throws -> StoreState {
+        let clock = self.clock
+        let writer = try ReplicaWriter(
+            database: StoreDatabase(single: self.disk.database),
+            origin: self.origin,
+            limits: self.limits
+        ) { clock.milliseconds }
+        self.processNumber += 1
+        self.isStopping = false
+        self.hasUnnoticedCommit = false
+        self.process = Process(
+            machine: NodeStateMachine(configuration: self.configuration),
+            writing: WritingExecutor(writer, retentionMilliseconds: 7 * 86_400_000),
+            reading: ReadingExecutor(try ReplicaReader(beside: writer))
+        )
+        return try writer.state()
+    }
+
+    /// One of the store's two queues.
+    static func queue(isRead: Bool) -> ReferenceWritableKeyPath<Process, StoreQueue> {
+        isRead ? \.reads : \.writes
+    }
+
+    /// What the disk says is applied.
+    package func committedVector() throws -> VersionVector {
+        try self.disk.committedVector()
+    }
+}

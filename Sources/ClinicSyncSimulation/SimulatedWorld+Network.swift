@@ -1,0 +1,170 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncWire
+import DequeModule
+
+// Dials, messages and broken connections.
+extension SimulatedWorld {
+    /// A dial that nobody answers fails after this time.
+    private static let dialLimit: Duration = .seconds(1)
+
+    /// Who sends over a pipe, and to whom.
+    private func way(_ link: Int, pipe: Int) -> (sender: Int, receiver: Int) {
+        let ends = self.network.links[link].ends
+        return (ends[pipe].node, ends[1 - pipe].node)
+    }
+
+    private func latency(_ link: Int, pipe: Int) -> Duration {
+        let (sender, receiver) = self.way(link, pipe: pipe)
+        let latency = self.random.duration(.microseconds(50), self.options.latencyMax)
+        return self.network.paths[sender][receiver].slowUntil > self.now ? latency + .milliseconds(600) : latency
+    }
+
+    func dial(_ address: String, from node: SimulatedNode) {
+        let process = node.processNumber
+        let target = self.nodes.first { $0.address == address }
+        guard let target, !self.network.isSevered(node.index, target.index, at: self.now) else {
+            let event = SimulationEvent.dialFailed(node: node.index, process: process, address: address)
+            return self.schedule(event, after: SimulatedWorld.dialLimit)
+        }
+        let client = SimulatedNetwork.End(
+            node: node.index,
+            process: process,
+            id: self.network.nextID(),
+            isOpen: false
+        )
+        let server = SimulatedNetwork.End(node: target.index, process: 0, id: self.network.nextID(), isOpen: false)
+        self.network.links.append(SimulatedNetwork.Link(address: address, ends: [client, server]))
+        let link = self.network.links.count - 1
+        self.schedule(.accept(link: link), after: self.latency(link, pipe: 0))
+    }
+
+    func accept(_ link: Int) throws {
+        let server = self.nodes[self.network.links[link].ends[1].node]
+        let client = self.network.links[link].ends[0]
+        guard server.isRunning, !server.isStopping else {
+            let address = self.network.links[link].address
+            let event = SimulationEvent.dialFailed(node: client.node, process: client.process, address: address)
+            return self.schedule(event, after: self.latency(link, pipe: 1))
+        }
+        self.network.links[link].ends[1].process = server.processNumber
+        self.network.links[link].ends[1].isOpen = true
+        self.schedule(.opened(link: link), after: self.latency(link, pipe: 1))
+        let id = self.network.links[link].ends[1].id
+        let peer = self.nodes[client.node].origin.node
+        try self.give(.connectionOpened(id, dialled: nil, peer: peer), to: server.index, process: server.processNumber)
+    }
+
+    func opened(_ link: Int) throws {
+        let end = self.network.links[link].ends[0]
+        guard self.process(end.node, end.process) != nil else {
+            // Killed while it dialled: the kernel refuses what comes for it.
+            return self.schedule(.closed(link: link, end: 1), after: self.latency(link, pipe: 0))
+        }
+        self.network.links[link].ends[0].isOpen = true
+        self.network.links[link].wasOpened = true
+        // What the other end said meanwhile waited for this.
+        let input = Input.connectionOpened(
+            end.id,
+            dialled: self.network.links[link].address,
+            peer: self.nodes[self.network.links[link].ends[1].node].origin.node
+        )
+        try self.give(input, to: end.node, process: end.process)
+    }
+
+    func send(_ bytes: [UInt8], over id: ConnectionID) {
+        guard let (link, end) = self.network.find(id) else { return }
+        self.post(bytes, link, pipe: end)
+    }
+
+    /// Puts a message on its way.
+    ///
+    /// Pipe 0 leads away from end 0.
+    private func post(_ bytes: [UInt8], _ link: Int, pipe: Int) {
+        guard !self.network.links[link].pipes[pipe].isSwallowing else { return }
+        let (sender, receiver) = self.way(link, pipe: pipe)
+        let blocked = self.network.paths[sender][receiver].blockedUntil
+        let arrival = max(
+            max(self.now, blocked) + self.latency(link, pipe: pipe),
+            self.network.links[link].pipes[pipe].lastArrival
+        )
+        self.network.links[link].pipes[pipe].messages.append(bytes)
+        self.network.links[link].pipes[pipe].lastArrival = arrival
+        self.schedule(.deliver(link: link, pipe: pipe), at: arrival)
+    }
+
+    func deliver(_ link: Int, _ pipe: Int) throws {
+        let receiver = self.network.links[link].ends[1 - pipe]
+        if pipe == 1, !receiver.isOpen, self.process(receiver.node, receiver.process) != nil,
+            !self.network.links[link].wasOpened
+        {
+            // The upgrade's answer goes first.
+            return self.schedule(.deliver(link: link, pipe: pipe), after: .milliseconds(1))
+        }
+        // Lost with a broken connection.
+        guard let bytes = self.network.links[link].pipes[pipe].messages.popFirst(), receiver.isOpen else { return }
+        switch Result(catching: { try MessageCodec.decode(bytes) }) {
+        case .success(let (message, term)):
+            try self.give(
+                .messageReceived(receiver.id, message, term: term),
+                to: receiver.node,
+                process: receiver.process
+            )
+        case .failure(let error):
+            self.fail("a message of \(bytes.count) bytes cannot be decoded: \(error)")
+        }
+    }
+
+    func closed(_ link: Int, _ end: Int) throws {
+        let which = self.network.links[link].ends[end]
+        guard which.isOpen else { return }
+        self.network.links[link].ends[end].isOpen = false
+        self.network.links[link].pipes[end].isSwallowing = true
+        try self.give(.connectionClosed(which.id), to: which.node, process: which.process)
+    }
+
+    /// One end closes in order: its goodbye follows what it has sent.
+    func close(_ id: ConnectionID, _ reason: CloseReason) {
+        guard let (link, end) = self.network.find(id) else { return }
+        self.post(Summary.encode(.goodbye(reason), term: 0), link, pipe: end)
+        let pipe = self.network.links[link].pipes[end]
+        if !pipe.isSwallowing {
+            self.schedule(.closed(link: link, end: 1 - end), at: pipe.lastArrival)
+        }
+        self.network.links[link].pipes[end].isSwallowing = true
+        self.schedule(.closed(link: link, end: end), after: .microseconds(100))
+    }
+
+    /// Breaks a connection: each direction loses the end of what is on its way, each end learns of it at its own time.
+    func cut(_ link: Int) {
+        for end in 0...1 {
+            self.loseTail(link, pipe: end)
+            let learns = self.now + self.random.duration(.zero, .milliseconds(500))
+            let arrival = self.network.links[link].pipes[1 - end].lastArrival
+            self.schedule(.closed(link: link, end: end), at: max(learns, arrival))
+        }
+    }
+
+    /// A pipe loses a random part of what is on its way and everything to come.
+    private func loseTail(_ link: Int, pipe: Int) {
+        let count = self.network.links[link].pipes[pipe].messages.count
+        self.network.links[link].pipes[pipe].messages.removeLast(self.random.number(in: 0...count))
+        self.network.links[link].pipes[pipe].isSwallowing = true
+    }
+
+    /// A process is gone; its kernel tells the peers, unless the whole PC is gone.
+    func endProcess(of node: SimulatedNode, silently: Bool = false) {
+        node.process = nil
+        self.requests.abandon(at: node.index)
+        for link in self.network.living(at: node.index) {
+            let end = self.network.links[link].ends[0].node == node.index ? 0 : 1
+            self.network.links[link].ends[end].isOpen = false
+            self.loseTail(link, pipe: end)
+            self.network.links[link].pipes[1 - end].isSwallowing = true
+            guard !silently else { continue }
+            let arrival = self.network.links[link].pipes[end].lastArrival
+            let learns = max(self.now + self.latency(link, pipe: end), arrival)
+            self.schedule(.closed(link: link, end: 1 - end), at: learns)
+        }
+    }
+}

@@ -1,0 +1,241 @@
+package import ClinicSyncCore
+package import ClinicSyncModel
+import ClinicSyncStorage
+import DequeModule
+
+/// A clinic in virtual time: nodes, network, disks, clocks, programs and faults, all drawn from one seed.
+///
+/// Single-threaded and without `async`. The nodes are the production core over the production store; messages travel as
+/// bytes through the production codec. A run stops at the first thing that a checker finds wrong.
+package final class SimulatedWorld {
+    /// What the run depends on.
+    package let options: SimulationOptions
+    /// All PCs.
+    package let nodes: [SimulatedNode]
+    /// The source of everything random.
+    package var random: SimulationRandom
+    /// What happened.
+    package private(set) var transcript = Transcript()
+    /// Whether programs write and faults happen.
+    package internal(set) var isDisturbed = true
+    /// The observers of the run; more may be added before the first step.
+    package var checkers: [any SimulationChecker] = []
+    var network: SimulatedNetwork
+    /// What the nodes were asked.
+    var requests = SimulatedRequests()
+    /// What programs of the PCs do.
+    let programs: SimulatedPrograms
+    let faults = FaultInjector()
+    var hosts = HostWatch()
+    private var timeline = Timeline()
+
+    /// Makes the clinic of `options`; nothing happens before the first step.
+    package init(_ options: SimulationOptions) throws {
+        self.options = options
+        self.random = SimulationRandom(seed: options.seed)
+        self.network = SimulatedNetwork(nodes: options.nodes)
+        self.nodes = try (0..<options.nodes).map { try SimulatedNode(index: $0, options: options) }
+        self.programs = SimulatedPrograms(options.workloads)
+        self.checkers = CheckerFactory.all(options, workloads: self.programs.workloads)
+        for node in self.nodes {
+            self.schedule(.start(node: node.index), after: self.random.duration(.zero, .milliseconds(300)))
+        }
+        self.schedule(.program, after: .milliseconds(400))
+        self.schedule(.look, after: .milliseconds(100))
+        if !options.faults.isEmpty { self.schedule(.fault, after: options.faultInterval) }
+    }
+
+    /// Virtual time since the start.
+    package var now: Duration { self.timeline.now }
+
+    /// The first thing that was found wrong, if any; nothing happens after it.
+    package var violation: String? { self.transcript.violation }
+
+    /// The decisions on logins, by the number that ``requestLogin(at:session:user:isForced:)`` returned.
+    package var logins: [RequestID: LoginOutcome] { self.requests.logins }
+
+    // MARK: - Time
+
+    /// Runs until `time`, or until something is found wrong.
+    package func run(until time: Duration) throws {
+        while self.violation == nil, let event = self.timeline.next(until: time) { try self.step(event) }
+        if self.violation == nil { self.timeline.advance(to: time) }
+    }
+
+    /// Reports that something is wrong; the first report counts.
+    package func fail(_ what: String) {
+        self.transcript.fail(self.now, what)
+    }
+
+    /// Adds a line to the transcript.
+    func note(_ who: String, _ what: String) { self.transcript.add(self.now, who, what) }
+
+    /// Adds an event.
+    func schedule(_ event: SimulationEvent, after delay: Duration) { self.timeline.add(event, at: self.now + delay) }
+
+    /// Adds an event.
+    func schedule(_ event: SimulationEvent, at time: Duration) { self.timeline.add(event, at: time) }
+
+    private func step(_ event: SimulationEvent) throws {
+        // A suspended PC finds everything when it wakes, in the same order.
+        if let node = self.target(of: event), self.nodes[node].pausedUntil > self.now {
+            return self.schedule(event, at: self.nodes[node].pausedUntil)
+        }
+        for node in self.nodes { node.clock.set(self.now) }
+        try self.handle(event)
+    }
+
+    private func target(of event: SimulationEvent) -> Int? {
+        switch event {
+        case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
+            .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _), .start(let node):
+            node
+        case .accept(let link): self.network.links[link].ends[1].node
+        case .opened(let link): self.network.links[link].ends[0].node
+        case .deliver(let link, let pipe): self.network.links[link].ends[1 - pipe].node
+        case .closed(let link, let end): self.network.links[link].ends[end].node
+        case .program, .fault, .look, .change: nil
+        }
+    }
+
+    private func handle(_ event: SimulationEvent) throws {
+        switch event {
+        case .timer(let node, let process, let id, let generation):
+            try self.timerRunsOut(node, process, id, generation)
+        case .storeExecutes(let node, let process, let isRead): try self.storeExecutes(node, process, isRead)
+        case .storeReplies(let node, let process, let isRead): try self.storeReplies(node, process, isRead)
+        case .accept(let link): try self.accept(link)
+        case .opened(let link): try self.opened(link)
+        case .dialFailed(let node, let process, let address):
+            try self.give(.dialFailed(address: address), to: node, process: process)
+        case .deliver(let link, let pipe): try self.deliver(link, pipe)
+        case .closed(let link, let end): try self.closed(link, end)
+        case .notice(let node, let process): try self.notice(node, process)
+        case .poll(let node, let process):
+            guard self.process(node, process) != nil else { return }
+            if self.nodes[node].hasUnnoticedCommit { try self.notice(node, process) }
+            self.schedule(event, after: .seconds(1))
+        case .start(let node): try self.start(node)
+        case .program: try self.programs.step(in: self)
+        case .fault: try self.faults.breakSomething(in: self)
+        case .look: self.lookForHosts()
+        case .change: self.disturb(until: self.now)
+        }
+    }
+
+    // MARK: - Processes
+
+    /// The process of that number, if it runs still.
+    func process(_ node: Int, _ number: Int) -> SimulatedNode.Process? {
+        self.nodes[node].processNumber == number ? self.nodes[node].process : nil
+    }
+
+    private func start(_ index: Int) throws {
+        let node = self.nodes[index]
+        guard node.process == nil else { return }
+        let state = try node.start()
+        // Making a node's file ends with a checkpoint.
+        if node.processNumber == 1 { try node.disk.flush() }
+        self.note(node.name, "starts")
+        self.disturb(until: self.now)
+        for checker in self.checkers { try checker.started(node, state, in: self) }
+        try self.give(.started(state), to: index, process: node.processNumber)
+        self.schedule(.poll(node: index, process: node.processNumber), after: .seconds(1))
+    }
+
+    private func timerRunsOut(_ node: Int, _ number: Int, _ id: TimerID, _ generation: UInt64) throws {
+        guard let process = self.process(node, number), process.timers[id] == generation else { return }
+        process.timers[id] = nil
+        try self.give(.timerFired(id), to: node, process: number)
+    }
+
+    private func notice(_ node: Int, _ number: Int) throws {
+        guard self.process(node, number) != nil else { return }
+        self.nodes[node].hasUnnoticedCommit = false
+        try self.give(.localCommitNoticed, to: node, process: number)
+    }
+
+    /// Gives the core an input and carries out its effects in order.
+    func give(_ input: Input, to index: Int, process number: Int) throws {
+        guard let process = self.process(index, number), self.violation == nil else { return }
+        let node = self.nodes[index]
+        let moment = Now(monotonic: self.now, wallMilliseconds: node.clock.milliseconds)
+        let effects = process.machine.handle(input, at: moment)
+        self.note(node.name, Summary.line(input, effects))
+        for checker in self.checkers { try checker.handled(input, effects, by: node, in: self) }
+        for effect in effects { try self.perform(effect, of: node, process) }
+    }
+
+    private func perform(_ effect: Effect, of node: SimulatedNode, _ process: SimulatedNode.Process) throws {
+        switch effect {
+        case .send(let ids, let message):
+            let bytes = Summary.encode(message, term: process.machine.term)
+            for id in ids { self.send(bytes, over: id) }
+        case .dial(let address): self.dial(address, from: node)
+        case .close(let id, let reason): self.close(id, reason)
+        case .setTimer(let id, let delay):
+            process.lastTimer += 1
+            process.timers[id] = process.lastTimer
+            self.schedule(
+                .timer(node: node.index, process: node.processNumber, id, generation: process.lastTimer),
+                after: delay
+            )
+        case .cancelTimer(let id): process.timers[id] = nil
+        case .storage(let request):
+            process[keyPath: SimulatedNode.queue(isRead: request.isRead)].requests.append(request)
+            self.startStore(node, process, isRead: request.isRead)
+        case .reply(let request, .synced(let report)):
+            self.requests.answer(request, report)
+        case .reply(let request, .loginDecided(let outcome)): self.requests.answer(request, outcome)
+        case .publish, .learn, .notify, .reply(_, .hostTransferred): break
+        case .stopped:
+            self.note(node.name, "stopped")
+            self.endProcess(of: node)
+            if self.isDisturbed || node.isStopping { self.schedule(.start(node: node.index), after: .seconds(1)) }
+        }
+    }
+
+    // MARK: - Stores
+
+    private func startStore(_ node: SimulatedNode, _ process: SimulatedNode.Process, isRead: Bool) {
+        let queue = SimulatedNode.queue(isRead: isRead)
+        guard !process[keyPath: queue].isBusy, !process[keyPath: queue].requests.isEmpty else { return }
+        process[keyPath: queue].isBusy = true
+        let time = self.random.duration(.microseconds(20), self.options.storeTimeMax)
+        self.schedule(.storeExecutes(node: node.index, process: node.processNumber, isRead: isRead), after: time)
+    }
+
+    private func storeExecutes(_ index: Int, _ number: Int, _ isRead: Bool) throws {
+        let queue = SimulatedNode.queue(isRead: isRead)
+        guard let process = self.process(index, number),
+            let request = process[keyPath: queue].requests.popFirst()
+        else { return }
+        let node = self.nodes[index]
+        let reply: StorageReply
+        if isRead {
+            reply = process.reading.perform(request)
+        } else if node.failingWrites > 0 {
+            node.failingWrites -= 1
+            reply = .failed(request, .unavailable(FaultInjector.storeFailure))
+        } else {
+            reply = process.writing.perform(request)
+            if Summary.isDurable(request, reply, of: node.origin) { try node.disk.flush() }
+        }
+        self.note(node.name, "store \(Summary.of(request)) = \(Summary.of(reply))")
+        for checker in self.checkers { try checker.storeAnswered(request, reply, on: node, in: self) }
+        process[keyPath: queue].replies.append(reply)
+        process[keyPath: queue].isBusy = false
+        self.schedule(
+            .storeReplies(node: index, process: number, isRead: isRead),
+            after: self.random.duration(.microseconds(5), .milliseconds(1))
+        )
+        self.startStore(node, process, isRead: isRead)
+    }
+
+    private func storeReplies(_ index: Int, _ number: Int, _ isRead: Bool) throws {
+        guard let process = self.process(index, number),
+            let reply = process[keyPath: SimulatedNode.queue(isRead: isRead)].replies.popFirst()
+        else { return }
+        try self.give(.storageReplied(reply), to: index, process: number)
+    }
+}

@@ -1,0 +1,44 @@
+/// What happened in a run: one line for each step, the last ones kept, all of them hashed.
+///
+/// Two runs of one seed have the same hash, in whatever process.
+package struct Transcript {
+    /// How many lines are kept.
+    private static let linesMax = 4_000
+
+    private var ring: [String] = []
+    private var next = 0
+    /// Steps so far.
+    package private(set) var count = 0
+    /// FNV-1a over all lines.
+    package private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+
+    /// The first thing that was found wrong, if any.
+    package private(set) var violation: String?
+
+    /// Starts empty.
+    package init() {}
+
+    /// The lines that are kept, the oldest first.
+    package var lines: [String] { Array(self.ring[self.next...] + self.ring[..<self.next]) }
+
+    /// Notes that something is wrong; the first report counts.
+    package mutating func fail(_ time: Duration, _ what: String) {
+        guard self.violation == nil else { return }
+        self.violation = what
+        self.add(time, "world", "VIOLATION \(what)")
+    }
+
+    /// Adds a step.
+    package mutating func add(_ time: Duration, _ who: String, _ what: String) {
+        let microseconds = time.components.seconds * 1_000_000 + time.components.attoseconds / 1_000_000_000_000
+        let line = "\(microseconds) \(who) \(what)"
+        self.count += 1
+        for byte in line.utf8 { self.hash = (self.hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        if self.ring.count < Transcript.linesMax {
+            self.ring.append(line)
+        } else {
+            self.ring[self.next] = line
+            self.next = (self.next + 1) % Transcript.linesMax
+        }
+    }
+}
