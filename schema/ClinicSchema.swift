@@ -3,6 +3,8 @@ package enum ClinicSchema {
     /// The text of `schema/clinic.json`.
     package static var manifest: String { EmbeddedSchema.manifest }
 
-    /// The migrations in the order of their numbers. Each has the name of its file without the extension.
+    /// The migrations in the order of their numbers.
+    ///
+    /// Each has the name of its file without the extension.
     package static var migrations: [(name: String, sql: String)] { EmbeddedSchema.migrations }
 }
