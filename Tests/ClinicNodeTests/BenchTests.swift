@@ -1,7 +1,9 @@
 import Foundation
 import Testing
 
-/// The benchmarks on few rows: their figures mean nothing, their form does.
+/// Runs the benchmarks on few rows.
+///
+/// The form of the output counts, not the figures.
 @Suite(.timeLimit(.minutes(3))) struct BenchTests {
     private static let keys: Set = [
         "name", "unit", "value", "baseline", "ratio", "target", "targetKind", "met", "samples", "baselineSamples",
@@ -23,7 +25,7 @@ import Testing
         let measurements = try #require(report["measurements"] as? [[String: Any]])
         for entry in measurements {
             #expect(Set(entry.keys) == BenchTests.keys)
-            // Idle nodes may use less processor time in a second than the system counts.
+            // An idle node may use less processor time in a second than the system can count.
             let least = (entry["name"] as? String)?.hasPrefix("idle, processor") == true ? -1.0 : 0
             #expect(try #require(entry["value"] as? Double) > least, "\(entry["name"] ?? "")")
         }

@@ -1,9 +1,9 @@
 import Foundation
 import Testing
 
-/// The built program, run as people and scripts run it.
+/// The built program, run in the way that people and scripts run it.
 struct Binary {
-    /// What a run came to.
+    /// The result of a run.
     struct Outcome {
         var status: Int32
         var output: String
@@ -33,10 +33,10 @@ struct Binary {
     /// The path of a node's directory.
     func data(_ name: String = "node") -> String { self.folder.appendingPathComponent(name).path }
 
-    /// Removes everything.
+    /// Removes the folder.
     func clean() throws { try FileManager.default.removeItem(at: self.folder) }
 
-    /// Runs the program to its end; `input` is what standard input holds.
+    /// Runs the program to its end; `input` is its standard input.
     func run(_ arguments: [String], input: String? = nil) async throws -> Outcome {
         let process = try self.makeProcess(arguments)
         guard let input else { return try await self.run(process) }
@@ -75,7 +75,7 @@ struct Binary {
         )
     }
 
-    /// Lets others run before a condition is looked at again.
+    /// Lets other processes run before the next check of a condition.
     static func pause() async throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -104,7 +104,9 @@ final class Agent: Sendable {
     private let ended: AsyncStream<Int32>
     let errors: String
 
-    /// Starts `run` on `data` and returns when it prints `ready`; all that it prints goes to `log`, an existing file.
+    /// Starts `run` on `data` and returns when the program prints `ready`.
+    ///
+    /// Its output goes to `log`, an existing file.
     init(_ binary: Binary, data: String, _ arguments: [String] = [], log: URL? = nil) async throws {
         let sink = try log.map { try FileHandle(forWritingTo: $0) }
         let process = try binary.makeProcess(

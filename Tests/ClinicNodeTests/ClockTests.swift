@@ -1,26 +1,28 @@
 import Foundation
 import Testing
 
-/// Real processes whose clocks are wrong: what programs write, and what the node makes of it.
+/// Real processes with wrong clocks: the writes of programs, and the stamps that the node makes.
 @Suite(.timeLimit(.minutes(3)), .serialized, .enabled(if: FakeClock.library != nil, "there is no C compiler"))
 struct ClockTests {
-    /// The PC with the wrong clock follows: the clinic's time is its host's, whatever that says.
+    /// The PC with the wrong clock follows the host, because the host's time is the clinic's time.
     private static let neverHost = ["--priority", "0"]
 
-    /// Runs SQL in a database as a program on a PC with that clock does.
+    /// Runs SQL in a database, like a program on a PC with that clock.
     private func sql(_ binary: Binary, _ data: String, _ sql: String) async throws -> String {
         let outcome = try await binary.shell("sqlite3", ["-cmd", ".timeout 10000", data + "/clinic.db", sql])
         try #require(outcome.status == 0, "\(outcome.errors)")
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    /// Asks again until the answer is yes; the test's time limit ends it.
+    /// Retries until the answer is yes.
+    ///
+    /// The test's time limit ends the retries.
     private func wait(_ condition: () async throws -> Bool) async throws {
-        // A pause between two looks, each of which is a process.
+        // A pause between two checks, because each check starts a process.
         while !(try await condition()) { try await Binary.pause() }
     }
 
-    /// Lets more time pass than counts as the same moment: stamps less than half a second off are left as they are.
+    /// Waits longer than half a second, because the node keeps stamps that are off by less.
     private func moment() async throws {
         let begun = self.now
         try await self.wait { self.now > begun + 1_500 }
@@ -76,7 +78,7 @@ struct ClockTests {
             let editHost = { try await self.sql(binary, host, "UPDATE patients SET fullName = 'Host'") }
             if isAwayLater { _ = try await editHost() }
             try await self.moment()
-            // Alone: the host does not run.
+            // The host does not run.
             let awayAgent = try await Agent(wrong, data: away, Self.neverHost)
             _ = try await self.sql(wrong, away, "UPDATE patients SET fullName = 'Away' WHERE id = 'p1'")
             try await self.collected(wrong, away)
@@ -87,7 +89,7 @@ struct ClockTests {
             for data in [host, away] { try await self.wait { try await self.name(binary, data) == winner } }
             #expect(try await binary.run(["sync", "--data", host]).status == 0)
             #expect(try await self.largestStamp(binary, host) < self.now + 1_000)
-            // While it is connected, its stamps are the clinic's.
+            // While the PC is connected, its stamps carry the clinic's time.
             _ = try await self.sql(wrong, away, "INSERT INTO patients(id) VALUES ('p2')")
             try await self.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
             let stamp = try await self.sql(
@@ -121,7 +123,7 @@ struct ClockTests {
             let milliseconds = try #require(Int64(try await self.sql(binary, data, stamp)))
             #expect(abs(milliseconds - self.now) < 120_000)
         }
-        // An edit made now by somebody else wins, and so does one that follows it.
+        // An edit made now on another PC wins, and so does the edit after it.
         _ = try await self.sql(binary, host, "UPDATE patients SET fullName = 'Now' WHERE id = 'p2'")
         try await self.wait {
             try await self.sql(binary, away, "SELECT fullName FROM patients WHERE id = 'p2'") == "Now"
@@ -132,10 +134,10 @@ struct ClockTests {
     }
 }
 
-/// Processes that see another time.
+/// Starts processes that see another time.
 ///
-/// A few lines of C that are loaded before the C library. libfaketime does not do: a Swift program that is started with
-/// it has no arguments (seen with 0.9.10 and Swift 6.3).
+/// The loader loads a few lines of C before the C library. libfaketime does not work: a Swift program that is started
+/// with it gets no arguments (seen with 0.9.10 and Swift 6.3).
 enum FakeClock {
     private static let source = """
         #define _GNU_SOURCE
@@ -184,7 +186,7 @@ enum FakeClock {
         }
     }()
 
-    /// The environment of a process whose wall clock is off; its timers run as ever.
+    /// The environment of a process with a wrong wall clock; its timers are right.
     static func environment(hours: Int) throws -> [String: String] {
         ["LD_PRELOAD": try #require(self.library), "CLOCK_SHIFT_SECONDS": String(hours * 3_600)]
     }

@@ -49,7 +49,7 @@ import Testing
         }
         let text = try await binary.run(["status", "--data", copy]).output
         #expect(text.contains("another PC runs with this node's key"))
-        // One after the other, both deliver.
+        // Both copies deliver their changes, one after the other.
         for agent in agents { #expect(await agent.stop() == 0) }
         for (data, name) in [(original, "here"), (copy, "there")] {
             agents = [try await Agent(binary, data: data)]

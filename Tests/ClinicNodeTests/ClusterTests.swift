@@ -19,7 +19,7 @@ import Testing
         try #require(status == 0, "\(sql)")
     }
 
-    /// The bytes of a file that is no database, else all that the database holds.
+    /// The content of a database, or the bytes of another file.
     private func content(of data: String, isDamaged: Bool) async throws -> Data {
         if isDamaged { return try Data(contentsOf: URL(fileURLWithPath: data + "/clinic.db")) }
         let dump = data + "/dump.sql"
@@ -63,14 +63,14 @@ import Testing
             }
         }
         try await write(0)
-        // Killed, so nothing of it is flushed; its file is written to while it is down.
+        // The node is killed, so it flushes nothing. A program writes its file while the node is down.
         _ = await agents[1].stop(SIGKILL)
         try await write(1)
         agents[1] = try await Agent(binary, data: paths[1])
         try await write(2)
         let sync = try await binary.run(["sync", "--data", paths[2]])
         #expect(sync.status == 0, "\(sync.output)\(sync.errors)")
-        // What another process proved equal is equal in the files.
+        // Another process proved the tables equal; the files show that they are.
         let digests = try await self.digests(binary, paths)
         #expect(Set(digests).count == 1, "\(digests)")
         #expect(digests[0].contains("\"patients\""))
@@ -140,7 +140,7 @@ import Testing
         let binary = try Binary()
         let data = binary.data()
         let program = try #require(try binary.makeProcess([]).executableURL?.path)
-        // In a mount namespace of its own, which goes with the shell.
+        // Runs in a mount namespace that ends with the shell.
         let script = """
             mkdir -p '\(data)' && mount -t tmpfs -o size=1200k none '\(data)' || exit 99
             '\(program)' init --data '\(data)/node' >/dev/null || exit 98
@@ -157,7 +157,9 @@ import Testing
         try binary.clean()
     }
 
-    /// Whether this account may mount a small disk in a namespace of its own; the test is skipped otherwise.
+    /// Whether this account may mount a small disk in its own namespace.
+    ///
+    /// Otherwise the test is skipped.
     static let mayMount: Bool = {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 @Suite(.timeLimit(.minutes(2))) struct CommandTests {
-    /// One sentence: one line, that ends as sentences do.
+    /// Whether the text is one sentence: one line with a final period.
     private func expectSentence(_ outcome: Binary.Outcome, status: Int32, contains part: String) {
         #expect(outcome.status == status, "\(outcome.errors)")
         #expect(outcome.output.isEmpty)
@@ -119,7 +119,7 @@ import Testing
         let plain = try Binary()
         let data = plain.data()
         _ = try await plain.run(["init", "--data", data])
-        // An address that this PC does not have (RFC 5737), and that is outside of private ranges besides.
+        // An address that this PC does not have (RFC 5737), outside of private ranges.
         let reachable = try await plain.run(["run", "--data", data, "--listen", "203.0.113.1:7450"])
         self.expectSentence(reachable, status: 78, contains: "203.0.113.1")
         let malformed = try await plain.run(["run", "--data", data, "--listen", "7450"])

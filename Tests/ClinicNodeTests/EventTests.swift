@@ -11,7 +11,7 @@ import Testing
 
     private func events(in path: String) throws -> [Event] {
         guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return [] }
-        // The last line may not be whole yet.
+        // The last line may be incomplete.
         return try text.split(separator: "\n").filter { $0.hasSuffix("}") }.map {
             try JSONDecoder().decode(Event.self, from: Data($0.utf8))
         }
@@ -38,12 +38,12 @@ import Testing
         try watch.run()
         defer { watch.terminate() }
         func insert(_ keys: Range<Int>) async throws {
-            // One transaction each, from a program that knows nothing of the node.
+            // A program that does not use the node writes one transaction for each row.
             let rows = keys.map { "INSERT INTO patients(id) VALUES ('k\($0)');" }.joined()
             let outcome = try await binary.shell("sqlite3", [data + "/clinic.db", ".timeout 30000", rows])
             #expect(outcome.status == 0, "\(outcome.errors)")
         }
-        // Until the watch is connected, what happens is not for it.
+        // The watch gets no events before it is connected.
         var first = 0
         try await self.wait {
             try self.events(in: log).contains { $0.recordId?.hasPrefix("w") == true }

@@ -13,7 +13,9 @@ import Testing
         try #require(try await self.json(binary, ["nodes", "--data", data])["nodes"] as? [[String: Any]])
     }
 
-    /// Asks again until the answer is right; the test's time limit ends it.
+    /// Retries until the answer is right.
+    ///
+    /// The test's time limit ends the retries.
     private func wait(_ condition: () async throws -> Bool) async throws {
         while !(try await condition()) { try await Binary.pause() }
     }
@@ -37,7 +39,7 @@ import Testing
             try await self.nodes(binary, first).first { $0["name"] as? String == "lab" }?["id"] as? String
         )
         #expect(await lab.stop() == 0)
-        // Port 0 takes another port than the one before.
+        // Port 0 gives the node another port than before.
         lab = try await Agent(binary, data: second)
         try await self.wait { try await address() != before }
         #expect(try await self.nodes(binary, first).count == 2)

@@ -109,7 +109,8 @@ import Testing
         #expect(first.status == 0, "\(first.errors)")
         try await self.wait { try await self.active(clinic, clinic.lab) == self.id(first) }
         #expect(await clinic.agents[0].stop(SIGKILL) != 0)
-        // The other may not be host yet: the login waits for it, and then most PCs of two cannot be heard.
+        // The other node may not be host yet, so the login waits for it. Of two PCs one is off, so there is no
+        // quorum.
         let forced = try await self.login(clinic, clinic.lab, ["--force"])
         #expect(forced.status == 0, "\(forced.errors)")
         #expect(forced.output.contains(#""provisional":true"#))

@@ -3,14 +3,14 @@ import Foundation
 import Testing
 
 @Suite("users, and the first of them", .timeLimit(.minutes(3))) struct UserCommandTests {
-    /// The one row of users that a command printed as JSON, or the row of that name.
+    /// The only user that a command printed as JSON, or the user of that name.
     private func user(_ name: String, in output: String) throws -> [String: Any]? {
         let object = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
         let users = try #require(object?["users"] as? [[String: Any]])
         return users.first { $0["username"] as? String == name }
     }
 
-    /// What the table holds of a user's password.
+    /// The user's password as the table holds it.
     private func stored(_ name: String, _ data: String, _ binary: Binary) async throws -> String {
         let sql = "SELECT password FROM users WHERE username = '\(name)'"
         return try await binary.shell("sqlite3", [data + "/clinic.db", sql])
@@ -123,7 +123,7 @@ import Testing
         try binary.clean()
     }
 
-    /// Runs the program on a terminal of its own and types what is given, each line after the prompt that it answers.
+    /// Runs the program on a terminal of its own, and types each line after its prompt.
     private static let typist = """
         import os, pty, sys
         answers = sys.argv[1].split("|"); command = sys.argv[2:]
@@ -177,7 +177,7 @@ import Testing
         )
         #expect(differing.status == 64)
         #expect(differing.output.contains("differ"))
-        // Backspace takes a letter back, Ctrl-C the whole command.
+        // Backspace removes a letter. Ctrl-C ends the command.
         let corrected = try await self.type(
             ["another horsé\u{7F}e", "another horse"],
             ["users", "passwd", "rosa", "--data", data],

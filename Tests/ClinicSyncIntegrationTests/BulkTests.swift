@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Large imports by other processes", .timeLimit(.minutes(3)), .serialized)
 struct BulkTests {
-    /// A Python program that imports `count` patients in one transaction and prints when it had committed.
+    /// A Python program that imports `count` patients in one transaction and prints the time of the commit.
     private func importing(_ count: Int) -> String {
         """
         rows = ((f"imp{i:07}", f"Patient {i}", "1980-01-01", "F", "09171234567") for i in range(\(count)))
@@ -14,8 +14,9 @@ struct BulkTests {
         """
     }
 
-    /// Commits one row after the other until the file `stop` is there; prints the longest time that the lock, then
-    /// that the rest took, and how many rows were written.
+    /// Commits one row after the other until the file `stop` exists.
+    ///
+    /// Prints the longest wait for the lock, the longest rest of a commit, and the number of rows.
     private func clerk(_ stop: String) -> String {
         """
         import os
@@ -36,7 +37,7 @@ struct BulkTests {
 
     @Test("200 000 rows of one transaction arrive at once, while the node keeps no program waiting")
     func largeImport() async throws {
-        // Comparisons come often, so that they meet the batch while it is being collected.
+        // Comparisons come often, so that some happen during the collection of the batch.
         try await TestClinic.start(nodes: 2, reconcileEvery: .seconds(1)) { clinic in
             let (writer, reader) = (clinic.nodes[1].database, clinic.host.database)
             let total = 200_000
@@ -103,7 +104,7 @@ struct BulkTests {
             let clock = ContinuousClock()
             let frozenAt = clock.now
             remote.signal(SIGSTOP)
-            // Others go on at once, far faster than the time in which the silence is noticed.
+            // The other nodes continue at once, long before the silence is noticed.
             for number in 0..<50 {
                 try clinic.nodes[1].database.sql("INSERT INTO patients(id) VALUES (?)", "p\(number)")
             }

@@ -82,7 +82,7 @@ struct MemberTests {
             #expect(known.lastSeen != nil)
             #expect(known.lagBatches ?? 0 > 0)
             #expect(known.version == connected.version)
-            // One that never was connected with it is not invented.
+            // The node shows no values for a member that was never connected with it.
             try await clinic.wait(for: "the other client") { try await self.member(name, other)?.connected == false }
         }
     }

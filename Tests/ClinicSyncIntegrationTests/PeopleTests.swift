@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Notices and probes among real nodes", .timeLimit(.minutes(3)), .serialized)
 struct PeopleTests {
-    /// The ids of the notices that a node told its programs of since it was made, read from its file.
+    /// The ids of all notices that a node sent to its programs, read from its file.
     private func told(_ node: TestNode) throws -> [String] {
         try node.database.read { db in
             try String.fetchAll(db, sql: "SELECT pk FROM clinicsync_event WHERE type = 'notice' ORDER BY position")
@@ -82,7 +82,7 @@ struct PeopleTests {
                     #expect(answer.roundTripMilliseconds > 0)
                 }
             }
-            // One that is off is not waited for.
+            // The node does not wait for a node that is off.
             let third = clinic.nodes[2]
             try await third.stop()
             try await clinic.wait(for: "the host to know") {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("Reconciliation, refusals and idleness between real nodes", .timeLimit(.minutes(3)), .serialized)
 struct RepairTests {
-    /// Writes as nobody should: past capture.
+    /// Writes past capture, which no program should do.
     private func damage(_ database: TestDatabase, _ sql: String) throws {
         try database.sql(
             """
@@ -117,7 +117,7 @@ struct RepairTests {
         try await TestClinic.start(nodes: 2, reconcileEvery: .seconds(1)) { clinic in
             try clinic.host.database.sql("INSERT INTO patients(id) VALUES ('p')")
             try await clinic.converge()
-            // What the nodes have to remember of the beginning is remembered by then.
+            // By then the nodes have stored what they must remember of the beginning.
             try await self.comparisons(2, of: clinic)
             func versions() throws -> [Int?] {
                 try clinic.nodes.map { try $0.database.integer("PRAGMA data_version") }

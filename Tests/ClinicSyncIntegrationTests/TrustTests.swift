@@ -59,7 +59,7 @@ struct TrustTests {
             for node in [host, other] {
                 try await clinic.wait(for: "the revocation to be back") { try node.database.integer(count) == 1 }
             }
-            // The thief forgets as well.
+            // The thief deletes the revocation in its own database too.
             try Data("[]".utf8).write(to: tablet.directory.appending(path: "identity/revocations.json"))
             try FileManager.default.setAttributes(
                 [.posixPermissions: 0o600],
@@ -89,8 +89,8 @@ struct TrustTests {
             try await clinic.converge()
             #expect(try await !client.status().security.maySign)
             #expect(try await host.nodes().nodes.allSatisfy { $0.role != "revoked" })
-            // A row that names another key under a member's name gets no right either. The member is not running,
-            // for it would put its own row right at once.
+            // A row with another key under a member's name gives no right either. The member does not run, because it
+            // would correct its own row at once.
             #expect(try await client.isConnected)
             try await client.stop()
             try host.database.sql("UPDATE clinicsync_node SET certificate = x'3000' WHERE name = 'node1'")
@@ -109,7 +109,7 @@ struct TrustTests {
             try await TestClinic.start(nodes: 2) { theirs in
                 let stranger = theirs.nodes[1]
                 try await stranger.stop()
-                // Its own host would be found by the list of members.
+                // The node would find its host in the list of members.
                 try await theirs.host.stop()
                 let address = ours.host.address
                 try self.edit(stranger) { identity in
@@ -150,7 +150,8 @@ struct TrustTests {
             try await second.revoke("node2")
             try await clinic.wait(for: "the revoked node to stop", within: .seconds(10)) { !third.isRunning }
             _ = await #expect(throws: TestClinicError.self) { try await third.stop() }
-            // Whom the second node let in stays when that node is sent away itself: the revocation vouches for it.
+            // A member that the second node enrolled stays a member when that node is revoked. The revocation vouches
+            // for it.
             let late = try await clinic.adoptNode(name: "late", directory: folder)
             try await clinic.wait(for: "the late node in the list") {
                 try await host.nodes().nodes.contains { $0.name == "late" }
@@ -189,7 +190,7 @@ struct TrustTests {
             for node in clinic.nodes { try await node.stop() }
             for node in clinic.nodes { node.skewClock(by: self.day * 45) }
             try clinic.nodes[2].database.sql("INSERT INTO patients(id) VALUES ('written meanwhile')")
-            // The clients first: nobody answers them yet.
+            // The clients start first, when no other node answers yet.
             for node in clinic.nodes.reversed() { try await node.start() }
             try await clinic.wait(for: "all to be connected") { try await clinic.host.status().activeConnections == 2 }
             try await clinic.converge()

@@ -7,12 +7,12 @@ struct SeededRunTests {
     /// Seeds whose runs together meet every fault and workload.
     static let fixedSeeds: [UInt64] = Array(1...24)
 
-    /// Seeds that say nothing: other ones than the fixed, the same in every run of the suite.
+    /// Further seeds, the same in every run of the suite.
     static let furtherSeeds: [UInt64] = (0..<48).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
 
-    /// Seeds that once showed something.
+    /// Seeds that once found a fault.
     ///
-    /// 6849755: two hosts for 3 s after a partition, each waiting for an answer on a connection to the other from before.
+    /// 6849755: two hosts for 3 s after a partition. Each waited for an answer on an old connection to the other.
     static let telling: [UInt64] = [6_849_755]
 
     @Test("seeds that once found something hold", arguments: telling)
@@ -58,7 +58,7 @@ struct SeededRunTests {
         var held = 0
         var slowest = Duration.zero
         for seed in first..<(first + count) {
-            // Before the run, so that the seed of one that traps is known.
+            // Printed before the run, so that the seed of a run that traps is known.
             if environment("CLINICSYNC_SOAK_VERBOSE") != nil { print("seed \(seed)") }
             let result = try SeededRunTests.check(seed)
             if result.violation == nil { held += 1 }

@@ -18,7 +18,7 @@ import Testing
         return options
     }
 
-    /// A clinic whose nodes have found one another and where the users are known.
+    /// A clinic whose nodes are connected and have the users.
     private static func clinic(_ options: SimulationOptions, users: Int) throws -> SimulatedWorld {
         let world = try SimulatedWorld(options)
         try world.run(until: .seconds(5))
@@ -71,7 +71,9 @@ import Testing
         try SessionTests.compare(world, &winners)
     }
 
-    /// All nodes show exactly these sessions; then everybody logs out.
+    /// All nodes show exactly these sessions.
+    ///
+    /// Then all users log out.
     private static func compare(_ world: SimulatedWorld, _ winners: inout [String]) throws {
         try world.run(until: world.now + .seconds(1))
         #expect(world.violation == nil, "\(world.violation ?? "")")

@@ -3,9 +3,9 @@ import ClinicSyncModel
 import ClinicSyncSimulation
 import Testing
 
-/// What a large clinic does when its host goes.
+/// Tests how a large clinic behaves when its host is lost.
 @Suite("Fifty PCs lose their host") struct StormTests {
-    /// Counts what matters from a moment on.
+    /// Counts opened connections and sent chunks from a moment on.
     private final class Observer: SimulationChecker {
         var since: Duration?
         var opened: [Int: [Duration]] = [:]
@@ -54,7 +54,7 @@ import Testing
         #expect(next.index != host.index)
         let returns = observer.opened[next.index] ?? []
         #expect(observer.chunks == 0)
-        // No tenth of a second sees more than a third of them.
+        // No tenth of a second has more than a third of the new connections.
         let tenths = Dictionary(grouping: returns) { Int($0 / .milliseconds(100)) }
         #expect(returns.count >= 45)
         #expect(tenths.values.allSatisfy { $0.count <= 17 }, "\(tenths.mapValues(\.count))")

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The documents say what is there.
+/// Checks that the documents agree with the repository.
 @Suite("The documents")
 struct DocumentTests {
     @Test("links lead to files that exist, and to headings that they have")
@@ -28,7 +28,7 @@ struct DocumentTests {
         let roots = ["Sources/", "Tests/", "schema/", "docs/", ".ci/"]
         for (path, text) in try DocumentTests.documents() where path != "CHANGELOG.md" {
             for code in DocumentTests.spans(in: text) where roots.contains(where: { code.hasPrefix($0) }) {
-                // Patterns and lists stand for what they describe.
+                // A pattern or a list is not a path.
                 guard code.allSatisfy({ $0.isLetter || $0.isNumber || "/._-+".contains($0) }) else { continue }
                 guard !code.contains("mNNNN") else { continue }
                 let file = SourceFile.root.appending(path: code).path(percentEncoded: false)
@@ -70,7 +70,7 @@ struct DocumentTests {
         }
     }
 
-    /// The names under which commands are registered: those that the root command's list leads to.
+    /// The names of the registered commands, from the root command's list.
     private static func commandNames() throws -> Set<String> {
         let files = try SourceFile.all(in: ["Sources/clinic-node"])
         let registered = Set(
@@ -94,7 +94,7 @@ struct DocumentTests {
         text.matches(of: /\]\(([^)\s]+)\)/).map { String($0.1) }
     }
 
-    /// What stands between backquotes.
+    /// The texts between backquotes.
     private static func spans(in text: String) -> [String] {
         text.matches(of: /`([^`\n]+)`/).map { String($0.1) }
     }
@@ -111,7 +111,7 @@ struct DocumentTests {
         }
     }
 
-    /// The names by which headings are linked to.
+    /// The anchors of the headings.
     private static func headings(in text: String) -> Set<String> {
         Set(
             text.split(separator: "\n").filter { $0.hasPrefix("#") }.map { line in

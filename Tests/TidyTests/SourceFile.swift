@@ -1,8 +1,8 @@
 import Foundation
 
-/// A Swift file of the repository, as far as the house rules look at it.
+/// A Swift file of the repository, with the parts that the house rules check.
 struct SourceFile {
-    /// A function and where it stands.
+    /// A function and its place.
     struct Function {
         var start: Int
         var lines: Int
@@ -22,7 +22,7 @@ struct SourceFile {
     static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 
-    /// Every Swift file under the folders named, generated ones left out, in the order of their paths.
+    /// Every Swift file in the given folders except generated files, in the order of their paths.
     static func all(in folders: [String]) throws -> [SourceFile] {
         let root = self.root
         var paths: [String] = []
@@ -41,7 +41,7 @@ struct SourceFile {
         }
     }
 
-    /// The modules the file imports.
+    /// The modules that the file imports.
     var imports: [String] {
         self.lines.compactMap { line in
             var words = line.split(separator: " ").map(String.init)
@@ -53,7 +53,7 @@ struct SourceFile {
         }
     }
 
-    /// The lines with their numbers, comments cut off.
+    /// The lines with their numbers, without comments.
     var code: [(number: Int, line: String)] {
         self.lines.enumerated().compactMap { index, line in
             let code = line.range(of: "//").map { String(line[..<$0.lowerBound]) } ?? line

@@ -30,7 +30,7 @@ import Testing
         ],
         "Telemetry": ["ClinicSyncModel", "ClinicSyncCore", "Logging", "Metrics", "NIOConcurrencyHelpers"],
         "Configuration": ["ClinicSyncModel", "Foundation", "Glibc"],
-        // The one folder that sees all others; still no SQLite, no HTTP and no bytes of the wire.
+        // The only folder that may import all others; it still imports no SQLite, no HTTP and no wire bytes.
         "Runtime": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDiscovery", "Crypto", "Foundation",
             "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
@@ -41,7 +41,7 @@ import Testing
     func imports() throws {
         for file in try SourceFile.all(in: ["Sources/ClinicSync"]) {
             let folder = String(file.path.split(separator: "/")[2])
-            // Files beside the folders belong to the module and know nothing but the standard library.
+            // Files beside the folders belong to the module and import only the standard library.
             let allowed = folder.hasSuffix(".swift") ? [] : Self.allowed[folder]
             guard let allowed else {
                 Issue.record("\(file.path) is in a folder that no rule knows")

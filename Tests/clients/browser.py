@@ -16,17 +16,17 @@ DEADLINE = 20
 
 
 def program():
-    """Where Chromium is, or nothing."""
+    """Returns the path of Chromium, or None."""
     for name in ["chromium", "chromium-browser", "google-chrome"]:
         found = shutil.which(name)
-        # On Ubuntu `chromium-browser` without its snap is a script that only says so.
+        # On Ubuntu `chromium-browser` without its snap is a script that only prints a message.
         if found and subprocess.run([found, "--version"], capture_output=True, timeout=60).returncode == 0:
             return found
     return None
 
 
 class Browser:
-    """One page. Remembers what a developer would see in the console."""
+    """One page. Records the messages of the developer's console."""
 
     def __init__(self, executable):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="clinic-browser-"))
@@ -96,13 +96,13 @@ class Browser:
             self.handshakes.append(content["response"]["status"])
 
     def run(self, expression):
-        """The value of an expression in the page; promises are waited for."""
+        """Returns the value of an expression in the page; waits for promises."""
         result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in result, "%s: %s" % (expression, result["exceptionDetails"])
         return result["result"].get("value")
 
     def wait(self, what, expression, deadline=DEADLINE):
-        """Waits until an expression is true in the page; returns how long that took."""
+        """Waits until an expression is true in the page, and returns the time this took."""
         started = time.monotonic()
         while not self.run(expression):
             assert time.monotonic() - started < deadline, "not within %g s: %s\n%s" % (

@@ -18,7 +18,7 @@ DEADLINE = 30
 
 
 def wait(what, condition, deadline=DEADLINE):
-    """Waits until `condition` gives something true, and returns it."""
+    """Waits until `condition` returns a true value, and returns this value."""
     end = time.monotonic() + deadline
     while True:
         found = condition()
@@ -36,7 +36,7 @@ def free_port():
 
 
 class Node:
-    """A node with ports that stay, so that it can be stopped and started again."""
+    """A node with fixed ports, so that a test can stop and start it."""
 
     def __init__(self, program, folder, name):
         self.program = program
@@ -90,7 +90,7 @@ class Node:
         return "ready" in text.splitlines()
 
     def stop(self):
-        """Stops it as systemd would; returns its exit status."""
+        """Stops the node like systemd, and returns its exit status."""
         if self.process is None:
             return None
         process, self.process = self.process, None
@@ -104,7 +104,7 @@ class Node:
             self.process = None
 
     def sql(self, statement, *values):
-        """What a clinic's program does: a transaction of its own on the file."""
+        """Runs a transaction on the file, like a clinic's program."""
         with contextlib.closing(sqlite3.connect(self.data / "clinic.db", timeout=30)) as database:
             with database:
                 return database.execute(statement, values).fetchall()
@@ -120,7 +120,7 @@ class Node:
 
 
 class Clinic:
-    """Nodes that are one clinic, the first of which made it."""
+    """Nodes of one clinic; the first node made the clinic."""
 
     def __init__(self, program, names):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="clinic-clients-"))
@@ -149,12 +149,12 @@ class Clinic:
         shutil.rmtree(self.folder)
 
     def settled(self):
-        """All have the same, and the host has everything."""
+        """Waits until all nodes are equal and the host has everything."""
         digests = {json.dumps(node.get("/v1/digest").json()["digest"]) for node in self.nodes}
         return len(digests) == 1 and all(node.status()["pendingChanges"] == 0 for node in self.nodes)
 
     def conflict(self, winner, loser, column="fullName", current="Later", other="Earlier", record="p1"):
-        """Makes one: both write the column of a row of patients while they are apart; `winner` writes last."""
+        """Makes a conflict: both nodes write one column of a row of patients while they are apart. `winner` writes last."""
         winner.sql("INSERT OR IGNORE INTO patients(id, fullName) VALUES(?, 'Ana')", record)
         wait("the row is everywhere", lambda: all(node.sql("SELECT 1 FROM patients WHERE id = ?", record) for node in self.nodes))
         wait("all is settled", self.settled)
@@ -169,7 +169,7 @@ class Clinic:
 
 
 class Checks:
-    """Counts what was checked and says what it was."""
+    """Counts and prints the checks."""
 
     def __init__(self):
         self.count = 0
@@ -180,7 +180,7 @@ class Checks:
 
 
 def main(name, run):
-    """Runs a test with the program named on the command line; the exit status says how it went."""
+    """Runs a test with the program on the command line. The exit status is the result."""
     if len(sys.argv) < 2:
         sys.exit("usage: %s PROGRAM" % name)
     check = Checks()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The local API as programs see it, and its description in docs/openapi.yaml, each checked against the other."""
+"""Compares the local API with its description in docs/openapi.yaml."""
 
 import copy
 import json
@@ -16,7 +16,7 @@ DESCRIPTION = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "
 
 
 class Description:
-    """docs/openapi.yaml, and which of its operations were seen to answer as described."""
+    """docs/openapi.yaml, and the operations that have answered as described."""
 
     def __init__(self, check):
         self.check = check
@@ -29,7 +29,7 @@ class Description:
 
     @staticmethod
     def close(node):
-        """Objects may have no keys but those described: so that a key that nobody described is found."""
+        """Forbids keys that are not described, so that the test finds them."""
         if isinstance(node, dict):
             if "properties" in node and "additionalProperties" not in node:
                 node["additionalProperties"] = False
@@ -68,14 +68,14 @@ class Description:
             if kind == "application/json":
                 schema = {**content[kind]["schema"], "components": self.closed["components"]}
                 jsonschema.validate(answer.json(), schema, cls=jsonschema.Draft202012Validator)
-        # A WebSocket is opened by a test of its own; here it is enough that it is there.
+        # Another test opens the WebSocket. Here it is enough that the endpoint exists.
         if answer.ok or status in ("303", "426"):
             self.seen.add((method, path))
         return answer
 
 
 def errors(node, description, check):
-    """Who may not ask, and what may not be asked."""
+    """Tests refused clients and refused requests."""
     for method, path in description.operations():
         concrete = path.replace("{id}", "1").replace("{code}", "none")
         item = description.document["paths"][path][method.lower()]
@@ -193,7 +193,7 @@ def conflicts(clinic, description, check):
 
 
 def why(host, client, description, check):
-    """Who wrote what."""
+    """Tests who wrote each value."""
     told = description.accept("GET", "/v1/why", host.get("/v1/why", params={"path": "patients/p1/fullName"})).json()
     check((told["state"], [c["value"] for c in told["columns"]]) == ("shown", ["Earlier"]), "it names what is shown")
     check(told["columns"][0]["author"]["originName"] == host.name, "and who wrote it")
@@ -207,7 +207,7 @@ def why(host, client, description, check):
 
 
 def commands(node, check):
-    """The same by commands, on the PC that lost."""
+    """Tests the same with commands, on the PC that lost."""
     entry = json.loads(node.command("conflicts", "--json"))["conflicts"][0]
     check(entry["id"] in node.command("conflicts"), "conflicts lists it for people")
     check("Earlier" in node.command("conflicts", "show", entry["id"]), "conflicts show has both values")
@@ -234,7 +234,7 @@ def events(node, description, check):
 
 
 def sessions(clinic, description, check):
-    """One user at one PC at a time."""
+    """A user is logged in on one PC at a time."""
     host, client = clinic.nodes
     password = "correct horse battery"
     host.command("users", "add", "maria", "--role", "doctor", text=password + "\n")
@@ -330,7 +330,7 @@ def dashboard(node, description, check):
 
 
 def rates(node, check):
-    """Far more requests than any program needs, over one connection, are told to wait, and then go on."""
+    """Too many requests over one connection get 429, and later requests succeed."""
     request = b"GET /health HTTP/1.1\r\nHost: %s\r\n\r\n" % node.api.encode()
     with socket.create_connection(("127.0.0.1", int(node.api.split(":")[1])), timeout=30) as connection:
         connection.sendall(request * 4_000)
@@ -343,7 +343,7 @@ def rates(node, check):
 
 
 def origins(clinic, check):
-    """A page of an origin that node.json names may ask, and read what it gets."""
+    """A page of an origin that node.json names may send requests and read the answers."""
     node = clinic.nodes[1]
     page = "http://127.0.0.1:8080"
     node.stop()

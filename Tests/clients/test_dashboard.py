@@ -60,7 +60,7 @@ def resolves(page, clinic, check):
     page.wait("the conflict is gone", "document.querySelectorAll('#conflicts article').length === 0")
     wait("the other value is on both PCs", lambda: all(n.sql("SELECT fullName FROM patients WHERE id = 'p1'") == [(markup,)] for n in clinic.nodes))
     check(page.run("document.title") != "owned", "no script of a value ran")
-    # Somebody changes the row between the look and the click: the page must not overwrite what nobody saw.
+    # A program changes the row before the click: the page must not overwrite a value that the person has not seen.
     clinic.conflict(winner=node, loser=other, column="address", current="Here", other="There")
     page.wait("the next is shown", "document.querySelectorAll('#conflicts article').length === 1")
     node.sql("UPDATE patients SET address = 'Elsewhere' WHERE id = 'p1'")
@@ -116,7 +116,7 @@ def fits(page, check):
     page.size(1280, 900)
 
 
-# The smallest contrast of texts with what is behind them. Source: WCAG 2.2, success criterion 1.4.3.
+# The smallest contrast between texts and their background. Source: WCAG 2.2, success criterion 1.4.3.
 CONTRAST = """(() => {
   const parse = text => text.match(/[\\d.]+/g).map(Number);
   const light = rgb => {
@@ -130,7 +130,7 @@ CONTRAST = """(() => {
 
 
 def is_usable(page, node, check):
-    """What keyboards and screen readers need; on a page that was loaded anew, with the cookie alone."""
+    """Checks the needs of keyboards and screen readers, on a page that was loaded again with only the cookie."""
     page.open(node.url + "/")
     page.wait("both PCs are listed", "document.querySelectorAll('#nodes tr').length === 2")
     check(page.run("document.documentElement.lang") == "en", "the language is named")
@@ -157,7 +157,7 @@ NO_SOCKET = """window.WebSocket = class extends EventTarget {
 
 
 def falls_back(page, node, check):
-    """Where something between keeps WebSockets from working, the stream of lines does it."""
+    """Where a proxy blocks WebSockets, the page uses the stream of lines."""
     script = page.call("Page.addScriptToEvaluateOnNewDocument", source=NO_SOCKET)["identifier"]
     count = len(page.handshakes)
     page.open(node.url + "/")
@@ -174,7 +174,7 @@ def is_quiet(page, check):
     bad = [
         (source, text, url)
         for source, text, url in page.console
-        # What fails while the node is away.
+        # Requests that fail while the node is stopped.
         if not (source == "network" and "ERR_" in text)
         # A refusal that the page shows to the person.
         and not (source == "network" and "409" in text)
@@ -185,7 +185,7 @@ def is_quiet(page, check):
 
 
 def picture(page, clinic, path):
-    """A page worth looking at."""
+    """Fills the page for the screenshot."""
     node, other = clinic.nodes
     node.command("seed", "--patients", "120", "--force")
     wait("all is settled", clinic.settled)

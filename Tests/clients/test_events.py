@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Events as a Python program gets them over the WebSocket: live, filtered, resumed after the node was killed."""
+"""Tests events over the WebSocket with a Python program: live, filtered, resumed after a kill of the node."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ def hear(ws, timeout=20):
 
 
 def ended(ws):
-    """The code with which the node closes the socket, before anything was sent."""
+    """Returns the code with which the node closes the socket before it sends a message."""
     try:
         return "sent " + ws.recv(timeout=20)
     except ConnectionClosed as closed:
@@ -36,7 +36,7 @@ def ended(ws):
 
 
 def entering(node, check):
-    """The ways to prove oneself, and what happens to who does not."""
+    """Tests the ways to send the token, and the close code without a token."""
     with opened(node) as ws:
         say(ws, type="ping")
         check(hear(ws) == {"type": "pong"}, "a ping is answered")
@@ -63,7 +63,7 @@ def entering(node, check):
 
 
 def filtering(host, other, check):
-    """Changes of another PC come, with what was asked for and nothing else."""
+    """Changes of another PC arrive, filtered as requested."""
     with opened(host) as billing, opened(host) as tables, opened(host) as user:
         say(billing, type="subscribe", categories=["billing"])
         say(tables, type="subscribe", tables=["patients"])
@@ -100,7 +100,7 @@ def filtering(host, other, check):
 
 
 class Follower(threading.Thread):
-    """A program that keeps its last position and comes back whenever the node is there."""
+    """A program that keeps its last position and connects again whenever the node runs."""
 
     def __init__(self, node, last):
         super().__init__(daemon=True)
@@ -136,7 +136,7 @@ class Follower(threading.Thread):
 
 
 def resuming(host, other, check):
-    """The node is killed again and again while it writes and programs write; the program misses nothing, gets nothing twice."""
+    """The test kills the node repeatedly while programs write. The program misses no event and gets none twice."""
     follower = Follower(other, "k%d" % (ROWS - 1))
     follower.start()
     check(follower.is_subscribed.wait(20), "the program is subscribed")
@@ -146,7 +146,7 @@ def resuming(host, other, check):
         if row % 60 == 30:
             other.end()
             other.start()
-    # The last row is made on the host; when it is told, all the others have been.
+    # The last row is made on the host. When its event comes, all other events have come.
     follower.join(timeout=60)
     check(not follower.is_alive(), "the last row is told")
     wait("all have the same", lambda: host.sql("SELECT count(*) FROM patients") == other.sql("SELECT count(*) FROM patients"))
@@ -156,7 +156,7 @@ def resuming(host, other, check):
     check(not [event for event in follower.events if event["type"] == "resync_required"], "nothing was missed for good")
     records = [event["recordId"] for event in follower.events if event.get("table") == "patients"]
     check(len(records) == len(set(records)), "each row once")
-    # Rows of the other PC may be told after the last one.
+    # Events of the other PC's rows may come after the last row's event.
     missing = {"k%d" % row for row in range(ROWS)} - set(records)
     with opened(other) as ws:
         say(ws, type="subscribe", since=follower.position, tables=["patients"])

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The programs in docs/examples do what they say, against a real node."""
+"""Tests the programs in docs/examples against a real node."""
 
 import functools
 import http.server
@@ -17,7 +17,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "exa
 
 
 class Lines:
-    """What a program prints, as it prints it."""
+    """Yields the lines that a program prints."""
 
     def __init__(self, *command):
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
@@ -41,7 +41,7 @@ class Lines:
 def refresh(node, other, check):
     with Lines(sys.executable, str(EXAMPLES / "refresh.py"), str(node.data)) as program:
         check(program.until("patients;").startswith("0 patients"), "refresh.py reads the file")
-        # Subscribed a moment after the first reading: write until it noticed.
+        # The program subscribes a moment after the first reading: write until it notices.
         other.sql("INSERT INTO patients(id, fullName) VALUES('r0', 'Ana')")
         wait("it arrived", lambda: node.sql("SELECT 1 FROM patients"))
         for number in range(1, 200):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Four PCs, each with its own avahi-daemon, find one another without an address and always have a host.
+"""Four PCs, each with its own avahi-daemon, find each other without an address and always have a host.
 
 Steps can be named on the command line to run only those, in the order of STEPS; `begin` always runs.
 """
@@ -13,12 +13,12 @@ from lab import Failure, check, main, wait
 
 FOUND = re.compile(r"peer\.id=(\S+).*A node was found on the LAN")
 UNAVAILABLE = "Nodes cannot be looked for on the LAN"
-# What the product promises, and what polling from outside adds to it.
+# The product's promises, and the time that polling from outside adds.
 FAILOVER = 3.0
 MEASURING = 0.5
 
 
-# What is asked
+# Questions to the nodes
 
 
 def members(lab):
@@ -27,7 +27,7 @@ def members(lab):
 
 
 def found(pc, begin=0):
-    """Who the PC has found on the LAN, according to its log from a place on."""
+    """Returns the nodes that the PC has found on the LAN, according to its log from a place on."""
     return set(FOUND.findall(pc.log.read_text()[begin:]))
 
 
@@ -43,7 +43,7 @@ def find_one_another(lab, pcs, begin):
 
 
 def view(pcs):
-    """Who is host: the number of the one PC that says so and that all others follow, else None."""
+    """Returns the number of the host: the only PC that says it is host and that all others follow, else None."""
     statuses = [(pc, pc.ask("/v1/status")) for pc in pcs]
     if any(status is None for _, status in statuses):
         return None
@@ -78,7 +78,7 @@ def has(pc, text):
 
 
 def stream(pcs, text):
-    """What each PC writes arrives at all the others."""
+    """The writes of each PC arrive at all the others."""
     for pc in pcs:
         write(pc, "%s %d" % (text, pc.number))
     wait(
@@ -99,7 +99,7 @@ def begin(lab):
     first.node("init", "--clinic", "Lab", "--name", "pc1")
     first.start()
     code = first.node("invite", "--uses", "3").strip()
-    # The code holds an address that nobody has any more.
+    # The code holds an address that no PC has any more.
     first.move("10.77.0.101")
     for pc in lab.pcs[1:]:
         start = time.monotonic()
@@ -188,7 +188,7 @@ def host_stopped(lab):
 
 
 def host_paused(lab):
-    """As when the lid of a laptop is closed and opened."""
+    """Suspends and resumes a node, like the lid of a laptop."""
     host, _ = one_host("there is one host", lab.pcs)
     others = [pc for pc in lab.pcs if pc is not host]
     host.process.send_signal(signal.SIGSTOP)
@@ -275,7 +275,7 @@ def delay(lab):
 
 
 def nobody_announces(lab):
-    """Without any avahi-daemon the PCs go on with the addresses they know."""
+    """Without any avahi-daemon the PCs use the addresses that they know."""
     for pc in lab.pcs:
         pc.kill_avahi()
     host, _ = one_host("there is one host", lab.pcs)
@@ -293,14 +293,14 @@ def nobody_announces(lab):
 
 
 def all_moved(lab):
-    """After a weekend every PC has the address that another one had."""
+    """After a weekend every PC has another PC's old address."""
     begin = {pc.number: mark(pc) for pc in lab.pcs}
     addresses = [pc.address for pc in lab.pcs]
     for pc in lab.pcs:
         pc.stop()
     for pc, address in zip(lab.pcs, addresses[1:] + addresses[:1]):
         pc.move(address)
-        # Nobody has been asked for these addresses since.
+        # No node has asked for these addresses since.
         lab.ip("-n", pc.namespace, "neigh", "flush", "dev", "eth0")
     for pc in lab.pcs:
         pc.start()
@@ -310,7 +310,7 @@ def all_moved(lab):
 
 
 def link_local(lab):
-    """A switch and nothing else: no DHCP, no IPv4, no router."""
+    """A switch alone: no DHCP, no IPv4, no router."""
     begin = {pc.number: mark(pc) for pc in lab.pcs}
     for pc in lab.pcs:
         pc.stop()
@@ -335,7 +335,7 @@ def end(lab):
 
 
 def copied_disk(lab):
-    """Last, because the copy is in nobody's books."""
+    """This step is the last, because no list has the copy."""
     first, fourth = lab.pcs[0], lab.pcs[3]
     fourth.stop()
     first.execute("cp", "-a", first.data, lab.folder / "copy")
@@ -352,7 +352,7 @@ def copied_disk(lab):
         fourth.data = original
 
 
-# Those that need no more than discovery come first.
+# Steps that need only discovery come first.
 STEPS = [
     avahi_restart, no_bus, link_down,
     all_connected, host_killed, host_stopped, host_paused, cable_pulled, partition, loss, slow, delay, nobody_announces, all_moved,

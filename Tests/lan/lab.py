@@ -46,7 +46,7 @@ publish-hinfo=no
 publish-workstation=no
 """
 
-# Switches off what lets the kernel hand frames on unfinished: a relay in user space would send them so.
+# Switches off the offloads of the kernel: with them a relay in user space would send unfinished frames.
 PLAIN_FRAMES = """import array,fcntl,socket,struct,sys
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)
 for command in (0x17,0x1f,0x25):  # ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO
@@ -55,7 +55,7 @@ for command in (0x17,0x1f,0x25):  # ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO
     except OSError as error: sys.exit('ethtool %x: %s'%(command,error))
 """
 
-# Passes frames between two interfaces, each late by the time given.
+# Relays frames between two interfaces with a delay.
 DELAY_RELAY = """import heapq,select,socket,sys,time
 delay=float(sys.argv[1]);ends=[]
 for name in sys.argv[2:4]:
@@ -77,7 +77,7 @@ while True:
 
 
 class Failure(Exception):
-    """A check that did not hold."""
+    """A check that failed."""
 
 
 def check(condition, sentence):
@@ -99,7 +99,7 @@ def wait(sentence, condition, deadline=DEADLINE):
 
 
 def can_make_namespaces():
-    """Whether this machine lets us make network namespaces."""
+    """Whether this machine allows network namespaces."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
     name = "cs%d-probe" % os.getpid()
@@ -113,7 +113,7 @@ def can_make_namespaces():
 
 
 def poll(condition, deadline=DEADLINE):
-    """Waits without a word until condition() holds."""
+    """Waits until condition() holds, and prints nothing."""
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > deadline:
@@ -122,7 +122,7 @@ def poll(condition, deadline=DEADLINE):
 
 
 class Sniffer(threading.Thread):
-    """Keeps every frame that crosses a port of the switch; the bridge itself sees only what is meant for it."""
+    """Records every frame that crosses a port of the switch. The bridge itself sees only its own frames."""
 
     def __init__(self, namespace, interface):
         super().__init__(daemon=True)
@@ -171,7 +171,7 @@ class PC:
         self.avahi = None
 
     def inside(self, *command):
-        """The command that runs another one on this PC, with the PC's own /run if it has one."""
+        """The prefix that runs a command on this PC, with the PC's own /run if it has one."""
         if self.holder is None:
             return ["ip", "netns", "exec", self.namespace, *map(str, command)]
         return ["nsenter", "-t", str(self.holder.pid), "-m", "-n", "--", *map(str, command)]
@@ -182,7 +182,7 @@ class PC:
         return subprocess.run(self.inside(*command), capture_output=True, text=True, **options)
 
     def begin(self, name, *command):
-        """Starts a service on this PC that goes on until it is ended."""
+        """Starts a service on this PC, which runs until the test ends it."""
         with open(self.lab.folder / ("pc%d-%s.log" % (self.number, name)), "ab") as log:
             return subprocess.Popen(self.inside(*command), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -211,7 +211,7 @@ class PC:
         self.avahi = self.begin("avahi", "avahi-daemon", "-f", configuration, "--no-drop-root", "--no-chroot")
 
     def wait_for_avahi(self):
-        """Waits until the daemon has claimed its name; one whose address changes meanwhile may never get ready."""
+        """Waits until the daemon has claimed its name. If the address changes meanwhile, the daemon may never get ready."""
         log, begin = self.avahi_log
         poll(lambda: "Server startup complete" in log.read_text()[begin:])
 
@@ -224,7 +224,7 @@ class PC:
         self.bus.wait()
 
     def kill(self):
-        """As when the plug of the PC is pulled."""
+        """Kills the PC, like a pulled plug."""
         self.process.kill()
         self.process.wait()
 
@@ -261,7 +261,7 @@ class PC:
             return None
 
     def connect(self, port):
-        """A socket of this process that belongs to the PC's network."""
+        """Returns a socket of this process in the PC's network."""
         libc = ctypes.CDLL(None, use_errno=True)
         with open("/proc/thread-self/ns/net") as own, open("/run/netns/" + self.namespace) as there:
             if libc.setns(there.fileno(), 0x40000000) != 0:
@@ -273,7 +273,7 @@ class PC:
                     os.abort()
 
     def move(self, address):
-        """Gives the PC another address, as a new lease does."""
+        """Gives the PC another address, like a new lease."""
         self.lab.ip("-n", self.namespace, "addr", "del", self.address + "/24", "dev", "eth0")
         self.lab.ip("-n", self.namespace, "addr", "add", address + "/24", "dev", "eth0")
         self.address = address
@@ -302,7 +302,7 @@ class PC:
             self.process.wait(DEADLINE)
 
     def sql(self, statement, *parameters):
-        """Runs SQL as a program on the PC would: with a plain connection to the file."""
+        """Runs SQL like a program on the PC: with a plain connection to the file."""
         connection = sqlite3.connect(str(self.data / "clinic.db"), timeout=30)
         try:
             with connection:
@@ -359,7 +359,7 @@ class Lab:
         self.ip("-n", self.switch, "link", "set", "p%d" % pc.number, "up")
 
     def part(self, pcs):
-        """Puts some PCs on a switch of their own; nobody's link goes down."""
+        """Puts some PCs on a switch of their own. No link goes down."""
         if subprocess.run(["ip", "-n", self.switch, "link", "show", "br1"], capture_output=True).returncode != 0:
             self.ip("-n", self.switch, "link", "add", "br1", "type", "bridge")
             self.ip("-n", self.switch, "link", "set", "br1", "up")
@@ -372,7 +372,7 @@ class Lab:
             self.ip("-n", self.switch, "link", "set", "p%d" % pc.number, "master", "br0")
 
     def lose(self, percent):
-        """Has the switch drop some of the frames; 0: none."""
+        """Makes the switch drop some of the frames; 0: none."""
         rules = "add table bridge lab\ndelete table bridge lab\n"
         if percent:
             rules += (
@@ -386,7 +386,7 @@ class Lab:
             raise Failure("nft: " + result.stderr.strip())
 
     def lost(self):
-        """How many frames the switch has dropped."""
+        """Returns the number of frames that the switch has dropped."""
         result = subprocess.run(
             ["ip", "netns", "exec", self.switch, "nft", "list", "table", "bridge", "lab"], capture_output=True, text=True
         )
@@ -403,7 +403,7 @@ class Lab:
                 raise Failure("tc: " + result.stderr.strip())
 
     def delay(self, pc, seconds):
-        """Puts a relay into the PC's cable that delays every frame in both directions; returns what ends it."""
+        """Puts a relay into the PC's cable, which delays every frame in both directions. Returns the function that ends the relay."""
         for other in self.pcs:
             result = other.execute(sys.executable, "-c", PLAIN_FRAMES, "eth0")
             if result.returncode != 0:
@@ -455,7 +455,7 @@ class Lab:
 
 
 def main(scenario, pcs, tools=(), avahi=False):
-    """Runs scenario(lab) with the program named on the command line; skips where that cannot be.
+    """Runs scenario(lab) with the program on the command line. Skips the scenario where it cannot run.
 
     A scenario that takes the names of its steps gets what else is on the command line.
     """

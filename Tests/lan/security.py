@@ -63,7 +63,7 @@ def strangers(lab):
             "except ConnectionError: pass\nsys.stdout.buffer.write(data.hex().encode())" % (host.address, content)
         )
         answer = bytes.fromhex(third.execute(sys.executable, "-c", program).stdout)
-        # A TLS alert record (type 21) says no more than that this is TLS.
+        # A TLS alert record (type 21) reveals only that this is TLS.
         check(answer == b"" or (answer[0] == 21 and len(answer) < 16), "%s gets no more than a TLS alert" % name)
     wait("strangers are counted", lambda: host.status()["security"]["refusedConnections"] >= before + 2)
 
@@ -91,7 +91,7 @@ def revoke(lab):
     check("removed from the clinic" in third.log.read_text(), "and says why")
     check(took < 5, "revocation to the end of the revoked process took %.2f s" % took)
     host.sql("INSERT INTO patients (fullName) VALUES ('after the revocation')")
-    # A thief does not play by the rules: the file that says that the PC is out is removed.
+    # A thief breaks the rules: the test removes the file with the revocation.
     for name in ("revocations", "revocations.json", "revocations.bin"):
         (third.data / "identity" / name).unlink(missing_ok=True)
     third.log.write_text("")
@@ -109,7 +109,7 @@ def revoke(lab):
 
 
 def grant(lab):
-    """The right to sign is given to the second PC; it invites the third anew and revokes nobody's trust."""
+    """The second PC gets the right to sign and invites the third PC again. The trust of all others stays."""
     host, second, third = lab.pcs
     check("right to sign" in second.node("invite", status=1), "a PC without the right cannot invite")
     host.node("nodes grant", "pc2")

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A clinic's screen in a hundred lines: reads the SQLite file, shows it anew when something changed, logs in.
+"""A clinic's screen in a hundred lines: reads the SQLite file, refreshes after each change, logs in.
 
     python3 refresh.py DIRECTORY [--user NAME]
 
-DIRECTORY is that of the node on this PC. With --user it logs in first, asking for the password, and ends when the session is
-ended elsewhere. Needs Python 3.9 and nothing else.
+DIRECTORY is the directory of the node on this PC. With --user the program asks for the password, logs in, and exits when
+the session ends. It needs only Python 3.9.
 """
 
 import argparse
@@ -20,13 +20,13 @@ import urllib.request
 
 
 class Node:
-    """The node of this PC, as its local API answers."""
+    """The node of this PC, through its local API."""
 
     def __init__(self, directory):
         self.directory = pathlib.Path(directory)
 
     def open(self, path, body=None, timeout=30):
-        # Read each time: after a restart the port may be another.
+        # Read the file each time: after a restart the port may be different.
         place = json.loads((self.directory / "run" / "api.json").read_text())
         token = (self.directory / "api.token").read_text().strip()
         request = urllib.request.Request(
@@ -37,16 +37,16 @@ class Node:
         return urllib.request.urlopen(request, timeout=timeout)
 
     def events(self, since):
-        """Events of patients and of users, from a position on; ends when the node stops."""
+        """Yields events of patients and of users after a position, until the node stops."""
         path = "/v1/events?category=patient&category=user" + ("" if since is None else "&since=%d" % since)
-        # No end to waiting: an idle clinic says nothing for hours.
+        # Wait without a limit: an idle clinic sends no event for hours.
         with self.open(path, timeout=None) as stream:
             for line in stream:
                 yield json.loads(line)
 
 
 def login(node, user):
-    """The id of a new session; asks what to do when the user is logged in on another PC."""
+    """Returns the id of a new session. Asks what to do if the user is logged in on another PC."""
     password = getpass.getpass("Password of %s: " % user) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     body = {"username": user, "password": password, "deviceName": socket.gethostname(), "force": False}
     while True:
@@ -65,7 +65,7 @@ def login(node, user):
 
 
 def show(node):
-    """Reads the tables as any SQLite program does."""
+    """Reads the tables like any SQLite program."""
     database = sqlite3.connect((node.directory / "clinic.db").resolve().as_uri() + "?mode=ro", uri=True, timeout=5)
     try:
         count, newest = database.execute("SELECT count(*), max(fullName) FROM patients").fetchone()
@@ -89,12 +89,12 @@ def main():
                 position = event["position"]
                 if event["type"] == "session_ended" and event.get("recordId") == session:
                     sys.exit("Logged out: %s" % event.get("reason", "the session was ended"))
-                # What happened in between is lost for good: read everything, which show() does anyway.
+                # resync_required: events are missing, so read everything again. show() always reads everything.
                 if event.get("category") == "patient" or event["type"] == "resync_required":
                     print("changed: %s %s" % (event.get("table", "everything"), event.get("recordId", "")), flush=True)
                     show(node)
         except (OSError, ValueError):
-            pass  # The node restarts; the file can be read and written meanwhile.
+            pass  # The node restarts. Programs can read and write the file meanwhile.
         time.sleep(1)
 
 

@@ -1,6 +1,6 @@
-// A Flutter or Dart program: follows changes over the WebSocket and reads the SQLite file when one came.
+// A Flutter or Dart program. It gets events over the WebSocket, and reads the SQLite file after each event.
 //
-// Needs package:sqlite3. `directory` is that of the node on this PC.
+// It needs package:sqlite3. `directory` is the directory of the node on this PC.
 import 'dart:convert';
 import 'dart:io';
 
@@ -12,7 +12,7 @@ Future<void> main(List<String> arguments) async {
   refresh(directory);
   while (true) {
     try {
-      // Read each time: after a restart the port may be another.
+      // Read the file each time: after a restart the port may be different.
       final place = jsonDecode(File('$directory/run/api.json').readAsStringSync());
       final token = File('$directory/api.token').readAsStringSync().trim();
       final socket = await WebSocket.connect(
@@ -27,11 +27,11 @@ Future<void> main(List<String> arguments) async {
       await for (final text in socket) {
         final message = jsonDecode(text as String) as Map<String, dynamic>;
         if (message['position'] is int) position = message['position'] as int;
-        // `subscribed`, `pong` and the like have no category; `resync_required` has, and means: read everything.
+        // Only events have a category. `resync_required` is an event too, and means: read everything again.
         if (message.containsKey('category')) refresh(directory);
       }
     } on Exception {
-      // The node restarts; the file can be read and written meanwhile.
+      // The node restarts. Programs can read and write the file meanwhile.
     }
     await Future<void>.delayed(const Duration(seconds: 1));
   }
@@ -47,7 +47,7 @@ void refresh(String directory) {
   }
 }
 
-/// Logs in; the session's id, which `session_ended` events name.
+/// Logs in and returns the session's id, which `session_ended` events name.
 Future<String> login(Uri node, String token, String user, String password, {bool force = false}) async {
   final client = HttpClient();
   try {
@@ -63,7 +63,7 @@ Future<String> login(Uri node, String token, String user, String password, {bool
     }));
     final response = await request.close();
     final body = jsonDecode(await utf8.decodeStream(response)) as Map<String, dynamic>;
-    // 409: logged in on another PC, named in body['sessions']; ask the person, then call again with force.
+    // 409: the user is logged in on the PC named in body['sessions']. Ask the person, then call again with force.
     if (response.statusCode != 201) throw HttpException('${body['message']}');
     return (body['session'] as Map<String, dynamic>)['id'] as String;
   } finally {

@@ -1,25 +1,24 @@
 -- The thirteen tables of a clinic, as the clinic's programs use them.
 --
--- Programs open this file with any SQLite since 3.35 and write plain SQL, so nothing here may need
+-- Programs open this file with any SQLite since 3.35 and write plain SQL. So nothing here may need
 -- more: no STRICT (3.37; older libraries could not open the file at all), no unixepoch('subsec'),
--- no extension. There are no CHECK constraints: programs in the field store what they store, and a
--- row that one program wrote must be accepted on every PC.
+-- no extension. There are no CHECK constraints: every PC must accept a row that a program wrote.
 --
 -- Keys are TEXT with a DEFAULT, 128 bits as 32 lower-case hex digits, most significant first:
 --
 --     bits 127-80   48 bits   milliseconds since 1970 (12 hex digits)
 --     bits  79-0    80 bits   random                  (20 hex digits)
 --
--- The time comes first, so that new rows go to the end of the index and sort by creation; the random
--- part is what makes a key unique: no PC can produce another's. A program may bring its own key.
--- The key of a row is its name on every PC: row ids never leave the file.
+-- The time comes first, so that new rows go to the end of the index and sort by creation. The random
+-- part makes the key unique: no PC can make another PC's key. A program may bring its own key.
+-- The key is the row's name on every PC; row ids never leave the file.
 --
 -- Times are TEXT, ISO 8601, in UTC with Z. Money is REAL. Booleans are INTEGER 0/1. JSON is TEXT.
--- Declaring order: a table stands after those it refers to.
+-- The order: a table stands after the tables that it refers to.
 
--- A person the clinic treats. Programs write the row once at registration and then update it naming
--- every column; `fullName` is what they search by. Contact data and the medical summary stand here
--- as text; what was found at a visit stands in medical_records.
+-- A person whom the clinic treats. Programs insert the row at registration and later update all its
+-- columns. They search by `fullName`. Contact data and the medical summary are text in this table;
+-- the findings of a visit are in medical_records.
 CREATE TABLE patients (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -49,7 +48,7 @@ CREATE INDEX patients_fullName ON patients(fullName);
 CREATE INDEX patients_birthDate ON patients(birthDate);
 
 -- An account of a person who works here: admin, doctor or medtech. `password` and the security answers
--- are hashes. Two PCs may create the same `username` while apart; the manifest says what becomes of it.
+-- are hashes. Two PCs may create the same `username` while apart; clinic.json has the rule for this.
 CREATE TABLE users (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -74,9 +73,9 @@ CREATE TABLE users (
 );
 CREATE INDEX users_role ON users(role);
 
--- What the clinic offers, and its price. `selectionCount` counts how often a service was chosen on any
--- PC: a counter, to which increments of all PCs add up. The rows at the end of this file exist on
--- every install, under the same keys.
+-- A service of the clinic, and its price. `selectionCount` counts how often the service was chosen. It
+-- is a counter: the increments of all PCs add up. The rows at the end of this file exist on every
+-- install, under the same keys.
 CREATE TABLE clinic_services (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -87,8 +86,9 @@ CREATE TABLE clinic_services (
     selectionCount INTEGER NOT NULL DEFAULT 0
 );
 
--- A visit agreed or under way, walk-ins included. `status` is one of Scheduled, Pending, Confirmed, In
--- Progress, Completed, Cancelled. `selectedServices` is JSON. It goes with its patient.
+-- A visit that is planned or under way, walk-ins included. `status` is one of Scheduled, Pending,
+-- Confirmed, In Progress, Completed, Cancelled. `selectedServices` is JSON. SQLite deletes the row with
+-- its patient.
 CREATE TABLE appointments (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -117,8 +117,9 @@ CREATE INDEX appointments_doctorId ON appointments(doctorId);
 CREATE INDEX appointments_date ON appointments(date);
 CREATE INDEX appointments_status ON appointments(status);
 
--- The result of a visit: a consultation or a laboratory record. It goes with its patient and outlives
--- its appointment and the service it was made for. `selectedServices` and `labResults` are JSON.
+-- The result of a visit: a consultation or a laboratory record. SQLite deletes the row with its patient.
+-- The row survives the deletion of its appointment and of its service. `selectedServices` and
+-- `labResults` are JSON.
 CREATE TABLE medical_records (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -144,8 +145,9 @@ CREATE INDEX medical_records_recordType ON medical_records(recordType);
 CREATE INDEX medical_records_recordDate ON medical_records(recordDate);
 CREATE INDEX medical_records_appointmentId ON medical_records(appointmentId);
 
--- Who is logged in where. One active session for each user in the whole clinic; `sessionToken` is a hash
--- of the token. A session that was ended keeps its row with `invalidatedAt` and `endReason`.
+-- A session: one user logged in on one PC. A user has one active session in the whole clinic.
+-- `sessionToken` is a hash of the token. An ended session keeps its row, with `invalidatedAt` and
+-- `endReason`.
 CREATE TABLE user_sessions (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -164,9 +166,9 @@ CREATE TABLE user_sessions (
 );
 CREATE INDEX user_sessions_userId ON user_sessions(userId);
 
--- Today's live queue. `status` is one of waiting, in_progress, in_consultation, served, done, removed;
--- `paymentStatus` one of Pending, Paid, Waived. Programs update all columns at each move and delete
--- the day's rows in the evening. Name and doctor are copied in, so that the list reads one table.
+-- Today's queue. `status` is one of waiting, in_progress, in_consultation, served, done, removed;
+-- `paymentStatus` is one of Pending, Paid, Waived. Programs update all columns at each move and delete
+-- the day's rows in the evening. The names of patient and doctor are copies, so the list reads one table.
 CREATE TABLE active_patient_queue (
     queueEntryId TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -195,8 +197,8 @@ CREATE INDEX active_patient_queue_status ON active_patient_queue(status);
 CREATE INDEX active_patient_queue_arrivalTime ON active_patient_queue(arrivalTime);
 CREATE INDEX active_patient_queue_patientId ON active_patient_queue(patientId);
 
--- What was changed of a patient, by whom: one row for each changed field, written before the patient is
--- updated. Append-only: no entry is ever lost to a merge.
+-- The history of a patient: one row for each changed field, with its author. Programs insert it before
+-- they update the patient. Append-only: a merge loses no entry.
 CREATE TABLE patient_history (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -211,8 +213,9 @@ CREATE TABLE patient_history (
 CREATE INDEX patient_history_patientId ON patient_history(patientId);
 CREATE INDEX patient_history_updatedAt ON patient_history(updatedAt);
 
--- An invoice. `status` is one of Unpaid, Paid, PartiallyPaid. It is written in one transaction with its
--- items and often with its payment. Two PCs may give out the same `invoiceNumber` while apart.
+-- An invoice. `status` is one of Unpaid, Paid, PartiallyPaid. Programs write an invoice in one
+-- transaction with its items, and often with its payment. Two PCs may use the same `invoiceNumber` while
+-- apart; clinic.json has the rule for this.
 CREATE TABLE patient_bills (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -231,8 +234,8 @@ CREATE TABLE patient_bills (
 CREATE INDEX patient_bills_patientId ON patient_bills(patientId);
 CREATE INDEX patient_bills_status ON patient_bills(status);
 
--- A line of an invoice. It goes with its bill; `description` and prices are copies, so that a bill says
--- the same after a service was renamed.
+-- A line of an invoice. SQLite deletes the row with its bill. `description` and prices are copies, so a
+-- bill does not change when a service is renamed.
 CREATE TABLE bill_items (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -246,8 +249,8 @@ CREATE TABLE bill_items (
 CREATE INDEX bill_items_billId ON bill_items(billId);
 CREATE INDEX bill_items_serviceId ON bill_items(serviceId);
 
--- Money received for a bill. `referenceNumber` names the receipt. It goes with its bill; the patient and
--- the person who received it cannot be deleted while it stands.
+-- Money received for a bill. `referenceNumber` names the receipt. SQLite deletes the row with its bill,
+-- and refuses to delete the patient and the receiving user while the row exists.
 CREATE TABLE payments (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -267,7 +270,7 @@ CREATE INDEX payments_billId ON payments(billId);
 CREATE INDEX payments_patientId ON payments(patientId);
 CREATE INDEX payments_receivedByUserId ON payments(receivedByUserId);
 
--- Who did what. `userId` is an id, a user name or SYSTEM, so it refers to nothing. Append-only.
+-- An action of a user. `userId` is an id, a user name or SYSTEM, so it has no REFERENCES. Append-only.
 CREATE TABLE user_activity_log (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -281,8 +284,8 @@ CREATE TABLE user_activity_log (
 CREATE INDEX user_activity_log_userId ON user_activity_log(userId);
 CREATE INDEX user_activity_log_timestamp ON user_activity_log(timestamp);
 
--- The report of a day's queue, one for each date. Programs delete and insert it again when they make it
--- anew; two PCs may both make the day's report. `queueData` is JSON.
+-- The report of a day's queue, one for each date. To update a report, programs delete it and insert it
+-- again. Two PCs may both make a day's report. `queueData` is JSON.
 CREATE TABLE patient_queue (
     id TEXT PRIMARY KEY NOT NULL
         DEFAULT (lower(printf('%012x', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) || hex(randomblob(10)))),
@@ -297,8 +300,8 @@ CREATE TABLE patient_queue (
     generatedByUserId TEXT REFERENCES users(id)
 );
 
--- The services every clinic starts with. Their keys are fixed and listed in clinic.json, so that the
--- rows are the same rows on every install; a clinic edits or deletes them like any other.
+-- The services that every clinic starts with. Their keys are fixed and listed in clinic.json, so they are
+-- the same rows on every install. A clinic may edit or delete them like other rows.
 INSERT INTO clinic_services(id, serviceName, description, category, defaultPrice) VALUES
     ('service-general-consultation', 'General Consultation', 'Visit to the general practitioner', 'Consultation', 500.0),
     ('service-follow-up-consultation', 'Follow-up Consultation', 'Return visit for the same condition', 'Consultation', 300.0),

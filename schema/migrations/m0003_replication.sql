@@ -1,8 +1,9 @@
--- The node's own bookkeeping: who wrote what when, the change log, and what could not be shown.
--- Programs never touch these tables. None is STRICT, so that programs with SQLite 3.35 can open the file.
+-- The node's own bookkeeping: the versions of values, the change log, and what could not be shown.
+-- Programs never write these tables. None is STRICT, so that programs with SQLite 3.35 can open the file.
 
--- Authors of changes, interned as small numbers. `sequence`: all batches up to it are applied (the version
--- vector). `seen`: what the author had applied when it made the newest of them. `timestamp`: its largest stamp here.
+-- Authors of changes, each with a small number. `sequence`: all batches up to this number are applied (the
+-- version vector). `seen`: what the author had applied when it made the newest of these batches. `timestamp`: the
+-- author's largest stamp in this file.
 CREATE TABLE clinicsync_origin (
     id          INTEGER PRIMARY KEY,
     node        BLOB    NOT NULL,
@@ -16,8 +17,8 @@ INSERT INTO clinicsync_origin (id, node, incarnation)
 VALUES (0, x'00000000000000000000000000000000', 0);
 
 -- One row for each visible row of a replicated table. `timestamp`, `origin`, `sequence`: the newest insertion, which is
--- also the version of every column not named in `registers`. `hash`: the row's 128-bit hash. `columns`: a 32-bit hash for
--- each column, by which an edit is told from a rewrite of the same values. `context`: deletions the row survived.
+-- also the version of every column that `registers` does not name. `hash`: the row's 128-bit hash. `columns`: a 32-bit
+-- hash for each column, which tells an edit from a rewrite of the same values. `context`: deletions that the row survived.
 CREATE TABLE clinicsync_row (
     tableId   INTEGER NOT NULL,
     pk                NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE clinicsync_row (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
--- Deleted rows, with their last values, in case a concurrent edit brings one back.
+-- The tombstones: deleted rows with their last values, because a concurrent edit may bring a row back.
 CREATE TABLE clinicsync_tombstone (
     tableId   INTEGER NOT NULL,
     pk                NOT NULL,
@@ -41,15 +42,15 @@ CREATE TABLE clinicsync_tombstone (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
--- What deleters had seen. Deletions of one batch share an entry.
+-- Version vectors: what deleters had seen. Deletions of one batch share a row.
 CREATE TABLE clinicsync_context (
     id     INTEGER PRIMARY KEY,
     hash   INTEGER NOT NULL UNIQUE,
     vector BLOB    NOT NULL
 );
 
--- The change log: chunks of batches as they were made or received, byte for byte, in a causal order. A batch of an
--- origin is applied when its number is not above clinicsync_origin.sequence; until then its chunks are staged here.
+-- The change log: chunks of batches as they were made or received, byte for byte, in a causal order. A batch is applied
+-- if its number is not above its author's clinicsync_origin.sequence. Until then its chunks are staged here.
 CREATE TABLE clinicsync_log (
     position INTEGER PRIMARY KEY AUTOINCREMENT,
     origin   INTEGER NOT NULL,
@@ -63,7 +64,7 @@ CREATE TABLE clinicsync_log (
 );
 CREATE UNIQUE INDEX clinicsync_log_batch ON clinicsync_log (origin, sequence, chunk, isLast);
 
--- Counts and digests of the replicated tables, kept up to date with every change.
+-- Counts and digests of the replicated tables. Every change updates them.
 CREATE TABLE clinicsync_digest (
     tableId INTEGER PRIMARY KEY,
     rows    INTEGER NOT NULL,
@@ -82,7 +83,7 @@ CREATE TABLE clinicsync_counter (
     PRIMARY KEY (tableId, pk, slot, origin)
 ) WITHOUT ROWID;
 
--- Rows whose merged state the table's constraints refuse, with the reason. Tried again whenever something changed.
+-- Rows whose merged state the table's constraints refuse, with the reason. The node retries them after each change.
 CREATE TABLE clinicsync_waiting (
     tableId INTEGER NOT NULL,
     pk              NOT NULL,
@@ -93,7 +94,7 @@ CREATE TABLE clinicsync_waiting (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
--- Values that lost to concurrent ones. One entry for each losing write of a column.
+-- Values that lost to concurrent values. One row for each write of a column that lost.
 CREATE TABLE clinicsync_journal (
     id         INTEGER PRIMARY KEY,
     tableId    INTEGER NOT NULL,
@@ -110,21 +111,21 @@ CREATE TABLE clinicsync_journal (
     UNIQUE (tableId, pk, slot, origin, sequence, timestamp)
 );
 
--- Members and how far they are.
+-- Members, and what each has applied.
 CREATE TABLE clinicsync_member (
     node   BLOB PRIMARY KEY NOT NULL,
     vector BLOB    NOT NULL,
     seenAt INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- Join codes that can still be used, by the SHA-256 of their secret.
+-- Open join codes, by the SHA-256 of their secret.
 CREATE TABLE clinicsync_invitation (
     secretHash BLOB PRIMARY KEY NOT NULL,
     expiresAt  INTEGER NOT NULL,
     uses       INTEGER NOT NULL
 ) WITHOUT ROWID;
 
--- What belongs to this file alone: the node it is of, and the like.
+-- Settings of this file alone, such as the id of its node.
 CREATE TABLE clinicsync_setting (
     name  TEXT PRIMARY KEY NOT NULL,
     value NOT NULL

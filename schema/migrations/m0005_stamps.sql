@@ -1,7 +1,7 @@
--- Batches of this node that nobody else can have, because it has met nobody since it made them: their stamps may still be
--- corrected when it turns out that the PC's clock was wrong (docs/design/0006-clocks-and-clones.md). `origin`: the node's own
--- number. `clockOffset`: what was added to the PC's time, in milliseconds. `floor`: the largest stamp of a shared value that
--- the batch replaced; what replaced it must stay above.
+-- Batches of this node that no other node can have, because the node has met no other since it made them. Their stamps may
+-- still be corrected if the PC's clock was wrong (docs/design/0006-clocks-and-clones.md). `origin`: this node's number in
+-- clinicsync_origin. `clockOffset`: the milliseconds that were added to the PC's time. `floor`: the largest stamp of a
+-- shared value that the batch replaced; a corrected stamp of this change must stay above.
 CREATE TABLE clinicsync_unshared (
     origin      INTEGER NOT NULL,
     sequence    INTEGER NOT NULL,

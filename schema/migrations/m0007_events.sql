@@ -1,7 +1,7 @@
--- What programs were told of and may ask for again: the newest events of this node, in the order of their positions. Belongs to
--- this file alone. A change of a row has `tableId`, `operation` (0 insert, 1 update, 2 delete), `pk` as text (NULL when the event
--- stands for `rows` rows), `slots` (the changed columns by bits), `isLocal`, and `origin` and `sequence` of its batch (NULL for
--- a repair). Any other event has `type`, `category` and `fields` (JSON). `userId`: the user it is about.
+-- The log of events: the newest events of this node, in the order of their positions. Programs may ask for them again. Local to
+-- this file. An event of a change has `tableId`, `operation` (0 insert, 1 update, 2 delete), `pk` as text (NULL when the event
+-- stands for `rows` rows), `slots` (the changed columns as bits), `isLocal`, and `origin` and `sequence` of its batch (NULL for
+-- a repair). Any other event has `type`, `category` and `fields` (JSON). `userId`: the user that the event concerns.
 CREATE TABLE clinicsync_event (
     position  INTEGER PRIMARY KEY,
     timestamp INTEGER NOT NULL,

@@ -1,9 +1,9 @@
--- What people say to one another through the nodes, and how nodes measure how long a change takes to arrive. The first three are
--- replicated, as those of m0004_trust.sql; programs may read them, and what they write there does no more than these commands can.
+-- Notices between people, and measurements of how long a change takes to arrive. The first three tables are replicated, like
+-- those of m0004_trust.sql. Programs may read them. A program that writes them can do no more than the commands can.
 
--- Notices to programs (`clinic-node notify`). `node`: for that node's programs alone; NULL: for all. `userId`: for that user, on
--- every node. `createdAt`: corrected milliseconds since 1970. `createdBy`: the id of the node where it was said. The host removes
--- what is older than two days.
+-- Notices to programs (`clinic-node notify`). `node`: only for the programs of this node; NULL: for all. `userId`: only for this
+-- user, on every node. `createdAt`: corrected milliseconds since 1970. `createdBy`: the id of the node where the notice was made.
+-- The host removes notices that are older than two days.
 CREATE TABLE clinicsync_notice (
     id TEXT PRIMARY KEY NOT NULL,
     node TEXT,
@@ -20,8 +20,9 @@ CREATE TABLE clinicsync_probe (
     startedAt INTEGER NOT NULL DEFAULT 0
 );
 
--- The newest answer of each node to each other's measurements. `id`: both ids with a colon between. `at`: corrected milliseconds at
--- which the answerer had the change. `connected`: the ids of the nodes that are connected with it, with spaces between.
+-- The newest answer of each node to each other node's measurements. `id`: both ids with a colon between. `at`: when the answering
+-- node had the change, in corrected milliseconds. `connected`: the ids of the nodes connected with the answering node, with spaces
+-- between.
 CREATE TABLE clinicsync_probe_answer (
     id TEXT PRIMARY KEY NOT NULL,
     prober TEXT NOT NULL DEFAULT '',
@@ -31,7 +32,7 @@ CREATE TABLE clinicsync_probe_answer (
     connected TEXT NOT NULL DEFAULT ''
 );
 
--- Notices that this node's programs were told of, or were too old for it. Belongs to this file alone.
+-- Notices that this node has sent to its programs, or that were too old to send. Local to this file.
 CREATE TABLE clinicsync_told (
     id TEXT PRIMARY KEY NOT NULL,
     at INTEGER NOT NULL

@@ -1,5 +1,5 @@
--- When a person dealt with an entry of the journal, milliseconds since 1970; NULL as long as nobody did.
+-- When a person settled the journal entry, in milliseconds since 1970; NULL while the entry is open.
 ALTER TABLE clinicsync_journal ADD COLUMN resolvedAt INTEGER;
--- What that person kept, 'current' or 'other'; NULL as long as nobody did.
+-- What the person kept, 'current' or 'other'; NULL while the entry is open.
 ALTER TABLE clinicsync_journal ADD COLUMN kept TEXT;
 CREATE INDEX clinicsync_journal_open ON clinicsync_journal (tableId) WHERE resolvedAt IS NULL;

@@ -1,11 +1,11 @@
--- The conflict journal of the clinic. Both tables are replicated; programs may read them, and what they write there is
--- no more than a wrong entry or a lost one. The entries of `clinicsync_journal`, which was each PC's own, are moved here by the node
--- when it opens the file; it drops that table then.
+-- The conflict journal of the clinic. Both tables are replicated. Programs may read them; a program that writes them can only
+-- make a wrong entry or lose an entry. `clinicsync_journal` was local to each PC. When the node opens the file, it moves the
+-- entries of that table here and drops the table.
 
--- What could not be shown: one row for each value that lost, key that was renamed, row that was hidden or kept. Every node derives
--- the same rows from what it knows, under the genesis version; no batch is made of them. `id`: a hash of everything else, so
--- that equal ids are equal rows. `origin`, `sequence`, `timestamp`: the version of what lost. `recordId`, `value` and
--- `relatedId` have no declared type, so that they are kept bit for bit.
+-- The entries: one row for each lost value, each renamed key, and each hidden or kept row. Every node derives the same rows from
+-- the same changes, under the genesis version, and makes no batch of them. `id`: a hash of all other columns, so that equal ids
+-- are equal rows. `origin`, `sequence`, `timestamp`: the version of the lost value. `recordId`, `value` and `relatedId` have no
+-- declared type, so that they are kept bit for bit.
 CREATE TABLE clinicsync_conflict (
     id TEXT PRIMARY KEY NOT NULL,
     kind TEXT,
@@ -21,7 +21,8 @@ CREATE TABLE clinicsync_conflict (
 );
 CREATE INDEX clinicsync_conflict_row ON clinicsync_conflict (tableName, recordId);
 
--- Which entries a person dealt with. `kept`: 'current' or 'other'. `resolvedAt`: corrected milliseconds since 1970. `node`: where.
+-- The entries that a person settled. `kept`: 'current' or 'other'. `resolvedAt`: corrected milliseconds since 1970. `node`: the
+-- id of the node on which the person settled the entry.
 CREATE TABLE clinicsync_resolution (
     id TEXT PRIMARY KEY NOT NULL,
     kept TEXT,

@@ -1,5 +1,5 @@
--- Rows whose table form is not their own merged state: hidden ones, those that show another value than their own, deleted
--- ones that are shown because a child needs them. `form`: see ShadowForm. `state`: the row's own state; `context`: what its
+-- Rows whose table form is not their own merged state: hidden rows, rows that show another value than their own, and deleted
+-- rows that are shown because a child needs them. `form`: see ShadowForm. `state`: the row's own state. `context`: what its
 -- deleters had seen. (docs/design/0009-projection.md)
 CREATE TABLE clinicsync_shadow (
     tableId INTEGER NOT NULL,
@@ -10,8 +10,8 @@ CREATE TABLE clinicsync_shadow (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
--- By what a row in clinicsync_shadow is found: the unique keys it claims (`rule` from 0), the rows it refers to (from 64), and
--- the keys it would show if they were free (from 128). A row that is not in clinicsync_shadow is found in its table.
+-- An index of the rows in clinicsync_shadow: by the unique keys that a row claims (`rule` from 0), by the rows that it refers to
+-- (from 64), and by the keys that it would show if they were free (from 128). Other rows are found in their tables.
 CREATE TABLE clinicsync_claim (
     tableId INTEGER NOT NULL,
     rule    INTEGER NOT NULL,
@@ -21,7 +21,8 @@ CREATE TABLE clinicsync_claim (
 ) WITHOUT ROWID;
 CREATE INDEX clinicsync_claim_row ON clinicsync_claim (tableId, pk);
 
--- Notes remain: what was set aside, and why. Form 4: a constraint refused the row.
+-- clinicsync_waiting keeps only notes: which row was set aside, and why. The states move to the shadows. Form 4: a constraint
+-- refused the row.
 INSERT INTO clinicsync_shadow (tableId, pk, form, state, context)
 SELECT tableId, pk, 4, state, context FROM clinicsync_waiting WHERE tableId <> 0;
 ALTER TABLE clinicsync_waiting RENAME TO clinicsync_waiting_before;

@@ -17,13 +17,13 @@ package struct BatchID: Sendable, Hashable, Comparable {
     }
 }
 
-/// What a receiver must know of a batch before its first row: carried by the batch's first chunk.
+/// The facts about a batch that a receiver needs before the first row; the batch's first chunk carries them.
 package struct BatchHeader: Sendable, Hashable {
-    /// The stamp that the stamps of the batch's changes are given relative to.
+    /// The batch's stamp; the stamps of its changes are relative to it.
     package let timestamp: HybridTimestamp
-    /// What the author had applied that it had not when it made its previous batch.
+    /// The batches that the author has applied since its previous batch.
     ///
-    /// Only the difference travels; the sum over the author's batches is everything it had seen. The
+    /// Only this difference travels. The sum over the author's batches is everything that the author had seen. The
     /// author's own earlier batches are implied.
     package let dependencies: VersionVector
     /// The number of the author's newest schema migration.
@@ -39,18 +39,18 @@ package struct BatchHeader: Sendable, Hashable {
 
 /// A piece of a batch as it is logged and sent: at most 256 KiB of encoded changes.
 ///
-/// The payload's format is described in `docs/PROTOCOL.md`, section "Chunk payload". It is stored and passed on
-/// byte for byte, so that a relay neither decodes nor encodes rows.
+/// `docs/PROTOCOL.md`, section "Chunk payload", describes the payload's format. Nodes store and relay the payload
+/// byte for byte, so a relay neither decodes nor encodes rows.
 package struct BatchChunk: Sendable, Hashable {
-    /// The batch it is a part of.
+    /// The batch that the chunk is a part of.
     package let batch: BatchID
-    /// Its place in the batch, from 0.
+    /// The chunk's place in the batch, from 0.
     package let index: UInt32
-    /// Present exactly when `index` is 0.
+    /// The batch's header; present exactly when `index` is 0.
     package let header: BatchHeader?
-    /// Whether the batch ends here.
+    /// Whether this is the batch's last chunk.
     package let isLast: Bool
-    /// SipHash-2-4 of `payload`; a chunk with another sum is refused.
+    /// SipHash-2-4 of `payload`; a receiver refuses a chunk with another checksum.
     package let checksum: UInt64
     /// The encoded changes.
     package let payload: [UInt8]
@@ -75,7 +75,9 @@ package struct BatchChunk: Sendable, Hashable {
 
 /// A chunk with its place in this node's log.
 package struct LoggedChunk: Sendable, Hashable {
-    /// The place: ascending in the order in which this node stored its chunks, which is a causal order.
+    /// The place.
+    ///
+    /// Places ascend in the order in which this node stored the chunks, which is a causal order.
     package let position: UInt64
     /// The chunk.
     package let chunk: BatchChunk
@@ -87,7 +89,7 @@ package struct LoggedChunk: Sendable, Hashable {
     }
 }
 
-/// How far a batch that is not complete yet has arrived, so that the rest alone is sent again.
+/// How much of an incomplete batch has arrived, so that a peer sends only the rest.
 package struct PartialBatch: Sendable, Hashable {
     /// The batch.
     package let batch: BatchID

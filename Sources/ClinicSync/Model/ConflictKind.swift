@@ -1,9 +1,9 @@
-/// What an entry of the conflict journal is about.
+/// What an entry of the conflict journal describes.
 ///
-/// The raw values are stored, replicated and shown in JSON: never change one. "The row" is the one the entry names, "the
-/// related row" the other one it names.
+/// The raw values are stored, replicated and shown in JSON: never change one. "The row" is the entry's row; "the
+/// related row" is the second row that the entry names.
 package enum ConflictKind: String, Sendable, Hashable, CaseIterable {
-    /// A value lost to one whose author had not seen it.
+    /// A value lost to another value, whose author had not seen it.
     case value
     /// The row shows a UNIQUE value with a suffix, because the related row has an older claim to it.
     case renamed
@@ -11,23 +11,26 @@ package enum ConflictKind: String, Sendable, Hashable, CaseIterable {
     case cleared
     /// The row is hidden, because the related row has an older claim to its UNIQUE value.
     case parked
-    /// The row is shown as one with the related row, which has the older claim to their UNIQUE value.
+    /// The row is merged into the related row, which has the older claim to their UNIQUE value.
     case merged
-    /// A value of the row is not shown, because the related row, with which it is shown as one, has a newer one.
+    /// A value of the row is not shown, because the related row has a newer value. The two rows are merged.
     case mergedValue
-    /// The row was deleted and is shown, because the related row was made or edited for it meanwhile.
+    /// The row was deleted and is shown, because a concurrent insertion or edit of the related row refers to it.
     case revived
-    /// The row was deleted and is shown, because it was edited meanwhile.
+    /// The row was deleted and is shown, because of a concurrent edit.
     case kept
-    /// An edit of the row is not shown, because the row was deleted meanwhile and deletions win in its table.
+    /// An edit of the row is not shown, because of a concurrent deletion, and deletions win in the row's table.
     case overruled
-    /// The row is hidden, because the related row, to which it belongs, was deleted meanwhile.
+    /// The row is hidden, because it belongs to the related row, which was deleted concurrently.
     case cascaded
-    /// The row shows NULL instead of a reference to the related row, which was deleted meanwhile.
+    /// The row shows NULL instead of a reference to the related row, which was deleted concurrently.
     case detached
-    /// The row is hidden, because a constraint of its table refuses it; the value says which, if it is text.
+    /// The row is hidden, because a constraint of its table refuses it. The entry's value names the constraint, if it
+    /// is text.
     case setAside
 
-    /// Whether the entry follows from what is known of rows now; the others follow from how it came about.
+    /// Whether the entry follows from the present states of rows.
+    ///
+    /// A `value` entry follows from the order in which writes were made.
     package var followsFromState: Bool { self != .value }
 }

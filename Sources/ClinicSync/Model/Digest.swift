@@ -1,7 +1,7 @@
 /// An additive 128-bit digest of a set of rows: the sum of the rows' hashes modulo 2^128.
 ///
-/// A sum can be kept up to date row by row and does not depend on the order of rows. It protects against
-/// accidents, not against a member that forges rows.
+/// A node updates a sum row by row, and the sum does not depend on the order of rows. It detects accidents. It does
+/// not detect a member that forges rows.
 package struct Digest: Sendable, Hashable, CustomStringConvertible {
     /// The upper 64 bits.
     package private(set) var high: UInt64
@@ -11,7 +11,7 @@ package struct Digest: Sendable, Hashable, CustomStringConvertible {
     /// The digest of no rows.
     package static let zero = Digest(high: 0, low: 0)
 
-    /// Makes a digest of its halves.
+    /// Makes a digest from its halves.
     package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
@@ -24,7 +24,7 @@ package struct Digest: Sendable, Hashable, CustomStringConvertible {
         left.high = left.high &+ right.high &+ (carry ? 1 : 0)
     }
 
-    /// Takes a row's hash out.
+    /// Subtracts a row's hash.
     package static func -= (left: inout Digest, right: Digest) {
         let (low, borrow) = left.low.subtractingReportingOverflow(right.low)
         left.low = low

@@ -1,16 +1,17 @@
-/// The three messages of an enrollment: how a PC becomes a member, and how a member renews its certificate.
+/// The three messages of an enrollment, in which a PC becomes a member or a member renews its certificate.
 ///
-/// Spoken on a connection of its own: challenge, request, reply, closed. `docs/PROTOCOL.md` shows the exchange.
+/// An enrollment has a connection of its own: challenge, request, reply, close. `docs/PROTOCOL.md` shows the
+/// exchange.
 package enum EnrollmentMessage: Sendable, Hashable {
-    /// From the node that is asked, at once.
+    /// The node that is asked sends it at once.
     case challenge(EnrollmentChallenge)
-    /// From the PC that asks.
+    /// The PC that asks sends it.
     case request(EnrollmentRequest)
-    /// From the node that is asked; it closes after it.
+    /// The node that is asked sends it, and then closes.
     case reply(EnrollmentReply)
 }
 
-/// A number used once, so that no recorded request is good a second time.
+/// A number that is used once, so that a recorded request is not valid again.
 package struct EnrollmentChallenge: Sendable, Hashable {
     /// Bytes of the number.
     package static let nonceBytes = 32
@@ -22,26 +23,29 @@ package struct EnrollmentChallenge: Sendable, Hashable {
     package init(nonce: [UInt8]) { self.nonce = nonce }
 }
 
-/// What a PC wants of a node that may sign certificates.
+/// The request of a PC to a node that may sign certificates.
 package enum EnrollmentRequest: Sendable, Hashable {
-    /// To become a member with a join code.
+    /// The PC wants to become a member with a join code.
     case join(JoinRequest)
-    /// To have a new certificate for the key of its old one. `certificateRequest` is a PKCS #10 request in DER.
+    /// The PC wants a new certificate for the key of its old certificate. `certificateRequest` is a PKCS #10 request
+    /// in DER.
     case renew(certificateRequest: [UInt8])
 }
 
-/// A PC asks to become a member.
+/// The request of a PC that wants to become a member.
 package struct JoinRequest: Sendable, Hashable {
     /// Bytes of ``invitationID``.
     package static let invitationIDBytes = 8
     /// Bytes of ``proof``.
     package static let proofBytes = 32
 
-    /// Which invitation: derived from the code's secret, but says nothing about it.
+    /// The invitation's id.
+    ///
+    /// It is derived from the code's secret, and does not reveal the secret.
     package var invitationID: [UInt8]
     /// HMAC-SHA-256 with the code's secret over the challenge, both ends' certificates and the certificate request.
     package var proof: [UInt8]
-    /// A PKCS #10 request in DER for the key of the certificate that the PC connected with.
+    /// A PKCS #10 request in DER, for the key of the certificate with which the PC connected.
     package var certificateRequest: [UInt8]
     /// The PC's name for people, at most 64 bytes.
     package var nodeName: String
@@ -57,11 +61,11 @@ package struct JoinRequest: Sendable, Hashable {
 
 /// The answer to an enrollment request.
 package enum EnrollmentReply: Sendable, Hashable {
-    /// Welcome: what the new node writes into its files.
+    /// The PC is a member. The membership is what the new node writes into its files.
     case joined(Membership)
-    /// The new certificate in DER, followed by those up to, but without, the authority's.
+    /// The new certificate in DER, then the certificates between it and the authority's.
     case renewed(certificates: [[UInt8]])
-    /// No.
+    /// The node refuses the request.
     case refused(EnrollmentRefusal)
 }
 
@@ -69,9 +73,9 @@ package enum EnrollmentReply: Sendable, Hashable {
 package enum EnrollmentRefusal: UInt8, Sendable, Hashable, CaseIterable {
     /// No open invitation has this code.
     case unknownCode = 0
-    /// The code's time is over.
+    /// The code has expired.
     case expiredCode = 1
-    /// The code was used as often as it may be.
+    /// The code has no uses left.
     case usedCode = 2
     /// Too many wrong codes came from this address.
     case lockedOut = 3
@@ -79,29 +83,29 @@ package enum EnrollmentRefusal: UInt8, Sendable, Hashable, CaseIterable {
     case noSigningRight = 4
     /// The asking node was revoked.
     case revoked = 5
-    /// The request makes no sense: another key, a name too long.
+    /// The request is invalid, for example for another key, or with a name that is too long.
     case malformed = 6
-    /// Too much to do.
+    /// The node has too many enrollments at once.
     case overloaded = 7
     /// The node could not write its files.
     case storageFailed = 8
 }
 
-/// What a new member needs to know.
+/// The facts that a new member needs.
 package struct Membership: Sendable, Hashable {
     /// The clinic's id.
     package var clinicID: String
     /// The clinic's name for people.
     package var clinicName: String
-    /// The new node's certificate in DER, followed by those up to, but without, the authority's.
+    /// The new node's certificate in DER, then the certificates between it and the authority's.
     package var certificates: [[UInt8]]
     /// The certificate of the clinic's authority, in DER.
     package var authority: [UInt8]
     /// The host's id.
     package var hostID: NodeID
-    /// Where the host listens, `address:port`, in the order in which to try.
+    /// The host's addresses, each `address:port`, in the order in which to try them.
     package var hostAddresses: [String]
-    /// Signed revocations, so that the new node trusts none of those nodes even before its first sync.
+    /// Signed revocations, so that the new node trusts no revoked node, even before its first sync.
     package var revocations: [[UInt8]]
 
     /// Makes a membership.

@@ -1,4 +1,4 @@
-/// The group of tables a change belongs to, by which programs subscribe.
+/// The group of tables to which a change belongs; programs subscribe by category.
 package enum EventCategory: String, Sendable, Hashable, CaseIterable {
     /// Bills, their items, payments.
     case billing
@@ -8,7 +8,7 @@ package enum EventCategory: String, Sendable, Hashable, CaseIterable {
     case user
     /// All other tables.
     case data
-    /// What the node itself has to say.
+    /// Events about the node itself.
     case system
 }
 
@@ -18,11 +18,11 @@ package enum RowOperation: String, Sendable, Hashable, CaseIterable {
     case insert
     /// Columns of the row changed.
     case update
-    /// The row went.
+    /// The row was deleted or hidden.
     case delete
 }
 
-/// A committed change of a row, as programs are told of it.
+/// A committed change of a row, as programs get it.
 package struct ChangeEvent: Sendable, Hashable {
     /// The table's category.
     package var category: EventCategory
@@ -30,19 +30,19 @@ package struct ChangeEvent: Sendable, Hashable {
     package var table: String
     /// What happened.
     package var operation: RowOperation
-    /// The row's key as text; `nil` when this one event stands for `rows` rows of a bulk change.
+    /// The row's key as text; `nil` when the event stands for `rows` rows of a bulk change.
     package var recordID: String?
     /// The columns that changed.
     package var columns: [String]
-    /// How many rows this event stands for: 1, or more for a bulk change.
+    /// The number of rows that the event stands for: 1, or more for a bulk change.
     package var rows: Int
     /// When the change was made.
     package var timestamp: HybridTimestamp
-    /// Whether this node made it.
+    /// Whether this node made the change.
     package var isLocal: Bool
-    /// The batch that carried it; `nil` for a repair.
+    /// The batch that carried the change; `nil` for a repair.
     package var batch: BatchID?
-    /// The user the row belongs to, in tables that have such a column; `nil` otherwise and for bulk changes.
+    /// The user to whom the row belongs, in tables with such a column; otherwise, and for bulk changes, `nil`.
     package var userID: String?
 
     /// Makes an event.
@@ -70,7 +70,7 @@ package struct ChangeEvent: Sendable, Hashable {
         self.userID = userID
     }
 
-    /// The event's type: the category's own, as CONTRACT names them.
+    /// The event's type, which depends on the category (`docs/EVENTS.md`).
     package var type: String {
         switch self.category {
         case .billing: "billing_change_immediate"

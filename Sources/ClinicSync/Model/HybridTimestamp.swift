@@ -1,20 +1,20 @@
 /// A hybrid logical timestamp: 48 bits of milliseconds since 1970 and a 16-bit counter.
 ///
 /// Source: Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed
-/// Databases", 2014. Packed into 64 bits so that comparing two stamps is comparing two integers.
+/// Databases", 2014. A stamp is one 64-bit number, so that comparing two stamps is comparing two integers.
 package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Milliseconds in the upper 48 bits, counter in the lower 16.
     package let rawValue: UInt64
 
-    /// Before everything: the stamp of seed rows.
+    /// The stamp of seed rows, which is before every other stamp.
     package static let genesis = HybridTimestamp(rawValue: 0)
 
-    /// Takes a packed value as it is.
+    /// Makes a stamp from its packed value.
     package init(rawValue: UInt64) {
         self.rawValue = rawValue
     }
 
-    /// Packs `milliseconds` (clamped to 0...2^47-1, so that the packed form is a positive `Int64`).
+    /// Makes a stamp from `milliseconds`, clamped to 0...2^47-1 so that the packed form is a positive `Int64`.
     package init(milliseconds: Int64, counter: UInt16 = 0) {
         let clamped = UInt64(min(max(milliseconds, 0), 1 << 47 - 1))
         self.rawValue = clamped << 16 | UInt64(counter)
@@ -23,7 +23,9 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     /// Milliseconds since 1970-01-01T00:00:00Z.
     package var milliseconds: Int64 { Int64(self.rawValue >> 16) }
 
-    /// The next larger stamp; carries into the milliseconds when the counter is full.
+    /// The next larger stamp.
+    ///
+    /// A full counter carries into the milliseconds.
     package var successor: HybridTimestamp { HybridTimestamp(rawValue: self.rawValue &+ 1) }
 
     /// `milliseconds.counter`.
@@ -37,9 +39,9 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
 
 /// A hybrid logical clock.
 ///
-/// A value, not a service: the caller passes the wall time in, so that tests and the simulator own it.
+/// The clock is a value, not a service. The caller passes the wall time, so tests and the simulator control it.
 package struct HybridClock: Sendable, Hashable {
-    /// The largest stamp given out or adopted so far.
+    /// The largest stamp that the clock has made or adopted.
     package private(set) var last: HybridTimestamp
 
     /// Starts at `last`, normally the largest stamp in the store.
@@ -47,16 +49,17 @@ package struct HybridClock: Sendable, Hashable {
         self.last = last
     }
 
-    /// Returns a stamp larger than every earlier one, at `wall` milliseconds if the clock allows.
+    /// Returns a stamp larger than every earlier stamp, at `wall` milliseconds if that is larger.
     package mutating func tick(wall: Int64) -> HybridTimestamp {
         self.last = max(HybridTimestamp(milliseconds: wall), self.last.successor)
         return self.last
     }
 
-    /// Forgets stamps given out that are more than `toleranceMilliseconds` ahead of `wall`.
+    /// Forgets the last stamp if it is more than `toleranceMilliseconds` ahead of `wall`.
     ///
-    /// They came of a wall clock that has been set back or corrected since. Going on from them would let one wrong hour win
-    /// conflicts until that hour is there; that a change's stamp exceeds those of what it replaces is the caller's care.
+    /// Such a stamp comes from a wall clock that was set back or corrected since. If the clock continued from it, one
+    /// wrong hour would win conflicts until the real time reaches that hour. The caller ensures that a change's stamp
+    /// exceeds the stamps of the values it replaces.
     package mutating func correct(wall: Int64, toleranceMilliseconds: Int64) {
         guard self.last.milliseconds > wall + toleranceMilliseconds else { return }
         self.last = HybridTimestamp(milliseconds: wall)
@@ -64,8 +67,8 @@ package struct HybridClock: Sendable, Hashable {
 
     /// Adopts a received stamp unless it is more than `toleranceMilliseconds` ahead of `wall`.
     ///
-    /// - Returns: Whether the stamp was within the tolerance. One that is not comes from a clock that
-    ///   is wrong; adopting it would let that clock win every later conflict through this node.
+    /// - Returns: Whether the stamp was within the tolerance. A stamp beyond it comes from a wrong clock. If the
+    ///   clock adopted it, the wrong clock would win every later conflict through this node.
     package mutating func observe(
         _ stamp: HybridTimestamp,
         wall: Int64,

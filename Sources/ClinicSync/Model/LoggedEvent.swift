@@ -1,18 +1,18 @@
-/// An event that is no change of one row: what the node itself has to say, the end of a session, a notice.
+/// An event that is not a change of a row: an event about the node itself, the end of a session, a notice.
 ///
-/// In JSON the ``fields`` stand beside `position`, `type`, `category`, `recordId` and `timestamp`, at the top level.
+/// In JSON the ``fields`` are at the top level, beside `position`, `type`, `category`, `recordId` and `timestamp`.
 package struct NamedEvent: Sendable, Hashable {
-    /// The type programs look at, for instance `session_ended`.
+    /// The event's type, for example `session_ended`.
     package var type: String
-    /// What programs subscribe by.
+    /// The category by which programs subscribe.
     package var category: EventCategory
-    /// What the event is about, for instance the id of a session; `nil` when it is about nothing that has an id.
+    /// The id of the event's subject, for example of a session; `nil` if the subject has no id.
     package var recordID: String?
     /// When it happened.
     package var timestamp: HybridTimestamp
-    /// Everything else, by its JSON key; no key of the five that every event has.
+    /// The other values by their JSON keys, without the five keys that every event has.
     ///
-    /// Must not hold values of clinic rows beyond ids and names of users and devices.
+    /// The fields must not hold values of clinic rows, except ids and names of users and devices.
     package var fields: [String: EventValue]
 
     /// Makes an event.
@@ -30,15 +30,17 @@ package struct NamedEvent: Sendable, Hashable {
         self.fields = fields
     }
 
-    /// The user the event is about: the text under the key `userId`; by it programs subscribe to one user's events.
+    /// The user that the event concerns: the text under the key `userId`.
+    ///
+    /// Programs can subscribe to one user's events.
     package var userID: String? {
         if case .text(let user)? = self.fields["userId"] { user } else { nil }
     }
 }
 
-/// A JSON value of an event's own keys.
+/// A JSON value in an event's ``NamedEvent/fields``.
 ///
-/// Codable as that value itself.
+/// It encodes as the JSON value itself.
 package indirect enum EventValue: Sendable, Hashable, Codable {
     /// `null`.
     case null
@@ -53,10 +55,10 @@ package indirect enum EventValue: Sendable, Hashable, Codable {
     /// An object.
     case object([String: EventValue])
 
-    /// Reads any JSON but fractions.
+    /// Reads any JSON value except fractions.
     ///
-    /// - Parameter decoder: where the value is.
-    /// - Throws: `DecodingError` for a number that is not whole.
+    /// - Parameter decoder: The decoder of the value.
+    /// - Throws: `DecodingError` for a fraction.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         if container.decodeNil() {
@@ -92,19 +94,21 @@ package indirect enum EventValue: Sendable, Hashable, Codable {
     }
 }
 
-/// An event as it stands in the node's log of events.
+/// An event with its place in the node's log of events.
 package struct LoggedEvent: Sendable, Hashable {
     /// What happened.
     package enum Content: Sendable, Hashable {
         /// A row changed.
         case change(ChangeEvent)
-        /// Something else.
+        /// An event that is not a change.
         case named(NamedEvent)
     }
 
-    /// The event's place: positions of one node ascend by one from event to event.
+    /// The event's place.
     ///
-    /// 0 for changes of the tables that nodes fill themselves, which are not logged and not shown to programs.
+    /// The positions of one node ascend by one from event to event.
+    ///
+    /// It is 0 for changes of the nodes' own tables, which are not logged and not shown to programs.
     package var position: UInt64
     /// What happened.
     package var content: Content
@@ -126,13 +130,13 @@ package struct LoggedEvent: Sendable, Hashable {
     }
 }
 
-/// Some of the node's log of events.
+/// A part of the node's log of events.
 package struct EventPage: Sendable, Hashable {
-    /// The oldest position that is kept; one more than ``newest`` when none is.
+    /// The oldest kept position; one more than ``newest`` when no event is kept.
     package var oldest: UInt64
-    /// The newest position given out.
+    /// The newest position that was used.
     package var newest: UInt64
-    /// The events asked for, in ascending order.
+    /// The requested events, in ascending order.
     package var events: [LoggedEvent]
 
     /// Makes a page.

@@ -1,23 +1,29 @@
-/// A person's wish to be logged in on a PC, as the host decides on it.
+/// A request to log a user in on a PC; the host decides it.
 ///
-/// Who decides writes exactly what stands here, so that two hosts which decide on the same wish, one after the death of the
-/// other, write equal rows.
+/// The host writes exactly these values. So two hosts that decide the same request, one after the death of the other,
+/// write equal rows.
 package struct LoginRequest: Sendable, Hashable {
-    /// The session's key in `user_sessions`, drawn by the PC of the login; a repeated request carries the same.
+    /// The session's key in `user_sessions`, made by the PC of the login.
+    ///
+    /// A retry carries the same key.
     package var sessionID: String
-    /// The key of the user, whose password has been checked.
+    /// The user's key.
+    ///
+    /// The PC has checked the user's password.
     package var userID: String
     /// The user's name.
     package var username: String
-    /// Which PC: its node's id as text.
+    /// The PC of the login: its node's id as text.
     package var deviceID: String
     /// The PC's name for people.
     package var deviceName: String
     /// The SHA-256 of the session's token, 32 bytes; the token itself stays on the PC.
     package var tokenHash: [UInt8]
-    /// When the person logged in, corrected milliseconds since 1970.
+    /// When the user logged in, in corrected milliseconds since 1970.
     package var loginMilliseconds: Int64
-    /// Whether sessions of the user on other PCs end, rather than being in the way.
+    /// Whether the login ends the user's sessions on other PCs.
+    ///
+    /// Otherwise such sessions make a conflict.
     package var isForced: Bool
 
     /// Makes a request.
@@ -42,20 +48,22 @@ package struct LoginRequest: Sendable, Hashable {
     }
 }
 
-/// A session that is in the way of a login.
+/// A session of the user on another PC, which conflicts with a login.
 package struct SessionHolder: Sendable, Hashable {
     /// The session.
     package var sessionID: String
-    /// Its PC.
+    /// The session's PC: its node's id as text.
     package var deviceID: String
     /// The PC's name for people.
     package var deviceName: String
-    /// When it began, as its row says: ISO 8601.
+    /// When the session began, as its row says: ISO 8601.
     package var loginTime: String
-    /// When the user last did something, as its row says: ISO 8601.
+    /// When the user was last active, as the session's row says: ISO 8601.
     package var lastActivity: String
 
-    /// Sessions named at most; a user has one, except while nodes are apart.
+    /// The largest number of sessions in an answer.
+    ///
+    /// A user has one session, except while nodes are apart.
     package static let countMax = 8
 
     /// Makes a holder.
@@ -68,26 +76,28 @@ package struct SessionHolder: Sendable, Hashable {
     }
 }
 
-/// What came of a wish to log in.
+/// The outcome of a login request.
 package enum LoginOutcome: Sendable, Hashable {
-    /// The session exists. Provisional: who decided could not hear most of the clinic's PCs, so another PC may have been
-    /// granted the same; the latest login then wins when they meet.
+    /// The session exists. It is provisional if the host had no quorum. Another host may then have granted the same
+    /// user another session. When the hosts meet, the latest login stays.
     case granted(isProvisional: Bool)
     /// The user is logged in elsewhere, and the login was not forced.
     case conflict([SessionHolder])
-    /// There is no such user, or it was deactivated.
+    /// There is no such user, or the user was deactivated.
     case refused
-    /// Nobody decided in time; the session may exist all the same.
+    /// No host decided in time. The session may exist nevertheless.
     case unavailable
 }
 
 /// The host's answer to a client's login request.
 package struct LoginReply: Sendable, Hashable {
-    /// The asker's number.
+    /// The number of the request.
     package var id: UInt64
-    /// What was decided.
+    /// The decision.
     package var outcome: LoginOutcome
-    /// The batch with the session's rows; the asker waits for it before it tells a program.
+    /// The batch with the session's rows.
+    ///
+    /// The asking node answers the program only after it has applied this batch.
     package var batch: BatchID?
 
     /// Makes an answer.

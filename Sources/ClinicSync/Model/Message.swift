@@ -1,18 +1,18 @@
-/// Everything that two nodes say to each other.
+/// A message between two nodes.
 ///
-/// `docs/PROTOCOL.md` describes who sends what when.
+/// `docs/PROTOCOL.md` describes sender, receiver, time and limits of each message.
 package enum Message: Sendable, Hashable {
-    /// First message of both sides: who I am and what I have.
+    /// The first message of both sides: what the sender is and has.
     case hello(Hello)
-    /// Last message before an orderly close, with the reason.
+    /// The last message before an orderly close, with the reason.
     case goodbye(CloseReason)
-    /// A sign of life that asks for one back.
+    /// A sign of life that asks for an answer.
     case ping(Ping)
     /// The answer to a ping.
     case pong(Pong)
     /// A piece of a batch.
     case chunk(BatchChunk)
-    /// What has been applied and how much more may be sent.
+    /// The batches that the sender has applied, and how many more bytes the receiver may send.
     case acknowledge(Acknowledgement)
     /// Counts and digests of all tables at a vector: a question from a client, an answer from the host.
     case digests(DigestReport)
@@ -28,11 +28,11 @@ package enum Message: Sendable, Hashable {
     case verifyReport(VerifyReport)
     /// The host's answer to `syncRequest`.
     case syncReport(SyncReport)
-    /// A signed revocation that the receiver must know, its own above all; before or after `hello`.
+    /// A signed revocation that the receiver must know, often the receiver's own; before or after `hello`.
     case revocation([UInt8])
-    /// What the sender says of the clinic's host, when that has changed.
+    /// The sender's view of the clinic's host, when the view has changed.
     case hostReport(HostReport)
-    /// The host asks a client to be host in its place.
+    /// The host asks a client to become host in its place.
     case handOver
     /// A client asks the host to hand over to this node.
     case transferRequest(NodeID)
@@ -44,7 +44,7 @@ package enum Message: Sendable, Hashable {
 
 /// The first message on a connection, from both sides.
 ///
-/// Who the sender is stands in its certificate and nowhere else.
+/// It does not carry the sender's id. The sender's certificate proves the id.
 package struct Hello: Sendable, Hashable {
     /// Version of this protocol: 1.
     package var protocolVersion: UInt32
@@ -56,19 +56,19 @@ package struct Hello: Sendable, Hashable {
     package var softwareVersion: String
     /// The number of the sender's newest migration.
     package var schemaVersion: UInt32
-    /// Where the sender is reached, each as `address:port`, the likeliest first; at most four.
+    /// The sender's addresses, each as `address:port`, the likeliest first; at most four.
     package var addresses: [String]
-    /// What the sender says of the clinic's host.
+    /// The sender's view of the clinic's host.
     package var hostReport: HostReport
     /// The sender's corrected time, milliseconds since 1970.
     package var wallMilliseconds: Int64
     /// What the sender has applied.
     package var vector: VersionVector
-    /// Batches the sender has pieces of.
+    /// The batches of which the sender has only some chunks.
     package var partials: [PartialBatch]
-    /// How many payload bytes the receiver may send before it is acknowledged.
+    /// The credit: how many payload bytes the receiver may send before the next acknowledgement.
     package var creditBytes: UInt32
-    /// Which process of the sender this is: drawn anew at each start; 0 says nothing.
+    /// The id of the sender's process, random at each start; 0 means that the sender gives none.
     package var runID: UInt64
 
     /// Makes a hello.
@@ -107,37 +107,38 @@ package struct Hello: Sendable, Hashable {
 package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
     /// The node is stopping.
     case shuttingDown = 0
-    /// Nothing was heard from the peer for the time a live peer cannot be silent.
+    /// The peer sent nothing for longer than a live peer can be silent.
     case peerSilent = 1
-    /// The peer broke the protocol: an undecodable or impossible message, a limit exceeded.
+    /// The peer broke the protocol: a message cannot be decoded, is impossible, or exceeds a limit.
     case protocolViolation = 2
     /// The peer speaks another protocol version.
     case protocolVersion = 3
-    /// The peer is of another clinic.
+    /// The peer belongs to another clinic.
     case wrongClinic = 4
-    /// The peer's certificate is none of a member, or no longer.
+    /// The peer's certificate is not, or no longer, a member's.
     case notAMember = 5
     /// Another connection with the same peer took this one's place.
     case replaced = 6
     /// The peer did not say hello in time.
     case handshakeTimeout = 7
-    /// The peer carries our own identity.
+    /// The peer has this node's own identity.
     case duplicateIdentity = 8
-    /// Both sides have a host, or have the same to go to, so there is nothing to say.
+    /// Both sides have the same host, so neither needs the connection.
     case notHost = 9
-    /// The connection broke: there was no orderly close.
+    /// The connection ended without an orderly close.
     case connectionLost = 10
-    /// Too many connections or joins at once.
+    /// There are too many connections or joins at once.
     case overloaded = 12
-    /// The store cannot take changes now (disk full, for instance); the connection is tried again later.
+    /// The store cannot take changes now, for example because the disk is full. The peer retries the connection
+    /// later.
     case storageFailed = 13
-    /// The peer was revoked; the revocation went before.
+    /// The peer was revoked. The node sent the revocation before.
     case revoked = 14
 }
 
 /// A sign of life.
 package struct Ping: Sendable, Hashable {
-    /// Repeated in the answer.
+    /// The number that the answer repeats.
     package var id: UInt64
 
     /// Makes a ping.
@@ -158,11 +159,13 @@ package struct Pong: Sendable, Hashable {
     }
 }
 
-/// What a receiver has done with chunks.
+/// What a receiver has stored and applied.
 package struct Acknowledgement: Sendable, Hashable {
     /// Entries of the receiver's vector that rose since its last acknowledgement.
     package var applied: [VersionVector.Entry]
-    /// Payload bytes that were stored since the last acknowledgement, and may be sent again.
+    /// The payload bytes that were stored since the last acknowledgement.
+    ///
+    /// The sender may send as many again. Stored bytes need not be on the disk.
     package var creditBytes: UInt32
 
     /// Makes an acknowledgement.
@@ -176,7 +179,7 @@ package struct Acknowledgement: Sendable, Hashable {
 package struct DigestReport: Sendable, Hashable {
     /// The client's number of the round; the answer repeats it.
     package var round: UInt64
-    /// What was applied at that moment.
+    /// The batches that were applied at that moment.
     package var vector: VersionVector
     /// All replicated tables, in the order of their names.
     package var tables: [TableDigest]
@@ -209,9 +212,9 @@ package struct RowHashPage: Sendable, Hashable {
     package var round: UInt64
     /// The table.
     package var table: String
-    /// The range begins after this key; `nil`: at the smallest.
+    /// The range begins after this key; `nil`: at the smallest key.
     package var after: SQLiteValue?
-    /// The range ends with this key; `nil`: at the largest, and this is the table's last page.
+    /// The range ends with this key; `nil`: at the largest key, and this is the table's last page.
     package var through: SQLiteValue?
     /// The rows, at most 2 000.
     package var rows: [RowHash]
@@ -238,11 +241,11 @@ package struct RowStatePage: Sendable, Hashable {
     package var round: UInt64
     /// The table.
     package var table: String
-    /// Encoded row states, at most 256 KiB unless one row alone is larger.
+    /// Encoded row states: at most 256 KiB, or one larger row.
     package var payload: [UInt8]
     /// Keys of rows that the sender wants from the receiver.
     package var wanted: [SQLiteValue]
-    /// Whether this ends the answer to a page of hashes.
+    /// Whether this is the last page of the answer to a page of hashes.
     package var isLast: Bool
 
     /// Makes a page.
@@ -261,9 +264,9 @@ package struct RowStatePage: Sendable, Hashable {
     }
 }
 
-/// A wish for a manual sync.
+/// A request for a manual sync.
 package struct SyncRequest: Sendable, Hashable {
-    /// Repeated in the answer.
+    /// The number that the answer repeats.
     package var id: UInt64
     /// The one table to compare; `nil`: all.
     package var table: String?
@@ -279,11 +282,11 @@ package struct SyncRequest: Sendable, Hashable {
 package enum ReconciliationResult: UInt8, Sendable, Hashable, CaseIterable {
     /// Vectors, counts and digests were equal.
     case equal = 0
-    /// Rows differed and are equal now.
+    /// Rows differed. They are equal now.
     case repaired = 1
-    /// Rows differ still.
+    /// Rows still differ.
     case differs = 2
-    /// There was nobody to compare with, or the comparison broke off.
+    /// There was no node to compare with, or the comparison was interrupted.
     case unreachable = 3
 }
 
@@ -312,7 +315,7 @@ package struct SyncReport: Sendable, Hashable {
         package var id: NodeID
         /// Its name.
         package var name: String
-        /// Its result against the host.
+        /// The result of its comparison with the host.
         package var result: ReconciliationResult
 
         /// Makes a node's part.
@@ -325,11 +328,13 @@ package struct SyncReport: Sendable, Hashable {
 
     /// The request's id.
     package var id: UInt64
-    /// The worst of the nodes' results; `equal` and `repaired` both mean that all are equal now.
+    /// The worst of the nodes' results.
+    ///
+    /// `equal` and `repaired` both mean that all nodes are equal now.
     package var result: ReconciliationResult
-    /// Rows repaired anywhere.
+    /// The number of rows that were repaired on any node.
     package var repairedRows: UInt64
-    /// Every node that was reachable, the host included.
+    /// Every reachable node, the host included.
     package var nodes: [Node]
 
     /// Makes a report.

@@ -1,8 +1,8 @@
 /// The identity of a node: 128 bits, the same for the life of its key.
 ///
-/// The text form is 26 characters of lower-case Crockford base 32, most significant bits first, so
-/// that text and binary forms sort alike. Order is significant: of two equal timestamps the one of the
-/// larger origin wins (see ``Version``).
+/// The text form is 26 characters of lower-case Crockford base 32, most significant bits first, so that text and
+/// binary forms sort alike. The order is significant: of two equal timestamps, the timestamp of the larger origin
+/// wins (see ``Version``).
 package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The upper 64 bits.
     package let high: UInt64
@@ -13,25 +13,27 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     private static let textLength = 26
     private static let leadingZeros = 2
 
-    /// Makes an identity of its two halves.
+    /// Makes an identity from its two halves.
     package init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
     }
 
-    /// Draws a random identity from `generator`.
+    /// Makes a random identity with `generator`.
     package init(using generator: inout some RandomNumberGenerator) {
         self.init(high: generator.next(), low: generator.next())
     }
 
-    /// Makes an identity of its 16 bytes, most significant first; `nil` for another number of bytes.
+    /// Makes an identity from its 16 bytes, most significant first; `nil` for another number of bytes.
     package init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 16 else { return nil }
         func half(_ bytes: some Sequence<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
         self.init(high: half(bytes.prefix(8)), low: half(bytes.dropFirst(8)))
     }
 
-    /// Reads the text form; `nil` for anything but 26 characters of the alphabet that fit 128 bits.
+    /// Reads the text form.
+    ///
+    /// Returns `nil` unless the text is 26 characters of the alphabet that fit 128 bits.
     package init?(_ text: some StringProtocol) {
         let digits = text.utf8.compactMap(Base32.digit)
         guard text.utf8.count == NodeID.textLength, digits.count == NodeID.textLength, digits[0] < 8 else { return nil }
@@ -55,12 +57,12 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
 
 /// The author of changes: a node in one of its incarnations.
 ///
-/// A node that finds its numbers used by somebody else (a cloned disk, a restored backup) goes on in a
-/// new incarnation, so that a pair of origin and sequence never names two different batches.
+/// A cloned disk or a restored backup can use batch numbers again. A node that detects this continues in a new
+/// incarnation, so that a pair of origin and sequence never names two different batches.
 package struct Origin: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// The node.
     package let node: NodeID
-    /// Which life of the node; 0 is the first.
+    /// The incarnation's number; 0 is the first, later numbers are random.
     package let incarnation: UInt32
 
     /// The author of seed rows: smaller than every real origin, and known to every node from the start.

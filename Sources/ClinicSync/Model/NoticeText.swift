@@ -1,11 +1,12 @@
-/// What a notice to programs may say.
+/// The rules for the text of a notice to programs.
 package enum NoticeText {
-    /// Characters at most.
+    /// The largest number of characters.
     package static let charactersMax = 1_000
-    /// Bytes at most: a character can have any number of accents.
+    /// The largest number of bytes: a character can have any number of accents.
     package static let bytesMax = 8_000
 
-    /// Whether it is 1 to ``charactersMax`` characters, not all of them spaces, and none that controls a terminal.
+    /// Whether the text has 1 to ``charactersMax`` characters, not only spaces, and no control character of a
+    /// terminal.
     package static func isText(_ text: String) -> Bool {
         guard text.utf8.count <= self.bytesMax, text.count <= self.charactersMax else { return false }
         return !text.allSatisfy(\.isWhitespace)

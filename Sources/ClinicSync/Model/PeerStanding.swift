@@ -1,8 +1,8 @@
-/// What a verified certificate proves of the node at the other end of a connection.
+/// What a verified certificate proves about the peer of a connection.
 package struct PeerCredential: Sendable, Hashable {
-    /// The node: derived from the certificate's public key.
+    /// The peer's id, derived from the certificate's public key.
     package var node: NodeID
-    /// The nodes whose signing right the certificate rests on; empty when the clinic's authority itself signed it.
+    /// The nodes whose signing right made the certificate valid; empty when the clinic's authority itself signed it.
     package var signers: [NodeID]
     /// The end of the certificate's life, milliseconds since 1970.
     package var expiresAt: Int64
@@ -17,32 +17,32 @@ package struct PeerCredential: Sendable, Hashable {
 
 /// What a peer may do, as its certificate shows; the outcome of every handshake.
 ///
-/// A value with its reason, so that the decision and what follows from it can be tested apart.
+/// It is a value with its reason, so tests can check the decision and its consequences separately.
 package enum PeerStanding: Sendable, Hashable {
-    /// A member in good standing: everything.
+    /// A member with a valid certificate; may do everything.
     case member(PeerCredential)
-    /// A member whose certificate ran out: may renew it and nothing else.
+    /// A member whose certificate expired; may only renew it.
     case expired(PeerCredential)
-    /// A former member: is told so by this signed revocation and gets nothing else.
+    /// A revoked member; gets this signed revocation and nothing else.
     case revoked(PeerCredential, notice: [UInt8])
-    /// A PC that holds the key of the certificate it signed itself: may ask to join and nothing else.
+    /// A PC with a certificate that it signed itself; may only ask to join.
     case applicant(NodeID)
-    /// Nobody we know: gets nothing, not even an answer.
+    /// An unknown peer; gets no answer.
     case refused(PeerRefusal)
 }
 
-/// Why a certificate, or its absence, got nothing.
+/// Why a peer was refused.
 package enum PeerRefusal: String, Sendable, Hashable, CaseIterable {
-    /// No certificate, one that cannot be read, or one without what ours must have.
+    /// There is no certificate, it cannot be read, or it lacks a required part.
     case malformed
-    /// Not of this clinic's authority.
+    /// The certificate is not from this clinic's authority.
     case foreign
-    /// Its life begins in the future.
+    /// The certificate is not valid yet.
     case notYetValid
-    /// Its public key is not that of the node it names.
+    /// The certificate names a node with another public key.
     case identityMismatch
-    /// It was not made for connections between nodes.
+    /// The certificate was not made for connections between nodes.
     case wrongUsage
-    /// The node that signed it has lost the right.
+    /// The node that signed the certificate was revoked.
     case signerRevoked
 }

@@ -1,13 +1,17 @@
-/// How good a host a node would make.
+/// How suitable a node is as host.
 ///
-/// Ordered by the administrator's priority, then by what the node has of the clinic's changes, then by how long it has
-/// been running, then by its id, so that any two nodes have a better one.
+/// Candidacies are ordered by the administrator's priority, then by the number of applied batches, then by the time
+/// since the start, then by the id. So of any two nodes one is better.
 package struct Candidacy: Sendable, Hashable, Comparable {
-    /// The administrator's wish; 0: never host.
+    /// The administrator's number; 0 means never host.
     package var priority: UInt32
-    /// The number of batches applied: who has all that another has, and more, has a larger one.
+    /// The number of applied batches.
+    ///
+    /// A node that has all batches of another node, and more, has a larger coverage.
     package var coverage: UInt64
-    /// The doublings of a minute that the node has been running; coarse, so that a second more is no reason.
+    /// The doublings of a minute since the node's start.
+    ///
+    /// It is coarse, so that a second more does not count.
     package var uptimeBucket: UInt32
     /// The node.
     package var node: NodeID
@@ -20,21 +24,22 @@ package struct Candidacy: Sendable, Hashable, Comparable {
         self.node = node
     }
 
-    /// Orders by worth, the better host last.
+    /// Orders by suitability, the better host last.
     package static func < (left: Candidacy, right: Candidacy) -> Bool {
         (left.priority, left.coverage, left.uptimeBucket, left.node)
             < (right.priority, right.coverage, right.uptimeBucket, right.node)
     }
 }
 
-/// A claim to be host: the term, and what the claimant was when it made the claim.
+/// A claim to be host: the term, and the claimant's candidacy when it made the claim.
 ///
-/// A node claims a term once, and with itself in it: no two hosts share a reign, whatever the network does. All reigns
-/// are ordered, and everybody follows the highest it hears of; that is how two hosts that meet become one.
+/// A node claims a term once, and its id is in the claim. So no two hosts share a reign, whatever the network does.
+/// Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when two hosts
+/// meet.
 package struct Reign: Sendable, Hashable, Comparable {
-    /// The term, from 1; higher than any the claimant had heard of.
+    /// The term, from 1; higher than every term that the claimant had heard of.
     package var term: UInt64
-    /// The claimant as it was then.
+    /// The claimant's candidacy at that time.
     package var candidacy: Candidacy
 
     /// Makes a reign.
@@ -46,30 +51,30 @@ package struct Reign: Sendable, Hashable, Comparable {
     /// The host.
     package var host: NodeID { self.candidacy.node }
 
-    /// Orders by term, then by candidacy; the one to follow last.
+    /// Orders by term, then by candidacy; nodes follow the largest.
     package static func < (left: Reign, right: Reign) -> Bool {
         (left.term, left.candidacy) < (right.term, right.candidacy)
     }
 }
 
-/// What a node is to its clinic, as it says itself.
+/// A node's role, as the node reports it.
 package enum MemberRole: UInt8, Sendable, Hashable, CaseIterable {
-    /// It has no host.
+    /// The node has no host.
     case searching = 0
-    /// It has a connection with its host.
+    /// The node has a connection with its host.
     case client = 1
-    /// It is host.
+    /// The node is host.
     case host = 2
 }
 
-/// Where a node is reached.
+/// A node and its addresses.
 package struct NodeAddresses: Sendable, Hashable {
     /// The node.
     package var node: NodeID
     /// Each as `address:port`, the likeliest first; at most ``addressesMax``.
     package var addresses: [String]
 
-    /// Addresses of one node at most.
+    /// The largest number of addresses of one node.
     package static let addressesMax = 4
 
     /// Makes a list.
@@ -79,22 +84,24 @@ package struct NodeAddresses: Sendable, Hashable {
     }
 }
 
-/// What a node says of the clinic's host: in its hello, and whenever that changes.
+/// A node's view of the clinic's host.
+///
+/// A node sends it in its hello, and whenever the view changes.
 package struct HostReport: Sendable, Hashable {
-    /// What the sender is.
+    /// The sender's role.
     package var role: MemberRole
     /// The highest term that the sender has heard of.
     package var term: UInt64
-    /// The reign the sender follows, or its own; `nil` exactly when it is searching.
+    /// The reign that the sender follows, or its own; `nil` exactly when the sender is searching.
     package var reign: Reign?
-    /// Where the host of ``reign`` is reached; empty when the sender is searching.
+    /// The addresses of the host of ``reign``; empty when the sender is searching.
     package var addresses: [String]
-    /// How good a host the sender would make.
+    /// The sender's candidacy.
     package var candidacy: Candidacy
-    /// Of a host: who shall claim first when it is gone, in this order; at most ``successorsMax``.
+    /// From a host: the nodes that claim first when the host is lost, in this order; at most ``successorsMax``.
     package var successors: [NodeAddresses]
 
-    /// Successors named at most.
+    /// The largest number of successors.
     package static let successorsMax = 3
 
     /// Makes a report.

@@ -1,8 +1,8 @@
-/// Who wrote a value and when: the order by which concurrent values of a column are decided.
+/// Who wrote a value and when; the larger version of a column's concurrent values wins.
 ///
-/// The larger timestamp wins, ties go to the larger origin. `sequence` says in which batch of the origin
-/// the value came; it answers "had this author seen that value?" (``VersionVector/covers(_:)``) and takes
-/// no part in the order.
+/// The larger timestamp wins; of equal timestamps the larger origin wins. `sequence` is the batch of the origin that
+/// carried the value. It answers "had this author seen that value?" (``VersionVector/covers(_:)``), and does not
+/// count in the order.
 package struct Version: Sendable, Hashable, Comparable {
     /// When the value was written.
     package let timestamp: HybridTimestamp

@@ -1,13 +1,13 @@
-/// Which batches somebody has: for each origin the highest sequence up to which all are there.
+/// A set of batches: for each origin, the sequence up to which the set has every batch.
 ///
-/// Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", 1983. Entries are
-/// kept sorted by origin, so that iteration, encoding and description are the same on every node.
+/// Source: Parker et al., "Detection of Mutual Inconsistency in Distributed Systems", 1983. Entries are sorted by
+/// origin, so that iteration, encoding and description are the same on every node.
 package struct VersionVector: Sendable, Hashable {
     /// One origin's entry.
     package struct Entry: Sendable, Hashable {
         /// The origin.
         package let origin: Origin
-        /// All batches 1...sequence of the origin are there.
+        /// The set has all batches 1...sequence of the origin.
         package var sequence: UInt64
 
         /// Makes an entry.
@@ -17,15 +17,15 @@ package struct VersionVector: Sendable, Hashable {
         }
     }
 
-    /// The entries in ascending order of their origins, none of them 0.
+    /// The entries in ascending order of their origins; no entry has sequence 0.
     package private(set) var entries: [Entry] = []
 
-    /// The vector of somebody who has nothing.
+    /// Makes the empty vector.
     package init() {}
 
-    /// Collects `entries` in any order; of several for one origin the largest counts.
+    /// Makes a vector from `entries` in any order; of several entries for one origin the largest counts.
     package init(_ entries: some Sequence<Entry>) {
-        // Sorted once: putting each in its place would take a peer's 65 536 entries in descending order minutes.
+        // Sorts once: inserting each entry at its place would take minutes for 65 536 entries in descending order.
         let sorted = entries.sorted { ($0.origin, $1.sequence) < ($1.origin, $0.sequence) }
         self.entries.reserveCapacity(sorted.count)
         for entry in sorted where entry.sequence > 0 && entry.origin != self.entries.last?.origin {
@@ -36,14 +36,14 @@ package struct VersionVector: Sendable, Hashable {
     /// Whether no batch is covered.
     package var isEmpty: Bool { self.entries.isEmpty }
 
-    /// The highest contiguous sequence of `origin`, 0 when there is none.
+    /// The highest contiguous sequence of `origin`; 0 without an entry.
     package subscript(origin: Origin) -> UInt64 {
         let index = self.position(of: origin)
         guard index < self.entries.count, self.entries[index].origin == origin else { return 0 }
         return self.entries[index].sequence
     }
 
-    /// The number of batches covered, pinned at the largest number there is.
+    /// The number of covered batches, at most `UInt64.max`.
     package var total: UInt64 {
         self.entries.reduce(0) { sum, entry in
             let (total, overflow) = sum.addingReportingOverflow(entry.sequence)
@@ -63,7 +63,7 @@ package struct VersionVector: Sendable, Hashable {
         other.entries.allSatisfy { self[$0.origin] >= $0.sequence }
     }
 
-    /// Raises the entry of `origin` to `sequence`; a lower one changes nothing.
+    /// Raises the entry of `origin` to `sequence`; a lower `sequence` changes nothing.
     package mutating func advance(_ origin: Origin, to sequence: UInt64) {
         guard sequence > 0 else { return }
         let index = self.position(of: origin)
@@ -79,19 +79,19 @@ package struct VersionVector: Sendable, Hashable {
         for entry in other.entries { self.advance(entry.origin, to: entry.sequence) }
     }
 
-    /// What both cover: the greatest lower bound.
+    /// Returns the batches that both vectors cover: the greatest lower bound.
     package func meet(_ other: VersionVector) -> VersionVector {
         VersionVector(
             self.entries.lazy.map { Entry(origin: $0.origin, sequence: min($0.sequence, other[$0.origin])) }
         )
     }
 
-    /// The entries in which `self` is ahead of `other`.
+    /// Returns the entries in which `self` is ahead of `other`.
     package func entries(beyond other: VersionVector) -> [Entry] {
         self.entries.filter { other[$0.origin] < $0.sequence }
     }
 
-    /// How many batches `self` covers that `other` does not.
+    /// Returns the number of batches that `self` covers and `other` does not.
     package func count(beyond other: VersionVector) -> UInt64 {
         self.entries.reduce(0) { sum, entry in
             let known = other[entry.origin]

@@ -4,7 +4,7 @@ import Foundation
 import NIOConcurrencyHelpers
 import Testing
 
-/// A member of a test clinic that runs as a process of its own, from the built program.
+/// A member of a test clinic that runs the built program as a process of its own.
 final class BinaryNode: Sendable {
     let directory: URL
     let database: TestDatabase

@@ -1,8 +1,10 @@
 import Foundation
 
-/// Another process; its input and output are files, so that no amount of them can block it.
+/// Another process.
+///
+/// Its input and output are files, so that no amount of data can block it.
 final class RunningProcess: Sendable {
-    /// What a process came to.
+    /// The result of a process.
     struct Outcome: Sendable {
         var status: Int32
         var output: String
@@ -37,21 +39,21 @@ final class RunningProcess: Sendable {
     }
 
     deinit {
-        // A process that a failed test left behind must not outlive it.
+        // A process must not outlive a failed test.
         if self.process.isRunning { Foundation.kill(self.process.processIdentifier, SIGKILL) }
         try? FileManager.default.removeItem(at: self.folder)
     }
 
-    /// What it has written to standard output so far.
+    /// The process's standard output so far.
     var output: String { get throws { try self.text("out") } }
 
-    /// What it has written to standard error so far.
+    /// The process's standard error so far.
     var errors: String { get throws { try self.text("err") } }
 
-    /// Sends it a signal.
+    /// Sends the process a signal.
     func signal(_ signal: Int32) { Foundation.kill(self.process.processIdentifier, signal) }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     func outcome() async throws -> Outcome {
         var status: Int32 = -1
         for await value in self.ended { status = value }

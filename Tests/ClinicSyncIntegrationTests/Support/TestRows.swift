@@ -1,6 +1,6 @@
 /// Statements that tests write with.
 enum TestRows {
-    /// A patient of an id and a name.
+    /// A patient with an id and a name.
     static let patient = "INSERT INTO patients(id, fullName) VALUES (?, ?)"
 
     /// One transaction: a bill of this id with three items and its payment.

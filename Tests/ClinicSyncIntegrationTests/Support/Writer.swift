@@ -2,7 +2,7 @@ import Foundation
 
 /// A process that writes a node's file: the `sqlite3` program or Python.
 enum Writer {
-    /// What a process that failed had to say.
+    /// The error output of a failed process.
     struct Failure: Error, CustomStringConvertible {
         let description: String
     }

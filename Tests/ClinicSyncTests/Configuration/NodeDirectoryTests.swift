@@ -44,7 +44,9 @@ import Testing
         withExtendedLifetime(lock) {}
     }
 
-    /// The files without which there is no node; nobody looks into them here.
+    /// The files that a node needs.
+    ///
+    /// These tests never read their content.
     private static func writeKeyFiles(_ directory: NodeDirectory) throws {
         for url in [directory.nodeKeyURL, directory.certificatesURL, directory.authorityURL] {
             try AtomicFile.write([], to: url, mode: 0o600)

@@ -186,7 +186,7 @@ extension Hello {
         switch reason {
         case .protocolVersion: hello.protocolVersion = 2
         case .wrongClinic: hello.clinicID = "other"
-        // The certificate's fault, not the hello's: the node has dialled itself.
+        // The certificate is wrong, not the hello: the node has dialled itself.
         case .duplicateIdentity: hello.runID = RunWatch.runID(seed: CoreConfiguration.host.randomSeed)
         case .protocolViolation: hello.nodeName = String(repeating: "x", count: 65)
         default: Issue.record("no hello is refused for \(reason)")

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// A node's core with a time that the test moves.
+/// A node's core, and a time that the test sets.
 struct Bench {
     var node: NodeStateMachine
     var now = Now(monotonic: .zero, wallMilliseconds: 1_000_000)
@@ -12,7 +12,7 @@ struct Bench {
 
     /// Gives the core an input.
     ///
-    /// Terms are written at once, and what only the election wants is left out: its own tests look at that.
+    /// Terms are written at once. Effects of the election are left out, because its own tests check them.
     @discardableResult
     mutating func give(_ input: Input) -> [Effect] {
         var effects = self.node.handle(input, at: self.now)
@@ -56,7 +56,9 @@ struct Bench {
         return effects
     }
 
-    /// Opens a connection to a peer and lets it say hello, its place in the log being the head.
+    /// Opens a connection to a peer and lets the peer send its hello.
+    ///
+    /// The peer's place in the log is the head.
     @discardableResult
     mutating func connect(
         _ id: UInt64,
@@ -86,12 +88,12 @@ extension Effect {
         if case .storage(.recordTerm(let term)) = self { term } else { nil }
     }
 
-    /// Whether stamps are to be corrected.
+    /// Whether the effect corrects stamps.
     var isRestamp: Bool {
         if case .storage(.restamp) = self { true } else { false }
     }
 
-    /// Whether only the election, the dial pool or the end of an isolation wants the effect.
+    /// Whether the effect belongs to the election, the dial pool or the end of an isolation.
     var isOfElection: Bool {
         switch self {
         case .setTimer(.election, _), .setTimer(.dial, _), .cancelTimer(.election), .storage(.restamp),
@@ -136,7 +138,7 @@ extension CoreConfiguration {
         return .node(number, priority: 0, hints: hints)
     }
 
-    /// A node that knows of others what `hints` say.
+    /// A node that knows the other nodes in `hints`.
     static func node(_ number: UInt64, priority: UInt32 = 100, hints: [PeerHint] = []) -> CoreConfiguration {
         CoreConfiguration(
             origin: .o(number),
@@ -154,12 +156,12 @@ extension CoreConfiguration {
     /// Whether it is host in tests that have one.
     var isHost: Bool { self.priority > 0 }
 
-    /// What it is worth as host.
+    /// The node's candidacy.
     var candidacy: Candidacy {
         Candidacy(priority: self.priority, coverage: 0, uptimeBucket: 0, node: self.origin.node)
     }
 
-    /// What it says of the host in a bench with one, node 1.
+    /// The node's view of the host, node 1, in a bench with a host.
     var hostReport: HostReport {
         HostReport(
             role: self.isHost ? .host : .client,

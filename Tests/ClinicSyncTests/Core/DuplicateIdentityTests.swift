@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Two processes with one identity")
 struct DuplicateIdentityTests {
-    /// Opens a connection of node 2 whose process says `run`.
+    /// Opens a connection of node 2 whose process has the run id `run`.
     private func connect(_ id: UInt64, run: UInt64, to bench: inout Bench) -> [Effect] {
         bench.give(.connectionOpened(.c(id), dialled: nil, peer: .n(2)))
             + bench.give(.received(.c(id), .hello(.of(.client(2), runID: run))))
@@ -32,14 +32,14 @@ struct DuplicateIdentityTests {
         #expect(found.contains(.close(.c(2), .duplicateIdentity)))
         #expect(found.contains(.close(.c(3), .duplicateIdentity)))
         #expect(host.node.status(at: host.now).duplicates == [.n(2)])
-        // The one that came last goes on; the other is refused and disturbs it no more.
+        // The process that came last stays connected. The other is refused and no longer disturbs it.
         #expect(self.connect(4, run: 2, to: &host).closes == [])
         #expect(self.connect(5, run: 1, to: &host).closes == [.duplicateIdentity])
         #expect(host.node.status(at: host.now).peers.first?.isConnected == true)
         host.advance(RunWatch.tellInterval)
         let again = self.connect(6, run: 1, to: &host)
         #expect(again.contains(.close(.c(4), .duplicateIdentity)))
-        // Nobody is named for ever.
+        // The node does not report the duplicate without end.
         host.advance(RunWatch.memory)
         #expect(host.node.status(at: host.now).duplicates == [])
     }
@@ -70,7 +70,7 @@ struct DuplicateIdentityTests {
             let effects = host.give(.received(.c(1), .hello(.of(.host, runID: run))))
             #expect(effects.closes == [.duplicateIdentity])
             #expect(host.node.status(at: host.now).duplicates == (isOther ? [.n(1)] : []))
-            // The other end of the same connection learns nothing by it.
+            // The other end of the same connection learns nothing from it.
             host.give(.connectionOpened(.c(2), dialled: "self:1", peer: .n(1)))
             let told = host.give(.received(.c(2), .goodbye(.duplicateIdentity)))
             #expect(!told.contains(.notify(.duplicateIdentity(.n(1), isSelf: true))))

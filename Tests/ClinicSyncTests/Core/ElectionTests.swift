@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import Testing
 
-/// Each test reads as a transcript: what happens, and what the node does.
+/// Each test reads as a transcript of inputs and actions.
 @Suite("The election, as one node sees it") struct ElectionTests {
     private var generator = SplitMix64(seed: 1)
     private var now: Duration = .zero

@@ -26,7 +26,7 @@ struct IsolationTests {
         #expect(request != nil)
         #expect(!effects.requests.contains(self.locate))
         #expect(bench.node.handle(.storageReplied(self.restamped), at: bench.now).requests == [self.locate])
-        // A further peer is served at once.
+        // The node serves a further peer at once.
         bench.give(.connectionOpened(.c(2), dialled: nil, peer: .n(3)))
         let second = bench.node.handle(.received(.c(2), .hello(.of(.client(3)))), at: bench.now)
         #expect(second.requests.contains(.locate(for: .c(2), vector: VersionVector())))

@@ -21,7 +21,7 @@ import Testing
         var last = CollectOutcome.of([BatchChunk.of(1, 1).at(1)], vector: .v(1), hasMore: true)
         last.events = [.of("patients")]
         #expect(host.give(.storageReplied(.collected(last))) == [.publish([.of("patients")])])
-        // The place in the log was located when the peer connected; its answer came before.
+        // The store located the place in the log when the peer connected, and has answered.
         #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped])
         #expect(host.give(.localCommitNoticed) == [])
         #expect(host.node.status(at: host.now).role == .stopped)

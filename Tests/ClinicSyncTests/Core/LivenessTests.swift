@@ -53,7 +53,7 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.connect(1, to: .host, dialled: "host:1")
-        // The host is 1000 ms ahead; one answer of five was held up on its way back.
+        // The host is 1000 ms ahead. One answer of five was delayed on its way back.
         for (ping, back) in [20, 20, 900, 20, 20].enumerated() {
             client.give(.timerFired(.heartbeat))
             let asked = client.now.wallMilliseconds

@@ -2,7 +2,9 @@ import ClinicSyncCore
 import ClinicSyncModel
 import Testing
 
-/// Logins as one node sees them; each test reads as a transcript.
+/// Logins on one node.
+///
+/// Each test reads as a transcript.
 @Suite("Logins, as one node sees them") struct LoginTests {
     private let program = RequestID(rawValue: 7)
 
@@ -34,7 +36,7 @@ import Testing
         )
     }
 
-    /// A client of node 1 with a program that logs somebody in.
+    /// A client of node 1 with a program that logs a user in.
     private func asking() -> Bench {
         var client = Bench(.client(2))
         client.start()
@@ -49,7 +51,9 @@ import Testing
         return client
     }
 
-    /// A host with the clients 2 and 3 that has been host for longer than it waits for anybody.
+    /// A host with the clients 2 and 3.
+    ///
+    /// It has been host for longer than its longest wait.
     private func host() -> Bench {
         var host = Bench(.host)
         host.start()
@@ -160,7 +164,7 @@ import Testing
         let batch = BatchID(origin: .o(1), sequence: 1)
         let reply = LoginReply(id: 9, outcome: .granted(isProvisional: true), batch: batch)
         #expect(host.give(.timerFired(.grants)).messages == [])
-        // The one that asked has them by now, and alone is not most.
+        // The asking node has the rows by now, but one node is not a quorum.
         let applied = Acknowledgement(applied: [.init(origin: .o(1), sequence: 1)], creditBytes: 0)
         #expect(host.give(.received(.c(2), .acknowledge(applied))).messages == [])
         host.advance(.milliseconds(1_500))

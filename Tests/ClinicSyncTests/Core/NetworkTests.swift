@@ -2,9 +2,9 @@ import ClinicSyncCore
 import ClinicSyncModel
 import Testing
 
-/// A few cores wired back to back, over stores that hold nothing but a log.
+/// A few connected cores, over stores that hold only a log.
 ///
-/// It shows that the core alone neither stalls nor loses chunks; merge and time are for the simulator.
+/// The tests show that the core alone neither stalls nor loses chunks. The simulator tests merging and time.
 @Suite struct NetworkTests {
     @Test("what any node writes reaches all, whatever the order of events and cuts", arguments: 1...40)
     func converges(_ seed: Int) {
@@ -20,7 +20,7 @@ import Testing
     }
 }
 
-/// A log with a vector: what the core sees of a store.
+/// A log with a vector: the part of a store that the core sees.
 private struct LogStore {
     let origin: Origin
     var log: [LoggedChunk] = []
@@ -102,7 +102,7 @@ private struct Network {
         var store: LogStore
         var writes: [StorageRequest] = []
         var reads: [StorageRequest] = []
-        /// How long until it dials again.
+        /// The time until the core dials again.
         var redial: Duration?
     }
 
@@ -127,7 +127,7 @@ private struct Network {
         let configurations = [CoreConfiguration.host] + (2...(clients + 1)).map { CoreConfiguration.client($0) }
         for var configuration in configurations {
             configuration.creditBytes = 350
-            // Silence and sleep are no part of this: time goes by in leaps.
+            // Time advances in leaps, so silence and suspension are not tested here.
             configuration.silenceLimit = .seconds(86_400)
             self.nodes.append(
                 Node(
@@ -175,7 +175,7 @@ private struct Network {
         }
     }
 
-    /// Lets one of the things happen that can happen; which one, `choice` says.
+    /// Carries out one of the possible events; `choice` selects it.
     @discardableResult
     private mutating func step(_ choice: Int) -> Bool {
         let node = choice % self.nodes.count
@@ -231,7 +231,7 @@ private struct Network {
         case .send(let receivers, let message):
             for id in receivers { self.send(message, over: id, from: node) }
         case .dial(let address):
-            // A host looks for members that it misses; here they come by themselves.
+            // A host dials members that it misses. In these tests the members dial.
             guard node > 0 else { return }
             self.lastID += 2
             let (client, host) = (ConnectionID.c(self.lastID), ConnectionID.c(self.lastID + 1))

@@ -80,7 +80,7 @@ import Testing
         #expect(machine.answered(differing) == [.hash(round: 1, table: "t2", after: nil)])
         let first = RowHashPage(round: 1, table: "t2", after: nil, through: .integer(9), rows: [])
         #expect(machine.hashed(first) == [.sendHashes(first)])
-        // The host knows more of one row and wants another.
+        // The host knows more about one row and wants another row.
         let rows = self.page(1, "t2", payload: [1], isLast: false)
         #expect(machine.received(rows) == [.merge(rows)])
         #expect(machine.received(self.page(1, "t2", wanted: [.integer(3)])) == [])

@@ -45,7 +45,7 @@ import Testing
                 .send([.c(2)], self.acknowledge([(2, 1)], 100)),
             ]
         )
-        // The others learn of it with the next heartbeat, in one message.
+        // The other peers get the acknowledgement with the next heartbeat, in one message.
         let beat = host.give(.timerFired(.heartbeat))
         #expect(beat.first == .send([.c(3), .c(4)], self.acknowledge([(2, 1)])))
         #expect(host.give(.timerFired(.heartbeat)).messages.count == 1)
@@ -236,7 +236,7 @@ import Testing
         client.give(.received(.c(1), .chunk(chunk)))
         client.give(.storageReplied(.stored(from: .c(1), .of([chunk.at(2)], bytes: 100, vector: .v(1)))))
         #expect(client.node.status(at: client.now).partialBatches == 1)
-        // What a program's import leaves open for a moment is not on its way from anybody.
+        // An own batch that is still being collected does not count as a partial batch.
         let own = BatchChunk.of(2, 1, index: 0, of: 2)
         client.give(.localCommitNoticed)
         client.give(.storageReplied(.collected(.of([own.at(3)], vector: .v(1), hasMore: true))))

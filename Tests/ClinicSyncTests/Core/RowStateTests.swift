@@ -66,7 +66,9 @@ struct RowStateTests {
         return result
     }
 
-    /// A state over few versions; a version always carries the same value, as in reality.
+    /// A state over few versions.
+    ///
+    /// A version always carries the same value, as in a real store.
     private func state(_ random: inout TestRandom) -> RowState {
         func version() -> Version {
             let number = UInt64.random(in: 1...3, using: &random)

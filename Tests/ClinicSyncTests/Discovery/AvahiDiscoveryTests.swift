@@ -2,7 +2,7 @@ import ClinicSyncDiscovery
 import NIOConcurrencyHelpers
 import Testing
 
-/// What works with a daemon is shown by `Tests/lan/discovery.py`.
+/// `Tests/lan/discovery.py` tests discovery with a daemon.
 @Suite("Discovery by Avahi, whether there is a daemon or not", .timeLimit(.minutes(1)))
 struct AvahiDiscoveryTests {
     @Test("it says whether it works, takes changes and ends when it is cancelled")

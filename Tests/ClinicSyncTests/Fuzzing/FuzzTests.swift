@@ -16,8 +16,9 @@ struct FuzzTests {
         }
     }
 
-    /// How much the process may grow while it decodes 8 KiB at a time, corpora, the test's own records of what it does
-    /// and the allocator's slack included.
+    /// How much the process may grow while it decodes 8 KiB at a time.
+    ///
+    /// This includes the corpora, the test's own records, and the allocator's slack.
     private static let growthMax = 48 << 20
 
     @Test("there are more than 100 000 of them")
@@ -33,7 +34,8 @@ struct FuzzTests {
         let before = try PeakMemory.restart()
         let summary = try FuzzRun(seed: 0xC11_0C5, count: count).run(subject)
         let growth = try PeakMemory.bytes() - before
-        // All or none accepted would mean that the run is blind; where a signature protects all, the corpus was accepted.
+        // If all or no inputs were accepted, the run would prove nothing. Where a signature protects everything, the
+        // corpus was accepted.
         #expect(summary.accepted + summary.refused == count)
         #expect(summary.refused > count / 500, "\(summary)")
         #expect(target.isSigned || summary.accepted > count / 500, "\(summary)")
@@ -68,7 +70,7 @@ struct FuzzTests {
     }
 }
 
-/// Mistakes that decoders make, planted into a small one: a length and as many bytes, none above a limit.
+/// Typical mistakes, planted into a small decoder: a length and as many bytes, none above a limit.
 enum Mistake: CaseIterable, Sendable {
     case believesLength, ignoresRest, forgetsLimit, refusesGood, readsOtherwise
 
@@ -106,9 +108,9 @@ enum Mistake: CaseIterable, Sendable {
 
 /// The largest size this process had, from Linux.
 private enum PeakMemory {
-    /// Forgets the peak so far, so that what follows shows; returns the size now.
+    /// Resets the peak, so that later growth is visible, and returns the present size.
     static func restart() throws -> Int {
-        // Writing 5 resets the peak (proc(5)); getrusage has no such thing, and other tests run before.
+        // Writing 5 resets the peak (proc(5)). getrusage cannot reset it, and other tests ran before.
         try Data("5".utf8).write(to: URL(filePath: "/proc/self/clear_refs"))
         return try self.bytes()
     }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import ClinicSync
 
-/// Conflicts as tests show them.
+/// Makes the conflicts of the tests.
 enum ConflictFixtures {
     static let nameOfAna = conflict(current: .text("Later"), other: .text("Earlier"))
 

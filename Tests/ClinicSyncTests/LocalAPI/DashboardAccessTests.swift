@@ -45,7 +45,7 @@ import Testing
         #expect(self.make().accepts(cookie: cookie))
         self.advance(1)
         #expect(!self.make().accepts(cookie: cookie))
-        // The clock was set back by a day: what was made before is no longer good.
+        // The clock was set back by a day, so earlier cookies are no longer valid.
         self.advance(-86_400)
         #expect(!self.make().accepts(cookie: cookie))
     }
@@ -134,7 +134,7 @@ import Testing
             EmbeddedDashboard.page, EmbeddedDashboard.script, EmbeddedDashboard.style, EmbeddedDashboard.closed,
         ] {
             #expect(!text.contains("innerHTML") && !text.contains("style=\"") && !text.contains("https://"))
-            // Nothing from elsewhere, but the name of SVG, which is fetched by nobody.
+            // The page names no other address, except the name of SVG, which browsers never fetch.
             #expect(!text.replacing("http://www.w3.org/2000/svg", with: "").contains("http://"))
         }
         #expect(EmbeddedDashboard.script.contains("textContent"))

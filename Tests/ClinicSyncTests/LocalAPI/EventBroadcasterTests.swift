@@ -35,7 +35,7 @@ import Testing
         )
     }
 
-    /// All events that are there once nothing more is published.
+    /// All events, after the end of publishing.
     private func drain(_ subscription: EventSubscription, count: Int) async -> [NodeEvent] {
         var events = [NodeEvent]()
         var iterator = subscription.makeAsyncIterator()
@@ -129,7 +129,7 @@ import Testing
         var positions = [UInt64]()
         while positions.count < 490, let event = await iterator.next() {
             positions.append(event.position)
-            // More than the buffer holds while the log is read: the log has it.
+            // More events come during the read than the buffer holds; the log has them.
             if positions.count <= 80 { broadcaster.publish((0..<5).map { self.change("users", record: "\($0)") }) }
         }
         #expect(positions == Array(11...500))
@@ -182,7 +182,7 @@ import Testing
             let told = positions[table]?.prefix(count) ?? []
             positions[table]?.removeFirst(told.count)
             for position in told { waiting[position] = nil }
-            // Nothing that is not told yet lies at or before the position to resume after.
+            // No pending event has a position at or before the position to resume after.
             #expect(waiting.keys.allSatisfy { $0 > event.position })
         }
         #expect(waiting.isEmpty)

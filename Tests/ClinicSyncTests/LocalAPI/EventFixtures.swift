@@ -21,7 +21,7 @@ final class MemoryEventLog: Sendable {
         self.state = NIOLockedValueBox(State(newest: lastPosition))
     }
 
-    /// How many pages were read.
+    /// The number of pages that were read.
     var reads: Int { self.state.withLockedValue { $0.reads } }
 
     /// Gives events their positions.

@@ -271,7 +271,7 @@ import Testing
             try await self.client(address).run { socket in
                 try await socket.send(#"{"type":"subscribe"}"#)
                 _ = try await socket.nextText()
-                // The other was dropped after two intervals; this one is there after several.
+                // The node dropped the other socket after two intervals. This socket lives after several.
                 let clock = ContinuousClock()
                 let start = clock.now
                 while clock.now - start < .milliseconds(2_000) {
@@ -295,7 +295,8 @@ import Testing
                 try await socket.send(#"{"type":"subscribe"}"#)
                 _ = try await socket.nextText()
                 var positions: [UInt64] = []
-                // Until there is room for another because the stalled one is gone: more than any socket buffer holds.
+                // Sends more than any socket buffer holds, until the stalled socket is gone and there is room for
+                // another.
                 while try await !self.isRoom(address) {
                     for _ in 0..<20 {
                         events.publishSystem("peer_lost", details: details)
@@ -310,7 +311,7 @@ import Testing
         }
     }
 
-    /// Whether one more socket is let in.
+    /// Whether one more socket is admitted.
     private func isRoom(_ address: NetworkAddress) async throws -> Bool {
         do {
             try await self.client(address).run { _ in }
@@ -358,7 +359,7 @@ private func expectText(
     #expect(message?.contains(text) == true, sourceLocation: location)
 }
 
-/// Checks what comes next.
+/// Checks the next message.
 private func expect(
     _ expected: EventSocketClient.Incoming?,
     from socket: inout EventSocketClient.Session,
@@ -380,7 +381,7 @@ private enum RawSubscriber {
             "Authorization: Bearer \(FixedControl.token)",
         ]
         let message = Array(#"{"type":"subscribe"}"#.utf8)
-        // Masked with zeros, which leaves the text as it is.
+        // A mask of zeros leaves the text unchanged.
         let frame = [0x81, 0x80 | UInt8(message.count), 0, 0, 0, 0] + message
         var bytes = ByteBuffer(string: lines.joined(separator: "\r\n") + "\r\n\r\n")
         bytes.writeBytes(frame)

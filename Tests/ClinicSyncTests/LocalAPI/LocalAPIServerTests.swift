@@ -13,7 +13,7 @@ import Testing
 @Suite(.timeLimit(.minutes(1))) struct LocalAPIServerTests {
     static let token = "a-token-of-this-test"
 
-    /// A node that answers from memory and remembers what it was asked.
+    /// A node that answers from memory and remembers the requests.
     struct FixedControl: StatusControl, TableControl, MemberControl, ConflictControl, SessionControl, NoticeControl,
         ProbeControl
     {

@@ -11,7 +11,7 @@ import Testing
         #expect(bucket.take(now: .milliseconds(5_050)) == .milliseconds(50))
         #expect(bucket.take(now: .milliseconds(5_100)) == nil)
         #expect(bucket.take(now: .milliseconds(5_100)) != nil)
-        // A long rest fills the bucket and no more; a clock that goes back takes nothing away.
+        // A long pause fills the bucket and not more. A clock that goes back removes nothing.
         for _ in 0..<3 { #expect(bucket.take(now: .seconds(500)) == nil) }
         #expect(bucket.take(now: .seconds(500)) != nil)
         #expect(bucket.take(now: .seconds(400)) != nil)

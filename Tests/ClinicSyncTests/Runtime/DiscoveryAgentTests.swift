@@ -7,7 +7,7 @@ import Testing
 
 @testable import ClinicSync
 
-/// What is announced in tests.
+/// The announcement of the tests.
 enum ServiceAdvertisement {
     static let sample = Advertisement(
         clinicID: "k7q",

@@ -1,7 +1,7 @@
 import ClinicSyncDiscovery
 import NIOConcurrencyHelpers
 
-/// Notices what it is told to, and keeps what it is to announce.
+/// A discovery that finds what the test says, and keeps its announcements.
 final class ScriptedDiscovery: Discovery {
     private let events: [DiscoveryEvent]
     private let state = NIOLockedValueBox<[Advertisement]>([])

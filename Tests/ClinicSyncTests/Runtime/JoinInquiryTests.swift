@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Joining when the addresses in the code are wrong", .timeLimit(.minutes(2)), .serialized)
 struct JoinInquiryTests {
-    /// Nobody listens there.
+    /// No process listens at this address.
     private static let nowhere = NetworkAddress(host: "127.0.0.1", port: 1)
 
     private static func outdated(_ text: String) throws -> (code: JoinCode, right: String) {
@@ -33,7 +33,7 @@ struct JoinInquiryTests {
             host: host,
             nodeName: "late",
             discovery: { clinicID in
-                // It is the clinic of the code that is looked for.
+                // The inquiry looks for the clinic of the code.
                 clinicID == code.pin.description
                     ? ScriptedDiscovery(events) : ScriptedDiscovery([.unavailable("wrong")])
             }

@@ -15,7 +15,7 @@ import Testing
 
         init(_ accounts: [String: LoginAccount]) { self.accounts = NIOLockedValueBox(accounts) }
 
-        /// Gives a service that is closed afterwards.
+        /// Runs the body with a service and closes the service afterwards.
         func withService(
             parameters: ScryptParameters = Desk.cheap,
             _ body: (PasswordService) async throws -> Void
@@ -54,7 +54,7 @@ import Testing
             #expect(try await service.verify("", for: "ana", from: "pc2") == .wrong)
             #expect(try await service.verify("anaanaana", for: "Ana", from: "pc2") == .wrong)
             #expect(try await service.verify("benbenben", for: "ben", from: "pc2") == .inactive(userID: "2"))
-            // Who does not know the password is not told that the user was deactivated.
+            // Without the password the answer does not reveal that the user was deactivated.
             #expect(try await service.verify("ben", for: "ben", from: "pc2") == .wrong)
             #expect(try await service.verify("cleocleocleo", for: "cleo", from: "pc3") == .unsupportedHash)
             #expect(try await service.verify("", for: "dan", from: "pc3") == .unsupportedHash)
@@ -76,7 +76,7 @@ import Testing
         try await desk.withService { (service: PasswordService) async throws -> Void in
             #expect(try await service.verify("U*U*", for: "ben", from: "pc") == .wrong)
             #expect(desk.replaced.withLockedValue { $0.isEmpty })
-            // Shorter than a new password may be, and still the user's.
+            // The password is shorter than a new password may be, and is still valid.
             #expect(try await service.verify("U*U", for: "ben", from: "pc") == .accepted(userID: "2"))
             #expect(try await service.verify("anaanaana", for: "ana", from: "pc") == .accepted(userID: "1"))
             #expect(try await service.verify("U*U", for: "cleo", from: "pc") == .inactive(userID: "3"))
@@ -101,7 +101,7 @@ import Testing
             #expect(locked == .lockedOut(retryAfter: .seconds(40)))
             desk.now.withLockedValue { $0 = .seconds(60) }
             #expect(try await service.verify("anaanaana", for: "ana", from: "pc") == .accepted(userID: "1"))
-            // Users that do not exist are counted alike: a lock does not tell.
+            // Unknown users are counted the same, so a lock does not reveal whether a user exists.
             for number in 0..<5 {
                 #expect(try await service.verify("guess", for: "nobody", from: "another \(number)") == .wrong)
             }
@@ -113,7 +113,7 @@ import Testing
     @Test("guesses sent all at once are no more guesses, and what cannot wait is told so")
     func flood() async throws {
         let desk = Desk(["ana": LoginAccount(id: "1", passwordHash: try Self.hash("anaanaana"), isActive: true)])
-        // Slow enough that the others come while the first are looked at.
+        // The check is slow, so the others arrive during the first checks.
         try await desk.withService(parameters: ScryptParameters(logCost: 12, blockSize: 8, passes: 1)) {
             (service: PasswordService) async throws -> Void in
             let verdicts = try await withThrowingTaskGroup(of: PasswordVerdict.self) { tasks in
@@ -122,7 +122,7 @@ import Testing
                 }
                 return try await tasks.reduce(into: []) { $0.append($1) }
             }
-            // Two are looked at at once: one more than the limit may slip through.
+            // Two checks run at once, so one attempt more than the limit may pass.
             #expect((5...6).contains(verdicts.count { $0 == .wrong }))
             #expect(verdicts.count { $0 == .busy(retryAfter: .seconds(1)) } > 0)
             #expect(verdicts.count { $0 == .lockedOut(retryAfter: .seconds(60)) } > 0)

@@ -7,7 +7,7 @@ import Testing
 @testable import ClinicSync
 
 @Suite("Users of the clinic", .timeLimit(.minutes(2))) struct UserAdministrationTests {
-    /// Gives the path of a new database.
+    /// Runs the body with the path of a new database.
     private func withDatabase(_ body: (String) throws -> Void) throws {
         let directory = try TemporaryDirectory()
         let url = directory.file("clinic.db")

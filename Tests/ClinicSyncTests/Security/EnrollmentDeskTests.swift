@@ -124,7 +124,7 @@ struct EnrollmentDeskTests {
         let other = self.host.desk.makeChallenge()
         #expect(other != challenge)
         #expect(self.host.answer(request, to: other, attempt).refusal == .unknownCode)
-        // A PC that recorded it shows its own certificate.
+        // A PC that recorded the request shows its own certificate.
         let thief = try self.host.attempt(self.host.invite())
         #expect(self.host.answer(request, to: challenge, thief).refusal == .malformed)
         guard case .join(var join) = request else { throw ClinicSyncError(.usage, "") }
@@ -142,10 +142,10 @@ struct EnrollmentDeskTests {
             address: TestDesk.address
         )
         #expect(reply.refusal == .unknownCode)
-        // Made for a host in between.
+        // The request was made for a host in between.
         let elsewhere = try attempt.request(to: challenge, hostCertificate: TestAuthority().host.certificates[0])
         #expect(self.host.answer(elsewhere, to: challenge, attempt).refusal == .unknownCode)
-        // And as it was made, it is good.
+        // The unchanged request is valid.
         #expect(self.host.answer(request, to: challenge, attempt).membership != nil)
     }
 
@@ -174,7 +174,7 @@ struct EnrollmentDeskTests {
         #expect(try self.host.ask(self.host.attempt(code)).refusal == .lockedOut)
         self.clinic.clock.advance(minutes: 0.1)
         #expect(try self.host.ask(self.host.attempt(code)).membership != nil)
-        // Counting begins anew.
+        // The count begins again.
         for _ in 0..<9 { #expect(try self.host.ask(self.host.attempt(wrong)).refusal == .unknownCode) }
         #expect(try self.host.ask(self.host.attempt(code)).membership != nil)
     }
@@ -189,7 +189,7 @@ struct EnrollmentDeskTests {
         #expect(lockOut.count == policy.recordsMax)
         lockOut.failed(["one more"], at: .seconds(2))
         #expect(lockOut.count == policy.recordsMax)
-        // The tenth wrong code of the first address, but its others are forgotten.
+        // This is the tenth wrong code of the first address, but its earlier codes are forgotten.
         lockOut.failed(["first"], at: .seconds(2))
         #expect(lockOut.remaining(["first"], at: .seconds(2)) == nil)
         #expect(lockOut.remaining(["locked"], at: .seconds(2)) != nil)
@@ -208,7 +208,7 @@ struct EnrollmentDeskTests {
             #expect(reply.refusal == .unknownCode)
         }
         #expect(try self.host.ask(self.host.attempt(code)).refusal == .unknownCode)
-        // Also after a restart.
+        // The result is the same after a restart.
         let again = try TestDesk(self.clinic)
         #expect(try again.ask(again.attempt(code)).refusal == .unknownCode)
     }

@@ -4,7 +4,7 @@ import NIOSSL
 
 @testable import ClinicSync
 
-/// A host that answers enrollments, and PCs that ask it.
+/// A host that answers enrollments, and PCs that send requests.
 struct TestDesk {
     static let address = "192.168.1.20"
     let clinic: TestAuthority
@@ -39,7 +39,7 @@ struct TestDesk {
         return try JoinAttempt(code: code, nodeName: name) { clock.now }
     }
 
-    /// Asks as a PC does that has done the handshake with the host's present certificate.
+    /// Sends the request of a PC after a handshake with the host's present certificate.
     func ask(_ attempt: JoinAttempt, from address: String = TestDesk.address) throws -> EnrollmentReply {
         let challenge = self.desk.makeChallenge()
         let request = try attempt.request(to: challenge, hostCertificate: self.clinic.host.certificates[0])
@@ -75,13 +75,13 @@ struct TestDesk {
 }
 
 extension EnrollmentReply {
-    /// Why not; `nil` when the PC was let in.
+    /// The reason of the refusal; `nil` when the PC was admitted.
     var refusal: EnrollmentRefusal? {
         guard case .refused(let refusal) = self else { return nil }
         return refusal
     }
 
-    /// What a new member was told.
+    /// The membership that a new member got.
     var membership: Membership? {
         guard case .joined(let membership) = self else { return nil }
         return membership

@@ -63,7 +63,7 @@ struct JoinAttemptTests {
                 continue
             }
         }
-        // The pinned key under a certificate that somebody else made.
+        // The pinned key in a certificate that another authority made.
         let forged = try Forgery(
             publicKey: self.clinic.authority.certificate.publicKey,
             subject: "clinic authority",

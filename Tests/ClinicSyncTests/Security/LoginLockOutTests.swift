@@ -16,7 +16,7 @@ import Testing
             lines.append("\(seconds): \(remaining.map { "\($0.components.seconds)" } ?? "-")")
         }
         for second in [0, 10, 20, 30] { fail(second) }
-        // Each but the last comes at the end of the lock before.
+        // Each attempt except the last comes at the end of the previous lock.
         for second in [40, 100, 220, 460, 940, 1_840, 2_740] { fail(second) }
         #expect(
             lines == [
@@ -27,7 +27,7 @@ import Testing
         )
         #expect(lockOut.remaining(LoginLockOutTests.ana, at: .seconds(3_639)) == .seconds(1))
         #expect(lockOut.remaining(LoginLockOutTests.ana, at: .seconds(3_640)) == nil)
-        // A quarter of an hour without a wrong one after the lock: as if nothing had been.
+        // After a quarter of an hour without a wrong password the count begins at zero.
         fail(3_640 + 900)
         #expect(lines.last == "4540: -")
     }
@@ -52,7 +52,7 @@ import Testing
         var byDevice = LockOut<LoginSubject>(.passwords)
         for number in 0..<5 { byDevice.failed([.user("user\(number)"), .device("desk")], at: .zero) }
         #expect(byDevice.remaining([.user("another"), .device("desk")], at: .zero) == .seconds(60))
-        // A user who is called as a PC is no PC.
+        // A user and a PC of the same name are counted separately.
         #expect(byDevice.remaining([.user("desk"), .device("lab")], at: .zero) == nil)
     }
 

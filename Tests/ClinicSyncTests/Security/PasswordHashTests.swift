@@ -4,7 +4,7 @@ import Testing
 @testable import ClinicSync
 
 @Suite("What is stored of a password", .timeLimit(.minutes(2))) struct PasswordHashTests {
-    /// Cheap enough for tests.
+    /// Parameters that are cheap enough for tests.
     private static let cheap = ScryptParameters(logCost: 4, blockSize: 8, passes: 1)
 
     private static func bytes(hex: String) -> [UInt8] {

@@ -22,7 +22,7 @@ struct PeerJudgeTests {
         try await self.clinic.host.judge(chain.map { try NIOSSLCertificate(bytes: $0, format: .der) })
     }
 
-    /// Judges what the authority itself signed.
+    /// Judges certificates that the authority itself signed.
     private func judge(_ forgery: Forgery) async throws -> PeerStanding {
         try await self.judge([forgery.make(issuer: self.clinic.authority.certificate.subject, signer: self.rootKey)])
     }
@@ -57,7 +57,7 @@ struct PeerJudgeTests {
         #expect(try await self.judge(chain + [self.clinic.authority.der]) == .member(credential))
         #expect(try await self.judge([chain[0]]) == .refused(.foreign))
 
-        // The signer is out: only those the revocation vouches for stay.
+        // The signer is revoked. Only the nodes that the revocation vouches for stay members.
         _ = try self.clinic.host.revoke(grantee.nodeID, vouching: [key.id])
         #expect(try await self.judge(chain) == .member(credential))
         #expect(self.clinic.host.review(credential) == .member(credential))
@@ -198,7 +198,7 @@ struct PeerJudgeTests {
         ).make(issuer: grant.certificate.subject, signer: grantee.key)
         let below = try Forgery().make(issuer: CertificateProfile.name("signer \(subKey.id)"), signer: subKey)
         #expect(try await self.judge([below, sub, grant.bytes]) == .refused(.foreign))
-        // One that names itself as issuer does not count for path lengths.
+        // A certificate that is its own issuer does not count in path lengths.
         let twin = try Forgery(
             key: subKey,
             subject: "signer \(grantee.nodeID)",
@@ -236,10 +236,10 @@ struct PeerJudgeTests {
         #expect(try await self.judge([certificate, self.clinic.authority.der]) == .refused(.malformed))
         #expect(try await self.judge([Forgery(usages: [.emailProtection]).selfSigned()]) == .refused(.wrongUsage))
         #expect(try await self.judge([Forgery(name: "").selfSigned()]) == .refused(.malformed))
-        // Its own name, but somebody else's signature.
+        // The certificate has its own name and another key's signature.
         let forged = try Forgery().make(issuer: CertificateProfile.name("someone"), signer: SigningKey())
         #expect(try await self.judge([forged]) == .refused(.malformed))
-        // Clocks that are wrong do not matter.
+        // Wrong clocks do not matter.
         self.clinic.clock.advance(days: 4_000)
         #expect(try await self.judge([certificate]) == .applicant(key.id))
     }

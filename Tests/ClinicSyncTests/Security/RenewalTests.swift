@@ -42,7 +42,7 @@ struct RenewalTests {
 
     @Test("a PC whose clock is a day off renews", arguments: [-26.0, 26])
     func clockOff(hours: Double) async throws {
-        // Its own clock; the clinic's is right. The certificate has run out by either.
+        // The node's own clock is wrong, and the clinic's time is right. The certificate has expired by both.
         let clock = TestWallClock()
         let store = try TrustStore.load(directory: NodeDirectory(url: self.directory.url)) { clock.now }
         self.clinic.clock.advance(days: 33)

@@ -134,7 +134,7 @@ struct RevocationTests {
         let another = try self.clinic.member(in: directories[1])
         #expect(try !another.learn(grant: self.clinic.host.grant(to: member.certificates[0])))
         #expect(!another.maySign)
-        // A certificate of a node is no grant, and neither is the authority's.
+        // A node's certificate is not a grant. The authority's certificate is not a grant either.
         #expect(try !member.learn(grant: member.certificates[0]))
         #expect(try !member.learn(grant: self.clinic.authority.der))
     }
@@ -175,7 +175,7 @@ struct RevocationTests {
         let vouched = try self.clinic.member(in: directories[2])
         let unvouched = SigningKey().id
         let end = try self.clinic.host.revoke(thief.nodeID, vouching: [vouched.nodeID, second.nodeID])
-        // The stolen PC has not heard of it.
+        // The stolen PC has not received the revocation.
         let statements = try [thief.revoke(vouched.nodeID), thief.revoke(unvouched), thief.revoke(second.nodeID)]
         for store in [self.clinic.host, second] {
             try store.learn(revocation: end)
@@ -184,14 +184,14 @@ struct RevocationTests {
             #expect(store.isRevoked(unvouched))
             #expect(store.maySign)
         }
-        // Those with the right can still put out whom it named.
+        // Nodes with the signing right can still revoke the nodes that it named.
         let good = try second.revoke(vouched.nodeID)
         #expect(second.isRevoked(vouched.nodeID))
         #expect(try self.clinic.host.learn(revocation: good))
         #expect(self.clinic.host.isRevoked(vouched.nodeID))
         #expect(try !self.clinic.host.learn(revocation: statements[0]))
         #expect(self.clinic.host.isRevoked(vouched.nodeID))
-        // Whoever hears of it all in another order comes to the same.
+        // A node that learns of all revocations in another order has the same result.
         let late = try self.clinic.member(in: directories[3])
         for bytes in statements + [good, end] + [good] { try late.learn(revocation: bytes) }
         #expect(late.isRevoked(vouched.nodeID))

@@ -42,7 +42,7 @@ struct TestAuthority {
 
     var authority: ClinicAuthority { self.host.authority }
 
-    /// Writes files and reads them back as a node does at its start.
+    /// Writes files and reads them like a node at its start.
     static func store(
         _ files: IdentityFiles,
         in directory: TemporaryDirectory,
@@ -73,7 +73,7 @@ struct TestAuthority {
     }
 }
 
-/// Makes certificates that nobody of ours would make.
+/// Makes certificates that no node of the clinic would make.
 struct Forgery {
     var key = SigningKey()
     var publicKey: Certificate.PublicKey?
@@ -87,7 +87,7 @@ struct Forgery {
     var usages: [ExtendedKeyUsage.Usage] = [.serverAuth, .clientAuth]
     var criticalUsage = false
 
-    /// Signs it in the name of `issuer`, with `signer`'s key.
+    /// Signs the certificate in the name of `issuer`, with `signer`'s key.
     func make(issuer: DistinguishedName, signer: SigningKey) throws -> [UInt8] {
         let name = self.name ?? "urn:clinicsync:node:\(self.key.id)"
         return try Certificate(
@@ -115,7 +115,7 @@ struct Forgery {
         ).der()
     }
 
-    /// Signs it in its own name.
+    /// Signs the certificate in its own name.
     func selfSigned() throws -> [UInt8] {
         try self.make(issuer: CertificateProfile.name(self.subject), signer: self.key)
     }

@@ -8,14 +8,14 @@ import Testing
 
 @testable import ClinicSync
 
-/// Real handshakes with the contexts that nodes use, judged by callbacks as the transport sets them.
+/// Real handshakes with the contexts that nodes use, and with the transport's callbacks.
 @Suite("Handshakes", .timeLimit(.minutes(1)))
 struct TLSContextTests {
     private let clinic: TestAuthority
 
     init() throws { self.clinic = try TestAuthority() }
 
-    /// What either side made of the other in one handshake; `nil` for who was never asked.
+    /// How each side judged the other in one handshake; `nil` for a side that was not asked.
     private struct Judgement: Sendable, Equatable {
         var ofClient: PeerStanding?
         var ofServer: PeerStanding?
@@ -138,7 +138,7 @@ struct TLSContextTests {
     }
 }
 
-/// Says a byte to whoever is through the handshake.
+/// Sends a byte to each peer that completed the handshake.
 private final class Greeter: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

@@ -228,7 +228,7 @@ struct TrustStoreTests {
         let member = try self.clinic.member(in: directory)
         let node = SigningKey().id
         let bytes = try self.clinic.host.revoke(node)
-        // A directory in the file's place cannot be replaced by a file, whatever the account.
+        // No account can replace a directory by a file.
         let url = NodeDirectory(url: directory.url).revocationsURL
         try FileManager.default.removeItem(at: url)
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: false)

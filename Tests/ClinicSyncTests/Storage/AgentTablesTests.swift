@@ -131,7 +131,7 @@ struct AgentTablesTests {
         for table in Self.tables {
             #expect(throws: UnknownTable(name: table)) { try a.reader.realDigests(table: table) }
         }
-        // The two names were a conflict, which is nobody's business.
+        // The two names were a conflict that people must not see.
         #expect(try a.value(Int.self, "SELECT count(*) FROM clinicsync_conflict") == 0)
         #expect(try a.reader.summary().openConflicts == 0)
     }
@@ -141,7 +141,7 @@ struct AgentTablesTests {
         let file = try TemporaryStore()
         try file.open { writer, _ in
             try writer.putAgentRow(table: "clinicsync_node", values: self.node("n1", "Front"))
-            // What a disk holds after a power cut or a kill: the file and its log, as they stand.
+            // Copies the file and its log unchanged, as a disk has them after a power cut or a kill.
             try file.copyToRestart()
         }
         try file.openCopy { writer, reader in
@@ -235,7 +235,7 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The program of today needs the tables of m0005 and m0007 to open a file at all; see where they are dropped.
+        // The present program needs the tables of m0005 and m0007 to open a file. They are dropped below.
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
         return StoreSchema(
@@ -283,7 +283,7 @@ private final class TemporaryStore {
             schema: schema,
             wallClock: { Int64(Date().timeIntervalSince1970 * 1_000) }
         )
-        // The marks that opening made.
+        // The marks that the opening of the file made.
         let reader = try ReplicaReader(beside: writer)
         try body(writer, reader)
         reader.close()

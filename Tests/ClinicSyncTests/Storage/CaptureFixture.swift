@@ -3,7 +3,9 @@ import ClinicSyncStorage
 import Foundation
 import GRDB
 
-/// A real database file with the thirteen tables and their triggers; other processes write to it.
+/// A real database file with the thirteen tables and their triggers.
+///
+/// Other processes write to it.
 final class CaptureFixture: Sendable {
     let directory: TemporaryDirectory
     let database: DatabaseQueue
@@ -65,7 +67,7 @@ final class CaptureFixture: Sendable {
         }
     }
 
-    /// The keys marked, as `table/key`, sorted.
+    /// The marked keys, as `table/key`, sorted.
     func markedKeys() throws -> [String] {
         try self.marks().map { String($0.prefix { $0 != "×" }) }
     }

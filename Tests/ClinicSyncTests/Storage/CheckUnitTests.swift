@@ -33,7 +33,7 @@ struct CheckUnitTests {
         try a.sql("INSERT INTO spans (id, low, high) VALUES ('s', 1, 10)")
         try converge(stores)
         if isSecondLater { b.now += 1_000 } else { a.now += 1_000 }
-        // Each is fine with what its PC shows; together they would be 8 < 3.
+        // Each edit satisfies the CHECK on its own PC. Together they would be 8 < 3.
         try a.sql("UPDATE spans SET low = 8 WHERE id = 's'")
         try b.sql("UPDATE spans SET high = 3 WHERE id = 's'")
         try b.sql("UPDATE spans SET note = 'kept' WHERE id = 's'")

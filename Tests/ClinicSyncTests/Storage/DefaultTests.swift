@@ -91,7 +91,7 @@ struct DefaultTests {
         #expect(try new.value(String.self, "SELECT name || n || s FROM things") == "x7none")
         #expect(try self.digest(old) == self.digest(new))
         try new.verify()
-        // The long way, into what is known of a row that was deleted.
+        // The change takes the long way, into the state of a deleted row.
         try old.sql("DELETE FROM things")
         try old.send(to: new)
         try old.sql("INSERT INTO things (id, name) VALUES ('t', 'again')")

@@ -115,7 +115,7 @@ struct IncarnationTests {
             _ = try writer.collect(clockOffsetMilliseconds: 0)
             try pc.exchange(writer, with: host)
         }
-        // As when a virtual machine goes back to a snapshot: nothing on this PC can tell.
+        // A virtual machine went back to a snapshot. Nothing on this PC can detect this.
         try pc.restore(backup)
         try pc.open { writer in
             #expect(writer.rebirth == nil)
@@ -159,10 +159,10 @@ final class FilePlace {
         }
     }
 
-    /// What `cp -a` makes of the directory.
+    /// A copy of the directory by `cp -a`.
     func copy() throws -> FilePlace { try FilePlace(copyOf: self) }
 
-    /// Every file's content.
+    /// The content of every file.
     func snapshot() throws -> [String: Data] {
         var files: [String: Data] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: self.directory.url.path) {
@@ -171,14 +171,14 @@ final class FilePlace {
         return files
     }
 
-    /// Puts every file back as it was, in place.
+    /// Restores the content of every file in place.
     func restore(_ files: [String: Data]) throws {
         for (name, content) in files {
             try self.write(content, to: self.directory.url.appending(path: name))
         }
     }
 
-    /// Writes a backup over the database, as `cp` does.
+    /// Writes a backup over the database, like `cp`.
     func overwrite(with backup: Data) throws { try self.write(backup, to: self.file) }
 
     private func write(_ content: Data, to url: URL) throws {

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("The conflict journal")
 struct JournalTests {
-    /// Two stores that edited the same column without knowing of each other; `Later` won.
+    /// Two stores that edited the same column concurrently; `Later` won.
     private func conflicting() throws -> (a: TestStore, b: TestStore) {
         let (a, b) = (try TestStore(1), try TestStore(2))
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")

@@ -29,7 +29,7 @@ struct LargeRowTests {
         #expect(try self.reasons(a) == [Self.note])
         try converge([a, b])
         #expect(try b.value(String.self, "SELECT group_concat(id) FROM patients") == "p0,p2")
-        // It has not escaped: the node knows it. But the tables differ, and a sync must say so.
+        // The row is not an escaped write, because the node knows it. But the tables differ, and a sync must say so.
         let (escaped, swept) = try a.writer.sweep(table: nil, clockOffsetMilliseconds: 0)
         #expect(escaped == 0)
         #expect(swept.unsentRows == 1)

@@ -24,7 +24,9 @@ struct LostValueTests {
         try store.queue.read { try String.fetchAll($0, sql: "SELECT value FROM clinicsync_conflict ORDER BY value") }
     }
 
-    /// Gives every batch to new stores in every order; all of them, and those who wrote, must come to the same.
+    /// Gives every batch to new stores in every order.
+    ///
+    /// All these stores and the writers must have the same journal.
     private func expectEqualInEveryOrder(
         _ stores: [TestStore],
         lost expected: [String],
@@ -34,7 +36,7 @@ struct LostValueTests {
         try converge(stores)
         let chunks = try stores[0].reader.readLog(after: 0, maxBytes: .max).chunks.map(\.chunk)
         #expect(chunks.count <= 6, "so many orders take too long", sourceLocation: location)
-        // All depend on the first.
+        // All batches depend on the first.
         for rest in Permutations.all(Array(chunks.indices.dropFirst())) {
             let order = [0] + rest
             let reader = try TestStore(9)
@@ -122,7 +124,8 @@ struct LostValueTests {
         try self.edit(b, "heir of b")
         c.now += 2_000
         try self.edit(c, "heir of c")
-        // Both heirs replaced "shown", which no third node has when the second of them comes; nobody replaced "old".
+        // Both later edits replaced "shown". A third node no longer has "shown" when the second edit comes. No edit
+        // replaced "old".
         try self.expectEqualInEveryOrder(stores, lost: ["heir of b", "old"], shown: "heir of c")
     }
 
@@ -204,7 +207,7 @@ struct LostValueTests {
     }
 }
 
-/// All orders of a few things.
+/// All permutations of a few elements.
 enum Permutations {
     static func all<Element>(_ elements: [Element]) -> [[Element]] {
         guard elements.count > 1 else { return [elements] }

@@ -18,7 +18,7 @@ struct NoticeTests {
         ]
     }
 
-    /// The notices that a store told programs of, oldest first.
+    /// The notices that a store sent to programs, oldest first.
     private func told(_ store: TestStore) throws -> [NamedEvent] {
         try store.reader.events(after: 0, limit: 1_000).events.compactMap(\.named).filter { $0.type == "notice" }
     }
@@ -76,7 +76,7 @@ struct NoticeTests {
         try author.send(to: late)
         #expect(try self.told(soon).count == 1)
         #expect(try self.told(late).isEmpty)
-        // Nor later, when something else is said.
+        // The notice does not come later either, when another notice comes.
         try author.writer.putAgentRow(table: "clinicsync_notice", values: self.notice("n2", at: late.now))
         author.now = late.now
         try author.send(to: late)

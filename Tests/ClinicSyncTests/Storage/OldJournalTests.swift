@@ -9,7 +9,7 @@ import Testing
 
 @Suite("The journal of before it was the clinic's")
 struct OldJournalTests {
-    /// The schema of before `m0011_journal`.
+    /// The schema before `m0011_journal`.
     private func schemaBefore() throws -> StoreSchema {
         let text = Data(ClinicSchema.manifest.utf8)
         var manifest = try #require(try JSONSerialization.jsonObject(with: text) as? [String: Any])

@@ -31,7 +31,8 @@ struct ProjectionSeedTests {
                 do {
                     try stores[index].sql(statement(&programs))
                 } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
-                    // What a program would be told; its connection must not stay as it was for this statement.
+                    // A program would get this error. The statement may have switched foreign keys on; switch them
+                    // off again.
                     try stores[index].sql("PRAGMA foreign_keys = OFF")
                 }
                 stores[index].now += Int64.random(in: 0..<40, using: &random)

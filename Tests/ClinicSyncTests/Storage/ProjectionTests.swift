@@ -38,7 +38,7 @@ struct ProjectionTests {
         #expect(shown[1] == "b INV-1")
         #expect(shown[0].hasPrefix("a INV-1~") && shown[0].count == "a INV-1~ABC".count)
 
-        // A program that rewrites what it read does not make it the row's own.
+        // A program that writes back a shown value does not change the row's own value.
         try stores[0].sql("UPDATE patient_bills SET notes = 'x', invoiceNumber = invoiceNumber WHERE id = 'a'")
         try converge(stores)
         try expectEqual(stores)
@@ -138,7 +138,7 @@ struct ProjectionTests {
             try stores[2].value(String.self, "SELECT fullName || invoiceNumber FROM patients, patient_bills")
                 == "AnaINV-1"
         )
-        // Deleted again by somebody who knows: gone.
+        // A deletion by an author who knows of the child deletes the row.
         try stores[0].sql("PRAGMA foreign_keys = ON; DELETE FROM patients; PRAGMA foreign_keys = OFF")
         try converge(stores)
         try expectEqual(stores)

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncStorage
 
-/// Statements that programs might write, at random, over few rows and few values, so that most meet.
+/// Random statements of programs over few rows and few values, so that most of them meet.
 struct RandomPrograms {
     var random: SplitMix64
 
@@ -119,8 +119,8 @@ struct RandomPrograms {
         }
     }
 
-    /// The clinic's schema with tables that have every policy: references to oneself and in circles, keys of several columns, partial
-    /// indexes and collations, two keys in one row.
+    /// The clinic's schema with tables that have every policy: self-references and cycles, keys of several columns,
+    /// partial indexes and collations, two keys in one row.
     static let policies = StoreSchema(
         migrations: StoreSchema.clinic.migrations + [
             (

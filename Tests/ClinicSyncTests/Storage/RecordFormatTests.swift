@@ -5,7 +5,9 @@ import Testing
 
 @testable import ClinicSyncStorage
 
-/// The examples in docs/PROTOCOL.md, which were made by another implementation from its text alone.
+/// The examples in docs/PROTOCOL.md.
+///
+/// A second implementation made them from the text alone.
 @Suite("The record format, as docs/PROTOCOL.md describes it")
 struct RecordFormatTests {
     private static let key = SQLiteValue.string("p1")
@@ -74,7 +76,7 @@ struct RecordFormatTests {
         }
         #expect(count == 2)
         #expect(try RecordFormatTests.replaced(in: rewritten, base: later) == [[address: 7, name: 8], [:]])
-        // Cut off after what was replaced, and followed by a deletion.
+        // The note of replaced values is cut off, or a deletion follows it.
         let values: [UInt8] = [1, 1, 8] + Array("patients".utf8) + [1, 8] + Array("fullName".utf8)
         for body in [[0, 4, 1, 7, 0, 0, 0], [0, 4, 1, 7, 0, 0, 0, 0, 3, 3, 1, 0x31, 0], [0, 4, 1, 7, 0]] as [[UInt8]] {
             #expect(throws: MalformedRecord.self) {
@@ -128,7 +130,7 @@ struct RecordFormatTests {
 
     // MARK: - Reading
 
-    /// A change as the test compares it: the stamp by the milliseconds after the batch's, values by slot.
+    /// A change in the form that the test compares: the stamp as milliseconds after the batch's, values by slot.
     private struct Change: Equatable {
         var kind: ChangeKind
         var later: Int64
@@ -178,7 +180,9 @@ struct RecordFormatTests {
         }
     }
 
-    /// The bytes of the code block that begins with ```` ```hex ```` in a section; what follows a semicolon is a remark.
+    /// The bytes of a section's code block that begins with ```` ```hex ````.
+    ///
+    /// Text after a semicolon is a remark.
     private static func example(in section: String) throws -> [UInt8] {
         let text = try self.document()
         let rest = text.split(separator: "\n" + section + "\n", maxSplits: 1)

@@ -9,7 +9,7 @@ import Testing
 struct RecordTests {
     @Test("SipHash gives the values of the reference implementation")
     func sipHash() {
-        // From the authors' test vectors: key 00…0f, message 00 01 02 … of the length named.
+        // From the authors' test vectors: key 00…0f, message 00 01 02 … of the given length.
         let message = (0..<16).map { UInt8($0) }
         let (key0, key1): (UInt64, UInt64) = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908)
         message.withUnsafeBytes { bytes in
@@ -102,7 +102,9 @@ struct RecordTests {
         }
     }
 
-    /// A quarter of the authors a page may have, in descending order, the worst for what is kept ascending.
+    /// A quarter of the largest number of authors in a page, in descending order.
+    ///
+    /// This is the worst case for a list that is kept ascending.
     @Test("a row that names very many authors in the worst order is read and merged in good time")
     func manyAuthors() throws {
         let plan = try #require(try TestStore(1).writer.plans["clinic_services"])
@@ -138,7 +140,7 @@ struct RecordTests {
             _ = merged.merge(state) { _, _ in true }
             #expect(merged == state)
         }
-        // About a second here; it was minutes when each author was put in its place by itself.
+        // This takes about a second. It took minutes when each author was inserted at its place.
         #expect(took < .seconds(30))
     }
 

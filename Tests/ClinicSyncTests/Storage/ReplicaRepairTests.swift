@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Repair of what escaped")
 struct ReplicaRepairTests {
-    /// Writes behind the triggers' backs.
+    /// Writes without firing the triggers.
     private func escape(_ store: TestStore, _ sql: String) throws {
         try store.sql("UPDATE clinicsync_guard SET applying = 1; \(sql); UPDATE clinicsync_guard SET applying = 0")
     }
@@ -110,7 +110,7 @@ struct ReplicaRepairTests {
         #expect(try a.value(Int.self, "SELECT max(selectionCount) FROM clinic_services") == 12)
         #expect(try b.value(String.self, "SELECT email FROM patients WHERE id = 'p1'") == "x")
         try expectEqual([a, b])
-        // The changes themselves come later and find everything there.
+        // The changes themselves come later, when the rows are there.
         try converge([a, b])
         try expectEqual([a, b])
     }

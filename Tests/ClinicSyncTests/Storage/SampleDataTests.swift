@@ -4,7 +4,7 @@ import GRDB
 import Testing
 
 @Suite struct SampleDataTests {
-    /// What follows from the seed alone, without ids and unique numbers.
+    /// The data that depend on the seed alone, without ids and unique numbers.
     private static let contents = [
         "SELECT fullName || birthDate || gender || address || registrationDate || createdAt FROM patients ORDER BY rowid",
         "SELECT role || fullName || password FROM users ORDER BY rowid",

@@ -53,7 +53,7 @@ struct SchemaDifferenceTests {
         #expect(try a.reader.digests().tables == b.reader.digests().tables)
         try a.verify()
 
-        // Off, written to, and started with a still newer schema.
+        // The node is off, a program writes to its file, and the node starts with a newer schema.
         try a.sql("UPDATE things SET name = 'z' WHERE id = 'b'")
         let next = Versions.schema([
             "ALTER TABLE things ADD COLUMN n INTEGER NOT NULL DEFAULT 7;",
@@ -82,7 +82,7 @@ struct SchemaDifferenceTests {
         if byLog { try new.send(to: old) } else { try Self.reconcile(old, with: new) }
         #expect(try self.things(old, "name") == ["of old", "new", "changed", "default"])
         #expect(try self.notes(old) > 0)
-        // What the old node goes on to write must not bury what it does not know.
+        // Later writes of the old node must not replace values that it does not know.
         old.now += 100
         try old.sql("UPDATE things SET name = name || '!'")
         try old.collect()
@@ -96,7 +96,7 @@ struct SchemaDifferenceTests {
         try old.send(to: new)
         try new.send(to: old)
         try expectEqual([old, new])
-        // A row that came by reconciliation was seen without its batch, so only the log can tell who had seen what.
+        // A row that came by reconciliation came without its batch. Only the log says what its author had seen.
         if byLog { #expect(try old.reader.summary().openConflicts == 0) }
     }
 
@@ -273,7 +273,7 @@ struct DestructiveMigrationTests {
         let waiting = try #require(try a.reader.summary().waiting.first)
         #expect(waiting.reason.contains("m9001_test waits for Desk"))
 
-        // It works with the schema before, on both sides.
+        // Both nodes work with the earlier schema.
         let b = try TestStore(2, schema: Versions.first)
         try a.sql("UPDATE things SET word = 'v'")
         try converge([a, b])
@@ -315,7 +315,7 @@ struct DestructiveMigrationTests {
         try self.member(a, 2, version: 9_002, aliveAt: a.now)
         a = try TestStore(reopening: a, schema: gone)
         #expect(try a.queue.read { try $0.tableExists("rooms") } == false)
-        // What the other still sends of the table is passed over.
+        // The node skips what the other still sends of the table.
         try b.sql("UPDATE rooms SET label = 'two'")
         try b.send(to: a)
         #expect(try a.reader.summary().waiting.isEmpty)
@@ -333,7 +333,7 @@ struct DestructiveMigrationTests {
                 isJoining: isJoining,
                 wallClock: { 1_800_000_000_000 }
             )
-            // Nor at the next start, as long as it has met nobody.
+            // The migration also waits at the next start, while the node has met no other.
             #expect(writer.schemaVersion == 9_000)
         }
     }

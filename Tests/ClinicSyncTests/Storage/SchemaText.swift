@@ -10,12 +10,12 @@ enum SchemaText {
         try Manifest(json: ClinicSchema.manifest)
     }
 
-    /// A manifest with one entry besides those of the product.
+    /// The product's manifest with one more entry.
     static func manifest(adding entry: String) throws -> Manifest {
         try Manifest(json: self.clinicManifest(adding: [entry]))
     }
 
-    /// The text of a manifest with entries besides those of the product.
+    /// The text of the product's manifest with more entries.
     static func clinicManifest(adding entries: [String]) -> String {
         guard let end = ClinicSchema.manifest.range(of: "\n    }\n}") else { return "" }
         let added = entries.map { ",\n\($0)" }.joined()

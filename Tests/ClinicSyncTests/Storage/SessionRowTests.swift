@@ -4,7 +4,7 @@ import ClinicSyncStorage
 import GRDB
 import Testing
 
-/// Sessions as rows: what is decided on them, and what programs are told.
+/// Sessions as rows: decisions about them, and the events for programs.
 @Suite("Sessions are rows")
 struct SessionRowTests {
     private static let hour: Int64 = 3_600_000
@@ -46,7 +46,9 @@ struct SessionRowTests {
         return outcome
     }
 
-    /// What a program writes that knows nothing of the agent; `clock` is how far its PC's clock is off.
+    /// The writes of a program that does not use the node's API.
+    ///
+    /// `clock` is the error of its PC's clock.
     private func write(_ store: TestStore, _ session: String, device: String, clock: Int64 = 0) throws {
         try store.sql(
             """
@@ -146,7 +148,7 @@ struct SessionRowTests {
         try converge([a, b])
         let actions = "SELECT group_concat(actionDescription) FROM (SELECT * FROM user_activity_log ORDER BY id DESC)"
         #expect(try a.value(String.self, actions) == "Logged in,Session ended: admin")
-        // Two hosts wrote the same: nothing to decide.
+        // Two hosts wrote equal rows, so there is nothing to decide.
         for store in [a, b] {
             #expect(try store.reader.journal(openOnly: false).isEmpty)
             #expect(try store.reader.summary().openConflicts == 0)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Entries that follow from a row's state")
 struct SettledConflictTests {
-    /// Stores that have the bills b1 and b2 of p1, and know of one another.
+    /// Stores that have the bills b1 and b2 of p1, and know each other.
     private func clinic(_ count: UInt64 = 2) throws -> [TestStore] {
         let stores = try (1...count).map { try TestStore($0) }
         try stores[0].sql(
@@ -43,7 +43,7 @@ struct SettledConflictTests {
         )
     }
 
-    /// Settles the conflicts of a row; the events that come of it.
+    /// Settles the conflicts of a row, and returns the resulting events.
     @discardableResult
     private func settle(_ store: TestStore, _ derived: [Conflict], key: String = "b2") throws -> [NamedEvent] {
         let plan = try #require(store.writer.plans[derived.first?.table ?? "patient_bills"])

@@ -5,13 +5,15 @@ import GRDB
 import NIOConcurrencyHelpers
 import Testing
 
-/// A store in memory with a clock in the test's hand; programs write through the same connection.
+/// A store in memory whose clock the test sets.
+///
+/// Programs write through the same connection.
 final class TestStore {
     let origin: Origin
     let writer: ReplicaWriter
     private(set) var reader: ReplicaReader
     let queue: DatabaseQueue
-    /// What it was opened with.
+    /// The schema with which the store was opened.
     let schema: StoreSchema
     private let clock: NIOLockedValueBox<Int64>
 
@@ -60,10 +62,10 @@ final class TestStore {
         self.reader = try ReplicaReader(beside: self.writer)
     }
 
-    /// Reads as if the store had just been opened.
+    /// Reads the state like a store that was just opened.
     func renewReader() throws { self.reader = try ReplicaReader(beside: self.writer) }
 
-    /// The id of the test's node of that number.
+    /// The id of the test's node with this number.
     static func node(_ number: UInt64) -> NodeID { NodeID(high: 0xC11, low: number) }
 
     /// The wall time in milliseconds since 1970.
@@ -74,10 +76,10 @@ final class TestStore {
 
     var vector: VersionVector { get throws { try self.writer.state().vector } }
 
-    /// What the node adds to its clock.
+    /// The offset that the node adds to its clock.
     var offset: Int64 = 0
 
-    /// What a program does.
+    /// Runs a program's statement.
     func sql(_ sql: String, _ arguments: StatementArguments = StatementArguments()) throws {
         try self.queue.writeWithoutTransaction { try $0.execute(sql: sql, arguments: arguments) }
     }
@@ -89,7 +91,7 @@ final class TestStore {
 
     @discardableResult
     func collect() throws -> CollectOutcome {
-        // Marks carry SQLite's idea of now; in tests the store's clock is what counts.
+        // Marks carry SQLite's time. In tests only the store's clock counts.
         try self.sql("UPDATE clinicsync_dirty SET writtenAt = ?", [self.now])
         return try self.writer.collect(clockOffsetMilliseconds: self.offset)
     }
@@ -120,7 +122,7 @@ final class TestStore {
         }
     }
 
-    /// Checks that what the node believes of its tables is what is in them.
+    /// Checks that the node's bookkeeping agrees with its tables.
     func verify(_ location: SourceLocation = #_sourceLocation) throws {
         let before = try self.reader.digests().tables
         let (escaped, _) = try self.writer.sweep(table: nil, clockOffsetMilliseconds: self.offset)
@@ -140,7 +142,7 @@ func converge(_ stores: [TestStore]) throws {
     for store in stores { #expect(try store.vector == vector) }
 }
 
-/// Checks that all stores show the same, and know it.
+/// Checks that all stores show the same rows and have equal digests.
 func expectEqual(_ stores: [TestStore], _ location: SourceLocation = #_sourceLocation) throws {
     let dump = try stores[0].dump()
     let digests = try stores[0].reader.digests().tables

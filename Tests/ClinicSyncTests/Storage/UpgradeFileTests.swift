@@ -8,7 +8,7 @@ import Testing
 
 @Suite("Upgrades of files")
 struct UpgradeFileTests {
-    /// A node's file, which is opened by one version of the program after the other.
+    /// A node's file that several versions of the program open, one after the other.
     private struct NodeFile {
         let url: URL
         let number: UInt64
@@ -66,7 +66,7 @@ struct UpgradeFileTests {
         }
         try self.exchange(files, [.clinic, .clinic])
 
-        // The first: nothing of its own is sent again.
+        // The first node: it sends none of its changes again.
         let vector = try self.vector(files[0], .clinic)
         try files[0].open(Self.wider) { (writer, _) throws in
             #expect(try self.collectAll(writer) == 0)
@@ -84,7 +84,7 @@ struct UpgradeFileTests {
         #expect(try self.patients(files[1], "id || fullName") == "abefore,bbefore,cby new,dby old")
         #expect(try self.patients(files[0], "id || language || weight") == "anone0.0,bes0.0,cnone3.0,dnone0.0")
 
-        // The second: written to while its node is off, it has everything at its first start.
+        // The second node: a program writes to its file while the node is off. It has everything at its first start.
         try Program.sqlite3(files[1].url, "UPDATE patients SET fullName = 'off' WHERE id = 'b';")
         try files[1].open(Self.wider) { (writer, reader) throws in
             #expect(try reader.summary().waiting.isEmpty)
@@ -123,7 +123,7 @@ struct UpgradeFileTests {
         }
     }
 
-    /// Gives each file what the other has.
+    /// Exchanges the batches of the two files.
     private func exchange(_ files: [NodeFile], _ schemas: [StoreSchema]) throws {
         for (source, target) in [(0, 1), (1, 0)] {
             let vector = try self.vector(files[target], schemas[target])

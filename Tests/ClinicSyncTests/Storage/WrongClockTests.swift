@@ -9,7 +9,7 @@ private let year: Int64 = 365 * 86_400_000
 
 @Suite("Stamps of PCs whose clocks are wrong")
 struct WrongClockTests {
-    /// Two stores that both know patient p1, the second one cut off since.
+    /// Two stores that both know patient p1; the second store is cut off since then.
     private func pair() throws -> (here: TestStore, away: TestStore) {
         let (here, away) = (try TestStore(1), try TestStore(2))
         try here.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")
@@ -123,7 +123,7 @@ struct WrongClockTests {
     func sharedStays() throws {
         let (here, away) = try self.pair()
         away.now += year
-        // The connection is there: what is made now goes out at once.
+        // The connection exists, so new changes go out at once.
         _ = try away.writer.restamp(clockOffsetMilliseconds: 0)
         try away.sql("UPDATE patients SET fullName = 'Shared'")
         try away.send(to: here)
@@ -131,7 +131,7 @@ struct WrongClockTests {
         away.offset = -year
         #expect(try away.writer.restamp(clockOffsetMilliseconds: -year).changes == 0)
         try expectEqual([here, away])
-        // So it is when a member says that it has the batch, or when something was merged by the stamps as they are.
+        // The same holds when a member acknowledges the batch, or when a merge used the present stamps.
         away.writer.beginIsolation()
         away.offset = 0
         try away.sql("UPDATE patients SET fullName = 'Known'")
@@ -233,7 +233,7 @@ struct WrongClockTests {
             }
             try store.collect()
         }
-        // What is shared comes from wrong clocks too.
+        // The shared changes come from wrong clocks too.
         try work(here, writes: 5)
         _ = try away.writer.restamp(clockOffsetMilliseconds: 0)
         try work(away, writes: 5)

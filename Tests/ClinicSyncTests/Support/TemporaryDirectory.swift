@@ -1,6 +1,6 @@
 import Foundation
 
-/// A directory of its own that goes with the value that holds it.
+/// A directory that is removed with its value.
 final class TemporaryDirectory: Sendable {
     let url: URL
 
@@ -10,7 +10,7 @@ final class TemporaryDirectory: Sendable {
     }
 
     deinit {
-        // What cannot be removed stays for the system's own clean-up; a deinit cannot report it.
+        // The system cleans up files that cannot be removed here. A deinit cannot report an error.
         try? FileManager.default.removeItem(at: self.url)
     }
 

@@ -9,7 +9,7 @@ struct Cell: Hashable, CustomStringConvertible {
 
     var description: String { "\(self.table)/\(self.key)/\(self.column)=\(self.value)" }
 
-    /// The values other than NULL in the clinic's tables of a store, counters and keys left out.
+    /// The values in the clinic's tables of a store, without NULL, counters and keys.
     static func all(in store: TestStore) throws -> Set<Cell> {
         var cells: Set<Cell> = []
         let counters = Set(TortureSchema.counters)
@@ -35,10 +35,10 @@ struct Cell: Hashable, CustomStringConvertible {
         )
     }
 
-    /// Those of `written` that a person finds neither in a table nor in the journal of `store`.
+    /// Returns the values of `written` that a person finds neither in a table nor in the journal of `store`.
     ///
-    /// A value counts as found in a table when any row shows it in its column: merged rows show it under the other's key,
-    /// a key that was taken with a suffix. A reference is found when the row it names is known to be merged into another.
+    /// A value counts as found in a table when any row shows it in its column. Merged rows show it under the other
+    /// row's key, and a taken key has a suffix. A reference counts as found when its row is merged into another row.
     static func missing(_ written: Set<Cell>, in store: TestStore) throws -> [Cell] {
         var found: Set<String> = []
         for cell in try Self.all(in: store) {
@@ -54,7 +54,7 @@ struct Cell: Hashable, CustomStringConvertible {
             if line.kind == "merged" { merged.insert(line.key) }
         }
         return written.filter { cell in
-            // What a program read with a suffix and wrote back is the value without it.
+            // A program that writes back a suffixed value writes the value without the suffix.
             let value = cell.value.lastIndex(of: "~").map { String(cell.value[..<$0]) } ?? cell.value
             return !found.contains("\(cell.table).\(cell.column)=\(cell.value)")
                 && !found.contains("\(cell.table).\(cell.column)=\(value)") && !merged.contains(cell.value)
@@ -63,6 +63,6 @@ struct Cell: Hashable, CustomStringConvertible {
         .sorted { $0.description < $1.description }
     }
 
-    /// Kinds of entries that stand for a whole row, which the node keeps and can show again.
+    /// Kinds of entries for a whole row, which the node keeps and can show again.
     private static let hiding: Set<String> = ["parked", "cascaded", "setAside"]
 }

@@ -1,6 +1,6 @@
 import GRDB
 
-/// What a program does with a row of one of the clinic's tables, for the table in `docs/CONFLICTS.md`.
+/// An action of a program on a row of a clinic's table, for the table in `docs/CONFLICTS.md`.
 enum ClinicAction: String, CaseIterable, Sendable {
     case edits = "edits a column"
     case editsOther = "edits another column"
@@ -12,10 +12,10 @@ enum ClinicAction: String, CaseIterable, Sendable {
     case adds = "adds a row under the same id"
     case claims = "adds a row with the same number or name"
 
-    /// Whether it is about a row that is there.
+    /// Whether the action concerns an existing row.
     var needsRow: Bool { self != .adds && self != .claims }
 
-    /// The statement of a PC for a case; `nil` where the table has no such thing.
+    /// The statement of a PC for a case; `nil` if the table has no such action.
     func sql(_ rows: ClinicRows, _ table: String, _ name: String, _ pc: Scenario.PC) -> String? {
         let plain = rows.plainColumns(table)
         guard plain.count == 2 else { return nil }
@@ -49,7 +49,7 @@ struct ClinicCase: Sendable {
     /// The row's id.
     var name: String { "\(self.table) \(self.first) \(self.second)" }
 
-    /// The ids of the rows that there can be.
+    /// The ids of all rows of the case.
     var keys: [String] { [self.name, "\(self.name)/a", "\(self.name)/b"] }
 
     /// All cases of all tables.
@@ -82,7 +82,7 @@ struct ClinicCase: Sendable {
     private func action(of pc: Scenario.PC) -> ClinicAction { pc == .a ? self.first : self.second }
 }
 
-/// A row that is deleted while another PC makes one that refers to it.
+/// A row that one PC deletes while another PC inserts a row that refers to it.
 struct ClinicReferenceCase: Sendable {
     let reference: ClinicRows.Reference
     /// Whether the deletion is the earlier of the two.

@@ -1,6 +1,6 @@
 import GRDB
 
-/// What becomes of the cases, in words.
+/// The outcomes of the cases, in words.
 struct ClinicOutcomes {
     /// One line of the document.
     struct Line: Hashable {
@@ -15,7 +15,7 @@ struct ClinicOutcomes {
     private let counts: [String: Int]
     private let journal: [String: [JournalLine]]
 
-    /// Looks at a store that has everything.
+    /// Reads a store that has everything.
     init(_ store: TestStore) throws {
         let cells = try Cell.all(in: store)
         self.cells = cells

@@ -1,6 +1,6 @@
 import GRDB
 
-/// Makes rows of the clinic's tables for cases, from what the DDL demands.
+/// Makes rows of the clinic's tables for cases, as the DDL requires.
 struct ClinicRows {
     /// A reference of a table to another.
     struct Reference: Sendable {
@@ -55,7 +55,7 @@ struct ClinicRows {
     /// The table's UNIQUE column.
     func uniqueColumn(_ table: String) -> String? { self.unique[table] }
 
-    /// Two columns without a rule of their own, of type TEXT if there are two.
+    /// Two columns without a rule of their own; of type TEXT, if the table has two such columns.
     func plainColumns(_ table: String) -> [String] {
         let ruled = Set(self.references.filter { $0.child == table }.map(\.column))
         let plain = (self.columns[table] ?? []).filter {
@@ -65,7 +65,9 @@ struct ClinicRows {
         return Array(sorted.map(\.name).prefix(2))
     }
 
-    /// The values a row needs, as SQL: of references the rows that ``shared`` makes.
+    /// The values that a row needs, as SQL.
+    ///
+    /// References name the rows that ``shared`` makes.
     func values(_ table: String, key: String, _ special: [String: String] = [:]) -> [(column: String, sql: String)] {
         var values: [(column: String, sql: String)] = []
         for column in self.columns[table] ?? [] {
@@ -103,7 +105,7 @@ struct ClinicRows {
         return sql + ";"
     }
 
-    /// Rows that others refer to and nobody deletes.
+    /// Rows to which others refer, and which no case deletes.
     var shared: String {
         let parents = Set(self.references.map(\.parent))
         return self.tables.filter(parents.contains).map { self.insert($0, key: "shared \($0)") }.joined(separator: "\n")

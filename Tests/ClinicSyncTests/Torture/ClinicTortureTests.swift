@@ -1,6 +1,6 @@
 import Testing
 
-/// What the clinic's programs do (`docs/SCHEMA.md`), on two PCs at the same time.
+/// The writes of the clinic's programs (`docs/SCHEMA.md`), on two PCs at the same time.
 @Suite("Torture: the clinic's day")
 struct ClinicTortureTests {
     private static let people = """

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The tables in `docs/CONFLICTS.md` are what the engine does.
+/// Compares the tables in `docs/CONFLICTS.md` with the engine.
 @Suite("The document of conflicts")
 struct ConflictDocumentTests {
     @Test("the tables of outcomes are what happens; CLINICSYNC_UPDATE_SNAPSHOTS=1 rewrites them")
@@ -21,7 +21,9 @@ struct ConflictDocumentTests {
         try self.compare("references", Self.table(referenceLines, title: "References", all: []))
     }
 
-    /// Groups equal outcomes; a pair that ends alike in both orders has one line.
+    /// Groups equal outcomes.
+    ///
+    /// A pair with one outcome in both orders has one line.
     private static func table(_ lines: [(String, ClinicOutcomes.Line)], title: String, all: [String]) -> String {
         var order: [ClinicOutcomes.Line] = []
         var names: [ClinicOutcomes.Line: [String]] = [:]

@@ -1,8 +1,10 @@
 import ClinicSyncModel
 
-/// The orders in which a node can be given batches.
+/// The orders in which a node can receive batches.
 enum Deliveries {
-    /// Every causal order of `parcels` for a node that has `held`; of more than `limit`, that many spread evenly over all.
+    /// Every causal order of `parcels` for a node that has `held`.
+    ///
+    /// Of more than `limit` orders, `limit` orders are chosen evenly.
     ///
     /// - Parameters:
     ///   - parcels: batches, of which those that the node has are left out.
@@ -17,7 +19,7 @@ enum Deliveries {
         return (0..<limit).map { orders[$0 * (orders.count - 1) / max(limit - 1, 1)] }
     }
 
-    /// So many orders are looked at; a scenario that has more is judged by the first ones.
+    /// The largest number of orders that are enumerated; a scenario with more uses the first orders.
     private static let examinedMax = 5_000
 
     private static func extend(

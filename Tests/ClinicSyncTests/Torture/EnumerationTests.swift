@@ -1,10 +1,10 @@
 import GRDB
 import Testing
 
-/// The proof by enumeration: everything that two and three PCs can do with one row at the same time.
+/// The proof by enumeration: all actions of two and three PCs on one row at the same time.
 ///
-/// Each law is checked by `ScenarioRun`: every order of delivery (commutative), states joined in every grouping
-/// (associative), everything once more (idempotent), all PCs equal, and no value gone.
+/// `ScenarioRun` checks each law: every order of delivery (commutative), states merged in every grouping
+/// (associative), every delivery repeated (idempotent), all PCs equal, and no value lost.
 @Suite("Proof by enumeration")
 struct EnumerationTests {
     @Test("every pair of concurrent operations obeys the laws")

@@ -3,7 +3,7 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import Testing
 
-/// What bites users of such systems, as far as no scenario tells it.
+/// Faults that users of such systems report, if no other scenario covers them.
 @Suite("Torture: what bites in the field")
 struct FieldTortureTests {
     private func stores(_ count: UInt64, _ start: String) throws -> [TestStore] {
@@ -82,7 +82,7 @@ struct FieldTortureTests {
     func restoredNode(increments: Int) throws {
         let stores = try self.stores(2, "INSERT INTO patient(id, name, n) VALUES ('p', 'Ana', 10)")
         let backup = try stores[0].snapshot()
-        // What the backup lacks, the other has.
+        // The other PC has the changes that the backup lacks.
         try stores[0].sql("UPDATE patient SET n = n + 100")
         try converge(stores)
         try stores[0].rewind(to: backup)

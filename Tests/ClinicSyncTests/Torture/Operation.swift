@@ -1,7 +1,7 @@
-/// What a program may do with a row of the small schema of the enumeration.
+/// An operation of a program on a row of the small schema of the enumeration.
 ///
-/// Every case has a `thing` and a `part` of it under keys that begin with the case's name, so that thousands of cases are
-/// carried out in one pair of batches and are still independent of one another.
+/// Every case has a `thing` and a `part` of it. Their keys begin with the case's name. So one pair of batches carries
+/// out thousands of cases, which stay independent of each other.
 enum Operation: String, CaseIterable, Sendable {
     case nothing, insertSame, insertEqual, editName, editCode, claimCode, increment, reset, upsert, replace, delete
     case changeKey, addChild, editChild, remake
@@ -18,7 +18,7 @@ enum Operation: String, CaseIterable, Sendable {
         """
     )
 
-    /// What all PCs have of a case at the start.
+    /// The rows of a case that all PCs have at the start.
     static func start(_ name: String) -> String {
         """
         INSERT INTO thing(id, name, code, n) VALUES ('\(name)', 'name', 'C:\(name)', 10);
@@ -62,7 +62,7 @@ enum Operation: String, CaseIterable, Sendable {
         }
     }
 
-    /// What the operation adds to the counter.
+    /// The number that the operation adds to the counter.
     func difference(_ pc: Scenario.PC) -> Int {
         switch self {
         case .increment: [1, 100, 10_000][pc.rawValue]
@@ -71,12 +71,13 @@ enum Operation: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether the thing is gone for the one who did it.
+    /// Whether the thing is gone on the PC of the operation.
     var removes: Bool { self == .delete || self == .changeKey }
 
-    /// Whether the thing must be there for everybody when its remover did not know of this.
+    /// Whether every PC must show the thing, if the PC that removed it did not know of this operation.
     ///
-    /// An edit of the part keeps what the part refers to: no longer the thing, when somebody changed the thing's key.
+    /// An edit of the part keeps the row to which the part refers. This is no longer the thing, if an operation
+    /// changed the thing's key.
     func keeps(beside others: [Operation]) -> Bool {
         switch self {
         case .editName, .editCode, .claimCode, .increment, .reset, .upsert, .replace, .addChild, .remake: true
@@ -85,7 +86,7 @@ enum Operation: String, CaseIterable, Sendable {
         }
     }
 
-    /// Whether the counter is the sum of differences: the row is not made anew.
+    /// Whether the counter is the sum of differences, because the operation does not make the row again.
     var leavesCounter: Bool { !self.removes && self != .remake && self != .insertEqual && self != .insertSame }
 }
 
@@ -126,7 +127,7 @@ struct Collision: Sendable {
         !self.operations.contains(where: \.removes) || self.operations.contains { $0.keeps(beside: self.operations) }
     }
 
-    /// What the counter must show in the end; `nil` when the thing is not there, or was made anew.
+    /// The counter's value in the end; `nil` when the thing is not there, or was made again.
     var count: Int? {
         guard self.operations.allSatisfy(\.leavesCounter) else { return nil }
         return zip(self.operations, Scenario.PC.allCases).reduce(10) { $0 + $1.0.difference($1.1) }

@@ -3,7 +3,7 @@ import Testing
 /// Long random histories of three PCs over tables with every rule; the seed is the argument.
 @Suite("Torture: random histories")
 struct RandomTortureTests {
-    /// Those from 24 on have found faults of repairs.
+    /// The seeds from 24 on found faults of repairs.
     static let seeds: [UInt64] = Array(0..<10) + [24, 42, 50]
 
     @Test("keys that three PCs give out, merge and free again", arguments: Self.seeds)
@@ -16,7 +16,7 @@ struct RandomTortureTests {
         try self.run(seed: seed, on: TortureSchema.references.get(), statement: self.referenceStatement)
     }
 
-    /// Half of the seeds reconcile as well, with states that come before the changes that made them.
+    /// Half of the seeds also reconcile, with states that come before their changes.
     private func run(
         seed: UInt64,
         on template: StoreTemplate,
@@ -43,19 +43,20 @@ struct RandomTortureTests {
                 let collects = Bool.random(using: &random)
                 history.append("\(index + 1) \(collects ? "collects" : "does") \(enforces): \(sql)")
                 try store.sql("PRAGMA foreign_keys = \(enforces)")
-                // What a constraint refuses, a program does not do.
+                // A program does not repeat a statement that a constraint refuses.
                 _ = Result { try store.sql(sql) }
                 try store.sql("PRAGMA foreign_keys = OFF")
                 if collects { try store.collect() }
             }
         }
         try converge(stores)
-        // A node that was not there gets everything at once and sees the same.
+        // A node that was absent gets everything at once and shows the same.
         let late = try TestStore(7, like: template)
         try late.receive(stores[0].parcels())
         let all = stores + [late]
         try self.compare(all, history) { !$0.hasPrefix("clinicsync_conflict") }
-        // Whether a value was seen before its change came, no receiver can tell: that part of the journal is reconciled.
+        // A receiver cannot tell whether an author saw a value before the value's change came. So reconciliation
+        // compares that part of the journal.
         if seed.isMultiple(of: 2) {
             for store in all { for other in all where other !== store { try store.merge(statesOf: other) } }
         }

@@ -1,38 +1,40 @@
 import Testing
 
-/// What programs on two or three PCs do at the same time, and what everybody must see afterwards.
+/// The writes of programs on two or three PCs at the same time, and the result that every PC must show.
 struct Scenario: Sendable, CustomTestStringConvertible {
     /// A PC whose programs write.
     enum PC: Int, Sendable, CaseIterable {
         case a, b, c
     }
 
-    /// One thing that happens; each is a second later than the one before.
+    /// One step; each step is a second later than the step before.
     enum Step: Sendable {
         /// A program's statements, collected into one batch.
         case does(PC, String)
-        /// The same through a connection that enforces foreign keys.
+        /// A program's statements through a connection that enforces foreign keys.
         case enforces(PC, String)
         /// A PC receives everything that another has.
         case hears(PC, from: PC)
     }
 
-    /// A query and the texts that its first column must be like (GLOB) on every PC, joined with a space.
+    /// A query, and the pattern (GLOB) that its first column must match on every PC.
+    ///
+    /// Values are joined with a space.
     struct Sight: Sendable {
         let query: String
         let pattern: String
     }
 
     let name: String
-    /// What everybody has at the start.
+    /// The rows that every PC has at the start.
     let start: String
     let steps: [Step]
     var sights: [Sight] = []
-    /// The entries that the journal must have, as patterns of ``JournalLine``; `nil`: not looked at.
+    /// The entries that the journal must have, as patterns of ``JournalLine``; `nil`: not checked.
     var journal: [String]?
-    /// How many references to rows that are not there must be left.
+    /// The number of references to missing rows that must remain.
     var orphans = 0
-    /// Values that need not be found afterwards, because somebody who saw them replaced them.
+    /// Values that need not be found afterwards, because an author who had seen them replaced them.
     var replaced: Set<String> = []
 
     init(_ name: String, start: String = "", _ steps: Step...) {
@@ -47,28 +49,28 @@ struct Scenario: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { self.name }
 
-    /// Adds what a query must give, the values of its first column joined with a space.
+    /// Adds the expected result of a query: the values of its first column, joined with a space.
     func shows(_ query: String, _ pattern: String) -> Scenario {
         var scenario = self
         scenario.sights.append(Sight(query: query, pattern: pattern))
         return scenario
     }
 
-    /// Says what the journal must have: patterns of whole entries.
+    /// Sets the entries that the journal must have, as patterns of whole entries.
     func journal(_ entries: String...) -> Scenario {
         var scenario = self
         scenario.journal = entries
         return scenario
     }
 
-    /// Says how many references to missing rows remain.
+    /// Sets the number of references to missing rows that remain.
     func orphans(_ count: Int) -> Scenario {
         var scenario = self
         scenario.orphans = count
         return scenario
     }
 
-    /// Names values that somebody who saw them replaced.
+    /// Names values that an author who had seen them replaced.
     func replaced(_ values: String...) -> Scenario {
         var scenario = self
         scenario.replaced.formUnion(values)

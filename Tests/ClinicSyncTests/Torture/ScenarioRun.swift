@@ -4,9 +4,9 @@ import ClinicSyncStorage
 import GRDB
 import Testing
 
-/// Carries a scenario out, delivers its batches in every order to every PC, and checks what must hold at the end.
+/// Carries a scenario out, delivers its batches in every order to every PC, and checks the result.
 final class ScenarioRun {
-    /// What a PC has that has everything, and how it came to it.
+    /// The state of a PC that has everything, and the order of its deliveries.
     private struct Final {
         let path: String
         let dump: [String]
@@ -14,18 +14,18 @@ final class ScenarioRun {
         let vector: VersionVector
     }
 
-    /// Differences told in one message.
+    /// The largest number of differences in one message.
     private static let linesMax = 40
-    /// Orders tried for one PC: all there are in most scenarios.
+    /// The largest number of orders for one PC; most scenarios have fewer.
     private static let ordersMax = 24
 
     private let scenario: Scenario
     private let location: SourceLocation
     private var stores: [Scenario.PC: TestStore] = [:]
-    /// Has what there was at the start; writes nothing.
+    /// A PC that has the rows of the start and writes nothing.
     private let observer: TestStore
     private var atStart: [StoreSnapshot] = []
-    /// What the writers' own tables held that the start did not, before anything was exchanged at the end.
+    /// The new values in the writers' own tables before the final exchange.
     private var written: Set<Cell> = []
     private var first: Final?
 
@@ -52,7 +52,9 @@ final class ScenarioRun {
 
     private func store(_ pc: Scenario.PC) throws -> TestStore { try #require(self.stores[pc]) }
 
-    /// Runs the scenario as it is told, and once more with PC b's clock behind, when only the laws are checked.
+    /// Runs the scenario as written.
+    ///
+    /// Then runs it with PC b's clock behind, and checks only the laws.
     static func check(
         _ scenario: Scenario,
         on template: StoreTemplate,
@@ -63,7 +65,7 @@ final class ScenarioRun {
         try run.run(skew: -40_000)
     }
 
-    /// Runs the scenario as it is told.
+    /// Runs the scenario as written.
     ///
     /// Returns a PC that has everything.
     static func outcome(
@@ -76,7 +78,7 @@ final class ScenarioRun {
         return run.observer
     }
 
-    /// `skew`: what PC b's clock is ahead of the others, in milliseconds.
+    /// `skew`: how far PC b's clock is ahead of the others, in milliseconds.
     private func run(skew: Int64) throws {
         for (store, snapshot) in zip(self.all, self.atStart) { try store.rewind(to: snapshot) }
         self.stores[.b]?.now += skew
@@ -129,11 +131,11 @@ final class ScenarioRun {
     private func deliverToObserver(_ parcels: [Parcel]) throws {
         let start = try self.observer.snapshot()
         try self.deliver(parcels, to: self.observer, "observer")
-        // In one message, the last batch first: what comes early waits.
+        // All batches come in one message, the last batch first. Early batches wait.
         try self.observer.rewind(to: start)
         try self.observer.receive(parcels.reversed())
         try self.compare(self.observer, "observer, all at once")
-        // States are joined in another grouping: the last two writers' first, by one of them.
+        // States are merged in another grouping: first those of the last two writers, by one of the two.
         try self.observer.rewind(to: start)
         if let joiner = self.writers.last, let other = self.writers.dropLast().last, let first = self.writers.first {
             let before = try joiner.snapshot()
@@ -144,7 +146,7 @@ final class ScenarioRun {
         }
         try self.observer.receive(parcels)
         try self.compare(self.observer, "observer, states joined elsewhere")
-        // The rows' states come before the changes themselves, as when a reconciliation is faster than the stream.
+        // The rows' states come before the changes, as when a reconciliation is faster than the stream.
         try self.observer.rewind(to: start)
         for store in self.writers.reversed() { try self.observer.merge(statesOf: store) }
         try self.observer.receive(parcels)
@@ -159,7 +161,7 @@ final class ScenarioRun {
         Issue.record("\(self.scenario.name): \(comment)", sourceLocation: self.location)
     }
 
-    /// Whoever has everything has the same.
+    /// All PCs that have everything are equal.
     private func compare(_ store: TestStore, _ path: String) throws {
         let digests = try store.reader.digests()
         let final = Final(path: path, dump: try store.dump(), tables: digests.tables, vector: digests.vector)
@@ -210,7 +212,7 @@ final class ScenarioRun {
         self.expect(missing.isEmpty, "\(missing.prefix(Self.linesMax)) neither show nor are in the journal")
     }
 
-    /// Everything once more changes nothing.
+    /// A repetition of all deliveries changes nothing.
     private func checkRepetition(_ parcels: [Parcel]) throws {
         for store in self.all {
             let dump = try store.dump()
@@ -222,7 +224,7 @@ final class ScenarioRun {
         }
     }
 
-    /// Equal stores have nothing to repair in one another.
+    /// Equal stores repair nothing in each other.
     private func checkReconciliation() throws {
         for (target, source) in zip(self.all, self.all.dropFirst() + self.all.prefix(1)) {
             let dump = try target.dump()

@@ -1,7 +1,7 @@
 import ClinicSyncStorage
 import GRDB
 
-/// An entry of the conflict journal as the torture suite looks at it.
+/// An entry of the conflict journal in the form that the torture suite compares.
 struct JournalLine: Hashable, Comparable, CustomStringConvertible {
     var kind: String
     var table: String
@@ -10,7 +10,7 @@ struct JournalLine: Hashable, Comparable, CustomStringConvertible {
     var value: String?
     var related: String?
 
-    /// `kind table/key/column=value`, what there is of it.
+    /// `kind table/key/column=value`, without absent parts.
     var description: String {
         var text = "\(self.kind) \(self.table)/\(self.key)"
         if let column { text += "/\(column)" }
@@ -22,7 +22,7 @@ struct JournalLine: Hashable, Comparable, CustomStringConvertible {
 }
 
 extension TestStore {
-    /// The journal's entries about the clinic's tables that tell something: not those whose value the table shows.
+    /// The journal's entries about the clinic's tables, except entries whose value the table shows.
     func journalLines() throws -> [JournalLine] {
         try self.queue.read { db in
             let rows = try Row.fetchAll(
@@ -49,7 +49,7 @@ extension TestStore {
         }
     }
 
-    /// Whether the row that an entry is about shows the entry's value.
+    /// Whether the entry's row shows the entry's value.
     private static func isShown(_ entry: Row, _ db: Database) throws -> Bool {
         let table: String = entry["tableName"]
         guard let column = entry["columnName"] as String?, let key = try db.primaryKey(table).columns.first else {

@@ -2,7 +2,7 @@ import ClinicSchema
 import ClinicSyncStorage
 import Foundation
 
-/// Small tables, one for each rule, beside the tables that nodes fill themselves.
+/// Small tables, one for each rule, beside the nodes' own tables.
 enum TortureSchema {
     private static let key = "id TEXT PRIMARY KEY NOT NULL"
 
@@ -79,7 +79,9 @@ enum TortureSchema {
         """
     )
 
-    /// The counters of all of these and of the clinic: what they show nobody wrote.
+    /// The counters of all these tables and of the clinic.
+    ///
+    /// No program wrote the values that they show.
     static let counters = ["service.uses", "patient.n", "note.n", "thing.n", "clinic_services.selectionCount"]
 
     /// The clinic's thirteen tables.
@@ -90,7 +92,9 @@ enum TortureSchema {
         Result { try StoreTemplate(Self.schema(sql, entries)) }
     }
 
-    /// A schema of the nodes' own tables and these; the clinic's tables are there, empty and local.
+    /// A schema of the nodes' own tables and these tables.
+    ///
+    /// The clinic's tables exist, empty and local.
     static func schema(_ sql: String, _ entries: String) -> StoreSchema {
         let own = ClinicSchema.manifest.split(separator: "\n")
             .filter { $0.contains("\"clinicsync_") }

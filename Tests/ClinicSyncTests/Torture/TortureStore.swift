@@ -6,16 +6,16 @@ import Testing
 
 @testable import ClinicSyncStorage
 
-/// A batch of somebody with what must be there before it.
+/// A batch of a node, with the batches that must come before it.
 struct Parcel {
     let id: BatchID
     let needs: VersionVector
     let chunks: [BatchChunk]
 }
 
-/// A database that was opened once, to be copied: migrations, seed rows and triggers are there.
+/// A database that was opened once, as a template: it has migrations, seed rows and triggers.
 ///
-/// Copying takes a hundredth of the time that opening an empty database takes.
+/// Copying takes a hundredth of the time of opening an empty database.
 struct StoreTemplate: Sendable {
     fileprivate let schema: StoreSchema
     fileprivate let database: DatabaseQueue
@@ -48,7 +48,7 @@ struct StoreTemplate: Sendable {
     }
 }
 
-/// What a store held at a moment.
+/// The content of a store at a moment.
 struct StoreSnapshot {
     fileprivate let database: DatabaseQueue
     /// Puts back what the store's parts had in memory.
@@ -62,7 +62,7 @@ extension TestStore {
         try self.init(number, schema: template.schema, over: template.database(for: number))
     }
 
-    /// The same node once more, as it is now; with an `incarnation` as a restored backup goes on.
+    /// A copy of the node in its present state; with an `incarnation`, like a restored backup.
     func copy(incarnation: UInt32? = nil) throws -> TestStore {
         let copy = try TestStore(
             self.origin.node.low,
@@ -74,7 +74,7 @@ extension TestStore {
         return copy
     }
 
-    /// Keeps what the store holds, on the disk and in memory.
+    /// Saves the store's content, on the disk and in memory.
     func snapshot() throws -> StoreSnapshot {
         StoreSnapshot(
             database: try Self.copy(of: self.queue),
@@ -83,7 +83,7 @@ extension TestStore {
         )
     }
 
-    /// Makes the store what it was, much faster than opening a copy does.
+    /// Restores the store's saved content, much faster than opening a copy.
     func rewind(to snapshot: StoreSnapshot) throws {
         try snapshot.database.backup(to: self.queue)
         snapshot.restoreMemory()
@@ -98,7 +98,7 @@ extension TestStore {
         return queue
     }
 
-    /// What a program does whose connection enforces foreign keys, and what follows from it.
+    /// Runs a program's statement on a connection that enforces foreign keys, and collects the changes.
     func program(_ sql: String) throws {
         try self.sql("PRAGMA foreign_keys = ON")
         defer { #expect(throws: Never.self) { try self.sql("PRAGMA foreign_keys = OFF") } }
@@ -128,9 +128,9 @@ extension TestStore {
         return outcome
     }
 
-    /// Merges the states of all rows that `other` knows of, the deleted ones too, as a reconciliation may.
+    /// Merges the states of all rows that `other` knows, deleted rows included, as a reconciliation may.
     ///
-    /// `reversed`: the tables come in the order opposite to that of their names. Returns the tables of which rows' states changed.
+    /// `reversed`: the tables come in the reverse order of their names. Returns the tables whose row states changed.
     @discardableResult
     func merge(statesOf other: TestStore, reversed: Bool = false) throws -> [String] {
         var changed: [String] = []
@@ -165,7 +165,7 @@ extension TestStore {
         try self.queue.read { try Row.fetchAll($0, sql: sql).map { Self.text($0[0]) } }
     }
 
-    /// A value as people would write it down.
+    /// A value as text for people.
     static func text(_ value: DatabaseValue) -> String {
         switch value.storage {
         case .null: "NULL"

@@ -26,7 +26,8 @@ struct BackPressureTests {
         pair.client.transport.flush()
         let limit = TransportLimits().unconsumedMessagesMax
         _ = try await pair.server.messages(limit, of: pair.serverSide)
-        // A second connection of the same loops makes the round while the first stands still.
+        // A message on a second connection of the same loops completes a round trip while the first connection is
+        // blocked.
         pair.client.transport.dial(pair.address)
         let second = try await pair.client.opened(1)
         let secondAtServer = try await pair.server.opened(1)
@@ -35,7 +36,8 @@ struct BackPressureTests {
             _ = try await pair.server.messages(Int(id) + 1, of: secondAtServer)
         }
         let posted = pair.server.seen.messages[pair.serverSide]?.count ?? 0
-        // One read brings at most four packets of 64 KiB beyond the limit; the rest waits in the kernel and at the sender.
+        // One read brings at most four packets of 64 KiB beyond the limit. The rest waits in the kernel and at the
+        // sender.
         #expect(posted <= limit + 8)
         #expect(pair.client.transport.outboundBytes(of: pair.clientSide) > 0)
         var consumed = 0

@@ -16,7 +16,7 @@ struct ConnectionLimitTests {
         if isPerAddress { limits.pendingPerAddressMax = 3 } else { limits.pendingMax = 3 }
         let pair = try await TestPair(server: try TestPeer(limits: limits))
         var sockets: [RawSocket] = []
-        // Which of them is the one too many depends on the event loops.
+        // The event loops decide which connection exceeds the limit.
         for _ in 0..<4 { sockets.append(try await RawSocket(pair.address)) }
         try await pair.server.refused(.tooManyConnections)
         #expect(pair.server.transport.refusedConnections == 1)

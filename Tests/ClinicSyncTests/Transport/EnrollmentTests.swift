@@ -8,7 +8,7 @@ import Testing
 
 @testable import ClinicSync
 
-/// Answers every request with the same, and remembers what it was asked.
+/// A desk that gives every request the same answer, and remembers the requests.
 final class TestEnrollment: EnrollmentService {
     struct Asked: Sendable, Hashable {
         var request: EnrollmentRequest
@@ -43,7 +43,7 @@ final class TestEnrollment: EnrollmentService {
 struct EnrollmentTests {
     static let request = EnrollmentRequest.renew(certificateRequest: [1, 2, 3])
     static let reply = EnrollmentReply.renewed(certificates: [[4, 5], [6]])
-    /// The head of a client's binary frame of one byte, a field that means nothing.
+    /// The head of a client's binary frame of one byte, an unknown field.
     static let nonsense: [UInt8] = [0x82, 0x81, 0, 0, 0, 0, 0xFF]
 
     @Test("an applicant, a member and one whose certificate ran out may ask, each as what it is")
@@ -149,7 +149,8 @@ struct EnrollmentTests {
     @Test(
         "an applicant that breaks the rules is closed without an answer",
         arguments: [
-            // Nonsense; text; unmasked; a message of 16 KiB and one byte, announced; a continuation of nothing.
+            // Random bytes; text; an unmasked frame; the announcement of 16 KiB and one byte; a continuation without
+            // a first frame.
             nonsense, [0x81, 0x81, 0, 0, 0, 0, 97], [0x82, 0x02, 0x08, 0x01],
             [0x82, 0xFE, 0x40, 0x01, 0, 0, 0, 0], [0x80, 0x81, 0, 0, 0, 0, 1],
             // A challenge, which only the node that is asked sends.
@@ -208,7 +209,7 @@ struct EnrollmentTests {
         second.close()
         _ = try await first.closed()
         let address = pair.address
-        // The server may learn of the close after this asks.
+        // The server may learn of the close after this check.
         var reply: EnrollmentReply?
         while reply == nil {
             do { reply = try await EnrollmentTests.enroll(address) } catch let error as ClinicSyncError {
@@ -221,7 +222,7 @@ struct EnrollmentTests {
 
     // MARK: - Askers
 
-    /// A socket of a PC that is no member yet, with its challenge.
+    /// A socket of a PC that is not a member yet, with its challenge.
     private static func applicant(_ pair: TestPair) async throws -> RawSocket {
         let socket = try await RawSocket(pair.address, tls: try TestClinic.selfSigned().clientContext())
         socket.send(RawSocket.enrollmentRequest)
@@ -229,7 +230,7 @@ struct EnrollmentTests {
         return socket
     }
 
-    /// What follows the head of a response.
+    /// The bytes after the head of a response.
     private static func body(of bytes: [UInt8]) -> [UInt8] {
         guard let end = bytes.indices.first(where: { bytes[$0...].starts(with: Array("\r\n\r\n".utf8)) }) else {
             return []

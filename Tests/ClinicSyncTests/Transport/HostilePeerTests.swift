@@ -93,8 +93,8 @@ struct HostilePeerTests {
     @Test(
         "a forbidden frame is reported once and the core's close ends it",
         arguments: [
-            // Text; unmasked; a reserved bit; a reserved opcode; a length of 1 GiB; a tiny first fragment;
-            // a continuation of nothing; a binary frame that is no message.
+            // Text; an unmasked frame; a reserved bit; a reserved opcode; a length of 1 GiB; a tiny first fragment; a
+            // continuation without a first frame; a binary frame that is not a message.
             [0x81, 0x81, 0, 0, 0, 0, 97], [0x82, 0x02, 0x08, 0x01], [0xC2, 0x80, 0, 0, 0, 0],
             [0x83, 0x80, 0, 0, 0, 0], [0x82, 0xFF, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0, 0, 0],
             [0x02, 0x81, 0, 0, 0, 0, 1], [0x80, 0x81, 0, 0, 0, 0, 1], [0x82, 0x81, 0, 0, 0, 0, 0xFF],

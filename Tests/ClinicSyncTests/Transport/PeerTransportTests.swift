@@ -110,7 +110,7 @@ struct PeerTransportTests {
         #expect(try await peer.wait { $0.failedDials.first } == address)
         let error = await #expect(throws: ClinicSyncError.self) { try await peer.transport.listen(on: address) }
         #expect(error?.code == .addressNotAllowed)
-        // All of this PC's addresses may be, because whoever connects from outside is refused.
+        // The transport may listen on all addresses of this PC, because it refuses peers from outside.
         _ = try await peer.transport.listen(on: "0.0.0.0:0")
         await peer.transport.shutdown()
     }

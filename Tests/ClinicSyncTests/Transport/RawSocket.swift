@@ -9,7 +9,9 @@ final class RawSocket: Sendable {
     private let bytes: NIOLockedValueBox<[UInt8]>
     private let waiter: NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>
 
-    /// Connects; with `tls`, what is sent waits for the handshake, and any certificate of the server is taken.
+    /// Connects.
+    ///
+    /// With `tls`, sent bytes wait for the handshake, and every certificate of the server is accepted.
     init(_ address: String, tls: NIOSSLContext? = nil) async throws {
         let received = NIOLockedValueBox<[UInt8]>([])
         let waiter = NIOLockedValueBox<(@Sendable ([UInt8]) -> Void)?>(nil)
@@ -38,13 +40,13 @@ final class RawSocket: Sendable {
 
     func close() { self.channel.close(promise: nil) }
 
-    /// Waits until the other side has closed; returns all it sent.
+    /// Waits until the other side has closed, and returns all that it sent.
     func closed() async throws -> [UInt8] {
         try await self.channel.closeFuture.get()
         return self.bytes.withLockedValue { $0 }
     }
 
-    /// Waits until what was received fulfils `condition`.
+    /// Waits until the received bytes fulfil `condition`.
     func received(_ condition: @escaping @Sendable ([UInt8]) -> Bool) async throws {
         let done = self.channel.eventLoop.makePromise(of: Void.self)
         self.channel.closeFuture.whenComplete { _ in done.fail(ChannelError.eof) }

@@ -11,7 +11,7 @@ import X509
 
 @Suite("Who is no member gets nothing", .timeLimit(.minutes(1)))
 struct StrangerTests {
-    /// What somebody shows who is no member, and what it is refused for.
+    /// The certificate of a stranger, and the reason of the refusal.
     enum Stranger: CaseIterable {
         case withoutCertificate, ofAnotherClinic, selfSigned, expired, notYetValid, wrongUsage
         case underAnotherName, oldTLS
@@ -65,7 +65,7 @@ struct StrangerTests {
         try await pair.expectWorking()
     }
 
-    /// What somebody sends who speaks no TLS.
+    /// The bytes of a stranger that does not use TLS.
     enum PlainBytes: CaseIterable {
         case http, noise, longRecord
 
@@ -73,7 +73,7 @@ struct StrangerTests {
             switch self {
             case .http: Array(RawSocket.request().utf8)
             case .noise: (0..<5_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-            // A handshake record that announces more than may ever come.
+            // A handshake record that announces more bytes than a handshake may have.
             case .longRecord: [0x16, 0x03, 0x01, 0xFF, 0xFF] + Array(repeating: 1, count: 3_000)
             }
         }
@@ -115,7 +115,7 @@ struct StrangerTests {
         #expect(former.seen.messages[id] == [.revocation([4, 5, 6]), .goodbye(.revoked)])
         try await pair.server.refused(.revoked)
         #expect(pair.server.seen.opened.count == 1)
-        // Not even a refusal on the other path.
+        // The server sends nothing on the other path, not even a refusal.
         let socket = try await RawSocket(pair.address, tls: try former.identity.clientContext())
         socket.send(RawSocket.enrollmentRequest)
         #expect(try await socket.closed() == [])
@@ -164,7 +164,7 @@ struct StrangerTests {
         pair.server.authenticator.revoke(pair.client.identity.node, notice: [9])
         let start = ContinuousClock.now
         pair.server.transport.reviewPeers()
-        // What is sent after the review does not go out.
+        // Messages after the review are not sent.
         pair.server.send(.ping(Ping(id: 7)), over: [pair.serverSide])
         try await pair.client.wait { $0.closed == [pair.clientSide] ? true : nil }
         try await pair.server.wait { $0.closed == [pair.serverSide] ? true : nil }
@@ -228,7 +228,7 @@ struct StrangerTests {
             pair.address,
             ["-cert", file.path(), "-key", file.path(), "-sess_out", session]
         )
-        // A member is upgraded, so that the session is a good one; the tickets came before the answer.
+        // A member is upgraded, so the session is valid. The tickets came before the answer.
         pair.server.transport.close(try await pair.server.opened(1), reason: .replaced)
         #expect(try await first.standardOutput.hasPrefix("HTTP/1.1 101 "))
         #expect(FileManager.default.fileExists(atPath: session))
@@ -239,7 +239,7 @@ struct StrangerTests {
         try await pair.expectWorking()
     }
 
-    /// Sends a request for an upgrade and returns what comes until the server closes.
+    /// Sends a request for an upgrade, and returns all bytes until the server closes.
     private static func openssl(_ address: String, _ arguments: [String]) async throws -> Program.Output {
         try await NIOThreadPool.singleton.runIfActive {
             try Program.run(

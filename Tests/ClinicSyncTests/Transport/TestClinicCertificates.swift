@@ -7,7 +7,7 @@ import NIOSSL
 import SwiftASN1
 import X509
 
-/// A key with a certificate for it.
+/// A key with its certificate.
 struct TestIdentity: Sendable {
     let key: Certificate.PrivateKey
     let certificate: Certificate
@@ -21,7 +21,7 @@ struct TestIdentity: Sendable {
         }
     }
 
-    /// PEM of certificate and key, as `openssl` takes them.
+    /// The PEM of certificate and key, for `openssl`.
     var pem: String {
         get throws { try self.certificate.serializeAsPEM().pemString + "\n" + self.key.serializeAsPEM().pemString }
     }
@@ -37,7 +37,7 @@ struct TestIdentity: Sendable {
         }
     }
 
-    /// TLS for a client that shows this certificate and takes whatever the server shows.
+    /// TLS for a client that shows this certificate and accepts every certificate of the server.
     func clientContext(maximum: TLSVersion? = nil) throws -> NIOSSLContext {
         try TestIdentity.clientContext(self, maximum: maximum)
     }
@@ -54,9 +54,9 @@ struct TestIdentity: Sendable {
     }
 }
 
-/// A clinic's authority, which issues certificates, wrong ones as well.
+/// A clinic's authority, which issues right and wrong certificates.
 struct TestClinic: Sendable {
-    /// The clinic of all tests that need no other.
+    /// The default clinic of the tests.
     static let shared = Result { try TestClinic() }
 
     let authority: TestIdentity
@@ -79,7 +79,7 @@ struct TestClinic: Sendable {
         self.authority = TestIdentity(key: key, certificate: certificate, node: try TestClinic.node(of: key.publicKey))
     }
 
-    /// A node's certificate, with a life of `days` around now and whatever a test wants to be wrong.
+    /// A node's certificate with a life of `days` around now, and with the faults that a test wants.
     func issue(
         days: ClosedRange<Double> = -2...30,
         usage: ExtendedKeyUsage? = nil,
@@ -88,7 +88,7 @@ struct TestClinic: Sendable {
         try TestClinic.certificate(days: days, usage: usage, named: named, signer: self.authority)
     }
 
-    /// What a PC shows that is no member yet.
+    /// The certificate of a PC that is not a member yet.
     static func selfSigned() throws -> TestIdentity {
         try TestClinic.certificate(days: -2...30, usage: nil, named: nil, signer: nil)
     }
@@ -130,7 +130,9 @@ struct TestClinic: Sendable {
     }
 }
 
-/// Judges certificates of one clinic in a simple way; a test can revoke nodes and let time pass.
+/// A simple judge of one clinic's certificates.
+///
+/// A test can revoke nodes and advance the time.
 final class TestAuthenticator: PeerAuthenticator {
     private struct State {
         var revoked: [NodeID: [UInt8]] = [:]

@@ -10,7 +10,7 @@ import Testing
 
 /// A transport whose inputs a test can wait for.
 final class TestPeer: Sendable {
-    /// What was posted so far, sorted by kind; messages by connection, in their order.
+    /// The posted inputs so far, sorted by kind; messages by connection, in their order.
     struct Seen: Sendable {
         var opened: [(id: ConnectionID, dialled: String?, peer: NodeID)] = []
         var failedDials: [String] = []
@@ -99,7 +99,7 @@ final class TestPeer: Sendable {
             let isWaiting = waiters.map { !$0(seen) }
             if isWaiting.contains(false) {
                 state.withLockedValue { state in
-                    // Waiters are only appended, so the first ones are those just asked.
+                    // Waiters are only appended, so the first waiters are those that were just checked.
                     state.waiters =
                         zip(state.waiters, isWaiting).filter(\.1).map(\.0)
                         + state.waiters.dropFirst(isWaiting.count)
@@ -112,10 +112,10 @@ final class TestPeer: Sendable {
         consumer.withLockedValue { $0 = self.transport }
     }
 
-    /// What was posted so far.
+    /// The posted inputs so far.
     var seen: Seen { self.state.withLockedValue { $0.seen } }
 
-    /// Waits until `condition` finds what it looks for in what was posted.
+    /// Waits until `condition` finds a value in the posted inputs.
     @discardableResult
     func wait<Found: Sendable>(
         seconds: Int64 = 40,
@@ -156,7 +156,7 @@ final class TestPeer: Sendable {
         self.transport.refusals.withLockedValue { $0.counts[reason, default: 0] }
     }
 
-    /// Waits until a connection was refused for `reason` so often.
+    /// Waits until connections were refused for `reason` the given number of times.
     func refused(_ reason: RefusalReason, times: UInt64 = 1) async throws {
         try await eventually { self.refusals(reason) >= times }
     }
@@ -173,9 +173,9 @@ struct TestPair {
     let server: TestPeer
     let client: TestPeer
     let address: String
-    /// The connection as the server knows it.
+    /// The server's id of the connection.
     let serverSide: ConnectionID
-    /// The connection as the client knows it.
+    /// The client's id of the connection.
     let clientSide: ConnectionID
 
     init(server: TestPeer? = nil, client: TestPeer? = nil) async throws {
@@ -193,7 +193,9 @@ struct TestPair {
         try await RawSocket(self.address, tls: try TestClinic.shared.get().issue().clientContext())
     }
 
-    /// The connection that was there before still works in both directions; ends both peers.
+    /// Checks that the first connection still works in both directions.
+    ///
+    /// Then ends both peers.
     func expectWorking() async throws {
         self.client.send(.ping(Ping(id: 1)), over: [self.clientSide])
         #expect(try await self.server.messages(1, of: self.serverSide) == [.ping(Ping(id: 1))])
@@ -210,7 +212,7 @@ struct TestPair {
     }
 }
 
-/// Waits until `condition` holds; for what nobody announces.
+/// Waits until `condition` holds, for conditions without an announcement.
 func eventually(seconds: Int64 = 40, _ condition: @escaping @Sendable () -> Bool) async throws {
     struct NeverHeld: Error {}
     let loop = MultiThreadedEventLoopGroup.singleton.any()

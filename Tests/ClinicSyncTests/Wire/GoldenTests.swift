@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Golden bytes of the wire format")
 struct GoldenTests {
-    /// The samples' bytes with term 1; `protoc --decode` agrees with them.
+    /// The samples' bytes with term 1.
+    ///
+    /// `protoc --decode` agrees with them.
     static let golden = [
         "0801128902080112036b37712a07456d7066616e673205312e322e33380452103139322e3136382e312e"
             + "373a37343530520e5b666538303a3a315d3a373435305a2b0a2000112233445566778899aabbccddeeff"

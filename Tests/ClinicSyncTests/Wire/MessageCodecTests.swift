@@ -30,7 +30,8 @@ struct MessageCodecTests {
             let again = try MessageCodec.decode(MessageCodec.encode(message, term: term))
             #expect(again.message == message)
         }
-        // Flipped bits of ids and payloads give other valid messages; all or none would mean the test is blind.
+        // Flipped bits of ids and payloads give other valid messages. If all or no messages were valid, the test
+        // would prove nothing.
         #expect((1..<25_000).contains(accepted))
     }
 

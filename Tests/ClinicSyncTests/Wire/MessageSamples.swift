@@ -1,6 +1,8 @@
 import ClinicSyncModel
 
-/// One message of every kind with its bytes, which must never change: an older node reads them.
+/// One message of every kind with its bytes.
+///
+/// The bytes must never change, because older nodes read them.
 enum MessageSamples {
     static let node = NodeID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
     static let other = NodeID(high: 0x0102_0304_0506_0708, low: 0x090A_0B0C_0D0E_0F10)
@@ -10,7 +12,7 @@ enum MessageSamples {
         .init(origin: Origin(node: other, incarnation: 2), sequence: 7),
     ])
 
-    /// Everything, in the order of the numbers in `clinicsync.proto`.
+    /// All samples, in the order of the numbers in `clinicsync.proto`.
     static let all: [Message] =
         [
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),

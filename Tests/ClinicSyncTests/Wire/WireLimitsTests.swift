@@ -4,7 +4,7 @@ import Testing
 
 @Suite("Limits of messages")
 struct WireLimitsTests {
-    /// A limit: a message at it, one beyond it, and the field that is named.
+    /// A limit: a message at the limit, a message beyond it, and the field that the error names.
     struct Case: Sendable, CustomTestStringConvertible {
         let field: String
         let make: @Sendable (Int) -> Message
