@@ -16,7 +16,7 @@ let package = Package(
     name: "clinic-sync",
     products: [
         .library(name: "ClinicSync", targets: ["ClinicSync"]),
-        .library(name: "ClinicSyncTestKit", targets: ["ClinicSyncTestKit"]),
+        .library(name: "ClinicSyncTestKit", targets: ["ClinicSyncTestKit", "ClinicSyncSimulation"]),
         .executable(name: "clinic-node", targets: ["clinic-node"]),
     ],
     dependencies: [
@@ -35,17 +35,15 @@ let package = Package(
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
     ],
     targets: [
-        // The SQL migrations and the manifest in `schema/`, embedded as string literals.
-        .plugin(name: "EmbedSchema", capability: .buildTool(), path: "Sources/EmbedSchema"),
-        // The dashboard's HTML, CSS and JavaScript, embedded as string literals.
-        .plugin(name: "EmbedDashboard", capability: .buildTool(), path: "Sources/EmbedDashboard"),
+        // Makes string literals of text files: the schema's SQL and JSON, the dashboard's HTML, CSS and JavaScript.
+        .plugin(name: "EmbedFiles", capability: .buildTool(), path: "Sources/EmbedFiles"),
         .target(
             name: "ClinicSchema",
             path: "schema",
             exclude: ["README.md", "schema.sql"],
             sources: ["ClinicSchema.swift"],
             swiftSettings: settings,
-            plugins: ["EmbedSchema"]
+            plugins: ["EmbedFiles"]
         ),
 
         // Vocabulary and the sans-IO core, each a module, so that the compiler enforces the arrows.
@@ -133,29 +131,60 @@ let package = Package(
                 "LocalAPI/Dashboard/dashboard.js", "LocalAPI/Dashboard/closed.html",
             ],
             swiftSettings: settings,
-            plugins: ["EmbedDashboard"]
+            plugins: ["EmbedFiles"]
         ),
+        // Several PCs of a clinic in one process: what `clinic-node demo` shows.
+        .target(
+            name: "ClinicSyncDemo",
+            dependencies: [
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // Test support. The program must not link this target or the next two: ContentTests looks.
         .target(
             name: "ClinicSyncTestKit",
             dependencies: [
-                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
-                "ClinicSyncDiscovery",
-                .product(name: "DequeModule", package: "swift-collections"),
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "NIOCore", package: "swift-nio"),
-                .product(name: "NIOHTTP1", package: "swift-nio"),
-                .product(name: "NIOPosix", package: "swift-nio"),
-                .product(name: "NIOWebSocket", package: "swift-nio"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // Whole clinics in virtual time, without the module ClinicSync: no socket, no thread, no clock.
+        .target(
+            name: "ClinicSyncSimulation",
+            dependencies: [
+                "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+            ],
+            swiftSettings: settings
+        ),
+        // The decoders under mutated input.
+        .target(
+            name: "ClinicSyncFuzzing",
+            dependencies: [
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                "ClinicSyncDiscovery",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings
         ),
         .executableTarget(
             name: "clinic-node",
             dependencies: [
-                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncTestKit",
+                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -174,7 +203,7 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSyncDiscovery",
-                "ClinicSync", "ClinicSyncTestKit", "ClinicSchema",
+                "ClinicSync", "ClinicSyncFuzzing", "ClinicSyncTestKit", "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -204,7 +233,7 @@ let package = Package(
         // Seeded runs of whole clinics in virtual time.
         .testTarget(
             name: "ClinicSyncSimulationTests",
-            dependencies: ["ClinicSyncTestKit", "ClinicSyncModel", "ClinicSyncCore"],
+            dependencies: ["ClinicSyncSimulation", "ClinicSyncModel", "ClinicSyncCore"],
             swiftSettings: settings
         ),
         // Runs the built binary; depends on it so that it is there and new.
@@ -221,6 +250,6 @@ let package = Package(
 if Context.environment["CLINICSYNC_FUZZ"] != nil {
     package.products.append(.executable(name: "clinic-fuzz", targets: ["clinic-fuzz"]))
     package.targets.append(
-        .executableTarget(name: "clinic-fuzz", dependencies: ["ClinicSyncTestKit"], swiftSettings: settings)
+        .executableTarget(name: "clinic-fuzz", dependencies: ["ClinicSyncFuzzing"], swiftSettings: settings)
     )
 }

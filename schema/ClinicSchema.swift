@@ -6,5 +6,7 @@ package enum ClinicSchema {
     /// The migrations in the order of their numbers.
     ///
     /// Each has the name of its file without the extension.
-    package static var migrations: [(name: String, sql: String)] { EmbeddedSchema.migrations }
+    package static var migrations: [(name: String, sql: String)] {
+        EmbeddedSchema.migrations.map { (name: $0.name, sql: $0.text) }
+    }
 }

@@ -1,4 +1,4 @@
-import ClinicSyncTestKit
+import ClinicSyncFuzzing
 import Foundation
 
 /// The decoders by the first byte of an input, so that one fuzzer reaches all of them.

@@ -1,4 +1,4 @@
-import ClinicSyncTestKit
+import ClinicSyncSimulation
 import Foundation
 import Testing
 

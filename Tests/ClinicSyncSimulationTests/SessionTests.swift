@@ -1,6 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncTestKit
+import ClinicSyncSimulation
 import GRDB
 import Testing
 

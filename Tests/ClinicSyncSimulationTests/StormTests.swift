@@ -1,6 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncTestKit
+import ClinicSyncSimulation
 import Testing
 
 /// Tests how a large clinic behaves when its host is lost.

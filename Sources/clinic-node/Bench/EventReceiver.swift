@@ -1,5 +1,4 @@
 import ClinicSync
-import ClinicSyncTestKit
 import Foundation
 import Glibc
 import NIOConcurrencyHelpers

@@ -1,6 +1,6 @@
 import ArgumentParser
 import ClinicSync
-import ClinicSyncTestKit
+import ClinicSyncDemo
 import Foundation
 import Synchronization
 import UnixSignals

@@ -1,4 +1,4 @@
-import ClinicSyncTestKit
+import ClinicSyncDemo
 
 /// A demonstration as people watch it.
 struct DemoText: Sendable {

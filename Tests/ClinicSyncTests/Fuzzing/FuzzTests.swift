@@ -1,4 +1,4 @@
-import ClinicSyncTestKit
+import ClinicSyncFuzzing
 import Foundation
 import Testing
 

@@ -1,5 +1,4 @@
 import ClinicSyncModel
-import ClinicSyncTestKit
 import Logging
 import NIOCore
 import NIOHTTP1

@@ -1,4 +1,3 @@
-package import ClinicSync
 package import NIOCore
 package import NIOHTTP1
 import NIOPosix
