@@ -9,11 +9,11 @@ struct DocumentTests {
         let documents = try DocumentTests.documents()
         #expect(documents.count >= 8)
         for (path, text) in documents {
-            let folder = DocumentTests.root.appending(path: path).deletingLastPathComponent()
+            let folder = SourceFile.root.appending(path: path).deletingLastPathComponent()
             for target in DocumentTests.links(in: text) where !target.contains("://") {
                 let parts = target.split(separator: "#", omittingEmptySubsequences: false).map(String.init)
                 let file =
-                    parts[0].isEmpty ? DocumentTests.root.appending(path: path) : folder.appending(path: parts[0])
+                    parts[0].isEmpty ? SourceFile.root.appending(path: path) : folder.appending(path: parts[0])
                 let name = file.standardized.path(percentEncoded: false)
                 #expect(FileManager.default.fileExists(atPath: name), "\(path) links to \(target)")
                 guard parts.count == 2, parts[1] != "", name.hasSuffix(".md") else { continue }
@@ -31,7 +31,7 @@ struct DocumentTests {
                 // A pattern or a list is not a path.
                 guard code.allSatisfy({ $0.isLetter || $0.isNumber || "/._-+".contains($0) }) else { continue }
                 guard !code.contains("mNNNN") else { continue }
-                let file = DocumentTests.root.appending(path: code).path(percentEncoded: false)
+                let file = SourceFile.root.appending(path: code).path(percentEncoded: false)
                 #expect(FileManager.default.fileExists(atPath: file), "\(path) names \(code)")
             }
         }
@@ -39,7 +39,7 @@ struct DocumentTests {
 
     @Test("every command in a code block of the README exists")
     func commands() throws {
-        let text = try String(contentsOf: DocumentTests.root.appending(path: "README.md"), encoding: .utf8)
+        let text = try String(contentsOf: SourceFile.root.appending(path: "README.md"), encoding: .utf8)
         let known = try DocumentTests.commandNames()
         #expect(known.isSuperset(of: ["init", "run", "status", "bench"]))
         var used: [String] = []
@@ -47,7 +47,7 @@ struct DocumentTests {
             let words = line.prefix { $0 != "#" }.split(separator: " ").map(String.init)
             if words.first == "clinic-node", words.count > 1 { used.append(words[1]) }
             if let script = words.first, script.hasPrefix("./") {
-                let file = DocumentTests.root.appending(path: String(script.dropFirst(2))).path(percentEncoded: false)
+                let file = SourceFile.root.appending(path: String(script.dropFirst(2))).path(percentEncoded: false)
                 #expect(FileManager.default.isExecutableFile(atPath: file), "README.md runs \(script)")
             }
         }
@@ -57,19 +57,16 @@ struct DocumentTests {
 
     // MARK: - Reading
 
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-
     /// The Markdown files of the repository with their paths.
     private static func documents() throws -> [(path: String, text: String)] {
         var paths = ["README.md", "CHANGELOG.md"]
         for folder in ["docs", "schema"] {
-            let url = self.root.appending(path: folder)
+            let url = SourceFile.root.appending(path: folder)
             guard let found = FileManager.default.enumerator(atPath: url.path(percentEncoded: false)) else { continue }
             for case let name as String in found where name.hasSuffix(".md") { paths.append("\(folder)/\(name)") }
         }
         return try paths.sorted().map { path in
-            (path, try String(contentsOf: self.root.appending(path: path), encoding: .utf8))
+            (path, try String(contentsOf: SourceFile.root.appending(path: path), encoding: .utf8))
         }
     }
 

@@ -18,11 +18,13 @@ struct SourceFile {
         self.lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
     }
 
+    /// The root of the repository; this file is Tests/TidyTests/SourceFile.swift.
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+
     /// Every Swift file in the given folders except generated files, in the order of their paths.
     static func all(in folders: [String]) throws -> [SourceFile] {
-        // This file is Tests/TidyTests/SourceFile.swift.
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
+        let root = self.root
         var paths: [String] = []
         for folder in folders {
             let url = root.appending(path: folder)
