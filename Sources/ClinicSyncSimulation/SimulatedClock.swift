@@ -7,17 +7,29 @@ package final class SimulatedClock: Sendable {
     /// No simulated clock ever shows so late a time, and no real one so early a time.
     package static let realMillisecondsMin: Int64 = 1_500_000_000_000
 
-    private let current = NIOLockedValueBox<Int64>(SimulatedClock.epochMilliseconds)
+    private struct State {
+        var shown = SimulatedClock.epochMilliseconds
+        var skew: Int64
+    }
 
-    /// Makes a clock.
-    package init() {}
+    /// In a box because the store asks for the time.
+    private let state: NIOLockedValueBox<State>
 
-    /// What the clock shows; in a box because the store asks for it.
-    package var milliseconds: Int64 { self.current.withLockedValue { $0 } }
+    /// Makes a clock with an error of `skew` milliseconds.
+    package init(skew: Int64) { self.state = NIOLockedValueBox(State(skew: skew)) }
 
-    /// Moves the clock to true time `time` with an error of `skew` milliseconds.
-    package func set(_ time: Duration, skew: Int64) {
+    /// The clock's error in milliseconds; a new error shows when time moves on.
+    package var skew: Int64 {
+        get { self.state.withLockedValue { $0.skew } }
+        set { self.state.withLockedValue { $0.skew = newValue } }
+    }
+
+    /// What the clock shows.
+    package var milliseconds: Int64 { self.state.withLockedValue { $0.shown } }
+
+    /// Moves the clock to true time `time`.
+    package func set(_ time: Duration) {
         let elapsed = time.components.seconds * 1_000 + time.components.attoseconds / 1_000_000_000_000_000
-        self.current.withLockedValue { $0 = SimulatedClock.epochMilliseconds + elapsed + skew }
+        self.state.withLockedValue { $0.shown = SimulatedClock.epochMilliseconds + elapsed + $0.skew }
     }
 }

@@ -32,17 +32,15 @@ package final class SimulatedNode {
     /// Its place in ``SimulatedWorld/nodes``.
     package let index: Int
     /// A letter, for transcripts.
-    package let name: String
+    package var name: String { self.configuration.nodeName }
     /// Where it is dialled.
     var address: String { SimulatedNode.address(self.index) }
     /// The node as an author.
-    package let origin: Origin
+    package var origin: Origin { self.configuration.origin }
     /// What outlives the process.
     package let disk: SimulatedDisk
     /// The PC's clock.
-    package let clock = SimulatedClock()
-    /// The clock's error in milliseconds.
-    package var skew: Int64
+    package let clock: SimulatedClock
     /// Whether the node is host.
     package var isHost: Bool {
         self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
@@ -67,12 +65,10 @@ package final class SimulatedNode {
 
     init(index: Int, options: SimulationOptions) throws {
         self.index = index
-        self.name = SimulatedNode.name(index)
-        self.origin = Origin(node: SimulatedNode.id(index, options))
-        self.skew = options.skews[index]
+        self.clock = SimulatedClock(skew: options.skews[index])
         self.disk = try SimulatedDisk(keepsDurableCopy: options.faults.contains(.powerCut))
         self.limits = SimulatedNode.limits(options)
-        self.configuration = SimulatedNode.configuration(index, self.name, self.origin, options)
+        self.configuration = SimulatedNode.configuration(index, options)
     }
 
     private static func name(_ index: Int) -> String { String(UnicodeScalar(UInt8(65 + index))) }
@@ -93,16 +89,11 @@ package final class SimulatedNode {
         return limits
     }
 
-    private static func configuration(
-        _ index: Int,
-        _ name: String,
-        _ origin: Origin,
-        _ options: SimulationOptions
-    ) -> CoreConfiguration {
+    private static func configuration(_ index: Int, _ options: SimulationOptions) -> CoreConfiguration {
         let others = (0..<options.nodes).filter { $0 != index }
         var configuration = CoreConfiguration(
-            origin: origin,
-            nodeName: name,
+            origin: Origin(node: SimulatedNode.id(index, options)),
+            nodeName: SimulatedNode.name(index),
             clinicID: "clinic",
             clinicName: "Clinic",
             softwareVersion: "1",

@@ -14,7 +14,7 @@ package struct SimulatedProgram {
     @discardableResult
     package func transaction(_ what: String, _ body: (Database) throws -> Void) throws -> Bool {
         let isCommitted = try self.node.disk.transaction(wallMilliseconds: self.node.clock.milliseconds, body)
-        if isCommitted { self.world.committed(self.node, what) }
+        if isCommitted { self.world.programs.committed(self.node, what, in: self.world) }
         return isCommitted
     }
 

@@ -24,7 +24,7 @@ extension SimulatedWorld {
         let process = node.processNumber
         let target = self.nodes.first { $0.address == address }
         guard let target, !self.network.isSevered(node.index, target.index, at: self.now) else {
-            let event = Event.dialFailed(node: node.index, process: process, address: address)
+            let event = SimulationEvent.dialFailed(node: node.index, process: process, address: address)
             return self.schedule(event, after: SimulatedWorld.dialLimit)
         }
         let client = SimulatedNetwork.End(
@@ -44,7 +44,7 @@ extension SimulatedWorld {
         let client = self.network.links[link].ends[0]
         guard server.isRunning, !server.isStopping else {
             let address = self.network.links[link].address
-            let event = Event.dialFailed(node: client.node, process: client.process, address: address)
+            let event = SimulationEvent.dialFailed(node: client.node, process: client.process, address: address)
             return self.schedule(event, after: self.latency(link, pipe: 1))
         }
         self.network.links[link].ends[1].process = server.processNumber
@@ -152,23 +152,10 @@ extension SimulatedWorld {
         self.network.links[link].pipes[pipe].isSwallowing = true
     }
 
-    /// Kills the process of a node, which starts again after `pause`.
-    package func kill(_ node: SimulatedNode, for pause: Duration) {
-        self.note(node.name, "killed")
-        self.disturb(until: self.now + pause)
-        self.endProcess(of: node)
-        self.schedule(.start(node: node.index), after: pause)
-    }
-
-    /// What is wrong with the host; `nil` when there is exactly one and all others follow it.
-    package func hostTrouble() -> String? { self.hostTrouble(in: Array(self.nodes.indices)) }
-
     /// A process is gone; its kernel tells the peers, unless the whole PC is gone.
     func endProcess(of node: SimulatedNode, silently: Bool = false) {
         node.process = nil
-        for (request, index) in self.openSyncs.sorted(by: { $0.key < $1.key }) where index == node.index {
-            self.openSyncs[request] = nil
-        }
+        self.requests.abandon(at: node.index)
         for link in self.network.living(at: node.index) {
             let end = self.network.links[link].ends[0].node == node.index ? 0 : 1
             self.network.links[link].ends[end].isOpen = false

@@ -8,75 +8,26 @@ import DequeModule
 /// Single-threaded and without `async`. The nodes are the production core over the production store; messages travel as
 /// bytes through the production codec. A run stops at the first thing that a checker finds wrong.
 package final class SimulatedWorld {
-    /// Something that happens at a time.
-    enum Event {
-        /// A timer of the core runs out.
-        case timer(node: Int, process: Int, TimerID, generation: UInt64)
-        /// A store carries out its next request.
-        case storeExecutes(node: Int, process: Int, isRead: Bool)
-        /// A store's reply reaches the core.
-        case storeReplies(node: Int, process: Int, isRead: Bool)
-        /// A dial reaches the other end.
-        case accept(link: Int)
-        /// A client learns that its dial succeeded.
-        case opened(link: Int)
-        /// A client learns that its dial failed.
-        case dialFailed(node: Int, process: Int, address: String)
-        /// The next message of a connection arrives.
-        case deliver(link: Int, pipe: Int)
-        /// One end of a connection learns that it is gone.
-        case closed(link: Int, end: Int)
-        /// A node notices that a program committed something.
-        case notice(node: Int, process: Int)
-        /// A node looks for commits whose notice got lost.
-        case poll(node: Int, process: Int)
-        /// A process starts.
-        case start(node: Int)
-        /// A program writes.
-        case program
-        /// Something goes wrong.
-        case fault
-        /// It is looked who is host.
-        case look
-        /// A partition ends.
-        case change
-    }
-
     /// What the run depends on.
     package let options: SimulationOptions
     /// All PCs.
     package let nodes: [SimulatedNode]
-    /// The run's chance.
+    /// The source of everything random.
     package var random: SimulationRandom
-    /// Virtual time since the start.
-    package private(set) var now: Duration = .zero
     /// What happened.
-    package internal(set) var transcript = Transcript()
-    /// What was found wrong, if anything; nothing happens after it.
-    package private(set) var violation: String?
-    /// How often each fault happened.
-    package internal(set) var fired: [FaultKind: Int] = [:]
-    /// Transactions that programs committed.
-    package internal(set) var transactions = 0
-    /// The last change, past or to come, after which the clinic needs time to find its host.
-    var restlessUntil: Duration = .zero
-    /// The one PC whose disk loses rows, once it has.
-    var faultyDisk: Int?
+    package private(set) var transcript = Transcript()
     /// Whether programs write and faults happen.
     package internal(set) var isDisturbed = true
-
-    var network: SimulatedNetwork
-    /// Who watches the run; more may be added before the first step.
+    /// The observers of the run; more may be added before the first step.
     package var checkers: [any SimulationChecker] = []
-    var workloads: [any SimulationWorkload] = []
-    /// Syncs that were asked for and not answered.
-    var openSyncs: [RequestID: Int] = [:]
-    /// The answers to syncs.
-    var syncReports: [RequestID: SyncReport] = [:]
-    /// What was decided on logins.
-    package private(set) var logins: [RequestID: LoginOutcome] = [:]
-    private var lastRequest: UInt64 = 0
-    private var events = EventQueue<Event>()
+    var network: SimulatedNetwork
+    /// What the nodes were asked.
+    var requests = SimulatedRequests()
+    /// What programs of the PCs do.
+    let programs: SimulatedPrograms
+    let faults = FaultInjector()
+    var hosts = HostWatch()
+    private var timeline = Timeline()
 
     /// Makes the clinic of `options`; nothing happens before the first step.
     package init(_ options: SimulationOptions) throws {
@@ -84,8 +35,8 @@ package final class SimulatedWorld {
         self.random = SimulationRandom(seed: options.seed)
         self.network = SimulatedNetwork(nodes: options.nodes)
         self.nodes = try (0..<options.nodes).map { try SimulatedNode(index: $0, options: options) }
-        self.workloads = options.workloads.map { WorkloadFactory.make($0) }
-        self.checkers = CheckerFactory.all(options, workloads: self.workloads)
+        self.programs = SimulatedPrograms(options.workloads)
+        self.checkers = CheckerFactory.all(options, workloads: self.programs.workloads)
         for node in self.nodes {
             self.schedule(.start(node: node.index), after: self.random.duration(.zero, .milliseconds(300)))
         }
@@ -94,46 +45,47 @@ package final class SimulatedWorld {
         if !options.faults.isEmpty { self.schedule(.fault, after: options.faultInterval) }
     }
 
+    /// Virtual time since the start.
+    package var now: Duration { self.timeline.now }
+
+    /// The first thing that was found wrong, if any; nothing happens after it.
+    package var violation: String? { self.transcript.violation }
+
+    /// The decisions on logins, by the number that ``requestLogin(at:session:user:isForced:)`` returned.
+    package var logins: [RequestID: LoginOutcome] { self.requests.logins }
+
     // MARK: - Time
 
     /// Runs until `time`, or until something is found wrong.
     package func run(until time: Duration) throws {
-        while self.violation == nil, let next = self.events.nextTime, next <= time { try self.step() }
-        if self.violation == nil { self.now = max(self.now, time) }
+        while self.violation == nil, let event = self.timeline.next(until: time) { try self.step(event) }
+        if self.violation == nil { self.timeline.advance(to: time) }
     }
 
     /// Reports that something is wrong; the first report counts.
     package func fail(_ what: String) {
-        guard self.violation == nil else { return }
-        self.violation = what
-        self.note("world", "VIOLATION \(what)")
+        self.transcript.fail(self.now, what)
     }
 
     /// Adds a line to the transcript.
     func note(_ who: String, _ what: String) { self.transcript.add(self.now, who, what) }
 
     /// Adds an event.
-    func schedule(_ event: Event, after delay: Duration) {
-        self.events.add(event, at: self.now + delay)
-    }
+    func schedule(_ event: SimulationEvent, after delay: Duration) { self.timeline.add(event, at: self.now + delay) }
 
     /// Adds an event.
-    func schedule(_ event: Event, at time: Duration) {
-        self.events.add(event, at: max(self.now, time))
-    }
+    func schedule(_ event: SimulationEvent, at time: Duration) { self.timeline.add(event, at: time) }
 
-    private func step() throws {
-        guard let (time, event) = self.events.next() else { return }
-        self.now = time
+    private func step(_ event: SimulationEvent) throws {
         // A suspended PC finds everything when it wakes, in the same order.
-        if let node = self.target(of: event), self.nodes[node].pausedUntil > time {
+        if let node = self.target(of: event), self.nodes[node].pausedUntil > self.now {
             return self.schedule(event, at: self.nodes[node].pausedUntil)
         }
-        for node in self.nodes { node.clock.set(time, skew: node.skew) }
+        for node in self.nodes { node.clock.set(self.now) }
         try self.handle(event)
     }
 
-    private func target(of event: Event) -> Int? {
+    private func target(of event: SimulationEvent) -> Int? {
         switch event {
         case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
             .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _), .start(let node):
@@ -146,7 +98,7 @@ package final class SimulatedWorld {
         }
     }
 
-    private func handle(_ event: Event) throws {
+    private func handle(_ event: SimulationEvent) throws {
         switch event {
         case .timer(let node, let process, let id, let generation):
             try self.timerRunsOut(node, process, id, generation)
@@ -164,8 +116,8 @@ package final class SimulatedWorld {
             if self.nodes[node].hasUnnoticedCommit { try self.notice(node, process) }
             self.schedule(event, after: .seconds(1))
         case .start(let node): try self.start(node)
-        case .program: try self.runProgram()
-        case .fault: try self.breakSomething()
+        case .program: try self.programs.step(in: self)
+        case .fault: try self.faults.breakSomething(in: self)
         case .look: self.lookForHosts()
         case .change: self.disturb(until: self.now)
         }
@@ -214,37 +166,6 @@ package final class SimulatedWorld {
         for effect in effects { try self.perform(effect, of: node, process) }
     }
 
-    /// Asks a node's core to sync the clinic.
-    func requestSync(at index: Int) throws -> RequestID {
-        self.lastRequest += 1
-        let request = RequestID(rawValue: self.lastRequest)
-        self.openSyncs[request] = index
-        try self.give(.commandReceived(request, .sync(table: nil)), to: index, process: self.nodes[index].processNumber)
-        return request
-    }
-
-    /// Asks a node's core to log somebody in, as a program does whose user's password is right.
-    ///
-    /// - Returns: Under what number ``logins`` has the answer, which never comes when the process ends before.
-    package func requestLogin(at index: Int, session: String, user: String, isForced: Bool = false) throws -> RequestID
-    {
-        self.lastRequest += 1
-        let request = RequestID(rawValue: self.lastRequest)
-        let node = self.nodes[index]
-        let login = LoginRequest(
-            sessionID: session,
-            userID: user,
-            username: user,
-            deviceID: node.origin.node.description,
-            deviceName: node.name,
-            tokenHash: Array(repeating: 7, count: 32),
-            loginMilliseconds: node.process?.machine.clinicMilliseconds(at: node.clock.milliseconds) ?? 0,
-            isForced: isForced
-        )
-        try self.give(.commandReceived(request, .login(login)), to: index, process: node.processNumber)
-        return request
-    }
-
     private func perform(_ effect: Effect, of node: SimulatedNode, _ process: SimulatedNode.Process) throws {
         switch effect {
         case .send(let ids, let message):
@@ -264,9 +185,8 @@ package final class SimulatedWorld {
             process[keyPath: SimulatedNode.queue(isRead: request.isRead)].requests.append(request)
             self.startStore(node, process, isRead: request.isRead)
         case .reply(let request, .synced(let report)):
-            self.openSyncs[request] = nil
-            self.syncReports[request] = report
-        case .reply(let request, .loginDecided(let outcome)): self.logins[request] = outcome
+            self.requests.answer(request, report)
+        case .reply(let request, .loginDecided(let outcome)): self.requests.answer(request, outcome)
         case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
@@ -296,7 +216,7 @@ package final class SimulatedWorld {
             reply = process.reading.perform(request)
         } else if node.failingWrites > 0 {
             node.failingWrites -= 1
-            reply = .failed(request, .unavailable(SimulatedWorld.injectedFailure))
+            reply = .failed(request, .unavailable(FaultInjector.storeFailure))
         } else {
             reply = process.writing.perform(request)
             if Summary.isDurable(request, reply, of: node.origin) { try node.disk.flush() }
@@ -311,9 +231,6 @@ package final class SimulatedWorld {
         )
         self.startStore(node, process, isRead: isRead)
     }
-
-    /// What a store says that was told to fail.
-    static let injectedFailure = "the simulated disk is full"
 
     private func storeReplies(_ index: Int, _ number: Int, _ isRead: Bool) throws {
         guard let process = self.process(index, number),

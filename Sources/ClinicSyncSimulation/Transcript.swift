@@ -12,11 +12,21 @@ package struct Transcript {
     /// FNV-1a over all lines.
     package private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325
 
+    /// The first thing that was found wrong, if any.
+    package private(set) var violation: String?
+
     /// Starts empty.
     package init() {}
 
     /// The lines that are kept, the oldest first.
     package var lines: [String] { Array(self.ring[self.next...] + self.ring[..<self.next]) }
+
+    /// Notes that something is wrong; the first report counts.
+    package mutating func fail(_ time: Duration, _ what: String) {
+        guard self.violation == nil else { return }
+        self.violation = what
+        self.add(time, "world", "VIOLATION \(what)")
+    }
 
     /// Adds a step.
     package mutating func add(_ time: Duration, _ who: String, _ what: String) {

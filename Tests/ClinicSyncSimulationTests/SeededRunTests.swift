@@ -37,11 +37,11 @@ struct SeededRunTests {
 
     @Test("one seed is one run: twice the same steps", arguments: [3, 11, 19] as [UInt64])
     func deterministic(_ seed: UInt64) throws {
-        let first = try SimulatedWorld.run(.random(seed: seed))
-        let second = try SimulatedWorld.run(.random(seed: seed))
+        let first = try SimulationRun.result(seed: seed)
+        let second = try SimulationRun.result(seed: seed)
         #expect(first.hash == second.hash)
         #expect(first.steps == second.steps)
-        #expect(first.hash != (try SimulatedWorld.run(.random(seed: seed + 1))).hash)
+        #expect(first.hash != (try SimulationRun.result(seed: seed + 1)).hash)
     }
 
     @Test("the run of CLINICSYNC_SEED", .enabled(if: environment("CLINICSYNC_SEED") != nil))
@@ -69,7 +69,7 @@ struct SeededRunTests {
 
     @discardableResult
     static func check(_ seed: UInt64) throws -> SimulationResult {
-        let result = try SimulatedWorld.run(.random(seed: seed))
+        let result = try SimulationRun.result(seed: seed)
         if let violation = result.violation {
             print("\(violation)\n  repeat: \(result.reproduction)\n  \(result.options)")
             let lines = Int(environment("CLINICSYNC_TRANSCRIPT") ?? "") ?? 40

@@ -19,8 +19,6 @@ struct TypeSizeTests {
         "ReplicaReader": (635, 6),
         "ReplicaWriter": (5235, 24),
         "RunningNodeControl": (911, 6),
-        "SimulatedNode": (153, 14),
-        "SimulatedWorld": (840, 19),
         "TablePlan": (215, 27),
         "TableDefinition": (58, 16),
     ]

@@ -60,7 +60,7 @@ final class FailureChecker: SimulationChecker {
             case .close(_, let reason):
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
             case .notify(.storageFailed(let failure)):
-                guard failure != .unavailable(SimulatedWorld.injectedFailure) else { continue }
+                guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
             case .notify(.escapedWrites(let count)):
                 if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }

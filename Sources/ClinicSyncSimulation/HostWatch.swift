@@ -1,0 +1,79 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// When each group of PCs that reach one another must have exactly one host.
+struct HostWatch {
+    /// Each group has one host within this time after a change.
+    static let limit: Duration = .seconds(3)
+
+    /// The last change, past or to come, after which the clinic needs time to find its host.
+    private var restlessUntil: Duration = .zero
+
+    /// Notes that the clinic is not at rest before `time`.
+    mutating func disturb(until time: Duration) { self.restlessUntil = max(self.restlessUntil, time) }
+
+    /// Whether each group must have its host at `time`.
+    func isDue(at time: Duration) -> Bool { time - self.restlessUntil > HostWatch.limit }
+}
+
+extension SimulatedWorld {
+    /// Looks whether each group that has been left in peace long enough has one host.
+    func lookForHosts() {
+        self.schedule(.look, after: .milliseconds(100))
+        guard self.hosts.isDue(at: self.now), let groups = self.network.groups(at: self.now) else { return }
+        for group in groups {
+            guard let trouble = self.hostTrouble(in: group) else { continue }
+            let names = group.map { self.nodes[$0].name }.joined()
+            self.fail("\(HostWatch.limit) after the last change among \(names): \(trouble)")
+        }
+    }
+
+    /// What is wrong with the host; `nil` when there is exactly one and all others follow it.
+    package func hostTrouble() -> String? { self.hostTrouble(in: Array(self.nodes.indices)) }
+
+    /// What is wrong with the hosts of PCs that reach one another; `nil` when nothing is.
+    func hostTrouble(in group: [Int]) -> String? {
+        let running = group.map { self.nodes[$0] }.filter(\.isRunning)
+        let moment = Now(monotonic: self.now, wallMilliseconds: 0)
+        let hosts = running.filter { $0.process?.machine.status(at: moment).role == .host }
+        // Nobody may be host.
+        if hosts.isEmpty, running.allSatisfy({ $0.configuration.priority == 0 }) { return nil }
+        guard let host = hosts.first, hosts.count == 1 else {
+            return "the hosts are \(hosts.map(\.name).joined(separator: ", "))."
+        }
+        for node in running where node.index != host.index {
+            guard let status = node.process?.machine.status(at: moment) else { continue }
+            if status.role != .client || status.host?.id != host.origin.node {
+                return "\(node.name) is \(status.role.rawValue), not a client of \(host.name)"
+            }
+        }
+        return nil
+    }
+
+    /// The clinic is not at rest before `time`.
+    func disturb(until time: Duration) { self.hosts.disturb(until: time) }
+}
+
+extension SimulatedNetwork {
+    /// The PCs by groups: all within one reach one another, nobody reaches anybody of another.
+    ///
+    /// `nil` while there are no such groups, because something is slow or open in one direction only.
+    func groups(at time: Duration) -> [[Int]]? {
+        var groups: [[Int]] = []
+        for node in self.paths.indices {
+            if self.paths[node].contains(where: { $0.slowUntil > time }) { return nil }
+            let group = self.paths.indices.filter { $0 == node || !self.isSevered(node, $0, at: time) }
+            for other in self.paths.indices where other != node {
+                let isOneWay =
+                    self.isBlocked(from: node, to: other, at: time) != self.isBlocked(from: other, to: node, at: time)
+                if isOneWay { return nil }
+            }
+            if let known = groups.first(where: { $0.contains(node) }) {
+                if known != group { return nil }
+            } else {
+                groups.append(group)
+            }
+        }
+        return groups
+    }
+}

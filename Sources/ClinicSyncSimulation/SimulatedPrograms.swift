@@ -1,0 +1,37 @@
+/// The programs of all PCs.
+final class SimulatedPrograms {
+    /// What the programs do.
+    let workloads: [any SimulationWorkload]
+    /// How many transactions programs committed.
+    private(set) var transactions = 0
+
+    init(_ kinds: [WorkloadKind]) { self.workloads = kinds.map { WorkloadFactory.make($0) } }
+
+    /// Lets a program of some PC do something, and schedules the next.
+    func step(in world: SimulatedWorld) throws {
+        guard world.isDisturbed else { return }
+        let interval = world.options.writeInterval
+        world.schedule(.program, after: world.random.duration(interval / 8, interval * 15 / 8))
+        guard let node = world.random.element(of: world.nodes), let workload = world.random.element(of: self.workloads)
+        else { return }
+        // Before its first start a PC has no tables; a suspended one runs no programs.
+        guard node.processNumber > 0, node.pausedUntil <= world.now else { return }
+        if world.random.chance(4), node.isRunning, !node.isStopping {
+            _ = try world.requestSync(at: node.index)
+            return
+        }
+        let program = SimulatedProgram(world: world, node: node)
+        try workload.step(program)
+    }
+
+    /// Takes note that a program committed; the node hears of it sooner, later, or at its next look.
+    func committed(_ node: SimulatedNode, _ what: String, in world: SimulatedWorld) {
+        self.transactions += 1
+        world.note(node.name, "program \(what)")
+        guard node.isRunning else { return }
+        node.hasUnnoticedCommit = true
+        guard world.random.chance(90) else { return }
+        let delay = world.random.duration(.microseconds(100), .milliseconds(world.random.chance(80) ? 5 : 250))
+        world.schedule(.notice(node: node.index, process: node.processNumber), after: delay)
+    }
+}

@@ -1,0 +1,68 @@
+package import ClinicSyncCore
+import ClinicSyncModel
+
+/// What programs and people asked of nodes, and the answers.
+struct SimulatedRequests {
+    /// Syncs that a node has not answered, each with the node's index.
+    private(set) var openSyncs: [RequestID: Int] = [:]
+    /// The answers to syncs.
+    private(set) var syncReports: [RequestID: SyncReport] = [:]
+    /// The decisions on logins.
+    private(set) var logins: [RequestID: LoginOutcome] = [:]
+    private var lastRequest: UInt64 = 0
+
+    /// Returns the number of a new request.
+    mutating func nextID() -> RequestID {
+        self.lastRequest += 1
+        return RequestID(rawValue: self.lastRequest)
+    }
+
+    /// Returns the number of a new sync, which `node` is to answer.
+    mutating func openSync(at node: Int) -> RequestID {
+        let request = self.nextID()
+        self.openSyncs[request] = node
+        return request
+    }
+
+    /// Notes the answer to a sync.
+    mutating func answer(_ request: RequestID, _ report: SyncReport) {
+        self.openSyncs[request] = nil
+        self.syncReports[request] = report
+    }
+
+    /// Notes the decision on a login.
+    mutating func answer(_ request: RequestID, _ outcome: LoginOutcome) { self.logins[request] = outcome }
+
+    /// Forgets the syncs that a node has not answered: its process has ended.
+    mutating func abandon(at node: Int) { self.openSyncs = self.openSyncs.filter { $0.value != node } }
+}
+
+extension SimulatedWorld {
+    /// Asks a node's core to sync the clinic.
+    func requestSync(at index: Int) throws -> RequestID {
+        let request = self.requests.openSync(at: index)
+        try self.give(.commandReceived(request, .sync(table: nil)), to: index, process: self.nodes[index].processNumber)
+        return request
+    }
+
+    /// Asks a node's core to log somebody in, as a program does whose user's password is right.
+    ///
+    /// - Returns: Under what number ``logins`` has the answer, which never comes when the process ends before.
+    package func requestLogin(at index: Int, session: String, user: String, isForced: Bool = false) throws -> RequestID
+    {
+        let request = self.requests.nextID()
+        let node = self.nodes[index]
+        let login = LoginRequest(
+            sessionID: session,
+            userID: user,
+            username: user,
+            deviceID: node.origin.node.description,
+            deviceName: node.name,
+            tokenHash: Array(repeating: 7, count: 32),
+            loginMilliseconds: node.process?.machine.clinicMilliseconds(at: node.clock.milliseconds) ?? 0,
+            isForced: isForced
+        )
+        try self.give(.commandReceived(request, .login(login)), to: index, process: node.processNumber)
+        return request
+    }
+}

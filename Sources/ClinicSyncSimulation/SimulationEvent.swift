@@ -1,0 +1,35 @@
+import ClinicSyncCore
+
+/// Something that happens at a time of a run.
+enum SimulationEvent {
+    /// A timer of the core runs out.
+    case timer(node: Int, process: Int, TimerID, generation: UInt64)
+    /// A store carries out its next request.
+    case storeExecutes(node: Int, process: Int, isRead: Bool)
+    /// A store's reply reaches the core.
+    case storeReplies(node: Int, process: Int, isRead: Bool)
+    /// A dial reaches the other end.
+    case accept(link: Int)
+    /// A client learns that its dial succeeded.
+    case opened(link: Int)
+    /// A client learns that its dial failed.
+    case dialFailed(node: Int, process: Int, address: String)
+    /// The next message of a connection arrives.
+    case deliver(link: Int, pipe: Int)
+    /// One end of a connection learns that it is gone.
+    case closed(link: Int, end: Int)
+    /// A node notices that a program committed something.
+    case notice(node: Int, process: Int)
+    /// A node looks for commits whose notice got lost.
+    case poll(node: Int, process: Int)
+    /// A process starts.
+    case start(node: Int)
+    /// A program writes.
+    case program
+    /// Something goes wrong.
+    case fault
+    /// The run looks which PCs are host.
+    case look
+    /// A partition ends.
+    case change
+}
