@@ -2,6 +2,7 @@ import ArgumentParser
 import ClinicSync
 import Foundation
 import Glibc
+import NIOHTTP1
 
 /// Which node a command is about.
 struct DataOptions: ParsableArguments {
@@ -19,6 +20,35 @@ struct DataOptions: ParsableArguments {
             environment: ProcessInfo.processInfo.environment,
             isRoot: geteuid() == 0
         )
+    }
+}
+
+extension DataOptions {
+    /// How long a node may take to answer, when a command says nothing else.
+    private static let answerLimit = Duration.seconds(30)
+
+    /// Sends a request to the running node and returns its answer.
+    ///
+    /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.
+    func request<Answer: Decodable>(
+        _ method: HTTPMethod,
+        _ path: String,
+        query: [(name: String, value: String)] = [],
+        body: (any Encodable)? = nil,
+        timeout: Duration = answerLimit
+    ) async throws -> Answer {
+        let body = try body.map { try APICoding.encode($0) }
+        let answer = try await LocalAPIClient(directory: self.directory())
+            .send(method, path, query: query, body: body, timeout: timeout)
+        return try APICoding.decode(Answer.self, from: answer)
+    }
+
+    /// Sends a request to the running node, whose answer says nothing but that it is done.
+    ///
+    /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.
+    func order(_ method: HTTPMethod, _ path: String, query: [(name: String, value: String)] = []) async throws {
+        _ = try await LocalAPIClient(directory: self.directory())
+            .send(method, path, query: query, timeout: DataOptions.answerLimit)
     }
 }
 

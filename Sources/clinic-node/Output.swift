@@ -15,6 +15,11 @@ enum Output {
         try Output.write(try APICoding.encode(value) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
     }
 
+    /// Writes a table as lines of data.
+    static func table(_ table: TextTable) throws {
+        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+    }
+
     /// Tells the person something that is not data.
     static func report(_ text: String) {
         let bytes = Array((text + "\n").utf8)

@@ -108,9 +108,7 @@ struct ApplyBenchmark {
     }
 
     private func apply(_ chunks: [BatchChunk], into path: String, atOnce: Bool, files: BenchFiles) throws -> Double {
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         let requests = atOnce ? ApplyBenchmark.requests(chunks) : chunks.map { [$0] }
         let took = try seconds {
             for request in requests { _ = try writer.store(request, clockOffsetMilliseconds: 0) }

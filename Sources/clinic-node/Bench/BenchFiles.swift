@@ -35,6 +35,22 @@ struct BenchFiles {
     /// A fresh database with the same tables and indexes, and nothing of ours.
     func plain(_ name: String) throws -> String { try self.copy(self.plain, to: name) }
 
+    /// The store of a node over the file at `path`.
+    func writer(of path: String) throws -> ReplicaWriter {
+        try ReplicaWriter(database: StoreDatabase.open(path: path), origin: self.origin) {
+            Int64(Date().timeIntervalSince1970 * 1_000)
+        }
+    }
+
+    /// The size of the file at `path` in MB, after `sql` and with an empty WAL.
+    static func megabytes(_ path: String, after sql: String) throws -> Double {
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        try connection.execute(sql)
+        try connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        return Double(attributes[.size] as? Int ?? 0) / 1_000_000
+    }
+
     private func copy(_ template: URL, to name: String) throws -> String {
         let path = self.path(name)
         for suffix in ["", "-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {

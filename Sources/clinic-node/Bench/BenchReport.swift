@@ -19,7 +19,7 @@ struct BenchReport: Encodable {
         var system: String
     }
 
-    /// `capture`, `apply` or `propagate`.
+    /// The name of the benchmark, as the command has it.
     var benchmark: String
     /// `release` or `debug`.
     var build: String
@@ -28,8 +28,16 @@ struct BenchReport: Encodable {
     /// The figures.
     var measurements: [Measurement]
 
+    /// Runs a benchmark in files of its own and prints its report.
+    static func make(_ benchmark: String, asJSON: Bool, _ body: (BenchFiles) throws -> [Measurement]) throws {
+        if self.isDebugBuild {
+            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        }
+        try BenchReport(benchmark) { try BenchFiles.with(body) }.write(asJSON: asJSON)
+    }
+
     /// Runs a benchmark and describes what it ran on.
-    init(_ benchmark: String, _ body: () throws -> [Measurement]) throws {
+    private init(_ benchmark: String, _ body: () throws -> [Measurement]) throws {
         let before = BenchReport.load
         self.measurements = try body()
         self.benchmark = benchmark
@@ -44,7 +52,7 @@ struct BenchReport: Encodable {
     }
 
     /// Whether the program was built without optimisation, so that its figures say nothing.
-    static var isDebugBuild: Bool {
+    private static var isDebugBuild: Bool {
         #if DEBUG
             true
         #else
@@ -58,7 +66,7 @@ struct BenchReport: Encodable {
     }
 
     /// Prints the report.
-    func write(asJSON: Bool) throws {
+    private func write(asJSON: Bool) throws {
         if asJSON { return try Output.json(self) }
         let style = Style.standardOutput
         var table = TextTable([

@@ -116,26 +116,16 @@ struct CaptureBenchmark {
 
     /// Collects what was inserted, as a node does that finds it.
     private func collect(_ path: String, files: BenchFiles) throws -> Double {
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         let took = try seconds { while try writer.collect(clockOffsetMilliseconds: 0).hasMore {} }
         try writer.close()
         return took
     }
 
     private static func sizes(plain: String, captured: String) throws -> Sizes {
-        let plainMegabytes = try self.size(plain, after: "VACUUM")
-        let withLog = try self.size(captured, after: "VACUUM")
-        let pruned = try self.size(captured, after: "DELETE FROM clinicsync_log; VACUUM")
+        let plainMegabytes = try BenchFiles.megabytes(plain, after: "VACUUM")
+        let withLog = try BenchFiles.megabytes(captured, after: "VACUUM")
+        let pruned = try BenchFiles.megabytes(captured, after: "DELETE FROM clinicsync_log; VACUUM")
         return Sizes(plain: plainMegabytes, withLog: withLog, pruned: pruned)
-    }
-
-    private static func size(_ path: String, after sql: String) throws -> Double {
-        let connection = try ProgramConnection(path: path, synchronous: .normal)
-        try connection.execute(sql)
-        try connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        let attributes = try FileManager.default.attributesOfItem(atPath: path)
-        return Double(attributes[.size] as? Int ?? 0) / 1_000_000
     }
 }

@@ -151,9 +151,7 @@ struct ConflictBenchmark {
     /// Brings a new file to where the batches come, and measures how long they take.
     private func apply(_ author: Author, at receiver: Receiver, files: BenchFiles) throws -> Double {
         let path = try files.captured("conflict-node.db")
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         func store(_ chunks: [BatchChunk]) throws {
             if try writer.store(chunks, clockOffsetMilliseconds: 0).isApplyPending {
                 _ = try writer.applyStored(clockOffsetMilliseconds: 0)

@@ -46,30 +46,13 @@ struct EventsBenchmark {
                 samples.append((try receiver.wait(for: key) - instant) / .milliseconds(1))
             }
         }
-        return EventsBenchmark.measurements(samples, beside: baseline)
-    }
-
-    private static func measurements(_ samples: [Double], beside baseline: [Double]) -> [Measurement] {
-        let name = "commit on one client to event at a WebSocket of the other"
-        return [
-            Measurement(
-                "\(name), median",
-                unit: "ms",
-                quantile: 0.5,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(10)
-            ),
-            Measurement(
-                "\(name), p99",
-                unit: "ms",
-                quantile: 0.99,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(30)
-            ),
-            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
-        ]
+        return Measurement.delays(
+            "commit on one client to event at a WebSocket of the other",
+            samples,
+            beside: baseline,
+            medianAtMost: 10,
+            percentile99AtMost: 30
+        )
     }
 }
 

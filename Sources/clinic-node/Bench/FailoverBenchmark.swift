@@ -26,15 +26,17 @@ struct FailoverBenchmark {
         let directory: String
         var process: NodeProcess
 
-        init(_ directory: String) throws {
+        init(_ directory: String, _ process: NodeProcess) {
             self.directory = directory
-            self.process = try NodeProcess(running: directory)
+            self.process = process
         }
     }
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
-        let members = try self.start(in: files)
+        let names = (1...FailoverBenchmark.count).map { "pc\($0)" }
+        let processes = try NodeProcess.start(names, in: files)
+        let members = zip(names, processes).map { Member(files.path($0), $1) }
         defer { for member in members { member.process.stop() } }
         var baseline: [Double] = []
         var times: [End: [Double]] = [:]
@@ -65,20 +67,6 @@ struct FailoverBenchmark {
             Measurement("\(name), median", unit: "ms", quantile: 0.5, of: samples, beside: baseline, goal: goals.0),
             Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline, goal: goals.1),
         ]
-    }
-
-    private func start(in files: BenchFiles) throws -> [Member] {
-        let folder = files.folder.path
-        let first = files.path("pc1")
-        _ = try NodeProcess.output(of: ["init", "--data", first, "--name", "pc1"], in: folder)
-        var members = [try Member(first)]
-        for number in 2...FailoverBenchmark.count {
-            let code = try NodeProcess.output(of: ["invite", "--data", first], in: folder)
-            let directory = files.path("pc\(number)")
-            _ = try NodeProcess.output(of: ["join", code, "--data", directory, "--name", "pc\(number)"], in: folder)
-            members.append(try Member(directory))
-        }
-        return members
     }
 
     /// Waits until there is one host with all others connected and nothing on its way.

@@ -105,6 +105,30 @@ struct Measurement: Encodable {
         )
     }
 
+    /// The median, the 99th percentile and the largest of delays in milliseconds.
+    static func delays(
+        _ name: String,
+        _ samples: [Double],
+        beside baseline: [Double],
+        medianAtMost: Double,
+        percentile99AtMost: Double
+    ) -> [Measurement] {
+        let quantiles: [(name: String, quantile: Double, goal: Goal)] = [
+            ("median", 0.5, .valueAtMost(medianAtMost)), ("p99", 0.99, .valueAtMost(percentile99AtMost)),
+            ("largest", 1, .none),
+        ]
+        return quantiles.map { part in
+            Measurement(
+                "\(name), \(part.name)",
+                unit: "ms",
+                quantile: part.quantile,
+                of: samples,
+                beside: baseline,
+                goal: part.goal
+            )
+        }
+    }
+
     private init(
         _ name: String,
         unit: String,

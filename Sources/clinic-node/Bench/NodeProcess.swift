@@ -56,18 +56,27 @@ final class NodeProcess {
         return try String(contentsOfFile: output, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
+    /// Makes and starts nodes of these names, each in the directory of its name; the first is host.
+    static func start(_ names: [String], in files: BenchFiles) throws -> [NodeProcess] {
+        let folder = files.folder.path
+        var nodes: [NodeProcess] = []
+        for name in names {
+            let member = ["--data", files.path(name), "--name", name]
+            if nodes.isEmpty {
+                _ = try NodeProcess.output(of: ["init"] + member, in: folder)
+            } else {
+                let code = try NodeProcess.output(of: ["invite", "--data", files.path(names[0])], in: folder)
+                _ = try NodeProcess.output(of: ["join", code] + member, in: folder)
+            }
+            nodes.append(try NodeProcess(running: files.path(name)))
+        }
+        return nodes
+    }
+
     /// Starts a host and clients of these names; the clients are connected when this returns.
     static func clinic(of clients: [String], in files: BenchFiles) throws -> [NodeProcess] {
-        let folder = files.folder.path
-        let host = files.path("host")
-        _ = try NodeProcess.output(of: ["init", "--data", host, "--name", "host"], in: folder)
-        var nodes = [try NodeProcess(running: host)]
-        for name in clients {
-            let code = try NodeProcess.output(of: ["invite", "--data", host], in: folder)
-            let data = files.path(name)
-            _ = try NodeProcess.output(of: ["join", code, "--data", data, "--name", name], in: folder)
-            nodes.append(try NodeProcess(running: data))
-        }
+        let (folder, host) = (files.folder.path, files.path("host"))
+        let nodes = try NodeProcess.start(["host"] + clients, in: files)
         try NodeProcess.wait("The benchmark's nodes did not connect.") {
             let text = try NodeProcess.output(of: ["status", "--data", host, "--json"], in: folder)
             return text.contains("\"activeConnections\":\(clients.count)")

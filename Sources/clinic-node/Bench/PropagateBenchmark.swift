@@ -42,26 +42,13 @@ struct PropagateBenchmark {
             baseline += try reference.latencies(of: data, every: interval)
             samples += try probe.latencies(of: data, every: interval)
         }
-        let name = "commit on one client to visible on the other"
-        return [
-            Measurement(
-                "\(name), median",
-                unit: "ms",
-                quantile: 0.5,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(3)
-            ),
-            Measurement(
-                "\(name), p99",
-                unit: "ms",
-                quantile: 0.99,
-                of: samples,
-                beside: baseline,
-                goal: .valueAtMost(15)
-            ),
-            Measurement("\(name), largest", unit: "ms", quantile: 1, of: samples, beside: baseline),
-        ]
+        return Measurement.delays(
+            "commit on one client to visible on the other",
+            samples,
+            beside: baseline,
+            medianAtMost: 3,
+            percentile99AtMost: 15
+        )
     }
 
     // MARK: - Imports

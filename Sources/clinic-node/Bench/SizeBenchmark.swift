@@ -17,9 +17,9 @@ struct SizeBenchmark {
         let rows = try SampleData(seed: 1).write(patients: patients, to: node).reduce(0) { $0 + $1.rows }
         try SizeBenchmark.collect(node, files: files)
         let plain = try self.plain(node, in: files)
-        let withLog = try SizeBenchmark.megabytes(node, after: "VACUUM")
-        let pruned = try SizeBenchmark.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
-        let beside = try SizeBenchmark.megabytes(plain, after: "VACUUM")
+        let withLog = try BenchFiles.megabytes(node, after: "VACUUM")
+        let pruned = try BenchFiles.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
+        let beside = try BenchFiles.megabytes(plain, after: "VACUUM")
         let whole = [
             Measurement("file of \(rows) rows, log included", unit: "MB", samples: [withLog], beside: [beside]),
             Measurement(
@@ -36,9 +36,7 @@ struct SizeBenchmark {
 
     /// Collects what the programs wrote, as a node does that finds it.
     private static func collect(_ path: String, files: BenchFiles) throws {
-        let writer = try ReplicaWriter(database: StoreDatabase.open(path: path), origin: files.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        let writer = try files.writer(of: path)
         while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
         try writer.close()
     }
@@ -83,11 +81,5 @@ struct SizeBenchmark {
 
     private static func pages(_ connection: ProgramConnection) throws -> Int {
         try connection.integer("PRAGMA page_count") * connection.integer("PRAGMA page_size")
-    }
-
-    private static func megabytes(_ path: String, after sql: String) throws -> Double {
-        let connection = try ProgramConnection(path: path, synchronous: .normal)
-        try connection.execute(sql)
-        return Double(try self.pages(connection)) / 1_000_000
     }
 }

@@ -29,11 +29,7 @@ struct BenchOptions: ParsableArguments {
 
     /// Runs a benchmark in files of its own and prints what it found.
     func report(_ name: String, _ body: (BenchFiles) throws -> [Measurement]) throws {
-        if BenchReport.isDebugBuild {
-            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
-        }
-        let report = try BenchReport(name) { try BenchFiles.with(body) }
-        try report.write(asJSON: self.output.isJSON)
+        try BenchReport.make(name, asJSON: self.output.isJSON, body)
     }
 }
 
@@ -91,11 +87,7 @@ struct BenchSize: ParsableCommand {
     }
 
     func run() throws {
-        if BenchReport.isDebugBuild {
-            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
-        }
-        let report = try BenchReport("size") { try BenchFiles.with(SizeBenchmark(rows: self.rows).run) }
-        try report.write(asJSON: self.output.isJSON)
+        try BenchReport.make("size", asJSON: self.output.isJSON, SizeBenchmark(rows: self.rows).run)
     }
 }
 
@@ -174,12 +166,7 @@ struct BenchSessions: ParsableCommand {
     }
 
     func run() throws {
-        if BenchReport.isDebugBuild {
-            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
-        }
-        let benchmark = SessionsBenchmark(logins: self.logins)
-        let report = try BenchReport("sessions") { try BenchFiles.with(benchmark.run) }
-        try report.write(asJSON: self.output.isJSON)
+        try BenchReport.make("sessions", asJSON: self.output.isJSON, SessionsBenchmark(logins: self.logins).run)
     }
 }
 
@@ -202,11 +189,6 @@ struct BenchFailover: ParsableCommand {
     }
 
     func run() throws {
-        if BenchReport.isDebugBuild {
-            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
-        }
-        let benchmark = FailoverBenchmark(rounds: self.rounds)
-        let report = try BenchReport("failover") { try BenchFiles.with(benchmark.run) }
-        try report.write(asJSON: self.output.isJSON)
+        try BenchReport.make("failover", asJSON: self.output.isJSON, FailoverBenchmark(rounds: self.rounds).run)
     }
 }

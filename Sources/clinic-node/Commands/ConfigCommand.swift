@@ -50,6 +50,6 @@ struct ConfigCheckCommand: ParsableCommand {
         for setting in settings {
             table.add([setting.key, setting.value.isEmpty ? "-" : setting.value, setting.source.rawValue])
         }
-        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        try Output.table(table)
     }
 }

@@ -24,14 +24,11 @@ struct ConflictsCommand: AsyncParsableCommand {
         @Flag(help: "Show also those that somebody has dealt with.") var all = false
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .GET,
-                    "/v1/conflicts",
-                    query: [("state", (self.all ? ConflictFilter.all : .open).rawValue)],
-                    timeout: .seconds(30)
-                )
-            let summary = try APICoding.decode(ConflictsSummary.self, from: body)
+            let summary: ConflictsSummary = try await self.data.request(
+                .GET,
+                "/v1/conflicts",
+                query: [("state", (self.all ? ConflictFilter.all : .open).rawValue)]
+            )
             if self.output.isJSON { return try Output.json(summary) }
             guard !summary.conflicts.isEmpty else { return Output.report("there are no conflicts") }
             for conflict in summary.conflicts {
@@ -56,9 +53,7 @@ struct ConflictsCommand: AsyncParsableCommand {
         @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, try ConflictsCommand.path(self.id), timeout: .seconds(30))
-            let conflict = try APICoding.decode(ConflictSummary.self, from: body)
+            let conflict: ConflictSummary = try await self.data.request(.GET, try ConflictsCommand.path(self.id))
             if self.output.isJSON { return try Output.json(conflict) }
             for line in ConflictsCommand.lines(conflict) { try Output.line(Output.printable(line)) }
         }
@@ -85,14 +80,12 @@ struct ConflictsCommand: AsyncParsableCommand {
 
         func run() async throws {
             guard let choice = ConflictChoice(rawValue: self.keep) else { return }
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    try ConflictsCommand.path(self.id) + "/resolve",
-                    body: try APICoding.encode(ConflictDecision(keep: choice)),
-                    timeout: .seconds(60)
-                )
-            let conflict = try APICoding.decode(ConflictSummary.self, from: body)
+            let conflict: ConflictSummary = try await self.data.request(
+                .POST,
+                try ConflictsCommand.path(self.id) + "/resolve",
+                body: ConflictDecision(keep: choice),
+                timeout: .seconds(60)
+            )
             if self.output.isJSON { return try Output.json(conflict) }
             Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) is kept")
         }

@@ -16,9 +16,7 @@ struct DashboardCommand: AsyncParsableCommand {
     @Flag(name: .customLong("print"), help: "Only print the link.") var isPrintOnly = false
 
     func run() async throws {
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.POST, "/v1/dashboard-links", timeout: .seconds(30))
-        let link = try APICoding.decode(DashboardLink.self, from: body)
+        let link: DashboardLink = try await self.data.request(.POST, "/v1/dashboard-links")
         if self.output.isJSON { try Output.json(link) } else { try Output.line(link.url) }
         guard !self.isPrintOnly, !self.output.isJSON, DashboardCommand.hasDisplay else { return }
         self.open(link.url)

@@ -29,6 +29,6 @@ struct DigestCommand: ParsableCommand {
             let rows = summary.tables.reduce(UInt64(0)) { $0 + $1.rows }
             table.add(["all", String(rows), summary.digest])
         }
-        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        try Output.table(table)
     }
 }

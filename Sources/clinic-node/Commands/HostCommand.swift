@@ -44,8 +44,7 @@ struct HostCommand: AsyncParsableCommand {
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/host/transfer", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/host/transfer", query: [("node", self.node)])
             Output.report("\(self.node) is the host now")
         }
     }
@@ -61,9 +60,7 @@ struct HostCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputFormat
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, "/v1/status", timeout: .seconds(30))
-            let status = try APICoding.decode(NodeStatus.self, from: body)
+            let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
             let isSelf = status.host?.id == status.node.id
             if self.output.isJSON {
                 return try Output.json(Report(host: status.host, term: status.term, isSelf: isSelf))
@@ -73,7 +70,7 @@ struct HostCommand: AsyncParsableCommand {
             }
             var table = TextTable([("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("TERM", .right)])
             table.add([host.name + (isSelf ? " (this)" : ""), host.id, host.address, String(status.term)])
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 }

@@ -20,13 +20,11 @@ struct InviteCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let body = try await LocalAPIClient(directory: self.data.directory()).send(
+        let invitation: Invitation = try await self.data.request(
             .POST,
             "/v1/invitations",
-            query: [("ttl", self.ttl), ("uses", String(self.uses))],
-            timeout: .seconds(30)
+            query: [("ttl", self.ttl), ("uses", String(self.uses))]
         )
-        let invitation = try APICoding.decode(Invitation.self, from: body)
         if self.output.isJSON { try Output.json(invitation) } else { try Output.line(invitation.code) }
     }
 }

@@ -22,9 +22,7 @@ struct NodesCommand: AsyncParsableCommand {
         @OptionGroup var output: OutputFormat
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(.GET, "/v1/nodes", timeout: .seconds(30))
-            let summary = try APICoding.decode(NodesSummary.self, from: body)
+            let summary: NodesSummary = try await self.data.request(.GET, "/v1/nodes")
             if self.output.isJSON { return try Output.json(summary) }
             var table = TextTable([
                 ("NAME", .left), ("ID", .left), ("ADDRESS", .left), ("ROLE", .left), ("CONNECTED", .left),
@@ -38,7 +36,7 @@ struct NodesCommand: AsyncParsableCommand {
                     node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",
                 ])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 
@@ -55,13 +53,7 @@ struct NodesCommand: AsyncParsableCommand {
         @Argument(help: "Its new name.") var name: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    "/v1/nodes/rename",
-                    query: [("node", self.node), ("name", self.name)],
-                    timeout: .seconds(30)
-                )
+            try await self.data.order(.POST, "/v1/nodes/rename", query: [("node", self.node), ("name", self.name)])
             Output.report("\(self.node) is called \(self.name) now")
         }
     }
@@ -78,8 +70,7 @@ struct NodesCommand: AsyncParsableCommand {
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/nodes/revoke", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/nodes/revoke", query: [("node", self.node)])
             Output.report("\(self.node) is revoked")
         }
     }
@@ -96,8 +87,7 @@ struct NodesCommand: AsyncParsableCommand {
         @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
 
         func run() async throws {
-            _ = try await LocalAPIClient(directory: self.data.directory())
-                .send(.POST, "/v1/nodes/grant", query: [("node", self.node)], timeout: .seconds(30))
+            try await self.data.order(.POST, "/v1/nodes/grant", query: [("node", self.node)])
             Output.report("\(self.node) may invite, renew and revoke now")
         }
     }

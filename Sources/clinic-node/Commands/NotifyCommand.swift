@@ -32,9 +32,7 @@ struct NotifyCommand: AsyncParsableCommand {
 
     func run() async throws {
         let notice = Notice(text: self.text.joined(separator: " "), node: self.node, user: self.user)
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.POST, "/v1/notices", body: try APICoding.encode(notice), timeout: .seconds(30))
-        let reply = try APICoding.decode([String: String].self, from: body)
+        let reply: [String: String] = try await self.data.request(.POST, "/v1/notices", body: notice)
         if self.output.isJSON { return try Output.json(reply) }
         Output.report("The notice is on its way")
     }

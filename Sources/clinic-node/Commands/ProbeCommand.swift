@@ -22,14 +22,12 @@ struct ProbeCommand: AsyncParsableCommand {
         guard timeout > .zero, timeout <= .seconds(60) else {
             throw ValidationError("--timeout is a time up to 60s.")
         }
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(
-                .POST,
-                "/v1/probe",
-                body: try APICoding.encode(["timeout": self.timeout]),
-                timeout: timeout + .seconds(30)
-            )
-        let summary = try APICoding.decode(ProbeSummary.self, from: body)
+        let summary: ProbeSummary = try await self.data.request(
+            .POST,
+            "/v1/probe",
+            body: ["timeout": self.timeout],
+            timeout: timeout + .seconds(30)
+        )
         if self.output.isJSON {
             try Output.json(summary)
         } else {
@@ -49,7 +47,7 @@ struct ProbeCommand: AsyncParsableCommand {
             ])
         }
         for node in summary.missing { table.add([node.name, "no answer", "-"]) }
-        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        try Output.table(table)
     }
 
     private static func text(_ milliseconds: Double) -> String { "\((milliseconds * 10).rounded() / 10) ms" }

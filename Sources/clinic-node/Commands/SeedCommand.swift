@@ -46,7 +46,7 @@ struct SeedCommand: ParsableCommand {
         var table = TextTable([("TABLE", .left), ("ROWS", .right)])
         for count in counts { table.add([count.name, String(count.rows)]) }
         table.add(["all", String(counts.reduce(0) { $0 + $1.rows })])
-        for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+        try Output.table(table)
     }
 }
 

@@ -29,10 +29,7 @@ struct SessionsCommand: AsyncParsableCommand {
         @Flag(help: "Show also those that have ended.") var all = false
 
         func run() async throws {
-            let summary = try await SessionsCommand.sessions(
-                LocalAPIClient(directory: self.data.directory()),
-                all: self.all
-            )
+            let summary = try await SessionsCommand.sessions(self.data, all: self.all)
             if self.output.isJSON { return try Output.json(summary) }
             var table = TextTable([
                 ("USER", .left), ("PC", .left), ("SINCE", .left), ("LAST ACTIVE", .left), ("STATE", .left),
@@ -44,7 +41,7 @@ struct SessionsCommand: AsyncParsableCommand {
                     session.loginTime, session.lastActivity, SessionsCommand.state(session), session.id,
                 ])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 
@@ -66,20 +63,15 @@ struct SessionsCommand: AsyncParsableCommand {
         @Flag(help: "End the user's sessions on other PCs.") var force = false
 
         func run() async throws {
-            let client = try LocalAPIClient(directory: self.data.directory())
+            // Before anybody types a password in vain.
+            _ = try LocalAPIClient(directory: self.data.directory())
             let input = LoginInput(
                 username: self.user,
                 password: try PasswordPrompt.ask("Password of \(self.user): "),
                 deviceName: self.device,
                 force: self.force
             )
-            let body = try await client.send(
-                .POST,
-                "/v1/sessions",
-                body: try APICoding.encode(input),
-                timeout: .seconds(30)
-            )
-            let grant = try APICoding.decode(LoginGrant.self, from: body)
+            let grant: LoginGrant = try await self.data.request(.POST, "/v1/sessions", body: input)
             if grant.session.provisional {
                 Output.report(
                     "most PCs cannot be heard: if \(self.user) has logged in elsewhere too, the later login will stay"
@@ -107,24 +99,21 @@ struct SessionsCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            let directory = try self.data.directory()
-            let client = try LocalAPIClient(directory: directory)
             if let user = self.user {
-                let body = try await client.send(
+                let answer: [String: Int] = try await self.data.request(
                     .DELETE,
                     "/v1/sessions",
-                    query: [("user", user)],
-                    timeout: .seconds(30)
+                    query: [("user", user)]
                 )
-                let ended = try APICoding.decode([String: Int].self, from: body)["ended"] ?? 0
+                let ended = answer["ended"] ?? 0
                 Output.report(ended == 0 ? "\(user) was not logged in anywhere" : "\(ended) sessions were ended")
             } else if let id = self.id {
-                try await SessionsCommand.end(id, client)
+                try await SessionsCommand.end(id, self.data)
             } else {
-                let own = try directory.identity().nodeID.description
-                let summary = try await SessionsCommand.sessions(client, all: false)
+                let own = try self.data.directory().identity().nodeID.description
+                let summary = try await SessionsCommand.sessions(self.data, all: false)
                 for session in summary.sessions where session.deviceId == own {
-                    try await SessionsCommand.end(session.id, client)
+                    try await SessionsCommand.end(session.id, self.data)
                 }
             }
         }
@@ -146,35 +135,27 @@ struct SessionsCommand: AsyncParsableCommand {
         }
 
         func run() async throws {
-            let body = try await LocalAPIClient(directory: self.data.directory())
-                .send(
-                    .POST,
-                    "/v1/sessions/clean",
-                    query: [("olderThan", "\(self.days * 86_400)s")],
-                    timeout: .seconds(60)
-                )
-            let answer = try APICoding.decode([String: Int].self, from: body)
+            let answer: [String: Int] = try await self.data.request(
+                .POST,
+                "/v1/sessions/clean",
+                query: [("olderThan", "\(self.days * 86_400)s")],
+                timeout: .seconds(60)
+            )
             if self.output.isJSON { return try Output.json(answer) }
             Output.report("\(answer["removed"] ?? 0) sessions were removed")
         }
     }
 
-    private static func sessions(_ client: LocalAPIClient, all: Bool) async throws -> SessionsSummary {
-        let body = try await client.send(
-            .GET,
-            "/v1/sessions",
-            query: [("state", all ? "all" : "active")],
-            timeout: .seconds(30)
-        )
-        return try APICoding.decode(SessionsSummary.self, from: body)
+    private static func sessions(_ data: DataOptions, all: Bool) async throws -> SessionsSummary {
+        try await data.request(.GET, "/v1/sessions", query: [("state", all ? "all" : "active")])
     }
 
-    private static func end(_ id: String, _ client: LocalAPIClient) async throws {
+    private static func end(_ id: String, _ data: DataOptions) async throws {
         let allowed = CharacterSet.alphanumerics.union(CharacterSet(charactersIn: "-._~"))
         guard let escaped = id.addingPercentEncoding(withAllowedCharacters: allowed), !id.isEmpty else {
             throw ClinicSyncError(.usage, "A session's id is what clinic-node sessions shows in the last column.")
         }
-        _ = try await client.send(.DELETE, "/v1/sessions/" + escaped, timeout: .seconds(30))
+        try await data.order(.DELETE, "/v1/sessions/" + escaped)
     }
 
     private static func state(_ session: SessionSummary) -> String {

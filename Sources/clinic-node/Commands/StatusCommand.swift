@@ -14,9 +14,7 @@ struct StatusCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputFormat
 
     func run() async throws {
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.GET, "/v1/status", timeout: .seconds(30))
-        let status = try APICoding.decode(NodeStatus.self, from: body)
+        let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
         if self.output.isJSON { return try Output.json(status) }
         let now = UTCTimestamp(milliseconds: Int64(Date().timeIntervalSince1970 * 1_000))
         for line in StatusText(status, style: .standardOutput, now: now).lines { try Output.line(line) }

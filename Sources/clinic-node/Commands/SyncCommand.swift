@@ -22,9 +22,12 @@ struct SyncCommand: AsyncParsableCommand {
         let limit = try Duration(option: "--timeout", self.timeout)
         var query: [(name: String, value: String)] = [("timeout", self.timeout)]
         if let table = self.table { query.append(("table", table)) }
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.POST, "/v1/sync", query: query, timeout: limit + .seconds(10))
-        let summary = try APICoding.decode(SyncSummary.self, from: body)
+        let summary: SyncSummary = try await self.data.request(
+            .POST,
+            "/v1/sync",
+            query: query,
+            timeout: limit + .seconds(10)
+        )
         if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
         try await self.reportAbsent(summary)
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
@@ -32,11 +35,9 @@ struct SyncCommand: AsyncParsableCommand {
 
     /// Names the members that nobody can say anything of: the proof is of those that are connected.
     private func reportAbsent(_ summary: SyncSummary) async throws {
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.GET, "/v1/nodes", timeout: .seconds(30))
+        let members: NodesSummary = try await self.data.request(.GET, "/v1/nodes")
         let compared = Set(summary.nodes.map(\.id))
-        let absent = try APICoding.decode(NodesSummary.self, from: body).nodes
-            .filter { !compared.contains($0.id) && $0.role != "revoked" && !$0.isSelf }
+        let absent = members.nodes.filter { !compared.contains($0.id) && $0.role != "revoked" && !$0.isSelf }
         guard !absent.isEmpty else { return }
         let names = absent.map { Output.printable($0.name) }.joined(separator: ", ")
         Output.report("not connected, so not compared: \(names)")

@@ -36,7 +36,7 @@ struct UsersCommand: ParsableCommand {
             for user in users {
                 table.add([user.username, user.role, user.fullName, user.active ? "yes" : "no", user.password])
             }
-            for line in table.lines(indent: 0, style: .standardOutput) { try Output.line(line) }
+            try Output.table(table)
         }
     }
 

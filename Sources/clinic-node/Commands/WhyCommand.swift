@@ -18,9 +18,7 @@ struct WhyCommand: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The row, or a field of it.", valueName: "TABLE/ID[/FIELD]")) var path: String
 
     func run() async throws {
-        let body = try await LocalAPIClient(directory: self.data.directory())
-            .send(.GET, "/v1/why", query: [("path", self.path)], timeout: .seconds(30))
-        let report = try APICoding.decode(WhySummary.self, from: body)
+        let report: WhySummary = try await self.data.request(.GET, "/v1/why", query: [("path", self.path)])
         if self.output.isJSON {
             try Output.json(report)
         } else {
