@@ -45,7 +45,7 @@ struct StatusText {
         ]
         if status.security.refusedConnections > 0 {
             let count = status.security.refusedConnections
-            facts.append(("refused", "\(count) connection\(count == 1 ? "" : "s") of nobody we know"))
+            facts.append(("refused", "\(count) connection\(count == 1 ? "" : "s") from unknown PCs"))
         }
         if abs(status.clockOffsetMilliseconds) > 0 {
             facts.append(("clock", "\(status.clockOffsetMilliseconds) ms off the host's"))
@@ -56,8 +56,8 @@ struct StatusText {
         for id in status.duplicateIdentities {
             let text =
                 id == status.node.id
-                ? "another PC runs with this node's key: stop one of them and let it join anew"
-                : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): one of them must join anew"
+                ? "another PC runs with this node's key: stop one of them and let it join again"
+                : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
             facts.append(("double", self.style.bad(text)))
         }
         if let progress = status.progress {
@@ -68,23 +68,23 @@ struct StatusText {
 
     private static func text(_ progress: NodeStatus.Progress) -> String {
         let missing = "\(progress.missingBatches) batch\(progress.missingBatches == 1 ? "" : "es") to come"
-        return progress.partialBatches == 0 ? missing : missing + ", \(progress.partialBatches) arrived in part"
+        return progress.partialBatches == 0 ? missing : missing + ", \(progress.partialBatches) of them arrived in part"
     }
 
     private var pending: String {
         switch self.status.pendingChanges {
-        case 0: "nothing the host does not have"
-        case 1: self.style.warning("1 change the host does not have yet")
-        default: self.style.warning("\(self.status.pendingChanges) changes the host does not have yet")
+        case 0: "0 changes (the host has everything)"
+        case 1: self.style.warning("1 change that the host does not have yet")
+        default: self.style.warning("\(self.status.pendingChanges) changes that the host does not have yet")
         }
     }
 
     private var certificate: String {
         let security = self.status.security
         let left = security.certificateExpires.milliseconds - self.now.milliseconds
-        guard left > 0 else { return self.style.bad("run out") + ", being renewed" }
-        let right = security.maySign ? ", may invite" : ""
-        return "good for \(StatusText.age(seconds: Int(left / 1_000)))" + right
+        guard left > 0 else { return self.style.bad("expired") + ", the node is renewing it" }
+        let right = security.maySign ? ", this PC may invite" : ""
+        return "valid for \(StatusText.age(seconds: Int(left / 1_000)))" + right
     }
 
     private var reconciliation: String {
@@ -95,7 +95,7 @@ struct StatusText {
         case "equal": return self.style.good("equal") + ", " + text
         case "repaired": return self.style.good("equal") + " after repair of \(last.repairedRows) rows, " + text
         case "differs": return self.style.bad("tables differ") + ", " + text
-        default: return self.style.warning("nobody to compare with") + ", " + text
+        default: return self.style.warning("no node to compare with") + ", " + text
         }
     }
 

@@ -4,10 +4,10 @@ import ArgumentParser
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
-        abstract: "Measure what capture, merging and propagation cost, and how long a host is missed.",
+        abstract: "Measure the cost of capture, merging and propagation, and the time without a host.",
         discussion: """
-            Each benchmark takes turns with its baseline and reports medians. It works on files of its own in the \
-            folder for temporary files, never on a clinic's. A missed target is no failure of the command.
+            Each benchmark runs in turns with its baseline and reports medians. It uses its own files in the folder for \
+            temporary files, never a clinic's. The command succeeds even if a target is missed.
             """,
         subcommands: [
             BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
@@ -20,7 +20,7 @@ struct BenchCommand: ParsableCommand {
 struct BenchOptions: ParsableArguments {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("Rows of a bulk insert or an import.", valueName: "n")) var rows = 200_000
-    @Option(help: ArgumentHelp("How often everything is repeated.", valueName: "n")) var rounds = 5
+    @Option(help: ArgumentHelp("How often each measurement is repeated.", valueName: "n")) var rounds = 5
 
     func validate() throws {
         guard (1...1_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 1000000.") }
@@ -37,8 +37,8 @@ struct BenchOptions: ParsableArguments {
 struct BenchCapture: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture",
-        abstract: "What capture costs the program that writes, and the file.",
-        discussion: "Inserts into 'patients' with the capture triggers, against the same table without them."
+        abstract: "Measure what capture costs: the time of the program that writes, and the size of the file.",
+        discussion: "Inserts into 'patients' with the capture triggers; the baseline is the same table without triggers."
     )
 
     @OptionGroup var options: BenchOptions
@@ -53,10 +53,11 @@ struct BenchCapture: ParsableCommand {
 struct BenchApply: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "apply",
-        abstract: "How fast a node applies what another wrote.",
+        abstract: "Measure how fast a node applies the batches of another node.",
         discussion: """
-            Logs and applies batches, against prepared inserts of the same rows into the same table; and batches of bills where \
-            rows are hidden or renamed and where changes conflict, against the same batches where nothing ever did.
+            Logs and applies batches; the baseline is prepared inserts of the same rows into the same table. Then it applies \
+            batches of bills where rows are hidden or renamed and where changes conflict; the baseline is the same batches \
+            without any conflict.
             """
     )
 
@@ -72,15 +73,15 @@ struct BenchApply: ParsableCommand {
 struct BenchSize: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "size",
-        abstract: "How much larger a clinic's file is for being replicated.",
+        abstract: "Measure how much larger a file is because it is replicated.",
         discussion: """
-            Fills a file with made-up data, as 'seed' does, has a node collect it and empties the log, against a file with the \
-            same rows, tables and indexes and nothing of ours; then what each of the node's tables takes.
+            Fills a file with made-up data, as 'seed' does, collects the data and empties the log. The baseline is a file with \
+            the same rows, tables and indexes, but without the node's tables. Then it measures each of the node's tables.
             """
     )
 
     @OptionGroup var output: OutputFormat
-    @Option(help: ArgumentHelp("Rows of all tables together, roughly.", valueName: "n")) var rows = 200_000
+    @Option(help: ArgumentHelp("About how many rows all tables have together.", valueName: "n")) var rows = 200_000
 
     func validate() throws {
         guard (1...10_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 10000000.") }
@@ -95,10 +96,10 @@ struct BenchSize: ParsableCommand {
 struct BenchPropagate: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "propagate",
-        abstract: "How soon a change is visible on another PC, and what idle nodes use.",
+        abstract: "Measure how soon a change is visible on another PC, and what idle nodes use.",
         discussion: """
-            Starts a host and two clients as processes of this machine, writes to one client's file and looks at the \
-            other's, against a writer and a reader of one plain file.
+            Starts a host and two clients as processes of this machine, writes to one client's file and reads the other \
+            client's file. The baseline is a writer and a reader of one plain file.
             """
     )
 
@@ -127,10 +128,10 @@ struct BenchPropagate: ParsableCommand {
 struct BenchEvents: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "events",
-        abstract: "How soon a program on one PC is told of a change made on another.",
+        abstract: "Measure how soon a program on one PC receives the event of a change on another PC.",
         discussion: """
             Starts a host and two clients as processes of this machine, writes to one client's file 50 times a second, and \
-            notes when the events come to a WebSocket of the other, against a bare relay over loopback.
+            records when the events arrive at a WebSocket of the other client. The baseline is a bare relay over loopback.
             """
     )
 
@@ -151,9 +152,9 @@ struct BenchEvents: ParsableCommand {
 struct BenchSessions: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sessions",
-        abstract: "How soon a login on one PC ends the user's session on another.",
+        abstract: "Measure how soon a login on one PC ends the user's session on another PC.",
         discussion: """
-            Starts a host and two clients as processes of this machine and lets a user change PCs by forced logins, against \
+            Starts a host and two clients as processes of this machine; a user changes PCs by forced logins. The baseline is \
             the check of a password alone, which is slow on purpose.
             """
     )
@@ -174,10 +175,10 @@ struct BenchSessions: ParsableCommand {
 struct BenchFailover: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "failover",
-        abstract: "How long a clinic is without its host.",
+        abstract: "Measure how long a clinic is without a host.",
         discussion: """
-            Starts four nodes as processes of this machine, kills or stops whichever is host, and waits until the others \
-            have what all of them wrote since, against the same exchange with a host.
+            Starts four nodes as processes of this machine, kills or stops the host, and waits until the others have exchanged \
+            what they wrote since. The baseline is the same exchange with a host.
             """
     )
 

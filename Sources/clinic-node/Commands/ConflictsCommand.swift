@@ -6,8 +6,8 @@ import NIOHTTP1
 struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts",
-        abstract: "List what PCs did without knowing of each other and cannot all be shown, and decide.",
-        discussion: "The journal is the clinic's: what is decided on one PC is decided on all.",
+        abstract: "List conflicts between changes that PCs made without knowing of each other, and resolve them.",
+        discussion: "All PCs share one journal: a decision on one PC applies to all PCs.",
         subcommands: [List.self, Show.self, Resolve.self],
         defaultSubcommand: List.self
     )
@@ -16,12 +16,12 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
-            abstract: "List the conflicts nobody has dealt with (the default)."
+            abstract: "List the open conflicts (the default)."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Flag(help: "Show also those that somebody has dealt with.") var all = false
+        @Flag(help: "Include resolved conflicts.") var all = false
 
         func run() async throws {
             let summary: ConflictsSummary = try await self.data.request(
@@ -45,12 +45,12 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
-            abstract: "Show one conflict: both values whole, who wrote them, the rule, and how to take it back."
+            abstract: "Show one conflict: both values in full, who wrote them, the rule, and how to reverse the decision."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
+        @Argument(help: "The conflict's id from the list, or at least its first six characters.") var id: String
 
         func run() async throws {
             let conflict: ConflictSummary = try await self.data.request(.GET, try ConflictsCommand.path(self.id))
@@ -63,13 +63,13 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Resolve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "resolve",
-            abstract: "Deal with a conflict on all PCs: keep what is shown, or put the other in its place.",
-            discussion: "The other is written on this PC like any edit and reaches all others."
+            abstract: "Resolve a conflict on all PCs: keep the current value, or write the other value.",
+            discussion: "This PC writes the other value as an ordinary edit, which reaches all other PCs."
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id, from the list: six characters of its beginning at least.") var id: String
+        @Argument(help: "The conflict's id from the list, or at least its first six characters.") var id: String
         @Option(help: ArgumentHelp("Which value to keep: current or other.", valueName: "value")) var keep: String
 
         func validate() throws {
@@ -87,7 +87,7 @@ struct ConflictsCommand: AsyncParsableCommand {
                 timeout: .seconds(60)
             )
             if self.output.isJSON { return try Output.json(conflict) }
-            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) is kept")
+            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) value is kept")
         }
     }
 
@@ -99,7 +99,7 @@ struct ConflictsCommand: AsyncParsableCommand {
         guard id.count >= self.idDigitsMin, id.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
             throw ClinicSyncError(
                 .usage,
-                "\"\(id)\" is no id of a conflict: give six characters at least; clinic-node conflicts lists all."
+                "\"\(id)\" is not a conflict's id: give at least six characters of an id that clinic-node conflicts lists."
             )
         }
         return "/v1/conflicts/\(id)"

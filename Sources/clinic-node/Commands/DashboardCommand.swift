@@ -8,7 +8,7 @@ struct DashboardCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "dashboard",
         abstract: "Open the node's page in the browser, with a link that works once.",
-        discussion: "The link works for a minute; the page it opens, on this PC alone, for twelve hours."
+        discussion: "The link works for one minute and on this PC only. The page that it opens works for twelve hours."
     )
 
     @OptionGroup var data: DataOptions

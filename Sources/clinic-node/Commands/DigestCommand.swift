@@ -9,7 +9,7 @@ struct DigestCommand: ParsableCommand {
         commandName: "digest",
         abstract: "Print rows and content digest of each replicated table.",
         discussion:
-            "Computed from the tables themselves, whether the node runs or not. Equal content gives equal digests."
+            "Reads the tables themselves, whether the node runs or not. Equal content gives equal digests."
     )
 
     @OptionGroup var data: DataOptions

@@ -6,7 +6,7 @@ import NIOHTTP1
 struct HostCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "host",
-        abstract: "Show which PC is the host, or let another one be it.",
+        abstract: "Show which PC is the host, or make another PC the host.",
         subcommands: [Show.self, Transfer.self],
         defaultSubcommand: Show.self
     )
@@ -36,8 +36,8 @@ struct HostCommand: AsyncParsableCommand {
     struct Transfer: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "transfer",
-            abstract: "Let another PC be the host, at once and without a pause.",
-            discussion: "It stays host as long as it is healthy; --priority says who is preferred when a host is lost."
+            abstract: "Make another PC the host, at once and without a pause.",
+            discussion: "The new host stays host as long as it is healthy. When a host is lost, run --priority says which PC is preferred."
         )
 
         @OptionGroup var data: DataOptions

@@ -18,7 +18,7 @@ struct InitCommand: ParsableCommand {
     @OptionGroup var data: DataOptions
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("The clinic's name.", valueName: "name")) var clinic = "Clinic"
-    @Option(help: ArgumentHelp("This node's name; the PC's when left out.", valueName: "node")) var name: String?
+    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node")) var name: String?
 
     @Option(help: ArgumentHelp("The first user, an administrator.", valueName: "user")) var admin: String?
     @Option(

@@ -12,9 +12,9 @@ struct JoinCommand: AsyncParsableCommand {
     @OptionGroup var data: DataOptions
     @OptionGroup var output: OutputFormat
     @Argument(help: "The join code; hyphens and case do not matter.") var code: String
-    @Option(help: ArgumentHelp("Where the host is, when not where the code says.", valueName: "addr:port"))
+    @Option(help: ArgumentHelp("The address of the host, if it is not the one in the code.", valueName: "addr:port"))
     var host: String?
-    @Option(help: ArgumentHelp("This node's name; the PC's when left out.", valueName: "node")) var name: String?
+    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node")) var name: String?
 
     func run() async throws {
         let directory = try self.data.directory()

@@ -45,7 +45,7 @@ struct NodesCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "rename",
             abstract: "Give a PC another name, on every PC.",
-            discussion: "A PC that is off takes its new name over when it is back."
+            discussion: "A PC that is off takes its new name when it is back."
         )
 
         @OptionGroup var data: DataOptions
@@ -62,8 +62,8 @@ struct NodesCommand: AsyncParsableCommand {
     struct Revoke: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "revoke",
-            abstract: "Send a PC away for good, a stolen or retired one: it gets nothing from now on.",
-            discussion: "Runs on a PC that may sign. There is no way back: the PC can only join anew."
+            abstract: "Revoke a stolen or retired PC for good: it receives nothing from now on.",
+            discussion: "Runs on a PC that may sign. A revoked PC cannot be restored: it can only join again."
         )
 
         @OptionGroup var data: DataOptions

@@ -6,8 +6,8 @@ import NIOHTTP1
 struct NotifyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "notify",
-        abstract: "Send a notice to programs on all PCs, on one, or to those that a user works with.",
-        discussion: "A PC that is off is told when it comes back within a day."
+        abstract: "Send a notice to the programs on all PCs, on one PC, or to the programs of one user.",
+        discussion: "A PC that is off receives the notice if it comes back within a day."
     )
 
     /// The body of the request.
@@ -21,8 +21,8 @@ struct NotifyCommand: AsyncParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("Only this PC: its name, id, or the beginning of its id.", valueName: "node"))
     var node: String?
-    @Option(help: ArgumentHelp("Only this user, wherever logged in.", valueName: "user")) var user: String?
-    @Argument(help: "What to say: one line of up to 1000 characters.") var text: [String]
+    @Option(help: ArgumentHelp("Only the programs of this user, on any PC.", valueName: "user")) var user: String?
+    @Argument(help: "The text: one line of up to 1000 characters.") var text: [String]
 
     func validate() throws {
         guard self.node == nil || self.user == nil else {
@@ -34,6 +34,6 @@ struct NotifyCommand: AsyncParsableCommand {
         let notice = Notice(text: self.text.joined(separator: " "), node: self.node, user: self.user)
         let reply: [String: String] = try await self.data.request(.POST, "/v1/notices", body: notice)
         if self.output.isJSON { return try Output.json(reply) }
-        Output.report("The notice is on its way")
+        Output.report("The notice was sent")
     }
 }

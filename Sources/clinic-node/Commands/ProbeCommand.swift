@@ -8,8 +8,8 @@ struct ProbeCommand: AsyncParsableCommand {
         commandName: "probe",
         abstract: "Measure how long a change takes to arrive at every connected PC.",
         discussion: """
-            Makes a change in a table of the nodes' own; no data of the clinic is touched. Exit status 0: every connected PC \
-            answered.
+            Makes a change in a table that belongs to the nodes, not in the clinic's data. The exit status is 0 when every \
+            connected PC answered.
             """
     )
 

@@ -14,14 +14,14 @@ struct ConfigurationOptions: ParsableArguments {
     @Option(
         name: .customLong("peer"),
         parsing: .singleValue,
-        help: ArgumentHelp("A further address at which to look for the host; may be repeated.", valueName: "addr:port")
+        help: ArgumentHelp("Another address at which the host may be; may be repeated.", valueName: "addr:port")
     )
     var peers: [String] = []
     @Flag(inversion: .prefixedNo, help: "Refuse nodes outside of private address ranges.")
     var lanOnly: Bool?
-    @Option(help: ArgumentHelp("How nodes are found: auto, avahi or off.", valueName: "mode"))
+    @Option(help: ArgumentHelp("How the node finds others: auto, avahi or off.", valueName: "mode"))
     var discovery: String?
-    @Option(help: ArgumentHelp("How much this node wants to be host, 0 (never) to 1000.", valueName: "n"))
+    @Option(help: ArgumentHelp("How much this node is preferred as host, from 0 (never) to 1000.", valueName: "n"))
     var priority: String?
     @Option(help: ArgumentHelp("The time between two reconciliations.", valueName: "time"))
     var reconcileEvery: String?

@@ -19,10 +19,10 @@ struct SeedCommand: ParsableCommand {
 
     @OptionGroup var data: DataOptions
     @OptionGroup var output: OutputFormat
-    @Option(help: ArgumentHelp("How many patients, with all that belongs to them.", valueName: "n"))
+    @Option(help: ArgumentHelp("How many patients, with their histories, bills and other rows.", valueName: "n"))
     var patients = 100
     @Option(help: ArgumentHelp("The same seed gives the same data.", valueName: "s")) var seed: UInt64 = 1
-    @Flag(help: "Write into a clinic that has data already.") var force = false
+    @Flag(help: "Write even if the clinic already has data.") var force = false
 
     func validate() throws {
         guard (1...SeedCommand.patientsMax).contains(self.patients) else {
@@ -38,7 +38,7 @@ struct SeedCommand: ParsableCommand {
         let isEmpty = try RuntimeBridge.isEmpty(path: path)
         guard isEmpty || self.force else {
             throw Refusal(
-                message: "The clinic has data already: use --force to add made-up ones, or another directory."
+                message: "The clinic already has data: use --force to add made-up data, or use another directory."
             )
         }
         let counts = try RuntimeBridge.writeSampleData(seed: self.seed, patients: self.patients, path: path)

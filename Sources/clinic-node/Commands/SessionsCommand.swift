@@ -17,16 +17,16 @@ struct SessionsCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
-            abstract: "List the sessions that last (the default).",
+            abstract: "List the active sessions (the default).",
             discussion: """
-                A provisional session was granted while most PCs could not be heard; if the user has logged in elsewhere too, \
-                the later login stays.
+                A provisional session was granted while most PCs could not be reached. If the user has also logged in on another \
+                PC, the later login stays.
                 """
         )
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Flag(help: "Show also those that have ended.") var all = false
+        @Flag(help: "Include sessions that have ended.") var all = false
 
         func run() async throws {
             let summary = try await SessionsCommand.sessions(self.data, all: self.all)
@@ -59,7 +59,7 @@ struct SessionsCommand: AsyncParsableCommand {
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
         @Argument(help: "The user's name.") var user: String
-        @Option(help: ArgumentHelp("What this PC is called in messages.", valueName: "name")) var device: String?
+        @Option(help: ArgumentHelp("The name of this PC in messages.", valueName: "name")) var device: String?
         @Flag(help: "End the user's sessions on other PCs.") var force = false
 
         func run() async throws {
@@ -74,7 +74,7 @@ struct SessionsCommand: AsyncParsableCommand {
             let grant: LoginGrant = try await self.data.request(.POST, "/v1/sessions", body: input)
             if grant.session.provisional {
                 Output.report(
-                    "most PCs cannot be heard: if \(self.user) has logged in elsewhere too, the later login will stay"
+                    "most PCs cannot be reached: if \(self.user) has also logged in on another PC, the later login will stay"
                 )
             }
             if self.output.isJSON { return try Output.json(grant) }
@@ -86,7 +86,7 @@ struct SessionsCommand: AsyncParsableCommand {
     struct LogOut: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "logout",
-            abstract: "End a session, or all of a user.",
+            abstract: "End one session, or all sessions of a user.",
             discussion: "Without an id and a user it ends the sessions of this PC."
         )
 
@@ -128,7 +128,7 @@ struct SessionsCommand: AsyncParsableCommand {
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Option(help: ArgumentHelp("How many days ago at least.", valueName: "days")) var days = 30
+        @Option(help: ArgumentHelp("Remove sessions that ended at least this many days ago.", valueName: "days")) var days = 30
 
         func validate() throws {
             guard (0...3_650).contains(self.days) else { throw ValidationError("--days is a number from 0 to 3650.") }

@@ -54,9 +54,9 @@ struct SyncCommand: AsyncParsableCommand {
                     + " \(summary.milliseconds) ms"
             )
         case "differs":
-            try Output.line(style.bad("The nodes are not proven equal: run it again, then look at the log."))
+            try Output.line(style.bad("The nodes are not proven equal: run the command again, then look at the log."))
         default:
-            try Output.line(style.warning("Nobody could be compared with: is the host running?"))
+            try Output.line(style.warning("There was no node to compare with: check that the host runs."))
         }
         guard !summary.nodes.isEmpty else { return }
         var table = TextTable([("NODE", .left), ("RESULT", .left)])

@@ -32,10 +32,10 @@ struct WatchCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("user"),
         parsing: .singleValue,
-        help: ArgumentHelp("What is about the user with this id; may be repeated.", valueName: "id")
+        help: ArgumentHelp("Events about the user with this id; may be repeated.", valueName: "id")
     )
     var users: [String] = []
-    @Option(help: ArgumentHelp("Begin after the event at this position.", valueName: "position")) var since: UInt64?
+    @Option(help: ArgumentHelp("Start after the event at this position.", valueName: "position")) var since: UInt64?
     @Option(
         help: ArgumentHelp("Append each event to this file as a line of JSON.", valueName: "file"),
         completion: .file()
@@ -52,7 +52,7 @@ struct WatchCommand: AsyncParsableCommand {
         // The first time a node that does not run is an error; later it will run again.
         try await self.follow(try LocalAPIClient(directory: self.data.directory()), from: &position, log: log)
         while true {
-            Output.report("clinic-node: The node stopped: waiting until it runs again.")
+            Output.report("clinic-node: The node stopped: this command waits until it runs again.")
             var isBack = false
             while !isBack {
                 try await Task.sleep(for: WatchCommand.pause)

@@ -6,16 +6,16 @@ import NIOHTTP1
 struct WhyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "why",
-        abstract: "Tell who wrote what in a row, when, and what it beat.",
+        abstract: "Show who wrote each value of a row, when, and which values lost to it.",
         discussion: """
-            Works for rows that were deleted or are hidden, too. An id may hold slashes: what follows the last one is taken for a \
-            field only if there is no row of the whole.
+            Works also for rows that are deleted or hidden. An id may contain slashes: the part after the last slash is a field \
+            only if no row has the whole text as its id.
             """
     )
 
     @OptionGroup var data: DataOptions
     @OptionGroup var output: OutputFormat
-    @Argument(help: ArgumentHelp("The row, or a field of it.", valueName: "TABLE/ID[/FIELD]")) var path: String
+    @Argument(help: ArgumentHelp("A row, or one field of a row.", valueName: "TABLE/ID[/FIELD]")) var path: String
 
     func run() async throws {
         let report: WhySummary = try await self.data.request(.GET, "/v1/why", query: [("path", self.path)])
@@ -31,7 +31,7 @@ struct WhyCommand: AsyncParsableCommand {
         let row = "\(report.table)/\(report.recordId)"
         var lines: [String]
         switch (report.state, report.deleted) {
-        case ("unknown", _): return ["\(row) was never known on this PC."]
+        case ("unknown", _): return ["This PC has never had the row \(row)."]
         case ("deleted", let author?): lines = ["\(row) was deleted by \(self.text(author))."]
         case ("hidden", _): lines = ["\(row) is not shown in its table."]
         case (_, let author?): lines = ["\(row) is shown, though it was deleted by \(self.text(author))."]

@@ -9,11 +9,12 @@ import UnixSignals
 struct DemoCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
-        abstract: "Watch several PCs work together, and see proven that they end up equal.",
+        abstract: "Show several PCs that work together, and prove at the end that they are equal.",
         discussion: """
-            Starts real nodes in this process on loopback, each with its own files in a temporary directory, and plays a \
-            clinic's morning on them with plain SQL. Shows when each transaction is visible on the other PCs, takes a \
-            PC off the network and back, and compares all files in the end. Exit status 0 only if all are equal.
+            Starts real nodes in this process on loopback, each with its own files in a temporary directory. Programs write \
+            the transactions of a clinic's morning with plain SQL. The command shows when each transaction is visible on \
+            the other PCs, stops a PC for a while, and compares all files at the end. The exit status is 0 only if all \
+            files are equal.
             """
     )
 
@@ -21,9 +22,9 @@ struct DemoCommand: AsyncParsableCommand {
     static let secondsMax = 86_400
 
     @Option(help: ArgumentHelp("How many PCs.", valueName: "n")) var nodes = 3
-    @Option(help: ArgumentHelp("How long the morning is; until Ctrl-C when left out.", valueName: "n"))
+    @Option(help: ArgumentHelp("How long the morning lasts; without this option, until Ctrl-C.", valueName: "n"))
     var seconds: Int?
-    @Flag(help: "Keep the files and say where they are.") var keep = false
+    @Flag(help: "Keep the files and print where they are.") var keep = false
     @OptionGroup var output: OutputFormat
 
     func validate() throws {

@@ -44,8 +44,8 @@ struct DemoText: Sendable {
         )
         return [self.style.bold(title), ""] + table.lines(indent: 2, style: self.style) + [
             "",
-            "Programs write plain SQL into the file of one PC. A number tells after how many milliseconds",
-            "the file of another PC showed the rows: from COMMIT on, asked with SQL every 0.2 ms."
+            "Programs write plain SQL into the file of one PC. A number is the time in milliseconds from",
+            "COMMIT until the file of another PC showed the rows, asked with SQL every 0.2 ms."
                 + (self.isEndless ? " Ctrl-C ends it." : ""),
             "",
             self.style.dim(
@@ -129,7 +129,7 @@ struct DemoText: Sendable {
         let latency = proof.latency
         if let median = latency.median, let most = latency.percentile99, let slowest = latency.maximum {
             lines.append(
-                "\(proof.transactions) transactions; \(latency.count) times one was awaited on another PC: "
+                "\(proof.transactions) transactions; \(latency.count) arrivals on other PCs were measured: "
                     + "median \(DemoNumbers.milliseconds(median)) ms, 99 % within \(DemoNumbers.milliseconds(most)) ms, "
                     + "slowest \(DemoNumbers.milliseconds(slowest)) ms."
             )
@@ -137,7 +137,7 @@ struct DemoText: Sendable {
         lines.append(
             proof.partialLooks == 0
                 ? "No PC ever showed a transaction in part."
-                : self.style.bad("\(proof.partialLooks) looks found a transaction in part.")
+                : self.style.bad("\(proof.partialLooks) reads found only a part of a transaction.")
         )
         return lines
     }
