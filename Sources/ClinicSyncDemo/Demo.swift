@@ -14,8 +14,8 @@ package enum Demo {
     ///   - directory: an existing directory for the PCs' files; nothing is removed.
     ///   - isStopWanted: asked often; the files are proven equal before it ends all the same.
     ///   - show: called with everything there is to see, one after the other.
-    /// - Returns: what the files said in the end.
-    /// - Throws: ``ClinicSyncError``, ``DemoError``; what `show` throws.
+    /// - Returns: The comparison of the files at the end.
+    /// - Throws: ``ClinicSyncError``, ``DemoError``, and the errors of `show`.
     package static func run(
         nodes: Int,
         duration: Duration?,

@@ -6,10 +6,10 @@ import GRDB
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// The PCs of a demonstration, and what is measured while programs write on them.
+/// The PCs of a demonstration, and the measurements while programs write on them.
 ///
-/// "Visible" means what a program means by it: another connection of another PC's file is asked for the rows with plain
-/// SQL, every 0.2 ms. The time runs from the return of COMMIT in the program that wrote.
+/// Rows are visible on a PC when a program there can read them: a connection to that PC's file asks for the rows with plain
+/// SQL every 0.2 ms. The time runs from the return of COMMIT in the program that wrote.
 final class DemoClinic: Sendable {
     /// The rooms PCs stand in, in the order in which they are used.
     private static let rooms = [
@@ -60,7 +60,7 @@ final class DemoClinic: Sendable {
         try await self.threads.runIfActive(body)
     }
 
-    /// Tells of something that happened besides.
+    /// Shows a note.
     func note(_ kind: DemoEvent.Note.Kind, _ text: String) throws {
         if kind == .failed { self.tally.withLockedValue { $0.failedChecks += 1 } }
         try self.show(.noted(DemoEvent.Note(atMilliseconds: self.elapsed, kind: kind, text: text)))
@@ -108,10 +108,10 @@ final class DemoClinic: Sendable {
 
     // MARK: - Writing and watching
 
-    /// Lets a program on `node` commit one transaction, and looks when the other PCs show it.
+    /// Commits one transaction as a program on `node`, and measures when the other PCs show the rows.
     ///
-    /// `body` runs the statements and returns what is to be looked for, which is also the result: for PCs that are
-    /// cut off now.
+    /// `body` runs the statements and returns a question for the rows. The same question is the result, so that PCs that are
+    /// cut off now can be asked later.
     @discardableResult
     func write(
         on node: DemoNode,
@@ -163,7 +163,7 @@ final class DemoClinic: Sendable {
         return others.map { DemoEvent.Wrote.Arrival(node: $0.number, milliseconds: measured[$0.number] ?? nil) }
     }
 
-    /// Looks at the files of `nodes` until they show what `probe` asks for.
+    /// Reads the files of `nodes` until they show the rows that `probe` asks for.
     ///
     /// - Returns: for each, the milliseconds from `start`, or `nil` when it took too long.
     func times(
@@ -187,7 +187,7 @@ final class DemoClinic: Sendable {
         }
     }
 
-    /// Notes whether all of `nodes` come to show what `probe` asks for.
+    /// Notes whether all of `nodes` show the rows that `probe` asks for in time.
     func check(_ probe: DemoProbe, on nodes: [DemoNode], _ text: String) async throws {
         let start = ContinuousClock.now
         let times = try await self.times(of: probe, on: nodes, since: start)

@@ -1,7 +1,7 @@
 import ClinicSync
 import ClinicSyncModel
 
-/// What a demonstration shows, in the order in which it happens.
+/// One thing that a demonstration shows; the events come in their order.
 ///
 /// As JSON each is one object whose `event` names the kind; further keys are those of its structure.
 package enum DemoEvent: Sendable, Encodable {
@@ -45,9 +45,9 @@ package enum DemoEvent: Sendable, Encodable {
         package var arrivals: [Arrival]
     }
 
-    /// Something that happened besides.
+    /// Something that is not a transaction.
     package struct Note: Sendable, Encodable {
-        /// What a note is about.
+        /// The kind of a note.
         package enum Kind: String, Sendable, Encodable {
             /// Explains what comes next.
             case step
@@ -67,7 +67,7 @@ package enum DemoEvent: Sendable, Encodable {
         package var text: String
     }
 
-    /// What the files say in the end.
+    /// The comparison of the files at the end.
     package struct Proof: Sendable, Encodable {
         /// A table on all PCs.
         package struct Table: Sendable, Encodable {
@@ -130,6 +130,6 @@ package struct LatencySummary: Sendable, Hashable, Encodable {
 }
 
 extension Duration {
-    /// Milliseconds, with two digits after the point: what is measured is no finer.
+    /// Milliseconds with two digits after the point: the measurement is not more exact.
     var demoMilliseconds: Double { (self / .microseconds(10)).rounded() / 100 }
 }

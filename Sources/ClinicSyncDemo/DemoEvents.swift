@@ -2,7 +2,7 @@ import GRDB
 import Glibc
 import NIOConcurrencyHelpers
 
-/// What goes wrong elsewhere: two PCs that write at the same moment.
+/// Two PCs that write at the same moment, which other systems get wrong.
 enum DemoEvents {
     /// So often each PC counts up.
     private static let increments = 5
@@ -39,7 +39,7 @@ enum DemoEvents {
             { db in
                 let row = try Row.fetchOne(db, sql: "SELECT * FROM patients WHERE id = ?", arguments: [patient.id])
                 guard let row else { throw DemoError(message: "A patient of the demonstration is gone.") }
-                // Neither writes before both have read: neither can have seen what the other writes.
+                // Neither PC writes before both have read, so that neither has read the other's change.
                 try meeting.wait()
                 return try DemoStatements.save(row, patient: patient.id, column: column, value: value, in: db)
             }

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import GRDB
 
-/// A clinic's morning: patients come, wait, are seen, pay; and what may go wrong on a network does.
+/// A clinic's morning: patients come, wait, are seen and pay, and a PC loses the network.
 ///
 /// Everything is written by programs, with the statements that clinic programs use, on one PC's file each.
 struct DemoMorning {
@@ -14,7 +14,7 @@ struct DemoMorning {
 
     /// A patient on the way through the clinic.
     private struct Visit {
-        /// How far somebody is.
+        /// The patient's progress.
         enum Stage {
             case registered
             case waiting

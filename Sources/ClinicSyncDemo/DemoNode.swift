@@ -203,7 +203,7 @@ final class DemoDatabase: Sendable {
     /// Reads as a program does.
     func read<Result>(_ body: (Database) throws -> Result) throws -> Result { try self.observer.read(body) }
 
-    /// What one look of a program finds.
+    /// How much one read of a program finds.
     func look(_ probe: DemoProbe) throws -> Int {
         try self.observer.unsafeRead { db in
             let statement = try db.cachedStatement(sql: probe.sql)

@@ -1,6 +1,6 @@
 import GRDB
 
-/// The transactions of clinic programs, in plain SQL; each returns what to look for on other PCs.
+/// The transactions of clinic programs, in plain SQL; each returns a question for its rows on other PCs.
 enum DemoStatements {
     typealias Transaction = @Sendable (Database) throws -> DemoProbe
 
@@ -61,7 +61,7 @@ enum DemoStatements {
         }
     }
 
-    /// The doctor calls somebody in.
+    /// The doctor calls a patient in.
     static func callIn(entry: String) -> Transaction {
         { db in
             try db.execute(

@@ -6,7 +6,7 @@ import Foundation
 import GRDB
 import NIOCore
 
-/// Well-formed inputs of each target: what nodes of this version make.
+/// Well-formed inputs of each target, as nodes of this version make them.
 enum FuzzCorpus {
     static let node = NodeID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
     static let other = NodeID(high: 0x0102_0304_0506_0708, low: 0x090A_0B0C_0D0E_0F10)

@@ -5,7 +5,7 @@ import ClinicSyncWire
 import Foundation
 import NIOCore
 
-/// What the decoders promise of everything they accept.
+/// The promises of the decoders about every input that they accept.
 enum FuzzLaws {
     /// Fails unless `holds`.
     static func expect(_ holds: Bool, _ reason: String) throws(FuzzFailure) {
@@ -145,7 +145,7 @@ enum FuzzLaws {
         try FuzzLaws.expect(entry.bytes == bytes, "a revocation's bytes are others than were read")
         try FuzzLaws.expect(bytes.count <= Revocation.bytesMax, "a revocation is too large")
         try FuzzLaws.expect(entry.vouched.count <= Revocation.vouchedMax, "a revocation vouches for too many")
-        // What is signed lies before the signature: with it any change is a forgery.
+        // The signed bytes come before the signature: with the same signature, any change to them is a forgery.
         let samples = [SignedSamples.revocation, SignedSamples.revocationByGrantee]
         try FuzzLaws.expect(
             samples.contains { $0.dropLast(64).elementsEqual(bytes.dropLast(64)) },
@@ -163,12 +163,12 @@ enum FuzzLaws {
 
     // MARK: - Parts
 
-    /// What `body` returns; `nil` when it refuses.
+    /// Returns the result of `body`; `nil` when it refuses the input.
     static func decoded<Value>(_ body: () throws -> Value) -> Value? {
         do { return try body() } catch { return nil }
     }
 
-    /// What `body` returns; `nil` when it refuses with a sentence for people, as everything must that people write.
+    /// Returns the result of `body`; `nil` when it refuses with a sentence for people, as decoders of people's input must.
     static func read<Value>(_ body: () throws -> Value) throws(FuzzFailure) -> Value? {
         do {
             return try body()
@@ -180,7 +180,7 @@ enum FuzzLaws {
         }
     }
 
-    /// What `body` writes, which cannot fail.
+    /// Returns the result of `body`, which must not fail.
     static func written(_ body: () throws -> [UInt8]) throws(FuzzFailure) -> [UInt8] {
         do { return try body() } catch { throw FuzzFailure("what was accepted cannot be written: \(error)") }
     }

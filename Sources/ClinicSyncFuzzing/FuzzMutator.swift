@@ -9,10 +9,10 @@ package struct FuzzMutator {
         case flipBit, setByte, insert, remove, truncate, duplicate, repeatByte, nudge, hugeNumber, token, splice
     }
 
-    /// Bytes at the edges of what a byte can mean.
+    /// Bytes at the edges of ranges.
     private static let edges: [UInt8] = [0, 1, 2, 0x1F, 0x20, 0x30, 0x7F, 0x80, 0x81, 0x82, 0x84, 0xFE, 0xFF]
 
-    /// LEB128 numbers around what fits 31, 32, 63, 64 bits, and one that never ends.
+    /// LEB128 numbers at the limits of 31, 32, 63 and 64 bits, and one without an end.
     private static let numbers: [[UInt8]] = [
         [0xFF, 0xFF, 0xFF, 0xFF, 0x07], [0x80, 0x80, 0x80, 0x80, 0x10],
         Array(repeating: 0xFF, count: 8) + [0x7F], Array(repeating: 0x80, count: 9) + [0x01],
@@ -20,7 +20,7 @@ package struct FuzzMutator {
         Array(repeating: 0xFF, count: 7) + [0x7F], [0x80, 0x00],
     ]
 
-    /// What texts are made of.
+    /// Characters of texts.
     private static let tokens: [[UInt8]] =
         [
             "{", "}", "[", "]", "\"", ":", ",", "null", "true", "-0", "1e999", "18446744073709551616", "\\u0000",
@@ -77,7 +77,7 @@ package struct FuzzMutator {
         }
     }
 
-    /// Inserts one of `choices`, or writes it over what is there.
+    /// Inserts one of `choices`, or overwrites bytes with it.
     private mutating func place(_ choices: [[UInt8]], in bytes: inout [UInt8], at place: Int) {
         let choice = choices.randomElement(using: &self.generator) ?? []
         let end = Bool.random(using: &self.generator) ? place : min(place + choice.count, bytes.count)

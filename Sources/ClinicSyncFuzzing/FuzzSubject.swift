@@ -1,4 +1,4 @@
-/// A decoder with what it promises, for mutated and arbitrary input.
+/// A decoder and its promises, for mutated and arbitrary input.
 package struct FuzzSubject: Sendable {
     /// Its name for reports.
     package let name: String
@@ -31,9 +31,9 @@ package struct FuzzFailure: Error, Hashable, CustomStringConvertible {
     package var description: String { self.reason }
 }
 
-/// Gives a subject many mutated inputs; what they are depends on the seed alone.
+/// Gives a subject many mutated inputs, which depend on the seed alone.
 package struct FuzzRun: Sendable {
-    /// What came of it.
+    /// The outcome of a run.
     package struct Summary: Sendable, Hashable {
         /// Inputs the decoder accepted.
         package var accepted = 0
@@ -41,7 +41,7 @@ package struct FuzzRun: Sendable {
         package var refused = 0
     }
 
-    /// A broken promise with what is needed to see it again.
+    /// A broken promise, with the seed and the input that repeat it.
     package struct Finding: Error, CustomStringConvertible {
         /// The subject's name.
         package var subject: String
@@ -51,7 +51,7 @@ package struct FuzzRun: Sendable {
         package var index: Int
         /// The input.
         package var input: [UInt8]
-        /// What broke.
+        /// The broken promise.
         package var failure: FuzzFailure
 
         /// Everything, the input in hexadecimal.

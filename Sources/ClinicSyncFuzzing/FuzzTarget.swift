@@ -1,7 +1,7 @@
 import ClinicSync
 import ClinicSyncStorage
 
-/// The decoders of everything that somebody else may have written: peers, people, programs of the same PC.
+/// The decoders of all foreign input: of peers, people, and programs of the same PC.
 package enum FuzzTarget: String, CaseIterable, Sendable {
     /// A message between members.
     case frame
@@ -37,16 +37,16 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case certificateRequest
     /// `run/api.json`.
     case apiAddress
-    /// A join code that somebody typed.
+    /// A join code that a person typed.
     case joinCode
-    /// An address that somebody typed.
+    /// An address that a person typed.
     case address
-    /// What a service on the LAN says of itself.
+    /// The text record of a service on the LAN.
     case announcement
 
     /// The decoder with its corpus.
     ///
-    /// - Throws: what making the corpus throws; that is a fault of the kit.
+    /// - Throws: An error of making the corpus, which is a fault of the fuzzer itself.
     package func subject() throws -> FuzzSubject {
         let corpus = try FuzzCorpus.entries(of: self)
         let decode: @Sendable ([UInt8]) throws(FuzzFailure) -> Bool

@@ -1,11 +1,11 @@
 import ClinicSyncModel
 import ClinicSyncWire
 
-/// Compares what was decoded with the sizes that ``WireLimits`` promises.
+/// Compares decoded messages with the sizes that ``WireLimits`` promises.
 enum MessageLimits {
     private static let limits = WireLimits.standard
 
-    /// What is larger than it may be.
+    /// Returns the name of a part that is larger than its limit; `nil` when there is none.
     static func fault(of message: Message) -> String? {
         switch message {
         case .hello(let hello): self.fault(of: hello)
@@ -51,7 +51,7 @@ enum MessageLimits {
             .compactMap(self.name).first
     }
 
-    /// What is larger than it may be.
+    /// Returns the name of a part that is larger than its limit; `nil` when there is none.
     static func fault(of message: EnrollmentMessage) -> String? {
         switch message {
         case .challenge(let challenge):

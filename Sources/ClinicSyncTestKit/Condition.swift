@@ -1,4 +1,4 @@
-/// Waiting for something that is true after a while.
+/// Waits for conditions that become true after a while.
 enum Condition {
     /// The first pause; it doubles.
     private static let firstPause = Duration.milliseconds(1)

@@ -2,7 +2,7 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import NIOPosix
 
-/// Judges from their files alone whether nodes are equal.
+/// Compares nodes by their files alone.
 struct Convergence {
     /// The nodes' names and files.
     let databases: [(name: String, database: TestDatabase)]

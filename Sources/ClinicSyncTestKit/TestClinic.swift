@@ -46,8 +46,8 @@ public final class TestClinic: Sendable {
     ///   - reconcileEvery: the time between two periodic reconciliations, at least a second.
     ///   - logger: where the nodes log; nowhere if left out.
     ///   - body: the test; the nodes run and are connected when it begins.
-    /// - Returns: What `body` returns.
-    /// - Throws: What `body` throws; ``TestClinicError`` when a node ended by itself.
+    /// - Returns: The result of `body`.
+    /// - Throws: The error of `body`; ``TestClinicError`` when a node ended by itself.
     public static func start<Result>(
         nodes: Int = 3,
         reconcileEvery: Duration = .seconds(30),
@@ -130,7 +130,7 @@ public final class TestClinic: Sendable {
     /// Judges by the files alone: no mark waits to be collected, the vectors are equal, and so are digests computed
     /// from every row of every table.
     ///
-    /// - Throws: ``TestClinicError``, saying what differs, when the time is over.
+    /// - Throws: ``TestClinicError`` with the differences, when the time is over.
     public func converge(within limit: Duration = .seconds(30)) async throws {
         let nodes = self.nodes.filter { $0.isRunning && !$0.isCut }
         try await Convergence(databases: nodes.map { ($0.name, $0.database) }).wait(within: limit)
@@ -142,7 +142,7 @@ public final class TestClinic: Sendable {
     ///   - what: completes the sentence "waited in vain for".
     ///   - limit: how long at most.
     ///   - condition: asked again and again, after ever longer pauses of at most 50 ms.
-    /// - Throws: ``TestClinicError`` when the time is over; what `condition` throws.
+    /// - Throws: ``TestClinicError`` when the time is over; the error of `condition`.
     public func wait(
         for what: String,
         within limit: Duration = .seconds(30),
@@ -154,7 +154,7 @@ public final class TestClinic: Sendable {
 
 /// Why a test clinic gave up.
 public struct TestClinicError: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What happened, in a sentence or two.
+    /// The error, in a sentence or two.
     public let description: String
 
     /// Makes an error.

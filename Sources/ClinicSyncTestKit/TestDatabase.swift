@@ -18,7 +18,7 @@ public final class TestDatabase: Sendable {
 
     /// Opens a node's file, which must exist.
     ///
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public convenience init(url: URL) throws { try self.init(url: url, skewMilliseconds: { 0 }) }
 
     init(url: URL, skewMilliseconds: @escaping @Sendable () -> Int64) throws {
@@ -37,7 +37,7 @@ public final class TestDatabase: Sendable {
     /// - Parameters:
     ///   - sql: the statements.
     ///   - arguments: values for `?`: `nil`, `Int`, `Double`, `String`, `Data`, `Bool`.
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public func sql(_ sql: String, _ arguments: (any Sendable)?...) throws {
         let values = try TestDatabase.values(arguments)
         try self.queue.writeWithoutTransaction { try $0.execute(sql: sql, arguments: values) }
@@ -45,7 +45,7 @@ public final class TestDatabase: Sendable {
 
     /// Runs statements with values for named parameters in one transaction, once for each row of values.
     ///
-    /// - Throws: What SQLite says no to; nothing was written then.
+    /// - Throws: SQLite's error; then nothing was written.
     public func transaction(_ sql: String, rows: some Sequence<[(any Sendable)?]>) throws {
         try self.queue.inTransaction(.immediate) { db in
             let statement = try db.makeStatement(sql: sql)
@@ -56,7 +56,7 @@ public final class TestDatabase: Sendable {
 
     /// The first column of the first row as text; `nil` for NULL and when there is no row.
     ///
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public func value(_ sql: String, _ arguments: (any Sendable)?...) throws -> String? {
         let values = try TestDatabase.values(arguments)
         return try self.queue.read { try String.fetchOne($0, sql: sql, arguments: values) }
@@ -64,7 +64,7 @@ public final class TestDatabase: Sendable {
 
     /// The first column of the first row as an integer; `nil` for NULL and when there is no row.
     ///
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public func integer(_ sql: String, _ arguments: (any Sendable)?...) throws -> Int? {
         let values = try TestDatabase.values(arguments)
         return try self.queue.read { try Int.fetchOne($0, sql: sql, arguments: values) }
@@ -72,7 +72,7 @@ public final class TestDatabase: Sendable {
 
     /// The first column of all rows as text.
     ///
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public func column(_ sql: String, _ arguments: (any Sendable)?...) throws -> [String?] {
         let values = try TestDatabase.values(arguments)
         return try self.queue.read { try String?.fetchAll($0, sql: sql, arguments: values) }
@@ -80,7 +80,7 @@ public final class TestDatabase: Sendable {
 
     /// Every row of the replicated tables as text: storage class and SQL literal of each value, in the order of keys.
     ///
-    /// - Throws: What SQLite says no to.
+    /// - Throws: SQLite's error.
     public func dump() throws -> [String] {
         try self.queue.read { db in
             var lines: [String] = []
@@ -109,7 +109,7 @@ public final class TestDatabase: Sendable {
         }
     }
 
-    /// What the node has applied of each origin, as the file says.
+    /// The number of the last applied batch of each origin, as the file has it.
     package func vector() throws -> [String: Int64] {
         try self.queue.read { db in
             let sql = """

@@ -18,7 +18,7 @@ public final class TestNode: Sendable {
         var node: ClinicNode?
         var services: ServiceGroup?
         var starting: CheckedContinuation<Void, any Error>?
-        /// Who waits for the end of the run.
+        /// The callers that wait for the end of the run.
         var ending: [CheckedContinuation<Void, Never>] = []
         /// Whether the run was asked to end.
         var isEndWanted = false
@@ -126,7 +126,7 @@ public final class TestNode: Sendable {
         node?.cutConnections()
     }
 
-    /// Plugs the node in again.
+    /// Lets the node connect again.
     public func heal() {
         let node = self.state.withLockedValue { state in
             state.isCut = false
@@ -146,12 +146,12 @@ public final class TestNode: Sendable {
 
     // MARK: - Questions
 
-    /// What `clinic-node status` shows.
+    /// Returns the node's status, as `clinic-node status` shows it.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` when the node does not run.
     public func status() async throws -> NodeStatus { try await self.running().status() }
 
-    /// What `clinic-node sync` does.
+    /// Compares and repairs all tables, as `clinic-node sync` does.
     ///
     /// - Throws: ``ClinicSyncError``.
     @discardableResult
@@ -170,17 +170,17 @@ public final class TestNode: Sendable {
         try await self.running().events(categories: categories, tables: tables)
     }
 
-    /// What `clinic-node nodes` does.
+    /// Returns the members, as `clinic-node nodes` shows them.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` when the node does not run.
     public func nodes() async throws -> NodesSummary { try await self.running().nodes() }
 
-    /// What `clinic-node nodes revoke` does.
+    /// Revokes a member, as `clinic-node nodes revoke` does.
     ///
     /// - Throws: ``ClinicSyncError``.
     public func revoke(_ node: String) async throws { try await self.running().revoke(node: node) }
 
-    /// What `clinic-node nodes grant` does.
+    /// Lets a member sign, as `clinic-node nodes grant` does.
     ///
     /// - Throws: ``ClinicSyncError``.
     public func grant(_ node: String) async throws { try await self.running().grant(node: node) }
@@ -192,7 +192,7 @@ public final class TestNode: Sendable {
         try await self.running().rename(node: node, to: name)
     }
 
-    /// What `clinic-node notify` does.
+    /// Sends a notice, as `clinic-node notify` does.
     ///
     /// - Returns: The notice's id.
     /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
@@ -201,7 +201,7 @@ public final class TestNode: Sendable {
         try await self.running().notify(text, node: node, user: user)
     }
 
-    /// What `clinic-node probe` does.
+    /// Measures how long a change takes to arrive, as `clinic-node probe` does.
     ///
     /// - Throws: ``ClinicSyncError``, ``TestClinicError``.
     public func probe(timeout: Duration = .seconds(10)) async throws -> ProbeSummary {
@@ -215,19 +215,19 @@ public final class TestNode: Sendable {
         try await self.running().transferHost(to: node)
     }
 
-    /// Values that lost to others; see `ClinicNode.conflicts(includingResolved:)`.
+    /// Returns values that lost to others; see `ClinicNode.conflicts(includingResolved:)`.
     ///
     /// - Throws: `ClinicSyncError`.
     public func conflicts(includingResolved: Bool = false) async throws -> ConflictsSummary {
         try await self.running().conflicts(includingResolved: includingResolved)
     }
 
-    /// Who wrote what in a row; see `ClinicNode.why(_:)`.
+    /// Returns the author of each value of a row; see `ClinicNode.why(_:)`.
     ///
     /// - Throws: `ClinicSyncError`.
     public func why(_ path: String) async throws -> WhySummary { try await self.running().why(path) }
 
-    /// Deals with a conflict; see `ClinicNode.resolveConflict(_:keepOther:expected:)`.
+    /// Resolves a conflict; see `ClinicNode.resolveConflict(_:keepOther:expected:)`.
     ///
     /// - Throws: `ClinicSyncError`.
     @discardableResult
@@ -271,7 +271,7 @@ extension TestNode {
         for await _ in self.starts { await self.runOnce() }
     }
 
-    /// Lets nothing be started any more and breaks off what runs.
+    /// Ends the run at once and lets the node start no more.
     func end() {
         self.wantStart.finish()
         self.state.withLockedValue { state in
@@ -311,7 +311,7 @@ extension TestNode {
         }
     }
 
-    /// A test that sets the clock forward does not wait a minute for what follows.
+    /// A test that sets the clock forward does not wait a minute for the renewal.
     private static let renewalPace: CertificateRenewal.Pace = {
         var pace = CertificateRenewal.Pace()
         pace.interval = .milliseconds(200)

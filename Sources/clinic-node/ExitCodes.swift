@@ -33,7 +33,7 @@ struct Refusal: Error {
     var message: String
 }
 
-/// Says what went wrong and ends the process.
+/// Prints an error and ends the process.
 enum ErrorReport {
     static func exit(with error: any Error) -> Never {
         switch error {

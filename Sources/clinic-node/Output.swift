@@ -23,13 +23,14 @@ enum Output {
     /// Tells the person something that is not data.
     static func report(_ text: String) {
         let bytes = Array((text + "\n").utf8)
-        // Whoever closed standard error does not want to hear why this could not be said.
+        // If standard error is closed, there is nowhere to report it.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 
-    /// Text of rows for a terminal: what would steer it, or turn the direction of writing, is shown as a replacement character.
+    /// Returns text of rows for a terminal.
     ///
-    /// Any program can write the rows.
+    /// Any program can write the rows. Characters that would control the terminal or change the direction of writing become
+    /// replacement characters.
     static func printable(_ text: String) -> String {
         String(
             String.UnicodeScalarView(

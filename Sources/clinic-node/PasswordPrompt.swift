@@ -65,7 +65,7 @@ enum PasswordPrompt {
         return try PasswordPrompt.line(from: descriptor, of: file)
     }
 
-    /// Reads up to the end of a line, byte by byte: what follows belongs to whoever reads next.
+    /// Reads up to the end of a line, byte by byte: the bytes after it are for the next reader.
     private static func line(from descriptor: Int32, of source: String) throws -> String {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
@@ -104,7 +104,7 @@ enum PasswordPrompt {
         }
         var silent = saved
         silent.c_lflag &= ~tcflag_t(ECHO | ICANON | ISIG)
-        // Before the question: what was typed ahead of it was shown, and is thrown away.
+        // Before the question: keys that were typed earlier were visible, and are discarded.
         guard tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent) == 0 else {
             throw AtomicFile.failure(errno, doing: "read", path: "the terminal")
         }
@@ -150,7 +150,7 @@ enum PasswordPrompt {
 
     private static func prompt(_ text: String) {
         let bytes = Array(text.utf8)
-        // Who closed standard error sees no prompt; what is typed counts all the same.
+        // If standard error is closed, there is no prompt; the typed line counts all the same.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }
 }

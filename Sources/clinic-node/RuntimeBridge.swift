@@ -1,7 +1,7 @@
 import ClinicSync
 import ClinicSyncStorage
 
-/// The places where commands call what lies below the local API.
+/// The places where commands call the storage, without the local API.
 enum RuntimeBridge {
     /// Writes made-up data as any program would: through a connection of its own, in transactions.
     static func writeSampleData(seed: UInt64, patients: Int, path: String) throws -> [SampleData.Count] {

@@ -4,7 +4,7 @@ import ClinicSyncStorage
 import Foundation
 import GRDB
 
-/// How fast a node applies what another wrote, against plain inserts of the same rows, in turns.
+/// Measures how fast a node applies batches, in turns with plain inserts of the same rows.
 struct ApplyBenchmark {
     /// Rows of the large batch.
     var rows: Int

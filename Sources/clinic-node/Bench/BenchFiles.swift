@@ -7,7 +7,7 @@ import Foundation
 struct BenchFiles {
     /// Where the files are.
     let folder: URL
-    /// The author of what nodes of the benchmark collect.
+    /// The author of the batches that nodes of the benchmark collect.
     let origin: Origin
 
     private var captured: URL { self.folder.appendingPathComponent("captured.template") }
@@ -18,7 +18,7 @@ struct BenchFiles {
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("clinic-node-bench-\(ProcessInfo.processInfo.processIdentifier)")
         try AtomicFile.makeDirectory(folder, mode: 0o700)
-        // What cannot be removed is left to whoever cleans the folder for temporary files.
+        // A file that cannot be removed is left to the system's clean-up of temporary files.
         defer { _ = Swift.Result { try FileManager.default.removeItem(at: folder) } }
         var generator = SystemRandomNumberGenerator()
         let files = BenchFiles(folder: folder, origin: Origin(node: NodeID(using: &generator)))
@@ -32,7 +32,7 @@ struct BenchFiles {
     /// A fresh database of a node, triggers and all.
     func captured(_ name: String) throws -> String { try self.copy(self.captured, to: name) }
 
-    /// A fresh database with the same tables and indexes, and nothing of ours.
+    /// A fresh database with the same tables and indexes, but without the node's tables and triggers.
     func plain(_ name: String) throws -> String { try self.copy(self.plain, to: name) }
 
     /// The store of a node over the file at `path`.

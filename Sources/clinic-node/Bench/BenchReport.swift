@@ -3,9 +3,9 @@ import Foundation
 import GRDBSQLite
 import Glibc
 
-/// The outcome of a benchmark, with what it ran on.
+/// The outcome of a benchmark and a description of the machine.
 struct BenchReport: Encodable {
-    /// What the figures were taken on.
+    /// The machine on which the figures were taken.
     struct Machine: Encodable {
         /// Processors the program may use.
         var cores: Int
@@ -23,7 +23,7 @@ struct BenchReport: Encodable {
     var benchmark: String
     /// `release` or `debug`.
     var build: String
-    /// What the figures were taken on.
+    /// The machine on which the figures were taken.
     var machine: Machine
     /// The figures.
     var measurements: [Measurement]
@@ -36,7 +36,7 @@ struct BenchReport: Encodable {
         try BenchReport(benchmark) { try BenchFiles.with(body) }.write(asJSON: asJSON)
     }
 
-    /// Runs a benchmark and describes what it ran on.
+    /// Runs a benchmark and describes the machine.
     private init(_ benchmark: String, _ body: () throws -> [Measurement]) throws {
         let before = BenchReport.load
         self.measurements = try body()

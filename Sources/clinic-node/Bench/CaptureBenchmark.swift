@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncStorage
 import Foundation
 
-/// What capture costs the program that writes: the same inserts with our triggers and without, in turns.
+/// Measures what capture costs the program that writes: the same inserts with the triggers and without them, in turns.
 struct CaptureBenchmark {
     /// Rows of one bulk insert.
     var rows: Int
@@ -90,7 +90,7 @@ struct CaptureBenchmark {
         ]
     }
 
-    /// What the rounds of the bulk part found; times in seconds.
+    /// The results of the rounds of the bulk part; times in seconds.
     private struct Samples {
         var plain: [Double] = []
         var captured: [Double] = []
@@ -114,7 +114,7 @@ struct CaptureBenchmark {
         }
     }
 
-    /// Collects what was inserted, as a node does that finds it.
+    /// Collects the inserted rows, as a node does; returns the seconds.
     private func collect(_ path: String, files: BenchFiles) throws -> Double {
         let writer = try files.writer(of: path)
         let took = try seconds { while try writer.collect(clockOffsetMilliseconds: 0).hasMore {} }

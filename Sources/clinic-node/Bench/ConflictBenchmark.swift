@@ -4,8 +4,10 @@ import ClinicSyncStorage
 import Foundation
 import GRDB
 
-/// What the second layer of merging costs: the same batches of bills, applied where it has nothing to do, where it is
-/// active and nothing conflicts, and where a quarter of the changes conflicts.
+/// Measures what the second layer of merging costs.
+///
+/// The same batches of bills are applied where that layer is idle, where it is active without conflicts, and where a
+/// quarter of the changes conflicts.
 struct ConflictBenchmark {
     /// Changes of each run.
     var changes: Int
@@ -20,13 +22,13 @@ struct ConflictBenchmark {
     /// Single-change batches in one round, at most.
     private static let smallBatchesMax = 2_000
 
-    /// What the receiver did before the batches came.
+    /// The changes at the receiver before the batches arrive.
     private enum Receiver: CaseIterable {
         /// Nothing.
         case untouched
-        /// It deleted rows and claimed an invoice number, none of which the batches have to do with.
+        /// It deleted rows and claimed an invoice number, none of which concern the batches.
         case active
-        /// It did what conflicts with a quarter of the changes.
+        /// Its changes conflict with a quarter of the batches' changes.
         case conflicting
     }
 
@@ -62,14 +64,14 @@ struct ConflictBenchmark {
         ]
     }
 
-    /// What another node wrote, as it arrives.
+    /// The batches of another node.
     private struct Author {
         let changes: Int
         /// Patients and the bills that are edited.
         let base: [BatchChunk]
         /// A bill whose invoice number an active receiver has given to another.
         let claim: [BatchChunk]
-        /// What is measured.
+        /// The batches that are measured.
         let batches: [[BatchChunk]]
 
         init(changes: Int, batches: Int) throws {
@@ -128,7 +130,7 @@ struct ConflictBenchmark {
             """
     }
 
-    /// What programs at the receiver write.
+    /// The SQL that programs at the receiver run.
     private static func writes(_ receiver: Receiver, changes: Int) -> String? {
         let numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < \(changes - 1))"
         let claim = self.bill(key: "'own'", invoice: "'X'", patient: "'p1'")

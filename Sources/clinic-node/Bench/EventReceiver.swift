@@ -12,7 +12,7 @@ final class EventReceiver: Sendable {
     private let isStopped = NIOLockedValueBox(false)
     private let ended: EventLoopFuture<Void>
 
-    /// Subscribes at the node in `directory`; `filter` is what of a subscription's JSON says what is wanted.
+    /// Subscribes at the node in `directory`; `filter` is the part of the subscription's JSON that selects events.
     init(
         directory: String,
         filter: String,

@@ -5,8 +5,9 @@ import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 
-/// How soon a program on one PC is told of what is written on another: a host and two clients, each a process of its own, with a
-/// writer on one client's file and a WebSocket on the other client.
+/// Measures how soon a program on one PC receives the event of a change on another PC.
+///
+/// A host and two clients run as processes. A program writes to one client's file; a WebSocket is open at the other client.
 struct EventsBenchmark {
     /// Repetitions.
     var rounds: Int
@@ -56,7 +57,7 @@ struct EventsBenchmark {
     }
 }
 
-/// Sends bytes over loopback to a relay that sends them back: what two hops cost without a node between them.
+/// Sends bytes over loopback to a relay that returns them: the cost of two hops without a node between them.
 private final class LoopbackRelay {
     /// About the size of an event.
     private static let bytes = 300
@@ -110,7 +111,7 @@ private final class LoopbackRelay {
     }
 }
 
-/// Sends back what comes.
+/// Returns all bytes that arrive.
 private final class EchoHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer

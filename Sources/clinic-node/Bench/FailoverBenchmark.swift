@@ -4,8 +4,8 @@ import Glibc
 
 /// How long a clinic is without its host: four nodes, each a process of its own, whose host is killed or stopped.
 ///
-/// It is over when everybody who is left has what everybody who is left wrote after the host was gone: then there is a
-/// host, all stream through it, and nothing waits.
+/// The time ends when each remaining node has what all remaining nodes wrote after the host was gone. Then there is a
+/// host, all nodes stream through it, and nothing waits.
 struct FailoverBenchmark {
     /// How often the host is killed, and how often it is stopped in order.
     var rounds: Int

@@ -1,8 +1,8 @@
 import ClinicSync
 
-/// What a measurement is to reach.
+/// The target of a measurement.
 enum Goal {
-    /// Nobody set one.
+    /// There is no target.
     case none
     /// The ratio to the baseline is at most this.
     case ratioAtMost(Double)
@@ -45,13 +45,13 @@ enum Goal {
     }
 }
 
-/// One figure of a benchmark, with what it is compared with.
+/// One figure of a benchmark and its baseline.
 struct Measurement: Encodable {
-    /// What was measured.
+    /// The name of the figure.
     let name: String
     /// The unit of values, baselines and samples.
     let unit: String
-    /// The median of the samples, or what the name says.
+    /// The median of the samples, or another quantile that the name states.
     let value: Double
     /// The same of the baseline; `nil` when there is nothing to compare with.
     @Nullable var baseline: Double?

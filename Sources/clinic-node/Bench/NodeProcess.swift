@@ -42,7 +42,7 @@ final class NodeProcess {
         while waitpid(self.processID, &status, 0) < 0, errno == EINTR {}
     }
 
-    /// Runs a command to its end and returns what it printed.
+    /// Runs a command to its end and returns its output.
     static func output(of arguments: [String], in folder: String) throws -> String {
         let output = folder + "/command.out"
         let errors = folder + "/command.err"
@@ -94,7 +94,7 @@ final class NodeProcess {
         }
     }
 
-    // MARK: - What it uses
+    // MARK: - Resources
 
     /// Processor time used so far, in seconds, all threads; counted in hundredths.
     func processorSeconds() throws -> Double {

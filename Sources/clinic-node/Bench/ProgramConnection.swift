@@ -3,7 +3,7 @@ import GRDBSQLite
 
 /// A connection as a program in C would open it: SQLite's own interface and nothing between.
 ///
-/// What the benchmarks compare must not hide behind the cost of a wrapper. Belongs to one thread.
+/// A wrapper's cost would hide the differences that the benchmarks measure. A connection belongs to one thread.
 final class ProgramConnection {
     /// How much a commit waits for the disk.
     enum Synchronous: String {

@@ -2,8 +2,9 @@ import ClinicSync
 import Foundation
 import Glibc
 
-/// How soon and how fast what is written on one PC is visible on another: a host and two clients, each a process of its
-/// own, with a writer on one client's file and an observer of the other's.
+/// Measures how soon and how fast rows that are written on one PC become visible on another PC.
+///
+/// A host and two clients run as processes. A program writes to one client's file; another reads the other client's file.
 struct PropagateBenchmark {
     /// Rows of one import.
     var rows: Int
@@ -187,7 +188,7 @@ private struct VisibilityProbe {
                 let version = try self.dataVersion()
                 if version != seen || latencies.isEmpty {
                     seen = version
-                    // The moment before the look: what it shows was visible then.
+                    // The moment before the read: the rows that it shows were visible then.
                     let now = clock.now
                     let (visible, hidden) = try self.sort(pending, data)
                     latencies += visible.map { (now - $0.committed) / .milliseconds(1) }

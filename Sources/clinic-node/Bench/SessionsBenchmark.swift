@@ -7,7 +7,8 @@ import NIOPosix
 
 /// How soon a forced login on one PC ends the user's session on another.
 ///
-/// As a program there is told: a host and two clients, each a process of its own; the user changes PCs again and again.
+/// The end is the event at a program of the other PC. A host and two clients run as processes; the user changes PCs again
+/// and again.
 struct SessionsBenchmark {
     /// Logins.
     var logins: Int

@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncStorage
 import Foundation
 
-/// How large a clinic's file is beside the same tables without ours.
+/// Measures how large a clinic's file is, beside a file with the clinic's tables only.
 struct SizeBenchmark {
     /// Rows of all tables together, roughly.
     var rows: Int
@@ -34,7 +34,7 @@ struct SizeBenchmark {
             + self.parts(of: node).map { Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes]) }
     }
 
-    /// Collects what the programs wrote, as a node does that finds it.
+    /// Collects the rows that programs wrote, as a node does.
     private static func collect(_ path: String, files: BenchFiles) throws {
         let writer = try files.writer(of: path)
         while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
@@ -59,7 +59,7 @@ struct SizeBenchmark {
         var megabytes: Double
     }
 
-    /// What each of our tables takes with its indexes, the largest first: what the file loses when it is emptied.
+    /// The size of each of the node's tables with its indexes, the largest first: the file shrinks by it without the rows.
     private func parts(of path: String) throws -> [Part] {
         let connection = try ProgramConnection(path: path, synchronous: .normal)
         let tables = try connection.texts(

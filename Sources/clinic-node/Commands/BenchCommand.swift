@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
     )
 }
 
-/// What all benchmarks take.
+/// The options of most benchmarks.
 struct BenchOptions: ParsableArguments {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("Rows of a bulk insert or an import.", valueName: "n")) var rows = 200_000
@@ -27,7 +27,7 @@ struct BenchOptions: ParsableArguments {
         guard (1...100).contains(self.rounds) else { throw ValidationError("--rounds is from 1 to 100.") }
     }
 
-    /// Runs a benchmark in files of its own and prints what it found.
+    /// Runs a benchmark in files of its own and prints its report.
     func report(_ name: String, _ body: (BenchFiles) throws -> [Measurement]) throws {
         try BenchReport.make(name, asJSON: self.output.isJSON, body)
     }
@@ -38,7 +38,7 @@ struct BenchCapture: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "capture",
         abstract: "Measure what capture costs: the time of the program that writes, and the size of the file.",
-        discussion: "Inserts into 'patients' with the capture triggers; the baseline is the same table without triggers."
+        discussion: "Inserts into 'patients' with the triggers; the baseline is the same table without them."
     )
 
     @OptionGroup var options: BenchOptions

@@ -2,7 +2,7 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `conflicts`: what could not be shown, and what to do about it.
+/// `conflicts`: lists conflicts, shows one, and resolves it.
 struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts",
@@ -45,7 +45,7 @@ struct ConflictsCommand: AsyncParsableCommand {
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "show",
-            abstract: "Show one conflict: both values in full, who wrote them, the rule, and how to reverse the decision."
+            abstract: "Show one conflict: both values, their authors, the rule, and how to reverse the decision."
         )
 
         @OptionGroup var data: DataOptions

@@ -3,7 +3,7 @@ import ClinicSync
 import ClinicSyncStorage
 import Foundation
 
-/// `digest`: what the tables contain, in a form that can be compared.
+/// `digest`: the contents of the tables in a form that can be compared.
 struct DigestCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "digest",

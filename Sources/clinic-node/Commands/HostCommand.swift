@@ -2,7 +2,7 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `host`: who is host.
+/// `host`: shows which PC is host, or makes another PC the host.
 struct HostCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "host",
@@ -11,7 +11,7 @@ struct HostCommand: AsyncParsableCommand {
         defaultSubcommand: Show.self
     )
 
-    /// What `host --json` prints.
+    /// The output of `host --json`.
     private struct Report: Encodable {
         var host: NodeStatus.Host?
         var term: Int
@@ -37,7 +37,10 @@ struct HostCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "transfer",
             abstract: "Make another PC the host, at once and without a pause.",
-            discussion: "The new host stays host as long as it is healthy. When a host is lost, run --priority says which PC is preferred."
+            discussion: """
+                The new host stays host as long as it is healthy. When a host is lost, the option --priority of run says \
+                which PC is preferred.
+                """
         )
 
         @OptionGroup var data: DataOptions

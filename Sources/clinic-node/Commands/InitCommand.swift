@@ -18,7 +18,8 @@ struct InitCommand: ParsableCommand {
     @OptionGroup var data: DataOptions
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("The clinic's name.", valueName: "name")) var clinic = "Clinic"
-    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node")) var name: String?
+    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node"))
+    var name: String?
 
     @Option(help: ArgumentHelp("The first user, an administrator.", valueName: "user")) var admin: String?
     @Option(
@@ -69,7 +70,7 @@ struct InitCommand: ParsableCommand {
     }
 }
 
-/// What `init` and `join` print.
+/// The output of `init` and `join`.
 struct MembershipReport: Encodable {
     private struct Named: Encodable {
         var id: String

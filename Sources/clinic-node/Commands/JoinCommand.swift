@@ -14,7 +14,8 @@ struct JoinCommand: AsyncParsableCommand {
     @Argument(help: "The join code; hyphens and case do not matter.") var code: String
     @Option(help: ArgumentHelp("The address of the host, if it is not the one in the code.", valueName: "addr:port"))
     var host: String?
-    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node")) var name: String?
+    @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node"))
+    var name: String?
 
     func run() async throws {
         let directory = try self.data.directory()

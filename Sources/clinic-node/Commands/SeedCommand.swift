@@ -50,7 +50,7 @@ struct SeedCommand: ParsableCommand {
     }
 }
 
-/// What `seed --json` prints.
+/// The output of `seed --json`.
 private struct SeedReport: Encodable {
     var seed: UInt64
     var tables: [SampleData.Count]

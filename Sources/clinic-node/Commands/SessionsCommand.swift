@@ -4,7 +4,7 @@ import ClinicSyncModel
 import Foundation
 import NIOHTTP1
 
-/// `sessions`: who is logged in where.
+/// `sessions`: lists sessions, logs users in and out.
 struct SessionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sessions",
@@ -128,7 +128,8 @@ struct SessionsCommand: AsyncParsableCommand {
 
         @OptionGroup var data: DataOptions
         @OptionGroup var output: OutputFormat
-        @Option(help: ArgumentHelp("Remove sessions that ended at least this many days ago.", valueName: "days")) var days = 30
+        @Option(help: ArgumentHelp("Remove sessions that ended at least this many days ago.", valueName: "days"))
+        var days = 30
 
         func validate() throws {
             guard (0...3_650).contains(self.days) else { throw ValidationError("--days is a number from 0 to 3650.") }

@@ -33,7 +33,7 @@ struct SyncCommand: AsyncParsableCommand {
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
     }
 
-    /// Names the members that nobody can say anything of: the proof is of those that are connected.
+    /// Names the members that are not connected: the proof does not cover them.
     private func reportAbsent(_ summary: SyncSummary) async throws {
         let members: NodesSummary = try await self.data.request(.GET, "/v1/nodes")
         let compared = Set(summary.nodes.map(\.id))

@@ -3,7 +3,7 @@ import ClinicSync
 import ClinicSyncStorage
 import Foundation
 
-/// `users`: who may log in.
+/// `users`: lists users, adds one, sets passwords.
 struct UsersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users",

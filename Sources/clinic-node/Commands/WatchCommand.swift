@@ -89,7 +89,7 @@ struct WatchCommand: AsyncParsableCommand {
                 reached = try self.show(line, log: log)
             }
         } catch  where isConnected {
-            // However the connection broke: the node is gone, or going. What cannot be written is no matter of the node's.
+            // However the connection broke, the node has stopped or is stopping. A failed write is not the node's fault.
             guard WatchCommand.isLoss(error) else { throw error }
         }
     }

@@ -2,7 +2,7 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `why`: who wrote a value, when, and what it beat.
+/// `why`: who wrote a value, when, and which values lost to it.
 struct WhyCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "why",

@@ -41,14 +41,14 @@ struct DemoCommand: AsyncParsableCommand {
             .appendingPathComponent("clinicsync-demo-\(UUID().uuidString.prefix(8).lowercased())")
         try AtomicFile.makeDirectory(directory, mode: 0o700)
         defer {
-            // What cannot be removed is left to the system's clean-up of temporary files.
+            // A file that cannot be removed is left to the system's clean-up of temporary files.
             if !self.keep { _ = Result { try FileManager.default.removeItem(at: directory) } }
         }
         let proof: DemoEvent.Proof
         do {
             proof = try await self.play(in: directory.path)
         } catch let code as ExitCode where code.isSuccess {
-            // Whoever read the output has gone; nothing was proven.
+            // The reader of the output has gone; nothing was proven.
             throw ExitCode.failure
         } catch let error as DemoError {
             throw ClinicSyncError(.storage, "The demonstration cannot go on: \(error.message)", cause: error)
@@ -93,7 +93,7 @@ struct DemoCommand: AsyncParsableCommand {
     }
 }
 
-/// Whether somebody wants the end.
+/// Whether a signal asked for the end.
 private final class StopWish: Sendable {
     private let wanted = Atomic<Bool>(false)
 
