@@ -1,5 +1,4 @@
 import Foundation
-import Glibc
 import Testing
 
 @Suite("What the program is made of")
@@ -9,9 +8,7 @@ struct ContentTests {
         // The names of modules and types stand in every binary: in mangled symbols and in the metadata of types.
         let program = try #require(try Binary().makeProcess([]).executableURL)
         let bytes = try Data(contentsOf: program, options: .mappedIfSafe)
-        func holds(_ name: String) -> Bool {
-            bytes.withUnsafeBytes { memmem($0.baseAddress, $0.count, name, name.utf8.count) } != nil
-        }
+        func holds(_ name: String) -> Bool { bytes.range(of: Data(name.utf8)) != nil }
         for name in ["ClinicSyncDemo", "DemoClinic", "NodeStateMachine"] {
             #expect(holds(name), "\(name) is not found, so that this test would see nothing")
         }

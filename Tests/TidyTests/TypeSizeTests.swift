@@ -13,12 +13,10 @@ struct TypeSizeTests {
     /// A number may only become smaller. When a type keeps the rule, its line goes.
     private static let offenders: [String: (lines: Int, storedProperties: Int)] = [
         "AvahiSession": (285, 15),
-        "ClinicNode": (750, 11),
         "NodeStateMachine": (2018, 48),
         "Projection": (936, 11),
         "ReplicaReader": (635, 6),
         "ReplicaWriter": (5235, 24),
-        "RunningNodeControl": (911, 6),
         "TablePlan": (215, 27),
         "TableDefinition": (58, 16),
     ]
