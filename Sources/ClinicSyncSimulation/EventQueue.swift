@@ -1,4 +1,4 @@
-/// Events by the time at which they happen; of several at one time the one that was added first.
+/// A queue of events in the order of their times; events of one time keep the order of their insertion.
 package struct EventQueue<Event> {
     private struct Entry {
         var time: Duration
@@ -14,10 +14,10 @@ package struct EventQueue<Event> {
     private var heap: [Entry] = []
     private var lastSequence: UInt64 = 0
 
-    /// Starts empty.
+    /// Makes an empty queue.
     package init() {}
 
-    /// When the earliest event happens; `nil` when there is none.
+    /// The time of the earliest event; `nil` when there is none.
     package var nextTime: Duration? { self.heap.first?.time }
 
     /// Adds an event.
@@ -31,7 +31,7 @@ package struct EventQueue<Event> {
         }
     }
 
-    /// Takes the earliest event.
+    /// Removes and returns the earliest event.
     package mutating func next() -> (time: Duration, event: Event)? {
         guard let first = self.heap.first, let last = self.heap.popLast() else { return nil }
         if !self.heap.isEmpty {

@@ -3,14 +3,14 @@ import ClinicSyncModel
 import Foundation
 import GRDB
 
-/// Makes things go wrong, as the run's options say.
+/// Injects the faults that the run's options allow.
 final class FaultInjector {
-    /// What a store answers that the injector told to fail.
+    /// The answer of a store that the injector made fail.
     static let storeFailure = "the simulated disk is full"
 
-    /// How often each fault happened.
+    /// The number of times that each fault happened.
     private(set) var fired: [FaultKind: Int] = [:]
-    /// The one PC whose disk loses rows, once it has.
+    /// The PC whose disk has lost rows; at most one PC in a run.
     private var faultyDisk: Int?
 
     /// Makes one fault happen, and schedules the next.
@@ -63,7 +63,7 @@ final class FaultInjector {
     private func disturbPath(_ kind: FaultKind, in world: SimulatedWorld) -> Bool {
         let one = world.random.below(world.nodes.count)
         let end = world.now + world.random.duration(.milliseconds(200), .seconds(kind == .partition ? 9 : 5))
-        // Two halves of a clinic are at rest, each with its host; anything else is trouble as long as it lasts.
+        // A clinic in two halves settles, and each half has a host. Any other fault is trouble while it lasts.
         if kind == .partition { world.schedule(.change, at: end) } else { world.disturb(until: end) }
         switch kind {
         case .delaySpike:
@@ -88,7 +88,7 @@ final class FaultInjector {
 
     private func stopProcess(_ kind: FaultKind, of node: SimulatedNode, in world: SimulatedWorld) throws -> Bool {
         guard node.isRunning, !node.isStopping else { return false }
-        // Two PCs that both lose a row, or its batch, before they hear of each other have lost it.
+        // If two PCs lose the same row or its batch before they exchange changes, the row is lost.
         if kind == .lostRow, self.faultyDisk.map({ $0 != node.index }) == true { return false }
         if kind == .restart {
             node.isStopping = true
@@ -107,7 +107,7 @@ final class FaultInjector {
         return try self.loseRow(at: node, in: world)
     }
 
-    /// Takes a patient's row out of the table and out of the node's books, as a damaged page that was repaired would.
+    /// Removes a patient's row from the table and from the node's bookkeeping, like the repair of a damaged page.
     private func loseRow(at node: SimulatedNode, in world: SimulatedWorld) throws -> Bool {
         let choice = world.random.next()
         var isLost = false
@@ -154,7 +154,7 @@ final class FaultInjector {
         )
     }
 
-    /// Changes a row as a program does that has dropped the triggers.
+    /// Changes a row like a program that has dropped the triggers.
     private func writePastTriggers(at node: SimulatedNode, in world: SimulatedWorld) throws -> Bool {
         let text = "escaped \(world.random.below(1_000))"
         var isWritten = false

@@ -1,15 +1,15 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// When each group of PCs that reach one another must have exactly one host.
+/// Checks that each group of connected PCs has exactly one host.
 struct HostWatch {
-    /// Each group has one host within this time after a change.
+    /// The time after a change within which each group has one host.
     static let limit: Duration = .seconds(3)
 
-    /// The last change, past or to come, after which the clinic needs time to find its host.
+    /// The last past or future change after which the clinic needs time to find its host.
     private var restlessUntil: Duration = .zero
 
-    /// Notes that the clinic is not at rest before `time`.
+    /// Records that the clinic does not settle before `time`.
     mutating func disturb(until time: Duration) { self.restlessUntil = max(self.restlessUntil, time) }
 
     /// Whether each group must have its host at `time`.
@@ -17,7 +17,7 @@ struct HostWatch {
 }
 
 extension SimulatedWorld {
-    /// Looks whether each group that has been left in peace long enough has one host.
+    /// Checks that each group without recent changes has one host.
     func lookForHosts() {
         self.schedule(.look, after: .milliseconds(100))
         guard self.hosts.isDue(at: self.now), let groups = self.network.groups(at: self.now) else { return }
@@ -28,15 +28,15 @@ extension SimulatedWorld {
         }
     }
 
-    /// What is wrong with the host; `nil` when there is exactly one and all others follow it.
+    /// The problem with the host; `nil` when there is exactly one host and all others follow it.
     package func hostTrouble() -> String? { self.hostTrouble(in: Array(self.nodes.indices)) }
 
-    /// What is wrong with the hosts of PCs that reach one another; `nil` when nothing is.
+    /// The problem with the hosts of connected PCs; `nil` when there is none.
     func hostTrouble(in group: [Int]) -> String? {
         let running = group.map { self.nodes[$0] }.filter(\.isRunning)
         let moment = Now(monotonic: self.now, wallMilliseconds: 0)
         let hosts = running.filter { $0.process?.machine.status(at: moment).role == .host }
-        // Nobody may be host.
+        // No PC may be host.
         if hosts.isEmpty, running.allSatisfy({ $0.configuration.priority == 0 }) { return nil }
         guard let host = hosts.first, hosts.count == 1 else {
             return "the hosts are \(hosts.map(\.name).joined(separator: ", "))."
@@ -50,7 +50,7 @@ extension SimulatedWorld {
         return nil
     }
 
-    /// The clinic is not at rest before `time`.
+    /// Records that the clinic does not settle before `time`.
     func disturb(until time: Duration) { self.hosts.disturb(until: time) }
 }
 

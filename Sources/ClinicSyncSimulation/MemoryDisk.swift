@@ -2,25 +2,25 @@ import CSimulatedDisk
 package import ClinicSyncStorage
 import NIOConcurrencyHelpers
 
-/// A directory in memory with a SQLite VFS of its own, which knows what of each file was synced.
+/// A directory in memory with its own SQLite VFS, which records the synced content of each file.
 ///
-/// SQLite runs on it as on a file system, in WAL mode and with several connections. A power cut leaves what a disk may leave of
-/// what was not synced.
+/// SQLite uses it like a file system, in WAL mode and with several connections. After a power cut it has the synced
+/// content, and a part of the other writes that a disk may keep.
 package final class MemoryDisk {
-    /// What is done to a file.
+    /// An operation on a file.
     package enum Operation: Sendable, Hashable {
         case write, truncate, sync, create, delete, syncDirectory
     }
 
-    /// What a power cut leaves of what was not synced; see `simdisk_loss`.
+    /// The writes without a sync that survive a power cut; see `simdisk_loss`.
     package enum Loss: Sendable, Hashable, CaseIterable {
-        /// Nothing of it is lost: all processes end.
+        /// All of them survive: only the processes end.
         case nothing
-        /// All of it.
+        /// None of them survives.
         case all
-        /// Of each file's writes those after one that is torn.
+        /// Each file keeps its writes up to a torn write.
         case tail
-        /// Any writes, some of them torn.
+        /// Any of the writes survive, some of them torn.
         case writes
         /// Each sector has one of its contents since the sync.
         case sectors
@@ -41,7 +41,9 @@ package final class MemoryDisk {
     /// Makes an empty disk.
     package convenience init() throws { try self.init { simdisk_create($0) } }
 
-    /// Makes the disk that a power cut now would leave, drawn from `seed`; this one stays as it is.
+    /// Makes the disk after a power cut at this moment, as `seed` decides.
+    ///
+    /// This disk does not change.
     package func afterPowerCut(losing loss: Loss, seed: UInt64 = 0) throws -> MemoryDisk {
         try MemoryDisk { simdisk_after_power_cut(self.disk, $0, MemoryDisk.code(of: loss), seed) }
     }
@@ -66,7 +68,7 @@ package final class MemoryDisk {
     /// Opens a database with the connections of a node; makes the file if need be.
     package func openStore(_ file: String) throws -> StoreDatabase { try StoreDatabase.connect(to: self.uri(file)) }
 
-    /// Has `body` called before each operation, on the thread that does it; `nil` ends it.
+    /// Calls `body` before each operation, on the operation's thread; `nil` ends this.
     package func observe(_ body: ((Operation, String) -> Void)?) {
         self.observer = body.map { Observer($0) }
         guard let observer = self.observer else { return simdisk_observe(self.disk, nil, nil) }
@@ -95,7 +97,7 @@ package final class MemoryDisk {
         simdisk_write(self.disk, file, bytes, bytes.count, 0) == 0
     }
 
-    /// How many writes to a file a power cut may take; `nil` when there is no such file.
+    /// The number of writes to a file that a power cut may lose; `nil` when there is no such file.
     package func unsyncedWrites(to file: String) -> Int? {
         let count = simdisk_unsynced(self.disk, file)
         return count < 0 ? nil : Int(count)

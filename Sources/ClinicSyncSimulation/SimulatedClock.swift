@@ -4,7 +4,7 @@ import NIOConcurrencyHelpers
 package final class SimulatedClock: Sendable {
     /// True time at the start of every run: 2001-09-09T01:46:40Z.
     package static let epochMilliseconds: Int64 = 1_000_000_000_000
-    /// No simulated clock ever shows so late a time, and no real one so early a time.
+    /// A time between the times of all simulated clocks and the times of all real clocks.
     package static let realMillisecondsMin: Int64 = 1_500_000_000_000
 
     private struct State {
@@ -12,7 +12,7 @@ package final class SimulatedClock: Sendable {
         var skew: Int64
     }
 
-    /// In a box because the store asks for the time.
+    /// It is in a box, because the store reads the time.
     private let state: NIOLockedValueBox<State>
 
     /// Makes a clock with an error of `skew` milliseconds.
@@ -24,7 +24,7 @@ package final class SimulatedClock: Sendable {
         set { self.state.withLockedValue { $0.skew = newValue } }
     }
 
-    /// What the clock shows.
+    /// The clock's time.
     package var milliseconds: Int64 { self.state.withLockedValue { $0.shown } }
 
     /// Moves the clock to true time `time`.

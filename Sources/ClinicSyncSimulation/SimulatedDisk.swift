@@ -5,25 +5,26 @@ package import GRDB
 
 /// The disk of one simulated PC: a SQLite database in memory that outlives the node's process.
 ///
-/// A second database holds what would survive a power cut. A node's own batches and programs' transactions are on the
-/// disk when their commit returns; batches of others are only when one of those follows (`synchronous = NORMAL`).
+/// A second database holds the content that survives a power cut. A node's own batches and programs' transactions are
+/// on the disk when their commit returns. Batches of others are on the disk only after such a commit (`synchronous =
+/// NORMAL`).
 package final class SimulatedDisk {
-    /// What processes see.
+    /// The database that processes see.
     package let database: DatabaseQueue
     private let durable: DatabaseQueue?
 
-    /// Makes an empty disk; power cuts cost a copy at each durable commit, so they are an option.
+    /// Makes an empty disk; power cuts are an option, because they need a copy at each durable commit.
     package init(keepsDurableCopy: Bool) throws {
         self.database = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
         self.durable = keepsDurableCopy ? try DatabaseQueue() : nil
     }
 
-    /// Makes everything that is committed survive a power cut.
+    /// Flushes: every committed change now survives a power cut.
     package func flush() throws {
         if let durable { try self.database.backup(to: durable) }
     }
 
-    /// Goes back to what survives a power cut; no process may be using the disk.
+    /// Restores the content that survives a power cut; no process may use the disk.
     package func losePower() throws {
         if let durable { try durable.backup(to: self.database) }
     }
@@ -40,7 +41,7 @@ package final class SimulatedDisk {
         do {
             try self.database.inTransaction(.immediate) { db in
                 try body(db)
-                // Simulated clocks show years long past.
+                // Simulated clocks show years in the past.
                 try db.execute(
                     sql: "UPDATE clinicsync_dirty SET writtenAt = ? WHERE writtenAt > ?",
                     arguments: [wallMilliseconds, SimulatedClock.realMillisecondsMin]
@@ -54,12 +55,12 @@ package final class SimulatedDisk {
         }
     }
 
-    /// Reads.
+    /// Reads the database.
     package func read<Result>(_ body: (Database) throws -> Result) throws -> Result {
         try self.database.read(body)
     }
 
-    /// What is applied, as the committed tables say.
+    /// The applied batches, from the committed tables.
     package func committedVector() throws -> VersionVector {
         try self.read { db in
             let rows = try Row.fetchAll(db, sql: "SELECT node, incarnation, sequence FROM clinicsync_origin")
@@ -67,7 +68,7 @@ package final class SimulatedDisk {
         }
     }
 
-    /// Whether the chunk is in the log, or was and is applied.
+    /// Whether the chunk is in the log, or was in the log and is applied.
     package func hasChunk(_ chunk: BatchChunk) throws -> Bool {
         let isLogged = try self.read { db in
             try Bool.fetchOne(
@@ -85,7 +86,7 @@ package final class SimulatedDisk {
         return try isLogged ?? (self.committedVector()[chunk.batch.origin] >= chunk.batch.sequence)
     }
 
-    /// Whether programs wrote what is not collected.
+    /// Whether there are writes of programs that are not collected.
     package func hasMarks() throws -> Bool {
         try self.read { try Bool.fetchOne($0, sql: "SELECT 1 FROM clinicsync_dirty LIMIT 1") ?? false }
     }

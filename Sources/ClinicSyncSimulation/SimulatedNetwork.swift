@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import DequeModule
 
-/// The connections between nodes, each with each.
+/// The connections between all pairs of nodes.
 ///
 /// Messages are bytes. Within a connection they arrive in the order in which they were sent, or not at all; a broken
 /// connection loses the end of each direction.
@@ -9,9 +9,9 @@ struct SimulatedNetwork {
     /// One direction of a connection.
     struct Pipe {
         var messages: Deque<[UInt8]> = []
-        /// When the newest message arrives.
+        /// The time at which the newest message arrives.
         var lastArrival: Duration = .zero
-        /// Whether everything sent from now on vanishes.
+        /// Whether all later messages vanish.
         var isSwallowing = false
     }
 
@@ -20,7 +20,7 @@ struct SimulatedNetwork {
         let node: Int
         var process: Int
         var id: ConnectionID
-        /// Whether the process still counts on it.
+        /// Whether the process still uses the connection.
         var isOpen: Bool
     }
 
@@ -31,18 +31,18 @@ struct SimulatedNetwork {
         let address: String
         var ends: [End]
         var pipes = [Pipe(), Pipe()]
-        /// Whether the end that dialled was told that its dial succeeded.
+        /// Whether the dialling end has learned that its dial succeeded.
         var wasOpened = false
 
-        /// Whether a process at one end still counts on it.
+        /// Whether a process at one end still uses the connection.
         var isAlive: Bool { self.ends.contains { $0.isOpen } }
     }
 
-    /// What is wrong on the way from one node to another.
+    /// The faults on the path from one node to another.
     struct Path {
-        /// Until when nothing gets through.
+        /// The end of a time in which no message gets through.
         var blockedUntil: Duration = .zero
-        /// Until when everything takes long.
+        /// The end of a time in which every message is slow.
         var slowUntil: Duration = .zero
     }
 
@@ -56,17 +56,17 @@ struct SimulatedNetwork {
         self.paths = Array(repeating: Array(repeating: Path(), count: nodes), count: nodes)
     }
 
-    /// Whether a message from one node to another is held up at `time`.
+    /// Whether a message from one node to another is delayed at `time`.
     func isBlocked(from sender: Int, to receiver: Int, at time: Duration) -> Bool {
         self.paths[sender][receiver].blockedUntil > time
     }
 
-    /// Whether a dial of one node to another comes to nothing at `time`.
+    /// Whether a dial from one node to another fails at `time`.
     func isSevered(_ one: Int, _ other: Int, at time: Duration) -> Bool {
         self.isBlocked(from: one, to: other, at: time) || self.isBlocked(from: other, to: one, at: time)
     }
 
-    /// Everything gets through again, at once.
+    /// Removes all faults: every message gets through again, at once.
     mutating func mend() {
         for sender in self.paths.indices {
             for receiver in self.paths.indices { self.paths[sender][receiver] = Path() }
@@ -79,7 +79,7 @@ struct SimulatedNetwork {
         return ConnectionID(rawValue: self.lastID)
     }
 
-    /// The numbers of connections that somebody still counts on, those at `node` alone if given.
+    /// The numbers of connections that a process still uses; only those at `node`, if given.
     func living(at node: Int? = nil) -> [Int] {
         self.links.indices.filter { index in
             let link = self.links[index]
@@ -87,7 +87,7 @@ struct SimulatedNetwork {
         }
     }
 
-    /// The open connection that a process knows by `id`, and which of its ends that is.
+    /// The open connection with this `id` in the process, and the process's end of it.
     func find(_ id: ConnectionID) -> (link: Int, end: Int)? {
         for index in self.links.indices.reversed() {
             for end in 0...1 where self.links[index].ends[end].id == id && self.links[index].ends[end].isOpen {

@@ -3,7 +3,7 @@ package import ClinicSyncModel
 import ClinicSyncStorage
 import DequeModule
 
-/// One simulated PC: a disk and a clock that last, and the process of a node that comes and goes.
+/// One simulated PC: a lasting disk and clock, and a node's process that starts and ends.
 package final class SimulatedNode {
     /// A node's process: the production core over the production store.
     final class Process {
@@ -33,11 +33,11 @@ package final class SimulatedNode {
     package let index: Int
     /// A letter, for transcripts.
     package var name: String { self.configuration.nodeName }
-    /// Where it is dialled.
+    /// The address that other nodes dial.
     var address: String { SimulatedNode.address(self.index) }
     /// The node as an author.
     package var origin: Origin { self.configuration.origin }
-    /// What outlives the process.
+    /// The disk, which outlives the process.
     package let disk: SimulatedDisk
     /// The PC's clock.
     package let clock: SimulatedClock
@@ -52,15 +52,15 @@ package final class SimulatedNode {
     let limits: StoreLimits
     /// The process, if it runs.
     var process: Process?
-    /// How many processes there have been: what was meant for an earlier one is ignored.
+    /// The number of processes so far; events for an earlier process are ignored.
     var processNumber = 0
-    /// Until when the PC is suspended.
+    /// The end of the PC's suspension.
     var pausedUntil: Duration = .zero
-    /// How many write requests the store will refuse.
+    /// The number of write requests that the store will still refuse.
     var failingWrites = 0
-    /// Whether a program committed something that no notice has reported yet.
+    /// Whether there is a program's commit without a notice so far.
     var hasUnnoticedCommit = false
-    /// Whether the process was asked to stop.
+    /// Whether the process is asked to stop.
     var isStopping = false
 
     init(index: Int, options: SimulationOptions) throws {
@@ -75,7 +75,7 @@ package final class SimulatedNode {
 
     private static func address(_ index: Int) -> String { "\(SimulatedNode.name(index)):1" }
 
-    /// The order of ids decides ties: the first PC has the largest in half of the runs.
+    /// The order of ids decides ties, so the first PC has the largest id in half of the runs.
     private static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
         NodeID(high: 0xC11, low: options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index))
     }
@@ -117,9 +117,9 @@ package final class SimulatedNode {
         return configuration
     }
 
-    /// Starts a process over what the disk holds.
+    /// Starts a process over the disk's content.
     ///
-    /// - Returns: What the core must be told first.
+    /// - Returns: The first input of the core.
     func start() throws -> StoreState {
         let clock = self.clock
         let writer = try ReplicaWriter(
@@ -143,7 +143,7 @@ package final class SimulatedNode {
         isRead ? \.reads : \.writes
     }
 
-    /// What the disk says is applied.
+    /// The applied batches, as the disk has them.
     package func committedVector() throws -> VersionVector {
         try self.disk.committedVector()
     }

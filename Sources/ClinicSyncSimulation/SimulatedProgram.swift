@@ -21,6 +21,6 @@ package struct SimulatedProgram {
     /// Returns a number from 0 to `limit` - 1.
     package func below(_ limit: Int) -> Int { self.world.random.below(limit) }
 
-    /// Returns `true` in so many of a hundred cases.
+    /// Returns `true` with this probability in percent.
     package func chance(_ percent: Int) -> Bool { self.world.random.chance(percent) }
 }

@@ -1,20 +1,20 @@
 /// The programs of all PCs.
 final class SimulatedPrograms {
-    /// What the programs do.
+    /// The workloads of the programs.
     let workloads: [any SimulationWorkload]
-    /// How many transactions programs committed.
+    /// The number of transactions that programs committed.
     private(set) var transactions = 0
 
     init(_ kinds: [WorkloadKind]) { self.workloads = kinds.map { WorkloadFactory.make($0) } }
 
-    /// Lets a program of some PC do something, and schedules the next.
+    /// Runs a step of a program on some PC, and schedules the next step.
     func step(in world: SimulatedWorld) throws {
         guard world.isDisturbed else { return }
         let interval = world.options.writeInterval
         world.schedule(.program, after: world.random.duration(interval / 8, interval * 15 / 8))
         guard let node = world.random.element(of: world.nodes), let workload = world.random.element(of: self.workloads)
         else { return }
-        // Before its first start a PC has no tables; a suspended one runs no programs.
+        // Before its first start a PC has no tables. A suspended PC runs no programs.
         guard node.processNumber > 0, node.pausedUntil <= world.now else { return }
         if world.random.chance(4), node.isRunning, !node.isStopping {
             _ = try world.requestSync(at: node.index)
@@ -24,7 +24,9 @@ final class SimulatedPrograms {
         try workload.step(program)
     }
 
-    /// Takes note that a program committed; the node hears of it sooner, later, or at its next look.
+    /// Records a program's commit.
+    ///
+    /// The node notices it soon, later, or at its next check.
     func committed(_ node: SimulatedNode, _ what: String, in world: SimulatedWorld) {
         self.transactions += 1
         world.note(node.name, "program \(what)")

@@ -1,9 +1,9 @@
 package import ClinicSyncCore
 import ClinicSyncModel
 
-/// What programs and people asked of nodes, and the answers.
+/// The requests of programs and people, and the answers.
 struct SimulatedRequests {
-    /// Syncs that a node has not answered, each with the node's index.
+    /// The syncs without an answer, each with its node's index.
     private(set) var openSyncs: [RequestID: Int] = [:]
     /// The answers to syncs.
     private(set) var syncReports: [RequestID: SyncReport] = [:]
@@ -17,23 +17,23 @@ struct SimulatedRequests {
         return RequestID(rawValue: self.lastRequest)
     }
 
-    /// Returns the number of a new sync, which `node` is to answer.
+    /// Returns the number of a new sync, which `node` must answer.
     mutating func openSync(at node: Int) -> RequestID {
         let request = self.nextID()
         self.openSyncs[request] = node
         return request
     }
 
-    /// Notes the answer to a sync.
+    /// Records the answer to a sync.
     mutating func answer(_ request: RequestID, _ report: SyncReport) {
         self.openSyncs[request] = nil
         self.syncReports[request] = report
     }
 
-    /// Notes the decision on a login.
+    /// Records the decision on a login.
     mutating func answer(_ request: RequestID, _ outcome: LoginOutcome) { self.logins[request] = outcome }
 
-    /// Forgets the syncs that a node has not answered: its process has ended.
+    /// Removes the open syncs of a node, because its process has ended.
     mutating func abandon(at node: Int) { self.openSyncs = self.openSyncs.filter { $0.value != node } }
 }
 
@@ -45,9 +45,9 @@ extension SimulatedWorld {
         return request
     }
 
-    /// Asks a node's core to log somebody in, as a program does whose user's password is right.
+    /// Asks a node's core to log a user in, like a program after a right password.
     ///
-    /// - Returns: Under what number ``logins`` has the answer, which never comes when the process ends before.
+    /// - Returns: The number of the answer in ``logins``. There is no answer if the process ends before.
     package func requestLogin(at index: Int, session: String, user: String, isForced: Bool = false) throws -> RequestID
     {
         let request = self.requests.nextID()

@@ -1,9 +1,11 @@
-// What a run's phases and tests do to the clinic.
+// The controls of the clinic, for a run's phases and for tests.
 extension SimulatedWorld {
-    /// Programs write nothing more.
+    /// Stops the programs' writes.
     package func rest() { self.isDisturbed = false }
 
-    /// Faults and programs stop, what is broken is mended; what nodes believe stays as it is.
+    /// Stops faults and programs, and repairs what is broken.
+    ///
+    /// The nodes' own state does not change.
     func heal() {
         self.isDisturbed = false
         self.disturb(until: self.now)
@@ -24,10 +26,10 @@ extension SimulatedWorld {
         self.schedule(.start(node: node.index), after: pause)
     }
 
-    /// A program on a PC, for what a test wants written.
+    /// Returns a program on a PC, for the writes of a test.
     package func program(at index: Int) -> SimulatedProgram { SimulatedProgram(world: self, node: self.nodes[index]) }
 
-    /// For a while, PCs of different groups do not reach each other.
+    /// Partitions the PCs into groups for a while.
     package func partition(_ groups: [[Int]], for time: Duration) {
         let end = self.now + time
         self.schedule(.change, at: end)

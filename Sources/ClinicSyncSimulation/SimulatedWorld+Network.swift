@@ -5,10 +5,10 @@ import DequeModule
 
 // Dials, messages and broken connections.
 extension SimulatedWorld {
-    /// A dial that nobody answers fails after this time.
+    /// A dial without an answer fails after this time.
     private static let dialLimit: Duration = .seconds(1)
 
-    /// Who sends over a pipe, and to whom.
+    /// The sender and the receiver of a pipe.
     private func way(_ link: Int, pipe: Int) -> (sender: Int, receiver: Int) {
         let ends = self.network.links[link].ends
         return (ends[pipe].node, ends[1 - pipe].node)
@@ -58,12 +58,12 @@ extension SimulatedWorld {
     func opened(_ link: Int) throws {
         let end = self.network.links[link].ends[0]
         guard self.process(end.node, end.process) != nil else {
-            // Killed while it dialled: the kernel refuses what comes for it.
+            // The process was killed while it dialled: the kernel refuses the connection.
             return self.schedule(.closed(link: link, end: 1), after: self.latency(link, pipe: 0))
         }
         self.network.links[link].ends[0].isOpen = true
         self.network.links[link].wasOpened = true
-        // What the other end said meanwhile waited for this.
+        // Earlier messages of the other end have waited for this.
         let input = Input.connectionOpened(
             end.id,
             dialled: self.network.links[link].address,
@@ -77,7 +77,7 @@ extension SimulatedWorld {
         self.post(bytes, link, pipe: end)
     }
 
-    /// Puts a message on its way.
+    /// Sends a message.
     ///
     /// Pipe 0 leads away from end 0.
     private func post(_ bytes: [UInt8], _ link: Int, pipe: Int) {
@@ -101,7 +101,7 @@ extension SimulatedWorld {
             // The upgrade's answer goes first.
             return self.schedule(.deliver(link: link, pipe: pipe), after: .milliseconds(1))
         }
-        // Lost with a broken connection.
+        // The message is lost with a broken connection.
         guard let bytes = self.network.links[link].pipes[pipe].messages.popFirst(), receiver.isOpen else { return }
         switch Result(catching: { try MessageCodec.decode(bytes) }) {
         case .success(let (message, term)):
@@ -135,7 +135,8 @@ extension SimulatedWorld {
         self.schedule(.closed(link: link, end: end), after: .microseconds(100))
     }
 
-    /// Breaks a connection: each direction loses the end of what is on its way, each end learns of it at its own time.
+    /// Breaks a connection: each direction loses its last messages in transit, and each end learns of the break at
+    /// its own time.
     func cut(_ link: Int) {
         for end in 0...1 {
             self.loseTail(link, pipe: end)
@@ -145,14 +146,16 @@ extension SimulatedWorld {
         }
     }
 
-    /// A pipe loses a random part of what is on its way and everything to come.
+    /// A pipe loses a random part of its messages in transit, and all later messages.
     private func loseTail(_ link: Int, pipe: Int) {
         let count = self.network.links[link].pipes[pipe].messages.count
         self.network.links[link].pipes[pipe].messages.removeLast(self.random.number(in: 0...count))
         self.network.links[link].pipes[pipe].isSwallowing = true
     }
 
-    /// A process is gone; its kernel tells the peers, unless the whole PC is gone.
+    /// A process has ended.
+    ///
+    /// Its kernel informs the peers, unless the whole PC is off.
     func endProcess(of node: SimulatedNode, silently: Bool = false) {
         node.process = nil
         self.requests.abandon(at: node.index)

@@ -5,25 +5,25 @@ import DequeModule
 
 /// A clinic in virtual time: nodes, network, disks, clocks, programs and faults, all drawn from one seed.
 ///
-/// Single-threaded and without `async`. The nodes are the production core over the production store; messages travel as
-/// bytes through the production codec. A run stops at the first thing that a checker finds wrong.
+/// It is single-threaded, without `async`. The nodes are the production core over the production store. Messages
+/// travel as bytes through the production codec. A run stops at the first violation that a checker finds.
 package final class SimulatedWorld {
-    /// What the run depends on.
+    /// The run's options.
     package let options: SimulationOptions
     /// All PCs.
     package let nodes: [SimulatedNode]
-    /// The source of everything random.
+    /// The source of all random numbers.
     package var random: SimulationRandom
-    /// What happened.
+    /// The transcript of the run.
     package private(set) var transcript = Transcript()
     /// Whether programs write and faults happen.
     package internal(set) var isDisturbed = true
     /// The observers of the run; more may be added before the first step.
     package var checkers: [any SimulationChecker] = []
     var network: SimulatedNetwork
-    /// What the nodes were asked.
+    /// The requests to the nodes.
     var requests = SimulatedRequests()
-    /// What programs of the PCs do.
+    /// The programs of the PCs.
     let programs: SimulatedPrograms
     let faults = FaultInjector()
     var hosts = HostWatch()
@@ -48,7 +48,7 @@ package final class SimulatedWorld {
     /// Virtual time since the start.
     package var now: Duration { self.timeline.now }
 
-    /// The first thing that was found wrong, if any; nothing happens after it.
+    /// The first violation, if any; nothing happens after it.
     package var violation: String? { self.transcript.violation }
 
     /// The decisions on logins, by the number that ``requestLogin(at:session:user:isForced:)`` returned.
@@ -56,13 +56,13 @@ package final class SimulatedWorld {
 
     // MARK: - Time
 
-    /// Runs until `time`, or until something is found wrong.
+    /// Runs until `time`, or until the first violation.
     package func run(until time: Duration) throws {
         while self.violation == nil, let event = self.timeline.next(until: time) { try self.step(event) }
         if self.violation == nil { self.timeline.advance(to: time) }
     }
 
-    /// Reports that something is wrong; the first report counts.
+    /// Reports a violation; the first report counts.
     package func fail(_ what: String) {
         self.transcript.fail(self.now, what)
     }
@@ -77,7 +77,7 @@ package final class SimulatedWorld {
     func schedule(_ event: SimulationEvent, at time: Duration) { self.timeline.add(event, at: time) }
 
     private func step(_ event: SimulationEvent) throws {
-        // A suspended PC finds everything when it wakes, in the same order.
+        // A suspended PC handles all its events when it wakes, in the same order.
         if let node = self.target(of: event), self.nodes[node].pausedUntil > self.now {
             return self.schedule(event, at: self.nodes[node].pausedUntil)
         }
@@ -125,7 +125,7 @@ package final class SimulatedWorld {
 
     // MARK: - Processes
 
-    /// The process of that number, if it runs still.
+    /// The process of that number, if it still runs.
     func process(_ node: Int, _ number: Int) -> SimulatedNode.Process? {
         self.nodes[node].processNumber == number ? self.nodes[node].process : nil
     }

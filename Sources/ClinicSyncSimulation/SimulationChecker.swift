@@ -1,23 +1,23 @@
 package import ClinicSyncCore
 
-/// Watches a run and reports what must not happen with ``SimulatedWorld/fail(_:)``.
+/// Observes a run and reports violations with ``SimulatedWorld/fail(_:)``.
 ///
-/// Checkers are told everything and change nothing.
+/// A checker sees every step and changes nothing.
 package protocol SimulationChecker: AnyObject {
     /// A process starts with `state`.
     func started(_ node: SimulatedNode, _ state: StoreState, in world: SimulatedWorld) throws
-    /// A core turned an input into effects, which are about to be carried out.
+    /// A core turned an input into effects, which are carried out next.
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws
-    /// A store carried out a request; the core does not know it yet.
+    /// A store carried out a request. The core does not know it yet.
     func storeAnswered(
         _ request: StorageRequest,
         _ reply: StorageReply,
         on node: SimulatedNode,
         in world: SimulatedWorld
     ) throws
-    /// A PC lost its power and what was not on its disk.
+    /// A PC lost its power, and everything that was not on its disk.
     func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws
-    /// The clinic says that it is equal.
+    /// The clinic reports that all nodes are equal.
     func finished(_ world: SimulatedWorld) throws
 }
 

@@ -1,6 +1,6 @@
 import ClinicSyncCore
 
-/// Something that happens at a time of a run.
+/// An event at a time of a run.
 enum SimulationEvent {
     /// A timer of the core runs out.
     case timer(node: Int, process: Int, TimerID, generation: UInt64)
@@ -16,19 +16,19 @@ enum SimulationEvent {
     case dialFailed(node: Int, process: Int, address: String)
     /// The next message of a connection arrives.
     case deliver(link: Int, pipe: Int)
-    /// One end of a connection learns that it is gone.
+    /// One end of a connection learns that the connection is gone.
     case closed(link: Int, end: Int)
     /// A node notices that a program committed something.
     case notice(node: Int, process: Int)
-    /// A node looks for commits whose notice got lost.
+    /// A node checks for commits whose notice was lost.
     case poll(node: Int, process: Int)
     /// A process starts.
     case start(node: Int)
     /// A program writes.
     case program
-    /// Something goes wrong.
+    /// A fault happens.
     case fault
-    /// The run looks which PCs are host.
+    /// The run checks which PCs are host.
     case look
     /// A partition ends.
     case change

@@ -1,20 +1,20 @@
-/// What can go wrong in a simulated run.
+/// A fault in a simulated run.
 package enum FaultKind: String, Sendable, Hashable, CaseIterable {
-    /// A connection breaks; what is on its way is lost, in each direction another part.
+    /// A connection breaks; each direction loses a part of its messages in transit.
     case connectionCut
-    /// A connection swallows everything without breaking; only silence tells.
+    /// A connection loses every message without breaking; only silence shows it.
     case halfOpen
     /// Some PCs and the others do not reach each other for a while.
     case partition
-    /// Of two PCs one does not reach the other for a while.
+    /// One of two PCs does not reach the other for a while.
     case oneWayPartition
-    /// What a PC sends and is sent takes long.
+    /// A PC's messages are slow, in both directions.
     case delaySpike
-    /// A node does nothing for a while, as a suspended PC; its programs too.
+    /// A node and its programs do nothing for a while, like a suspended PC.
     case pause
     /// A node's process is killed and started again.
     case crash
-    /// A PC loses its power: what was not on the disk is gone, and its peers hear nothing of it.
+    /// A PC loses its power. Everything that was not on its disk is lost, and its peers are not informed.
     case powerCut
     /// A node stops in order and is started again.
     case restart
@@ -22,13 +22,13 @@ package enum FaultKind: String, Sendable, Hashable, CaseIterable {
     case clockStep
     /// A node's store refuses some writes.
     case diskFull
-    /// A row vanishes with everything the node knew of it, while the node does not run.
+    /// A row is lost with all the node's bookkeeping about it, while the node does not run.
     case lostRow
     /// A row is written past the triggers.
     case escapedWrite
 }
 
-/// What a simulated clinic does in a run.
+/// A kind of work in a simulated clinic.
 package enum WorkloadKind: String, Sendable, Hashable, CaseIterable {
     /// Patients are registered and edited.
     case registration
@@ -44,44 +44,44 @@ package enum WorkloadKind: String, Sendable, Hashable, CaseIterable {
     case endOfDay
     /// Rows that violate a UNIQUE constraint on the other nodes.
     case uniqueClash
-    /// Users log in and out on all PCs, through the agent and past it.
+    /// Users log in and out on all PCs, through the node and by rows of programs.
     case sessions
 }
 
-/// Everything that a run depends on beside its seed, itself drawn from the seed.
+/// The options of a run, which its seed decides.
 package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     /// The seed.
     package var seed: UInt64
-    /// Nodes.
+    /// The number of nodes.
     package var nodes: Int
-    /// How long faults happen and programs write.
+    /// The time for which faults happen and programs write.
     package var safety: Duration
-    /// The nodes' reconciliation interval; within two of them everything must be equal after the faults.
+    /// The nodes' reconciliation interval; after the faults all nodes must be equal within two intervals.
     package var reconcileInterval: Duration
     /// The mean time between two transactions of programs.
     package var writeInterval: Duration
     /// The mean time between two faults.
     package var faultInterval: Duration
-    /// A message's time on the network at most, without faults.
+    /// The longest time of a message on the network, without faults.
     package var latencyMax: Duration
-    /// The store's time for one request at most.
+    /// The longest time of the store for one request.
     package var storeTimeMax: Duration
-    /// A chunk of a batch is closed at this size.
+    /// The size at which a chunk of a batch is closed.
     package var chunkBytes: Int
-    /// What a peer may send before it is acknowledged.
+    /// The credit of a peer.
     package var creditBytes: Int
     /// The wall clocks' distances from true time, in milliseconds, by node.
     package var skews: [Int64]
-    /// How much each node is wanted as host.
+    /// The priority of each node as host.
     package var priorities: [UInt32]
-    /// What goes wrong.
+    /// The faults of the run.
     package var faults: [FaultKind]
-    /// What programs do.
+    /// The workloads of the run.
     package var workloads: [WorkloadKind]
 
     /// Draws the options of a run.
     package static func random(seed: UInt64) -> SimulationOptions {
-        // Not the sequence of the run itself, so that a change of the options does not change everything.
+        // This is not the sequence of the run itself, so that a change of the options does not change the whole run.
         var random = SimulationRandom(seed: seed ^ 0x0_0710_0025)
         let nodes = [2, 3, 3, 3, 4, 5][random.below(6)]
         let faults = FaultKind.allCases.filter { _ in random.chance(55) }
@@ -105,7 +105,9 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         )
     }
 
-    /// Mostly none is preferred; one that is never host leaves the others to be.
+    /// Usually no node is preferred.
+    ///
+    /// If one node is never host, the others still can be.
     private static func priorities(_ nodes: Int, _ random: inout SimulationRandom) -> [UInt32] {
         var priorities = Array(repeating: UInt32(100), count: nodes)
         if random.chance(20) { priorities[random.below(nodes)] = 200 }
@@ -121,7 +123,7 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// One line that names all of them.
+    /// All options in one line.
     package var description: String {
         let faults = self.faults.map(\.rawValue).joined(separator: ",")
         let workloads = self.workloads.map(\.rawValue).joined(separator: ",")

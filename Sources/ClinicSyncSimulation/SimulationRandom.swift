@@ -1,8 +1,8 @@
 import ClinicSyncCore
 
-/// The one source of chance of a simulated run.
+/// The only source of random numbers of a simulated run.
 ///
-/// Everything random is drawn from it in the order in which it happens, so a seed is a run.
+/// All random decisions use it in the order in which they happen, so one seed is one run.
 package struct SimulationRandom: RandomNumberGenerator {
     private var generator: SplitMix64
 
@@ -22,7 +22,7 @@ package struct SimulationRandom: RandomNumberGenerator {
         range.lowerBound + self.below(range.upperBound - range.lowerBound + 1)
     }
 
-    /// Returns `true` in so many of a hundred cases.
+    /// Returns `true` with this probability in percent.
     package mutating func chance(_ percent: Int) -> Bool { self.below(100) < percent }
 
     /// Returns a duration between the two, in steps of a microsecond.

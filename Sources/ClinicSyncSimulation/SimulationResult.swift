@@ -1,23 +1,23 @@
-/// What a run came to.
+/// The result of a run.
 public struct SimulationResult: Sendable {
-    /// What the run depended on.
+    /// The options of the run.
     package var options: SimulationOptions
-    /// What was wrong; `nil` when everything held.
+    /// The violation; `nil` when there was none.
     public var violation: String?
     /// The hash of the whole transcript and of one last random number.
     public var hash: UInt64
     /// The last steps.
     public var transcript: [String]
-    /// Steps in all.
+    /// The number of all steps.
     public var steps: Int
-    /// How often each fault happened.
+    /// The number of times that each fault happened.
     package var fired: [FaultKind: Int]
-    /// Transactions that programs committed.
+    /// The number of transactions that programs committed.
     public var transactions: Int
-    /// How long after the last fault everything was equal.
+    /// The time from the last fault until all nodes were equal.
     public var convergence: Duration?
 
-    /// How to repeat the run.
+    /// The command that repeats the run.
     public var reproduction: String {
         "CLINICSYNC_SEED=\(self.options.seed) swift test --filter ClinicSyncSimulationTests"
     }

@@ -4,12 +4,12 @@ import ClinicSyncStorage
 
 /// One run of the simulator.
 ///
-/// First faults happen while programs write (the safety phase). Then nothing happens but the nodes' own work, which must
-/// make all of them equal (the liveness phase).
+/// First faults happen while programs write (the safety phase). Then only the nodes work, and must become equal (the
+/// liveness phase).
 public struct SimulationRun {
     private let world: SimulatedWorld
 
-    /// Carries out the run of a seed: everything random in it comes from `seed`.
+    /// Carries out the run of a seed, which decides everything random.
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
     public static func result(seed: UInt64) throws -> SimulationResult { try self.result(of: .random(seed: seed)) }
@@ -36,12 +36,12 @@ public struct SimulationRun {
         )
     }
 
-    /// Runs until all nodes have the same and know it.
+    /// Runs until all nodes are equal and their digests show it.
     ///
-    /// - Returns: How long that took; `nil`, and the run has failed, when it took longer than `limit`.
+    /// - Returns: The time this took. If it took longer than `limit`: `nil`, and the run has failed.
     private func converge(within limit: Duration) throws -> Duration? {
         let start = self.world.now
-        // Until then a node may believe in a peer that is gone.
+        // Until then a node may count on a peer that is gone.
         try self.world.run(until: start + .seconds(3))
         while self.world.violation == nil {
             if try self.isConverged() { return self.world.now - start }
@@ -55,7 +55,7 @@ public struct SimulationRun {
         return nil
     }
 
-    /// Asks for a manual sync, whose answer must be equality, and hands the clinic to the checkers.
+    /// Requests a manual sync, whose answer must be equality, and passes the clinic to the checkers.
     private func prove() throws {
         let asking = self.world.nodes[self.world.random.below(self.world.nodes.count)]
         let request = try self.world.requestSync(at: asking.index)
@@ -75,7 +75,7 @@ public struct SimulationRun {
 
     private func isConverged() throws -> Bool { try self.difference() == nil }
 
-    /// What keeps the clinic from being equal; `nil` when nothing does.
+    /// The difference between the nodes; `nil` when they are equal.
     private func difference() throws -> String? {
         let hides = self.world.options.workloads.contains(.uniqueClash)
         guard let host = self.world.nodes.first?.process else { return "A does not run" }

@@ -2,14 +2,14 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncWire
 
-/// Short forms of what happens, for transcripts; the legend is in `docs/SIMULATION.md`.
+/// Short forms of inputs and effects, for transcripts; the legend is in `docs/SIMULATION.md`.
 enum Summary {
-    /// A message as it travels.
+    /// A message.
     static func encode(_ message: Message, term: UInt64) -> [UInt8] {
         MessageCodec.encode(message, term: term)
     }
 
-    /// Whether the store flushed its disk: it made an own batch, or something else that must survive a power cut.
+    /// Whether the store flushed its disk: it made an own batch, or another change that must survive a power cut.
     static func isDurable(_ request: StorageRequest, _ reply: StorageReply, of origin: Origin) -> Bool {
         let logged: [LoggedChunk]
         switch reply {

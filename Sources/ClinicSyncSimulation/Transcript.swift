@@ -1,27 +1,29 @@
-/// What happened in a run: one line for each step, the last ones kept, all of them hashed.
+/// The transcript of a run: one line for each step.
 ///
-/// Two runs of one seed have the same hash, in whatever process.
+/// The last lines are kept, and all lines are hashed.
+///
+/// Two runs of one seed have the same hash, in every process.
 package struct Transcript {
-    /// How many lines are kept.
+    /// The number of kept lines.
     private static let linesMax = 4_000
 
     private var ring: [String] = []
     private var next = 0
-    /// Steps so far.
+    /// The number of steps so far.
     package private(set) var count = 0
     /// FNV-1a over all lines.
     package private(set) var hash: UInt64 = 0xCBF2_9CE4_8422_2325
 
-    /// The first thing that was found wrong, if any.
+    /// The first violation, if any.
     package private(set) var violation: String?
 
-    /// Starts empty.
+    /// Makes an empty transcript.
     package init() {}
 
-    /// The lines that are kept, the oldest first.
+    /// The kept lines, the oldest first.
     package var lines: [String] { Array(self.ring[self.next...] + self.ring[..<self.next]) }
 
-    /// Notes that something is wrong; the first report counts.
+    /// Records a violation; the first report counts.
     package mutating func fail(_ time: Duration, _ what: String) {
         guard self.violation == nil else { return }
         self.violation = what

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// Persist, then send: no message reveals what is not committed in the sender's store.
+/// Persist, then send: no message reveals a change that is not committed in the sender's store.
 final class HonestyChecker: SimulationChecker {
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         for case .send(_, let message) in effects {
@@ -47,7 +47,7 @@ final class VectorChecker: SimulationChecker {
     func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws {
         let vector = try node.committedVector()
         guard let before = self.vectors[node.index] else { return }
-        // Own batches that a core was told of were on the disk.
+        // An own batch that a core knows was on the disk before.
         if vector[node.origin] < before[node.origin] { world.fail("\(node.name) lost own batches by a power cut") }
         self.vectors[node.index] = vector
     }

@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// No term has two hosts, no node claims a term twice, and who slept through its lease says nothing as host.
+/// No term has two hosts, no node claims a term twice, and a node that slept through its lease sends nothing as host.
 final class ReignChecker: SimulationChecker {
     private struct Claim: Hashable {
         let term: UInt64

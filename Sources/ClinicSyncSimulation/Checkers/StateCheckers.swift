@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// Asks the workloads what must hold whenever a store committed something, and what must hold in the end.
+/// Checks the workloads' rules after each commit of a store, and in the end.
 final class WorkloadChecker: SimulationChecker {
     private let workloads: [any SimulationWorkload]
 
@@ -34,7 +34,7 @@ final class WorkloadChecker: SimulationChecker {
     }
 }
 
-/// No own batch that a core was told of is ever lost: in the end every node has it.
+/// No own batch that a core knows is ever lost: in the end every node has it.
 final class DurabilityChecker: SimulationChecker {
     private var own: [Int: UInt64] = [:]
 
@@ -59,7 +59,7 @@ final class DurabilityChecker: SimulationChecker {
     }
 }
 
-/// In the end all nodes show the same, know it, and nothing was written that capture did not see.
+/// In the end all nodes show the same, their digests say so, and no write escaped capture.
 final class ConvergenceChecker: SimulationChecker {
     private let excluded: [String]
 

@@ -1,12 +1,12 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// A sender never has more payload on its way than the receiver granted, one chunk excepted.
+/// A sender never has more payload in transit than the receiver granted, except for one chunk.
 ///
-/// So the receiver's queue is bounded too: it holds only what has been granted and not stored.
+/// So the receiver's queue is bounded too: it holds only granted bytes that are not stored yet.
 final class CreditChecker: SimulationChecker {
     private let granted: Int
-    /// What each end of a connection may still send.
+    /// The credit of each end of a connection.
     private var credit: [ConnectionID: Int] = [:]
 
     init(_ options: SimulationOptions) { self.granted = options.creditBytes }
@@ -48,7 +48,7 @@ final class EchoChecker: SimulationChecker {
     }
 }
 
-/// Honest nodes never find fault with one another, and stores fail only when they were told to.
+/// Honest nodes never close each other's connections as faulty, and stores fail only on command.
 final class FailureChecker: SimulationChecker {
     private let mayEscape: Bool
 

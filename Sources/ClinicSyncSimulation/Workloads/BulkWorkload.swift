@@ -8,7 +8,7 @@ final class BulkWorkload: SimulationWorkload {
     private var sizes: [Int] = []
 
     func step(_ program: SimulatedProgram) throws {
-        // Few: they cost as much as everything else together.
+        // Imports are few, because they cost as much as all other work together.
         guard self.sizes.count < 4, program.chance(40) else { return }
         let number = self.sizes.count
         let rows = 60 + program.below(300)

@@ -1,6 +1,6 @@
 import GRDB
 
-/// The end of a day: the report is written anew, and the day's queue is deleted.
+/// The end of a day: programs write the report again, and delete the day's queue.
 final class EndOfDayWorkload: SimulationWorkload {
     func step(_ program: SimulatedProgram) throws {
         let day = "day-\(program.below(3))"

@@ -1,8 +1,8 @@
 import GRDB
 
-/// Patients are registered, and edited with a history, as the registration desk does it.
+/// Patients are registered, and edited with a history, as at a registration desk.
 ///
-/// Nobody deletes them, so every registration that was committed is on every PC in the end.
+/// No program deletes them, so every committed registration is on every PC in the end.
 final class RegistrationWorkload: SimulationWorkload {
     private var registered: [String] = []
     private var entries: [String] = []
@@ -38,7 +38,7 @@ final class RegistrationWorkload: SimulationWorkload {
                     """,
                 arguments: [entry, id, phone]
             )
-            // All columns are named, as programs do; one changes.
+            // The statement names all columns, like the clinic's programs, and changes one.
             try db.execute(
                 sql: """
                     UPDATE patients SET fullName = fullName, birthDate = birthDate, gender = gender, email = email,

@@ -2,7 +2,7 @@ import GRDB
 
 /// All PCs insert, edit, delete, replace and rename the same few rows.
 ///
-/// What comes of it is for the convergence checker: it must be the same everywhere.
+/// The convergence checker checks the outcome, which must be equal on every node.
 final class SameRowWorkload: SimulationWorkload {
     func step(_ program: SimulatedProgram) throws {
         let statement = self.statement(program)

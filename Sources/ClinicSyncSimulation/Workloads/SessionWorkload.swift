@@ -2,10 +2,10 @@ import ClinicSyncCore
 import ClinicSyncModel
 import GRDB
 
-/// Users log in on any PC, with and without force, through the agent or by writing the row themselves, and out again.
+/// Users log in on any PC, with and without force, through the node or by rows of programs, and log out again.
 ///
-/// In the end a user has one session at most, every session that was granted has its row, and none has ended by the clock,
-/// whatever the clocks did.
+/// In the end a user has at most one session, and every granted session has its row. No session has expired, whatever
+/// the clocks did.
 final class SessionWorkload: SimulationWorkload {
     private static let users = ["u-ana", "u-ben", "u-cleo"]
 
@@ -45,7 +45,7 @@ final class SessionWorkload: SimulationWorkload {
         }
     }
 
-    /// What a program does that knows nothing of the agent.
+    /// The writes of a program that does not use the node's API.
     private func writeSession(_ session: String, of user: String, _ program: SimulatedProgram) throws {
         let wall = Double(program.node.clock.milliseconds) / 1_000
         try program.transaction("writes \(session)") { db in

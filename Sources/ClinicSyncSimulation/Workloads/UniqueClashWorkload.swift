@@ -1,8 +1,8 @@
 import GRDB
 
-/// Users whose names were given on several PCs at once: rows that the other PCs' constraint refuses.
+/// Several PCs add users with equal names at the same time: rows that the other PCs' constraint refuses.
 ///
-/// Such rows are set aside, so the table `users` may differ; nothing else may.
+/// Such rows are set aside, so the table `users` may differ. All other tables must be equal.
 final class UniqueClashWorkload: SimulationWorkload {
     private var lastUser = 0
 
