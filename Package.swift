@@ -101,17 +101,33 @@ let package = Package(
         ),
         // The system's crypt(3), for the bcrypt hashes of clinics' programs.
         .target(name: "CCrypt", linkerSettings: [.linkedLibrary("crypt")]),
+        // What knows the clinic's own tables: users and their passwords, and data for demonstrations.
+        .target(
+            name: "ClinicSyncClinic",
+            dependencies: [
+                "CCrypt",
+                "ClinicSyncModel",
+                "ClinicSyncCore",
+                "ClinicSyncStorage",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Sources/ClinicSync/Clinic",
+            swiftSettings: settings
+        ),
         .target(
             name: "ClinicSync",
             dependencies: [
-                "CCrypt",
+                "ClinicSyncClinic",
                 "ClinicSyncModel",
                 "ClinicSyncCore",
                 "ClinicSyncWire",
                 "ClinicSyncStorage",
                 "ClinicSyncDiscovery",
                 .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
@@ -130,7 +146,7 @@ let package = Package(
             ],
             path: "Sources/ClinicSync",
             exclude: [
-                "Model", "Core", "Wire", "Storage", "Discovery",
+                "Model", "Core", "Wire", "Storage", "Discovery", "Clinic",
                 "LocalAPI/Dashboard/dashboard.html", "LocalAPI/Dashboard/dashboard.css",
                 "LocalAPI/Dashboard/dashboard.js", "LocalAPI/Dashboard/closed.html",
             ],
@@ -154,7 +170,7 @@ let package = Package(
         .target(
             name: "ClinicSyncTestKit",
             dependencies: [
-                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
@@ -188,7 +204,7 @@ let package = Package(
         .executableTarget(
             name: "clinic-node",
             dependencies: [
-                "ClinicSync", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDemo",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -207,7 +223,7 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSyncDiscovery",
-                "ClinicSync", "ClinicSyncFuzzing", "ClinicSyncSimulation", "ClinicSyncTestKit", "ClinicSchema",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncFuzzing", "ClinicSyncSimulation", "ClinicSyncTestKit", "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
@@ -245,7 +261,7 @@ let package = Package(
         // Runs the built binary; depends on it so that it is there and new.
         .testTarget(
             name: "ClinicNodeTests",
-            dependencies: ["clinic-node", "ClinicSync"],
+            dependencies: ["clinic-node", "ClinicSync", "ClinicSyncClinic"],
             swiftSettings: settings
         ),
         .testTarget(name: "TidyTests", swiftSettings: settings),

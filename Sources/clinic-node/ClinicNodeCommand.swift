@@ -6,8 +6,8 @@ struct ClinicNodeCommand: AsyncParsableCommand {
         commandName: "clinic-node",
         abstract: "Keeps a complete SQLite copy of the clinic's tables on every PC.",
         discussion: """
-            Exit status: 0 done, 1 failed or not converged, 2 a refusal to decide on, 64 usage, \
-            69 the node is not running or not reachable, 78 configuration.
+            Exit status: 0 done, 1 failed or not proven equal, 2 refused (a person must decide), 64 wrong usage, \
+            69 the node does not run or cannot be reached, 78 wrong configuration.
             """,
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
@@ -19,7 +19,7 @@ struct ClinicNodeCommand: AsyncParsableCommand {
     )
 }
 
-/// Parses, runs, and turns every error into one sentence and an exit status.
+/// Parses and runs the command, and turns every error into one sentence and an exit status.
 @main
 enum Main {
     static func main() async {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClinicSync
+import ClinicSyncModel
 import Foundation
 import Glibc
 import NIOHTTP1
@@ -72,6 +73,6 @@ extension NodeDirectory {
     /// The name a node gets when none is given: that of the PC.
     static func defaultNodeName() -> String {
         let name = ProcessInfo.processInfo.hostName.prefix { $0 != "." }
-        return name.isEmpty ? "node" : String(name.prefix(NodeSetup.nameBytesMax))
+        return name.isEmpty ? "node" : String(name.prefix(DisplayName.bytesMax))
     }
 }

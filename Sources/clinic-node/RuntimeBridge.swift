@@ -1,5 +1,5 @@
 import ClinicSync
-import ClinicSyncStorage
+import ClinicSyncClinic
 
 /// The places where commands call the storage, without the local API.
 enum RuntimeBridge {

@@ -18,9 +18,11 @@ import Testing
             "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
         ],
         "Security": [
-            "CCrypt", "ClinicSyncModel", "Crypto", "CryptoExtras", "Foundation", "Glibc", "NIOConcurrencyHelpers",
-            "NIOSSL",
-            "SwiftASN1", "X509",
+            "ClinicSyncModel", "Crypto", "Foundation", "Glibc", "NIOConcurrencyHelpers", "NIOSSL", "SwiftASN1", "X509",
+        ],
+        "Clinic": [
+            "CCrypt", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "Crypto", "CryptoExtras", "Foundation",
+            "GRDB", "NIOConcurrencyHelpers", "NIOPosix",
         ],
         "Discovery": ["ClinicSyncModel", "CAvahi", "NIOConcurrencyHelpers", "Foundation", "Glibc"],
         "LocalAPI": [
@@ -32,8 +34,8 @@ import Testing
         "Configuration": ["ClinicSyncModel", "Foundation", "Glibc"],
         // The only folder that may import all others; it still imports no SQLite, no HTTP and no wire bytes.
         "Runtime": [
-            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDiscovery", "Crypto", "Foundation",
-            "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
+            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncClinic", "ClinicSyncDiscovery", "Crypto",
+            "Foundation", "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
         ],
     ]
 

@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 package import ClinicSyncDiscovery
 import ClinicSyncModel
 import ClinicSyncStorage
@@ -8,9 +9,6 @@ import Foundation
 /// The identity is written last and everything else is taken back when a step fails, so that a directory
 /// holds a complete node or none.
 package enum NodeSetup {
-    /// Bytes of a name at most; the wire's limit.
-    package static let nameBytesMax = 64
-
     /// Makes a new clinic whose host is this node.
     ///
     /// - Parameters:
@@ -31,7 +29,7 @@ package enum NodeSetup {
     ) throws -> NodeIdentity {
         try NodeSetup.check(name: clinicName, of: "clinic")
         try NodeSetup.check(name: nodeName, of: "node")
-        if let admin { try UserAdministration.check(username: admin.username) }
+        if let admin { try StorageErrors.mapping { try UserAdministration.check(username: admin.username) } }
         let files = try IdentityFiles.found(at: clock.wallMilliseconds)
         let identity = NodeIdentity(
             nodeID: files.key.id,
@@ -45,8 +43,10 @@ package enum NodeSetup {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: identity.nodeID))
             if let admin {
                 // As a program would: the row is collected at the first start.
-                try UserAdministration(path: directory.databaseURL.path)
-                    .add(username: admin.username, role: .admin, fullName: nil, password: admin.password)
+                _ = try StorageErrors.mapping {
+                    try UserAdministration(path: directory.databaseURL.path)
+                        .add(username: admin.username, role: .admin, fullName: nil, password: admin.password)
+                }
             }
             try files.write(to: directory)
             try directory.write(identity)
@@ -119,21 +119,14 @@ package enum NodeSetup {
         }
     }
 
-    /// Whether a text can be the name of a clinic or a node.
-    static func isName(_ name: String) -> Bool {
-        let isPrintable = name.unicodeScalars.allSatisfy { $0.properties.generalCategory != .control }
-        return !name.trimmingCharacters(in: .whitespaces).isEmpty && isPrintable
-            && name.utf8.count <= NodeSetup.nameBytesMax
-    }
-
     /// Refuses what cannot be the name of a `thing`.
     ///
     /// - Throws: ``ClinicSyncError`` of code `usage`.
     static func check(name: String, of thing: String) throws {
-        guard NodeSetup.isName(name) else {
+        guard DisplayName.isName(name) else {
             throw ClinicSyncError(
                 .usage,
-                "The name of a \(thing) has 1 to \(NodeSetup.nameBytesMax) bytes and no control characters: choose another."
+                "The name of a \(thing) has 1 to \(DisplayName.bytesMax) bytes and no control characters: choose another."
             )
         }
     }

@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncStorage
 

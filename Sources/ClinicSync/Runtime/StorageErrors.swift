@@ -1,6 +1,7 @@
+import ClinicSyncClinic
 import ClinicSyncStorage
 
-/// Turns the store's errors into the one error that people see.
+/// Turns the errors of the store, and refusals about users and sessions, into the one error that people see.
 package enum StorageErrors {
     /// Runs `body` and maps what it throws.
     static func mapping<Result>(_ body: () async throws -> Result) async throws -> Result {
@@ -26,10 +27,21 @@ package enum StorageErrors {
             ClinicSyncError(self.code(error.code), error.message, cause: error)
         case let error as SchemaError:
             ClinicSyncError(self.code(error), error.description, cause: error)
+        case let refusal as ClinicRefusal:
+            ClinicSyncError(self.code(refusal.kind), refusal.message, cause: refusal)
         case let error as UnknownTable:
             ClinicSyncError(.usage, error.description, cause: error)
         default:
             error
+        }
+    }
+
+    private static func code(_ kind: ClinicRefusal.Kind) -> ClinicSyncError.Code {
+        switch kind {
+        case .usage: .usage
+        case .refused: .refused
+        case .notFound: .notFound
+        case .undecided: .notReachable
         }
     }
 

@@ -115,7 +115,7 @@ final class TrustExchange: Sendable {
         var own = self.surroundings.ownRow()
         let ownRow = members.first { $0.id == own.id }
         // The name in the list is the one that counts: whoever renames a node, here or on another PC, writes it there.
-        if let name = ownRow?.name, name != own.name, NodeSetup.isName(name) {
+        if let name = ownRow?.name, name != own.name, DisplayName.isName(name) {
             try self.surroundings.renamed(name)
             own.name = name
             self.surroundings.logger.notice("This node has a new name")

@@ -1,4 +1,5 @@
 import ClinicSync
+import ClinicSyncClinic
 import Foundation
 import Glibc
 import NIOCore

@@ -1,6 +1,6 @@
 import ArgumentParser
 
-/// `completions`: makes the shell complete commands and options.
+/// `completions`: prints a script with which a shell completes commands and options.
 struct CompletionsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "completions",

@@ -2,20 +2,20 @@ import ArgumentParser
 import ClinicSync
 import Foundation
 
-/// `config`: about the settings.
+/// `config`: shows the settings.
 struct ConfigCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "config",
-        abstract: "Look at the settings.",
+        abstract: "Show the settings.",
         subcommands: [ConfigCheckCommand.self]
     )
 }
 
-/// `config check`: the settings that would be in effect, and whether they are right.
+/// `config check`: checks the settings and prints the values in effect.
 struct ConfigCheckCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "check",
-        abstract: "Check the settings and print the effective values."
+        abstract: "Check the settings and print the values in effect."
     )
 
     private struct Setting: Encodable {

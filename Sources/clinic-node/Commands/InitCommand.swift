@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClinicSync
+import ClinicSyncClinic
 import ClinicSyncModel
 import Foundation
 
@@ -62,7 +63,7 @@ struct InitCommand: ParsableCommand {
             return (FirstAdministrator(username: name, password: FirstAdministrator.makePassword()), true)
         }
         let name = try self.admin ?? PasswordPrompt.askName(default: FirstAdministrator.defaultUsername)
-        try UserAdministration.check(username: name)
+        try StorageErrors.mapping { try UserAdministration.check(username: name) }
         if let password = try PasswordPrompt.askNew(for: name, mayBeEmpty: true) {
             return (FirstAdministrator(username: name, password: password), false)
         }

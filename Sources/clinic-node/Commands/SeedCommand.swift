@@ -1,6 +1,6 @@
 import ArgumentParser
 import ClinicSync
-import ClinicSyncStorage
+import ClinicSyncClinic
 import Foundation
 
 /// `seed`: made-up data for tests and demonstrations.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import ClinicSync
-import ClinicSyncStorage
+import ClinicSyncClinic
 import Foundation
 
 /// `users`: lists users, adds one, sets passwords.
@@ -28,7 +28,7 @@ struct UsersCommand: ParsableCommand {
         @OptionGroup var output: OutputFormat
 
         func run() throws {
-            let users = try self.data.users().users()
+            let users = try StorageErrors.mapping { try self.data.users().users() }
             if self.output.isJSON { return try Output.json(["users": users]) }
             var table = TextTable([
                 ("USER", .left), ("ROLE", .left), ("NAME", .left), ("ACTIVE", .left), ("PASSWORD", .left),
@@ -55,16 +55,15 @@ struct UsersCommand: ParsableCommand {
 
         func run() throws {
             let users = try self.data.users()
-            try UserAdministration.check(username: self.name)
-            // Asked for only when the name is free; the addition itself looks again.
-            try users.requireNoUser(self.name)
+            try StorageErrors.mapping {
+                try UserAdministration.check(username: self.name)
+                // Asked for only when the name is free; the addition itself looks again.
+                try users.requireNoUser(self.name)
+            }
             guard let password = try PasswordPrompt.askNew(for: self.name) else { return }
-            let id = try users.add(
-                username: self.name,
-                role: self.role,
-                fullName: self.fullName,
-                password: password
-            )
+            let id = try StorageErrors.mapping {
+                try users.add(username: self.name, role: self.role, fullName: self.fullName, password: password)
+            }
             if self.output.isJSON {
                 return try Output.json(["id": id, "username": self.name, "role": self.role.rawValue])
             }
@@ -84,9 +83,9 @@ struct UsersCommand: ParsableCommand {
 
         func run() throws {
             let users = try self.data.users()
-            try users.requireUser(self.name)
+            try StorageErrors.mapping { try users.requireUser(self.name) }
             guard let password = try PasswordPrompt.askNew(for: self.name) else { return }
-            try users.setPassword(password, of: self.name)
+            try StorageErrors.mapping { try users.setPassword(password, of: self.name) }
             Output.report("\(self.name) has a new password")
         }
     }

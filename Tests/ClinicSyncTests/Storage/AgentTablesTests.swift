@@ -1,5 +1,6 @@
 import ClinicSchema
 import ClinicSyncCore
+import ClinicSyncClinic
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation

@@ -1,3 +1,4 @@
+import ClinicSyncStorage
 import Foundation
 import GRDB
 

@@ -1,10 +1,11 @@
+import ClinicSync
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
 import GRDB
 import Testing
 
-@testable import ClinicSync
+@testable import ClinicSyncClinic
 
 @Suite("Users of the clinic", .timeLimit(.minutes(2))) struct UserAdministrationTests {
     /// Runs the body with the path of a new database.
@@ -20,12 +21,12 @@ import Testing
         try self.withDatabase { path in
             let users = UserAdministration(path: path)
             let id = try users.add(username: "ana", role: .doctor, fullName: "Ana Santos", password: "correct horse")
-            #expect(throws: ClinicSyncError(.refused, "")) {
+            #expect(throws: ClinicRefusal(.refused, "")) {
                 try users.add(username: "ana", role: .admin, fullName: nil, password: "another horse")
             }
-            #expect(throws: ClinicSyncError(.refused, "")) { try users.requireNoUser("ana") }
-            #expect(throws: ClinicSyncError(.refused, "")) { try users.setPassword("another horse", of: "ben") }
-            #expect(throws: ClinicSyncError(.refused, "")) { try users.requireUser("ben") }
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.requireNoUser("ana") }
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.setPassword("another horse", of: "ben") }
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.requireUser("ben") }
             try users.requireNoUser("ben")
             try users.requireUser("ana")
             let first = try #require(try UserTable(path: path).rows().first?.passwordHash)
@@ -54,11 +55,11 @@ import Testing
         try self.withDatabase { path in
             let users = UserAdministration(path: path)
             for name in ["", " ", " ana", "ana ", "a\nb", "a\0b", String(repeating: "x", count: 65)] {
-                #expect(throws: ClinicSyncError(.usage, "")) {
+                #expect(throws: ClinicRefusal(.usage, "")) {
                     try users.add(username: name, role: .admin, fullName: nil, password: "correct horse")
                 }
             }
-            #expect(throws: ClinicSyncError(.usage, "")) {
+            #expect(throws: ClinicRefusal(.usage, "")) {
                 try users.add(username: "ana", role: .admin, fullName: "A\u{1B}[31m", password: "correct horse")
             }
             let all = try users.users()

@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncStorage
 import Foundation
 import GRDB

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import ClinicSync
+@testable import ClinicSyncClinic
 
 @Suite("What is stored of a password", .timeLimit(.minutes(2))) struct PasswordHashTests {
     /// Parameters that are cheap enough for tests.
@@ -72,7 +72,7 @@ import Testing
     @Test("a new password has 8 characters and no more than 1 024 bytes")
     func lengths() throws {
         for wrong in ["", "seven77", String(repeating: "x", count: 1_025), String(repeating: "é", count: 513)] {
-            #expect(throws: ClinicSyncError(.usage, "")) {
+            #expect(throws: ClinicRefusal(.usage, "")) {
                 try PasswordHash.make(wrong, parameters: PasswordHashTests.cheap)
             }
         }

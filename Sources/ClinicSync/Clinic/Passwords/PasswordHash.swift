@@ -23,16 +23,16 @@ package enum PasswordHash {
 
     /// Hashes a new password.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `usage` when it is too short or too long; the library's error when memory is short.
+    /// - Throws: ``ClinicRefusal`` of kind `usage` when it is too short or too long; the library's error when memory is short.
     package static func make(_ password: String, parameters: ScryptParameters = .standard) throws -> String {
         guard password.count >= self.charactersMin else {
-            throw ClinicSyncError(
+            throw ClinicRefusal(
                 .usage,
                 "A password has at least \(self.charactersMin) characters: choose a longer one."
             )
         }
         guard let bytes = self.bytes(password) else {
-            throw ClinicSyncError(.usage, "A password has at most \(self.bytesMax) bytes: choose a shorter one.")
+            throw ClinicRefusal(.usage, "A password has at most \(self.bytesMax) bytes: choose a shorter one.")
         }
         return try ScryptHash(of: bytes, parameters: parameters).description
     }

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import ClinicSync
+@testable import ClinicSyncClinic
 
 @Suite("Who has typed too many wrong passwords") struct LoginLockOutTests {
     private static let ana: [LoginSubject] = [.user("ana"), .device("desk")]

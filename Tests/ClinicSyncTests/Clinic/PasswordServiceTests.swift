@@ -2,7 +2,7 @@ import ClinicSyncStorage
 import NIOConcurrencyHelpers
 import Testing
 
-@testable import ClinicSync
+@testable import ClinicSyncClinic
 
 @Suite("Checking users' passwords", .timeLimit(.minutes(2))) struct PasswordServiceTests {
     /// The users of a test, their replaced hashes, and a clock.
