@@ -9,8 +9,12 @@ extension NodeStateMachine {
     }
 
     var hello: Hello {
-        let time = self.context.clinicMilliseconds
-        return self.peers.hello(report: self.hostReport, clinicMilliseconds: time, data: self.data)
+        self.peers.hello(
+            report: self.hostReport,
+            self.context,
+            partials: self.data.partials,
+            schemaVersion: self.data.schemaVersion
+        )
     }
 
     mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
