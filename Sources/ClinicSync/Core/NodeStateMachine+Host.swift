@@ -2,6 +2,7 @@ import ClinicSyncModel
 
 // Who is host: carries out what the election decides, and hands over.
 extension NodeStateMachine {
+    /// Carries out what the election decided.
     mutating func carryOut(_ actions: [ElectionStateMachine.Action]) {
         for action in actions {
             switch action {
@@ -40,6 +41,7 @@ extension NodeStateMachine {
         self.carryOut(self.election.reported(id, by: node, report, at: time, using: &self.turn.generator))
     }
 
+    /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
         self.election.refresh(coverage: self.data.vector.total, at: self.now.monotonic)
     }
@@ -60,6 +62,7 @@ extension NodeStateMachine {
 
     // MARK: - Decisions of the election
 
+    /// The election's timer fired, or the successors changed.
     mutating func electionTimerFired() {
         self.refreshCandidacy()
         self.carryOut(self.election.timerFired(at: self.now.monotonic))
@@ -69,6 +72,7 @@ extension NodeStateMachine {
         self.endIsolation()
     }
 
+    /// A term is in the store.
     mutating func termRecorded(_ term: UInt64) {
         self.refreshCandidacy()
         self.carryOut(self.election.recorded(term))
@@ -135,6 +139,7 @@ extension NodeStateMachine {
         self.handOverWhenCovered()
     }
 
+    /// An administrator wants another host: the host hands over, a client asks its host to.
     mutating func transferHost(to node: NodeID, for request: RequestID) {
         let host = self.hostConnection
         guard let reign = self.election.reign, self.isHost || host != nil || reign.host == node else {

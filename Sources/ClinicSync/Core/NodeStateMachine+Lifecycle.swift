@@ -4,6 +4,7 @@ import ClinicSyncModel
 extension NodeStateMachine {
     // MARK: - Start
 
+    /// The node starts: collects what programs wrote while it did not run.
     mutating func start(_ state: StoreState) {
         self.phase = .starting
         self.data.start(state)
@@ -33,6 +34,7 @@ extension NodeStateMachine {
 
     // MARK: - The store's replies
 
+    /// Gives the store's reply to the machine that asked.
     mutating func receive(_ reply: StorageReply) {
         switch reply {
         case .acknowledgedRecorded, .isolationBegun: break
@@ -83,6 +85,7 @@ extension NodeStateMachine {
 
     // MARK: - Commands and sessions
 
+    /// Gives a command to the machine that answers it.
     mutating func perform(_ command: Command, for request: RequestID) {
         switch command {
         case .sync(let table): self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
@@ -108,6 +111,7 @@ extension NodeStateMachine {
 
     // MARK: - Housekeeping and the end
 
+    /// The housekeeping timer fired.
     mutating func keepHouse() {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
@@ -119,6 +123,7 @@ extension NodeStateMachine {
         return self.peers.takeProgress(at: self.now, offsetMilliseconds: offset, everything: everything)
     }
 
+    /// Stops the node: closes every connection, answers everybody who waits, and records the members' progress.
     mutating func stop() {
         // The loss of the successor's link, which belongs to the end, asks for the end again.
         guard self.phase != .stopping else { return }
