@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// A decoder with what it promises, for mutated and arbitrary input.
 package struct FuzzSubject: Sendable {
     /// Its name for reports.
