@@ -13,7 +13,6 @@ struct TypeSizeTests {
     /// A number may only become smaller. When a type keeps the rule, its line goes.
     private static let offenders: [String: (lines: Int, storedProperties: Int)] = [
         "AvahiSession": (285, 15),
-        "NodeStateMachine": (666, 9),
     ]
 
     /// Records, whose stored properties are not counted: their fields are named by somebody else, or are settings that

@@ -38,7 +38,9 @@ extension NodeStateMachine {
     mutating func receive(_ reply: StorageReply) {
         switch reply {
         case .acknowledgedRecorded, .isolationBegun: break
-        case .termRecorded(let term): self.termRecorded(term)
+        case .termRecorded(let term):
+            self.refreshCandidacy()
+            self.carryOut(self.election.recorded(term))
         case .loginDecided(let decision, let verdict):
             self.carryOut(self.sessions.decided(decision, verdict, self.context))
         case .sessionsKept(let changes):
@@ -89,7 +91,9 @@ extension NodeStateMachine {
     mutating func perform(_ command: Command, for request: RequestID) {
         switch command {
         case .sync(let table): self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
-        case .transferHost(let node): self.transferHost(to: node, for: request)
+        case .transferHost(let node):
+            let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
+            self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))
         case .login(let login):
             let (peers, context) = (self.peers.linkedPeers, self.context)
             self.carryOut(self.sessions.requested(login, by: request, peers: peers, context))
@@ -129,12 +133,7 @@ extension NodeStateMachine {
         guard self.phase != .stopping else { return }
         self.carryOut(self.data.stop())
         self.emit(self.peers.goodbyes)
-        for timer: TimerID in [
-            .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election,
-            .handOver, .transfer, .sessions, .grants,
-        ] {
-            self.emit(.cancelTimer(timer))
-        }
+        self.emit(TimerID.single.map { .cancelTimer($0) })
         self.carryOut(self.handOver.wishTimedOut())
         self.carryOut(self.sessions.stop(self.context))
         self.emit(self.peers.handshakeEnds)
@@ -143,21 +142,5 @@ extension NodeStateMachine {
         for id in self.peers.linkIDs { self.carryOut(self.peers.unlink(id, .shuttingDown)) }
         self.peers.removeConnections()
         self.emit(StoreWorkStateMachine.record(self.takeProgress(everything: true)))
-    }
-
-    /// Tells programs of what was committed while the node stopped.
-    mutating func publishLast(_ reply: StorageReply) {
-        switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .stored(_, let outcome), .storedApplied(let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .rowsMerged(_, _, let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .eventRecorded(let event): self.emit(.publish([event]))
-        case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
-            break
-        }
     }
 }

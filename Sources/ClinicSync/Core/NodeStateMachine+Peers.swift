@@ -110,8 +110,7 @@ extension NodeStateMachine {
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))
         case .transferRequest(let node):
-            // When the host refuses, the client's own timer ends the wish.
-            _ = self.beginHandOver(to: node)
+            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node)))
         case .handOver: self.carryOut(self.election.handedOver(by: id))
         case .loginRequest(let number, let login):
             let (peers, context) = (self.peers.linkedPeers, self.context)
