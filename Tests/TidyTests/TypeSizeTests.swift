@@ -12,7 +12,6 @@ struct TypeSizeTests {
     ///
     /// A number may only become smaller. When a type keeps the rule, its line goes.
     private static let offenders: [String: (lines: Int, storedProperties: Int)] = [
-        "AvahiSession": (285, 15),
         "NodeStateMachine": (2018, 48),
         "Projection": (936, 11),
         "ReplicaReader": (635, 6),
