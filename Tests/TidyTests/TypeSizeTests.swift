@@ -11,9 +11,7 @@ struct TypeSizeTests {
     /// Types that are too large today.
     ///
     /// A number may only become smaller. When a type keeps the rule, its line goes.
-    private static let offenders: [String: (lines: Int, storedProperties: Int)] = [
-        "AvahiSession": (285, 15),
-    ]
+    private static let offenders: [String: (lines: Int, storedProperties: Int)] = [:]
 
     /// Records, whose stored properties are not counted: their fields are named by somebody else, or are settings that
     /// have nothing to do with one another.
