@@ -75,14 +75,15 @@ struct Binary {
         )
     }
 
-    /// Lets other processes run before the next check of a condition.
-    static func pause() async throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["sleep", "0.1"]
-        try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-            process.terminationHandler = { _ in continuation.resume() }
-            do { try process.run() } catch { continuation.resume(throwing: error) }
+    /// Asks until the condition holds; the test's time limit ends it.
+    ///
+    /// What other processes do to files and databases tells nobody that it was done, so there are pauses, from a
+    /// millisecond to 20 of them.
+    static func wait(until condition: () async throws -> Bool) async throws {
+        var pause = Duration.milliseconds(1)
+        while try await !condition() {
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(20))
         }
     }
 

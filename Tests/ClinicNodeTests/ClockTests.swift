@@ -14,23 +14,15 @@ struct ClockTests {
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    /// Retries until the answer is yes.
-    ///
-    /// The test's time limit ends the retries.
-    private func wait(_ condition: () async throws -> Bool) async throws {
-        // A pause between two checks, because each check starts a process.
-        while !(try await condition()) { try await Binary.pause() }
-    }
-
-    /// Waits longer than half a second, because the node keeps stamps that are off by less.
+    /// Lets twice the time pass that counts as the same moment: stamps less than half a second off are left as they are.
     private func moment() async throws {
         let begun = self.now
-        try await self.wait { self.now > begun + 1_500 }
+        try await Binary.wait { self.now > begun + 1_000 }
     }
 
     /// Waits until the node of `data` has collected what programs wrote.
     private func collected(_ binary: Binary, _ data: String) async throws {
-        try await self.wait { try await self.sql(binary, data, "SELECT count(*) FROM clinicsync_dirty") == "0" }
+        try await Binary.wait { try await self.sql(binary, data, "SELECT count(*) FROM clinicsync_dirty") == "0" }
     }
 
     private func name(_ binary: Binary, _ data: String) async throws -> String {
@@ -59,7 +51,7 @@ struct ClockTests {
         #expect(try await binary.run(["join", code, "--data", away]).status == 0)
         let awayAgent = try await Agent(binary, data: away, Self.neverHost)
         _ = try await self.sql(binary, host, "INSERT INTO patients(id, fullName) VALUES ('p1', 'Ana')")
-        try await self.wait { try await self.name(binary, away) == "Ana" }
+        try await Binary.wait { try await self.name(binary, away) == "Ana" }
         #expect(await awayAgent.stop() == 0)
         #expect(await hostAgent.stop() == 0)
         return (host, away, listen)
@@ -86,12 +78,12 @@ struct ClockTests {
             if !isAwayLater { _ = try await editHost() }
             let hostAgent = try await Agent(binary, data: host, listen)
             let winner = isAwayLater ? "Away" : "Host"
-            for data in [host, away] { try await self.wait { try await self.name(binary, data) == winner } }
+            for data in [host, away] { try await Binary.wait { try await self.name(binary, data) == winner } }
             #expect(try await binary.run(["sync", "--data", host]).status == 0)
             #expect(try await self.largestStamp(binary, host) < self.now + 1_000)
             // While the PC is connected, its stamps carry the clinic's time.
             _ = try await self.sql(wrong, away, "INSERT INTO patients(id) VALUES ('p2')")
-            try await self.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
+            try await Binary.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
             let stamp = try await self.sql(
                 binary,
                 host,
@@ -117,7 +109,7 @@ struct ClockTests {
         #expect(await alone.stop() == 0)
         let hostAgent = try await Agent(binary, data: host, listen)
         let awayAgent = try await Agent(binary, data: away, Self.neverHost)
-        try await self.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
+        try await Binary.wait { try await self.sql(binary, host, "SELECT count(*) FROM patients") == "2" }
         let stamp = "SELECT timestamp >> 16 FROM clinicsync_row WHERE pk = 'p2'"
         for data in [host, away] {
             let milliseconds = try #require(Int64(try await self.sql(binary, data, stamp)))
@@ -125,7 +117,7 @@ struct ClockTests {
         }
         // An edit made now on another PC wins, and so does the edit after it.
         _ = try await self.sql(binary, host, "UPDATE patients SET fullName = 'Now' WHERE id = 'p2'")
-        try await self.wait {
+        try await Binary.wait {
             try await self.sql(binary, away, "SELECT fullName FROM patients WHERE id = 'p2'") == "Now"
         }
         #expect(try await binary.run(["sync", "--data", away]).status == 0)

@@ -19,10 +19,6 @@ import Testing
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    private func wait(_ condition: () async throws -> Bool) async throws {
-        while !(try await condition()) { try await Binary.pause() }
-    }
-
     @Test("two copies of a node are named on the host and on both PCs, and the changes of both reach the clinic")
     func twoCopies() async throws {
         let binary = try Binary()
@@ -33,7 +29,7 @@ import Testing
         #expect(try await binary.run(["join", code, "--data", original, "--name", "lab"]).status == 0)
         let first = try await Agent(binary, data: original)
         _ = try await self.sqlite3(binary, original, "INSERT INTO patients(id) VALUES ('before')")
-        try await self.wait {
+        try await Binary.wait {
             try await self.sqlite3(binary, host, "SELECT count(*) FROM patients") == "1"
         }
         #expect(await first.stop() == 0)
@@ -45,7 +41,7 @@ import Testing
         let node = try #require(try await self.status(binary, original)["node"] as? [String: Any])
         let id = try #require(node["id"] as? String)
         for data in [host, original, copy] {
-            try await self.wait { try await self.doubles(binary, data) == [id] }
+            try await Binary.wait { try await self.doubles(binary, data) == [id] }
         }
         let text = try await binary.run(["status", "--data", copy]).output
         #expect(text.contains("another PC runs with this node's key"))
@@ -53,7 +49,7 @@ import Testing
         for agent in agents { #expect(await agent.stop() == 0) }
         for (data, name) in [(original, "here"), (copy, "there")] {
             agents = [try await Agent(binary, data: data)]
-            try await self.wait {
+            try await Binary.wait {
                 try await self.sqlite3(binary, host, "SELECT count(*) FROM patients WHERE id = '\(name)'") == "1"
             }
             #expect(await agents[0].stop() == 0)

@@ -17,14 +17,6 @@ import Testing
         }
     }
 
-    private func wait(until condition: () throws -> Bool) async throws {
-        for _ in 0..<600 {
-            if try condition() { return }
-            try await Binary.pause()
-        }
-        Issue.record("it did not come to this within a minute")
-    }
-
     @Test("a watch that outlives kills of the node has every row once, at positions without a gap")
     func kills() async throws {
         let binary = try Binary()
@@ -45,14 +37,13 @@ import Testing
         }
         // The watch gets no events before it is connected.
         var first = 0
-        try await self.wait {
-            try self.events(in: log).contains { $0.recordId?.hasPrefix("w") == true }
-        } after: {
+        try await Binary.wait {
             first += 1
             _ = try await binary.shell(
                 "sqlite3",
                 [data + "/clinic.db", "INSERT INTO patients(id) VALUES ('w\(first)');"]
             )
+            return try self.events(in: log).contains { $0.recordId?.hasPrefix("w") == true }
         }
         for round in 0..<4 {
             async let killed = agent.stop(SIGKILL)
@@ -65,7 +56,7 @@ import Testing
             agent = try await Agent(binary, data: data)
         }
         let wanted = Set((0..<400).map { "k\($0)" } + (1_000..<1_400).map { "k\($0)" })
-        try await self.wait { wanted.isSubset(of: Set(try self.events(in: log).compactMap(\.recordId))) }
+        try await Binary.wait { wanted.isSubset(of: Set(try self.events(in: log).compactMap(\.recordId))) }
         let events = try self.events(in: log)
         let start = try #require(events.first?.position)
         #expect(events.map(\.position) == (0..<UInt64(events.count)).map { start + $0 })
@@ -75,17 +66,5 @@ import Testing
         #expect(!events.contains { $0.type == "resync_required" })
         _ = await agent.stop(SIGKILL)
         try binary.clean()
-    }
-
-    private func wait(
-        until condition: () throws -> Bool,
-        after step: () async throws -> Void
-    ) async throws {
-        for _ in 0..<300 {
-            if try condition() { return }
-            try await step()
-            try await Binary.pause()
-        }
-        Issue.record("it did not come to this in time")
     }
 }

@@ -13,13 +13,6 @@ import Testing
         try #require(try await self.json(binary, ["nodes", "--data", data])["nodes"] as? [[String: Any]])
     }
 
-    /// Retries until the answer is right.
-    ///
-    /// The test's time limit ends the retries.
-    private func wait(_ condition: () async throws -> Bool) async throws {
-        while !(try await condition()) { try await Binary.pause() }
-    }
-
     @Test("a PC that comes back at another address, under another name, is the same member; host names the host")
     func sameMember() async throws {
         let binary = try Binary()
@@ -33,7 +26,7 @@ import Testing
             let found = try await self.nodes(binary, first).first { $0["name"] as? String == "lab" }
             return found?["address"] as? String
         }
-        try await self.wait { try await address()?.isEmpty == false }
+        try await Binary.wait { try await address()?.isEmpty == false }
         let before = try await address()
         let id = try #require(
             try await self.nodes(binary, first).first { $0["name"] as? String == "lab" }?["id"] as? String
@@ -41,11 +34,11 @@ import Testing
         #expect(await lab.stop() == 0)
         // Port 0 gives the node another port than before.
         lab = try await Agent(binary, data: second)
-        try await self.wait { try await address() != before }
+        try await Binary.wait { try await address() != before }
         #expect(try await self.nodes(binary, first).count == 2)
         let renamed = try await binary.run(["nodes", "rename", "lab", "X-ray", "--data", first])
         #expect(renamed.status == 0, "\(renamed.errors)")
-        try await self.wait {
+        try await Binary.wait {
             try await self.nodes(binary, second).contains {
                 $0["name"] as? String == "X-ray" && $0["id"] as? String == id
             }

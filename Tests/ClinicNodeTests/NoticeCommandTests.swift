@@ -16,9 +16,9 @@ import Testing
         let id = try #require(reply?["id"])
         let sql = "SELECT fields FROM clinicsync_event WHERE type = 'notice' AND pk = '\(id)'"
         var fields = ""
-        while fields.isEmpty {
+        try await Binary.wait {
             fields = try await binary.shell("sqlite3", [data + "/clinic.db", sql]).output
-            if fields.isEmpty { try await Binary.pause() }
+            return !fields.isEmpty
         }
         #expect(fields.contains(#""text":"Water is off""#))
         #expect(fields.contains(#""name":"desk""#))
@@ -51,9 +51,10 @@ import Testing
         #expect(try await binary.run(["join", code, "--data", lab, "--name", "lab"]).status == 0)
         let second = try await Agent(binary, data: lab)
         var outcome = try await binary.run(["probe", "--data", lab, "--json"])
-        while !outcome.output.contains(#""name":"desk""#) {
-            try await Binary.pause()
+        try await Binary.wait {
+            if outcome.output.contains(#""name":"desk""#) { return true }
             outcome = try await binary.run(["probe", "--data", lab, "--json"])
+            return false
         }
         #expect(outcome.status == 0)
         #expect(outcome.output.contains(#""complete":true"#))

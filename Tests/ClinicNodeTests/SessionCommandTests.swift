@@ -25,7 +25,7 @@ import Testing
         )
         #expect(added.status == 0, "\(added.errors)")
         let clinic = Clinic(binary: binary, front: front, lab: lab, agents: [first, second])
-        try await self.wait {
+        try await Binary.wait {
             try await binary.shell(
                 "sqlite3",
                 [lab + "/clinic.db", "SELECT count(*) FROM users WHERE username = 'ana'"]
@@ -33,10 +33,6 @@ import Testing
             .output == "1\n"
         }
         return clinic
-    }
-
-    private func wait(_ condition: () async throws -> Bool) async throws {
-        while !(try await condition()) { try await Binary.pause() }
     }
 
     private func login(_ clinic: Clinic, _ data: String, _ more: [String] = []) async throws -> Binary.Outcome {
@@ -80,9 +76,9 @@ import Testing
         #expect(forced.status == 0, "\(forced.errors)")
         let second = try self.id(forced)
         #expect(try await self.active(clinic, clinic.lab) == second)
-        try await self.wait { try await self.active(clinic, clinic.front) == second }
+        try await Binary.wait { try await self.active(clinic, clinic.front) == second }
         let ended = try self.id(first)
-        try await self.wait {
+        try await Binary.wait {
             let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
             return text.split(separator: "\n").contains {
                 $0.contains(#""type":"session_ended""#) && $0.contains(#""recordId":"\#(ended)""#)
@@ -95,7 +91,7 @@ import Testing
         )
         #expect(wrong.status == 1 && wrong.errors.contains("wrong"))
         #expect(try await clinic.binary.run(["sessions", "logout", "--data", clinic.lab]).status == 0)
-        try await self.wait { try await self.active(clinic, clinic.front).isEmpty }
+        try await Binary.wait { try await self.active(clinic, clinic.front).isEmpty }
         for agent in clinic.agents { #expect(await agent.stop() == 0) }
         try clinic.binary.clean()
     }
@@ -107,7 +103,7 @@ import Testing
         var clinic = try await self.clinic()
         let first = try await self.login(clinic, clinic.front)
         #expect(first.status == 0, "\(first.errors)")
-        try await self.wait { try await self.active(clinic, clinic.lab) == self.id(first) }
+        try await Binary.wait { try await self.active(clinic, clinic.lab) == self.id(first) }
         #expect(await clinic.agents[0].stop(SIGKILL) != 0)
         // The other node may not be host yet, so the login waits for it. Of two PCs one is off, so there is no
         // quorum.
@@ -116,20 +112,20 @@ import Testing
         #expect(forced.output.contains(#""provisional":true"#))
         let second = try self.id(forced)
         clinic.agents[0] = try await Agent(clinic.binary, data: clinic.front)
-        try await self.wait { try await self.active(clinic, clinic.front) == second }
-        try await self.wait {
+        try await Binary.wait { try await self.active(clinic, clinic.front) == second }
+        try await Binary.wait {
             try await clinic.binary.run(["sessions", "--json", "--data", clinic.front]).output
                 .contains(#""provisional":false"#)
         }
         #expect(await clinic.agents[1].stop(SIGKILL) != 0)
         clinic.agents[1] = try await Agent(clinic.binary, data: clinic.lab)
-        try await self.wait {
+        try await Binary.wait {
             try await clinic.binary.run(["status", "--json", "--data", clinic.lab]).output.contains(#""role":"client""#)
         }
         let again = try await self.login(clinic, clinic.lab)
         #expect(again.status == 0, "\(again.errors)")
         let third = try self.id(again)
-        try await self.wait { try await self.active(clinic, clinic.front) == third }
+        try await Binary.wait { try await self.active(clinic, clinic.front) == third }
         for agent in clinic.agents { #expect(await agent.stop() == 0) }
         try clinic.binary.clean()
     }

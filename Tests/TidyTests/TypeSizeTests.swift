@@ -11,23 +11,15 @@ struct TypeSizeTests {
     /// Types that are too large today.
     ///
     /// A number may only become smaller. When a type keeps the rule, its line goes.
-    private static let offenders: [String: (lines: Int, storedProperties: Int)] = [
-        "AvahiSession": (285, 15),
-        "NodeStateMachine": (2018, 48),
-        "Projection": (936, 11),
-        "ReplicaReader": (635, 6),
-        "ReplicaWriter": (5235, 24),
-        "TablePlan": (215, 27),
-        "TableDefinition": (58, 16),
-    ]
+    private static let offenders: [String: (lines: Int, storedProperties: Int)] = [:]
 
     /// Records, whose stored properties are not counted: their fields are named by somebody else, or are settings that
     /// have nothing to do with one another.
     private static let records: Set<String> = [
         // JSON documents, whose keys docs/API.md fixes.
         "ConflictSummary", "NodeEvent", "NodeStatus",
-        // A row of a table.
-        "SessionRow",
+        // A row of a table; a table as DDL and manifest describe it.
+        "SessionRow", "TableDefinition",
         // Limits and settings.
         "CoreConfiguration", "SimulationOptions", "TransportLimits", "WireLimits",
     ]

@@ -49,6 +49,8 @@ package enum Directive: Sendable, Hashable {
 
     /// Tell the election whom this host has asked to take its place; `nil`: nobody any more.
     case nameHeir(NodeID?)
+    /// Look whether the successor has applied everything that this host has.
+    case reviewHandOver
     /// Stop the node.
     case stop
 }

@@ -61,6 +61,12 @@ package enum TimerID: Sendable, Hashable {
     case retryStorage
     /// Record members' progress and prune the log.
     case housekeeping
+
+    /// The timers that exist once, in the order in which a node that stops cancels them.
+    static let single: [TimerID] = [
+        .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election, .handOver,
+        .transfer, .sessions, .grants,
+    ]
 }
 
 /// A report for operators; it never contains a value of a row.

@@ -2,6 +2,7 @@ import ClinicSyncModel
 
 // Who is host: carries out what the election decides, and hands over.
 extension NodeStateMachine {
+    /// Carries out what the election decided.
     mutating func carryOut(_ actions: [ElectionStateMachine.Action]) {
         for action in actions {
             switch action {
@@ -10,7 +11,16 @@ extension NodeStateMachine {
             case .becomeHost(let reign): self.becomeHost(reign)
             case .follow(let id, let reign, let wasHost): self.follow(id, reign, wasHost: wasHost)
             case .search: self.search()
-            case .seek(let reign, let addresses): self.seek(reign.host, at: addresses)
+            case .seek(let reign, let addresses):
+                let (successors, time) = (self.election.successors, self.now.monotonic)
+                self.peers.seek(
+                    reign.host,
+                    at: addresses,
+                    successors: successors,
+                    at: time,
+                    using: &self.turn.generator
+                )
+                self.dial()
             case .announce: self.announce()
             case .close(let id): self.close(id, .notHost)
             case .healed(let other): self.emit(.notify(.splitHealed(other)))
@@ -40,6 +50,7 @@ extension NodeStateMachine {
         self.carryOut(self.election.reported(id, by: node, report, at: time, using: &self.turn.generator))
     }
 
+    /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
         self.election.refresh(coverage: self.data.vector.total, at: self.now.monotonic)
     }
@@ -60,6 +71,7 @@ extension NodeStateMachine {
 
     // MARK: - Decisions of the election
 
+    /// The election's timer fired, or the successors changed.
     mutating func electionTimerFired() {
         self.refreshCandidacy()
         self.carryOut(self.election.timerFired(at: self.now.monotonic))
@@ -69,16 +81,12 @@ extension NodeStateMachine {
         self.endIsolation()
     }
 
-    mutating func termRecorded(_ term: UInt64) {
-        self.refreshCandidacy()
-        self.carryOut(self.election.recorded(term))
-    }
-
     private mutating func becomeHost(_ reign: Reign) {
         self.carryOut(self.data.hostChanged(self.context))
         self.emit(.cancelTimer(.election))
         self.emit(.notify(.hostChanged(reign.host, name: self.configuration.nodeName, term: reign.term)))
-        self.enter(.probe)
+        self.peers.enter(.probe, at: self.now.monotonic, using: &self.turn.generator)
+        self.dial()
         self.endIsolation()
         self.carryOut(self.handOver.hostChanged(to: reign, isHost: true))
         self.sessions.becameHost(at: self.now.monotonic)
@@ -97,7 +105,8 @@ extension NodeStateMachine {
         self.emit(.notify(.hostChanged(reign.host, name: link.identity.name, term: reign.term)))
         let delay = CoreLimits.firstReconcileDelay
         self.emit(.setTimer(.reconcile, after: delay + self.turn.generator.duration(upTo: delay)))
-        self.enter(.rest)
+        self.peers.enter(.rest, at: self.now.monotonic, using: &self.turn.generator)
+        self.dial()
         self.carryOut(self.handOver.hostChanged(to: reign, isHost: self.isHost))
     }
 
@@ -111,17 +120,6 @@ extension NodeStateMachine {
         self.dial()
     }
 
-    private mutating func seek(_ host: NodeID, at addresses: [String]) {
-        let (successors, time) = (self.election.successors, self.now.monotonic)
-        self.peers.seek(host, at: addresses, successors: successors, at: time, using: &self.turn.generator)
-        self.dial()
-    }
-
-    private mutating func enter(_ mode: DialPool.Mode) {
-        self.peers.enter(mode, at: self.now.monotonic, using: &self.turn.generator)
-        self.dial()
-    }
-
     // MARK: - Hand-over
 
     /// Stops in order: a host lets another node take its place first.
@@ -132,34 +130,6 @@ extension NodeStateMachine {
             return self.stop()
         }
         self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: true))
-        self.handOverWhenCovered()
-    }
-
-    mutating func transferHost(to node: NodeID, for request: RequestID) {
-        let host = self.hostConnection
-        guard let reign = self.election.reign, self.isHost || host != nil || reign.host == node else {
-            return self.emit(.reply(request, .hostTransferred(.noHost)))
-        }
-        if reign.host == node {
-            return self.emit(.reply(request, .hostTransferred(.done(term: reign.term))))
-        }
-        if let host {
-            self.emit(.send([host], .transferRequest(node)))
-        } else if let refusal = self.beginHandOver(to: node) {
-            return self.emit(.reply(request, .hostTransferred(refusal)))
-        }
-        self.carryOut(self.handOver.wait(for: node, request: request))
-    }
-
-    /// Begins to hand over to `node`.
-    ///
-    /// - Returns: Why the host cannot hand over; `nil` when it can.
-    mutating func beginHandOver(to node: NodeID) -> HostTransfer? {
-        guard let peer = self.peers.linkedPeer(node) else { return .unknownNode }
-        guard peer.candidacy.priority > 0 else { return .neverHost }
-        self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: false))
-        self.handOverWhenCovered()
-        return nil
     }
 
     /// Asks the successor as soon as it has applied everything that this host has.

@@ -4,6 +4,7 @@ import ClinicSyncModel
 extension NodeStateMachine {
     // MARK: - Start
 
+    /// The node starts: collects what programs wrote while it did not run.
     mutating func start(_ state: StoreState) {
         self.phase = .starting
         self.data.start(state)
@@ -33,10 +34,13 @@ extension NodeStateMachine {
 
     // MARK: - The store's replies
 
+    /// Gives the store's reply to the machine that asked.
     mutating func receive(_ reply: StorageReply) {
         switch reply {
         case .acknowledgedRecorded, .isolationBegun: break
-        case .termRecorded(let term): self.termRecorded(term)
+        case .termRecorded(let term):
+            self.refreshCandidacy()
+            self.carryOut(self.election.recorded(term))
         case .loginDecided(let decision, let verdict):
             self.carryOut(self.sessions.decided(decision, verdict, self.context))
         case .sessionsKept(let changes):
@@ -83,10 +87,13 @@ extension NodeStateMachine {
 
     // MARK: - Commands and sessions
 
+    /// Gives a command to the machine that answers it.
     mutating func perform(_ command: Command, for request: RequestID) {
         switch command {
         case .sync(let table): self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
-        case .transferHost(let node): self.transferHost(to: node, for: request)
+        case .transferHost(let node):
+            let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
+            self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))
         case .login(let login):
             let (peers, context) = (self.peers.linkedPeers, self.context)
             self.carryOut(self.sessions.requested(login, by: request, peers: peers, context))
@@ -108,6 +115,7 @@ extension NodeStateMachine {
 
     // MARK: - Housekeeping and the end
 
+    /// The housekeeping timer fired.
     mutating func keepHouse() {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
@@ -119,17 +127,13 @@ extension NodeStateMachine {
         return self.peers.takeProgress(at: self.now, offsetMilliseconds: offset, everything: everything)
     }
 
+    /// Stops the node: closes every connection, answers everybody who waits, and records the members' progress.
     mutating func stop() {
         // The loss of the successor's link, which belongs to the end, asks for the end again.
         guard self.phase != .stopping else { return }
         self.carryOut(self.data.stop())
         self.emit(self.peers.goodbyes)
-        for timer: TimerID in [
-            .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election,
-            .handOver, .transfer, .sessions, .grants,
-        ] {
-            self.emit(.cancelTimer(timer))
-        }
+        self.emit(TimerID.single.map { .cancelTimer($0) })
         self.carryOut(self.handOver.wishTimedOut())
         self.carryOut(self.sessions.stop(self.context))
         self.emit(self.peers.handshakeEnds)
@@ -138,21 +142,5 @@ extension NodeStateMachine {
         for id in self.peers.linkIDs { self.carryOut(self.peers.unlink(id, .shuttingDown)) }
         self.peers.removeConnections()
         self.emit(StoreWorkStateMachine.record(self.takeProgress(everything: true)))
-    }
-
-    /// Tells programs of what was committed while the node stopped.
-    mutating func publishLast(_ reply: StorageReply) {
-        switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .stored(_, let outcome), .storedApplied(let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .rowsMerged(_, _, let outcome):
-            self.emit(self.data.absorbLast(outcome.events, vector: outcome.vector))
-        case .eventRecorded(let event): self.emit(.publish([event]))
-        case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
-            break
-        }
     }
 }

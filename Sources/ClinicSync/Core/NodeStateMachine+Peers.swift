@@ -2,22 +2,30 @@ import ClinicSyncModel
 
 // Connections, links, and the messages of linked peers.
 extension NodeStateMachine {
+    /// A connection was opened.
     mutating func open(_ id: ConnectionID, dialled: String?, peer: NodeID) {
         // The end that dialled speaks first. The hello in answer can then say what was applied meanwhile.
         let greeting = dialled != nil && self.phase == .running ? self.hello : nil
         self.carryOut(self.peers.opened(id, dialled: dialled, peer: peer, greeting: greeting))
     }
 
+    /// What this node says first on a connection.
     var hello: Hello {
-        let time = self.context.clinicMilliseconds
-        return self.peers.hello(report: self.hostReport, clinicMilliseconds: time, data: self.data)
+        self.peers.hello(
+            report: self.hostReport,
+            self.context,
+            partials: self.data.partials,
+            schemaVersion: self.data.schemaVersion
+        )
     }
 
+    /// Closes a connection, if it is still there.
     mutating func close(_ id: ConnectionID, _ reason: CloseReason) {
         let time = self.now.monotonic
         self.carryOut(self.peers.close(id, reason, at: time, using: &self.turn.generator))
     }
 
+    /// A link begins.
     mutating func established(_ introduction: PeersStateMachine.Introduction) {
         let (id, report) = (introduction.connection, self.hostReport)
         self.carryOut(self.data.linked(introduction))
@@ -29,6 +37,7 @@ extension NodeStateMachine {
         if self.isHost { self.endIsolation() }
     }
 
+    /// A link is gone.
     mutating func lost(_ id: ConnectionID) {
         let isLast = self.peers.isAlone && self.phase == .running
         let clients = self.isHost ? self.peers.linkedPeers : nil
@@ -49,6 +58,7 @@ extension NodeStateMachine {
         self.carryOut(self.data.endIsolation(self.context))
     }
 
+    /// The heartbeat timer fired: sends pings and closes links whose peer is silent.
     mutating func beat() {
         let beat = self.peers.beat(at: self.now.monotonic)
         for id in beat.silent { self.close(id, .peerSilent) }
@@ -61,6 +71,7 @@ extension NodeStateMachine {
 
     // MARK: - Messages
 
+    /// A message arrived; `term` is `nil` for a message that was kept until the node was ready.
     mutating func receive(_ message: Message, term: UInt64?, on id: ConnectionID) {
         let (isReady, time) = (self.phase == .running, self.now)
         self.carryOut(self.peers.received(message, term: term, on: id, isReady: isReady, at: time))
@@ -99,8 +110,7 @@ extension NodeStateMachine {
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))
         case .transferRequest(let node):
-            // When the host refuses, the client's own timer ends the wish.
-            _ = self.beginHandOver(to: node)
+            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node)))
         case .handOver: self.carryOut(self.election.handedOver(by: id))
         case .loginRequest(let number, let login):
             let (peers, context) = (self.peers.linkedPeers, self.context)

@@ -25,15 +25,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         self.turn = Turn(seed: configuration.randomSeed)
         self.clock = ClinicClock(tolerance: configuration.clockTolerance)
         self.peers = PeersStateMachine(configuration)
-        self.election = ElectionStateMachine(
-            candidacy: Candidacy(
-                priority: configuration.priority,
-                coverage: 0,
-                uptimeBucket: 0,
-                node: configuration.origin.node
-            ),
-            timing: configuration.election
-        )
+        self.election = ElectionStateMachine(configuration)
         self.data = DataStateMachine(configuration)
     }
 
@@ -103,7 +95,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     /// While the node stops, it still tells programs of changes and answers people who wait.
     private mutating func routeWhileStopping(_ input: Input) {
         switch input {
-        case .storageReplied(let reply): self.publishLast(reply)
+        case .storageReplied(let reply): self.emit(self.data.repliedLast(reply))
         case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
         case .commandReceived(let request, .sync): self.emit(SyncWishStateMachine.unreachable(request))
         case .commandReceived(let request, .transferHost):
@@ -166,6 +158,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .stamped(let stamp): self.emit(self.clock.check(stamp, at: self.now))
             case .usersChanged: self.keepSessionRule()
             case .nameHeir(let node): self.election.nameHeir(node)
+            case .reviewHandOver: self.handOverWhenCovered()
             case .stop: self.stop()
             }
         }
@@ -193,16 +186,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     }
 
     /// What sub-machines may read of the node.
-    var context: NodeContext {
-        NodeContext(
-            time: self.now,
-            offsetMilliseconds: self.clock.offsetMilliseconds,
-            origin: self.configuration.origin,
-            isHost: self.isHost,
-            host: self.hostConnection,
-            vector: self.data.vector
-        )
-    }
+    var context: NodeContext { NodeContext(of: self) }
 
     /// The term that goes with every frame: the highest that this node has heard of.
     package var term: UInt64 { self.election.highestTerm }

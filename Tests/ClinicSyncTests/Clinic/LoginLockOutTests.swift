@@ -1,5 +1,7 @@
+import ClinicSyncModel
 import Testing
 
+@testable import ClinicSync
 @testable import ClinicSyncClinic
 
 @Suite("Who has typed too many wrong passwords") struct LoginLockOutTests {

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Testing
 
 @testable import ClinicSync

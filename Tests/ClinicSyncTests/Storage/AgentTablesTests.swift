@@ -62,7 +62,7 @@ struct AgentTablesTests {
     @Test("nodes and meddling programs converge in every order", arguments: 0..<20)
     func randomHistories(seed: UInt64) throws {
         var random = TestRandom(seed: seed)
-        let stores = try (1...3).map { try TestStore($0) }
+        let stores = try (1...3).map { try TestStore($0, like: TortureSchema.clinic.get()) }
         for _ in 0..<60 {
             let store = stores[Int.random(in: 0..<3, using: &random)]
             store.now += Int64.random(in: -50...100, using: &random)

@@ -8,7 +8,7 @@ struct ReplicaConvergenceTests {
     @Test("stores that exchanged everything show the same, whatever happened in whatever order", arguments: 0..<40)
     func randomHistories(seed: UInt64) throws {
         var random = TestRandom(seed: seed)
-        let stores = try (1...3).map { try TestStore($0) }
+        let stores = try (1...3).map { try TestStore($0, like: TortureSchema.clinic.get()) }
         for _ in 0..<80 {
             let store = stores[Int.random(in: 0..<3, using: &random)]
             store.now += Int64.random(in: -50...100, using: &random)

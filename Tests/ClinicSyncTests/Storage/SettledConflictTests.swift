@@ -8,7 +8,7 @@ import Testing
 struct SettledConflictTests {
     /// Stores that have the bills b1 and b2 of p1, and know each other.
     private func clinic(_ count: UInt64 = 2) throws -> [TestStore] {
-        let stores = try (1...count).map { try TestStore($0) }
+        let stores = try (1...count).map { try TestStore($0, like: TortureSchema.clinic.get()) }
         try stores[0].sql(
             """
             INSERT INTO patients(id, fullName) VALUES('p1', 'Ana');

@@ -11,7 +11,8 @@ private let year: Int64 = 365 * 86_400_000
 struct WrongClockTests {
     /// Two stores that both know patient p1; the second store is cut off since then.
     private func pair() throws -> (here: TestStore, away: TestStore) {
-        let (here, away) = (try TestStore(1), try TestStore(2))
+        let template = try TortureSchema.clinic.get()
+        let (here, away) = try (TestStore(1, like: template), TestStore(2, like: template))
         try here.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")
         try converge([here, away])
         for store in [here, away] { store.writer.beginIsolation() }

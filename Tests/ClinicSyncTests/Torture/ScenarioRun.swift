@@ -176,6 +176,7 @@ final class ScenarioRun {
     }
 
     static func difference(_ left: [String], _ right: [String]) -> String {
+        guard left != right else { return "" }
         let (ours, theirs) = (Set(left), Set(right))
         let more = left.filter { !theirs.contains($0) }.map { "+ \($0)" }
         let lines = more + right.filter { !ours.contains($0) }.map { "- \($0)" }

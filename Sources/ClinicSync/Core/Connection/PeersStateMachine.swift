@@ -80,22 +80,28 @@ package struct PeersStateMachine: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - report: What the node says of the host.
-    ///   - clinicMilliseconds: The clinic's time.
-    ///   - data: What the node has.
+    ///   - context: What may be read of the node: the clinic's time and the vector.
+    ///   - partials: Batches of which the node has some chunks.
+    ///   - schemaVersion: The number of the newest migration of the store.
     /// - Returns: The hello.
-    package func hello(report: HostReport, clinicMilliseconds: Int64, data: DataStateMachine) -> Hello {
+    package func hello(
+        report: HostReport,
+        _ context: NodeContext,
+        partials: [PartialBatch],
+        schemaVersion: UInt32
+    ) -> Hello {
         Hello(
             protocolVersion: CoreLimits.protocolVersion,
             clinicID: self.configuration.clinicID,
             nodeName: self.configuration.nodeName,
             softwareVersion: self.configuration.softwareVersion,
-            schemaVersion: data.schemaVersion,
+            schemaVersion: schemaVersion,
             addresses: self.addresses,
             hostReport: report,
             // A PC with a dead battery may believe that it is 1969. The message has no place for a negative time.
-            wallMilliseconds: max(clinicMilliseconds, 0),
-            vector: data.vector,
-            partials: data.partials,
+            wallMilliseconds: max(context.clinicMilliseconds, 0),
+            vector: context.vector,
+            partials: partials,
             creditBytes: UInt32(clamping: self.configuration.creditBytes),
             runID: self.duplicates.runID
         )

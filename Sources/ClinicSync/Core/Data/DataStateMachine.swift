@@ -312,8 +312,22 @@ package struct DataStateMachine: Sendable, Hashable {
         return directives + self.replication.relay(logged).directives
     }
 
-    /// The node stops: takes over what the store still committed, for programs alone.
-    package mutating func absorbLast(_ events: [LoggedEvent], vector: VersionVector) -> [Effect] {
+    /// The store replied while the node stops: tells programs of what was committed.
+    package mutating func repliedLast(_ reply: StorageReply) -> [Effect] {
+        switch reply {
+        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
+            return self.absorbLast(outcome.events, vector: outcome.vector)
+        case .stored(_, let outcome), .storedApplied(let outcome):
+            return self.absorbLast(outcome.events, vector: outcome.vector)
+        case .rowsMerged(_, _, let outcome): return self.absorbLast(outcome.events, vector: outcome.vector)
+        case .eventRecorded(let event): return [.publish([event])]
+        case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
+            .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
+            return []
+        }
+    }
+
+    private mutating func absorbLast(_ events: [LoggedEvent], vector: VersionVector) -> [Effect] {
         self.replication.committed([], vector: vector)
         return events.isEmpty ? [] : [.publish(events)]
     }

@@ -101,6 +101,13 @@ package struct ElectionStateMachine: Sendable, Hashable {
         self.timing = timing
     }
 
+    /// Makes the election of a node that has not started.
+    package init(_ configuration: CoreConfiguration) {
+        let (priority, node) = (configuration.priority, configuration.origin.node)
+        let candidacy = Candidacy(priority: priority, coverage: 0, uptimeBucket: 0, node: node)
+        self.init(candidacy: candidacy, timing: configuration.election)
+    }
+
     /// Whether this node is host.
     package var isHost: Bool {
         if case .host = self.state { true } else { false }

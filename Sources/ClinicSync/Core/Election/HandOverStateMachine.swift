@@ -66,7 +66,7 @@ package struct HandOverStateMachine: Sendable, Hashable {
     package mutating func begin(with connection: ConnectionID, isShutdown: Bool) -> [Directive] {
         self.state = .waiting(Successor(connection: connection, isShutdown: isShutdown))
         let limit = isShutdown ? CoreLimits.handOverLimit : CoreLimits.transferLimit
-        return [.effect(.setTimer(.handOver, after: limit))]
+        return [.effect(.setTimer(.handOver, after: limit)), .reviewHandOver]
     }
 
     /// The successor has applied everything that this host has, so no change goes back to the former host later.
@@ -88,7 +88,49 @@ package struct HandOverStateMachine: Sendable, Hashable {
         self.successor?.connection == id ? self.timedOut() : []
     }
 
+    /// A client asks this host to hand over to a peer.
+    ///
+    /// When the host cannot, it says nothing: the client's own timer ends the wish.
+    package mutating func requested(to peer: LinkedPeer?) -> [Directive] {
+        guard let peer, HandOverStateMachine.refusal(of: peer) == nil else { return [] }
+        return self.begin(with: peer.connection, isShutdown: false)
+    }
+
+    /// Why the host cannot hand over to a peer; `nil` when it can.
+    private static func refusal(of peer: LinkedPeer?) -> HostTransfer? {
+        guard let peer else { return .unknownNode }
+        return peer.candidacy.priority > 0 ? nil : .neverHost
+    }
+
     // MARK: - The administrator's command
+
+    /// An administrator wants another host: this host hands over, a client asks its host to.
+    ///
+    /// - Parameters:
+    ///   - node: The node that shall be host.
+    ///   - request: The command.
+    ///   - reign: The reign of the present host; `nil` when there is none.
+    ///   - peer: The wished node, when it has a link with this node.
+    ///   - context: What may be read of the node.
+    /// - Returns: What is to be done.
+    package mutating func commanded(
+        _ node: NodeID,
+        by request: RequestID,
+        reign: Reign?,
+        peer: LinkedPeer?,
+        _ context: NodeContext
+    ) -> [Directive] {
+        if let reign, reign.host == node { return [HandOverStateMachine.answer(request, .done(term: reign.term))] }
+        if reign != nil, context.isHost {
+            guard let peer, HandOverStateMachine.refusal(of: peer) == nil else {
+                let refusal = HandOverStateMachine.refusal(of: peer) ?? .unknownNode
+                return [HandOverStateMachine.answer(request, refusal)]
+            }
+            return self.begin(with: peer.connection, isShutdown: false) + self.wait(for: node, request: request)
+        }
+        guard reign != nil, let host = context.host else { return [HandOverStateMachine.answer(request, .noHost)] }
+        return [.effect(.send([host], .transferRequest(node)))] + self.wait(for: node, request: request)
+    }
 
     /// Waits until `node` is host; an earlier command that still waits is answered as timed out.
     package mutating func wait(for node: NodeID, request: RequestID) -> [Directive] {
@@ -124,7 +166,7 @@ package struct HandOverStateMachine: Sendable, Hashable {
     }
 
     /// The answer to a command.
-    package static func answer(_ request: RequestID, _ transfer: HostTransfer) -> Directive {
+    private static func answer(_ request: RequestID, _ transfer: HostTransfer) -> Directive {
         .effect(.reply(request, .hostTransferred(transfer)))
     }
 }

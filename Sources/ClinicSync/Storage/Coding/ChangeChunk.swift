@@ -118,24 +118,6 @@ struct ChangeChunkWriter {
     }
 }
 
-extension UInt64 {
-    /// The places of the bits that are set, ascending.
-    var setBits: SetBits { SetBits(rest: self) }
-
-    /// A sequence of bit places.
-    struct SetBits: Sequence, IteratorProtocol {
-        var rest: UInt64
-
-        @inline(__always)
-        mutating func next() -> Int? {
-            guard self.rest != 0 else { return nil }
-            let place = self.rest.trailingZeroBitCount
-            self.rest &= self.rest &- 1
-            return place
-        }
-    }
-}
-
 /// Reads the changes of one chunk's payload.
 struct ChangeChunkReader {
     /// A change where it lies in the payload.
@@ -281,7 +263,7 @@ struct ChangeChunkReader {
         }
         if let plan = entry.plan, change.kind == .insert {
             // What the author's schema lacks it would have left at its default.
-            let defaults = plan.pinnedDefaults.refs
+            let defaults = plan.defaults.refs
             for slot in 0..<plan.slotCount { self.values[slot] = defaults[slot] }
             change.slots = plan.valueSlots & ~plan.counterSlots
         }

@@ -56,7 +56,7 @@ final class RowCollector {
         try ValueRef.with(mark.key) { key in
             // Whether values of a deleted row may have been saved under the key.
             var mayHaveLastValues = true
-            let isThere: Bool? = try source.query(mark.plan.selectSQL).bind(1, key).first { row in
+            let isThere: Bool? = try source.query(mark.plan.sql.select).bind(1, key).first { row in
                 let difference = try self.difference(mark.plan, key: key, row: row, in: transaction)
                 if try self.large.setAside(difference, mark: mark, row: row, in: transaction) { return true }
                 mayHaveLastValues = !difference.isBirth

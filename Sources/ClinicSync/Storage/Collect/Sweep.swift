@@ -102,7 +102,7 @@ final class Sweep {
         var rows = 0
         var known = 0
         let hash = try connection.query("SELECT hash FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
-        try connection.query(plan.selectPageSQL(isFirst: after == nil))
+        try connection.query(plan.sql.selectPage(isFirst: after == nil))
             .bind(1, start)
             .bind(2, Sweep.rowsMax)
             .forEach { row in
@@ -123,7 +123,7 @@ final class Sweep {
             .bind(3, last ?? .null)
             .first { $0.int(0) }
         if counted != known {
-            try connection.query("SELECT pk FROM clinicsync_row WHERE \(range) AND NOT \(plan.existsSQL)")
+            try connection.query("SELECT pk FROM clinicsync_row WHERE \(range) AND NOT \(plan.sql.exists)")
                 .bind(1, number)
                 .bind(2, start)
                 .bind(3, last ?? .null)

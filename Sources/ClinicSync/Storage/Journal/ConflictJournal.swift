@@ -96,7 +96,7 @@ final class ConflictJournal {
         guard let plan = self.plan else { return }
         try ValueRef.with(.string(id)) { key in
             guard let meta = try self.rows.table.meta(plan, key: key, on: transaction.connection) else { return }
-            try transaction.statement(plan.deleteSQL).bind(1, key).run()
+            try transaction.statement(plan.sql.delete).bind(1, key).run()
             try self.rows.table.remove(plan, key: key, hash: meta.hash, in: transaction)
         }
     }
@@ -154,7 +154,7 @@ final class ConflictJournal {
         in transaction: borrowing WriteTransaction
     ) throws -> Bool {
         guard let slot = conflict.column.flatMap({ plan.slot(of: $0) }) else { return false }
-        return try transaction.statement(plan.selectSQL).bind(1, conflict.key)
+        return try transaction.statement(plan.sql.select).bind(1, conflict.key)
             .first { $0.ref(Int32(slot)).value == conflict.value } ?? false
     }
 }

@@ -48,13 +48,13 @@ struct JournalReading {
 
     /// Counts different values of a column that lost and that the rows do not show.
     private func countOpen(_ plan: TablePlan, column: String) throws -> Int {
-        let key = TablePlan.quote(plan.definition.keyColumn)
-        let shown = "t." + TablePlan.quote(column)
+        let key = SQLText.name(plan.definition.keyColumn)
+        let shown = "t." + SQLText.name(column)
         let sql = """
             SELECT count(*) FROM (
                 SELECT DISTINCT c.recordId, typeof(c.value), c.value
                 FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
-                LEFT JOIN \(TablePlan.quote(plan.definition.name)) t ON t.\(key) = c.recordId
+                LEFT JOIN \(SQLText.name(plan.definition.name)) t ON t.\(key) = c.recordId
                 WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
                 AND (t.\(key) IS NULL OR typeof(\(shown)) <> typeof(c.value)
                     OR \(shown) IS NOT c.value COLLATE BINARY))
@@ -177,13 +177,13 @@ struct JournalReading {
     }
 
     private func row(_ plan: TablePlan, key: SQLiteValue) throws -> JournalEntry.Row {
-        let isShown: Bool? = try self.connection.query(plan.selectSQL).bind(1, key).first { _ in true }
+        let isShown: Bool? = try self.connection.query(plan.sql.select).bind(1, key).first { _ in true }
         return JournalEntry.Row(table: plan.definition.name, key: key, isShown: isShown == true)
     }
 
     /// What the table shows, with the version of it that the node knows.
     func current(_ plan: TablePlan, key: SQLiteValue, slot: Int) throws -> JournalEntry.Written? {
-        let value = try self.connection.query(plan.selectSQL).bind(1, key).first { $0.ref(Int32(slot)).value }
+        let value = try self.connection.query(plan.sql.select).bind(1, key).first { $0.ref(Int32(slot)).value }
         guard let value, let state = try self.loader.shown(plan, key: key) else { return nil }
         let register = slot < state.registers.count ? state.registers[slot] : nil
         let version = register?.version ?? state.birth

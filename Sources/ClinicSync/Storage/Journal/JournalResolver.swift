@@ -125,7 +125,7 @@ struct JournalResolver {
         }
         guard current.value != entry.other.value else { return false }
         try self.checkReferences(plan, in: transaction) { $0 == column ? entry.other.value : nil }
-        let statement = try transaction.statement(plan.updateSQL(slots: 1 << UInt64(slot)))
+        let statement = try transaction.statement(plan.sql.update(slots: 1 << UInt64(slot)))
         try JournalResolver.refusing { try statement.bind(1, key).bind(2, entry.other.value).run() }
         guard transaction.changes > 0 else { throw Refused(resolution: .rowGone) }
         try self.programRows.mark(plan, key: key, in: transaction)
@@ -146,7 +146,7 @@ struct JournalResolver {
             return state.value(slot: slot) ?? .null
         }
         try self.checkReferences(plan, in: transaction) { plan.slot(of: $0).map(value) }
-        let statement = try transaction.statement(plan.insertSQL).bind(Int32(plan.keySlot + 1), entry.row.key)
+        let statement = try transaction.statement(plan.sql.insert).bind(Int32(plan.keySlot + 1), entry.row.key)
         for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), value(slot)) }
         try JournalResolver.refusing { try statement.run() }
         try self.programRows.mark(plan, key: entry.row.key, in: transaction)
@@ -174,8 +174,8 @@ struct JournalResolver {
             else { continue }
             let parentColumn = reference.parentColumns.first ?? parent.definition.keyColumn
             let sql = """
-                SELECT 1 FROM \(TablePlan.quote(parent.definition.name)) \
-                WHERE \(TablePlan.quote(parentColumn)) = ?1
+                SELECT 1 FROM \(SQLText.name(parent.definition.name)) \
+                WHERE \(SQLText.name(parentColumn)) = ?1
                 """
             guard try transaction.statement(sql).bind(1, wanted).first({ _ in true }) == nil else { continue }
             let reason = "\(reference.columns[0]) refers to a row of \(reference.parentTable) that is gone"

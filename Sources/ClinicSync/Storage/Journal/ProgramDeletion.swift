@@ -40,10 +40,10 @@ struct ProgramDeletion {
         key: SQLiteValue,
         in transaction: borrowing WriteTransaction
     ) throws -> [(plan: TablePlan, key: SQLiteValue)] {
-        let name = TablePlan.quote(child.definition.name)
-        let keyColumn = TablePlan.quote(child.definition.keyColumn)
+        let name = SQLText.name(child.definition.name)
+        let keyColumn = SQLText.name(child.definition.keyColumn)
         var keys: [SQLiteValue] = []
-        try transaction.statement("SELECT \(keyColumn) FROM \(name) WHERE \(TablePlan.quote(column)) = ?1")
+        try transaction.statement("SELECT \(keyColumn) FROM \(name) WHERE \(SQLText.name(column)) = ?1")
             .bind(1, key)
             .forEach { keys.append($0.ref(0).value) }
         guard !keys.isEmpty else { return [] }
@@ -63,7 +63,7 @@ struct ProgramDeletion {
             for childKey in keys {
                 let statement =
                     try transaction
-                    .statement("UPDATE \(name) SET \(TablePlan.quote(column)) = NULL WHERE \(keyColumn) = ?1")
+                    .statement("UPDATE \(name) SET \(SQLText.name(column)) = NULL WHERE \(keyColumn) = ?1")
                     .bind(1, childKey)
                 try JournalResolver.refusing { try statement.run() }
                 try self.programRows.mark(child, key: childKey, in: transaction)

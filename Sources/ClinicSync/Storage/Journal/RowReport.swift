@@ -97,7 +97,7 @@ struct RowReporter {
         key: SQLiteValue,
         column: String?
     ) throws -> RowReport? {
-        let shown: [SQLiteValue]? = try self.loader.connection.query(plan.selectSQL).bind(1, key).first { row in
+        let shown: [SQLiteValue]? = try self.loader.connection.query(plan.sql.select).bind(1, key).first { row in
             (0..<plan.slotCount).map { row.ref(Int32($0)).value }
         }
         let state = try self.loader.shown(plan, key: key)

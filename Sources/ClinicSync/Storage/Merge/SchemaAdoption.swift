@@ -19,7 +19,7 @@ struct AdoptedSchema: Hashable, Codable {
     init(_ plans: TablePlans) {
         self.tables = Dictionary(
             uniqueKeysWithValues: plans.all.map { plan in
-                (plan.definition.number, Set(plan.hashOrder.map { Self.column($0, of: plan) }))
+                (plan.definition.number, Set(plan.hashing.order.map { Self.column($0, of: plan) }))
             }
         )
     }
@@ -34,7 +34,7 @@ struct AdoptedSchema: Hashable, Codable {
     }
 
     private static func column(_ slot: Int, of plan: TablePlan) -> Column {
-        Column(slot: slot, name: plan.names[slot] ?? "", defaultHash: plan.defaultHashes[slot])
+        Column(slot: slot, name: plan.names[slot] ?? "", defaultHash: plan.hashing.defaults[slot])
     }
 
     /// Reads what is kept; `nil` when nothing is, or nothing that makes sense.
@@ -126,11 +126,11 @@ final class SchemaAdoption {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard let meta = try self.rows.table.meta(plan, key: key, on: transaction.connection) else { return }
-        let isEdited = try transaction.statement(plan.selectSQL).bind(1, key).first { row in
+        let isEdited = try transaction.statement(plan.sql.select).bind(1, key).first { row in
             self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
             self.hashes = self.hasher.hashes
             var isEdited = false
-            for slot in plan.hashOrder {
+            for slot in plan.hashing.order {
                 let stored = slot < meta.columns.count ? meta.columns[slot] : 0
                 let hash = RowHashes.column(row.ref(Int32(slot)))
                 let expected = oldDefaults[slot].map { RowHashes.relative(hash, to: $0) } ?? self.hashes.columns[slot]

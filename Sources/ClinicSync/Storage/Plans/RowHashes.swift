@@ -1,5 +1,32 @@
 import ClinicSyncModel
 
+/// How the rows of one table are hashed.
+struct TableHashing: Sendable {
+    /// The slots but the key's in the order of their columns' names.
+    let order: [Int]
+    /// The hash of each slot's column name.
+    let names: [UInt64]
+    /// The hash of each slot's default; 0 for NULL.
+    let defaults: [UInt64]
+    /// The slots whose columns have a DEFAULT other than NULL.
+    let defaultSlots: UInt64
+
+    /// The hashing of `definition`'s rows; `names` and `defaults` are those of each slot's column.
+    init(_ definition: TableDefinition, names: [String?], defaults: [SQLiteValue]) {
+        self.order = definition.columns
+            .filter { $0.slot != definition.keySlot }
+            .sorted { $0.name < $1.name }
+            .map(\.slot)
+        self.names = names.map { name in
+            Array((name ?? "").utf8).withUnsafeBytes { SipHash.hash64($0) }
+        }
+        self.defaults = defaults.map { ValueRef.with($0, RowHashes.column) }
+        self.defaultSlots = self.defaults.enumerated().reduce(0) {
+            $1.element == 0 ? $0 : $0 | 1 << UInt64($1.offset)
+        }
+    }
+}
+
 /// The hashes of a row's columns and of the row.
 struct RowHashes {
     /// The 64-bit hash of each slot's value; 0 exactly for the column's default (NULL where it has none) and for the key.
@@ -41,14 +68,14 @@ struct RowHashes {
     mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, columnHash: (Int) -> UInt64) {
         scratch.removeAll()
         scratch.value(key)
-        for slot in plan.hashOrder {
+        for slot in plan.hashing.order {
             var hash = columnHash(slot)
-            if plan.defaultSlots & (1 << UInt64(slot)) != 0 {
-                hash = RowHashes.relative(hash, to: plan.defaultHashes[slot])
+            if plan.hashing.defaultSlots & (1 << UInt64(slot)) != 0 {
+                hash = RowHashes.relative(hash, to: plan.hashing.defaults[slot])
             }
             self.columns[slot] = hash
             if hash != 0 {
-                scratch.fixed64(plan.nameHashes[slot])
+                scratch.fixed64(plan.hashing.names[slot])
                 scratch.fixed64(hash)
             }
         }

@@ -61,7 +61,7 @@ final class FormWriter {
                 guard changed & plan.uniqueSlots != 0 else { continue }
             }
             lifted.insert(formed.row)
-            try transaction.statement(plan.deleteSQL).bind(1, formed.row.key).run()
+            try transaction.statement(plan.sql.delete).bind(1, formed.row.key).run()
         }
         return lifted
     }

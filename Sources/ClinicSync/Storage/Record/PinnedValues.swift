@@ -4,6 +4,8 @@ import ClinicSyncModel
 ///
 /// `@unchecked Sendable`: the memory is written in the initialiser alone, and freed together with the object.
 final class PinnedValues: @unchecked Sendable {
+    /// The values.
+    let values: [SQLiteValue]
     /// References to the values, in their order.
     let refs: [ValueRef]
     private let memory: [UnsafeMutableRawBufferPointer]
@@ -17,6 +19,7 @@ final class PinnedValues: @unchecked Sendable {
             memory.append(copy)
             return UnsafeRawBufferPointer(copy)
         }
+        self.values = values
         self.refs = values.map { value in
             switch value {
             case .null: .null

@@ -43,7 +43,7 @@ struct Marks {
 
     /// Marks every row of a table and every row known of it.
     func markAll(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
-        try transaction.statement(plan.markAllSQL)
+        try transaction.statement(plan.sql.markAll)
             .bind(1, plan.definition.number)
             .bind(2, self.clock.wallMilliseconds)
             .run()
@@ -95,16 +95,16 @@ struct Marks {
         in transaction: borrowing WriteTransaction,
         _ body: (Statement) throws -> Void
     ) throws {
-        _ = try transaction.statement(plan.selectLastSQL).bind(1, key).first(body)
+        _ = try transaction.statement(plan.sql.selectLast).bind(1, key).first(body)
     }
 
     /// Saves the values of a row that is about to be deleted, as its capture trigger would.
     func saveLastValues(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws {
-        try transaction.statement(plan.saveLastSQL).bind(1, key).run()
+        try transaction.statement(plan.sql.saveLast).bind(1, key).run()
     }
 
     /// Forgets the saved values of a row.
     func forgetLastValues(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
-        try transaction.statement(plan.deleteLastSQL).bind(1, key).run()
+        try transaction.statement(plan.sql.deleteLast).bind(1, key).run()
     }
 }

@@ -64,7 +64,7 @@ package final class ProgramRows {
             preconditionFailure("a row of \(plan.definition.name) without its key")
         }
         let columns = values.keys.sorted()
-        let statement = try transaction.statement(plan.upsertSQL(columns: columns))
+        let statement = try transaction.statement(plan.sql.upsert(columns: columns))
         for (index, column) in columns.enumerated() {
             statement.bind(Int32(index + 1), values[column] ?? .null)
         }
@@ -85,7 +85,7 @@ package final class ProgramRows {
     func delete(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws -> Bool {
         // The capture trigger would have saved the last values.
         try self.rows.marks.saveLastValues(plan, key: key, in: transaction)
-        try transaction.statement(plan.deleteSQL).bind(1, key).run()
+        try transaction.statement(plan.sql.delete).bind(1, key).run()
         guard transaction.changes > 0 else { return false }
         try self.mark(plan, key: key, in: transaction)
         return true

@@ -37,7 +37,7 @@ struct RowMeta {
     func changedSlots(_ hashes: RowHashes, plan: TablePlan) -> UInt64 {
         guard hashes.row != self.hash else { return 0 }
         var changed: UInt64 = 0
-        for slot in plan.hashOrder {
+        for slot in plan.hashing.order {
             let stored = slot < self.columns.count ? self.columns[slot] : 0
             if stored != RowMeta.short(hashes.columns[slot]) { changed |= 1 << UInt64(slot) }
         }

@@ -71,7 +71,7 @@ struct RowStateLoader {
             counters: try self.counters(plan, key: key),
             deletion: try self.deletion(context: meta.context)
         )
-        _ = try self.connection.query(plan.selectSQL).bind(1, key).first { row in
+        _ = try self.connection.query(plan.sql.select).bind(1, key).first { row in
             // A counter is its parts; what the table shows of it is nobody's value, and never conflicts with another.
             for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
                 state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: state.birth)

@@ -154,7 +154,7 @@ final class RowStates {
         guard try self.table.insert(plan, key: key, birth: birth, hashes: self.hasher.hashes, in: transaction) else {
             return false
         }
-        let insert = try transaction.statement(plan.insertSQL)
+        let insert = try transaction.statement(plan.sql.insert)
         insert.bind(Int32(plan.keySlot + 1), key)
         for slot in plan.valueSlots.setBits { insert.bind(Int32(slot + 1), values[slot]) }
         do {
@@ -192,12 +192,12 @@ final class RowStates {
         self.hasher.hash(plan, key: key, values)
         let slots = meta?.changedSlots(self.hasher.hashes, plan: plan) ?? plan.valueSlots
         if meta == nil || isLifted {
-            let statement = try transaction.statement(plan.insertSQL)
+            let statement = try transaction.statement(plan.sql.insert)
             statement.bind(Int32(plan.keySlot + 1), key)
             for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), values[slot]) }
             try statement.run()
         } else if slots != 0 {
-            let statement = try transaction.statement(plan.updateSQL(slots: slots))
+            let statement = try transaction.statement(plan.sql.update(slots: slots))
             statement.bind(1, key)
             for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot]) }
             try statement.run()
@@ -227,7 +227,7 @@ final class RowStates {
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         if let meta {
-            try transaction.statement(plan.deleteSQL).bind(1, key).run()
+            try transaction.statement(plan.sql.delete).bind(1, key).run()
             try self.table.remove(plan, key: key, hash: meta.hash, in: transaction)
         }
         try self.tombstones.bury(plan, state, key: key, in: transaction)

@@ -33,7 +33,7 @@ package enum DatabaseDigest {
     static func digest(_ plan: TablePlan, _ connection: Connection) throws -> TableDigest {
         var result = TableDigest(name: plan.definition.name, rows: 0, digest: .zero)
         var hasher = RowHasher()
-        try connection.query(plan.selectAllSQL).forEach { row in
+        try connection.query(plan.sql.selectAll).forEach { row in
             result.digest += hasher.hash(plan, key: row.ref(Int32(plan.keySlot))) { row.ref(Int32($0)) }
             result.rows += 1
         }

@@ -12,7 +12,7 @@ extension ReplicaReader {
         }
         return try self.perform {
             var rows: [[String: SQLiteValue]] = []
-            try self.connection.query(plan.selectAllInOrderSQL).forEach { row in
+            try self.connection.query(plan.sql.selectAllInOrder).forEach { row in
                 var values: [String: SQLiteValue] = [:]
                 for (slot, name) in plan.names.enumerated() {
                     if let name { values[name] = row.ref(Int32(slot)).value }

@@ -143,7 +143,7 @@ struct SeedAdoption {
         for key in plan.definition.seedKeys.sorted() {
             try ValueRef.with(.string(key)) { key in
                 guard try !self.isKnown(plan, key: key, in: transaction) else { return }
-                let isThere: Bool? = try transaction.statement(plan.selectSQL).bind(1, key).first { row in
+                let isThere: Bool? = try transaction.statement(plan.sql.select).bind(1, key).first { row in
                     hasher.hash(plan, key: key) { row.ref(Int32($0)) }
                     try self.counters.adoptSeed(plan, key: key, row: row, in: transaction)
                     return true

@@ -15,7 +15,9 @@ import Testing
     func shutdown() {
         var machine = HandOverStateMachine()
         #expect(
-            machine.begin(with: .c(2), isShutdown: true) == [.effect(.setTimer(.handOver, after: .milliseconds(400)))]
+            machine.begin(with: .c(2), isShutdown: true) == [
+                .effect(.setTimer(.handOver, after: .milliseconds(400))), .reviewHandOver,
+            ]
         )
         #expect(machine.awaited == .c(2))
         #expect(machine.covered(by: .n(2)) == [.nameHeir(.n(2)), .effect(.send([.c(2)], .handOver))])
@@ -39,8 +41,12 @@ import Testing
     @Test("an administrator's hand-over leaves the node running")
     func transfer() {
         var machine = HandOverStateMachine()
-        #expect(machine.begin(with: .c(2), isShutdown: false) == [.effect(.setTimer(.handOver, after: .seconds(5)))])
-        #expect(machine.wait(for: .n(2), request: .r(1)) == [.effect(.setTimer(.transfer, after: .seconds(5)))])
+        #expect(
+            machine.commanded(.n(2), by: .r(1), reign: self.reign(1), peer: .follower(2), .host()) == [
+                .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver,
+                .effect(.setTimer(.transfer, after: .seconds(5))),
+            ]
+        )
         _ = machine.covered(by: .n(2))
         #expect(
             machine.hostChanged(to: self.reign(2), isHost: false) == [
@@ -65,5 +71,42 @@ import Testing
         #expect(machine.wishTimedOut() == [self.answer(.timedOut, 2)])
         #expect(machine.wishTimedOut() == [])
         #expect(machine.hostChanged(to: self.reign(2), isHost: false) == [])
+    }
+
+    @Test("a command is answered at once when the node is host, is unknown, is never host, or there is no host")
+    func refusals() {
+        var machine = HandOverStateMachine()
+        let reign = self.reign(1)
+        var never = LinkedPeer.follower(2)
+        never.candidacy.priority = 0
+        #expect(
+            machine.commanded(.n(1), by: .r(1), reign: reign, peer: nil, .host()) == [self.answer(.done(term: 2))]
+        )
+        #expect(
+            machine.commanded(.n(2), by: .r(1), reign: reign, peer: nil, .host()) == [self.answer(.unknownNode)]
+        )
+        #expect(
+            machine.commanded(.n(2), by: .r(1), reign: reign, peer: never, .host()) == [self.answer(.neverHost)]
+        )
+        #expect(
+            machine.commanded(.n(2), by: .r(1), reign: nil, peer: nil, .searching()) == [self.answer(.noHost)]
+        )
+        #expect(machine.requested(to: never) == [])
+        #expect(machine.state == .idle)
+    }
+
+    @Test("a client asks its host to hand over")
+    func client() {
+        var machine = HandOverStateMachine()
+        #expect(
+            machine.commanded(.n(3), by: .r(1), reign: self.reign(1), peer: nil, .client()) == [
+                .effect(.send([.c(1)], .transferRequest(.n(3)))), .effect(.setTimer(.transfer, after: .seconds(5))),
+            ]
+        )
+        #expect(
+            machine.requested(to: .follower(3)) == [
+                .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver,
+            ]
+        )
     }
 }

@@ -1,0 +1,63 @@
+import ClinicSyncModel
+
+/// The plans of all replicated tables.
+struct TablePlans: Sendable {
+    /// In the order of the tables' names.
+    let all: [TablePlan]
+    /// Those of the clinic, which people and programs see; see ``TableDefinition/isClinical``.
+    let clinical: [TablePlan]
+    private let byName: [String: TablePlan]
+    private let byNumber: [Int: TablePlan]
+    private let history: SchemaHistory
+    private let childrenByParent: [Int: [Child]]
+
+    /// A table that refers to another, and how.
+    struct Child: Sendable {
+        let plan: TablePlan
+        let reference: ReferenceRule
+    }
+
+    /// Plans `tables`.
+    init(_ tables: ClinicTables) {
+        let definitions = Dictionary(uniqueKeysWithValues: tables.tables.map { ($0.name, $0) })
+        self.all = tables.tables.map { TablePlan($0, among: definitions) }
+        self.clinical = self.all.filter(\.definition.isClinical)
+        self.history = tables.history
+        self.byName = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.name, $0) })
+        self.byNumber = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.number, $0) })
+        var children: [Int: [Child]] = [:]
+        for plan in self.all {
+            for reference in plan.references {
+                children[reference.parentTable, default: []].append(Child(plan: plan, reference: reference))
+            }
+        }
+        self.childrenByParent = children
+    }
+
+    /// The tables that refer to the table of that number.
+    func children(of number: Int) -> [Child] { self.childrenByParent[number] ?? [] }
+
+    subscript(name: String) -> TablePlan? { self.byName[name] }
+
+    subscript(number: Int) -> TablePlan? { self.byNumber[number] }
+
+    /// The table that a node of another schema version calls so.
+    func plan(calledElsewhere name: String) -> TablePlan? {
+        if let plan = self.byName[name] { return plan }
+        return self.all.first { self.history.formerNames(ofTable: $0.definition.name).contains(name.lowercased()) }
+    }
+
+    /// Whether this node does not know a peer's name for a table, such as the name of a table that is added later.
+    func isUnknown(table name: String) -> Bool {
+        self.plan(calledElsewhere: name) == nil && !self.history.isDropped(table: name)
+    }
+
+    /// The clinic's tables, or the one of that name.
+    ///
+    /// - Throws: ``UnknownTable`` when the clinic has no table of that name.
+    func clinical(_ name: String?) throws -> [TablePlan] {
+        guard let name else { return self.clinical }
+        guard let plan = self[name], plan.definition.isClinical else { throw UnknownTable(name: name) }
+        return [plan]
+    }
+}

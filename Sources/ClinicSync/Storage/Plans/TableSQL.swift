@@ -1,0 +1,108 @@
+/// The SQL that reads and writes the rows of one table.
+///
+/// Names come from the database's own schema, never from a peer.
+struct TableSQL: Sendable {
+    /// Reads a row by key; columns in the order of slots.
+    let select: String
+    /// Reads all rows.
+    let selectAll: String
+    /// Inserts a row; parameters in the order of slots.
+    let insert: String
+    /// Deletes a row by key.
+    let delete: String
+    private let names: [String?]
+    private let table: String
+    private let key: String
+    /// The table that keeps the values of deleted rows.
+    private let last: String
+    /// The columns by slot; NULL for dropped ones.
+    private let bySlot: String
+    /// The columns that there are.
+    private let columns: String
+
+    /// The SQL of `definition`; `names` gives each slot's column.
+    init(_ definition: TableDefinition, names: [String?]) {
+        self.names = names
+        self.table = SQLText.name(definition.name)
+        self.key = SQLText.name(definition.keyColumn)
+        self.last = SQLText.name(CaptureTriggers.lastTable(for: definition))
+        self.bySlot = names.map { $0.map(SQLText.name) ?? "NULL" }.joined(separator: ", ")
+        self.columns = SQLText.list(definition.columns.map(\.name))
+        let parameters = definition.columns.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        self.selectAll = "SELECT \(self.bySlot) FROM \(self.table)"
+        self.select = "\(self.selectAll) WHERE \(self.key) = ?1"
+        self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(parameters))"
+        self.delete = "DELETE FROM \(self.table) WHERE \(self.key) = ?1"
+    }
+
+    // MARK: - Writing
+
+    /// Sets the columns of `slots` in the row with key ?1; the values are ?2, ?3, … in the order of slots.
+    func update(slots: UInt64) -> String {
+        let assignments = slots.setBits.enumerated()
+            .map { "\(SQLText.name(self.names[$0.element] ?? "")) = ?\($0.offset + 2)" }
+            .joined(separator: ", ")
+        return "UPDATE \(self.table) SET \(assignments) WHERE \(self.key) = ?1"
+    }
+
+    /// Inserts a row with these columns, the key's among them, or changes the row of that key; ?1, ?2, … are the values.
+    ///
+    /// Touches no row whose values are the same, storage classes included.
+    func upsert(columns: [String]) -> String {
+        let quoted = columns.map { name in
+            precondition(self.names.contains(name), "\(self.table) has no column \(name)")
+            return SQLText.name(name)
+        }
+        let parameters = (1...quoted.count).map { "?\($0)" }.joined(separator: ", ")
+        let insert = "INSERT INTO \(self.table) (\(quoted.joined(separator: ", "))) VALUES (\(parameters))"
+        let others = quoted.filter { $0 != self.key }
+        guard !others.isEmpty else { return "\(insert) ON CONFLICT (\(self.key)) DO NOTHING" }
+        let assignments = others.map { "\($0) = excluded.\($0)" }.joined(separator: ", ")
+        let differences = others.map { "\(self.table).\($0) IS NOT excluded.\($0)" }.joined(separator: " OR ")
+        return "\(insert) ON CONFLICT (\(self.key)) DO UPDATE SET \(assignments) WHERE \(differences)"
+    }
+
+    /// Marks every key of the table and every key the node knows, so that the collector compares them all.
+    var markAll: String {
+        """
+        INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
+        SELECT ?1, \(self.key), ?2, 1 FROM \(self.table) WHERE true
+        UNION
+        SELECT ?1, pk, ?2, 1 FROM clinicsync_row WHERE tableId = ?1
+        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+        """
+    }
+
+    // MARK: - Reading
+
+    /// Reads all rows in the order of their keys.
+    var selectAllInOrder: String { "\(self.selectAll) ORDER BY \(self.key)" }
+
+    /// Reads at most ?2 rows after the key ?1, or the first ones, in the order of their keys.
+    ///
+    /// There is no smallest key to begin with: a number would be compared as text, because the column is declared so.
+    func selectPage(isFirst: Bool) -> String {
+        let range = isFirst ? "" : "WHERE \(self.key) > ?1"
+        return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
+    }
+
+    /// Whether the table has a row with the key `pk`.
+    var exists: String { "EXISTS (SELECT 1 FROM \(self.table) WHERE \(self.key) = pk)" }
+
+    // MARK: - Values of deleted rows
+
+    /// The newest saved values of a deleted row; columns in the order of slots.
+    var selectLast: String {
+        "SELECT \(self.bySlot) FROM \(self.last) WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1"
+    }
+
+    /// Saves the values of the row with key ?1, as the capture trigger does when it is deleted.
+    var saveLast: String {
+        """
+        INSERT INTO \(self.last) (\(self.columns)) SELECT \(self.columns) FROM \(self.table) WHERE \(self.key) = ?1
+        """
+    }
+
+    /// Forgets the saved values of a row.
+    var deleteLast: String { "DELETE FROM \(self.last) WHERE \(self.key) = ?1" }
+}
