@@ -204,7 +204,8 @@ let package = Package(
         .executableTarget(
             name: "clinic-node",
             dependencies: [
-                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncDemo",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
+                "ClinicSyncDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),
@@ -223,7 +224,8 @@ let package = Package(
             name: "ClinicSyncTests",
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSyncDiscovery",
-                "ClinicSync", "ClinicSyncClinic", "ClinicSyncFuzzing", "ClinicSyncSimulation", "ClinicSyncTestKit", "ClinicSchema",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncFuzzing", "ClinicSyncSimulation", "ClinicSyncTestKit",
+                "ClinicSchema",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),

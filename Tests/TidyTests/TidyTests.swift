@@ -34,8 +34,10 @@ import Testing
         "Configuration": ["ClinicSyncModel", "Foundation", "Glibc"],
         // The only folder that may import all others; it still imports no SQLite, no HTTP and no wire bytes.
         "Runtime": [
-            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncClinic", "ClinicSyncDiscovery", "Crypto",
-            "Foundation", "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "ServiceLifecycle",
+            "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncClinic", "ClinicSyncDiscovery",
+            "Crypto",
+            "Foundation", "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix",
+            "ServiceLifecycle",
         ],
     ]
 

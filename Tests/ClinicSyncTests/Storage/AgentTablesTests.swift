@@ -1,6 +1,6 @@
 import ClinicSchema
-import ClinicSyncCore
 import ClinicSyncClinic
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
