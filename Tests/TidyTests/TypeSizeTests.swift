@@ -8,11 +8,6 @@ struct TypeSizeTests {
     /// Stored properties of a type.
     private static let storedPropertiesMax = 12
 
-    /// Types that are too large today.
-    ///
-    /// A number may only become smaller. When a type keeps the rule, its line goes.
-    private static let offenders: [String: (lines: Int, storedProperties: Int)] = [:]
-
     /// Records, whose stored properties are not counted: their fields are named by somebody else, or are settings that
     /// have nothing to do with one another.
     private static let records: Set<String> = [
@@ -46,25 +41,16 @@ struct TypeSizeTests {
         let sizes = try TypeSizeTests.measured()
         #expect(sizes.count > 300)
         for (name, size) in sizes.sorted(by: { $0.key < $1.key }) {
-            let known = TypeSizeTests.offenders[name]
-            let lines = known?.lines ?? TypeSizeTests.linesMax
-            let stored = known?.storedProperties ?? TypeSizeTests.storedPropertiesMax
-            #expect(size.lines <= max(lines, TypeSizeTests.linesMax), "\(name) has \(size.lines) lines")
+            #expect(size.lines <= TypeSizeTests.linesMax, "\(name) has \(size.lines) lines")
             guard !TypeSizeTests.records.contains(name) else { continue }
             #expect(
-                size.storedProperties <= max(stored, TypeSizeTests.storedPropertiesMax),
+                size.storedProperties <= TypeSizeTests.storedPropertiesMax,
                 "\(name) has \(size.storedProperties) stored properties"
             )
         }
         for name in TypeSizeTests.records.sorted() {
             let stored = sizes[name]?.storedProperties ?? 0
             #expect(stored > TypeSizeTests.storedPropertiesMax, "\(name) needs no exception: take it off the list")
-        }
-        for name in TypeSizeTests.offenders.keys.sorted() {
-            let size = sizes[name] ?? Size()
-            let isLarge =
-                size.lines > TypeSizeTests.linesMax || size.storedProperties > TypeSizeTests.storedPropertiesMax
-            #expect(isLarge, "\(name) keeps the rule now: take it off the list of offenders")
         }
     }
 
