@@ -24,25 +24,6 @@ struct ArrowTests {
 
     private static let folder = "Sources/ClinicSync/"
 
-    /// Arrows between the folders of a module that docs/ARCHITECTURE.md does not draw yet.
-    ///
-    /// Lines may only go. When a module's folders are drawn (`Core/Election ──► Core/…`), all of its lines have gone.
-    private static let undrawn: Set<String> = [
-        "Core ──► Core/Connection",
-        "Core ──► Core/Election",
-        "Core ──► Core/Membership",
-        "Core ──► Core/Reconciliation",
-        "Core ──► Core/Replication",
-        "Core/Connection ──► Core",
-        "Core/Connection ──► Core/Reconciliation",
-        "Core/Connection ──► Core/Replication",
-        "Core/Election ──► Core",
-        "Core/Membership ──► Core",
-        "Core/Membership ──► Core/Connection",
-        "Core/Reconciliation ──► Core",
-        "Core/Replication ──► Core",
-    ]
-
     @Test("every arrow that is drawn points down, so that no circle can be")
     func down() throws {
         let drawing = try Drawing.read()
@@ -71,24 +52,6 @@ struct ArrowTests {
         }
         let needed = Set(references.map { "\($0.from) ──► \($0.to)" })
         #expect(drawn.subtracting(needed).sorted() == [], "arrows that no file needs")
-    }
-
-    @Test("folders that are not drawn yet do not come to depend on further ones")
-    func undrawn() throws {
-        let drawn = try Drawing.read().names
-        var found: Set<String> = []
-        for module in ["Core", "Storage"] where !drawn.contains(where: { $0.hasPrefix(module + "/") }) {
-            let files = try SourceFile.all(in: [ArrowTests.folder + module])
-            let folders = files.map { $0.path.split(separator: "/").dropLast().joined(separator: "/") }
-            let parts = Set(folders.map { String($0.dropFirst(ArrowTests.folder.count)) })
-            for reference in try ArrowTests.references(between: parts) where reference.to.hasPrefix(module) {
-                let arrow = "\(reference.from) ──► \(reference.to)"
-                if found.insert(arrow).inserted, !ArrowTests.undrawn.contains(arrow) {
-                    Issue.record("\(reference.place) brings a new arrow: \(arrow)")
-                }
-            }
-        }
-        #expect(ArrowTests.undrawn.subtracting(found).sorted() == [], "arrows that have gone: take them off the list")
     }
 
     @Test("an arrow is seen where there is one")

@@ -76,23 +76,6 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     }
 }
 
-/// The identity of a peer: the node in its certificate, and what it said of itself.
-package struct PeerIdentity: Sendable, Hashable {
-    /// The node.
-    package var node: NodeID
-    /// Its name.
-    package var name: String
-    /// Where it is reached, the likeliest address first.
-    package var addresses: [String]
-
-    /// Takes the identity from a certificate's node and its accepted hello.
-    package init(_ node: NodeID, _ hello: Hello) {
-        self.node = node
-        self.name = hello.nodeName
-        self.addresses = hello.addresses
-    }
-}
-
 /// The rules by which a hello is accepted.
 package struct HelloRules: Sendable, Hashable {
     private let clinicID: String

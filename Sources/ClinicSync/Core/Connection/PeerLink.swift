@@ -17,32 +17,3 @@ package struct PeerLink: Sendable, Hashable {
     /// The time that the hello needed to arrive is not subtracted.
     package let wallAhead: Int64
 }
-
-/// A connected peer as the other machines see it.
-package struct LinkedPeer: Sendable, Hashable {
-    /// The connection.
-    package var connection: ConnectionID
-    /// The peer.
-    package var identity: PeerIdentity
-    /// What the peer would be worth as host.
-    package var candidacy: Candidacy
-    /// Whether the peer follows this node as its host.
-    package var isFollower: Bool
-    /// What the peer has said it has applied.
-    package var acknowledged: VersionVector
-
-    /// Makes a peer.
-    package init(
-        connection: ConnectionID,
-        identity: PeerIdentity,
-        candidacy: Candidacy,
-        isFollower: Bool,
-        acknowledged: VersionVector
-    ) {
-        self.connection = connection
-        self.identity = identity
-        self.candidacy = candidacy
-        self.isFollower = isFollower
-        self.acknowledged = acknowledged
-    }
-}

@@ -7,35 +7,6 @@ import OrderedCollections
 /// logins is not decided here: the directives ``Directive/established(_:)`` and ``Directive/lost(_:)`` say when it
 /// begins and ends.
 package struct PeersStateMachine: Sendable, Hashable {
-    /// A link's beginning.
-    package struct Introduction: Sendable, Hashable {
-        /// The connection.
-        package var connection: ConnectionID
-        /// The peer.
-        package var identity: PeerIdentity
-        /// The peer's hello.
-        package var hello: Hello
-        /// The vector in this node's hello.
-        package var greetedVector: VersionVector?
-        /// What this node's hello said of the host.
-        package var greetedReport: HostReport?
-
-        /// Makes an introduction.
-        package init(
-            connection: ConnectionID,
-            identity: PeerIdentity,
-            hello: Hello,
-            greetedVector: VersionVector? = nil,
-            greetedReport: HostReport? = nil
-        ) {
-            self.connection = connection
-            self.identity = identity
-            self.hello = hello
-            self.greetedVector = greetedVector
-            self.greetedReport = greetedReport
-        }
-    }
-
     /// The result of a beat of the heart.
     package struct Beat: Sendable, Hashable {
         /// The number of the ping to send.
@@ -199,7 +170,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         let told = identity.addresses.map { PeerHint(address: $0, node: identity.node, source: .told) }
         self.dialling.learn(told, at: now.monotonic)
         let isHost = hello.hostReport.role == .host
-        let introduction = Introduction(
+        let introduction = PeerIntroduction(
             connection: id,
             identity: identity,
             hello: hello,

@@ -51,7 +51,7 @@ package struct DataStateMachine: Sendable, Hashable {
     // MARK: - Links
 
     /// A link begins.
-    package mutating func linked(_ introduction: PeersStateMachine.Introduction) -> [Directive] {
+    package mutating func linked(_ introduction: PeerIntroduction) -> [Directive] {
         let id = introduction.connection
         self.reconciliation.linked(id)
         return self.replication.linked(id, introduction.hello, greeted: introduction.greetedVector).directives
@@ -187,7 +187,7 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// A sweep is done and its rows are collected.
     package mutating func finish(
-        _ sweep: StoreWorkStateMachine.Sweep,
+        _ sweep: FinishedSweep,
         clients: [LinkedPeer],
         _ context: NodeContext
     ) -> [Directive] {
@@ -269,7 +269,7 @@ package struct DataStateMachine: Sendable, Hashable {
     ) -> [Directive] {
         let notices: [Directive] = escaped > 0 ? [.effect(.notify(.escapedWrites(escaped)))] : []
         let absorbed = notices + self.absorb(outcome)
-        let sweep = StoreWorkStateMachine.Sweep(purpose: purpose, escaped: escaped, unsent: outcome.unsentRows)
+        let sweep = FinishedSweep(purpose: purpose, escaped: escaped, unsent: outcome.unsentRows)
         let offset = context.offsetMilliseconds
         return absorbed + self.store.swept(sweep, hasMore: outcome.hasMore, offsetMilliseconds: offset)
     }

@@ -5,23 +5,6 @@ import ClinicSyncModel
 /// Replication and reconciliation make their own requests. A request that may not run between two slices of a
 /// collection passes ``submit(_:)``.
 package struct StoreWorkStateMachine: Sendable, Hashable {
-    /// A finished sweep.
-    package struct Sweep: Sendable, Hashable {
-        /// What the sweep was wanted for.
-        package var purpose: SweepPurpose
-        /// Rows that a program had written unnoticed.
-        package var escaped: Int
-        /// Rows that are too large to be sent, so that no other node can have them.
-        package var unsent: Int
-
-        /// Makes a sweep.
-        package init(purpose: SweepPurpose, escaped: Int, unsent: Int) {
-            self.purpose = purpose
-            self.escaped = escaped
-            self.unsent = unsent
-        }
-    }
-
     private let retryDelay: Duration
     private let housekeepingInterval: Duration
     private var gate = WriteGate()
@@ -30,7 +13,7 @@ package struct StoreWorkStateMachine: Sendable, Hashable {
     /// Whether a round of housekeeping is in progress.
     package private(set) var isKeepingHouse = false
     /// A sweep whose rows are still being collected.
-    private var sweep: Sweep?
+    private var sweep: FinishedSweep?
     /// The number of the newest migration of the store.
     package private(set) var schemaVersion: UInt32 = 0
 
@@ -77,7 +60,7 @@ package struct StoreWorkStateMachine: Sendable, Hashable {
     }
 
     /// A sweep is done; the rows that it found are collected before the sweep counts as finished.
-    package mutating func swept(_ sweep: Sweep, hasMore: Bool, offsetMilliseconds: Int64) -> [Directive] {
+    package mutating func swept(_ sweep: FinishedSweep, hasMore: Bool, offsetMilliseconds: Int64) -> [Directive] {
         self.sweep = sweep
         return self.proceed(self.gate.finished(hasMore: hasMore), offsetMilliseconds)
     }

@@ -9,7 +9,7 @@ import Testing
     private func exchanging() -> DataStateMachine {
         var machine = DataStateMachine(.host)
         let hello = Hello.of(.client(2))
-        let introduction = PeersStateMachine.Introduction(
+        let introduction = PeerIntroduction(
             connection: .c(2),
             identity: PeerIdentity(.n(2), hello),
             hello: hello
@@ -47,7 +47,7 @@ import Testing
         #expect(
             machine.opened(collectAgain: false, .host()) == [.effect(.storage(.sweep(table: nil, .sync(id: 1))))]
         )
-        let done = StoreWorkStateMachine.Sweep(purpose: .sync(id: 1), escaped: 0, unsent: 0)
+        let done = FinishedSweep(purpose: .sync(id: 1), escaped: 0, unsent: 0)
         #expect(
             machine.replied(.swept(.sync(id: 1), escaped: 0, .of(vector: .v())), .host()) == [
                 .applied, .swept(done), .opened(collectAgain: false),

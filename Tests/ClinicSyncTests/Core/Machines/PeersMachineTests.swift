@@ -43,7 +43,7 @@ import Testing
         )
         let hello = Hello.of(.client(2))
         #expect(self.received(.hello(hello), &machine) == [.judge(hello, .c(2))])
-        let introduction = PeersStateMachine.Introduction(
+        let introduction = PeerIntroduction(
             connection: .c(2),
             identity: PeerIdentity(.n(2), hello),
             hello: hello,

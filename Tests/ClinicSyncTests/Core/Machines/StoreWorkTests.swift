@@ -28,7 +28,7 @@ import Testing
     func sweeps() {
         var machine = self.machine()
         #expect(machine.submit(self.sweep) == [.storage(self.sweep)])
-        let done = StoreWorkStateMachine.Sweep(purpose: .sync(id: 1), escaped: 2, unsent: 0)
+        let done = FinishedSweep(purpose: .sync(id: 1), escaped: 2, unsent: 0)
         #expect(machine.swept(done, hasMore: true, offsetMilliseconds: 5) == [.effect(self.collect)])
         #expect(
             machine.collected(hasMore: false, offsetMilliseconds: 5) == [.swept(done), .opened(collectAgain: false)]

@@ -1,33 +1,5 @@
 package import ClinicSyncModel
 
-/// The id of a connection; unique while the node runs.
-package struct ConnectionID: Sendable, Hashable, Comparable {
-    /// The number.
-    package let rawValue: UInt64
-
-    /// Makes an id.
-    package init(rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Orders by age.
-    package static func < (left: ConnectionID, right: ConnectionID) -> Bool {
-        left.rawValue < right.rawValue
-    }
-}
-
-/// The id of a command of a person or program; unique while the node runs.
-package struct RequestID: Sendable, Hashable, Comparable {
-    /// The number.
-    package let rawValue: UInt64
-
-    /// Makes an id.
-    package init(rawValue: UInt64) { self.rawValue = rawValue }
-
-    /// Orders by age.
-    package static func < (left: RequestID, right: RequestID) -> Bool {
-        left.rawValue < right.rawValue
-    }
-}
-
 /// Something that happened outside the core.
 package enum Input: Sendable, Hashable {
     /// The node starts; `StoreState` is what its store holds. Always the first input.

@@ -26,7 +26,7 @@ extension NodeStateMachine {
     }
 
     /// A link begins.
-    mutating func established(_ introduction: PeersStateMachine.Introduction) {
+    mutating func established(_ introduction: PeerIntroduction) {
         let (id, report) = (introduction.connection, self.hostReport)
         self.carryOut(self.data.linked(introduction))
         // Between this node's hello and the peer's hello, a change of the host was announced to links alone.

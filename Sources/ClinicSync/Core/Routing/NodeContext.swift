@@ -37,17 +37,3 @@ package struct NodeContext: Sendable, Hashable {
     /// The clinic's time, milliseconds since 1970.
     package var clinicMilliseconds: Int64 { self.time.wallMilliseconds &+ self.offsetMilliseconds }
 }
-
-extension NodeContext {
-    /// Takes a snapshot of the node.
-    init(of node: NodeStateMachine) {
-        self.init(
-            time: node.now,
-            offsetMilliseconds: node.clock.offsetMilliseconds,
-            origin: node.configuration.origin,
-            isHost: node.isHost,
-            host: node.hostConnection,
-            vector: node.data.vector
-        )
-    }
-}

@@ -17,7 +17,7 @@ package enum Directive: Sendable, Hashable {
     /// Judge the first message of a connection: call ``PeersStateMachine/welcome(_:on:greeting:at:)``.
     case judge(Hello, ConnectionID)
     /// The connection is a link from now on.
-    case established(PeersStateMachine.Introduction)
+    case established(PeerIntroduction)
     /// Route a linked peer's message.
     case deliver(Message, ConnectionID, NodeID)
     /// The link is gone.
@@ -37,7 +37,7 @@ package enum Directive: Sendable, Hashable {
     /// ``DataStateMachine/opened(collectAgain:_:)``.
     case opened(collectAgain: Bool)
     /// A sweep is done and its rows are collected: call ``DataStateMachine/finish(_:clients:_:)``.
-    case swept(StoreWorkStateMachine.Sweep)
+    case swept(FinishedSweep)
     /// This node has applied batches.
     case applied
     /// This is the newest stamp of changes that were applied; its clock may be wrong.

@@ -1,0 +1,13 @@
+extension NodeContext {
+    /// Takes a snapshot of the node.
+    init(of node: NodeStateMachine) {
+        self.init(
+            time: node.turn.time,
+            offsetMilliseconds: node.clock.offsetMilliseconds,
+            origin: node.configuration.origin,
+            isHost: node.isHost,
+            host: node.hostConnection,
+            vector: node.data.vector
+        )
+    }
+}
