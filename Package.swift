@@ -183,7 +183,8 @@ let package = Package(
         .target(
             name: "ClinicSyncSimulation",
             dependencies: [
-                "CSimulatedDisk", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage",
+                "CSimulatedDisk", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncClinic",
+                "ClinicSyncStorage",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

@@ -8,6 +8,9 @@ import NIOCore
 
 /// Well-formed inputs of each target, as nodes of this version make them.
 enum FuzzCorpus {
+    /// A table whose rows have all that a state can have, a counter included.
+    static let statesTable = "clinic_services"
+
     static let node = NodeID(high: 0x0011_2233_4455_6677, low: 0x8899_AABB_CCDD_EEFF)
     static let other = NodeID(high: 0x0102_0304_0506_0708, low: 0x090A_0B0C_0D0E_0F10)
     static let vector = VersionVector([
@@ -268,7 +271,7 @@ struct RecordCorpus {
         }
 
         func states() throws -> [[UInt8]] {
-            let table = RecordCheck.statesTable
+            let table = FuzzCorpus.statesTable
             let keys = try self.reader.rowHashes(round: 1, table: table, after: nil).rows.map(\.key)
             // All in one page, then a few alone.
             let groups = [keys] + keys.prefix(3).map { [$0] } + [[.string("again")]]

@@ -88,7 +88,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
 
     private func record() throws -> @Sendable ([UInt8]) throws(FuzzFailure) -> Bool {
-        let check = try RecordCheck()
+        let check = try RecordCheck(statesTable: FuzzCorpus.statesTable)
         return { (bytes: [UInt8]) throws(FuzzFailure) -> Bool in
             switch self.verdict(check, bytes) {
             case .accepted: return true

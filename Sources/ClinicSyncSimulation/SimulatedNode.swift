@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 package import ClinicSyncModel
 import ClinicSyncStorage
@@ -125,7 +126,8 @@ package final class SimulatedNode {
         let writer = try ReplicaWriter(
             database: StoreDatabase(single: self.disk.database),
             origin: self.origin,
-            limits: self.limits
+            limits: self.limits,
+            storeExtension: ClinicExtension()
         ) { clock.milliseconds }
         self.processNumber += 1
         self.isStopping = false

@@ -13,11 +13,13 @@ enum Summary {
     static func isDurable(_ request: StorageRequest, _ reply: StorageReply, of origin: Origin) -> Bool {
         let logged: [LoggedChunk]
         switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome): logged = outcome.logged
+        case .collected(let outcome), .swept(_, _, let outcome), .loginDecided(_, _, let outcome),
+            .sessionsKept(_, let outcome):
+            logged = outcome.logged
         case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
         case .rowsMerged(_, _, let outcome): logged = outcome.logged
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .isolationBegun, .loginDecided, .sessionsKept, .failed, .eventRecorded:
+            .isolationBegun, .failed, .eventRecorded:
             return false
         case .termRecorded, .restamped: return true
         }
@@ -200,9 +202,10 @@ enum Summary {
         case .termRecorded(let term): "termRecorded \(term)"
         case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"
         case .isolationBegun: "isolationBegun"
-        case .loginDecided(_, .tooEarly): "loginDecided later"
-        case .loginDecided(_, .decided(let outcome, let members)): "loginDecided \(Summary.of(outcome)) of \(members)"
-        case .sessionsKept(let changes): "sessionsKept \(changes)"
+        case .loginDecided(_, .tooEarly, _): "loginDecided later"
+        case .loginDecided(_, .decided(let outcome, let members), let collected):
+            "loginDecided \(Summary.of(outcome)) of \(members)\(Summary.of(collected.logged))"
+        case .sessionsKept(let changes, let collected): "sessionsKept \(changes)\(Summary.of(collected.logged))"
         case .eventRecorded(let event): "eventRecorded \(event.position)"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
         }

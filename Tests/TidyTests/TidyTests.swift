@@ -104,6 +104,56 @@ import Testing
         }
     }
 
+    // MARK: - Engine and clinic
+
+    /// The folders of the engine, which moves rows of any table.
+    private static let engine = ["Model", "Core", "Wire", "Storage", "Discovery", "Transport", "WebSocket", "Security"]
+
+    /// The clinic's tables whose names are no English words.
+    private static let tables = [
+        "medical_records", "patient_history", "patient_bills", "bill_items", "active_patient_queue", "patient_queue",
+        "clinic_services", "user_sessions", "user_activity_log",
+    ]
+
+    /// The clinic's tables whose names are English words too: a comment may speak of users.
+    private static let plainTables = ["patients", "appointments", "payments", "users"]
+
+    /// The tables of the clinic that a line names.
+    private static func tables(in line: String) -> [String] {
+        let words = Set(line.split { !$0.isLetter && !$0.isNumber && $0 != "_" }.map(String.init))
+        let plain = self.plainTables.filter { table in
+            [
+                "\"\(table)\"", "`\(table)", "FROM \(table)", "INTO \(table)", "UPDATE \(table)", "JOIN \(table)",
+                "TABLE \(table)",
+            ]
+            .contains { line.contains($0) }
+        }
+        return self.tables.filter(words.contains) + plain
+    }
+
+    @Test("no table of the clinic is named below the target of the clinic")
+    func engineKnowsNoTable() throws {
+        for folder in Self.engine {
+            let files = try SourceFile.all(in: ["Sources/ClinicSync/\(folder)"])
+            #expect(!files.isEmpty, "there is no folder \(folder)")
+            for file in files {
+                for (number, line) in file.lines.enumerated() {
+                    for table in Self.tables(in: String(line)) {
+                        Issue.record("\(file.path):\(number + 1) names the clinic's table \(table)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("the rule on tables sees names in code, in SQL and in comments, and lets people be users")
+    func engineRuleSelfTest() {
+        #expect(Self.tables(in: #"let table = "users""#) == ["users"])
+        #expect(Self.tables(in: "SELECT 1 FROM users WHERE id = ?1") == ["users"])
+        #expect(Self.tables(in: "/// The key in `user_sessions`.") == ["user_sessions"])
+        #expect(Self.tables(in: "/// What users and patients see.") == [])
+    }
+
     @Test("the rules see what they are meant to see")
     func selfTest() {
         let text = """

@@ -2,7 +2,7 @@ package import ClinicSyncModel
 
 /// A session as `clinic-node sessions --json` and `GET /v1/sessions` show it; the names are the JSON keys.
 public struct SessionSummary: Sendable, Hashable, Codable {
-    /// The session's key in `user_sessions`.
+    /// The session's key.
     public var id: String
     /// The user's key.
     public var userId: String
@@ -63,13 +63,13 @@ package struct LoginInput: Sendable, Codable {
 }
 
 /// The answer to a login that was granted.
-public struct LoginGrant: Sendable, Hashable, Codable {
+package struct LoginGrant: Sendable, Hashable, Codable {
     /// The session.
-    public var session: SessionSummary
+    package var session: SessionSummary
     /// The secret that proves to other programs that the user holds the session.
     ///
     /// It is told once; the node keeps its hash.
-    public var token: String
+    package var token: String
 
     /// Makes an answer.
     package init(session: SessionSummary, token: String) {
@@ -78,54 +78,31 @@ public struct LoginGrant: Sendable, Hashable, Codable {
     }
 }
 
-/// A session in the way of a login.
-public struct SessionInTheWay: Sendable, Hashable, Codable {
-    /// The session.
-    public var sessionId: String
-    /// Its PC.
-    public var deviceId: String
-    /// The PC's name for people.
-    public var deviceName: String
-    /// When it began, ISO 8601.
-    public var loginTime: String
-    /// When the user last did something, ISO 8601.
-    public var lastActivity: String
-
-    /// Describes a holder.
-    package init(_ holder: SessionHolder) {
-        self.sessionId = holder.sessionID
-        self.deviceId = holder.deviceID
-        self.deviceName = holder.deviceName
-        self.loginTime = holder.loginTime
-        self.lastActivity = holder.lastActivity
-    }
-}
-
 /// The body of the answer 409 to a login: the error of every endpoint, and the sessions in the way.
-public struct SessionConflict: Sendable, Hashable, Codable {
+package struct SessionConflict: Sendable, Hashable, Codable {
     /// `session_conflict`.
-    public var error: String
+    package var error: String
     /// One sentence that names the other PC.
-    public var message: String
+    package var message: String
     /// The sessions in the way.
-    public var sessions: [SessionInTheWay]
+    package var sessions: [SessionHolder]
 
     /// The name of the error.
     package static let code = "session_conflict"
 
     /// Describes a conflict of `username`.
-    package init(username: String, sessions: [SessionInTheWay]) {
+    package init(username: String, sessions: [SessionHolder]) {
         self.error = SessionConflict.code
         self.sessions = sessions
         let first = sessions.first
-        let place = first.map { $0.deviceName.isEmpty ? $0.deviceId : $0.deviceName } ?? "another PC"
+        let place = first.map { $0.deviceName.isEmpty ? $0.deviceID : $0.deviceName } ?? "another PC"
         let times = first.map { " since \($0.loginTime), last active \($0.lastActivity)" } ?? ""
         self.message = "\(username) is logged in on \(place)\(times): log out there, or force the login."
     }
 }
 
 /// The outcome of a login, except errors.
-public enum LoginResult: Sendable {
+package enum LoginResult: Sendable {
     /// The session exists.
     case granted(LoginGrant)
     /// The user is logged in elsewhere.

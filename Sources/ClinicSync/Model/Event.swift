@@ -1,6 +1,6 @@
 /// The group of tables to which a change belongs; programs subscribe by category.
 package enum EventCategory: String, Sendable, Hashable, CaseIterable {
-    /// Bills, their items, payments.
+    /// Bills, their items, and what was paid.
     case billing
     /// Patients, their history and records.
     case patient

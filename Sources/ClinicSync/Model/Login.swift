@@ -3,7 +3,7 @@
 /// The host writes exactly these values. So two hosts that decide the same request, one after the death of the other,
 /// write equal rows.
 package struct LoginRequest: Sendable, Hashable {
-    /// The session's key in `user_sessions`, made by the PC of the login.
+    /// The session's key, made by the PC of the login.
     ///
     /// A retry carries the same key.
     package var sessionID: String
@@ -49,7 +49,7 @@ package struct LoginRequest: Sendable, Hashable {
 }
 
 /// A session of the user on another PC, which conflicts with a login.
-package struct SessionHolder: Sendable, Hashable {
+package struct SessionHolder: Sendable, Hashable, Codable {
     /// The session.
     package var sessionID: String
     /// The session's PC: its node's id as text.
@@ -66,6 +66,13 @@ package struct SessionHolder: Sendable, Hashable {
     /// A user has one session, except while nodes are apart.
     package static let countMax = 8
 
+    /// The JSON keys, which programs know.
+    private enum CodingKeys: String, CodingKey {
+        case sessionID = "sessionId"
+        case deviceID = "deviceId"
+        case deviceName, loginTime, lastActivity
+    }
+
     /// Makes a holder.
     package init(sessionID: String, deviceID: String, deviceName: String, loginTime: String, lastActivity: String) {
         self.sessionID = sessionID
@@ -73,6 +80,16 @@ package struct SessionHolder: Sendable, Hashable {
         self.deviceName = deviceName
         self.loginTime = loginTime
         self.lastActivity = lastActivity
+    }
+
+    /// The session as an event shows it, with the same keys.
+    package var eventValue: EventValue {
+        .object([
+            CodingKeys.sessionID.rawValue: .text(self.sessionID), CodingKeys.deviceID.rawValue: .text(self.deviceID),
+            CodingKeys.deviceName.rawValue: .text(self.deviceName),
+            CodingKeys.loginTime.rawValue: .text(self.loginTime),
+            CodingKeys.lastActivity.rawValue: .text(self.lastActivity),
+        ])
     }
 }
 

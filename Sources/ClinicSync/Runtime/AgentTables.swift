@@ -10,8 +10,6 @@ enum AgentTables {
     /// The nodes that were sent away.
     static let revocations = "clinicsync_revocation"
 
-    /// Notices to programs.
-    static let notices = "clinicsync_notice"
     /// The newest measurement of each node.
     static let probes = "clinicsync_probe"
     /// What nodes answered to the measurements of others.

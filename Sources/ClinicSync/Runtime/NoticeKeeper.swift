@@ -1,13 +1,8 @@
-import ClinicSyncModel
-import ClinicSyncStorage
+import ClinicSyncClinic
 import Logging
 
 /// Removes notices that are older than two days, once an hour, on the host alone.
 struct NoticeKeeper: Sendable {
-    /// How long a notice is kept: a day for those that come back, and one for clocks.
-    static let keptMilliseconds: Int64 = 2 * 86_400_000
-    /// Notices that may be in the table; more cannot be sent until some are old.
-    static let noticesMax = 1_000
     private static let pause = Duration.seconds(3_600)
     private static let firstPause = Duration.seconds(60)
 
@@ -39,12 +34,10 @@ struct NoticeKeeper: Sendable {
     @discardableResult
     func sweep() async throws -> Int {
         let now = self.corrected()
-        let kept = (now - NoticeKeeper.keptMilliseconds)...(now + NoticeKeeper.keptMilliseconds)
         let count = try await StorageErrors.mapping {
-            let rows = try await self.storage.read { try $0.agentRows(AgentTables.notices) }
-            let old = rows.filter { !kept.contains(AgentTables.integer($0["createdAt"]) ?? 0) }.compactMap { $0["id"] }
+            let old = try await self.storage.read { try NoticeTable.outdated(at: now, $0) }
             guard !old.isEmpty else { return 0 }
-            return try await self.storage.write { try $0.deleteAgentRows(table: AgentTables.notices, keys: old) }
+            return try await self.storage.write { try NoticeTable.remove(old, $0) }
         }
         if count > 0 { self.wrote() }
         return count

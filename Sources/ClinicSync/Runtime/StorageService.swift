@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
@@ -57,6 +58,7 @@ final class StorageService: Sendable {
                     database: database,
                     origin: origin,
                     place: place,
+                    storeExtension: ClinicExtension(),
                     wallClock: wallClock
                 )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)

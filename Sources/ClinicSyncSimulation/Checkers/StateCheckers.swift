@@ -42,7 +42,9 @@ final class DurabilityChecker: SimulationChecker {
         guard case .storageReplied(let reply) = input else { return }
         let vector: VersionVector
         switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome): vector = outcome.vector
+        case .collected(let outcome), .swept(_, _, let outcome), .loginDecided(_, _, let outcome),
+            .sessionsKept(_, let outcome):
+            vector = outcome.vector
         case .stored(_, let outcome), .storedApplied(let outcome): vector = outcome.vector
         case .rowsMerged(_, _, let outcome): vector = outcome.vector
         default: return

@@ -1,4 +1,5 @@
 import ClinicSync
+import ClinicSyncClinic
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
@@ -37,9 +38,11 @@ struct BenchFiles {
 
     /// The store of a node over the file at `path`.
     func writer(of path: String) throws -> ReplicaWriter {
-        try ReplicaWriter(database: StoreDatabase.open(path: path), origin: self.origin) {
-            Int64(Date().timeIntervalSince1970 * 1_000)
-        }
+        try ReplicaWriter(
+            database: StoreDatabase.open(path: path),
+            origin: self.origin,
+            storeExtension: ClinicExtension()
+        ) { Int64(Date().timeIntervalSince1970 * 1_000) }
     }
 
     /// The size of the file at `path` in MB, after `sql` and with an empty WAL.

@@ -27,7 +27,7 @@ struct Bench {
             case .storage(.beginIsolation):
                 effects += self.node.handle(.storageReplied(.isolationBegun), at: self.now)
             case .storage(.keepSessions):
-                effects += self.node.handle(.storageReplied(.sessionsKept(changes: 0)), at: self.now)
+                effects += self.node.handle(.storageReplied(.sessionsKept(changes: 0, .of(vector: .v()))), at: self.now)
             default: break
             }
         }

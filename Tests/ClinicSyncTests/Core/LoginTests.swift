@@ -139,8 +139,7 @@ import Testing
         }
         #expect(decision.hearing == 3 && decision.request == login && !decision.mayWait)
         let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 4)
-        #expect(host.give(.storageReplied(.loginDecided(decision, granted))).messages == [])
-        #expect(host.give(.storageReplied(.collected(.of(vector: .v(1))))).messages == [])
+        #expect(host.give(.storageReplied(.loginDecided(decision, granted, .of(vector: .v(1))))).messages == [])
         func confirm(_ client: UInt64) -> [Message] {
             let applied = Acknowledgement(applied: [.init(origin: .o(1), sequence: 1)], creditBytes: 0)
             return host.give(.received(.c(client), .acknowledge(applied))).messages
@@ -151,6 +150,21 @@ import Testing
         #expect(confirm(3) == [.loginReply(reply)])
     }
 
+    @Test("the rows of a granted login leave with the store's decision, before any node confirms them")
+    func rowsLeaveAtOnce() {
+        var host = self.host()
+        guard case .decideLogin(let decision)? = self.request(&host, of: 2).requests.first else {
+            Issue.record("it does not decide")
+            return
+        }
+        let rows = BatchChunk.of(1, 1)
+        let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 4)
+        let reply = StorageReply.loginDecided(decision, granted, .of([rows.at(1)], vector: .v(1)))
+        let effects = host.give(.storageReplied(reply))
+        #expect(effects.messages.contains(.chunk(rows)))
+        #expect(!effects.requests.contains { if case .collect = $0 { true } else { false } })
+    }
+
     @Test("what most nodes do not confirm in time is told as provisional")
     func unconfirmed() {
         var host = self.host()
@@ -159,8 +173,7 @@ import Testing
             return
         }
         let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 4)
-        host.give(.storageReplied(.loginDecided(decision, granted)))
-        host.give(.storageReplied(.collected(.of(vector: .v(1)))))
+        host.give(.storageReplied(.loginDecided(decision, granted, .of(vector: .v(1)))))
         let batch = BatchID(origin: .o(1), sequence: 1)
         let reply = LoginReply(id: 9, outcome: .granted(isProvisional: true), batch: batch)
         #expect(host.give(.timerFired(.grants)).messages == [])
@@ -182,7 +195,7 @@ import Testing
         }
         #expect(early.mayWait && early.hearing == 2)
         #expect(
-            host.give(.storageReplied(.loginDecided(early, .tooEarly))) == [
+            host.give(.storageReplied(.loginDecided(early, .tooEarly, .of(vector: .v())))) == [
                 .setTimer(.grants, after: .milliseconds(1_500))
             ]
         )

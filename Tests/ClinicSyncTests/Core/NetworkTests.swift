@@ -55,8 +55,8 @@ private struct LogStore {
         case .restamp: return .restamped(changes: 0, .of(vector: self.vector))
         case .beginIsolation: return .isolationBegun
         case .decideLogin(let decision):
-            return .loginDecided(decision, .decided(.granted(isProvisional: false), members: 1))
-        case .keepSessions: return .sessionsKept(changes: 0)
+            return .loginDecided(decision, .decided(.granted(isProvisional: false), members: 1), self.collect())
+        case .keepSessions: return .sessionsKept(changes: 0, .of(vector: self.vector))
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
         case .rowHashes, .compare, .mergeRows, .rowStates:

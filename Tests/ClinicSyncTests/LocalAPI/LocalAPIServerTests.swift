@@ -103,14 +103,12 @@ import Testing
             switch input.username {
             case "ana" where input.force == true: throw ClinicSyncError(.refused, "Deactivated.")
             case "ana":
-                let holder = SessionInTheWay(
-                    SessionHolder(
-                        sessionID: "s1",
-                        deviceID: "d1",
-                        deviceName: "Labor",
-                        loginTime: "2026-11-21T10:00:00.000Z",
-                        lastActivity: "2026-11-21T10:05:00.000Z"
-                    )
+                let holder = SessionHolder(
+                    sessionID: "s1",
+                    deviceID: "d1",
+                    deviceName: "Labor",
+                    loginTime: "2026-11-21T10:00:00.000Z",
+                    lastActivity: "2026-11-21T10:05:00.000Z"
                 )
                 return .conflict(SessionConflict(username: "ana", sessions: [holder]))
             case "ben": return .tooMany(retryAfter: .milliseconds(1_500))

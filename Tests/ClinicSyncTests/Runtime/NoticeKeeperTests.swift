@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
@@ -27,7 +28,7 @@ import Testing
                 let values: [String: SQLiteValue] = [
                     "id": .text(Array(id.utf8)), "text": .text([65]), "createdAt": .integer(time),
                 ]
-                try writer.putAgentRow(table: AgentTables.notices, values: values)
+                try writer.putAgentRow(table: NoticeTable.name, values: values)
             }
         }
         let keeper = NoticeKeeper(
@@ -43,7 +44,7 @@ import Testing
         #expect(second == 0)
         let times = wrote.withLockedValue { $0 }
         #expect(times == 1)
-        let left = try await storage.read { try $0.agentRows(AgentTables.notices) }
+        let left = try await storage.read { try $0.agentRows(NoticeTable.name) }
         #expect(left.compactMap { AgentTables.text($0["id"]) } == ["kept", "new"])
         try await storage.close()
         withExtendedLifetime(directory) {}

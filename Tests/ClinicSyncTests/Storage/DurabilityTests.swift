@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncSimulation
@@ -51,6 +52,41 @@ struct DurabilityTests {
         #expect(name == "Escaped Newer")
     }
 
+    @Test("a login is one transaction: when it is decided, its batch is in the log and on the disk")
+    func login() throws {
+        let pc = try DiskStore.withUser()
+        try pc.expectDurable(2) { writer in
+            let (verdict, collected) = try writer.decide(pc.login("s1"))
+            #expect(verdict == .decided(.granted(isProvisional: false), members: 1))
+            #expect(collected.logged.map(\.chunk.batch.sequence) == [2])
+            #expect(collected.logged.last?.chunk.isLast == true)
+            #expect(collected.vector[pc.origin] == 2)
+        }
+        #expect(try pc.value(Int.self, "SELECT count(*) FROM clinicsync_dirty") == 0)
+        #expect(try pc.writer.collect(clockOffsetMilliseconds: 0).logged.isEmpty)
+    }
+
+    @Test("a power cut during a login leaves all of it or nothing", arguments: [MemoryDisk.Loss.nothing, .all, .tail])
+    func loginCut(loss: MemoryDisk.Loss) throws {
+        let pc = try DiskStore.withUser()
+        // What each power cut left: the session's row, and the largest number of an own batch.
+        var left: [String] = []
+        pc.disk.observe { _, _ in
+            let found = try? pc.afterPowerCut(losing: loss) { writer in
+                let session = try ReplicaReader(beside: writer).session("s1")
+                return "\(session?.isActive == true) \(try writer.state().vector[pc.origin])"
+            }
+            left.append(found ?? "nothing that opens")
+        }
+        _ = try pc.writer.decide(pc.login("s1"))
+        pc.disk.observe(nil)
+        #expect(left.count > 3)
+        #expect(Set(left).isSubset(of: ["false 1", "true 2"]))
+        #expect(left.contains("false 1"))
+        let after = try pc.afterPowerCut(losing: loss) { try $0.state().vector[pc.origin] }
+        #expect(after == 2)
+    }
+
     @Test("a batch of a peer waits for no disk")
     func relaxed() throws {
         let pc = try DiskStore(1)
@@ -81,11 +117,43 @@ private final class DiskStore {
             database: disk.openStore("clinic.db"),
             origin: self.origin,
             limits: limits,
-            wallClock: { 1_800_000_000_000 }
+            storeExtension: ClinicExtension(),
+            wallClock: { DiskStore.now }
         )
         self.reader = try ReplicaReader(beside: self.writer)
         self.program = try DatabaseQueue(path: disk.uri("clinic.db"))
         _ = try self.writer.collect(clockOffsetMilliseconds: 0)
+    }
+
+    /// The time of every clock.
+    private static let now: Int64 = 1_800_000_000_000
+
+    /// A store with a user, in its first own batch.
+    static func withUser() throws -> DiskStore {
+        let store = try DiskStore(1)
+        try store.sql("INSERT INTO users (id, username) VALUES ('u1', 'ana')")
+        _ = try store.writer.collect(clockOffsetMilliseconds: 0)
+        return store
+    }
+
+    /// A login of that user on this PC, to be decided.
+    func login(_ session: String) -> LoginDecision {
+        LoginDecision(
+            requester: .command(RequestID(rawValue: 1)),
+            request: LoginRequest(
+                sessionID: session,
+                userID: "u1",
+                username: "ana",
+                deviceID: self.origin.node.description,
+                deviceName: "Front",
+                tokenHash: [UInt8](repeating: 0xAB, count: 32),
+                loginMilliseconds: DiskStore.now,
+                isForced: false
+            ),
+            hearing: 1,
+            mayWait: false,
+            correctedMilliseconds: DiskStore.now
+        )
     }
 
     /// Another PC's store with a patient.
@@ -115,8 +183,11 @@ private final class DiskStore {
     }
 
     /// Opens what a power cut now would leave.
-    func afterPowerCut<Result>(_ body: (ReplicaWriter) throws -> Result) throws -> Result {
-        let cut = try DiskStore(self.number, on: self.disk.afterPowerCut(losing: .all))
+    func afterPowerCut<Result>(
+        losing loss: MemoryDisk.Loss = .all,
+        _ body: (ReplicaWriter) throws -> Result
+    ) throws -> Result {
+        let cut = try DiskStore(self.number, on: self.disk.afterPowerCut(losing: loss))
         return try body(cut.writer)
     }
 

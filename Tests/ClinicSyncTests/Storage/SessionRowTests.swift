@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
@@ -42,7 +43,7 @@ struct SessionRowTests {
             mayWait: false,
             correctedMilliseconds: store.now
         )
-        guard case .decided(let outcome, _) = try store.writer.decide(decision) else { return .unavailable }
+        guard case (.decided(let outcome, _), _) = try store.writer.decide(decision) else { return .unavailable }
         return outcome
     }
 
@@ -131,12 +132,12 @@ struct SessionRowTests {
         try a.collect()
         try converge([a, b])
         #expect(try b.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [true])
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now) == 0)
-        #expect(try b.writer.keepSessions(hearing: 3, at: b.now) == 1)
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now).changes == 0)
+        #expect(try b.writer.keepSessions(hearing: 3, at: b.now).changes == 1)
         try b.collect()
         try converge([a, b])
         #expect(try a.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [false])
-        #expect(try b.writer.keepSessions(hearing: 3, at: b.now) == 0)
+        #expect(try b.writer.keepSessions(hearing: 3, at: b.now).changes == 0)
     }
 
     @Test("logins and ends stand in the activity log once, also when two hosts write them")
@@ -166,8 +167,8 @@ struct SessionRowTests {
         try self.write(a, "s1", device: "A", clock: error)
         try a.collect()
         try converge([a, b])
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 7 * Self.hour) == 0)
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 9 * Self.hour) == 1)
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 7 * Self.hour).changes == 0)
+        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 9 * Self.hour).changes == 1)
         #expect(try self.reason(b, "s1") == "expired")
     }
 
@@ -181,8 +182,8 @@ struct SessionRowTests {
         a.now += 7 * Self.hour
         #expect(try a.writer.touchSession("s1", at: a.now) == true)
         #expect(try !a.collect().logged.isEmpty)
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 7 * Self.hour) == 0)
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 9 * Self.hour) == 1)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 7 * Self.hour).changes == 0)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 9 * Self.hour).changes == 1)
         #expect(try a.writer.touchSession("s1", at: a.now + 9 * Self.hour) == false)
         #expect(try a.writer.touchSession("s9", at: a.now) == nil)
     }
@@ -197,7 +198,7 @@ struct SessionRowTests {
         try b.collect()
         try converge([a, b])
         for store in [a, b] {
-            #expect(try store.writer.keepSessions(hearing: 2, at: store.now) == 1)
+            #expect(try store.writer.keepSessions(hearing: 2, at: store.now).changes == 1)
             #expect(try self.active(store) == "late")
             #expect(try self.reason(store, "early") == "superseded")
             try store.collect()
@@ -230,7 +231,7 @@ struct SessionRowTests {
             }
             #expect(other["sessionId"] == .text("s1") && other["deviceId"] == .text("A"))
         }
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now) == 1)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now).changes == 1)
         try a.collect()
         try converge([a, b])
         for store in [a, b] {
@@ -267,7 +268,7 @@ struct SessionRowTests {
         try b.sql("UPDATE users SET isActive = 0 WHERE id = 'u2'")
         try b.collect()
         try converge([a, b])
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now) == 1)
+        #expect(try a.writer.keepSessions(hearing: 2, at: a.now).changes == 1)
         try a.sql("PRAGMA foreign_keys = ON")
         try a.sql("DELETE FROM user_sessions WHERE userId = 'u1'")
         try a.sql("DELETE FROM users WHERE id = 'u1'")

@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
@@ -57,6 +58,7 @@ final class TestStore {
             origin: self.origin,
             schema: schema,
             limits: limits,
+            storeExtension: ClinicExtension(),
             wallClock: { clock.withLockedValue { $0 } }
         )
         self.reader = try ReplicaReader(beside: self.writer)

@@ -1,5 +1,4 @@
 import ClinicSyncModel
-package import ClinicSyncStorage
 import NIOConcurrencyHelpers
 import NIOPosix
 

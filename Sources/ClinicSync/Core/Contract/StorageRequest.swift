@@ -166,10 +166,11 @@ package enum StorageReply: Sendable, Hashable {
     case restamped(changes: Int, CollectOutcome)
     /// The store counts later changes as known to no other node.
     case isolationBegun
-    /// A login is decided. The rows of a granted login are written and marked for the collector.
-    case loginDecided(LoginDecision, LoginVerdict)
-    /// The rule of one session a user holds again. The store wrote and marked so many rows for that.
-    case sessionsKept(changes: Int)
+    /// A login is decided. The outcome is of the batch with its rows, which the same transaction wrote.
+    case loginDecided(LoginDecision, LoginVerdict, CollectOutcome)
+    /// The rule of one session a user holds again: `changes` sessions were ended or confirmed. The outcome is of the batch with
+    /// their rows.
+    case sessionsKept(changes: Int, CollectOutcome)
     /// The event is in the log of events, with its position.
     case eventRecorded(LoggedEvent)
     /// The request failed; the store is as before.

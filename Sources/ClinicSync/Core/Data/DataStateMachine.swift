@@ -227,7 +227,7 @@ package struct DataStateMachine: Sendable, Hashable {
     package mutating func replied(_ reply: StorageReply, _ context: NodeContext) -> [Directive] {
         switch reply {
         case .collected(let outcome):
-            let absorbed = self.absorb(outcome) + (outcome.hasMore ? [] : [.collected])
+            let absorbed = self.absorb(outcome)
             let offset = context.offsetMilliseconds
             return absorbed + self.store.collected(hasMore: outcome.hasMore, offsetMilliseconds: offset)
         case .swept(let purpose, let escaped, let outcome):
@@ -315,14 +315,15 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The store replied while the node stops: tells programs of what was committed.
     package mutating func repliedLast(_ reply: StorageReply) -> [Effect] {
         switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome):
+        case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome),
+            .loginDecided(_, _, let outcome), .sessionsKept(_, let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
         case .stored(_, let outcome), .storedApplied(let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
         case .rowsMerged(_, _, let outcome): return self.absorbLast(outcome.events, vector: outcome.vector)
         case .eventRecorded(let event): return [.publish([event])]
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .loginDecided, .sessionsKept, .failed:
+            .termRecorded, .isolationBegun, .failed:
             return []
         }
     }

@@ -41,12 +41,13 @@ extension NodeStateMachine {
         case .termRecorded(let term):
             self.refreshCandidacy()
             self.carryOut(self.election.recorded(term))
-        case .loginDecided(let decision, let verdict):
-            self.carryOut(self.sessions.decided(decision, verdict, self.context))
-        case .sessionsKept(let changes):
-            let isOutdated = self.sessions.ruleKept()
-            if changes > 0 { self.carryOut(self.data.collect(self.context)) }
-            if isOutdated { self.keepSessionRule() }
+        case .loginDecided(let decision, let verdict, let outcome):
+            // The rows leave with this turn, before the answer.
+            self.carryOut(self.data.absorb(outcome))
+            self.loginDecided(decision, verdict)
+        case .sessionsKept(_, let outcome):
+            self.carryOut(self.data.absorb(outcome))
+            if self.sessions.ruleKept() { self.keepSessionRule() }
         case .eventRecorded(let event): self.emit(.publish([event]))
         case .restamped(_, let outcome):
             self.carryOut(self.data.absorb(outcome))
@@ -72,8 +73,7 @@ extension NodeStateMachine {
             self.carryOut(self.election.recordingFailed(retryAfter: delay))
         case .decideLogin(let decision):
             self.emit(.notify(.storageFailed(failure)))
-            let unavailable = LoginVerdict.decided(.unavailable, members: 0)
-            self.carryOut(self.sessions.decided(decision, unavailable, self.context))
+            self.loginDecided(decision, .decided(.unavailable, members: 0))
         case .keepSessions:
             self.emit(.notify(.storageFailed(failure)))
             self.sessions.ruleFailed()
@@ -100,17 +100,22 @@ extension NodeStateMachine {
         }
     }
 
-    /// Answers logins that waited: a collection is complete, or a peer has acknowledged batches.
-    mutating func settleLogins(isCollected: Bool) {
+    private mutating func loginDecided(_ decision: LoginDecision, _ verdict: LoginVerdict) {
+        let (peers, context) = (self.peers.linkedPeers, self.context)
+        self.carryOut(self.sessions.decided(decision, verdict, peers: peers, context))
+    }
+
+    /// Answers logins that waited: a peer has acknowledged batches.
+    mutating func settleLogins() {
         guard self.sessions.isDeciding else { return }
         let (peers, context) = (self.peers.linkedPeers, self.context)
-        self.carryOut(self.sessions.settle(isCollected: isCollected, peers: peers, context))
+        self.carryOut(self.sessions.settle(peers: peers, context))
     }
 
     /// On the host: restores the rule of one session a user.
     mutating func keepSessionRule() {
         guard self.phase == .running, self.isHost else { return }
-        self.emit(self.sessions.keepRule(peers: self.peers.linkedPeers, self.context))
+        self.carryOut(self.sessions.keepRule(peers: self.peers.linkedPeers, self.context))
     }
 
     // MARK: - Housekeeping and the end

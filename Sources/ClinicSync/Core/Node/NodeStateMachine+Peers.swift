@@ -98,7 +98,7 @@ extension NodeStateMachine {
             self.peers.acknowledged(acknowledgement.applied, by: node)
             let isHost = id == self.hostConnection
             self.data.acknowledged(acknowledgement, on: id, isHost: isHost)
-            self.settleLogins(isCollected: false)
+            self.settleLogins()
             self.carryOut(self.data.readNext(for: id))
             self.handOverWhenCovered()
         case .hostReport(let report):

@@ -148,7 +148,6 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .dial: self.dial()
             case .submit(let request): self.emit(self.data.submit(request))
             case .collect: self.carryOut(self.data.collect(self.context))
-            case .collected: self.settleLogins(isCollected: true)
             case .opened(let collectAgain):
                 if self.phase == .starting { self.becomeReady() }
                 self.carryOut(self.data.opened(collectAgain: collectAgain, self.context))

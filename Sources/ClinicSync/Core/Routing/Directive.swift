@@ -31,8 +31,6 @@ package enum Directive: Sendable, Hashable {
     case submit(StorageRequest)
     /// Collect what programs, or the store itself, wrote into tables.
     case collect
-    /// A collection is complete: what was written before it is in batches.
-    case collected
     /// No collection and no sweep is in progress any more. If the node was starting, it is ready now. Then call
     /// ``DataStateMachine/opened(collectAgain:_:)``.
     case opened(collectAgain: Bool)
@@ -42,7 +40,7 @@ package enum Directive: Sendable, Hashable {
     case applied
     /// This is the newest stamp of changes that were applied; its clock may be wrong.
     case stamped(HybridTimestamp)
-    /// Rows of users or sessions changed.
+    /// Rows of the category `user` changed.
     case usersChanged
 
     // MARK: Host

@@ -21,18 +21,18 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         let isProvisional: Bool
         /// When the login is answered although most nodes have not confirmed it.
         let deadline: Duration
-        /// What this host had applied when the session's rows were collected; `nil` until then.
+        /// What this host had applied when the store decided, the session's rows included.
         ///
         /// Not the own batch alone: a session that was granted before may have its rows from another host.
-        var vector: VersionVector?
+        let vector: VersionVector
     }
 
     /// What is to be done, in this order.
     package enum Action: Sendable, Hashable {
         /// Pass on the effect.
         case effect(Effect)
-        /// Collect the rows that the store wrote.
-        case collect
+        /// Have the store decide, as soon as no collection is in progress.
+        case decide(LoginDecision)
         /// Answer; the session's rows are in the batch.
         case answer(Requester, LoginOutcome, BatchID?)
     }
@@ -92,7 +92,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
             mayWait: mayWait,
             correctedMilliseconds: context.clinicMilliseconds
         )
-        return .effect(.storage(.decideLogin(decision)))
+        return .decide(decision)
     }
 
     /// How many nodes, this one included, follow this host and have nothing that this host lacks.
@@ -101,11 +101,15 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     }
 
     /// The store decided, or found it too early to decide.
+    ///
+    /// A granted login has its rows in a batch already: the store writes both in one transaction.
     package mutating func decided(
         _ decision: LoginDecision,
         _ verdict: LoginVerdict,
-        at time: Duration
+        peers: [LinkedPeer],
+        _ context: NodeContext
     ) -> [Action] {
+        let time = context.time.monotonic
         switch verdict {
         case .tooEarly:
             self.held.removeAll { $0.requester == decision.requester }
@@ -117,10 +121,12 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
                     requester: decision.requester,
                     members: members,
                     isProvisional: isProvisional,
-                    deadline: time + CoreLimits.grantLimit
+                    deadline: time + CoreLimits.grantLimit,
+                    vector: context.vector
                 )
             )
-            return [self.timer(at: time), .collect]
+            let timer = self.timer(at: time)
+            return [timer] + self.settle(peers: peers, context)
         case .decided(.conflict(let holders), _):
             return [.answer(decision.requester, .conflict(holders), nil)]
         case .decided(.refused, _):
@@ -128,15 +134,6 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         case .decided(.unavailable, _):
             return [.answer(decision.requester, .unavailable, nil)]
         }
-    }
-
-    /// A collection is complete: the rows of everything granted so far are in batches.
-    package mutating func collected(peers: [LinkedPeer], _ context: NodeContext) -> [Action] {
-        guard !self.granted.isEmpty else { return [] }
-        for index in self.granted.indices where self.granted[index].vector == nil {
-            self.granted[index].vector = context.vector
-        }
-        return self.settle(peers: peers, context)
     }
 
     /// Answers what most nodes have, and decides what waited for most nodes to be heard.
@@ -161,7 +158,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     package mutating func timedOut(peers: [LinkedPeer], _ context: NodeContext) -> [Action] {
         let now = context.time.monotonic
         var actions: [Action] = []
-        for login in self.granted where login.vector != nil && login.deadline <= now {
+        for login in self.granted where login.deadline <= now {
             actions.append(self.answer(login, isProvisional: true, context))
         }
         actions += self.settle(peers: peers, context)
@@ -172,13 +169,12 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
 
     /// Whether the requester's node has the rows, and most nodes have them or never will.
     private func mayAnswer(_ login: GrantedLogin, _ peers: [LinkedPeer]) -> Bool {
-        guard let vector = login.vector else { return false }
         if case .peer(let id, _) = login.requester, let peer = peers.first(where: { $0.connection == id }),
-            !peer.acknowledged.covers(vector)
+            !peer.acknowledged.covers(login.vector)
         {
             return false
         }
-        let confirmed = 1 + peers.count { $0.isFollower && $0.acknowledged.covers(vector) }
+        let confirmed = 1 + peers.count { $0.isFollower && $0.acknowledged.covers(login.vector) }
         return login.isProvisional || confirmed * 2 > max(login.members, 1)
     }
 
@@ -193,14 +189,14 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     /// The timer for the first deadline.
     private func timer(at time: Duration) -> Action {
         let first = self.granted.map(\.deadline).min() ?? time + CoreLimits.grantLimit
-        // A login whose deadline has passed waits for its collection, which does not depend on the timer.
+        // A login whose deadline has passed is answered when the timer fires: never at once, so that the timer cannot spin.
         let wait = max(first - time, CoreLimits.grantLimit / 5)
         return .effect(.setTimer(.grants, after: wait))
     }
 
     private mutating func answer(_ login: GrantedLogin, isProvisional: Bool, _ context: NodeContext) -> Action {
         self.granted.removeAll { $0.requester == login.requester }
-        let sequence = login.vector?[context.origin] ?? 0
+        let sequence = login.vector[context.origin]
         let batch = sequence > 0 ? BatchID(origin: context.origin, sequence: sequence) : nil
         return .answer(login.requester, .granted(isProvisional: isProvisional), batch)
     }

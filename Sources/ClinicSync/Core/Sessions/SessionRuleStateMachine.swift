@@ -5,7 +5,7 @@ package struct SessionRuleStateMachine: Sendable, Hashable {
     package enum State: Sendable, Hashable {
         /// Nothing is in progress. Can transition to `keeping`.
         case idle
-        /// The store restores the rule; `isOutdated`: rows of users have changed meanwhile. Can transition to `idle`,
+        /// The store restores the rule; `isOutdated`: rows of the category `user` have changed meanwhile. Can transition to `idle`,
         /// and to itself for a second time.
         case keeping(isOutdated: Bool)
     }
@@ -16,19 +16,19 @@ package struct SessionRuleStateMachine: Sendable, Hashable {
     /// Starts idle.
     package init() {}
 
-    /// Rows of users changed, or the timer fired.
+    /// Rows of the category `user` changed, or the timer fired.
     ///
     /// - Parameters:
     ///   - hearing: Of how many nodes this host has everything, itself included.
     ///   - clinicMilliseconds: The clinic's time.
     /// - Returns: The timer of the next look, and the request to the store.
-    package mutating func keep(hearing: Int, clinicMilliseconds: Int64) -> [Effect] {
+    package mutating func keep(hearing: Int, clinicMilliseconds: Int64) -> [Directive] {
         switch self.state {
         case .idle:
             self.state = .keeping(isOutdated: false)
             return [
-                .setTimer(.sessions, after: CoreLimits.sessionsInterval),
-                .storage(.keepSessions(hearing: hearing, correctedMilliseconds: clinicMilliseconds)),
+                .effect(.setTimer(.sessions, after: CoreLimits.sessionsInterval)),
+                .submit(.keepSessions(hearing: hearing, correctedMilliseconds: clinicMilliseconds)),
             ]
         case .keeping:
             self.state = .keeping(isOutdated: true)

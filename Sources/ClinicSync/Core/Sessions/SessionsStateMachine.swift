@@ -84,22 +84,16 @@ package struct SessionsStateMachine: Sendable, Hashable {
     package mutating func decided(
         _ decision: LoginDecision,
         _ verdict: LoginVerdict,
-        _ context: NodeContext
-    ) -> [Directive] {
-        let actions = self.decisions.decided(decision, verdict, at: context.time.monotonic)
-        return self.perform(actions, context)
-    }
-
-    /// A collection is complete, or a peer has acknowledged batches.
-    package mutating func settle(
-        isCollected: Bool,
         peers: [LinkedPeer],
         _ context: NodeContext
     ) -> [Directive] {
-        let actions =
-            isCollected
-            ? self.decisions.collected(peers: peers, context)
-            : self.decisions.settle(peers: peers, context)
+        let actions = self.decisions.decided(decision, verdict, peers: peers, context)
+        return self.perform(actions, context)
+    }
+
+    /// A peer has acknowledged batches.
+    package mutating func settle(peers: [LinkedPeer], _ context: NodeContext) -> [Directive] {
+        let actions = self.decisions.settle(peers: peers, context)
         return self.perform(actions, context)
     }
 
@@ -121,7 +115,7 @@ package struct SessionsStateMachine: Sendable, Hashable {
     // MARK: - The rule of one session
 
     /// The host must restore the rule: rows of users changed, or the timer fired.
-    package mutating func keepRule(peers: [LinkedPeer], _ context: NodeContext) -> [Effect] {
+    package mutating func keepRule(peers: [LinkedPeer], _ context: NodeContext) -> [Directive] {
         let hearing = LoginDecisionStateMachine.hearing(peers, context)
         return self.rule.keep(hearing: hearing, clinicMilliseconds: context.clinicMilliseconds)
     }
@@ -171,7 +165,7 @@ package struct SessionsStateMachine: Sendable, Hashable {
         for action in actions {
             switch action {
             case .effect(let effect): result.append(.effect(effect))
-            case .collect: result.append(.collect)
+            case .decide(let decision): result.append(.submit(.decideLogin(decision)))
             case .answer(.command(let command), let outcome, _):
                 let answers = self.logins.decided(command, outcome)
                 result += self.perform(answers, [], context)

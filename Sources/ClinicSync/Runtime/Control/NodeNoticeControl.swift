@@ -1,3 +1,4 @@
+import ClinicSyncClinic
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
@@ -27,13 +28,13 @@ struct NodeNoticeControl: NoticeControl {
         }
         let (userID, count) = try await StorageErrors.mapping {
             try await self.storage.read { reader in
-                (try user.flatMap { try reader.userID(named: $0) }, try reader.agentRows(AgentTables.notices).count)
+                (try user.flatMap { try reader.userID(named: $0) }, try NoticeTable.count(reader))
             }
         }
         if let user, userID == nil {
             throw ClinicSyncError(.refused, "There is no user \"\(user)\": clinic-node users lists all.")
         }
-        guard count < NoticeKeeper.noticesMax else {
+        guard count < NoticeTable.noticesMax else {
             throw ClinicSyncError(
                 .refused,
                 "There are \(count) notices of the last two days already: wait until the oldest are removed."
@@ -44,26 +45,17 @@ struct NodeNoticeControl: NoticeControl {
 
     private func write(_ text: String, node: NodeID?, user: String?) async throws -> String {
         var generator = SystemRandomNumberGenerator()
-        let number = generator.next()
         let now = self.state.correctedMilliseconds
-        let id = NodeNoticeControl.hex(UInt64(max(now, 0)), 12) + NodeNoticeControl.hex(number, 16)
-        let values: [String: SQLiteValue] = [
-            "id": .text(Array(id.utf8)),
-            "node": node.map { .text(Array($0.description.utf8)) } ?? .null,
-            "userId": user.map { .text(Array($0.utf8)) } ?? .null,
-            "text": .text(Array(text.utf8)),
-            "createdAt": .integer(now),
-            "createdBy": .text(Array(self.state.id.description.utf8)),
-        ]
-        _ = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.putAgentRow(table: AgentTables.notices, values: values) }
-        }
+        let notice = NoticeTable.NewNotice(
+            id: RowKey.make(at: now, using: &generator),
+            node: node,
+            user: user,
+            text: text,
+            createdAt: now,
+            createdBy: self.state.id
+        )
+        try await StorageErrors.mapping { try await self.storage.write { try NoticeTable.add(notice, $0) } }
         self.wrote()
-        return id
-    }
-
-    private static func hex(_ number: UInt64, _ digits: Int) -> String {
-        let text = String(number, radix: 16)
-        return String(repeating: "0", count: max(0, digits - text.count)) + text
+        return notice.id
     }
 }

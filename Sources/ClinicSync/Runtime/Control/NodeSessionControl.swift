@@ -61,10 +61,11 @@ struct NodeSessionControl: SessionControl {
         isForced: Bool
     ) async throws -> LoginResult {
         var generator = SystemRandomNumberGenerator()
-        let token = NodeSessionControl.makeToken(using: &generator)
+        // 256 random bits.
+        let token = [UInt8](count: 32, using: &generator).hexadecimal
         let now = self.state.correctedMilliseconds
         let request = LoginRequest(
-            sessionID: NodeSessionControl.makeSessionID(at: now, using: &generator),
+            sessionID: RowKey.make(at: now, using: &generator),
             userID: userID,
             username: username,
             deviceID: self.state.id.description,
@@ -84,9 +85,8 @@ struct NodeSessionControl: SessionControl {
             guard let row, row.isActive else { throw NodeSessionControl.undecided }
             return .granted(LoginGrant(session: SessionSummary(row), token: token))
         case .conflict(let holders):
-            let sessions = holders.map(SessionInTheWay.init)
-            self.inbox.post(.eventOccurred(NodeSessionControl.conflictEvent(request, sessions)))
-            return .conflict(SessionConflict(username: username, sessions: sessions))
+            self.inbox.post(.eventOccurred(NodeSessionControl.conflictEvent(request, holders)))
+            return .conflict(SessionConflict(username: username, sessions: holders))
         case .refused:
             throw ClinicSyncError(.refused, "This user was deleted or deactivated meanwhile: ask an administrator.")
         case .unavailable:
@@ -99,7 +99,7 @@ struct NodeSessionControl: SessionControl {
     }
 
     /// Tells the programs of this PC that a login met another session.
-    private static func conflictEvent(_ request: LoginRequest, _ sessions: [SessionInTheWay]) -> NamedEvent {
+    private static func conflictEvent(_ request: LoginRequest, _ holders: [SessionHolder]) -> NamedEvent {
         NamedEvent(
             type: "session_conflict",
             category: .user,
@@ -108,15 +108,7 @@ struct NodeSessionControl: SessionControl {
             fields: [
                 "userId": .text(request.userID), "username": .text(request.username),
                 "deviceId": .text(request.deviceID), "deviceName": .text(request.deviceName),
-                "with": .list(
-                    sessions.map {
-                        .object([
-                            "sessionId": .text($0.sessionId), "deviceId": .text($0.deviceId),
-                            "deviceName": .text($0.deviceName), "loginTime": .text($0.loginTime),
-                            "lastActivity": .text($0.lastActivity),
-                        ])
-                    }
-                ),
+                "with": .list(holders.map(\.eventValue)),
             ]
         )
     }
@@ -168,24 +160,6 @@ struct NodeSessionControl: SessionControl {
 
     private static var noSession: ClinicSyncError {
         ClinicSyncError(.notFound, "There is no such session: clinic-node sessions lists those that last.")
-    }
-
-    /// A key as the tables' DEFAULT makes them: ordered by time, and random enough that no other PC makes it.
-    private static func makeSessionID(at milliseconds: Int64, using generator: inout some RandomNumberGenerator)
-        -> String
-    {
-        let time = String(max(milliseconds, 0), radix: 16)
-        let padded = String(repeating: "0", count: max(0, 12 - time.count)) + time
-        return padded + NodeSessionControl.hexadecimal(10, using: &generator)
-    }
-
-    /// 256 random bits.
-    private static func makeToken(using generator: inout some RandomNumberGenerator) -> String {
-        NodeSessionControl.hexadecimal(32, using: &generator)
-    }
-
-    private static func hexadecimal(_ bytes: Int, using generator: inout some RandomNumberGenerator) -> String {
-        (0..<bytes).map { _ in UInt8.random(in: .min ... .max, using: &generator) }.hexadecimal
     }
 }
 

@@ -86,16 +86,44 @@ final class Collector {
             return try self.collect(bulk)
         }
         return try self.transactions.write(.durable) { transaction in
-            var events = EventCollector(isLocal: true)
-            var projected = EventCollector(isLocal: false)
-            var collected = Collected()
-            collected.logged = try self.collectAll(offset: offset, events: &events, in: transaction)
-            // A program may have given back a key that another row claims, or needs a row that was deleted.
-            try self.projection.project(events: &projected, in: transaction)
-            collected.events = try self.events.takeLate() + self.events.record(events, in: transaction)
-            collected.events += try self.events.record(projected, in: transaction)
-            return .durable(collected)
+            .durable(try self.collectAll(offset: offset, in: transaction))
         }
+    }
+
+    /// Runs `body` and collects every mark, in one durable transaction.
+    ///
+    /// A collection in slices, and more marks than fit into one transaction, are collected before.
+    ///
+    /// - Parameters:
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    ///   - body: writes rows and marks them.
+    /// - Returns: the result of `body`, and what was collected.
+    /// - Throws: ``StoreError``, and what `body` throws; nothing of `body` is written then.
+    func write<Result>(
+        offset: Int64,
+        _ body: (borrowing WriteTransaction) throws -> Result
+    ) throws -> (Result, Collected) {
+        let earlier = try self.finishBulk(offset: offset)
+        var (result, collected) = try self.transactions.write(.durable) { transaction in
+            let result = try body(transaction)
+            return .durable((result, try self.collectAll(offset: offset, in: transaction)))
+        }
+        collected.logged = earlier.logged + collected.logged
+        collected.events = earlier.events + collected.events
+        return (result, collected)
+    }
+
+    /// Collects every mark there is, works out what tables show, and writes down the events.
+    private func collectAll(offset: Int64, in transaction: borrowing WriteTransaction) throws -> Collected {
+        var events = EventCollector(isLocal: true)
+        var projected = EventCollector(isLocal: false)
+        var collected = Collected()
+        collected.logged = try self.collectAll(offset: offset, events: &events, in: transaction)
+        // A program may have given back a key that another row claims, or needs a row that was deleted.
+        try self.projection.project(events: &projected, in: transaction)
+        collected.events = try self.events.takeLate() + self.events.record(events, in: transaction)
+        collected.events += try self.events.record(projected, in: transaction)
+        return collected
     }
 
     /// Collects every mark there is.

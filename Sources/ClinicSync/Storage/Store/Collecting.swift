@@ -31,6 +31,18 @@ final class Collecting {
         return outcome
     }
 
+    /// Runs `body` and makes a batch of what it wrote, in one durable transaction.
+    func write<Result>(
+        offset: Int64,
+        _ body: (borrowing WriteTransaction) throws -> Result
+    ) throws -> (Result, CollectOutcome) {
+        let (result, collected) = try self.collector.write(offset: offset, body)
+        return (result, self.outcome(collected))
+    }
+
+    /// The outcome of a request that had nothing to collect.
+    var nothing: CollectOutcome { self.outcome(Collector.Collected()) }
+
     /// The outcome of what was collected.
     func outcome(_ collected: Collector.Collected) -> CollectOutcome {
         CollectOutcome(

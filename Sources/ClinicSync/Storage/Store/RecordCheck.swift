@@ -22,20 +22,18 @@ package struct RecordCheck: Sendable {
     private let states: TablePlan
 
     private static let base = HybridTimestamp(milliseconds: 1_795_000_000_000)
-    /// The table of the row states: it has a counter.
-    package static let statesTable = "clinic_services"
-
     /// Plans the clinic's tables.
     ///
+    /// - Parameter statesTable: the table of the row states; it has a counter.
     /// - Throws: ``StoreError``, ``SchemaError``.
-    package init() throws {
+    package init(statesTable: String) throws {
         let schema = StoreSchema.clinic
         let database = try StoreDatabase.inMemory()
         try ClinicMigrator(schema.migrations).migrate(database.writer)
         let manifest = try Manifest(json: schema.manifest)
         let plans = try database.writer.write { TablePlans(try ClinicTables.read(from: $0, manifest: manifest)) }
-        guard let states = plans[RecordCheck.statesTable] else {
-            throw StoreError(code: .schema, message: "The table \(RecordCheck.statesTable) is missing.")
+        guard let states = plans[statesTable] else {
+            throw StoreError(code: .schema, message: "The table \(statesTable) is missing.")
         }
         self.plans = plans
         self.states = states
@@ -100,7 +98,7 @@ package struct RecordCheck: Sendable {
 
     // MARK: - Row states
 
-    /// A page of states of rows of ``statesTable``.
+    /// A page of states of rows of the table that ``init(statesTable:)`` names.
     package func rowStates(_ bytes: [UInt8]) -> Verdict {
         self.verdict {
             let states = try self.decodedStates(bytes)

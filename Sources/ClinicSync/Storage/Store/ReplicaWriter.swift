@@ -38,7 +38,7 @@ package final class ReplicaWriter {
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
         isJoining: Bool = false,
-        storeExtension: (any StoreExtension)? = ClinicExtension(),
+        storeExtension: (any StoreExtension)? = nil,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
         let opened = try StoreOpening(
@@ -220,6 +220,25 @@ package final class ReplicaWriter {
     ) throws -> Result {
         try self.transactions.write(durability) { transaction in try body(self.programRows, transaction) }
     }
+
+    /// Runs `body` in one write transaction that also makes a batch of what it wrote, for targets above the store.
+    ///
+    /// The transaction writes the rows, their states and the batch in the log, and it is on the disk when this returns. So the
+    /// chunks may leave at once, and a crash leaves all of it or nothing. What programs wrote before goes into the same batch.
+    ///
+    /// - Parameter body: what to do; it marks the rows that it writes.
+    /// - Returns: The result of `body`, and what was collected.
+    /// - Throws: ``StoreError``, and what `body` throws; nothing of `body` is written then.
+    package func writeOwnBatch<Result>(
+        _ body: (ProgramRows, borrowing WriteTransaction) throws -> Result
+    ) throws -> (Result, CollectOutcome) {
+        try self.collecting.write(offset: self.clock.offsetMilliseconds) { transaction in
+            try body(self.programRows, transaction)
+        }
+    }
+
+    /// The outcome of a request that had nothing to collect.
+    package var nothingCollected: CollectOutcome { self.collecting.nothing }
 
     /// Runs `body` with the writing connection, outside of a transaction, for targets above the store.
     ///

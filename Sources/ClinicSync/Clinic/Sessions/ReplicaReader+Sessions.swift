@@ -1,7 +1,7 @@
-import ClinicSyncModel
+package import ClinicSyncStorage
 
 extension ReplicaReader {
-    /// Sessions, those that last first, then the newest; at most `limit`.
+    /// Sessions, active ones first, then the newest; at most `limit`.
     ///
     /// - Throws: ``StoreError``.
     package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
@@ -25,14 +25,10 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func session(_ id: String) throws -> SessionRow? {
-        try self.read { connection in
-            try connection.query("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
-                .bind(1, text: id)
-                .first { SessionRow($0) }
-        }
+        try self.read { connection in try SessionTable.session(id, on: connection) }
     }
 
-    /// How many sessions ended for which reason, and how many last (under the reason `active`).
+    /// How many sessions ended for which reason, and how many are active (under the reason `active`).
     ///
     /// - Throws: ``StoreError``.
     package func sessionCounts() throws -> [String: Int] {

@@ -1,6 +1,7 @@
 import ClinicSyncModel
+import ClinicSyncStorage
 
-/// A row of `user_sessions` with what must be computed of it.
+/// A row of the table of sessions, with its times as numbers.
 package struct SessionRow: Sendable, Hashable {
     /// The row's key.
     package var id: String
@@ -8,7 +9,7 @@ package struct SessionRow: Sendable, Hashable {
     package var userID: String
     /// The user's name.
     package var username: String
-    /// Which PC, in the words of whoever wrote the row; a node's id for logins through the agent.
+    /// The PC as the author of the row names it; a node's id for logins through the agent.
     package var deviceID: String
     /// The PC's name for people; empty when the row has none.
     package var deviceName: String
@@ -18,11 +19,11 @@ package struct SessionRow: Sendable, Hashable {
     package var lastActivity: String
     /// When it ends by itself, as written.
     package var expiresAt: String
-    /// When it was ended, as written; `nil` while it lasts.
+    /// When it was ended, as written; `nil` while it is active.
     package var invalidatedAt: String?
     /// Why it was ended, as written.
     package var endReason: String?
-    /// Whether it lasts.
+    /// Whether it is active.
     package var isActive: Bool
     /// Whether another PC may have been granted the same, see ``LoginOutcome/granted(isProvisional:)``.
     package var isProvisional: Bool
@@ -76,9 +77,14 @@ package enum SessionTimes {
     /// Without activity, a session ends after this time: 8 h.
     package static let lifetimeMilliseconds: Int64 = 8 * 3_600_000
     /// Longer lifetimes than this, written by a program, count as this: 30 days.
-    static let lifetimeMaxMilliseconds: Int64 = 30 * 86_400_000
+    private static let lifetimeMaxMilliseconds: Int64 = 30 * 86_400_000
     /// Activity is written this seldom, so that every keystroke does not become a change on every PC: 60 s.
     package static let activityIntervalMilliseconds: Int64 = 60_000
+
+    /// A lifetime as it counts: neither negative nor longer than 30 days.
+    static func bounded(_ milliseconds: Int64) -> Int64 {
+        min(max(milliseconds, 0), self.lifetimeMaxMilliseconds)
+    }
 }
 
 /// Why a session ended: what stands in `endReason` and in the event.
@@ -91,6 +97,38 @@ package enum SessionEnd: String, Sendable, Hashable, CaseIterable {
     case expired
     /// An administrator ended it, or the user was deactivated or deleted.
     case admin
-    /// The user logged in anew: on the same PC, or on two PCs that could not hear each other.
+    /// The user logged in again: on the same PC, or on two PCs that could not hear each other.
     case superseded
+}
+
+extension SessionRow {
+    /// The session as it is told to a person in whose way it is.
+    var holder: SessionHolder {
+        SessionHolder(
+            sessionID: self.id,
+            deviceID: self.deviceID,
+            deviceName: self.deviceName,
+            loginTime: self.loginTime,
+            lastActivity: self.lastActivity
+        )
+    }
+}
+
+extension SessionHolder {
+    /// The holder with texts that a message may carry: programs write longer ones.
+    var cut: SessionHolder {
+        SessionHolder(
+            sessionID: SessionHolder.cut(self.sessionID),
+            deviceID: SessionHolder.cut(self.deviceID),
+            deviceName: SessionHolder.cut(self.deviceName),
+            loginTime: SessionHolder.cut(self.loginTime),
+            lastActivity: SessionHolder.cut(self.lastActivity)
+        )
+    }
+
+    private static func cut(_ text: String) -> String {
+        var text = text
+        while text.utf8.count > 256 { text.removeLast() }
+        return text
+    }
 }

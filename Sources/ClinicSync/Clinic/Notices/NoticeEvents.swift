@@ -1,16 +1,15 @@
 import ClinicSyncModel
+import ClinicSyncStorage
 
-/// Derives the events of notices to programs: rows of a table that nodes fill, which make one event on each node they are for.
+/// The events of notices: each row of the table of notices gives the nodes that it is for one event.
 struct NoticeEvents {
     let rows: ProgramRows
 
-    /// The table.
-    private static let noticeTable = "clinicsync_notice"
-    /// Notices older than this give no event: whoever was away that long is told by people.
-    static let noticeMilliseconds: Int64 = 86_400_000
-    /// How long it is remembered of which notices programs were told; longer than the host keeps them.
+    /// Notices older than this give no event: a node that was away longer relies on people.
+    private static let noticeMilliseconds: Int64 = 86_400_000
+    /// How long the node remembers which notices gave an event; longer than the host keeps them.
     private static let toldMilliseconds: Int64 = 3 * 86_400_000
-    /// Events of one transaction; what is more waits for the next change of the table.
+    /// Events of one transaction; further notices wait for the next change of the table.
     private static let noticesMax = 100
     /// Bytes of a notice's id that are looked at.
     private static let idBytesMax = 64
@@ -31,14 +30,13 @@ struct NoticeEvents {
 
     /// The events of the notices that `changes` brought.
     ///
-    /// Each notice that had its event is written down in the same transaction, so that it never has another.
-    ///
-    /// - Throws: ``StoreError``.
+    /// Runs inside the write transaction that changed the table, so that each notice gives one event, whatever happens to the
+    /// process.
     func events(after changes: [ChangeEvent], in transaction: borrowing WriteTransaction) throws -> [NamedEvent] {
-        guard changes.contains(where: { $0.table == NoticeEvents.noticeTable }) else { return [] }
+        guard changes.contains(where: { $0.table == NoticeTable.name }) else { return [] }
         let now = self.rows.clinicMilliseconds
         var events: [NamedEvent] = []
-        for notice in try self.untoldNotices(on: transaction.connection) {
+        for notice in try NoticeEvents.untold(on: transaction.connection) {
             try transaction.statement("INSERT OR IGNORE INTO clinicsync_told (id, at) VALUES (?1, ?2)")
                 .bind(1, notice.key)
                 .bind(2, now)
@@ -51,7 +49,7 @@ struct NoticeEvents {
         return events
     }
 
-    private func untoldNotices(on connection: Connection) throws -> [Notice] {
+    private static func untold(on connection: Connection) throws -> [Notice] {
         var notices: [Notice] = []
         try connection
             .query(
@@ -83,9 +81,10 @@ struct NoticeEvents {
         return notices
     }
 
-    /// Whether it is for programs of this node, new enough, and such as the command could have written: any program can write it.
+    /// Whether the notice is for programs of this node, new enough, and such as the command could have written: any program can
+    /// write the row.
     private func isToTell(_ notice: Notice, at now: Int64) -> Bool {
-        guard notice.key == .text(Array(notice.id.utf8)) else { return false }
+        guard notice.key == .string(notice.id) else { return false }
         guard notice.node == nil || notice.node == self.rows.origin.node.description else { return false }
         let age = now - NoticeEvents.noticeMilliseconds
         guard notice.createdAt > age, notice.createdAt < now + NoticeEvents.noticeMilliseconds else { return false }

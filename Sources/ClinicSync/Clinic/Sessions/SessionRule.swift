@@ -1,0 +1,65 @@
+import ClinicSyncModel
+import ClinicSyncStorage
+
+/// The rule of one session a user: which sessions break it, and what restores it.
+struct SessionRule {
+    /// A session, with the version of its login; `nil` when the login is not collected yet.
+    typealias Login = (row: SessionRow, login: Version?)
+
+    let table: SessionTable
+
+    /// Ends and confirms what must be, in the transaction that looks.
+    ///
+    /// - Returns: How many sessions were ended or confirmed.
+    /// - Throws: what SQLite says.
+    func restore(hearing: Int, at now: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
+        let actions = try self.actions(hearing: hearing, at: now, on: transaction.connection)
+        for (session, reason) in actions {
+            if let reason {
+                try self.table.end(session, reason, at: now, in: transaction)
+            } else {
+                try self.table.setProvisional(session.id, false, in: transaction)
+            }
+        }
+        return actions.count
+    }
+
+    /// Sessions that must end, with the reason, and those that a host which hears most nodes confirms, without a reason.
+    func actions(hearing: Int, at now: Int64, on connection: Connection) throws -> [(SessionRow, SessionEnd?)] {
+        let isMajority = try hearing * 2 > SessionTable.members(on: connection)
+        var actions: [(SessionRow, SessionEnd?)] = []
+        var lasting: [String: [Login]] = [:]
+        for session in try SessionTable.known(on: connection) {
+            if try !SessionTable.mayLogIn(session.userID, on: connection) {
+                actions.append((session, .admin))
+            } else if try self.table.expiry(of: session, now: now, on: connection) <= now {
+                actions.append((session, .expired))
+            } else {
+                let login = try self.table.loginVersion(of: session, on: connection)
+                lasting[session.userID, default: []].append((session, login))
+            }
+        }
+        for sessions in lasting.values.sorted(by: { $0[0].row.id < $1[0].row.id }) {
+            let latest = sessions.max { SessionRule.isEarlier($0, $1) }
+            for (session, _) in sessions {
+                if session.id != latest?.row.id {
+                    actions.append((session, .superseded))
+                } else if isMajority, session.isProvisional {
+                    actions.append((session, nil))
+                }
+            }
+        }
+        return actions
+    }
+
+    /// Whether the one login was before the other, by the clinic's time.
+    static func isEarlier(_ left: Login, _ right: Login) -> Bool {
+        switch (left.login, right.login) {
+        case (let one?, let other?): one != other ? one < other : left.row.id < right.row.id
+        // What is not collected yet was written a moment ago.
+        case (nil, _?): false
+        case (_?, nil): true
+        case (nil, nil): (left.row.loginTime, left.row.id) < (right.row.loginTime, right.row.id)
+        }
+    }
+}

@@ -1,0 +1,255 @@
+import ClinicSyncModel
+import ClinicSyncStorage
+
+/// Reads and writes the rows of sessions, and what belongs to them: the activity log, and whether a session is provisional.
+///
+/// Every write marks its rows like a program's write, so the collector makes a batch of them.
+struct SessionTable {
+    /// The table of sessions.
+    static let name = "user_sessions"
+    /// The table of activities.
+    private static let activityTable = "user_activity_log"
+    /// The agents' table of sessions that another PC may have been granted too.
+    private static let provisionalTable = "clinicsync_provisional"
+
+    /// Marks rows, and tells versions of values.
+    let rows: ProgramRows
+
+    // MARK: - Reading
+
+    /// The session of this key.
+    static func session(_ id: String, on connection: Connection) throws -> SessionRow? {
+        try connection.query("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
+            .bind(1, text: id)
+            .first { SessionRow($0) }
+    }
+
+    /// The active sessions of a user, in the order of their keys.
+    static func active(ofUser user: String, on connection: Connection) throws -> [SessionRow] {
+        try self.active("s.userId = ?1", user, on: connection)
+    }
+
+    /// The active sessions that programs of this PC know, of one user or of all, in the order of their keys.
+    static func known(ofUser user: String? = nil, on connection: Connection) throws -> [SessionRow] {
+        let known = "s.id IN (SELECT id FROM clinicsync_session)"
+        guard let user else { return try self.active(known, nil, on: connection) }
+        return try self.active("s.userId = ?1 AND \(known)", user, on: connection)
+    }
+
+    private static func active(
+        _ condition: String,
+        _ parameter: String?,
+        on connection: Connection
+    ) throws -> [SessionRow] {
+        let statement = try connection.query(
+            "SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE \(condition) AND s.isActive <> 0 ORDER BY s.id"
+        )
+        if let parameter { statement.bind(1, text: parameter) }
+        var rows: [SessionRow] = []
+        try statement.forEach { rows.append(SessionRow($0)) }
+        return rows
+    }
+
+    /// Whether the user exists and is not deactivated.
+    static func mayLogIn(_ userID: String, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM users WHERE id = ?1 AND coalesce(isActive, 1) <> 0")
+            .bind(1, text: userID)
+            .first { _ in true } ?? false
+    }
+
+    /// How many nodes the clinic has.
+    static func members(on connection: Connection) throws -> Int {
+        let listed =
+            try connection.query(
+                "SELECT count(*) FROM clinicsync_node WHERE id NOT IN (SELECT node FROM clinicsync_revocation)"
+            )
+            .first { $0.int(0) } ?? 0
+        // A new node may not have written its own row yet.
+        return max(listed, 1)
+    }
+
+    // MARK: - Times
+
+    /// The version of the write that made the session active.
+    ///
+    /// It says when the login happened by the clinic's time, whatever clock the PC had that wrote `loginTime`.
+    func loginVersion(of session: SessionRow, on connection: Connection) throws -> Version? {
+        try self.rows.versions(SessionTable.name, key: .string(session.id), on: connection)?["isActive"]
+    }
+
+    /// When the session ends by itself, by the clinic's time.
+    ///
+    /// A program computes `expiresAt` by its PC's clock, which may be off by a day. The length of the session is right all the
+    /// same: it is the difference to the time that was written with it. When that was written, the version says.
+    func expiry(of session: SessionRow, now: Int64, on connection: Connection) throws -> Int64 {
+        guard let expiry = session.moments.expiry else { return now + SessionTimes.lifetimeMilliseconds }
+        guard let versions = try self.rows.versions(SessionTable.name, key: .string(session.id), on: connection) else {
+            let written = [session.moments.login, session.moments.activity].compactMap { $0 }.max() ?? now
+            return now + SessionTimes.bounded(expiry - written)
+        }
+        guard let written = versions["expiresAt"] else { return expiry }
+        let base = versions["lastActivity"] == written ? session.moments.activity : session.moments.login
+        guard let base, versions["lastActivity"] == written || versions["loginTime"] == written else { return expiry }
+        return written.timestamp.milliseconds + SessionTimes.bounded(expiry - base)
+    }
+
+    // MARK: - Writing
+
+    /// Begins the session of a login.
+    func begin(_ request: LoginRequest, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO user_sessions (id, userId, username, deviceId, deviceName, loginTime, lastActivity, expiresAt,
+                    isActive, sessionToken)
+                VALUES (?1, ?2, ?3, ?4, ?5, \(SessionSQL.time(6)), \(SessionSQL.time(6)), \(SessionSQL.time(7)), 1, ?8)
+                """
+            )
+            .bind(1, text: request.sessionID)
+            .bind(2, text: request.userID)
+            .bind(3, text: request.username)
+            .bind(4, text: request.deviceID)
+            .bind(5, text: request.deviceName)
+            .bind(6, request.loginMilliseconds)
+            .bind(7, request.loginMilliseconds + SessionTimes.lifetimeMilliseconds)
+            .bind(8, text: request.tokenHash.hexadecimal)
+            .run()
+        try self.rows.mark(SessionTable.name, key: .string(request.sessionID), in: transaction)
+        try self.record(
+            Activity(
+                id: request.sessionID + "-login",
+                userID: request.userID,
+                action: "Logged in",
+                sessionID: request.sessionID,
+                deviceName: request.deviceName,
+                milliseconds: request.loginMilliseconds
+            ),
+            in: transaction
+        )
+    }
+
+    /// Ends an active session.
+    func end(
+        _ session: SessionRow,
+        _ reason: SessionEnd,
+        at milliseconds: Int64,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try transaction
+            .statement(
+                "UPDATE user_sessions SET isActive = 0, invalidatedAt = \(SessionSQL.time(2)), endReason = ?3 WHERE id = ?1"
+            )
+            .bind(1, text: session.id)
+            .bind(2, milliseconds)
+            .bind(3, text: reason.rawValue)
+            .run()
+        try self.rows.mark(SessionTable.name, key: .string(session.id), in: transaction)
+        try self.record(
+            Activity(
+                id: session.id + "-end",
+                userID: session.userID,
+                action: "Session ended: \(reason.rawValue)",
+                sessionID: session.id,
+                deviceName: session.deviceName,
+                milliseconds: milliseconds
+            ),
+            in: transaction
+        )
+    }
+
+    /// Lets an active session last on from now.
+    ///
+    /// - Returns: Whether there was one.
+    func prolong(_ id: String, at milliseconds: Int64, in transaction: borrowing WriteTransaction) throws -> Bool {
+        try transaction
+            .statement(
+                """
+                UPDATE user_sessions SET lastActivity = \(SessionSQL.time(2)), expiresAt = \(SessionSQL.time(3))
+                WHERE id = ?1 AND isActive <> 0
+                """
+            )
+            .bind(1, text: id)
+            .bind(2, milliseconds)
+            .bind(3, milliseconds + SessionTimes.lifetimeMilliseconds)
+            .run()
+        guard transaction.changes > 0 else { return false }
+        try self.rows.mark(SessionTable.name, key: .string(id), in: transaction)
+        return true
+    }
+
+    /// Deletes the sessions that ended before a time.
+    ///
+    /// - Returns: How many.
+    func removeEnded(before milliseconds: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
+        var ids: [String] = []
+        try transaction
+            .statement(
+                """
+                SELECT id FROM user_sessions WHERE isActive = 0
+                AND julianday(coalesce(invalidatedAt, expiresAt)) < julianday(?1 / 1000.0, 'unixepoch')
+                """
+            )
+            .bind(1, milliseconds)
+            .forEach { ids.append($0.string(0)) }
+        for id in ids {
+            try transaction.statement("DELETE FROM user_sessions WHERE id = ?1").bind(1, text: id).run()
+            try self.rows.mark(SessionTable.name, key: .string(id), in: transaction)
+            try transaction.statement("DELETE FROM clinicsync_provisional WHERE session = ?1").bind(1, text: id).run()
+            if transaction.changes > 0 {
+                try self.rows.mark(SessionTable.provisionalTable, key: .string(id), in: transaction)
+            }
+        }
+        return ids.count
+    }
+
+    /// Notes whether another PC may have been granted the same.
+    func setProvisional(_ id: String, _ isProvisional: Bool, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_provisional (session, isProvisional) VALUES (?1, ?2)
+                ON CONFLICT (session) DO UPDATE SET isProvisional = ?2
+                """
+            )
+            .bind(1, text: id)
+            .bind(2, isProvisional ? 1 : 0)
+            .run()
+        try self.rows.mark(SessionTable.provisionalTable, key: .string(id), in: transaction)
+    }
+
+    /// An entry of the activity log.
+    private struct Activity {
+        var id: String
+        var userID: String
+        var action: String
+        var sessionID: String
+        var deviceName: String
+        var milliseconds: Int64
+    }
+
+    private func record(_ activity: Activity, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO user_activity_log (id, userId, actionDescription, targetRecordId, targetTable, timestamp, details)
+                VALUES (?1, ?2, ?3, ?4, 'user_sessions', \(SessionSQL.time(5)), json_object('deviceName', ?6))
+                ON CONFLICT (id) DO NOTHING
+                """
+            )
+            .bind(1, text: activity.id)
+            .bind(2, text: activity.userID)
+            .bind(3, text: activity.action)
+            .bind(4, text: activity.sessionID)
+            .bind(5, activity.milliseconds)
+            .bind(6, text: activity.deviceName)
+            .run()
+        guard transaction.changes > 0 else { return }
+        try self.rows.mark(SessionTable.activityTable, key: .string(activity.id), in: transaction)
+    }
+}
+
+/// Pieces of SQL about sessions.
+private enum SessionSQL {
+    /// The milliseconds since 1970 of parameter `index` as the text that programs write.
+    static func time(_ index: Int) -> String { "strftime('%Y-%m-%dT%H:%M:%fZ', ?\(index) / 1000.0, 'unixepoch')" }
+}
