@@ -33,7 +33,8 @@ struct DurabilityTests {
         let pc = try DiskStore(1)
         let other = try DiskStore.other(patient: "p2")
         let key = SQLiteValue.string("p2")
-        let page = try other.reader.rowStates(round: 1, table: "patients", keys: [key])
+        let pages = try other.reader.rowStates(round: 1, table: "patients", keys: [key])
+        let page = try #require(pages.first)
         try pc.insert("p1")
         try pc.expectDurable(1) { _ = try $0.merge(page, clockOffsetMilliseconds: 0) }
     }

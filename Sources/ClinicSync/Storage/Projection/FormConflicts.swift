@@ -48,11 +48,7 @@ struct FormConflicts {
                 )
             }
         case .hidden(.cascaded):
-            let reference = try subject.plan.references.first { reference in
-                guard let parent = self.facts.parent(of: subject, reference) else { return false }
-                return try reference.policy == .cascade && !self.facts.isPresent(parent)
-                    || reference.policy == .revive && self.facts.isCascaded(parent)
-            }
+            let reference = try self.cascadingReference(of: subject)
             let register = reference.flatMap { subject.state.registers[$0.slot] }
             add(
                 .cascaded,
@@ -86,6 +82,15 @@ struct FormConflicts {
             entries += try self.mergedValues(row, subject, shownBy: row)
         }
         return entries
+    }
+
+    /// The reference that takes the row along with the row that it refers to, if one does.
+    private func cascadingReference(of subject: Subject) throws -> ReferenceRule? {
+        try subject.plan.references.first { reference in
+            guard let parent = self.facts.parent(of: subject, reference) else { return false }
+            return try reference.policy == .cascade && !self.facts.isPresent(parent)
+                || reference.policy == .revive && self.facts.isCascaded(parent)
+        }
     }
 
     private func conflict(
