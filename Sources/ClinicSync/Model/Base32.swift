@@ -3,6 +3,12 @@
 /// Source: Douglas Crockford, "Base 32". Bytes whose bits do not fill the last digit are followed by zero bits.
 package enum Base32 {
     private static let lowercase = Array("0123456789abcdefghjkmnpqrstvwxyz".utf8)
+    /// The digits by the lower-case characters; 255 for all others.
+    private static let values: [UInt8] = {
+        var values = [UInt8](repeating: 255, count: 256)
+        for (digit, character) in Base32.lowercase.enumerated() { values[Int(character)] = UInt8(digit) }
+        return values
+    }()
     private static let uppercase = Array("0123456789ABCDEFGHJKMNPQRSTVWXYZ".utf8)
 
     /// Returns the digits of `bytes`, each from 0 to 31.
@@ -10,7 +16,28 @@ package enum Base32 {
     /// `leadingZeros` is the number of zero bits before the first byte: 2 make 16 bytes fill 26 digits exactly.
     package static func digits(of bytes: some Sequence<UInt8>, leadingZeros: Int = 0) -> [UInt8] {
         var digits = [UInt8]()
-        digits.reserveCapacity(26)
+        Base32.forEachDigit(of: bytes, leadingZeros: leadingZeros) { digits.append($0) }
+        return digits
+    }
+
+    /// Returns the text of `bytes` in lower case.
+    package static func text(of bytes: UnsafeRawBufferPointer, leadingZeros: Int = 0) -> String {
+        let alphabet = Base32.lowercase
+        return String(unsafeUninitializedCapacity: (leadingZeros + bytes.count * 8 + 4) / 5) { text in
+            var count = 0
+            Base32.forEachDigit(of: bytes, leadingZeros: leadingZeros) { digit in
+                text[count] = alphabet[Int(digit)]
+                count += 1
+            }
+            return count
+        }
+    }
+
+    private static func forEachDigit(
+        of bytes: some Sequence<UInt8>,
+        leadingZeros: Int,
+        _ body: (UInt8) -> Void
+    ) {
         var pending: UInt32 = 0
         var bits = leadingZeros
         for byte in bytes {
@@ -18,11 +45,10 @@ package enum Base32 {
             bits += 8
             while bits >= 5 {
                 bits -= 5
-                digits.append(UInt8(pending >> UInt32(bits) & 31))
+                body(UInt8(pending >> UInt32(bits) & 31))
             }
         }
-        if bits > 0 { digits.append(UInt8(pending << UInt32(5 - bits) & 31)) }
-        return digits
+        if bits > 0 { body(UInt8(pending << UInt32(5 - bits) & 31)) }
     }
 
     /// Returns the bytes of `digits`; bits that fill no byte at the end are left out.
@@ -30,6 +56,7 @@ package enum Base32 {
     /// The caller has checked that the first `leadingZeros` bits are zero.
     package static func bytes(of digits: some Sequence<UInt8>, leadingZeros: Int = 0) -> [UInt8] {
         var bytes = [UInt8]()
+        bytes.reserveCapacity(digits.underestimatedCount * 5 / 8)
         var pending: UInt32 = 0
         var bits = -leadingZeros
         for digit in digits {
@@ -51,7 +78,8 @@ package enum Base32 {
 
     /// The digit of a lower-case character of the alphabet; `nil` for every other character.
     package static func digit(_ character: UInt8) -> UInt8? {
-        Base32.lowercase.firstIndex(of: character).map { UInt8($0) }
+        let digit = Base32.values[Int(character)]
+        return digit < 32 ? digit : nil
     }
 
     /// The digit of a character as people type it: of either case, O for 0, I and L for 1; `nil` for every other character.

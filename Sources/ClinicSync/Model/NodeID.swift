@@ -27,16 +27,22 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
     /// Makes an identity from its 16 bytes, most significant first; `nil` for another number of bytes.
     package init?(bytes: some Collection<UInt8>) {
         guard bytes.count == 16 else { return nil }
-        func half(_ bytes: some Sequence<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-        self.init(high: half(bytes.prefix(8)), low: half(bytes.dropFirst(8)))
+        var (high, low): (UInt64, UInt64) = (0, 0)
+        for byte in bytes { (high, low) = (high << 8 | low >> 56, low << 8 | UInt64(byte)) }
+        self.init(high: high, low: low)
     }
 
     /// Reads the text form.
     ///
     /// Returns `nil` unless the text is 26 characters of the alphabet that fit 128 bits.
     package init?(_ text: some StringProtocol) {
-        let digits = text.utf8.compactMap(Base32.digit)
-        guard text.utf8.count == NodeID.textLength, digits.count == NodeID.textLength, digits[0] < 8 else { return nil }
+        var digits = [UInt8]()
+        digits.reserveCapacity(NodeID.textLength)
+        for character in text.utf8 {
+            guard let digit = Base32.digit(character), digits.count < NodeID.textLength else { return nil }
+            digits.append(digit)
+        }
+        guard digits.count == NodeID.textLength, digits[0] < 8 else { return nil }
         self.init(bytes: Base32.bytes(of: digits, leadingZeros: NodeID.leadingZeros))
     }
 
@@ -45,8 +51,10 @@ package struct NodeID: Sendable, Hashable, Comparable, CustomStringConvertible {
 
     /// The text form, 26 characters.
     package var description: String {
-        let digits = Base32.digits(of: self.bytes, leadingZeros: NodeID.leadingZeros)
-        return String(decoding: Base32.characters(of: digits), as: UTF8.self)
+        // Texts of ids are made for every event, so no array is.
+        withUnsafeBytes(of: (self.high.bigEndian, self.low.bigEndian)) { bytes in
+            Base32.text(of: bytes, leadingZeros: NodeID.leadingZeros)
+        }
     }
 
     /// Orders by the 128-bit number.
