@@ -30,7 +30,7 @@ import Testing
         #expect(
             machine.replied(.collected(outcome), .host()) == [
                 .applied, .effect(.publish([.of("patients")])), .effect(.send([.c(2)], .chunk(.of(1, 1)))),
-                .collected, .opened(collectAgain: false),
+                .opened(collectAgain: false),
             ]
         )
         #expect(machine.vector == .v(1))

@@ -114,7 +114,7 @@ extension LoginRequest {
     }
 
     private func asks(hearing: Int, mayWait: Bool = false) -> [Action] {
-        [.effect(.storage(.decideLogin(self.decision(hearing: hearing, mayWait: mayWait))))]
+        [.decide(self.decision(hearing: hearing, mayWait: mayWait))]
     }
 
     private func answer(isProvisional: Bool, batch: UInt64?) -> Action {
@@ -129,10 +129,10 @@ extension LoginRequest {
         #expect(machine.requested(.of(2), by: self.requester, peers: peers, .host()) == self.asks(hearing: 3))
         let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 3)
         #expect(
-            machine.decided(self.decision(hearing: 3), granted, at: .seconds(100)) == [self.timer, .collect]
+            machine.decided(self.decision(hearing: 3), granted, peers: peers, .host(at: 100, vector: .v(4)))
+                == [self.timer]
         )
         #expect(machine.isBusy)
-        #expect(machine.collected(peers: peers, .host(vector: .v(4))) == [])
         peers[1].acknowledged = .v(4)
         #expect(machine.settle(peers: peers, .host(vector: .v(4))) == [])
         peers[0].acknowledged = .v(4)
@@ -146,9 +146,11 @@ extension LoginRequest {
     func provisional() {
         var machine = LoginDecisionStateMachine()
         let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 5)
-        _ = machine.decided(self.decision(hearing: 3), granted, at: .seconds(100))
         let peers: [LinkedPeer] = [.follower(2, acknowledged: .v(4))]
-        #expect(machine.collected(peers: peers, .host(vector: .v(4))) == [])
+        #expect(
+            machine.decided(self.decision(hearing: 3), granted, peers: peers, .host(at: 100, vector: .v(4)))
+                == [self.timer]
+        )
         #expect(
             machine.timedOut(peers: peers, .host(at: 101, vector: .v(4))) == [
                 .effect(.setTimer(.grants, after: .milliseconds(500)))
@@ -169,10 +171,10 @@ extension LoginRequest {
         #expect(
             machine.requested(.of(2), by: self.requester, peers: [], early) == self.asks(hearing: 1, mayWait: true)
         )
-        #expect(machine.decided(self.decision(hearing: 1), .tooEarly, at: .seconds(100)) == [self.timer])
+        #expect(machine.decided(self.decision(hearing: 1), .tooEarly, peers: [], early) == [self.timer])
         let peers = [LinkedPeer.follower(2)]
         #expect(machine.settle(peers: peers, early) == self.asks(hearing: 2, mayWait: true))
-        _ = machine.decided(self.decision(hearing: 2), .tooEarly, at: .seconds(100))
+        _ = machine.decided(self.decision(hearing: 2), .tooEarly, peers: peers, early)
         #expect(machine.settle(peers: [], early) == [])
         #expect(!machine.isBusy)
     }
@@ -182,15 +184,17 @@ extension LoginRequest {
         var machine = LoginDecisionStateMachine()
         let conflict = LoginVerdict.decided(.conflict([]), members: 3)
         #expect(
-            machine.decided(self.decision(hearing: 3), conflict, at: .zero) == [
+            machine.decided(self.decision(hearing: 3), conflict, peers: [], .host()) == [
                 .answer(self.requester, .conflict([]), nil)
             ]
         )
         _ = machine.decided(
             self.decision(hearing: 3),
             .decided(.granted(isProvisional: true), members: 3),
-            at: .zero
+            peers: [.follower(2)],
+            .host(vector: .v(4))
         )
+        #expect(machine.isBusy)
         machine.abdicated()
         #expect(!machine.isBusy)
     }
