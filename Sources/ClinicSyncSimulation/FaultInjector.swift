@@ -87,6 +87,7 @@ final class FaultInjector {
     }
 
     private func stopProcess(_ kind: FaultKind, of node: SimulatedNode, in world: SimulatedWorld) throws -> Bool {
+        if kind == .powerCut { return try self.cutPower(of: node, in: world) }
         guard node.isRunning, !node.isStopping else { return false }
         // If two PCs lose the same row or its batch before they exchange changes, the row is lost.
         if kind == .lostRow, self.faultyDisk.map({ $0 != node.index }) == true { return false }
@@ -96,15 +97,34 @@ final class FaultInjector {
             return true
         }
         world.disturb(until: world.now)
-        world.endProcess(of: node, silently: kind == .powerCut)
-        if kind == .powerCut {
-            try node.disk.losePower()
-            for checker in world.checkers { try checker.powerLost(node, in: world) }
-        }
+        world.endProcess(of: node)
         world.schedule(.start(node: node.index), after: world.random.duration(.milliseconds(50), .seconds(3)))
         guard kind == .lostRow else { return true }
         self.faultyDisk = node.index
         return try self.loseRow(at: node, in: world)
+    }
+
+    /// Cuts a PC's power, now or in the middle of what its store does next.
+    private func cutPower(of node: SimulatedNode, in world: SimulatedWorld) throws -> Bool {
+        guard node.processNumber > 0, !node.isRunning || !node.isStopping else { return false }
+        let losses = MemoryDisk.Loss.allCases.filter { $0 != .nothing }
+        let loss = losses[world.random.below(losses.count)]
+        let seed = world.random.next()
+        if node.isRunning, world.random.chance(50) {
+            node.disk.planCut(after: world.random.number(in: 1...40), losing: loss, seed: seed)
+        } else {
+            try self.powerGoes(at: node, leaving: node.disk.remains(losing: loss, seed: seed), in: world)
+        }
+        return true
+    }
+
+    /// A PC's power goes, and comes back a little later.
+    func powerGoes(at node: SimulatedNode, leaving remains: MemoryDisk, in world: SimulatedWorld) throws {
+        world.disturb(until: world.now)
+        world.endProcess(of: node, silently: true)
+        try node.disk.restart(with: remains)
+        for checker in world.checkers where world.violation == nil { try checker.powerLost(node, in: world) }
+        world.schedule(.start(node: node.index), after: world.random.duration(.milliseconds(50), .seconds(3)))
     }
 
     /// Removes a patient's row from the table and from the node's bookkeeping, like the repair of a damaged page.
@@ -131,7 +151,6 @@ final class FaultInjector {
             isLost = true
             return .commit
         }
-        try node.disk.flush()
         return isLost
     }
 
@@ -171,7 +190,6 @@ final class FaultInjector {
             try db.execute(sql: "UPDATE clinicsync_guard SET applying = 0")
             return .commit
         }
-        try node.disk.flush()
         return isWritten
     }
 }

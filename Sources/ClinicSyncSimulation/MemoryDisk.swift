@@ -125,3 +125,21 @@ package final class MemoryDisk {
         }
     }
 }
+
+/// The witness of a store, on a disk in memory.
+package struct MemoryWitness: WitnessFile {
+    private let disk: MemoryDisk
+    private let file: String
+
+    /// Uses the file of that name on `disk`.
+    package init(_ disk: MemoryDisk, file: String) {
+        self.disk = disk
+        self.file = file
+    }
+
+    /// Returns the first bytes; `nil` when there is no file.
+    package func read(count: Int) -> [UInt8]? { self.disk.read(self.file, count: count) }
+
+    /// Writes the first bytes; makes the file if need be.
+    package func write(_ bytes: [UInt8]) -> Bool { self.disk.write(bytes, to: self.file) }
+}

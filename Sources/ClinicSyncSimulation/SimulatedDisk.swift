@@ -3,31 +3,102 @@ import ClinicSyncStorage
 import Foundation
 package import GRDB
 
-/// The disk of one simulated PC: a SQLite database in memory that outlives the node's process.
+/// The disk of one simulated PC: the files of its node, which outlive the node's process.
 ///
-/// A second database holds the content that survives a power cut. A node's own batches and programs' transactions are
-/// on the disk when their commit returns. Batches of others are on the disk only after such a commit (`synchronous =
-/// NORMAL`).
+/// SQLite works on it as on a real disk: in WAL mode, with the three connections of a node, and one of the PC's programs.
 package final class SimulatedDisk {
-    /// The database that processes see.
-    package let database: DatabaseQueue
-    private let durable: DatabaseQueue?
+    /// The database's name.
+    static let file = "clinic.db"
+    /// The name of the file that witnesses the highest number used.
+    static let witness = "clinic.db-numbers"
 
-    /// Makes an empty disk; power cuts are an option, because they need a copy at each durable commit.
-    package init(keepsDurableCopy: Bool) throws {
-        self.database = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
-        self.durable = keepsDurableCopy ? try DatabaseQueue() : nil
+    /// The disk as it is.
+    private(set) var memory: MemoryDisk
+    /// The connection of the PC's programs.
+    package private(set) var database: DatabaseQueue
+    /// How often the PC was started.
+    private(set) var boots = 0
+    /// In how many operations the power goes, what is left then, and drawn from what.
+    private var plannedCut: (operations: Int, loss: MemoryDisk.Loss, seed: UInt64)?
+    /// What the planned power cut left, once it has happened.
+    private var remains: Result<MemoryDisk, any Error>?
+
+    /// Makes an empty disk.
+    package init() throws {
+        let memory = try MemoryDisk()
+        self.memory = memory
+        self.database = try SimulatedDisk.open(memory)
     }
 
-    /// Flushes: every committed change now survives a power cut.
-    package func flush() throws {
-        if let durable { try self.database.backup(to: durable) }
+    private static func open(_ memory: MemoryDisk) throws -> DatabaseQueue {
+        try DatabaseQueue(path: memory.uri(self.file), configuration: StoreDatabase.configuration(isFile: false))
     }
 
-    /// Restores the content that survives a power cut; no process may use the disk.
-    package func losePower() throws {
-        if let durable { try durable.backup(to: self.database) }
+    /// Where the node's file is, as the node sees it.
+    func place() -> StorePlace {
+        StorePlace(
+            fingerprint: [1],
+            witness: MemoryWitness(self.memory, file: SimulatedDisk.witness),
+            boot: "\(self.boots)"
+        )
     }
+
+    // MARK: - Power
+
+    /// What the disk would hold after a power cut now.
+    func remains(losing loss: MemoryDisk.Loss, seed: UInt64) throws -> MemoryDisk {
+        try self.memory.afterPowerCut(losing: loss, seed: seed)
+    }
+
+    /// The power goes just before the operation of that number from now on, while a node's store works.
+    func planCut(after operations: Int, losing loss: MemoryDisk.Loss, seed: UInt64) {
+        self.plannedCut = (operations, loss, seed)
+    }
+
+    /// Lets a node's store work.
+    ///
+    /// The power may go while it does. Then the work goes on, on a disk that is no more.
+    ///
+    /// - Returns: What `body` returned, and what the disk holds now if the power went.
+    func working<Value>(_ body: () throws -> Value) throws -> (value: Value, remains: MemoryDisk?) {
+        if self.plannedCut != nil { self.memory.observe { [unowned self] _, _ in self.countDown() } }
+        defer { self.memory.observe(nil) }
+        let value = try body()
+        defer { self.remains = nil }
+        return (value, try self.remains?.get())
+    }
+
+    private func countDown() {
+        guard var plan = self.plannedCut else { return }
+        plan.operations -= 1
+        self.plannedCut = plan.operations > 0 ? plan : nil
+        guard plan.operations <= 0 else { return }
+        self.remains = Result { try self.remains(losing: plan.loss, seed: plan.seed) }
+    }
+
+    /// The PC starts again with what a power cut left; no process may be using the disk.
+    func restart(with remains: MemoryDisk) throws {
+        try self.database.close()
+        self.plannedCut = nil
+        self.memory = remains
+        self.boots += 1
+        self.database = try SimulatedDisk.open(remains)
+    }
+
+    /// What is wrong with the file that a node made; `nil` when nothing is.
+    func damage() -> String? {
+        do {
+            return try self.read { db in
+                let found = try String.fetchAll(db, sql: "PRAGMA integrity_check")
+                if found != ["ok"] { return found.joined(separator: "; ") }
+                return try db.tableExists("clinicsync_origin") ? nil : "its tables are gone"
+            }
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    // MARK: - Programs
 
     /// Runs a program's transaction.
     ///
@@ -48,7 +119,6 @@ package final class SimulatedDisk {
                 )
                 return .commit
             }
-            try self.flush()
             return true
         } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
             return false

@@ -51,6 +51,8 @@ package final class SimulatedNode {
 
     let configuration: CoreConfiguration
     let limits: StoreLimits
+    /// The sync that this run leaves out, to see that it is missed.
+    private let missingSync: MissingSync?
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.
@@ -61,14 +63,17 @@ package final class SimulatedNode {
     var failingWrites = 0
     /// Whether there is a program's commit without a notice so far.
     var hasUnnoticedCommit = false
+    /// Whether the last process stopped in order and closed the file.
+    var isClosed = false
     /// Whether the process is asked to stop.
     var isStopping = false
 
     init(index: Int, options: SimulationOptions) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk(keepsDurableCopy: options.faults.contains(.powerCut))
+        self.disk = try SimulatedDisk()
         self.limits = SimulatedNode.limits(options)
+        self.missingSync = options.missingSync
         self.configuration = SimulatedNode.configuration(index, options)
     }
 
@@ -87,6 +92,7 @@ package final class SimulatedNode {
         limits.smallBatchBytes = 3 * options.chunkBytes
         limits.pageBytes = options.chunkBytes
         limits.hashesPage = 20
+        limits.sliceMarks = 100
         return limits
     }
 
@@ -124,13 +130,15 @@ package final class SimulatedNode {
     func start() throws -> StoreState {
         let clock = self.clock
         let writer = try ReplicaWriter(
-            database: StoreDatabase(single: self.disk.database),
+            database: self.disk.memory.openStore(SimulatedDisk.file),
             origin: self.origin,
+            place: self.disk.place(),
             limits: self.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }
         self.processNumber += 1
         self.isStopping = false
+        self.isClosed = false
         self.hasUnnoticedCommit = false
         self.process = Process(
             machine: NodeStateMachine(configuration: self.configuration),
@@ -138,6 +146,12 @@ package final class SimulatedNode {
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()
+    }
+
+    /// Has the disk ignore the syncs that the run leaves out, while the node does what `work` says; `nil` stands for the rest.
+    func loseSync(_ work: MissingSync?) {
+        guard let missing = self.missingSync else { return }
+        self.disk.memory.ignoreSyncs(of: missing == work || missing.isOfEveryWork ? missing.file : nil)
     }
 
     /// One of the store's two queues.

@@ -133,11 +133,11 @@ package final class SimulatedWorld {
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
         guard node.process == nil else { return }
-        let state = try node.start()
-        // Making a node's file ends with a checkpoint.
-        if node.processNumber == 1 { try node.disk.flush() }
+        node.loseSync(nil)
+        let (state, remains) = try node.disk.working { try node.start() }
         self.note(node.name, "starts")
         self.disturb(until: self.now)
+        if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
         for checker in self.checkers { try checker.started(node, state, in: self) }
         try self.give(.started(state), to: index, process: node.processNumber)
         self.schedule(.poll(node: index, process: node.processNumber), after: .seconds(1))
@@ -190,6 +190,11 @@ package final class SimulatedWorld {
         case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
+            node.loseSync(.closing)
+            process.reading.reader.close()
+            try process.writing.writer.close()
+            node.isClosed = true
+            node.loseSync(nil)
             self.endProcess(of: node)
             if self.isDisturbed || node.isStopping { self.schedule(.start(node: node.index), after: .seconds(1)) }
         }
@@ -218,8 +223,14 @@ package final class SimulatedWorld {
             node.failingWrites -= 1
             reply = .failed(request, .unavailable(FaultInjector.storeFailure))
         } else {
-            reply = process.writing.perform(request)
-            if Summary.isDurable(request, reply, of: node.origin) { try node.disk.flush() }
+            node.loseSync(.of(request))
+            let work = try node.disk.working { process.writing.perform(request) }
+            node.loseSync(nil)
+            if let remains = work.remains {
+                self.note(node.name, "loses power in \(Summary.of(request))")
+                return try self.faults.powerGoes(at: node, leaving: remains, in: self)
+            }
+            reply = work.value
         }
         self.note(node.name, "store \(Summary.of(request)) = \(Summary.of(reply))")
         for checker in self.checkers { try checker.storeAnswered(request, reply, on: node, in: self) }

@@ -47,8 +47,11 @@ enum CheckerFactory {
         workloads: [any SimulationWorkload]
     ) -> [any SimulationChecker] {
         [
-            HonestyChecker(), VectorChecker(), CreditChecker(options), EchoChecker(), FailureChecker(options),
+            // What is damaged cannot be asked anything, so this one comes first.
+            DiskChecker(), HonestyChecker(), VectorChecker(), CreditChecker(options), EchoChecker(),
+            FailureChecker(options),
             WorkloadChecker(workloads), DurabilityChecker(), ConvergenceChecker(options), ReignChecker(),
+            IdentityChecker(), EventChecker(),
         ]
     }
 }

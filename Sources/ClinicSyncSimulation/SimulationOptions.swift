@@ -78,6 +78,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var faults: [FaultKind]
     /// The workloads of the run.
     package var workloads: [WorkloadKind]
+    /// The sync that nodes leave out; `nil` but in runs that must find that out.
+    package var missingSync: MissingSync?
 
     /// Draws the options of a run.
     package static func random(seed: UInt64) -> SimulationOptions {
@@ -103,6 +105,18 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
             faults: faults,
             workloads: workloads.isEmpty ? [.registration] : workloads
         )
+    }
+
+    /// A run in which PCs lose power all the time, and stop, meet and part in between.
+    package static func powerCuts(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.random(seed: seed)
+        options.faults = [.powerCut, .powerCut, .powerCut, .restart, .partition, .clockStep]
+        options.faultInterval = .milliseconds(400)
+        // Often enough that marks are found on the way of storing a peer's batch.
+        options.writeInterval = .milliseconds(Int64(20 + seed % 5 * 60))
+        options.workloads.removeAll { $0 == .uniqueClash }
+        if options.workloads.isEmpty { options.workloads = [.registration] }
+        return options
     }
 
     /// Usually no node is preferred.
@@ -132,5 +146,6 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
             + "store=\(self.storeTimeMax) chunk=\(self.chunkBytes) credit=\(self.creditBytes) skews=\(self.skews) "
             + "priorities=\(self.priorities) "
             + "faults=[\(faults)] workloads=[\(workloads)]"
+            + (self.missingSync.map { " missingSync=\($0.rawValue)" } ?? "")
     }
 }

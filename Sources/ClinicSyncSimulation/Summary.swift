@@ -9,23 +9,6 @@ enum Summary {
         MessageCodec.encode(message, term: term)
     }
 
-    /// Whether the store flushed its disk: it made an own batch, or another change that must survive a power cut.
-    static func isDurable(_ request: StorageRequest, _ reply: StorageReply, of origin: Origin) -> Bool {
-        let logged: [LoggedChunk]
-        switch reply {
-        case .collected(let outcome), .swept(_, _, let outcome), .loginDecided(_, _, let outcome),
-            .sessionsKept(_, let outcome):
-            logged = outcome.logged
-        case .stored(_, let outcome), .storedApplied(let outcome): logged = outcome.logged
-        case .rowsMerged(_, _, let outcome): logged = outcome.logged
-        case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .isolationBegun, .failed, .eventRecorded:
-            return false
-        case .termRecorded, .restamped: return true
-        }
-        return logged.contains { $0.chunk.batch.origin == origin }
-    }
-
     /// `input > effects`.
     static func line(_ input: Input, _ effects: [Effect]) -> String {
         effects.reduce(Summary.of(input) + " >") { $0 + " " + Summary.of($1) }

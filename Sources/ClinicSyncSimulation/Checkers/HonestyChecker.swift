@@ -26,7 +26,7 @@ final class HonestyChecker: SimulationChecker {
     }
 }
 
-/// A node's vector never goes back, except by a power cut that takes batches of others.
+/// A node's vector never goes back, except by a power cut that takes batches of others from a node that was not closed.
 final class VectorChecker: SimulationChecker {
     private var vectors: [Int: VersionVector] = [:]
 
@@ -49,6 +49,9 @@ final class VectorChecker: SimulationChecker {
         guard let before = self.vectors[node.index] else { return }
         // An own batch that a core knows was on the disk before.
         if vector[node.origin] < before[node.origin] { world.fail("\(node.name) lost own batches by a power cut") }
+        if node.isClosed, !vector.covers(before) {
+            world.fail("\(node.name) was closed and lost batches by a power cut")
+        }
         self.vectors[node.index] = vector
     }
 

@@ -32,8 +32,7 @@ struct DurabilityTests {
     func merging() throws {
         let pc = try DiskStore(1)
         let other = try DiskStore.other(patient: "p2")
-        let key = SQLiteValue.string("p2")
-        let pages = try other.reader.rowStates(round: 1, table: "patients", keys: [key])
+        let pages = try other.reader.rowStates(round: 1, table: "patients", keys: [.string("p2")])
         let page = try #require(pages.first)
         try pc.insert("p1")
         try pc.expectDurable(1) { _ = try $0.merge(page, clockOffsetMilliseconds: 0) }
@@ -88,6 +87,70 @@ struct DurabilityTests {
         #expect(after == 2)
     }
 
+    @Test("a node that learned that its numbers were used elsewhere still knows it after a power cut")
+    func renounced() throws {
+        let pc = try DiskStore(1)
+        let other = try TestStore(1)
+        try other.sql("INSERT INTO patients (id, firstName, lastName) VALUES ('p9', 'Ada', 'B')")
+        try other.collect()
+        let chunks = try DiskStore.chunks(of: other)
+        #expect(throws: ForkedBatch.self) { _ = try pc.writer.store(chunks, clockOffsetMilliseconds: 0) }
+        #expect(try pc.afterPowerCut { $0.rebirth } == .forked)
+    }
+
+    @Test("no position is told twice, though a power cut took the event, because opening is on the disk")
+    func positions() throws {
+        let (told, next) = try self.positions(isSynced: true)
+        #expect(next > told)
+        let unsynced = try self.positions(isSynced: false)
+        #expect(unsynced.next <= unsynced.told, "nothing would have found out that opening is not synced")
+    }
+
+    /// The last position that was told before a power cut, and the last one that is known after it.
+    private func positions(isSynced: Bool) throws -> (told: UInt64, next: UInt64) {
+        let first = try DiskStore(1)
+        try first.close()
+        if !isSynced { first.disk.ignoreSyncs(of: "-wal") }
+        let second = try DiskStore(1, on: first.disk, boot: "2", collects: false)
+        first.disk.ignoreSyncs(of: nil)
+        let events = try second.writer.store(DiskStore.chunks(ofPatient: "p2"), clockOffsetMilliseconds: 0).events
+        let told = try #require(events.map(\.position).max())
+        return (told, try second.afterPowerCut { $0.lastEventPosition })
+    }
+
+    @Test("a term and what a person commanded are on the disk when the call returns")
+    func commanded() throws {
+        let pc = try DiskStore(1)
+        _ = try pc.writer.recordTerm(7)
+        let node: [String: SQLiteValue] = ["id": .string("n1"), "name": .string("Front desk")]
+        #expect(try pc.writer.putAgentRow(table: "clinicsync_node", values: node))
+        #expect(try pc.afterPowerCut { try $0.state().term } == 7)
+        #expect(try pc.afterPowerCut { try $0.collect(clockOffsetMilliseconds: 0).logged.count } == 1)
+    }
+
+    @Test("what a call leaves on the disk is lost without its sync, so these tests would find it missing")
+    func unsynced() throws {
+        let pc = try DiskStore(1)
+        let other = try TestStore(1)
+        try other.sql("INSERT INTO patients (id, firstName, lastName) VALUES ('p9', 'Ada', 'B')")
+        try other.collect()
+        let chunks = try DiskStore.chunks(of: other)
+        pc.disk.ignoreSyncs(of: "-wal")
+        #expect(throws: ForkedBatch.self) { _ = try pc.writer.store(chunks, clockOffsetMilliseconds: 0) }
+        _ = try pc.writer.recordTerm(7)
+        #expect(try pc.afterPowerCut { $0.rebirth } == nil)
+        #expect(try pc.afterPowerCut { try $0.state().term } == 0)
+    }
+
+    @Test("a node whose witness a power cut took back goes on as itself")
+    func lostWitness() throws {
+        let pc = try DiskStore(1)
+        try pc.insert("p1")
+        _ = try pc.writer.collect(clockOffsetMilliseconds: 0)
+        #expect(try pc.afterPowerCut { $0.rebirth } == nil)
+        #expect(try pc.afterPowerCut { try $0.state().vector[pc.origin] } == 1)
+    }
+
     @Test("a batch of a peer waits for no disk")
     func relaxed() throws {
         let pc = try DiskStore(1)
@@ -109,7 +172,15 @@ private final class DiskStore {
     private let program: DatabaseQueue
     private let limits: StoreLimits
 
-    init(_ number: UInt64, limits: StoreLimits = .standard, on disk: MemoryDisk? = nil) throws {
+    init(
+        _ number: UInt64,
+        limits: StoreLimits = .standard,
+        on disk: MemoryDisk? = nil,
+        boot: String = "1",
+        collects: Bool = true
+    )
+        throws
+    {
         let disk = try disk ?? MemoryDisk()
         self.disk = disk
         self.limits = limits
@@ -117,13 +188,23 @@ private final class DiskStore {
         self.writer = try ReplicaWriter(
             database: disk.openStore("clinic.db"),
             origin: self.origin,
+            place: StorePlace(
+                fingerprint: [1],
+                witness: MemoryWitness(disk, file: "clinic.db-numbers"),
+                boot: boot
+            ),
             limits: limits,
             storeExtension: ClinicExtension(),
             wallClock: { DiskStore.now }
         )
         self.reader = try ReplicaReader(beside: self.writer)
         self.program = try DatabaseQueue(path: disk.uri("clinic.db"))
-        _ = try self.writer.collect(clockOffsetMilliseconds: 0)
+        if collects { _ = try self.writer.collect(clockOffsetMilliseconds: 0) }
+    }
+
+    func close() throws {
+        self.reader.close()
+        try self.writer.close()
     }
 
     /// The time of every clock.
@@ -188,7 +269,12 @@ private final class DiskStore {
         losing loss: MemoryDisk.Loss = .all,
         _ body: (ReplicaWriter) throws -> Result
     ) throws -> Result {
-        let cut = try DiskStore(self.number, on: self.disk.afterPowerCut(losing: loss))
+        let cut = try DiskStore(
+            self.number,
+            on: self.disk.afterPowerCut(losing: loss),
+            boot: "after the cut",
+            collects: false
+        )
         return try body(cut.writer)
     }
 
@@ -198,9 +284,10 @@ private final class DiskStore {
     /// cut would take it.
     func expectDurable(_ sequence: UInt64, _ body: (ReplicaWriter) throws -> Void) throws {
         var seen: [UInt64] = []
+        let before = try self.visible()
         self.disk.observe { _, _ in
             // A moment at which everything that can be seen must be on the disk, too.
-            if let visible = try? self.visible(), visible > 0, self.disk.unsyncedWrites(to: "clinic.db-wal") != 0 {
+            if let visible = try? self.visible(), visible > before, self.disk.unsyncedWrites(to: "clinic.db-wal") != 0 {
                 seen.append(visible)
             }
         }

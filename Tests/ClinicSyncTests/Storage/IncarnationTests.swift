@@ -51,6 +51,19 @@ struct IncarnationTests {
         }
     }
 
+    @Test("a witness that a power cut took back to a former incarnation says nothing")
+    func staleWitness() throws {
+        let pc = try FilePlace()
+        try pc.insert("p1")
+        try pc.open { _ = try $0.collect(clockOffsetMilliseconds: 0) }
+        let clone = try pc.copy()
+        let witness = clone.file.path + "-numbers"
+        let before = try #require(FileManager.default.contents(atPath: witness))
+        try clone.open { #expect($0.rebirth == .moved) }
+        try before.write(to: URL(fileURLWithPath: witness))
+        try clone.open { #expect($0.rebirth == nil) }
+    }
+
     @Test("a copy made while the node runs writes under other numbers")
     func copiedWhileRunning() throws {
         let pc = try FilePlace()

@@ -12,6 +12,8 @@ final class BulkCollection {
     let offset: Int64
     /// How many more rows of the batch get an event of their own.
     var eventRowsLeft = EventCollector.rowsMax
+    /// After how many marks a slice ends; `nil`: when its time is over.
+    private let sliceMarks: Int?
     private let marks: Statement
     private var isOpen = true
     private var slices = 0
@@ -21,16 +23,19 @@ final class BulkCollection {
     /// How long the write lock is left free between slices: SQLite's busy handler looks every 25 ms or more often in
     /// the first 128 ms of a wait, so that a program that waits for the lock finds it free.
     static let gap: TimeInterval = 0.026
+    /// The write lock is held for this long at a time; below 50 ms, to leave room for the commit.
+    private static let slice: Duration = .milliseconds(30)
     /// While no program writes, the lock is left free only after this many slices, which take less than 128 ms.
     static let slicesBetweenGaps = 3
     /// Programs count as writing for this many slices after their last commit.
     static let foreignMemory = 40
 
     /// Opens the snapshot.
-    init(_ snapshots: DatabaseQueue, offset: Int64) throws {
+    init(_ snapshots: DatabaseQueue, offset: Int64, sliceMarks: Int?) throws {
         // The connection is used by the collector alone, on the writer's thread.
         self.connection = try snapshots.writeWithoutTransaction { try Connection($0) }
         self.offset = offset
+        self.sliceMarks = sliceMarks
         try self.connection.beginSnapshot()
         self.marks = try self.connection.separateQuery(Marks.selectSQL)
     }
@@ -44,6 +49,12 @@ final class BulkCollection {
         return nil
     }
 
+    /// Whether a slice that began at `start` ends after its first `count` marks.
+    func isSliceOver(after count: Int, since start: ContinuousClock.Instant) -> Bool {
+        if let sliceMarks { return count >= sliceMarks }
+        return count & 31 == 0 && start.duration(to: .now) >= BulkCollection.slice
+    }
+
     /// Lets programs have the write lock before the next slice; `connection` is the one that writes.
     ///
     /// SQLite's lock is not fair: a connection that takes it again at once starves the connections that wait for it.
@@ -54,7 +65,10 @@ final class BulkCollection {
         self.foreignVersion = version
         let isCrowded = self.slicesSinceForeign < BulkCollection.foreignMemory
         if isCrowded { self.slicesSinceForeign += 1 }
-        guard self.slices > 0, isCrowded || self.slices.isMultiple(of: BulkCollection.slicesBetweenGaps) else { return }
+        // In the simulator, where slices are counted in marks, no program waits.
+        guard self.sliceMarks == nil, self.slices > 0,
+            isCrowded || self.slices.isMultiple(of: BulkCollection.slicesBetweenGaps)
+        else { return }
         Thread.sleep(forTimeInterval: BulkCollection.gap)
     }
 

@@ -11,8 +11,6 @@ final class Collector {
     private static let singleTransactionMarksMax = 256
     /// Up to this many marks are collected inside the transaction that applies a peer's batch.
     static let inlineMarksMax = 2_000
-    /// The write lock is held for this long at a time when collecting in slices; below 50 ms, to leave room for the commit.
-    private static let slice: Duration = .milliseconds(30)
 
     private let transactions: Transactions
     private let rows: RowStates
@@ -20,6 +18,7 @@ final class Collector {
     private let batches: OwnBatches
     private let projection: Projection
     private let events: EventLog
+    private let limits: StoreLimits
     /// A collection that continues over several slices.
     private var bulk: BulkCollection?
     /// Whether a large collection has filled the page cache since ``takeFilledCache()``.
@@ -32,7 +31,8 @@ final class Collector {
         rowCollector: RowCollector,
         batches: OwnBatches,
         projection: Projection,
-        events: EventLog
+        events: EventLog,
+        limits: StoreLimits
     ) {
         self.transactions = transactions
         self.rows = rows
@@ -40,6 +40,7 @@ final class Collector {
         self.batches = batches
         self.projection = projection
         self.events = events
+        self.limits = limits
     }
 
     /// Whether a collection in slices has begun and not ended.
@@ -80,7 +81,7 @@ final class Collector {
         }
         guard marks > 0 || isOpen else { return Collected() }
         if marks > Collector.singleTransactionMarksMax, let snapshots = self.transactions.database.snapshots {
-            let bulk = try BulkCollection(snapshots, offset: offset)
+            let bulk = try BulkCollection(snapshots, offset: offset, sliceMarks: self.limits.sliceMarks)
             self.bulk = bulk
             self.hasFilledCache = true
             return try self.collect(bulk)
@@ -179,8 +180,7 @@ final class Collector {
         var collected = Collected(hasMore: true)
         var isDone = false
         var batch = try self.batches.open(on: transaction.connection)
-        let clock = ContinuousClock()
-        let deadline = clock.now + Collector.slice
+        let start = ContinuousClock.now
         var count = 0
         repeat {
             guard let mark = try bulk.next(self.rows.plans) else {
@@ -197,7 +197,7 @@ final class Collector {
             )
             if let chunk = try self.batches.logFullChunk(of: &batch, in: transaction) { collected.logged.append(chunk) }
             count += 1
-        } while count & 31 != 0 || clock.now < deadline
+        } while !bulk.isSliceOver(after: count, since: start)
         let last =
             isDone
             ? try self.batches.close(&batch, in: transaction) : try self.batches.suspend(&batch, in: transaction)

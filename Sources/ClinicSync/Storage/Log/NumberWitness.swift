@@ -1,9 +1,20 @@
 import Glibc
 
+/// A file of a few bytes, beside the database.
+package protocol WitnessFile {
+    /// Returns the first `count` bytes, or as many as there are; `nil` when the file cannot be read.
+    func read(count: Int) -> [UInt8]?
+
+    /// Writes the first bytes of the file.
+    ///
+    /// - Returns: Whether they are written; they need not be on the disk.
+    func write(_ bytes: [UInt8]) -> Bool
+}
+
 /// The highest number of an own batch, written beside the database after each commit that used one.
 ///
-/// A database restored from a backup over the present file has lower numbers than its witness. The write is not flushed: a
-/// power cut can only leave a lower number than the database has, which does no harm.
+/// A database restored from a backup over the present file has lower numbers than its witness. The write is not synced: a
+/// power cut can only leave the witness behind the database, which says nothing (see ``Incarnation``).
 final class NumberWitness {
     /// What the file says.
     struct Entry: Hashable {
@@ -11,10 +22,46 @@ final class NumberWitness {
         var number: UInt64
     }
 
-    private let descriptor: Int32
+    private let file: any WitnessFile
     private var written: Entry?
 
     private static let bytes = 16
+
+    /// Uses `file`.
+    init(_ file: any WitnessFile) { self.file = file }
+
+    /// What was noted last; `nil` in a new file.
+    func read() -> Entry? {
+        guard let bytes = self.file.read(count: NumberWitness.bytes), bytes.count == NumberWitness.bytes else {
+            return nil
+        }
+        return bytes.withUnsafeBytes { bytes in
+            Entry(
+                incarnation: UInt32(
+                    truncatingIfNeeded: UInt64(
+                        littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)
+                    )
+                ),
+                number: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            )
+        }
+    }
+
+    /// Notes a number, after the commit that used it and before anybody is told of it.
+    ///
+    /// What cannot be written is passed over: the witness is a second net, and programs' writes must not fail for it.
+    func note(_ entry: Entry) {
+        guard entry != self.written else { return }
+        var writer = ByteWriter()
+        writer.fixed64(UInt64(entry.incarnation))
+        writer.fixed64(entry.number)
+        if self.file.write(writer.bytes) { self.written = entry }
+    }
+}
+
+/// A file of the file system.
+final class SystemFile: WitnessFile {
+    private let descriptor: Int32
 
     /// Opens or makes the file at `path`.
     ///
@@ -31,30 +78,11 @@ final class NumberWitness {
 
     deinit { close(self.descriptor) }
 
-    /// What was noted last; `nil` in a new file.
-    func read() -> Entry? {
-        var bytes = [UInt8](repeating: 0, count: NumberWitness.bytes)
-        guard pread(self.descriptor, &bytes, bytes.count, 0) == bytes.count else { return nil }
-        return bytes.withUnsafeBytes { bytes in
-            Entry(
-                incarnation: UInt32(
-                    truncatingIfNeeded: UInt64(
-                        littleEndian: bytes.loadUnaligned(fromByteOffset: 0, as: UInt64.self)
-                    )
-                ),
-                number: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-            )
-        }
+    func read(count: Int) -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        let there = pread(self.descriptor, &bytes, count, 0)
+        return there < 0 ? nil : Array(bytes.prefix(there))
     }
 
-    /// Notes a number, after the commit that used it and before any other node hears of it.
-    ///
-    /// A number that cannot be written is ignored: the witness is a second safeguard, and programs' writes must not fail because of it.
-    func note(_ entry: Entry) {
-        guard entry != self.written else { return }
-        var writer = ByteWriter()
-        writer.fixed64(UInt64(entry.incarnation))
-        writer.fixed64(entry.number)
-        if pwrite(self.descriptor, writer.bytes, writer.count, 0) == writer.count { self.written = entry }
-    }
+    func write(_ bytes: [UInt8]) -> Bool { pwrite(self.descriptor, bytes, bytes.count, 0) == bytes.count }
 }

@@ -31,9 +31,7 @@ enum Incarnation {
         let fingerprint = try Settings.read(.place, on: connection) { Array($0.blob(0)) }
         let renounced = try Settings.read(.renounced, on: connection) { UInt32(truncatingIfNeeded: $0.int64(0)) }
         let current = Origin(node: origin.node, incarnation: incarnation)
-        let noted = witness.read()
-        let number = try BatchLog.highestNumber(of: current, on: connection)
-        let isOlder = noted.map { $0.incarnation != incarnation || $0.number > number } ?? false
+        let isOlder = try witness.read().map { try self.isOlder(than: $0, current, on: connection) } ?? false
         var rebirth: Rebirth?
         if let fingerprint, fingerprint != place.fingerprint {
             rebirth = .moved
@@ -46,6 +44,26 @@ enum Incarnation {
         try Settings.set(.place, to: .blob(place.fingerprint), in: transaction)
         try Settings.set(.incarnation, to: .integer(Int64(next.incarnation)), in: transaction)
         return Bound(origin: next, rebirth: rebirth)
+    }
+
+    /// Whether the file lacks numbers that were used.
+    ///
+    /// A former incarnation that the file knows says nothing: a power cut took a later write of the witness.
+    private static func isOlder(
+        than noted: NumberWitness.Entry,
+        _ current: Origin,
+        on connection: Connection
+    ) throws -> Bool {
+        if noted.incarnation == current.incarnation {
+            return try noted.number > BatchLog.highestNumber(of: current, on: connection)
+        }
+        let isKnown: Bool? =
+            try connection
+            .query("SELECT 1 FROM clinicsync_origin WHERE node = ?1 AND incarnation = ?2")
+            .bind(1, blob: current.node.storedBytes)
+            .bind(2, noted.incarnation)
+            .first { _ in true }
+        return isKnown == nil
     }
 
     /// A number that no copy of this file can have drawn as well.

@@ -7,12 +7,11 @@ import Glibc
 /// The numbers of a node's batches must never be used twice. A file that was copied, moved to another PC or restored from a
 /// backup does not know which numbers were used elsewhere; so each file remembers its place, and beside each file lies a
 /// witness of the highest number used. See `docs/design/0006-clocks-and-clones.md`.
-package struct StorePlace: Sendable, Hashable {
+package struct StorePlace {
     /// A digest of the PC's id, of the directory and of the file, by the numbers that the file system gives them.
     package let fingerprint: [UInt8]
     /// The file beside the database that keeps the highest number used.
-    package let witnessPath: String
-
+    package let witness: any WitnessFile
     /// The running system; another one after every start of the PC, empty where it is unknown.
     package let boot: String
 
@@ -21,7 +20,14 @@ package struct StorePlace: Sendable, Hashable {
     /// Where Linux keeps the id that an installation is given once.
     package static let machineIDPath = "/etc/machine-id"
 
-    /// Describes the place of the database at `path`, which must exist.
+    /// Describes a place.
+    package init(fingerprint: [UInt8], witness: any WitnessFile, boot: String) {
+        self.fingerprint = fingerprint
+        self.witness = witness
+        self.boot = boot
+    }
+
+    /// Describes the place of the database at `path`, which must exist, and opens or makes the witness beside it.
     ///
     /// - Parameters:
     ///   - path: the database file.
@@ -42,7 +48,7 @@ package struct StorePlace: Sendable, Hashable {
         let (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
         return StorePlace(
             fingerprint: Digest(high: high, low: low).withStoredBytes { Array($0) },
-            witnessPath: path + "-numbers",
+            witness: try SystemFile(path: path + "-numbers"),
             boot: String(decoding: FileManager.default.contents(atPath: bootIDPath) ?? Data(), as: UTF8.self)
         )
     }

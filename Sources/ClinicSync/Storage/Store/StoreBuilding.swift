@@ -114,7 +114,8 @@ struct StoreBuilding {
             rowCollector: rowCollector,
             batches: batches,
             projection: projection,
-            events: events
+            events: events,
+            limits: self.limits
         )
         return Collecting(
             collector: collector,

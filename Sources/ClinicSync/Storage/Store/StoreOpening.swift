@@ -40,7 +40,7 @@ struct StoreOpening {
     ///
     /// - Throws: ``StoreError``, ``SchemaError``.
     func open() throws -> Opened {
-        let witness = try self.place.map { try NumberWitness(path: $0.witnessPath) }
+        let witness = self.place.map { NumberWitness($0.witness) }
         return try StoreError.mapping {
             let migrator = ClinicMigrator(self.schema.migrations)
             var gate = MigrationGate(

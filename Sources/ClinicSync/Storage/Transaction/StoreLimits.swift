@@ -15,6 +15,10 @@ package struct StoreLimits: Sendable, Hashable {
     ///
     /// Merging can make a row larger than each of its changes.
     package var stateBytesMax = (7 << 20) + (256 << 10)
+    /// A slice of a bulk collection ends after this many marks; `nil`: when its time is over.
+    ///
+    /// The simulator sets it, because it knows no real time: a run must not depend on the speed of the machine.
+    package var sliceMarks: Int?
     /// So many of the newest events are kept for programs that come back.
     package var eventsKept = 10_000
     /// Rows in one page of hashes; a receiver takes 4 096.
