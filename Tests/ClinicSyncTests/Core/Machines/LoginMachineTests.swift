@@ -204,8 +204,9 @@ extension LoginRequest {
     @Test("one look at a time; a change meanwhile needs another look")
     func transcript() {
         var machine = SessionRuleStateMachine()
-        let look: [Effect] = [
-            .setTimer(.sessions, after: .seconds(15)), .storage(.keepSessions(hearing: 3, correctedMilliseconds: 9)),
+        let look: [Directive] = [
+            .effect(.setTimer(.sessions, after: .seconds(15))),
+            .submit(.keepSessions(hearing: 3, correctedMilliseconds: 9)),
         ]
         #expect(machine.keep(hearing: 3, clinicMilliseconds: 9) == look)
         #expect(machine.keep(hearing: 3, clinicMilliseconds: 9) == [])
@@ -229,7 +230,7 @@ extension LoginRequest {
         )
     }
 
-    @Test("the host decides on its own PC's login, and answers it when the rows are collected")
+    @Test("the host decides on its own PC's login, and answers it when the rows are in a batch")
     func ownLogin() {
         var machine = SessionsStateMachine()
         let decision = LoginDecision(
@@ -241,13 +242,13 @@ extension LoginRequest {
         )
         #expect(
             machine.requested(.of(1), by: .r(7), peers: [], .host()) == [
-                .effect(.setTimer(.login(1), after: .seconds(3))), .effect(.storage(.decideLogin(decision))),
+                .effect(.setTimer(.login(1), after: .seconds(3))), .submit(.decideLogin(decision)),
             ]
         )
         let granted = LoginVerdict.decided(.granted(isProvisional: false), members: 1)
-        #expect(machine.decided(decision, granted, .host()).last == .collect)
         #expect(
-            machine.settle(isCollected: true, peers: [], .host(vector: .v(1))) == [
+            machine.decided(decision, granted, peers: [], .host(vector: .v(1))) == [
+                .effect(.setTimer(.grants, after: .milliseconds(1_500))),
                 .effect(.cancelTimer(.login(1))),
                 .effect(.reply(.r(7), .loginDecided(.granted(isProvisional: false)))),
             ]
@@ -267,7 +268,7 @@ extension LoginRequest {
         )
         let refused = LoginVerdict.decided(.refused, members: 1)
         let reply = Message.loginReply(LoginReply(id: 9, outcome: .refused))
-        #expect(machine.decided(decision, refused, .host()) == [.send(.c(2), reply)])
-        #expect(machine.decided(decision, refused, .client()) == [])
+        #expect(machine.decided(decision, refused, peers: [], .host()) == [.send(.c(2), reply)])
+        #expect(machine.decided(decision, refused, peers: [], .client()) == [])
     }
 }
