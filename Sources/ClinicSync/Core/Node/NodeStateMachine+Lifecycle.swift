@@ -101,15 +101,13 @@ extension NodeStateMachine {
     }
 
     private mutating func loginDecided(_ decision: LoginDecision, _ verdict: LoginVerdict) {
-        let (peers, context) = (self.peers.linkedPeers, self.context)
-        self.carryOut(self.sessions.decided(decision, verdict, peers: peers, context))
+        self.carryOut(self.sessions.decided(decision, verdict, peers: self.peers.linkedPeers, self.context))
     }
 
     /// Answers logins that waited: a peer has acknowledged batches.
     mutating func settleLogins() {
         guard self.sessions.isDeciding else { return }
-        let (peers, context) = (self.peers.linkedPeers, self.context)
-        self.carryOut(self.sessions.settle(peers: peers, context))
+        self.carryOut(self.sessions.settle(peers: self.peers.linkedPeers, self.context))
     }
 
     /// On the host: restores the rule of one session a user.
