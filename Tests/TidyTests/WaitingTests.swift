@@ -27,12 +27,13 @@ struct WaitingTests {
         let url = SourceFile.root.appending(path: "docs/DEVELOPING.md")
         let rows = try String(contentsOf: url, encoding: .utf8).matches(of: /\| `(\w+)` \| (\w+) \| \d+ \|/)
         #expect(rows.count > 20)
-        var kinds: [String: String] = [:]
+        // Two modules may each have a suite of one name.
+        var kinds: [String: Set<String>] = [:]
         for file in try SourceFile.all(in: ["Tests"]) {
             let code = file.code.map(\.line).joined(separator: "\n")
             let kind = code.contains(".timeLimit(") ? "waits" : "computes"
-            for suite in code.matches(of: /struct (\w+Tests)\b/) { kinds[String(suite.1)] = kind }
+            for suite in code.matches(of: /struct (\w+Tests)\b/) { kinds[String(suite.1), default: []].insert(kind) }
         }
-        for row in rows { #expect(kinds[String(row.1)] == String(row.2), "\(row.1)") }
+        for row in rows { #expect(kinds[String(row.1)]?.contains(String(row.2)) == true, "\(row.1)") }
     }
 }
