@@ -23,9 +23,13 @@ package final class SimulatedDisk {
     /// What the planned power cut left, once it has happened.
     private var remains: Result<MemoryDisk, any Error>?
 
-    /// Makes an empty disk.
-    package init() throws {
+    /// The sync that this run leaves out, to see that a checker notices.
+    private let missingSync: MissingSync?
+
+    /// Makes an empty disk, on which the syncs of one kind are left out if `missingSync` says so.
+    package init(missingSync: MissingSync? = nil) throws {
         let memory = try MemoryDisk()
+        self.missingSync = missingSync
         self.memory = memory
         self.database = try SimulatedDisk.open(memory)
     }
@@ -41,6 +45,12 @@ package final class SimulatedDisk {
             witness: MemoryWitness(self.memory, file: SimulatedDisk.witness),
             boot: "\(self.boots)"
         )
+    }
+
+    /// Has the disk ignore the syncs that the run leaves out, while the node does what `work` says; `nil` stands for the rest.
+    func loseSync(_ work: MissingSync?) {
+        guard let missing = self.missingSync else { return }
+        self.memory.ignoreSyncs(of: missing == work || missing.isOfEveryWork ? missing.file : nil)
     }
 
     // MARK: - Power

@@ -133,7 +133,7 @@ package final class SimulatedWorld {
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
         guard node.process == nil else { return }
-        node.loseSync(nil)
+        node.disk.loseSync(nil)
         let (state, remains) = try node.disk.working { try node.start() }
         self.note(node.name, "starts")
         self.disturb(until: self.now)
@@ -190,11 +190,11 @@ package final class SimulatedWorld {
         case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
-            node.loseSync(.closing)
+            node.disk.loseSync(.closing)
             process.reading.reader.close()
             try process.writing.writer.close()
             node.isClosed = true
-            node.loseSync(nil)
+            node.disk.loseSync(nil)
             self.endProcess(of: node)
             if self.isDisturbed || node.isStopping { self.schedule(.start(node: node.index), after: .seconds(1)) }
         }
@@ -223,9 +223,9 @@ package final class SimulatedWorld {
             node.failingWrites -= 1
             reply = .failed(request, .unavailable(FaultInjector.storeFailure))
         } else {
-            node.loseSync(.of(request))
+            node.disk.loseSync(.of(request))
             let work = try node.disk.working { process.writing.perform(request) }
-            node.loseSync(nil)
+            node.disk.loseSync(nil)
             if let remains = work.remains {
                 self.note(node.name, "loses power in \(Summary.of(request))")
                 return try self.faults.powerGoes(at: node, leaving: remains, in: self)
