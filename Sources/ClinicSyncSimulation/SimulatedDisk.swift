@@ -156,6 +156,21 @@ package final class SimulatedDisk {
         return try isLogged ?? (self.committedVector()[chunk.batch.origin] >= chunk.batch.sequence)
     }
 
+    /// The largest number of a batch of `origin` with a chunk in the log; 0 when there is none.
+    func newestLogged(of origin: Origin) throws -> UInt64 {
+        let number = try self.read { db in
+            try Int64.fetchOne(
+                db,
+                sql: """
+                    SELECT max(l.sequence) FROM clinicsync_log l JOIN clinicsync_origin o ON o.id = l.origin
+                    WHERE o.node = ? AND o.incarnation = ?
+                    """,
+                arguments: [SimulatedDisk.bytes(of: origin.node), origin.incarnation]
+            )
+        }
+        return UInt64(number ?? 0)
+    }
+
     /// Whether there are writes of programs that are not collected.
     package func hasMarks() throws -> Bool {
         try self.read { try Bool.fetchOne($0, sql: "SELECT 1 FROM clinicsync_dirty LIMIT 1") ?? false }
