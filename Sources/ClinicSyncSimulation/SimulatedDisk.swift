@@ -16,6 +16,8 @@ package final class SimulatedDisk {
     private(set) var memory: MemoryDisk
     /// The connection of the PC's programs.
     package private(set) var database: DatabaseQueue
+    /// The sync that this run leaves out, to see that it is missed.
+    private let missingSync: MissingSync?
     /// How often the PC was started.
     private(set) var boots = 0
     /// In how many operations the power goes, what is left then, and drawn from what.
@@ -24,8 +26,12 @@ package final class SimulatedDisk {
     private var remains: Result<MemoryDisk, any Error>?
 
     /// Makes an empty disk.
-    package init() throws {
+    ///
+    /// - Parameter missingSync: the sync that is left out, if any.
+    /// - Throws: ``StoreError`` without memory.
+    package init(missingSync: MissingSync? = nil) throws {
         let memory = try MemoryDisk()
+        self.missingSync = missingSync
         self.memory = memory
         self.database = try SimulatedDisk.open(memory)
     }
@@ -59,8 +65,19 @@ package final class SimulatedDisk {
     ///
     /// The power may go while it does. Then the work goes on, on a disk that is no more.
     ///
+    /// - Parameters:
+    ///   - kind: the sync that is left out meanwhile, if this is the one that the run leaves out.
+    ///   - body: the work.
     /// - Returns: What `body` returned, and what the disk holds now if the power went.
-    func working<Value>(_ body: () throws -> Value) throws -> (value: Value, remains: MemoryDisk?) {
+    /// - Throws: What `body` throws.
+    func working<Value>(
+        _ kind: MissingSync?,
+        _ body: () throws -> Value
+    ) throws -> (value: Value, remains: MemoryDisk?) {
+        if let missingSync, missingSync == kind || missingSync.isOfEveryWork {
+            self.memory.ignoreSyncs(of: missingSync.file)
+        }
+        defer { self.memory.ignoreSyncs(of: nil) }
         if self.plannedCut != nil { self.memory.observe { [unowned self] _, _ in self.countDown() } }
         defer { self.memory.observe(nil) }
         let value = try body()

@@ -51,8 +51,6 @@ package final class SimulatedNode {
 
     let configuration: CoreConfiguration
     let limits: StoreLimits
-    /// The sync that this run leaves out, to see that it is missed.
-    private let missingSync: MissingSync?
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.
@@ -71,9 +69,8 @@ package final class SimulatedNode {
     init(index: Int, options: SimulationOptions) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk()
+        self.disk = try SimulatedDisk(missingSync: options.missingSync)
         self.limits = SimulatedNode.limits(options)
-        self.missingSync = options.missingSync
         self.configuration = SimulatedNode.configuration(index, options)
     }
 
@@ -146,12 +143,6 @@ package final class SimulatedNode {
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()
-    }
-
-    /// Has the disk ignore the syncs that the run leaves out, while the node does what `work` says; `nil` stands for the rest.
-    func loseSync(_ work: MissingSync?) {
-        guard let missing = self.missingSync else { return }
-        self.disk.memory.ignoreSyncs(of: missing == work || missing.isOfEveryWork ? missing.file : nil)
     }
 
     /// One of the store's two queues.
