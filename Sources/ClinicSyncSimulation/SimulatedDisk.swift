@@ -16,6 +16,8 @@ package final class SimulatedDisk {
     private(set) var memory: MemoryDisk
     /// The connection of the PC's programs.
     package private(set) var database: DatabaseQueue
+    /// The sync that this run leaves out, to see that it is missed.
+    private let missingSync: MissingSync?
     /// How often the PC was started.
     private(set) var boots = 0
     /// In how many operations the power goes, what is left then, and drawn from what.
@@ -23,10 +25,10 @@ package final class SimulatedDisk {
     /// What the planned power cut left, once it has happened.
     private var remains: Result<MemoryDisk, any Error>?
 
-    /// The sync that this run leaves out, to see that a checker notices.
-    private let missingSync: MissingSync?
-
-    /// Makes an empty disk, on which the syncs of one kind are left out if `missingSync` says so.
+    /// Makes an empty disk.
+    ///
+    /// - Parameter missingSync: the sync that is left out, if any.
+    /// - Throws: ``StoreError`` without memory.
     package init(missingSync: MissingSync? = nil) throws {
         let memory = try MemoryDisk()
         self.missingSync = missingSync
@@ -47,12 +49,6 @@ package final class SimulatedDisk {
         )
     }
 
-    /// Has the disk ignore the syncs that the run leaves out, while the node does what `work` says; `nil` stands for the rest.
-    func loseSync(_ work: MissingSync?) {
-        guard let missing = self.missingSync else { return }
-        self.memory.ignoreSyncs(of: missing == work || missing.isOfEveryWork ? missing.file : nil)
-    }
-
     // MARK: - Power
 
     /// What the disk would hold after a power cut now.
@@ -69,8 +65,19 @@ package final class SimulatedDisk {
     ///
     /// The power may go while it does. Then the work goes on, on a disk that is no more.
     ///
+    /// - Parameters:
+    ///   - kind: the sync that is left out meanwhile, if this is the one that the run leaves out.
+    ///   - body: the work.
     /// - Returns: What `body` returned, and what the disk holds now if the power went.
-    func working<Value>(_ body: () throws -> Value) throws -> (value: Value, remains: MemoryDisk?) {
+    /// - Throws: What `body` throws.
+    func working<Value>(
+        _ kind: MissingSync?,
+        _ body: () throws -> Value
+    ) throws -> (value: Value, remains: MemoryDisk?) {
+        if let missingSync, missingSync == kind || missingSync.isOfEveryWork {
+            self.memory.ignoreSyncs(of: missingSync.file)
+        }
+        defer { self.memory.ignoreSyncs(of: nil) }
         if self.plannedCut != nil { self.memory.observe { [unowned self] _, _ in self.countDown() } }
         defer { self.memory.observe(nil) }
         let value = try body()
@@ -164,6 +171,21 @@ package final class SimulatedDisk {
             )
         }
         return try isLogged ?? (self.committedVector()[chunk.batch.origin] >= chunk.batch.sequence)
+    }
+
+    /// The largest number of a batch of `origin` with a chunk in the log; 0 when there is none.
+    func newestLogged(of origin: Origin) throws -> UInt64 {
+        let number = try self.read { db in
+            try Int64.fetchOne(
+                db,
+                sql: """
+                    SELECT max(l.sequence) FROM clinicsync_log l JOIN clinicsync_origin o ON o.id = l.origin
+                    WHERE o.node = ? AND o.incarnation = ?
+                    """,
+                arguments: [SimulatedDisk.bytes(of: origin.node), origin.incarnation]
+            )
+        }
+        return UInt64(number ?? 0)
     }
 
     /// Whether there are writes of programs that are not collected.

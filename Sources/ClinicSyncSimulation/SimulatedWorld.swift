@@ -133,8 +133,7 @@ package final class SimulatedWorld {
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
         guard node.process == nil else { return }
-        node.disk.loseSync(nil)
-        let (state, remains) = try node.disk.working { try node.start() }
+        let (state, remains) = try node.disk.working(nil) { try node.start() }
         self.note(node.name, "starts")
         self.disturb(until: self.now)
         if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
@@ -190,12 +189,11 @@ package final class SimulatedWorld {
         case .publish, .learn, .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
-            node.disk.loseSync(.closing)
             process.reading.reader.close()
-            try process.writing.writer.close()
-            node.isClosed = true
-            node.disk.loseSync(nil)
+            let (_, remains) = try node.disk.working(.closing) { try process.writing.writer.close() }
             self.endProcess(of: node)
+            if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
+            node.isClosed = true
             if self.isDisturbed || node.isStopping { self.schedule(.start(node: node.index), after: .seconds(1)) }
         }
     }
@@ -223,9 +221,7 @@ package final class SimulatedWorld {
             node.failingWrites -= 1
             reply = .failed(request, .unavailable(FaultInjector.storeFailure))
         } else {
-            node.disk.loseSync(.of(request))
-            let work = try node.disk.working { process.writing.perform(request) }
-            node.disk.loseSync(nil)
+            let work = try node.disk.working(.of(request)) { process.writing.perform(request) }
             if let remains = work.remains {
                 self.note(node.name, "loses power in \(Summary.of(request))")
                 return try self.faults.powerGoes(at: node, leaving: remains, in: self)

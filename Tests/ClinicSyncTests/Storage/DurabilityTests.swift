@@ -151,6 +151,40 @@ struct DurabilityTests {
         #expect(try pc.afterPowerCut { try $0.state().vector[pc.origin] } == 1)
     }
 
+    @Test(
+        "the chunks of an import that were sent before a crash, or a new isolation, are not stamped anew after it",
+        arguments: [true, false]
+    )
+    func importAndWrongClock(isKilled: Bool) throws {
+        var limits = StoreLimits.standard
+        limits.sliceMarks = 100
+        let pc = try DiskStore(1, limits: limits)
+        _ = try pc.writer.restamp(clockOffsetMilliseconds: 0)
+        try pc.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+            INSERT INTO patients (id, firstName, lastName) SELECT 'p' || i, 'Ada', 'B' FROM n
+            """
+        )
+        let sent = try pc.writer.collect(clockOffsetMilliseconds: 0)
+        #expect(sent.hasMore)
+        let chunk = try #require(sent.logged.first?.chunk)
+        let writer: ReplicaWriter
+        if isKilled {
+            let disk = try pc.disk.afterPowerCut(losing: .nothing)
+            writer = try DiskStore(1, limits: limits, on: disk, collects: false).writer
+        } else {
+            writer = pc.writer
+            writer.beginIsolation()
+        }
+        while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
+        _ = try writer.restamp(clockOffsetMilliseconds: 3_600_000)
+        let reader = try ReplicaReader(beside: writer)
+        defer { reader.close() }
+        let kept = try reader.readLog(after: 0, maxBytes: .max).chunks.map(\.chunk)
+        #expect(kept.contains(chunk))
+    }
+
     @Test("a batch of a peer waits for no disk")
     func relaxed() throws {
         let pc = try DiskStore(1)

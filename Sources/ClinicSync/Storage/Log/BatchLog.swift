@@ -34,11 +34,14 @@ final class BatchLog: TransactionPart {
     /// Whether the store has a place, and so a witness file beside it.
     var hasPlace: Bool { self.witness != nil }
 
+    /// The highest number of an own batch, one that is not complete included.
+    var highestNumber: UInt64 { max(self.origins.sequence(of: self.origins.ownID), self.highestOwn) }
+
     /// Writes the highest own number into the witness file.
     func noteNumber() {
         guard let witness else { return }
-        let number = max(self.origins.sequence(of: self.origins.ownID), self.highestOwn)
-        witness.note(NumberWitness.Entry(incarnation: self.origins.own.incarnation, number: number))
+        let incarnation = self.origins.own.incarnation
+        witness.note(NumberWitness.Entry(incarnation: incarnation, number: self.highestNumber))
     }
 
     // MARK: - Own numbers

@@ -20,7 +20,9 @@ final class UnsharedBatches: TransactionPart {
         let noted = try transaction.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
             $0.isNull(0) ? nil : $0.unsigned(0)
         }
-        self.first = (noted ?? nil) ?? origins.sequence(of: origins.ownID) + 1
+        // Other nodes may have a batch that was begun before, though its end is not in the log.
+        let begun = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
+        self.first = (noted ?? nil) ?? begun + 1
     }
 
     func memory() -> () -> Void {
@@ -38,9 +40,11 @@ final class UnsharedBatches: TransactionPart {
     var isIsolated: Bool { self.first != nil }
 
     /// From now on no other node can have the batches that are made; see ``StorageRequest/beginIsolation``.
-    func beginIsolation() {
+    ///
+    /// - Parameter begun: the highest number of an own batch, one that is not complete included: other nodes may have a part of it.
+    func beginIsolation(after begun: UInt64) {
         guard self.first == nil else { return }
-        self.first = self.origins.sequence(of: self.origins.ownID) + 1
+        self.first = begun + 1
     }
 
     /// Counts all batches made until now as shared from the next write transaction on.
@@ -54,8 +58,10 @@ final class UnsharedBatches: TransactionPart {
     }
 
     /// Notes that an own batch was begun or continued in isolation.
+    ///
+    /// A batch that was begun before the isolation and is continued in it counts as shared.
     func note(_ batch: BatchBuilder, in transaction: borrowing WriteTransaction) throws {
-        guard self.first != nil else { return }
+        guard let first = self.first, batch.id.sequence >= first else { return }
         try transaction
             .statement(
                 """

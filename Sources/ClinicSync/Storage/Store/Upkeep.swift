@@ -93,7 +93,7 @@ final class Upkeep {
     // MARK: - Isolation
 
     /// From now on no other node can have the batches that are made.
-    func beginIsolation() { self.unshared.beginIsolation() }
+    func beginIsolation() { self.unshared.beginIsolation(after: self.log.highestNumber) }
 
     /// Ends the isolation; corrects stamps that were made in it with a wrong clock.
     func endIsolation(offset: Int64) throws -> (changes: Int, outcome: CollectOutcome) {
