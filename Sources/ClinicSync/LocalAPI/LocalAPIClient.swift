@@ -116,8 +116,7 @@ package struct LocalAPIClient: Sendable {
         let connection = try await self.connect()
         do {
             try await self.exchange(parts, over: connection, onPosition: onPosition, onBytes: onBytes)
-        } catch let error as HTTPParserError where error == .invalidEOFState {
-            // The connection ended in the middle of the answer.
+        } catch let error where LocalAPIClient.isLoss(error) {
             throw LocalAPIClient.ended(cause: error)
         }
     }
@@ -187,6 +186,15 @@ package struct LocalAPIClient: Sendable {
                 }
         } catch {
             throw ClinicSyncError(.notReachable, self.notRunning, cause: error)
+        }
+    }
+
+    /// Whether the error is the end of the connection: before, in the middle of, or after the head of the answer.
+    private static func isLoss(_ error: any Error) -> Bool {
+        switch error {
+        case is IOError, is ChannelError: true
+        case let error as HTTPParserError: error == .invalidEOFState
+        default: false
         }
     }
 

@@ -2,7 +2,6 @@ import ArgumentParser
 import ClinicSync
 import ClinicSyncModel
 import Glibc
-import NIOCore
 
 /// `watch`: live events, one a line.
 struct WatchCommand: AsyncParsableCommand {
@@ -88,9 +87,8 @@ struct WatchCommand: AsyncParsableCommand {
             } onLine: { line in
                 reached = try self.show(line, log: log)
             }
-        } catch  where isConnected {
-            // However the connection broke, the node has stopped or is stopping. A failed write is not the node's fault.
-            guard WatchCommand.isLoss(error) else { throw error }
+        } catch let error as ClinicSyncError where isConnected && error.code == .notReachable {
+            // The connection broke: the node has stopped or is stopping.
         }
     }
 
@@ -104,15 +102,6 @@ struct WatchCommand: AsyncParsableCommand {
             try Output.line(EventText.line(event, style: Style.standardOutput))
         }
         return event.position
-    }
-
-    /// Whether the error is the end of a connection.
-    private static func isLoss(_ error: any Error) -> Bool {
-        switch error {
-        case let error as ClinicSyncError: error.code == .notReachable
-        case is IOError, is ChannelError: true
-        default: false
-        }
     }
 
     private static func openLog(_ path: String) throws -> Int32 {
