@@ -1,6 +1,6 @@
 package import ClinicSyncModel
 
-/// What happens to a row that one node deleted and another node edited concurrently: the manifest says so for each
+/// What happens to a row that one node deleted and another node edited concurrently; the manifest sets it for each
 /// table.
 package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
     /// An edit that the deleter had not seen keeps the row alive.
@@ -93,12 +93,12 @@ package struct RowState: Sendable, Hashable {
     /// The row's deletions; `nil` when no node has deleted the row.
     package var deletion: Deletion?
 
-    /// The value of a column that is not a counter; `nil` when none is known.
+    /// The value of a column that is not a counter; `nil` when no value is known.
     package func value(slot: Int) -> SQLiteValue? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.value : nil
     }
 
-    /// The version of a column that is not a counter; `nil` when none is known.
+    /// The version of a column that is not a counter; `nil` when no version is known.
     package func version(slot: Int) -> Version? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.version : nil
     }

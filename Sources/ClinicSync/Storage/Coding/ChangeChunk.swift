@@ -2,26 +2,28 @@ import ClinicSyncModel
 
 /// What a change does to a row.
 enum ChangeKind: UInt8 {
-    /// The row is new: all its columns follow.
+    /// The row is new; all its columns follow.
     case insert = 1
-    /// Some columns changed: they follow.
+    /// Some columns changed; the changed columns follow.
     case update = 2
     /// The row was deleted.
     case delete = 3
-    /// No change: says which values the next change replaced knowingly, in columns that had entries in the journal.
+    /// No change: lists the values that the next change replaced and that its author had read.
+    ///
+    /// Only columns with entries in the journal are listed.
     case replacing = 4
 }
 
 /// Builds the payload of one chunk.
 ///
-/// A payload is self-describing: it begins with the names of the tables and columns it uses, so that a log
-/// outlives changes of the schema. Format in `docs/PROTOCOL.md`, "Chunk payload".
+/// A payload is self-describing: it begins with the names of the tables and columns it uses. So a log stays readable
+/// after changes of the schema. `docs/PROTOCOL.md`, "Chunk payload", describes the format.
 struct ChangeChunkWriter {
     /// A chunk is closed when its changes reach this size: 256 KiB.
     static let bytesMax = 256 << 10
     static let format: UInt8 = 1
 
-    /// A table with those of its columns that the chunk uses.
+    /// A table, and the columns of it that the chunk uses.
     private struct Entry {
         let name: String
         var columns: [String] = []
@@ -45,8 +47,8 @@ struct ChangeChunkWriter {
 
     /// Appends a change of `plan`'s table.
     ///
-    /// `slots` are the columns that follow, as a bit set; the key is never one of them. `replaced` are the hashes of values
-    /// that the author had read, by slot, where the journal had entries.
+    /// `slots` is the bit set of the columns that follow; it never contains the key. `replaced` has, by slot, the
+    /// hashes of the replaced values that the author had read, for columns with entries in the journal.
     mutating func append(
         _ kind: ChangeKind,
         plan: TablePlan,
@@ -66,7 +68,7 @@ struct ChangeChunkWriter {
         var places: UInt64 = 0
         for slot in slots.setBits { places |= 1 << UInt64(self.place(of: slot, in: index, plan: plan)) }
         self.body.unsigned(places)
-        // Values follow in the order of their places, which is the order of first use, not that of the slots.
+        // Values follow in the order of their places: the order of first use, not the order of the slots.
         let entry = self.entries[index]
         if entry.places == plan.identityPlaces {
             for slot in slots.setBits { self.body.value(value(slot)) }
@@ -120,20 +122,22 @@ struct ChangeChunkWriter {
 
 /// Reads the changes of one chunk's payload.
 struct ChangeChunkReader {
-    /// A change where it lies in the payload.
+    /// A change in the payload, which is not copied.
     struct Change {
         var kind: ChangeKind
-        /// The table; `nil` when this node has no table of that name.
+        /// The table; `nil` when this node has no table with the change's table name.
         var plan: TablePlan?
         var key: ValueRef
         var timestamp: HybridTimestamp
-        /// The columns it sets, by this node's slots: an insertion sets all, those its author did not name to their defaults.
+        /// The columns that the change sets, by this node's slots.
+        ///
+        /// An insertion sets all columns; columns that its author did not name get their defaults.
         var slots: UInt64
-        /// The columns its author named, by this node's slots.
+        /// The columns that the change's author named, by this node's slots.
         var named: UInt64
-        /// Whether the change has columns this node does not know.
+        /// Whether the change has columns that this node does not know.
         var hasUnknownColumns: Bool
-        /// The hashes of values that its author replaced knowingly, by slot, where the author's journal had entries.
+        /// By slot, the hashes of the replaced values that the author had read, where the author's journal had entries.
         var replaced: [Int: UInt32] = [:]
     }
 
@@ -142,19 +146,19 @@ struct ChangeChunkReader {
         let plan: TablePlan?
         /// This node's slot of each of the chunk's columns, or -1.
         let slots: [Int]
-        /// The places of those that this node does not know; what was dropped it does.
+        /// The places of the columns that this node does not know; a dropped column counts as known.
         let unknownPlaces: UInt64
     }
 
     private var reader: ByteReader
     private let entries: [Entry]
     private let base: UInt64
-    /// The values of the current change by slot; the columns' defaults where an insertion gave none.
+    /// The values of the current change by slot; the column's default where an insertion has no value.
     private(set) var values: [ValueRef]
 
     /// The names of tables in the payload that this node does not know.
     let unknownTables: [String]
-    /// The names of columns in the payload that this node does not know, by the table's name here.
+    /// The names of columns in the payload that this node does not know, by the table's name on this node.
     let unknownColumns: [String: [String]]
 
     /// Reads the dictionary of `payload`, which must outlive the reader.
@@ -177,7 +181,7 @@ struct ChangeChunkReader {
             var slots: [Int] = []
             var unknownPlaces: UInt64 = 0
             for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
-                // Read first: of a table that is not known, the names must be passed over too.
+                // Read the name first: the reader must also skip the names of an unknown table's columns.
                 let column = try reader.string(limit: 256)
                 slots.append(plan?.slot(of: column) ?? -1)
                 guard let plan, plan.isUnknown(column) else { continue }
@@ -226,7 +230,7 @@ struct ChangeChunkReader {
             hasUnknownColumns: false,
             replaced: replaced
         )
-        // A stamp beyond 2^63 would be negative in SQLite and sort before everything.
+        // A stamp of 2^63 or more would be negative in SQLite and sort before all other stamps.
         guard change.timestamp.rawValue < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
         if kind != .delete { try self.readValues(of: &change, entry: self.entries[Int(index)]) }
         return change
@@ -262,7 +266,7 @@ struct ChangeChunkReader {
             throw MalformedRecord(reason: "a column's number is too large")
         }
         if let plan = entry.plan, change.kind == .insert {
-            // What the author's schema lacks it would have left at its default.
+            // A column that the author's schema lacks gets its default.
             let defaults = plan.defaults.refs
             for slot in 0..<plan.slotCount { self.values[slot] = defaults[slot] }
             change.slots = plan.valueSlots & ~plan.counterSlots

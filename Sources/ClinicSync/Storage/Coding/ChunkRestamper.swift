@@ -1,24 +1,24 @@
 import ClinicSyncModel
 
-/// Rewrites the stamps in the payload of a chunk and leaves every other byte as it is.
+/// Rewrites the stamps in the payload of a chunk and leaves all other content as it is.
 ///
-/// Format in `docs/PROTOCOL.md`, "Chunk payload"; see ``ChangeChunkWriter``.
+/// `docs/PROTOCOL.md`, "Chunk payload", describes the format; see ``ChangeChunkWriter``.
 enum ChunkRestamper {
-    /// A change whose stamp is asked for.
+    /// A change whose new stamp the caller computes.
     struct Change {
         var table: String
         var key: SQLiteValue
         var timestamp: HybridTimestamp
     }
 
-    /// Returns `payload` with the stamps that `stamp` gives.
+    /// Returns `payload` with the stamps that `stamp` returns.
     ///
     /// - Parameters:
     ///   - payload: the payload of a chunk of an own batch.
-    ///   - base: the batch's timestamp, relative to which the stamps are written.
-    ///   - newBase: the batch's timestamp from now on.
-    ///   - stamp: gives the stamp of a change from now on; called in the order of the changes.
-    /// - Returns: the payload from now on.
+    ///   - base: the batch's present timestamp; the stamps in `payload` are relative to it.
+    ///   - newBase: the batch's new timestamp.
+    ///   - stamp: returns the new stamp of a change; called in the order of the changes.
+    /// - Returns: the new payload.
     /// - Throws: ``MalformedRecord``, and what `stamp` throws.
     static func rewrite(
         _ payload: UnsafeRawBufferPointer,

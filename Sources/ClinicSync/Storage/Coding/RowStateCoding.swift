@@ -1,10 +1,10 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// Writes row states of one table: pages of a reconciliation, tombstones, rows set aside.
+/// Writes row states of one table: pages of a reconciliation, tombstones, and rows that are set aside.
 ///
-/// Like a chunk, a page is self-describing: origins and column names come first. Format in `docs/PROTOCOL.md`, "Row
-/// states".
+/// Like a chunk, a page is self-describing: it begins with the origins and the column names. `docs/PROTOCOL.md`, "Row
+/// states", describes the format.
 struct RowStateWriter {
     static let format: UInt8 = 2
 
@@ -19,7 +19,7 @@ struct RowStateWriter {
     /// Bytes written so far.
     var count: Int { self.body.count }
 
-    /// Takes back what was written after `count` bytes.
+    /// Removes everything after the first `count` bytes.
     mutating func truncate(to count: Int) { self.body.truncate(to: count) }
 
     /// Appends a row.
@@ -85,16 +85,16 @@ struct RowStateWriter {
     }
 }
 
-/// Reads what ``RowStateWriter`` wrote, of this node or of another.
+/// Reads a page that the ``RowStateWriter`` of this node or of another node wrote.
 struct RowStateReader {
     private var reader: ByteReader
     private let origins: [Origin]
     private let slots: [Int]
     private let plan: TablePlan
     private let unknownPlaces: UInt64
-    /// The names of columns of the page that this node does not know.
+    /// The names of the page's columns that this node does not know.
     let unknownColumns: [String]
-    /// Whether the row that was read last has something in one of them.
+    /// Whether the row that was read last has a value in one of the unknown columns.
     private(set) var hasUnknownColumns = false
 
     /// Reads the head of `payload`, which must outlive the reader.

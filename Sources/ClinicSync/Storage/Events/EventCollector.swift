@@ -2,14 +2,14 @@ import ClinicSyncModel
 
 /// Collects the events of one transaction.
 ///
-/// Up to ``rowsMax`` rows each get an event of their own; beyond that the rows of a table and operation share one, so that
-/// an import of 200 000 rows does not become 200 000 events and no table is forgotten. ``EventLog/record(_:in:)`` writes
-/// them down, in the same transaction.
+/// Up to ``rowsMax`` rows each get their own event. All further rows of a table and operation share an event. So an
+/// import of 200 000 rows does not make 200 000 events, and each changed table has an event.
+/// ``EventLog/record(_:in:)`` writes the events in the same transaction.
 struct EventCollector {
-    /// Rows of one transaction that get an event of their own.
+    /// The largest number of rows of one transaction that get their own event.
     static let rowsMax = 500
 
-    /// An event to be written down.
+    /// An event that ``EventLog`` will write.
     struct Entry {
         var content: LoggedEvent.Content
         /// The table of a change; `nil` for a named event.
@@ -20,25 +20,25 @@ struct EventCollector {
 
     /// The events so far.
     private(set) var entries: [Entry] = []
-    /// How many more rows get an event of their own.
+    /// The number of further rows that get their own event.
     private(set) var rowsLeft: Int
     private let isLocal: Bool
     private var shared: [String: Int] = [:]
 
-    /// Collects changes that this node made, or that another did.
+    /// Collects changes that this node made, or that another node made.
     ///
-    /// `rowsLeft` is smaller for a part of a batch whose earlier parts used some.
+    /// `rowsLeft` is smaller when earlier parts of the same batch have already used events for single rows.
     init(isLocal: Bool, rowsLeft: Int = EventCollector.rowsMax) {
         self.isLocal = isLocal
         self.rowsLeft = rowsLeft
     }
 
-    /// Adds an event that is no change of a row.
+    /// Adds an event that is not a change of a row.
     mutating func add(named event: NamedEvent) {
         self.entries.append(Entry(content: .named(event), plan: nil, slots: 0))
     }
 
-    /// Adds a visible change; `value` gives the values of the row's columns.
+    /// Adds a visible change; `value` returns the values of the row's columns.
     mutating func add(
         _ change: VisibleChange,
         plan: TablePlan,
@@ -71,7 +71,7 @@ struct EventCollector {
         self.entries.append(Entry(content: .change(event), plan: plan, slots: change.slots))
     }
 
-    /// Counts one more row under an event that stands for many.
+    /// Adds a row to an event that stands for many rows.
     private mutating func share(_ index: Int, _ slots: UInt64, plan: TablePlan) {
         guard case .change(var event) = self.entries[index].content else { return }
         event.rows += 1

@@ -1,17 +1,17 @@
 package import ClinicSyncModel
 import Foundation
 
-/// Derives events of its own from the changes of a transaction, for the targets above the store.
+/// Derives additional events from the changes of a transaction; the targets above the store implement it.
 package protocol EventSource: AnyObject {
     /// The named events that follow from the changes of a transaction.
     ///
-    /// Called inside the write transaction of the changes, own and foreign, each time the store writes down events. The
-    /// store writes down what this returns after the changes, in the order given. It may run twice for one change, in a
-    /// transaction that is rolled back and run again: keep what must be remembered in tables of the file.
+    /// The store calls this method inside the write transaction of own and foreign changes, each time it writes events.
+    /// The store writes the returned events after the changes, in the returned order. The method can run twice for the
+    /// same change, because a transaction can be rolled back and run again: keep all state in tables of the file.
     ///
     /// - Parameters:
     ///   - changes: the changes, in their order; a change may stand for many rows (``ChangeEvent/rows``).
-    ///   - rows: reads versions of rows and marks rows that this call writes.
+    ///   - rows: reads versions of rows, and marks the rows that this call writes.
     ///   - transaction: the transaction.
     /// - Returns: The events.
     /// - Throws: an error that rolls the transaction back.
@@ -19,28 +19,30 @@ package protocol EventSource: AnyObject {
         -> [NamedEvent]
 }
 
-/// The log of events, `clinicsync_event`, from which programs that come back read what they missed.
+/// The log of events: the table `clinicsync_event`.
 ///
-/// An event is written in the transaction of its change, so that a crash leaves neither an event without a change nor a change
-/// without its event.
+/// Programs that reconnect read the events they missed from the log.
+///
+/// The store writes an event in the transaction of its change. So a crash leaves neither an event without its change
+/// nor a change without its event.
 final class EventLog: TransactionPart {
     private let origins: Origins
     private let rows: ProgramRows
     private weak var source: (any EventSource)?
     private let keptMax: Int
-    /// The newest position given out.
+    /// The newest assigned position.
     private(set) var position: UInt64
-    /// Events of a transaction whose outcome has none; the next outcome brings them.
+    /// Events of transactions whose outcome carries no events; the next outcome with events carries them.
     private var late: [LoggedEvent] = []
 
-    /// Continues after `position`.
+    /// Makes a log that continues after `position`.
     ///
     /// - Parameters:
     ///   - origins: the authors.
-    ///   - rows: what `source` works with.
+    ///   - rows: gives `source` access to the rows.
     ///   - source: derives events from changes.
-    ///   - position: the newest position given out.
-    ///   - keptMax: the number of events that are kept.
+    ///   - position: the newest assigned position.
+    ///   - keptMax: the largest number of events that the log keeps.
     init(origins: Origins, rows: ProgramRows, source: (any EventSource)?, position: UInt64, keptMax: Int) {
         self.origins = origins
         self.rows = rows
@@ -56,9 +58,10 @@ final class EventLog: TransactionPart {
 
     // MARK: - Writing
 
-    /// Gives events their positions and writes them down.
+    /// Assigns positions to events and writes the events.
     ///
-    /// - Returns: The events in their order. Those of tables that nodes fill themselves are not written, and have position 0.
+    /// - Returns: The events in their order. Events of tables that nodes fill themselves are not written and have
+    ///   position 0.
     func record(_ collector: EventCollector, in transaction: borrowing WriteTransaction) throws -> [LoggedEvent] {
         guard !collector.entries.isEmpty else { return [] }
         var recorded: [LoggedEvent] = []
@@ -83,17 +86,17 @@ final class EventLog: TransactionPart {
         return recorded
     }
 
-    /// Writes down an event that belongs to no change of a row.
+    /// Writes an event that belongs to no change of a row.
     func record(_ event: NamedEvent, in transaction: borrowing WriteTransaction) throws -> LoggedEvent {
         LoggedEvent(position: try self.insert(event, in: transaction), content: .named(event))
     }
 
-    /// Writes down events of a transaction whose outcome has none; ``takeLate()`` brings them.
+    /// Writes events of a transaction whose outcome carries no events; ``takeLate()`` returns them.
     func recordLate(_ collector: EventCollector, in transaction: borrowing WriteTransaction) throws {
         self.late += try self.record(collector, in: transaction)
     }
 
-    /// Takes the events that no outcome has brought yet.
+    /// Returns the events that no outcome has carried yet, and forgets them.
     func takeLate() -> [LoggedEvent] {
         defer { self.late = [] }
         return self.late
@@ -148,7 +151,7 @@ final class EventLog: TransactionPart {
 
     // MARK: - Pruning
 
-    /// The position up to which events are removed; `nil` when no event is too old.
+    /// The position up to which events can be removed; `nil` when no event is too old.
     func pruneLimit(on connection: Connection) throws -> UInt64? {
         guard self.position > UInt64(self.keptMax) else { return nil }
         let last = self.position - UInt64(self.keptMax)
@@ -165,24 +168,25 @@ final class EventLog: TransactionPart {
 
     // MARK: - Opening and closing
 
-    /// Positions that another life of the file may have given out after the last known one.
+    /// The number of positions, after the last known position, that another copy of the file may have assigned.
     ///
-    /// A PC whose clock says 1970 must not give them out again.
+    /// A PC whose clock shows 1970 must not assign these positions again.
     private static let unknownPositions: UInt64 = 1 << 24
 
-    /// Returns the newest position given out, or begins the numbering of positions at a new place.
+    /// Returns the newest assigned position, or begins the numbering of positions again at a new position.
     ///
-    /// A new file begins at its time, so that no position of another file of this node can be mistaken for one of this file. A
-    /// file that is a copy or came from a backup begins at a new place too, because it does not know which positions its other
-    /// self gave out; its events are forgotten. So does a file that was not closed before the PC went down: commits whose
-    /// events programs have seen may not have reached the disk.
+    /// A new file begins at a position computed from the present time, so that no program confuses its positions with
+    /// positions of another file of this node. A file that is a copy or came from a backup also begins at a new
+    /// position, because it does not know which positions the other file assigned. So does a file that was not closed
+    /// before the PC went down: programs may have seen events whose commits did not reach the disk. Each new beginning
+    /// deletes all earlier events.
     ///
     /// - Parameters:
     ///   - isReborn: whether the node continues in a new incarnation.
     ///   - boot: the id of the running system; `nil` for a store without a place.
     ///   - wallMilliseconds: this PC's time.
     ///   - transaction: the transaction.
-    /// - Returns: The newest position given out.
+    /// - Returns: The newest assigned position.
     /// - Throws: what SQLite reports.
     static func open(
         isReborn: Bool,
@@ -195,16 +199,16 @@ final class EventLog: TransactionPart {
         let last = max(base ?? 0, newest ?? 0)
         let isTorn = try self.noteBoot(boot, in: transaction)
         guard base == nil || isReborn || isTorn else { return last }
-        // 2 to the 53rd, above which JavaScript counts no more, is reached in the year 2248.
+        // Positions reach 2^53, the limit of exact integers in JavaScript, in the year 2248.
         let start = max(last + self.unknownPositions, UInt64(max(wallMilliseconds, 0)) << 10)
         try transaction.execute("DELETE FROM clinicsync_event")
         try Settings.set(.eventBase, to: .integer(Int64(start)), in: transaction)
         return start
     }
 
-    /// Writes down on which running system the file is open.
+    /// Records the running system on which the file is open.
     ///
-    /// - Returns: Whether the file was not closed on the system on which it was opened last, and that system runs no more.
+    /// - Returns: Whether the system on which the file was last opened ended without closing the file.
     private static func noteBoot(_ boot: String?, in transaction: borrowing WriteTransaction) throws -> Bool {
         guard let boot else { return false }
         let noted = try Settings.read(.eventBoot, on: transaction.connection) { $0.string(0) } ?? ""
@@ -212,14 +216,14 @@ final class EventLog: TransactionPart {
         return !noted.isEmpty && noted != boot
     }
 
-    /// Writes down that everything is on the disk, before the file is closed.
+    /// Records that everything is on the disk, before the file is closed.
     static func noteClosed(in transaction: borrowing WriteTransaction) throws {
         try Settings.set(.eventBoot, to: .string(""), in: transaction)
     }
 }
 
 extension RowOperation {
-    /// The number under which the log of events keeps the operation.
+    /// The number that stands for the operation in the log of events.
     var number: Int {
         switch self {
         case .insert: 0
@@ -228,7 +232,7 @@ extension RowOperation {
         }
     }
 
-    /// The operation of that number.
+    /// Makes the operation with this number.
     init?(number: Int) {
         switch number {
         case 0: self = .insert

@@ -1,22 +1,22 @@
 import ClinicSyncModel
 
-/// A batch of this node while it is made.
+/// A batch of this node that is not complete yet.
 struct BatchBuilder {
     let id: BatchID
     let header: BatchHeader
-    /// What the author has seen when the batch is complete: for deletions.
+    /// The batches that the author has seen, this batch included; the batch's deletions use it.
     let seen: VersionVector
     /// The number of the next chunk.
     var nextChunk: UInt32
     var chunk: ChangeChunkWriter
-    /// What was added to the PC's time for its stamps.
+    /// The offset that was added to the PC's time for the batch's stamps.
     let clockOffset: Int64
     /// The largest stamp of a shared value that was replaced since the batch was begun or continued.
     var floor = HybridTimestamp.genesis
     /// Whether a change was added since the batch was begun or continued.
     var hasChanges = false
 
-    /// Begins a batch, or continues one whose first chunks are in the log already.
+    /// Begins a batch, or continues a batch whose first chunks are already in the log.
     init(id: BatchID, header: BatchHeader, seen: VersionVector, nextChunk: UInt32, clockOffset: Int64) {
         self.id = id
         self.header = header

@@ -2,14 +2,14 @@ package import ClinicSyncModel
 
 /// The change log: the table `clinicsync_log`, with the batches of all authors in chunks.
 ///
-/// An own batch in the log is durable before any other node hears of it, because the number of an own batch must never be used
-/// twice: appending a chunk of one makes its transaction durable.
+/// The number of an own batch must never be used twice. So an own batch in the log is durable before the node sends it
+/// to any other node: appending a chunk of an own batch makes the transaction durable.
 final class BatchLog: TransactionPart {
     private let origins: Origins
     private let clock: StoreClock
-    /// Keeps the highest own number outside of the database; `nil` for a store without a place.
+    /// Keeps the highest own number outside the database; `nil` for a store without a place.
     private let witness: NumberWitness?
-    /// The highest number of an own batch with a chunk in the log, complete or not.
+    /// The highest number of an own batch with a chunk in the log; the batch can be incomplete.
     private var highestOwn: UInt64
 
     /// Opens the log.
@@ -31,10 +31,10 @@ final class BatchLog: TransactionPart {
 
     func didCommit() { self.noteNumber() }
 
-    /// Whether the store has a place, and so a witness file beside it.
+    /// Whether the store has a place, and therefore a witness file beside the database.
     var hasPlace: Bool { self.witness != nil }
 
-    /// The highest number of an own batch, one that is not complete included.
+    /// The highest number of an own batch; the batch can be incomplete.
     var highestNumber: UInt64 { max(self.origins.sequence(of: self.origins.ownID), self.highestOwn) }
 
     /// Writes the highest own number into the witness file.
@@ -46,7 +46,7 @@ final class BatchLog: TransactionPart {
 
     // MARK: - Own numbers
 
-    /// The highest number of a batch of `origin` in the file, one that is not complete included.
+    /// The highest number of a batch of `origin` in the file; the batch can be incomplete.
     static func highestNumber(of origin: Origin, on connection: Connection) throws -> UInt64 {
         try connection
             .query(
@@ -60,9 +60,9 @@ final class BatchLog: TransactionPart {
             .first { $0.unsigned(0) } ?? 0
     }
 
-    /// Whether a batch carries this node's own name and a number that the node has not used.
+    /// Whether a batch has this node as its origin and a number above the highest own number in the file.
     ///
-    /// Only a former self of this node can have made it, whose later batches this file has lost.
+    /// Only an earlier state of this node can have made such a batch. This file has lost that state's later batches.
     func isOfFormerSelf(_ batch: BatchID, on connection: Connection) throws -> Bool {
         guard batch.origin == self.origins.own else { return false }
         return try batch.sequence > BatchLog.highestNumber(of: batch.origin, on: connection)
@@ -89,7 +89,7 @@ final class BatchLog: TransactionPart {
         statement.bind(6, chunk.checksum).bind(7, self.clock.wallMilliseconds)
         let position = try chunk.payload.withUnsafeBytes { payload -> UInt64 in
             statement.bind(8, .blob(payload))
-            // RETURNING yields its row before the insertion is final: step to the end.
+            // RETURNING returns its row before the insertion is final: step the statement to its end.
             guard try statement.step() else { return 0 }
             let position = statement.unsigned(0)
             try statement.run()
@@ -99,10 +99,10 @@ final class BatchLog: TransactionPart {
         return LoggedChunk(position: position, chunk: chunk)
     }
 
-    /// Appends a peer's chunk unless it is in the log or was applied before.
+    /// Appends a peer's chunk, unless the chunk is in the log or was applied earlier.
     ///
     /// - Returns: The logged chunk; `nil` for a duplicate.
-    /// - Throws: ``ForkedBatch`` when another chunk has the same name, or the batch is of a former self of this node.
+    /// - Throws: ``ForkedBatch`` when another chunk has the same name, or for a batch of ``isOfFormerSelf(_:on:)``.
     func appendNew(_ chunk: BatchChunk, in transaction: borrowing WriteTransaction) throws -> LoggedChunk? {
         let id = try self.origins.id(of: chunk.batch.origin, in: transaction)
         let present =
@@ -117,14 +117,14 @@ final class BatchLog: TransactionPart {
             return nil
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        // Applied and pruned: a late duplicate.
+        // The chunk is a late duplicate: it was applied and pruned.
         guard chunk.batch.sequence > self.origins.sequence(of: id) else { return nil }
         return try self.append(chunk, in: transaction)
     }
 
     // MARK: - Reading
 
-    /// The peers' batches that have arrived in part.
+    /// The peers' batches of which only some chunks have arrived.
     func partials(on connection: Connection) throws -> [PartialBatch] {
         var partials: [PartialBatch] = []
         try connection
@@ -177,17 +177,17 @@ final class BatchLog: TransactionPart {
         return next ?? nil
     }
 
-    /// A peer's batch that is complete in the log and not applied.
+    /// A peer's batch that is complete in the log but not yet applied.
     struct CompleteBatch {
         var id: BatchID
         var header: BatchHeader
         /// The number of its chunks.
         var chunks: Int
-        /// The bytes of its payload.
+        /// The size of its payload in bytes.
         var bytes: Int
     }
 
-    /// The next batch of an author, when all its chunks are in the log.
+    /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
         let sequence = self.origins.sequence(of: id) + 1
@@ -221,7 +221,7 @@ final class BatchLog: TransactionPart {
         on connection: Connection,
         _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
-        // A statement of its own: `body` uses other statements while this one holds the payload.
+        // Use a separate statement: `body` uses other statements while this statement holds the payload.
         _ =
             try connection
             .query("SELECT payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
@@ -234,7 +234,7 @@ final class BatchLog: TransactionPart {
     /// A chunk of a batch in the log.
     struct StoredChunk {
         var position: UInt64
-        /// When it was logged, by this PC's clock.
+        /// The time when the chunk was logged, by this PC's clock.
         var storedAt: Int64
         var payload: [UInt8]
     }
@@ -257,7 +257,7 @@ final class BatchLog: TransactionPart {
 
     // MARK: - Changing
 
-    /// Replaces the payload of a chunk; with `header` also the header of its batch.
+    /// Replaces the payload of a chunk, and also the header of its batch when `header` is given.
     func rewrite(
         _ chunk: StoredChunk,
         payload: [UInt8],
@@ -277,12 +277,14 @@ final class BatchLog: TransactionPart {
             .run()
     }
 
-    /// One call of ``prune(upTo:storedBefore:in:)`` removes at most this many chunks of an author: a short transaction.
+    /// The largest number of an author's chunks that one call of ``prune(upTo:storedBefore:in:)`` removes.
+    ///
+    /// The limit keeps the transaction short.
     static let pruneChunksMax = 256
 
-    /// Removes chunks that every member of `floor` has and that were logged before `horizon`.
+    /// Removes chunks of batches that `floor` covers, if they were logged before `horizon`.
     ///
-    /// - Returns: The number of chunks that were removed.
+    /// - Returns: The number of removed chunks.
     func prune(upTo floor: VersionVector, storedBefore horizon: Int64, in transaction: borrowing WriteTransaction)
         throws
         -> Int
@@ -308,8 +310,8 @@ final class BatchLog: TransactionPart {
     }
 }
 
-/// Two different batches carry the same name: an author's numbers were used twice.
+/// The error for two different batches with the same name: an author's number was used twice.
 package struct ForkedBatch: Error, Hashable {
-    /// The name.
+    /// The name of both batches.
     package var batch: BatchID
 }

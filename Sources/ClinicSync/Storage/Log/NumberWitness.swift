@@ -2,21 +2,22 @@ import Glibc
 
 /// A file of a few bytes, beside the database.
 package protocol WitnessFile {
-    /// Returns the first `count` bytes, or as many as there are; `nil` when the file cannot be read.
+    /// Returns the first `count` bytes, or all bytes of a shorter file; `nil` when the file cannot be read.
     func read(count: Int) -> [UInt8]?
 
     /// Writes the first bytes of the file.
     ///
-    /// - Returns: Whether they are written; they need not be on the disk.
+    /// - Returns: Whether the bytes are written; they need not be on the disk yet.
     func write(_ bytes: [UInt8]) -> Bool
 }
 
-/// The highest number of an own batch, written beside the database after each commit that used one.
+/// The highest number of an own batch, written to a file beside the database after each commit that used a number.
 ///
-/// A database restored from a backup over the present file has lower numbers than its witness. The write is not synced: a
-/// power cut can only leave the witness behind the database, which says nothing (see ``Incarnation``).
+/// A database that was restored from a backup over the present file has lower numbers than its witness. The write is
+/// not synced: after a power cut the witness can only be older than the database. An older witness has no effect (see
+/// ``Incarnation``).
 final class NumberWitness {
-    /// What the file says.
+    /// The content of the file.
     struct Entry: Hashable {
         var incarnation: UInt32
         var number: UInt64
@@ -27,10 +28,10 @@ final class NumberWitness {
 
     private static let bytes = 16
 
-    /// Uses `file`.
+    /// Makes a witness that is kept in `file`.
     init(_ file: any WitnessFile) { self.file = file }
 
-    /// What was noted last; `nil` in a new file.
+    /// The entry that was noted last; `nil` in a new file.
     func read() -> Entry? {
         guard let bytes = self.file.read(count: NumberWitness.bytes), bytes.count == NumberWitness.bytes else {
             return nil
@@ -47,9 +48,10 @@ final class NumberWitness {
         }
     }
 
-    /// Notes a number, after the commit that used it and before anybody is told of it.
+    /// Notes a number, after the commit that used it and before any other node or program receives the number.
     ///
-    /// What cannot be written is passed over: the witness is a second net, and programs' writes must not fail for it.
+    /// A failed write is ignored: the witness is an additional safety check, and programs' writes must not fail because
+    /// of it.
     func note(_ entry: Entry) {
         guard entry != self.written else { return }
         var writer = ByteWriter()

@@ -2,24 +2,24 @@ import ClinicSyncModel
 
 /// The authors of batches: the table `clinicsync_origin`.
 ///
-/// The file gives each author a small number, which its other tables use. Of each author the table says which batches are applied
-/// and what the author had applied itself.
+/// The file gives each author a small number, which its other tables use. For each author, the table has the number up
+/// to which this node has applied the author's batches, and the vector of the batches that the author had applied.
 final class Origins: TransactionPart {
-    /// What the node knows of an author.
+    /// The node's knowledge of an author.
     private struct Entry {
         var origin: Origin
-        /// All batches of the author up to this number are applied.
+        /// The number up to which all batches of the author are applied.
         var sequence: UInt64
-        /// What the author had applied when it made the newest of them.
+        /// The batches that the author had applied when it made the newest of these batches.
         var seen: VersionVector
         /// The author's largest stamp.
         var timestamp: UInt64
         var isChanged = false
     }
 
-    /// What a transaction that is rolled back puts back.
+    /// The state that a rollback restores.
     private struct State {
-        /// By the author's small number.
+        /// The entries by the author's small number.
         var entries: [Entry] = []
         /// The authors by their small numbers.
         var names: [Origin] = []
@@ -92,13 +92,13 @@ final class Origins: TransactionPart {
     /// The authors by their small numbers.
     var names: [Origin] { self.state.names }
 
-    /// The small numbers.
+    /// The small numbers of all authors.
     var ids: Range<Int> { self.state.entries.indices }
 
-    /// The small number of `origin`, if it has one.
+    /// The small number of `origin`; `nil` when it has none.
     func id(of origin: Origin) -> Int? { self.state.ids[origin] }
 
-    /// The small number of `origin`, given out at its first appearance.
+    /// The small number of `origin`; assigns a number when the file sees `origin` for the first time.
     func id(of origin: Origin, in transaction: borrowing WriteTransaction) throws -> Int {
         if let id = self.state.ids[origin] { return id }
         let id = self.state.entries.count
@@ -142,7 +142,7 @@ final class Origins: TransactionPart {
 
     // MARK: - Progress
 
-    /// The vector of the batches that are applied.
+    /// The vector of the applied batches.
     var vector: VersionVector {
         VersionVector(
             self.state.entries.lazy.map { VersionVector.Entry(origin: $0.origin, sequence: $0.sequence) }
@@ -152,7 +152,7 @@ final class Origins: TransactionPart {
     /// The number of the newest applied batch of an author.
     func sequence(of id: Int) -> UInt64 { self.state.entries[id].sequence }
 
-    /// What an author had applied when it made its newest applied batch.
+    /// The batches that an author had applied when it made the newest batch that is applied here.
     func seen(by id: Int) -> VersionVector { self.state.entries[id].seen }
 
     /// An author's largest stamp.
@@ -168,17 +168,18 @@ final class Origins: TransactionPart {
         self.state.entries[id].isChanged = true
     }
 
-    /// Whether the batch that carried a version is applied here.
+    /// Whether this node has applied the batch that carried this version.
     func hasApplied(_ version: Version) -> Bool {
         guard version.sequence > 0 else { return true }
         guard let id = self.state.ids[version.origin] else { return false }
         return self.state.entries[id].sequence >= version.sequence
     }
 
-    /// Whether the author of `author` had applied the batch of `version`, as far as this node can tell.
+    /// Whether the author of the version `author` had applied the batch of `version`, as far as this node knows.
     ///
-    /// Batches of an author apply in order and only after what they depend on. So a version that the newest knowledge of an author
-    /// does not cover was certainly not seen when the author's applied batches were made.
+    /// A node applies an author's batches in order, and each batch only after its dependencies. So if the newest known
+    /// vector of an author does not cover a version, the author had not seen the version when it made its applied
+    /// batches.
     func hasSeen(_ author: Version, _ version: Version) -> Bool {
         if author.origin == version.origin { return author.sequence >= version.sequence }
         guard let id = self.state.ids[author.origin] else { return false }
@@ -186,7 +187,7 @@ final class Origins: TransactionPart {
     }
 }
 
-/// A ``Version`` whose origin is this file's small number for it.
+/// A ``Version`` in which this file's small number stands for the origin.
 struct LocalVersion: Hashable {
     var timestamp: UInt64
     var origin: Int

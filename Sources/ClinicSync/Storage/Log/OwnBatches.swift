@@ -9,7 +9,7 @@ final class OwnBatches {
     private let schemaVersion: UInt32
     private let chunkBytes: Int
 
-    /// Makes batches in the schema version `schemaVersion`, in chunks of about `chunkBytes`.
+    /// Makes batches of the schema version `schemaVersion`, in chunks of about `chunkBytes`.
     init(
         origins: Origins,
         log: BatchLog,
@@ -26,7 +26,9 @@ final class OwnBatches {
         self.chunkBytes = chunkBytes
     }
 
-    /// The own batch whose first chunks are in the log and whose end is not: a bulk's, perhaps of before a crash.
+    /// The own batch whose first chunks are in the log and whose end is not.
+    ///
+    /// It is the batch of a bulk, possibly of a bulk that a crash interrupted.
     func open(on connection: Connection) throws -> BatchBuilder? {
         let sequence = self.origins.sequence(of: self.origins.ownID) + 1
         guard let nextChunk = try self.log.nextChunk(of: self.origins.ownID, sequence: sequence, on: connection),
@@ -73,7 +75,7 @@ final class OwnBatches {
         return try self.log.append(chunk, in: transaction)
     }
 
-    /// Logs what a batch has so far; the next slice of a bulk continues it.
+    /// Logs the changes that a batch has so far; the next slice of a bulk continues the batch.
     ///
     /// - Returns: The logged chunk, if there is one.
     func suspend(_ batch: inout BatchBuilder?, in transaction: borrowing WriteTransaction) throws -> LoggedChunk? {

@@ -6,7 +6,7 @@ enum Settings {
     enum Name: String {
         /// The node that the file belongs to.
         case node
-        /// The highest term of a host that the node claimed or followed.
+        /// The highest term that the node claimed or followed.
         case term
         /// The digest of the file's place.
         case place
@@ -14,9 +14,9 @@ enum Settings {
         case incarnation
         /// An incarnation whose numbers another node used.
         case renounced
-        /// The position after which the first event of this life of the file comes.
+        /// The position before the first event since the file's numbering of events last began.
         case eventBase
-        /// The id of the running system on which the file was opened last; empty after it was closed.
+        /// The id of the running system on which the file was last opened; empty after the file was closed.
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema

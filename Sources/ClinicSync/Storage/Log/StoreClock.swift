@@ -1,15 +1,18 @@
 import ClinicSyncModel
 
-/// The store's time: this PC's clock, the clinic's time as far as it is known, and the stamps of own changes.
+/// The store's time: this PC's clock, the known estimate of the clinic's time, and the stamps of own changes.
 final class StoreClock: TransactionPart {
-    /// A received stamp further ahead of this node's time than this is not adopted by its clock: 500 ms.
+    /// The largest lead of a received stamp over this node's time: 500 ms; the clock does not adopt stamps with a
+    /// larger lead.
     static let toleranceMilliseconds: Int64 = 500
-    /// A write found later than this after it was made was made while the node did not run; it keeps the time it was made.
+    /// The largest age of a write that counts as made now.
+    ///
+    /// A program made an older write while the node did not run. Such a write keeps its own time.
     private static let liveMilliseconds: Int64 = 5_000
 
-    /// What to add to this PC's time to get the clinic's.
+    /// The difference between the clinic's time and this PC's time: add it to this PC's time to get the clinic's time.
     var offsetMilliseconds: Int64 = 0
-    /// Gives stamps to changes that are made now; never behind a stamp that was adopted.
+    /// Gives stamps to changes that are made now; they are always larger than every adopted stamp.
     private var hybrid = HybridClock()
     private let wallClock: @Sendable () -> Int64
 
@@ -26,10 +29,12 @@ final class StoreClock: TransactionPart {
     /// This PC's time, milliseconds since 1970.
     var wallMilliseconds: Int64 { self.wallClock() }
 
-    /// The clinic's time as far as it is known, milliseconds since 1970.
+    /// The known estimate of the clinic's time, milliseconds since 1970.
     var clinicMilliseconds: Int64 { self.wallClock() + self.offsetMilliseconds }
 
-    /// Adopts a stamp, so that later stamps are larger; a stamp too far in the future, of a PC with a wrong clock, is not adopted.
+    /// Adopts a stamp, so that later stamps are larger.
+    ///
+    /// The clock does not adopt a stamp too far in the future: it comes from a PC with a wrong clock.
     func observe(_ stamp: HybridTimestamp) {
         _ = self.hybrid.observe(
             stamp,
@@ -38,12 +43,12 @@ final class StoreClock: TransactionPart {
         )
     }
 
-    /// The stamp of an own change: when it was written, and after everything that it replaces.
+    /// The stamp of an own change: the time of the write, but always larger than the stamps of the values it replaces.
     ///
     /// - Parameters:
-    ///   - writtenAt: when a program wrote it, by this PC's clock.
-    ///   - offset: what to add to that to get the clinic's time.
-    ///   - replaced: the largest stamp of what the change replaces.
+    ///   - writtenAt: when a program made the change, by this PC's clock.
+    ///   - offset: the difference to add to `writtenAt` to get the clinic's time.
+    ///   - replaced: the largest stamp of the values that the change replaces.
     /// - Returns: The stamp.
     func stamp(writtenAt: Int64, offset: Int64, after replaced: HybridTimestamp) -> HybridTimestamp {
         let now = self.wallClock()

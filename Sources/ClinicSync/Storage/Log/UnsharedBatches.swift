@@ -3,15 +3,16 @@ import ClinicSyncModel
 
 /// Own batches that no other node can have: the table `clinicsync_unshared`.
 ///
-/// Their stamps may still be corrected: `docs/design/0006-clocks-and-clones.md`.
+/// The node may still correct their stamps: `docs/design/0006-clocks-and-clones.md`.
 final class UnsharedBatches: TransactionPart {
     private let origins: Origins
-    /// No other node can have own batches from this number on; `nil` while other nodes may get them as soon as they are made.
+    /// The smallest number of an own batch that no other node can have; `nil` while other nodes may receive new
+    /// batches.
     private var first: UInt64?
-    /// Whether correcting stamps has failed, so that no batch made until then may be corrected later.
+    /// Whether a correction of stamps has failed, so that no batch made before the failure may be corrected later.
     private var mustCountAllAsShared = false
 
-    /// Reads what is noted and forgets the notes of another incarnation.
+    /// Reads the noted batches and deletes the notes of other incarnations.
     ///
     /// - Throws: what SQLite reports.
     init(origins: Origins, in transaction: borrowing WriteTransaction) throws {
@@ -20,7 +21,7 @@ final class UnsharedBatches: TransactionPart {
         let noted = try transaction.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
             $0.isNull(0) ? nil : $0.unsigned(0)
         }
-        // Other nodes may have a batch that was begun before, though its end is not in the log.
+        // Other nodes may have a part of a batch that was begun earlier, although its end is not in the log.
         let begun = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
         self.first = (noted ?? nil) ?? begun + 1
     }
@@ -36,12 +37,13 @@ final class UnsharedBatches: TransactionPart {
 
     func didCommit() { self.mustCountAllAsShared = false }
 
-    /// Whether there may be batches that no other node can have.
+    /// Whether new own batches count as unshared, because no other node can have them.
     var isIsolated: Bool { self.first != nil }
 
-    /// From now on no other node can have the batches that are made; see ``StorageRequest/beginIsolation``.
+    /// Counts all batches made from now on as unshared; see ``StorageRequest/beginIsolation``.
     ///
-    /// - Parameter begun: the highest number of an own batch, one that is not complete included: other nodes may have a part of it.
+    /// - Parameter begun: the highest number of an own batch. An incomplete batch counts too, because other nodes may
+    ///   have a part of it.
     func beginIsolation(after begun: UInt64) {
         guard self.first == nil else { return }
         self.first = begun + 1
@@ -50,7 +52,7 @@ final class UnsharedBatches: TransactionPart {
     /// Counts all batches made until now as shared from the next write transaction on.
     func giveUp() { self.mustCountAllAsShared = true }
 
-    /// Counts all own batches as shared: another node may have seen their stamps, or something was merged by them.
+    /// Counts all own batches as shared: another node may have seen their stamps, or a merge has used their stamps.
     func countAllAsShared(in transaction: borrowing WriteTransaction) throws {
         guard self.first != nil else { return }
         self.first = nil
@@ -79,9 +81,9 @@ final class UnsharedBatches: TransactionPart {
     /// A noted batch.
     struct Noted {
         var sequence: UInt64
-        /// What was added to this PC's time for its stamps.
+        /// The offset that was added to this PC's time for the batch's stamps.
         var clockOffset: Int64
-        /// The largest stamp of a shared value that it replaced.
+        /// The largest stamp of a shared value that the batch replaced.
         var floor: HybridTimestamp
     }
 
@@ -106,13 +108,13 @@ final class UnsharedBatches: TransactionPart {
 
     // MARK: - Versions
 
-    /// Whether another node may have the batch of a version.
+    /// Whether another node may have the batch of this version.
     func isShared(_ version: LocalVersion) -> Bool {
         guard version.origin == self.origins.ownID, let first = self.first else { return true }
         return version.sequence < first
     }
 
-    /// The largest stamp in a state that is not of an unshared batch.
+    /// The largest stamp in a state, without the stamps of unshared batches.
     func sharedFloor(of state: RowState) -> HybridTimestamp {
         func stamp(_ version: Version) -> HybridTimestamp {
             guard version.origin == self.origins.own, let first = self.first, version.sequence >= first else {

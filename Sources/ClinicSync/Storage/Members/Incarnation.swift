@@ -1,24 +1,24 @@
 import ClinicSyncModel
 
-/// Why a node continues in a new incarnation.
+/// The reason why a node continues in a new incarnation.
 package enum Rebirth: String, Sendable, Hashable {
-    /// The file was opened at another place than before: it is a copy, or came from a backup.
+    /// The file's place is not the place where it was last opened: it is a copy, or came from a backup.
     case moved
-    /// The file is older than the numbers that were used since: it came from a backup.
+    /// The node has used numbers that the file does not know: the file came from a backup.
     case older
     /// Another node had other batches under this node's numbers.
     case forked
 }
 
-/// Decides in which incarnation a node's own batches are made.
+/// Decides in which incarnation a node makes its batches.
 enum Incarnation {
-    /// What opening at a place decides.
+    /// The decision when a file is opened at a place.
     struct Bound {
         var origin: Origin
         var rebirth: Rebirth?
     }
 
-    /// Decides in which incarnation the node continues, and writes it down.
+    /// Decides in which incarnation the node continues, and records the decision.
     static func bind(
         _ origin: Origin,
         to place: StorePlace,
@@ -48,7 +48,8 @@ enum Incarnation {
 
     /// Whether the file lacks numbers that were used.
     ///
-    /// A former incarnation that the file knows says nothing: a power cut took a later write of the witness.
+    /// The witness can name a former incarnation that the file knows. This is no sign of an older file: a power cut has
+    /// undone a later write of the witness.
     private static func isOlder(
         than noted: NumberWitness.Entry,
         _ current: Origin,
@@ -66,18 +67,18 @@ enum Incarnation {
         return isKnown == nil
     }
 
-    /// A number that no copy of this file can have drawn as well.
+    /// A random number, so that no copy of this file gets the same incarnation.
     private static func newIncarnation() -> UInt32 {
         var generator = SystemRandomNumberGenerator()
         return UInt32.random(in: 1 ... .max, using: &generator)
     }
 
-    /// Writes down that another node used the numbers of this incarnation: the next opening begins another incarnation.
+    /// Records that another node used the numbers of this incarnation: the next opening begins another incarnation.
     static func renounce(_ origin: Origin, in transaction: borrowing WriteTransaction) throws {
         try Settings.set(.renounced, to: .integer(Int64(origin.incarnation)), in: transaction)
     }
 
-    /// Writes the node's id into a new file; refuses the file of another node.
+    /// Writes the node's id into a new file, and refuses the file of another node.
     static func claim(for origin: Origin, in transaction: borrowing WriteTransaction) throws {
         guard let owner = try Settings.read(.node, on: transaction.connection, { $0.string(0) }) else {
             return try Settings.set(.node, to: .string(origin.node.description), in: transaction)
@@ -91,9 +92,9 @@ enum Incarnation {
     }
 }
 
-/// The term: the reign of a host that the node last claimed or followed.
+/// The term of the reign that the node last claimed or followed.
 enum Term {
-    /// The highest term that was recorded; 0 when none was.
+    /// The highest recorded term; 0 when no term is recorded.
     static func recorded(on connection: Connection) throws -> UInt64 {
         try Settings.read(.term, on: connection) { $0.unsigned(0) } ?? 0
     }

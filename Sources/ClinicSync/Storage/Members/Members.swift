@@ -1,15 +1,15 @@
 import ClinicSyncCore
 package import ClinicSyncModel
 
-/// How far members are: the table `clinicsync_member`.
+/// The progress of the members: the table `clinicsync_member`.
 struct Members {
-    /// A member that was silent for this long no longer holds the log: 30 days.
+    /// The silence after which the log is no longer kept for a member: 30 days.
     static let lapseMilliseconds: Int64 = 30 * 86_400_000
 
     let origins: Origins
     let clock: StoreClock
 
-    /// Records how far members are.
+    /// Records the progress of members.
     func record(_ members: [MemberProgress], in transaction: borrowing WriteTransaction) throws {
         for member in members {
             try transaction
@@ -26,9 +26,9 @@ struct Members {
         }
     }
 
-    /// The largest number of an own batch that a member is known to have.
+    /// The largest number of an own batch that at least one member is known to have.
     ///
-    /// A node that is not the host is connected with the host alone, so the members it knows are those that were its host.
+    /// A client is connected only with its host. So it knows only the progress of members that were its host.
     func acknowledgedOwn(on connection: Connection) throws -> UInt64 {
         var largest: UInt64 = 0
         try connection.query("SELECT vector FROM clinicsync_member").forEach { row in
@@ -37,7 +37,9 @@ struct Members {
         return largest
     }
 
-    /// What every member that was not silent for too long has; `nil` without such members.
+    /// The vector of the batches that all members have; `nil` without members.
+    ///
+    /// Members that were silent for too long do not count.
     func commonVector(on connection: Connection) throws -> VersionVector? {
         var common: VersionVector?
         try connection.query("SELECT vector FROM clinicsync_member WHERE seenAt > ?1")
@@ -50,12 +52,12 @@ struct Members {
     }
 }
 
-/// How far a member was when that was last written down.
+/// The progress of a member when this node last recorded it.
 package struct MemberLag: Sendable, Hashable {
     /// The member.
     package var node: NodeID
-    /// When the member was last heard of, corrected milliseconds since 1970.
+    /// The time of the member's last sign of life, in corrected milliseconds since 1970.
     package var seenMilliseconds: Int64
-    /// The number of batches that are applied here and that the member had not then.
+    /// The number of batches that are applied here and that the member lacked at that time.
     package var lagBatches: UInt64
 }

@@ -2,18 +2,19 @@ import ClinicSyncModel
 import Foundation
 import GRDB
 
-/// Decides whether a destructive migration may be applied, and what holds until then.
+/// Decides whether a destructive migration may be applied, and which rules apply until then.
 ///
-/// A node whose program lacks the migration still sends and wants what the migration removes. So the migration waits until every
-/// active member's program has it. A member is active when it was not revoked and was there within ``Members/lapseMilliseconds``.
+/// A node whose program lacks the migration still sends and needs the columns and tables that the migration removes. So
+/// the migration waits until every active member's program has it. A member is active when it is not revoked and was
+/// present within ``Members/lapseMilliseconds``.
 struct MigrationGate {
     /// The file's node.
     let owner: NodeID
-    /// Whether the file is new and its clinic is not.
+    /// Whether the file is new and joins an existing clinic.
     let isJoining: Bool
     /// This PC's time.
     let wallMilliseconds: Int64
-    /// The names of the members that were waited for when it was asked last.
+    /// The names of the members for which the migration waited at the last call of ``permits(_:version:)``.
     private(set) var laggards: [String] = []
 
     private static let namesMax = 5
@@ -42,7 +43,7 @@ struct MigrationGate {
         )
         if others.isEmpty { return try !self.hasJoined(db) }
         for row in others {
-            // Any program may have written the row: what is no number counts as none.
+            // Any program may have written the row: a value that is not a number counts as 0.
             let number = Int64.fromDatabaseValue(row["schemaVersion"]) ?? 0
             guard number < Int64(version), try self.isActive(row, db) else { continue }
             let name = String.fromDatabaseValue(row["name"]) ?? ""
@@ -51,7 +52,9 @@ struct MigrationGate {
         return self.laggards.isEmpty
     }
 
-    /// Whether a member was there lately, as it says itself or as this node saw; a member whose state is unknown counts as one that was.
+    /// Whether a member was present lately, according to its own row or to this node's record.
+    ///
+    /// A member whose state is unknown counts as active.
     private func isActive(_ row: Row, _ db: Database) throws -> Bool {
         var seen = Int64.fromDatabaseValue(row["aliveAt"]) ?? 0
         if let text = String.fromDatabaseValue(row["id"]), let node = NodeID(text) {
@@ -69,7 +72,8 @@ struct MigrationGate {
         try Bool.fetchOne(db, sql: "SELECT EXISTS (SELECT 1 FROM clinicsync_setting WHERE name = 'joined')") ?? false
     }
 
-    /// The rules that hold: those of the program, or of the last one whose migrations are all applied.
+    /// The rules that apply: the program's rules, or the rules of the last program version whose migrations are all
+    /// applied.
     func manifest(_ text: String, _ db: Database, _ migrated: ClinicMigrator.Outcome) throws -> Manifest {
         let current = try Manifest(json: text)
         guard try db.tableExists("clinicsync_setting") else { return current }
@@ -88,7 +92,7 @@ struct MigrationGate {
         return current
     }
 
-    /// Notes what waits and for whom, so that `status` can say so.
+    /// Notes which migration waits and for which members, so that `status` can show it.
     func note(_ db: Database, _ migrated: ClinicMigrator.Outcome) throws {
         guard try db.tableExists("clinicsync_waiting") else { return }
         if migrated.isNew, self.isJoining {

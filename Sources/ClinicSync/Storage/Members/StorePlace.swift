@@ -2,22 +2,22 @@ import ClinicSyncModel
 import Foundation
 import Glibc
 
-/// Where a database file is: what distinguishes it from a copy of itself.
+/// The place of a database file, which distinguishes the file from its copies.
 ///
-/// The numbers of a node's batches must never be used twice. A file that was copied, moved to another PC or restored from a
-/// backup does not know which numbers were used elsewhere; so each file remembers its place, and beside each file lies a
-/// witness of the highest number used. See `docs/design/0006-clocks-and-clones.md`.
+/// The numbers of a node's batches must never be used twice. A file that was copied, moved to another PC or restored
+/// from a backup does not know which numbers were used elsewhere. So each file records its place, and a witness file
+/// beside it records the highest number used. See `docs/design/0006-clocks-and-clones.md`.
 package struct StorePlace {
-    /// A digest of the PC's id, of the directory and of the file, by the numbers that the file system gives them.
+    /// A digest of the PC's id and of the file system's numbers for the directory and the file.
     package let fingerprint: [UInt8]
     /// The file beside the database that keeps the highest number used.
     package let witness: any WitnessFile
-    /// The running system; another one after every start of the PC, empty where it is unknown.
+    /// The id of the running system; it changes at every start of the PC, and is empty when it is unknown.
     package let boot: String
 
-    /// Where Linux keeps the running system's id.
+    /// The path where Linux keeps the running system's id.
     package static let bootIDPath = "/proc/sys/kernel/random/boot_id"
-    /// Where Linux keeps the id that an installation is given once.
+    /// The path where Linux keeps the id of the installation, which never changes.
     package static let machineIDPath = "/etc/machine-id"
 
     /// Describes a place.
@@ -27,12 +27,13 @@ package struct StorePlace {
         self.boot = boot
     }
 
-    /// Describes the place of the database at `path`, which must exist, and opens or makes the witness beside it.
+    /// Describes the place of the database at `path`, and opens or makes the witness beside it; the database must
+    /// exist.
     ///
     /// - Parameters:
     ///   - path: the database file.
-    ///   - machineIDPath: the file with the PC's id; one that cannot be read counts as empty.
-    ///   - bootIDPath: the file with the running system's id; likewise.
+    ///   - machineIDPath: the file with the PC's id; a file that cannot be read counts as empty.
+    ///   - bootIDPath: the file with the running system's id; a file that cannot be read counts as empty.
     /// - Returns: the place.
     /// - Throws: ``StoreError``.
     package static func of(
@@ -53,7 +54,7 @@ package struct StorePlace {
         )
     }
 
-    /// The number a file system gives a file once; a copy has another.
+    /// The number that the file system gives a file; a copy has another number.
     private static func number(of path: String) throws -> UInt64 {
         var information = stat()
         guard stat(path, &information) == 0 else {

@@ -1,12 +1,12 @@
 import ClinicSyncModel
 
-/// What a note is about that belongs to no row of a known table.
+/// The subject of a note that belongs to no row of a known table.
 ///
-/// It is the `pk` of entries with `tableId` 0 in `clinicsync_waiting`.
+/// The stored form is the `pk` of entries with `tableId` 0 in `clinicsync_waiting`.
 enum StoreNote: Hashable {
     /// A batch in the log has rows of a table, or values of columns, that this program does not know.
     case batch(BatchID, table: String, columns: [String])
-    /// A row that came by reconciliation has values of columns that this program does not know.
+    /// A row that arrived by reconciliation has values of columns that this program does not know.
     case row(table: String, key: SQLiteValue)
     /// A row is too large to be sent.
     case large(table: String, key: SQLiteValue)
@@ -39,7 +39,7 @@ enum StoreNote: Hashable {
         return .blob(writer.bytes)
     }
 
-    /// The note with this key; `nil` for a batch's, whose detail says what it is about.
+    /// Makes the note with this key; `nil` for the note on a batch, whose subject is in its detail.
     init?(key: SQLiteValue) {
         guard case .blob(let bytes) = key else { return nil }
         let note = bytes.withUnsafeBytes { bytes -> StoreNote? in
@@ -54,7 +54,7 @@ enum StoreNote: Hashable {
                 default: return nil
                 }
             } catch {
-                // Any program may have written it.
+                // Any program may have written this key.
                 return nil
             }
         }
@@ -71,15 +71,15 @@ enum StoreNote: Hashable {
     }
 }
 
-/// What a note of a batch or row says beside its key.
+/// The content of a note on a batch or row, besides its key.
 struct UnreadDetail: Hashable {
     /// The batch; `nil` for a row.
     var batch: BatchID?
-    /// The table, as the batch or page calls it.
+    /// The name of the table in the batch or page.
     var table: String
-    /// The columns that were not known; none: the whole table.
+    /// The columns that were not known; empty means the whole table.
     var columns: [String]
-    /// What the batch's author had seen.
+    /// The batches that the batch's author had seen.
     var seen: VersionVector
 
     /// The stored form.

@@ -1,11 +1,11 @@
 import ClinicSyncModel
 
-/// What waits or is set aside, with the reason: `clinicsync_waiting`, and details in `clinicsync_unread`.
+/// The notes on data that waits or is set aside: the table `clinicsync_waiting`, with details in `clinicsync_unread`.
 final class StoreNotes: TransactionPart {
     private let clock: StoreClock
     /// The number of notes.
     private var count = 0
-    /// The number of notes that a row is too large to be sent.
+    /// The number of notes on rows that are too large to be sent.
     private var largeCount = 0
 
     /// Counts the notes.
@@ -29,7 +29,7 @@ final class StoreNotes: TransactionPart {
 
     // MARK: - Rows
 
-    /// Notes that a row is set aside, and why; the reason names columns, never values.
+    /// Notes that a row is set aside, with the reason; the reason names columns, never values.
     func add(_ row: RowName, reason: String, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement(
@@ -57,7 +57,7 @@ final class StoreNotes: TransactionPart {
 
     // MARK: - Other notes
 
-    /// Writes a note, once.
+    /// Writes a note, unless it exists already.
     func add(
         _ note: StoreNote,
         reason: String,
@@ -82,7 +82,9 @@ final class StoreNotes: TransactionPart {
 
     // MARK: - What this version does not understand
 
-    /// Notes that a batch has rows for which this node has no table or column; the batch stays in the log until they are read.
+    /// Notes that a batch has rows for which this node has no table or column.
+    ///
+    /// The batch stays in the log until the node has read these rows.
     func addUnread(
         _ batch: BatchID,
         seen: VersionVector,
@@ -115,7 +117,7 @@ final class StoreNotes: TransactionPart {
         )
     }
 
-    /// The details of what was not understood, with the keys of their notes.
+    /// The details of the batches and rows that were not understood, with the keys of their notes.
     func unread(on connection: Connection) throws -> [(key: SQLiteValue, detail: UnreadDetail)] {
         guard try connection.hasTable("clinicsync_unread") else { return [] }
         var notes: [(key: SQLiteValue, detail: UnreadDetail)] = []
@@ -125,14 +127,14 @@ final class StoreNotes: TransactionPart {
         return notes
     }
 
-    /// Whether batches in the log have something that this version does not understand.
+    /// Whether batches in the log have tables or columns that this version does not understand.
     func hasUnreadBatches(on connection: Connection) throws -> Bool {
         try connection.query("SELECT 1 FROM clinicsync_unread WHERE typeof(pk) = 'text'").first { _ in true } ?? false
     }
 
     // MARK: - Rows that are too large
 
-    /// Whether a row may be noted as too large to be sent.
+    /// Whether any row is noted as too large to be sent.
     var mayHaveLarge: Bool { self.largeCount > 0 }
 
     /// Notes that a row is too large to be sent.

@@ -1,26 +1,26 @@
 import ClinicSyncModel
 
-/// A reference of a table to another's key as the projection uses it.
+/// A reference from a table to the key of another table, as the projection uses it.
 ///
-/// References of several columns, or to other columns than the key, are left as programs write them.
+/// The projection does not change references of several columns, or references to columns that are not the key.
 struct ReferenceRule: Sendable {
-    /// The claims of rules from this number on are references.
+    /// The smallest number of a reference rule; smaller numbers are UNIQUE rules.
     static let firstNumber = 64
 
-    /// Its number, by which the index of claims knows it.
+    /// The rule's number in the index of claims.
     let number: Int
     /// The slot of the referring column.
     let slot: Int
-    /// The number of the table it refers to.
+    /// The number of the table that the column refers to.
     let parentTable: Int
-    /// What becomes of the child of a deleted row.
+    /// What happens to the child of a deleted row.
     let policy: ReferencePolicy
     /// Finds the keys of the rows that show the reference ?1.
     let childrenSQL: String
 
-    /// Reads a reference of `definition`; `nil` when it is none that is followed.
+    /// Reads a reference of `definition`; `nil` when the projection does not follow it.
     init?(_ key: ForeignKey, number: Int, definition: TableDefinition, tables: [String: TableDefinition]) {
-        // SQLite finds tables and columns whatever their case.
+        // SQLite ignores the case of the names of tables and columns.
         let parent = tables.first { $0.key.lowercased() == key.parentTable.lowercased() }?.value
         guard let parent, key.columns.count == 1, let slot = definition.column(key.columns[0])?.slot,
             slot != definition.keySlot

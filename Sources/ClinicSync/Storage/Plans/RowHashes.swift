@@ -1,8 +1,8 @@
 import ClinicSyncModel
 
-/// How the rows of one table are hashed.
+/// The precomputed data for hashing the rows of one table.
 struct TableHashing: Sendable {
-    /// The slots but the key's in the order of their columns' names.
+    /// All slots except the key's, in the order of the columns' names.
     let order: [Int]
     /// The hash of each slot's column name.
     let names: [UInt64]
@@ -11,7 +11,7 @@ struct TableHashing: Sendable {
     /// The slots whose columns have a DEFAULT other than NULL.
     let defaultSlots: UInt64
 
-    /// The hashing of `definition`'s rows; `names` and `defaults` are those of each slot's column.
+    /// Prepares the hashing of `definition`'s rows; `names` and `defaults` are by slot.
     init(_ definition: TableDefinition, names: [String?], defaults: [SQLiteValue]) {
         self.order = definition.columns
             .filter { $0.slot != definition.keySlot }
@@ -29,41 +29,42 @@ struct TableHashing: Sendable {
 
 /// The hashes of a row's columns and of the row.
 struct RowHashes {
-    /// The 64-bit hash of each slot's value; 0 exactly for the column's default (NULL where it has none) and for the key.
+    /// The 64-bit hash of each slot's value; 0 only for the column's default (NULL if it has none) and for the key.
     var columns: [UInt64]
     /// The row's hash.
     var row: Digest
 
-    /// Hashes of nothing, to be filled again and again.
+    /// Makes empty hashes, which the caller can fill many times.
     init() {
         self.columns = Array(repeating: 0, count: 64)
         self.row = .zero
     }
 
-    /// Hashes a row; `value` gives the value of a slot.
+    /// Hashes a row; `value` returns the value of a slot.
     ///
-    /// The row's hash covers the key and, in the order of their names, the columns that hold something else than their
-    /// default. A column added later changes no hash until a program writes it, so that nodes of different schema versions agree.
+    /// The row's hash covers the key and, in the order of their names, the columns whose values differ from their
+    /// defaults. A column added later changes no hash until a program writes it. So nodes of different schema versions
+    /// get equal hashes.
     @inline(__always)
     mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, value: (Int) -> ValueRef) {
         self.compute(plan: plan, key: key, scratch: &scratch) { slot -> UInt64 in RowHashes.column(value(slot)) }
     }
 
-    /// The hash of NULL in a column whose default is something else.
+    /// The hash of NULL in a column whose default is not NULL.
     static let nullMark: UInt64 = 2
 
-    /// The hash of one column's value: 0 means NULL, so no value may hash to it.
+    /// The hash of one column's value; 0 means NULL, so no other value has the hash 0.
     @inline(__always)
     static func column(_ value: ValueRef) -> UInt64 { value.isNull ? 0 : max(value.hash, 1) }
 
-    /// The hash of a value in a column with that default, by ``column(_:)`` of both: 0 for the default itself.
+    /// The hash of a value in a column with a default, computed from ``column(_:)`` of both; 0 for the default itself.
     @inline(__always)
     static func relative(_ hash: UInt64, to defaultHash: UInt64) -> UInt64 {
         if hash == defaultHash { return 0 }
         return hash == 0 ? RowHashes.nullMark : hash
     }
 
-    /// Hashes a row; `columnHash` gives ``column(_:)`` of a slot's value.
+    /// Hashes a row; `columnHash` returns ``column(_:)`` of a slot's value.
     @inline(__always)
     mutating func compute(plan: TablePlan, key: ValueRef, scratch: inout ByteWriter, columnHash: (Int) -> UInt64) {
         scratch.removeAll()
@@ -85,17 +86,17 @@ struct RowHashes {
     }
 }
 
-/// Hashes rows one after the other, in buffers of its own.
+/// Hashes rows one after the other and reuses its buffers.
 ///
-/// A part that hashes rows in a loop keeps a hasher, so that the loop allocates nothing.
+/// Code that hashes rows in a loop keeps one hasher, so that the loop allocates nothing.
 struct RowHasher {
     /// The hashes of the row that was hashed last.
     private(set) var hashes = RowHashes()
     private var scratch = ByteWriter()
 
-    /// Hashes a row; `value` gives the value of a slot.
+    /// Hashes a row; `value` returns the value of a slot.
     ///
-    /// - Returns: The row's hash; ``hashes`` has those of the columns.
+    /// - Returns: The row's hash; ``hashes`` has the hashes of the columns.
     @inline(__always)
     @discardableResult
     mutating func hash(_ plan: TablePlan, key: ValueRef, value: (Int) -> ValueRef) -> Digest {

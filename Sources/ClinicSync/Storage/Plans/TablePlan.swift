@@ -1,7 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// What the hot loops need of a table.
+/// The precomputed data of a table that the hot loops need.
 final class TablePlan: Sendable {
     /// The table.
     let definition: TableDefinition
@@ -19,15 +19,15 @@ final class TablePlan: Sendable {
     let uniqueRules: [UniqueRule]
     /// The references to other tables' keys.
     let references: [ReferenceRule]
-    /// What each slot's column holds when no program wrote it; the values stay in place as long as the plan does.
+    /// The value of each slot's column when no program wrote it; the values stay in place as long as the plan lives.
     let defaults: PinnedValues
     /// Sets of slots that are always written together; see ``TableDefinition/units``.
     private let units: [UInt64]
-    /// Where the columns stand in a chunk that first used them in the order of slots.
+    /// The places of the columns in a chunk that first used the columns in the order of their slots.
     let identityPlaces: [Int]
     private let slotsByName: [String: Int]
 
-    /// Plans `definition`; its references are followed to those of `tables`, by name.
+    /// Makes the plan of `definition`; `tables` has, by name, the tables that its references can refer to.
     init(_ definition: TableDefinition, among tables: [String: TableDefinition] = [:]) {
         self.definition = definition
         self.uniqueRules = definition.uniqueKeys.enumerated().compactMap { number, key in
@@ -70,36 +70,37 @@ final class TablePlan: Sendable {
 
     // MARK: - Slots
 
-    /// The number of slots; bits and arrays by slot have this size.
+    /// The number of slots; bit sets and arrays by slot have this size.
     var slotCount: Int { self.definition.slotCount }
 
     /// The key's slot.
     var keySlot: Int { self.definition.keySlot }
 
-    /// The slot that says which user a row belongs to, in tables of the category `user`.
+    /// The slot of the id of the user that a row belongs to; `nil` outside the category `user`.
     ///
-    /// A table of that category without the column `userId` is that of the users themselves.
+    /// A table of this category without the column `userId` is the table of the users themselves. Its slot is the
+    /// key's.
     var userSlot: Int? { self.definition.category == .user ? self.slotsByName["userId"] ?? self.keySlot : nil }
 
-    /// The UNIQUE whose equal rows become one row.
+    /// The UNIQUE with the policy `merge`: rows with equal values become one row.
     var mergeRule: UniqueRule? { self.uniqueRules.first { $0.policy == .merge } }
 
     /// The slots of all UNIQUEs.
     var uniqueSlots: UInt64 { self.uniqueRules.reduce(0) { $0 | $1.mask } }
 
-    /// `slots` with all that is written together with one of them.
+    /// `slots` and all slots that are always written together with one of them.
     func unitsTouched(by slots: UInt64) -> UInt64 {
         self.units.reduce(slots) { $1 & slots == 0 ? $0 : $0 | $1 }
     }
 
     // MARK: - Names
 
-    /// The slot of the column with this name, or which has it on nodes of another schema version.
+    /// The slot of the column with this name, on this node or on nodes of another schema version.
     func slot(of name: String) -> Int? {
         self.slotsByName[name] ?? self.definition.otherNames[name.lowercased()]
     }
 
-    /// Whether this node does not know a peer's name for a column, such as the name of a column that is added later.
+    /// Whether a peer's column name is unknown to this node, such as a column that a later migration adds.
     func isUnknown(_ name: String) -> Bool {
         !name.isEmpty && self.slot(of: name) == nil && !self.definition.droppedNames.contains(name.lowercased())
     }

@@ -2,22 +2,22 @@ import ClinicSyncModel
 
 /// The plans of all replicated tables.
 struct TablePlans: Sendable {
-    /// In the order of the tables' names.
+    /// The plans in the order of the tables' names.
     let all: [TablePlan]
-    /// Those of the clinic, which people and programs see; see ``TableDefinition/isClinical``.
+    /// The plans of the clinic's tables, which people and programs see; see ``TableDefinition/isClinical``.
     let clinical: [TablePlan]
     private let byName: [String: TablePlan]
     private let byNumber: [Int: TablePlan]
     private let history: SchemaHistory
     private let childrenByParent: [Int: [Child]]
 
-    /// A table that refers to another, and how.
+    /// A table that refers to another table, with the rule of the reference.
     struct Child: Sendable {
         let plan: TablePlan
         let reference: ReferenceRule
     }
 
-    /// Plans `tables`.
+    /// Makes the plans of `tables`.
     init(_ tables: ClinicTables) {
         let definitions = Dictionary(uniqueKeysWithValues: tables.tables.map { ($0.name, $0) })
         self.all = tables.tables.map { TablePlan($0, among: definitions) }
@@ -34,27 +34,27 @@ struct TablePlans: Sendable {
         self.childrenByParent = children
     }
 
-    /// The tables that refer to the table of that number.
+    /// The tables that refer to the table with this number.
     func children(of number: Int) -> [Child] { self.childrenByParent[number] ?? [] }
 
     subscript(name: String) -> TablePlan? { self.byName[name] }
 
     subscript(number: Int) -> TablePlan? { self.byNumber[number] }
 
-    /// The table that a node of another schema version calls so.
+    /// The table that a node of another schema version calls `name`.
     func plan(calledElsewhere name: String) -> TablePlan? {
         if let plan = self.byName[name] { return plan }
         return self.all.first { self.history.formerNames(ofTable: $0.definition.name).contains(name.lowercased()) }
     }
 
-    /// Whether this node does not know a peer's name for a table, such as the name of a table that is added later.
+    /// Whether a peer's table name is unknown to this node, such as a table that a later migration adds.
     func isUnknown(table name: String) -> Bool {
         self.plan(calledElsewhere: name) == nil && !self.history.isDropped(table: name)
     }
 
-    /// The clinic's tables, or the one of that name.
+    /// The plan of the clinic's table with this name, or of all the clinic's tables when `name` is `nil`.
     ///
-    /// - Throws: ``UnknownTable`` when the clinic has no table of that name.
+    /// - Throws: ``UnknownTable`` when the clinic has no table with this name.
     func clinical(_ name: String?) throws -> [TablePlan] {
         guard let name else { return self.clinical }
         guard let plan = self[name], plan.definition.isClinical else { throw UnknownTable(name: name) }

@@ -17,10 +17,10 @@ struct TableSQL: Sendable {
     private let last: String
     /// The columns by slot; NULL for dropped ones.
     private let bySlot: String
-    /// The columns that there are.
+    /// The present columns.
     private let columns: String
 
-    /// The SQL of `definition`; `names` gives each slot's column.
+    /// Makes the SQL for `definition`; `names` gives the name of each slot's column.
     init(_ definition: TableDefinition, names: [String?]) {
         self.names = names
         self.table = SQLText.name(definition.name)
@@ -45,9 +45,10 @@ struct TableSQL: Sendable {
         return "UPDATE \(self.table) SET \(assignments) WHERE \(self.key) = ?1"
     }
 
-    /// Inserts a row with these columns, the key's among them, or changes the row of that key; ?1, ?2, … are the values.
+    /// Inserts a row with these columns, or changes the row with the same key; ?1, ?2, … are the values.
     ///
-    /// Touches no row whose values are the same, storage classes included.
+    /// `columns` includes the key. The statement does not touch a row that already has the same values and storage
+    /// classes.
     func upsert(columns: [String]) -> String {
         let quoted = columns.map { name in
             precondition(self.names.contains(name), "\(self.table) has no column \(name)")
@@ -62,7 +63,7 @@ struct TableSQL: Sendable {
         return "\(insert) ON CONFLICT (\(self.key)) DO UPDATE SET \(assignments) WHERE \(differences)"
     }
 
-    /// Marks every key of the table and every key the node knows, so that the collector compares them all.
+    /// Marks every key of the table and every key that the node knows, so that the collector compares them all.
     var markAll: String {
         """
         INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
@@ -78,9 +79,9 @@ struct TableSQL: Sendable {
     /// Reads all rows in the order of their keys.
     var selectAllInOrder: String { "\(self.selectAll) ORDER BY \(self.key)" }
 
-    /// Reads at most ?2 rows after the key ?1, or the first ones, in the order of their keys.
+    /// Reads at most ?2 rows in the order of their keys: the rows after the key ?1, or the first rows.
     ///
-    /// There is no smallest key to begin with: a number would be compared as text, because the column is declared so.
+    /// No smallest key exists to start from: the column is declared TEXT, so SQLite would compare a number as text.
     func selectPage(isFirst: Bool) -> String {
         let range = isFirst ? "" : "WHERE \(self.key) > ?1"
         return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
@@ -103,6 +104,6 @@ struct TableSQL: Sendable {
         """
     }
 
-    /// Forgets the saved values of a row.
+    /// Deletes the saved values of a row.
     var deleteLast: String { "DELETE FROM \(self.last) WHERE \(self.key) = ?1" }
 }

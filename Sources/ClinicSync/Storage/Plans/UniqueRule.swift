@@ -1,27 +1,29 @@
 import ClinicSyncModel
 
-/// A UNIQUE of a table as the projection uses it: which row claims which key.
+/// A UNIQUE of a table as the projection uses it: computes which key a row claims.
 ///
-/// `docs/design/0009-projection.md` says what becomes of the claims.
+/// `docs/design/0009-projection.md` describes how the projection decides claims.
 struct UniqueRule: Sendable {
-    /// Its number among the table's, by which claims are indexed.
+    /// The rule's number among the table's UNIQUEs; the index of claims uses it.
     let number: Int
-    /// The slots of its columns, in the order of the index.
+    /// The slots of the rule's columns, in the order of the index.
     let slots: [Int]
-    /// The same as a set.
+    /// The slots of the rule's columns as a bit set.
     let mask: UInt64
-    /// What becomes of the later of two claims.
+    /// What happens to the later of two claims.
     let policy: DuplicatePolicy
-    /// Finds the row that shows a key: its columns are ?1, ?2, … in the order of ``slots``.
+    /// Finds the row that shows a key; the key's columns are ?1, ?2, … in the order of ``slots``.
     let holderSQL: String
-    /// Whether a row with the values ?1, ?2, … in the order of the table's columns counts; `nil` when all do.
+    /// Tests whether the UNIQUE covers a row with the values ?1, ?2, … in the order of the table's columns.
+    ///
+    /// It is `nil` when the UNIQUE covers all rows.
     let predicateSQL: String?
     private let collations: [String]
 
-    /// The slot in which a later claim shows something else than its own.
+    /// The slot in which the row with the later claim shows a changed value.
     var lastSlot: Int { self.slots[self.slots.count - 1] }
 
-    /// Reads a UNIQUE of `definition`; `nil` when it names a column that is no longer there.
+    /// Reads a UNIQUE of `definition`; `nil` when the UNIQUE names a column that no longer exists.
     init?(_ key: UniqueKey, number: Int, definition: TableDefinition) {
         let slots = key.columns.compactMap { definition.column($0)?.slot }
         guard slots.count == key.columns.count, !slots.isEmpty else { return nil }
@@ -45,9 +47,10 @@ struct UniqueRule: Sendable {
         }
     }
 
-    /// The key that these values make, in the form in which equal keys have equal bytes; `nil` when a part is NULL.
+    /// The key of these values, in a form in which equal keys have equal bytes; `nil` when a part is NULL.
     ///
-    /// Equal is what the index takes for equal: by its collation, and numbers by what they are worth.
+    /// Keys are equal when the index treats them as equal: texts by the index's collation, numbers by their numeric
+    /// value.
     func key(_ values: [SQLiteValue]) -> SQLiteValue? {
         var writer = ByteWriter()
         for (slot, collation) in zip(self.slots, self.collations) {
@@ -57,7 +60,7 @@ struct UniqueRule: Sendable {
         return .blob(writer.bytes)
     }
 
-    /// The values of a key of ``key(_:)``, in the order of ``slots``.
+    /// The values of a key that ``key(_:)`` made, in the order of ``slots``.
     func values(ofKey key: SQLiteValue) throws(MalformedRecord) -> [SQLiteValue] {
         guard case .blob(let bytes) = key else { throw MalformedRecord(reason: "a claim is no record") }
         return try UniqueRule.values(of: bytes, count: self.slots.count)
@@ -78,7 +81,7 @@ struct UniqueRule: Sendable {
     private static func normalised(_ value: SQLiteValue, collation: String) -> SQLiteValue {
         switch (value, collation) {
         case (.real(let bits), _):
-            // 1 and 1.0 are one key.
+            // 1 and 1.0 are the same key.
             Int64(exactly: Double(bitPattern: bits)).map(SQLiteValue.integer) ?? value
         case (.text(let bytes), "NOCASE"):
             .text(bytes.map { (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) ? $0 | 0x20 : $0 })
@@ -90,15 +93,15 @@ struct UniqueRule: Sendable {
 
     // MARK: - Suffixes
 
-    /// How many characters a suffix has at least.
+    /// The smallest number of characters in a suffix.
     static let suffixLengthMin = 3
-    /// How many it can have: all that the hash of a key gives.
+    /// The largest number of characters in a suffix: the hash of a key gives no more.
     static let suffixLengthMax = 25
 
-    /// `value` with the first `length` characters of a row's own suffix.
+    /// `value` with the first `length` characters of the row's own suffix.
     ///
-    /// The characters are Crockford's base 32 (no I, L, O, U) of the 128-bit hash of the row's key: every node gives a row the
-    /// same, and people can read it out.
+    /// The suffix is the 128-bit hash of the row's key in Crockford's base 32 (no I, L, O, U). So every node computes
+    /// the same suffix for a row, and people can read it aloud.
     static func suffixed(_ value: SQLiteValue, key: SQLiteValue, length: Int) -> SQLiteValue {
         var writer = ByteWriter()
         writer.value(key)

@@ -1,14 +1,14 @@
 import ClinicSyncModel
 
-/// Bytes that are not what they should be.
+/// The error for bytes that do not have the expected format.
 struct MalformedRecord: Error, Hashable {
-    /// What was wrong, for the operator.
+    /// The reason, for the operator.
     var reason: String
 }
 
 /// Reads the record format's primitives (see ``ByteWriter``) from untrusted bytes.
 ///
-/// Every read checks what is left; nothing is allocated before its length was seen to fit.
+/// Every read checks the number of bytes that are left. The reader allocates nothing before it has checked the length.
 struct ByteReader {
     private let bytes: UnsafeRawBufferPointer
     private var offset = 0
@@ -16,7 +16,7 @@ struct ByteReader {
     /// Reads from `bytes`, which must outlive the reader and every ``ValueRef`` it returns.
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
-    /// Whether everything was read.
+    /// Whether all bytes were read.
     var isAtEnd: Bool { self.offset == self.bytes.count }
 
     /// How many bytes are left.
@@ -67,7 +67,8 @@ struct ByteReader {
         return UnsafeRawBufferPointer(rebasing: self.bytes[self.offset..<self.offset + Int(count)])
     }
 
-    /// Reads a count of things that take at least `size` bytes each; the count cannot exceed what the bytes have room for.
+    /// Reads a count of items that take at least `size` bytes each, and refuses a count that the bytes left cannot
+    /// hold.
     mutating func count(ofAtLeast size: Int, limit: Int) throws(MalformedRecord) -> Int {
         let count = try self.unsigned()
         guard count <= UInt64(limit), count <= UInt64(self.remaining / size) else {
@@ -82,7 +83,7 @@ struct ByteReader {
         return String(decoding: try self.raw(length), as: UTF8.self)
     }
 
-    /// Reads the number of a batch, which SQLite must be able to store: its integers are signed.
+    /// Reads the number of a batch and refuses a number that SQLite cannot store: SQLite's integers are signed.
     mutating func sequence() throws(MalformedRecord) -> UInt64 {
         let number = try self.unsigned()
         guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a batch's number is out of range") }

@@ -2,20 +2,21 @@ import ClinicSyncModel
 
 /// Appends the record format's primitives to a growing buffer.
 ///
-/// Format (also in `docs/PROTOCOL.md`): unsigned numbers are LEB128, signed ones are zigzag-mapped first; a
-/// value is a tag byte (0 NULL, 1 integer, 2 real, 3 text, 4 blob) and its content: a signed number, eight
-/// bytes little endian, or a length and as many bytes.
+/// Format (also in `docs/PROTOCOL.md`): unsigned numbers are LEB128; signed numbers are zigzag-mapped first. A value is
+/// a tag byte (0 NULL, 1 integer, 2 real, 3 text, 4 blob) and its content. The content of an integer is a signed
+/// number. The content of a real is eight bytes, little endian. The content of a text or blob is a length and then its
+/// bytes.
 struct ByteWriter {
-    /// What was written.
+    /// The bytes written so far.
     private(set) var bytes: [UInt8] = []
 
-    /// How many bytes were written.
+    /// The number of bytes written so far.
     var count: Int { self.bytes.count }
 
-    /// Takes back what was written after `count` bytes.
+    /// Removes everything after the first `count` bytes.
     mutating func truncate(to count: Int) { self.bytes.removeLast(self.bytes.count - count) }
 
-    /// Forgets what was written, keeping the memory.
+    /// Removes all bytes but keeps the memory.
     mutating func removeAll() { self.bytes.removeAll(keepingCapacity: true) }
 
     @inline(__always)

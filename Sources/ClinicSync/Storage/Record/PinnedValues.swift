@@ -1,8 +1,8 @@
 import ClinicSyncModel
 
-/// Values that stay where they are, so that references to them hold for as long as the object lives.
+/// Values that stay at their place in memory, so that references to them are valid as long as the object lives.
 ///
-/// `@unchecked Sendable`: the memory is written in the initialiser alone, and freed together with the object.
+/// `@unchecked Sendable`: only the initialiser writes the memory, and the memory is freed together with the object.
 final class PinnedValues: @unchecked Sendable {
     /// The values.
     let values: [SQLiteValue]

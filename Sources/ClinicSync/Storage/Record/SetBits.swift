@@ -1,5 +1,5 @@
 extension UInt64 {
-    /// The places of the bits that are set, ascending.
+    /// The places of the set bits, in ascending order.
     var setBits: SetBits { SetBits(rest: self) }
 
     /// A sequence of bit places.

@@ -1,8 +1,8 @@
 /// SipHash-2-4 with 64 and 128 bits of output.
 ///
-/// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012, and its 128-bit variant. Chosen for digests
-/// because it is fast on short inputs, specified, and at hand in every language. The key is a constant: it
-/// guards against accidents, not against a member that forges rows.
+/// Source: Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012, and its 128-bit variant. The digests use it
+/// because it is fast on short inputs, has a specification, and is available in every language. The key is a constant:
+/// the hash guards against accidents, not against a member that forges rows.
 enum SipHash {
     /// The fixed key's first half, "clinicsy" in ASCII, little endian.
     static let key0: UInt64 = 0x7973_6369_6e69_6c63

@@ -6,7 +6,7 @@ extension Digest {
         try withUnsafeBytes(of: (self.high.bigEndian, self.low.bigEndian), body)
     }
 
-    /// The digest of 16 stored bytes.
+    /// Makes a digest from its 16 stored bytes.
     init(storedBytes bytes: UnsafeRawBufferPointer) throws(MalformedRecord) {
         guard bytes.count == 16 else { throw MalformedRecord(reason: "a row's hash is not 16 bytes") }
         self.init(
@@ -22,7 +22,7 @@ extension NodeID {
         withUnsafeBytes(of: self.high.bigEndian, Array.init) + withUnsafeBytes(of: self.low.bigEndian, Array.init)
     }
 
-    /// The id of 16 stored bytes; `nil` for another number of bytes.
+    /// Makes an id from its 16 stored bytes; `nil` for another number of bytes.
     init?(storedBytes bytes: UnsafeRawBufferPointer) {
         guard bytes.count == 16 else { return nil }
         self.init(

@@ -1,9 +1,9 @@
 import ClinicSyncModel
 
-/// A value where it lies: in a chunk's payload or in a row that a statement stands on.
+/// A reference to a value in a chunk's payload or in a statement's current row.
 ///
-/// Hot loops move values without copying them. A reference is valid as long as the bytes it points into:
-/// until the payload's buffer is left, or the statement is stepped or reset.
+/// Hot loops use references to avoid copying values. A reference is valid as long as the bytes it points to: until the
+/// scope of the payload's buffer ends, or until the statement is stepped or reset.
 enum ValueRef {
     case null
     case integer(Int64)
@@ -22,7 +22,7 @@ enum ValueRef {
         }
     }
 
-    /// A copy that owns its bytes.
+    /// A copy of the value that owns its bytes.
     var value: SQLiteValue {
         switch self {
         case .null: .null

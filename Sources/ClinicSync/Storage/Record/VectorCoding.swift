@@ -1,8 +1,8 @@
 import ClinicSyncModel
 
-/// The stored forms of vectors and batch headers.
+/// Encodes and decodes the stored forms of vectors and batch headers.
 enum VectorCoding {
-    /// The bytes of `vector`.
+    /// The stored form of `vector`.
     static func encode(_ vector: VersionVector) -> [UInt8] {
         var writer = ByteWriter()
         for entry in vector.entries {
@@ -12,7 +12,7 @@ enum VectorCoding {
         return writer.bytes
     }
 
-    /// The vector of `bytes`.
+    /// The vector whose stored form is `bytes`.
     static func decode(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> VersionVector {
         var reader = ByteReader(bytes)
         var entries: [VersionVector.Entry] = []
@@ -22,7 +22,7 @@ enum VectorCoding {
         return VersionVector(entries)
     }
 
-    /// The bytes of `header`.
+    /// The stored form of `header`.
     static func encode(_ header: BatchHeader) -> [UInt8] {
         var writer = ByteWriter()
         writer.fixed64(header.timestamp.rawValue)
@@ -31,7 +31,7 @@ enum VectorCoding {
         return writer.bytes
     }
 
-    /// The header of `bytes`.
+    /// The header whose stored form is `bytes`.
     static func decodeHeader(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> BatchHeader {
         var reader = ByteReader(bytes)
         let timestamp = HybridTimestamp(rawValue: try reader.fixed64())

@@ -3,7 +3,7 @@ import ClinicSyncModel
 
 /// Gives new stamps to own changes that were stamped with a wrong clock and that no other node has seen.
 ///
-/// Why and when: `docs/design/0006-clocks-and-clones.md`.
+/// `docs/design/0006-clocks-and-clones.md` explains why and when.
 final class Restamper {
     private let rows: RowStates
     private let saver: RowSaver
@@ -13,7 +13,7 @@ final class Restamper {
     private let clock: StoreClock
     private var origins: Origins { self.rows.origins }
 
-    /// Corrects batches of `log` and the rows that they changed.
+    /// Makes a restamper, which corrects batches of `log` and the rows that they changed.
     init(saver: RowSaver, log: BatchLog, unshared: UnsharedBatches, members: Members, clock: StoreClock) {
         self.rows = saver.rows
         self.saver = saver
@@ -25,12 +25,12 @@ final class Restamper {
 
     /// Corrects the stamps of the unshared batches, if the clock was wrong by more than half a second.
     ///
-    /// Takes about 20 microseconds for each change that was made since the node met others last.
+    /// The correction takes about 20 microseconds for each change since the node's last contact with other nodes.
     ///
     /// - Parameters:
-    ///   - offset: what to add to this PC's time to get the clinic's.
+    ///   - offset: the difference to add to this PC's time to get the clinic's time.
     ///   - transaction: the transaction.
-    /// - Returns: The number of changes that have other stamps now.
+    /// - Returns: The number of changes whose stamps changed.
     /// - Throws: what SQLite reports.
     func correct(offset: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
         let connection = transaction.connection
@@ -87,7 +87,7 @@ final class Restamper {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard let header = try self.header(batch, on: transaction.connection) else { return }
-        // Any stamp serves as the header's: those of the changes are written relative to it.
+        // The header can have any stamp: the stamps of the changes are stored relative to it.
         let newHeader = BatchHeader(
             timestamp: correction.now,
             dependencies: header.dependencies,
@@ -110,7 +110,7 @@ final class Restamper {
 
     // MARK: - What is known of the rows
 
-    /// Brings what is known of a row in line with the log.
+    /// Corrects the stamps in the row's metadata, tombstone or shadow as in the log.
     private func restampMetadata(
         _ plan: TablePlan,
         key: SQLiteValue,

@@ -2,12 +2,13 @@ import ClinicSyncModel
 
 /// Computes new stamps for changes that were stamped with a wrong clock; it needs no database.
 ///
-/// The wrong clock kept its pace: the difference between the offset that is known now and the one that was used then corrects
-/// a stamp. What that leaves in the future was stamped before the clock was set back; it counts as written now, the latest it
-/// can be. What it leaves before the last contact with others was written after that contact. A change of a row stays above
-/// the changes of the same row before it, and above the shared value that it replaced, whatever the clocks show.
+/// The wrong clock ran at the right pace. So the correction of a stamp is the offset known now minus the offset that
+/// was used for the stamp. If the corrected stamp is in the future, the change was stamped before the clock was set
+/// back. Such a change counts as written now, its latest possible time. A corrected stamp before the last contact with
+/// other nodes is raised to that contact, because the change was written after it. A change of a row always stays above
+/// the earlier changes of the same row and above the shared value that it replaced.
 struct StampCorrection {
-    /// One change before and after.
+    /// The stamp of one change before and after the correction.
     struct Correction {
         var sequence: UInt64
         var old: HybridTimestamp
@@ -24,7 +25,7 @@ struct StampCorrection {
     let clockOffset: Int64
     /// The corrected time now.
     let now: HybridTimestamp
-    /// The largest stamp of others before the isolation, the future left out.
+    /// The largest stamp of other nodes before the isolation, without stamps in the future.
     let lastContact: HybridTimestamp
     /// The corrections made so far, in the order of the batches.
     private(set) var corrections: [Row: [Correction]] = [:]
@@ -36,14 +37,14 @@ struct StampCorrection {
         self.lastContact = lastContact
     }
 
-    /// When a change of `batch` seems to have been made; its row is not looked at.
+    /// The estimated stamp of a change of `batch`, without regard to its row.
     ///
     /// - Parameters:
     ///   - stamp: its stamp.
-    ///   - storedAt: what this PC's clock showed when the change was logged, in milliseconds since 1970. A stamp beyond it was
-    ///     raised above the value that the change replaced and says nothing of the time.
+    ///   - storedAt: this PC's time when the change was logged, in milliseconds since 1970. A later stamp was raised
+    ///     above the value that the change replaced, so it does not show the time of the change.
     ///   - batch: its batch.
-    /// - Returns: the corrected stamp, above what the batch replaced.
+    /// - Returns: the corrected stamp, which is larger than the stamps of the values that the batch replaced.
     func estimate(_ stamp: HybridTimestamp, storedAt: Int64, of batch: UnsharedBatches.Noted) -> HybridTimestamp {
         let wall = min(stamp.milliseconds - batch.clockOffset, storedAt)
         let shifted = HybridTimestamp(
@@ -51,12 +52,12 @@ struct StampCorrection {
             counter: UInt16(truncatingIfNeeded: stamp.rawValue)
         )
         let estimate = max(min(shifted, self.now), self.lastContact)
-        // Which of its values a batch replaced at its floor is not noted: what is not above it may have replaced a value just
-        // below its own stamp, so it is not lowered.
+        // The batch's note does not show which change replaced the value at the floor. A change that is not above the
+        // floor may have replaced a value just below its own stamp. So its stamp is not lowered.
         return max(estimate, stamp > batch.floor ? batch.floor.successor : stamp)
     }
 
-    /// The stamp of a change from now on; to be asked in the order of the batches and of the changes in them.
+    /// The new stamp of a change; call it in the order of the batches and of the changes in each batch.
     mutating func correct(
         _ stamp: HybridTimestamp,
         of row: Row,

@@ -1,15 +1,15 @@
 package import GRDB
 
 extension CaptureTriggers {
-    /// Returns the tables whose triggers or last-values table are not there or are not ours.
+    /// Returns the tables whose triggers or last-values table are missing or differ from ours.
     ///
-    /// A migration that recreates a table drops its triggers without a word, and so does a person with a SQL
-    /// shell. What was written to such a table since is unknown: compare it as a whole after installing.
+    /// A migration that recreates a table silently drops its triggers. So can a person with a SQL shell. The node does
+    /// not know what programs wrote to such a table since then: compare the whole table after installing.
     package static func missing(of tables: ClinicTables, in db: Database) throws -> [TableDefinition] {
         try tables.tables.filter { try !self.isInstalled(for: $0, in: db) }
     }
 
-    /// Installs what ``missing(of:in:)`` finds; tables that have theirs are not touched.
+    /// Installs what ``missing(of:in:)`` finds; leaves tables alone that have correct triggers.
     ///
     /// - Returns: the tables that were repaired.
     @discardableResult
@@ -55,7 +55,7 @@ extension CaptureTriggers {
         return hasIndex == true && table.columns.allSatisfy { columns.contains($0.name) }
     }
 
-    /// Our triggers on a table, as they stand in the database.
+    /// The texts of our triggers on a table, as the database has them.
     private static func installed(on table: String, in db: Database) throws -> [String: String] {
         let rows = try Row.fetchAll(
             db,
@@ -68,7 +68,7 @@ extension CaptureTriggers {
         return Dictionary(rows.map { ($0["name"], $0["sql"] ?? "") }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// Keeps what a last-values table holds: deletions that are not collected yet need it.
+    /// Installs the last-values table of a table and keeps its rows: deletions that are not collected yet need them.
     private static func installLastTable(for table: TableDefinition, in db: Database) throws {
         let last = self.lastTable(for: table)
         let columns = try self.columns(of: last, in: db)

@@ -2,9 +2,9 @@ import GRDB
 
 /// The SQL of the triggers that notice what programs write to a replicated table.
 ///
-/// Every process that opens the file fires them, so they are plain SQL. They mark keys in `clinicsync_dirty`;
-/// what happened to a row is derived later by comparing it with what the node knew. The values of a row that
-/// goes are kept in the table's *last-values table* until the collector has made a tombstone of it.
+/// The triggers fire in every process that writes to the file, so they are plain SQL. They mark keys in
+/// `clinicsync_dirty`. Later the collector compares each marked row with its last known state to find out what changed.
+/// The table's *last-values table* keeps the values of a deleted row until the collector has made its tombstone.
 /// `docs/design/0001-capture.md` explains each trigger.
 package enum CaptureTriggers {
     /// The beginning of the names of all our triggers.
@@ -36,14 +36,14 @@ package enum CaptureTriggers {
 
     /// The name of the table that keeps the values of a table's deleted rows.
     ///
-    /// It has the table's replicated columns without declared types, so that values keep their storage class
-    /// bit for bit. A row is added each time one goes or may go; of several with one key the newest (largest
-    /// `rowid`) counts, and only if the table has no row of that key any more.
+    /// This table has the replicated columns without declared types, so that values keep their bytes and storage class.
+    /// A trigger adds a row each time a row is deleted or may be deleted. Of several rows with one key, the newest
+    /// (largest `rowid`) counts, and only if the replicated table no longer has a row with this key.
     package static func lastTable(for table: TableDefinition) -> String {
         "clinicsync_last_\(table.name)"
     }
 
-    /// Returns the statements that make a table's last-values table and its index.
+    /// Returns the statements that create a table's last-values table and its index.
     package static func lastTableStatements(for table: TableDefinition) -> [String] {
         let last = self.lastTable(for: table)
         let columns = SQLText.list(table.columns.map(\.name))
@@ -55,15 +55,17 @@ package enum CaptureTriggers {
 
     // MARK: - Parts
 
-    /// Only outside the node's own write transactions.
+    /// The condition under which triggers fire: outside the node's own write transactions.
     ///
-    /// Should the guard's row be gone, writes are captured rather than lost.
+    /// If the guard's row is missing, the triggers capture all writes, so that no write is lost.
     private static let guardCondition = "NOT EXISTS (SELECT 1 FROM clinicsync_guard WHERE applying)"
 
     private static let now = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
 
-    /// The UPSERT clause, because the conflict clause of the program's statement (OR REPLACE, OR IGNORE)
-    /// overrides a conflict clause inside a trigger, but not an UPSERT.
+    /// The UPSERT clause for a key that is already marked.
+    ///
+    /// The conflict clause of the program's statement (OR REPLACE, OR IGNORE) overrides a conflict clause inside a
+    /// trigger, but does not override an UPSERT.
     private static let again =
         "ON CONFLICT (tableId, pk) DO UPDATE SET writtenAt = excluded.writtenAt, n = n + 1"
 
@@ -102,11 +104,11 @@ package enum CaptureTriggers {
             """
     }
 
-    /// REPLACE deletes the rows in its way without firing DELETE triggers (unless the program has switched
-    /// recursive_triggers on), so those rows are saved and marked before they can go.
+    /// Saves and marks the rows that a REPLACE would delete, before it deletes them.
     ///
-    /// A row that merely stands in the way (the statement fails, is ignored, or is an upsert) is marked too,
-    /// which is harmless: the collector finds it unchanged.
+    /// REPLACE deletes conflicting rows without firing DELETE triggers, unless the program has switched on
+    /// recursive_triggers. The trigger also marks a conflicting row that stays, because the statement fails, is ignored
+    /// or is an upsert. This is harmless: the collector finds the row unchanged.
     private static func victims(
         _ suffix: String,
         _ event: String,
@@ -115,7 +117,7 @@ package enum CaptureTriggers {
     ) -> (name: String, sql: String) {
         let source = SQLText.name(table.name)
         let columns = table.columns.map(\.name)
-        // Each part of the OR is answered by its own unique index.
+        // SQLite looks up each part of the OR in its own unique index.
         let matches = table.uniqueKeys.map { "(\(self.match($0, in: source)))" }.joined(separator: " OR ")
         let rows = "FROM \(source) WHERE (\(matches)) AND \(own)"
         let save = """
@@ -130,7 +132,7 @@ package enum CaptureTriggers {
         return self.trigger(suffix, event, table, when: "EXISTS (SELECT 1 \(rows))", body: [save, mark])
     }
 
-    /// Whether a row of the table has the new row's values; NULL equals nothing, as in the index.
+    /// The condition that a row of the table has the new row's values; NULL equals nothing, as in the index.
     private static func match(_ key: UniqueKey, in source: String) -> String {
         let parts = zip(key.columns, key.collations).map { column, collation in
             let name = SQLText.name(column)
@@ -140,9 +142,10 @@ package enum CaptureTriggers {
         return (parts + [rows].compactMap(\.self)).joined(separator: " AND ")
     }
 
-    /// The updates by which a row can come to stand in another's way: those that name a unique column.
+    /// The updates that can make a row conflict with another row: updates that name a unique column.
     ///
-    /// A partial index is also entered by columns that only its predicate names, so there every update counts.
+    /// An update of a column in a partial index's predicate can add a row to the index. So with a partial index every
+    /// update counts.
     private static func uniqueUpdate(of table: TableDefinition) -> String {
         guard table.uniqueKeys.allSatisfy({ $0.predicate == nil }) else { return "BEFORE UPDATE" }
         let names = Set(table.uniqueKeys.flatMap(\.columns))

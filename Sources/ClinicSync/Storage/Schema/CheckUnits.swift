@@ -1,13 +1,13 @@
-/// Which columns a table's CHECK constraints speak of together, read from its definition's text.
+/// The columns that a table's CHECK constraints name together, read from the text of the table's definition.
 ///
-/// SQLite gives only the text of CHECKs. Names are taken without understanding the expression, so that a function
-/// that is called like a column counts as one: a unit that is too large costs a finer merge, one that is too small a
-/// row that no node can show.
+/// SQLite gives only the text of CHECKs. This code collects names without parsing the expression, so a function with
+/// the name of a column counts as that column. A unit that is too large only makes merges coarser. A unit that is too
+/// small can make a row that no node can show.
 struct CheckUnits {
-    /// For each CHECK the names of the columns in it, spelt as in `columns`.
+    /// For each CHECK, the names of its columns, spelt as in `columns`.
     let checks: [Set<String>]
 
-    /// Reads the CHECKs of `sql`, a `CREATE TABLE`, about `columns`.
+    /// Reads the CHECKs of the `CREATE TABLE` statement `sql` that name `columns`.
     ///
     /// A generated column stands for the columns it is computed from.
     init(createTable sql: String, columns: [String], generated: Set<String>) {
@@ -33,7 +33,9 @@ struct CheckUnits {
         }
     }
 
-    /// The sets in which the columns merge: those with two columns or more, joined where they overlap, without `key`.
+    /// The sets of columns that merge together, without `key`.
+    ///
+    /// Each set has two columns or more. Overlapping sets are joined.
     func units(without key: String) -> [Set<String>] {
         var units: [Set<String>] = []
         for check in self.checks {
@@ -46,7 +48,7 @@ struct CheckUnits {
         return units
     }
 
-    /// What stands between the parentheses that open at `start`.
+    /// The tokens of the parenthesis that opens at `start`.
     private static func parenthesised(_ tokens: [SQLToken], from start: Int) -> ArraySlice<SQLToken> {
         var depth = 0
         for index in start..<tokens.count {
@@ -57,7 +59,7 @@ struct CheckUnits {
         return tokens[start...]
     }
 
-    /// The table's column and constraint definitions: what commas outside inner parentheses divide.
+    /// The table's column and constraint definitions, separated by commas outside inner parentheses.
     private static func definitions(_ tokens: [SQLToken]) -> [ArraySlice<SQLToken>] {
         guard let start = tokens.firstIndex(where: { $0.isSymbol("(") }) else { return [] }
         let body = self.parenthesised(tokens, from: start).dropFirst()
@@ -69,7 +71,7 @@ struct CheckUnits {
         }
     }
 
-    /// `names` with generated columns replaced by what they are computed from, which may be generated as well.
+    /// `names` with each generated column replaced by the columns it is computed from, which can be generated too.
     private static func expanded(_ names: Set<String>, bases: [String: Set<String>]) -> Set<String> {
         var result = names
         var size = -1

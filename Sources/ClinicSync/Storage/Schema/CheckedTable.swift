@@ -1,6 +1,6 @@
 import ClinicSyncModel
 
-/// A table's DDL and its manifest entry, found free of contradictions.
+/// A table's DDL and its manifest entry, checked to be free of contradictions.
 struct CheckedTable {
     private let ddl: TableDDL
     private let rules: Manifest.Table
@@ -9,7 +9,7 @@ struct CheckedTable {
     private let foreignKeys: [ForeignKey]
     private let units: [Set<String>]
 
-    /// Checks the one against the other.
+    /// Checks the DDL against the manifest entry.
     ///
     /// - Throws: ``SchemaError`` for the first contradiction.
     init(ddl: TableDDL, rules: Manifest.Table) throws {
@@ -25,7 +25,7 @@ struct CheckedTable {
         }
     }
 
-    /// Makes the definition with the number and slots that the registry gave.
+    /// Makes the definition with the number and the slots from the registry.
     func definition(number: Int, slots: [String], history: SchemaHistory) throws -> TableDefinition {
         guard slots.count <= TableDefinition.columnsMax else {
             throw SchemaError.tooManyColumns(table: self.ddl.name, count: slots.count)
@@ -69,7 +69,7 @@ struct CheckedTable {
         )
     }
 
-    /// Names that nodes of other schema versions use for the columns, in small letters, with the slots.
+    /// The names that nodes of other schema versions use for the columns, in small letters, with the slots.
     private func otherNames(_ slots: [String: Int], _ history: SchemaHistory) -> [String: Int] {
         var names: [String: Int] = [:]
         let live = Dictionary(
@@ -77,7 +77,7 @@ struct CheckedTable {
             uniquingKeysWith: { first, _ in first }
         )
         for (former, present) in history.formerNames(ofColumnsOf: self.ddl.name) {
-            // The renaming may be held back here: then the new name is the other one.
+            // This node may not have applied the renaming yet. Then other nodes use the new name.
             switch (live[former], live[present]) {
             case (nil, let name?): names[former] = slots[name]
             case (let name?, nil): names[present] = slots[name]

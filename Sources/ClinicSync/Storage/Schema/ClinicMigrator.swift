@@ -11,7 +11,7 @@ package struct ClinicMigrator: Sendable {
 
     private let statements: [String]
 
-    /// The first line of a migration that takes something away: a table, a column, or their names.
+    /// The first line of a destructive migration, which drops or renames a table or a column.
     private static let destructiveMark = "-- destructive"
 
     /// Makes a migrator; tests add migrations of their own.
@@ -36,25 +36,25 @@ package struct ClinicMigrator: Sendable {
         package var isMigrated: Bool
         /// The number of the newest migration that is applied.
         package var schemaVersion: UInt32
-        /// The migrations that wait, in order; the first is a destructive one that was not permitted.
+        /// The migrations that wait, in order; the first is a destructive migration that `permits` refused.
         package var held: [String]
     }
 
     /// Applies the migrations that the database lacks, each in its own transaction.
     ///
-    /// A migration's changes are the same on every node and are no local edits: the capture triggers are
-    /// dropped in its transaction. Install them again afterwards (``CaptureTriggers/install(for:in:)``) and
-    /// compare the tables with what the node knew, since programs may have written in between.
+    /// A migration makes the same changes on every node, so they are not local edits. Its transaction therefore drops
+    /// the capture triggers. Install them again afterwards (``CaptureTriggers/install(for:in:)``). Then compare the
+    /// tables with the last known state, because programs can write in between.
     ///
-    /// A destructive migration, one whose first line is `-- destructive`, and all after it wait when `permits` says no; it is
-    /// asked with the database as the migrations before have left it.
+    /// A destructive migration has the first line `-- destructive`. When `permits` refuses it, this migration and all
+    /// later ones wait. `permits` sees the database after the migrations before this one.
     ///
     /// - Parameters:
     ///   - database: the database.
     ///   - permits: whether the destructive migration with this name and number may be applied.
-    /// - Returns: what was applied, and what waits.
-    /// - Throws: ``SchemaError/newerDatabase(migration:)``, having changed nothing;
-    ///   ``SchemaError/migrationFailed(migration:reason:)``, the migrations before it being applied.
+    /// - Returns: which migrations were applied, and which wait.
+    /// - Throws: ``SchemaError/newerDatabase(migration:)``; nothing was changed then.
+    ///   ``SchemaError/migrationFailed(migration:reason:)``; the migrations before the failed one stay applied.
     @discardableResult
     package func migrate(
         _ database: any DatabaseWriter,
@@ -77,14 +77,16 @@ package struct ClinicMigrator: Sendable {
         return outcome
     }
 
-    /// The index of the first destructive migration from `start` on that is not applied; the number of migrations if there is none.
+    /// The index of the first destructive migration at or after `start` that is not applied.
+    ///
+    /// When there is no such migration, returns the number of migrations.
     private func nextDestructive(from start: Int, applied: Set<String>) -> Int {
         self.names.indices.dropFirst(start).first { index in
             !applied.contains(self.names[index]) && self.statements[index].hasPrefix(Self.destructiveMark)
         } ?? self.names.count
     }
 
-    /// Applies the first `count` migrations as far as the database lacks them.
+    /// Applies those of the first `count` migrations that the database lacks.
     private func migrate(_ database: any DatabaseWriter, upTo count: Int) throws -> Bool {
         try database.writeWithoutTransaction { db in
             let applied = try DatabaseMigrator().appliedIdentifiers(db)
@@ -92,7 +94,7 @@ package struct ClinicMigrator: Sendable {
             guard !pending.isEmpty else { return false }
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
-            // A migration that makes a table again must not delete the rows that refer to it.
+            // A migration that recreates a table must not delete the rows that refer to the table.
             try db.execute(sql: "PRAGMA foreign_keys = OFF")
             defer {
                 if db.configuration.foreignKeysEnabled {
@@ -116,7 +118,7 @@ package struct ClinicMigrator: Sendable {
         } catch let error as DatabaseError where Self.isFault(of: sql, error) {
             throw SchemaError.migrationFailed(migration: name, reason: error.message ?? "no reason given")
         }
-        // The table and its rows are those of GRDB's migrator, which wrote them in files of earlier versions.
+        // The table and its rows have the form of GRDB's migrator, which wrote them in files of earlier versions.
         try db.execute(
             sql: "CREATE TABLE IF NOT EXISTS grdb_migrations (identifier TEXT NOT NULL PRIMARY KEY)"
         )
@@ -133,7 +135,7 @@ package struct ClinicMigrator: Sendable {
         }
     }
 
-    /// A full disk or a lock is no fault of the migration: those errors stay what they are.
+    /// Whether the migration's SQL caused the error; other errors, such as a full disk or a lock, are thrown unchanged.
     private static func isFault(of sql: String, _ error: DatabaseError) -> Bool {
         [.SQLITE_ERROR, .SQLITE_CONSTRAINT, .SQLITE_MISMATCH].contains(error.resultCode)
     }

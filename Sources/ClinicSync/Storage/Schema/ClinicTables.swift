@@ -25,24 +25,24 @@ package struct ClinicTables: Sendable, Hashable {
         )
     }
 
-    /// Those of the clinic, which people and programs see.
+    /// The clinic's tables, which people and programs see.
     package var clinical: [TableDefinition] { self.tables.filter(\.isClinical) }
 
-    /// The table of that name; `nil` when it is not replicated.
+    /// The table with this name; `nil` when it is not replicated.
     package subscript(name: String) -> TableDefinition? {
         self.indexByName[name].map { self.tables[$0] }
     }
 
-    /// The table of that number; `nil` when it is not replicated.
+    /// The table with this number; `nil` when it is not replicated.
     package subscript(number: Int) -> TableDefinition? {
         self.indexByNumber[number].map { self.tables[$0] }
     }
 
-    /// Reads the definitions of the tables that `manifest` names and checks both against each other.
+    /// Reads the definitions of the tables that `manifest` names and checks them against the manifest.
     ///
-    /// Tables and columns seen for the first time get their numbers and slots in `clinicsync_table`, so the
-    /// first call after a migration writes; call it in a write transaction of a migrated database. Tables
-    /// that no entry names are left alone and stay local. What `history` says was renamed keeps its number or slot.
+    /// New tables and columns get their numbers and slots in `clinicsync_table`, so the first call after a migration
+    /// writes. Call it in a write transaction of a migrated database. Tables that the manifest does not name stay
+    /// local. A table or column that `history` lists as renamed keeps its number or slot.
     ///
     /// - Throws: ``SchemaError`` for the first contradiction, in the order of the tables' names.
     package static func read(
@@ -70,12 +70,12 @@ package struct ClinicTables: Sendable, Hashable {
     }
 }
 
-/// The numbers of tables and the slots of columns, as `clinicsync_table` keeps them.
+/// The numbers of tables and the slots of columns: the table `clinicsync_table`.
 private struct TableRegistry {
     let db: Database
     let history: SchemaHistory
 
-    /// Returns the number and slots of a table, giving out those that are missing.
+    /// Returns the number and the slots of a table; assigns those that are missing.
     func entry(for table: String, columns: [String]) throws -> (number: Int, slots: [String]) {
         guard let row = try self.row(of: table) else {
             try self.db.execute(
@@ -96,7 +96,7 @@ private struct TableRegistry {
         return (row["id"], slots)
     }
 
-    /// The table's entry; one under a former name is put under the present one.
+    /// The table's entry; moves an entry under a former name to the present name.
     private func row(of table: String) throws -> Row? {
         let sql = "SELECT id, columns FROM clinicsync_table WHERE name = ?"
         if let row = try Row.fetchOne(self.db, sql: sql, arguments: [table]) { return row }
@@ -111,7 +111,7 @@ private struct TableRegistry {
         return nil
     }
 
-    /// The recorded names with the present ones in the place of former ones.
+    /// The recorded column names, with each former name replaced by the present name.
     private func renamed(_ recorded: [String], table: String, columns: [String]) -> [String] {
         let present = self.history.formerNames(ofColumnsOf: table)
         return recorded.map { name in

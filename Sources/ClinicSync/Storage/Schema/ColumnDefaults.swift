@@ -1,15 +1,15 @@
 import ClinicSyncModel
 import GRDB
 
-/// What columns hold that no program wrote: their DEFAULT, where it is the same value on every PC.
+/// The values of columns that no program wrote: the DEFAULT, where it is the same value on every PC.
 ///
-/// Two things depend on it: a column that holds its default changes no hash, and an insertion by a node whose schema lacks
-/// the column gives it the default. Both make a column that is added later cost nothing.
+/// Two rules depend on these values. A column that holds its default changes no hash. An insertion by a node whose
+/// schema lacks the column gives the column its default. With both rules, adding a column later costs nothing.
 enum ColumnDefaults {
-    /// The values of constant defaults by column; those that are NULL, or computed for each row, are left out.
+    /// The values of constant defaults by column, without defaults that are NULL or computed for each row.
     ///
-    /// SQLite itself finds the values, in a database of its own, because the column's affinity changes them: `DEFAULT 0` of a
-    /// REAL column is 0.0.
+    /// SQLite computes the values in a temporary database, because the column's affinity can change them: `DEFAULT 0`
+    /// of a REAL column is 0.0.
     static func constants(of columns: [TableDDL.Column]) throws -> [String: SQLiteValue] {
         let constant = columns.filter { $0.defaultText.map(Self.isConstant) ?? false }
         guard !constant.isEmpty else { return [:] }
@@ -25,9 +25,9 @@ enum ColumnDefaults {
         }
     }
 
-    /// Whether a DEFAULT's text, as SQLite gives it without parentheses, is one literal.
+    /// Whether the text of a DEFAULT, as SQLite returns it without parentheses, is a single literal.
     ///
-    /// Anything that is computed counts as different for each row, even where it is not: that costs only bytes.
+    /// A computed DEFAULT counts as different for each row, even when it is constant: this costs only bytes.
     private static func isConstant(_ text: String) -> Bool {
         var tokens = SQLTokens.all(in: text)
         if tokens.count == 2, let sign = tokens.first, sign.isSymbol("-") || sign.isSymbol("+") { tokens.removeFirst() }

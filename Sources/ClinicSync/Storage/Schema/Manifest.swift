@@ -2,10 +2,10 @@ package import ClinicSyncCore
 package import ClinicSyncModel
 import Foundation
 
-/// The merge rules of the replicated tables: what their DDL cannot say.
+/// The merge rules of the replicated tables, which the DDL cannot express.
 ///
-/// The text form is `schema/clinic.json`, described in `docs/SCHEMA.md`. An unknown key is an error,
-/// because a misspelt rule would otherwise be a rule that silently does not hold.
+/// The text form is `schema/clinic.json`, described in `docs/SCHEMA.md`. An unknown key is an error, because otherwise
+/// a misspelt rule would silently have no effect.
 package struct Manifest: Sendable, Hashable, Decodable {
     /// The rules of each replicated table, by its name.
     package let tables: [String: Table]
@@ -14,15 +14,15 @@ package struct Manifest: Sendable, Hashable, Decodable {
     package struct Table: Sendable, Hashable, Decodable {
         /// The group of tables by which programs subscribe.
         package let category: EventCategory
-        /// What a deletion does to an edit that its author had not seen.
+        /// What a deletion does to an edit that the deletion's author had not seen.
         package let deletes: DeletePolicy
-        /// Whether rows are only ever added.
+        /// Whether programs only insert rows and never change or delete them.
         package let isAppendOnly: Bool
-        /// The columns to which increments of all nodes add up.
+        /// The counter columns; the increments of all nodes add up in them.
         package let counters: [String]
         /// The policy of each UNIQUE, by the names of its columns joined with ",".
         package let duplicates: [String: DuplicatePolicy]
-        /// The policies of foreign key columns that differ from what the DDL says.
+        /// The policies of foreign key columns that differ from the DDL.
         package let references: [String: ReferencePolicy]
         /// The keys of the rows that every install starts with.
         package let seeds: [String]
@@ -30,7 +30,7 @@ package struct Manifest: Sendable, Hashable, Decodable {
 
     /// Reads the text form.
     ///
-    /// - Throws: ``SchemaError`` naming the first thing that is wrong.
+    /// - Throws: ``SchemaError`` for the first error in the text.
     package init(json: String) throws {
         do {
             self = try JSONDecoder().decode(Manifest.self, from: Data(json.utf8))
@@ -39,7 +39,7 @@ package struct Manifest: Sendable, Hashable, Decodable {
         }
     }
 
-    /// Decodes the document; ``init(json:)`` is the way to call it.
+    /// Decodes the document; call ``init(json:)`` instead.
     package init(from decoder: any Decoder) throws {
         let fields = try FieldReader(decoder, place: "the document", known: ["format", "tables"])
         guard try fields.value(Int.self, "format") == 1 else {
@@ -50,12 +50,12 @@ package struct Manifest: Sendable, Hashable, Decodable {
 
     private init(tables: [String: Table]) { self.tables = tables }
 
-    /// The same without the tables that nodes fill themselves; see ``TableDefinition/isClinical``.
+    /// The manifest without the tables that nodes fill themselves; see ``TableDefinition/isClinical``.
     package var clinical: Manifest {
         Manifest(tables: self.tables.filter { $0.value.category != .system })
     }
 
-    /// The rules of an earlier version for the tables it had, and of this one for tables that were added and are there.
+    /// The rules for `tables`: from the earlier version for the tables it had, from this version for the others.
     func heldBack(to earlier: Manifest, tables: Set<String>) -> Manifest {
         let added = self.tables.filter { tables.contains($0.key) }
         let kept = earlier.tables.filter { tables.contains($0.key) }
@@ -80,7 +80,7 @@ extension Manifest.Table {
         "category", "deletes", "appendOnly", "counters", "duplicates", "references", "seeds",
     ]
 
-    /// Whether a table of this name is the node's own: such tables, and no others, have the category `system`.
+    /// Whether a table with this name is the node's own; exactly these tables have the category `system`.
     private static func isReserved(_ name: String) -> Bool {
         name.lowercased().hasPrefix("clinicsync_")
     }
@@ -112,7 +112,7 @@ extension Manifest.Table {
     }
 }
 
-/// Reads the fields of one JSON object and refuses those it does not know.
+/// Reads the fields of one JSON object and refuses unknown fields.
 private struct FieldReader {
     private let container: KeyedDecodingContainer<Field>
     private let place: String

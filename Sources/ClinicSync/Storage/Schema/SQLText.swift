@@ -1,4 +1,4 @@
-/// Quoting of names and text for SQL that is made from a table's definition.
+/// Quotes names and text for SQL that is made from a table's definition.
 ///
 /// Names come from the database's own schema, never from a peer.
 package enum SQLText {

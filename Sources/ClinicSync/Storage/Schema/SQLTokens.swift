@@ -1,18 +1,18 @@
-/// A word of SQL text, as far as reading a table's definition needs to tell them apart.
+/// A token of SQL text; distinguishes only the kinds that are needed to read a table's definition.
 enum SQLToken: Hashable {
-    /// A keyword or a name, bare or quoted; a quoted one is never a keyword.
+    /// A keyword or a name, bare or quoted; a quoted name is never a keyword.
     case name(String, isQuoted: Bool)
-    /// A number, a text in single quotes or a blob, as it is written.
+    /// A number, a text in single quotes or a blob, spelt as in the SQL text.
     case literal(String)
     /// A character that stands for itself.
     case symbol(UInt8)
 
-    /// Whether it is the keyword `word`, in capitals or not.
+    /// Whether the token is the keyword `word`, in capitals or small letters.
     func isKeyword(_ word: String) -> Bool {
         if case .name(let name, isQuoted: false) = self { name.lowercased() == word } else { false }
     }
 
-    /// Whether it is the character `character`.
+    /// Whether the token is the character `character`.
     func isSymbol(_ character: Unicode.Scalar) -> Bool { self == .symbol(UInt8(ascii: character)) }
 
     /// The name or keyword; `nil` for anything else.
@@ -21,15 +21,15 @@ enum SQLToken: Hashable {
     }
 }
 
-/// Takes SQL text apart into words: comments and white space are passed over, quotes are taken off names.
+/// Splits SQL text into tokens: skips comments and white space, and removes the quotes from names.
 ///
-/// For text that SQLite has already accepted, as that of `sqlite_schema` and of migrations: it knows no errors.
+/// Use it only for text that SQLite has already accepted, such as `sqlite_schema` and migrations: it reports no errors.
 /// Source: "SQLite tokens" in SQLite's `tokenize.c`.
 struct SQLTokens {
     private let bytes: [UInt8]
     private var place = 0
 
-    /// The words of `sql`.
+    /// The tokens of `sql`.
     static func all(in sql: String) -> [SQLToken] {
         var reader = SQLTokens(bytes: Array(sql.utf8))
         var tokens: [SQLToken] = []
@@ -85,7 +85,7 @@ struct SQLTokens {
         }
     }
 
-    /// What stands between quotes, doubled ones taken for one.
+    /// The text between quotes; a doubled quote stands for a single quote.
     private mutating func quoted(until quote: UInt8) -> String {
         self.place += 1
         var content: [UInt8] = []
@@ -107,7 +107,7 @@ struct SQLTokens {
         return content
     }
 
-    /// A number with its exponent, whose sign belongs to it.
+    /// A number with its exponent; the exponent can have a sign.
     private mutating func number() -> String {
         var text = self.run { Self.isWord($0) || $0 == UInt8(ascii: ".") }
         let isHexadecimal = text.lowercased().hasPrefix("0x")

@@ -4,45 +4,46 @@
 package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     /// The database has a migration that this program does not know.
     case newerDatabase(migration: String)
-    /// The migration failed and left no trace.
+    /// The migration failed and was rolled back completely.
     case migrationFailed(migration: String, reason: String)
-    /// The manifest is no JSON, or not of the form that `docs/SCHEMA.md` describes.
+    /// The manifest is not JSON, or does not have the form that `docs/SCHEMA.md` describes.
     case unreadableManifest(reason: String)
     /// The manifest has a key that the program does not know.
     case unknownManifestKey(key: String, place: String)
-    /// The manifest has a word where one of a few others must stand.
+    /// The manifest has a word at a place where only the words in `allowed` are valid.
     case unknownManifestWord(word: String, place: String, allowed: [String])
-    /// The manifest names a table of SQLite's, or one of the node's own as one of the clinic's.
+    /// The manifest names a table of SQLite, or names a table of the node as a table of the clinic.
     case reservedTable(String)
     /// The manifest names a table that the database does not have.
     case missingTable(String)
     /// The manifest names a column that its table does not have.
     case missingColumn(table: String, column: String, rule: String)
-    /// The primary key is not exactly one `TEXT NOT NULL` column compared byte by byte.
+    /// The primary key is not a single `TEXT NOT NULL` column that SQLite compares byte by byte.
     case unusableKey(table: String, column: String?, reason: String)
-    /// The table has had more columns than fit a row's column set.
+    /// The table has had more columns, dropped columns included, than fit a row's column set.
     case tooManyColumns(table: String, count: Int)
-    /// A rule, a key or a UNIQUE uses a column that is computed and so not replicated.
+    /// A rule, a key or a UNIQUE uses a generated column, and generated columns are not replicated.
     case generatedColumn(table: String, column: String)
-    /// A counter that is not `INTEGER NOT NULL`, or begins with another number than 0.
+    /// A counter is not `INTEGER NOT NULL`, or its DEFAULT is not 0.
     case unusableCounter(table: String, column: String)
-    /// A counter in a CHECK with other columns: sums of edits that each PC checked can break it.
+    /// A counter is in a CHECK with other columns: each PC's edit can pass the CHECK while the sum of the edits breaks
+    /// it.
     case counterInCheck(table: String, column: String)
-    /// A unique index over an expression: the columns do not say which row owns a key.
+    /// A unique index is over an expression: the columns do not show which row owns a key.
     case uniqueExpression(table: String, index: String)
-    /// A UNIQUE about whose duplicates the manifest says nothing.
+    /// The manifest has no duplicate policy for a UNIQUE.
     case uniqueWithoutPolicy(table: String, columns: String)
-    /// A duplicate policy for columns that are not UNIQUE.
+    /// The manifest has a duplicate policy for columns that are not UNIQUE.
     case policyWithoutUnique(table: String, columns: String)
-    /// The policy `null` for a column that is NOT NULL.
+    /// The manifest has the policy `null` for a column that is NOT NULL.
     case policyNeedsNull(table: String, column: String, rule: String)
-    /// Two UNIQUEs of one table whose equal rows would become one row.
+    /// Two UNIQUEs of one table have the policy `merge`.
     case severalMerges(table: String)
-    /// The policy `park` in a table that others refer to: their rows would refer to nothing.
+    /// A table that other tables refer to has the policy `park`: the other tables' rows would refer to a hidden row.
     case parkedParent(table: String, child: String)
-    /// A reference policy for a column that refers to nothing.
+    /// The manifest has a reference policy for a column that refers to no table.
     case policyWithoutReference(table: String, column: String)
-    /// What the node recorded of its own about a table makes no sense.
+    /// The node's own record of a table in `clinicsync_table` is damaged.
     case damagedRegistry(table: String)
 
     /// The message for people.

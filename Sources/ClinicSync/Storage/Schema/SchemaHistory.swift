@@ -1,17 +1,17 @@
 import ClinicSchema
 
-/// What migrations renamed and dropped, read from their statements.
+/// The tables and columns that migrations renamed and dropped, read from the migrations' statements.
 ///
-/// Other nodes apply a migration when they start next, not at the same moment: until then they send the old names. A
-/// renamed column keeps its slot, and its old name stays another name for it; what was dropped is passed over without a note.
+/// Each node applies a migration at its next start. Until then a node sends the old names. A renamed column keeps its
+/// slot, and its old name stays valid. The node ignores values for dropped tables and columns without a note.
 package struct SchemaHistory: Sendable, Hashable {
     /// The history that the migrations of this program make.
     package static let clinic = SchemaHistory(of: ClinicSchema.migrations.map(\.sql))
 
-    /// The present name of a table by its former ones, all in small letters.
+    /// By a table's former name, the table's present name; all in small letters.
     private var tables: [String: String] = [:]
     private var droppedTables: Set<String> = []
-    /// By the table's present name, the present name of a column by its former ones.
+    /// By the table's present name: the present name of each column, by its former name.
     private var columns: [String: [String: String]] = [:]
     private var droppedColumns: [String: Set<String>] = [:]
 
@@ -34,19 +34,19 @@ package struct SchemaHistory: Sendable, Hashable {
         return Set(self.tables.filter { $0.value == table }.keys)
     }
 
-    /// The former names of a table's columns, each with the present one; all in small letters.
+    /// The former names of a table's columns, each with the present name; all in small letters.
     package func formerNames(ofColumnsOf table: String) -> [String: String] { self.columns[table.lowercased()] ?? [:] }
 
-    /// The columns that the table once had, in small letters.
+    /// The names of the columns that were dropped from the table, in small letters.
     package func dropped(from table: String) -> Set<String> { self.droppedColumns[table.lowercased()] ?? [] }
 
-    /// Whether there was a table of that name, and is none any more.
+    /// Whether a table with this name was dropped.
     package func isDropped(table: String) -> Bool { self.droppedTables.contains(table.lowercased()) }
 
     // MARK: - Reading
 
     private mutating func read(_ statement: [SQLToken]) {
-        // Quoted or not: no statement has a quoted name where these keywords stand.
+        // Quotes do not matter: no statement has a quoted name at the place of these keywords.
         let words = statement.map { $0.name?.lowercased() ?? "" }
         if words.starts(with: ["create", "table"]), let name = words.dropFirst(2).first(where: { !Self.isFiller($0) }) {
             self.droppedTables.remove(name)
@@ -76,7 +76,7 @@ package struct SchemaHistory: Sendable, Hashable {
         self.tables[table] = name
         self.tables[name] = nil
         self.droppedTables.remove(name)
-        // A table made anew in the place of another has the other's history.
+        // A table that replaces another table takes over that table's history.
         self.columns[name, default: [:]].merge(self.columns.removeValue(forKey: table) ?? [:]) { _, new in new }
         self.droppedColumns[name, default: []].formUnion(self.droppedColumns.removeValue(forKey: table) ?? [])
     }

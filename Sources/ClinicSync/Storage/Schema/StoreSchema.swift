@@ -1,6 +1,6 @@
 import ClinicSchema
 
-/// The schema a store is opened with: the clinic's, or a test's own.
+/// The schema that a store is opened with: the clinic's schema, or the schema of a test.
 package struct StoreSchema: Sendable {
     /// The migrations in order.
     package var migrations: [(name: String, sql: String)]
@@ -13,7 +13,7 @@ package struct StoreSchema: Sendable {
         self.manifest = manifest
     }
 
-    /// The clinic's thirteen tables and those that nodes fill themselves.
+    /// The clinic's thirteen tables and the tables that nodes fill themselves.
     package static var clinic: StoreSchema {
         StoreSchema(migrations: ClinicSchema.migrations, manifest: ClinicSchema.manifest)
     }

@@ -1,7 +1,7 @@
 import ClinicSyncModel
 import GRDB
 
-/// What the database itself says about a table.
+/// The definition of a table as the database has it.
 struct TableDDL {
     let name: String
     let columns: [Column]
@@ -11,14 +11,14 @@ struct TableDDL {
     let references: [Reference]
     /// The constant defaults by column; see ``ColumnDefaults``.
     let defaults: [String: SQLiteValue]
-    /// The columns that CHECKs speak of.
+    /// The columns that CHECKs name.
     let checks: CheckUnits
 
     struct Column {
         let name: String
         let declaredType: String
         let isNotNull: Bool
-        /// The DEFAULT as SQLite gives it, without parentheses.
+        /// The text of the DEFAULT as SQLite returns it, without parentheses.
         let defaultText: String?
     }
 
@@ -44,7 +44,7 @@ struct TableDDL {
 
     /// Reads the table's definition.
     ///
-    /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables, which cannot have triggers.
+    /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables: these cannot have triggers.
     init(name: String, in db: Database) throws {
         guard !name.lowercased().hasPrefix("sqlite_") else { throw SchemaError.reservedTable(name) }
         let text = try String.fetchOne(
@@ -58,7 +58,7 @@ struct TableDDL {
         guard let text else { throw SchemaError.missingTable(name) }
         self.name = name
         let rows = try Row.fetchAll(db, sql: "SELECT * FROM pragma_table_xinfo(?)", arguments: [name])
-        // hidden: 0 an ordinary column, 2 and 3 a generated one.
+        // hidden: 0 for an ordinary column, 2 and 3 for a generated column.
         self.generatedColumns = Set(rows.filter { $0["hidden"] != 0 }.map { $0["name"] })
         self.columns = rows.filter { $0["hidden"] == 0 }.map {
             Column(
@@ -146,8 +146,9 @@ struct TableDDL {
 
 /// The text of `CREATE INDEX` statements.
 enum PartialIndex {
-    /// Returns the expression after the statement's WHERE, which is the only one outside parentheses,
-    /// quotes and comments; `nil` when there is none.
+    /// Returns the expression after the statement's WHERE; `nil` when the statement has no WHERE.
+    ///
+    /// The statement has at most one WHERE outside parentheses, quotes and comments.
     static func predicate(of sql: String) -> String? {
         let bytes = Array(sql.utf8)
         var index = 0
@@ -187,7 +188,7 @@ enum PartialIndex {
         Self.isWord(bytes[index]) && (index == 0 || !Self.isWord(bytes[index - 1]))
     }
 
-    /// Where a quoted name, a literal or a comment that starts at `index` ends; `nil` when none starts there.
+    /// The end of the quoted name, literal or comment that starts at `index`; `nil` when none starts there.
     private static func endOfQuotedOrComment(_ bytes: [UInt8], from index: Int) -> Int? {
         func end(after terminator: String, from start: Int) -> Int {
             let terminator = Array(terminator.utf8)
@@ -198,7 +199,7 @@ enum PartialIndex {
             }
             return bytes.count
         }
-        // A doubled quote inside a quoted text ends it and starts the next, which comes to the same.
+        // A doubled quote inside a quoted text counts as an end and a new start here; the result is the same.
         switch bytes[index] {
         case UInt8(ascii: "'"): return end(after: "'", from: index + 1)
         case UInt8(ascii: "\""): return end(after: "\"", from: index + 1)

@@ -3,12 +3,14 @@ package import ClinicSyncModel
 
 /// A replicated table: its DDL and its manifest entry, checked against each other.
 package struct TableDefinition: Sendable, Hashable {
-    /// How many columns a table can ever have had: a set of slots is one 64-bit word with a bit to spare.
+    /// The largest number of columns of a table, dropped columns included.
+    ///
+    /// A set of slots is a 64-bit word; one bit of it is spare.
     package static let columnsMax = 63
 
-    /// Its number in this file, for ever; other nodes have other numbers.
+    /// The table's number in this file; it never changes, and other nodes have other numbers.
     package let number: Int
-    /// Its name, spelt as in the DDL.
+    /// The table's name, spelt as in the DDL.
     package let name: String
     /// The group of tables by which programs subscribe.
     package let category: EventCategory
@@ -16,46 +18,49 @@ package struct TableDefinition: Sendable, Hashable {
     package let keyColumn: String
     /// The slot of the primary key.
     package let keySlot: Int
-    /// The replicated columns, the key among them, in the order of their slots.
+    /// The replicated columns, including the key, in the order of their slots.
     ///
-    /// Slots ascend but need not be contiguous: that of a dropped column is never used again.
+    /// Slots ascend but can have gaps: the slot of a dropped column is never used again.
     package let columns: [ColumnDefinition]
     /// The UNIQUE constraints and unique indexes other than the primary key, ordered by their columns.
     package let uniqueKeys: [UniqueKey]
     /// The references to other tables, ordered by their columns.
     package let foreignKeys: [ForeignKey]
-    /// What a deletion does to an edit that its author had not seen.
+    /// What a deletion does to an edit that the deletion's author had not seen.
     package let deletePolicy: DeletePolicy
-    /// Whether rows are only ever added.
+    /// Whether programs only insert rows and never change or delete them.
     package let isAppendOnly: Bool
-    /// The columns to which increments of all nodes add up, in the order of their slots.
+    /// The counter columns, in the order of their slots; the increments of all nodes add up in them.
     package let counters: [String]
-    /// The slots of the columns that merge as one, because a CHECK speaks of them together; no slot is in two sets.
+    /// Sets of slots that merge together because a CHECK names their columns together; no slot is in two sets.
     ///
-    /// Each value alone may be fine and the mixture of two PCs' edits not, so the later edit counts as a whole.
+    /// The edits of two PCs can each pass the CHECK while a mixture of them fails. So the later edit wins in all
+    /// columns of the set.
     package let units: [[Int]]
     /// The keys of the rows that every install starts with.
     package let seedKeys: Set<String>
-    /// Names that nodes of other schema versions use for columns, in small letters, with the slots.
+    /// The names that nodes of other schema versions use for columns, in small letters, with the slots.
     package let otherNames: [String: Int]
-    /// Names of columns that the table once had, in small letters: what others still send of them is passed over.
+    /// The names of dropped columns, in small letters; the node ignores the values that other nodes still send for
+    /// them.
     package let droppedNames: Set<String>
 
-    /// Whether it is one of the clinic's tables; the others the nodes fill themselves, to know one another.
+    /// Whether the table is one of the clinic's; the nodes fill the other tables with data about themselves.
     ///
-    /// All are captured, logged, merged and compared alike. What people and programs see is about the clinic's alone.
+    /// The node captures, logs, merges and compares both kinds in the same way. People and programs see only the
+    /// clinic's tables.
     package var isClinical: Bool { self.category != .system }
 
-    /// How many slots have been given out: one more than the largest slot ever used.
+    /// The number of slots that were ever used; slots start at 0.
     package let slotCount: Int
 
-    /// The column of that slot; `nil` when it was dropped or never existed.
+    /// The column with this slot; `nil` when the column was dropped or never existed.
     package func column(slot: Int) -> ColumnDefinition? {
         if slot < self.columns.count, self.columns[slot].slot == slot { return self.columns[slot] }
         return self.columns.first { $0.slot == slot }
     }
 
-    /// The column of that name.
+    /// The column with this name.
     package func column(_ name: String) -> ColumnDefinition? {
         self.columns.first { $0.name == name }
     }
@@ -63,17 +68,17 @@ package struct TableDefinition: Sendable, Hashable {
 
 /// A replicated column.
 package struct ColumnDefinition: Sendable, Hashable {
-    /// Its name, spelt as in the DDL.
+    /// The column's name, spelt as in the DDL.
     package let name: String
-    /// Its index in the node's metadata, for ever; the place in the DDL does not matter.
+    /// The column's index in the node's metadata; it never changes and does not depend on the order in the DDL.
     package let slot: Int
     /// The declared type, possibly empty.
     package let declaredType: String
-    /// Whether it is NOT NULL.
+    /// Whether the column is NOT NULL.
     package let isNotNull: Bool
-    /// Whether increments of all nodes add up in it.
+    /// Whether the column is a counter: the increments of all nodes add up in it.
     package let isCounter: Bool
-    /// What it holds when no program wrote it: its DEFAULT if that is one value for all rows, else NULL.
+    /// The column's value when no program wrote it: its DEFAULT if the DEFAULT is constant, otherwise NULL.
     package let defaultValue: SQLiteValue
 }
 
@@ -85,7 +90,7 @@ package struct UniqueKey: Sendable, Hashable {
     package let collations: [String]
     /// The WHERE expression of a partial index; `nil` when all rows count.
     package let predicate: String?
-    /// What becomes of the second of two equal values.
+    /// What happens to the later of two equal values.
     package let policy: DuplicatePolicy
 }
 
@@ -95,34 +100,35 @@ package struct ForeignKey: Sendable, Hashable {
     package let columns: [String]
     /// The table they refer to.
     package let parentTable: String
-    /// The columns they refer to; empty: the parent's primary key.
+    /// The columns they refer to; empty means the parent's primary key.
     package let parentColumns: [String]
-    /// What becomes of the row when its parent is deleted.
+    /// What happens to the row when its parent is deleted.
     package let policy: ReferencePolicy
 }
 
-/// What becomes of the later of two rows that claim the same UNIQUE value.
+/// What happens to the later of two rows that claim the same UNIQUE value.
 package enum DuplicatePolicy: String, Sendable, Hashable, CaseIterable {
-    /// It shows its value with a suffix, in the last column of the constraint.
+    /// The later row shows its value with a suffix, in the last column of the constraint.
     case suffix
-    /// It shows NULL.
+    /// The later row shows NULL.
     case null
-    /// It is hidden from the table and shown in the journal.
+    /// The later row is hidden from the table and shown in the journal.
     case park
-    /// It becomes one row with the earlier.
+    /// The later row and the earlier row become one row.
     case merge
 }
 
-/// What happens to a row when the row it refers to was deleted by a node that did not know of it.
+/// What happens to a row (the child) when a node that did not know the child deleted the row it refers to (the parent).
 ///
-/// What SQLite does to the rows that the deleter's file holds are changes like any other; rows that he left are left alone.
+/// On the deleting node, SQLite also deletes or changes the children in that node's file, as the DDL says. These are
+/// changes like any other. The policy does not apply to children that the deleting node knew and left unchanged.
 package enum ReferencePolicy: String, Sendable, Hashable, CaseIterable {
-    /// It brings the row it refers to back: what `ON DELETE CASCADE`, `NO ACTION` and `RESTRICT` come to between PCs.
+    /// The child brings the parent back; `ON DELETE CASCADE`, `NO ACTION` and `RESTRICT` have this effect between PCs.
     case revive
-    /// It goes too.
+    /// The child is deleted too.
     case cascade
-    /// The reference becomes NULL: what `ON DELETE SET NULL` comes to.
+    /// The reference becomes NULL; `ON DELETE SET NULL` has this effect between PCs.
     case null
-    /// It stays as it is.
+    /// The child stays as it is.
     case keep
 }
