@@ -65,6 +65,7 @@ package struct DataStateMachine: Sendable, Hashable {
     ///   - clients: On the host, the linked peers.
     /// - Returns: What is to be done.
     package mutating func lost(_ id: ConnectionID, isLast: Bool, clients: [LinkedPeer]?) -> [Directive] {
+        self.store.withdrawLogins(of: id)
         self.replication.lost(id)
         self.reconciliation.lost(id)
         let isolation = isLast ? self.replication.beginIsolation().directives : []
@@ -76,8 +77,14 @@ package struct DataStateMachine: Sendable, Hashable {
         self.reconciliation.hostChanged(context) + self.sync.answerWishes()
     }
 
-    /// This node is host no more.
-    package mutating func abdicated() -> [Directive] { self.sync.abdicated() }
+    /// This node follows another host, or none: it decides on no login any more, and breaks off a sync of the clinic.
+    ///
+    /// - Parameter wasHost: Whether it may have been host.
+    /// - Returns: What is to be done.
+    package mutating func abdicated(wasHost: Bool) -> [Directive] {
+        self.store.withdrawLogins()
+        return wasHost ? self.sync.abdicated() : []
+    }
 
     /// This node follows a host that has `acknowledged`.
     package mutating func follow(acknowledged: VersionVector?) { self.replication.follow(acknowledged: acknowledged) }

@@ -49,6 +49,11 @@ package struct StoreWorkStateMachine: Sendable, Hashable {
         self.gate.pass(request) ? [.storage(request)] : []
     }
 
+    /// Forgets decisions on logins that the store has not got yet; see ``WriteGate/withdrawLogins(of:)``.
+    package mutating func withdrawLogins(of connection: ConnectionID? = nil) {
+        self.gate.withdrawLogins(of: connection)
+    }
+
     /// A slice of a collection is done.
     ///
     /// - Parameters:

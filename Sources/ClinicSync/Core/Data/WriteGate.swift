@@ -5,7 +5,8 @@ import DequeModule
 ///
 /// A large import is collected in slices. Between two slices the batch is open, and nothing may be applied, merged or
 /// swept. Only the reply says whether a collection has another slice, so every collection closes the gate. The senders
-/// bound what waits: the sweeps of one sync, and ``CoreLimits/repairPagesMax`` pages of each peer.
+/// bound what waits: the sweeps of one sync, ``CoreLimits/repairPagesMax`` pages of each peer, and
+/// ``CoreLimits/loginsHeldMax`` logins.
 package struct WriteGate: Sendable, Hashable {
     /// The state of the gate.
     package enum State: Sendable, Hashable {
@@ -106,6 +107,17 @@ package struct WriteGate: Sendable, Hashable {
         guard self.isOpen, let request = self.waiting.popFirst() else { return nil }
         if case .sweep = request { self.state = .sweeping }
         return request
+    }
+
+    /// Forgets decisions on logins that wait.
+    ///
+    /// - Parameter connection: Whose logins; `nil`: all, because this node may decide no more. The requester asks the next host.
+    package mutating func withdrawLogins(of connection: ConnectionID?) {
+        self.waiting.removeAll { request in
+            guard case .decideLogin(let decision) = request else { return false }
+            guard let connection else { return true }
+            return decision.requester.connection == connection
+        }
     }
 
     private mutating func open() -> Next {

@@ -96,7 +96,7 @@ extension NodeStateMachine {
     private mutating func follow(_ id: ConnectionID, _ reign: Reign, wasHost: Bool) {
         guard let link = self.peers.link(id) else { return }
         self.carryOut(self.data.hostChanged(self.context))
-        if wasHost { self.carryOut(self.data.abdicated()) }
+        self.carryOut(self.data.abdicated(wasHost: wasHost))
         self.sessions.abdicated()
         self.clock.follow(ahead: link.wallAhead)
         self.endIsolation()
@@ -113,7 +113,7 @@ extension NodeStateMachine {
     private mutating func search() {
         self.carryOut(self.data.hostChanged(self.context))
         self.sessions.abdicated()
-        self.carryOut(self.data.abdicated())
+        self.carryOut(self.data.abdicated(wasHost: true))
         self.emit(.notify(.hostChanged(nil, name: nil, term: self.election.highestTerm)))
         let (successors, time) = (self.election.successors, self.now.monotonic)
         self.peers.searchHost(successors: successors, at: time, using: &self.turn.generator)

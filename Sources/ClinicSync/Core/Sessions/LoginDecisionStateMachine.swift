@@ -41,6 +41,8 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     private var held: [LoginDecision] = []
     /// Logins that were granted and wait until most nodes have the rows.
     private var granted: [GrantedLogin] = []
+    /// Requesters of decisions that the store has not made yet.
+    private var submitted: [Requester] = []
     /// When this node last became host.
     private var hostSince: Duration = .zero
 
@@ -57,6 +59,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     package mutating func abdicated() {
         self.granted = []
         self.held = []
+        self.submitted = []
     }
 
     /// Decides on a login; at most ``CoreLimits/loginsHeldMax`` at a time.
@@ -66,9 +69,12 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         peers: [LinkedPeer],
         _ context: NodeContext
     ) -> [Action] {
-        guard self.held.count + self.granted.count < CoreLimits.loginsHeldMax else {
+        // The decision for a lost connection may have been withdrawn.
+        self.submitted.removeAll { !self.isWaiting($0, peers) }
+        guard self.held.count + self.granted.count + self.submitted.count < CoreLimits.loginsHeldMax else {
             return [.answer(requester, .unavailable, nil)]
         }
+        self.submitted.append(requester)
         // The clients of the last host are about to come to this one, and with them what that host granted.
         let mayWait = context.time.monotonic - self.hostSince < CoreLimits.grantLimit
         let hearing = LoginDecisionStateMachine.hearing(peers, context)
@@ -110,6 +116,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         _ context: NodeContext
     ) -> [Action] {
         let time = context.time.monotonic
+        if let index = self.submitted.firstIndex(of: decision.requester) { self.submitted.remove(at: index) }
         switch verdict {
         case .tooEarly:
             self.held.removeAll { $0.requester == decision.requester }

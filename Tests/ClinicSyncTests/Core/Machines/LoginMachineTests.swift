@@ -142,6 +142,26 @@ extension LoginRequest {
         #expect(!machine.isBusy)
     }
 
+    @Test("logins that the store has not decided count too; of very many the last is answered at once")
+    func bounded() {
+        var machine = LoginDecisionStateMachine()
+        let peers: [LinkedPeer] = [.follower(2)]
+        for id in 0..<UInt64(CoreLimits.loginsHeldMax) {
+            _ = machine.requested(.of(2), by: .peer(.c(2), id: id), peers: peers, .host())
+        }
+        let last = Requester.peer(.c(2), id: 1_000)
+        #expect(machine.requested(.of(2), by: last, peers: peers, .host()) == [.answer(last, .unavailable, nil)])
+        let first = LoginDecision(
+            requester: .peer(.c(2), id: 0),
+            request: .of(2),
+            hearing: 2,
+            mayWait: false,
+            correctedMilliseconds: 1_000_000
+        )
+        _ = machine.decided(first, .decided(.refused, members: 3), peers: peers, .host())
+        #expect(machine.requested(.of(2), by: last, peers: peers, .host()) != [.answer(last, .unavailable, nil)])
+    }
+
     @Test("a grant that most nodes do not confirm in time is answered as provisional")
     func provisional() {
         var machine = LoginDecisionStateMachine()

@@ -24,6 +24,33 @@ import Testing
         #expect(machine.collect(offsetMilliseconds: 5) == [])
     }
 
+    @Test("a login that waits is not decided when its requester is gone, or when this node may decide no more")
+    func withdrawn() {
+        func decision(_ requester: Requester) -> StorageRequest {
+            .decideLogin(
+                LoginDecision(
+                    requester: requester,
+                    request: .of(2),
+                    hearing: 3,
+                    mayWait: false,
+                    correctedMilliseconds: 9
+                )
+            )
+        }
+        let logins = [decision(.peer(.c(2), id: 1)), decision(.peer(.c(3), id: 1)), decision(.command(.r(7)))]
+        var machine = self.machine()
+        _ = machine.collect(offsetMilliseconds: 5)
+        for login in logins { #expect(machine.submit(login) == []) }
+        #expect(machine.submit(self.sweep) == [])
+        machine.withdrawLogins(of: .c(2))
+        var other = machine
+        other.withdrawLogins()
+        _ = machine.collected(hasMore: false, offsetMilliseconds: 5)
+        #expect(machine.release() == [.storage(logins[1]), .storage(logins[2]), .storage(self.sweep)])
+        _ = other.collected(hasMore: false, offsetMilliseconds: 5)
+        #expect(other.release() == [.storage(self.sweep)])
+    }
+
     @Test("a sweep counts as finished when its rows are collected")
     func sweeps() {
         var machine = self.machine()
