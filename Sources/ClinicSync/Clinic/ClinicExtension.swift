@@ -2,14 +2,15 @@ package import ClinicSyncCore
 package import ClinicSyncModel
 package import ClinicSyncStorage
 
-/// What the clinic's tables add to a store: logins and the rule of one session a user, and the events of sessions and notices.
+/// The clinic's additions to a store: logins, the rule of one session per user, and events of sessions and notices.
 ///
-/// The engine moves rows of any table. Only this target knows what the rows of users, sessions and notices mean.
+/// The engine replicates rows of any table. Only this target knows the meaning of the rows of users, sessions and
+/// notices.
 package final class ClinicExtension: StoreExtension {
     /// Makes an extension.
     package init() {}
 
-    /// The events of sessions that began or ended, then the notices that arrived.
+    /// Returns the events of sessions that began or ended, then the events of arrived notices.
     package func events(
         after changes: [ChangeEvent],
         rows: ProgramRows,
@@ -19,7 +20,7 @@ package final class ClinicExtension: StoreExtension {
         return try sessions + NoticeEvents(rows: rows).events(after: changes, in: transaction)
     }
 
-    /// Decides logins and keeps the rule of one session a user.
+    /// Decides logins and enforces the rule of one session per user.
     package func reply(to request: StorageRequest, in writer: ReplicaWriter) throws -> StorageReply? {
         switch request {
         case .decideLogin(let decision):

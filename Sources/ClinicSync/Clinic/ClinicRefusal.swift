@@ -1,14 +1,14 @@
-/// Why a request about the clinic's users, sessions or notices is not carried out.
+/// Why a request about the clinic's users, sessions or notices is refused.
 ///
 /// The runtime turns a refusal into the one error that people see. Two refusals are equal when their kinds are.
 package struct ClinicRefusal: Error, Sendable, Hashable, CustomStringConvertible {
-    /// What kind of answer a refusal is.
+    /// The kind of a refusal.
     package enum Kind: Sendable, Hashable {
         /// The request itself is wrong, for example a name that is too long.
         case usage
-        /// A rule or the present state says no.
+        /// A rule or the current state forbids the request.
         case refused
-        /// There is nothing of that name.
+        /// No object has that name.
         case notFound
         /// No node decided in time.
         case undecided

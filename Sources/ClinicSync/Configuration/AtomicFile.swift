@@ -1,14 +1,14 @@
 package import Foundation
 import Glibc
 
-/// Writes small files so that a reader, also after a power cut, sees the old content or the new.
+/// Writes small files atomically: a reader sees the old content or the new content, even after a power cut.
 ///
-/// The content goes into a temporary file beside the target, reaches the disk, and takes the target's
-/// name in one step. The mode is set on the open file, so it does not depend on the umask.
+/// The content goes into a temporary file beside the target, reaches the disk, and takes the target's name in one step.
+/// The writer sets the mode on the open file, so the mode does not depend on the umask.
 package enum AtomicFile {
     /// Replaces the content of `url`.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `diskFull`, `permission` or `storage`, naming the file.
+    /// - Throws: ``ClinicSyncError`` of code `diskFull`, `permission` or `storage`, with the name of the file.
     package static func write(_ bytes: [UInt8], to url: URL, mode: mode_t) throws {
         let path = url.path
         let temporary = path + ".new"
@@ -67,13 +67,13 @@ package enum AtomicFile {
         }
     }
 
-    /// Makes a directory and its parents unless they are there, and gives a new one `mode`.
+    /// Makes a directory and missing parents, and gives a new directory `mode`.
     package static func makeDirectory(_ url: URL, mode: mode_t) throws {
         let path = url.path
         var code = mkdir(path, mode) == 0 ? 0 : errno
         if code == ENOENT, url.pathComponents.count > 1 {
             try AtomicFile.makeDirectory(url.deletingLastPathComponent(), mode: 0o755)
-            // Once: in some places, as in /proc, the parent is there and the answer stays the same.
+            // Retry only once. In some places, such as /proc, the parent exists and the answer stays the same.
             code = mkdir(path, mode) == 0 ? 0 : errno
         }
         switch code {
@@ -95,7 +95,7 @@ package enum AtomicFile {
         }
     }
 
-    /// The permissions of a file or directory; `nil` when there is none.
+    /// Returns the permissions of a file or directory; `nil` when it does not exist.
     ///
     /// - Throws: ``ClinicSyncError`` of code `permission` or `storage`.
     package static func mode(of path: String) throws -> mode_t? {
@@ -107,7 +107,7 @@ package enum AtomicFile {
         return information.st_mode & 0o777
     }
 
-    /// The error for an operating system's error number.
+    /// Returns the error for an error number of the operating system.
     package static func failure(_ code: Int32, doing verb: String, path: String) -> ClinicSyncError {
         switch code {
         case ENOSPC, EDQUOT:
@@ -149,7 +149,8 @@ package enum AtomicFile {
         let descriptor = open(url.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw AtomicFile.failure(errno, doing: "write", path: url.path) }
         defer { close(descriptor) }
-        // Some file systems refuse to synchronise a directory; the rename is then as durable as they make it.
+        // Some file systems refuse to synchronise a directory. Then the file system determines how durable the rename
+        // is.
         guard fsync(descriptor) == 0 || errno == EINVAL else {
             throw AtomicFile.failure(errno, doing: "write", path: url.path)
         }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Reads `node.json`: an object whose keys are settings, with `log` grouping its two.
+/// Reads `node.json`: an object with one key for each setting, and an object `log` for the two log settings.
 ///
 /// `{"log": {"level": "info"}}` and `{"log.level": "info"}` mean the same.
 enum ConfigurationFile {
@@ -26,15 +26,15 @@ enum ConfigurationFile {
             }
         }
 
-        /// A value of another type is no failure here; the next type is tried.
+        /// A value of another type is not an error here; the caller tries the next type.
         private static func attempt<Result>(_ body: () throws -> Result) -> Result? {
             do { return try body() } catch { return nil }
         }
     }
 
-    /// Returns the values of the keys that are there.
+    /// Returns the values of the present keys.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `configuration`, naming a key that is unknown.
+    /// - Throws: ``ClinicSyncError`` of code `configuration`, with the name of an unknown key.
     static func parse(_ bytes: [UInt8]) throws -> [ConfigurationKey: [String]] {
         let root: [String: Value]
         do {
@@ -56,7 +56,7 @@ enum ConfigurationFile {
         prefix: String,
         into values: inout [ConfigurationKey: [String]]
     ) throws {
-        // Sorted, so that of several unknown keys the same one is named each time.
+        // The keys are sorted, so that the error always names the same one of several unknown keys.
         for (name, value) in object.sorted(by: { $0.key < $1.key }) {
             let path = prefix + name
             if case .object(let inner) = value,

@@ -4,29 +4,33 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case listen
     /// Where the local API listens.
     case api
-    /// Web pages that may use the local API besides the node's own.
+    /// Foreign web pages that may use the local API, besides the node's own pages.
     case allowedOrigins = "api.allowedOrigins"
-    /// Further addresses at which to look for the host.
+    /// Further addresses where the node searches for the host.
     case peers
-    /// Whether nodes outside of private address ranges are refused.
+    /// Whether the node refuses peers outside private address ranges.
     case lanOnly
     /// How other nodes are found.
     case discovery
-    /// How much this node wants to be host; the larger the more, 0 never.
+    /// How strongly the node is preferred as host: a larger value is preferred, and 0 means never.
     case priority
     /// The time between two reconciliations.
     case reconcileEvery
-    /// How long the change log keeps what everybody has.
+    /// How long the change log keeps changes that every node has.
     case logRetention = "log.retention"
-    /// From which level on messages are written.
+    /// The lowest level of log messages that the node writes.
     case logLevel = "log.level"
     /// The group whose accounts may open the database.
     case group
 
-    /// Whether the key takes a list, which in the environment is separated by commas.
+    /// Whether the key takes a list.
+    ///
+    /// In the environment, commas separate its values.
     package var isList: Bool { self == .peers || self == .allowedOrigins }
 
-    /// The flag: `--reconcile-every` for `reconcileEvery`; `--peer`, because it is given once for each.
+    /// The flag of the key: `--reconcile-every` for `reconcileEvery`.
+    ///
+    /// The flag of `peers` is `--peer`, because a caller gives it once for each peer.
     package var flagName: String {
         guard self != .peers else { return "--peer" }
         return "--" + self.environmentName.dropFirst("CLINIC_NODE_".count).lowercased().replacing("_", with: "-")
@@ -47,9 +51,9 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// Where a setting's value comes from, from the weakest to the strongest.
+/// The source of a setting's value, from the weakest to the strongest.
 package enum ConfigurationSource: String, Sendable, Hashable, Codable {
-    /// The default, because nothing sets it.
+    /// The default, because no other source sets the key.
     case `default`
     /// `node.json`.
     case file
@@ -61,10 +65,12 @@ package enum ConfigurationSource: String, Sendable, Hashable, Codable {
 
 /// How other nodes are found.
 public enum DiscoveryMode: String, Sendable, Hashable, CaseIterable {
-    /// By Avahi where it runs, else by addresses.
+    /// By Avahi where it runs, otherwise by addresses.
     case auto
-    /// By Avahi; a missing daemon is reported.
+    /// By Avahi.
+    ///
+    /// The node reports a missing daemon.
     case avahi
-    /// By configured and remembered addresses alone.
+    /// Only by configured and remembered addresses.
     case off
 }

@@ -1,4 +1,4 @@
-/// Reads and writes durations as people do: `500ms`, `30s`, `15m`, `8h`, `7d`.
+/// Reads and writes durations in a short form: `500ms`, `30s`, `15m`, `8h`, `7d`.
 package enum DurationText {
     private static let units: [(suffix: String, seconds: Int64)] = [
         ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1),

@@ -2,10 +2,10 @@ package import ClinicSyncModel
 
 /// The code that a person types or pastes on a new PC to make it a member.
 ///
-/// The code carries where the host listens, the pin of the clinic's authority, and a one-time secret. The text form is
-/// Crockford base 32 in groups of five, closed by six check digits (the BCH code of BIP 350): every error of up to
-/// three characters is found before anything is sent. Letters may be of either case, hyphens and spaces are ignored, O
-/// stands for 0, I and L for 1.
+/// The code contains the addresses of the host, the pin of the clinic's authority, and a one-time secret. The text form
+/// is Crockford base 32 in groups of five characters. It ends with six check digits (the BCH code of BIP 350), which
+/// detect every error of up to three characters before the PC sends anything. Letters may be upper or lower case. The
+/// reader ignores hyphens and spaces, and accepts O for 0 and I or L for 1.
 package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
     /// Bytes of the secret.
     package static let secretBytes = 16
@@ -14,19 +14,19 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
 
     /// The id of the key of the clinic's authority.
     ///
-    /// A host without a certificate of this authority is not of the clinic.
+    /// A host without a certificate of this authority does not belong to the clinic.
     package let pin: NodeID
     /// The one-time secret.
     package let secret: [UInt8]
-    /// Where the host may be reached, in the order in which to try.
+    /// The addresses of the host, in the order in which a new PC tries them.
     package let addresses: [NetworkAddress]
 
-    /// Format 1 had the host's id in place of the pin.
+    /// Format 1 contained the host's id instead of the pin.
     private static let format: UInt8 = 2
     private static let checkDigits = 6
     private static let charactersMax = 1_000
 
-    /// Makes a code; addresses beyond ``addressesMax`` are left out.
+    /// Makes a code and omits addresses beyond ``addressesMax``.
     ///
     /// - Precondition: The secret has ``secretBytes`` bytes.
     package init(pin: NodeID, secret: [UInt8], addresses: [NetworkAddress]) {
@@ -74,7 +74,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
 
     // MARK: - Payload
 
-    /// format, pin, secret, count, then for each address: length, text, port.
+    /// The payload contains format, pin, secret and count, then for each address: length, text, port.
     private var payload: [UInt8] {
         var bytes = [JoinCode.format] + self.pin.bytes + self.secret
         bytes.append(UInt8(self.addresses.count))
@@ -114,7 +114,7 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         do { return try NetworkAddress(parsing: text) } catch { return nil }
     }
 
-    /// Four bytes for an IPv4 address, text for everything else.
+    /// Returns four bytes for an IPv4 address, and text for every other host.
     private static func packed(_ host: String) -> [UInt8] {
         let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
         let numbers = parts.compactMap { $0 }
@@ -154,7 +154,9 @@ package struct JoinCode: Sendable, Hashable, CustomStringConvertible {
         return digits
     }
 
-    /// The constant of BIP 350; unlike 1 it finds digits inserted or dropped before a final one.
+    /// The constant of BIP 350.
+    ///
+    /// Unlike the constant 1, it detects digits inserted or dropped before a final 1.
     private static let checkConstant: UInt32 = 0x2bc8_30a3
 
     private static func checksum(_ digits: [UInt8]) -> UInt32 {

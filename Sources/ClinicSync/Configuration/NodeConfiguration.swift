@@ -1,56 +1,61 @@
 /// The settings of a node.
 ///
-/// Each may be given as a flag, an environment variable, in `node.json`, or not at all; the first of these
-/// that is there counts. Every key is checked, also those that have no effect yet.
+/// A flag takes precedence over an environment variable, which takes precedence over `node.json`. A key without a value
+/// has its default. The reader checks every key, even a key that has no effect yet.
 public struct NodeConfiguration: Sendable, Hashable {
     /// `listen`: where other nodes connect; default `0.0.0.0:7450`, which is every IPv4 address of the PC.
     public var listen = NetworkAddress(host: "0.0.0.0", port: 7450)
     /// `api`: where the local API listens; default `127.0.0.1:7451`; always loopback.
     public var api = NetworkAddress(host: "127.0.0.1", port: 7451)
-    /// `api.allowedOrigins`: origins of web pages that may use the local API with the token, `http://127.0.0.1:8080` for
-    /// instance; default none, at most 16.
+    /// `api.allowedOrigins`: origins of web pages that may use the local API with the token; default none, at most 16.
+    ///
+    /// An example is `http://127.0.0.1:8080`.
     public var allowedOrigins: [String] = []
-    /// `peers`: where to look for the host besides the remembered address; default none, at most 32.
+    /// `peers`: where the node searches for the host besides the remembered address; default none, at most 32.
     public var peers: [NetworkAddress] = []
-    /// `lanOnly`: whether nodes at other than private, link-local and loopback addresses are refused; default `true`.
+    /// `lanOnly`: whether the node refuses addresses other than private, link-local and loopback addresses; default
+    /// `true`.
     ///
-    /// Judged by the real address of the socket, for connections in both directions.
+    /// The node checks the real address of the socket, for connections in both directions.
     public var isLANOnly = true
-    /// `discovery`: whether nodes find one another on the LAN by avahi-daemon; `auto`, `avahi` or `off`; default `auto`.
+    /// `discovery`: whether nodes find each other on the LAN by avahi-daemon; `auto`, `avahi` or `off`; default `auto`.
     ///
-    /// Known and configured addresses are used in every mode. Without a daemon `auto` says so once and goes on, `avahi`
-    /// warns.
+    /// The node uses known and configured addresses in every mode. Without a daemon, `auto` reports this once and
+    /// continues, and `avahi` logs a warning.
     public var discovery = DiscoveryMode.auto
-    /// `priority`: 0 to 1000, default 100: nodes with larger values are preferred as host; 0: never host.
+    /// `priority`: 0 to 1000, default 100.
+    ///
+    /// Nodes with larger values are preferred as host; 0 means never host.
     public var priority = 100
     /// `reconcileEvery`: 1 s to 1 d, default 30 s.
     public var reconcileEvery = Duration.seconds(30)
     /// `log.retention`: 1 m to 365 d, default 7 d.
     ///
-    /// Accepted; has no effect before a node can be sent what was pruned.
+    /// The key is accepted but has no effect yet. It will take effect when a node can receive pruned changes in another
+    /// way.
     public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
     public var logLevel = "notice"
     /// `group`: the account group that may open the database; default none.
     ///
-    /// Accepted and checked for form only; it takes effect together with packaging.
+    /// The node only checks the form of the value. The key takes effect together with packaging.
     public var group: String?
-    /// Where each value comes from; keys that are missing have their default.
+    /// The source of each value; missing keys have their default.
     package private(set) var sources: [ConfigurationKey: ConfigurationSource] = [:]
 
-    /// The levels a log can have, from the most to the least talkative.
+    /// The log levels, from the most to the least verbose.
     public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
-    /// Addresses in `peers` at most.
+    /// The largest number of addresses in `peers`.
     public static let peersMax = 32
-    /// Origins in `api.allowedOrigins` at most.
+    /// The largest number of origins in `api.allowedOrigins`.
     public static let allowedOriginsMax = 16
 
     /// Makes the defaults.
     public init() {}
 
-    /// Lays flags over the environment over the content of `node.json` over the defaults.
+    /// Merges the sources: flags override the environment, which overrides `node.json`, which overrides the defaults.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `configuration` (or `addressNotAllowed`), naming the key.
+    /// - Throws: ``ClinicSyncError`` of code `configuration` (or `addressNotAllowed`), with the name of the key.
     package init(
         flags: [ConfigurationKey: [String]],
         environment: [String: String],
@@ -70,7 +75,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         try self.validate()
     }
 
-    /// Reads `node.json` of `directory` and lays environment and flags over it.
+    /// Reads `node.json` of `directory` and applies environment and flags over it.
     package static func load(
         from directory: NodeDirectory,
         flags: [ConfigurationKey: [String]],
@@ -83,7 +88,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         )
     }
 
-    /// Checks what single values cannot show: addresses that may not be used and ranges.
+    /// Checks rules that the check of single values cannot cover: forbidden addresses and ranges.
     public func validate() throws {
         guard self.api.isLoopback else {
             throw ClinicSyncError(
@@ -194,7 +199,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         }
     }
 
-    /// An origin as browsers write it: scheme, host and perhaps a port, and nothing after it.
+    /// Reads an origin in the form that browsers write: scheme, host and optional port, and nothing after.
     private func origin(_ text: String, of key: ConfigurationKey, name: String) throws -> String {
         let pattern = /https?:\/\/[A-Za-z0-9.\-\[\]:]{1,255}/
         guard text.wholeMatch(of: pattern) != nil else {
@@ -214,7 +219,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         }
     }
 
-    /// A wrong flag is a wrong call; everything else is a wrong configuration.
+    /// A wrong flag is a usage error; every other wrong value is a configuration error.
     private func blame(for key: ConfigurationKey) -> ClinicSyncError.Code {
         self.sources[key] == .flag ? .usage : .configuration
     }

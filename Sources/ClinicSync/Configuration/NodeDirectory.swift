@@ -2,21 +2,21 @@ import ClinicSyncModel
 package import Foundation
 import Glibc
 
-/// The directory that is a node: where its files are, and how they are made, read and protected.
+/// The directory of a node: the locations of its files, and how they are made, read and protected.
 ///
-/// Files with secrets have mode 0600 whatever the umask; every write is atomic.
+/// Files with secrets have mode 0600, independent of the umask; every write is atomic.
 package struct NodeDirectory: Sendable, Hashable {
     /// The directory itself.
     package let url: URL
 
-    /// Names a directory; nothing is read or made.
+    /// Names a directory, without reading or making anything.
     package init(url: URL) {
         self.url = url.standardizedFileURL
     }
 
-    /// Applies the rule for the default place.
+    /// Finds the directory by the rule for the default place.
     ///
-    /// The flag wins, then `CLINIC_NODE_DATA`, then `/var/lib/clinic-node` for root, then
+    /// The order of precedence is: the flag, `CLINIC_NODE_DATA`, `/var/lib/clinic-node` for root, then
     /// `$XDG_DATA_HOME/clinic-node`, which is `~/.local/share/clinic-node` when the variable is unset.
     package static func locate(
         flag: String?,
@@ -27,7 +27,7 @@ package struct NodeDirectory: Sendable, Hashable {
         if let flag, !flag.isEmpty { return named(flag) }
         if let path = environment["CLINIC_NODE_DATA"], !path.isEmpty { return named(path) }
         if isRoot { return named("/var/lib/clinic-node") }
-        // The XDG specification says that relative paths are to be ignored.
+        // The XDG specification says that programs must ignore relative paths.
         if let path = environment["XDG_DATA_HOME"], path.hasPrefix("/") { return named(path + "/clinic-node") }
         guard let home = environment["HOME"], home.hasPrefix("/") else {
             throw ClinicSyncError(.configuration, "There is no home directory: name the data directory with --data.")
@@ -37,29 +37,31 @@ package struct NodeDirectory: Sendable, Hashable {
 
     /// The SQLite database that programs open.
     package var databaseURL: URL { self.file("clinic.db") }
-    /// Identity, keys and certificates; 0700, and its files 0600.
+    /// Identity, keys and certificates.
+    ///
+    /// The directory has mode 0700 and its files 0600.
     package var identityDirectoryURL: URL { self.file("identity") }
     /// The node's identity.
     package var identityURL: URL { self.file("identity/identity.json") }
     /// The node's private key.
     package var nodeKeyURL: URL { self.file("identity/node.key") }
-    /// The node's certificate, and its signer's when that is not the authority.
+    /// The node's certificate, and its signer's certificate when the signer is not the authority.
     package var certificatesURL: URL { self.file("identity/node.crt") }
     /// The certificate of the clinic's authority.
     package var authorityURL: URL { self.file("identity/ca.crt") }
-    /// The private key of the clinic's authority; only where the clinic was made.
+    /// The private key of the clinic's authority; only on the node that made the clinic.
     package var authorityKeyURL: URL { self.file("identity/ca.key") }
-    /// The grant of the right to sign; only where it was granted.
+    /// The grant of the right to sign; only on nodes with the right.
     package var grantURL: URL { self.file("identity/signer.crt") }
-    /// Open join codes, without what could be joined with.
+    /// Open join codes, without the secrets that allow a join.
     package var invitationsURL: URL { self.file("identity/invitations.json") }
     /// Signed revocations.
     package var revocationsURL: URL { self.file("identity/revocations.json") }
-    /// The configuration; need not exist.
+    /// The configuration; the file is optional.
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
     package var tokenURL: URL { self.file("api.token") }
-    /// The directory of files of the running process.
+    /// The directory for files of the running process.
     package var runDirectoryURL: URL { self.file("run") }
     /// The process id of the running node.
     package var pidURL: URL { self.file("run/pid") }
@@ -68,15 +70,15 @@ package struct NodeDirectory: Sendable, Hashable {
     /// Locked while the node runs.
     package var lockURL: URL { self.file("run/lock") }
 
-    /// Whether there is a node, complete or not.
+    /// Whether the directory contains a node, complete or incomplete.
     package var holdsNode: Bool {
         FileManager.default.fileExists(atPath: self.identityURL.path)
             || FileManager.default.fileExists(atPath: self.databaseURL.path)
     }
 
-    /// Makes sure that there is no node.
+    /// Makes sure that the directory contains no node.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when there is one.
+    /// - Throws: ``ClinicSyncError`` of code `refused` when it contains one.
     package func requireVacant() throws {
         guard !self.holdsNode else {
             throw ClinicSyncError(
@@ -86,9 +88,9 @@ package struct NodeDirectory: Sendable, Hashable {
         }
     }
 
-    /// Makes the directory with all it needs, except identity and database.
+    /// Makes the directory and its content, except identity and database.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when there is a node already.
+    /// - Throws: ``ClinicSyncError`` of code `refused` when it already contains a node.
     package func create() throws {
         try self.requireVacant()
         try AtomicFile.makeDirectory(self.url, mode: 0o700)
@@ -97,9 +99,9 @@ package struct NodeDirectory: Sendable, Hashable {
         try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
     }
 
-    /// Removes what ``create()`` and the making of the database left, after a later step failed.
+    /// Removes the files of ``create()`` and of the new database, after a later step failed.
     ///
-    /// Removes nothing else: directories with other files in them stay.
+    /// The method removes nothing else. Directories with other files stay.
     package func takeBackCreation() {
         for name in [
             "clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "clinic.db-numbers", "api.token",
@@ -116,7 +118,9 @@ package struct NodeDirectory: Sendable, Hashable {
         for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
     }
 
-    /// Writes the identity; the last step of making a node, so that a broken `init` leaves no node.
+    /// Writes the identity.
+    ///
+    /// This is the last step of making a node, so that an interrupted `init` leaves no node.
     package func write(_ identity: NodeIdentity) throws {
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         let encoder = JSONEncoder()
@@ -127,7 +131,8 @@ package struct NodeDirectory: Sendable, Hashable {
 
     /// Reads the identity.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `notANode`, also for a node of a version without certificates, or `corrupt`.
+    /// - Throws: ``ClinicSyncError`` of code `notANode`, also for a node from a version without certificates, or
+    ///   `corrupt`.
     package func identity() throws -> NodeIdentity {
         guard let bytes = try AtomicFile.read(self.identityURL) else {
             throw ClinicSyncError(
@@ -154,12 +159,12 @@ package struct NodeDirectory: Sendable, Hashable {
         }
     }
 
-    /// The key that only files of a version without certificates have.
+    /// The key that exists only in files of a version without certificates.
     private struct FormerIdentity: Codable {
         var clinicSecret: String?
     }
 
-    /// The error for a node that has no key and certificate.
+    /// Returns the error for a node that has no key and certificate.
     func madeWithoutCertificates() -> ClinicSyncError {
         ClinicSyncError(
             .notANode,
@@ -179,7 +184,7 @@ package struct NodeDirectory: Sendable, Hashable {
         return String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    /// Reads the local API's token, making one when the file is gone.
+    /// Reads the local API's token, and makes a token when the file is missing.
     package func tokenMakingIfMissing() throws -> String {
         if try AtomicFile.read(self.tokenURL) == nil {
             try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
@@ -187,7 +192,7 @@ package struct NodeDirectory: Sendable, Hashable {
         return try self.token()
     }
 
-    /// 32 random bytes in base64url.
+    /// Returns 32 random bytes in base64url.
     private static func randomToken() -> String {
         var generator = SystemRandomNumberGenerator()
         return Data([UInt8](count: 32, using: &generator)).base64EncodedString()

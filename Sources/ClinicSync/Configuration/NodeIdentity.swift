@@ -2,11 +2,11 @@ package import ClinicSyncModel
 
 /// The identity of a node and of its clinic; the content of `identity/identity.json`.
 package struct NodeIdentity: Sendable, Hashable, Codable {
-    /// The host a client connects to first.
+    /// The host to which a client connects first.
     package struct Host: Sendable, Hashable, Codable {
         /// The host's id.
         package var nodeID: NodeID
-        /// Where it was last known to listen, `address:port`.
+        /// The last known address of the host, `address:port`.
         package var address: String
 
         /// Makes a host.

@@ -1,9 +1,9 @@
 import Foundation
 import Glibc
 
-/// Proof that this process, and no other, runs the node of a directory.
+/// Proof that only this process runs the node of a directory.
 ///
-/// The kernel drops the lock when the process ends, however it ends, so a crash leaves nothing to clean up.
+/// The kernel releases the lock when the process ends for any reason. So a crash leaves nothing to clean up.
 package final class RunLock: Sendable {
     private let descriptor: Int32
     private let directory: NodeDirectory
@@ -14,7 +14,7 @@ package final class RunLock: Sendable {
     }
 
     deinit {
-        // Removed before the lock is given up, so that a successor's files are never touched.
+        // Remove the files before the release of the lock, so that this process never touches the files of a successor.
         unlink(self.directory.apiAddressURL.path)
         unlink(self.directory.pidURL.path)
         close(self.descriptor)
@@ -27,9 +27,11 @@ extension NodeDirectory {
         var port: Int
     }
 
-    /// Takes the node for this process and writes `run/pid`; held until the result is released.
+    /// Locks the node for this process and writes `run/pid`.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `alreadyRunning`, naming the other process.
+    /// Releasing the result releases the lock.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `alreadyRunning`, with the id of the other process.
     package func lockForRunning() throws -> RunLock {
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
         let descriptor = open(self.lockURL.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -49,7 +51,7 @@ extension NodeDirectory {
             )
         }
         let lock = RunLock(descriptor: descriptor, directory: self)
-        // A process that crashed left its address; no program must use it while this process starts.
+        // A process that crashed left its address. No program may use this address while this process starts.
         unlink(self.apiAddressURL.path)
         try AtomicFile.write(Array("\(getpid())\n".utf8), to: self.pidURL, mode: 0o600)
         return lock
@@ -61,7 +63,7 @@ extension NodeDirectory {
         return Int32(String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
     }
 
-    /// Tells programs where the local API listens.
+    /// Writes where the local API listens, for programs.
     package func writeAPIAddress(_ address: NetworkAddress) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
@@ -85,7 +87,8 @@ extension NodeDirectory {
 
     /// Reads the content of `run/api.json`.
     ///
-    /// - Throws: `DecodingError`, or ``ClinicSyncError`` for what is no address of this PC: programs send their token there.
+    /// - Throws: `DecodingError`, or ``ClinicSyncError`` for an address outside this PC, because programs send their
+    ///   token to the address.
     package static func apiAddress(in bytes: [UInt8]) throws -> NetworkAddress {
         let read = try JSONDecoder().decode(APIAddress.self, from: Data(bytes))
         let text = NetworkAddress(host: read.host, port: read.port).description

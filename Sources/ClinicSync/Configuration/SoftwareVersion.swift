@@ -1,5 +1,5 @@
 /// The version of this program.
 package enum SoftwareVersion {
-    /// As people and peers are told.
+    /// The version that people and peers see.
     package static let current = "0.1.0"
 }

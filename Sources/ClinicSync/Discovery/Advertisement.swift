@@ -4,7 +4,7 @@ package import ClinicSyncModel
 ///
 /// Every PC on the LAN can read and copy it. It helps to find a node and proves nothing.
 package struct Advertisement: Sendable, Hashable {
-    /// By which addresses the node can be reached.
+    /// The address families that reach the node.
     package enum Reach: Sendable, Hashable {
         /// IPv4 only.
         case ipv4
@@ -14,7 +14,9 @@ package struct Advertisement: Sendable, Hashable {
         case both
     }
 
-    /// The clinic's id; what is announced is a tag made of it.
+    /// The clinic's id.
+    ///
+    /// The announcement contains only a tag derived from it.
     package var clinicID: String
     /// The node.
     package var node: NodeID
@@ -24,7 +26,7 @@ package struct Advertisement: Sendable, Hashable {
     package var isHost: Bool
     /// The TCP port on which it listens for members.
     package var port: Int
-    /// By which addresses.
+    /// The address families that reach the node.
     package var reach: Reach
     /// The version of the protocol between nodes.
     package var protocolVersion: Int

@@ -1,65 +1,71 @@
 import CAvahi
 import ClinicSyncModel
 
-/// A node's announcement: one entry group, used again for every change, because daemons limit how many there may be.
+/// A node's announcement: one entry group, reused for every change, because daemons limit the number of groups.
 ///
-/// Belongs to the session's thread, and the group to the client.
+/// The session's thread owns the announcement, and the client owns the group.
 final class AvahiAnnouncement {
-    /// How an attempt to announce went.
+    /// The result of an attempt to announce.
     enum Outcome {
-        /// Announced, or nothing to do for now.
+        /// The node is announced, or the attempt has nothing to do now.
         case done
-        /// Announced under another name.
+        /// The node is announced under another name.
         case renamed(String)
-        /// The daemon refused, for libavahi's reason.
+        /// The daemon refused, with libavahi's error code.
         case failed(Int32)
     }
 
     /// The consequence of a state for the session.
     enum Verdict {
-        /// Nothing is to be done but what is due.
+        /// The session has nothing to do except work that is due.
         case fine
-        /// The client is to be replaced.
+        /// The session must replace the client.
         case failed
     }
 
-    /// The least time between two changes: what changes more often, the last state of it is announced.
+    /// The shortest time between two changes.
+    ///
+    /// The node announces only the last of several faster changes.
     static let changeInterval = Duration.seconds(1)
-    /// Other names tried at once; after that one each ``renameInterval``, so that two PCs do not chase one another.
+    /// The number of other names that the node tries immediately.
+    ///
+    /// Then it tries one name per ``renameInterval``, so that two PCs do not rename each other in a loop.
     static let quickRenamesMax = 8
     /// The time between further names.
     static let renameInterval = Duration.seconds(60)
 
-    /// How long the daemon may take to claim the name, usually a second, before the node asks again.
+    /// How long the daemon may take to claim the name before the node asks again; usually a second.
     ///
-    /// A daemon (0.8) whose address goes away while it claims a name never finishes.
+    /// A daemon (0.8) whose address disappears while it claims a name never finishes.
     static let claimMax = Duration.seconds(4)
 
     private let group: OpaquePointer
     private var name: String
     private var published: Advertisement?
     private var isEstablished = false
-    /// Nothing is changed before.
+    /// The announcement does not change before this time.
     private var notBefore = Duration.zero
     private var claimedAt = Duration.zero
     private var renames = 0
-    /// Whether people are to be told of a new name when it is in use.
+    /// Whether the node must report a new name when the name is in use.
     private var isNewName = false
 
-    /// Makes the announcement of a node in an empty group, which is freed with ``close()`` or its client.
+    /// Makes the announcement of a node in an empty group.
+    ///
+    /// ``close()`` or the client frees the group.
     init(group: OpaquePointer, node: NodeID) {
         self.group = group
         self.name = node.description
     }
 
-    /// When something is due for `advertisement`; `nil` when nothing is.
+    /// Returns when work for `advertisement` is due; `nil` when no work is due.
     func nextDue(for advertisement: Advertisement) -> Duration? {
         guard let published = self.published else { return self.notBefore }
         guard self.isEstablished else { return self.claimedAt + AvahiAnnouncement.claimMax }
         return published == advertisement ? nil : self.notBefore
     }
 
-    /// Announces what is not announced yet, if it is time.
+    /// Announces unannounced changes, if the time has come.
     func publish(_ advertisement: Advertisement, at now: Duration) -> Outcome {
         guard let due = self.nextDue(for: advertisement), due <= now else { return .done }
         self.notBefore = now + AvahiAnnouncement.changeInterval
@@ -87,7 +93,7 @@ final class AvahiAnnouncement {
         return self.add(advertisement)
     }
 
-    /// Takes note of the group's state.
+    /// Records the group's state.
     func changed(to state: AvahiEntryGroupState, at now: Duration) -> Verdict {
         self.isEstablished = state == AVAHI_ENTRY_GROUP_ESTABLISHED
         switch state {
@@ -99,14 +105,16 @@ final class AvahiAnnouncement {
         }
     }
 
-    /// Takes the announcement back; the group stays.
+    /// Withdraws the announcement and keeps the group.
     func withdraw() {
         avahi_entry_group_reset(self.group)
         self.published = nil
         self.isEstablished = false
     }
 
-    /// Forgets the group, which its client frees.
+    /// Forgets the group.
+    ///
+    /// Its client frees it.
     func close() { self.published = nil }
 
     private func add(_ advertisement: Advertisement) -> Outcome {
@@ -126,7 +134,7 @@ final class AvahiAnnouncement {
         }
         if error >= 0 { error = avahi_entry_group_commit(self.group) }
         if error == AVAHI_ERR_COLLISION {
-            // Another process of this very PC has the name; the next attempt takes the next one.
+            // Another process on this PC uses the name; the next attempt uses the next name.
             self.rename(at: self.notBefore)
             return .done
         }

@@ -3,8 +3,8 @@ import Foundation
 
 /// Discovery by multicast DNS through avahi-daemon: `_clinicsync._tcp`, one instance for each node, named by its id.
 ///
-/// Works with whatever the daemon does: none yet, restarted, stopped; it asks again every few seconds for ever. Everything of
-/// libavahi happens on one thread, which lives while ``run(onEvent:)`` does. An instance is run once.
+/// Discovery works in every state of the daemon: missing, restarted or stopped. It retries every few seconds without
+/// end. All calls to libavahi run on one thread, which lives as long as ``run(onEvent:)``. Run an instance only once.
 package final class AvahiDiscovery: Discovery {
     /// The service's type.
     static let serviceType = "_clinicsync._tcp"
@@ -13,21 +13,21 @@ package final class AvahiDiscovery: Discovery {
     private let ownNode: NodeID?
     private let mailbox: AvahiMailbox
 
-    /// Makes what announces a node and looks for the others of its clinic.
+    /// Makes a discovery that announces a node and searches for the other nodes of its clinic.
     package init(_ advertisement: Advertisement) {
         self.clinicID = advertisement.clinicID
         self.ownNode = advertisement.node
         self.mailbox = AvahiMailbox(advertisement)
     }
 
-    /// Makes what only looks for the nodes of a clinic.
+    /// Makes a discovery that only searches for the nodes of a clinic.
     package init(lookingFor clinicID: String) {
         self.clinicID = clinicID
         self.ownNode = nil
         self.mailbox = AvahiMailbox(nil)
     }
 
-    /// Announces and looks until cancelled.
+    /// Announces and searches until cancelled.
     package func run(onEvent: @escaping @Sendable (DiscoveryEvent) -> Void) async throws {
         let mailbox = self.mailbox
         let clinicID = self.clinicID
@@ -35,7 +35,7 @@ package final class AvahiDiscovery: Discovery {
         await withTaskCancellationHandler {
             await mailbox.wait(onEvent: onEvent) {
                 let thread = Thread {
-                    // Made, used and freed on this thread alone.
+                    // Only this thread makes, uses and frees the session.
                     AvahiSession(clinicID: clinicID, ownNode: ownNode, mailbox: mailbox).run()
                 }
                 thread.name = "avahi"
@@ -47,6 +47,6 @@ package final class AvahiDiscovery: Discovery {
         try Task.checkCancellation()
     }
 
-    /// Announces something else from now on.
+    /// Replaces the announced advertisement from now on.
     package func update(_ advertisement: Advertisement) { self.mailbox.update(advertisement) }
 }

@@ -1,29 +1,32 @@
-/// The state of avahi-daemon: whether it can announce, what people have been told, and when to try again.
+/// The state of avahi-daemon.
 ///
-/// A value that knows no libavahi and no clock; the session tells it what happened.
+/// It records whether the daemon can announce, what the node has reported to people, and when to try again. It is a
+/// value that uses no libavahi and no clock; the session reports events to it.
 struct AvahiLiaison: Hashable {
-    /// The delay before a client that failed is replaced.
+    /// The delay before the session replaces a failed client.
     static let reconnectMin = Duration.seconds(1)
     /// The delay while there is no daemon.
     static let reconnectMax = Duration.seconds(5)
-    /// How long a daemon may take to get its host name before people are told: a second is usual.
+    /// How long a daemon may take to get its host name before the node reports the delay; usually a second.
     static let registeringMax = Duration.seconds(10)
 
     /// Whether the daemon has its host name, so that services can be announced.
     private(set) var isRunning = false
-    /// When to make the next client, while there is none.
+    /// When to make the next client, while no client exists.
     private(set) var connectAt = Duration.zero
-    /// When to say that the daemon does not get ready.
+    /// When to report that the daemon is not ready.
     private(set) var stuckAt: Duration?
     private var failures = 0
-    /// Whether people have been told that discovery works.
+    /// Whether the node has reported that discovery works.
     private var isAvailable = false
-    /// Whether people have been told that there is no daemon, so that they are told once.
+    /// Whether the node has reported that no daemon runs.
+    ///
+    /// The node reports this only once.
     private var hasComplained = false
 
-    /// Takes note that the daemon is ready.
+    /// Records that the daemon is ready.
     ///
-    /// - Returns: What to tell people, if anything.
+    /// - Returns: The event to report, if any.
     mutating func running() -> DiscoveryEvent? {
         self.isRunning = true
         self.stuckAt = nil
@@ -33,16 +36,16 @@ struct AvahiLiaison: Hashable {
         return self.isAvailable ? nil : .available
     }
 
-    /// Takes note that the daemon gets another host name.
+    /// Records that the daemon is getting another host name.
     mutating func registering(at now: Duration) {
         self.isRunning = false
         if self.stuckAt == nil { self.stuckAt = now + AvahiLiaison.registeringMax }
     }
 
-    /// Takes note that the client waits for a daemon.
+    /// Records that the client waits for a daemon.
     mutating func waiting() { self.isRunning = false }
 
-    /// Takes note that there is no client any more.
+    /// Records that no client exists any more.
     mutating func disconnected(at now: Duration) {
         self.isRunning = false
         self.stuckAt = nil
@@ -50,14 +53,14 @@ struct AvahiLiaison: Hashable {
         self.failures += 1
     }
 
-    /// Whether the daemon has taken too long to get ready; says so once.
+    /// Returns whether the daemon has taken too long to become ready; `true` only once.
     mutating func isStuck(at now: Duration) -> Bool {
         guard let stuckAt = self.stuckAt, stuckAt <= now else { return false }
         self.stuckAt = nil
         return true
     }
 
-    /// The event for a failure; `nil` when people have been told since discovery last worked.
+    /// Returns the event for a failure; `nil` when a failure was already reported since discovery last worked.
     mutating func complain(_ reason: String) -> DiscoveryEvent? {
         guard !self.hasComplained else { return nil }
         self.hasComplained = true

@@ -5,9 +5,9 @@ import NIOConcurrencyHelpers
 final class AvahiMailbox: Sendable {
     /// The event loop to wake.
     ///
-    /// Sendable though a pointer: the one call made with it from other threads is `avahi_simple_poll_wakeup`, which is for
-    /// that, writes to a pipe and touches nothing else but a flag. That it has not been freed is for the lock: the session takes it
-    /// out of the mailbox before it frees it.
+    /// The pointer is Sendable, because other threads make only one call with it: `avahi_simple_poll_wakeup`. That
+    /// function is meant for other threads; it only writes to a pipe and sets a flag. The lock protects against use
+    /// after free: the session removes the pointer from the mailbox before it frees the loop.
     private struct PollReference: @unchecked Sendable {
         var pointer: OpaquePointer
     }
@@ -22,7 +22,7 @@ final class AvahiMailbox: Sendable {
 
     private let state: NIOLockedValueBox<State>
 
-    /// Makes the mailbox of a session that announces `advertisement`; `nil`: that only looks.
+    /// Makes the mailbox of a session that announces `advertisement`; with `nil`, the session only searches.
     init(_ advertisement: Advertisement?) {
         self.state = NIOLockedValueBox(State(advertisement: advertisement))
     }
@@ -30,10 +30,10 @@ final class AvahiMailbox: Sendable {
     /// The advertisement to announce.
     var advertisement: Advertisement? { self.state.withLockedValue { $0.advertisement } }
 
-    /// Whether the session is to end.
+    /// Whether the session must end.
     var isStopped: Bool { self.state.withLockedValue { $0.isStopped } }
 
-    /// Has something else announced.
+    /// Replaces the announced advertisement.
     func update(_ advertisement: Advertisement) {
         self.state.withLockedValue { state in
             guard state.advertisement != advertisement else { return }
@@ -42,7 +42,10 @@ final class AvahiMailbox: Sendable {
         }
     }
 
-    /// Ends the session, and ends ``wait(onEvent:begin:)`` at once: a daemon that hangs must not keep the node from stopping.
+    /// Ends the session.
+    ///
+    /// The call also ends ``wait(onEvent:begin:)`` at once, because a daemon that hangs must not keep the node from
+    /// stopping.
     func stop() {
         let waiter = self.state.withLockedValue { state in
             state.isStopped = true
@@ -68,10 +71,10 @@ final class AvahiMailbox: Sendable {
         }
     }
 
-    /// Tells what was noticed, unless the session is to end; called by the session.
+    /// Reports an event, unless the session must end; called by the session.
     func tell(_ event: DiscoveryEvent) { self.state.withLockedValue { $0.onEvent }?(event) }
 
-    /// Makes `poll` the loop that is woken; `nil` before it is freed.
+    /// Sets `poll` as the loop to wake; the session passes `nil` before it frees the loop.
     func attach(_ poll: OpaquePointer?) {
         self.state.withLockedValue { $0.poll = poll.map { PollReference(pointer: $0) } }
     }

@@ -2,11 +2,11 @@ import CAvahi
 import ClinicSyncModel
 import Glibc
 
-/// The conversation with avahi-daemon: an event loop of libavahi and everything that hangs on it.
+/// The conversation with avahi-daemon: an event loop of libavahi and all objects that depend on it.
 ///
-/// Belongs to one thread. Callbacks only store their reports (``AvahiSignals``), and the loop acts on them afterwards.
-/// So objects are made and freed here and nowhere else. The order of life: the loop, then a client, then what the
-/// client gives (announcement, browser, resolvers), which ends with it.
+/// One thread owns the session. Callbacks only store their reports (``AvahiSignals``), and the loop handles the reports
+/// afterwards. So only this class makes and frees objects. The order of creation: the loop, then a client, then the
+/// client's objects (announcement, browser, resolvers). These objects end with the client.
 final class AvahiSession {
     private let mailbox: AvahiMailbox
     private let signals = AvahiSignals()
@@ -19,7 +19,7 @@ final class AvahiSession {
     private var announcement: AvahiAnnouncement?
     private var liaison = AvahiLiaison()
 
-    /// Makes a session that has not begun.
+    /// Makes a session that has not started.
     init(clinicID: String, ownNode: NodeID?, mailbox: AvahiMailbox) {
         self.mailbox = mailbox
         self.table = ServiceTable(clinicID: clinicID, ownNode: ownNode)
@@ -27,7 +27,7 @@ final class AvahiSession {
 
     private var now: Duration { self.started.duration(to: .now) }
 
-    /// Converses until the mailbox says stop.
+    /// Runs the conversation until the mailbox requests a stop.
     func run() {
         while !self.mailbox.isStopped {
             guard let poll = self.poll ?? self.makePoll() else { return }
@@ -36,12 +36,13 @@ final class AvahiSession {
             if self.liaison.isStuck(at: self.now) { self.complain("avahi-daemon does not get ready, restart it") }
             self.lookUp()
             self.announce()
-            // What was begun just now may have reported already.
+            // Objects that were just started may already have reported.
             self.handleSignals()
             if avahi_simple_poll_iterate(poll, self.pauseMilliseconds()) != 0 {
                 self.disconnect(because: "its event loop failed")
                 self.freePoll()
-                // Without the loop there is nothing to wait on; a failing poll(2) must not become a busy one.
+                // Without the loop, the thread has nothing to wait on. This sleep prevents a busy loop when poll(2)
+                // fails.
                 usleep(1_000_000)
             }
         }
@@ -66,7 +67,7 @@ final class AvahiSession {
 
     private func connect(_ poll: OpaquePointer) {
         var error: Int32 = 0
-        // With NO_FAIL the client waits for a daemon by itself, as long as there is a D-Bus.
+        // With NO_FAIL, the client itself waits for a daemon, as long as D-Bus runs.
         self.client = avahi_client_new(
             avahi_simple_poll_get(poll),
             AVAHI_CLIENT_NO_FAIL,
@@ -77,11 +78,12 @@ final class AvahiSession {
         if self.client == nil { self.disconnect(because: AvahiSession.text(error)) }
     }
 
-    /// Frees the client with all that hangs on it and has a new one made later; `nil`: in order, without a word.
+    /// Frees the client and its objects, and schedules a new client; with `nil`, the disconnect is normal and not
+    /// reported.
     private func disconnect(because reason: String?) {
         self.announcement?.close()
         self.announcement = nil
-        // Frees browser and resolvers too, without asking the daemon.
+        // This call also frees browser and resolvers, without contacting the daemon.
         if let client = self.client { avahi_client_free(client) }
         self.client = nil
         self.browser = nil
@@ -96,7 +98,7 @@ final class AvahiSession {
         if let event = self.liaison.complain(reason) { self.mailbox.tell(event) }
     }
 
-    /// How long to wait for reports: until the next thing is due.
+    /// Returns how long to wait for reports before the next work is due.
     private func pauseMilliseconds() -> Int32 {
         let due = [
             self.client == nil ? self.liaison.connectAt : self.liaison.stuckAt,
@@ -105,7 +107,7 @@ final class AvahiSession {
         ].compactMap { $0 }.min()
         guard let due else { return -1 }
         let (seconds, attoseconds) = max(due - self.now, .zero).components
-        // Rounded up, so that it is due then.
+        // The value is rounded up, so that the work is due after the wait.
         return Int32(clamping: seconds * 1_000 + attoseconds / 1_000_000_000_000_000 + 1)
     }
 
@@ -118,7 +120,7 @@ final class AvahiSession {
         for signal in self.signals.take() {
             switch signal {
             case .client(let state, let error):
-                // Whatever else was reported belongs to the client that is freed.
+                // All other reports belong to the client that was freed.
                 guard self.handle(state, error: error) else { return }
             case .group(let state):
                 if self.announcement?.changed(to: state, at: self.now) == .failed {
@@ -134,16 +136,16 @@ final class AvahiSession {
             case .resolved(let key, let strings, let ip, let port):
                 self.resolved(key, strings: strings, ip: ip, port: port)
             case .unresolved(let key):
-                // A resolver that has failed says nothing more, even if the service comes back.
+                // A failed resolver reports nothing more, even if the service returns.
                 self.freeResolver(key)
                 self.table.failed(key, at: self.now)
             }
         }
     }
 
-    /// Acts on a state of the client.
+    /// Handles a state of the client.
     ///
-    /// - Returns: Whether the client goes on.
+    /// - Returns: Whether the client continues.
     private func handle(_ state: AvahiClientState, error: Int32) -> Bool {
         switch state {
         case AVAHI_CLIENT_S_RUNNING:
@@ -151,7 +153,7 @@ final class AvahiSession {
             if let event = self.liaison.running() { self.mailbox.tell(event) }
             return true
         case AVAHI_CLIENT_S_REGISTERING, AVAHI_CLIENT_S_COLLISION:
-            // The PC gets another name: what is announced names the old one.
+            // The PC gets another host name, and the current announcement contains the old name.
             self.liaison.registering(at: self.now)
             self.announcement?.withdraw()
             return self.browse()
@@ -203,7 +205,7 @@ final class AvahiSession {
                 self.signals.pointer
             )
             guard let resolver else {
-                // The interface may have gone, or the daemon has no more objects to give: later.
+                // The interface may be gone, or the daemon cannot make more objects. The session tries again later.
                 self.table.failed(key, at: self.now)
                 continue
             }

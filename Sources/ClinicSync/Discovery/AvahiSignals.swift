@@ -1,42 +1,46 @@
 import CAvahi
 
-/// A report of libavahi, copied out of its callback.
+/// A report from libavahi, copied out of its callback.
 enum AvahiSignal {
-    /// The connection with avahi-daemon has another state.
+    /// The connection with avahi-daemon has a new state.
     case client(AvahiClientState, error: Int32)
-    /// The announcement has another state.
+    /// The announcement has a new state.
     case group(AvahiEntryGroupState)
     /// A service is announced.
     case appeared(ServiceKey, isOwn: Bool, isLocal: Bool)
-    /// A service is announced no more.
+    /// A service is no longer announced.
     case vanished(ServiceKey)
     /// Browsing has ended.
     case browserFailed
-    /// A service said where and what it is.
+    /// A service reported its address and its TXT record.
     case resolved(ServiceKey, strings: [[UInt8]], ip: String, port: Int)
     /// A lookup has ended without an answer.
     case unresolved(ServiceKey)
 }
 
-/// Takes the reports of libavahi's callbacks and keeps them until the session handles them.
+/// Stores the reports of libavahi's callbacks until the session handles them.
 ///
-/// The callbacks do nothing else: no object of libavahi is made or freed inside a callback, so libavahi never returns into
-/// something freed, and no code of the session runs while it is inside a call.
+/// The callbacks do nothing else. No callback makes or frees an object of libavahi, so libavahi never returns into
+/// freed memory. No code of the session runs while libavahi is inside a call.
 final class AvahiSignals {
-    /// Reports that wait at most; when a busier LAN exceeds them, the session starts again.
+    /// The largest number of waiting reports.
+    ///
+    /// When a busier LAN exceeds it, the session restarts.
     static let pendingMax = 16_384
 
     private var pending: [AvahiSignal] = []
     /// Whether reports were dropped.
     private(set) var isOverflowed = false
 
-    /// Starts empty.
+    /// Makes an empty store of reports.
     init() {}
 
-    /// The pointer that callbacks get; it leads back to this object and is valid while the object lives.
+    /// The pointer that callbacks receive.
+    ///
+    /// It identifies this object and is valid while the object lives.
     var pointer: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
 
-    /// The object that a callback was given.
+    /// Returns the object that a callback's pointer identifies.
     static func at(_ pointer: UnsafeMutableRawPointer?) -> AvahiSignals? {
         pointer.map { Unmanaged<AvahiSignals>.fromOpaque($0).takeUnretainedValue() }
     }
@@ -56,7 +60,9 @@ final class AvahiSignals {
         return self.pending
     }
 
-    /// Forgets everything; what is freed has nothing more to say.
+    /// Drops all reports.
+    ///
+    /// Freed objects report nothing more.
     func reset() {
         self.pending = []
         self.isOverflowed = false
@@ -64,13 +70,13 @@ final class AvahiSignals {
 
     // MARK: - Callbacks
 
-    /// libavahi's `AvahiClientCallback`; the first call comes from within `avahi_client_new`.
+    /// libavahi's `AvahiClientCallback`; the first call happens inside `avahi_client_new`.
     static let onClient: AvahiClientCallback = { client, state, pointer in
         let error = state == AVAHI_CLIENT_FAILURE ? avahi_client_errno(client) : 0
         AvahiSignals.at(pointer)?.post(.client(state, error: error))
     }
 
-    /// libavahi's `AvahiEntryGroupCallback`; the first call comes from within `avahi_entry_group_new`.
+    /// libavahi's `AvahiEntryGroupCallback`; the first call happens inside `avahi_entry_group_new`.
     static let onGroup: AvahiEntryGroupCallback = { _, state, pointer in
         AvahiSignals.at(pointer)?.post(.group(state))
     }
@@ -147,7 +153,7 @@ final class AvahiSignals {
         )
     }
 
-    /// The strings of a TXT record, no more than anybody looks at.
+    /// Returns the strings of a TXT record, up to the number that the reader examines.
     private static func strings(_ list: UnsafeMutablePointer<AvahiStringList>?) -> [[UInt8]] {
         var strings: [[UInt8]] = []
         var node = list

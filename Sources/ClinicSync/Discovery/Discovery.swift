@@ -2,16 +2,16 @@ package import ClinicSyncModel
 
 /// A node of the clinic as it announced itself.
 package struct DiscoveredPeer: Sendable, Hashable {
-    /// Addresses named at most, however many interfaces and networks a PC has in common with this one.
+    /// The largest number of reported addresses, independent of the number of shared interfaces and networks.
     package static let addressesMax = 4
 
     /// The id that the node announces.
     package var node: NodeID
-    /// Where it can be dialled, the likeliest first: `ip:port`, `[v6]:port`, `[fe80::1%eth0]:port`.
+    /// Where to dial the node, the most likely address first: `ip:port`, `[v6]:port`, `[fe80::1%eth0]:port`.
     package var addresses: [String]
-    /// The term it says it is in.
+    /// The term that the node announces.
     package var term: UInt64
-    /// Whether it says it is host.
+    /// Whether the node announces that it is host.
     package var isHost: Bool
 
     /// Makes a peer.
@@ -25,17 +25,18 @@ package struct DiscoveredPeer: Sendable, Hashable {
 
 /// An event of discovery.
 package enum DiscoveryEvent: Sendable, Hashable {
-    /// A node of the clinic is new, or has announced something new.
+    /// A node of the clinic is new, or has changed its announcement.
     case found(DiscoveredPeer)
     /// A node has withdrawn its announcement, or this PC has lost the network.
     ///
-    /// A node that crashes, or whose cable is cut, is lost late or never: this says nothing about who is alive.
+    /// The event comes late or never for a node that crashes or loses its cable. So the event does not say whether the
+    /// node is alive.
     case lost(NodeID)
     /// Discovery works from now on.
     case available
-    /// Discovery does not work for now, for the reason given; told once until it works again.
+    /// Discovery does not work for now, for the given reason; reported once until discovery works again.
     ///
-    /// Nodes that were found stay listed, though discovery no longer knows whether they are there.
+    /// Found nodes stay listed, although discovery no longer knows whether they are present.
     case unavailable(String)
     /// Another node on the LAN uses this node's name; this node is now announced under the given name.
     case renamed(String)
@@ -43,13 +44,15 @@ package enum DiscoveryEvent: Sendable, Hashable {
 
 /// Finds the nodes of one clinic on the LAN, and lets them find this one.
 package protocol Discovery: Sendable {
-    /// Announces and looks until cancelled.
+    /// Announces and searches until cancelled.
     ///
-    /// - Parameter onEvent: Called in order from a thread of its own; must not block. One call may still be under way
-    ///   when this returns.
-    /// - Throws: What keeps discovery from working for good; what may pass is an event.
+    /// - Parameter onEvent: Called in order from a separate thread; must not block. One call may still be running when
+    ///   this method returns.
+    /// - Throws: An error that permanently prevents discovery. A temporary failure is an event.
     func run(onEvent: @escaping @Sendable (DiscoveryEvent) -> Void) async throws
 
-    /// Announces something else from now on; from any thread. Several changes in a short time become one.
+    /// Replaces the announced advertisement; from any thread.
+    ///
+    /// Several changes in a short time become one change.
     func update(_ advertisement: Advertisement)
 }

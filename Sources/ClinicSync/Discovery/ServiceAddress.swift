@@ -1,6 +1,6 @@
-/// An address that a service was resolved to, in the form that can be dialled.
+/// An address of a resolved service, in a form that can be dialled.
 struct ServiceAddress: Sendable, Hashable, Comparable {
-    /// How good a choice an address is to dial, the best first.
+    /// The quality of an address for dialling, best first.
     private enum Kind: Int, Sendable, Hashable {
         case ipv4
         case ipv6
@@ -11,16 +11,16 @@ struct ServiceAddress: Sendable, Hashable, Comparable {
     let text: String
     private let kind: Kind
 
-    /// Makes the form to dial; `nil` for what cannot be.
+    /// Makes the form to dial; `nil` when the address cannot be dialled.
     ///
     /// - Parameters:
     ///   - ip: the address as text.
-    ///   - interface: the name of the interface on which it was found; `nil` when that has gone.
+    ///   - interface: the name of the interface on which it was found; `nil` when the interface is gone.
     ///   - port: the port.
-    ///   - isLocal: whether the service is one of this very PC.
+    ///   - isLocal: whether this PC announces the service.
     init?(ip: String, interface: String?, port: Int, isLocal: Bool) {
         guard (1...65_535).contains(port), ip != "0.0.0.0", ip != "::", !ip.isEmpty else { return nil }
-        // What another PC calls by a loopback address is not it.
+        // A loopback address of another PC does not reach that PC.
         guard isLocal || !(ip.hasPrefix("127.") || ip == "::1") else { return nil }
         guard ip.contains(":") else {
             self.kind = .ipv4
@@ -32,18 +32,18 @@ struct ServiceAddress: Sendable, Hashable, Comparable {
             self.text = "[\(ip)]:\(port)"
             return
         }
-        // It means nothing without the interface (RFC 4007, 6).
+        // A link-local address is meaningless without the interface (RFC 4007, section 6).
         guard let interface, !interface.isEmpty else { return nil }
         self.kind = .linkLocal
         self.text = "[\(ip)%\(interface)]:\(port)"
     }
 
-    /// Orders by what to dial first.
+    /// Orders addresses by preference for dialling.
     static func < (left: ServiceAddress, right: ServiceAddress) -> Bool {
         (left.kind.rawValue, left.text) < (right.kind.rawValue, right.text)
     }
 
-    /// Whether a text is one of fe80::/10.
+    /// Returns whether a text is an address in fe80::/10.
     private static func isLinkLocal(_ ip: String) -> Bool {
         guard let first = ip.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).first,
             let group = UInt16(first, radix: 16)

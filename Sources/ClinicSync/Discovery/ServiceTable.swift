@@ -16,16 +16,19 @@ struct ServiceKey: Sendable, Hashable {
     var domain: String
 }
 
-/// The services that are announced on the LAN, and what of them this clinic's nodes are.
+/// The services announced on the LAN, and which of them are nodes of this clinic.
 ///
-/// Knows no Avahi: the session tells it what it heard and does what it says. Bounded by ``servicesMax``; when it is
-/// full, services of other clinics make room. If there are none, the new service is ignored until it is announced again.
+/// The table does not use Avahi: the session reports events to the table and carries out its results. ``servicesMax``
+/// bounds the table. When the table is full, it removes services of other clinics. If there are none, the table ignores
+/// the new service until it is announced again.
 struct ServiceTable {
-    /// Services at most: two hundred nodes with IPv4 and IPv6, and some of neighbours.
+    /// The largest number of services: two hundred nodes with IPv4 and IPv6, and some services of neighbours.
     static let servicesMax = 512
-    /// The delay before a service that could not be resolved is tried again; doubles up to ``retryMax``.
+    /// The delay before the lookup of an unresolved service is repeated.
+    ///
+    /// It doubles up to ``retryMax``.
     static let retryMin = Duration.seconds(2)
-    /// The longest such delay.
+    /// The longest delay before a repeated lookup.
     static let retryMax = Duration.seconds(60)
 
     /// The consequences of a resolved service.
@@ -36,13 +39,13 @@ struct ServiceTable {
         var isWatched = false
     }
 
-    /// Where the lookup of a service stands.
+    /// The state of a service's lookup.
     private enum Lookup: Hashable {
-        /// To be begun at a time, after `failures` in a row.
+        /// The lookup starts at a time, after `failures` failures in a row.
         case due(Duration, failures: Int)
-        /// Under way, or done and listening for changes.
+        /// The lookup is in progress, or is complete and listens for changes.
         case active(failures: Int)
-        /// Not worth one: this node itself, another clinic's, or no node at all.
+        /// The service needs no lookup: it is this node itself, belongs to another clinic, or is not a node.
         case over
     }
 
@@ -56,7 +59,7 @@ struct ServiceTable {
         var lookup: Lookup
         var member: Member?
         var isLocal: Bool
-        /// In which order they came, so that results do not depend on hashing.
+        /// The arrival number of the service, so that results do not depend on hashing.
         var number: UInt64
     }
 
@@ -69,17 +72,17 @@ struct ServiceTable {
     /// Makes an empty table.
     ///
     /// - Parameters:
-    ///   - clinicID: the clinic that is looked for.
-    ///   - ownNode: the node to leave out.
+    ///   - clinicID: the clinic to search for.
+    ///   - ownNode: the node to ignore.
     init(clinicID: String, ownNode: NodeID?) {
         self.clinic = ServiceText.tag(ofClinic: clinicID)
         self.ownNode = ownNode
     }
 
-    /// The services known.
+    /// The number of known services.
     var services: Int { self.entries.count }
 
-    /// When the next service is to be looked up.
+    /// When the next lookup is due.
     var nextDue: Duration? {
         self.entries.values.compactMap { entry in
             guard case .due(let time, _) = entry.lookup else { return nil }
@@ -87,7 +90,7 @@ struct ServiceTable {
         }.min()
     }
 
-    /// Takes note of a service.
+    /// Records a service.
     ///
     /// - Parameters:
     ///   - key: the service.
@@ -105,7 +108,7 @@ struct ServiceTable {
         )
     }
 
-    /// Returns the services to look up now, and takes their lookups as begun.
+    /// Returns the services to look up now, and marks their lookups as started.
     mutating func takeDue(at now: Duration) -> [ServiceKey] {
         var due: [(key: ServiceKey, number: UInt64)] = []
         for (key, entry) in self.entries {
@@ -116,7 +119,7 @@ struct ServiceTable {
         return due.sorted { $0.number < $1.number }.map(\.key)
     }
 
-    /// Takes note of what a service says.
+    /// Records the answer of a service.
     ///
     /// - Parameters:
     ///   - key: the service.
@@ -124,7 +127,7 @@ struct ServiceTable {
     ///   - ip: its address.
     ///   - interface: the name of the interface on which it was found.
     ///   - port: its port.
-    /// - Returns: What to tell, and whether its later changes matter.
+    /// - Returns: The events to report, and whether later changes of the service matter.
     mutating func resolved(
         _ key: ServiceKey,
         strings: [[UInt8]],
@@ -132,7 +135,7 @@ struct ServiceTable {
         interface: String?,
         port: Int
     ) -> Resolution {
-        // Benign race: the service went while its answer was under way.
+        // Benign race: the service disappeared while its answer was on the way.
         guard let entry = self.entries[key] else { return Resolution() }
         let before = entry.member?.text.node
         guard let text = ServiceText(entries: strings), text.clinic == self.clinic, text.node != self.ownNode,
@@ -148,34 +151,34 @@ struct ServiceTable {
         return Resolution(events: events, isWatched: true)
     }
 
-    /// Takes note that a lookup failed or has ended; it is repeated later.
+    /// Records that a lookup failed or ended, and repeats it later.
     ///
-    /// The last answer of the service stays: the heartbeat finds out whether a node still answers.
+    /// The table keeps the last answer of the service. The heartbeat detects whether the node still answers.
     mutating func failed(_ key: ServiceKey, at now: Duration) {
         guard case .active(let failures) = self.entries[key]?.lookup else { return }
         let delay = min(ServiceTable.retryMin * (1 << min(failures, 16)), ServiceTable.retryMax)
         self.entries[key]?.lookup = .due(now + delay, failures: failures + 1)
     }
 
-    /// Takes note that a service is announced no more.
+    /// Records that a service is no longer announced.
     ///
-    /// - Returns: What to tell.
+    /// - Returns: The events to report.
     mutating func vanished(_ key: ServiceKey) -> [DiscoveryEvent] {
         guard let entry = self.entries.removeValue(forKey: key) else { return [] }
         return self.review(entry.member?.text.node)
     }
 
-    /// Forgets all services without an event: their nodes may still be there.
+    /// Removes all services without an event, because their nodes may still be present.
     mutating func forget() {
         self.entries = [:]
         self.told = [:]
     }
 
-    /// Tells of a node if there is news.
+    /// Reports a node when its state has changed.
     private mutating func review(_ node: NodeID?) -> [DiscoveryEvent] {
         guard let node else { return [] }
         let members = self.entries.values.compactMap(\.member).filter { $0.text.node == node }
-        // The services of one node change one after the other: the newest term is what it says now.
+        // The services of one node change one after another, so the answer with the newest term is current.
         guard
             let newest = members.max(by: {
                 ($0.text.term, $0.text.isHost ? 1 : 0) < ($1.text.term, $1.text.isHost ? 1 : 0)
@@ -195,7 +198,7 @@ struct ServiceTable {
 
     /// Makes room for one more service.
     ///
-    /// - Returns: Whether there is any.
+    /// - Returns: Whether there is room.
     private mutating func makeRoom() -> Bool {
         guard self.entries.count >= ServiceTable.servicesMax else { return true }
         let others = self.entries.filter { $0.value.lookup == .over }

@@ -2,18 +2,22 @@ package import ClinicSyncModel
 
 /// The content of a node's TXT record (RFC 6763, section 6).
 package struct ServiceText: Sendable, Hashable {
-    /// Strings of a record that are looked at; a record of ours has seven.
+    /// The largest number of examined strings in a record.
+    ///
+    /// This program's records have seven strings.
     package static let entriesMax = 32
 
     /// The tag of the clinic.
     package var clinic: String
     /// The node.
     package var node: NodeID
-    /// Its term.
+    /// The term of the node.
     package var term: UInt64
-    /// Whether it is host.
+    /// Whether the node is host.
     package var isHost: Bool
-    /// Where it listens; the SRV record says it too, and that one counts.
+    /// Where the node listens.
+    ///
+    /// The SRV record also contains the port and takes precedence.
     package var port: Int
     /// The version of the protocol between nodes.
     package var protocolVersion: Int
@@ -31,10 +35,10 @@ package struct ServiceText: Sendable, Hashable {
         self.schemaVersion = advertisement.schemaVersion
     }
 
-    /// Reads a record; `nil` when it is not one of a node.
+    /// Reads a record; `nil` when it is not the record of a node.
     ///
-    /// Keys may be of either case, the first of several counts and unknown ones are ignored (RFC 6763, 6.4), so that
-    /// later versions can add some.
+    /// Keys may be upper or lower case. The first of several equal keys counts, and unknown keys are ignored (RFC 6763,
+    /// 6.4), so that later versions can add keys.
     package init?(entries: [[UInt8]]) {
         let values = ServiceText.values(of: entries.prefix(ServiceText.entriesMax))
         guard let clinic = values["clinic"], let node = values["node"].flatMap({ NodeID($0) }),
@@ -62,10 +66,11 @@ package struct ServiceText: Sendable, Hashable {
         ]
     }
 
-    /// Sixteen hexadecimal digits that tell clinics on one network apart: FNV-1a of 64 bits of the clinic's id.
+    /// Returns sixteen hexadecimal digits that distinguish clinics on one network: the 64-bit FNV-1a hash of the
+    /// clinic's id.
     ///
-    /// No more than a filter. It needs no strong hash: anybody can copy it off the air, and who belongs to the clinic
-    /// is decided by certificates.
+    /// The tag is only a filter. It needs no strong hash: anybody on the LAN can copy it, and certificates decide which
+    /// node belongs to the clinic.
     package static func tag(ofClinic id: String) -> String {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in id.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The one form in which JSON leaves the program: sorted keys, slashes as they are.
+/// Encodes and decodes JSON in the program's single form: sorted keys, unescaped slashes.
 package enum APICoding {
     /// Writes a value on one line.
     package static func encode(_ value: some Encodable) throws -> [UInt8] {

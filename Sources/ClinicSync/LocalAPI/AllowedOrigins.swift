@@ -9,10 +9,10 @@ struct AllowedOrigins: Sendable, Hashable {
 
     init(_ origins: [String] = []) { self.origins = Set(origins.map { $0.lowercased() }) }
 
-    /// Whether pages of this origin may use the API.
+    /// Returns whether pages of this origin may use the API.
     func contains(_ origin: String) -> Bool { self.origins.contains(origin.lowercased()) }
 
-    /// Whether it is the origin of the node's own pages.
+    /// Returns whether `origin` is the origin of the node's own pages.
     static func isOwn(_ origin: String, authority: String) -> Bool {
         origin.lowercased() == "http://" + authority.lowercased()
     }

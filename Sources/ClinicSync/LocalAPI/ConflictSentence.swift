@@ -4,9 +4,11 @@ import ClinicSyncModel
 struct ConflictSentence {
     private let facts: ConflictSummary.Facts
 
-    /// Characters of a value at most.
+    /// The largest number of characters of a value in a sentence.
     static let valueCharactersMax = 60
-    /// Digits of an id that a command is written with: enough to name one of a million entries.
+    /// The number of digits of an id in a command.
+    ///
+    /// Twelve digits identify an entry among a million.
     static let idDigits = 12
 
     init(_ facts: ConflictSummary.Facts) { self.facts = facts }
@@ -63,7 +65,7 @@ struct ConflictSentence {
 
     // MARK: - Why
 
-    /// The rule by which it was decided.
+    /// The rule that decided the conflict.
     var rule: String {
         switch self.facts.kind {
         case .value: "Of two values entered without knowing of each other the later is shown."
@@ -92,7 +94,7 @@ struct ConflictSentence {
         }
     }
 
-    /// How to take it back.
+    /// How a person can undo the decision.
     var takeBack: String {
         switch self.facts.kind {
         case .value, .mergedValue:

@@ -10,7 +10,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         public var value: ConflictValue
         /// The node that wrote it.
         public var origin: String
-        /// That node's name for people; empty when it is unknown.
+        /// The display name of the node; empty when it is unknown.
         public var originName: String
         /// When it was written.
         public var timestamp: UTCTimestamp
@@ -37,7 +37,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
             self.isTruncated = isTruncated
         }
 
-        /// The same with a value of at most `max` characters.
+        /// Returns the side with its value cut to `max` characters.
         func cut(to max: Int) -> Side {
             guard case .text(let text) = self.value, text.count > max else { return self }
             var side = self
@@ -47,7 +47,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         }
     }
 
-    /// The other row of a conflict between two.
+    /// The other row of a conflict between two rows.
     public struct Row: Sendable, Hashable, Codable {
         /// Its table.
         public var table: String
@@ -61,7 +61,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         }
     }
 
-    /// Names the entry on every node, for good: 32 hexadecimal digits.
+    /// Identifies the entry on every node, permanently: 32 hexadecimal digits.
     public var id: String
     /// The table.
     public var table: String
@@ -69,12 +69,12 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     public var recordId: String
     /// Whether the table has the row.
     public var shown: Bool
-    /// The column; `null` when it is about the row.
+    /// The column; `null` when the conflict concerns the whole row.
     @Nullable public var column: String?
     /// What kind of conflict: `value`, `renamed`, `cleared`, `parked`, `merged`, `mergedValue`, `revived`, `kept`, `overruled`,
     /// `cascaded`, `detached`, `setAside`; there may be more.
     public var kind: String
-    /// The value that the row shows now; `null` when the row is deleted, or the entry is not about a column.
+    /// The value that the row shows now; `null` when the row is deleted or the entry concerns no column.
     @Nullable public var current: Side?
     /// The value that is not shown.
     ///
@@ -84,9 +84,9 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     @Nullable public var related: Row?
     /// `open` or `resolved`.
     public var state: String
-    /// When a person settled it.
+    /// When a person resolved the conflict.
     @Nullable public var resolvedAt: UTCTimestamp?
-    /// The name of the PC where that was, its id when it has none.
+    /// The name of the PC where a person resolved the conflict, or its id when it has no name.
     @Nullable public var resolvedBy: String?
     /// The value that the person kept, `current` or `other`.
     @Nullable public var kept: String?
@@ -96,13 +96,13 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     public var rule: String
     /// Whether `other` can be kept.
     public var canKeepOther: Bool
-    /// How to take it back, in one sentence.
+    /// How a person can undo the decision, in one sentence.
     public var takeBack: String
 
     /// Characters of a value in a list at most.
     static let listedCharactersMax = 2_000
 
-    /// The facts of an entry, from which the sentences are made.
+    /// The facts of an entry; the sentences are derived from them.
     package struct Facts: Sendable, Hashable {
         /// See ``ConflictSummary/id``.
         package var id: String
@@ -110,7 +110,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         package var kind: ConflictKind
         /// The row.
         package var row: Row
-        /// Whether the table has it.
+        /// Whether the table has the row.
         package var isShown: Bool
         /// The column.
         package var column: String?
@@ -145,9 +145,9 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
 
     /// A person's decision.
     package struct Decision: Sendable, Hashable {
-        /// When it was taken.
+        /// When the person decided.
         package var at: UTCTimestamp
-        /// The PC.
+        /// The PC where the person decided.
         package var by: String?
         /// `current` or `other`.
         package var kept: String
@@ -182,7 +182,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         self.takeBack = sentences.takeBack
     }
 
-    /// The same with values short enough for a list.
+    /// Returns the summary with values short enough for a list.
     package var listed: ConflictSummary {
         var summary = self
         summary.current = self.current?.cut(to: ConflictSummary.listedCharactersMax)
@@ -205,11 +205,11 @@ public struct ConflictsSummary: Sendable, Hashable, Codable {
     }
 }
 
-/// Which conflicts are asked for.
+/// Which conflicts the caller requests.
 package enum ConflictFilter: String, Sendable, Hashable, CaseIterable {
     /// Open entries.
     case open
-    /// All.
+    /// All entries.
     case all
 }
 
@@ -227,7 +227,7 @@ package struct ConflictDecision: Sendable, Hashable, Codable {
     package var keep: ConflictChoice
     /// The current value as the person saw it.
     ///
-    /// If the row shows another one by now, the node refuses, so that the person decides again.
+    /// If the row now shows another value, the node refuses the decision, so that the person can decide again.
     package var expected: ConflictValue?
 
     private enum CodingKeys: String, CodingKey {
@@ -240,7 +240,9 @@ package struct ConflictDecision: Sendable, Hashable, Codable {
         self.expected = expected
     }
 
-    /// Reads a decision; `null` is an expected value, a missing key is none.
+    /// Reads a decision.
+    ///
+    /// A `null` is an expected value; a missing key means that no value is expected.
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
         self.keep = try container.decode(ConflictChoice.self, forKey: .keep)

@@ -23,7 +23,9 @@ public enum ConflictValue: Sendable, Hashable, Codable {
         }
     }
 
-    /// Writes text, a number or null; an infinite number as text, because JSON has none.
+    /// Writes text, a number or null.
+    ///
+    /// An infinite number becomes text, because JSON has no infinity.
     public func encode(to encoder: any Encoder) throws {
         var container = encoder.singleValueContainer()
         switch self {
@@ -34,7 +36,7 @@ public enum ConflictValue: Sendable, Hashable, Codable {
         }
     }
 
-    /// A value of another type is no failure here; the next type is tried.
+    /// A value of another type is not an error here; the caller tries the next type.
     private static func attempt<Result>(_ body: () throws -> Result) -> Result? {
         do { return try body() } catch { return nil }
     }

@@ -2,46 +2,49 @@ package import ClinicSyncModel
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Reads the node's log of events: those after a position, at most so many.
+/// Reads at most a given number of events after a position from the node's log.
 package typealias EventHistory = @Sendable (_ after: UInt64, _ limit: Int) async throws -> EventPage
 
 /// Some events for one subscriber, in their order.
 package struct EventBatch: Sendable, Hashable {
     /// The events, at least one.
     package var events: [NodeEvent]
-    /// Which of the subscriber's filters they passed; see ``EventBroadcaster/Start/generation``.
+    /// The generation of the subscriber's filter that the events passed; see ``EventBroadcaster/Start/generation``.
     package var generation: UInt64
 }
 
 /// Gives every event to every subscriber whose filter matches, and never waits for a subscriber.
 ///
-/// A subscriber that resumes first reads the log, page by page, up to the event that was the newest when it subscribed. New
-/// events wait in its buffer meanwhile. A page and the buffer (``EventBuffer``) bound the memory of each subscriber.
+/// A subscriber that resumes first reads the log, page by page, up to the event that was the newest when it subscribed.
+/// Meanwhile, new events wait in the subscriber's buffer. A page and the buffer (``EventBuffer``) bound the memory of
+/// each subscriber.
 package final class EventBroadcaster: Sendable {
     /// The start of a subscription.
     package struct Start: Sendable, Hashable {
-        /// The position after which its events come.
+        /// The subscription's events come after this position.
         package var position: UInt64
-        /// Counts the filters of the subscriber.
+        /// The number of the subscriber's current filter.
         package var generation: UInt64
     }
 
     fileprivate enum Phase {
-        /// Reads the log after a position, `nil` for one that the log does not have, through another; then live.
+        /// The subscriber reads the log from `after` through `through`, then becomes live.
+        ///
+        /// `nil` means a position that the log does not have.
         case reading(after: UInt64?, through: UInt64)
-        /// Takes what comes.
+        /// The subscriber receives new events directly.
         case live
     }
 
     fileprivate struct Subscriber {
-        /// The filter; `nil`: no events now.
+        /// The filter; `nil` means that the subscriber wants no events now.
         var filter: EventFilter?
         var generation: UInt64 = 0
         var phase = Phase.live
-        /// Events that were read from the log and not taken yet.
+        /// Events that the subscriber read from the log and has not taken yet.
         var backlog = CircularBuffer<NodeEvent>()
         var buffer: EventBuffer
-        /// The reader that waits for events; there is none while events are there.
+        /// The reader that waits for events; `nil` while events are available.
         var waiter: CheckedContinuation<Void, Never>?
     }
 
@@ -95,7 +98,7 @@ package final class EventBroadcaster: Sendable {
         let waiters: [CheckedContinuation<Void, Never>] = self.state.withLockedValue { state in
             guard !state.isFinished else { return [] }
             var waiters: [CheckedContinuation<Void, Never>] = []
-            // A list of its own: a view of the dictionary's keys would make each change copy all buffers.
+            // This array is a copy. A view of the dictionary's keys would make each change copy all buffers.
             let ids = Array(state.subscribers.keys)
             for event in events {
                 state.position = max(state.position, event.position)
@@ -121,7 +124,9 @@ package final class EventBroadcaster: Sendable {
         return EventSubscription(id: id, startPosition: start.position, broadcaster: self)
     }
 
-    /// Ends all subscriptions; nothing is published afterwards.
+    /// Ends all subscriptions.
+    ///
+    /// The broadcaster publishes nothing afterwards.
     package func finish() {
         let waiters = self.state.withLockedValue { state in
             state.isFinished = true
@@ -134,7 +139,7 @@ package final class EventBroadcaster: Sendable {
 
     // MARK: - For subscriptions
 
-    /// Gives a subscriber another filter, dropping what waits.
+    /// Replaces a subscriber's filter and drops the waiting events.
     func replace(_ filter: EventFilter?, of id: UInt64) -> Start {
         let (start, waiter) = self.state.withLockedValue { state in
             let start = EventBroadcaster.replace(filter, of: id, in: &state)
@@ -144,7 +149,7 @@ package final class EventBroadcaster: Sendable {
         return start
     }
 
-    /// The next events, at most `max`, as soon as there are some; `nil` at the end.
+    /// Returns the next events, at most `max`, when some are available; `nil` at the end.
     func next(_ max: Int, of id: UInt64) async -> EventBatch? {
         await withTaskCancellationHandler {
             while true {
@@ -174,7 +179,7 @@ package final class EventBroadcaster: Sendable {
     /// A page of the log for one subscriber.
     fileprivate struct Reading {
         var events: [NodeEvent]
-        /// Everything up to here was read.
+        /// The page contains every event up to this position.
         var through: UInt64
     }
 
@@ -201,7 +206,8 @@ package final class EventBroadcaster: Sendable {
             return Reading(events: [.resyncRequired(oldest: through + 1, at: now)], through: through)
         }
         var reading = Reading(events: [], through: through)
-        // Events that were pruned between two pages are missed like those that were pruned before the first page.
+        // A subscriber misses events that were pruned between two pages, as it misses events pruned before the first
+        // page.
         if after.map({ $0 + 1 < page.oldest }) ?? true {
             reading.events.append(.resyncRequired(oldest: min(page.oldest, through + 1), at: now))
         }
@@ -258,7 +264,7 @@ extension EventBroadcaster.State {
 }
 
 extension EventBroadcaster.Subscriber {
-    /// Whether there is nothing to take or to read.
+    /// Whether the subscriber has nothing to take and nothing to read.
     fileprivate var isIdle: Bool {
         guard case .live = self.phase else { return false }
         return self.backlog.isEmpty && self.buffer.isEmpty
@@ -269,21 +275,23 @@ extension EventBroadcaster.Subscriber {
         return self.waiter
     }
 
-    /// Takes what was read from the log, unless the filter was replaced meanwhile.
+    /// Stores the events that were read from the log, unless the filter was replaced meanwhile.
     fileprivate mutating func took(_ reading: EventBroadcaster.Reading, through: UInt64, generation: UInt64) {
         guard self.generation == generation, let filter = self.filter, case .reading(_, let end) = self.phase else {
             return
         }
         self.backlog.append(contentsOf: reading.events.filter { filter.matches($0) })
-        // While the page was read, the buffer may have run over, and there is more to read now.
+        // The buffer may have overflowed during the read; then the subscriber has more to read now.
         self.phase = reading.through >= end ? .live : .reading(after: reading.through, through: end)
     }
 
-    /// Keeps an event; what the buffer cannot hold without loss is read from the log later.
+    /// Keeps an event.
+    ///
+    /// The subscriber later reads from the log what the buffer cannot hold without loss.
     fileprivate mutating func add(_ event: NodeEvent) {
         switch self.phase {
         case .reading(let after, _):
-            // The subscriber reads the log anyway, so nothing has to be merged.
+            // The subscriber reads the log anyway, so the buffer does not need to merge events.
             guard self.buffer.isFull else { break }
             self.phase = .reading(after: after, through: event.position)
             return self.buffer.removeAll()

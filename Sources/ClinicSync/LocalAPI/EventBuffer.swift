@@ -1,13 +1,14 @@
 import NIOCore
 
-/// The events that wait for one subscriber: all of them while they are few, merged events when the subscriber falls behind.
+/// The events that wait for one subscriber; the buffer merges events when the subscriber falls behind.
 ///
-/// When the limit is reached, changes with the same table, operation and source become one event that stands for all their
-/// rows. So the subscriber hears of every table. Other events, such as the end of a session, are never merged.
+/// When the limit is reached, changes with the same table, operation and source become one event that stands for all
+/// their rows. So the subscriber still learns which tables changed. Other events, such as the end of a session, are
+/// never merged.
 struct EventBuffer {
     private struct Entry {
         var event: NodeEvent
-        /// The positions of the events it stands for.
+        /// The position of the oldest event that this entry represents.
         var oldest: UInt64
         var newest: UInt64
     }
@@ -27,13 +28,13 @@ struct EventBuffer {
     /// Whether nothing waits.
     var isEmpty: Bool { self.entries.isEmpty }
 
-    /// Whether the next event would make it merge.
+    /// Whether the next event would force a merge.
     var isFull: Bool { self.entries.count >= self.limit }
 
     /// The position before the oldest event that waits; `nil` when none waits.
     var positionBefore: UInt64? { self.entries.lazy.map(\.oldest).min().map { $0 - 1 } }
 
-    /// Adds an event, whose position is larger than all before.
+    /// Adds an event, whose position is larger than all earlier positions.
     ///
     /// - Returns: Whether the buffer still holds every event; if not, it is full of events that cannot be merged.
     mutating func append(_ event: NodeEvent) -> Bool {
@@ -69,7 +70,8 @@ struct EventBuffer {
                 newestFirst.append(entry)
             }
         }
-        // A subscriber that resumes after an event must get the events behind it: its position is before their oldest.
+        // A subscriber that resumes after an event must get the later events. So its position is before their oldest
+        // position.
         var oldestBehind = UInt64.max
         for index in newestFirst.indices {
             newestFirst[index].event.position = min(newestFirst[index].newest, oldestBehind - 1)
@@ -80,7 +82,7 @@ struct EventBuffer {
 }
 
 extension NodeEvent {
-    /// Makes this event stand for the rows of an older one of its kind as well.
+    /// Makes this event also represent the rows of an older event of the same kind.
     fileprivate mutating func absorb(_ older: NodeEvent) {
         self.rows = (self.rows ?? 1) + (older.rows ?? 1)
         self.recordId = nil

@@ -1,9 +1,9 @@
 import ClinicSyncModel
 import NIOCore
 
-/// The events of one subscriber as JSON; the same for the WebSocket `/ws` and for the stream `/v1/events`.
+/// The events of one subscriber as JSON, for both the WebSocket `/ws` and the stream `/v1/events`.
 struct EventFeed: Sendable {
-    /// Events that are written together.
+    /// The largest number of events in one write.
     static let batchMax = 256
 
     /// Some events for one subscriber, in their order.
@@ -18,7 +18,8 @@ struct EventFeed: Sendable {
 
     /// Returns the next events as soon as there are some; `nil` at the end.
     ///
-    /// Call it when the events before are written, so that a slow subscriber costs no memory but its own buffer.
+    /// Call this method after the previous events are written. So a slow subscriber uses no memory beyond its own
+    /// buffer.
     func next() async throws -> Batch? {
         guard let batch = await self.subscription.nextBatch(EventFeed.batchMax) else { return nil }
         let objects = try batch.events.map { ByteBuffer(bytes: try APICoding.encode($0)) }
@@ -26,14 +27,14 @@ struct EventFeed: Sendable {
     }
 }
 
-/// Why a wish for events cannot be fulfilled.
+/// Why a request for events is invalid.
 enum EventFilterFault: Error, Hashable {
     /// There is no category of that name.
     case unknownCategory(String)
     /// A list has more names than ``EventFilter/namesMax``.
     case tooMany
 
-    /// The code that programs look at.
+    /// The error code for programs.
     var code: String {
         switch self {
         case .unknownCategory: "unknown_category"
@@ -53,10 +54,10 @@ enum EventFilterFault: Error, Hashable {
 }
 
 extension EventFilter {
-    /// Names in one list of a subscription.
+    /// The largest number of names in one list of a subscription.
     static let namesMax = 256
 
-    /// Reads what a program asked for.
+    /// Builds a filter from a program's request.
     ///
     /// - Throws: ``EventFilterFault``.
     init(categories: [String], tables: [String], users: [String], since: UInt64?) throws {

@@ -1,14 +1,14 @@
 package import ClinicSyncModel
 
-/// The events that a subscriber asked for.
+/// The events that a subscriber requests.
 package struct EventFilter: Sendable, Hashable {
-    /// These categories; empty: all.
+    /// Only these categories; an empty set means all categories.
     package var categories: Set<EventCategory>
-    /// These tables; empty: all.
+    /// Only these tables; an empty set means all tables.
     package var tables: Set<String>
-    /// These users, by their ids; empty: all.
+    /// Only users with these ids; an empty set means all users.
     package var users: Set<String>
-    /// Events after this position first; `nil`: only events from now on.
+    /// Start with the events after this position; `nil` means only new events.
     package var since: UInt64?
 
     /// Makes a filter.
@@ -24,9 +24,10 @@ package struct EventFilter: Sendable, Hashable {
         self.since = since
     }
 
-    /// Whether `event` is wanted: of one of the categories, of one of the tables if it is a change, and about one of the users.
+    /// Returns whether the filter accepts `event`.
     ///
-    /// `resync_required` is always wanted, because it says that the rest is incomplete.
+    /// The event must have a requested category and concern a requested user. A change must also concern a requested
+    /// table. The filter always accepts `resync_required`, because this event says that the rest is incomplete.
     package func matches(_ event: NodeEvent) -> Bool {
         if event.type == NodeEvent.resyncRequired { return true }
         if !self.categories.isEmpty {
@@ -37,7 +38,7 @@ package struct EventFilter: Sendable, Hashable {
         guard self.users.isEmpty || self.isAboutUser(event) else { return false }
         guard !self.tables.isEmpty else { return true }
         guard let table = event.table else {
-            // With tables alone, a subscriber has not asked for the node's own news.
+            // A subscriber that names only tables has not asked for the node's own events.
             return EventCategory(rawValue: event.category).map(self.categories.contains) ?? false
         }
         return self.tables.contains(table)
@@ -45,7 +46,7 @@ package struct EventFilter: Sendable, Hashable {
 
     private func isAboutUser(_ event: NodeEvent) -> Bool {
         if let user = event.userId { return self.users.contains(user) }
-        // One event for many rows of a table of users may be about any of them.
+        // One event that represents many rows of a table of users may concern any of these users.
         return event.category == EventCategory.user.rawValue && event.table != nil && event.recordId == nil
     }
 }

@@ -19,7 +19,7 @@ struct EventSocket: Sendable {
         self.channel = channel
         self.subscription = subscription
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)
-        // Binary messages pass here: the program is told that it must send text.
+        // Binary messages pass this check, so that the node can tell the program to send text.
         let messages = MessageLimits(
             bytesMax: limits.messageBytesMax,
             fragmentsMax: limits.fragmentsMax,
@@ -29,7 +29,9 @@ struct EventSocket: Sendable {
         try channel.pipeline.syncOperations.addHandler(handler)
     }
 
-    /// Delivers events until the socket is closed; takes new events only when the socket has taken the last ones.
+    /// Delivers events until the socket is closed.
+    ///
+    /// Takes new events only after the socket has accepted the previous events.
     func run() async {
         do {
             let feed = EventFeed(subscription: self.subscription)
@@ -37,7 +39,7 @@ struct EventSocket: Sendable {
                 try await self.deliver(batch.objects, generation: batch.generation)
             }
         } catch {
-            // The socket is closed, so no program can be told.
+            // The socket is closed, so the node cannot inform the program.
         }
         self.goAway()
         do {
@@ -47,7 +49,9 @@ struct EventSocket: Sendable {
         }
     }
 
-    /// Sends a close frame because the node stops; from any thread.
+    /// Sends a close frame because the node stops.
+    ///
+    /// Safe to call from any thread.
     func goAway() {
         let handler = self.handler
         self.channel.eventLoop.execute { handler.value.goAway() }

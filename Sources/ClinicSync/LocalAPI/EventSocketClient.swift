@@ -3,16 +3,16 @@ package import NIOHTTP1
 import NIOPosix
 package import NIOWebSocket
 
-/// A WebSocket client of a node's local API, as a program has one; for tests and benchmarks.
+/// A WebSocket client of a node's local API, for tests and benchmarks.
 package struct EventSocketClient: Sendable {
-    /// The request was answered, but not with a WebSocket.
+    /// The node answered the request but did not open a WebSocket.
     package struct Refused: Error {}
 
-    /// What comes over the socket.
+    /// What the client receives over the socket.
     package enum Incoming: Sendable, Hashable {
         /// A message.
         case text(String)
-        /// A goodbye with its code.
+        /// A close frame with its code.
         case goodbye(UInt16?)
     }
 
@@ -90,7 +90,7 @@ package struct EventSocketClient: Sendable {
             try await self.outbound.write(frame)
         }
 
-        /// What comes next; `nil` when the connection is closed.
+        /// Returns the next message or close frame; `nil` when the connection is closed.
         package mutating func next() async throws -> Incoming? {
             while let frame = try await self.iterator.next(isolation: #isolation) {
                 var data = frame.unmaskedData
@@ -108,12 +108,12 @@ package struct EventSocketClient: Sendable {
             return nil
         }
 
-        /// The next message; `nil` when the node said goodbye or the connection is closed.
+        /// Returns the next message; `nil` when the node sent a close frame or the connection is closed.
         package mutating func nextText() async throws -> String? {
             if case .text(let text)? = try await self.next() { text } else { nil }
         }
 
-        /// The next event, which must be one.
+        /// Returns the next message, which must be an event.
         package mutating func nextEvent() async throws -> NodeEvent? {
             guard let text = try await self.nextText() else { return nil }
             return try APICoding.decode(NodeEvent.self, from: Array(text.utf8))

@@ -12,7 +12,9 @@ final class EventSocketHandler: ChannelInboundHandler {
     private let subscription: EventSubscription
     private var machine: EventSocketStateMachine
     private var context: ChannelHandlerContext?
-    /// Events that passed an earlier filter are not written any more.
+    /// The current filter generation.
+    ///
+    /// The handler no longer writes events that passed an earlier filter.
     private var generation: UInt64 = 0
     private var hasAnsweredPing = true
     private var timers: [Scheduled<Void>] = []
@@ -42,13 +44,14 @@ final class EventSocketHandler: ChannelInboundHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        // The program has closed its end of the connection, so it reads nothing more.
+        // The program has closed its end of the connection, so it no longer reads.
         if case .inputClosed? = event as? ChannelEvent { context.close(promise: nil) }
         context.fireUserInboundEventTriggered(event)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        // While the program does not read, nothing more is read from it; the next ping then finds it dead.
+        // While the program does not read, the node reads nothing more from it. The next ping then finds the program
+        // unresponsive.
         context.channel.setOption(.autoRead, value: context.channel.isWritable).whenFailure { _ in }
         context.fireChannelWritabilityChanged()
     }
@@ -69,7 +72,7 @@ final class EventSocketHandler: ChannelInboundHandler {
         case .connectionClose:
             self.receivedClose(frame.unmaskedData)
         default:
-            // ``FrameRuleHandler`` lets no other opcode pass, and the aggregator no fragment.
+            // ``FrameRuleHandler`` passes no other opcode, and the aggregator passes no fragment.
             break
         }
     }
@@ -94,7 +97,7 @@ final class EventSocketHandler: ChannelInboundHandler {
 
     /// Writes events in one flush.
     ///
-    /// Calls `done` when the socket has taken them, or at once when the filter has changed.
+    /// Calls `done` when the socket has accepted the events, or immediately when the filter has changed.
     func deliver(_ messages: [ByteBuffer], generation: UInt64, done: EventLoopPromise<Void>) {
         guard let context = self.context else { return done.fail(ChannelError.ioOnClosedChannel) }
         guard self.machine.isOpen, generation == self.generation, !messages.isEmpty else { return done.succeed() }
@@ -133,7 +136,7 @@ final class EventSocketHandler: ChannelInboundHandler {
             self.write(.text, ByteBuffer(bytes: try APICoding.encode(reply)))
             context.flush()
         } catch {
-            // Strings and numbers can always be written as JSON.
+            // JSON can always represent strings and numbers.
             context.close(promise: nil)
         }
     }
@@ -167,7 +170,7 @@ final class EventSocketHandler: ChannelInboundHandler {
     private func receivedClose(_ data: ByteBuffer) {
         guard let context = self.context else { return }
         if !self.machine.isClosed {
-            // The answer carries the program's own code, as RFC 6455 section 5.5.1 wants it.
+            // The answer repeats the program's code, as RFC 6455 section 5.5.1 requires.
             _ = self.machine.close(code: EventSocketCloseCode.goingAway, reason: "")
             self.write(
                 .connectionClose,
@@ -178,7 +181,7 @@ final class EventSocketHandler: ChannelInboundHandler {
         context.close(promise: nil)
     }
 
-    /// Nothing more will happen.
+    /// Marks the connection as ended and stops its timers.
     private func end() {
         self.context = nil
         self.subscription.cancel()
@@ -202,7 +205,7 @@ final class EventSocketHandler: ChannelInboundHandler {
 
     private func stalled() {
         self.close(EventSocketCloseCode.stalled, "events were not read")
-        // The close frame waits behind events that the program does not read, so waiting for an answer is useless.
+        // The close frame waits behind events that the program does not read. Waiting for an answer is useless.
         self.context?.close(promise: nil)
     }
 

@@ -2,23 +2,23 @@ import NIOCore
 
 /// The limits of `/ws`; tests use shorter times.
 struct EventSocketLimits: Sendable {
-    /// WebSockets at once.
+    /// The largest number of open WebSockets.
     var socketsMax = 64
-    /// Bytes of a message.
+    /// The largest size of a message in bytes.
     var messageBytesMax = 65_536
-    /// Frames of one message.
+    /// The largest number of frames in one message.
     var fragmentsMax = 64
-    /// Messages and control frames a second, and in one burst.
+    /// The largest number of messages and control frames in a second, and in one burst.
     var messagesPerSecond = 20
-    /// Malformed messages before the socket is closed.
+    /// The number of malformed messages after which the node closes the socket.
     var errorsMax = 10
     /// The time within which the program must send the token.
     var authorizationTime = TimeAmount.seconds(5)
     /// The time between two pings.
     ///
-    /// A program that does not answer one before the next is dropped.
+    /// The node drops a program that does not answer a ping before the next ping.
     var pingInterval = TimeAmount.seconds(20)
-    /// How long a program may read none of its events before the socket is closed.
+    /// How long a program may leave its events unread before the node closes the socket.
     var stallTime = TimeAmount.seconds(30)
     /// How long a program may take to answer a close frame.
     var goodbyeTime = TimeAmount.seconds(2)

@@ -14,9 +14,9 @@ enum EventSocketRequest: Sendable, Hashable {
 
 /// Why the node refuses a message of a program.
 ///
-/// The program gets the error and may go on.
+/// The program receives the error and may continue.
 struct EventSocketError: Error, Hashable {
-    /// The code programs look at.
+    /// The error code for programs.
     var code: String
     /// One sentence.
     var message: String

@@ -2,7 +2,7 @@ import ClinicSyncModel
 
 /// Decides how to answer the messages of one program over `/ws`.
 ///
-/// It knows no socket and no clock.
+/// The state machine uses no socket and no clock.
 struct EventSocketStateMachine {
     /// What the handler must do.
     enum Action: Hashable {
@@ -14,14 +14,16 @@ struct EventSocketStateMachine {
         case unsubscribe
         /// Answer a ping.
         case pong
-        /// Say what was wrong.
+        /// Send an error that describes the fault.
         case refuse(EventSocketError)
         /// Send a close frame with this code and reason, and close.
         case close(code: UInt16, reason: String)
     }
 
     private enum State {
-        /// The program has not proved itself, so it gets no message. Can transition to `open`, `closed`.
+        /// The program has not authenticated, so it receives no message.
+        ///
+        /// Can transition to `open`, `closed`.
         case strange
         /// The program has sent the token. Can transition to `closed`.
         case open
@@ -35,7 +37,7 @@ struct EventSocketStateMachine {
     private var errors = 0
     private var rate: TokenBucket
 
-    /// Begins with what the opening request said; see ``SocketAuthorization/isAuthorized(_:)``.
+    /// Makes a state machine from the result of the opening request; see ``SocketAuthorization/isAuthorized(_:)``.
     init(limits: EventSocketLimits, authorization: SocketAuthorization, isAuthorized: Bool) {
         self.limits = limits
         self.authorization = authorization
@@ -43,7 +45,7 @@ struct EventSocketStateMachine {
         self.rate = TokenBucket(rate: Double(limits.messagesPerSecond), burst: Double(limits.messagesPerSecond))
     }
 
-    /// Whether the program is known.
+    /// Whether the program is authenticated.
     var isOpen: Bool { self.state == .open }
 
     /// Whether a close frame was sent.
@@ -106,7 +108,7 @@ struct EventSocketStateMachine {
     }
 
     private mutating func refuse(_ error: EventSocketError) -> Action {
-        // A program without a token learns nothing, not even what was wrong.
+        // A program without a token receives no information, not even the fault of its message.
         guard self.state == .open else { return self.unauthorized() }
         self.errors += 1
         guard self.errors <= self.limits.errorsMax else {
@@ -134,8 +136,8 @@ enum EventSocketCloseCode {
     static let policy: UInt16 = 1_008
     /// A message is too large.
     static let tooLarge: UInt16 = 1_009
-    /// There was no token in time, or a wrong one.
+    /// The program sent no token in time, or a wrong token.
     static let unauthorized: UInt16 = 4_401
-    /// The program took none of its events for too long.
+    /// The program accepted none of its events for too long.
     static let stalled: UInt16 = 4_408
 }

@@ -13,7 +13,7 @@ struct EventSocketUpgrade: Sendable {
     private let guardian: LoopbackGuard
     private let authorization: SocketAuthorization
     private let limits: EventSocketLimits
-    /// How many are open.
+    /// The number of open WebSockets.
     private let sockets = NIOLockedValueBox(0)
 
     /// Serves `events` to the programs that `guardian` and `authorization` admit.
@@ -34,7 +34,7 @@ struct EventSocketUpgrade: Sendable {
     /// - Returns: The socket; `nil` when the request was refused, with an answer that says why.
     /// - Throws: `ChannelError` when the channel is closed.
     func serve(_ channel: any Channel) throws -> EventLoopFuture<EventSocket?> {
-        // NIO drops the request when an upgrader refuses it, so the answer cannot wait for it in a handler behind.
+        // NIO drops the request when an upgrader refuses it, so a later handler could not send the answer.
         let refusal = NIOLoopBoundBox<RequestRefusal?>(EventSocketUpgrade.noUpgrade, eventLoop: channel.eventLoop)
         let upgrader = NIOTypedWebSocketServerUpgrader<EventSocket?>(
             maxFrameSize: self.limits.messageBytesMax,
@@ -66,7 +66,7 @@ struct EventSocketUpgrade: Sendable {
     private func open(_ channel: any Channel, _ head: HTTPRequestHead) throws -> EventSocket {
         let isAuthorized = self.authorization.isAuthorized(head)
         var limits = self.limits
-        // A wrong token in the request: waiting for another one is useless.
+        // The request contains a wrong token, so waiting for another token is useless.
         if isAuthorized == false { limits.authorizationTime = .zero }
         let machine = EventSocketStateMachine(
             limits: limits,
@@ -98,7 +98,7 @@ struct EventSocketUpgrade: Sendable {
         return isFree
     }
 
-    /// Why a request is refused; `nil` when it is not.
+    /// Returns why the node refuses a request; `nil` when the node accepts it.
     private func refusal(of head: HTTPRequestHead) -> RequestRefusal? {
         let authority = head.headers.first(name: "Host") ?? ""
         let origin = head.headers.first(name: "Origin")
@@ -120,7 +120,7 @@ struct EventSocketUpgrade: Sendable {
         message: "This is a WebSocket of version 13: open it with ws:// and GET."
     )
 
-    /// Answers a request that opens no WebSocket, and closes.
+    /// Answers a request that opens no WebSocket, and closes the connection.
     private static func answer(_ refusal: RequestRefusal, on channel: any Channel) throws {
         let body = try APICoding.encode(APIError(error: refusal.error, message: refusal.message)) + [UInt8(ascii: "\n")]
         let headers: HTTPHeaders = [

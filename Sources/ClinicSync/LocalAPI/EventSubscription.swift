@@ -1,6 +1,7 @@
 /// A stream of events for one reader.
 ///
-/// Ends when it is cancelled, when the reading task is cancelled, and when the node stops. Releasing it cancels it.
+/// The stream ends when the caller cancels it, when the reading task is cancelled, and when the node stops. Releasing
+/// the subscription cancels it.
 public final class EventSubscription: AsyncSequence, Sendable {
     /// The elements of the stream.
     public typealias Element = NodeEvent
@@ -8,7 +9,7 @@ public final class EventSubscription: AsyncSequence, Sendable {
     private let id: UInt64
     private let broadcaster: EventBroadcaster
 
-    /// The position after which the events of the first filter come.
+    /// The events of the first filter come after this position.
     package let startPosition: UInt64
 
     init(id: UInt64, startPosition: UInt64, broadcaster: EventBroadcaster) {
@@ -19,13 +20,15 @@ public final class EventSubscription: AsyncSequence, Sendable {
 
     deinit { self.broadcaster.remove(self.id) }
 
-    /// Ends the stream; events not yet read are dropped.
+    /// Ends the stream and drops unread events.
     public func cancel() { self.broadcaster.remove(self.id) }
 
-    /// Starts reading; a subscription has one reader at a time.
+    /// Starts reading.
+    ///
+    /// A subscription has one reader at a time.
     public func makeAsyncIterator() -> Iterator { Iterator(subscription: self) }
 
-    /// Replaces the filter from now on; events not yet read are dropped.
+    /// Replaces the filter from now on and drops unread events.
     ///
     /// - Parameter filter: the new filter; `nil`: no events.
     /// - Returns: The position after which events come, and the number that their batches carry.
@@ -33,7 +36,7 @@ public final class EventSubscription: AsyncSequence, Sendable {
         self.broadcaster.replace(filter, of: self.id)
     }
 
-    /// The next events, as soon as there are some, at most `max`; `nil` at the end.
+    /// Returns the next events, at most `max`, when some are available; `nil` at the end.
     package func nextBatch(_ max: Int) async -> EventBatch? { await self.broadcaster.next(max, of: self.id) }
 
     /// Reads the events one after the other.

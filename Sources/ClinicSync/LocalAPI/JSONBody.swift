@@ -7,8 +7,8 @@ import NIOCore
 extension Request {
     /// The body as JSON, for endpoints that take input.
     ///
-    /// ``BodyLimit`` has read it within the limit. The check of the content type refuses forms of other web pages, which a browser
-    /// sends without a preflight.
+    /// ``BodyLimit`` has already read the body within the limit. The content type check refuses forms of other web
+    /// pages. A browser sends such forms without a preflight.
     ///
     /// - Throws: ``RequestRefusal`` 415 for another content type, 400 for what is not JSON of this form.
     func json<Value: Decodable>(_ type: Value.Type) async throws -> Value {

@@ -2,7 +2,7 @@
 public struct LatencyHistory: Sendable, Hashable, Codable {
     /// One measurement.
     public struct Sample: Sendable, Hashable, Codable {
-        /// When.
+        /// When the round trip was measured.
         public var at: UTCTimestamp
         /// The round trip; `null` when no peer was connected.
         ///

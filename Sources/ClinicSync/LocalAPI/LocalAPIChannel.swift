@@ -4,7 +4,7 @@ import NIOConcurrencyHelpers
 import NIOCore
 import ServiceLifecycle
 
-/// Decides by the first bytes of a connection whether it carries HTTP requests or asks for the WebSocket.
+/// Uses the first bytes of a connection to decide whether it carries HTTP requests or asks for the WebSocket.
 ///
 /// A program must ask for the WebSocket in the first request of a connection, as all WebSocket clients do.
 struct LocalAPIChannel: ServerChildChannel {
@@ -14,7 +14,7 @@ struct LocalAPIChannel: ServerChildChannel {
     /// A connection that was accepted.
     struct Value: ServerChildChannelValue {
         let channel: any Channel
-        /// The kind, once the first bytes are there.
+        /// The kind of the connection, available after the first bytes arrive.
         let kind: EventLoopFuture<Kind>
         /// Whether the kind is known.
         fileprivate let isKnown: NIOLockedValueBox<Bool>
@@ -22,11 +22,11 @@ struct LocalAPIChannel: ServerChildChannel {
 
     /// The purpose of a connection.
     enum Kind: Sendable {
-        /// Requests.
+        /// HTTP requests.
         case http(HTTP1Channel.Value)
-        /// Events.
+        /// Events over a WebSocket.
         case socket(EventSocket)
-        /// Nothing: a WebSocket that was refused.
+        /// Nothing, because the node refused the WebSocket.
         case refused
     }
 
@@ -87,7 +87,7 @@ struct LocalAPIChannel: ServerChildChannel {
                     try await withGracefulShutdownHandler {
                         try await value.channel.closeFuture.get()
                     } onGracefulShutdown: {
-                        // The answer is sent, or never will be: do not wait for the program to close.
+                        // The node has sent the answer or never will. Do not wait for the program to close.
                         value.channel.close(promise: nil)
                     }
                 }
@@ -102,7 +102,7 @@ struct LocalAPIChannel: ServerChildChannel {
     }
 }
 
-/// The first handler of a connection until its first bytes tell whether they ask for the WebSocket.
+/// The first handler of a connection, until the first bytes show whether they ask for the WebSocket.
 final class RequestLineSniffer: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -114,7 +114,7 @@ final class RequestLineSniffer: ChannelInboundHandler, RemovableChannelHandler {
     private var received = ByteBuffer()
     private var isDecided = false
 
-    /// Calls one of `onDecision`, which adds the handlers for what follows, and `onEnd`, once.
+    /// Calls either `onDecision`, which adds the handlers for the following bytes, or `onEnd`, once.
     init(onDecision: @escaping (Bool) -> Void, onEnd: @escaping () -> Void) {
         self.onDecision = onDecision
         self.onEnd = onEnd
@@ -146,7 +146,7 @@ final class RequestLineSniffer: ChannelInboundHandler, RemovableChannelHandler {
         context.pipeline.syncOperations.removeHandler(context: context, promise: nil)
     }
 
-    /// Whether a request that begins with `bytes` is one for the WebSocket; `nil` while that is open.
+    /// Returns whether a request that begins with `bytes` asks for the WebSocket; `nil` while that is undecided.
     static func isForSocket(_ bytes: some Collection<UInt8>) -> Bool? {
         guard zip(bytes, self.prefix).allSatisfy({ $0 == $1 }) else { return false }
         guard let next = bytes.dropFirst(self.prefix.count).first else { return nil }

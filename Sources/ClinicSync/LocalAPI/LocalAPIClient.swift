@@ -5,12 +5,12 @@ import NIOPosix
 
 /// A client of the local API of a node on this PC; the commands use it.
 ///
-/// One connection for each request: the commands make one request each.
+/// The client opens one connection for each request, because each command sends one request.
 package struct LocalAPIClient: Sendable {
-    /// Bytes of an answer, or of one line of a stream, at most.
+    /// The largest size in bytes of an answer, or of one line of a stream.
     package static let answerBytesMax = 16 << 20
 
-    /// The header of a stream of events that says after which position it begins.
+    /// The header that gives the position after which a stream of events begins.
     package static let positionHeader = "Clinicsync-Position"
 
     private typealias Connection = NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>
@@ -128,7 +128,7 @@ package struct LocalAPIClient: Sendable {
         onBytes: ([UInt8]) async throws -> Void
     ) async throws {
         try await connection.executeThenClose { inbound, outbound in
-            // At once: the node may answer and close when it has the head, and then nothing more can be written.
+            // Send everything immediately. The node may answer and close after it has the head, and then a write fails.
             try await outbound.write(contentsOf: request)
             var failure: (status: Int, body: [UInt8])?
             for try await part in inbound {
@@ -189,7 +189,7 @@ package struct LocalAPIClient: Sendable {
         }
     }
 
-    /// Whether the error is the end of the connection: before, in the middle of, or after the head of the answer.
+    /// Whether the error means that the connection ended before, during, or after the head of the answer.
     private static func isLoss(_ error: any Error) -> Bool {
         switch error {
         case is IOError, is ChannelError: true
@@ -215,7 +215,7 @@ package struct LocalAPIClient: Sendable {
     }
 
     private static func escape(_ text: String) -> String {
-        // The characters that RFC 3986, 2.3, leaves as they are.
+        // The characters that RFC 3986, section 2.3, leaves unescaped.
         var unreserved = CharacterSet(charactersIn: "-._~")
         for range in ["a"..."z", "A"..."Z", "0"..."9"] as [ClosedRange<Unicode.Scalar>] {
             unreserved.insert(charactersIn: range)

@@ -10,7 +10,7 @@ struct RequestRefusal: Error {
     var status: HTTPResponse.Status
     var error: String
     var message: String
-    /// After how many seconds it may be tried again, if that is known.
+    /// The number of seconds after which the program may try again, if known.
     var retryAfterSeconds: Int?
 }
 
@@ -65,10 +65,10 @@ struct ErrorResponder: RouterMiddleware {
     }
 }
 
-/// Admits programs of this PC, and only the web pages that the configuration names.
+/// Admits programs on this PC and only the web pages that the configuration names.
 ///
 /// A page in a browser of this PC can reach loopback in two ways. Its script sends requests, which then carry `Origin`.
-/// Or its author's DNS points a name to 127.0.0.1 (DNS rebinding), and requests carry this name as `Host`.
+/// Or the page's author makes a DNS name resolve to 127.0.0.1 (DNS rebinding); requests then carry this name as `Host`.
 struct LoopbackGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -91,7 +91,7 @@ struct LoopbackGuard: RouterMiddleware {
         return response
     }
 
-    /// Why a request for `authority`, from a page of `origin` if there is one, is refused; `nil` when it is not.
+    /// Returns why the node refuses a request for `authority` from a page of `origin`; `nil` when the node accepts it.
     func refusal(authority: String, origin: String?) -> RequestRefusal? {
         guard LoopbackGuard.isLoopback(authority: authority) else {
             return RequestRefusal(
@@ -145,7 +145,7 @@ struct TokenGuard: RouterMiddleware {
     )
 }
 
-/// Reads the body of a request up to a limit, so that endpoints get it whole.
+/// Reads the body of a request up to a limit, so that endpoints receive the whole body.
 struct BodyLimit: RouterMiddleware {
     typealias Context = BasicRequestContext
 
@@ -158,7 +158,7 @@ struct BodyLimit: RouterMiddleware {
     ) async throws -> Response {
         let announced = request.headers[.contentLength].flatMap { Int($0) } ?? 0
         guard announced <= self.bytesMax else { throw self.refusal }
-        // A stream of events watches its request for the end of the connection, so the body must stay unread.
+        // A stream of events detects the end of the connection through its request, so the body must stay unread.
         guard request.method != .get else { return try await next(request, context) }
         var request = request
         do {

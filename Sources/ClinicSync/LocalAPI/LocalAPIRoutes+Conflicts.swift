@@ -15,7 +15,7 @@ extension LocalAPIRoutes {
         group.get("/conflicts/:id") { _, context in
             try Response.json(try await self.control.conflicts.conflict(try context.parameters.require("id")))
         }
-        // The path stands in the query: a key may hold slashes.
+        // The query holds the path, because a key may contain slashes.
         group.get("/why") { request, _ in
             try Response.json(try await self.control.conflicts.why(try Query(request).text("path")))
         }

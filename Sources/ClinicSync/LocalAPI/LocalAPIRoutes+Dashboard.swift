@@ -7,7 +7,7 @@ import NIOCore
 package struct DashboardLink: Sendable, Hashable, Codable {
     /// The address to open in a browser of this PC, once.
     package var url: String
-    /// How long it is good for.
+    /// How long the link is valid.
     package var expiresInSeconds: Int
 
     /// Makes an answer.
@@ -43,7 +43,7 @@ extension LocalAPIRoutes {
         group.get("/latency") { _, _ in try Response.json(try await self.control.status.latency()) }
         group.post("/dashboard-links") { request, _ in
             let identity = RequestIdentity(request.head)
-            // A cookie alone must not be enough to make new links, or it could be renewed for ever.
+            // A cookie alone must not suffice to make new links. Otherwise a browser could renew its cookie forever.
             guard self.access.way(identity) == .token else { throw TokenGuard.refusal }
             let link = DashboardLink(
                 url: "http://\(identity.authority)/dashboard/\(self.dashboard.makeLink())",

@@ -2,9 +2,9 @@ import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 
-// Notices to people, and measurements for them.
+// Notices to people, and latency measurements for people.
 extension LocalAPIRoutes {
-    /// The longest that a measurement may wait for answers.
+    /// The longest time that a measurement may wait for answers.
     static let probeTimeoutMax = Duration.seconds(60)
 
     /// The body of `POST /v1/notices`.

@@ -5,7 +5,7 @@ import HummingbirdCore
 
 // Sessions of users.
 extension LocalAPIRoutes {
-    /// The largest age that the cleaning of ended sessions accepts.
+    /// The largest age that the cleanup of ended sessions accepts.
     private static let cleanTimeMax = Duration.seconds(3_650 * 86_400)
 
     /// Adds the endpoints of sessions.

@@ -22,13 +22,13 @@ struct LocalAPIRoutes: Sendable {
         self.origins = origins
     }
 
-    /// Bytes in a request's body at most.
+    /// The largest size of a request's body in bytes.
     static let bodyBytesMax = 65_536
     /// The longest time limit of a manual sync.
     static let syncTimeoutMax = Duration.seconds(3_600)
-    /// The longest a join code may be valid.
+    /// The longest validity of a join code.
     static let invitationTimeMax = Duration.seconds(7 * 86_400)
-    /// Uses of a join code at most.
+    /// The largest number of uses of a join code.
     static let invitationUsesMax = 1_000
 
     func makeRouter() -> Router<BasicRequestContext> {
@@ -37,7 +37,7 @@ struct LocalAPIRoutes: Sendable {
         router.add(middleware: LoopbackGuard(origins: self.origins))
         router.add(middleware: RequestRate())
         router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
-        // A request that is the first on its connection never gets here: see `LocalAPIChannel`.
+        // The first request on a connection never arrives here: see `LocalAPIChannel`.
         router.get("/ws") { _, _ -> Response in
             throw RequestRefusal(
                 status: .upgradeRequired,
@@ -81,7 +81,7 @@ struct LocalAPIRoutes: Sendable {
         return router
     }
 
-    /// Every endpoint as `GET /v1/conflicts/{id}`.
+    /// Every endpoint, written like `GET /v1/conflicts/{id}`.
     var endpoints: [String] { self.makeRouter().routes.map { "\($0.method.rawValue) \($0.path)" } }
 
     private func sync(_ query: Query) async throws -> Response {
@@ -172,7 +172,7 @@ struct Query {
         return number
     }
 
-    /// The events that the query asks for.
+    /// Returns a filter for the events that the query requests.
     func filter() throws -> EventFilter {
         let since = try self["since"].map { text in
             guard let position = UInt64(text) else {

@@ -8,10 +8,12 @@ import ServiceLifecycle
 
 /// The HTTP server for programs on this PC.
 ///
-/// Listens on loopback alone, asks for the token, and refuses web pages. Stops gracefully: streams of
-/// events end, requests being answered are answered.
+/// Listens only on loopback, requires the token, and refuses foreign web pages. A graceful shutdown ends streams of
+/// events and finishes the answers in progress.
 package struct LocalAPIServer: Service {
-    /// Connections at once; more wait until one ends.
+    /// The largest number of connections.
+    ///
+    /// Further connections wait until another connection ends.
     package static let connectionsMax = 256
 
     private let address: NetworkAddress
@@ -21,10 +23,10 @@ package struct LocalAPIServer: Service {
     private let logger: Logger
     private let onListening: @Sendable (NetworkAddress) async throws -> Void
 
-    /// Makes a server; nothing happens before ``run()``.
+    /// Makes a server, which does nothing before ``run()``.
     ///
-    /// `onListening` gets the address with the real port before any request arrives; write `run/api.json` there. If it throws, the
-    /// server stops and `run` throws the same error.
+    /// The server calls `onListening` with the address and the real port before any request arrives. The caller writes
+    /// `run/api.json` in this callback. If it throws, the server stops and `run` throws the same error.
     package init(
         address: NetworkAddress,
         token: String,
@@ -68,7 +70,8 @@ package struct LocalAPIServer: Service {
         )
         self.group = group
         var logger = logger
-        // The framework logs every request and its start; the node logs its own start.
+        // The framework logs every request and its start, so this line raises its log level. The node logs its own
+        // start.
         logger.logLevel = max(logger.logLevel, .warning)
         self.logger = logger
         self.onListening = onListening
@@ -95,7 +98,7 @@ package struct LocalAPIServer: Service {
                     try await self.onListening(NetworkAddress(host: self.address.host, port: port))
                 }
             }
-            // Not `waitForAll`, which would wait for the server before it reported the failure of the other task.
+            // Do not use `waitForAll`: it would wait for the server before it reported the failure of the other task.
             for try await _ in tasks {}
         }
     }

@@ -1,9 +1,9 @@
-/// What programs and people can ask of a running node, one part for each subject.
+/// The operations that programs and people can request of a running node, with one part for each subject.
 ///
 /// The runtime makes the parts; the local API serves them. Every method of a part throws ``ClinicSyncError`` with a sentence for
 /// people.
 package struct NodeControl: Sendable {
-    /// How the node is doing.
+    /// The status of the node.
     package var status: any StatusControl
     /// The clinic's tables as a whole.
     package var tables: any TableControl
@@ -15,7 +15,7 @@ package struct NodeControl: Sendable {
     package var sessions: any SessionControl
     /// Notices to programs.
     package var notices: any NoticeControl
-    /// Measurements of the time that a change takes.
+    /// Measurements of the time that a change takes to arrive.
     package var probes: any ProbeControl
     /// The events of the node: committed changes, and the node's own news.
     package var events: EventBroadcaster
@@ -42,9 +42,9 @@ package struct NodeControl: Sendable {
     }
 }
 
-/// Tells how the node is doing.
+/// Reports the status of the node.
 package protocol StatusControl: Sendable {
-    /// Who the node is and how it is doing.
+    /// Returns the node's identity and status.
     func status() async throws -> NodeStatus
 
     /// The round trips of the last hour.
@@ -56,7 +56,7 @@ package protocol StatusControl: Sendable {
 
 /// Compares and repairs the clinic's tables.
 package protocol TableControl: Sendable {
-    /// Rows and digests computed from the real tables, of one table or all.
+    /// Returns row counts and digests computed from the real tables, of one table or all.
     func digest(table: String?) async throws -> DigestSummary
 
     /// Compares all reachable nodes and repairs differences, within `timeout`.
@@ -70,7 +70,7 @@ package protocol MemberControl: Sendable {
     /// The members of the clinic, revoked ones included.
     func nodes() async throws -> NodesSummary
 
-    /// Revokes a member for good.
+    /// Revokes a member permanently.
     func revoke(node: String) async throws
 
     /// Gives a member the right to sign.
@@ -79,7 +79,7 @@ package protocol MemberControl: Sendable {
     /// Gives a member another name, on every PC.
     func rename(node: String, to name: String) async throws
 
-    /// Makes a member the host in place of the present one.
+    /// Makes a member the host in place of the current host.
     func transferHost(to node: String) async throws
 
     /// Makes a join code for at most `uses` joins within `ttl`.
@@ -91,13 +91,13 @@ package protocol ConflictControl: Sendable {
     /// The newest entries of the conflict journal.
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary
 
-    /// One entry of the conflict journal with whole values, by the beginning of its id.
+    /// Returns one entry of the conflict journal with complete values, by the beginning of its id.
     func conflict(_ id: String) async throws -> ConflictSummary
 
-    /// Deals with an entry of the conflict journal; returns the entry as it is afterwards.
+    /// Resolves an entry of the conflict journal and returns the resulting entry.
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary
 
-    /// Who wrote what in a row, named as `TABLE/PK`, or in one column of it, named as `TABLE/PK/COLUMN`.
+    /// Returns the author of each value in a row (`TABLE/PK`) or in one column (`TABLE/PK/COLUMN`).
     func why(_ path: String) async throws -> WhySummary
 }
 
@@ -109,26 +109,28 @@ package protocol SessionControl: Sendable {
     /// Logs a user in.
     func login(_ input: LoginInput) async throws -> LoginResult
 
-    /// Ends a session: a logout when it is a session of this PC, else an administrator's act.
+    /// Ends a session.
+    ///
+    /// The end counts as a logout for a session of this PC, and otherwise as an administrator's action.
     func endSession(_ id: String) async throws
 
-    /// Ends all sessions of a user, named by its name or its key; returns how many there were.
+    /// Ends all sessions of a user, named by name or key, and returns the number of ended sessions.
     func endSessions(of username: String) async throws -> Int
 
-    /// Notes that the user of a session did something.
+    /// Records that the user of a session was active.
     func touchSession(_ id: String) async throws
 
-    /// Removes sessions that ended longer ago than `age`; returns how many.
+    /// Removes sessions that ended longer ago than `age`, and returns their number.
     func cleanSessions(olderThan age: Duration) async throws -> Int
 }
 
 /// Sends notices to programs.
 package protocol NoticeControl: Sendable {
-    /// Sends a notice to programs on all nodes, on one, or to those that a user works with; returns its id.
+    /// Sends a notice to programs on all nodes, on one node, or to programs of one user; returns the notice's id.
     func notify(_ text: String, node: String?, user: String?) async throws -> String
 }
 
-/// Measures how long a change takes.
+/// Measures how long a change takes to arrive.
 package protocol ProbeControl: Sendable {
     /// Measures how long a change takes to arrive at every connected node, waiting for answers up to `timeout`.
     func probe(timeout: Duration) async throws -> ProbeSummary

@@ -4,11 +4,12 @@ package import ClinicSyncModel
 ///
 /// An event other than the change of a row may have more keys, which depend on its type: see `docs/EVENTS.md`.
 public struct NodeEvent: Sendable, Hashable {
-    /// Where to resume after.
+    /// The position after which a subscriber can resume.
     ///
-    /// Ascends from event to event; an event that stands for several may have the position of the one before.
+    /// Positions ascend. An event that represents several events may have the same position as the previous event.
     public var position: UInt64
-    /// What happened: a change's category's type, or a name such as `peer_lost`, `session_ended`, `notice`.
+    /// The type of the event: the type of a change's category, or a name such as `peer_lost`, `session_ended`,
+    /// `notice`.
     public var type: String
     /// The category by which programs subscribe.
     public var category: String
@@ -16,23 +17,23 @@ public struct NodeEvent: Sendable, Hashable {
     public var table: String?
     /// `insert`, `update` or `delete`, for changes.
     public var operation: String?
-    /// The row's key, or the id of what a named event is about; not there when the event stands for many rows.
+    /// The row's key, or the id of the subject of a named event; absent when the event represents many rows.
     public var recordId: String?
     /// The columns that changed.
     public var columns: [String]?
-    /// How many rows the event stands for; not there when it is one.
+    /// How many rows the event represents; absent for one row.
     public var rows: Int?
-    /// When it happened.
+    /// When the event happened.
     public var timestamp: UTCTimestamp
     /// `local` or `remote`, for changes.
     public var source: String?
     /// The node that wrote the change.
     public var origin: String?
-    /// The transaction that carried the change, `origin:number`; not there for repairs.
+    /// The transaction that carried the change, as `origin:number`; absent for repairs.
     public var transaction: String?
-    /// The user it is about, for events of the category `user` and notices to one user.
+    /// The user that the event concerns, for events of the category `user` and notices to one user.
     public var userId: String?
-    /// Further keys of an event that is no change of a row.
+    /// Further keys of an event that is not a change of a row.
     package var fields: [String: EventValue] = [:]
 
     /// More about a system event.
@@ -48,7 +49,7 @@ public struct NodeEvent: Sendable, Hashable {
         }
     }
 
-    /// The event as the node's log has it.
+    /// Makes an event from an entry of the node's log.
     package init(_ logged: LoggedEvent) {
         switch logged.content {
         case .change(let change): self.init(change, position: logged.position)
@@ -56,7 +57,7 @@ public struct NodeEvent: Sendable, Hashable {
         }
     }
 
-    /// The event of a change.
+    /// Makes the event of a change.
     package init(_ change: ChangeEvent, position: UInt64) {
         self.position = position
         self.type = change.type
@@ -73,7 +74,7 @@ public struct NodeEvent: Sendable, Hashable {
         self.userId = change.userID
     }
 
-    /// An event that is no change of a row.
+    /// Makes an event that is not a change of a row.
     package init(_ named: NamedEvent, position: UInt64) {
         self.position = position
         self.type = named.type
@@ -85,10 +86,10 @@ public struct NodeEvent: Sendable, Hashable {
         if self.userId != nil { self.fields["userId"] = nil }
     }
 
-    /// The name of the system event for events that are lost to the subscriber.
+    /// The type of the system event that reports lost events to the subscriber.
     public static let resyncRequired = "resync_required"
 
-    /// Says that events before `oldest` are no longer in the log.
+    /// Makes the event that says that events before `oldest` are no longer in the log.
     static func resyncRequired(oldest: UInt64, at timestamp: HybridTimestamp) -> NodeEvent {
         let named = NamedEvent(
             type: NodeEvent.resyncRequired,
@@ -116,7 +117,9 @@ extension NodeEvent: Codable {
         "transaction", "userId",
     ]
 
-    /// Reads an event; keys that are not known become ``fields``.
+    /// Reads an event.
+    ///
+    /// Unknown keys become ``fields``.
     ///
     /// - Parameter decoder: where the event is.
     /// - Throws: `DecodingError`.
@@ -140,7 +143,7 @@ extension NodeEvent: Codable {
         }
     }
 
-    /// Writes the event, its further keys beside the common ones.
+    /// Writes the event, with its further keys beside the common keys.
     ///
     /// - Parameter encoder: where to write.
     /// - Throws: `EncodingError`.

@@ -4,7 +4,7 @@
 public struct NodeStatus: Sendable, Hashable, Codable {
     /// The node's part in the clinic.
     public enum Role: String, Sendable, Hashable, Codable {
-        /// Relays for all others.
+        /// Relays changes for all other nodes.
         case host
         /// Connected to the host.
         case client
@@ -24,7 +24,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var version: String
         /// The number of the newest migration.
         public var schemaVersion: Int
-        /// Seconds since it started.
+        /// Seconds since the node started.
         public var uptimeSeconds: Int
 
         /// Makes a node's description.
@@ -109,9 +109,9 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var role: String
         /// Whether there is a connection now.
         public var connected: Bool
-        /// Batches it has not applied yet.
+        /// Batches that the peer has not applied yet.
         public var lagBatches: Int
-        /// When it was last heard of.
+        /// When this node last heard from the peer.
         @Nullable public var lastSeen: UTCTimestamp?
         /// The round trip of the last ping.
         @Nullable public var roundTripMilliseconds: Double?
@@ -138,13 +138,13 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
-    /// Rows of a table that could not be applied yet.
+    /// Rows of a table that the node could not apply yet.
     public struct Waiting: Sendable, Hashable, Codable {
         /// The table.
         public var table: String
         /// How many rows.
         public var rows: Int
-        /// Why, in words.
+        /// The reason in words.
         public var reason: String
 
         /// Makes an entry.
@@ -155,14 +155,14 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
-    /// How far this node is while it catches up.
+    /// The progress of this node while it catches up.
     public struct Progress: Sendable, Hashable, Codable {
-        /// Batches known to exist that are not applied here yet.
+        /// Known batches that this node has not applied yet.
         public var missingBatches: Int
         /// Batches that have arrived in part.
         public var partialBatches: Int
 
-        /// Makes a progress.
+        /// Makes a progress value.
         public init(missingBatches: Int, partialBatches: Int) {
             self.missingBatches = missingBatches
             self.partialBatches = partialBatches
@@ -171,13 +171,16 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// The node's certificate, rights and refusals.
     public struct Security: Sendable, Hashable, Codable {
-        /// When this node's certificate ends; it is renewed long before.
+        /// When this node's certificate ends.
+        ///
+        /// The node renews it long before.
         public var certificateExpires: UTCTimestamp
         /// Whether this node may invite, renew and revoke.
         public var maySign: Bool
-        /// Connections since the start that were refused: no certificate, a foreign or bad one, or too many at once.
+        /// The number of connections refused since the start: no certificate, a foreign or invalid certificate, or too
+        /// many connections.
         public var refusedConnections: UInt64
-        /// Nodes that the clinic has revoked.
+        /// The number of nodes that the clinic has revoked.
         public var revokedNodes: Int
 
         /// Makes a description.
@@ -208,7 +211,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var activeConnections: Int
     /// The node's certificate, rights and refusals.
     public var security: Security
-    /// Local changes the host has not acknowledged.
+    /// Local changes that the host has not acknowledged.
     public var pendingChanges: Int
     /// Milliseconds that are added to this PC's clock.
     public var clockOffsetMilliseconds: Int
@@ -220,12 +223,12 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var tables: [DigestSummary.Table]
     /// The other nodes.
     public var peers: [Peer]
-    /// Rows set aside.
+    /// Rows that the node set aside because it could not apply them yet.
     public var waiting: [Waiting]
-    /// How far the node is while it catches up; `null` when it has everything it knows of.
+    /// The progress of the node while it catches up; `null` when the node has every change it knows of.
     @Nullable public var progress: Progress?
 
-    /// The ids of nodes as which two PCs run with one key, this one's first: a cloned disk.
+    /// Node ids that two PCs use with the same key, as after cloning a disk; this node's id comes first.
     public var duplicateIdentities: [String]
 
     /// Makes a status.

@@ -12,23 +12,24 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var addresses: [String]
         /// `host`, `client`, or `revoked`.
         public var role: String
-        /// Whether it is the node that answers.
+        /// Whether the member is the node that answers.
         public var isSelf: Bool
-        /// Whether it is connected with the node that answers.
+        /// Whether the member is connected with the node that answers.
         public var connected: Bool
-        /// When the answering node last heard from it; `null` for the answering node itself, and when it never did.
+        /// When the answering node last heard from it; `null` for the answering node itself, and when it never heard
+        /// from the member.
         ///
-        /// A node hears only from nodes that it is connected with; a client is mostly connected with the host.
+        /// A node hears only from nodes that it is connected with; a client is usually connected only with the host.
         public var lastSeen: UTCTimestamp?
-        /// How many of the answering node's batches it lacks.
+        /// How many of the answering node's batches the member lacks.
         ///
-        /// Computed from what the member last reported to the answering node; `null` when it never reported.
+        /// Computed from the member's last report to the answering node; `null` when the member never reported.
         public var lagBatches: Int?
-        /// The version of its program as it last reported; empty when unknown.
+        /// The member's program version in its last report; empty when unknown.
         public var version: String
         /// Whether it may invite, renew and revoke.
         public var maySign: Bool
-        /// When its certificate ends, as far as known here.
+        /// When the member's certificate ends, as far as this node knows.
         public var certificateExpires: UTCTimestamp?
         /// When it was revoked.
         public var revokedAt: UTCTimestamp?
@@ -65,7 +66,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         }
     }
 
-    /// The members, by name and id.
+    /// The members, ordered by name and id.
     public var nodes: [Node]
 
     /// Makes a list.

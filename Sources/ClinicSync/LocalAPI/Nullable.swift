@@ -1,6 +1,6 @@
-/// An optional that is written as `null`, where Swift's own coding would leave the key out.
+/// An optional that JSON shows as `null`; Swift's own coding omits the key.
 ///
-/// Keys of the API's documents are always there, so that a program can tell "none" from "not told".
+/// Keys of the API's documents are always there, so that a program can distinguish "no value" from "not reported".
 @propertyWrapper
 public struct Nullable<Wrapped: Sendable & Hashable & Codable>: Sendable, Hashable, Codable {
     /// The value.

@@ -6,10 +6,11 @@ public struct ProbeSummary: Sendable, Hashable, Codable {
         public var id: String
         /// Its name for people.
         public var name: String
-        /// From the change here until it was in that node's database, by the clinic's time, which is right within a few
-        /// milliseconds; never more than the round trip.
+        /// The time from the change here until the change was in that node's database.
+        ///
+        /// The value uses the clinic's time, which is accurate to a few milliseconds. It never exceeds the round trip.
         public var milliseconds: Double
-        /// From the change here until the node's answer was here, by this PC's own clock.
+        /// The time from the change here until the node's answer arrived here, by this PC's own clock.
         public var roundTripMilliseconds: Double
     }
 

@@ -4,7 +4,7 @@ import NIOHTTP1
 
 /// The parts of a request that identify its sender; for HTTP requests and for the opening of a WebSocket.
 struct RequestIdentity: Sendable, Hashable {
-    /// The header that a browser adds to a request of another origin only after it was allowed to.
+    /// A browser adds this header to a request of another origin only after a successful preflight.
     static let markName = "X-ClinicSync"
 
     /// `Host`.
@@ -22,7 +22,7 @@ struct RequestIdentity: Sendable, Hashable {
     /// Whether the header ``markName`` is `1`.
     var isMarked: Bool
 
-    /// Whether the browser says that a page of this very address sent it.
+    /// Whether the browser says that a page of the same address sent the request.
     var isSameOrigin: Bool {
         if let fetchSite = self.fetchSite, fetchSite != "same-origin" { return false }
         if let origin = self.origin { return AllowedOrigins.isOwn(origin, authority: self.authority) }
@@ -83,8 +83,8 @@ struct LocalAPIAccess: Sendable {
 
     /// How the sender proved that it may use the API; `nil` when it did not.
     ///
-    /// A cookie counts only when the browser says that the dashboard sent the request, and for anything but reading only
-    /// with the mark, which a page elsewhere cannot set.
+    /// A cookie is valid only when the browser says that the dashboard sent the request. A request that changes
+    /// something also needs the mark, which a page of another origin cannot set.
     func way(_ identity: RequestIdentity) -> Way? {
         let scheme = "bearer "
         if let header = identity.authorization, header.lowercased().hasPrefix(scheme),
@@ -96,7 +96,7 @@ struct LocalAPIAccess: Sendable {
         return .dashboard
     }
 
-    /// Whether the sender has the dashboard's cookie, whatever else it says.
+    /// Whether the sender has the dashboard's cookie, regardless of the other headers.
     func hasCookie(_ identity: RequestIdentity) -> Bool {
         identity.cookie.flatMap(DashboardAccess.cookie(in:)).map(self.dashboard.accepts(cookie:)) ?? false
     }

@@ -4,13 +4,13 @@ import Hummingbird
 import HummingbirdCore
 import NIOConcurrencyHelpers
 
-/// Limits the requests of all programs together, so that a program in a loop does not take the PC's time.
+/// Limits the requests of all programs together, so that a program in a loop does not use the PC's whole capacity.
 struct RequestRate: RouterMiddleware {
     typealias Context = BasicRequestContext
 
-    /// Requests a second, of all programs together.
+    /// The largest number of requests per second, for all programs together.
     static let requestsPerSecond = 500.0
-    /// Requests at once.
+    /// The largest number of requests in one burst.
     static let burst = 1_000.0
 
     private let bucket: NIOLockedValueBox<TokenBucket>

@@ -8,7 +8,7 @@ public struct SessionSummary: Sendable, Hashable, Codable {
     public var userId: String
     /// The user's name.
     public var username: String
-    /// Which PC: its node's id for logins through the agent, else what the program wrote.
+    /// The PC: its node's id for logins through the agent, otherwise the text that the program wrote.
     public var deviceId: String
     /// The PC's name for people.
     public var deviceName: String
@@ -16,23 +16,25 @@ public struct SessionSummary: Sendable, Hashable, Codable {
     public var loginTime: String
     /// When the user last did something, ISO 8601.
     public var lastActivity: String
-    /// When it ends by itself, ISO 8601.
+    /// When the session ends automatically, ISO 8601.
     public var expiresAt: String
-    /// Whether it lasts.
+    /// Whether the session is active.
     public var isActive: Bool
-    /// Whether another PC may have been granted the same user a session: see docs/SESSIONS.md.
+    /// Whether another PC may have granted the same user a session: see docs/SESSIONS.md.
     public var provisional: Bool
-    /// When it was ended, ISO 8601; not there while it lasts.
+    /// When the session was ended, ISO 8601; absent while the session is active.
     public var invalidatedAt: String?
-    /// Why it was ended; not there while it lasts.
+    /// Why the session was ended; absent while the session is active.
     public var endReason: String?
 }
 
 /// The answer of `clinic-node sessions --json` and `GET /v1/sessions`.
 public struct SessionsSummary: Sendable, Hashable, Codable {
-    /// Sessions that last, the newest first; with `state=all` then those that ended, 1 000 in all.
+    /// Active sessions, newest first.
+    ///
+    /// With `state=all`, ended sessions follow; the list has at most 1 000 entries.
     public var sessions: [SessionSummary]
-    /// How many sessions there are in the table: `active`, and for each reason those that ended for it.
+    /// The number of sessions in the table: `active`, and one entry for each end reason.
     public var statistics: [String: Int]
 
     /// Makes a summary.
@@ -48,9 +50,9 @@ package struct LoginInput: Sendable, Codable {
     package var username: String
     /// The password as typed.
     package var password: String
-    /// The PC's name for people; the node's name when it is not there.
+    /// The PC's display name; when absent, the node's name.
     package var deviceName: String?
-    /// Whether sessions of the user on other PCs end.
+    /// Whether the login ends the user's sessions on other PCs.
     package var force: Bool?
 
     /// Makes an input.
@@ -68,7 +70,7 @@ package struct LoginGrant: Sendable, Hashable, Codable {
     package var session: SessionSummary
     /// The secret that proves to other programs that the user holds the session.
     ///
-    /// It is told once; the node keeps its hash.
+    /// The node returns the token only in this answer and stores its hash.
     package var token: String
 
     /// Makes an answer.
@@ -78,13 +80,13 @@ package struct LoginGrant: Sendable, Hashable, Codable {
     }
 }
 
-/// The body of the answer 409 to a login: the error of every endpoint, and the sessions in the way.
+/// The body of the answer 409 to a login: the common error keys, and the sessions that block the login.
 package struct SessionConflict: Sendable, Hashable, Codable {
     /// `session_conflict`.
     package var error: String
     /// One sentence that names the other PC.
     package var message: String
-    /// The sessions in the way.
+    /// The sessions that block the login.
     package var sessions: [SessionHolder]
 
     /// The name of the error.
@@ -107,7 +109,7 @@ package enum LoginResult: Sendable {
     case granted(LoginGrant)
     /// The user is logged in elsewhere.
     case conflict(SessionConflict)
-    /// The password is not the user's, or there is no such user.
+    /// The password is wrong, or the user does not exist.
     case wrongPassword
     /// Too many wrong passwords, or too many logins at once.
     case tooMany(retryAfter: Duration)

@@ -41,7 +41,7 @@ public struct SyncSummary: Sendable, Hashable, Codable {
         public var id: String
         /// Its name for people.
         public var name: String
-        /// Its result against the host.
+        /// The node's result, compared with the host.
         public var result: String
 
         /// Makes a node's part.
@@ -54,14 +54,14 @@ public struct SyncSummary: Sendable, Hashable, Codable {
 
     /// The worst of the nodes' results: `equal`, `repaired`, `differs` or `unreachable`.
     public var result: String
-    /// Rows repaired anywhere.
+    /// The number of rows repaired on all nodes.
     public var repairedRows: UInt64
     /// How long it took.
     public var milliseconds: Int64
-    /// Every node that was asked, the host included.
+    /// Every node that took part, including the host.
     public var nodes: [Node]
 
-    /// Whether all nodes that were reached are proven equal.
+    /// Whether all reached nodes are proven equal.
     public var isConverged: Bool {
         self.result == ReconciliationResult.equal.name || self.result == ReconciliationResult.repaired.name
     }
@@ -76,7 +76,7 @@ public struct SyncSummary: Sendable, Hashable, Codable {
 }
 
 extension ReconciliationResult {
-    /// The name the outside knows the result by.
+    /// The public name of the result.
     package var name: String {
         switch self {
         case .equal: "equal"

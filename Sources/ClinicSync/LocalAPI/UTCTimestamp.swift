@@ -1,6 +1,6 @@
 import Foundation
 
-/// A moment as the outside sees it: `2026-11-21T10:00:00.123Z`.
+/// A moment in the public form: `2026-11-21T10:00:00.123Z`.
 public struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     public let milliseconds: Int64
@@ -12,7 +12,7 @@ public struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStrin
 
     /// The ISO 8601 form with milliseconds, always 24 characters for the years 1970 to 9999.
     public var description: String {
-        // Half a millisecond more, because a `Date` is a binary fraction and the style cuts what it does not show.
+        // Adds half a millisecond, because a `Date` is a binary fraction and the style truncates hidden digits.
         Date(timeIntervalSince1970: (Double(self.milliseconds) + 0.5) / 1_000).formatted(UTCTimestamp.style)
     }
 
@@ -45,7 +45,7 @@ public struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStrin
         } catch {
             return nil
         }
-        // The style also reads other forms of the same moment, and the 30th of February.
+        // The style also accepts other forms of the same moment, and the 30th of February.
         guard self.description == text else { return nil }
     }
 

@@ -8,10 +8,11 @@ public struct WhySummary: Sendable, Hashable, Codable {
         public var origin: String
         /// The node's name for people; empty when it is unknown.
         public var originName: String
-        /// When, in the clinic's time.
+        /// When the author wrote, in the clinic's time.
         public var timestamp: UTCTimestamp
-        /// The number of the transaction among those of the node, as in the events' `origin:number`; 0 for the rows that every
-        /// node begins with.
+        /// The number of the transaction on its node, as in the events' `origin:number`.
+        ///
+        /// The number is 0 for the rows that every node begins with.
         public var number: UInt64
 
         /// Names an author.
@@ -29,9 +30,9 @@ public struct WhySummary: Sendable, Hashable, Codable {
         public var column: String
         /// The value that the table shows; for a row that is not in its table, the last known value.
         public var value: ConflictValue
-        /// Who wrote the value; `null` when a program of this PC has just written it.
+        /// The author of the value; `null` when a program of this PC has just written it.
         @Nullable public var author: Author?
-        /// The values that lost to it, newest first.
+        /// The values that lost to the current value, newest first.
         public var beat: [ConflictSummary]
 
         /// Describes a column.
@@ -49,11 +50,11 @@ public struct WhySummary: Sendable, Hashable, Codable {
     public var recordId: String
     /// `shown`, `hidden`, `deleted`, or `unknown` when this PC does not know the row.
     public var state: String
-    /// The newest deletion, also of a row that survived it; `null` when the row was never deleted.
+    /// The newest deletion, even when the row survived it; `null` when the row was never deleted.
     @Nullable public var deleted: Author?
-    /// The columns asked about.
+    /// The requested columns.
     public var columns: [Column]
-    /// Conflicts about the row as a whole, newest first.
+    /// Conflicts that concern the whole row, newest first.
     public var conflicts: [ConflictSummary]
 
     /// Describes a row.

@@ -1,25 +1,26 @@
-/// Counts wrong secrets by subject, such as an address or a user, and says who must wait.
+/// Counts wrong secrets by subject, such as an address or a user, and decides which subject must wait.
 ///
-/// So many wrong secrets within a time lock their subject. Each further one on probation, the time after a lock, locks
-/// again at once and for twice as long, up to a limit. What is tried while a subject is locked does not count.
+/// A number of wrong secrets within a window locks their subject. The probation is the time after a lock. Each wrong
+/// secret on probation locks again at once and for twice as long, up to a limit. Attempts while a subject is locked do
+/// not count.
 ///
-/// Times are of a clock that never goes back. Bounded: beyond ``LockOutPolicy/recordsMax`` the subject that was counted longest
-/// ago is forgotten, and one that is locked only if all are.
+/// Times come from a monotonic clock. ``LockOutPolicy/recordsMax`` bounds the number of subjects. Beyond it, the
+/// subject counted longest ago is forgotten. A locked subject is forgotten only if all subjects are locked.
 package struct LockOut<Subject: Sendable & Hashable>: Sendable, Hashable {
     private struct Record: Sendable, Hashable {
         /// When wrong secrets were counted, ascending, fewer than ``LockOutPolicy/failuresMax``.
         var failures: [Duration] = []
         /// The end of the newest lock.
         var lockedUntil: Duration?
-        /// How many locks followed one another.
+        /// The number of consecutive locks.
         var level = 0
 
-        /// When something was counted last.
+        /// The time of the newest count or lock.
         var newest: Duration { max(self.failures.last ?? .zero, self.lockedUntil ?? .zero) }
 
         mutating func fail(at now: Duration, _ policy: LockOutPolicy) {
             if let lockedUntil = self.lockedUntil {
-                // Benign race: the secret was looked at while another one locked; it must not lock again.
+                // Benign race: another secret locked the subject during this check. This secret must not lock again.
                 if now < lockedUntil { return }
                 if now < lockedUntil + policy.probation { return self.lock(at: now, policy) }
             }
@@ -40,13 +41,13 @@ package struct LockOut<Subject: Sendable & Hashable>: Sendable, Hashable {
     package let policy: LockOutPolicy
     private var records: [Subject: Record] = [:]
 
-    /// Makes one that has counted nothing.
+    /// Makes a lock-out that has counted nothing.
     package init(_ policy: LockOutPolicy) { self.policy = policy }
 
-    /// How many subjects are remembered.
+    /// The number of remembered subjects.
     package var count: Int { self.records.count }
 
-    /// How long nothing from any of `subjects` is looked at; `nil` when none is locked.
+    /// Returns how long attempts of any of `subjects` are ignored; `nil` when none is locked.
     package func remaining(_ subjects: [Subject], at now: Duration) -> Duration? {
         let ends = subjects.compactMap { self.records[$0]?.lockedUntil }.filter { $0 > now }
         return ends.max().map { $0 - now }
@@ -60,11 +61,11 @@ package struct LockOut<Subject: Sendable & Hashable>: Sendable, Hashable {
         }
     }
 
-    /// Forgets what was counted for a subject.
+    /// Forgets the count of a subject.
     package mutating func succeeded(_ subject: Subject) { self.records[subject] = nil }
 
     private mutating func dropOne(except kept: Subject, at now: Duration) {
-        // Locks go last: else a flood of names would open them.
+        // Locked subjects are removed last. Otherwise a flood of names would remove the locks.
         let least = self.records.filter { $0.key != kept }.min { left, right in
             let locks = (left.value.lockedUntil ?? .zero, right.value.lockedUntil ?? .zero)
             let areLocked = (locks.0 > now, locks.1 > now)
@@ -77,17 +78,17 @@ package struct LockOut<Subject: Sendable & Hashable>: Sendable, Hashable {
 
 /// The limits of a ``LockOut``.
 package struct LockOutPolicy: Sendable, Hashable {
-    /// Wrong secrets within ``window`` that lock a subject.
+    /// The number of wrong secrets within ``window`` that locks a subject.
     package var failuresMax: Int
     /// How long a wrong secret is remembered.
     package var window: Duration
-    /// The first lock.
+    /// The length of the first lock.
     package var lockMin: Duration
-    /// The longest lock.
+    /// The length of the longest lock.
     package var lockMax: Duration
-    /// How long after a lock one further wrong secret locks again.
+    /// How long after a lock a single wrong secret locks again.
     package var probation: Duration
-    /// Subjects at most.
+    /// The largest number of subjects.
     package var recordsMax: Int
 
     /// Makes limits.

@@ -1,18 +1,18 @@
-/// Notices when the PC's own addresses change: another lease at night, another cable, Wi-Fi instead of it.
+/// Notices changes of the PC's own addresses, for example a new lease, another cable, or Wi-Fi instead of a cable.
 struct AddressWatch: Sendable {
-    /// The time between two looks.
+    /// The time between two checks.
     static let interval = Duration.seconds(5)
 
     private let interval: Duration
     private let look: @Sendable () -> [String]
     private let changed: @Sendable ([String]) -> Void
 
-    /// Makes a watch; nothing happens before ``run()``.
+    /// Makes a watch, which does nothing before ``run()``.
     ///
     /// - Parameters:
-    ///   - interval: the time between two looks.
-    ///   - look: the addresses as they are.
-    ///   - changed: called with the new ones.
+    ///   - interval: the time between two checks.
+    ///   - look: returns the current addresses.
+    ///   - changed: called with the new addresses.
     init(
         interval: Duration = AddressWatch.interval,
         look: @escaping @Sendable () -> [String],
@@ -23,7 +23,7 @@ struct AddressWatch: Sendable {
         self.changed = changed
     }
 
-    /// Looks until cancelled.
+    /// Checks until cancelled.
     func run() async throws {
         var last = self.look()
         while true {

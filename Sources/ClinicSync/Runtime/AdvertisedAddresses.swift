@@ -1,17 +1,20 @@
 import NIOCore
 
-/// The addresses at which other PCs reach this one: what stands in join codes and in the list of members.
+/// The addresses at which other PCs reach this PC, for join codes and the list of members.
 enum AdvertisedAddresses {
-    /// Addresses told at most: a PC with more interfaces is reached at its first ones.
+    /// The largest number of addresses.
+    ///
+    /// A PC with more interfaces is reached at its first addresses.
     private static let addressesMax = 4
 
-    /// Returns where others connect when the node listens on `listen`; for a wildcard, each address of the PC.
+    /// Returns where other nodes connect when the node listens on `listen`; for a wildcard, each address of the PC.
     ///
-    /// Never empty. Private addresses go first and loopback is named only when there is nothing else.
+    /// The result is never empty. Private addresses come first. The result contains loopback only when no other address
+    /// exists.
     static func addresses(listening listen: NetworkAddress) -> [NetworkAddress] {
         guard ["0.0.0.0", "::"].contains(listen.host) else { return [listen] }
         let own = AdvertisedAddresses.ownHosts().filter { host in
-            // An IPv4 socket answers no IPv6 address.
+            // An IPv4 socket does not accept connections to an IPv6 address.
             listen.host == "::" || !host.contains(":")
         }
         let hosts = own.isEmpty ? [listen.host == "::" ? "::1" : "127.0.0.1"] : own
@@ -25,7 +28,9 @@ enum AdvertisedAddresses {
         return hosts.map { NetworkAddress(host: $0, port: listen.port).description }
     }
 
-    /// Whether `text` is `ip:port` or `[v6]:port` with a port that is one; names are not looked up.
+    /// Returns whether `text` is `ip:port` or `[v6]:port` with a valid port.
+    ///
+    /// Names are not resolved.
     static func isDialable(_ text: String) -> Bool {
         do {
             let address = try NetworkAddress(parsing: text)
@@ -36,7 +41,9 @@ enum AdvertisedAddresses {
         }
     }
 
-    /// The PC's addresses that a code can carry: IPv4 first; no loopback, no link-local ones, whose scope is the PC's own.
+    /// Returns the PC's addresses that a code can contain, IPv4 first.
+    ///
+    /// The result excludes loopback and link-local addresses, because their scope is this PC.
     private static func ownHosts() -> [String] {
         let devices: [NIONetworkDevice]
         do {

@@ -3,40 +3,46 @@ import ClinicSyncStorage
 
 /// The replicated tables that belong to the agents: their names, and rows as values.
 enum AgentTables {
-    /// The members, each with what it says of itself.
+    /// The members.
+    ///
+    /// Each member writes its own row.
     static let nodes = "clinicsync_node"
-    /// The nodes that were given the signing right.
+    /// The nodes that have the signing right.
     static let grants = "clinicsync_grant"
-    /// The nodes that were sent away.
+    /// The revoked nodes.
     static let revocations = "clinicsync_revocation"
 
     /// The newest measurement of each node.
     static let probes = "clinicsync_probe"
-    /// What nodes answered to the measurements of others.
+    /// The answers of nodes to the measurements of other nodes.
     static let probeAnswers = "clinicsync_probe_answer"
 
-    /// The tables by which trust spreads.
+    /// The tables that distribute trust.
     static let trust: Set<String> = [AgentTables.nodes, AgentTables.grants, AgentTables.revocations]
 
     /// A member's row.
     struct Node: Sendable, Hashable {
         var id: NodeID
         var name: String
-        /// Where it may be reached, the likeliest first; at most ``addressesMax``.
+        /// The addresses of the member, the most likely first; at most ``addressesMax``.
         var addresses: [String]
-        /// Its certificate in DER; shown to people and used for grants, never to decide on a connection.
+        /// The member's certificate in DER.
+        ///
+        /// People see it and grants use it, but it never decides on a connection.
         var certificate: [UInt8]
         var softwareVersion: String
-        /// Whether it says that it may sign: a hint where to ask for a renewal.
+        /// Whether the member says that it may sign, which is a hint for renewals.
         var maySign: Bool
-        /// The number of the newest migration that its program has; 0 when an older program wrote the row.
+        /// The number of the newest migration in the member's program; 0 when an older program wrote the row.
         var schemaVersion: Int64
-        /// The day on which it last ran, milliseconds since 1970; 0 as above.
+        /// The day on which the member last ran, in milliseconds since 1970; 0 when an older program wrote the row.
         var aliveAt: Int64
 
-        /// Addresses at most.
+        /// The largest number of addresses.
         static let addressesMax = 4
-        /// Bytes of all of them that are looked at: any program can write the row.
+        /// The largest examined size of all addresses in bytes.
+        ///
+        /// A limit is necessary, because any program can write the row.
         private static let addressBytesMax = 512
 
         /// The row's values.
@@ -74,12 +80,12 @@ enum AgentTables {
             self.aliveAt = aliveAt
         }
 
-        /// Reads a row; `nil` when a program has put nonsense into it.
+        /// Reads a row; `nil` when a program has written invalid values.
         init?(_ row: [String: SQLiteValue]) {
             guard let id = AgentTables.node(row["id"]) else { return nil }
             let listed = AgentTables.text(row["addresses"]) ?? ""
             let text = listed.isEmpty ? AgentTables.text(row["address"]) ?? "" : listed
-            // Others than those that can be dialled a program must have written.
+            // Only a program can have written addresses that cannot be dialled, so this line drops them.
             let words = text.utf8.count <= Node.addressBytesMax ? text.split(separator: " ") : []
             let addresses = words.map(String.init).filter(AdvertisedAddresses.isDialable)
             self.init(
@@ -109,22 +115,22 @@ enum AgentTables {
         ]
     }
 
-    /// The node that a text names.
+    /// Returns the node that a text names.
     static func node(_ value: SQLiteValue?) -> NodeID? { AgentTables.text(value).flatMap { NodeID($0) } }
 
-    /// A text of valid UTF-8.
+    /// Returns a text of valid UTF-8.
     static func text(_ value: SQLiteValue?) -> String? {
         guard case .text(let bytes) = value else { return nil }
         return String(validating: bytes, as: UTF8.self)
     }
 
-    /// An integer.
+    /// Returns an integer.
     static func integer(_ value: SQLiteValue?) -> Int64? {
         guard case .integer(let number) = value else { return nil }
         return number
     }
 
-    /// A blob.
+    /// Returns a blob.
     static func blob(_ value: SQLiteValue?) -> [UInt8]? {
         guard case .blob(let bytes) = value else { return nil }
         return bytes

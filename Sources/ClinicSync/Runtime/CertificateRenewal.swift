@@ -2,28 +2,33 @@ import ClinicSyncModel
 import Logging
 import NIOCore
 
-/// Renews this node's certificate when two thirds of its life are over: by itself where it may, else from a node that may.
+/// Renews this node's certificate when two thirds of its life are over.
 ///
-/// Looks at the clock at short intervals instead of setting one long timer: PCs are suspended, and their clocks corrected.
+/// A node with the signing right signs its own certificate. Another node asks a node with the right. The renewal checks
+/// the clock at short intervals instead of setting one long timer, because PCs are suspended and their clocks are
+/// corrected.
 package struct CertificateRenewal: Sendable {
-    /// How often to look and how fast to try again.
+    /// How often to check the clock, and how long to wait between attempts.
     package struct Pace: Sendable, Hashable {
-        /// Between two looks at the clock.
+        /// The time between two checks of the clock.
         package var interval = Duration.seconds(60)
-        /// The upper bound of the first delay after a failure; doubles with each further one.
+        /// The upper bound of the first delay after a failure.
+        ///
+        /// The bound doubles after each further failure.
         package var delayMin = Duration.seconds(10)
-        /// The upper bound of all delays.
+        /// The largest upper bound of the delays.
         package var delayMax = Duration.seconds(3_600)
-        /// The same once the certificate has run out, and with it the connection to the clinic.
+        /// The largest upper bound after the certificate has expired and the node has lost its connection to the
+        /// clinic.
         package var delayMaxExpired = Duration.seconds(300)
-        /// How long one node may take to answer.
+        /// How long each node may take to answer.
         package var timeout = Duration.seconds(10)
 
         /// Makes the standard pace.
         package init() {}
     }
 
-    /// Nodes that are asked in one attempt.
+    /// The largest number of nodes to ask in one attempt.
     private static let askedMax = 8
 
     let trust: TrustStore
@@ -32,14 +37,14 @@ package struct CertificateRenewal: Sendable {
     let clock: NodeClock
     let pace: Pace
     let logger: Logger
-    /// Where nodes that may sign were last known to listen, the likeliest first.
+    /// Returns the last known addresses of nodes that may sign, the most likely first.
     let addresses: @Sendable () async throws -> [String]
-    /// Called at each look at the clock: peers' certificates run out as well.
+    /// Called at each check of the clock, because peers' certificates also expire.
     let looked: @Sendable () -> Void
-    /// Called when there is a new certificate.
+    /// Called after a renewal.
     let renewed: @Sendable () -> Void
 
-    /// Renews whenever it is time, until cancelled.
+    /// Renews the certificate when necessary, until cancelled.
     func run() async throws {
         var failures = 0
         while true {
@@ -57,7 +62,9 @@ package struct CertificateRenewal: Sendable {
         }
     }
 
-    /// A random delay up to a bound that doubles with each failure: all nodes of a clinic that was off come at once.
+    /// Returns a random delay up to a bound that doubles after each failure.
+    ///
+    /// Randomness is necessary because all nodes of a clinic start at once.
     private func delay(afterFailures failures: Int) -> Duration {
         let isExpired = self.trust.certificateExpiresAt <= self.clock.wallMilliseconds
         let cap = isExpired ? self.pace.delayMaxExpired : self.pace.delayMax
@@ -84,9 +91,9 @@ package struct CertificateRenewal: Sendable {
         return true
     }
 
-    /// Asks one node after the other.
+    /// Asks one node after another.
     ///
-    /// - Returns: Whether one of them gave a certificate.
+    /// - Returns: Whether a node issued a certificate.
     private func ask() async throws -> Bool {
         let trust = self.trust
         for address in try await self.addresses().prefix(CertificateRenewal.askedMax) {

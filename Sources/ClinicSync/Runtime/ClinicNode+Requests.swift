@@ -1,7 +1,7 @@
 import ClinicSyncModel
 public import Foundation
 
-// What programs that embed a node may ask of it.
+// The requests of programs that embed a node.
 extension ClinicNode {
     // MARK: - Making a node
 
@@ -11,9 +11,9 @@ extension ClinicNode {
     ///   - directory: the new node's files.
     ///   - clinicName: the clinic's name for people.
     ///   - nodeName: the node's name for people.
-    ///   - admin: the first user; `nil`: the clinic's program makes its users.
-    /// - Throws: ``ClinicSyncError``: `usage` for a name or password that cannot be one, `refused` when the directory holds
-    ///   a node already, `permission`, `diskFull`, `storage`.
+    ///   - admin: the first user; with `nil`, the clinic's program makes its users.
+    /// - Throws: ``ClinicSyncError``: `usage` for an invalid name or password, `refused` when the directory already
+    ///   contains a node, `permission`, `diskFull`, `storage`.
     public static func create(
         in directory: URL,
         clinicName: String,
@@ -33,9 +33,10 @@ extension ClinicNode {
     /// - Parameters:
     ///   - code: the join code.
     ///   - directory: the new node's files.
-    ///   - host: where the host is, `address:port`; `nil`: where the code says.
+    ///   - host: the host's address, `address:port`; with `nil`, the addresses in the code.
     ///   - nodeName: the node's name for people.
-    /// - Throws: ``ClinicSyncError``: as ``create(in:clinicName:nodeName:admin:)``, and `notReachable`, `timeout`.
+    /// - Throws: ``ClinicSyncError``: the errors of ``create(in:clinicName:nodeName:admin:)``, and `notReachable`,
+    ///   `timeout`.
     public static func join(
         _ code: String,
         in directory: URL,
@@ -55,85 +56,90 @@ extension ClinicNode {
 
     // MARK: - While it runs
 
-    /// Who the node is and how it is doing.
+    /// Returns the node's identity and status.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
     public func status() async throws -> NodeStatus { try await self.control().status.status() }
 
-    /// Rows and digests computed from the real tables, of `table` or of all.
+    /// Returns row counts and digests computed from the real tables, of `table` or of all.
     ///
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for an unknown table.
     public func digest(table: String? = nil) async throws -> DigestSummary {
         try await self.control().tables.digest(table: table)
     }
 
-    /// Compares whole tables of all reachable nodes now and repairs what differs.
+    /// Compares complete tables of all reachable nodes now and repairs differences.
     ///
-    /// - Returns: How it ended; ``SyncSummary/isConverged`` only when every reachable node is proven equal.
+    /// - Returns: The result. ``SyncSummary/isConverged`` is `true` only when every reachable node is proven equal.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `timeout`.
     public func sync(table: String? = nil, timeout: Duration = .seconds(60)) async throws -> SyncSummary {
         try await self.control().tables.sync(table: table, timeout: timeout)
     }
 
-    /// The members of the clinic, those who were sent away included.
+    /// Returns the members of the clinic, including revoked members.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
     public func nodes() async throws -> NodesSummary { try await self.control().members.nodes() }
 
-    /// Sends a member away for good: it gets nothing from the moment on at which the other nodes learn of it.
+    /// Revokes a member permanently.
     ///
-    /// - Parameter node: its id, the beginning of it, or its name.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign, `usage`
-    ///   for an unknown node.
+    /// Each other node stops all exchange with the member when it learns of the revocation.
+    ///
+    /// - Parameter node: the member's id, the beginning of the id, or the member's name.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when this node may not
+    ///   sign, `usage` for an unknown node.
     public func revoke(node: String) async throws { try await self.control().members.revoke(node: node) }
 
-    /// Lets a member invite, renew certificates and revoke.
+    /// Gives a member the right to invite, renew certificates and revoke.
     ///
-    /// - Parameter node: its id, the beginning of it, or its name.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it does not hold the
-    ///   clinic's own key, `usage` for an unknown node.
+    /// - Parameter node: the member's id, the beginning of the id, or the member's name.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when this node does not
+    ///   hold the clinic's own key, `usage` for an unknown node.
     public func grant(node: String) async throws { try await self.control().members.grant(node: node) }
 
-    /// Gives a member another name; it takes it over when the change reaches it.
+    /// Gives a member another name, which the member adopts when the change arrives.
     ///
-    /// - Throws: ``ClinicSyncError``: `usage` for what names no node or can be no name, `refused` for the name of another node.
+    /// - Throws: ``ClinicSyncError``: `usage` for an unknown node or an invalid name, `refused` for the name of another
+    ///   node.
     public func rename(node: String, to name: String) async throws {
         try await self.control().members.rename(node: node, to: name)
     }
 
-    /// Lets a member be host in the present host's place; returns when it is.
+    /// Makes a member the host in place of the current host, and returns when the change is complete.
     ///
-    /// - Parameter node: its id, the beginning of it, or its name.
-    /// - Throws: ``ClinicSyncError``: `usage` for what names no node, `refused` when it cannot be host, `timeout` when it was
-    ///   not host within five seconds; then the present host goes on.
+    /// - Parameter node: the member's id, the beginning of the id, or the member's name.
+    /// - Throws: ``ClinicSyncError``: `usage` for an unknown node, `refused` when the member cannot be host, `timeout`
+    ///   when the member is not host within five seconds. After a timeout, the current host continues.
     public func transferHost(to node: String) async throws { try await self.control().members.transferHost(to: node) }
 
-    /// Who wrote what in a row, and what it beat.
+    /// Returns the author of each value in a row, and the values that lost to it.
     ///
-    /// - Parameter path: `TABLE/PK`, or `TABLE/PK/COLUMN` for one column; a key may hold slashes.
-    /// - Returns: What is known of the row, also when it was deleted or is hidden.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for what names no table or row.
+    /// - Parameter path: `TABLE/PK`, or `TABLE/PK/COLUMN` for one column; a key may contain slashes.
+    /// - Returns: The known facts about the row, even when the row is deleted or hidden.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage` for an unknown table or row.
     public func why(_ path: String) async throws -> WhySummary { try await self.control().conflicts.why(path) }
 
-    /// What lost to something else: the newest entries of the clinic's conflict journal.
+    /// Returns the newest entries of the clinic's conflict journal: the values that lost.
     ///
-    /// - Parameter includingResolved: whether also those that somebody dealt with.
+    /// - Parameter includingResolved: whether the result includes resolved entries.
     /// - Returns: At most 500 entries, newest first, with long values cut.
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
     public func conflicts(includingResolved: Bool = false) async throws -> ConflictsSummary {
         try await self.control().conflicts.conflicts(includingResolved ? .all : .open)
     }
 
-    /// Deals with a conflict, for all PCs: keeps what the row shows, or does what lost in its place, as an edit of this PC.
+    /// Resolves a conflict for all PCs.
+    ///
+    /// The method keeps the shown value or restores the value that lost, as an edit of this PC.
     ///
     /// - Parameters:
-    ///   - id: ``ConflictSummary/id``, or six digits of its beginning at least.
-    ///   - keepOther: whether the value that lost is to be in the table.
-    ///   - expected: what the person saw as the current value; another one there now is refused.
-    /// - Returns: The conflict as it is afterwards.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `notFound`, `usage` when several ids begin like
-    ///   this, and `refused` when it was dealt with before, the row is gone or changed, a constraint says no, or the conflict is of a
-    ///   kind that only an edit ends (``ConflictSummary/canKeepOther``).
+    ///   - id: ``ConflictSummary/id``, or at least the first six digits of it.
+    ///   - keepOther: whether the table gets the value that lost.
+    ///   - expected: the current value as the person saw it. The node refuses when the row now shows another value.
+    /// - Returns: The conflict after the change.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `notFound`, `usage` when several ids
+    ///   begin with `id`, and `refused` when the conflict is already resolved, the row is gone or changed, a constraint
+    ///   forbids the change, or only an edit can end this kind of conflict (``ConflictSummary/canKeepOther``).
     @discardableResult
     public func resolveConflict(
         _ id: String,
@@ -146,12 +152,12 @@ extension ClinicNode {
         )
     }
 
-    /// Sends a notice to programs: they get an event `notice`, also on nodes that come back within a day.
+    /// Sends a notice to programs as an event `notice`, even on nodes that return within a day.
     ///
     /// - Parameters:
     ///   - text: one line of 1 to 1,000 characters.
-    ///   - node: only programs of this node: its id, the beginning of it, or its name.
-    ///   - user: programs everywhere, as one about this user: the name by which the user logs in, or the id.
+    ///   - node: the node whose programs get the notice, by id, the beginning of the id, or name; `nil` for all nodes.
+    ///   - user: the user whom the notice concerns, by login name or id; programs on all nodes get it.
     /// - Returns: The notice's id, which is the event's ``NodeEvent/recordId``.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `usage`, `refused` for an unknown user.
     @discardableResult
@@ -162,7 +168,7 @@ extension ClinicNode {
     /// Measures how long a change takes to arrive at every connected node.
     ///
     /// - Parameter timeout: how long to wait for answers.
-    /// - Returns: What the nodes answered, and which did not.
+    /// - Returns: The answers, and the nodes without an answer.
     /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` during another measurement.
     public func probe(timeout: Duration = .seconds(10)) async throws -> ProbeSummary {
         try await self.control().probes.probe(timeout: timeout)
@@ -171,21 +177,22 @@ extension ClinicNode {
     /// Makes a join code, on a node that may sign.
     ///
     /// - Parameters:
-    ///   - ttl: how long it is good for.
-    ///   - uses: how many nodes may join with it.
+    ///   - ttl: how long the code is valid.
+    ///   - uses: how many nodes may join with the code.
     /// - Returns: The code.
-    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when it may not sign.
+    /// - Throws: ``ClinicSyncError``: `notReachable` while the node does not run, `refused` when this node may not
+    ///   sign.
     public func invite(ttl: Duration = .seconds(1_800), uses: Int = 1) async throws -> String {
         try await self.control().members.invite(ttl: ttl, uses: uses)
     }
 
-    /// Committed changes and the node's own news, from now on or after a position.
+    /// Returns a stream of committed changes and the node's own events, from now on or after a position.
     ///
     /// - Parameters:
     ///   - categories: `billing`, `patient`, `user`, `data`, `system`; empty: all.
     ///   - tables: changes of these tables only; empty: all.
-    ///   - users: what is about these users only, by their ids; empty: all.
-    ///   - since: ``NodeEvent/position`` of the last event seen; what came after it is given first.
+    ///   - users: only events that concern users with these ids; empty means all.
+    ///   - since: ``NodeEvent/position`` of the last event seen. The stream starts with the later events.
     /// - Returns: The stream.
     /// - Throws: ``ClinicSyncError`` of code `usage` for an unknown category.
     public func events(

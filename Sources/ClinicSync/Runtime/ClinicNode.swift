@@ -11,7 +11,7 @@ public import ServiceLifecycle
 
 /// One node of a clinic: owns its directory, serves its peers and the programs of its PC.
 ///
-/// Making it does nothing; ``run()`` does everything and returns when the node was asked to stop, in order. Run it in a
+/// Making a node starts nothing. ``run()`` does all the work and returns after a graceful shutdown. Run the node in a
 /// `ServiceGroup`, which turns signals into a graceful shutdown:
 ///
 /// ```swift
@@ -20,23 +20,24 @@ public import ServiceLifecycle
 /// ```
 ///
 /// While it runs, ``status()``, ``sync(table:timeout:)`` and ``events(categories:tables:since:)`` answer; programs
-/// write the database file ``databaseURL`` with whatever SQLite they have.
+/// write the database file ``databaseURL`` with any SQLite library.
 public final class ClinicNode: Service {
     let settings: NodeSettings
     let state: NodeState
     let events: EventBroadcaster
     private let running = NIOLockedValueBox<RunningNode?>(nil)
 
-    /// Prepares the node whose files are in `directory`, which ``create(in:clinicName:nodeName:admin:)`` or
-    /// ``join(_:in:host:nodeName:)`` made.
+    /// Prepares the node whose files are in `directory`.
+    ///
+    /// ``create(in:clinicName:nodeName:admin:)`` or ``join(_:in:host:nodeName:)`` made these files.
     ///
     /// - Parameters:
     ///   - directory: the node's files.
     ///   - configuration: settings; ``NodeConfiguration/validate()`` is called.
     ///   - logger: where the node logs; it adds its own metadata.
     ///   - group: event loops to use.
-    ///   - metrics: a backend that gets the node's metrics, beside `GET /metrics`; `docs/METRICS.md` lists them.
-    ///   - onReady: called once in each run, when the node serves.
+    ///   - metrics: a backend that receives the node's metrics, besides `GET /metrics`; `docs/METRICS.md` lists them.
+    ///   - onReady: called once in each run, when the node is ready.
     /// - Throws: ``ClinicSyncError`` of code `notANode`, `corrupt`, `configuration` or `addressNotAllowed`.
     public convenience init(
         directory: URL,
@@ -65,11 +66,11 @@ public final class ClinicNode: Service {
     ///   - configuration: validated settings.
     ///   - logger: where the node logs; it adds its own metadata.
     ///   - group: event loops to use.
-    ///   - metrics: a backend that gets the node's metrics too.
+    ///   - metrics: a backend that also receives the node's metrics.
     ///   - clock: the node's clocks.
-    ///   - renewalPace: how often to look whether the certificate must be renewed.
+    ///   - renewalPace: how often the node checks whether it must renew the certificate.
     ///   - tuning: changes the core's limits, for tests.
-    ///   - onReady: called once, when the node serves.
+    ///   - onReady: called once, when the node is ready.
     /// - Throws: ``ClinicSyncError`` of code `notANode` or `corrupt`.
     package init(
         directory: NodeDirectory,
@@ -100,7 +101,7 @@ public final class ClinicNode: Service {
         self.events = EventBroadcaster { clock.wallMilliseconds }
     }
 
-    /// What people and programs can ask of the node.
+    /// Returns the operations that people and programs can request of the node.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
     func control() throws -> NodeControl {
@@ -110,13 +111,14 @@ public final class ClinicNode: Service {
         return running.control
     }
 
-    /// Resets every connection with other nodes and lets none come up until ``healConnections()``; for tests.
+    /// Resets every connection with other nodes and allows none until ``healConnections()``; for tests.
     package func cutConnections() { self.running.withLockedValue { $0 }?.transport.cut() }
 
     /// Ends ``cutConnections()``.
     package func healConnections() { self.running.withLockedValue { $0 }?.transport.heal() }
 
-    /// Ends ``run()`` as the end of the process would: without a goodbye, without finishing what was begun; for tests.
+    /// Ends ``run()`` like the end of the process: without a goodbye, and without finishing work in progress; for
+    /// tests.
     package func kill() { self.running.withLockedValue { $0 }?.kill() }
 
     /// Longer than any clinic lives.
@@ -161,8 +163,8 @@ public final class ClinicNode: Service {
         let storage = try await StorageService.open(
             path: self.settings.directory.databaseURL.path,
             origin: Origin(node: self.state.id),
-            // Nothing is pruned yet: a node that joins later gets everything from the log, and a host that had
-            // pruned could only refuse it. `log.retention` takes effect when the state can be sent instead.
+            // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could only
+            // refuse it. `log.retention` will take effect when a host can send its state instead.
             retention: ClinicNode.keepForEver,
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds }
         )
@@ -176,14 +178,14 @@ public final class ClinicNode: Service {
     }
 }
 
-/// The parts of a running node that ``ClinicNode`` reaches from outside of the run.
+/// The parts of a running node that ``ClinicNode`` uses from outside the run.
 struct RunningNode: Sendable {
     let control: NodeControl
     let transport: PeerTransport
     let storage: StorageService
     let inbox: Inbox
 
-    /// Breaks everything off.
+    /// Aborts all work.
     func kill() {
         self.transport.cut()
         self.storage.abandon()

@@ -5,28 +5,30 @@ import NIOPosix
 
 /// Notices that a program has committed something to the database.
 ///
-/// inotify on the directory says when to look (a watch on the `-wal` file would die with it), `PRAGMA data_version`
-/// says whether there is something. The event comes before the commit is visible, with `synchronous=FULL` nearly always,
-/// so after a look that found nothing it looks again with growing delays; and once a second in any case.
+/// inotify on the directory says when to check; a watch on the `-wal` file would end with that file. `PRAGMA
+/// data_version` says whether a commit happened. The event arrives before the commit is visible, nearly always with
+/// `synchronous=FULL`. So after a check without a result, the watcher checks again with growing delays. It also checks
+/// once a second.
 final class CommitWatcher: Sendable {
-    /// Delays of the looks after an event that found nothing, in microseconds.
+    /// The delays in microseconds of the repeated checks after an event without a visible commit.
     ///
-    /// Dense where a commit with an fsync usually becomes visible, so that little is added to it; a look costs 2 µs.
+    /// The delays are dense where a commit with an fsync usually becomes visible, so that the watcher adds little
+    /// latency. A check costs 2 µs.
     static let recheckMicroseconds: [Int64] = [
         50, 100, 150, 200, 200, 300, 300, 400, 500, 800, 1_500, 3_000, 10_000, 30_000, 100_000,
     ]
-    /// Between two looks without an event.
+    /// The time between two checks without an event.
     static let pollInterval = TimeAmount.seconds(1)
-    /// Between two looks where the system has no watch left: 128 instances for a user is a common limit.
+    /// The time between two checks when the system has no free watch; 128 instances per user is a common limit.
     static let pollIntervalWithoutEvents = TimeAmount.milliseconds(5)
 
     private let channel: any Channel
 
-    /// Starts watching; `notice` is called on an event loop whenever something was committed.
+    /// Starts watching, and calls `notice` on an event loop after each commit.
     ///
-    /// Where inotify has no instance or watch left, it looks every 5 ms instead.
+    /// When inotify has no free instance or watch, the watcher checks every 5 ms instead.
     ///
-    /// - Throws: ``StoreError`` when the database cannot be opened; an `IOError` when no descriptor is left at all.
+    /// - Throws: ``StoreError`` when the database cannot be opened; an `IOError` when no file descriptor is free.
     static func start(
         databasePath path: String,
         on loop: any EventLoop,
@@ -49,7 +51,7 @@ final class CommitWatcher: Sendable {
                 }
             }
         guard let watch else {
-            // A pipe nobody writes to gives the handler its channel.
+            // A pipe without a writer gives the handler its channel.
             var ends: [Int32] = [-1, -1]
             guard pipe(&ends) == 0 else { throw IOError(errnoCode: errno, reason: "pipe") }
             return CommitWatcher(
@@ -59,7 +61,7 @@ final class CommitWatcher: Sendable {
         return CommitWatcher(channel: try await bootstrap.takingOwnershipOfDescriptor(input: watch).get())
     }
 
-    /// An inotify descriptor that watches `directory`; `nil` when the system has none left.
+    /// Returns an inotify descriptor that watches `directory`; `nil` when the system has no free watch.
     private static func watch(_ directory: String) -> Int32? {
         let descriptor = inotify_init1(Int32(IN_NONBLOCK) | Int32(IN_CLOEXEC))
         guard descriptor >= 0 else { return nil }
@@ -82,7 +84,7 @@ final class CommitWatcher: Sendable {
     }
 }
 
-/// Reads inotify's events and looks.
+/// Reads inotify's events and checks for commits.
 private final class CommitWatchHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
 
@@ -128,20 +130,23 @@ private final class CommitWatchHandler: ChannelInboundHandler {
         self.look(attempt: 0, on: context.eventLoop)
     }
 
-    /// Looks; when nothing is there after an event, looks again after the next longer delay.
+    /// Checks for a commit.
+    ///
+    /// When an event has no visible commit yet, checks again after the next longer delay.
     private func look(attempt: Int?, on loop: any EventLoop) {
-        // The loop takes tasks that are due in batches, and cancelling does not reach one that was taken with the
-        // close: what it would look at is gone then.
+        // The loop takes due tasks in batches, and cancelling cannot stop a task taken in the same batch as the close.
+        // The objects that such a task would use are gone.
         guard !self.isStopped else { return }
         if self.probe.hasChanged() { self.notice() }
-        // Also after a hit: the events of two commits may come together, and the second may not be visible yet.
+        // Check again after a hit too: the events of two commits may arrive together before the second commit is
+        // visible.
         guard let attempt, attempt < CommitWatcher.recheckMicroseconds.count else { return }
         let handler = NIOLoopBound(self, eventLoop: loop)
         let delay = TimeAmount.microseconds(CommitWatcher.recheckMicroseconds[attempt])
         self.recheck = loop.scheduleTask(in: delay) { handler.value.look(attempt: attempt + 1, on: loop) }
     }
 
-    /// Whether one of the events is about the write-ahead log, or events were lost.
+    /// Returns whether an event concerns the write-ahead log, or events were lost.
     private func concernsLog(_ bytes: UnsafeRawBufferPointer) -> Bool {
         var offset = 0
         let headSize = 16

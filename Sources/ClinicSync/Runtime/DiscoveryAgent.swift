@@ -4,7 +4,7 @@ import ClinicSyncModel
 import Logging
 import NIOConcurrencyHelpers
 
-/// Runs discovery for a node: announces it, and gives the core the addresses of those that are found.
+/// Runs discovery for a node: announces the node, and gives the core the addresses of found nodes.
 final class DiscoveryAgent: Sendable {
     private let discovery: any Discovery
     private let advertisement: NIOLockedValueBox<Advertisement?>
@@ -12,13 +12,13 @@ final class DiscoveryAgent: Sendable {
     private let logger: Logger
     private let found: @Sendable ([PeerHint]) -> Void
 
-    /// Makes an agent; nothing happens before ``run()``.
+    /// Makes an agent, which does nothing before ``run()``.
     ///
     /// - Parameters:
-    ///   - discovery: does it.
-    ///   - advertisement: what it announces now; `nil` when the node is not announced.
-    ///   - isRequired: whether an administrator said that it must work.
-    ///   - logger: where to say whether it works.
+    ///   - discovery: the implementation.
+    ///   - advertisement: the advertisement to announce now; `nil` when the node is not announced.
+    ///   - isRequired: whether an administrator requires discovery.
+    ///   - logger: logs whether discovery works.
     ///   - found: called with addresses; must not block.
     init(
         _ discovery: any Discovery,
@@ -34,7 +34,7 @@ final class DiscoveryAgent: Sendable {
         self.found = found
     }
 
-    /// Announces another term or role from now on; from any thread.
+    /// Announces another term or role; from any thread.
     func advertise(term: UInt64, isHost: Bool) {
         let changed: Advertisement? = self.advertisement.withLockedValue { advertisement in
             guard advertisement?.term != term || advertisement?.isHost != isHost else { return nil }
@@ -45,7 +45,7 @@ final class DiscoveryAgent: Sendable {
         if let changed { self.discovery.update(changed) }
     }
 
-    /// Announces and looks until cancelled.
+    /// Announces and searches until cancelled.
     func run() async throws {
         try await self.discovery.run { self.noted($0) }
     }
@@ -62,7 +62,7 @@ final class DiscoveryAgent: Sendable {
             )
             self.found(peer.addresses.map { PeerHint(address: $0, node: peer.node, source: .discovered) })
         case .lost(let node):
-            // No more than news of an announcement: the heartbeat says who lives.
+            // This line reports only the announcement. The heartbeat determines whether a node is alive.
             self.logger.debug("A node is announced on the LAN no more", metadata: ["peer.id": "\(node)"])
         case .available:
             self.logger.info("Nodes are looked for on the LAN")

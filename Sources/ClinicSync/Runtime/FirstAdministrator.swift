@@ -1,8 +1,8 @@
-/// The first user of a new clinic, who may make the others.
+/// The first user of a new clinic, who may create the other users.
 public struct FirstAdministrator: Sendable, Hashable {
     /// The name by which the administrator logs in.
     public var username: String
-    /// The password, of which only a hash is kept.
+    /// The password; the node keeps only its hash.
     public var password: String
 
     /// Makes the first user.
@@ -15,10 +15,10 @@ public struct FirstAdministrator: Sendable, Hashable {
         self.password = password
     }
 
-    /// The name unless another was chosen.
+    /// The default name.
     package static let defaultUsername = "admin"
 
-    /// Makes a password of 79 random bits in four groups, without letters and digits that look alike.
+    /// Makes a password of 79 random bits in four groups, without ambiguous letters and digits.
     package static func makePassword() -> String {
         let letters = Array("abcdefghjkmnpqrstuvwxyz23456789")
         var generator = SystemRandomNumberGenerator()

@@ -1,18 +1,20 @@
 import ClinicSyncCore
 import NIOConcurrencyHelpers
 
-/// What the driver takes next.
+/// An item for the driver.
 enum DriverItem: Sendable {
     /// An input of the core.
     case input(Input)
-    /// A timer ran out that was the `generation`-th to be set.
+    /// A timer fired.
+    ///
+    /// Its `generation` says which setting of a timer this firing belongs to.
     case timer(TimerID, generation: UInt64)
 }
 
 /// The queue in front of a node's one driver: many producers, one consumer, in order of arrival.
 ///
-/// It has no limit of its own because everything that enters is limited where it comes from: unconsumed messages for each
-/// connection (`TransportLimits`), one reply for each storage request, one item for each timer and command.
+/// The queue itself has no limit, because the sources limit all items: unconsumed messages for each connection
+/// (`TransportLimits`), one reply for each storage request, one item for each timer and command.
 final class Inbox: AsyncSequence, Sendable {
     typealias Element = [DriverItem]
 
@@ -24,7 +26,7 @@ final class Inbox: AsyncSequence, Sendable {
 
     private let state = NIOLockedValueBox(State())
 
-    /// Adds an item; from any thread, never blocking.
+    /// Adds an item without blocking; from any thread.
     func post(_ item: DriverItem) {
         let waiter: CheckedContinuation<[DriverItem]?, Never>? = self.state.withLockedValue { state in
             guard !state.isFinished else { return nil }
@@ -41,7 +43,7 @@ final class Inbox: AsyncSequence, Sendable {
     /// Adds an input.
     func post(_ input: Input) { self.post(.input(input)) }
 
-    /// Ends the sequence; what is queued is dropped.
+    /// Ends the sequence and drops the queued items.
     func finish() {
         let waiter = self.state.withLockedValue { state in
             state.isFinished = true
@@ -54,7 +56,7 @@ final class Inbox: AsyncSequence, Sendable {
 
     func makeAsyncIterator() -> Iterator { Iterator(inbox: self) }
 
-    /// Takes everything that is queued at once, so that one flush serves many inputs.
+    /// Takes all queued items at once, so that one flush serves many inputs.
     struct Iterator: AsyncIteratorProtocol {
         let inbox: Inbox
 

@@ -3,34 +3,40 @@ import ClinicSyncModel
 import Foundation
 import NIOPosix
 
-/// Finds the node that a join code was made on and asks it.
+/// Finds the node that made a join code, and sends it the request to join.
 struct JoinInquiry: Sendable {
-    /// How long an address that somebody named may take to answer.
+    /// How long a given address may take to answer.
     static let answerTimeout = Duration.seconds(10)
-    /// The same for one that was found: it is on this very network.
+    /// How long a found address may take to answer.
+    ///
+    /// Such an address is on the local network.
     static let foundAnswerTimeout = Duration.seconds(3)
-    /// How long nodes are looked for on the LAN; one that is there is found within a second.
+    /// How long to search for nodes on the LAN.
+    ///
+    /// A present node is found within a second.
     static let searchTimeout = Duration.seconds(5)
-    /// Addresses asked at most of those that were found: anybody on the LAN can announce some.
+    /// The largest number of found addresses to ask.
+    ///
+    /// A limit is necessary, because anybody on the LAN can announce addresses.
     private static let askedMax = 16
-    /// Events of discovery that wait while a node is asked.
+    /// The largest number of discovery events that wait during a request.
     private static let eventsMax = 256
 
-    /// What is shown and believed.
+    /// The attempt, with its certificate and trust.
     let attempt: JoinAttempt
-    /// Whether addresses outside of private ranges are refused.
+    /// Whether to refuse addresses outside private ranges.
     let isLANOnly: Bool
 
-    /// Whether an error says that nobody answered, so that another address may.
+    /// Returns whether an error means that no node answered, so that another address may work.
     static func isUnreachable(_ error: ClinicSyncError) -> Bool {
         error.code == .notReachable || error.code == .timeout
     }
 
-    /// Asks the addresses in turn until one answers; a refusal is an answer.
+    /// Asks the addresses in turn until a node answers; a refusal is an answer.
     ///
-    /// - Parameter addresses: where to ask.
-    /// - Returns: The membership and the address that gave it.
-    /// - Throws: ``ClinicSyncError``: `notReachable` and `timeout` when none answers, else the refusal.
+    /// - Parameter addresses: the addresses to ask.
+    /// - Returns: The membership and the address of the node that granted it.
+    /// - Throws: ``ClinicSyncError``: `notReachable` and `timeout` when no node answers, otherwise the refusal.
     func ask(_ addresses: [String]) async throws -> (Membership, String) {
         var failure = ClinicSyncError(
             .notReachable,
@@ -46,15 +52,16 @@ struct JoinInquiry: Sendable {
         throw failure
     }
 
-    /// Asks the clinic's nodes that are found on the LAN until one gives the membership.
+    /// Asks the clinic's nodes on the LAN until a node grants the membership.
     ///
-    /// A refusal is not the end here: only the node that made the code knows it, and which one that is the code does not say.
+    /// The search continues after a refusal. Only the node that made the code knows the code, and the code does not
+    /// identify this node.
     ///
     /// - Parameters:
-    ///   - discovery: looks for the clinic.
-    ///   - failure: why it has to be looked for.
-    /// - Returns: The membership and the address that gave it.
-    /// - Throws: ``ClinicSyncError``: a refusal if there was one, else `notReachable`.
+    ///   - discovery: searches for the clinic.
+    ///   - failure: why a search is necessary.
+    /// - Returns: The membership and the address of the node that granted it.
+    /// - Throws: ``ClinicSyncError``: a refusal if a node refused, otherwise `notReachable`.
     func search(_ discovery: any Discovery, after failure: ClinicSyncError) async throws -> (Membership, String) {
         let (events, event) = AsyncStream.makeStream(
             of: DiscoveryEvent.self,
@@ -63,7 +70,7 @@ struct JoinInquiry: Sendable {
         return try await withThrowingTaskGroup(of: Void.self) { tasks in
             defer { tasks.cancelAll() }
             tasks.addTask {
-                // Cancelled when the answer is there.
+                // The group cancels this task when an answer is available.
                 do { try await discovery.run { event.yield($0) } } catch is CancellationError {}
                 event.finish()
             }
@@ -94,7 +101,7 @@ struct JoinInquiry: Sendable {
                     }
                 }
             case .unavailable:
-                // Not even a daemon: what the addresses in the code said is all there is to say.
+                // No daemon runs, so the failure of the addresses in the code is the only reason to report.
                 reason = "PCs cannot be found on this network without avahi-daemon"
                 break search
             case .lost, .available, .renamed: break

@@ -2,16 +2,16 @@ import ClinicSyncCore
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// The round trips of the last hour: what a plot needs, and no more.
+/// The round trips of the last hour, for a plot.
 final class LatencyLog: Sendable {
-    /// Between two samples.
+    /// The time between two samples.
     static let interval = Duration.seconds(10)
     /// Samples kept: one hour.
     static let samplesMax = 360
 
     private let samples = NIOLockedValueBox(CircularBuffer<LatencyHistory.Sample>())
 
-    /// Adds a sample; the oldest goes when there are too many.
+    /// Adds a sample, and removes the oldest when there are too many.
     func add(_ sample: LatencyHistory.Sample) {
         self.samples.withLockedValue { samples in
             if samples.count >= LatencyLog.samplesMax { samples.removeFirst() }
@@ -19,7 +19,7 @@ final class LatencyLog: Sendable {
         }
     }
 
-    /// What there is, oldest first.
+    /// The samples, oldest first.
     var history: LatencyHistory {
         LatencyHistory(
             intervalSeconds: Int(LatencyLog.interval.components.seconds),
@@ -29,7 +29,8 @@ final class LatencyLog: Sendable {
 }
 
 extension LatencyLog {
-    /// Takes a sample every ten seconds until cancelled: the round trip to the host, on the host the slowest client's.
+    /// Takes a sample every ten seconds until cancelled: the round trip to the host, or on the host the slowest
+    /// client's.
     ///
     /// The round trips with all peers go to `metrics`.
     func run(_ state: NodeState, metrics: NodeMetrics) async throws {

@@ -2,9 +2,11 @@ import ClinicSyncCore
 import ClinicSyncModel
 import NIOConcurrencyHelpers
 
-/// Gives the core the addresses that the list of members holds.
+/// Gives the core the addresses in the list of members.
 final class MemberHints: Sendable {
-    /// Addresses given at most; any program can write the list.
+    /// The largest number of addresses.
+    ///
+    /// A limit is necessary, because any program can write the list.
     static let hintsMax = 1_024
 
     private let own: NodeID
@@ -13,13 +15,13 @@ final class MemberHints: Sendable {
     private let found: @Sendable ([PeerHint]) -> Void
     private let given = NIOLockedValueBox<[PeerHint]>([])
 
-    /// Makes what has given nothing yet.
+    /// Makes a source of hints that has given no addresses yet.
     ///
     /// - Parameters:
-    ///   - own: this node, whose row is left out.
-    ///   - ownAddresses: where this node listens now. A lease goes from one PC to the next, and the row of the one that had
-    ///     an address before must not send this node to itself.
-    ///   - isRevoked: whether a node was sent away.
+    ///   - own: this node, whose row is skipped.
+    ///   - ownAddresses: where this node listens now. A lease moves from one PC to another. So the row of the previous
+    ///     owner of an address must not make this node dial itself.
+    ///   - isRevoked: whether a node is revoked.
     ///   - found: called with all addresses when they have changed; must not block.
     init(
         own: NodeID,
@@ -33,7 +35,7 @@ final class MemberHints: Sendable {
         self.found = found
     }
 
-    /// Takes note of the list as it is now.
+    /// Records the current list.
     func read(_ rows: [AgentTables.Node]) {
         let ownAddresses = Set(self.ownAddresses())
         let hints = rows.filter { $0.id != self.own && !self.isRevoked($0.id) }

@@ -5,7 +5,7 @@ import Foundation
 ///
 /// Tests shift the wall clock.
 package struct NodeClock: Sendable {
-    /// Added to the PC's wall time; a wrong clock, in tests.
+    /// An offset to the PC's wall time, which simulates a wrong clock in tests.
     package var skewMilliseconds: @Sendable () -> Int64
 
     /// Makes a clock.
@@ -18,9 +18,9 @@ package struct NodeClock: Sendable {
         Int64(Date().timeIntervalSince1970 * 1_000) + self.skewMilliseconds()
     }
 
-    /// Both clocks now.
+    /// The current time of both clocks.
     package var now: Now {
-        // The continuous clock goes on while the PC sleeps, so that a node that wakes knows that time has passed.
+        // The continuous clock advances while the PC sleeps, so a node that wakes sees that time has passed.
         Now(
             monotonic: NodeClock.start.duration(to: .now),
             wallMilliseconds: self.wallMilliseconds

@@ -4,11 +4,11 @@ import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Runs one node: takes inputs one after the other, lets the core decide, executes its effects in order.
+/// Runs one node: takes inputs one after another, passes them to the core, and executes the core's effects in order.
 ///
 /// The core is a local variable of ``run()``: there is no lock around it and no suspension inside it.
 final class NodeDriver: Sendable {
-    /// What the driver acts on.
+    /// The parts that the driver uses.
     struct Surroundings: Sendable {
         var state: NodeState
         var inbox: Inbox
@@ -21,9 +21,9 @@ final class NodeDriver: Sendable {
         var clock: NodeClock
         /// Called with a signed revocation that a peer sent; must not block.
         var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
-        /// Called when rows of these tables, which nodes fill themselves, have changed here; must not block.
+        /// Called when rows of these tables, which nodes write themselves, have changed; must not block.
         var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
-        /// Called when the node's term has changed, or whether it is host; must not block.
+        /// Called when the node's term or host role has changed; must not block.
         var onRoleChanged: @Sendable (_ term: UInt64, _ isHost: Bool) -> Void = { _, _ in }
     }
 
@@ -35,7 +35,7 @@ final class NodeDriver: Sendable {
 
     private let configuration: CoreConfiguration
     private let surroundings: Surroundings
-    /// Who waits for the answer to what.
+    /// The callers that wait for answers.
     private struct Waiting {
         let command: Command
         let continuation: CheckedContinuation<CommandReply, Never>
@@ -43,13 +43,13 @@ final class NodeDriver: Sendable {
 
     private let shared = NIOLockedValueBox(Shared())
 
-    /// Makes a driver; nothing happens before ``run()``.
+    /// Makes a driver, which does nothing before ``run()``.
     init(configuration: CoreConfiguration, surroundings: Surroundings) {
         self.configuration = configuration
         self.surroundings = surroundings
     }
 
-    /// Gives the core a command and waits for its answer; `nil` when the node stops before.
+    /// Passes a command to the core and waits for its answer; `nil` when the node stops first.
     func perform(_ command: Command) async -> CommandReply {
         await withCheckedContinuation { continuation in
             let request: RequestID? = self.shared.withLockedValue { shared in
@@ -82,7 +82,7 @@ final class NodeDriver: Sendable {
                 case .input(let given):
                     input = given
                 case .timer(let id, let generation):
-                    // A timer that was set anew or cancelled after it had fired: the race is decided here.
+                    // Race: a timer was set again or cancelled after it had fired. This check drops the late firing.
                     guard timers.take(id, generation: generation) else { continue }
                     input = .timerFired(id)
                 }
@@ -159,7 +159,7 @@ final class NodeDriver: Sendable {
 }
 
 extension NodeDriver {
-    /// Tells programs what happened to the clinic's tables, and the node what happened to those that nodes fill.
+    /// Reports events of the clinic's tables to programs, and changes of tables that nodes fill to the node.
     private func publish(_ events: [LoggedEvent]) {
         self.measure(events)
         let logged = events.filter { $0.position > 0 }
@@ -172,7 +172,7 @@ extension NodeDriver {
 }
 
 extension NodeDriver {
-    /// Counts what other nodes changed, and how long each of their batches took until it was committed here.
+    /// Counts changes of other nodes, and measures how long each batch took until this node committed it.
     private func measure(_ events: [LoggedEvent]) {
         let metrics = self.surroundings.metrics
         let now = self.surroundings.state.correctedMilliseconds
@@ -187,7 +187,7 @@ extension NodeDriver {
 }
 
 extension StorageReply {
-    /// Whether it ends work on batches of other nodes.
+    /// Whether the reply completes work on batches of other nodes.
     fileprivate var isOfApplying: Bool {
         switch self {
         case .stored, .storedApplied: true
@@ -196,7 +196,7 @@ extension StorageReply {
     }
 }
 
-/// The timers that run.
+/// The active timers.
 private struct Timers {
     private struct Entry {
         var generation: UInt64

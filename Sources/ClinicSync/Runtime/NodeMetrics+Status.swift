@@ -1,5 +1,5 @@
 extension NodeMetrics {
-    /// Takes over what a status shows.
+    /// Records the values of a status.
     func record(_ status: NodeStatus, eventPosition: UInt64) {
         self.set(
             .role,

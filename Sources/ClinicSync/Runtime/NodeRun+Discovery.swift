@@ -3,9 +3,9 @@ import ClinicSyncDiscovery
 import ClinicSyncModel
 import Logging
 
-// How the node is found, and how it finds the others.
+// How other nodes find this node, and how it finds them.
 extension NodeRun {
-    /// Makes what announces the node and looks for others; `nil` when that is switched off.
+    /// Makes the agent that announces the node and searches for others; `nil` when discovery is switched off.
     func makeDiscovery(listen: NetworkAddress) -> DiscoveryAgent? {
         guard self.settings.configuration.discovery != .off else { return nil }
         let advertisement = self.advertisement(listen: listen)
@@ -18,7 +18,7 @@ extension NodeRun {
         ) { [inbox] in inbox.post(.peersFound($0)) }
     }
 
-    /// Makes what has the node's own row written anew when the PC has other addresses.
+    /// Makes the watch that rewrites the node's own row when the PC has new addresses.
     func makeAddressWatch(listen: NetworkAddress, exchange: TrustExchange) -> AddressWatch {
         let logger = self.settings.logger
         return AddressWatch {
@@ -33,7 +33,7 @@ extension NodeRun {
         }
     }
 
-    /// What is announced; `nil` when nobody on the LAN could connect.
+    /// Returns the advertisement; `nil` when no node on the LAN could connect.
     private func advertisement(listen: NetworkAddress) -> Advertisement? {
         guard !listen.isLoopback else { return nil }
         let reach: Advertisement.Reach =

@@ -3,21 +3,23 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import NIOCore
 
-// Certificates: who may connect, and how the node keeps its own.
+// Certificates: which peers may connect, and how the node renews its own certificate.
 extension NodeRun {
-    /// Reads what the node trusts, and renews its own certificate at once if it can and must.
+    /// Loads the node's trust store, and renews its own certificate at once if possible and necessary.
     ///
-    /// - Throws: ``ClinicSyncError``: `permission` when others could read the keys, `notANode`, `corrupt`, `revoked`.
+    /// - Throws: ``ClinicSyncError``: `permission` when other accounts could read the keys, `notANode`, `corrupt`,
+    ///   `revoked`.
     static func loadTrust(_ settings: NodeSettings) throws -> TrustStore {
         let clock = settings.clock
         let trust = try TrustStore.load(directory: settings.directory, wallClock: { clock.wallMilliseconds })
         if let refusal = trust.refusal { throw refusal }
-        // Before anybody connects: after a holiday all certificates may have run out, this one first.
+        // Renew before any peer connects: after a holiday all certificates may have expired, and this node's must come
+        // first.
         if trust.maySign, trust.isRenewalDue(at: clock.wallMilliseconds) { try trust.renewOwn() }
         return trust
     }
 
-    /// Makes what answers PCs that want to join or renew.
+    /// Makes the desk that answers PCs that want to join or renew.
     ///
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     func makeDesk() throws -> EnrollmentDesk {
@@ -36,7 +38,7 @@ extension NodeRun {
         )
     }
 
-    /// Makes what keeps trust and tables in step.
+    /// Makes the exchange that synchronises trust and tables.
     func makeExchange(transport: PeerTransport, listen: NetworkAddress) -> TrustExchange {
         let hints = MemberHints(
             own: self.state.id,
@@ -76,7 +78,7 @@ extension NodeRun {
         )
     }
 
-    /// Makes what renews the certificate.
+    /// Makes the task that renews the certificate.
     func makeRenewal(exchange: TrustExchange, transport: PeerTransport) -> CertificateRenewal {
         let known =
             [self.state.identity.host?.address].compactMap { $0 } + self.settings.configuration.peers.map(\.description)
@@ -94,7 +96,8 @@ extension NodeRun {
                     .filter { $0.id != own && !trust.isRevoked($0.id) }
                 let signers = rows.filter(\.maySign).flatMap(\.addresses).shuffled()
                 var seen = Set<String>()
-                // Those that said they may sign, then those this node has always known, then anybody.
+                // The order is: nodes that say they may sign, then nodes that this node has always known, then all
+                // others.
                 return (signers + known + rows.flatMap(\.addresses)).filter { seen.insert($0).inserted }
             },
             looked: {

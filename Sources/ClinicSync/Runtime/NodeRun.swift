@@ -6,7 +6,7 @@ import Logging
 import NIOCore
 import ServiceLifecycle
 
-/// One run of a node: makes the parts, joins them, and serves until the driver ends.
+/// One run of a node: makes and connects the parts, and serves until the driver ends.
 struct NodeRun: Sendable {
     let settings: NodeSettings
     let state: NodeState
@@ -14,11 +14,15 @@ struct NodeRun: Sendable {
     let trust: TrustStore
     let storage: StorageService
     let inbox = Inbox()
-    /// What of the node concerns people; has threads, so it must be closed.
+    /// The parts that serve people.
+    ///
+    /// They have threads, so the run must close them.
     let people: PeopleAgents
     private let latencies = LatencyLog()
 
-    /// Makes a run over an open store; ``close()`` must follow.
+    /// Makes a run with an open store.
+    ///
+    /// The caller must call ``close()``.
     init(
         settings: NodeSettings,
         state: NodeState,
@@ -40,16 +44,16 @@ struct NodeRun: Sendable {
         try await self.storage.close()
     }
 
-    /// Has the collector look at once at what the node itself wrote.
+    /// Makes the collector check at once for rows that the node itself wrote.
     var wrote: @Sendable () -> Void { { [inbox] in inbox.post(.localCommitNoticed) } }
 
     /// Runs until a graceful shutdown or an error.
     ///
-    /// - Parameter started: called when people and programs can ask.
+    /// - Parameter started: called when the node can answer people and programs.
     /// - Throws: ``ClinicSyncError``, and what the store throws.
     func run(started: (RunningNode) -> Void) async throws {
         self.readEvents()
-        // Before anything else can post: a peer may connect, or a program commit, as soon as we listen and watch.
+        // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
         let desk = try self.makeDesk()
         let transport = PeerTransport(
@@ -98,14 +102,14 @@ struct NodeRun: Sendable {
         self.events.finish()
     }
 
-    /// Lets programs that come back read the log of events.
+    /// Makes the log of events available to programs that resume.
     private func readEvents() {
         self.events.attach(lastPosition: self.storage.lastEventPosition) { [storage] after, limit in
             try await storage.read { try $0.events(after: after, limit: limit) }
         }
     }
 
-    /// Makes what drives the core and carries out what it decides.
+    /// Makes the driver, which runs the core and executes its effects.
     private func makeDriver(
         transport: PeerTransport,
         exchange: TrustExchange,
@@ -138,7 +142,7 @@ struct NodeRun: Sendable {
         )
     }
 
-    /// Makes what tells how the node is doing.
+    /// Makes the part that reports the status of the node.
     private func makeStatus(transport: PeerTransport) -> NodeStatusControl {
         NodeStatusControl(
             state: self.state,
@@ -152,7 +156,7 @@ struct NodeRun: Sendable {
         )
     }
 
-    /// Makes what people and programs can ask.
+    /// Makes the operations that people and programs can request.
     private func makeControl(
         driver: NodeDriver,
         transport: PeerTransport,
@@ -193,7 +197,7 @@ struct NodeRun: Sendable {
         )
     }
 
-    /// Runs `body` while commits of programs are watched for.
+    /// Runs `body` while watching for commits of programs.
     private func watch(while body: () async throws -> Void) async throws {
         let watcher = try await CommitWatcher.start(
             databasePath: self.settings.directory.databaseURL.path,
@@ -208,7 +212,7 @@ struct NodeRun: Sendable {
         await watcher.stop()
     }
 
-    /// Runs the driver, the local API and what keeps the certificates side by side; the end of the driver ends all.
+    /// Runs the driver, the local API and the certificate tasks concurrently; the end of the driver ends all.
     private func serve(
         driver: NodeDriver,
         control: NodeControl,
@@ -242,12 +246,12 @@ struct NodeRun: Sendable {
                 }
                 for agent in agents {
                     tasks.addTask {
-                        // Cancelled with the end of the driver, which is no failure.
+                        // The end of the driver cancels this task, which is not a failure.
                         do { try await agent() } catch is CancellationError {}
                         return false
                     }
                 }
-                // The server ends by itself on a graceful shutdown; the driver then still says goodbye to its peers.
+                // The server ends after a graceful shutdown. The driver still sends goodbyes to its peers.
                 while let isDriver = try await tasks.next() {
                     if isDriver { tasks.cancelAll() }
                 }
@@ -257,7 +261,7 @@ struct NodeRun: Sendable {
         }
     }
 
-    /// Where others may be reached, before anybody has said so: the host that let this node in, and what is configured.
+    /// The first addresses for dialling: the host that admitted this node, and the configured addresses.
     private var hints: [PeerHint] {
         let configured = self.settings.configuration.peers.map {
             PeerHint(address: $0.description, node: nil, source: .configured)

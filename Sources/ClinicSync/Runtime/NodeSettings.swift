@@ -2,7 +2,7 @@ import ClinicSyncCore
 import Logging
 import NIOCore
 
-/// What a node is made with: the same for each of its runs.
+/// The constant settings of a node, the same for each run.
 struct NodeSettings: Sendable {
     /// The node's files.
     var directory: NodeDirectory
@@ -16,10 +16,10 @@ struct NodeSettings: Sendable {
     var clock: NodeClock
     /// The node's metrics.
     var metrics: NodeMetrics
-    /// How often to look whether the certificate must be renewed.
+    /// How often the node checks whether it must renew the certificate.
     var renewalPace: CertificateRenewal.Pace
     /// Changes the core's limits, in tests.
     var tuning: @Sendable (inout CoreConfiguration) -> Void
-    /// Called once in each run, when the node serves.
+    /// Called once in each run, when the node is ready.
     var onReady: @Sendable (ReadyInfo) -> Void
 }

@@ -4,10 +4,10 @@ import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
 
-/// Makes a directory a node: the first of a new clinic, or a further one of an existing clinic.
+/// Makes a node in a directory: the first node of a new clinic, or a further node of an existing clinic.
 ///
-/// The identity is written last and everything else is taken back when a step fails, so that a directory
-/// holds a complete node or none.
+/// The setup writes the identity last, and removes everything else when a step fails. So a directory contains a
+/// complete node or no node.
 package enum NodeSetup {
     /// Makes a new clinic whose host is this node.
     ///
@@ -15,11 +15,11 @@ package enum NodeSetup {
     ///   - directory: the new node's files.
     ///   - clinicName: the clinic's name for people.
     ///   - nodeName: the node's name for people.
-    ///   - admin: the first user, who may make the others; `nil`: the clinic's program makes its users.
+    ///   - admin: the first user, who may make the others; with `nil`, the clinic's program makes its users.
     ///   - clock: the PC's clock.
     /// - Returns: The new node.
-    /// - Throws: ``ClinicSyncError``: `usage` for a name or password that cannot be one, `refused` when the directory
-    ///   holds a node already, `permission`, `diskFull`, `storage`.
+    /// - Throws: ``ClinicSyncError``: `usage` for an invalid name or password, `refused` when the directory already
+    ///   contains a node, `permission`, `diskFull`, `storage`.
     package static func create(
         directory: NodeDirectory,
         clinicName: String,
@@ -42,7 +42,7 @@ package enum NodeSetup {
         do {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: identity.nodeID))
             if let admin {
-                // As a program would: the row is collected at the first start.
+                // Write the row as a program would: the collector takes it at the first start.
                 _ = try StorageErrors.mapping {
                     try UserAdministration(path: directory.databaseURL.path)
                         .add(username: admin.username, role: .admin, fullName: nil, password: admin.password)
@@ -57,22 +57,22 @@ package enum NodeSetup {
         return identity
     }
 
-    /// Makes this PC a member of the clinic on one of whose PCs `code` was made.
+    /// Makes this PC a member of the clinic that made `code`.
     ///
-    /// Asks `host` when it is given, else the addresses in the code in turn, else those at which nodes of the clinic are
-    /// found on the LAN. All that can fail on this PC is done first, so that the code is not used up in vain.
+    /// The method asks `host` when given. Otherwise it asks the addresses in the code in turn, then the clinic's nodes
+    /// found on the LAN. Steps that can fail on this PC come first, so that a failure does not waste a use of the code.
     ///
     /// - Parameters:
     ///   - directory: the new node's files.
     ///   - code: the join code.
-    ///   - host: where to ask, `address:port`; `nil`: where the code says.
+    ///   - host: the address to ask, `address:port`; with `nil`, the addresses in the code.
     ///   - nodeName: the node's name for people.
-    ///   - isLANOnly: whether addresses outside of private ranges are refused.
+    ///   - isLANOnly: whether to refuse addresses outside private ranges.
     ///   - clock: the PC's clock.
-    ///   - discovery: makes what looks for the clinic with the id it is given.
+    ///   - discovery: makes a discovery that searches for the clinic with a given id.
     /// - Returns: The new node.
-    /// - Throws: ``ClinicSyncError``: as ``create(directory:clinicName:nodeName:admin:clock:)``, and `notReachable`,
-    ///   `enrollmentRefused`, `addressNotAllowed`, `timeout`.
+    /// - Throws: ``ClinicSyncError``: the errors of ``create(directory:clinicName:nodeName:admin:clock:)``, and
+    ///   `notReachable`, `enrollmentRefused`, `addressNotAllowed`, `timeout`.
     package static func join(
         directory: NodeDirectory,
         code: JoinCode,
@@ -119,7 +119,7 @@ package enum NodeSetup {
         }
     }
 
-    /// Refuses what cannot be the name of a `thing`.
+    /// Checks that a text is a valid name of a `thing`.
     ///
     /// - Throws: ``ClinicSyncError`` of code `usage`.
     static func check(name: String, of thing: String) throws {

@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import NIOConcurrencyHelpers
 
-/// What several parts of a node read while it changes: the node's name, its address, and the core's newest snapshot.
+/// The changing state that several parts of a node read: its name, its address, and the core's newest snapshot.
 final class NodeState: Sendable {
     private struct Values {
         var name: String
@@ -10,7 +10,7 @@ final class NodeState: Sendable {
         var listen: NetworkAddress?
     }
 
-    /// Who the node is, as its files said when it was made.
+    /// The node's identity when its files were read.
     let identity: NodeIdentity
     /// The node's clocks.
     let clock: NodeClock
@@ -26,7 +26,7 @@ final class NodeState: Sendable {
     /// The node.
     var id: NodeID { self.identity.nodeID }
 
-    /// The node's name for people, as it is now.
+    /// The current display name of the node.
     var name: String { self.values.withLockedValue { $0.name } }
 
     /// The newest snapshot of the core; `nil` while the node does not run.
@@ -38,12 +38,12 @@ final class NodeState: Sendable {
     /// The clinic's time: this PC's time with the host's correction, milliseconds since 1970.
     var correctedMilliseconds: Int64 { self.clock.wallMilliseconds + (self.core?.clockOffsetMilliseconds ?? 0) }
 
-    /// The addresses at which others reach the node, the likeliest first; empty while the node does not run.
+    /// The addresses at which other nodes reach this node, the most likely first; empty while the node does not run.
     var addresses: [String] {
         self.listen.map { AdvertisedAddresses.addresses(listening: $0).map(\.description) } ?? []
     }
 
-    /// The host as far as known, else this node: where a new member goes first.
+    /// The host if known, otherwise this node: the first address for a new member.
     var hostOrSelf: (id: NodeID, addresses: [String]) {
         guard let host = self.core?.host, host.id != self.id, let address = host.address else {
             guard let known = self.identity.host else { return (self.id, self.addresses) }
@@ -52,15 +52,15 @@ final class NodeState: Sendable {
         return (host.id, [address])
     }
 
-    /// Takes over a new name.
+    /// Records a new name.
     func renamed(_ name: String) { self.values.withLockedValue { $0.name = name } }
 
-    /// The node listens at this address from now on.
+    /// Records the address on which the node listens.
     func listens(at address: NetworkAddress) { self.values.withLockedValue { $0.listen = address } }
 
-    /// Takes a snapshot of the core.
+    /// Records a snapshot of the core.
     ///
-    /// - Returns: The snapshot before.
+    /// - Returns: The previous snapshot.
     func noted(_ status: CoreStatus) -> CoreStatus? {
         self.values.withLockedValue { values in
             defer { values.core = status }
@@ -68,10 +68,12 @@ final class NodeState: Sendable {
         }
     }
 
-    /// The core has stopped; people may still ask for a moment.
+    /// Records that the core has stopped.
+    ///
+    /// People may still request the status for a short time.
     func stopped() { self.values.withLockedValue { $0.core?.role = .stopped } }
 
-    /// The run is over.
+    /// Records that the run is over.
     func ended() {
         self.values.withLockedValue { values in
             values.core = nil

@@ -1,7 +1,7 @@
 import ClinicSyncClinic
 import Logging
 
-/// Removes notices that are older than two days, once an hour, on the host alone.
+/// Removes notices older than two days, once an hour, only on the host.
 struct NoticeKeeper: Sendable {
     private static let pause = Duration.seconds(3_600)
     private static let firstPause = Duration.seconds(60)
@@ -10,10 +10,10 @@ struct NoticeKeeper: Sendable {
     let storage: StorageService
     let isHost: @Sendable () -> Bool
     let corrected: @Sendable () -> Int64
-    /// Called when rows were removed, so that this is collected.
+    /// Called after rows were removed, so that the collector makes a batch of the removal.
     let wrote: @Sendable () -> Void
 
-    /// Removes until cancelled.
+    /// Removes old notices until cancelled.
     func run() async throws {
         var pause = NoticeKeeper.firstPause
         while true {
@@ -21,16 +21,16 @@ struct NoticeKeeper: Sendable {
             do {
                 if self.isHost() { try await self.sweep() }
             } catch let error as ClinicSyncError {
-                // In an hour there may be room on the disk; replication has nothing to do with it.
+                // The disk may have room in an hour. Replication does not depend on this.
                 self.logger.warning("Old notices could not be removed", metadata: ["error.code": "\(error.code)"])
             }
             pause = NoticeKeeper.pause
         }
     }
 
-    /// Removes what is old, and what claims to be from the future.
+    /// Removes old notices, and notices with a time in the future.
     ///
-    /// - Returns: How many were removed.
+    /// - Returns: The number of removed notices.
     @discardableResult
     func sweep() async throws -> Int {
         let now = self.corrected()

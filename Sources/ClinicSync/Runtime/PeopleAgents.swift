@@ -4,14 +4,14 @@ import ClinicSyncStorage
 
 /// The parts of a running node that serve people: their passwords, notices to them, and measurements for them.
 struct PeopleAgents: Sendable {
-    /// Judges passwords.
+    /// Checks passwords.
     var passwords: PasswordService
     /// Measures, and answers measurements.
     var probe: ProbeAgent
     /// Removes old notices.
     var notices: NoticeKeeper
 
-    /// Something in these tables, which nodes fill, has changed.
+    /// Reports that these tables, which nodes fill, have changed.
     func tablesChanged(_ tables: Set<String>) { self.probe.tablesChanged(tables) }
 
     /// Runs until cancelled.
@@ -28,7 +28,9 @@ struct PeopleAgents: Sendable {
 }
 
 extension PeopleAgents {
-    /// Makes the parts and starts their threads; ``close()`` must follow.
+    /// Makes the parts and starts their threads.
+    ///
+    /// The caller must call ``close()``.
     init(_ settings: NodeSettings, state: NodeState, trust: TrustStore, storage: StorageService, inbox: Inbox) {
         let wrote: @Sendable () -> Void = { inbox.post(.localCommitNoticed) }
         self.init(

@@ -6,38 +6,38 @@ import NIOConcurrencyHelpers
 
 /// Measures how long a change takes to arrive at the other nodes, and answers their measurements.
 ///
-/// A measurement is a row in a replicated table; every node that applies it answers with a row of its own. So it goes the
-/// way of every change: captured, logged, streamed by the host, applied.
+/// A measurement is a row in a replicated table; every node that applies it answers with a row of its own. So a
+/// measurement takes the path of every change: captured, logged, streamed by the host, applied.
 final class ProbeAgent: Sendable {
-    /// What the agent acts on.
+    /// The parts that the agent uses.
     struct Surroundings: Sendable {
         var logger: Logger
         var own: NodeID
         var storage: StorageService
-        /// Called when rows were written, so that they are collected.
+        /// Called after rows were written, so that the collector makes a batch of them.
         var wrote: @Sendable () -> Void
         /// The core's state.
         var core: @Sendable () -> CoreStatus?
-        /// Whether a node was sent away.
+        /// Returns whether a node is revoked.
         var isRevoked: @Sendable (NodeID) -> Bool
-        /// This PC's time as the clinic keeps it, milliseconds since 1970.
+        /// The clinic's time on this PC, in milliseconds since 1970.
         var corrected: @Sendable () -> Int64
-        /// A clock that never goes back.
+        /// A monotonic clock.
         var monotonic: @Sendable () -> Duration
     }
 
-    /// The measurement under way.
+    /// The measurement in progress.
     private struct Active: Sendable {
         var number: Int64
         var startedAt: Int64
         var begin: Duration
         var answers: [NodeID: ProbeOutcome.Answer] = [:]
-        /// What the host says who is connected with it, once it has answered.
+        /// The nodes connected with the host, according to the host's answer.
         var connectedWithHost: Set<NodeID>?
         var signal: AsyncStream<Void>.Continuation
     }
 
-    /// Measurements that are older than this are answered no more: their nodes have stopped waiting.
+    /// The agent does not answer older measurements, because their nodes have stopped waiting.
     private static let answeredMilliseconds: Int64 = 300_000
 
     private let surroundings: Surroundings
@@ -45,26 +45,26 @@ final class ProbeAgent: Sendable {
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
-    /// Makes an agent; it answers nothing before ``run()``.
+    /// Makes an agent, which answers nothing before ``run()``.
     init(_ surroundings: Surroundings) {
         self.surroundings = surroundings
         (self.wakes, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.wake.yield()
     }
 
-    /// Something in these tables has changed; from any thread.
+    /// Reports that these tables have changed; from any thread.
     func tablesChanged(_ tables: Set<String>) {
         if tables.contains(AgentTables.probes) || tables.contains(AgentTables.probeAnswers) { self.wake.yield() }
     }
 
-    /// Answers and takes answers until cancelled.
+    /// Answers measurements and receives answers until cancelled.
     func run() async throws {
         var pace = ProbePace()
         for await _ in self.wakes {
             do {
                 try await self.look(pace: &pace)
             } catch let error as ClinicSyncError {
-                // A disk that is full now need not be at the next change; replication has nothing to do with it.
+                // A full disk may have room at the next change. Replication does not depend on this.
                 self.surroundings.logger.warning(
                     "A probe could not be answered",
                     metadata: ["error.code": "\(error.code)"]
@@ -73,9 +73,9 @@ final class ProbeAgent: Sendable {
         }
     }
 
-    /// Answers the probes that are in the tables, and takes the answers to this node's.
+    /// Answers the measurements in the tables, and receives the answers to this node's measurement.
     private func look(pace: inout ProbePace) async throws {
-        // What the answer says: taken before anything else is done.
+        // Take the times for the answer before any other work.
         let (at, now) = (self.surroundings.corrected(), self.surroundings.monotonic())
         try await StorageErrors.mapping {
             let (probes, answers, nodes) = try await self.surroundings.storage.read { reader in
@@ -139,7 +139,7 @@ final class ProbeAgent: Sendable {
 
     // MARK: - Measuring
 
-    /// Takes what has come to the measurement under way.
+    /// Adds the new answers to the measurement in progress.
     private func take(_ known: [ProbeAnswer], members: Set<NodeID>, at now: Duration) {
         let own = self.surroundings.own
         let host = self.surroundings.core()?.host?.id
@@ -164,9 +164,9 @@ final class ProbeAgent: Sendable {
         signal?.yield()
     }
 
-    /// Measures, and waits for the answers of all connected nodes, at most for `timeout`.
+    /// Measures, and waits at most `timeout` for the answers of all connected nodes.
     ///
-    /// - Throws: ``ClinicSyncError``: `refused` while another measurement is under way; `storage`.
+    /// - Throws: ``ClinicSyncError``: `refused` while another measurement is in progress; `storage`.
     func probe(timeout: Duration) async throws -> ProbeOutcome {
         let (signals, signal) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let number = Int64.random(in: 1...Int64.max)
@@ -192,7 +192,7 @@ final class ProbeAgent: Sendable {
                 for await _ in signals where self.outcome().isComplete { return }
             }
             tasks.addTask {
-                // Cancelled when all have answered, which ends it as well.
+                // The task is cancelled when all nodes have answered. Cancelling also ends the measurement.
                 do { try await Task.sleep(for: timeout) } catch { return }
             }
             await tasks.next()
@@ -213,9 +213,9 @@ final class ProbeAgent: Sendable {
         self.surroundings.wrote()
     }
 
-    /// What has come so far.
+    /// Returns the answers so far.
     ///
-    /// A client knows who is connected with the host only from the host's answer.
+    /// A client learns only from the host's answer which nodes are connected with the host.
     private func outcome() -> ProbeOutcome {
         let own = self.surroundings.own
         let host = self.surroundings.core()?.host?.id

@@ -5,12 +5,12 @@ struct ProbeAnswer: Sendable, Hashable {
     var prober: NodeID
     var answerer: NodeID
     var number: Int64
-    /// When the answerer had the change, corrected milliseconds since 1970.
+    /// When the answering node had the change, in corrected milliseconds since 1970.
     var at: Int64
-    /// The nodes that are connected with the answerer.
+    /// The nodes connected with the answering node.
     var connected: [NodeID]
 
-    /// Bytes of the list of connected nodes that are looked at: some 1,000 nodes.
+    /// The largest examined size in bytes of the list of connected nodes, enough for about 1,000 nodes.
     private static let connectedBytesMax = 32_768
 
     init(prober: NodeID, answerer: NodeID, number: Int64, at: Int64, connected: [NodeID]) {
@@ -21,7 +21,7 @@ struct ProbeAnswer: Sendable, Hashable {
         self.connected = connected
     }
 
-    /// Reads a row; `nil` when a program has put nonsense into it.
+    /// Reads a row; `nil` when a program has written invalid values.
     init?(_ row: [String: SQLiteValue]) {
         guard let prober = AgentTables.node(row["prober"]), let answerer = AgentTables.node(row["answerer"]),
             AgentTables.text(row["id"]) == "\(prober):\(answerer)", let number = AgentTables.integer(row["number"]),
@@ -52,18 +52,19 @@ struct ProbeAnswer: Sendable, Hashable {
     }
 }
 
-/// What came of a measurement.
+/// The outcome of a measurement.
 struct ProbeOutcome: Sendable, Hashable {
     /// One node's answer.
     struct Answer: Sendable, Hashable {
-        /// From the change until the node had it, by the clinic's clock, made possible: never negative, never more than
-        /// the round trip.
+        /// The time from the change until the node had it, by the clinic's clock.
+        ///
+        /// The value is limited to the possible range: never negative, and never more than the round trip.
         var oneWay: Duration
-        /// From the change until the answer was here, by this PC's clock.
+        /// The time from the change until the answer arrived, by this PC's clock.
         var roundTrip: Duration
 
         init(startedAt: Int64, at: Int64, roundTrip: Duration) {
-            // Any program can write the row, also with a time of another age.
+            // Any program can write the row, even with an impossible time.
             let (difference, isTooFar) = at.subtractingReportingOverflow(startedAt)
             let oneWay = isTooFar ? roundTrip : Duration.milliseconds(difference)
             self.oneWay = min(max(oneWay, .zero), roundTrip)
@@ -71,17 +72,17 @@ struct ProbeOutcome: Sendable, Hashable {
         }
     }
 
-    /// What the nodes answered.
+    /// The answers of the nodes.
     var answers: [NodeID: Answer]
     /// Connected nodes that have not answered.
     var missing: Set<NodeID>
-    /// Whether it is known who is connected.
+    /// Whether all connected nodes are known.
     var knowsAll: Bool
 
     /// Whether every connected node answered.
     var isComplete: Bool { self.knowsAll && self.missing.isEmpty }
 
-    /// The outcome for people, the fastest first.
+    /// Returns the outcome for people, with the fastest node first.
     func summary(names: [NodeID: String]) -> ProbeSummary {
         let nodes = self.answers.sorted { ($0.value.oneWay, $0.key) < ($1.value.oneWay, $1.key) }.map { id, answer in
             ProbeSummary.Node(
@@ -98,19 +99,21 @@ struct ProbeOutcome: Sendable, Hashable {
     }
 }
 
-/// How often the measurements of one node are answered: at most ten times a second, since any program can write them.
+/// Limits the answers to one node to ten per second, because any program can write measurements.
 struct ProbePace: Sendable, Hashable {
-    /// Answers within a second to one node.
+    /// The largest number of answers to one node in a second.
     static let answersMax = 10
-    /// Nodes that are remembered; beyond that the one answered longest ago is forgotten.
+    /// The largest number of remembered nodes.
+    ///
+    /// Beyond it, the node answered longest ago is forgotten.
     static let nodesMax = 1_024
 
     private var answers: [NodeID: [Duration]] = [:]
 
-    /// How many nodes are remembered.
+    /// The number of remembered nodes.
     var count: Int { self.answers.count }
 
-    /// Whether a measurement of `node` may be answered now; if so, that is counted.
+    /// Returns whether the agent may answer a measurement of `node` now, and if so, counts the answer.
     mutating func admits(_ node: NodeID, at now: Duration) -> Bool {
         let recent = (self.answers[node] ?? []).filter { now - $0 < .seconds(1) }
         guard recent.count < ProbePace.answersMax else { return false }

@@ -1,4 +1,4 @@
-/// Where a node serves, with the ports the system chose.
+/// The addresses of a ready node, with the ports that the system chose.
 public struct ReadyInfo: Sendable, Hashable {
     /// Where other nodes connect, `address:port`.
     public var listen: String

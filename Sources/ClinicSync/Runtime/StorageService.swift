@@ -5,12 +5,12 @@ import ClinicSyncStorage
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// The threads on which a node's store works: one that writes, one that reads beside it.
+/// The threads of a node's store: one thread writes, and one thread reads concurrently.
 ///
-/// SQLite blocks, for seconds when a large batch is applied, so it must not run on the cooperative pool nor on an event
-/// loop. Each thread carries out its requests in the order given.
+/// SQLite blocks, even for seconds while it applies a large batch. So it must not run on the cooperative pool or on an
+/// event loop. Each thread handles its requests in order.
 final class StorageService: Sendable {
-    /// Holds a value that only one thread touches.
+    /// Holds a value that only one thread uses.
     ///
     /// - Note: `@unchecked Sendable` is sound because the value is made, used and released only by closures that run
     ///   on the one thread of the pool it was made on; the box itself is never written after `init`.
@@ -24,17 +24,17 @@ final class StorageService: Sendable {
     private let reading: NIOThreadPool
     private let writer: Confined<WritingExecutor>
     private let reader: Confined<ReadingExecutor>
-    /// Stops what the connections are doing; safe from any thread.
+    /// Interrupts the current work of the connections; safe from any thread.
     private let interrupt: @Sendable () -> Void
     private let isAbandoned = NIOLockedValueBox(false)
 
-    /// What the core must know at the start.
+    /// The state that the core needs at the start.
     let initialState: StoreState
     /// The position of the newest event at the start.
     let lastEventPosition: UInt64
-    /// The node as an author, in the incarnation in which it goes on.
+    /// The node as an author, with its current incarnation.
     let origin: Origin
-    /// Why that is a new one; `nil` when it is not.
+    /// Why the incarnation is new; `nil` when it is not new.
     let rebirth: Rebirth?
 
     /// Opens the store and starts the threads.
@@ -106,7 +106,9 @@ final class StorageService: Sendable {
         self.rebirth = bound.rebirth
     }
 
-    /// Carries out a request of the core; `reply` is called on a thread of the store, with the time that the work took.
+    /// Handles a request of the core.
+    ///
+    /// Calls `reply` on a thread of the store, with the duration of the work.
     func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply, _ took: Duration) -> Void) {
         if request.isRead {
             self.reading.submit { state in
@@ -125,25 +127,25 @@ final class StorageService: Sendable {
         }
     }
 
-    /// Reads something for people.
+    /// Reads data for people.
     func read<Result: Sendable>(_ body: @escaping @Sendable (ReplicaReader) throws -> Result) async throws -> Result {
         try await self.reading.runIfActive { try body(self.reader.value.reader) }
     }
 
-    /// Writes something for people.
+    /// Writes data for people.
     func write<Result: Sendable>(_ body: @escaping @Sendable (ReplicaWriter) throws -> Result) async throws -> Result {
         try await self.writing.runIfActive { try body(self.writer.value.writer) }
     }
 
-    /// Drops what was submitted and breaks off what is being done, as the end of the process would; for tests.
+    /// Drops submitted requests and aborts the current work, like the end of the process; for tests.
     ///
-    /// The transaction in progress is rolled back. ``close()`` must follow.
+    /// The store rolls back the transaction in progress. The caller must call ``close()``.
     func abandon() {
         self.isAbandoned.withLockedValue { $0 = true }
         self.interrupt()
     }
 
-    /// Finishes what was submitted, closes the store and stops the threads.
+    /// Finishes the submitted requests, closes the store and stops the threads.
     func close() async throws {
         try await self.reading.runIfActive { self.reader.value.reader.close() }
         try await self.reading.shutdownGracefully()

@@ -3,30 +3,32 @@ import ClinicSyncStorage
 import Logging
 import NIOConcurrencyHelpers
 
-/// Keeps what this node trusts and the agents' replicated tables in step.
+/// Synchronises this node's trust store with the agents' replicated tables.
 ///
-/// Any program on any PC can write the tables, so nothing in them is believed without its signature, and what they
-/// have lost is put back from this node's own files.
+/// Any program on any PC can write the tables. So the exchange trusts no row without a valid signature. It restores
+/// lost rows from this node's own files.
 final class TrustExchange: Sendable {
-    /// What the exchange acts on.
+    /// The parts that the exchange uses.
     struct Surroundings: Sendable {
         var trust: TrustStore
         var storage: StorageService
-        /// Called when rows were written, so that they are collected.
+        /// Called after rows were written, so that the collector makes a batch of them.
         var wrote: @Sendable () -> Void
-        /// Called when a standing may have changed.
+        /// Called when a peer's standing may have changed.
         var reviewPeers: @Sendable () -> Void
-        /// This node's row as it is now.
+        /// Returns this node's current row.
         var ownRow: @Sendable () -> AgentTables.Node
-        /// Called with the members' rows at the start and whenever something in the tables has changed.
+        /// Called with the members' rows at the start and after each change of the tables.
         var membersRead: @Sendable ([AgentTables.Node]) -> Void
         var wallClock: @Sendable () -> Int64
-        /// Takes over the name that somebody gave this node.
+        /// Adopts the name that a person gave this node.
         var renamed: @Sendable (String) throws -> Void
         var logger: Logger
     }
 
-    /// Signed entries that peers sent and that wait to be looked at: one for each connection is the rule.
+    /// The largest number of waiting signed entries from peers.
+    ///
+    /// Each connection usually brings one entry.
     private static let offersMax = 64
 
     private let surroundings: Surroundings
@@ -35,23 +37,25 @@ final class TrustExchange: Sendable {
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
-    /// Makes an exchange; nothing happens before ``run()``.
+    /// Makes an exchange, which does nothing before ``run()``.
     init(_ surroundings: Surroundings) {
         self.surroundings = surroundings
         (self.wakes, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.wake.yield()
     }
 
-    /// Asks for a look at the tables, soon; from any thread.
+    /// Requests a check of the tables soon; from any thread.
     func tablesChanged() { self.wake.yield() }
 
     /// Milliseconds of a day.
     private static let dayMilliseconds: Int64 = 86_400_000
 
-    /// The beginning of the day, by which members tell each other that they are still there.
+    /// Returns the beginning of the day.
+    ///
+    /// Members write this time to show that they still run.
     static func day(of milliseconds: Int64) -> Int64 { milliseconds / self.dayMilliseconds * self.dayMilliseconds }
 
-    /// Has this node's row written anew when another day has begun; from any thread.
+    /// Rewrites this node's row after a new day has begun; from any thread.
     func clockLookedAt() {
         let day = TrustExchange.day(of: self.surroundings.wallClock())
         let isNew = self.lastDay.withLockedValue { last in
@@ -61,9 +65,10 @@ final class TrustExchange: Sendable {
         if isNew { self.wake.yield() }
     }
 
-    /// Takes a signed revocation that a peer sent; from any thread.
+    /// Accepts a signed revocation from a peer; from any thread.
     ///
-    /// Beyond the limit it is dropped: it is in the replicated table as well, or comes again with the next connection.
+    /// The exchange drops revocations beyond the limit. A dropped revocation is also in the replicated table, or
+    /// arrives again with the next connection.
     func offer(revocation: [UInt8]) {
         self.offers.withLockedValue { offers in
             if offers.count < TrustExchange.offersMax { offers.append(revocation) }
@@ -73,7 +78,7 @@ final class TrustExchange: Sendable {
 
     /// Exchanges until cancelled.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `revoked` when this node was sent away, else what the store throws.
+    /// - Throws: ``ClinicSyncError`` of code `revoked` when this node is revoked, otherwise the store's errors.
     func run() async throws {
         for await _ in self.wakes {
             try await StorageErrors.mapping { try await self.exchange() }
@@ -114,7 +119,7 @@ final class TrustExchange: Sendable {
         self.surroundings.membersRead(members)
         var own = self.surroundings.ownRow()
         let ownRow = members.first { $0.id == own.id }
-        // The name in the list is the one that counts: whoever renames a node, here or on another PC, writes it there.
+        // The name in the list takes precedence: a rename, here or on another PC, writes the name there.
         if let name = ownRow?.name, name != own.name, DisplayName.isName(name) {
             try self.surroundings.renamed(name)
             own.name = name
@@ -145,7 +150,7 @@ final class TrustExchange: Sendable {
             do {
                 isNew = try self.surroundings.trust.learn(revocation: entry) || isNew
             } catch {
-                // It holds all the same, until the node stops.
+                // The revocation still takes effect until the node stops.
                 self.surroundings.logger.error(
                     "A revocation could not be written down",
                     metadata: ["error.message": "\(error)"]

@@ -1,10 +1,12 @@
 package import ClinicSyncModel
 
-/// What a transport asks is what the store knows; only the runtime sees both.
+/// The trust store has the answers that a transport needs.
+///
+/// Only the runtime sees both types.
 extension TrustStore: PeerAuthenticator {}
 
 extension EnrollmentDesk: EnrollmentService {
-    /// Answers what a transport received.
+    /// Answers an enrollment request that a transport received.
     package func answer(
         _ request: EnrollmentRequest,
         to challenge: EnrollmentChallenge,

@@ -3,9 +3,10 @@ import Crypto
 import Foundation
 package import X509
 
-/// The root of a clinic's trust: the certificate that all others lead to.
+/// The root of a clinic's trust.
 ///
-/// The id of its key is the clinic's id and the pin in join codes.
+/// Every certificate chain of the clinic ends at this certificate. The id of its key is the clinic's id and the pin in
+/// join codes.
 package struct ClinicAuthority: Sendable, Hashable {
     /// The authority's certificate.
     package let certificate: Certificate
@@ -18,8 +19,8 @@ package struct ClinicAuthority: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - der: the certificate.
-    ///   - pin: the id its key must have; whatever it is when `nil`.
-    /// - Throws: ``ClinicSyncError`` of code `refused` for everything else than the certificate of an authority.
+    ///   - pin: the id that the key must have; `nil` accepts any id.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for anything other than the certificate of an authority.
     package init(der: [UInt8], pin: NodeID? = nil) throws {
         let certificate: Certificate
         do { certificate = try Certificate(der: der) } catch { throw ClinicAuthority.unusable(error) }

@@ -4,18 +4,18 @@ import Foundation
 import NIOConcurrencyHelpers
 import X509
 
-/// Makes join codes, and members of the PCs that come with one; renews members' certificates.
+/// Makes join codes, admits PCs that present a join code, and renews members' certificates.
 ///
-/// A node without the right to sign refuses every request; a right that is granted takes effect at once. Methods that change
-/// something write files, so they may block.
+/// A node without the right to sign refuses every request; a newly granted right takes effect at once. Methods that
+/// change something write files, so they may block.
 package final class EnrollmentDesk: Sendable {
-    /// What a new member learns beside its certificates.
+    /// The information that a new member receives besides its certificates.
     package struct Surroundings: Sendable {
         /// The clinic's name for people.
         package var clinicName: String
         /// The host: this node or another.
         package var hostID: NodeID
-        /// Where the host listens, in the order in which to try.
+        /// Where the host listens, in the order in which a member tries the addresses.
         package var hostAddresses: [String]
 
         /// Makes surroundings.
@@ -28,33 +28,35 @@ package final class EnrollmentDesk: Sendable {
 
     private struct State: Sendable {
         var book: InvitationBook
-        /// Addresses from which wrong codes came.
+        /// The addresses from which wrong codes came.
         var lockOut = LockOut<String>(.joinCodes)
     }
 
-    /// Bytes of a new member's name at most.
+    /// The largest size of a new member's name in bytes.
     package static let nameBytesMax = 64
-    /// Revocations a new member is told of at most, and bytes of them; it learns of others with its first sync.
+    /// The largest number of revocations in the answer to a new member, and their largest total size.
+    ///
+    /// The member receives others with its first sync.
     package static let revocationsMax = 64
-    /// Uses of a code at most.
+    /// The largest number of uses of a code.
     package static let usesMax = 1_000
-    /// The longest life of a code.
+    /// The longest validity of a code.
     package static let lifeMax = Duration.seconds(30 * 86_400)
 
     private let store: TrustStore
     private let wallClock: @Sendable () -> Int64
     private let monotonic: @Sendable () -> Duration
     private let surroundings: @Sendable () -> Surroundings
-    /// Held while a request is decided and written down, so that no code is used twice.
+    /// The desk holds this lock while it decides a request and writes the decision, so that no code is used twice.
     private let state: NIOLockedValueBox<State>
 
-    /// Reads the codes that were made before.
+    /// Reads the existing join codes.
     ///
     /// - Parameters:
     ///   - store: the node's certificates and files.
     ///   - wallClock: milliseconds since 1970.
     ///   - monotonic: the time of a clock that never goes back, for lock-outs.
-    ///   - surroundings: asked when a PC joins.
+    ///   - surroundings: called when a PC joins.
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     package init(
         store: TrustStore,
@@ -72,10 +74,10 @@ package final class EnrollmentDesk: Sendable {
     /// Makes a join code.
     ///
     /// - Parameters:
-    ///   - ttl: how long it is good.
+    ///   - ttl: how long the code is valid.
     ///   - uses: how many PCs may join with it.
     ///   - addresses: where this node listens.
-    /// - Returns: The code, whose secret is kept nowhere.
+    /// - Returns: The code. The node does not store its secret.
     /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign, `usage` for numbers beyond the limits;
     ///   those of writing files.
     package func invite(ttl: Duration, uses: Int, addresses: [NetworkAddress]) throws -> JoinCode {
@@ -112,12 +114,12 @@ package final class EnrollmentDesk: Sendable {
     /// Answers a request.
     ///
     /// - Parameters:
-    ///   - request: what the PC asks.
-    ///   - challenge: what it was sent.
-    ///   - standing: what its certificate shows.
-    ///   - certificate: its certificate in DER.
+    ///   - request: the PC's request.
+    ///   - challenge: the challenge that the PC received.
+    ///   - standing: the standing that the PC's certificate proves.
+    ///   - certificate: the PC's certificate in DER.
     ///   - address: the remote IP address of the socket.
-    /// - Returns: The reply; what it gives away has been written down.
+    /// - Returns: The reply. The desk has already written to disk what the reply grants.
     package func answer(
         _ request: EnrollmentRequest,
         to challenge: EnrollmentChallenge,
@@ -178,10 +180,11 @@ package final class EnrollmentDesk: Sendable {
             let key = CertificateRequest.publicKey(in: request.certificateRequest, of: node)
         else { return .refused(.malformed) }
         do {
-            // Signed before the code is used up, so that what can fail does not cost the code.
+            // The desk signs before it consumes the code, so that a failure does not cost a use of the code.
             let membership = self.membership(certificates: try issuer.issue(for: key, at: now))
             let outcome = try self.state.withLockedValue { state in
-                // Again, now under the lock: ten wrong codes are the limit even when many come at once.
+                // The desk checks again under the lock, so that ten wrong codes are the limit even when many arrive at
+                // once.
                 if self.isLocked(address, state) { return InvitationBook.Outcome.refused(.lockedOut) }
                 return try self.decide(request.invitationID, isProven, of: node, from: address, at: now, &state)
             }
@@ -208,7 +211,7 @@ package final class EnrollmentDesk: Sendable {
     ) throws -> InvitationBook.Outcome {
         var book = state.book
         let key = book.proofKey(of: id, at: now).map { SymmetricKey(data: $0) }
-        // A code that does not exist takes as long to refuse as a wrong one.
+        // The desk takes as long to refuse an unknown code as a wrong code.
         guard isProven(key ?? SymmetricKey(size: .bits256)), key != nil else {
             state.lockOut.failed([address], at: self.monotonic())
             if book.countWrongProof(of: id) {
@@ -217,11 +220,11 @@ package final class EnrollmentDesk: Sendable {
             }
             return .refused(.unknownCode)
         }
-        // Only now: a PC without a code must not learn which keys are revoked.
+        // The desk checks this last, because a PC without a code must not learn which keys are revoked.
         if self.store.isRevoked(node) { return .refused(.revoked) }
         let outcome = book.take(id, at: now)
         if outcome == .taken {
-            // Before the reply: after a crash the code must not be good again.
+            // The desk writes before the reply, so that the code is not valid again after a crash.
             try book.write(to: self.store.directory)
             state.book = book
         }
@@ -254,7 +257,7 @@ package final class EnrollmentDesk: Sendable {
 }
 
 extension LockOutPolicy {
-    /// For join codes, by address: ten lock for a quarter of an hour, then counting begins again.
+    /// The policy for join codes, by address: ten wrong codes lock the address for 15 minutes, then the count restarts.
     static let joinCodes = LockOutPolicy(
         failuresMax: 10,
         window: .seconds(15 * 60),

@@ -3,11 +3,11 @@ import Foundation
 import Glibc
 import SwiftASN1
 
-/// The content of a node's identity directory beside `identity.json`: its key, certificates, grant, and revocations.
+/// The files of a node's identity directory other than `identity.json`: key, certificates, grant, and revocations.
 package struct IdentityFiles: Sendable {
     /// The node's key.
     package var key: SigningKey
-    /// The node's certificate in DER, followed by those up to, but without, the authority's.
+    /// The node's certificate in DER, then its signers' certificates without the authority's.
     package var certificates: [[UInt8]]
     /// The authority.
     package var authority: ClinicAuthority
@@ -18,7 +18,7 @@ package struct IdentityFiles: Sendable {
     /// Signed revocations.
     package var revocations: [[UInt8]]
 
-    /// Bytes of the file of revocations at most.
+    /// The largest size of the revocations file in bytes.
     static let revocationsBytesMax = 256 << 20
 
     /// Makes the files of a node.
@@ -51,7 +51,7 @@ package struct IdentityFiles: Sendable {
         )
     }
 
-    /// Writes all of them; for a new node, before its `identity.json`.
+    /// Writes all files; for a new node, before its `identity.json`.
     ///
     /// - Throws: ``ClinicSyncError`` of code `diskFull`, `permission` or `storage`.
     package func write(to directory: NodeDirectory) throws {
@@ -64,10 +64,10 @@ package struct IdentityFiles: Sendable {
         try IdentityFiles.write(certificates: self.certificates, to: directory)
     }
 
-    /// Reads them.
+    /// Reads all files.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `permission` when other accounts may read them, naming the command that mends
-    ///   it; `notANode` when the key or a certificate is missing; `corrupt` when one cannot be read.
+    /// - Throws: ``ClinicSyncError`` of code `permission` when other accounts may read them, with the command that
+    ///   repairs it; `notANode` when the key or a certificate is missing; `corrupt` when a file is invalid.
     package static func read(from directory: NodeDirectory) throws -> IdentityFiles {
         try IdentityFiles.checkPermissions(of: directory)
         guard let key = try AtomicFile.read(directory.nodeKeyURL),
@@ -154,7 +154,7 @@ package struct IdentityFiles: Sendable {
 
     /// Refuses keys that other accounts may read or replace.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `permission`, with the command that mends it.
+    /// - Throws: ``ClinicSyncError`` of code `permission`, with the command that repairs it.
     package static func checkPermissions(of directory: NodeDirectory) throws {
         let folder = directory.identityDirectoryURL.path
         guard let mode = try AtomicFile.mode(of: folder) else { return }
@@ -173,7 +173,7 @@ package struct IdentityFiles: Sendable {
         }
     }
 
-    /// For a POSIX shell.
+    /// Quotes a path for a POSIX shell.
     private static func quoted(_ path: String) -> String {
         "'" + path.replacingOccurrences(of: "'", with: #"'\''"#) + "'"
     }

@@ -1,30 +1,30 @@
 import ClinicSyncModel
 import Foundation
 
-/// The join codes a node made, as `identity/invitations.json` holds them.
+/// The join codes that a node made, as stored in `identity/invitations.json`.
 ///
-/// A value. The caller writes a change to the file before it tells anyone of the change.
+/// The book is a value. The caller writes a change to the file before it reports the change.
 package struct InvitationBook: Sendable, Hashable {
     /// One code.
     struct Invitation: Sendable, Hashable, Codable {
-        /// Which one, derived from the secret.
+        /// The id of the code, derived from the secret.
         var id: Data
         /// The key that checks proofs.
         ///
         /// It is derived from the secret, which the node does not store.
         var proofKey: Data
-        /// When it was made.
+        /// When the node made the code.
         var madeAt: Int64
-        /// When it ends.
+        /// When the code expires.
         var expiresAt: Int64
-        /// How many PCs may still join with it.
+        /// How many PCs may still join with the code.
         var usesLeft: Int
-        /// Wrong proofs that named it.
+        /// The number of wrong proofs that named the code.
         var wrongProofs = 0
-        /// When it was used up.
+        /// When the last use of the code was consumed.
         var usedUpAt: Int64?
 
-        /// Whether its parts have the sizes a node gives them; times can be added to.
+        /// Whether the parts have the sizes that a node writes, and the times do not overflow in calculations.
         fileprivate var isSensible: Bool {
             let times = [self.madeAt, self.expiresAt, self.usedUpAt ?? 0]
             return self.id.count == JoinRequest.invitationIDBytes && self.proofKey.count == JoinRequest.proofBytes
@@ -34,24 +34,26 @@ package struct InvitationBook: Sendable, Hashable {
 
     /// The outcome of a proof.
     enum Outcome: Sendable, Hashable {
-        /// The code is good, and one of its uses is gone.
+        /// The code is valid, and this proof consumed one use.
         case taken
-        /// It is not.
+        /// The code is not valid.
         case refused(EnrollmentRefusal)
     }
 
-    /// Open codes at most; a person makes one for each PC.
+    /// The largest number of open codes.
+    ///
+    /// A person makes one code for each PC.
     static let invitationsMax = 256
-    /// How long a used or expired code is remembered, so that a late PC learns the reason.
+    /// How long the book remembers a used or expired code, so that a late PC learns the reason.
     static let remembered: Int64 = 86_400_000
-    /// Wrong proofs that make a code void.
+    /// The number of wrong proofs that invalidate a code.
     static let wrongProofsMax = 10
 
     private(set) var invitations: [Invitation] = []
 
     /// Adds a code.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when there are too many.
+    /// - Throws: ``ClinicSyncError`` of code `refused` when the book has too many codes.
     mutating func add(_ invitation: Invitation, at now: Int64) throws {
         self.forgetOld(at: now)
         guard self.invitations.count < InvitationBook.invitationsMax else {
@@ -68,7 +70,7 @@ package struct InvitationBook: Sendable, Hashable {
 
     /// Counts a wrong proof that named `id`.
     ///
-    /// - Returns: Whether there is such a code, so that the book changed.
+    /// - Returns: Whether the code exists. If so, the book changed.
     mutating func countWrongProof(of id: [UInt8]) -> Bool {
         guard let index = self.invitations.firstIndex(where: { $0.id == Data(id) }),
             self.invitations[index].wrongProofs < InvitationBook.wrongProofsMax
@@ -77,14 +79,14 @@ package struct InvitationBook: Sendable, Hashable {
         return true
     }
 
-    /// Uses the code `id`, whose proof was right.
+    /// Consumes one use of the code `id` after a correct proof.
     mutating func take(_ id: [UInt8], at now: Int64) -> Outcome {
         guard let index = self.invitations.firstIndex(where: { $0.id == Data(id) }) else {
             return .refused(.unknownCode)
         }
         let invitation = self.invitations[index]
         guard invitation.usesLeft > 0 else { return .refused(.usedCode) }
-        // A clock that was set back does not make a code live longer.
+        // A code does not live longer when the clock is set back.
         guard now < invitation.expiresAt, now >= invitation.madeAt - InvitationBook.remembered else {
             return .refused(.expiredCode)
         }
@@ -123,7 +125,7 @@ package struct InvitationBook: Sendable, Hashable {
 
     /// Reads the content of the file.
     ///
-    /// - Throws: `DecodingError`, also for codes that no node makes: what is read can be computed with.
+    /// - Throws: `DecodingError`, also for codes that no node makes. So the returned numbers are safe in calculations.
     package init(decoding bytes: [UInt8]) throws {
         let invitations = try JSONDecoder().decode([Invitation].self, from: Data(bytes))
         guard invitations.count <= InvitationBook.invitationsMax, invitations.allSatisfy(\.isSensible) else {

@@ -6,29 +6,30 @@ import X509
 
 /// One attempt of a PC to become a member with a join code.
 ///
-/// It draws a new key, trusts only a host whose certificate leads to the authority that the code pins, and turns the
-/// answer into the files of a node. The same attempt may ask several addresses, one after the other.
+/// The attempt generates a new key and trusts only a host whose certificate chain ends at the authority that the code
+/// pins. It converts the answer into the files of a node. The same attempt may ask several addresses, one after the
+/// other.
 package final class JoinAttempt: Sendable {
-    /// The node this PC is to be.
+    /// The id that this PC gets as a node.
     package let nodeID: NodeID
     private let code: JoinCode
     private let nodeName: String
     let key: SigningKey
     let certificate: [UInt8]
     private let wallClock: @Sendable () -> Int64
-    /// TLS with a certificate of this PC's own making.
+    /// TLS with a self-signed certificate of this PC.
     package let clientContext: NIOSSLContext
 
-    /// By how much a host's certificate may have expired by this PC's clock, which has not been corrected yet.
+    /// How long ago a host's certificate may have expired by this PC's clock, which has not been corrected yet.
     private static let clockSlack: Int64 = 48 * 3_600_000
 
-    /// Draws a key.
+    /// Generates a key.
     ///
     /// - Parameters:
-    ///   - code: what a person typed.
+    ///   - code: the code that a person typed.
     ///   - nodeName: the PC's name for people.
     ///   - wallClock: milliseconds since 1970.
-    /// - Throws: What the cryptographic libraries say.
+    /// - Throws: The errors of the cryptographic libraries.
     package init(code: JoinCode, nodeName: String, wallClock: @escaping @Sendable () -> Int64) throws {
         self.code = code
         self.nodeName = nodeName
@@ -40,7 +41,7 @@ package final class JoinAttempt: Sendable {
         self.clientContext = try TLSContexts.makeClient(key: self.key, chain: [.certificate(shown)], roots: [])
     }
 
-    /// Judges the certificates of the host: a member of the clinic that the code pins, or refused.
+    /// Judges the certificates of the host: a member of the clinic that the code pins, or a refusal.
     package func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding {
         guard chain.count <= CertificateProfile.chainMax, let authority = self.pinned(in: chain) else {
             return .refused(.foreign)
@@ -51,7 +52,7 @@ package final class JoinAttempt: Sendable {
         return now() - credential.expiresAt <= JoinAttempt.clockSlack ? .member(credential) : standing
     }
 
-    /// The authority's certificate in a chain: that whose key the code pins.
+    /// Returns the authority's certificate in a chain: the certificate whose key the code pins.
     private func pinned(in chain: [NIOSSLCertificate]) -> ClinicAuthority? {
         for certificate in chain {
             do {
@@ -66,10 +67,10 @@ package final class JoinAttempt: Sendable {
     /// Returns the request that answers the host's challenge.
     ///
     /// - Parameters:
-    ///   - challenge: the host's.
-    ///   - hostCertificate: the certificate in DER that the host showed and ``judge(_:)`` found good.
-    /// - Returns: The request, good for this challenge, these two certificates and nothing else.
-    /// - Throws: What the cryptographic library says.
+    ///   - challenge: the host's challenge.
+    ///   - hostCertificate: the certificate in DER that the host showed and ``judge(_:)`` accepted.
+    /// - Returns: The request, which is valid only for this challenge and these two certificates.
+    /// - Throws: The error of the cryptographic library.
     package func request(to challenge: EnrollmentChallenge, hostCertificate: [UInt8]) throws -> EnrollmentRequest {
         let certificateRequest = try CertificateRequest.make(self.key)
         return .join(
@@ -88,11 +89,11 @@ package final class JoinAttempt: Sendable {
         )
     }
 
-    /// Checks what the host answered.
+    /// Checks the host's answer.
     ///
-    /// - Returns: What to write into the identity directory.
-    /// - Throws: ``ClinicSyncError`` of code `refused` for anything but certificates of the pinned clinic for this PC's
-    /// key.
+    /// - Returns: The files to write into the identity directory.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for anything other than certificates of the pinned clinic for
+    ///   this PC's key.
     package func check(_ membership: Membership) async throws -> IdentityFiles {
         let authority = try ClinicAuthority(der: membership.authority, pin: self.code.pin)
         guard membership.clinicID == authority.id.description else {

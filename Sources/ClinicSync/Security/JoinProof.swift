@@ -4,28 +4,33 @@ import Foundation
 
 /// Proof that a PC has a join code, for one TLS connection and one certificate request only.
 ///
-/// NIOSSL has no TLS exporter (RFC 9266), so the proof covers both ends' certificates, whose private keys the
-/// handshake of TLS 1.3 proves (compare tls-server-end-point, RFC 5929), and a fresh number: recorded, it is of no use on
-/// any other connection, to any other host, for any other key. Keys come from the code's secret by HKDF (RFC 5869).
+/// NIOSSL has no TLS exporter (RFC 9266). So the proof covers a fresh number and both peers' certificates. The TLS 1.3
+/// handshake proves that both peers hold the private keys (compare tls-server-end-point, RFC 5929). So a recorded proof
+/// is useless on any other connection, to any other host, and for any other key. HKDF (RFC 5869) derives the keys from
+/// the code's secret.
 enum JoinProof {
-    /// The key that an invitation stores: it checks proofs, and the secret cannot be computed from it.
+    /// Derives the key that an invitation stores.
+    ///
+    /// The key checks proofs; nobody can compute the secret from it.
     static func key(secret: [UInt8]) -> SymmetricKey {
         JoinProof.derived(secret, "clinicsync join 1 proof", 32)
     }
 
-    /// The id of the invitation that a secret belongs to; the secret cannot be computed from it.
+    /// Derives the id of the invitation that a secret belongs to.
+    ///
+    /// Nobody can compute the secret from it.
     static func invitationID(secret: [UInt8]) -> [UInt8] {
         JoinProof.derived(secret, "clinicsync join 1 id", JoinRequest.invitationIDBytes).withUnsafeBytes(Array.init)
     }
 
-    /// The proof.
+    /// Makes the proof.
     ///
     /// - Parameters:
-    ///   - key: the invitation's.
+    ///   - key: the invitation's key.
     ///   - host: the host's certificate in DER.
     ///   - asker: the asking PC's certificate in DER.
-    ///   - nonce: the host's challenge.
-    ///   - certificateRequest: what is asked for.
+    ///   - nonce: the number from the host's challenge.
+    ///   - certificateRequest: the request for a certificate.
     /// - Returns: The 32 bytes.
     static func make(
         key: SymmetricKey,
@@ -38,7 +43,9 @@ enum JoinProof {
         return Array(HMAC<SHA256>.authenticationCode(for: message, using: key))
     }
 
-    /// Whether `proof` is what ``make(key:host:asker:nonce:certificateRequest:)`` makes; takes the same time for every wrong one.
+    /// Returns whether `proof` is correct for ``make(key:host:asker:nonce:certificateRequest:)``.
+    ///
+    /// The check takes the same time for every wrong proof.
     static func isValid(
         _ proof: [UInt8],
         key: SymmetricKey,
@@ -51,7 +58,9 @@ enum JoinProof {
         return HMAC<SHA256>.isValidAuthenticationCode(proof, authenticating: message, using: key)
     }
 
-    /// Every part but the last has a fixed length, and so have the hashes: no two messages look alike.
+    /// Every part except the last has a fixed length, and so do the hashes.
+    ///
+    /// So two different inputs never give the same message.
     private static func message(
         _ host: [UInt8],
         _ asker: [UInt8],

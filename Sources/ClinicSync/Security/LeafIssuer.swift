@@ -4,27 +4,27 @@ import Foundation
 import SwiftASN1
 package import X509
 
-/// Signs certificates for nodes: the authority itself, or a node to which it granted the right.
+/// Signs certificates for nodes, as the authority or as a node with a grant of the signing right.
 package struct LeafIssuer: Sendable {
     private let authority: ClinicAuthority
     private let key: SigningKey
     private let grant: SigningGrant?
 
-    /// The authority.
+    /// Makes the issuer of the authority.
     package init(authority: ClinicAuthority, key: SigningKey) {
         self.authority = authority
         self.key = key
         self.grant = nil
     }
 
-    /// A node with the right; `key` is its own key.
+    /// Makes the issuer of a node with the signing right; `key` is the node's own key.
     package init(authority: ClinicAuthority, grant: SigningGrant, key: SigningKey) {
         self.authority = authority
         self.key = key
         self.grant = grant
     }
 
-    /// Certificates that prove the right, the authority's left out.
+    /// The certificates that prove the signing right, without the authority's certificate.
     package var chain: [[UInt8]] { self.grant.map { [$0.bytes] } ?? [] }
 
     /// The private key that signs.
@@ -32,10 +32,11 @@ package struct LeafIssuer: Sendable {
 
     /// Signs a certificate for the node whose key is `publicKey`.
     ///
-    /// It begins two days before `now` and ends `life` after it, but not after the authority itself.
+    /// The certificate begins two days before `now` and ends `life` after `now`, but not after the authority's
+    /// certificate.
     ///
-    /// - Returns: The certificate in DER, followed by those that prove the signer's right, the authority's left out.
-    /// - Throws: ``ClinicSyncError`` of code `refused` for a key other than P-256; what the library says.
+    /// - Returns: The certificate in DER, then the certificates that prove the signer's right, without the authority's.
+    /// - Throws: ``ClinicSyncError`` of code `refused` for a key other than P-256; the library's error.
     package func issue(
         for publicKey: Certificate.PublicKey,
         at now: Int64,
@@ -63,7 +64,9 @@ package struct LeafIssuer: Sendable {
 
 /// The certificate and the request of a node that has no certificate of the clinic yet.
 package enum CertificateRequest {
-    /// Certificate of a PC that is not yet a member: it proves that the PC holds its key, and nothing else.
+    /// Makes the certificate of a PC that is not yet a member.
+    ///
+    /// The certificate proves only that the PC holds its key.
     package static func selfSigned(_ key: SigningKey, at now: Int64) throws -> [UInt8] {
         let name = try CertificateProfile.name(key.id.description)
         return try Certificate(
@@ -80,7 +83,7 @@ package enum CertificateRequest {
         ).der()
     }
 
-    /// A PKCS #10 request (RFC 2986) in DER, signed with the key that it asks a certificate for.
+    /// Makes a PKCS #10 request (RFC 2986) in DER, signed with the key to be certified.
     package static func make(_ key: SigningKey) throws -> [UInt8] {
         let request = try CertificateSigningRequest(
             version: .v1,
@@ -93,9 +96,12 @@ package enum CertificateRequest {
         return serializer.serializedBytes
     }
 
-    /// The public key of a request by `node`; nothing else that a request says is believed.
+    /// Returns the public key of a request by `node`.
     ///
-    /// - Returns: The key; `nil` for what is no request, is not signed with the key it names, or names another's key.
+    /// The caller must trust nothing else in a request.
+    ///
+    /// - Returns: The key; `nil` when the bytes are not a request, the signature does not match the named key, or the
+    ///   key is not the key of `node`.
     package static func publicKey(in request: [UInt8], of node: NodeID) -> Certificate.PublicKey? {
         guard request.count <= CertificateProfile.bytesMax else { return nil }
         do {

@@ -4,10 +4,10 @@ package import NIOSSL
 import SwiftASN1
 @_spi(FixedExpiryValidationTime) import X509
 
-/// Decides from certificates what a peer may do.
+/// Decides what a peer may do, from the peer's certificates.
 ///
-/// Signatures, names, path lengths and lives of a chain are judged by swift-certificates against the clinic's authority and
-/// nothing else; what its policy leaves out (usage, the name of the node, revocation) is judged here.
+/// The swift-certificates library checks signatures, names, path lengths and validity against the clinic's authority
+/// only. This type checks what the library's policy leaves out: usage, the name of the node, and revocation.
 package struct PeerJudge: Sendable {
     private let authority: ClinicAuthority
     private let wallClock: @Sendable () -> Int64
@@ -18,7 +18,7 @@ package struct PeerJudge: Sendable {
     /// - Parameters:
     ///   - authority: the clinic's authority, the only root of trust.
     ///   - wallClock: milliseconds since 1970.
-    ///   - revocation: the revocation of a node; `nil` when it has none.
+    ///   - revocation: returns the revocation of a node; `nil` when the node has none.
     package init(
         authority: ClinicAuthority,
         wallClock: @escaping @Sendable () -> Int64,
@@ -49,7 +49,7 @@ package struct PeerJudge: Sendable {
         }
     }
 
-    /// Judges an established peer again: what may have changed is the time and what is revoked.
+    /// Judges an established peer again, because the time and the set of revoked nodes may have changed.
     package func review(_ credential: PeerCredential) -> PeerStanding {
         self.standing(of: credential, from: .min)
     }
@@ -57,8 +57,8 @@ package struct PeerJudge: Sendable {
     private func judge(certificates: [Certificate]) async -> PeerStanding {
         let leaf = certificates[0]
         if leaf.issuer == leaf.subject { return PeerJudge.applicant(certificates) }
-        // The moment of the leaf's life that is nearest to now: whether its life is over is judged below and apart,
-        // since who comes with an expired certificate may still renew it.
+        // The moment in the leaf's validity that is nearest to now. Code below checks separately whether the leaf has
+        // expired, because a peer with an expired certificate may still renew it.
         let moment = min(max(self.wallClock(), leaf.beginsAt), leaf.endsAt)
         var verifier = Verifier(rootCertificates: CertificateStore([self.authority.certificate])) {
             RFC5280Policy(fixedExpiryValidationTime: CertificateProfile.date(moment))
@@ -68,7 +68,7 @@ package struct PeerJudge: Sendable {
             intermediates: CertificateStore(certificates.dropFirst())
         )
         guard case .validCertificate(let chain) = result else { return .refused(.foreign) }
-        // Path lengths do not count certificates that name themselves as issuer, so the length is checked as well.
+        // The library's path length check ignores self-issued certificates, so this line also checks the length.
         guard chain.count <= CertificateProfile.chainMax else { return .refused(.wrongUsage) }
         var signers = [NodeID]()
         for certificate in chain.dropFirst().dropLast() {
@@ -85,7 +85,7 @@ package struct PeerJudge: Sendable {
     }
 
     private func standing(of credential: PeerCredential, from beginsAt: Int64) -> PeerStanding {
-        // First, whatever the clock says: a revoked node must learn of its revocation.
+        // Check this first, independent of the clock: a revoked node must learn of its revocation.
         if let revocation = self.revocation(credential.node) {
             return .revoked(credential, notice: revocation.bytes)
         }
@@ -99,9 +99,10 @@ package struct PeerJudge: Sendable {
         return now > credential.expiresAt ? .expired(credential) : .member(credential)
     }
 
-    /// Judges who comes with a certificate of its own making.
+    /// Judges a peer with a self-signed certificate.
     ///
-    /// Its life is not looked at: it proves that the PC holds the key, and a PC with a wrong clock may join.
+    /// The method ignores the validity period. The certificate only proves that the PC holds the key, and a PC with a
+    /// wrong clock may join.
     private static func applicant(_ certificates: [Certificate]) -> PeerStanding {
         let leaf = certificates[0]
         guard certificates.count == 1, leaf.isSelfSigned, !leaf.hasUnknownDemands,

@@ -5,7 +5,7 @@ import X509
 
 /// A signed statement that a node is no longer a member of the clinic.
 ///
-/// Its bytes prove themselves, so they may travel and be kept anywhere. They are, integers big-endian:
+/// The signature proves the bytes, so nodes may send and store them anywhere. The format, with big-endian integers:
 ///
 ///     magic "clinicsync revocation 1\n", clinic 16, number 8, node 16, revoked at 8 (milliseconds since 1970),
 ///     vouched count 2, each 16, ascending; chain count 1, each length 2 and DER; signature 64
@@ -13,37 +13,38 @@ import X509
 /// The signature is ECDSA with SHA-256 over everything before it, r and s of 32 bytes each, by the key of the authority
 /// (no chain) or of the grant in the chain.
 package struct Revocation: Sendable, Hashable {
-    /// Members a revocation can vouch for.
+    /// The largest number of members that a revocation can vouch for.
     package static let vouchedMax = 1_024
-    /// Bytes of a revocation at most.
+    /// The largest size of a revocation in bytes.
     package static let bytesMax = 32 << 10
 
-    /// The largest ``number``: what SQLite can store.
+    /// The largest ``number``: the largest integer that SQLite can store.
     package static let numberMax = UInt64(Int64.max)
-    /// The largest ``revokedAt``: what a stamp can hold.
+    /// The largest ``revokedAt``: the largest value that a stamp can hold.
     package static let millisecondsMax: Int64 = 1 << 47 - 1
 
     /// The clinic.
     package let clinic: NodeID
-    /// One more than the largest that the signer knew.
+    /// One more than the largest number that the signer knew.
     package let number: UInt64
     /// The revoked node.
     package let node: NodeID
-    /// When, milliseconds since 1970, by the signer's clock.
+    /// The time of the revocation in milliseconds since 1970, by the signer's clock.
     package let revokedAt: Int64
-    /// The nodes whose certificates stay valid though the revoked node signed them; ascending.
+    /// The nodes whose certificates stay valid although the revoked node signed them; ascending.
     package let vouched: [NodeID]
-    /// The node that signed; `nil` is the authority.
+    /// The node that signed; `nil` means the authority.
     package let signer: NodeID?
     /// The signed bytes.
     package let bytes: [UInt8]
 
-    /// Whether certificates that the revoked node signed for `node` stay good.
+    /// Returns whether certificates that the revoked node signed for `node` stay valid.
     func vouches(for node: NodeID) -> Bool { self.vouched.contains(node) }
 
-    /// Which of two statements on the same node every node keeps, in whatever order they arrive.
+    /// Returns which of two revocations of the same node every node keeps, independent of the arrival order.
     ///
-    /// The authority's is the last word; of others the first.
+    /// A revocation by the authority wins over other revocations. Between two revocations of the same rank, the smaller
+    /// number wins.
     func precedes(_ other: Revocation) -> Bool {
         if (self.signer == nil) != (other.signer == nil) { return self.signer == nil }
         return self.number == other.number
@@ -73,7 +74,7 @@ package struct Revocation: Sendable, Hashable {
         }
         self.clinic = try reader.id()
         self.number = try reader.integer(8)
-        // SQLite stores it, and the next one is larger by one.
+        // SQLite must store this number, and the next number is larger by one.
         guard self.number <= Revocation.numberMax else { throw RevocationReader.Malformed() }
         self.node = try reader.id()
         self.revokedAt = Int64(bitPattern: try reader.integer(8))
@@ -133,9 +134,9 @@ package struct Revocation: Sendable, Hashable {
     }
 }
 
-/// Takes the bytes of a revocation apart, front to back.
+/// Parses the bytes of a revocation from front to back.
 private struct RevocationReader {
-    /// The bytes are no revocation.
+    /// The bytes are not a revocation.
     struct Malformed: Error {}
 
     let bytes: [UInt8]
@@ -145,7 +146,7 @@ private struct RevocationReader {
 
     var isAtEnd: Bool { self.position == self.bytes.count }
 
-    /// Everything taken so far.
+    /// All bytes parsed so far.
     var consumed: ArraySlice<UInt8> { self.bytes[..<self.position] }
 
     mutating func take(_ count: Int) throws -> ArraySlice<UInt8> {

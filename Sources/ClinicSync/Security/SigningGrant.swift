@@ -12,7 +12,7 @@ package struct SigningGrant: Sendable, Hashable {
     package let node: NodeID
     /// The certificate.
     let certificate: Certificate
-    /// Its DER form: what travels.
+    /// The certificate's DER form, which nodes exchange.
     package let bytes: [UInt8]
 
     /// Reads a grant and checks that the authority gave it.
@@ -67,7 +67,7 @@ package struct SigningGrant: Sendable, Hashable {
 
     /// The node that a certificate allows to sign; `nil` unless the certificate has the form of a grant.
     ///
-    /// Does not check the signature.
+    /// The method does not check the signature.
     static func grantee(of certificate: Certificate) -> NodeID? {
         guard let node = certificate.keyID, certificate.namedNode(.signer) == node,
             certificate.isForSigning(depth: 0), !certificate.hasUnknownDemands

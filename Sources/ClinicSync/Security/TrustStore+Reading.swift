@@ -10,15 +10,17 @@ extension TrustStore {
     /// This node's certificate in DER.
     package var ownCertificate: [UInt8] { self.certificates.first ?? [] }
 
-    /// All revocations this node keeps, by their numbers.
+    /// All revocations that this node keeps, ordered by number.
     package var knownRevocations: [Revocation] {
         self.state.withLockedValue { Array($0.revocations.values) }.sorted { $0.precedes($1) }
     }
 
-    /// Why this node must stop; `nil` as long as it is a member.
+    /// Why this node must stop; `nil` while the node is a member.
     package var refusal: ClinicSyncError? { self.isRevoked(self.nodeID) ? .removedFromClinic() : nil }
 
-    /// Whether `entry` is a valid revocation of `node`, though perhaps not the one this node keeps.
+    /// Returns whether `entry` is a valid revocation of `node`.
+    ///
+    /// This node may keep a different revocation.
     package func accepts(revocation entry: [UInt8], of node: NodeID) -> Bool {
         if self.state.withLockedValue({ $0.revocations[node]?.bytes == entry }) { return true }
         do {
@@ -28,9 +30,9 @@ extension TrustStore {
         }
     }
 
-    /// When a certificate ends, milliseconds since 1970; `nil` for what is no certificate.
+    /// Returns when a certificate ends, in milliseconds since 1970; `nil` when the bytes are not a certificate.
     ///
-    /// For people only: nothing of it is verified.
+    /// Show the value only to people: the method verifies nothing.
     package func certificateExpiry(of certificate: [UInt8]) -> Int64? {
         do {
             return try Certificate(der: certificate).endsAt
@@ -39,12 +41,13 @@ extension TrustStore {
         }
     }
 
-    /// Whether `certificate` is one of `node` that the clinic signed, run out or not.
+    /// Returns whether `certificate` belongs to `node` and the clinic signed it, even when it has expired.
     ///
     /// - Parameters:
     ///   - certificate: the node's own, in DER.
-    ///   - node: whom it must name.
-    ///   - grants: signers' certificates in DER, one of which may have signed it; they need not be genuine.
+    ///   - node: the node that the certificate must name.
+    ///   - grants: signers' certificates in DER, a grant may have signed the certificate; the method accepts forged
+    ///     grants as input and ignores them.
     /// - Returns: Whether the clinic signed it for that node.
     package func isMember(_ certificate: [UInt8], of node: NodeID, grants: [[UInt8]]) async -> Bool {
         for signer in [nil] + grants.map({ Optional($0) }) {

@@ -4,13 +4,13 @@ import Foundation
 import NIOConcurrencyHelpers
 import X509
 
-/// Revocations and grants: learning of them, and, with the right, making them.
+/// Accepts revocations and grants, and makes them when the node has the right.
 extension TrustStore {
-    /// Takes in a revocation that came from a peer or from a row of the database.
+    /// Accepts a revocation from a peer or from a row of the database.
     ///
-    /// It holds at once, even when the file cannot be written; the next call then writes it.
+    /// The revocation takes effect at once, even when the write to the file fails. The next call then writes the file.
     ///
-    /// - Returns: Whether it says something new; `false` for what is known, and for what proves nothing.
+    /// - Returns: Whether the revocation is new; `false` for a known or invalid revocation.
     /// - Throws: ``ClinicSyncError`` when a file cannot be written.
     @discardableResult
     package func learn(revocation bytes: [UInt8]) throws -> Bool {
@@ -23,10 +23,10 @@ extension TrustStore {
         return try self.writing.withLock { try self.add(revocation) }
     }
 
-    /// Takes in a grant that came from a row of the database.
+    /// Accepts a grant from a row of the database.
     ///
-    /// - Returns: Whether it gives this node a right that it did not have; `false` for other nodes' grants, and for
-    /// what proves nothing.
+    /// - Returns: Whether the grant gives this node a new right; `false` for other nodes' grants and for invalid
+    ///   grants.
     /// - Throws: ``ClinicSyncError`` when a file cannot be written.
     @discardableResult
     package func learn(grant bytes: [UInt8]) throws -> Bool {
@@ -48,10 +48,11 @@ extension TrustStore {
     /// Revokes a node.
     ///
     /// - Parameters:
-    ///   - node: who is out from now on.
-    ///   - vouching: when `node` may sign, the members whose certificates stay good though it may have signed them:
-    ///     all that are known and trusted.
-    /// - Returns: The signed revocation, for the others; the one there is when the node is out already.
+    ///   - node: the node to revoke.
+    ///   - vouching: when `node` may sign, the members whose certificates stay valid although `node` may have signed
+    ///     them: all that are known and trusted.
+    /// - Returns: The signed revocation, for the other nodes. When the node is already revoked, the existing
+    ///   revocation.
     /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign, and for this node itself; those of
     ///   writing files.
     package func revoke(_ node: NodeID, vouching: [NodeID] = []) throws -> [UInt8] {
@@ -67,7 +68,8 @@ extension TrustStore {
             if let present { return present.bytes }
             let revocation = try Revocation(
                 of: node,
-                // The number only decides which of two statements on a node counts, so reaching the limit does no harm.
+                // The number only decides which of two revocations of a node counts, so a saturated number does no
+                // harm.
                 number: min(known.values.map(\.number).max() ?? 0, Revocation.numberMax - 1) + 1,
                 at: self.wallClock(),
                 vouching: vouching.filter { !self.isRevoked($0) },
@@ -81,11 +83,11 @@ extension TrustStore {
 
     /// Gives a member the right to sign.
     ///
-    /// - Parameter certificate: the member's certificate in DER. Only its key is used, which the member's id names,
-    ///   so that it may come from anywhere.
-    /// - Returns: The grant, which the member is to learn of.
-    /// - Throws: ``ClinicSyncError`` of code `refused` without the authority's key, for a node that is out, and for
-    /// what is no node's certificate.
+    /// - Parameter certificate: the member's certificate in DER. The method uses only its key, which the member's id
+    ///   identifies, so the certificate may come from any source.
+    /// - Returns: The grant, which the caller must send to the member.
+    /// - Throws: ``ClinicSyncError`` of code `refused` without the authority's key, for a revoked node, and for bytes
+    ///   that are not a node's certificate.
     package func grant(to certificate: [UInt8]) throws -> [UInt8] {
         guard let key = self.authorityKey, self.maySign else {
             throw ClinicSyncError(
@@ -130,7 +132,7 @@ extension TrustStore {
         }
     }
 
-    /// Must be called with ``writing`` held.
+    /// The caller must hold ``writing``.
     private func add(_ revocation: Revocation) throws -> Bool {
         let (isNew, all, isSaved) = try self.state.withLockedValue { state -> (Bool, [Revocation], Bool) in
             let known = state.revocations[revocation.node]

@@ -6,43 +6,43 @@ import X509
 
 /// The node's knowledge of the members of its clinic, kept in its identity directory.
 ///
-/// Trust never depends on the database, which any program of the PC may write: rows of it count only as far as their
-/// signatures prove them.
+/// Trust never depends on the database, because any program of the PC may write it. A row counts only as far as its
+/// signature proves it.
 ///
-/// Judging and reading take a lock for moments only and may happen on an event loop. Methods that change
-/// something write files: they may block and run one after the other.
+/// Methods that judge or read hold a lock only briefly, so they may run on an event loop. Methods that change something
+/// write files, so they may block. They run one after another.
 package final class TrustStore: Sendable {
     /// This node's certificate.
     package struct Credential: Sendable, Hashable {
-        /// When it was made, milliseconds since 1970.
+        /// When the certificate was made, in milliseconds since 1970.
         package var issuedAt: Int64
-        /// The end of its life, milliseconds since 1970.
+        /// When the certificate ends, in milliseconds since 1970.
         package var expiresAt: Int64
     }
 
-    /// Revocations a node keeps; more than a clinic ever has PCs.
+    /// The largest number of revocations that a node keeps, which is more PCs than a clinic ever has.
     package static let revocationsMax = 4_096
 
     struct State: Sendable {
         var certificates: [[UInt8]]
         var credential: Credential
         var contexts: TLSContexts
-        /// The certificate before the present one: a connection may have begun with it.
+        /// The certificate before the current certificate, because a connection may have begun with it.
         var previousCertificate: [UInt8]?
         var grant: SigningGrant?
         var revocations: [NodeID: Revocation]
-        /// Whether the file has all of ``revocations``.
+        /// Whether the file contains all of ``revocations``.
         var isSaved = true
 
         /// The revocation of a node; `nil` while the node is a member.
         ///
-        /// A revocation signed with a grant is void when the authority has revoked the signer and vouches for the node. So a thief
-        /// of a PC that may sign cannot revoke the whole clinic.
+        /// A revocation signed with a grant is void when the authority has revoked the signer and vouches for the
+        /// revoked node. So a thief of a PC that may sign cannot revoke the whole clinic.
         func revocation(of node: NodeID) -> Revocation? {
             self.revocations[node].flatMap { self.isVoid($0) ? nil : $0 }
         }
 
-        /// Whether `revocation` is to take the place of what is known of its node.
+        /// Returns whether `revocation` must replace the known revocation of its node.
         ///
         /// A valid revocation replaces a void one. Otherwise a signer that has lost the right could keep a node from being revoked
         /// by signers that have it.
@@ -69,7 +69,8 @@ package final class TrustStore: Sendable {
     let directory: NodeDirectory
     let wallClock: @Sendable () -> Int64
     let state: NIOLockedValueBox<State>
-    /// Held while files are written, so that they and ``state`` change in the same order; never taken for reading.
+    /// Held while files are written, so that the files and ``state`` change in the same order; reading never takes this
+    /// lock.
     let writing = NIOLock()
 
     /// Reads the node's files.
@@ -78,8 +79,8 @@ package final class TrustStore: Sendable {
     ///   - directory: the node's files.
     ///   - wallClock: milliseconds since 1970.
     /// - Returns: The store.
-    /// - Throws: ``ClinicSyncError``: `permission` when other accounts may read the keys, naming the command that mends it;
-    ///   `notANode`; `corrupt` for files that cannot be read or do not belong together.
+    /// - Throws: ``ClinicSyncError``: `permission` when other accounts may read the keys, with the command that repairs
+    ///   it; `notANode`; `corrupt` for files that cannot be read or do not belong together.
     package static func load(
         directory: NodeDirectory,
         wallClock: @escaping @Sendable () -> Int64
@@ -96,7 +97,7 @@ package final class TrustStore: Sendable {
         }
     }
 
-    /// Makes the store of files that were read.
+    /// Makes a store from files that were read.
     init(files: IdentityFiles, directory: NodeDirectory, wallClock: @escaping @Sendable () -> Int64) throws {
         let id = files.key.id
         guard let bytes = files.certificates.first, try Certificate(der: bytes).keyID == id,
@@ -131,7 +132,7 @@ package final class TrustStore: Sendable {
 
     // MARK: - Reading
 
-    /// The clinic's id: that of its authority's key.
+    /// The clinic's id, which is the id of its authority's key.
     package var clinicID: NodeID { self.authority.id }
 
     /// TLS for accepted connections, with this node's present certificate.
@@ -143,7 +144,7 @@ package final class TrustStore: Sendable {
     /// This node's certificate.
     package var ownCredential: Credential { self.state.withLockedValue { $0.credential } }
 
-    /// This node's certificate in DER, followed by those up to, but without, the authority's.
+    /// This node's certificate in DER, then its signers' certificates without the authority's.
     package var certificates: [[UInt8]] { self.state.withLockedValue { $0.certificates } }
 
     /// Whether this node has the authority's key, so that it can grant the right to sign.
@@ -152,10 +153,10 @@ package final class TrustStore: Sendable {
     /// Whether this node may sign certificates and revocations.
     package var maySign: Bool { self.issuer != nil }
 
-    /// The revocations of all nodes that are out, as they travel.
+    /// The revocations of all revoked nodes, in wire form.
     package var revocations: [NodeID: [UInt8]] { self.state.withLockedValue { $0.revocations.mapValues(\.bytes) } }
 
-    /// The revocations with the largest numbers, those first.
+    /// Returns the `count` revocations with the largest numbers, in descending order.
     func newestRevocations(_ count: Int) -> [[UInt8]] {
         let all = self.state.withLockedValue { Array($0.revocations.values) }
         return all.sorted { $1.precedes($0) }.prefix(count).map(\.bytes)
@@ -164,7 +165,9 @@ package final class TrustStore: Sendable {
     /// Whether a node is revoked.
     package func isRevoked(_ node: NodeID) -> Bool { self.state.withLockedValue { $0.revocation(of: node) != nil } }
 
-    /// The revocation of this very node; it is to stop.
+    /// The revocation of this node.
+    ///
+    /// A node with a revocation must stop.
     package var ownRevocation: [UInt8]? { self.state.withLockedValue { $0.revocation(of: self.nodeID)?.bytes } }
 
     /// Judges the certificates of a TLS handshake, the peer's own first.
@@ -176,7 +179,7 @@ package final class TrustStore: Sendable {
     /// Judges an established peer again.
     package func review(_ credential: PeerCredential) -> PeerStanding { self.judgeOfPeers.review(credential) }
 
-    /// This node's certificates that a running connection may have begun with.
+    /// This node's certificates that an open connection may have begun with.
     var shownCertificates: [[UInt8]] {
         self.state.withLockedValue { state in
             state.certificates.prefix(1) + (state.previousCertificate.map { [$0] } ?? [])
@@ -199,7 +202,8 @@ package final class TrustStore: Sendable {
 
     // MARK: - Own certificate
 
-    /// Whether it is time for a new certificate: two thirds of its life are over, or the clock was set back before it.
+    /// Returns whether this node needs a new certificate: two thirds of its life are over, or the clock is before its
+    /// beginning.
     package func isRenewalDue(at now: Int64) -> Bool {
         let credential = self.ownCredential
         return now < credential.issuedAt - CertificateProfile.backdating
@@ -220,10 +224,10 @@ package final class TrustStore: Sendable {
         .renew(certificateRequest: try CertificateRequest.make(self.key))
     }
 
-    /// Takes the certificates that another node signed for this one; connections from now on use them.
+    /// Installs the certificates that another node signed for this node; later connections use them.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when they are not this node's, not this clinic's, or of no use at
-    ///   this PC's time; those of writing files.
+    /// - Throws: ``ClinicSyncError`` of code `refused` when they are not this node's, not this clinic's, or not valid
+    ///   at this PC's time; those of writing files.
     package func install(certificates: [[UInt8]]) async throws {
         guard case .member(let credential) = await self.judgeOfPeers.judge(der: certificates),
             credential.node == self.nodeID

@@ -1,9 +1,9 @@
 package import Metrics
 import NIOConcurrencyHelpers
 
-/// A metric of the node; its raw value is its name, and ``help`` says what it is.
+/// A metric of the node.
 ///
-/// `docs/METRICS.md` lists all of them.
+/// Its raw value is its name, and ``help`` describes it. `docs/METRICS.md` lists all of them.
 package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case role = "clinicsync_role"
     case term = "clinicsync_term"
@@ -35,11 +35,11 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
-        /// A number as it is now.
+        /// A current value.
         case gauge
-        /// A number that only grows.
+        /// A number that only increases.
         case counter
-        /// How often a time fell below each of some bounds.
+        /// Counts of durations below each of several bounds.
         case histogram
     }
 
@@ -57,9 +57,9 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// The name of its one label; `nil` when it has none.
+    /// The name of the metric's only label; `nil` when it has none.
     ///
-    /// Values are roles, tables or ids of nodes, so that they are few.
+    /// Values are roles, tables or ids of nodes, so their number is small.
     package var label: String? {
         switch self {
         case .role: "role"
@@ -103,9 +103,10 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// The metrics of one node, kept for `GET /metrics` and given to the program's own backend as well.
+/// The metrics of one node, for `GET /metrics` and for the program's own backend.
 ///
-/// Made once, with an injected factory: the library never touches `MetricsSystem`, which is the program's.
+/// The metrics are made once, with an injected factory. The library never touches `MetricsSystem`, which belongs to the
+/// program.
 package struct NodeMetrics: Sendable {
     private struct Key: Hashable {
         var metric: NodeMetric
@@ -114,11 +115,13 @@ package struct NodeMetrics: Sendable {
 
     private struct State {
         var gauges: [Key: Meter] = [:]
-        /// The last number of each counter that follows a number of another part.
+        /// The last seen value of each counter that mirrors another part's count.
         var seen: [NodeMetric: UInt64] = [:]
     }
 
-    /// Whether another backend gets the values, which does not ask for them.
+    /// Whether another backend receives the values.
+    ///
+    /// Such a backend does not request them.
     package let isForwarded: Bool
     private let registry: PrometheusRegistry
     private let factory: any MetricsFactory
@@ -126,7 +129,7 @@ package struct NodeMetrics: Sendable {
     private let timers: [NodeMetric: Metrics.Timer]
     private let state = NIOLockedValueBox(State())
 
-    /// Makes the metrics of a node; `other` gets all values too.
+    /// Makes the metrics of a node; `other` also receives all values.
     package init(alsoTo other: (any MetricsFactory)? = nil) {
         let registry = PrometheusRegistry(
             help: Dictionary(uniqueKeysWithValues: NodeMetric.allCases.map { ($0.rawValue, $0.help) })
@@ -143,7 +146,7 @@ package struct NodeMetrics: Sendable {
         self.timers = handles(.histogram) { Metrics.Timer(label: $0, factory: factory) }
     }
 
-    /// All values, as Prometheus reads them.
+    /// All values in Prometheus' text format.
     package var text: String { self.registry.text }
 
     /// The names of the metrics that have a value, ascending.
@@ -152,7 +155,7 @@ package struct NodeMetrics: Sendable {
     /// Sets a gauge.
     package func set(_ metric: NodeMetric, to value: Double) { self.set(metric, to: [(nil, value)]) }
 
-    /// Sets a gauge for each value of its label; those that are not named are removed.
+    /// Sets a gauge for each value of its label, and removes values that are not listed.
     package func set(_ metric: NodeMetric, to values: [(label: String?, value: Double)]) {
         self.state.withLockedValue { state in
             let kept = Set(values.map(\.label))
@@ -179,7 +182,7 @@ package struct NodeMetrics: Sendable {
         self.counters[metric]?.increment(by: amount)
     }
 
-    /// Brings a counter to the number that another part counts.
+    /// Increases a counter to the count that another part maintains.
     package func follow(_ metric: NodeMetric, _ total: UInt64) {
         let before = self.state.withLockedValue { $0.seen.updateValue(total, forKey: metric) } ?? 0
         if total > before { self.count(metric, Int(clamping: total - before)) }

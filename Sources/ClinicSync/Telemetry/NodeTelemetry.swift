@@ -2,16 +2,17 @@ import ClinicSyncCore
 import ClinicSyncModel
 import Logging
 
-/// Renders the core's notifications as log lines, system events and metrics; the one place that knows all three.
+/// Renders the core's notifications as log lines, system events and metrics.
 ///
-/// Messages are static; data goes into metadata with dotted keys. No row's content ever gets here.
+/// Messages are static; data goes into metadata with dotted keys. This is the only type that produces all three. It
+/// never receives a row's content.
 struct NodeTelemetry: Sendable {
     private let logger: Logger
     private let metrics: NodeMetrics
     private let wallMilliseconds: @Sendable () -> Int64
     private let onEvent: @Sendable (NamedEvent) -> Void
 
-    /// Renders with `logger` and counts in `metrics`; `onEvent` gets the system events.
+    /// Logs to `logger` and counts in `metrics`; `onEvent` receives the system events.
     init(
         logger: Logger,
         metrics: NodeMetrics,

@@ -3,8 +3,8 @@ import NIOConcurrencyHelpers
 
 /// Keeps the values of metrics in memory and writes them as text for Prometheus: the backend behind `GET /metrics`.
 ///
-/// A series is a metric with its labels; asking for the same series twice gives the same one. Timers and aggregating
-/// recorders become histograms, timers in seconds. Format: Prometheus text exposition format 0.0.4.
+/// A series is a metric with its labels; requesting the same series twice returns the same object. Timers and
+/// aggregating recorders become histograms, timers in seconds. Format: Prometheus text exposition format 0.0.4.
 final class PrometheusRegistry: MetricsFactory, Sendable {
     private struct Labels: Hashable, Comparable {
         var text: String
@@ -25,7 +25,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
         case gauge(PrometheusGauge)
         case histogram(PrometheusHistogram)
 
-        /// The object behind the series, by which swift-metrics names it when it is destroyed.
+        /// The object behind the series, by which the swift-metrics library identifies a series that it destroys.
         var identity: ObjectIdentifier {
             switch self {
             case .counter(let counter): ObjectIdentifier(counter)
@@ -34,7 +34,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
             }
         }
 
-        /// The word for Prometheus.
+        /// The name of the kind in Prometheus' format.
         var kind: String {
             switch self {
             case .counter: "counter"
@@ -47,13 +47,13 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
     private let help: [String: String]
     private let families = NIOLockedValueBox<[String: [Labels: Series]]>([:])
 
-    /// Makes an empty registry; `help` has a sentence for each metric, by its name.
+    /// Makes an empty registry; `help` contains a sentence for each metric name.
     init(help: [String: String]) { self.help = help }
 
     /// The names of the metrics that have a series, ascending.
     var names: [String] { self.families.withLockedValue { $0.filter { !$0.value.isEmpty }.keys.sorted() } }
 
-    /// All series, by the names of their metrics.
+    /// The text of all series, ordered by the names of their metrics.
     var text: String {
         let families = self.families.withLockedValue { $0 }
         var lines: [String] = []
@@ -90,7 +90,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
         }
     }
 
-    /// Whole numbers without a point.
+    /// Writes whole numbers without a decimal point.
     private static func number(_ value: Double) -> String {
         Int64(exactly: value).map { String($0) } ?? String(value)
     }
@@ -156,7 +156,7 @@ final class PrometheusRegistry: MetricsFactory, Sendable {
     }
 }
 
-/// A number that only grows.
+/// A number that only increases.
 private final class PrometheusCounter: CounterHandler {
     private let box = NIOLockedValueBox<Int64>(0)
 
@@ -167,7 +167,7 @@ private final class PrometheusCounter: CounterHandler {
     func reset() { self.box.withLockedValue { $0 = 0 } }
 }
 
-/// A number as it is now.
+/// A current value.
 private final class PrometheusGauge: MeterHandler, RecorderHandler {
     private let box = NIOLockedValueBox<Double>(0)
 
@@ -181,15 +181,15 @@ private final class PrometheusGauge: MeterHandler, RecorderHandler {
     func record(_ value: Double) { self.set(value) }
 }
 
-/// How often values fell below each of some bounds.
+/// Counts of values below each of several bounds.
 final class PrometheusHistogram: RecorderHandler, TimerHandler {
     /// The counts so far.
     struct Values: Sendable {
-        /// Values up to each bound and above the one before.
+        /// The number of values up to each bound and above the previous bound.
         var counts = [UInt64](repeating: 0, count: PrometheusHistogram.bounds.count)
-        /// Values in all.
+        /// The number of all values.
         var count: UInt64 = 0
-        /// Their sum.
+        /// The sum of all values.
         var sum = 0.0
     }
 

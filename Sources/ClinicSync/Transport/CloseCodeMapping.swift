@@ -4,18 +4,20 @@ import Glibc
 import NIOCore
 import NIOWebSocket
 
-/// The one table between reasons, WebSocket close codes and failures.
+/// The only mapping between close reasons, WebSocket close codes and failures.
 enum CloseCodeMapping {
-    /// The first of the codes that RFC 6455 leaves to applications.
+    /// The first code that RFC 6455 leaves to applications.
     private static let base: UInt16 = 4_000
 
-    /// The code of the close frame that `reason` is sent in.
+    /// Returns the code of the close frame for `reason`.
     static func code(of reason: CloseReason) -> WebSocketErrorCode {
         // 4000 and above are `unknown` to NIO, which writes the number as it is.
         WebSocketErrorCode(codeNumber: Int(CloseCodeMapping.base + reason.rawValue))
     }
 
-    /// The reason a close frame's code stands for; a code that is not ours means the connection was lost.
+    /// Returns the reason for a close frame's code.
+    ///
+    /// A code of another program means that the connection was lost.
     static func reason(of code: WebSocketErrorCode?) -> CloseReason {
         guard let code else { return .connectionLost }
         let number = UInt16(webSocketErrorCode: code)
@@ -23,7 +25,7 @@ enum CloseCodeMapping {
         return CloseReason(rawValue: number - CloseCodeMapping.base) ?? .connectionLost
     }
 
-    /// Whether `error`, caught on a connection, means that the peer broke the protocol; else the socket failed.
+    /// Returns whether `error` on a connection means a protocol violation by the peer; otherwise the socket failed.
     static func isViolation(_ error: any Error) -> Bool {
         error is NIOWebSocketError || error is NIOWebSocketFrameAggregator.Error
             || error is WireDecodingError || error is FrameViolation

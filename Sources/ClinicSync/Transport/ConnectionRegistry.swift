@@ -4,7 +4,7 @@ import NIOCore
 
 /// The open sockets of a transport; a value behind the transport's lock.
 struct ConnectionRegistry {
-    /// An open WebSocket and who is at its other end.
+    /// An open WebSocket and its peer.
     struct Member {
         var connection: PeerConnection
         var credential: PeerCredential
@@ -13,15 +13,15 @@ struct ConnectionRegistry {
     /// The answer to a new socket.
     enum Admission: Equatable {
         case admitted
-        /// Refused, because the transport ends or is cut off.
+        /// Refused, because the transport is shutting down or is cut off.
         case ended
-        /// Refused, because a limit is reached.
+        /// Refused, because the number of sockets has reached a limit.
         case full
     }
 
-    /// How far an accepted socket is.
+    /// The progress of an accepted socket.
     private enum Stage {
-        /// Handshake or upgrade is not over.
+        /// The handshake or the upgrade is in progress.
         case pending
         /// An enrollment.
         case enrolling
@@ -31,12 +31,12 @@ struct ConnectionRegistry {
 
     private struct Socket {
         var channel: any Channel
-        /// The address that counts for the limits; `nil`: we dialled.
+        /// The remote address that counts for the limits; `nil` when this node dialled.
         var remote: String?
         var stage: Stage
     }
 
-    /// How many there are, in all and of each address.
+    /// Counts of sockets, in total and for each address.
     private struct Tally {
         private(set) var total = 0
         private var perAddress: [String: Int] = [:]
@@ -59,7 +59,7 @@ struct ConnectionRegistry {
 
     /// Open WebSockets of members.
     private(set) var members: [ConnectionID: Member] = [:]
-    /// All sockets to peers, those not yet upgraded included.
+    /// All sockets to peers, including sockets before the upgrade.
     private var sockets: [ObjectIdentifier: Socket] = [:]
     /// Sockets that listen.
     private var listeners: [any Channel] = []
@@ -67,12 +67,14 @@ struct ConnectionRegistry {
     private var pending = Tally()
     private var enrolling = Tally()
     private var lastID: UInt64 = 0
-    /// Whether nothing more may be opened.
+    /// Whether the registry accepts no more sockets.
     private(set) var isShutDown = false
-    /// Whether the node is cut off: it refuses all sockets, as if the cable were unplugged.
+    /// Whether the node is cut off.
+    ///
+    /// A node that is cut off refuses all sockets, as if the cable were unplugged.
     var isCut = false
 
-    /// The open WebSocket of that id.
+    /// Returns the open WebSocket with that id.
     func connection(_ id: ConnectionID) -> PeerConnection? { self.members[id]?.connection }
 
     /// Admits a socket and counts it, or refuses it.
@@ -101,7 +103,7 @@ struct ConnectionRegistry {
         return .admitted
     }
 
-    /// Counts a pending socket as an enrollment, if there is room for one more.
+    /// Counts a pending socket as an enrollment, if the limit allows another enrollment.
     mutating func beginEnrollment(on channel: any Channel, _ limits: TransportLimits) -> Bool {
         let id = ObjectIdentifier(channel)
         guard let remote = self.sockets[id]?.remote else { return false }
@@ -115,7 +117,7 @@ struct ConnectionRegistry {
         return true
     }
 
-    /// Forgets a socket that was admitted and is closed.
+    /// Removes a closed socket that was admitted.
     mutating func dismiss(_ channel: any Channel) {
         let id = ObjectIdentifier(channel)
         self.move(id, to: .open)
@@ -123,14 +125,14 @@ struct ConnectionRegistry {
         self.accepted.remove(remote)
     }
 
-    /// Adds a listening socket, unless nothing more may be opened.
+    /// Adds a listening socket, unless the registry is shut down.
     mutating func listen(_ channel: any Channel) -> Bool {
         guard !self.isShutDown else { return false }
         self.listeners.append(channel)
         return true
     }
 
-    /// A new id, larger than all before.
+    /// Returns a new id that is larger than all earlier ids.
     mutating func nextID() -> ConnectionID {
         self.lastID += 1
         return ConnectionID(rawValue: self.lastID)
@@ -142,7 +144,7 @@ struct ConnectionRegistry {
         self.move(ObjectIdentifier(connection.channel), to: .open)
     }
 
-    /// Removes a WebSocket that is gone.
+    /// Removes a closed WebSocket.
     mutating func remove(_ id: ConnectionID) {
         self.members[id] = nil
     }
@@ -150,7 +152,7 @@ struct ConnectionRegistry {
     /// All sockets to peers.
     var channels: [any Channel] { self.sockets.values.map(\.channel) }
 
-    /// Lets nothing more be opened, and returns the listeners, which the caller closes.
+    /// Accepts no more sockets, and returns the listeners, which the caller closes.
     mutating func shutDown() -> [any Channel] {
         self.isShutDown = true
         defer { self.listeners.removeAll() }

@@ -6,7 +6,7 @@ import NIOWebSocket
 
 /// The answering side of one enrollment: challenge, request, reply, close.
 ///
-/// Any PC with a key can be the peer, so it may send one message, within a short time.
+/// Any PC with a key can be the peer. So the peer may send only one message, within a short time.
 final class EnrollmentHandler: ChannelInboundHandler {
     typealias InboundIn = WebSocketFrame
 
@@ -20,11 +20,11 @@ final class EnrollmentHandler: ChannelInboundHandler {
     private var deadline: Scheduled<Void>?
 
     private enum Phase {
-        /// The challenge is out, the request has not come.
+        /// The handler sent the challenge; the request has not arrived.
         case asking
-        /// The request is with the service.
+        /// The service is processing the request.
         case answering
-        /// Answered, or broken off.
+        /// The handler has answered or aborted.
         case over
     }
 
@@ -58,7 +58,7 @@ final class EnrollmentHandler: ChannelInboundHandler {
         case .binary: self.receive(frame.unmaskedData, on: context.eventLoop)
         case .connectionClose: self.connection.closeInAnswer(to: frame.unmaskedData)
         default:
-            // Pings and pongs: the exchange is shorter than any keep-alive.
+            // The node ignores pings and pongs: the exchange is shorter than any keep-alive interval.
             break
         }
     }
@@ -82,7 +82,7 @@ final class EnrollmentHandler: ChannelInboundHandler {
         switch self.phase {
         case .asking: break
         case .answering: return self.breakOff(.protocolViolation)
-        // What comes while the connection closes is nothing to us.
+        // The handler ignores data that arrives while the connection closes.
         case .over: return
         }
         guard let request = self.request(in: bytes) else { return self.breakOff(.protocolViolation) }

@@ -18,9 +18,9 @@ final class EnrollmentInquiry: Sendable {
     enum Failure {
         /// No program listens at the address.
         case unreachable
-        /// The time was over.
+        /// The time limit expired.
         case timeout
-        /// The program that answers is no node, or one of another version.
+        /// The program that answers is not a node, or is a node of another version.
         case notANode
         /// The connection ended before the answer.
         case brokenOff
@@ -57,7 +57,7 @@ final class EnrollmentInquiry: Sendable {
         ).whenComplete { self.begin(channel, $0) }
     }
 
-    /// Waits for the challenge when the upgrade is over; on the channel's event loop.
+    /// Waits for the challenge after the upgrade; on the channel's event loop.
     private func begin(_ channel: any Channel, _ upgrade: Result<Void, any Error>) {
         do {
             try upgrade.get()
@@ -81,7 +81,7 @@ final class EnrollmentInquiry: Sendable {
         try self.makeRequest(challenge, hostCertificate)
     }
 
-    /// Ends the inquiry without an answer, unless it has one.
+    /// Ends the inquiry with a failure, unless it already has an outcome.
     func fail(_ failure: Failure, cause: (any Error)? = nil) {
         self.answer.fail(self.error(for: failure, cause: cause))
     }
@@ -159,7 +159,7 @@ private final class EnrollmentInquiryHandler: ChannelInboundHandler {
         case .binary: self.receive(frame.unmaskedData, context)
         case .connectionClose: self.inquiry.fail(.brokenOff)
         default:
-            // Pings and pongs: the exchange is shorter than any keep-alive.
+            // The node ignores pings and pongs: the exchange is shorter than any keep-alive interval.
             break
         }
     }

@@ -6,8 +6,8 @@ import NIOTLS
 
 /// The peer as the TLS handshake of one connection showed it.
 ///
-/// Empty until the peer was judged. A handshake can complete without a judgement, because a resumed TLS session asks
-/// for no certificate. So a peer without a standing must get nothing.
+/// The record is empty until the node has judged the peer. A handshake can complete without a judgement, because a
+/// resumed TLS session asks for no certificate. So the node must send nothing to a peer without a standing.
 final class HandshakeRecord: Sendable {
     /// A peer that was judged.
     struct Peer: Sendable {
@@ -18,16 +18,16 @@ final class HandshakeRecord: Sendable {
 
     private let box = NIOLockedValueBox<Peer?>(nil)
 
-    /// The peer; `nil` when it was not judged.
+    /// The peer; `nil` when the node has not judged it.
     var peer: Peer? { self.box.withLockedValue { $0 } }
 
     /// The callback in which TLS checks the certificates of the peer.
     ///
     /// It records the standing that `judge` returns and fails the handshake unless the standing `suffices`.
     ///
-    /// Takes the place of all of TLS's own checks of certificates. `completeWithTask` is NIO's bridge to asynchronous
-    /// code and starts one task for each handshake; their number is bounded by the limits on pending connections, and
-    /// none outlives its judgement. That of a socket closed meanwhile is dropped with its promise.
+    /// This callback replaces all certificate checks of TLS. `completeWithTask` is NIO's bridge to asynchronous code
+    /// and starts one task for each handshake. The limits on pending connections bound the number of tasks, and no task
+    /// outlives its judgement. When the socket closes first, the judgement is dropped with its promise.
     func callback(
         judge: @escaping @Sendable ([NIOSSLCertificate]) async -> PeerStanding,
         suffices: @escaping @Sendable (PeerStanding) -> Bool
@@ -50,7 +50,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     private let onCompleted: () -> Void
     private let onFailed: () -> Void
 
-    /// Makes a handler that calls one of the two.
+    /// Makes a handler that calls exactly one of the two callbacks.
     init(onCompleted: @escaping () -> Void, onFailed: @escaping () -> Void) {
         self.onCompleted = onCompleted
         self.onFailed = onFailed
@@ -58,7 +58,7 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case TLSUserEvent.handshakeCompleted = event {
-            // Before the first decrypted byte, so that the next handlers are there for it.
+            // Call this before the first decrypted byte, so that the next handlers are ready for it.
             self.onCompleted()
             context.pipeline.syncOperations.removeHandler(self, promise: nil)
         }

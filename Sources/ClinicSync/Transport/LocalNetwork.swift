@@ -1,9 +1,10 @@
 import Glibc
 import NIOCore
 
-/// Which addresses are of a clinic's own network.
+/// Tells which addresses belong to a clinic's own network.
 enum LocalNetwork {
-    /// Whether `address` is loopback, private, link-local or unique local; what else there is, is the Internet.
+    /// Returns whether `address` is loopback, private, link-local or unique local; all other addresses belong to the
+    /// Internet.
     ///
     /// RFC 1122 (127/8), RFC 1918 (10/8, 172.16/12, 192.168/16), RFC 3927 (169.254/16), RFC 4291 (::1, fe80::/10),
     /// RFC 4193 (fc00::/7); an IPv4 address in IPv6 form is judged as the IPv4 address it is.
@@ -12,7 +13,7 @@ enum LocalNetwork {
         return bytes.count == 4 ? LocalNetwork.containsIPv4(bytes) : LocalNetwork.containsIPv6(bytes)
     }
 
-    /// Whether `address` is 0.0.0.0 or ::, which stand for all addresses of this PC when it listens.
+    /// Returns whether `address` is 0.0.0.0 or ::, which mean all addresses of this PC for a listener.
     static func isUnspecified(_ address: SocketAddress) -> Bool {
         LocalNetwork.bytes(of: address)?.allSatisfy { $0 == 0 } ?? false
     }
@@ -22,7 +23,7 @@ enum LocalNetwork {
         guard let text = address.ipAddress else { return nil }
         let isIPv6 = address.protocol == .inet6
         var bytes = [UInt8](repeating: 0, count: isIPv6 ? 16 : 4)
-        // The text is the system's own, made of the socket's address.
+        // The system made this text from the socket's address.
         return inet_pton(isIPv6 ? AF_INET6 : AF_INET, text, &bytes) == 1 ? bytes : nil
     }
 

@@ -18,7 +18,7 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
         self.address = address
     }
 
-    /// The same host with the port the system chose.
+    /// Returns the same host with the port that the system chose.
     init(_ address: PeerAddress, port: Int) {
         self.address = NetworkAddress(host: address.address.host, port: port)
     }
@@ -26,31 +26,31 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
     /// The text form that ``init(_:)`` reads.
     var description: String { self.address.description }
 
-    /// The form that sockets take.
+    /// The form that sockets accept.
     ///
-    /// - Throws: What the system says of an address that this type let through.
+    /// - Throws: The system's error for an address that this type accepted.
     func socketAddress() throws -> SocketAddress {
         try SocketAddress(ipAddress: self.address.host, port: self.address.port)
     }
 
-    /// The form that sockets take, of an address that may be dialled.
+    /// The form that sockets accept, for an address that the node may dial.
     ///
-    /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Parameter isLANOnly: Whether the node may dial only addresses of the local network.
     /// - Returns: The address.
-    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
+    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or the system's error.
     func socketAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
         guard !isLANOnly || LocalNetwork.contains(address) else { throw self.outside() }
         return address
     }
 
-    /// The form that sockets take, of an address to listen on.
+    /// The form that sockets accept, for an address to listen on.
     ///
-    /// 0.0.0.0 and :: are allowed, because peers from outside the local network are refused when they connect.
+    /// 0.0.0.0 and :: are allowed, because the node refuses peers from outside the local network when they connect.
     ///
-    /// - Parameter isLANOnly: Whether only addresses of the local network may.
+    /// - Parameter isLANOnly: Whether the node may listen only on addresses of the local network.
     /// - Returns: The address.
-    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or what the system says.
+    /// - Throws: ``ClinicSyncError`` of code `addressNotAllowed`, or the system's error.
     func listenAddress(isLANOnly: Bool) throws -> SocketAddress {
         let address = try self.socketAddress()
         return LocalNetwork.isUnspecified(address) ? address : try self.socketAddress(isLANOnly: isLANOnly)
@@ -80,7 +80,7 @@ struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
     }
 
     private static func malformed(_ text: String) -> ClinicSyncError {
-        // A peer can have sent the text, so it is shown in part only.
+        // A peer may have sent the text, so the message shows only a part of it.
         ClinicSyncError(
             .malformedAddress,
             "“\(text.prefix(80))” is no address: write IP-ADDRESS:PORT, for example 127.0.0.1:7443 or [::1]:7443."

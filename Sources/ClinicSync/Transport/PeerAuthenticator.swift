@@ -3,7 +3,7 @@ package import NIOSSL
 
 /// Judges the certificates of peers.
 ///
-/// A transport asks it before it reads any message of a peer.
+/// A transport asks the authenticator before it reads any message of a peer.
 ///
 /// Every method may be called from any thread, and none blocks.
 package protocol PeerAuthenticator: Sendable {
@@ -15,13 +15,13 @@ package protocol PeerAuthenticator: Sendable {
     /// Judges the certificates a peer showed in the handshake, its own first.
     func judge(_ chain: [NIOSSLCertificate]) async -> PeerStanding
 
-    /// Judges an established peer again: revocations arrive and certificates run out while connections live.
+    /// Judges an established peer again, because revocations arrive and certificates expire during a connection.
     func review(_ credential: PeerCredential) -> PeerStanding
 }
 
-/// The peer that asks for an enrollment, as its connection proves it.
+/// A peer that requests an enrollment, as proven by its connection.
 package struct EnrollmentPeer: Sendable, Hashable {
-    /// The standing that its certificate proves.
+    /// The standing that the peer's certificate proves.
     package var standing: PeerStanding
     /// Its certificate in DER.
     package var certificate: [UInt8]

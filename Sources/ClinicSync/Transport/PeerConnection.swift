@@ -6,40 +6,42 @@ import NIOWebSocket
 
 /// One open WebSocket to a peer, for use from any thread.
 ///
-/// Messages to be sent are collected by the caller's thread and written by the connection's event loop, so that a
-/// turn of the driver costs each event loop one wake-up and each socket one flush.
+/// The caller's thread collects outgoing messages, and the connection's event loop writes them. So each turn of the
+/// driver costs one wake-up per event loop and one flush per socket.
 final class PeerConnection: Sendable {
-    /// The connection's name in the core.
+    /// The connection's id in the core.
     let id: ConnectionID
     /// The socket.
     let channel: any Channel
-    /// Whether we dialled, so that our frames are masked (RFC 6455, 5.3).
+    /// Whether this node dialled, so that its frames are masked (RFC 6455, section 5.3).
     private let isClient: Bool
     private let limits: TransportLimits
     private let state = NIOLockedValueBox(State())
 
     /// The outcome of ``enqueue(_:)``.
     enum EnqueueResult {
-        /// It is the first since the last write: the connection must be flushed.
+        /// The message is the first since the last write.
+        ///
+        /// The caller must flush the connection.
         case first
-        /// It goes with those before it.
+        /// The message joins the earlier messages in the queue.
         case added
-        /// The connection is ending; nothing more is sent.
+        /// The connection is ending and sends nothing more.
         case ended
         /// Too many bytes wait, because the peer does not read.
         case overflow
     }
 
     private struct State {
-        /// Messages not yet given to the socket.
+        /// Messages that the socket has not received yet.
         var pending: [ByteBuffer] = []
         var pendingBytes = 0
-        /// Bytes of messages not yet taken by the kernel, `pending` included.
+        /// Bytes of messages that the kernel has not accepted yet, including `pending`.
         var outboundBytes = 0
         var unconsumed = 0
-        /// Whether the handler waits for ``PeerConnection/consumed()`` before it reads on.
+        /// Whether the handler waits for ``PeerConnection/consumed()`` before it continues to read.
         var isReadPaused = false
-        /// Whether our close frame is on its way, or the connection is to be dropped.
+        /// Whether this node has sent its close frame, or drops the connection.
         var isEnding = false
     }
 
@@ -50,15 +52,17 @@ final class PeerConnection: Sendable {
         self.limits = limits
     }
 
-    /// Whether our close frame is on its way, so that whatever still arrives is discarded.
+    /// Whether this node has sent its close frame.
+    ///
+    /// The node then discards everything that still arrives.
     var isEnding: Bool { self.state.withLockedValue { $0.isEnding } }
 
-    /// Bytes that wait for the peer to take them.
+    /// Bytes that wait until the peer accepts them.
     var outboundBytes: Int { self.state.withLockedValue { $0.outboundBytes } }
 
     // MARK: - Sending
 
-    /// Takes a message to be sent by the next ``writePending()``.
+    /// Queues a message for the next ``writePending()``.
     func enqueue(_ message: ByteBuffer) -> EnqueueResult {
         self.state.withLockedValue { state in
             guard !state.isEnding else { return .ended }
@@ -73,7 +77,7 @@ final class PeerConnection: Sendable {
         }
     }
 
-    /// Gives what was enqueued to the socket and flushes it; on the connection's event loop.
+    /// Writes the queued messages to the socket and flushes it; on the connection's event loop.
     func writePending() {
         let (messages, bytes) = self.state.withLockedValue { state in
             defer {
@@ -93,7 +97,7 @@ final class PeerConnection: Sendable {
 
     /// Writes a control frame without flushing; on the connection's event loop.
     ///
-    /// Counts like a message, so that a peer that sends pings and reads nothing is dropped as well.
+    /// A control frame counts like a message. So the node also drops a peer that sends pings and reads nothing.
     func writeControl(_ opcode: WebSocketOpcode, _ payload: ByteBuffer) {
         let bytes = payload.readableBytes + 2
         let isOverflow = self.state.withLockedValue { state in
@@ -121,20 +125,20 @@ final class PeerConnection: Sendable {
         self.state.withLockedValue { $0.unconsumed += 1 }
     }
 
-    /// Whether the socket may be read; if not, ``consumed()`` resumes reading.
+    /// Returns whether the handler may read the socket; if not, ``consumed()`` resumes reading.
     func mayRead() -> Bool {
         self.state.withLockedValue { state in
-            // What arrives while ending is discarded, so it needs no limit.
+            // The connection discards everything that arrives while it ends, so no limit is necessary.
             guard !state.isEnding, state.unconsumed >= self.limits.unconsumedMessagesMax else { return true }
             state.isReadPaused = true
             return false
         }
     }
 
-    /// Counts a message as handled and reads on when half of the limit is free again.
+    /// Counts a message as handled, and resumes reading when half of the limit is free again.
     func consumed() {
         let resumes = self.state.withLockedValue { state in
-            // A driver that consumes more than was posted must not widen the window.
+            // A driver that consumes more messages than the connection posted must not widen the window.
             state.unconsumed = max(0, state.unconsumed - 1)
             guard state.isReadPaused, state.unconsumed <= self.limits.unconsumedMessagesMax / 2 else {
                 return false
@@ -147,18 +151,18 @@ final class PeerConnection: Sendable {
 
     // MARK: - Ending
 
-    /// Sends what is queued and `last`, and closes in order; on the connection's event loop.
+    /// Sends the queued messages and `last`, then closes gracefully; on the connection's event loop.
     ///
-    /// Once only: later calls do nothing.
+    /// Only the first call has an effect.
     func close(_ code: WebSocketErrorCode, last: ByteBuffer) {
         guard self.beginEnding() else { return }
         self.writePending()
         self.finish(code, last: [last])
     }
 
-    /// Closes in order after `last`, without what is queued, and from now on sends and takes nothing; from any thread.
+    /// Drops the queued messages, sends `last` and closes gracefully; from any thread.
     ///
-    /// Once only: later calls do nothing.
+    /// From this call on, the connection sends and receives nothing else. Only the first call has an effect.
     func dismiss(_ code: WebSocketErrorCode, last: [ByteBuffer]) {
         let isFirst = self.state.withLockedValue { state in
             guard !state.isEnding else { return false }
@@ -172,10 +176,10 @@ final class PeerConnection: Sendable {
         self.channel.eventLoop.execute { self.finish(code, last: last) }
     }
 
-    /// Writes the last messages and the close frame, and waits for the peer's for a while.
+    /// Writes the last messages and the close frame, and waits a limited time for the peer's close frame.
     ///
-    /// The socket stays open until the peer's close frame arrives. Closing a socket with unread bytes resets it, and the peer might
-    /// lose the goodbye.
+    /// The socket stays open until the peer's close frame arrives. Closing a socket with unread bytes resets the
+    /// connection, and the peer might lose the goodbye.
     private func finish(_ code: WebSocketErrorCode, last: [ByteBuffer]) {
         for message in last { self.channel.write(self.frame(.binary, message), promise: nil) }
         var payload = ByteBuffer()
@@ -185,7 +189,7 @@ final class PeerConnection: Sendable {
         self.limitClosing()
     }
 
-    /// Closes the socket when the peer answers neither the close frame nor the TLS goodbye.
+    /// Closes the socket when the peer answers neither the close frame nor the TLS close alert.
     private func limitClosing() {
         let channel = self.channel
         let deadline = channel.eventLoop.scheduleTask(in: self.limits.closeTimeout) {
@@ -194,7 +198,7 @@ final class PeerConnection: Sendable {
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
     }
 
-    /// Whether the caller is the first to end the connection.
+    /// Returns whether the caller is the first to end the connection.
     private func beginEnding() -> Bool {
         self.state.withLockedValue { state in
             defer { state.isEnding = true }
@@ -204,7 +208,7 @@ final class PeerConnection: Sendable {
 
     /// Answers the peer's close frame with its own code and closes; on the connection's event loop.
     func closeInAnswer(to payload: ByteBuffer) {
-        // The peer answered our close frame: both are done.
+        // The peer answered this node's close frame, so both sides have finished.
         guard self.beginEnding() else { return self.channel.close(promise: nil) }
         let channel = self.channel
         channel.writeAndFlush(self.frame(.connectionClose, payload)).whenComplete { _ in

@@ -7,7 +7,8 @@ import NIOWebSocket
 
 /// Turns the frames of one connection into inputs, in order, and reads no faster than the driver handles them.
 ///
-/// The last handler of the pipeline; the channel's `autoRead` is off, so it asks for every read itself.
+/// This is the last handler of the pipeline. The channel's `autoRead` is off, so the handler requests every read
+/// itself.
 final class PeerConnectionHandler: ChannelInboundHandler {
     typealias InboundIn = WebSocketFrame
 
@@ -41,14 +42,14 @@ final class PeerConnectionHandler: ChannelInboundHandler {
         case .connectionClose:
             self.receiveClose(frame.unmaskedData)
         default:
-            // RFC 6455 allows a pong without a ping; it has no meaning.
+            // RFC 6455 allows a pong without a ping. Such a pong has no meaning.
             break
         }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
         context.flush()
-        // After a violation nothing is read until the core has closed the connection.
+        // After a violation, the handler reads nothing until the core has closed the connection.
         if !self.isMalformed || self.connection.isEnding, self.connection.mayRead() { context.read() }
         context.fireChannelReadComplete()
     }
@@ -92,7 +93,9 @@ final class PeerConnectionHandler: ChannelInboundHandler {
         self.connection.closeInAnswer(to: payload)
     }
 
-    /// Tells the core once; it decides what becomes of the connection.
+    /// Informs the core once.
+    ///
+    /// The core decides how to end the connection.
     private func refuse(_ error: any Error) {
         guard !self.isMalformed, !self.connection.isEnding else { return }
         self.isMalformed = true
@@ -102,7 +105,7 @@ final class PeerConnectionHandler: ChannelInboundHandler {
 
     private func metadata(error: (any Error)?) -> Logger.Metadata {
         var metadata: Logger.Metadata = ["connection.id": "\(self.connection.id.rawValue)"]
-        // Errors of decoding name fields and those of sockets numbers: never a value of a row.
+        // Decoding errors name fields, and socket errors contain numbers. Neither contains a value of a row.
         if let error { metadata["error.code"] = "\(error)" }
         return metadata
     }

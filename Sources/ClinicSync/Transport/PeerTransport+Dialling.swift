@@ -9,8 +9,9 @@ import NIOSSL
 extension PeerTransport {
     /// Opens a WebSocket to `address`.
     ///
-    /// Posts exactly one of `connectionOpened` and `dialFailed`, both with `address` as given. An address that is
-    /// malformed or not allowed fails too, as does a node that is no member of the clinic, and the log says why.
+    /// The method posts exactly one of `connectionOpened` and `dialFailed`, both with `address` as given. The dial also
+    /// fails for an address that is malformed or not allowed, and for a node that is not a member. The log then gives
+    /// the reason.
     package func dial(_ address: String) {
         let loop = self.group.next()
         let attempt = DialAttempt { self.post(.dialFailed(address: address)) }
@@ -21,7 +22,7 @@ extension PeerTransport {
             socketAddress = try target.socketAddress(isLANOnly: self.isLANOnly)
         } catch {
             self.logger.warning("Address cannot be dialled", metadata: ["error.message": "\(error)"])
-            // Not from here: the caller may be the one that takes the input.
+            // Do not post from this call: the caller may be the thread that takes the input.
             return loop.execute { attempt.settlement.settle { attempt.onFailure() } }
         }
         let connected = ClientBootstrap(group: loop)
@@ -47,7 +48,7 @@ extension PeerTransport {
         try SocketHandler.add(to: channel, bytesMax: bytesMax) { SocketHandler.abort(channel) }
         let authenticator = self.authenticator
         try channel.pipeline.syncOperations.addHandler(
-            // No name to send or to check: the certificate names a node, wherever it is.
+            // TLS sends and checks no host name: the certificate identifies a node, independent of its address.
             NIOSSLClientHandler(
                 context: authenticator.clientContext,
                 serverHostname: nil,
@@ -63,7 +64,7 @@ extension PeerTransport {
             route: .peer,
             frameBytesMax: self.limits.wire.messageBytesMax
         ).whenComplete { result in
-            // Settled already: the time was over.
+            // Otherwise the dial is already settled, because its time limit expired.
             attempt.settlement.settle { self.finish(attempt, address: address, channel: channel, result: result) }
         }
         self.limitUpgrade(of: channel) {
@@ -74,14 +75,15 @@ extension PeerTransport {
         }
     }
 
-    /// Gives the dial its outcome when the upgrade is over; on the channel's event loop.
+    /// Sets the outcome of the dial after the upgrade; on the channel's event loop.
     private func finish(
         _ attempt: DialAttempt,
         address: String,
         channel: any Channel,
         result: Result<Void, any Error>
     ) {
-        // An upgrade says that the node judged us too; a TLS handshake alone does not (TLS 1.3: RFC 8446, 4.4.4).
+        // An upgrade proves that the peer also accepted this node. A TLS 1.3 handshake alone does not (RFC 8446,
+        // section 4.4.4).
         let standing = attempt.record.peer?.standing
         do {
             try result.get()
@@ -101,13 +103,13 @@ extension PeerTransport {
     }
 }
 
-/// A dial under way.
+/// A dial in progress.
 private final class DialAttempt: Sendable {
-    /// The node as the handshake showed it.
+    /// The peer as shown in the handshake.
     let record = HandshakeRecord()
     /// Makes sure that the dial has one outcome.
     let settlement = Settlement()
-    /// Tells the core.
+    /// Informs the core.
     let onFailure: @Sendable () -> Void
 
     init(onFailure: @escaping @Sendable () -> Void) {
@@ -115,11 +117,11 @@ private final class DialAttempt: Sendable {
     }
 }
 
-/// Makes sure that something has one outcome.
+/// Makes sure that an operation has exactly one outcome.
 final class Settlement: Sendable {
     private let isSettled = NIOLockedValueBox(false)
 
-    /// Runs `outcome` if it is the first.
+    /// Runs `outcome` if no other outcome was set before.
     func settle(_ outcome: () throws -> Void) rethrows {
         let isFirst = self.isSettled.withLockedValue { isSettled in
             defer { isSettled = true }

@@ -8,7 +8,7 @@ package import NIOSSL
 extension PeerTransport {
     /// Makes the pipeline of an enrollment connection; on the channel's event loop.
     ///
-    /// - Throws: When there are too many enrollments, or the socket is closed.
+    /// - Throws: An error when there are too many enrollments, or the socket is closed.
     func beginEnrollment(_ channel: any Channel, _ peer: EnrollmentPeer) throws {
         let limits = self.limits
         guard let service = self.enrollment, channel.isActive else { throw WebSocketUpgrade.Failure.closed }
@@ -35,14 +35,15 @@ extension PeerTransport {
         channel.pipeline.removeHandler(name: UpgradeErrorHandler.name, promise: nil)
     }
 
-    /// Asks the node at `address` for a certificate, as a new PC or as a member whose certificate is to be renewed.
+    /// Requests a certificate from the node at `address`, for a new PC or for the renewal of a member's certificate.
     ///
-    /// `context` holds the certificate to show. `judge` judges the node's: only a `member` is sent anything.
-    /// `makeRequest` is called once, on an event loop, with the node's challenge and its certificate in DER.
+    /// `context` holds the certificate that this PC shows. `judge` judges the node's certificate; the method sends data
+    /// only to a `member`. It calls `makeRequest` once, on an event loop, with the node's challenge and its certificate
+    /// in DER.
     ///
     /// - Returns: The node's answer; a refusal is an answer.
-    /// - Throws: ``ClinicSyncError``: `malformedAddress`, `addressNotAllowed`, `notReachable`, `refused` when the node is
-    ///   not of the clinic or turns the connection away, `timeout`; and what `makeRequest` throws.
+    /// - Throws: ``ClinicSyncError``: `malformedAddress`, `addressNotAllowed`, `notReachable`, `refused` when the node
+    ///   is not of the clinic or rejects the connection, `timeout`; and what `makeRequest` throws.
     package static func enroll(
         address: String,
         context: NIOSSLContext,

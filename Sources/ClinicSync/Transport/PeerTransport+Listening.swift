@@ -30,7 +30,7 @@ extension PeerTransport {
     private func listenerBootstrap() -> ServerBootstrap {
         ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: self.limits.backlog)
-            // A port whose last connections are still in TIME_WAIT can be listened on after a restart.
+            // The node can listen again on a port whose last connections are still in TIME_WAIT after a restart.
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             .childChannelInitializer { channel in
@@ -53,7 +53,7 @@ extension PeerTransport {
             to: channel,
             bytesMax: self.limits.pendingBytesMax,
             onOverflow: { self.refuse(arrival, .tooManyBytes) },
-            // Its place is free before the core hears of the end: the peer may be back at once.
+            // The socket leaves the registry before the core learns of the end, because the peer may reconnect at once.
             onInactive: { self.registry.withLockedValue { $0.dismiss(channel) } }
         )
         let authenticator = self.authenticator
@@ -73,9 +73,9 @@ extension PeerTransport {
         self.limitUpgrade(of: channel) { self.refuse(arrival, .tooSlow) }
     }
 
-    /// Waits for the request of a peer whose handshake is over.
+    /// Waits for the request of a peer after its handshake.
     private func receive(_ arrival: Arrival) {
-        // A resumed TLS session: the peer was not judged, so it gets nothing.
+        // This is a resumed TLS session. The node did not judge the peer, so the peer receives nothing.
         guard let peer = arrival.record.peer else { return self.refuse(arrival, .unjudged) }
         let routes = self.routes(for: peer.standing)
         guard !routes.isEmpty else { return self.refuse(arrival, .init(peer.standing)) }
@@ -83,7 +83,7 @@ extension PeerTransport {
             try WebSocketUpgrade.serve(
                 arrival.channel,
                 routes: routes,
-                // A stranger's frame is never larger than its request to join.
+                // A frame of a non-member is never larger than a request to join.
                 frameBytesMax: peer.standing.isMember
                     ? self.limits.wire.messageBytesMax : self.limits.wire.enrollmentRequestBytesMax
             ).whenComplete { result in
@@ -103,13 +103,13 @@ extension PeerTransport {
         return switch standing {
         case .member: enrollment.union([.peer])
         case .expired, .applicant: enrollment
-        // It is told so, where it expects its messages.
+        // A revoked peer receives its revocation on the route where it expects messages.
         case .revoked: [.peer]
         case .refused: []
         }
     }
 
-    /// Begins what the peer asked for and may have; on the channel's event loop.
+    /// Starts the requested and permitted route; on the channel's event loop.
     private func begin(_ route: WebSocketUpgrade.Route, _ arrival: Arrival, _ peer: HandshakeRecord.Peer) {
         do {
             switch route {
@@ -133,7 +133,7 @@ extension PeerTransport {
 
     // MARK: - Refusing
 
-    /// Closes an accepted socket without an answer, unless it has its outcome.
+    /// Closes an accepted socket without an answer, unless the arrival already has an outcome.
     private func refuse(_ arrival: Arrival, _ reason: RefusalReason) {
         arrival.settlement.settle {
             self.noteRefusal(reason, address: arrival.address)
@@ -148,7 +148,8 @@ extension PeerTransport {
         }
     }
 
-    /// Counts and logs that the node that was dialled at `address` was refused, or refused us.
+    /// Counts and logs that this node refused the dialled node at `address`, or that the dialled node refused this
+    /// node.
     func noteRefusal(_ reason: RefusalReason, dialled address: String) {
         self.note(reason, address) { metadata in
             self.logger.notice("Dialled node refused this node, or is no member", metadata: metadata)
@@ -163,9 +164,9 @@ extension PeerTransport {
         ])
     }
 
-    /// Takes on a socket.
+    /// Admits a socket.
     ///
-    /// - Throws: When the transport takes on nothing, or no more.
+    /// - Throws: An error when the transport accepts no sockets, or no more.
     func admit(_ channel: any Channel, acceptedFrom remote: String?) throws {
         let limits = self.limits
         switch self.registry.withLockedValue({ $0.admit(channel, acceptedFrom: remote, limits) }) {
@@ -179,21 +180,21 @@ extension PeerTransport {
         }
     }
 
-    /// Calls `onTimeout` when the time for handshake and upgrade is over and the socket still open.
+    /// Calls `onTimeout` when the time limit expires before the socket's handshake and upgrade are complete.
     func limitUpgrade(of channel: any Channel, onTimeout: @escaping @Sendable () -> Void) {
         let deadline = channel.eventLoop.scheduleTask(in: self.limits.upgradeTimeout, onTimeout)
         channel.closeFuture.whenComplete { _ in deadline.cancel() }
     }
 }
 
-/// An accepted socket on its way through handshake and upgrade.
+/// An accepted socket during handshake and upgrade.
 private final class Arrival: Sendable {
     let channel: any Channel
     /// The remote IP address.
     let address: String
-    /// The peer as the handshake showed it.
+    /// The peer as shown in the handshake.
     let record = HandshakeRecord()
-    /// Makes sure that the socket is either refused or begun, and counted once.
+    /// Makes sure that the socket is either refused or started, and is counted once.
     let settlement = Settlement()
 
     init(channel: any Channel, address: String) {

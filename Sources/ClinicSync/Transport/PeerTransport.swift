@@ -7,15 +7,15 @@ import NIOConcurrencyHelpers
 package import NIOCore
 import NIOWebSocket
 
-/// All WebSockets between one node and its peers: listens, dials, sends, and posts inputs of the core.
+/// Manages all WebSockets between one node and its peers: listens, dials, sends, and posts inputs to the core.
 ///
 /// Every method may be called from any thread and none blocks. `post` is called on event loops and must not block
-/// either. For each connection it is called in this order: `connectionOpened`, then its messages as they came, then
+/// either. For each connection, the calls have this order: `connectionOpened`, then its messages as they came, then
 /// exactly one `connectionClosed`.
 ///
-/// Every connection is mutual TLS. The peer's certificate decides what the peer may do (``PeerStanding``); the core hears of
-/// members only. A refused peer gets no answer. ``refusedConnections`` counts it, and the log names it at most once a minute for
-/// each address.
+/// Every connection is mutual TLS. The peer's certificate decides what the peer may do (``PeerStanding``); the core
+/// learns only of members. A refused peer gets no answer. ``refusedConnections`` counts it, and the log names it at
+/// most once a minute for each address.
 package final class PeerTransport: Sendable {
     let group: any EventLoopGroup
     let limits: TransportLimits
@@ -26,13 +26,13 @@ package final class PeerTransport: Sendable {
     let post: @Sendable (Input) -> Void
     let refusals = NIOLockedValueBox(RefusalLog())
     let registry = NIOLockedValueBox(ConnectionRegistry())
-    /// Connections written to since the last flush.
+    /// Connections with new data since the last flush.
     private let unflushed = NIOLockedValueBox<[PeerConnection]>([])
 
-    /// Makes a transport that has nothing open yet.
+    /// Makes a transport without open sockets.
     ///
-    /// Without `enrollment`, no node can join or renew a certificate here. With `isLANOnly`, peers whose address is not of
-    /// the local network (loopback, private, link-local) are neither accepted nor dialled.
+    /// Without `enrollment`, no node can join or renew a certificate here. With `isLANOnly`, the transport neither
+    /// accepts nor dials peers outside the local network (loopback, private, link-local).
     package init(
         group: any EventLoopGroup,
         limits: TransportLimits,
@@ -53,8 +53,8 @@ package final class PeerTransport: Sendable {
 
     /// Encodes `message` once and queues it for each of `connections`; ``flush()`` sends it.
     ///
-    /// Connections that are closed or closing are passed over. One whose peer takes nothing is dropped when
-    /// ``TransportLimits/outboundBytesMax`` is exceeded.
+    /// The method skips connections that are closed or closing. It drops a connection whose queue exceeds
+    /// ``TransportLimits/outboundBytesMax`` because the peer does not read.
     package func send(_ message: Message, term: UInt64, over connections: [ConnectionID]) {
         let receivers = self.registry.withLockedValue { registry in
             connections.compactMap { registry.connection($0) }
@@ -75,7 +75,7 @@ package final class PeerTransport: Sendable {
         }
     }
 
-    /// Sends what was queued since the last flush, with one wake-up of each event loop concerned.
+    /// Sends the messages queued since the last flush, with one wake-up per event loop.
     package func flush() {
         let connections = self.unflushed.withLockedValue { unflushed in
             defer { unflushed.removeAll(keepingCapacity: true) }
@@ -89,7 +89,7 @@ package final class PeerTransport: Sendable {
         }
     }
 
-    /// Sends what is queued, a goodbye and a close frame with code 4000 + `reason`, and closes.
+    /// Sends the queued messages, a goodbye and a close frame with code 4000 + `reason`, then closes the connection.
     ///
     /// The peer has ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
     package func close(_ connection: ConnectionID, reason: CloseReason) {
@@ -100,23 +100,24 @@ package final class PeerTransport: Sendable {
         }
     }
 
-    /// Says that the driver has handled one message of `connection`, so that another may be read.
+    /// Reports that the driver has handled one message of `connection`, so that the transport may read another.
     package func consumed(_ connection: ConnectionID) {
         self.registry.withLockedValue { $0.connection(connection) }?.consumed()
     }
 
-    /// Bytes queued for `connection` that its peer has not taken; 0 when it is not open.
+    /// Returns the number of bytes queued for `connection` that its peer has not accepted; 0 when it is not open.
     package func outboundBytes(of connection: ConnectionID) -> Int {
         self.registry.withLockedValue { $0.connection(connection) }?.outboundBytes ?? 0
     }
 
-    /// Connections that this node refused so far, accepted and dialled ones.
+    /// The number of connections that this node has refused, both accepted and dialled.
     package var refusedConnections: UInt64 { self.refusals.withLockedValue { $0.total } }
 
-    /// Judges the peer of every open connection again, after a revocation or when certificates run out.
+    /// Judges the peer of every open connection again, after a revocation or when certificates expire.
     ///
-    /// From this call on, the transport sends nothing to former members and takes nothing from them. A revoked peer gets its
-    /// revocation, a peer with an expired certificate the goodbye `notAMember`; both connections are closed.
+    /// From this call on, the transport sends nothing to former members and accepts nothing from them. A revoked peer
+    /// receives its revocation. A peer with an expired certificate receives the goodbye `notAMember`. The transport
+    /// closes both kinds of connections.
     package func reviewPeers() {
         let members = self.registry.withLockedValue { Array($0.members.values) }
         for member in members {
@@ -124,12 +125,12 @@ package final class PeerTransport: Sendable {
         }
     }
 
-    /// Resets every connection at once, as a crash or a pulled cable would end it; for tests.
+    /// Resets every connection immediately, as after a crash or a pulled cable; for tests.
     package func cutAll() {
         for channel in self.registry.withLockedValue({ $0.channels }) { self.reset(channel) }
     }
 
-    /// Resets every connection and opens and takes none from now on until ``heal()``; for tests.
+    /// Resets every connection and refuses new connections until ``heal()``; for tests.
     package func cut() {
         let channels = self.registry.withLockedValue { registry in
             registry.isCut = true
@@ -141,9 +142,9 @@ package final class PeerTransport: Sendable {
     /// Ends ``cut()``.
     package func heal() { self.registry.withLockedValue { $0.isCut = false } }
 
-    /// Stops listening, says goodbye on every connection and returns when all are closed.
+    /// Stops listening, sends a goodbye on every connection, and returns when all connections are closed.
     ///
-    /// Dials that are under way fail. The event loops stay the caller's.
+    /// Dials in progress fail. The caller keeps ownership of the event loops.
     package func shutdown() async {
         let listeners = self.registry.withLockedValue { $0.shutDown() }
         let connections = self.registry.withLockedValue { $0.members.values.map(\.connection) }
@@ -159,11 +160,11 @@ package final class PeerTransport: Sendable {
         }
     }
 
-    /// Makes a WebSocket's pipeline and tells the core; on the channel's event loop.
+    /// Makes a WebSocket's pipeline and informs the core; on the channel's event loop.
     ///
-    /// A revoked peer that dialled this node gets its revocation; the core does not hear of it.
+    /// A revoked peer that dialled this node gets its revocation; the core does not learn of this connection.
     ///
-    /// - Throws: When the socket is closed already, or the node we dialled is no member any more.
+    /// - Throws: An error when the socket is already closed, or the dialled node is no longer a member.
     func open(_ channel: any Channel, dialled: String?, as standing: PeerStanding) throws {
         guard channel.isActive else { throw WebSocketUpgrade.Failure.closed }
         let credential: PeerCredential
@@ -176,7 +177,7 @@ package final class PeerTransport: Sendable {
         let connection = PeerConnection(id: id, channel: channel, isClient: isClient, limits: self.limits)
         self.registry.withLockedValue { $0.add(connection, credential) }
         channel.closeFuture.whenComplete { _ in self.registry.withLockedValue { $0.remove(id) } }
-        // Again, because a revocation that came between the handshake and this line found no connection to end.
+        // Review again: a revocation between the handshake and this line found no connection to end.
         let present = standing.isMember ? self.authenticator.review(credential) : standing
         if isClient, !present.isMember { throw WebSocketUpgrade.Failure.notAMember }
         try SocketHandler.endLimit(of: channel)
@@ -185,7 +186,7 @@ package final class PeerTransport: Sendable {
             allowsText: false,
             self.limits.message(bytesMax: self.limits.wire.messageBytesMax)
         )
-        // The core hears of members only.
+        // The core learns only of members.
         let post: @Sendable (Input) -> Void
         if present.isMember { post = self.post } else { post = { _ in } }
         try channel.pipeline.syncOperations.addHandler(
@@ -206,7 +207,7 @@ package final class PeerTransport: Sendable {
         channel.read()
     }
 
-    /// Ends `connection` unless its peer is a member still.
+    /// Ends `connection` unless its peer is still a member.
     private func dismiss(_ connection: PeerConnection, as standing: PeerStanding) {
         switch standing {
         case .member: break

@@ -1,11 +1,11 @@
 import ClinicSyncModel
 import NIOCore
 
-/// Why a connection was refused; for counting and for the log.
+/// Why a connection was refused, for counters and for the log.
 enum RefusalReason: String, Sendable, Hashable, CaseIterable {
-    /// No TLS, another version of it, or no certificate.
+    /// The peer used no TLS, another TLS version, or no certificate.
     case handshakeFailed
-    /// The handshake ended without a judgement, as that of a resumed session does.
+    /// The handshake ended without a judgement, as for a resumed session.
     case unjudged
     /// See ``PeerRefusal/malformed``.
     case malformed
@@ -19,30 +19,30 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     case wrongUsage
     /// See ``PeerRefusal/signerRevoked``.
     case signerRevoked
-    /// A member whose certificate ran out wanted more than a new one.
+    /// A member with an expired certificate requested more than a new certificate.
     case expired
     /// A former member.
     case revoked
-    /// A PC that may only ask to join wanted something else.
+    /// A PC that may only request to join requested something else.
     case notAMember
-    /// The request asks for no upgrade, or for an unknown one.
+    /// The request contains no upgrade, or an unknown upgrade.
     case wrongRequest
-    /// Handshake, upgrade or enrollment took too long.
+    /// The handshake, upgrade or enrollment took too long.
     case tooSlow
     /// Too many bytes before the upgrade.
     case tooManyBytes
-    /// Too many connections, in all or of one address.
+    /// Too many connections, in total or from one address.
     case tooManyConnections
-    /// Too many enrollments at once, in all or of one address.
+    /// Too many enrollments at once, in total or from one address.
     case tooManyEnrollments
-    /// Broke the rules of an enrollment.
+    /// The peer violated the rules of an enrollment.
     case protocolViolation
-    /// From outside the local network.
+    /// The peer is outside the local network.
     case outsideNetwork
     /// The dialled node closed the connection before the upgrade.
     case turnedAway
 
-    /// The reason for a judgement.
+    /// The reason that corresponds to a judgement.
     init(_ refusal: PeerRefusal) {
         switch refusal {
         case .malformed: self = .malformed
@@ -54,7 +54,7 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// The reason why a peer of this standing does not get what it asked for.
+    /// The reason why a peer of this standing cannot use the requested route.
     init(_ standing: PeerStanding) {
         switch standing {
         case .member: self = .wrongRequest
@@ -66,11 +66,14 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     }
 }
 
-/// Counts refusals and decides which to log: the first of an address, then one a minute with the number since.
+/// Counts refusals and decides which of them to log.
 ///
-/// So connecting again and again cannot fill the disk with log lines.
+/// The log shows the first refusal of an address, then one line a minute with the number since. So repeated connections
+/// cannot fill the disk with log lines.
 struct RefusalLog {
-    /// Addresses remembered; those beyond are counted and not logged.
+    /// The largest number of remembered addresses.
+    ///
+    /// Refusals of further addresses are counted and not logged.
     static let addressesMax = 1_024
     /// The time between two lines for one address.
     static let interval = TimeAmount.seconds(60)
@@ -84,12 +87,13 @@ struct RefusalLog {
         var unlogged: UInt64
     }
 
-    /// Peers that this node refused so far.
+    /// The number of peers that this node has refused.
     var total: UInt64 { self.counts.reduce(0) { $1.key == .turnedAway ? $0 : $0 + $1.value } }
 
     /// Counts a refusal of `address`.
     ///
-    /// - Returns: How many there were since the last line, this one included; `nil`: nothing is to be logged now.
+    /// - Returns: The number of refusals since the last line, including this refusal; `nil` when the caller must log
+    ///   nothing now.
     mutating func note(_ reason: RefusalReason, address: String, at now: NIODeadline) -> UInt64? {
         self.counts[reason, default: 0] += 1
         guard var entry = self.entries[address] else {
@@ -106,7 +110,7 @@ struct RefusalLog {
         return entry.unlogged
     }
 
-    /// Whether one more address can be remembered, those of the last minute kept.
+    /// Returns whether the log can remember another address without forgetting an address of the last minute.
     private mutating func hasRoom(at now: NIODeadline) -> Bool {
         guard self.entries.count >= RefusalLog.addressesMax else { return true }
         self.entries = self.entries.filter { now - $0.value.loggedAt < RefusalLog.interval }

@@ -1,16 +1,16 @@
 import NIOCore
 
-/// The first handler of a connection, before TLS: limits the bytes of strangers, and can close the socket at once.
+/// The first handler of a connection, before TLS: limits the bytes of unknown peers, and can close the socket at once.
 ///
-/// An ordinary close sends a TLS goodbye and waits for the peer's, which a hostile peer never sends. ``abort(_:)`` closes the
-/// socket below TLS.
+/// An ordinary close sends a TLS close alert and waits for the peer's alert, which a hostile peer never sends.
+/// ``abort(_:)`` closes the socket below TLS.
 final class SocketHandler: ChannelInboundHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
 
     private static let name = "clinicsync.socket"
 
-    /// Bytes that may still come before ``endLimit(of:)``; `nil`: no limit.
+    /// The bytes that the peer may still send before ``endLimit(of:)``; `nil` means no limit.
     private var bytesLeft: Int?
     private let onOverflow: () -> Void
     private let onInactive: () -> Void
@@ -21,10 +21,10 @@ final class SocketHandler: ChannelInboundHandler {
         self.onInactive = onInactive
     }
 
-    /// Puts the handler in `channel`, whose pipeline is empty; on its event loop.
+    /// Adds the handler to the empty pipeline of `channel`; on its event loop.
     ///
-    /// It calls `onOverflow` when more than `bytesMax` come, and `onInactive` when the socket is closed, before any
-    /// other handler knows.
+    /// The handler calls `onOverflow` when more than `bytesMax` bytes arrive. It calls `onInactive` when the socket is
+    /// closed, before any other handler receives the event.
     static func add(
         to channel: any Channel,
         bytesMax: Int,
@@ -37,18 +37,19 @@ final class SocketHandler: ChannelInboundHandler {
         )
     }
 
-    /// Lifts the limit once the peer is known; on the channel's event loop.
+    /// Removes the limit after the peer is known; on the channel's event loop.
     static func endLimit(of channel: any Channel) throws {
         try channel.pipeline.syncOperations.handler(type: SocketHandler.self).bytesLeft = nil
     }
 
-    /// Closes the socket at once, TLS or not; from any thread.
+    /// Closes the socket immediately, with or without TLS; from any thread.
     static func abort(_ channel: any Channel) {
         channel.eventLoop.execute {
             do {
                 try channel.pipeline.syncOperations.context(name: SocketHandler.name).close(promise: nil)
             } catch {
-                // Closed, so that its pipeline is empty, or not yet set up, so that there is no TLS to go past.
+                // The channel is closed and its pipeline is empty, or the pipeline is not set up, so no TLS handler
+                // exists to bypass.
                 channel.close(promise: nil)
             }
         }

@@ -5,47 +5,60 @@ package import NIOCore
 package struct TransportLimits: Sendable, Hashable {
     /// The limits of a decoded message.
     package var wire = WireLimits.standard
-    /// Connections at once that peers opened, those not yet upgraded included; more are closed unanswered.
+    /// The largest number of connections opened by peers, including connections before the upgrade; the node closes
+    /// further connections without an answer.
     package var acceptedMax = 512
-    /// The same for one remote address: one PC has one node, tests have many.
+    /// The same limit for one remote address.
+    ///
+    /// One PC has one node; tests have many nodes on one address.
     package var acceptedPerAddressMax = 256
-    /// Accepted sockets at once whose peers have not finished TLS handshake and upgrade.
+    /// The largest number of accepted sockets whose TLS handshake and upgrade are not finished.
     package var pendingMax = 256
-    /// The same for one remote address.
+    /// The same limit for one remote address.
     ///
-    /// One PC dials once at a time, but many may share an address (behind a router, and in tests), and all of them dial
-    /// at once when their host comes back; those turned away try again. Four addresses are needed to fill `pendingMax`.
+    /// One PC dials only once at a time, but many PCs may share an address (behind a router, and in tests). All of them
+    /// dial at once when their host returns; refused PCs try again. Four addresses are needed to fill `pendingMax`.
     package var pendingPerAddressMax = 64
-    /// Bytes a peer may send before its upgrade is complete, TLS included; certificates and a request need 5 KiB.
+    /// The bytes that a peer may send before its upgrade is complete, including TLS.
+    ///
+    /// Certificates and a request need 5 KiB.
     package var pendingBytesMax = 32 << 10
-    /// Enrollments at once: each waits for files to be written.
+    /// The largest number of enrollments at once.
+    ///
+    /// Each enrollment waits until files are written.
     package var enrollmentsMax = 8
-    /// The same for one remote address: a PC asks once, and once more when it believes the first one lost.
+    /// The same limit for one remote address.
+    ///
+    /// A PC asks once, and once more when it believes that the first request is lost.
     package var enrollmentsPerAddressMax = 2
-    /// From the upgrade of an enrollment connection to our answer.
+    /// The time from the upgrade of an enrollment connection to this node's answer.
     package var enrollmentTimeout = TimeAmount.seconds(10)
-    /// Connections the kernel completes before they are accepted.
+    /// The number of connections that the kernel completes before the node accepts them.
     package var backlog: Int32 = 512
-    /// From accepting or dialling to the end of the WebSocket upgrade, TLS handshake included.
+    /// The time from accepting or dialling to the end of the WebSocket upgrade, including the TLS handshake.
     ///
-    /// So a peer that sends a byte a second holds no socket.
+    /// So a peer that sends one byte per second cannot keep a socket open.
     package var upgradeTimeout = TimeAmount.seconds(5)
-    /// From our close frame to the peer's; then the socket is closed without.
+    /// The time from this node's close frame to the peer's close frame.
+    ///
+    /// Then the node closes the socket without an answer.
     package var closeTimeout = TimeAmount.seconds(1)
-    /// Messages of a connection that were posted and are not consumed; at so many, nothing more is read.
+    /// The largest number of posted and unconsumed messages of a connection.
     ///
-    /// Messages that one read of the socket brings are decoded even beyond this limit.
+    /// At this limit, the node reads nothing more. The node decodes all messages from one read of the socket, even
+    /// beyond this limit.
     package var unconsumedMessagesMax = 64
-    /// Bytes that wait to be sent to one peer; beyond it the connection is dropped.
+    /// The largest number of bytes that wait for one peer.
     ///
-    /// Chunks are sent against credit, so only a broken peer lets so much pile up.
+    /// Beyond the limit, the node drops the connection. The node sends chunks only within the peer's credit. So only a
+    /// faulty peer lets the queue grow to this size.
     package var outboundBytesMax = 32 << 20
-    /// A fragment that is not a message's last is at least so large, so that tiny ones cannot pile up.
+    /// The smallest size of a fragment that is not the last of its message, so that tiny fragments cannot accumulate.
     package var fragmentBytesMin = 1_024
     /// Fragments of one message.
     package var fragmentsMax = 1_024
 
-    /// The limits of a message of at most `bytesMax` bytes.
+    /// Returns the limits of a message of at most `bytesMax` bytes.
     func message(bytesMax: Int) -> MessageLimits {
         MessageLimits(
             bytesMax: bytesMax,

@@ -31,11 +31,11 @@ enum WebSocketUpgrade {
 
     /// Why an upgrade failed.
     enum Failure: Error {
-        /// The peer does not upgrade, or not to our subprotocol.
+        /// The peer does not upgrade, or does not choose this node's subprotocol.
         case refused
-        /// The peer's certificate ran out or was revoked while the upgrade took place.
+        /// The peer's certificate expired or was revoked during the upgrade.
         case notAMember
-        /// The socket was closed meanwhile.
+        /// The socket was closed during the upgrade.
         case closed
     }
 
@@ -43,9 +43,9 @@ enum WebSocketUpgrade {
     ///
     /// Every other request gets no answer, so that a refused peer learns nothing about this node.
     ///
-    /// - Returns: The route of the upgrade; fails or is `nil` when there was none, and the caller closes the channel.
-    ///   What the peer sent behind its request is read when the future's callbacks have run: they add the handlers
-    ///   for it.
+    /// - Returns: The route of the upgrade. The future fails or is `nil` when there was no upgrade; then the caller
+    ///   closes the channel. The channel reads the bytes after the request when the future's callbacks have run,
+    ///   because they add the handlers for these bytes.
     static func serve(
         _ channel: any Channel,
         routes: Set<Route>,
@@ -69,9 +69,9 @@ enum WebSocketUpgrade {
                 notUpgradingCompletionHandler: { $0.eventLoop.makeSucceededFuture(nil) }
             )
         )
-        // One request each connection: there is nothing to pipeline.
+        // Each connection carries one request, so pipelining is unnecessary.
         configuration.enablePipelining = false
-        // It would answer garbage with status 400.
+        // NIO's error handling would answer invalid bytes with status 400.
         configuration.enableErrorHandling = false
         let upgraded = try channel.pipeline.syncOperations.configureUpgradableHTTPServerPipeline(
             configuration: configuration
@@ -82,8 +82,8 @@ enum WebSocketUpgrade {
 
     /// Makes `channel`, not yet connected, ask `host` for the upgrade to `route`.
     ///
-    /// - Returns: Fails when the peer refuses or does not choose our subprotocol. Only from its callbacks on can
-    ///   be written: earlier writes fail, because the upgrade is not over.
+    /// - Returns: A future that fails when the peer refuses or does not choose this node's subprotocol. Write only from
+    ///   its callbacks on: earlier writes fail, because the upgrade is not complete.
     static func request(
         _ channel: any Channel,
         host: PeerAddress,
@@ -110,7 +110,7 @@ enum WebSocketUpgrade {
                 notUpgradingCompletionHandler: { $0.eventLoop.makeFailedFuture(Failure.refused) }
             )
         )
-        // The server may say hello in the same packet as its upgrade response.
+        // The server may send its hello in the same packet as its upgrade response.
         configuration.leftOverBytesStrategy = .forwardBytes
         let upgraded = try channel.pipeline.syncOperations.configureUpgradableHTTPClientPipeline(
             configuration: configuration
@@ -119,7 +119,7 @@ enum WebSocketUpgrade {
         return upgraded
     }
 
-    /// The route of `request`; `nil` refuses the request.
+    /// Returns the route of `request`; `nil` means that the node refuses the request.
     private static func route(of request: HTTPRequestHead, among routes: Set<Route>) -> Route? {
         guard request.method == .GET else { return nil }
         let offered = request.headers[canonicalForm: "Sec-WebSocket-Protocol"]
@@ -127,11 +127,11 @@ enum WebSocketUpgrade {
     }
 }
 
-/// Closes a connection whose handshake or upgrade went wrong in a way the handlers before it only report.
+/// Closes a connection when its handshake or upgrade fails with an error that earlier handlers only report.
 final class UpgradeErrorHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
-    /// The handler's name in its pipeline, by which it is removed after the upgrade.
+    /// The handler's name in its pipeline; the upgrade removes the handler by this name.
     static let name = "clinicsync.upgrade-errors"
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {

@@ -1,19 +1,19 @@
 import NIOCore
 import NIOWebSocket
 
-/// A frame that RFC 6455 or the connection's subprotocol forbids and NIO's decoder accepts.
+/// A frame that RFC 6455 or the connection's subprotocol forbids but NIO's decoder accepts.
 enum FrameViolation: Error, Hashable {
     /// A client's frame without a mask, or a server's frame with one.
     case wrongMasking
-    /// A reserved bit or opcode, for which no extension was agreed.
+    /// A reserved bit or opcode, although no extension was agreed.
     case reserved
     /// A text message where only binary messages are allowed.
     case notBinary
 }
 
-/// Refuses frames that break the rules; the one check of every WebSocket, to other nodes and to programs.
+/// Refuses frames that break the rules, on every WebSocket to other nodes and to programs.
 ///
-/// Stands before the aggregator, which unmasks.
+/// The handler stands before the aggregator, because the aggregator unmasks the frames.
 final class FrameRuleHandler: ChannelInboundHandler {
     typealias InboundIn = WebSocketFrame
     typealias InboundOut = WebSocketFrame
@@ -33,7 +33,7 @@ final class FrameRuleHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        // Nothing after a violation is to be trusted, the rest of the same read included.
+        // After a violation, the handler trusts no further bytes, including the rest of the same read.
         guard !self.isBroken else { return }
         let frame = FrameRuleHandler.unwrapInboundIn(data)
         if let violation = self.violation(of: frame) {
@@ -60,16 +60,17 @@ extension FrameRuleHandler: Sendable {}
 
 /// The limits of one message of a WebSocket.
 struct MessageLimits: Sendable, Hashable {
-    /// Bytes of a message.
+    /// The largest size of a message in bytes.
     var bytesMax: Int
-    /// Fragments of a message.
+    /// The largest number of fragments of a message.
     var fragmentsMax: Int
-    /// Bytes of a fragment that is not the last, so that tiny ones cannot pile up.
+    /// The smallest size of a fragment that is not the last, so that tiny fragments cannot accumulate.
     var fragmentBytesMin: Int
 }
 
 extension ChannelPipeline.SynchronousOperations {
-    /// Adds what every WebSocket has between the frame decoder and its last handler: the rules, and the joining of fragments.
+    /// Adds the handlers between the frame decoder and the last handler: the frame rules and the aggregator of
+    /// fragments.
     ///
     /// - Throws: `ChannelError` when the channel is closed.
     func addFrameHandlers(isPeerClient: Bool, allowsText: Bool, _ limits: MessageLimits) throws {

@@ -64,8 +64,8 @@ extension WireHostReport {
 
     /// The report.
     ///
-    /// Whether what it says of the host fits together is checked here: a host's reign is its own, and exactly a
-    /// searching node has none.
+    /// This method checks whether the fields about the host are consistent. A host's reign must be its own. A report
+    /// has no reign if and only if the node is searching.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> HostReport {
         let role: MemberRole = try ProtocolBuffers.known(self.role, "role")
         guard self.hasCandidacy else { throw .missing(field: "candidacy") }
@@ -111,7 +111,7 @@ extension WireHostReport.Successor {
 }
 
 extension WireTransferRequest {
-    /// The wire form of a wish to hand over.
+    /// The wire form of a request to hand over the host role.
     init(_ node: NodeID) {
         self.init()
         self.node = node.wireBytes

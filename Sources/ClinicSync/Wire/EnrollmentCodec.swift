@@ -2,11 +2,11 @@ package import ClinicSyncModel
 import FoundationEssentials
 package import NIOCore
 
-/// Enrollment messages to bytes and back: what travels in one binary WebSocket message of an enrollment connection.
+/// Converts enrollment messages to bytes and back: one binary WebSocket message of an enrollment connection.
 ///
-/// Encoding is deterministic, as ``MessageCodec``'s is.
+/// Encoding is deterministic, like the encoding of ``MessageCodec``.
 package enum EnrollmentCodec {
-    /// Encodes a message into a buffer of its own, for sending.
+    /// Encodes a message into a new buffer, for sending.
     package static func encode(_ message: EnrollmentMessage) -> ByteBuffer {
         var frame = WireEnrollmentFrame()
         switch message {
@@ -17,19 +17,19 @@ package enum EnrollmentCodec {
         return ByteBuffer(bytes: ProtocolBuffers.encode(frame))
     }
 
-    /// Decodes what ``encode(_:)`` makes, from a peer that need not be honest.
+    /// Decodes the output of ``encode(_:)`` from a peer that may be dishonest.
     ///
-    /// Fields that this version does not know are ignored. What a message can make its receiver allocate is bounded by
-    /// the size of the WebSocket message, which is small on such a connection.
+    /// The decoder ignores fields that this version does not know. The size of the WebSocket message bounds the memory
+    /// that the receiver allocates. This size is small on an enrollment connection.
     ///
-    /// - Throws: ``WireDecodingError`` for everything that is no message within `limits`.
+    /// - Throws: ``WireDecodingError`` for bytes that are not a message within `limits`.
     package static func decode(
         _ buffer: ByteBuffer,
         limits: WireLimits = .standard
     ) throws(WireDecodingError) -> EnrollmentMessage {
         let bytes = Array(buffer.readableBytesView)
         guard bytes.count <= limits.enrollmentReplyBytesMax else { throw .limitExceeded(field: "frame") }
-        // Frames nest three deep.
+        // Frames nest three levels deep.
         let frame: WireEnrollmentFrame = try ProtocolBuffers.decode(bytes, depth: 6)
         switch frame.message {
         case nil: throw .notOneMessage
@@ -41,13 +41,13 @@ package enum EnrollmentCodec {
         }
     }
 
-    /// Bytes of a fixed number.
+    /// Returns exactly `count` bytes.
     static func exactly(_ count: Int, _ data: Data, _ field: String) throws(WireDecodingError) -> [UInt8] {
         guard data.count == count else { throw .wrongLength(field: field) }
         return Array(data)
     }
 
-    /// A certificate or a request for one, not empty.
+    /// Returns a certificate or a certificate request, which must not be empty.
     static func certificate(
         _ data: Data,
         _ limits: WireLimits,

@@ -52,7 +52,7 @@ extension WireEnrollmentRequest {
 }
 
 extension WireEnrollmentRequest.Join {
-    /// The wire form of a wish to join.
+    /// The wire form of a request to join.
     init(_ request: JoinRequest) {
         self.init()
         self.invitationID = Data(request.invitationID)
@@ -61,7 +61,7 @@ extension WireEnrollmentRequest.Join {
         self.nodeName = request.nodeName
     }
 
-    /// The wish to join.
+    /// The request to join.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> JoinRequest {
         JoinRequest(
             invitationID: try EnrollmentCodec.exactly(

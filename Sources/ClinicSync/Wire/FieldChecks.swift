@@ -3,19 +3,19 @@ import FoundationEssentials
 
 /// The checks that messages share.
 extension MessageCodec {
-    /// Numbers of rows stay below this, so that sums of many of them never overflow.
+    /// Numbers of rows stay below this limit, so that sums of many of them never overflow.
     private static let rowsMax: UInt64 = 1 << 48
 
     /// Milliseconds that a hybrid timestamp can hold.
     private static let millisecondsMax: Int64 = 1 << 47 - 1
 
-    /// A number that SQLite can store, whose integers are signed.
+    /// Returns a number that SQLite can store; its integers are signed.
     static func storable(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
         guard number <= UInt64(Int64.max) else { throw .outOfRange(field: field) }
         return number
     }
 
-    /// A batch's number: storable and not 0.
+    /// Returns a batch's number, which must be storable and not 0.
     static func sequence(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
         guard number > 0 else { throw .outOfRange(field: field) }
         return try MessageCodec.storable(number, field)
@@ -27,7 +27,7 @@ extension MessageCodec {
         return number
     }
 
-    /// Milliseconds since 1970 that the clock can compute with.
+    /// Returns milliseconds since 1970 within the range of the clock's calculations.
     static func milliseconds(_ number: Int64, _ field: String) throws(WireDecodingError) -> Int64 {
         guard (0...MessageCodec.millisecondsMax).contains(number) else { throw .outOfRange(field: field) }
         return number
@@ -64,7 +64,7 @@ extension MessageCodec {
         withUnsafeBytes(of: low.bigEndian) { bytes.append(contentsOf: $0) }
     }
 
-    /// The two halves of the 128-bit number at place `index` of a row of them.
+    /// Returns the two halves of the number at `index` in a sequence of 128-bit numbers.
     static func halves(of bytes: [UInt8], at index: Int) -> (high: UInt64, low: UInt64) {
         bytes.withUnsafeBytes { raw in
             (

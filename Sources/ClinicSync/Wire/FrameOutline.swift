@@ -2,14 +2,14 @@ import ClinicSyncModel
 
 /// The outline of a frame, read without building its messages.
 ///
-/// The protocol buffer library builds an object for each element of a repeated message, so two bytes can cost a
-/// hundred. The outline walks over the bytes first, skipping by lengths, and refuses frames with more elements
-/// than the limits allow; it allocates nothing.
+/// The protocol buffer library builds an object for each element of a repeated message, so two bytes of input can cost
+/// a hundred bytes of memory. The outline first scans the bytes, skipping by lengths. It refuses frames with more
+/// elements than the limits allow, and allocates nothing.
 struct FrameOutline {
-    /// The number of the frame's one message in `Frame.message`.
+    /// The field number in `Frame.message` of the frame's only message.
     let kind: Int
 
-    /// Walks over `bytes`.
+    /// Scans `bytes`.
     ///
     /// - Throws: ``WireDecodingError/malformed``, ``WireDecodingError/notOneMessage`` or
     ///   ``WireDecodingError/limitExceeded(field:)``.
@@ -52,7 +52,7 @@ struct FrameOutline {
 
 /// Reads the fields of one protocol buffer message, one level deep.
 struct FieldReader {
-    /// A field: its number and, when it is length-delimited, where its content lies.
+    /// A field: its number and, when it is length-delimited, the range of its content.
     struct Field {
         let number: Int
         let content: Range<Int>?
@@ -89,7 +89,7 @@ struct FieldReader {
             try self.skip(4)
             return Field(number: number, content: nil)
         default:
-            // Groups (3 and 4) have not been used since protocol buffers 2.
+            // Protocol buffers have not used groups (3 and 4) since version 2.
             throw .malformed
         }
     }

@@ -2,38 +2,41 @@ import ClinicSyncModel
 
 import protocol SwiftProtobuf.Message
 
-/// The limits of one kind of message, checked on its bytes before the message is built.
+/// The limits of one kind of message, checked on the bytes before the library builds the message.
 ///
-/// The numbers of fields are those of the generated code: messages are found by decoding, fields by encoding. A new message must
-/// be given its rule in ``rule(for:)``, or the code does not compile.
+/// The field numbers come from the generated code: decoding gives the numbers of messages, and encoding gives the
+/// numbers of fields. The code does not compile until a new message has its rule in ``rule(for:)``.
 struct FrameRule: Sendable {
-    /// A repeated field whose elements are counted.
+    /// A repeated field whose elements the outline counts.
     struct Repeated: Sendable {
         /// The field's number.
         var number: Int
         /// Its name in `clinicsync.proto`.
         var name: String
-        /// How many elements it may have.
+        /// The largest number of elements.
         var max: @Sendable (WireLimits) -> Int
     }
 
-    /// Bytes of the message.
+    /// The largest size of the message in bytes.
     var bytesMax: @Sendable (WireLimits) -> Int = { $0.controlMessageBytesMax }
-    /// The repeated field that costs most to build.
+    /// The repeated field that is most expensive to build.
     var repeated: Repeated?
-    /// The number of the field that holds a host report, whose own elements are bounded by its size.
+    /// The number of the field that contains a host report.
+    ///
+    /// The report's size bounds its own elements.
     var report: Int?
 
     /// The rules by the number of the message in `Frame.message`.
     static let all = FrameRule.makeAll()
 
-    /// Numbers that are looked at when the rules are made.
+    /// The largest number that is tried when the rules are made.
     private static let numbersMax = 255
 
     private static func makeAll() -> [Int: FrameRule] {
         var rules: [Int: FrameRule] = [:]
         for number in 1...FrameRule.numbersMax {
-            // The tag of a length-delimited field, and an empty message. Two bytes of tag do for numbers below 2 048.
+            // The bytes are the tag of a length-delimited field and an empty message. A tag of two bytes suffices for
+            // numbers below 2 048.
             let tag = number << 3 | 2
             let bytes = tag < 0x80 ? [UInt8(tag), 0] : [UInt8(tag & 0x7F | 0x80), UInt8(tag >> 7), 0]
             if let message = FrameRule.message(in: bytes) { rules[number] = FrameRule.rule(for: message) }
@@ -46,7 +49,7 @@ struct FrameRule: Sendable {
             let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 2)
             return frame.message
         } catch {
-            // A number of another type of field.
+            // The number belongs to a field of another type.
             return nil
         }
     }
@@ -95,7 +98,7 @@ struct FrameRule: Sendable {
         Repeated(number: self.number(in: message, set), name: name, max: max)
     }
 
-    /// The number of the one field that `set` fills in an empty message, as the generated code writes it.
+    /// Returns the number of the only field that `set` fills in an empty message, as the generated code writes it.
     private static func number<Body: Message>(in message: Body, _ set: (inout Body) -> Void) -> Int {
         var message = message
         set(&message)

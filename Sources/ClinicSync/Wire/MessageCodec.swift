@@ -1,11 +1,11 @@
 package import ClinicSyncModel
 package import NIOCore
 
-/// Messages to bytes and back: what travels in one binary WebSocket message.
+/// Converts messages to bytes and back: one binary WebSocket message between members.
 ///
 /// Encoding is deterministic: equal messages give equal bytes on every node and in every run.
 package enum MessageCodec {
-    /// Encodes a message of a sender that follows the host of `term`.
+    /// Encodes a message from a sender that follows the host of `term`.
     package static func encode(_ message: Message, term: UInt64) -> [UInt8] {
         var frame = WireFrame()
         frame.term = term
@@ -13,23 +13,23 @@ package enum MessageCodec {
         return ProtocolBuffers.encode(frame)
     }
 
-    /// Encodes a message into a buffer of its own, for sending.
+    /// Encodes a message into a new buffer, for sending.
     package static func encodeBuffer(_ message: Message, term: UInt64) -> ByteBuffer {
         ByteBuffer(bytes: MessageCodec.encode(message, term: term))
     }
 
-    /// Decodes what ``encode(_:term:)`` makes, from a peer that need not be honest.
+    /// Decodes the output of ``encode(_:term:)`` from a peer that may be dishonest.
     ///
-    /// Fields that this version does not know are ignored.
+    /// The decoder ignores fields that this version does not know. Every returned message is safe to store and to use
+    /// in calculations: stamps and sequences fit 63 bits, and vectors ascend.
     ///
-    /// - Throws: ``WireDecodingError`` for everything that is no message within `limits`; whatever is returned can be
-    ///   stored and computed with (stamps and sequences fit 63 bits, vectors ascend).
+    /// - Throws: ``WireDecodingError`` for bytes that are not a message within `limits`.
     package static func decode(
         _ bytes: [UInt8],
         limits: WireLimits = .standard
     ) throws(WireDecodingError) -> (message: Message, term: UInt64) {
         try MessageCodec.checkOutline(bytes, limits)
-        // Frames nest four deep.
+        // Frames nest four levels deep.
         let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 8)
         guard let body = frame.message else { throw .notOneMessage }
         let term = try MessageCodec.storable(frame.term, "term")
@@ -38,7 +38,7 @@ package enum MessageCodec {
 
     /// Decodes the readable bytes of `buffer`.
     ///
-    /// - Throws: As ``decode(_:limits:)-([UInt8],_)``.
+    /// - Throws: The same errors as ``decode(_:limits:)-([UInt8],_)``.
     package static func decode(
         _ buffer: ByteBuffer,
         limits: WireLimits = .standard

@@ -2,21 +2,22 @@ import struct SwiftProtobuf.BinaryDecodingOptions
 import protocol SwiftProtobuf.Enum
 import protocol SwiftProtobuf.Message
 
-/// Protocol buffers to bytes and back, as all codecs do it.
+/// Converts protocol buffers to bytes and back, for all codecs.
 enum ProtocolBuffers {
     /// Encodes a message; equal messages give equal bytes.
     static func encode(_ message: some Message) -> [UInt8] {
         do {
             return try message.serializedBytes()
         } catch {
-            // Fails only for required fields, extensions and 2 GiB, none of which a message of ours can have.
+            // Serialisation fails only for missing required fields, for extensions, and above 2 GiB. Messages of this
+            // program have none of these.
             preconditionFailure("a message could not be encoded: \(type(of: error))")
         }
     }
 
     /// Builds a message from bytes of a peer.
     ///
-    /// Unknown fields are dropped, because they would only be kept to be thrown away. Messages nest at most `depth` deep.
+    /// The decoder drops unknown fields, because no code uses them. Messages nest at most `depth` deep.
     ///
     /// - Throws: ``WireDecodingError/malformed``.
     static func decode<Frame: Message>(_ bytes: [UInt8], depth: Int) throws(WireDecodingError) -> Frame {
@@ -30,14 +31,14 @@ enum ProtocolBuffers {
         }
     }
 
-    /// The wire form of a case.
+    /// Returns the wire form of a case.
     ///
-    /// Both enumerations have the numbers of PROTOCOL.md; a test compares them.
+    /// Both enumerations use the numbers of PROTOCOL.md, and a test compares them.
     static func wire<Case: RawRepresentable, Wire: Enum>(_ value: Case) -> Wire where Case.RawValue: BinaryInteger {
         Wire(rawValue: Int(value.rawValue)) ?? Wire()
     }
 
-    /// The case of a wire form.
+    /// Returns the case of a wire form.
     ///
     /// - Throws: ``WireDecodingError/unknownValue(field:)`` for a number that this version does not know.
     static func known<Case: RawRepresentable>(

@@ -12,7 +12,7 @@ extension WireVector {
         }
         self.nodes = Data(nodes)
         self.sequences = entries.map(\.sequence)
-        // Nearly all nodes are in their first incarnation, so the column is nearly always absent.
+        // Nearly all nodes are in their first incarnation, so the column is usually absent.
         if entries.contains(where: { $0.origin.incarnation != 0 }) {
             self.incarnations = entries.map(\.origin.incarnation)
         }
@@ -38,7 +38,9 @@ extension WireVector {
         return entries
     }
 
-    /// The vector; its entries must ascend, so that a vector has one wire form only.
+    /// The vector.
+    ///
+    /// Its entries must ascend, so that each vector has exactly one wire form.
     func vector(_ limits: WireLimits, _ field: String) throws(WireDecodingError) -> VersionVector {
         let entries = try self.entries(limits, field)
         for (entry, next) in zip(entries, entries.dropFirst()) where entry.origin >= next.origin {

@@ -1,21 +1,21 @@
-/// Why bytes are no message.
+/// Why bytes are not a valid message.
 ///
-/// Names of fields are those of `clinicsync.proto`; no error carries a value.
+/// Field names are the names in `clinicsync.proto`. No error contains a value.
 package enum WireDecodingError: Error, Sendable, Hashable {
-    /// The bytes are no protocol buffer of a frame.
+    /// The bytes are not a protocol buffer of a frame.
     case malformed
     /// The frame has no message that this version knows, or more than one.
     case notOneMessage
     /// A field is larger, or has more elements, than ``WireLimits`` allows.
     case limitExceeded(field: String)
-    /// A field that must be there is not.
+    /// A required field is missing.
     case missing(field: String)
-    /// A field must not be there, or contradicts another.
+    /// A field is not allowed here, or contradicts another field.
     case unexpected(field: String)
-    /// An enumeration has a number this version does not know.
+    /// An enumeration has a number that this version does not know.
     case unknownValue(field: String)
-    /// Bytes of a fixed length have another, or columns of one table differ in length.
+    /// Bytes of a fixed length have another length, or columns of one table differ in length.
     case wrongLength(field: String)
-    /// A number lies outside what can be stored.
+    /// A number lies outside the storable range.
     case outOfRange(field: String)
 }

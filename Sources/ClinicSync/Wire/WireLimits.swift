@@ -1,52 +1,60 @@
-/// Every size a received message may have.
+/// The limits of every size in a received message.
 ///
-/// A peer is believed nothing: a message beyond a limit is refused before it is taken apart, so that what a message
-/// can make its receiver allocate is a small multiple of its own bytes.
+/// The receiver does not trust a peer: it refuses a message beyond a limit before it parses the message. So the memory
+/// that the receiver allocates for a message is a small multiple of the message's size.
 package struct WireLimits: Sendable, Hashable {
-    /// One whole message: the largest payload with what surrounds it, and room for one very large row.
+    /// One whole message: the largest payload with its envelope, and room for one very large row.
     package var messageBytesMax = 16 << 20
-    /// A message other than chunks, row hashes and row states: those hold no rows, so they are small.
+    /// A message other than chunks, row hashes and row states.
+    ///
+    /// Such messages contain no rows, so they are small.
     package var controlMessageBytesMax = 1 << 20
-    /// A chunk's payload: 256 KiB normally, more only when one row alone is larger.
+    /// A chunk's payload: normally 256 KiB, and more only when a single row is larger.
     package var chunkPayloadBytesMax = 8 << 20
-    /// The payload of a page of row states: as a chunk's.
+    /// The payload of a page of row states, with the same limit as a chunk's payload.
     package var rowStatesPayloadBytesMax = 8 << 20
-    /// Entries of one vector: origins a clinic has ever had, replaced PCs included.
+    /// Entries of one vector: all origins that a clinic has ever had, including replaced PCs.
     package var vectorEntriesMax = 4_096
-    /// Batches that have arrived in part: one for each origin at most.
+    /// Partial batches: at most one for each origin.
     package var partialsMax = 4_096
     /// A name, version, address or clinic id, in bytes of UTF-8.
     package var nameBytesMax = 256
-    /// A certificate, or a request for one, in DER; ours have about 600 bytes.
+    /// A certificate, or a certificate request, in DER.
+    ///
+    /// This program's certificates have about 600 bytes.
     package var certificateBytesMax = 4_096
-    /// Certificates of a chain: a node's and its signer's, with room.
+    /// Certificates of a chain: a node's and its signer's, with a reserve.
     package var certificatesMax = 4
-    /// A signed revocation: 16 bytes for each member it vouches for, and a chain.
+    /// A signed revocation: 16 bytes for each vouched member, and a chain.
     package var revocationBytesMax = 32 << 10
-    /// Revocations a new member is told of; it learns of more with its first sync.
+    /// Revocations in the answer to a new member, which receives others with its first sync.
     package var revocationsMax = 64
-    /// Addresses of a host: interfaces of a PC.
+    /// Addresses of a host, from the interfaces of its PC.
     package var addressesMax = 8
-    /// A request for a certificate with all that proves it.
+    /// A request for a certificate with all its proofs.
     package var enrollmentRequestBytesMax = 16 << 10
-    /// An answer to it, which carries revocations.
+    /// An answer to an enrollment request, which contains revocations.
     package var enrollmentReplyBytesMax = 4 << 20
-    /// A report of the host: sixteen addresses and four candidacies at most.
+    /// A report about the host: at most sixteen addresses and four candidacies.
     package var reportBytesMax = 8 << 10
-    /// A login, and the answer to it with the sessions in the way.
+    /// A login, and its answer with the sessions that block the login.
     package var loginBytesMax = 16 << 10
-    /// Tables of one report: thirteen now, and migrations to come.
+    /// Tables of one report: thirteen now, and more after later migrations.
     package var tablesMax = 256
-    /// Row hashes of one page: senders stop at 2 000.
+    /// Row hashes of one page.
+    ///
+    /// Senders stop at 2 000.
     package var rowHashesMax = 4_096
-    /// Keys a page of row states asks for: as many as a page of hashes can name.
+    /// Keys that a page of row states requests: as many as a page of hashes can name.
     package var wantedKeysMax = 4_096
-    /// The text or blob of one primary key: keys are short ids.
+    /// The text or blob of one primary key.
+    ///
+    /// Keys are short ids.
     package var keyBytesMax = 4_096
-    /// Nodes of one sync report: connections a host can have, with room.
+    /// Nodes of one sync report: the connections that a host can have, with a reserve.
     package var nodesMax = 1_024
 
-    /// The limits every node keeps.
+    /// The limits that every node applies.
     package static let standard = WireLimits()
 
     /// Makes the standard limits.

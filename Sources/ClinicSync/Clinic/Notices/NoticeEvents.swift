@@ -1,22 +1,28 @@
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// The events of notices: each row of the table of notices gives the nodes that it is for one event.
+/// The events of notices.
+///
+/// Each row of the notices table gives one event on its target nodes.
 struct NoticeEvents {
     let rows: ProgramRows
 
-    /// Notices older than this give no event: a node that was away longer relies on people.
+    /// Older notices give no event.
+    ///
+    /// A node that was away longer gets the information from people.
     private static let noticeMilliseconds: Int64 = 86_400_000
-    /// How long the node remembers which notices gave an event; longer than the host keeps them.
+    /// How long the node remembers which notices gave an event, which is longer than the host keeps notices.
     private static let toldMilliseconds: Int64 = 3 * 86_400_000
-    /// Events of one transaction; further notices wait for the next change of the table.
+    /// The largest number of events in one transaction.
+    ///
+    /// Further notices wait for the next change of the table.
     private static let noticesMax = 100
-    /// Bytes of a notice's id that are looked at.
+    /// The largest examined size of a notice's id in bytes.
     private static let idBytesMax = 64
 
-    /// A row of the table with what an event needs.
+    /// A row of the table with the data for an event.
     private struct Notice {
-        /// As it is stored: any program can write it.
+        /// The stored key, which may have any type, because any program can write it.
         var key: SQLiteValue
         var id: String
         var node: String?
@@ -30,8 +36,8 @@ struct NoticeEvents {
 
     /// The events of the notices that `changes` brought.
     ///
-    /// Runs inside the write transaction that changed the table, so that each notice gives one event, whatever happens to the
-    /// process.
+    /// The method runs inside the write transaction that changed the table. So each notice gives exactly one event,
+    /// even when the process crashes.
     func events(after changes: [ChangeEvent], in transaction: borrowing WriteTransaction) throws -> [NamedEvent] {
         guard changes.contains(where: { $0.table == NoticeTable.name }) else { return [] }
         let now = self.rows.clinicMilliseconds
@@ -81,8 +87,10 @@ struct NoticeEvents {
         return notices
     }
 
-    /// Whether the notice is for programs of this node, new enough, and such as the command could have written: any program can
-    /// write the row.
+    /// Returns whether a notice gives an event on this node.
+    ///
+    /// The notice must be for programs of this node, be new enough, and have a form that the command could have
+    /// written. Any program can write the row.
     private func isToTell(_ notice: Notice, at now: Int64) -> Bool {
         guard notice.key == .string(notice.id) else { return false }
         guard notice.node == nil || notice.node == self.rows.origin.node.description else { return false }

@@ -5,24 +5,26 @@ package import ClinicSyncStorage
 package enum NoticeTable {
     /// The table's name.
     package static let name = "clinicsync_notice"
-    /// How long a notice is kept: a day for those that come back, and one for clocks.
+    /// How long a notice is kept: one day for nodes that return, and one day for clock differences.
     package static let keptMilliseconds: Int64 = 2 * 86_400_000
-    /// Notices that may be in the table; more cannot be sent until some are old.
+    /// The largest number of notices in the table.
+    ///
+    /// Nobody can send more until some notices are old.
     package static let noticesMax = 1_000
 
-    /// A notice that is to be.
+    /// The content of a new notice.
     package struct NewNotice: Sendable {
         /// The row's key.
         package var id: String
         /// The node whose programs get the event; `nil` for all nodes.
         package var node: NodeID?
-        /// The key of the user it is about; `nil` for everybody.
+        /// The key of the user whom the notice concerns; `nil` for all users.
         package var user: String?
         /// One line of text.
         package var text: String
-        /// When it was written, by the clinic's time.
+        /// When the notice was written, by the clinic's time.
         package var createdAt: Int64
-        /// The node that writes it.
+        /// The node that writes the notice.
         package var createdBy: NodeID
 
         /// Makes a notice.
@@ -36,14 +38,16 @@ package enum NoticeTable {
         }
     }
 
-    /// How many notices there are.
+    /// Returns the number of notices.
     ///
     /// - Throws: ``StoreError``.
     package static func count(_ reader: ReplicaReader) throws -> Int { try reader.agentRows(self.name).count }
 
-    /// Writes a notice; post `localCommitNoticed` then.
+    /// Writes a notice.
     ///
-    /// - Throws: ``StoreError``; nothing was written then.
+    /// The caller then posts `localCommitNoticed`.
+    ///
+    /// - Throws: ``StoreError``; then nothing was written.
     package static func add(_ notice: NewNotice, _ writer: ReplicaWriter) throws {
         try writer.putAgentRow(
             table: self.name,
@@ -58,7 +62,7 @@ package enum NoticeTable {
         )
     }
 
-    /// The keys of the notices that are too old at `now`, and of those that claim to be from the future.
+    /// Returns the keys of the notices that are too old at `now`, and of notices with a time in the future.
     ///
     /// - Throws: ``StoreError``.
     package static func outdated(at now: Int64, _ reader: ReplicaReader) throws -> [SQLiteValue] {
@@ -71,10 +75,12 @@ package enum NoticeTable {
             .compactMap { $0["id"] }
     }
 
-    /// Removes notices; post `localCommitNoticed` when there were some.
+    /// Removes notices.
     ///
-    /// - Returns: How many there were.
-    /// - Throws: ``StoreError``; nothing was removed then.
+    /// The caller posts `localCommitNoticed` when some were removed.
+    ///
+    /// - Returns: The number of removed notices.
+    /// - Throws: ``StoreError``; then nothing was removed.
     package static func remove(_ keys: [SQLiteValue], _ writer: ReplicaWriter) throws -> Int {
         try writer.deleteAgentRows(table: self.name, keys: keys)
     }

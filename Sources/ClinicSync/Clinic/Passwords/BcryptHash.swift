@@ -3,10 +3,12 @@ import ClinicSyncModel
 
 /// A bcrypt hash that a clinic's program made: `$2b$12$` with 22 characters of salt and 31 of hash.
 ///
-/// Only verified, by the system's crypt(3); new hashes are ``ScryptHash``. As everywhere with bcrypt, what comes after the
-/// 72nd byte of a password does not count.
+/// The node only verifies such hashes, with the system's crypt(3); new hashes are ``ScryptHash``. As always with
+/// bcrypt, bytes after the 72nd byte of a password do not count.
 struct BcryptHash: Sendable, Hashable {
-    /// The costs that are worked on: 15 takes some seconds, and any program can write the row.
+    /// The accepted costs.
+    ///
+    /// A limit is necessary, because cost 15 takes some seconds and any program can write the row.
     static let acceptedCosts = 4...15
 
     private static let methods: Set<Substring> = ["2a", "2b", "2y"]
@@ -14,7 +16,7 @@ struct BcryptHash: Sendable, Hashable {
 
     private let text: String
 
-    /// Reads a stored hash; `nil` when it is none, or asks for more than ``acceptedCosts``.
+    /// Reads a stored hash; `nil` when the text is not a hash or its cost is outside ``acceptedCosts``.
     init?(_ text: String) {
         let fields = text.split(separator: "$", omittingEmptySubsequences: false)
         guard text.utf8.count == BcryptHash.count, fields.count == 4, fields[0].isEmpty,
@@ -24,11 +26,11 @@ struct BcryptHash: Sendable, Hashable {
         self.text = text
     }
 
-    /// Whether the password is the one that was hashed.
+    /// Returns whether the password matches the hash.
     ///
     /// - Returns: `nil` when the system's library does not know bcrypt.
     func matches(_ password: [UInt8]) -> Bool? {
-        // A C string ends at the first zero: what comes after it would not count.
+        // A C string ends at the first zero, so the bytes after it would not count.
         guard !password.isEmpty, !password.contains(0) else { return false }
         var output = [CChar](repeating: 0, count: BcryptHash.count + 1)
         let phrase = (password + [0]).map { CChar(bitPattern: $0) }

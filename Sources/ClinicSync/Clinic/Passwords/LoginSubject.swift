@@ -1,19 +1,22 @@
 import ClinicSyncModel
 
-/// Whose wrong passwords are counted.
+/// The subject whose wrong passwords are counted.
 ///
-/// Users and PCs are counted alike, so that neither one name can be tried with many passwords, nor one password with many
-/// names. After a login the user's count is forgotten and the PC's is kept: who knows one password must not have more guesses
-/// at the others.
+/// Both users and PCs have a count. So an attacker can try neither one name with many passwords, nor one password with
+/// many names. A login resets the user's count and keeps the PC's count, because a person who knows one password must
+/// not get more guesses at others.
 enum LoginSubject: Sendable, Hashable {
-    /// A user name, whether there is such a user or not.
+    /// A user name, whether the user exists or not.
     case user(String)
     /// A PC.
     case device(String)
 }
 
 extension LockOutPolicy {
-    /// For passwords, by user and by PC: five lock for a minute, each further one for twice as long, up to a quarter of an hour.
+    /// The policy for passwords, by user and by PC.
+    ///
+    /// Five wrong passwords lock the subject for a minute. Each further wrong password locks for twice as long, up to a
+    /// quarter of an hour.
     static let passwords = LockOutPolicy(
         failuresMax: 5,
         window: .seconds(15 * 60),

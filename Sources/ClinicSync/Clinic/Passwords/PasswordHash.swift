@@ -2,28 +2,32 @@ import Foundation
 
 /// Makes and checks the stored hash of a password.
 ///
-/// Both take a tenth of a second and more, and 32 MiB: never call them on an event loop or in the cooperative pool.
+/// Each operation takes at least a tenth of a second and 32 MiB. Never call them on an event loop or in the cooperative
+/// pool.
 package enum PasswordHash {
-    /// Characters of a new password at least.
+    /// The smallest number of characters of a new password.
     package static let charactersMin = 8
-    /// Bytes of a password at most.
+    /// The largest size of a password in bytes.
     package static let bytesMax = 1_024
-    /// Bytes of a stored hash that are looked at.
+    /// The largest examined size of a stored hash in bytes.
     private static let storedBytesMax = 512
 
     /// The outcome of a check.
     package enum Check: Sendable, Hashable {
-        /// The password is right; when `isWeak`, replace the hash with one of ``make(_:parameters:)``.
+        /// The password is correct.
+        ///
+        /// If `isWeak`, replace the hash with the result of ``make(_:parameters:)``.
         case matches(isWeak: Bool)
-        /// It is another one.
+        /// The password is wrong.
         case differs
-        /// The stored text is no hash that can be checked: plain text, MD5, or a program's own form.
+        /// The stored text is not a supported hash: plain text, MD5, or a program's own form.
         case unsupported
     }
 
     /// Hashes a new password.
     ///
-    /// - Throws: ``ClinicRefusal`` of kind `usage` when it is too short or too long; the library's error when memory is short.
+    /// - Throws: ``ClinicRefusal`` of kind `usage` when the password is too short or too long; the library's error when
+    ///   memory is insufficient.
     package static func make(_ password: String, parameters: ScryptParameters = .standard) throws -> String {
         guard password.count >= self.charactersMin else {
             throw ClinicRefusal(
@@ -37,7 +41,7 @@ package enum PasswordHash {
         return try ScryptHash(of: bytes, parameters: parameters).description
     }
 
-    /// Hashes a password again that was just accepted, whatever its length.
+    /// Hashes an accepted password again, regardless of its length.
     ///
     /// - Throws: the library's error when memory is short.
     static func renew(_ password: String, parameters: ScryptParameters) throws -> String? {
@@ -45,13 +49,13 @@ package enum PasswordHash {
         return try ScryptHash(of: bytes, parameters: parameters).description
     }
 
-    /// Compares a password with what is stored.
+    /// Compares a password with a stored hash.
     ///
     /// - Parameters:
-    ///   - password: what was typed; an empty one is never right.
+    ///   - password: the typed password; an empty password is never correct.
     ///   - stored: the value of `users.password`.
-    ///   - parameters: those of new hashes; weaker hashes should be replaced.
-    /// - Returns: What came of it.
+    ///   - parameters: the parameters of new hashes; the caller should replace weaker hashes.
+    /// - Returns: The result of the comparison.
     /// - Throws: the library's error when memory is short.
     package static func check(
         _ password: String,
@@ -68,7 +72,7 @@ package enum PasswordHash {
             return .matches(isWeak: !hash.parameters.isAtLeast(parameters))
         }
         guard let hash = BcryptHash(stored) else { return .unsupported }
-        // Programs hash what they are given: bytes as they were typed, not normalised.
+        // Programs hash the typed bytes without normalisation.
         guard !password.isEmpty, password.utf8.count <= self.bytesMax else { return .differs }
         switch hash.matches(Array(password.utf8)) {
         case true: return .matches(isWeak: true)
@@ -77,7 +81,8 @@ package enum PasswordHash {
         }
     }
 
-    /// The kind of a stored password: `scrypt`, `bcrypt`, `none`, or `unusable` when it must be set again.
+    /// Returns the kind of a stored password: `scrypt`, `bcrypt`, `none`, or `unusable` when an administrator must set
+    /// it again.
     static func kind(of stored: String) -> String {
         if stored.isEmpty { return "none" }
         guard stored.utf8.count <= self.storedBytesMax else { return "unusable" }
@@ -85,7 +90,7 @@ package enum PasswordHash {
         return BcryptHash(stored) == nil ? "unusable" : "bcrypt"
     }
 
-    /// Works as long as a check of a new hash does; for users who do not exist, so that time tells nothing.
+    /// Works as long as a check of a new hash, for users who do not exist, so that the duration reveals nothing.
     ///
     /// - Throws: the library's error when memory is short.
     static func pretend(_ password: String, parameters: ScryptParameters) throws {
@@ -93,7 +98,9 @@ package enum PasswordHash {
         _ = try parameters.derive(bytes, salt: [UInt8](repeating: 0, count: 16), count: 32)
     }
 
-    /// The bytes that are hashed: composed (NFC), as RFC 8265 wants it, because keyboards differ in how they make an accent.
+    /// Returns the bytes to hash: the password in composed form (NFC).
+    ///
+    /// RFC 8265 requires this form, because keyboards produce accents in different ways.
     private static func bytes(_ password: String) -> [UInt8]? {
         guard !password.isEmpty, password.utf8.count <= self.bytesMax else { return nil }
         let bytes = Array(password.precomposedStringWithCanonicalMapping.utf8)

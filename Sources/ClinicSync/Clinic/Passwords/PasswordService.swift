@@ -2,34 +2,42 @@ import ClinicSyncModel
 import NIOConcurrencyHelpers
 import NIOPosix
 
-/// What came of a user's password.
+/// The result of checking a user's password.
 package enum PasswordVerdict: Sendable, Hashable {
-    /// It is the user's; the id of the user's row.
+    /// The password is correct; the value is the id of the user's row.
     case accepted(userID: String)
-    /// There is no such user, or it is another password: nobody is told which.
+    /// The user does not exist, or the password is wrong.
+    ///
+    /// The answer does not say which.
     case wrong
-    /// Too many wrong ones of this user or from this PC: nothing is looked at until this has passed.
+    /// This user or this PC had too many wrong passwords.
+    ///
+    /// The service checks nothing until `retryAfter` has passed.
     case lockedOut(retryAfter: Duration)
-    /// It is the user's, who was deactivated.
+    /// The password is correct, but the user is deactivated.
     case inactive(userID: String)
-    /// What the row holds is no hash that can be checked: an administrator must run `clinic-node users passwd`.
+    /// The row contains no supported hash.
+    ///
+    /// An administrator must run `clinic-node users passwd`.
     case unsupportedHash
-    /// Too many checks wait already: try again shortly.
+    /// Too many checks are waiting.
+    ///
+    /// The caller should try again shortly.
     case busy(retryAfter: Duration)
 }
 
-/// Checks users' passwords, on threads of its own, at most two at once.
+/// Checks users' passwords on separate threads, at most two at once.
 ///
-/// A check takes a tenth of a second and 32 MiB. Beyond two, ``waitingMax`` wait; beyond that the verdict is `busy`. A
-/// hash of another kind, or a weaker one, is replaced when its password was right.
+/// A check takes a tenth of a second and 32 MiB. Further checks wait, at most ``waitingMax``; beyond that the verdict
+/// is `busy`. After a correct password, the service replaces a weaker hash or a hash of another kind.
 package final class PasswordService: Sendable {
-    /// What the service works with.
+    /// The parts that the service uses.
     package struct Surroundings: Sendable {
         /// Reads the account of a user name.
         package var account: @Sendable (String) async throws -> LoginAccount?
-        /// Replaces an account's hash if it still is the old one: id, old, new.
+        /// Replaces an account's hash if the stored hash is still the old hash: id, old, new.
         package var replace: @Sendable (String, String, String) async throws -> Void
-        /// A clock that never goes back.
+        /// A monotonic clock.
         package var monotonic: @Sendable () -> Duration
         /// The parameters of new hashes.
         package var parameters: ScryptParameters
@@ -48,17 +56,17 @@ package final class PasswordService: Sendable {
         }
     }
 
-    /// What a thread found out.
+    /// The result of a thread's work.
     private enum Finding: Sendable {
         case locked(Duration)
         case check(PasswordHash.Check, renewed: String?)
     }
 
-    /// Checks at once.
+    /// The largest number of concurrent checks.
     package static let threads = 2
-    /// Checks that may wait for a thread.
+    /// The largest number of checks that wait for a thread.
     package static let waitingMax = 16
-    /// Bytes of a user name, and of a PC's, that are looked at.
+    /// The largest examined size in bytes of a user name, and of a PC's name.
     private static let nameBytesMax = 256
 
     private let surroundings: Surroundings
@@ -66,22 +74,24 @@ package final class PasswordService: Sendable {
     private let lockOut = NIOLockedValueBox(LockOut<LoginSubject>(.passwords))
     private let pending = NIOLockedValueBox(0)
 
-    /// Starts the threads; ``close()`` must follow.
+    /// Starts the threads.
+    ///
+    /// The caller must call ``close()``.
     package init(_ surroundings: Surroundings) {
         self.surroundings = surroundings
         self.pool.start()
     }
 
-    /// Stops the threads when what was begun is done.
+    /// Stops the threads after they finish the current work.
     package func close() async throws { try await self.pool.shutdownGracefully() }
 
-    /// Judges a password.
+    /// Checks a password.
     ///
     /// - Parameters:
-    ///   - password: what was typed; an empty one is never right.
+    ///   - password: the typed password; an empty password is never correct.
     ///   - username: the user's name, exactly as in the table.
-    ///   - device: the PC on which it was typed.
-    /// - Returns: The verdict; for a user who does not exist it takes as long as for one with a new hash.
+    ///   - device: the PC where the user typed the password.
+    /// - Returns: The verdict; the check takes as long for a user who does not exist as for a user with a new hash.
     /// - Throws: what reading the account throws; `CancellationError` after ``close()``.
     package func verify(
         _ password: String,
@@ -124,7 +134,7 @@ package final class PasswordService: Sendable {
         _ account: LoginAccount?,
         _ subjects: [LoginSubject]
     ) throws -> Finding {
-        // Again, after the wait: many guesses sent at once are counted one after the other.
+        // Check again after the wait, so that many simultaneous guesses are counted one after another.
         if let remaining = self.remaining(subjects) { return .locked(remaining) }
         let parameters = self.surroundings.parameters
         guard let stored = account?.passwordHash else {

@@ -5,11 +5,13 @@ import Foundation
 
 /// The parameters of scrypt, which make a guess at a password expensive (RFC 7914, section 2).
 package struct ScryptParameters: Sendable, Hashable {
-    /// The logarithm of the cost: memory is 128 · r · 2^ln bytes.
+    /// The logarithm of the cost.
+    ///
+    /// The memory is 128 · r · 2^ln bytes.
     package var logCost: Int
     /// The block size, `r`.
     package var blockSize: Int
-    /// How many passes are made, `p`.
+    /// The number of passes, `p`.
     package var passes: Int
 
     /// Makes parameters.
@@ -21,14 +23,14 @@ package struct ScryptParameters: Sendable, Hashable {
 
     /// The parameters of new hashes: 32 MiB and three passes.
     ///
-    /// OWASP's Password Storage Cheat Sheet lists them among those of equal strength; of these, they take the least memory that a PC
-    /// with 2 GB does not notice.
+    /// OWASP's Password Storage Cheat Sheet lists several sets of equal strength. This set uses little enough memory
+    /// that a PC with 2 GB does not notice it.
     package static let standard = ScryptParameters(logCost: 15, blockSize: 8, passes: 3)
 
-    /// The limits for parameters that a row asks for: at most 256 MiB, since any program can write the row.
+    /// The limits for parameters in a row: at most 256 MiB, because any program can write the row.
     static let accepted = (logCost: 1...17, blockSize: 1...16, passes: 1...4)
 
-    /// Whether they are within the limits.
+    /// Whether the parameters are within the limits.
     var isAcceptable: Bool {
         ScryptParameters.accepted.logCost.contains(self.logCost)
             && ScryptParameters.accepted.blockSize.contains(self.blockSize)
@@ -37,7 +39,7 @@ package struct ScryptParameters: Sendable, Hashable {
             && self.logCost < 16 * self.blockSize
     }
 
-    /// Whether a guess costs at least as much memory and as much work as with `other`.
+    /// Returns whether a guess costs at least as much memory and work as with `other`.
     func isAtLeast(_ other: ScryptParameters) -> Bool {
         let memory = self.blockSize << self.logCost
         let otherMemory = other.blockSize << other.logCost
@@ -46,7 +48,7 @@ package struct ScryptParameters: Sendable, Hashable {
 
     /// Derives `count` bytes from a password.
     ///
-    /// - Throws: the library's error when it has not enough memory.
+    /// - Throws: the library's error when memory is insufficient.
     func derive(_ password: [UInt8], salt: [UInt8], count: Int) throws -> [UInt8] {
         precondition(!password.isEmpty && !salt.isEmpty, "the library takes no empty password or salt")
         let key = try KDF.Scrypt.deriveKey(
@@ -63,9 +65,9 @@ package struct ScryptParameters: Sendable, Hashable {
 
 /// A password's hash in the PHC string format: `$scrypt$ln=15,r=8,p=3$salt$hash`, base64 without padding.
 struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
-    /// The parameters with which it was made.
+    /// The parameters that were used for the hash.
     let parameters: ScryptParameters
-    /// The salt, which makes the hashes of equal passwords differ.
+    /// The salt, which gives equal passwords different hashes.
     let salt: [UInt8]
     /// The derived key.
     let hash: [UInt8]
@@ -73,12 +75,12 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
     private static let prefix = "$scrypt$"
     private static let saltBytes = 16
     private static let hashBytes = 32
-    /// Sizes in rows that are looked at.
+    /// The accepted sizes of salts and hashes in rows.
     private static let acceptedBytes = 8...64
 
-    /// Hashes a password with a salt of its own.
+    /// Hashes a password with a new salt.
     ///
-    /// - Throws: the library's error when it has not enough memory.
+    /// - Throws: the library's error when memory is insufficient.
     init(of password: [UInt8], parameters: ScryptParameters) throws {
         var generator = SystemRandomNumberGenerator()
         self.parameters = parameters
@@ -86,7 +88,7 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
         self.hash = try parameters.derive(password, salt: self.salt, count: ScryptHash.hashBytes)
     }
 
-    /// Reads a stored hash; `nil` when it is none, or asks for more than the limits.
+    /// Reads a stored hash; `nil` when the text is not a hash or its parameters exceed the limits.
     init?(_ text: String) {
         let fields = text.split(separator: "$", omittingEmptySubsequences: false)
         guard text.hasPrefix(ScryptHash.prefix), fields.count == 5,
@@ -99,16 +101,18 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
         self.hash = hash
     }
 
-    /// The text that is stored.
+    /// The stored text.
     var description: String {
         let parameters = self.parameters
         return ScryptHash.prefix + "ln=\(parameters.logCost),r=\(parameters.blockSize),p=\(parameters.passes)"
             + "$\(ScryptHash.text(self.salt))$\(ScryptHash.text(self.hash))"
     }
 
-    /// Whether the password is the one that was hashed; takes as long when it is not.
+    /// Returns whether the password matches the hash.
     ///
-    /// - Throws: the library's error when it has not enough memory.
+    /// The check takes the same time for a wrong password.
+    ///
+    /// - Throws: the library's error when memory is insufficient.
     func matches(_ password: [UInt8]) throws -> Bool {
         let derived = try self.parameters.derive(password, salt: self.salt, count: self.hash.count)
         return ConstantTime.equal(derived, self.hash)
@@ -120,7 +124,8 @@ struct ScryptHash: Sendable, Hashable, CustomStringConvertible {
         guard values.count == names.count else { return nil }
         var numbers: [Int] = []
         for (value, name) in zip(values, names) {
-            // At most three digits, and as they would be written here: one hash has one text.
+            // The number has at most three digits, in the form that this program writes, so that each hash has exactly
+            // one text.
             guard value.hasPrefix(name), let number = Int(value.dropFirst(name.count)), number < 1_000,
                 String(number) == value.dropFirst(name.count)
             else { return nil }

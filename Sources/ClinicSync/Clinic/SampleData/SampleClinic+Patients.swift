@@ -1,7 +1,7 @@
 import ClinicSyncModel
 
 extension SampleClinic {
-    /// A patient as far as visits need to know.
+    /// The data of a patient that visits need.
     private struct Person {
         var id: SQLiteValue
         var name: String
@@ -10,13 +10,13 @@ extension SampleClinic {
         var isSenior: Bool { self.age >= 60 }
     }
 
-    /// Writes a patient with everything that belongs to it.
+    /// Writes a patient and all related rows.
     func addPatient(_ number: Int) throws {
         var draws = SampleDraws(seed: self.seed, part: UInt64(number))
         let registered = draws.number(-SampleCalendar.past ... -1)
         let person = try self.register(day: registered, draws: &draws)
         if draws.chance(35) { try self.change(person, day: registered, draws: &draws) }
-        // Most come once, some often.
+        // Most patients come once, and some come often.
         var visits = draws.chance(85) ? 1 : 0
         while visits > 0, visits < 6, draws.chance(35) { visits += 1 }
         for _ in 0..<visits { try self.visit(person, on: draws.number(registered...0), draws: &draws) }
@@ -59,7 +59,7 @@ extension SampleClinic {
         return Person(id: id, name: name, isFemale: isFemale, age: age)
     }
 
-    /// A correction of what was entered at the registration, as the history keeps it.
+    /// A correction of the patient's registration data, as the history keeps it.
     private func change(_ person: Person, day: Int, draws: inout SampleDraws) throws {
         let moment = self.calendar.moment(draws.number(day...0), draws.number(0...500))
         let changes: [(field: String, old: String, new: String)] = [
@@ -78,7 +78,7 @@ extension SampleClinic {
 
     // MARK: - Visits
 
-    /// A visit of the past or of today, with its result and its bill.
+    /// A past visit or a visit of today, with its result and its bill.
     private func visit(_ person: Person, on day: Int, draws: inout SampleDraws) throws {
         let chosen = self.choose(for: (person.isFemale, person.age), &draws)
         let doctor = draws.pick(self.doctors)
@@ -160,7 +160,7 @@ extension SampleClinic {
     ) throws {
         let number = self.nextNumber()
         let subtotal = self.price(chosen)
-        // Senior citizens pay a fifth less, by law.
+        // By law, senior citizens pay a fifth less.
         let discount = person.isSenior ? subtotal * 0.2 : 0
         let total = subtotal - discount
         let isPartial = isPaid && draws.chance(7)
@@ -193,7 +193,7 @@ extension SampleClinic {
         try self.log(self.admins[0], "Received a payment", of: (payment, "payments"), at: time.moment)
     }
 
-    /// Minutes after opening as the clock on the wall shows them.
+    /// Converts minutes after opening to a time of day.
     private static func clock(_ minutes: Int) -> String {
         let hour = SampleDraws.padded(String(8 + minutes / 60), 2)
         return "\(hour):\(SampleDraws.padded(String(minutes % 60), 2))"

@@ -1,9 +1,9 @@
 import ClinicSyncModel
 import GRDB
 
-/// The clinic that made-up rows are about: its staff, its services, and what has been written so far.
+/// The clinic of the made-up rows: its staff, its services, and the rows written so far.
 final class SampleClinic {
-    /// Who works here.
+    /// A member of the staff.
     struct Member {
         var id: SQLiteValue
         var username: String
@@ -11,7 +11,7 @@ final class SampleClinic {
         var device: Int
     }
 
-    /// What the clinic offers.
+    /// A service of the clinic.
     struct Service {
         var id: SQLiteValue
         var name: String
@@ -19,7 +19,7 @@ final class SampleClinic {
         var isLaboratory: Bool
     }
 
-    /// Somebody who comes today.
+    /// A patient who comes today.
     struct Visitor {
         var patient: SQLiteValue
         var name: String
@@ -27,19 +27,19 @@ final class SampleClinic {
         var age: Int
     }
 
-    /// What happened on a day.
+    /// The counts of one day.
     struct Day {
         var served = 0
         var removed = 0
     }
 
-    /// Today's queue has so many entries at most.
+    /// The largest number of entries in today's queue.
     static let queueMax = 24
 
     let seed: UInt64
     let writer: SampleWriter
     let calendar: SampleCalendar
-    /// In the numbers that must be unique, so that no two runs make the same.
+    /// A random part of unique numbers, so that two runs never make the same number.
     let tag: String
     private(set) var doctors: [Member] = []
     private(set) var technicians: [Member] = []
@@ -50,7 +50,7 @@ final class SampleClinic {
     private var days: [Int: Day] = [:]
     private(set) var lastInvoice = 0
 
-    /// Reads the services and hires the staff.
+    /// Reads the services and creates the staff.
     init(seed: UInt64, patients: Int, writer: SampleWriter, db: Database) throws {
         self.seed = seed
         self.writer = writer
@@ -59,7 +59,7 @@ final class SampleClinic {
         self.services = try SampleClinic.services(db)
         self.selections = self.services.map { _ in 0 }
         let draws = SampleDraws(seed: seed, part: .max)
-        // A doctor for every 2 000 patients, but nobody hires a hundred.
+        // The clinic has one doctor for every 2 000 patients, but never a hundred doctors.
         try self.hire(doctors: min(3 + patients / 2_000, 12), draws: draws)
     }
 
@@ -85,14 +85,14 @@ final class SampleClinic {
                 )
             )
         }
-        // A clinic may have deleted all that everybody takes; bills then name one without a reference.
+        // A clinic may have deleted all services for everybody. Bills then name such a service without a reference.
         if !services.contains(where: { !SampleClinic.isForSome($0) }) {
             services.append(Service(id: .null, name: "Consultation", price: 500, isLaboratory: false))
         }
         return services
     }
 
-    /// Whether not everybody takes the service.
+    /// Returns whether only some patients take the service.
     private static func isForSome(_ service: Service) -> Bool {
         service.name.hasPrefix("Prenatal") || service.name.hasPrefix("Pediatric")
     }
@@ -118,7 +118,7 @@ final class SampleClinic {
         let username = "\(given.lowercased().prefix(1))\(short)\(number).\(self.tag.lowercased())"
         let since = self.calendar.moment(-SampleCalendar.past, 0)
         var values: [SQLiteValue] = [
-            // A hash of nothing known: nobody can log in as a made-up person.
+            // The hash of an unknown value, so that nobody can log in as a made-up person.
             .string(username), .string("sha256:" + draws.hash()), .string(role), .string(fullName),
             .string("\(username)@example.com"), .string(draws.telephone()),
         ]
@@ -135,7 +135,7 @@ final class SampleClinic {
         return member
     }
 
-    /// Yesterday's session, that ended, and today's.
+    /// Adds yesterday's ended session and today's session.
     private func addSessions(of member: Member, draws: inout SampleDraws) throws {
         for day in [-1, 0] {
             let login = draws.number(0...20)
@@ -172,7 +172,7 @@ final class SampleClinic {
         )
     }
 
-    /// Services that somebody of this sex and age takes, most often one.
+    /// Chooses services for a patient of this sex and age, usually one service.
     func choose(for person: (isFemale: Bool, age: Int), _ draws: inout SampleDraws) -> [Int] {
         let offered = self.services.indices.filter { index in
             let name = self.services[index].name
@@ -188,33 +188,35 @@ final class SampleClinic {
         return chosen
     }
 
-    /// The names of services as JSON; they have no characters that JSON escapes.
+    /// Returns the names of services as JSON.
+    ///
+    /// The names contain no characters that JSON escapes.
     func json(_ chosen: [Int]) -> SQLiteValue {
         .string("[" + chosen.map { "\"\(self.services[$0].name)\"" }.joined(separator: ",") + "]")
     }
 
-    /// What services cost together.
+    /// Returns the total price of services.
     func price(_ chosen: [Int]) -> Double { chosen.reduce(0) { $0 + self.services[$1].price } }
 
-    /// The next number of an invoice and its receipt.
+    /// Returns the next number of an invoice and its receipt.
     func nextNumber() -> String {
         self.lastInvoice += 1
         return "\(self.tag)-\(SampleDraws.padded(String(self.lastInvoice), 6))"
     }
 
-    /// Counts a visit for the report of its day.
+    /// Counts a visit for its day's report.
     func count(_ day: Int, isServed: Bool) {
         if isServed { self.days[day, default: Day()].served += 1 } else { self.days[day, default: Day()].removed += 1 }
     }
 
-    /// Remembers somebody for today's queue.
+    /// Adds a patient to today's queue.
     func invite(_ visitor: Visitor) {
         if self.visitors.count < SampleClinic.queueMax { self.visitors.append(visitor) }
     }
 
     // MARK: - What days leave behind
 
-    /// Writes today's queue, the reports of the last days, and the services' counters.
+    /// Writes today's queue, the reports of recent days, and the services' counters.
     func addDays() throws {
         var draws = SampleDraws(seed: self.seed, part: .max - 1)
         for (index, visitor) in self.visitors.enumerated() {
@@ -230,7 +232,7 @@ final class SampleClinic {
         let chosen = self.choose(for: (visitor.gender == "Female", visitor.age), &draws)
         let doctor = draws.pick(self.doctors)
         let arrival = number * 11
-        // The first third was seen, one or two are with a doctor, the rest waits.
+        // The first third is done, one or two patients are with a doctor, and the others wait.
         let share = number * 3 / max(self.visitors.count, 1)
         let status =
             share == 0

@@ -4,20 +4,21 @@ import GRDB
 
 /// Made-up, realistic data of a clinic in the Philippines, for tests and demonstrations.
 ///
-/// One seed gives the same people, visits and bills on any PC on the same day. What tells rows apart does not follow
-/// from the seed: ids are made by the tables' DEFAULT, and user names, invoice and receipt numbers carry a
-/// random tag, as if another program had written them. So the same seed on two PCs gives two sets of rows, and never
-/// one row that was written twice.
+/// One seed gives the same people, visits and bills on any PC on the same day. The values that identify rows do not
+/// depend on the seed: the tables' DEFAULT makes ids, and user names, invoice numbers and receipt numbers contain a
+/// random tag. So the same seed on two PCs gives two sets of rows, and never two versions of one row.
 package struct SampleData: Sendable {
-    /// How many rows of a table were written.
+    /// The number of written rows of a table.
     package struct Count: Sendable, Hashable, Codable {
         /// The table.
         package var name: String
-        /// Rows inserted; of `clinic_services`, rows whose counter was raised.
+        /// The number of inserted rows; for `clinic_services`, the number of rows with an increased counter.
         package var rows: Int
     }
 
-    /// Patients in one transaction, with all that belongs to them: some 30 ms of the write lock.
+    /// The number of patients in one transaction, with all related rows.
+    ///
+    /// The transaction holds the write lock for about 30 ms.
     static let patientsPerTransaction = 250
     /// Seconds to wait for another program's transaction.
     static let busyTimeoutSeconds: Double = 30
@@ -27,8 +28,8 @@ package struct SampleData: Sendable {
     /// Makes a generator.
     package init(seed: UInt64) { self.seed = seed }
 
-    /// Whether nothing was entered in the clinic's tables yet, the services that every clinic begins with and its
-    /// first user aside.
+    /// Returns whether the clinic's tables are empty, apart from the services that every clinic begins with and the
+    /// first user.
     ///
     /// - Throws: ``StoreError``.
     package static func isEmpty(path: String) throws -> Bool {
@@ -52,13 +53,13 @@ package struct SampleData: Sendable {
         }
     }
 
-    /// Writes `patients` patients, with all that belongs to them, into the database at `path`, which must exist.
+    /// Writes `patients` patients, with all related rows, into the existing database at `path`.
     ///
-    /// Writes as any program would: through a connection of its own, with foreign keys on, whether the node runs or not,
-    /// in transactions that hold the write lock shortly.
+    /// The method writes like any program: through a separate connection with foreign keys on, in transactions that
+    /// hold the write lock briefly. The node may run or not.
     ///
     /// - Returns: the rows of each of the thirteen tables, in the order of their names.
-    /// - Throws: ``StoreError``; what was committed until then stays.
+    /// - Throws: ``StoreError``; earlier commits remain.
     @discardableResult
     package func write(patients: Int, to path: String) throws -> [Count] {
         guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }

@@ -2,36 +2,38 @@ import ClinicSyncCore
 import ClinicSyncModel
 import GRDB
 
-/// Random choices that follow from a seed alone.
+/// Random choices that depend only on a seed.
 struct SampleDraws {
     private var generator: SplitMix64
 
-    /// Begins the choices of `seed`'s part `part`; parts do not depend on one another.
+    /// Begins the choices of part `part` of `seed`.
+    ///
+    /// Parts are independent of each other.
     init(seed: UInt64, part: UInt64) {
         var mixer = SplitMix64(seed: seed)
         self.generator = SplitMix64(seed: mixer.next() ^ (part &* 0xD1B5_4A32_D192_ED03))
     }
 
-    /// A number of the range.
+    /// Returns a number in the range.
     mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self.generator) }
 
-    /// One of the list, which is not empty.
+    /// Returns an element of the list, which must not be empty.
     mutating func pick<Element>(_ list: [Element]) -> Element { list[self.number(0...(list.count - 1))] }
 
-    /// `true` in so many of a hundred cases.
+    /// Returns `true` in `percent` of a hundred cases.
     mutating func chance(_ percent: Int) -> Bool { self.number(1...100) <= percent }
 
-    /// One of the list as a value, or NULL in the other cases.
+    /// Returns an element of the list as a value, or NULL in the other cases.
     mutating func maybe(_ percent: Int, _ list: [String]) -> SQLiteValue {
         self.chance(percent) ? .string(self.pick(list)) : .null
     }
 
-    /// 64 hexadecimal digits, the form of a SHA-256 of which nobody knows the original.
+    /// Returns 64 hexadecimal digits: the form of a SHA-256 with an unknown original.
     mutating func hash() -> String {
         (0..<4).map { _ in SampleDraws.padded(String(self.generator.next(), radix: 16), 16) }.joined()
     }
 
-    /// A telephone number that reaches nobody.
+    /// Returns a telephone number that nobody has.
     mutating func telephone() -> String { "0900" + SampleDraws.padded(String(self.number(0...9_999_999)), 7) }
 
     /// A house in a town.
@@ -41,13 +43,13 @@ struct SampleDraws {
         return "\(self.number(1...480)) \(street), Brgy. \(barangay), \(self.pick(SampleVocabulary.towns))"
     }
 
-    /// Zeros before `digits` until there are `width`.
+    /// Adds zeros before `digits` up to a length of `width`.
     static func padded(_ digits: String, _ width: Int) -> String {
         String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
     }
 }
 
-/// The days that made-up data is about, from half a year ago to two weeks ahead.
+/// The days of made-up data, from half a year ago to two weeks ahead.
 struct SampleCalendar {
     /// How many days before today there are.
     static let past = 180
@@ -56,7 +58,7 @@ struct SampleCalendar {
 
     private let days: [String]
 
-    /// Lists the days around today, the day on which `db`'s clock is.
+    /// Lists the days around today, by the clock of `db`.
     init(_ db: Database) throws {
         let days = try String.fetchAll(
             db,
@@ -74,7 +76,9 @@ struct SampleCalendar {
     /// The year today is in.
     var year: Int { Int(self.date(0).prefix(4)) ?? 2026 }
 
-    /// A moment of a day, so many minutes after opening at 8:00 in the Philippines, which is 0:00 in UTC.
+    /// Returns a moment of a day, by the number of minutes after opening.
+    ///
+    /// The clinic opens at 8:00 in the Philippines, which is 0:00 in UTC.
     func moment(_ day: Int, _ minutes: Int) -> String {
         let hour = SampleDraws.padded(String(minutes / 60), 2)
         return "\(self.date(day))T\(hour):\(SampleDraws.padded(String(minutes % 60), 2)):00.000Z"

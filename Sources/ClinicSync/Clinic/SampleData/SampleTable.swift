@@ -2,7 +2,7 @@ import ClinicSyncModel
 import Foundation
 import GRDB
 
-/// A table that made-up rows go into, and the columns they are given.
+/// A table for made-up rows, and the columns that get values.
 struct SampleTable {
     let name: String
     let key: String
@@ -94,7 +94,7 @@ struct SampleTable {
 }
 
 extension SampleTable {
-    /// Every table that rows are inserted into: the replicated ones without the services.
+    /// Every table that receives rows: the replicated tables without the services.
     static let all = [
         users, patients, patientHistory, appointments, medicalRecords, bills, billItems, payments, activity, sessions,
         queue, reports,
@@ -103,7 +103,7 @@ extension SampleTable {
 
 /// Writes rows through one connection and counts them.
 final class SampleWriter {
-    /// The table whose rows exist already and are counted up.
+    /// The table whose rows exist already and only have their counters increased.
     static let services = "clinic_services"
 
     private let db: Database
@@ -114,7 +114,7 @@ final class SampleWriter {
 
     /// Inserts a row and returns the id that the table's DEFAULT gave it.
     ///
-    /// A day's report that is there already stays; the id is NULL then.
+    /// An existing report of a day stays unchanged; then the id is NULL.
     @discardableResult
     func insert(_ table: SampleTable, _ values: [SQLiteValue]) throws -> SQLiteValue {
         precondition(values.count == table.columns.count, "\(table.name) has a value for each column")
@@ -161,7 +161,7 @@ extension SQLiteValue {
         }
     }
 
-    /// A value that GRDB read.
+    /// Converts a value that GRDB read.
     init(_ value: DatabaseValue) {
         switch value.storage {
         case .null: self = .null

@@ -1,4 +1,4 @@
-/// The words that made-up data is put together from.
+/// The words that form the made-up data.
 ///
 /// Names are common ones of the Philippines, combined at random; streets and barangays exist in most towns. Telephone
 /// numbers begin with 0900 and mail addresses end in `example.com`, so that they reach nobody.

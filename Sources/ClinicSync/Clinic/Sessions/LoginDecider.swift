@@ -7,14 +7,14 @@ struct LoginDecider {
     /// Whether this node hears more than half of the clinic's nodes.
     let isMajority: Bool
 
-    /// Decides, and writes the rows that follow.
+    /// Decides on a login, and writes the resulting rows.
     ///
     /// - Parameters:
     ///   - request: the login.
     ///   - now: the clinic's time.
     ///   - transaction: the transaction.
-    /// - Returns: What was decided; only a granted login has written rows.
-    /// - Throws: what SQLite says.
+    /// - Returns: The decision. Only a granted login has written rows.
+    /// - Throws: SQLite's errors.
     func decide(
         _ request: LoginRequest,
         at now: Int64,
@@ -22,7 +22,7 @@ struct LoginDecider {
     ) throws -> LoginOutcome {
         let connection = transaction.connection
         if let known = try SessionTable.session(request.sessionID, on: connection) {
-            // It was granted, and has been ended meanwhile: the login is over, not refused.
+            // The login was granted and its session has ended meanwhile. So the login is over, not refused.
             return known.isActive ? .granted(isProvisional: known.isProvisional) : .unavailable
         }
         guard try SessionTable.mayLogIn(request.userID, on: connection) else { return .refused }

@@ -1,7 +1,7 @@
 package import ClinicSyncStorage
 
 extension ReplicaReader {
-    /// Sessions, active ones first, then the newest; at most `limit`.
+    /// Returns sessions, active sessions first, then the newest; at most `limit`.
     ///
     /// - Throws: ``StoreError``.
     package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
@@ -21,14 +21,14 @@ extension ReplicaReader {
         }
     }
 
-    /// The session of this key.
+    /// Returns the session with this key.
     ///
     /// - Throws: ``StoreError``.
     package func session(_ id: String) throws -> SessionRow? {
         try self.read { connection in try SessionTable.session(id, on: connection) }
     }
 
-    /// How many sessions ended for which reason, and how many are active (under the reason `active`).
+    /// Returns the number of sessions for each end reason, and of active sessions under the reason `active`.
     ///
     /// - Throws: ``StoreError``.
     package func sessionCounts() throws -> [String: Int] {

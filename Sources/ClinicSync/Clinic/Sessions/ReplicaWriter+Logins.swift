@@ -1,21 +1,23 @@
 package import ClinicSyncCore
 package import ClinicSyncStorage
 
-// Logins at the host, and the rule of one session a user.
+// Logins at the host, and the rule of one session per user.
 extension ReplicaWriter {
     // MARK: - Logging in
 
-    /// Decides on a login and writes what follows from it, in one transaction: of two nobody can be granted both.
+    /// Decides on a login and writes its rows, in one transaction, so that two conflicting logins can never both be
+    /// granted.
     ///
-    /// The transaction writes the rows and logs them as a batch of this node, and it is on the disk when this returns. So the rows
-    /// can leave with the answer, and after a crash there is either all of it or nothing.
+    /// The transaction writes the rows and logs them as a batch of this node. The transaction is on the disk when this
+    /// method returns. So the rows can leave with the answer, and after a crash either all of them exist or none.
     ///
-    /// A request that was granted before is granted again. Without `isForced`, active sessions of the user on other PCs are in
-    /// the way; those of the same PC never are, since a program that crashed logs in again. A host that hears half of the clinic's
-    /// nodes or less grants a provisional session: it cannot know whether another host grants the same.
+    /// A request that was granted before is granted again. Without `isForced`, active sessions of the user on other PCs
+    /// block the login. Sessions of the same PC never block it, because a program that crashed logs in again. A host
+    /// that hears half of the clinic's nodes or less grants a provisional session: it cannot know whether another host
+    /// grants the same login.
     ///
-    /// - Returns: What was decided, and what was collected.
-    /// - Throws: ``StoreError``; nothing was written then.
+    /// - Returns: The decision and the collected batch.
+    /// - Throws: ``StoreError``; then nothing was written.
     package func decide(_ decision: LoginDecision) throws -> (LoginVerdict, CollectOutcome) {
         let members = try self.read { _, connection in try SessionTable.members(on: connection) }
         let isMajority = decision.hearing * 2 > members
@@ -29,13 +31,14 @@ extension ReplicaWriter {
 
     // MARK: - The rule
 
-    /// Ends what the rule of one session a user does not allow, whoever wrote it: all but the latest login of a user, sessions
-    /// that have expired, and those of users that are deactivated or gone.
+    /// Ends all sessions that the rule of one session per user forbids, whoever wrote them.
     ///
-    /// For the host alone. A function of the merged rows, so that two hosts that do the same do no harm.
+    /// The method ends all but the latest login of each user, expired sessions, and sessions of deactivated or deleted
+    /// users. Only the host calls this method. The result depends only on the merged rows, so two hosts that both call
+    /// it do no harm.
     ///
-    /// - Returns: How many sessions were ended or confirmed, and what was collected.
-    /// - Throws: ``StoreError``; nothing was written then.
+    /// - Returns: The number of ended or confirmed sessions, and the collected batch.
+    /// - Throws: ``StoreError``; then nothing was written.
     package func keepSessions(hearing: Int, at now: Int64) throws -> (changes: Int, CollectOutcome) {
         let broken = try self.read { rows, connection in
             try SessionRule(table: SessionTable(rows: rows)).actions(hearing: hearing, at: now, on: connection)

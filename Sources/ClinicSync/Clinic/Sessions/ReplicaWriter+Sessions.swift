@@ -1,10 +1,11 @@
 package import ClinicSyncStorage
 
-// What programs and people do with sessions on this PC. What is written is marked, and the collector makes a batch of it.
+// Changes that programs and people make to sessions on this PC. Each write marks its rows, and the collector makes a
+// batch of them.
 extension ReplicaWriter {
     /// Ends the active sessions among `ids`.
     ///
-    /// - Returns: Those that were ended now; post `localCommitNoticed` then.
+    /// - Returns: The sessions that this call ended. If there are any, post `localCommitNoticed`.
     /// - Throws: ``StoreError``.
     package func endSessions(_ ids: [String], _ reason: SessionEnd, at milliseconds: Int64) throws -> [String] {
         try self.write(.durable) { rows, transaction in
@@ -22,7 +23,7 @@ extension ReplicaWriter {
 
     /// Deletes the sessions that ended more than `age` milliseconds ago.
     ///
-    /// - Returns: How many.
+    /// - Returns: The number of deleted sessions.
     /// - Throws: ``StoreError``.
     package func cleanSessions(olderThan age: Int64, at milliseconds: Int64) throws -> Int {
         try self.write(.durable) { rows, transaction in
@@ -30,11 +31,12 @@ extension ReplicaWriter {
         }
     }
 
-    /// Notes that the user of an active session did something, and lets the session last on.
+    /// Records that the user of an active session was active, and extends the session.
     ///
-    /// Written at most every ``SessionTimes/activityIntervalMilliseconds``; the call in between changes nothing.
+    /// The method writes at most once per ``SessionTimes/activityIntervalMilliseconds``; a call in between changes
+    /// nothing.
     ///
-    /// - Returns: Whether the session is active; `nil` when there is none of that id.
+    /// - Returns: Whether the session is active; `nil` when no session has that id.
     /// - Throws: ``StoreError``.
     package func touchSession(_ id: String, at milliseconds: Int64) throws -> Bool? {
         let known = try self.read { _, connection in try SessionTable.session(id, on: connection) }

@@ -1,18 +1,19 @@
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// The events of sessions: derived from the rows, so that it does not matter who wrote them.
+/// The events of sessions, derived from the rows, so that the author of the rows does not matter.
 ///
-/// `clinicsync_session` holds the sessions that programs of this PC know as active. Where it and the table of sessions differ after
-/// a change, a session began or ended; the difference gives one event, whatever the number of writes that made it.
+/// `clinicsync_session` holds the sessions that programs of this PC know as active. When this table and the table of
+/// sessions differ after a change, a session began or ended. The difference gives one event, regardless of the number
+/// of writes.
 struct SessionEvents {
     let rows: ProgramRows
 
     private var table: SessionTable { SessionTable(rows: self.rows) }
 
-    /// The events of sessions that began in the way of another, and of those that ended.
+    /// Returns the events of sessions that began in conflict with another session, and of sessions that ended.
     ///
-    /// Runs inside the write transaction of the changes.
+    /// The method runs inside the write transaction of the changes.
     func events(after changes: [ChangeEvent], in transaction: borrowing WriteTransaction) throws -> [NamedEvent] {
         var events: [NamedEvent] = []
         for change in changes where change.table == SessionTable.name {
@@ -32,7 +33,7 @@ struct SessionEvents {
         return ids
     }
 
-    /// A session that programs know as active: what an event still tells when the row is gone.
+    /// A session that programs know as active, with the data that an event needs after the row is gone.
     private struct KnownSession {
         var id: String
         var userID: String
@@ -91,7 +92,7 @@ struct SessionEvents {
     ) throws -> NamedEvent? {
         let now = change.timestamp.milliseconds
         let session = KnownSession(row)
-        // Of two that came together, only the second is in the way of the other.
+        // When two sessions arrive together, only the second conflicts with the other.
         let known = try SessionTable.known(ofUser: row.userID, on: transaction.connection)
         var others: [SessionRow] = []
         for other in known where other.deviceID != row.deviceID {
@@ -129,7 +130,8 @@ struct SessionEvents {
         in transaction: borrowing WriteTransaction
     ) throws -> NamedEvent {
         try transaction.statement("DELETE FROM clinicsync_session WHERE id = ?1").bind(1, text: session.id).run()
-        // A program that deletes a row, or ends a session in words of its own, does so for somebody who is there.
+        // A deleted row counts as an administrator's action. An end reason in a program's own words counts as a logout,
+        // because a person is at that program.
         let reason = row == nil ? .admin : row?.endReason.flatMap { SessionEnd(rawValue: $0) } ?? .logout
         var fields = session.fields
         fields["reason"] = .text(reason.rawValue)
@@ -143,7 +145,7 @@ struct SessionEvents {
         )
     }
 
-    /// The PC at which the session was ended: that of the login that took its place, else the PC that made the change.
+    /// Returns the PC that ended the session: the PC of the replacing login, otherwise the PC that made the change.
     private func cause(
         of reason: SessionEnd,
         of session: KnownSession,

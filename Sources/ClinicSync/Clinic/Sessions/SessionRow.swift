@@ -9,26 +9,26 @@ package struct SessionRow: Sendable, Hashable {
     package var userID: String
     /// The user's name.
     package var username: String
-    /// The PC as the author of the row names it; a node's id for logins through the agent.
+    /// The PC, in the form that the row's author wrote; a node's id for logins through the agent.
     package var deviceID: String
     /// The PC's name for people; empty when the row has none.
     package var deviceName: String
-    /// When it began, as written.
+    /// When the session began, as written.
     package var loginTime: String
     /// When the user last did something, as written.
     package var lastActivity: String
-    /// When it ends by itself, as written.
+    /// When the session ends automatically, as written.
     package var expiresAt: String
-    /// When it was ended, as written; `nil` while it is active.
+    /// When the session was ended, as written; `nil` while it is active.
     package var invalidatedAt: String?
-    /// Why it was ended, as written.
+    /// Why the session was ended, as written.
     package var endReason: String?
-    /// Whether it is active.
+    /// Whether the session is active.
     package var isActive: Bool
-    /// Whether another PC may have been granted the same, see ``LoginOutcome/granted(isProvisional:)``.
+    /// Whether another PC may have granted the same user a session, see ``LoginOutcome/granted(isProvisional:)``.
     package var isProvisional: Bool
 
-    /// The times as milliseconds since 1970; `nil` where the text is none.
+    /// The times in milliseconds since 1970; `nil` where the text is not a time.
     var moments: (login: Int64?, activity: Int64?, expiry: Int64?)
 
     /// The columns that ``init(_:)`` reads.
@@ -76,24 +76,28 @@ package struct SessionRow: Sendable, Hashable {
 package enum SessionTimes {
     /// Without activity, a session ends after this time: 8 h.
     package static let lifetimeMilliseconds: Int64 = 8 * 3_600_000
-    /// Longer lifetimes than this, written by a program, count as this: 30 days.
+    /// The longest lifetime that counts: 30 days.
+    ///
+    /// A longer lifetime, written by a program, counts as 30 days.
     private static let lifetimeMaxMilliseconds: Int64 = 30 * 86_400_000
-    /// Activity is written this seldom, so that every keystroke does not become a change on every PC: 60 s.
+    /// The shortest time between two writes of activity: 60 s.
+    ///
+    /// So not every keystroke becomes a change on every PC.
     package static let activityIntervalMilliseconds: Int64 = 60_000
 
-    /// A lifetime as it counts: neither negative nor longer than 30 days.
+    /// Returns the lifetime that counts: neither negative nor longer than 30 days.
     static func bounded(_ milliseconds: Int64) -> Int64 {
         min(max(milliseconds, 0), self.lifetimeMaxMilliseconds)
     }
 }
 
-/// Why a session ended: what stands in `endReason` and in the event.
+/// Why a session ended, as stored in `endReason` and in the event.
 package enum SessionEnd: String, Sendable, Hashable, CaseIterable {
-    /// The user logged in on another PC and said that this one shall end.
+    /// The user logged in on another PC and chose to end this session.
     case forcedLogin = "forced_login"
     /// The user logged out.
     case logout
-    /// Nothing was done for too long.
+    /// The session had no activity for too long.
     case expired
     /// An administrator ended it, or the user was deactivated or deleted.
     case admin
@@ -102,7 +106,7 @@ package enum SessionEnd: String, Sendable, Hashable, CaseIterable {
 }
 
 extension SessionRow {
-    /// The session as it is told to a person in whose way it is.
+    /// The session as shown to a person whose login it blocks.
     var holder: SessionHolder {
         SessionHolder(
             sessionID: self.id,
@@ -115,7 +119,7 @@ extension SessionRow {
 }
 
 extension SessionHolder {
-    /// The holder with texts that a message may carry: programs write longer ones.
+    /// The holder with its texts cut to the size that a message may contain, because programs write longer texts.
     var cut: SessionHolder {
         SessionHolder(
             sessionID: SessionHolder.cut(self.sessionID),

@@ -1,17 +1,17 @@
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// The rule of one session a user: which sessions break it, and what restores it.
+/// The rule of one session per user: which sessions break the rule, and which changes restore it.
 struct SessionRule {
-    /// A session, with the version of its login; `nil` when the login is not collected yet.
+    /// A session with the version of its login; `nil` when the login is not collected yet.
     typealias Login = (row: SessionRow, login: Version?)
 
     let table: SessionTable
 
-    /// Ends and confirms what must be, in the transaction that looks.
+    /// Ends and confirms sessions as the rule requires, in the same transaction as the check.
     ///
-    /// - Returns: How many sessions were ended or confirmed.
-    /// - Throws: what SQLite says.
+    /// - Returns: The number of ended or confirmed sessions.
+    /// - Throws: SQLite's errors.
     func restore(hearing: Int, at now: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
         let actions = try self.actions(hearing: hearing, at: now, on: transaction.connection)
         for (session, reason) in actions {
@@ -24,7 +24,9 @@ struct SessionRule {
         return actions.count
     }
 
-    /// Sessions that must end, with the reason, and those that a host which hears most nodes confirms, without a reason.
+    /// Returns the sessions that must end, with the reason.
+    ///
+    /// The result also contains, without a reason, the sessions that a host which hears most nodes confirms.
     func actions(hearing: Int, at now: Int64, on connection: Connection) throws -> [(SessionRow, SessionEnd?)] {
         let isMajority = try hearing * 2 > SessionTable.members(on: connection)
         var actions: [(SessionRow, SessionEnd?)] = []
@@ -52,11 +54,11 @@ struct SessionRule {
         return actions
     }
 
-    /// Whether the one login was before the other, by the clinic's time.
+    /// Returns whether the `left` login was before the `right` login, by the clinic's time.
     static func isEarlier(_ left: Login, _ right: Login) -> Bool {
         switch (left.login, right.login) {
         case (let one?, let other?): one != other ? one < other : left.row.id < right.row.id
-        // What is not collected yet was written a moment ago.
+        // A login that is not collected yet was written a moment ago.
         case (nil, _?): false
         case (_?, nil): true
         case (nil, nil): (left.row.loginTime, left.row.id) < (right.row.loginTime, right.row.id)

@@ -1,7 +1,7 @@
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// Reads and writes the rows of sessions, and what belongs to them: the activity log, and whether a session is provisional.
+/// Reads and writes the rows of sessions and related rows: the activity log and the provisional marks.
 ///
 /// Every write marks its rows like a program's write, so the collector makes a batch of them.
 struct SessionTable {
@@ -9,27 +9,27 @@ struct SessionTable {
     static let name = "user_sessions"
     /// The table of activities.
     private static let activityTable = "user_activity_log"
-    /// The agents' table of sessions that another PC may have been granted too.
+    /// The agents' table of sessions that another PC may also have granted.
     private static let provisionalTable = "clinicsync_provisional"
 
-    /// Marks rows, and tells versions of values.
+    /// Marks rows, and returns versions of values.
     let rows: ProgramRows
 
     // MARK: - Reading
 
-    /// The session of this key.
+    /// Returns the session with this key.
     static func session(_ id: String, on connection: Connection) throws -> SessionRow? {
         try connection.query("SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE s.id = ?1")
             .bind(1, text: id)
             .first { SessionRow($0) }
     }
 
-    /// The active sessions of a user, in the order of their keys.
+    /// Returns the active sessions of a user, in the order of their keys.
     static func active(ofUser user: String, on connection: Connection) throws -> [SessionRow] {
         try self.active("s.userId = ?1", user, on: connection)
     }
 
-    /// The active sessions that programs of this PC know, of one user or of all, in the order of their keys.
+    /// Returns the active sessions that programs of this PC know, of one user or of all, in the order of their keys.
     static func known(ofUser user: String? = nil, on connection: Connection) throws -> [SessionRow] {
         let known = "s.id IN (SELECT id FROM clinicsync_session)"
         guard let user else { return try self.active(known, nil, on: connection) }
@@ -50,14 +50,14 @@ struct SessionTable {
         return rows
     }
 
-    /// Whether the user exists and is not deactivated.
+    /// Returns whether the user exists and is not deactivated.
     static func mayLogIn(_ userID: String, on connection: Connection) throws -> Bool {
         try connection.query("SELECT 1 FROM users WHERE id = ?1 AND coalesce(isActive, 1) <> 0")
             .bind(1, text: userID)
             .first { _ in true } ?? false
     }
 
-    /// How many nodes the clinic has.
+    /// Returns the number of nodes in the clinic.
     static func members(on connection: Connection) throws -> Int {
         let listed =
             try connection.query(
@@ -70,17 +70,19 @@ struct SessionTable {
 
     // MARK: - Times
 
-    /// The version of the write that made the session active.
+    /// Returns the version of the write that made the session active.
     ///
-    /// It says when the login happened by the clinic's time, whatever clock the PC had that wrote `loginTime`.
+    /// The version gives the time of the login by the clinic's time, even when the PC that wrote `loginTime` had a
+    /// wrong clock.
     func loginVersion(of session: SessionRow, on connection: Connection) throws -> Version? {
         try self.rows.versions(SessionTable.name, key: .string(session.id), on: connection)?["isActive"]
     }
 
-    /// When the session ends by itself, by the clinic's time.
+    /// Returns when the session ends automatically, by the clinic's time.
     ///
-    /// A program computes `expiresAt` by its PC's clock, which may be off by a day. The length of the session is right all the
-    /// same: it is the difference to the time that was written with it. When that was written, the version says.
+    /// A program computes `expiresAt` by its PC's clock, which may be off by a day. The length of the session is still
+    /// correct, because it is the difference between `expiresAt` and the time written with it. The version says when
+    /// the program wrote that time.
     func expiry(of session: SessionRow, now: Int64, on connection: Connection) throws -> Int64 {
         guard let expiry = session.moments.expiry else { return now + SessionTimes.lifetimeMilliseconds }
         guard let versions = try self.rows.versions(SessionTable.name, key: .string(session.id), on: connection) else {
@@ -95,7 +97,7 @@ struct SessionTable {
 
     // MARK: - Writing
 
-    /// Begins the session of a login.
+    /// Writes the session of a granted login.
     func begin(_ request: LoginRequest, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement(
@@ -157,9 +159,9 @@ struct SessionTable {
         )
     }
 
-    /// Lets an active session last on from now.
+    /// Extends an active session from now.
     ///
-    /// - Returns: Whether there was one.
+    /// - Returns: Whether the session was active.
     func prolong(_ id: String, at milliseconds: Int64, in transaction: borrowing WriteTransaction) throws -> Bool {
         try transaction
             .statement(
@@ -179,7 +181,7 @@ struct SessionTable {
 
     /// Deletes the sessions that ended before a time.
     ///
-    /// - Returns: How many.
+    /// - Returns: The number of deleted sessions.
     func removeEnded(before milliseconds: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
         var ids: [String] = []
         try transaction
@@ -202,7 +204,7 @@ struct SessionTable {
         return ids.count
     }
 
-    /// Notes whether another PC may have been granted the same.
+    /// Records whether another PC may have granted the same user a session.
     func setProvisional(_ id: String, _ isProvisional: Bool, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement(
@@ -250,6 +252,6 @@ struct SessionTable {
 
 /// Pieces of SQL about sessions.
 private enum SessionSQL {
-    /// The milliseconds since 1970 of parameter `index` as the text that programs write.
+    /// Returns SQL that converts milliseconds since 1970 in parameter `index` to the text that programs write.
     static func time(_ index: Int) -> String { "strftime('%Y-%m-%dT%H:%M:%fZ', ?\(index) / 1000.0, 'unixepoch')" }
 }

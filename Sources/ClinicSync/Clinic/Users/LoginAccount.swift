@@ -1,13 +1,15 @@
 import ClinicSyncModel
 package import ClinicSyncStorage
 
-/// What of a user's row decides whether the user may log in.
+/// The parts of a user's row that decide whether the user may log in.
 package struct LoginAccount: Sendable, Hashable {
     /// The row's key.
     package var id: String
-    /// The stored hash of the password; `nil` when the row has none, or not a text.
+    /// The stored hash of the password; `nil` when the row has none, or a value that is not text.
     package var passwordHash: String?
-    /// Whether the user was not deactivated; an `isActive` that a program left out or set to NULL is its default, 1.
+    /// Whether the user is not deactivated.
+    ///
+    /// A missing or NULL `isActive` counts as its default, 1.
     package var isActive: Bool
 
     /// Makes an account.
@@ -19,7 +21,7 @@ package struct LoginAccount: Sendable, Hashable {
 }
 
 extension ReplicaReader {
-    /// The account of a user name, compared byte by byte.
+    /// Returns the account of a user name, compared byte by byte.
     ///
     /// - Throws: ``StoreError``.
     package func loginAccount(username: String) throws -> LoginAccount? {
@@ -42,7 +44,7 @@ extension ReplicaReader {
         }
     }
 
-    /// The key of the user of that name, or else of that key.
+    /// Returns the key of the user with that name, otherwise of the user with that key.
     ///
     /// - Throws: ``StoreError``.
     package func userID(named name: String) throws -> String? {
@@ -56,10 +58,12 @@ extension ReplicaReader {
 }
 
 extension ReplicaWriter {
-    /// Replaces a user's hash, as a program would, if it still is `old`: another program may have changed the password meanwhile.
+    /// Replaces a user's hash, as a program would, if it is still `old`.
     ///
-    /// - Returns: Whether it was; post `localCommitNoticed` then.
-    /// - Throws: ``StoreError``; nothing was written then.
+    /// The check is necessary because another program may have changed the password meanwhile.
+    ///
+    /// - Returns: Whether the method replaced the hash. If so, post `localCommitNoticed`.
+    /// - Throws: ``StoreError``; then nothing was written.
     package func replacePasswordHash(ofUser id: String, _ old: String, by new: String) throws -> Bool {
         try self.write(.durable) { rows, transaction in
             try transaction.statement("UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2")

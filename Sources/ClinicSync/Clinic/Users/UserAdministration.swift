@@ -1,6 +1,6 @@
 import ClinicSyncModel
 
-/// What `clinic-node users` does with the users of a clinic, whether the node runs or not.
+/// The operations of `clinic-node users` on the users of a clinic, whether the node runs or not.
 package struct UserAdministration: Sendable {
     /// A user as people see it.
     package struct User: Sendable, Hashable, Codable {
@@ -8,32 +8,33 @@ package struct UserAdministration: Sendable {
         package var id: String
         /// The name by which the user logs in.
         package var username: String
-        /// What the user is.
+        /// The user's role.
         package var role: String
         /// The name of the person.
         package var fullName: String
         /// Whether the user may log in.
         package var active: Bool
-        /// How the password is kept: `scrypt`, `bcrypt`, `none`, or `unusable` when it must be set anew.
+        /// The form of the stored password: `scrypt`, `bcrypt`, `none`, or `unusable` when an administrator must set it
+        /// again.
         package var password: String
     }
 
     private let table: UserTable
 
-    /// The users in the database at `path`.
+    /// Opens the users in the database at `path`.
     package init(path: String) { self.table = UserTable(path: path) }
 
     /// Adds a user.
     ///
-    /// Takes a tenth of a second and more, for the hash.
+    /// The method takes at least a tenth of a second, for the hash.
     ///
     /// - Parameters:
     ///   - username: 1 to 64 bytes without control characters.
-    ///   - role: what the user is.
+    ///   - role: the user's role.
     ///   - fullName: the name of the person.
     ///   - password: at least 8 characters.
     /// - Returns: The row's key.
-    /// - Throws: ``ClinicRefusal``: `usage` for a name or password that cannot be one, `refused` when the name is taken;
+    /// - Throws: ``ClinicRefusal``: `usage` for an invalid name or password, `refused` when the name is taken;
     ///   ``StoreError``.
     @discardableResult
     package func add(username: String, role: UserRole, fullName: String?, password: String) throws -> String {
@@ -48,7 +49,8 @@ package struct UserAdministration: Sendable {
 
     /// Gives a user another password.
     ///
-    /// - Throws: ``ClinicRefusal``: `usage` for what can be no password, `refused` when there is no such user; ``StoreError``.
+    /// - Throws: ``ClinicRefusal``: `usage` for an invalid password, `refused` when the user does not exist;
+    ///   ``StoreError``.
     package func setPassword(_ password: String, of username: String) throws {
         let hash = try PasswordHash.make(password)
         guard try self.table.setPasswordHash(hash, of: username) else {
@@ -56,27 +58,27 @@ package struct UserAdministration: Sendable {
         }
     }
 
-    /// Makes sure that there is a user of that name, before anybody types a password.
+    /// Makes sure that a user with that name exists, before a person types a password.
     ///
-    /// - Throws: ``ClinicRefusal``: `refused` when there is none; ``StoreError``.
+    /// - Throws: ``ClinicRefusal``: `refused` when no such user exists; ``StoreError``.
     package func requireUser(_ username: String) throws {
         guard try self.users().contains(where: { $0.username == username }) else {
             throw UserAdministration.unknown(username)
         }
     }
 
-    /// Makes sure that there is no user of that name, before anybody types a password.
+    /// Makes sure that no user with that name exists, before a person types a password.
     ///
-    /// - Throws: ``ClinicRefusal``: `refused` when there is one; ``StoreError``.
+    /// - Throws: ``ClinicRefusal``: `refused` when such a user exists; ``StoreError``.
     package func requireNoUser(_ username: String) throws {
         guard try !self.users().contains(where: { $0.username == username }) else {
             throw UserAdministration.taken(username)
         }
     }
 
-    /// Makes sure that a text can be a user's name.
+    /// Makes sure that a text is a valid user name.
     ///
-    /// - Throws: ``ClinicRefusal`` of kind `usage` when it cannot.
+    /// - Throws: ``ClinicRefusal`` of kind `usage` when it is not valid.
     package static func check(username: String) throws {
         guard DisplayName.isName(username), DisplayName.isTrimmed(username) else {
             throw ClinicRefusal(
@@ -87,7 +89,7 @@ package struct UserAdministration: Sendable {
         }
     }
 
-    /// All users in the order of their names.
+    /// Returns all users in the order of their names.
     ///
     /// - Throws: ``StoreError``.
     package func users() throws -> [User] {

@@ -2,22 +2,22 @@ import ClinicSyncStorage
 import Foundation
 import GRDB
 
-/// What a user of the clinic's program is.
+/// The role of a user of the clinic's program.
 package enum UserRole: String, Sendable, Hashable, Codable, CaseIterable {
     case admin
     case doctor
     case medtech
 }
 
-/// The clinic's table of users, read and written as any program would: through a connection of its own.
+/// The clinic's table of users, which this type reads and writes like any program, through a separate connection.
 ///
-/// Works whether the node runs or not. What it writes is captured and replicated like every program's edit.
+/// The node may run or not. The node captures and replicates these writes like every program's edit.
 package struct UserTable: Sendable {
-    /// A row that is to be.
+    /// The content of a new row.
     package struct NewRow: Sendable, Hashable {
         /// The name by which the user logs in.
         package var username: String
-        /// What the user is.
+        /// The user's role.
         package var role: UserRole
         /// The name of the person.
         package var fullName: String?
@@ -39,13 +39,13 @@ package struct UserTable: Sendable {
         package var id: String
         /// The name by which the user logs in; empty when a program left it out.
         package var username: String
-        /// What the user is; any text, because programs write it.
+        /// The user's role, which may be any text, because programs write it.
         package var role: String
         /// The name of the person.
         package var fullName: String
         /// Whether the user may log in.
         package var isActive: Bool
-        /// What is stored of the password; `nil` when it is no text.
+        /// The stored password or hash; `nil` when the value is not text.
         package var passwordHash: String?
     }
 
@@ -99,7 +99,7 @@ package struct UserTable: Sendable {
         }
     }
 
-    /// All users in the order of their names.
+    /// Returns all users in the order of their names.
     ///
     /// - Throws: ``StoreError``.
     package func rows() throws -> [Row] {

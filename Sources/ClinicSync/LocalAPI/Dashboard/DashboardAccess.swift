@@ -5,10 +5,10 @@ import NIOConcurrencyHelpers
 
 /// Admits a browser of this PC: first by a link that works once, then by a cookie.
 ///
-/// The cookie states its expiry and proves that this node made it; the node stores nothing. Its key is derived from the
-/// token of the local API (RFC 5869). So the cookie stays valid over a restart of the node and ends with the token. A
-/// browser sends a host's cookies to every port of the host, so a program of another account on this PC could collect
-/// the cookie. For that reason it is valid for half a day only and cannot make further links.
+/// The cookie contains its expiry and a proof that this node made it; the node stores nothing. Its key is derived from
+/// the token of the local API (RFC 5869). So the cookie survives a restart of the node and becomes invalid when the
+/// token changes. A browser sends a host's cookies to every port of the host, so a program of another account on this
+/// PC could collect the cookie. For that reason it is valid for half a day only and cannot make further links.
 final class DashboardAccess: Sendable {
     /// The cookie's name.
     static let cookieName = "clinicsync_dashboard"
@@ -16,7 +16,9 @@ final class DashboardAccess: Sendable {
     static let cookieSeconds: Int64 = 12 * 3_600
     /// How long a link is valid: a minute.
     static let linkSeconds: Int64 = 60
-    /// Unopened links at most; a new one replaces the oldest.
+    /// The largest number of unopened links.
+    ///
+    /// A new link replaces the oldest.
     static let linksMax = 8
 
     private struct Link {
@@ -29,7 +31,7 @@ final class DashboardAccess: Sendable {
     /// Seconds since 1970.
     private let now: @Sendable () -> Int64
 
-    /// Makes the guard of a node with that token.
+    /// Makes the access control of a node that has this token.
     init(token: String, now: @escaping @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970) }) {
         self.key = HKDF<SHA256>.deriveKey(
             inputKeyMaterial: SymmetricKey(data: Data(token.utf8)),
@@ -53,7 +55,7 @@ final class DashboardAccess: Sendable {
 
     /// Whether a link is valid.
     ///
-    /// Asking uses the link up.
+    /// The check consumes the link.
     func open(link code: String) -> Bool {
         let now = self.now()
         return self.links.withLockedValue { links in
@@ -80,11 +82,11 @@ final class DashboardAccess: Sendable {
         let parts = content.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, parts[0] == "1", let end = Int64(parts[1]) else { return false }
         let now = self.now()
-        // A cookie that is valid for longer than a new one was made before the clock was set back.
+        // Such a cookie was made before the clock was set back: it is valid for longer than a new cookie.
         return end > now && end <= now + DashboardAccess.cookieSeconds
     }
 
-    /// The dashboard's cookie among those of a `Cookie` header.
+    /// Returns the dashboard's cookie from a `Cookie` header.
     static func cookie(in header: String) -> String? {
         for pair in header.split(separator: ";") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

@@ -5,7 +5,7 @@ import Hummingbird
 import HummingbirdCore
 import NIOCore
 
-/// A page of HTML that contains its style and script, with headers that block all other code.
+/// An HTML page that contains its style and script, with headers that block all other code.
 ///
 /// The policy names style and script by their hashes. So a browser runs no code that is not part of this program, whatever data
 /// the page shows. Source: W3C, "Content Security Policy Level 3".
@@ -35,7 +35,7 @@ struct DashboardPage: Sendable {
             + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     }
 
-    /// Bytes of the page.
+    /// The size of the page in bytes.
     var byteCount: Int { self.html.readableBytes }
 
     /// The answer with this page.
@@ -59,7 +59,7 @@ struct DashboardPage: Sendable {
         return headers
     }
 
-    /// The source expression by which a policy admits exactly this text.
+    /// Returns the source expression that admits exactly this text in a policy.
     private static func source(_ text: String) -> String {
         "'sha256-\(Data(SHA256.hash(data: Data(text.utf8))).base64EncodedString())'"
     }

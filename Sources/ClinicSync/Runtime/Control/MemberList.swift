@@ -3,7 +3,7 @@ import ClinicSyncStorage
 
 /// Reads the replicated list of members.
 struct MemberList: Sendable {
-    /// The node that reads.
+    /// The state of the reading node.
     let state: NodeState
     let storage: StorageService
 
@@ -16,7 +16,9 @@ struct MemberList: Sendable {
         }
     }
 
-    /// The names of the clinic's PCs for people; this node's own is the newest.
+    /// Returns the display names of the clinic's PCs.
+    ///
+    /// This node's own name comes from its state, which is the newest.
     ///
     /// - Throws: ``ClinicSyncError`` of the store.
     func names() async throws -> [NodeID: String] {
@@ -28,9 +30,9 @@ struct MemberList: Sendable {
         return names
     }
 
-    /// Finds the member that a person means: by id, by the beginning of its id, or by its name.
+    /// Finds the member that a person names by id, by the beginning of its id, or by its name.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `usage` when the text means no member, or several.
+    /// - Throws: ``ClinicSyncError`` of code `usage` when the text matches no member, or several members.
     static func find(_ text: String, in rows: [AgentTables.Node]) throws -> AgentTables.Node {
         let wanted = text.lowercased()
         let matches = [

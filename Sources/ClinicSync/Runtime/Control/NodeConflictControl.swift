@@ -6,7 +6,7 @@ import ClinicSyncStorage
 struct NodeConflictControl: ConflictControl {
     let storage: StorageService
     let members: MemberList
-    /// Called when rows were written, so that the collector makes a batch of them.
+    /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary {
@@ -44,7 +44,7 @@ struct NodeConflictControl: ConflictControl {
         }
         switch resolution {
         case .resolved:
-            // The decision itself is a row that the others get.
+            // The decision is also a row, which other nodes receive.
             self.wrote()
             return try await self.conflict(id)
         case .unknown: throw NodeConflictControl.unknown(id)
@@ -117,7 +117,9 @@ struct NodeConflictControl: ConflictControl {
         return ConflictSummary(facts, decision: decision)
     }
 
-    /// A PC's name; the rows that every PC begins with were written by none.
+    /// Returns a PC's name.
+    ///
+    /// The rows that every PC begins with have no author.
     private static func name(_ node: NodeID, _ names: [NodeID: String]) -> String {
         node == Origin.genesis.node ? "The installation" : names[node] ?? ""
     }
@@ -171,7 +173,9 @@ struct NodeConflictControl: ConflictControl {
         }
     }
 
-    /// Whether a program that read `expected` from JSON saw `value`; 5 and 5.0 are one in JSON.
+    /// Returns whether a program that read `expected` from JSON saw `value`.
+    ///
+    /// In JSON, 5 and 5.0 are equal.
     private static func isSame(_ value: SQLiteValue, _ expected: ConflictValue) -> Bool {
         let shown = self.value(value)
         if case .number(let number) = shown, case .integer(let other) = expected { return number == Double(other) }
@@ -180,6 +184,6 @@ struct NodeConflictControl: ConflictControl {
 }
 
 extension ConflictChoice {
-    /// The store's word for it.
+    /// The store's form of the choice.
     fileprivate var journal: JournalChoice { self == .current ? .current : .other }
 }

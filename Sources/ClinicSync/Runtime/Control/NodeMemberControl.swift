@@ -12,7 +12,7 @@ struct NodeMemberControl: MemberControl {
     let trust: TrustStore
     let desk: EnrollmentDesk
     let exchange: TrustExchange
-    /// Called when rows were written, so that the collector makes a batch of them.
+    /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
     private var list: MemberList { MemberList(state: self.state, storage: self.storage) }
@@ -57,11 +57,11 @@ struct NodeMemberControl: MemberControl {
         return NodesSummary(nodes: nodes.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
     }
 
-    /// What is known of a member beside its row.
+    /// The facts about a member besides its row.
     private struct MemberKnowledge {
-        /// The node as it was when last connected, since this node's start.
+        /// The node's state at its last connection since this node's start.
         var peer: CoreStatus.Peer?
-        /// How far it was when this node last wrote that down, perhaps long ago.
+        /// The member's last recorded progress, which may be old.
         var recorded: MemberLag?
         var isHost: Bool
         var maySign: Bool
@@ -113,7 +113,7 @@ struct NodeMemberControl: MemberControl {
             }
         }
         self.wrote()
-        // When it is this node's own row: its files take the name over.
+        // If the row is this node's own row, its files take over the name.
         self.exchange.tablesChanged()
     }
 
@@ -150,7 +150,7 @@ struct NodeMemberControl: MemberControl {
         }
         let vouched = rows.map(\.id).filter { $0 != row.id && !self.trust.isRevoked($0) }
         _ = try await NodeMemberControl.blocking { try self.trust.revoke(row.id, vouching: vouched) }
-        // At once, not when the tables have been written: from now on the node gets nothing.
+        // Review at once, before the tables are written: from now on, the revoked node must receive nothing.
         self.transport.reviewPeers()
         self.exchange.tablesChanged()
     }
@@ -166,7 +166,7 @@ struct NodeMemberControl: MemberControl {
         let grants = try await StorageErrors.mapping {
             try await self.storage.read { try $0.agentRows(AgentTables.grants) }
         }
-        // Any program can write the row: only a certificate that the clinic signed for this very node counts.
+        // Any program can write the row, so only a certificate that the clinic signed for this node counts.
         let isMember = await self.trust.isMember(
             row.certificate,
             of: row.id,
@@ -190,7 +190,7 @@ struct NodeMemberControl: MemberControl {
         self.wrote()
     }
 
-    /// Runs what writes files, on a thread that may block.
+    /// Runs file operations on a thread that may block.
     private static func blocking<Result: Sendable>(
         _ body: @escaping @Sendable () throws -> Result
     ) async throws -> Result {

@@ -8,7 +8,7 @@ struct NodeNoticeControl: NoticeControl {
     let state: NodeState
     let storage: StorageService
     let trust: TrustStore
-    /// Called when rows were written, so that the collector makes a batch of them.
+    /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
     func notify(_ text: String, node: String?, user: String?) async throws -> String {

@@ -1,4 +1,4 @@
-/// Measures for people how long a change takes.
+/// Measures how long a change takes, for people.
 struct NodeProbeControl: ProbeControl {
     let agent: ProbeAgent
     let members: MemberList

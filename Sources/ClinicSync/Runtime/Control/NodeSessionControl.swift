@@ -12,9 +12,9 @@ struct NodeSessionControl: SessionControl {
     let passwords: PasswordService
     let inbox: Inbox
 
-    /// Sessions shown at most.
+    /// The largest number of shown sessions.
     private static let sessionsMax = 1_000
-    /// Bytes of a device's name.
+    /// The largest size of a device's name in bytes.
     private static let deviceNameBytesMax = 128
 
     func sessions(onlyActive: Bool) async throws -> SessionsSummary {
@@ -78,7 +78,7 @@ struct NodeSessionControl: SessionControl {
         guard case .loginDecided(let outcome) = reply else { throw NodeSessionControl.undecided }
         switch outcome {
         case .granted:
-            // The core has waited for the rows, so they are here.
+            // The core has waited for the rows, so the store has them.
             let row = try await StorageErrors.mapping {
                 try await self.storage.read { try $0.session(request.sessionID) }
             }
@@ -98,7 +98,7 @@ struct NodeSessionControl: SessionControl {
         ClinicSyncError(.notReachable, "Nobody decided on the login in time: try again.")
     }
 
-    /// Tells the programs of this PC that a login met another session.
+    /// Reports to the programs of this PC that a login conflicts with another session.
     private static func conflictEvent(_ request: LoginRequest, _ holders: [SessionHolder]) -> NamedEvent {
         NamedEvent(
             type: "session_conflict",
@@ -115,7 +115,7 @@ struct NodeSessionControl: SessionControl {
 
     func endSession(_ id: String) async throws {
         guard let row = try await self.session(id) else { throw NodeSessionControl.noSession }
-        // Somebody at this PC logs out; whoever ends a session of another PC does so as its administrator.
+        // The end of a session of this PC is a logout. The end of another PC's session is an administrator's action.
         let reason: SessionEnd = row.deviceID == self.state.id.description ? .logout : .admin
         _ = try await self.end([id], reason)
     }
@@ -164,7 +164,7 @@ struct NodeSessionControl: SessionControl {
 }
 
 extension SessionSummary {
-    /// Describes a row.
+    /// Makes a summary from a row.
     init(_ row: SessionRow) {
         self.init(
             id: row.id,

@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
-/// Tells how a running node is doing.
+/// Reports the status of a running node.
 struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
@@ -12,7 +12,7 @@ struct NodeStatusControl: StatusControl {
     let latencies: LatencyLog
     /// The node's metrics.
     let values: NodeMetrics
-    /// When the run began, by the clock that never goes back.
+    /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
     func status() async throws -> NodeStatus {
@@ -20,7 +20,7 @@ struct NodeStatusControl: StatusControl {
             try await self.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = self.state.core
-        // The list of members knows names that were given since a peer said its own.
+        // The list of members contains names that were assigned after a peer announced its own name.
         let rows = try await MemberList(state: self.state, storage: self.storage).rows()
         let names = Dictionary(
             rows.filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
@@ -74,21 +74,21 @@ struct NodeStatusControl: StatusControl {
         return self.values.text
     }
 
-    /// Brings the gauges up to date every ten seconds, for a backend that does not ask for them, until cancelled.
+    /// Updates the gauges every ten seconds until cancelled, for a backend that does not request values.
     func forwardGauges() async throws {
         while self.values.isForwarded {
             try await Task.sleep(for: LatencyLog.interval)
             do {
                 self.values.record(try await self.status(), eventPosition: self.events.lastPosition)
             } catch {
-                // The store cannot answer now: the gauges stay as they are.
+                // The store cannot answer now, so the gauges keep their values.
             }
         }
     }
 }
 
 extension NodeStatus.Progress {
-    /// What the node still waits for; `nil` when it waits for nothing.
+    /// Makes the progress from the core's status; `nil` when the node waits for nothing.
     fileprivate init?(_ core: CoreStatus) {
         guard core.missingBatches > 0 || core.partialBatches > 0 else { return nil }
         self.init(missingBatches: Int(clamping: core.missingBatches), partialBatches: core.partialBatches)
@@ -96,7 +96,7 @@ extension NodeStatus.Progress {
 }
 
 extension NodeStatus.Role {
-    /// The core's word for the role.
+    /// Makes the role from the core's role.
     fileprivate init(_ role: CoreStatus.Role) {
         switch role {
         case .host: self = .host

@@ -26,7 +26,7 @@ struct NodeTableControl: TableControl {
             .timeout,
             "The sync took longer than \(DurationText.format(timeout)): try again with a larger --timeout."
         )
-        // Whichever ends first; the core ends every sync within a limit of its own, so the loser does not linger.
+        // The first result counts. The core ends every sync within its own limit, so the other task ends soon.
         let reply = try await withThrowingTaskGroup(of: CommandReply.self) { tasks in
             tasks.addTask { await self.driver.perform(.sync(table: table)) }
             tasks.addTask {
