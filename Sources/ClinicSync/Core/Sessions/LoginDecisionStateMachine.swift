@@ -70,7 +70,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         _ context: NodeContext
     ) -> [Action] {
         // The decision for a lost connection may have been withdrawn.
-        self.submitted.removeAll { !self.isWaiting($0, peers) }
+        self.submitted = self.submitted.filter { self.isWaiting($0, peers) }
         guard self.held.count + self.granted.count + self.submitted.count < CoreLimits.loginsHeldMax else {
             return [.answer(requester, .unavailable, nil)]
         }
