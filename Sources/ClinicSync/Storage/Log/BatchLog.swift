@@ -268,7 +268,7 @@ final class BatchLog: TransactionPart {
             .statement("UPDATE clinicsync_log SET payload = ?2, checksum = ?3 WHERE position = ?1")
             .bind(1, chunk.position)
             .bind(2, blob: payload)
-            .bind(3, payload.withUnsafeBytes { SipHash.hash64($0) })
+            .bind(3, BatchChunk.checksum(of: payload))
             .run()
         guard let header else { return }
         try transaction.statement("UPDATE clinicsync_log SET header = ?2 WHERE position = ?1")

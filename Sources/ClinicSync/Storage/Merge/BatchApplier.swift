@@ -74,7 +74,7 @@ final class BatchApplier {
         guard (chunk.index == 0) == (chunk.header != nil) else {
             throw MalformedChunk(reason: "the header is not with the first chunk")
         }
-        guard chunk.checksum == chunk.payload.withUnsafeBytes({ SipHash.hash64($0) }) else {
+        guard chunk.checksum == BatchChunk.checksum(of: chunk.payload) else {
             throw MalformedChunk(reason: "the checksum is wrong")
         }
     }
