@@ -21,6 +21,7 @@ enum Summary {
         case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
         case .addressesChanged: "addressesChanged"
+        case .membersChanged(let members): "membersChanged(\(members.present.count))"
         case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
@@ -156,8 +157,8 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
-        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
-        case .keepSessions(let hearing, _): "keepSessions \(hearing)"
+        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
+        case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         }
     }

@@ -49,7 +49,7 @@ package enum StorageRequest: Sendable, Hashable {
     /// Decide on a login and write its rows, in one transaction.
     case decideLogin(LoginDecision)
     /// End the sessions that break the rule of one session a user, and those that have expired.
-    case keepSessions(hearing: Int, correctedMilliseconds: Int64)
+    case keepSessions(hearing: Int, members: Int, correctedMilliseconds: Int64)
     /// Write an event that is not a change of a row to the log of events, and give it its position.
     case recordEvent(NamedEvent)
 
@@ -86,6 +86,8 @@ package struct LoginDecision: Sendable, Hashable {
     package var request: LoginRequest
     /// How many nodes follow the deciding node and have nothing that it lacks, itself included; 0 without a host.
     package var hearing: Int
+    /// How many members the clinic has, this node included.
+    package var members: Int
     /// Whether the store may answer `tooEarly` when these are not most nodes.
     package var mayWait: Bool
     /// The clinic's time, milliseconds since 1970.
@@ -96,12 +98,14 @@ package struct LoginDecision: Sendable, Hashable {
         requester: Requester,
         request: LoginRequest,
         hearing: Int,
+        members: Int,
         mayWait: Bool,
         correctedMilliseconds: Int64
     ) {
         self.requester = requester
         self.request = request
         self.hearing = hearing
+        self.members = members
         self.mayWait = mayWait
         self.correctedMilliseconds = correctedMilliseconds
     }
