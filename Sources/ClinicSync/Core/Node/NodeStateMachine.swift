@@ -76,7 +76,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .peersFound(let hints):
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
-        case .membersChanged(let members): self.members = members
+        case .membersChanged(let members):
+            self.members = members
+            self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
             let time = self.now.monotonic
@@ -105,7 +107,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .commandReceived(let request, .transferHost):
             self.emit(.reply(request, .hostTransferred(.noHost)))
         case .commandReceived(let request, .login): self.emit(.reply(request, .loginDecided(.unavailable)))
-        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
+        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
+            .malformedMessageReceived,
             .connectionClosed, .timerFired, .localCommitNoticed, .eventOccurred, .shutdownRequested:
             break
         }
