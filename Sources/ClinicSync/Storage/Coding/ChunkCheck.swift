@@ -38,14 +38,14 @@ enum ChunkCheck {
     ///
     /// - Throws: ``MalformedChunk``.
     static func outline(_ chunk: BatchChunk) throws {
-        guard chunk.batch.sequence > 0, chunk.batch.sequence < 1 << 62, chunk.batch.origin.node != Origin.genesis.node
-        else {
-            throw MalformedChunk(reason: "the batch has an impossible name")
+        guard (1...Bounds.sequenceMax).contains(chunk.batch.sequence), chunk.batch.origin.node != Origin.genesis.node
+        else { throw MalformedChunk(reason: "the batch has an impossible name") }
+        guard chunk.index < Bounds.chunkIndexMax || chunk.index == Bounds.chunkIndexMax && chunk.isLast else {
+            throw MalformedChunk(reason: "the batch has too many chunks")
         }
         guard (chunk.index == 0) == (chunk.header != nil) else {
             throw MalformedChunk(reason: "the header is not with the first chunk")
         }
-        guard chunk.index < BatchLog.chunksMax else { throw MalformedChunk(reason: "the batch has too many chunks") }
         guard chunk.checksum == BatchChunk.checksum(of: chunk.payload) else {
             throw MalformedChunk(reason: "the checksum is wrong")
         }

@@ -32,11 +32,6 @@ final class BatchLog: TransactionPart {
 
     func didCommit() { self.noteNumber() }
 
-    /// The number of chunks that a batch can have: 2^24.
-    ///
-    /// With chunks of 256 KiB that is 4 TiB, more than a file of SQLite's default page size holds.
-    static let chunksMax: UInt32 = 1 << 24
-
     /// Whether the store has a place, and therefore a witness file beside the database.
     var hasPlace: Bool { self.witness != nil }
 
@@ -63,7 +58,7 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, blob: origin.node.storedBytes)
             .bind(2, origin.incarnation)
-            .first { $0.unsigned(0) } ?? 0
+            .first { try $0.sequence(0) } ?? 0
     }
 
     /// Whether a batch has this node as its origin and a number above the highest own number in the file.
@@ -97,7 +92,7 @@ final class BatchLog: TransactionPart {
             statement.bind(8, .blob(payload))
             // RETURNING returns its row before the insertion is final: step the statement to its end.
             guard try statement.step() else { return 0 }
-            let position = statement.unsigned(0)
+            let position = try statement.position(0)
             try statement.run()
             return position
         }
@@ -253,7 +248,7 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, id)
             .bind(2, sequence)
-            .forEach { removed.append(BatchID(origin: origin, sequence: $0.unsigned(0))) }
+            .forEach { removed.append(BatchID(origin: origin, sequence: try $0.sequence(0))) }
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence >= ?2")
             .bind(1, id)
             .bind(2, sequence)
@@ -268,7 +263,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT max(storedAt) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : $0.int64(0) }
+            .first { $0.isNull(0) ? nil : $0.milliseconds(0) }
         return found ?? nil
     }
 
@@ -287,15 +282,18 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, self.origins.ownID)
             .forEach { row in
-                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: row.unsigned(1))
-                partials.append(PartialBatch(batch: batch, nextChunk: UInt32(row.int64(2)) + 1))
+                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: try row.sequence(1))
+                // A chunk after the last possible one never comes, so the batch counts as not begun.
+                let last = try row.chunkIndex(2)
+                guard last < Bounds.chunkIndexMax else { return }
+                partials.append(PartialBatch(batch: batch, nextChunk: last + 1))
             }
         return partials
     }
 
     /// The position of the newest chunk; 0 in an empty log.
     func head(on connection: Connection) throws -> UInt64 {
-        try connection.query("SELECT max(position) FROM clinicsync_log").first { $0.unsigned(0) } ?? 0
+        try connection.query("SELECT max(position) FROM clinicsync_log").first { try $0.position(0) } ?? 0
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
@@ -313,7 +311,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.unsigned(0) }
+            .first { try $0.position(0) }
     }
 
     /// The number of the next chunk of a batch; `nil` when no chunk of it is in the log.
@@ -323,7 +321,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT max(chunk) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : UInt32($0.int64(0)) + 1 }
+            .first { $0.isNull(0) ? nil : try $0.number(0, in: 0...Bounds.chunkIndexMax - 1, "a chunk's number") + 1 }
         return next ?? nil
     }
 
@@ -342,7 +340,7 @@ final class BatchLog: TransactionPart {
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
-        let sequence = self.origins.sequence(of: id) + 1
+        let sequence = self.origins.sequence(of: id) &+ 1
         let found =
             try connection
             .query(
@@ -356,10 +354,10 @@ final class BatchLog: TransactionPart {
             .first { row in
                 (
                     count: row.int(0), last: row.int(1), isComplete: row.int64(2) != 0, bytes: row.int(3),
-                    position: row.unsigned(4)
+                    position: try row.position(4)
                 )
             }
-        guard let found, found.isComplete, found.count == found.last + 1,
+        guard let found, found.isComplete, found.count - 1 == found.last,
             let header = try self.header(of: id, sequence: sequence, on: connection)
         else { return nil }
         return CompleteBatch(
@@ -408,7 +406,9 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .forEach { row in
                 let payload = Array(row.blob(2))
-                chunks.append(StoredChunk(position: row.unsigned(0), storedAt: row.int64(1), payload: payload))
+                chunks.append(
+                    StoredChunk(position: try row.position(0), storedAt: row.milliseconds(1), payload: payload)
+                )
             }
         return chunks
     }

@@ -124,7 +124,7 @@ final class BatchApplier {
         guard !result.isPending else { return result }
         for id in self.origins.ids {
             guard members.past.contains(try self.origins.origin(id).node) else { continue }
-            let next = self.origins.sequence(of: id) + 1
+            let next = self.origins.sequence(of: id) &+ 1
             guard try self.isStuck(id, next, members, on: transaction.connection) else { continue }
             result.forgotten += try self.log.removeBatches(of: id, from: next, in: transaction)
         }
@@ -257,7 +257,8 @@ final class BatchApplier {
             }
         }
         result.events += try self.events.record(events, in: transaction)
-        self.origins.advance(id, to: batch.id.sequence, timestamp: batch.header.timestamp)
+        let timestamp = batch.header.timestamp.limited(toBatches: seen.total)
+        self.origins.advance(id, to: batch.id.sequence, timestamp: timestamp)
     }
 
     private func apply(
@@ -274,7 +275,8 @@ final class BatchApplier {
         for table in reader.unknownTables {
             try self.notes.addUnread(batch.id, seen: batch.seen, table: table, columns: [], in: transaction)
         }
-        while let change = try BatchApplier.reading(batch.id, { () throws(MalformedRecord) in try reader.next() }) {
+        while var change = try BatchApplier.reading(batch.id, { () throws(MalformedRecord) in try reader.next() }) {
+            change.timestamp = change.timestamp.limited(toBatches: batch.seen.total)
             result.largestTimestamp = max(result.largestTimestamp, change.timestamp)
             guard let plan = change.plan else { continue }
             if change.hasUnknownColumns {
