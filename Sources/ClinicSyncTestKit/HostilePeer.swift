@@ -42,6 +42,11 @@ package final class HostilePeer: Sendable {
             self.messages.compactMap { if case .chunk(let chunk) = $0 { chunk } else { nil } }
         }
 
+        /// The payload bytes that it has acknowledged so far.
+        package var creditBytes: Int {
+            self.messages.reduce(0) { if case .acknowledge(let ack) = $1 { $0 + Int(ack.creditBytes) } else { $0 } }
+        }
+
         /// Its hello; `nil` before it said one.
         package var hello: Hello? {
             for case .hello(let hello) in self.messages { return hello }
@@ -183,6 +188,9 @@ package final class HostilePeer: Sendable {
 
     // MARK: - Sending
 
+    /// The name of the next batch of this peer's origin.
+    package var next: BatchID { BatchID(origin: self.origin, sequence: self.vector[self.origin] + 1) }
+
     /// Sends a message; the frame's term is the highest that the other node has named, unless `term` is given.
     package func send(_ message: Message, term: UInt64? = nil) {
         self.transport.send(message, term: term ?? self.seen.term, over: [self.connection])
@@ -210,7 +218,7 @@ package final class HostilePeer: Sendable {
             schemaVersion: 13
         )
         return BatchChunk(
-            batch: batch ?? BatchID(origin: self.origin, sequence: self.vector[self.origin] + 1),
+            batch: batch ?? self.next,
             index: index,
             header: index == 0 ? header : nil,
             isLast: isLast,
