@@ -20,8 +20,8 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
 
     /// Makes a stamp from its packed value.
     ///
-    /// A value above ``largest`` is no stamp and counts as ``genesis``, on every node alike: it can only come from
-    /// damage, and must not win over any other.
+    /// A value above ``largest`` is no stamp and counts as ``genesis``, on every node alike. It comes from damage, or from
+    /// a batch that an earlier version applied, and must not win over any other.
     package init(rawValue: UInt64) {
         self = HybridTimestamp(exactly: rawValue) ?? .genesis
     }
@@ -30,6 +30,15 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     package init?(exactly rawValue: UInt64) {
         guard rawValue <= HybridTimestamp.largest.rawValue else { return nil }
         self.rawValue = rawValue
+    }
+
+    /// Makes a stamp from a number in a batch; `nil` for a number that SQLite could not store.
+    ///
+    /// Versions before the range had an end took every such number. One above ``largest`` counts as ``largest``, which
+    /// ``limited(toBatches:)`` limits.
+    package init?(inBatch rawValue: UInt64) {
+        guard rawValue <= UInt64(Int64.max) else { return nil }
+        self.rawValue = min(rawValue, HybridTimestamp.largest.rawValue)
     }
 
     /// Makes a stamp from `milliseconds`, clamped to 0...``Bounds/millisecondsMax``.

@@ -35,7 +35,7 @@ extension MessageCodec {
 
     /// A batch's stamp.
     static func timestamp(_ number: UInt64, _ field: String) throws(WireDecodingError) -> HybridTimestamp {
-        guard let timestamp = HybridTimestamp(exactly: number) else { throw .outOfRange(field: field) }
+        guard let timestamp = HybridTimestamp(inBatch: number) else { throw .outOfRange(field: field) }
         return timestamp
     }
 

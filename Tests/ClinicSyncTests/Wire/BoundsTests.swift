@@ -159,28 +159,27 @@ struct BoundsTests {
         }
     }
 
-    @Test("a batch's stamp above the largest one is refused")
+    @Test("a batch's stamp above the largest one counts as the largest, and one that cannot be stored is refused")
     func stamps() throws {
         let largest = BoundsTests.chunk(timestamp: HybridTimestamp.largest.rawValue)
         let bytes = MessageCodec.encode(largest, term: 0)
         #expect(try MessageCodec.decode(bytes).message == largest)
-        // The stamp is a varint in the header; as many bytes hold the number of all ones.
-        let stamp = BoundsTests.varint(HybridTimestamp.largest.rawValue)
-        let place = try #require(bytes.firstRange(of: stamp))
-        for number in [HybridTimestamp.largest.rawValue + 1, 1 << 63 - 1] as [UInt64] {
-            var beyond = bytes
-            beyond.replaceSubrange(place, with: BoundsTests.varint(number))
+        let place = try #require(bytes.firstRange(of: BoundsTests.littleEndian(HybridTimestamp.largest.rawValue)))
+        func replaced(by number: UInt64) -> [UInt8] {
+            var bytes = bytes
+            bytes.replaceSubrange(place, with: BoundsTests.littleEndian(number))
+            return bytes
+        }
+        for number in [HybridTimestamp.largest.rawValue + 1, UInt64(Int64.max)] {
+            #expect(try MessageCodec.decode(replaced(by: number)).message == largest)
+        }
+        for number in [1 << 63, UInt64.max] {
+            let beyond = replaced(by: number)
             #expect(throws: WireDecodingError.outOfRange(field: "timestamp")) { try MessageCodec.decode(beyond) }
         }
     }
 
-    private static func varint(_ number: UInt64) -> [UInt8] {
-        var rest = number
-        var bytes: [UInt8] = []
-        while rest > 0x7f {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        return bytes + [UInt8(truncatingIfNeeded: rest)]
+    private static func littleEndian(_ number: UInt64) -> [UInt8] {
+        withUnsafeBytes(of: number.littleEndian) { Array($0) }
     }
 }

@@ -9,7 +9,7 @@ struct MessageCodecTests {
         var messages = RandomMessages(seed: seed)
         for _ in 0..<2_500 {
             let message = messages.next()
-            let term = messages.generator.next() >> 1
+            let term = messages.generator.next() & Bounds.termMax
             let decoded = try MessageCodec.decode(MessageCodec.encode(message, term: term))
             #expect(decoded.message == message)
             #expect(decoded.term == term)
