@@ -51,16 +51,15 @@ struct RowStateLoader {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row in
-                let birth = LocalVersion(
-                    timestamp: try row.timestamp(0).rawValue,
-                    origin: row.int(1),
-                    sequence: try row.sequence(2)
-                )
+                // A stamp that is none counts as genesis: every other wins, on every node.
+                let stored: UInt64 = try row.number(0, in: 0...UInt64(Int64.max), "a stamp")
+                let timestamp = HybridTimestamp(rawValue: stored).rawValue
+                let birth = LocalVersion(timestamp: timestamp, origin: row.int(1), sequence: try row.sequence(2))
                 return RowMeta(
                     birth: birth,
                     hash: try Digest(storedBytes: row.blob(3)),
                     columns: try RowMeta.readColumns(row.blob(4)),
-                    groups: try RowMeta.readGroups(row.blob(5), birth: birth),
+                    groups: try RowMeta.readGroups(row.blob(5), birth: stored),
                     context: row.isNull(6) ? nil : row.int(6)
                 )
             }

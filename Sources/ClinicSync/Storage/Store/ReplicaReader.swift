@@ -62,7 +62,8 @@ package final class ReplicaReader {
             var start = head
             var isPruned = false
             try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                let known = vector[try self.knownOrigin(row.int(0))]
+                let origin = try self.knownOrigin(row.int(0))
+                let known = vector[origin]
                 let statement = try self.connection.query(
                     "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
                 )
