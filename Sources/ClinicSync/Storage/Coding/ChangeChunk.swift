@@ -152,7 +152,7 @@ struct ChangeChunkReader {
 
     private var reader: ByteReader
     private let entries: [Entry]
-    private let base: UInt64
+    private let base: HybridTimestamp
     /// The values of the current change by slot; the column's default where an insertion has no value.
     private(set) var values: [ValueRef]
 
@@ -195,7 +195,7 @@ struct ChangeChunkReader {
         }
         self.reader = reader
         self.entries = entries
-        self.base = base.rawValue
+        self.base = base
         self.values = Array(repeating: .null, count: 64)
         self.unknownTables = unknown
         self.unknownColumns = unknownColumns
@@ -219,19 +219,17 @@ struct ChangeChunkReader {
         case .text, .blob: break
         default: throw MalformedRecord(reason: "a key is neither text nor blob")
         }
-        let delta = try self.reader.signed()
+        let timestamp = try self.reader.timestamp(from: self.base)
         var change = Change(
             kind: kind,
             plan: self.entries[Int(index)].plan,
             key: key,
-            timestamp: HybridTimestamp(rawValue: self.base &+ UInt64(bitPattern: delta)),
+            timestamp: timestamp,
             slots: 0,
             named: 0,
             hasUnknownColumns: false,
             replaced: replaced
         )
-        // A stamp of 2^63 or more would be negative in SQLite and sort before all other stamps.
-        guard change.timestamp.rawValue < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
         if kind != .delete { try self.readValues(of: &change, entry: self.entries[Int(index)]) }
         return change
     }

@@ -111,7 +111,7 @@ extension Conflict {
             version: Version(
                 timestamp: HybridTimestamp(rawValue: row.unsigned(first + 7)),
                 origin: origin,
-                sequence: row.unsigned(first + 6)
+                sequence: min(UInt64(clamping: row.int64(first + 6)), Bounds.sequenceMax)
             ),
             related: related
         )

@@ -37,7 +37,7 @@ struct JournalReading {
             .forEach { row in
                 guard let plan = self.plans[row.string(0)], plan.definition.isClinical else { return }
                 if row.isNull(1) {
-                    count += row.int(2)
+                    count = row.int(2) &+ count
                 } else if plan.slot(of: row.string(1)) != nil {
                     values.append((plan, row.string(1)))
                 }
@@ -173,7 +173,7 @@ struct JournalReading {
     private func decision(_ row: Statement) -> JournalEntry.Decision? {
         let first = Int32(11)
         guard let kept = JournalChoice(rawValue: row.string(first)) else { return nil }
-        return JournalEntry.Decision(kept: kept, at: row.int64(first + 1), node: NodeID(row.string(first + 2)))
+        return JournalEntry.Decision(kept: kept, at: row.milliseconds(first + 1), node: NodeID(row.string(first + 2)))
     }
 
     private func row(_ plan: TablePlan, key: SQLiteValue) throws -> JournalEntry.Row {

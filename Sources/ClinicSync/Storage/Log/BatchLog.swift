@@ -21,7 +21,65 @@ final class BatchLog: TransactionPart {
         self.origins = origins
         self.clock = clock
         self.witness = witness
+        try BatchLog.removeImpossible(exceptOf: origins.ownID, in: transaction)
+        try BatchLog.renumber(in: transaction)
         self.highestOwn = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
+    }
+
+    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
+    private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                DELETE FROM clinicsync_log WHERE position IN (
+                SELECT l.position FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                WHERE o.id <> ?1 AND (l.sequence > ?2 OR l.chunk NOT BETWEEN 0 AND ?3 OR (l.chunk = ?3 AND l.isLast = 0)))
+                """
+            )
+            .bind(1, own)
+            .bind(2, Bounds.sequenceMax)
+            .bind(3, Bounds.chunkIndexMax)
+            .run()
+    }
+
+    /// The number of positions that must be left after the newest one.
+    private static let room: UInt64 = 1 << 40
+
+    /// Gives new positions to chunks whose positions leave no room for others, so that chunks can be appended.
+    ///
+    /// Only a program, or a disk, can have made such positions.
+    private static func renumber(in transaction: borrowing WriteTransaction) throws {
+        let usable = Bounds.positionMax - self.room
+        let sequence = "FROM sqlite_sequence WHERE name = 'clinicsync_log'"
+        let isWrong: Bool? = try transaction.statement(
+            """
+            SELECT 1 \(sequence) AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
+            UNION ALL SELECT 1 FROM clinicsync_log WHERE position < 1 OR position > ?1 LIMIT 1
+            """
+        )
+        .bind(1, usable)
+        .first { _ in true }
+        guard isWrong == true else { return }
+        var wrong: [Int64] = []
+        try transaction
+            .statement("SELECT position FROM clinicsync_log WHERE position < 1 OR position > ?1 ORDER BY position")
+            .bind(1, usable)
+            .forEach { wrong.append($0.int64(0)) }
+        var last =
+            try transaction
+            .statement("SELECT max(position) FROM clinicsync_log WHERE position BETWEEN 1 AND ?1")
+            .bind(1, usable)
+            .first { try $0.position(0) } ?? 0
+        for position in wrong {
+            last &+= 1
+            try transaction.statement("UPDATE clinicsync_log SET position = ?2 WHERE position = ?1")
+                .bind(1, position)
+                .bind(2, last)
+                .run()
+        }
+        try transaction.statement("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'clinicsync_log'").bind(1, last)
+            .run()
     }
 
     func memory() -> () -> Void {
@@ -57,7 +115,7 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, blob: origin.node.storedBytes)
             .bind(2, origin.incarnation)
-            .first { $0.unsigned(0) } ?? 0
+            .first { try $0.sequence(0) } ?? 0
     }
 
     /// Whether a batch has this node as its origin and a number above the highest own number in the file.
@@ -91,7 +149,7 @@ final class BatchLog: TransactionPart {
             statement.bind(8, .blob(payload))
             // RETURNING returns its row before the insertion is final: step the statement to its end.
             guard try statement.step() else { return 0 }
-            let position = statement.unsigned(0)
+            let position = try statement.position(0)
             try statement.run()
             return position
         }
@@ -137,15 +195,17 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, self.origins.ownID)
             .forEach { row in
-                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: row.unsigned(1))
-                partials.append(PartialBatch(batch: batch, nextChunk: UInt32(row.int64(2)) + 1))
+                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: try row.sequence(1))
+                // The last chunk has no successor.
+                let next = min(try row.chunkIndex(2) + 1, Bounds.chunkIndexMax)
+                partials.append(PartialBatch(batch: batch, nextChunk: next))
             }
         return partials
     }
 
     /// The position of the newest chunk; 0 in an empty log.
     func head(on connection: Connection) throws -> UInt64 {
-        try connection.query("SELECT max(position) FROM clinicsync_log").first { $0.unsigned(0) } ?? 0
+        try connection.query("SELECT max(position) FROM clinicsync_log").first { try $0.position(0) } ?? 0
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
@@ -163,7 +223,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.unsigned(0) }
+            .first { try $0.position(0) }
     }
 
     /// The number of the next chunk of a batch; `nil` when no chunk of it is in the log.
@@ -173,7 +233,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT max(chunk) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : UInt32($0.int64(0)) + 1 }
+            .first { $0.isNull(0) ? nil : try $0.number(0, in: 0...Bounds.chunkIndexMax - 1, "a chunk's number") + 1 }
         return next ?? nil
     }
 
@@ -190,7 +250,7 @@ final class BatchLog: TransactionPart {
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
-        let sequence = self.origins.sequence(of: id) + 1
+        let sequence = self.origins.sequence(of: id) &+ 1
         let found =
             try connection
             .query(
@@ -202,7 +262,7 @@ final class BatchLog: TransactionPart {
             .bind(1, id)
             .bind(2, sequence)
             .first { (count: $0.int(0), last: $0.int(1), isComplete: $0.int64(2) != 0, bytes: $0.int(3)) }
-        guard let found, found.isComplete, found.count == found.last + 1,
+        guard let found, found.isComplete, found.count - 1 == found.last,
             let header = try self.header(of: id, sequence: sequence, on: connection)
         else { return nil }
         return CompleteBatch(
@@ -250,7 +310,9 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .forEach { row in
                 let payload = Array(row.blob(2))
-                chunks.append(StoredChunk(position: row.unsigned(0), storedAt: row.int64(1), payload: payload))
+                chunks.append(
+                    StoredChunk(position: try row.position(0), storedAt: row.milliseconds(1), payload: payload)
+                )
             }
         return chunks
     }

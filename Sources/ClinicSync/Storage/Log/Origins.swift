@@ -51,10 +51,10 @@ final class Origins: TransactionPart {
                 }
                 state.add(
                     Entry(
-                        origin: Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))),
-                        sequence: row.unsigned(2),
+                        origin: Origin(node: node, incarnation: try row.incarnation(1)),
+                        sequence: try row.sequence(2),
                         seen: try VectorCoding.decode(row.blob(3)),
-                        timestamp: row.unsigned(4)
+                        timestamp: HybridTimestamp(rawValue: row.unsigned(4)).rawValue
                     )
                 )
             }

@@ -170,7 +170,8 @@ final class BatchApplier {
             }
         }
         result.events += try self.events.record(events, in: transaction)
-        self.origins.advance(id, to: batch.id.sequence, timestamp: batch.header.timestamp)
+        let timestamp = batch.header.timestamp.limited(toBatches: seen.total)
+        self.origins.advance(id, to: batch.id.sequence, timestamp: timestamp)
     }
 
     private func apply(
@@ -185,7 +186,8 @@ final class BatchApplier {
         for table in reader.unknownTables {
             try self.notes.addUnread(batch.id, seen: batch.seen, table: table, columns: [], in: transaction)
         }
-        while let change = try reader.next() {
+        while var change = try reader.next() {
+            change.timestamp = change.timestamp.limited(toBatches: batch.seen.total)
             result.largestTimestamp = max(result.largestTimestamp, change.timestamp)
             guard let plan = change.plan else { continue }
             if change.hasUnknownColumns {
