@@ -162,10 +162,13 @@ struct ChangeChunkReader {
     let unknownColumns: [String: [String]]
 
     /// Reads the dictionary of `payload`, which must outlive the reader.
+    ///
+    /// What is malformed does not depend on `plans`: a payload that one node reads, every node reads. Without `plans` the
+    /// reader knows no table.
     init(
         _ payload: UnsafeRawBufferPointer,
         base: HybridTimestamp,
-        plans: TablePlans
+        plans: TablePlans?
     ) throws(MalformedRecord) {
         var reader = ByteReader(payload)
         guard try reader.byte() == ChangeChunkWriter.format else {
@@ -176,20 +179,20 @@ struct ChangeChunkReader {
         var unknownColumns: [String: [String]] = [:]
         for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
             let name = try reader.string(limit: 256)
-            let plan = plans.plan(calledElsewhere: name)
-            if plans.isUnknown(table: name) { unknown.append(name) }
+            let plan = plans?.plan(calledElsewhere: name)
+            if let plans, plan == nil, plans.isUnknown(table: name) { unknown.append(name) }
             var slots: [Int] = []
             var unknownPlaces: UInt64 = 0
             for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
                 // Read the name first: the reader must also skip the names of an unknown table's columns.
                 let column = try reader.string(limit: 256)
-                slots.append(plan?.slot(of: column) ?? -1)
+                // The key stands before the columns; a column of its name is ignored.
+                slots.append(
+                    plan.flatMap { plan in plan.slot(of: column).flatMap { $0 == plan.keySlot ? nil : $0 } } ?? -1
+                )
                 guard let plan, plan.isUnknown(column) else { continue }
                 unknownPlaces |= 1 << UInt64(slots.count - 1)
                 unknownColumns[plan.definition.name, default: []].append(column)
-            }
-            if let plan, slots.contains(plan.keySlot) {
-                throw MalformedRecord(reason: "the key is listed among the columns")
             }
             entries.append(Entry(plan: plan, slots: slots, unknownPlaces: unknownPlaces))
         }

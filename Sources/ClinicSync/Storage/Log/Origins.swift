@@ -107,6 +107,20 @@ final class Origins: TransactionPart {
         return id
     }
 
+    /// The incarnations that one node can have in this file; each copy, restore or move of its files takes one.
+    static let incarnationsMax = 256
+    /// The authors that can be in this file; well below the number of entries that a vector can have on the wire.
+    static let originsMax = 3_072
+
+    /// Whether the file takes an author that it does not know yet.
+    ///
+    /// The limits keep a node that makes up incarnations from filling the vectors of all.
+    func hasRoom(for origin: Origin) -> Bool {
+        if origin.node == self.own.node { return true }
+        guard self.state.entries.count < Origins.originsMax else { return false }
+        return self.state.names.count { $0.node == origin.node } < Origins.incarnationsMax
+    }
+
     private static func insert(_ origin: Origin, id: Int, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement("INSERT INTO clinicsync_origin (id, node, incarnation) VALUES (?1, ?2, ?3)")

@@ -12,6 +12,8 @@ struct MergeResult {
     var isPending = false
     /// The largest stamp that was applied.
     var largestTimestamp = HybridTimestamp.genesis
+    /// Batches of which chunks were removed from the log; they came back, or may come again.
+    var forgotten: [BatchID] = []
 }
 
 /// The batch whose changes are applied.
