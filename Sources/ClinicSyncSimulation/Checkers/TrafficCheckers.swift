@@ -62,7 +62,7 @@ final class FailureChecker: SimulationChecker {
             case .notify(.storageFailed(let failure)):
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
-            case .notify(.escapedWrites(let count)):
+            case .notify(.escapedWrites(let count)), .notify(.unmarkedSetBack(let count)):
                 if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }
             case .notify(.logTooShort(let peer)):
                 world.fail("\(node.name) cannot serve \(Summary.letter(peer))")

@@ -69,8 +69,11 @@ struct StoreOpening {
                 )
                 let repaired = try CaptureTriggers.install(for: tables, in: db)
                 // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
-                for table in migrated.isMigrated ? tables.tables : repaired {
-                    try opened.saver.rows.marks.markAll(TablePlan(table), in: transaction)
+                let marks = opened.saver.rows.marks
+                if migrated.isMigrated {
+                    for table in tables.tables { try marks.markAll(TablePlan(table), in: transaction) }
+                } else {
+                    for table in repaired { try marks.compareAll(TablePlan(table), in: transaction) }
                 }
                 return .durable(opened)
             }
