@@ -124,9 +124,10 @@ extension SimulatedWorld {
     }
 
     /// One end closes in order: its goodbye follows what it has sent.
-    func close(_ id: ConnectionID, _ reason: CloseReason) {
+    func close(_ id: ConnectionID, _ reason: CloseReason, retryAfter: Duration? = nil) {
         guard let (link, end) = self.network.find(id) else { return }
-        self.post(Summary.encode(.goodbye(reason), term: 0), link, pipe: end)
+        let goodbye = Message.goodbye(reason, retryAfter: retryAfter)
+        self.post(Summary.encode(goodbye, term: 0), link, pipe: end)
         let pipe = self.network.links[link].pipes[end]
         if !pipe.isSwallowing {
             self.schedule(.closed(link: link, end: 1 - end), at: pipe.lastArrival)

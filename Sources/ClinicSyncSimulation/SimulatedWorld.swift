@@ -172,6 +172,7 @@ package final class SimulatedWorld {
             for id in ids { self.send(bytes, over: id) }
         case .dial(let address): self.dial(address, from: node)
         case .close(let id, let reason): self.close(id, reason)
+        case .turnAway(let id, let reason, let retryAfter): self.close(id, reason, retryAfter: retryAfter)
         case .setTimer(let id, let delay):
             process.lastTimer += 1
             process.timers[id] = process.lastTimer

@@ -43,6 +43,8 @@ enum Summary {
             "send(\(ids.map { "c\($0.rawValue)" }.joined(separator: ","))) \(Summary.of(message))"
         case .dial: "dial"
         case .close(let id, let reason): "close(c\(id.rawValue) \(reason))"
+        case .turnAway(let id, let reason, let retryAfter):
+            "turnAway(c\(id.rawValue) \(reason) \(retryAfter / .milliseconds(1)))"
         case .setTimer(let timer, let after): "set(\(Summary.of(timer)) \(after / .milliseconds(1)))"
         case .cancelTimer(let timer): "cancel(\(Summary.of(timer)))"
         case .storage(let request): "store(\(Summary.of(request)))"
@@ -61,6 +63,7 @@ enum Summary {
         case .peerConnected(_, let name, _): "connected \(name)"
         case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
         case .connectionRefused(let reason): "refused \(reason)"
+        case .peerBacksOff(let node, let reason, _): "backsOff \(Summary.letter(node)) \(reason)"
         case .dialFailed: "dialFailed"
         case .hostChanged(let node, _, let term): "host \(node.map(Summary.letter) ?? "none") \(term)"
         case .splitHealed(let node): "healed \(Summary.letter(node))"
@@ -100,7 +103,8 @@ enum Summary {
         switch message {
         case .hello(let hello):
             "hello \(Summary.of(hello.hostReport))\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
-        case .goodbye(let reason): "goodbye \(reason)"
+        case .goodbye(let reason, nil): "goodbye \(reason)"
+        case .goodbye(let reason, let retryAfter?): "goodbye \(reason) \(retryAfter)"
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"

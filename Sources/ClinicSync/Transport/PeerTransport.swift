@@ -101,10 +101,11 @@ package final class PeerTransport: Sendable {
 
     /// Sends the queued messages, a goodbye and a close frame with code 4000 + `reason`, then closes the connection.
     ///
-    /// The peer has ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
-    package func close(_ connection: ConnectionID, reason: CloseReason) {
+    /// With `retryAfter`, the goodbye asks the peer to come back after this time. The peer has
+    /// ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
+    package func close(_ connection: ConnectionID, reason: CloseReason, retryAfter: Duration? = nil) {
         guard let connection = self.registry.withLockedValue({ $0.connection(connection) }) else { return }
-        let goodbye = MessageCodec.encodeBuffer(.goodbye(reason), term: 0)
+        let goodbye = MessageCodec.encodeBuffer(.goodbye(reason, retryAfter: retryAfter), term: 0)
         connection.channel.eventLoop.execute {
             connection.close(CloseCodeMapping.code(of: reason), last: goodbye)
         }

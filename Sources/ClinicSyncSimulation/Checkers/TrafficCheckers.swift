@@ -59,6 +59,7 @@ final class FailureChecker: SimulationChecker {
             switch effect {
             case .close(_, let reason):
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
+            case .turnAway(_, let reason, _): world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")

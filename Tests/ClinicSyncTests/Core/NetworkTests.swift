@@ -243,6 +243,11 @@ private struct Network {
             if reason != .replaced { Issue.record("a node closed a connection: \(reason)") }
             guard let index = self.links.firstIndex(where: { $0.clientID == id || $0.hostID == id }) else { return }
             self.cut(index)
+        case .turnAway(let id, let reason, _):
+            // Links that were cut again and again; otherwise these nodes have no reason to wait.
+            #expect(reason == .overloaded)
+            guard let index = self.links.firstIndex(where: { $0.clientID == id || $0.hostID == id }) else { return }
+            self.cut(index)
         case .setTimer(.dial, let delay): self.nodes[node].redial = delay
         case .storage(let request):
             if request.isRead {
