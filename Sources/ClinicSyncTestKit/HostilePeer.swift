@@ -33,7 +33,7 @@ package final class HostilePeer: Sendable {
 
         /// The reason of its goodbye; `nil` without one.
         package var goodbye: CloseReason? {
-            for case .goodbye(let reason) in self.messages { return reason }
+            for case .goodbye(let reason, _) in self.messages { return reason }
             return nil
         }
 

@@ -91,9 +91,9 @@ import Testing
     mutating func largestTerm() {
         let max = Bounds.termMax
         #expect(self.start(isAlone: true) == [.record(term: 1)])
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.hear(3, .searching(3, term: max)) == [.record(term: max)])
-        _ = self.node.recorded(max)
+        _ = self.node.recorded(max, at: self.now)
         #expect(self.node.reign == Reign(term: max, candidacy: .of(2)))
         // Another host of the largest term: the better candidacy decides, here the larger id.
         #expect(self.hear(1, .host(1, term: max)).isEmpty || self.node.isHost)
@@ -104,7 +104,7 @@ import Testing
         )
         // The host hands over to this node, whose candidacy is the lower one: the host follows its claim.
         #expect(self.node.handedOver(by: .c(4)) == [.record(term: max)])
-        _ = self.node.recorded(max)
+        _ = self.node.recorded(max, at: self.now)
         let reign = self.node.reign
         #expect(self.node.isHost)
         #expect((reign ?? Reign(term: 1, candidacy: .of(1))) > Reign(term: max, candidacy: .of(4)))
@@ -112,7 +112,7 @@ import Testing
         var other = ElectionTests.node(1)
         other.restore(recordedTerm: max, at: .zero)
         #expect(other.start(isAlone: true, at: .zero, using: &self.generator) == [.record(term: max)])
-        #expect(other.recorded(max).contains(.becomeHost(Reign(term: max, candidacy: .of(1)))))
+        #expect(other.recorded(max, at: self.now).contains(.becomeHost(Reign(term: max, candidacy: .of(1)))))
     }
 
     @Test("a node of priority 0 never claims, but follows")
