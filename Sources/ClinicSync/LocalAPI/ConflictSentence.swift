@@ -121,8 +121,8 @@ struct ConflictSentence {
             "Choose another entry for the \(self.columnName), or enter the deleted one (\(self.relatedRow)) again under its id."
         case .setAside: "Correct the entry in the clinic's program, or delete it."
         case .batch:
-            "Nothing needs to be done: what that PC shows comes to the others by itself. Have the PC looked at, or remove it with "
-                + "clinic-node nodes revoke."
+            "Nothing needs to be done, because what that PC shows comes to the others by itself; if it happens again, have the "
+                + "PC looked at."
         }
     }
 

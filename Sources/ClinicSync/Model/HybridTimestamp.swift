@@ -16,7 +16,10 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     package static let lastTime = HybridTimestamp(milliseconds: Bounds.millisecondsMax, counter: .max)
 
     /// The largest stamp.
-    package static let largest = HybridTimestamp(unchecked: HybridTimestamp.lastTime.rawValue + Bounds.sequenceMax)
+    package static let largest = HybridTimestamp(unchecked: HybridTimestamp.lastTime.rawValue + (1 << 56))
+
+    /// The largest number of batches that counts in ``limited(toBatches:)``, and the bits of a place within a batch.
+    private static let (batchesMax, placeBits) = (UInt64(1) << 40, UInt64(16))
 
     /// Makes a stamp from its packed value.
     ///
@@ -60,12 +63,13 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
 
     /// Returns the stamp that counts for a change in a batch whose author had seen `count` batches, this one included.
     ///
-    /// A stamp of a time counts as it is. A later one is limited to the `count`th after ``lastTime``. Whoever edits a
-    /// value with such a stamp has seen its batch and all that its author had seen, so its own limit is higher. So
-    /// nobody can give a value a stamp that no edit exceeds.
+    /// A stamp of a time counts as it is. A later one is limited to the (65 536 × `count`)th after ``lastTime``. Whoever
+    /// edits a value with such a stamp has seen its batch and all that its author had seen, so its own limit is higher,
+    /// by enough for 65 536 edits of the value in one batch. So nobody can give a value a stamp that no edit exceeds.
     package func limited(toBatches count: @autoclosure () -> UInt64) -> HybridTimestamp {
         guard self > .lastTime else { return self }
-        let limit = HybridTimestamp.lastTime.rawValue + min(count(), Bounds.sequenceMax)
+        let limit =
+            HybridTimestamp.lastTime.rawValue + min(count(), HybridTimestamp.batchesMax) << HybridTimestamp.placeBits
         return HybridTimestamp(unchecked: min(self.rawValue, limit))
     }
 

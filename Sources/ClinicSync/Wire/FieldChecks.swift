@@ -57,6 +57,16 @@ extension MessageCodec {
         return id
     }
 
+    /// An author of batches; seed rows have an author too, which makes none.
+    static func author(
+        _ node: NodeID,
+        incarnation: UInt32,
+        _ field: String
+    ) throws(WireDecodingError) -> Origin {
+        guard node != Origin.genesis.node else { throw .outOfRange(field: field) }
+        return Origin(node: node, incarnation: incarnation)
+    }
+
     /// A digest of 16 bytes.
     static func digest(_ data: Data, _ field: String) throws(WireDecodingError) -> Digest {
         guard data.count == 16 else { throw .wrongLength(field: field) }

@@ -107,10 +107,11 @@ struct BoundsStoreTests {
     func marks(value: String) throws {
         let store = try self.stores(1...1)[0]
         try store.sql("UPDATE patients SET fullName = 'Ben'")
-        try store.sql("UPDATE clinicsync_dirty SET writtenAt = \(value)")
+        try store.sql("UPDATE clinicsync_dirty SET writtenAt = \(value), n = \(value)")
         #expect(try store.writer.collect(clockOffsetMilliseconds: 0).logged.count == 1)
         let registers = try #require(try store.reader.report("patients/p1/fullName").columns.first?.version)
         #expect(registers.timestamp.milliseconds <= store.now)
+        #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_dirty") == 0)
     }
 
     @Test(
@@ -212,12 +213,14 @@ struct BoundsStoreTests {
         #expect(version?.timestamp.milliseconds == b.now)
     }
 
+    /// What one file has, and what earlier versions left in all files.
     @Test(
         "a row whose stamp was damaged spoils no edit, on whichever store",
         arguments: [
-            Int64(HybridTimestamp.largest.rawValue), Int64(HybridTimestamp.largest.rawValue) + 1, .max - 1, .max,
-        ],
-        [[2], [0, 1, 2]]
+            (Int64(HybridTimestamp.largest.rawValue), [2]), (Int64(HybridTimestamp.largest.rawValue) + 1, [2]),
+            (.max - 1, [2]), (.max, [2]), (Int64(HybridTimestamp.largest.rawValue) + 1, [0, 1, 2]),
+            (.max - 1, [0, 1, 2]), (.max, [0, 1, 2]),
+        ] as [(Int64, [Int])]
     )
     func damagedRow(stamp: Int64, damaged: [Int]) throws {
         let stores = try self.stores(1...3)

@@ -145,6 +145,20 @@ struct BoundsTests {
         #expect(throws: WireDecodingError.outOfRange(field: field.name)) { try MessageCodec.decode(beyond) }
     }
 
+    @Test("the author of seed rows is no author of batches")
+    func genesis() {
+        let origin = Origin(node: Origin.genesis.node, incarnation: 3)
+        let batch = BatchID(origin: origin, sequence: 1)
+        let chunk = BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 0, payload: [])
+        #expect(throws: WireDecodingError.outOfRange(field: "batch.node")) {
+            try MessageCodec.decode(MessageCodec.encode(.chunk(chunk), term: 0))
+        }
+        let applied = Acknowledgement(applied: [.init(origin: origin, sequence: 1)], creditBytes: 1)
+        #expect(throws: WireDecodingError.outOfRange(field: "applied")) {
+            try MessageCodec.decode(MessageCodec.encode(.acknowledge(applied), term: 0))
+        }
+    }
+
     @Test("the extremes of 64 bits are refused, whatever their sign")
     func extremes() {
         for wall in [Int64.min, -1, .max] {
