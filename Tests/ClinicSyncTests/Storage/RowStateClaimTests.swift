@@ -102,10 +102,7 @@ struct RowStateClaimTests {
         let (a, b) = try self.stores()
         try b.sql("DELETE FROM patients WHERE id = 'p1'")
         try converge([a, b])
-        let blob = try #require(
-            try b.queue.read { try Row.fetchOne($0, sql: "SELECT vector FROM clinicsync_context") }?["vector"]
-                as [UInt8]?
-        )
+        let blob = Array(try #require(try b.value(Data.self, "SELECT vector FROM clinicsync_context")))
         // Stamp, author and number stay; the vector after them says everything.
         let head = try blob.withUnsafeBytes { bytes in
             var reader = ByteReader(bytes)

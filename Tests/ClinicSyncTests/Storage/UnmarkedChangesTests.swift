@@ -186,12 +186,11 @@ struct UnmarkedChangesTests {
         try a.sql("DELETE FROM clinicsync_log")
         try self.escape(a, "UPDATE patients SET fullName = 'Anc' WHERE id = 'p1'")
         let seed = try #require(try a.value(String.self, "SELECT name FROM clinic_services ORDER BY id LIMIT 1"))
+        var flipped = Array(seed.utf8)
+        flipped[0] ^= 1
         try self.escape(
             a,
-            """
-            UPDATE clinic_services SET name = CAST(x'\(Array(seed.utf8.dropLast() + [seed.utf8.last! ^ 1]).hexadecimal)' AS TEXT)
-            WHERE name = '\(seed)'
-            """
+            "UPDATE clinic_services SET name = CAST(x'\(flipped.hexadecimal)' AS TEXT) WHERE name = '\(seed)'"
         )
         #expect(try self.sweep(a) == (2, 2))
         try self.reconcile(b, with: a)

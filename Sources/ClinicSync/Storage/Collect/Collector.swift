@@ -89,7 +89,9 @@ final class Collector {
             return (marks, try self.batches.open(on: connection) != nil)
         }
         guard marks > 0 || isOpen else { return Collected() }
-        if marks > Collector.singleTransactionMarksMax {
+        if marks > Collector.singleTransactionMarksMax,
+            try self.transactions.read({ try self.unmarked.mayBeCrowded(on: $0) })
+        {
             try self.transactions.write { transaction in
                 _ = try self.unmarked.noteCrowds(in: transaction)
                 return .relaxed

@@ -50,7 +50,7 @@ struct Rot {
     /// SQLite stores a real without fraction as an integer.
     private func hasFlipped(bits: UInt64) -> Bool {
         for bit: UInt64 in 0..<64 where self.isKnown(.real(bits ^ 1 << bit)) { return true }
-        guard let whole = Int64(exactly: Double(bitPattern: bits)), abs(whole) < 1 << 47 else { return false }
+        guard let whole = Int64(exactly: Double(bitPattern: bits)), whole.magnitude < 1 << 47 else { return false }
         for bit in 0..<48 where self.isKnown(.real(Double(whole ^ 1 << bit).bitPattern)) { return true }
         return false
     }

@@ -82,7 +82,12 @@ final class RowCollector {
                 )
                 return true
             }
-            if let refused {
+            // What a program has written since the snapshot must not be overwritten: the collector comes to its mark.
+            var isCurrent = true
+            if mark.source != .program {
+                isCurrent = try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection)
+            }
+            if let refused, isCurrent {
                 try self.unmarked.setBack(
                     mark.plan,
                     key: mark.key,
@@ -98,7 +103,9 @@ final class RowCollector {
                 try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
                 if let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) {
                     if try self.unmarked.isDeletionRefused(mark, on: transaction.connection) {
-                        try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)
+                        if isCurrent {
+                            try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)
+                        }
                     } else {
                         try self.recordDeletion(
                             meta,

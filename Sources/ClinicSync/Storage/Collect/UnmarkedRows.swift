@@ -36,11 +36,21 @@ final class UnmarkedRows: TransactionPart {
 
     /// The number of rows that were set back since the last call.
     func takeSetBack() -> Int {
-        defer { self.setBackCount = 0 }
+        defer {
+            self.setBackCount = 0
+            self.logged.forget()
+        }
         return self.setBackCount
     }
 
     // MARK: - Deciding
+
+    /// Whether ``noteCrowds(in:)`` may find something.
+    func mayBeCrowded(on connection: Connection) throws -> Bool {
+        try self.rows.plans.all.contains {
+            try self.rows.marks.countUnmarked($0, limit: self.crowdMin &+ 1, on: connection) > self.crowdMin
+        }
+    }
 
     /// Finds tables of which very many rows differ without a mark of a program, and makes their marks say so.
     ///
@@ -49,7 +59,7 @@ final class UnmarkedRows: TransactionPart {
         var isChanged = false
         for plan in self.rows.plans.all {
             guard
-                try self.rows.marks.countUnmarked(plan, limit: self.crowdMin + 1, on: transaction.connection)
+                try self.rows.marks.countUnmarked(plan, limit: self.crowdMin &+ 1, on: transaction.connection)
                     > self.crowdMin,
                 try self.isCrowd(plan, on: transaction.connection)
             else { continue }
@@ -155,7 +165,7 @@ final class UnmarkedRows: TransactionPart {
         if found.count == slots.nonzeroBitCount {
             try self.write(plan, key: key, values: found, in: transaction)
         } else {
-            let counters = found.filter { plan.counterSlots & (1 << UInt64($0.key)) != 0 }
+            let counters = found.filter { plan.counterSlots & (1 << UInt64(clamping: $0.key)) != 0 }
             try self.write(plan, key: key, values: counters, in: transaction)
             try self.forget(plan, key: key, meta: meta, slots: slots, hashes: hashes, counters, in: transaction)
         }
@@ -208,7 +218,7 @@ final class UnmarkedRows: TransactionPart {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard !values.isEmpty else { return }
-        let slots = values.keys.reduce(UInt64(0)) { $0 | 1 << UInt64($1) }
+        let slots = values.keys.reduce(into: UInt64(0)) { slots, slot in slots |= 1 << UInt64(slot) }
         let statement = try transaction.statement(plan.sql.update(slots: slots)).bind(1, key)
         for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot] ?? .null) }
         try statement.run()

@@ -264,7 +264,7 @@ final class LostValues {
                 timestamp: HybridTimestamp(milliseconds: self.rows.marks.clock.clinicMilliseconds),
                 origin: origins.own,
                 // Of no batch so far, so that nobody has seen it and takes it for replaced.
-                sequence: origins.sequence(of: origins.ownID) + 1
+                sequence: origins.sequence(of: origins.ownID) &+ 1
             )
         )
         try self.journal.enter(conflict, isShown: isShown, events: &events, in: transaction)

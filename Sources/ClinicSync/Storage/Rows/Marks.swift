@@ -145,6 +145,14 @@ struct Marks {
             .first { _ in true } ?? false
     }
 
+    /// Whether a mark stands as it was read: no program has written the row since.
+    func isCurrent(_ mark: Mark, key: ValueRef, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT n FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, mark.plan.definition.number)
+            .bind(2, key)
+            .first { $0.int64(0) } == mark.count
+    }
+
     /// Removes a mark unless the row was marked again.
     ///
     /// - Returns: Whether it was removed.
