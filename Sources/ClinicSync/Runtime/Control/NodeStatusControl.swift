@@ -6,6 +6,7 @@ import ClinicSyncStorage
 struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
+    let directory: NodeDirectory
     let trust: TrustStore
     let transport: PeerTransport
     let events: EventBroadcaster
@@ -51,7 +52,8 @@ struct NodeStatusControl: StatusControl {
                 certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
                 maySign: self.trust.maySign,
                 refusedConnections: self.transport.refusedConnections,
-                revokedNodes: self.trust.knownRevocations.count
+                revokedNodes: self.trust.knownRevocations.count,
+                warnings: try self.directory.permissionWarnings()
             ),
             pendingChanges: Int(core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
