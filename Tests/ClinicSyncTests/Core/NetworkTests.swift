@@ -31,7 +31,7 @@ private struct LogStore {
     mutating func answer(_ request: StorageRequest) -> StorageReply {
         switch request {
         case .collect: return .collected(self.collect())
-        case .store(let id, let chunks):
+        case .store(let id, _, let chunks):
             let new = chunks.filter { chunk in
                 !self.log.contains { $0.chunk.batch == chunk.batch && $0.chunk.index == chunk.index }
             }

@@ -428,7 +428,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     }
 
     private mutating func claim() -> [Action] {
-        let term = max(self.highestTerm, self.recordedTerm) + 1
+        let term = Bounds.term(after: max(self.highestTerm, self.recordedTerm))
         self.highestTerm = term
         self.pending = .claim(Reign(term: term, candidacy: self.candidacy))
         return [.record(term: term)]

@@ -83,10 +83,28 @@ struct ByteReader {
         return String(decoding: try self.raw(length), as: UTF8.self)
     }
 
-    /// Reads the number of a batch and refuses a number that SQLite cannot store: SQLite's integers are signed.
+    /// Reads a stamp.
+    mutating func timestamp() throws(MalformedRecord) -> HybridTimestamp {
+        guard let timestamp = HybridTimestamp(exactly: try self.fixed64()) else {
+            throw MalformedRecord(reason: "a stamp is out of range")
+        }
+        return timestamp
+    }
+
+    /// Reads a stamp as its difference from `base`.
+    @inline(__always)
+    mutating func timestamp(from base: HybridTimestamp) throws(MalformedRecord) -> HybridTimestamp {
+        let difference = UInt64(bitPattern: try self.signed())
+        guard let timestamp = HybridTimestamp(exactly: base.rawValue &+ difference) else {
+            throw MalformedRecord(reason: "a stamp is out of range")
+        }
+        return timestamp
+    }
+
+    /// Reads the number of a batch; seed rows have 0.
     mutating func sequence() throws(MalformedRecord) -> UInt64 {
         let number = try self.unsigned()
-        guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a batch's number is out of range") }
+        guard number <= Bounds.sequenceMax else { throw MalformedRecord(reason: "a batch's number is out of range") }
         return number
     }
 

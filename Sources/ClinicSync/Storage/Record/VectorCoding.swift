@@ -34,7 +34,7 @@ enum VectorCoding {
     /// The header whose stored form is `bytes`.
     static func decodeHeader(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> BatchHeader {
         var reader = ByteReader(bytes)
-        let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+        let timestamp = try reader.timestamp()
         guard let schemaVersion = UInt32(exactly: try reader.unsigned()) else {
             throw MalformedRecord(reason: "a schema version is too large")
         }

@@ -100,11 +100,11 @@ struct RowMeta {
         var reader = ByteReader(bytes)
         var groups: [Group] = []
         while !reader.isAtEnd {
-            let timestamp = birth.timestamp &+ UInt64(bitPattern: try reader.signed())
+            let timestamp = try reader.timestamp(from: HybridTimestamp(rawValue: birth.timestamp)).rawValue
             guard let origin = Int(exactly: try reader.unsigned()) else {
                 throw MalformedRecord(reason: "an origin's number is too large")
             }
-            let sequence = try reader.unsigned()
+            let sequence = try reader.sequence()
             let version = LocalVersion(timestamp: timestamp, origin: origin, sequence: sequence)
             groups.append(Group(version: version, slots: try reader.unsigned()))
         }

@@ -51,7 +51,11 @@ struct RowStateLoader {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row in
-                let birth = LocalVersion(timestamp: row.unsigned(0), origin: row.int(1), sequence: row.unsigned(2))
+                let birth = LocalVersion(
+                    timestamp: try row.timestamp(0).rawValue,
+                    origin: row.int(1),
+                    sequence: try row.sequence(2)
+                )
                 return RowMeta(
                     birth: birth,
                     hash: try Digest(storedBytes: row.blob(3)),
@@ -118,7 +122,7 @@ struct RowStateLoader {
                         slot: row.int(0),
                         origin: try self.origin(row.int(1)),
                         total: row.int64(2),
-                        sequence: row.unsigned(3)
+                        sequence: try row.sequence(3)
                     )
                 )
             }
@@ -132,9 +136,9 @@ struct RowStateLoader {
             .bind(1, context)
             .first { row in
                 var reader = ByteReader(row.blob(0))
-                let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+                let timestamp = try reader.timestamp()
                 let origin = try reader.origin()
-                let sequence = try reader.unsigned()
+                let sequence = try reader.sequence()
                 let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
                 let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
                 return RowState.Deletion(seen: seen, version: version)
