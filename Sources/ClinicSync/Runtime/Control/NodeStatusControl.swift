@@ -167,8 +167,8 @@ extension NodeStatus.BackOff {
             message: NodeStatus.BackOff.message(backOff.reason, isPeersWord: backOff.isPeersWord),
             by: backOff.isPeersWord ? "peer" : "self",
             failures: backOff.failures,
-            lastedSeconds: Int(backOff.lasted.components.seconds),
-            retrySeconds: Int((backOff.retryIn / .seconds(1)).rounded(.up))
+            lastedSeconds: Int(clamping: backOff.lasted.components.seconds),
+            retrySeconds: Int(clamping: (backOff.retryIn + .milliseconds(999)).components.seconds)
         )
     }
 
