@@ -219,18 +219,22 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var refusedConnections: UInt64
         /// The number of nodes that the clinic has revoked.
         public var revokedNodes: Int
+        /// What other accounts of this PC may do with the node's files and should not, in one sentence each.
+        public var warnings: [String]
 
         /// Makes a description.
         public init(
             certificateExpires: UTCTimestamp,
             maySign: Bool,
             refusedConnections: UInt64,
-            revokedNodes: Int
+            revokedNodes: Int,
+            warnings: [String] = []
         ) {
             self.certificateExpires = certificateExpires
             self.maySign = maySign
             self.refusedConnections = refusedConnections
             self.revokedNodes = revokedNodes
+            self.warnings = warnings
         }
     }
 

@@ -131,6 +131,10 @@ public final class ClinicNode: Service {
     public func run() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
+        try self.settings.directory.requirePrivate()
+        for warning in try self.settings.directory.permissionWarnings() {
+            self.settings.logger.warning("\(warning)")
+        }
         let trust = try NodeRun.loadTrust(self.settings)
         try await StorageErrors.mapping {
             let storage = try await self.openStorage()

@@ -147,6 +147,7 @@ struct NodeRun: Sendable {
         NodeStatusControl(
             state: self.state,
             storage: self.storage,
+            directory: self.settings.directory,
             trust: self.trust,
             transport: transport,
             events: self.events,

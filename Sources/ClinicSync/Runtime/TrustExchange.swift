@@ -145,20 +145,16 @@ final class TrustExchange: Sendable {
     }
 
     private func learn(revocations entries: [[UInt8]]) {
-        var isNew = false
-        for entry in entries {
-            do {
-                isNew = try self.surroundings.trust.learn(revocation: entry) || isNew
-            } catch {
-                // The revocation still takes effect until the node stops.
-                self.surroundings.logger.error(
-                    "A revocation could not be written down",
-                    metadata: ["error.message": "\(error)"]
-                )
-                isNew = true
-            }
+        do {
+            guard try self.surroundings.trust.learn(revocations: entries) else { return }
+        } catch {
+            // The revocations still take effect until the node stops.
+            self.surroundings.logger.error(
+                "A revocation could not be written down",
+                metadata: ["error.message": "\(error)"]
+            )
         }
-        if isNew { self.surroundings.reviewPeers() }
+        self.surroundings.reviewPeers()
     }
 
     private func learn(grant certificate: [UInt8]) {

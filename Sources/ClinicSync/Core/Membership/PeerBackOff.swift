@@ -161,7 +161,7 @@ package struct PeerBackOff: Sendable, Hashable {
             cause.until = time + min(retryAfter, self.delayMax) + generator.duration(upTo: CoreLimits.retryJitter)
         } else {
             let bound = self.bound(after: cause.failures)
-            cause.failures = min(cause.failures + 1, CoreLimits.backOffFailuresMax)
+            cause.failures = min(cause.failures &+ 1, CoreLimits.backOffFailuresMax)
             cause.until = time + bound / 2 + generator.duration(upTo: bound / 2)
         }
         record.cause = cause
@@ -178,7 +178,7 @@ package struct PeerBackOff: Sendable, Hashable {
         guard isShort || self.records[peer] != nil else { return }
         var record = self.record(of: peer)
         let isInRow = isShort && time - record.lastEnd < CoreLimits.shortLinkMemory
-        record.shortEnds = isInRow ? min(record.shortEnds + 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
+        record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
         record.lastEnd = time
         if record.shortEnds >= CoreLimits.shortLinksMax { record.restUntil = time + CoreLimits.dialRest }
         self.keep(record, of: peer)

@@ -6,6 +6,7 @@ import ClinicSyncStorage
 struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
+    let directory: NodeDirectory
     let trust: TrustStore
     let transport: PeerTransport
     let events: EventBroadcaster
@@ -51,7 +52,8 @@ struct NodeStatusControl: StatusControl {
                 certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
                 maySign: self.trust.maySign,
                 refusedConnections: self.transport.refusedConnections,
-                revokedNodes: self.trust.knownRevocations.count
+                revokedNodes: self.trust.knownRevocations.count,
+                warnings: try self.directory.permissionWarnings()
             ),
             pendingChanges: Int(clamping: core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(clamping: core?.clockOffsetMilliseconds ?? 0),
@@ -165,8 +167,8 @@ extension NodeStatus.BackOff {
             message: NodeStatus.BackOff.message(backOff.reason, isPeersWord: backOff.isPeersWord),
             by: backOff.isPeersWord ? "peer" : "self",
             failures: backOff.failures,
-            lastedSeconds: Int(backOff.lasted.components.seconds),
-            retrySeconds: Int((backOff.retryIn / .seconds(1)).rounded(.up))
+            lastedSeconds: Int(clamping: backOff.lasted.components.seconds),
+            retrySeconds: Int(clamping: (backOff.retryIn + .milliseconds(999)).components.seconds)
         )
     }
 
