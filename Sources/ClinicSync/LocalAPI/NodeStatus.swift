@@ -182,18 +182,22 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var refusedConnections: UInt64
         /// The number of nodes that the clinic has revoked.
         public var revokedNodes: Int
+        /// The number of rows in the tables of members, grants and revocations that nobody signed; the node ignores them.
+        public var unsignedRows: Int
 
         /// Makes a description.
         public init(
             certificateExpires: UTCTimestamp,
             maySign: Bool,
             refusedConnections: UInt64,
-            revokedNodes: Int
+            revokedNodes: Int,
+            unsignedRows: Int = 0
         ) {
             self.certificateExpires = certificateExpires
             self.maySign = maySign
             self.refusedConnections = refusedConnections
             self.revokedNodes = revokedNodes
+            self.unsignedRows = unsignedRows
         }
     }
 

@@ -7,6 +7,8 @@ struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
     let trust: TrustStore
+    let register: MemberRegister
+    let exchange: TrustExchange
     let transport: PeerTransport
     let events: EventBroadcaster
     let latencies: LatencyLog
@@ -21,11 +23,7 @@ struct NodeStatusControl: StatusControl {
         }
         let core = self.state.core
         // The list of members contains names that were assigned after a peer announced its own name.
-        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
-        let names = Dictionary(
-            rows.filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
+        let names = self.register.names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
         return NodeStatus(
@@ -51,7 +49,8 @@ struct NodeStatusControl: StatusControl {
                 certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
                 maySign: self.trust.maySign,
                 refusedConnections: self.transport.refusedConnections,
-                revokedNodes: self.trust.knownRevocations.count
+                revokedNodes: self.trust.knownRevocations.count,
+                unsignedRows: self.exchange.unsignedRows
             ),
             pendingChanges: Int(core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),

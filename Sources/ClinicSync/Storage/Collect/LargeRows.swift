@@ -23,7 +23,11 @@ struct LargeRows {
             try self.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
             return false
         }
-        let reason = "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
+        let reason =
+            mark.plan.valueBytesMax.map {
+                "larger than \($0 >> 10) KiB and so on this PC alone: the table is the nodes' own"
+            }
+            ?? "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
         try self.notes.addLarge(mark.plan, key: mark.key, reason: reason, in: transaction)
         return true
     }
@@ -56,10 +60,9 @@ struct LargeRows {
         let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
         var bytes = 0
         for slot in sent.setBits {
-            switch row.ref(Int32(slot)) {
-            case .null, .integer, .real: break
-            case .text(let content), .blob(let content): bytes += content.count
-            }
+            let value = row.ref(Int32(slot))
+            if !SystemTableLimits.admits(value, in: plan) { return true }
+            bytes += value.byteCount
         }
         return bytes > self.changeBytesMax
     }
