@@ -69,6 +69,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
+        guard Merger.admits(change, plan: plan, values: values) else { return }
         if change.kind == .insert,
             try self.insertFresh(change, plan: plan, values: values, of: batch, events: &events, in: transaction)
         {
@@ -122,7 +123,7 @@ final class Merger {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
-        guard slots != 0 else { return }
+        guard slots != 0, Merger.admits(change, plan: plan, values: values) else { return }
         let before = try self.rows.locate(plan, key: change.key.value, on: transaction.connection)
         guard !before.isAbsent else { return }
         var state = before.state
@@ -232,6 +233,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> (isChanged: Bool, isAhead: Bool) {
+        guard Merger.admits(theirs, plan: plan) else { return (false, false) }
         let before = try self.locateCollected(
             plan,
             key: theirs.key,
@@ -281,6 +283,24 @@ final class Merger {
             let place = LostValues.Place(plan: plan, key: state.key, slot: slot)
             try self.lost.keep(ours.value, at: place, isShown: false, events: &events, in: transaction)
         }
+    }
+
+    // MARK: - Sizes
+
+    /// Whether a change fits the limits of a table that nodes fill; every node leaves out the same changes.
+    private static func admits(_ change: ChangeChunkReader.Change, plan: TablePlan, values: [ValueRef]) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(change.key, in: plan)
+            && change.slots.setBits.allSatisfy { SystemTableLimits.admits(values[$0], in: plan) }
+    }
+
+    /// Whether a peer's row fits the limits of a table that nodes fill.
+    private static func admits(_ row: RowState, plan: TablePlan) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(row.key, in: plan)
+            && row.registers.allSatisfy { register in
+                register.map { SystemTableLimits.admits($0.value, in: plan) } ?? true
+            }
     }
 
     // MARK: - Rows

@@ -38,6 +38,7 @@ package final class ReplicaWriter {
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
         isJoining: Bool = false,
+        judge: MemberListing.Judge? = nil,
         storeExtension: (any StoreExtension)? = nil,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
@@ -47,6 +48,7 @@ package final class ReplicaWriter {
             place: place,
             schema: schema,
             isJoining: isJoining,
+            judge: judge,
             clock: StoreClock(wallClock: wallClock)
         ).open()
         let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)

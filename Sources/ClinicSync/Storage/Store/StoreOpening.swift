@@ -34,6 +34,7 @@ struct StoreOpening {
     let place: StorePlace?
     let schema: StoreSchema
     let isJoining: Bool
+    let judge: MemberListing.Judge?
     let clock: StoreClock
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
@@ -46,7 +47,8 @@ struct StoreOpening {
             var gate = MigrationGate(
                 owner: self.origin.node,
                 isJoining: self.isJoining,
-                wallMilliseconds: self.clock.wallMilliseconds
+                wallMilliseconds: self.clock.wallMilliseconds,
+                judge: self.judge
             )
             let migrated = try migrator.migrate(self.database.writer) { db, _, number in
                 try gate.permits(db, version: number)
