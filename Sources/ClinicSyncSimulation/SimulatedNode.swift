@@ -79,7 +79,7 @@ package final class SimulatedNode {
     private static func address(_ index: Int) -> String { "\(SimulatedNode.name(index)):1" }
 
     /// The order of ids decides ties, so the first PC has the largest id in half of the runs.
-    private static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
+    static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
         NodeID(high: 0xC11, low: options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index))
     }
 
