@@ -66,10 +66,14 @@ package final class SimulatedNode {
     /// Whether the process is asked to stop.
     var isStopping = false
 
-    init(index: Int, options: SimulationOptions) throws {
+    /// The schema of its file.
+    private let schema: StoreSchema
+
+    init(index: Int, options: SimulationOptions, template: MemoryDisk? = nil) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk(missingSync: options.missingSync)
+        self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
+        self.schema = options.hasFewTables ? DiskTemplates.schema : .clinic
         self.limits = SimulatedNode.limits(options)
         self.configuration = SimulatedNode.configuration(index, options)
     }
@@ -130,6 +134,7 @@ package final class SimulatedNode {
             database: self.disk.memory.openStore(SimulatedDisk.file),
             origin: self.origin,
             place: self.disk.place(),
+            schema: self.schema,
             limits: self.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }

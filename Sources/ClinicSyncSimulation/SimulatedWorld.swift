@@ -32,18 +32,25 @@ package final class SimulatedWorld {
     /// Makes the clinic of `options`; nothing happens before the first step.
     ///
     /// - Parameters:
+    ///   - options: the options.
     ///   - workloads: what programs do; by default what the options name.
     ///   - isRecording: whether the steps are recorded.
+    ///   - templates: what is on the PCs' disks; by default nothing.
+    /// - Throws: what SQLite reports.
     package init(
         _ options: SimulationOptions,
         workloads: [any SimulationWorkload]? = nil,
-        isRecording: Bool = true
+        isRecording: Bool = true,
+        templates: DiskTemplates? = nil
     ) throws {
         self.transcript = Transcript(isRecording: isRecording)
         self.options = options
         self.random = SimulationRandom(seed: options.seed)
         self.network = SimulatedNetwork(nodes: options.nodes)
-        self.nodes = try (0..<options.nodes).map { try SimulatedNode(index: $0, options: options) }
+        self.nodes = try (0..<options.nodes).map { index in
+            let template = try templates?.disk(of: index, options)
+            return try SimulatedNode(index: index, options: options, template: template)
+        }
         self.programs = SimulatedPrograms(workloads ?? options.workloads.map { WorkloadFactory.make($0) })
         self.checkers = CheckerFactory.all(options, workloads: self.programs.workloads)
         for node in self.nodes {

@@ -48,10 +48,11 @@ extension SimulatedWorld {
     /// Whether nothing is promised for a node.
     func isSuspect(_ node: SimulatedNode) -> Bool { self.phase.suspect?.index == node.index }
 
-    /// Whether the other end of a connection is the suspect.
+    /// Whether the other end of a connection is the suspect, or the node itself, which a suspect's addresses lead to.
     func isSuspect(behind id: ConnectionID) -> Bool {
         guard let suspect = self.phase.suspect, let (link, end) = self.network.find(id) else { return false }
-        return self.network.links[link].ends[1 - end].node == suspect.index
+        let ends = self.network.links[link].ends
+        return ends[1 - end].node == suspect.index || ends[0].node == ends[1].node
     }
 
     /// Whether the node was revoked.

@@ -20,9 +20,11 @@ enum Simulate {
         var failed = 0
         var mutations: [MutationKind: Int] = [:]
         let start = Date()
+        let templates = DiskTemplates()
         for seed in first..<first + count {
+            alarm(60)
             if let journal { try "\(seed)\n".write(toFile: journal, atomically: false, encoding: .utf8) }
-            let result = try kind.result(seed: seed, isRecording: isVerbose != nil)
+            let result = try kind.result(seed: seed, isRecording: isVerbose != nil, templates: templates)
             for (mutation, times) in result.mutations { mutations[mutation, default: 0] += times }
             if let lines = isVerbose { for line in result.transcript.suffix(lines) { print("  | \(line)") } }
             if isVerbose != nil { print(result.words, result.complaints) }
@@ -39,5 +41,6 @@ enum Simulate {
                 separator: ", "
             )
         )
+        if failed > 0 { exit(1) }
     }
 }

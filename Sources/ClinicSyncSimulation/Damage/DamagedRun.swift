@@ -5,18 +5,18 @@ import GRDB
 /// A run in which the bookkeeping of one node is damaged.
 ///
 /// The others must become equal with the damaged node there, and again when it is revoked.
-package enum DamagedRun {
+enum DamagedRun {
     /// Carries out the run of a seed, which decides everything random.
     ///
     /// Odd seeds damage one place; one after the other they try every value in every column. Even seeds damage several.
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
-    package static func result(seed: UInt64, isRecording: Bool = true) throws -> SuspectResult {
+    static func result(seed: UInt64, isRecording: Bool, templates: DiskTemplates) throws -> SuspectResult {
         let options = SuspectRun.options(seed: seed)
         var random = SimulationRandom(seed: seed ^ 0x0_0710_0028)
         let entered = EnteredWorkload()
         entered.isJournalEnough = true
-        let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording)
+        let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         let node = world.nodes[random.below(options.nodes)]
         world.phase.suspect = Suspect(index: node.index)
         let run = SuspectRun(world: world, entered: entered)
@@ -24,7 +24,7 @@ package enum DamagedRun {
         let damages = try DamagedRun.damages(seed, node, &random)
         try DamagedRun.damage(node, damages, isRunning: random.chance(35), in: world)
         try world.run(until: world.now + options.safety / 2)
-        for _ in 0..<random.below(3) where world.violation == nil {
+        for _ in 0..<[0, 0, 0, 1, 2][random.below(5)] where world.violation == nil {
             try run.pass(days: random.number(in: 1...3))
             try world.run(until: world.now + .seconds(1))
         }

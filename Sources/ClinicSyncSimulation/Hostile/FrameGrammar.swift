@@ -91,6 +91,11 @@ package enum FrameGrammar {
         return meaning
     }
 
+    /// Reads a frame and writes it again; `nil` when it is none.
+    ///
+    /// Honest frames stay as they are.
+    package static func rewritten(_ frame: [UInt8]) -> [UInt8]? { self.tree(of: frame)?.bytes }
+
     /// Reads a frame.
     static func tree(of frame: [UInt8]) -> ProtobufTree? {
         ProtobufTree(frame[...]) { path in

@@ -5,16 +5,16 @@ import ClinicSyncModel
 ///
 /// It holds a valid certificate and speaks the protocol, so its process is a real node, whose frames are changed on their
 /// way out. When it is revoked, the other nodes start again and go on without it.
-package enum HostileRun {
+enum HostileRun {
     /// Carries out the run of a seed, which decides everything random.
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
-    package static func result(seed: UInt64, isRecording: Bool = true) throws -> SuspectResult {
+    static func result(seed: UInt64, isRecording: Bool, templates: DiskTemplates) throws -> SuspectResult {
         let options = SuspectRun.options(seed: seed)
         let plan = HostileRun.plan(options)
         let entered = EnteredWorkload()
         entered.isExact = !plan.isForging
-        let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording)
+        let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         // What the member sent back under others' names is no echo.
         world.checkers.removeAll { $0 is EchoChecker }
         world.phase.suspect = Suspect(index: plan.index, mutator: FrameMutator(plan))

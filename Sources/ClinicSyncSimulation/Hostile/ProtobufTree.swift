@@ -33,8 +33,10 @@ struct ProtobufTree: Sendable, Hashable {
 
     /// Reads a message; `nil` when the bytes are none.
     ///
-    /// - Parameter isMessage: whether the field at a path of field numbers is a message; other fields of variable length
-    ///   remain bytes.
+    /// - Parameters:
+    ///   - bytes: the bytes.
+    ///   - path: the numbers of the fields in which the message is.
+    ///   - isMessage: whether the field at a path of field numbers is a message; other fields of variable length remain bytes.
     init?(_ bytes: ArraySlice<UInt8>, path: [UInt64] = [], isMessage: ([UInt64]) -> Bool) {
         self.fields = []
         var reader = ProtobufReader(bytes)
