@@ -3,6 +3,7 @@ import ClinicSyncCore
 package import ClinicSyncModel
 import ClinicSyncStorage
 import DequeModule
+import GRDB
 
 /// One simulated PC: a lasting disk and clock, and a node's process that starts and ends.
 package final class SimulatedNode {
@@ -148,6 +149,14 @@ package final class SimulatedNode {
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()
+    }
+
+    /// Ends the PC and closes its files, so that thousands of runs fit into memory.
+    func close() {
+        self.process?.reading.reader.close()
+        _ = Result { try self.process?.writing.writer.close() }
+        _ = Result { try self.disk.database.close() }
+        self.process = nil
     }
 
     /// One of the store's two queues.

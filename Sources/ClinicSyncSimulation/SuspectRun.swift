@@ -89,9 +89,10 @@ struct SuspectRun {
         try SimulationRun(world: self.world).converge(within: self.world.options.reconcileInterval * 2) != nil
     }
 
-    /// The result of the run.
+    /// The result of the run, which ends here: all files are closed.
     func result(words: String) -> SuspectResult {
-        SuspectResult(
+        for node in self.world.nodes { node.close() }
+        return SuspectResult(
             violation: self.world.violation,
             words: "\(words) \(self.world.options)",
             transcript: self.world.transcript.lines,

@@ -24,10 +24,18 @@ enum Simulate {
         for seed in first..<first + count {
             alarm(60)
             if let journal { try "\(seed)\n".write(toFile: journal, atomically: false, encoding: .utf8) }
-            let result = try kind.result(seed: seed, isRecording: isVerbose != nil, templates: templates)
+            let result: SuspectResult
+            do {
+                result = try kind.result(seed: seed, isRecording: isVerbose != nil, templates: templates)
+            } catch {
+                failed += 1
+                print("FAILED \(kind.rawValue) \(seed): the simulator cannot go on: \(error)")
+                continue
+            }
             for (mutation, times) in result.mutations { mutations[mutation, default: 0] += times }
             if let lines = isVerbose { for line in result.transcript.suffix(lines) { print("  | \(line)") } }
             if isVerbose != nil { print(result.words, result.complaints) }
+            if result.isSilent { print("SILENT \(kind.rawValue) \(seed): \(result.words.prefix(160))") }
             guard let violation = result.violation else { continue }
             failed += 1
             print("FAILED \(kind.rawValue) \(seed): \(violation)")

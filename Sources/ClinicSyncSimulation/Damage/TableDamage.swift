@@ -144,7 +144,9 @@ package struct TableDamage: Sendable, Hashable, CustomStringConvertible {
             do {
                 try db.execute(sql: sql, arguments: arguments)
                 changed += db.changesCount
-            } catch let error as DatabaseError where error.resultCode == .SQLITE_CONSTRAINT {
+            } catch let error as DatabaseError
+                where error.resultCode == .SQLITE_CONSTRAINT || error.resultCode == .SQLITE_MISMATCH
+            {
                 // A place of that declared type can hold no such value.
                 continue
             }
