@@ -216,7 +216,10 @@ enum Summary {
     }
 
     /// The node's letter: numbers count up from 1 or down from 100.
+    ///
+    /// A question mark and a number for nobody's id.
     static func letter(_ node: NodeID) -> String {
+        guard node.high == 0xC11, 1...100 ~= node.low else { return "?\(node.low)" }
         let index = node.low > 50 ? 100 - node.low : node.low - 1
         return String(UnicodeScalar(UInt8(65 + index)))
     }
