@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 package import ClinicSyncModel
 
 extension BatchChunk {
@@ -7,12 +6,3 @@ extension BatchChunk {
         payload.withUnsafeBytes { SipHash.hash64($0) }
     }
 }
-||||||| 7274fe6
-=======
-package import ClinicSyncModel
-
-extension BatchChunk {
-    /// The checksum of a chunk with this payload.
-    package static func checksum(of payload: [UInt8]) -> UInt64 { payload.withUnsafeBytes { SipHash.hash64($0) } }
-}
->>>>>>> b821be95059ad79432051890c2382324a72274c6
