@@ -12,6 +12,9 @@ package struct ParkedChunks: Sendable, Hashable {
     /// Authors of chunks that had no room; ``forgottenMax`` at most.
     private var forgotten: OrderedSet<NodeID> = []
 
+    /// Makes a place without chunks.
+    package init() {}
+
     /// Chunks that wait; a further one is dropped, and the peer must send it again.
     package static let chunksMax = 1_024
     /// Their payload bytes.
