@@ -22,9 +22,6 @@ package struct ParkedChunks: Sendable, Hashable {
     /// Authors remembered of dropped chunks. A member among authors beyond that has its chunks with the next connection.
     package static let forgottenMax = 64
 
-    /// Starts empty.
-    package init() {}
-
     /// Takes a chunk.
     package mutating func park(_ chunk: BatchChunk) {
         let bytes = self.bytes + chunk.payload.count
