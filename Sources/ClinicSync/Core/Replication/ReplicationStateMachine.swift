@@ -256,7 +256,9 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     /// Chunks of these batches are no longer in the log: other content of the same name came, or nobody can apply them.
     ///
-    /// - Parameter sender: The connection from which the other content came; its peer has that content.
+    /// - Parameters:
+    ///   - batches: The batches.
+    ///   - sender: The connection from which the other content came; its peer has that content.
     package mutating func forgot(_ batches: [BatchID], sender: ConnectionID?) {
         guard !batches.isEmpty else { return }
         self.chunks.forget(batches)
