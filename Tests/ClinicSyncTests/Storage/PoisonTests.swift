@@ -63,11 +63,13 @@ struct PoisonTests {
         [1, 1, 1, 116, 1, 1, 99, 0, 2, 3, 1, 97, 0, 1, 3, 5, 97], [1, 1, 1, 116, 1, 1, 99, 0, 4, 1, 0, 0, 0, 0],
     ]
 
-    @Test(
-        "a chunk that cannot be read in full is refused, and nothing of it or of those before it is kept",
-        arguments: garbage
-    )
-    func refused(payload: [UInt8]) throws {
+    @Test("a chunk that cannot be read in full is refused, and nothing of it or of those before it is kept")
+    func refused() throws {
+        // No arguments: a failure would name 300 000 bytes.
+        for payload in Self.garbage { try self.expectRefused(payload) }
+    }
+
+    private func expectRefused(_ payload: [UInt8]) throws {
         let store = try TestStore(1)
         let honest = self.chunk(1, payload: self.patient("p"))
         #expect(throws: MalformedChunk.self) {
@@ -324,7 +326,7 @@ struct PoisonTests {
         }
         #expect(try count((1...300).map { Origin(node: Self.x.node, incarnation: $0) }) == 256)
         #expect(try count([Origin(node: TestStore.node(67))]) == 257)
-        #expect(try store.vector.entries.count == 258)
+        #expect(try store.vector.entries.count == 257)
     }
 
     // MARK: - Former members

@@ -269,7 +269,7 @@ final class BatchLog: TransactionPart {
     }
 
     /// Removes all chunks of a batch.
-    private func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
+    func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
@@ -390,8 +390,6 @@ final class BatchLog: TransactionPart {
     struct CompleteBatch {
         var id: BatchID
         var header: BatchHeader
-        /// The position of its first chunk.
-        var position: UInt64
         /// The number of its chunks.
         var chunks: Int
         /// The size of its payload in bytes.
@@ -401,30 +399,28 @@ final class BatchLog: TransactionPart {
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
-        let sequence = self.origins.sequence(of: id) &+ 1
+        return try self.complete(of: id, sequence: self.origins.sequence(of: id) &+ 1, on: connection)
+    }
+
+    /// A batch; `nil` until all its chunks are in the log.
+    func complete(of id: Int, sequence: UInt64, on connection: Connection) throws -> CompleteBatch? {
         let found =
             try connection
             .query(
                 """
-                SELECT count(*), max(chunk), max(isLast), sum(length(payload)), min(position) FROM clinicsync_log
+                SELECT count(*), max(chunk), max(isLast), sum(length(payload)) FROM clinicsync_log
                 WHERE origin = ?1 AND sequence = ?2
                 """
             )
             .bind(1, id)
             .bind(2, sequence)
-            .first { row in
-                (
-                    count: row.int(0), last: row.int(1), isComplete: row.int64(2) != 0, bytes: row.int(3),
-                    position: try row.position(4)
-                )
-            }
+            .first { (count: $0.int(0), last: $0.int(1), isComplete: $0.int64(2) != 0, bytes: $0.int(3)) }
         guard let found, found.isComplete, found.count - 1 == found.last,
             let header = try self.header(of: id, sequence: sequence, on: connection)
         else { return nil }
         return CompleteBatch(
             id: BatchID(origin: try self.origins.origin(id), sequence: sequence),
             header: header,
-            position: found.position,
             chunks: found.count,
             bytes: found.bytes
         )
@@ -446,6 +442,37 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .bind(3, chunk)
             .first { row in try body(row.blob(0)) }
+    }
+
+    /// Calls `body` for each chunk of an author's batches that are not applied, in their order, with the number of the
+    /// batch, the header of a first chunk, and the payload, which is valid until `body` returns.
+    ///
+    /// Chunks that are damaged are left out: their bytes are not what their author sent.
+    func forEachUnapplied(
+        of id: Int,
+        on connection: Connection,
+        _ body: (UInt64, BatchHeader?, UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        try connection
+            .query(
+                """
+                SELECT sequence, header, checksum, payload FROM clinicsync_log
+                WHERE origin = ?1 AND sequence > ?2 ORDER BY sequence, chunk
+                """
+            )
+            .bind(1, id)
+            .bind(2, self.origins.sequence(of: id))
+            .forEach { row in
+                let payload = row.blob(3)
+                guard SipHash.hash64(payload) == row.unsigned(2) else { return }
+                let header: BatchHeader?
+                do throws(MalformedRecord) {
+                    header = row.isNull(1) ? nil : try VectorCoding.decodeHeader(row.blob(1))
+                } catch {
+                    return
+                }
+                try body(try row.sequence(0), header, payload)
+            }
     }
 
     /// A chunk of a batch in the log.

@@ -166,6 +166,14 @@ final class BatchApplier {
         }
     }
 
+    /// Reads in full what is in the log and not applied, and sets aside what no node can read.
+    func examine(in transaction: borrowing WriteTransaction) throws {
+        var events = EventCollector(isLocal: false)
+        if try self.unreadable.examine(events: &events, in: transaction) {
+            _ = try self.events.record(events, in: transaction)
+        }
+    }
+
     // MARK: - Applying
 
     /// Applies every batch whose turn it is.
@@ -226,6 +234,8 @@ final class BatchApplier {
     }
 
     /// Applies a batch, or sets it aside when no node can read it; its number counts as applied either way.
+    ///
+    /// Batches are read when they arrive, and when the file is opened. So most often there is nothing to look for.
     private func applyOrSetAside(
         _ batch: BatchLog.CompleteBatch,
         originID id: Int,
@@ -233,13 +243,9 @@ final class BatchApplier {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
-        let reason = try self.unreadable.reason(
-            against: batch,
-            of: id,
-            isDistrusted: options.isDistrustful,
-            on: transaction.connection
-        )
-        guard reason != nil else {
+        guard options.isDistrustful,
+            try self.unreadable.reason(against: batch, of: id, on: transaction.connection) != nil
+        else {
             return try self.apply(batch, originID: id, offset: options.offset, result: &result, in: transaction)
         }
         self.origins.noteSeen(batch.header.dependencies, by: id)

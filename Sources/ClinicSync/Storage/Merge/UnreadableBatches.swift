@@ -15,48 +15,76 @@ struct UnreadableBatch: Error, Hashable {
 /// unreadable follows from its bytes alone (``ChunkCheck``).
 final class UnreadableBatches {
     private let log: BatchLog
+    private let origins: Origins
     private let journal: ConflictJournal
-    /// Batches that begin at this position or before were in the log when the file was opened.
-    private let openedAt: UInt64
 
     /// The bytes of a batch that its journal entry keeps, counted from the first chunk: 256 KiB.
     static let keptBytesMax = 256 << 10
 
     /// Looks at the batches of `log`.
-    ///
-    /// - Throws: what SQLite reports.
-    init(log: BatchLog, journal: ConflictJournal, on connection: Connection) throws {
+    init(log: BatchLog, origins: Origins, journal: ConflictJournal) {
         self.log = log
+        self.origins = origins
         self.journal = journal
-        self.openedAt = try log.head(on: connection)
     }
 
-    /// Reads a batch in full, if it is one that may be unreadable.
+    /// Reads in full what is in the log and not applied, and sets aside what no node can read.
     ///
-    /// - Parameters:
-    ///   - batch: a complete batch.
-    ///   - id: its author's small number.
-    ///   - isDistrusted: whether also a batch is read that was read when it arrived.
-    ///   - connection: the connection.
+    /// A part of a batch that cannot be read is removed: its batch can never be applied.
+    ///
+    /// - Returns: Whether the log had such a batch.
+    func examine(events: inout EventCollector, in transaction: borrowing WriteTransaction) throws -> Bool {
+        var hasFound = false
+        for id in self.origins.ids where id != self.origins.ownID {
+            for sequence in try self.unreadable(of: id, on: transaction.connection) {
+                hasFound = true
+                if let batch = try self.log.complete(of: id, sequence: sequence, on: transaction.connection) {
+                    try self.setAside(batch, of: id, events: &events, in: transaction)
+                } else {
+                    try self.log.removeBatch(of: id, sequence: sequence, in: transaction)
+                }
+            }
+        }
+        return hasFound
+    }
+
+    /// The numbers of an author's batches that are not applied and have a chunk that cannot be read.
+    private func unreadable(of id: Int, on connection: Connection) throws -> [UInt64] {
+        var numbers: [UInt64] = []
+        var base: (sequence: UInt64, timestamp: HybridTimestamp)?
+        try self.log.forEachUnapplied(of: id, on: connection) { sequence, header, payload in
+            if let header { base = (sequence, header.timestamp) }
+            guard let base, base.sequence == sequence, numbers.last != sequence else { return }
+            if UnreadableBatches.reason(against: payload, base: base.timestamp) != nil { numbers.append(sequence) }
+        }
+        return numbers
+    }
+
+    private static func reason(against payload: UnsafeRawBufferPointer, base: HybridTimestamp) -> String? {
+        do throws(MalformedRecord) {
+            try ChunkCheck.read(payload, base: base)
+            return nil
+        } catch {
+            return error.reason
+        }
+    }
+
+    /// Reads a complete batch in full.
+    ///
     /// - Returns: Why no node can read the batch; `nil` when it can be applied.
     /// - Throws: what SQLite reports.
     func reason(
         against batch: BatchLog.CompleteBatch,
         of id: Int,
-        isDistrusted: Bool,
         on connection: Connection
     ) throws -> String? {
-        guard isDistrusted || batch.position <= self.openedAt else { return nil }
-        do {
-            for chunk in 0..<batch.chunks {
-                try self.log.withPayload(of: id, sequence: batch.id.sequence, chunk: chunk, on: connection) { payload in
-                    try ChunkCheck.read(payload, base: batch.header.timestamp)
-                }
+        var reason: String?
+        for chunk in 0..<batch.chunks where reason == nil {
+            try self.log.withPayload(of: id, sequence: batch.id.sequence, chunk: chunk, on: connection) { payload in
+                reason = UnreadableBatches.reason(against: payload, base: batch.header.timestamp)
             }
-            return nil
-        } catch let malformed as MalformedRecord {
-            return malformed.reason
         }
+        return reason
     }
 
     /// Sets a batch aside: the journal keeps its bytes, and a batch without changes takes its place in the log.

@@ -56,6 +56,11 @@ final class Merging {
         }
     }
 
+    /// Sets aside batches in the log that no node can read; call it when the file is opened.
+    func examineLog() throws {
+        try self.transactions.write { transaction in .relaxed(try self.applier.examine(in: transaction)) }
+    }
+
     /// Applies batches that are complete in the log but were too large for ``store(_:from:offset:)``.
     func applyStored(offset: Int64) throws -> StoreOutcome {
         self.hasFilledCache = true

@@ -52,7 +52,7 @@ package final class ReplicaWriter {
             clock: StoreClock(wallClock: wallClock)
         ).open()
         let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)
-        let parts = try built.parts()
+        let parts = built.parts()
         self.transactions = opened.transactions
         self.rows = opened.saver.rows
         self.clock = opened.clock

@@ -19,9 +19,7 @@ struct StoreBuilding {
     private var rows: RowStates { self.opened.saver.rows }
 
     /// Builds the parts.
-    ///
-    /// - Throws: what SQLite reports.
-    func parts() throws -> Parts {
+    func parts() -> Parts {
         let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
         let journal = ConflictJournal(saver: self.opened.saver, clock: self.opened.clock)
         let lost = LostValues(journal: journal, rows: self.rows)
@@ -48,9 +46,7 @@ struct StoreBuilding {
             collector: collecting.collector,
             events: events
         )
-        let unreadable = try self.opened.transactions.read {
-            try UnreadableBatches(log: self.opened.log, journal: journal, on: $0)
-        }
+        let unreadable = UnreadableBatches(log: self.opened.log, origins: self.rows.origins, journal: journal)
         let merging = self.merging(
             merger,
             collecting: collecting,

@@ -75,6 +75,7 @@ final class Upkeep {
         }
         self.log.noteNumber()
         try self.adoption.adopt(collecting: self.collecting)
+        try self.merging.examineLog()
     }
 
     /// Writes down that everything is on the disk, before the file is closed.
