@@ -71,6 +71,7 @@ enum Summary {
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
+        case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
         }
     }
 
@@ -90,6 +91,7 @@ enum Summary {
         case .roundTimeout: "roundTimeout"
         case .syncTimeout(let id): "syncTimeout \(id)"
         case .retryStorage: "retryStorage"
+        case .refetch: "refetch"
         case .housekeeping: "housekeeping"
         }
     }
@@ -159,6 +161,9 @@ enum Summary {
         case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
         case .keepSessions(let hearing, _): "keepSessions \(hearing)"
         case .recordEvent(let event): "recordEvent \(event.type)"
+        case .mend(let damage): "mend \(damage.table.rawValue)"
+        case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
+        case .readBatch(let id, let batch): "readBatch c\(id.rawValue) \(Summary.of(batch))"
         }
     }
 
@@ -190,13 +195,28 @@ enum Summary {
             "loginDecided \(Summary.of(outcome)) of \(members)\(Summary.of(collected.logged))"
         case .sessionsKept(let changes, let collected): "sessionsKept \(changes)\(Summary.of(collected.logged))"
         case .eventRecorded(let event): "eventRecorded \(event.position)"
+        case .failed(let request, .damaged(let damage)): "failed \(Summary.of(request)) \(Summary.of(damage))"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
+        case .mended(let repair): "mended \(Summary.of(repair))"
+        case .leftOut(let batch): "leftOut \(Summary.of(batch))"
+        case .batchRead(let id, let chunks): "batchRead c\(id.rawValue) \(chunks.count)"
+        case .noticed(let notice, let reply):
+            notice.repairs.reduce("") { $0 + "(\(Summary.of($1))) " }
+                + (notice.committed.map { "(committed\(Summary.of($0.logged))) " } ?? "") + Summary.of(reply)
         }
     }
 
     private static func of(_ logged: [LoggedChunk]) -> String {
         logged.reduce("") { $0 + " \($1.position):\(Summary.of($1.chunk))" }
     }
+
+    private static func of(_ damage: OwnDamage) -> String { "damaged \(damage.table.rawValue): \(damage.reason)" }
+
+    private static func of(_ repair: DamageRepair) -> String {
+        "\(repair.outcome.rawValue) \(repair.table.rawValue) \(repair.count)"
+    }
+
+    private static func of(_ batch: BatchID) -> String { "\(Summary.letter(batch.origin.node))\(batch.sequence)" }
 
     static func of(_ chunk: BatchChunk) -> String {
         "\(Summary.letter(chunk.batch.origin.node))\(chunk.batch.sequence)#\(chunk.index)\(chunk.isLast ? "." : "")"

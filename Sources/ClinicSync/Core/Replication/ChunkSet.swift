@@ -40,6 +40,11 @@ package struct ChunkSet: Sendable, Hashable {
         self.raise(chunk.batch, to: chunk.index &+ 1)
     }
 
+    /// Removes what the set has of batches that are not whole.
+    package mutating func forget(_ batches: [BatchID]) {
+        self.partials.removeAll { batches.contains($0.batch) }
+    }
+
     /// Adds whole batches.
     package mutating func merge(_ vector: VersionVector) {
         self.vector.merge(vector)

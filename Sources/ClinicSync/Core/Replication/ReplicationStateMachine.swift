@@ -171,7 +171,20 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.chunks.merge(vector)
     }
 
+    /// This node has lost batches that were not applied: peers must send them again.
+    package mutating func forget(_ batches: [BatchID]) { self.chunks.forget(batches) }
+
     // MARK: - Out
+
+    /// Sends a peer chunks that it has lost, as far as its credit reaches.
+    package mutating func resend(_ chunks: [BatchChunk], to id: ConnectionID) -> [Effect] {
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
+            effects.append(.send([id], .chunk(chunk)))
+        }
+        return effects
+    }
 
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
     package mutating func relay(_ logged: [LoggedChunk]) -> [Effect] {

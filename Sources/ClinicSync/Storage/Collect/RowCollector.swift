@@ -240,10 +240,13 @@ final class RowCollector {
         let plan = mark.plan
         var versions = RowTable.Versions(birth: version)
         var old: Digest?
+        var hashes = self.hasher.hashes
         if case .updated(var meta, _) = difference {
             meta.assign(slots, to: version)
             versions = RowTable.Versions(birth: meta.birth, groups: meta.encodedGroups, context: meta.context)
             old = meta.hash
+            // The versions of the other columns are still to be fetched from another node.
+            if meta.isUnknown { hashes.row = RowMeta.unknownHash }
         } else if try !self.rows.isPlainlyNew(plan, key: key, on: transaction.connection) {
             // Born again: the old deletions stay known, so that every node judges the row by the same knowledge.
             let located = try self.rows.locate(plan, key: mark.key, on: transaction.connection)
@@ -256,7 +259,7 @@ final class RowCollector {
             plan,
             key: key,
             versions,
-            hashes: self.hasher.hashes,
+            hashes: hashes,
             replacing: old,
             in: transaction
         )
@@ -335,7 +338,7 @@ final class RowCollector {
     ) throws -> LocatedRow {
         let loader = self.rows.loader(transaction.connection)
         if let form = try self.rows.shadows.form(plan, key: key, on: transaction.connection),
-            let state = try loader.stored("clinicsync_shadow", plan, key: key)
+            let state = try loader.stored(.shadow, plan, key: key)
         {
             return LocatedRow(state: state, residence: .shadow(meta, form))
         }

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 package import ClinicSyncModel
 
 /// The change log: the table `clinicsync_log`, with the batches of all authors in chunks.
@@ -107,13 +108,25 @@ final class BatchLog: TransactionPart {
         let id = try self.origins.id(of: chunk.batch.origin, in: transaction)
         let present =
             try transaction
-            .statement("SELECT checksum, isLast FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
+            .statement(
+                """
+                SELECT checksum, isLast, position, payload FROM clinicsync_log
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+                """
+            )
             .bind(1, id)
             .bind(2, chunk.batch.sequence)
             .bind(3, chunk.index)
-            .first { ($0.unsigned(0), $0.int64(1) != 0) }
+            .first { row in
+                let isIntact = SipHash.hash64(row.blob(3)) == row.unsigned(0)
+                return (name: (row.unsigned(0), row.int64(1) != 0), isIntact: isIntact, position: row.unsigned(2))
+            }
         if let present {
-            guard present == (chunk.checksum, chunk.isLast) else { throw ForkedBatch(batch: chunk.batch) }
+            guard present.isIntact else {
+                try self.heal(present.position, with: chunk, in: transaction)
+                return nil
+            }
+            guard present.name == (chunk.checksum, chunk.isLast) else { throw ForkedBatch(batch: chunk.batch) }
             return nil
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
@@ -122,7 +135,35 @@ final class BatchLog: TransactionPart {
         return try self.append(chunk, in: transaction)
     }
 
+    /// Puts a peer's copy of a chunk in the place of a damaged one.
+    private func heal(_ position: UInt64, with chunk: BatchChunk, in transaction: borrowing WriteTransaction) throws {
+        let statement = try transaction.statement(
+            "UPDATE clinicsync_log SET isLast = ?2, header = ?3, checksum = ?4, payload = ?5 WHERE position = ?1"
+        )
+        statement.bind(1, position).bind(2, chunk.isLast ? 1 : 0).bind(4, chunk.checksum).bind(5, blob: chunk.payload)
+        if let header = chunk.header {
+            statement.bind(3, blob: VectorCoding.encode(header))
+        } else {
+            statement.bindNull(3)
+        }
+        try statement.run()
+    }
+
+    /// Removes what the log has of a batch.
+    func remove(_ id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, id)
+            .bind(2, sequence)
+            .run()
+    }
+
     // MARK: - Reading
+
+    /// Reads a part of the log; what makes no sense in it is damage of the batch.
+    private func reading<Result>(_ id: Int, _ sequence: UInt64, _ body: () throws -> Result) throws -> Result {
+        let origin = try self.origins.origin(id)
+        return try OwnDamage.reading(.log, .batch(BatchID(origin: origin, sequence: sequence)), body)
+    }
 
     /// The peers' batches of which only some chunks have arrived.
     func partials(on connection: Connection) throws -> [PartialBatch] {
@@ -149,12 +190,16 @@ final class BatchLog: TransactionPart {
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
+    ///
+    /// - Throws: ``OwnDamage``.
     func header(of id: Int, sequence: UInt64, on connection: Connection) throws -> BatchHeader? {
-        try connection
-            .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { row in try VectorCoding.decodeHeader(row.blob(0)) }
+        try self.reading(id, sequence) {
+            try connection
+                .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
+                .bind(1, id)
+                .bind(2, sequence)
+                .first { row in try VectorCoding.decodeHeader(row.blob(0)) }
+        }
     }
 
     /// The position of a batch's first chunk; `nil` when it is not in the log.
@@ -189,7 +234,7 @@ final class BatchLog: TransactionPart {
 
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
-        guard id != self.origins.ownID else { return nil }
+        guard id != self.origins.ownID, !self.origins.names[id].isUnknown else { return nil }
         let sequence = self.origins.sequence(of: id) + 1
         let found =
             try connection
@@ -214,6 +259,8 @@ final class BatchLog: TransactionPart {
     }
 
     /// Calls `body` with the payload of one chunk, which is valid until `body` returns.
+    ///
+    /// - Throws: ``OwnDamage`` when the chunk is not what was logged, and what `body` throws.
     func withPayload(
         of id: Int,
         sequence: UInt64,
@@ -224,11 +271,23 @@ final class BatchLog: TransactionPart {
         // Use a separate statement: `body` uses other statements while this statement holds the payload.
         _ =
             try connection
-            .query("SELECT payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
+            .query("SELECT payload, checksum FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
             .bind(1, id)
             .bind(2, sequence)
             .bind(3, chunk)
-            .first { row in try body(row.blob(0)) }
+            .first { row in
+                try self.reading(id, sequence) { try BatchLog.check(row.blob(0), checksum: row.unsigned(1)) }
+                try body(row.blob(0))
+            }
+    }
+
+    /// Checks that a payload in the log is what was written there.
+    ///
+    /// - Throws: ``MalformedRecord``.
+    static func check(_ payload: UnsafeRawBufferPointer, checksum: UInt64) throws(MalformedRecord) {
+        guard SipHash.hash64(payload) == checksum else {
+            throw MalformedRecord(reason: "the checksum of a chunk is wrong")
+        }
     }
 
     /// A chunk of a batch in the log.
@@ -242,16 +301,22 @@ final class BatchLog: TransactionPart {
     /// The chunks of a batch in their order.
     func chunks(of id: Int, sequence: UInt64, on connection: Connection) throws -> [StoredChunk] {
         var chunks: [StoredChunk] = []
-        try connection
-            .query(
-                "SELECT position, storedAt, payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk"
-            )
-            .bind(1, id)
-            .bind(2, sequence)
-            .forEach { row in
-                let payload = Array(row.blob(2))
-                chunks.append(StoredChunk(position: row.unsigned(0), storedAt: row.int64(1), payload: payload))
-            }
+        try self.reading(id, sequence) {
+            try connection
+                .query(
+                    """
+                    SELECT position, storedAt, payload, checksum FROM clinicsync_log
+                    WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
+                    """
+                )
+                .bind(1, id)
+                .bind(2, sequence)
+                .forEach { row in
+                    try BatchLog.check(row.blob(2), checksum: row.unsigned(3))
+                    let payload = Array(row.blob(2))
+                    chunks.append(StoredChunk(position: row.unsigned(0), storedAt: row.int64(1), payload: payload))
+                }
+        }
         return chunks
     }
 

@@ -228,7 +228,9 @@ final class Merger {
         let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
-        guard state != before.state || before.isAbsent else { return (false, isAhead) }
+        // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
+        let isUnknown = before.residence.meta?.isUnknown == true
+        guard state != before.state || before.isAbsent || isUnknown else { return (false, isAhead) }
         if let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction) {
             events.add(visible, plan: plan, key: theirs.key, timestamp: state.largestTimestamp, batch: nil) {
                 state.value(slot: $0)

@@ -82,7 +82,7 @@ final class RowStates {
             let loader = self.loader(connection)
             let meta = try loader.meta(plan, key: key)
             if let form = try self.shadows.form(plan, key: key, on: connection),
-                let state = try loader.stored("clinicsync_shadow", plan, key: key)
+                let state = try loader.stored(.shadow, plan, key: key)
             {
                 return LocatedRow(state: state, residence: .shadow(meta, form))
             }
@@ -90,7 +90,7 @@ final class RowStates {
                 return LocatedRow(state: try loader.state(plan, key: key, meta: meta), residence: .row(meta))
             }
             if self.tombstones.mayExist(in: plan.definition.number),
-                let state = try loader.stored("clinicsync_tombstone", plan, key: key)
+                let state = try loader.stored(.tombstone, plan, key: key)
             {
                 return LocatedRow(state: state, residence: .tombstone)
             }
@@ -108,8 +108,14 @@ final class RowStates {
     func isAsKnown(_ plan: TablePlan, _ located: LocatedRow) -> Bool {
         guard case .row(let meta) = located.residence else { return true }
         return ValueRef.with(located.state.key) { key in
-            self.hasher.hash(plan, key: key, plan.values(of: located.state)) == meta.hash
+            self.hasher.hash(plan, key: key, plan.values(of: located.state))
+            return meta.changedSlots(self.hasher.hashes, plan: plan) == 0
         }
+    }
+
+    /// Whether a table has a row, whatever the node knows of it.
+    func isInTable(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> Bool {
+        try connection.query(plan.sql.select).bind(1, key).first { _ in true } ?? false
     }
 
     /// Whether a row without metadata has no past: it was neither deleted nor is it hidden.

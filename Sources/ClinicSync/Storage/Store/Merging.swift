@@ -39,8 +39,7 @@ final class Merging {
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], offset: Int64) throws -> StoreOutcome {
         for chunk in chunks { try BatchApplier.check(chunk) }
-        var before = Collector.Collected()
-        if self.collecting.collector.isInBulk { before = try self.collecting.collector.finishBulk(offset: offset) }
+        if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
         do {
             let result = try self.transactions.write(self.durability()) { transaction in
                 .relaxed(
@@ -52,7 +51,7 @@ final class Merging {
                     )
                 )
             }
-            return self.outcome(result, after: before, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
+            return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         } catch let fork as ForkedBatch where fork.batch.origin == self.origins.own {
@@ -67,12 +66,12 @@ final class Merging {
     /// Applies batches that are complete in the log but were too large for ``store(_:offset:)``.
     func applyStored(offset: Int64) throws -> StoreOutcome {
         self.hasFilledCache = true
-        let before = try self.collecting.collector.finishBulk(offset: offset)
+        try self.collecting.collector.finishBulk(offset: offset)
         do {
             let result = try self.transactions.write(self.durability()) { transaction in
                 .relaxed(try self.applier.store([], limit: .max, offset: offset, in: transaction))
             }
-            return self.outcome(result, after: before, storedBytes: 0)
+            return self.outcome(result, storedBytes: 0)
         } catch let malformed as MalformedRecord {
             throw MalformedChunk(reason: malformed.reason)
         }
@@ -83,12 +82,9 @@ final class Merging {
         try self.transactions.read { try self.rows.marks.count(limit: 1, on: $0) } > 0 ? .durable : .relaxed
     }
 
-    private func outcome(
-        _ result: MergeResult,
-        after before: Collector.Collected,
-        storedBytes: Int
-    ) -> StoreOutcome {
-        StoreOutcome(
+    private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
+        let before = self.collecting.collector.takeUntold()
+        return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
             vector: self.origins.vector,
@@ -104,7 +100,7 @@ final class Merging {
         guard let plan = self.rows.plans[page.table] else {
             throw MalformedChunk(reason: "the page is of a table that is not replicated")
         }
-        let before = try self.collecting.collector.finishBulk(offset: offset)
+        try self.collecting.collector.finishBulk(offset: offset)
         var merged = RowMerger.Merged()
         if !page.payload.isEmpty {
             do {
@@ -115,6 +111,7 @@ final class Merging {
                 throw MalformedChunk(reason: malformed.reason)
             }
         }
+        let before = self.collecting.collector.takeUntold()
         return MergeOutcome(
             changedRows: merged.changedRows,
             events: before.events + merged.result.events,
