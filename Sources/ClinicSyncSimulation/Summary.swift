@@ -21,6 +21,7 @@ enum Summary {
         case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
         case .addressesChanged: "addressesChanged"
+        case .membersChanged(let members): "membersChanged(\(members.present.count))"
         case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
@@ -143,8 +144,9 @@ enum Summary {
     static func of(_ request: StorageRequest) -> String {
         switch request {
         case .collect: "collect"
-        case .store(let id, let chunks): "store c\(id.rawValue) \(chunks.count)"
+        case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
+        case .discard(let members): "discard \(members.past.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -158,8 +160,9 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
-        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
-        case .keepSessions(let hearing, _): "keepSessions \(hearing)"
+        case .decideLogin(let decision):
+            "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
+        case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
@@ -176,6 +179,7 @@ enum Summary {
                 + "\(outcome.isApplyPending ? " pending" : "")"
         case .storedApplied(let outcome):
             "applied\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.isApplyPending ? " pending" : "")"
+        case .discarded(let outcome): "discarded \(outcome.forgotten.count)\(Summary.of(outcome.vector))"
         case .located(let id, let position): "located c\(id.rawValue) \(position.map { "\($0)" } ?? "nowhere")"
         case .logRead(let id, let chunks, let head): "logRead c\(id.rawValue)\(Summary.of(chunks)) head \(head)"
         case .digests(_, let vector, _): "digests\(Summary.of(vector))"

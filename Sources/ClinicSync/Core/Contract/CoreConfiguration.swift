@@ -18,6 +18,8 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var priority: UInt32
     /// Addresses of other members that are known at the start.
     package var hints: [PeerHint]
+    /// The members whose membership is verified at the start, this node included.
+    package var members: KnownMembers
     /// Seed of the core's random numbers (jitter).
     package var randomSeed: UInt64
 
@@ -75,6 +77,7 @@ package struct CoreConfiguration: Sendable, Hashable {
         addresses: [String],
         priority: UInt32 = CoreConfiguration.priorityDefault,
         hints: [PeerHint],
+        members: KnownMembers = KnownMembers(),
         randomSeed: UInt64
     ) {
         self.origin = origin
@@ -85,6 +88,7 @@ package struct CoreConfiguration: Sendable, Hashable {
         self.addresses = addresses
         self.priority = priority
         self.hints = hints
+        self.members = members
         self.randomSeed = randomSeed
     }
 }

@@ -67,7 +67,8 @@ extension NodeStateMachine {
             let (peers, context, isRunning) = (self.peers.linkedPeers, self.context, self.phase == .running)
             self.carryOut(self.data.mended(repair, peers: peers, context, isRunning: isRunning))
         case .leftOut: break
-        case .batchRead, .collected, .stored, .storedApplied, .located, .logRead, .digests, .swept, .rowHashes,
+        case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
+            .rowHashes,
             .compared,
             .rowsMerged, .rowStates, .pruned:
             self.carryOut(self.data.replied(reply, self.context))
@@ -87,8 +88,9 @@ extension NodeStateMachine {
             self.emit(.notify(.storageFailed(failure)))
             self.sessions.ruleFailed()
         case .recordEvent: self.emit(.notify(.storageFailed(failure)))
-        case .collect, .store, .applyStored, .locate, .readLog, .digests, .sweep, .rowHashes, .compare, .mergeRows,
-            .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut, .readBatch:
+        case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
+            .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
+            .readBatch:
             let (context, isRunning) = (self.context, self.phase == .running)
             self.carryOut(self.data.failed(request, failure, context, isRunning: isRunning))
         }

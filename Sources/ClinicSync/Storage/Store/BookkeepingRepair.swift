@@ -298,7 +298,7 @@ final class BookkeepingRepair {
             return DamageRepair(damage, count: max(count, 1), outcome: count == 0 ? .failed : .leftOut)
         }
         if batch.sequence > self.origins.sequence(of: id) {
-            try self.log.remove(id, sequence: batch.sequence, in: transaction)
+            try self.log.removeBatch(of: id, sequence: batch.sequence, in: transaction)
         }
         return DamageRepair(damage, outcome: .refetching, wanted: [batch])
     }

@@ -64,14 +64,15 @@ package final class ReplicaReader {
             var start = head
             var isPruned = false
             try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                let known = vector[try self.knownOrigin(row.int(0))]
+                let origin = try self.knownOrigin(row.int(0))
+                let known = vector[origin]
                 let statement = try self.connection.query(
                     "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
                 )
-                let first = try statement.bind(1, row.int(0)).bind(2, known + 1).first { $0.unsigned(0) }
+                let first = try statement.bind(1, row.int(0)).bind(2, known &+ 1).first { try $0.position(0) }
                 if let first {
-                    start = min(start, first - 1)
-                } else if row.unsigned(1) > known {
+                    start = min(start, first &- 1)
+                } else if try row.sequence(1) > known {
                     isPruned = true
                 }
             }
@@ -98,7 +99,7 @@ package final class ReplicaReader {
                 if try self.knownOrigin(statement.int(1)).isUnknown { continue }
                 let chunk = try self.chunk(statement)
                 bytes += max(chunk.payload.count, 64)
-                chunks.append(LoggedChunk(position: statement.unsigned(0), chunk: chunk))
+                chunks.append(LoggedChunk(position: try statement.position(0), chunk: chunk))
             }
             return (chunks, try self.head())
         }
@@ -136,7 +137,10 @@ package final class ReplicaReader {
     ///
     /// - Throws: ``OwnDamage`` when it is not what was logged, unless its batch is left out.
     private func chunk(_ row: Statement) throws -> BatchChunk {
-        let batch = BatchID(origin: try self.knownOrigin(row.int(1)), sequence: row.unsigned(2))
+        let batch = BatchID(
+            origin: try self.knownOrigin(row.int(1)),
+            sequence: try OwnDamage.reading(.log) { try row.sequence(2) }
+        )
         let isLeftOut = self.leftOut.contains(batch)
         do {
             if isLeftOut, try !self.hasHeader(row) { return self.substitute(row, of: batch, header: nil) }
@@ -152,7 +156,7 @@ package final class ReplicaReader {
         try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
         return BatchChunk(
             batch: batch,
-            index: UInt32(truncatingIfNeeded: row.int64(3)),
+            index: try row.chunkIndex(3),
             header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
             isLast: row.int64(4) != 0,
             checksum: row.unsigned(6),
@@ -196,7 +200,7 @@ package final class ReplicaReader {
     private func head() throws -> UInt64 {
         // The sequence survives pruning, which max(position) would not.
         try self.connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
-            .first { $0.unsigned(0) } ?? 0
+            .first { try $0.position(0) } ?? 0
     }
 
     /// The author with that small number.
@@ -211,7 +215,7 @@ package final class ReplicaReader {
             guard row.int64(2) == Int64(origins.count), let node = NodeID(storedBytes: row.blob(0)) else {
                 throw OwnDamage(.origin, "an author is missing or has another number")
             }
-            origins.append(Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))))
+            origins.append(Origin(node: node, incarnation: try row.incarnation(1)))
         }
         self.origins = origins
     }
@@ -238,7 +242,7 @@ package final class ReplicaReader {
             try self.refreshOrigins()
             var vector = VersionVector()
             try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                vector.advance(try self.knownOrigin(row.int(0)), to: row.unsigned(1))
+                vector.advance(try self.knownOrigin(row.int(0)), to: try row.sequence(1))
             }
             if let open = try self.openBatch() { vector.advance(self.own.origin, to: open) }
             var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
@@ -246,7 +250,7 @@ package final class ReplicaReader {
                 _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
                     .bind(1, plan.definition.number)
                     .first { row in
-                        tables[index].rows = row.unsigned(0)
+                        tables[index].rows = min(UInt64(clamping: row.int64(0)), Bounds.rowsMax)
                         tables[index].digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
                     }
             }
@@ -264,7 +268,7 @@ package final class ReplicaReader {
                 """
             )
             .bind(1, self.own.id)
-            .first { $0.unsigned(0) }
+            .first { try $0.sequence(0) }
     }
 
     /// The names of the clinic's tables, in order.

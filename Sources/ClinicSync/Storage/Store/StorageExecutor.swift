@@ -41,11 +41,13 @@ package final class WritingExecutor {
         case .collect(let offset):
             self.clockOffset = offset
             return .collected(try self.writer.collect(clockOffsetMilliseconds: offset))
-        case .store(let connection, let chunks):
+        case .store(let connection, let sender, let chunks):
             return .stored(
                 from: connection,
-                try self.writer.store(chunks, clockOffsetMilliseconds: self.clockOffset)
+                try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
+        case .discard(let members):
+            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
@@ -117,8 +119,8 @@ package final class ReadingExecutor {
             return .leftOut(batch)
         case .readBatch(let connection, let batch):
             return .batchRead(for: connection, try self.reader.chunks(of: batch))
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
-            .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
             preconditionFailure("a request that writes was given to the reader")
         }
     }
