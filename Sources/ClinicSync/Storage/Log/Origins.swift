@@ -100,7 +100,7 @@ final class Origins: TransactionPart {
                 guard next < self.state.entries.count else { return isSame = false }
                 let entry = self.state.entries[next]
                 let isEqual =
-                    row.int64(0) == Int64(next) && NodeID(storedBytes: row.blob(1)) == entry.origin.node
+                    row.int64(0) == Int64(clamping: next) && NodeID(storedBytes: row.blob(1)) == entry.origin.node
                     && row.int64(2) == Int64(entry.origin.incarnation)
                     && row.int64(3) == Int64(bitPattern: entry.sequence)
                 if !isEqual { isSame = false }

@@ -264,7 +264,8 @@ final class BookkeepingRepair {
             .query("SELECT tableId, pk, state FROM clinicsync_tombstone WHERE context = ?1")
             .bind(1, context)
             .forEach { row in
-                guard let plan = self.rows.plans[Int(truncatingIfNeeded: row.int64(0))] else { return }
+                let table = Int(truncatingIfNeeded: row.int64(0))
+                guard let plan = self.rows.plans[table] else { return }
                 let place = OwnDamage.Place.row(table: plan.definition.number, key: row.ref(1).value)
                 try OwnDamage.reading(.tombstone, place) {
                     var reader = try RowStateReader(row.blob(2), plan: plan)
