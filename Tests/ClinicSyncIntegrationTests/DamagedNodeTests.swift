@@ -80,6 +80,13 @@ struct DamagedNodeTests {
                 try host.database.integer("SELECT count(*) FROM patients WHERE id IN ('missed', 'gap', 'back')") == 3
             )
             #expect(try await host.sync().isConverged)
+            try await client.stop()
+            // Another author has no name any more; the author's batches come again.
+            try client.database.sql("DELETE FROM clinicsync_origin WHERE id = 2")
+            try await client.start()
+            try client.database.sql("INSERT INTO patients(id) VALUES ('nameless')")
+            try await clinic.converge()
+            #expect(try await self.damaged(client)["clinicsync_origin"] == "refetching")
         }
     }
 

@@ -270,14 +270,21 @@ struct OwnDamageTests {
         let chunks = try self.b.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
             .filter { $0.batch.origin == self.b.origin }
         // A batch that names a dependency which has not come waits in the log.
-        var waiting = try #require(chunks.first)
+        let whole = try #require(chunks.first)
         var dependencies = VersionVector()
         dependencies.advance(self.a.origin, to: 50)
-        let header = try #require(waiting.header)
-        waiting.header = BatchHeader(
-            timestamp: header.timestamp,
-            dependencies: dependencies,
-            schemaVersion: header.schemaVersion
+        let header = try #require(whole.header)
+        let waiting = BatchChunk(
+            batch: whole.batch,
+            index: 0,
+            header: BatchHeader(
+                timestamp: header.timestamp,
+                dependencies: dependencies,
+                schemaVersion: header.schemaVersion
+            ),
+            isLast: whole.isLast,
+            checksum: whole.checksum,
+            payload: whole.payload
         )
         let id = ConnectionID(rawValue: 1)
         _ = self.executors[0].writing.perform(.store(from: id, [waiting]))

@@ -438,7 +438,7 @@ final class BatchLog: TransactionPart {
 
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
-        guard id != self.origins.ownID, !self.origins.names[id].isUnknown else { return nil }
+        guard id != self.origins.ownID else { return nil }
         let sequence = self.origins.sequence(of: id) &+ 1
         let found =
             try connection

@@ -63,6 +63,9 @@ struct OriginCheck {
                 .bind(2, blob: origin.node.storedBytes)
                 .bind(3, origin.incarnation)
                 .run()
+            guard origin != self.own else { continue }
+            // Nobody can tell whose batches these are. Those of members come again, under their name.
+            try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1").bind(1, id).run()
         }
         return missing.count
     }
@@ -137,9 +140,4 @@ extension Origin {
     fileprivate static func unknown(_ id: Int64) -> Origin {
         Origin(node: Origin.genesis.node, incarnation: 1 << 31 | UInt32(truncatingIfNeeded: id))
     }
-
-    /// Whether this stands for an author whose entry in `clinicsync_origin` is lost.
-    ///
-    /// What the log has of such an author cannot be served.
-    var isUnknown: Bool { self.node == Origin.genesis.node && self.incarnation != Origin.genesis.incarnation }
 }

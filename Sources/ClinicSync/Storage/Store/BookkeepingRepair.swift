@@ -54,6 +54,18 @@ final class BookkeepingRepair {
         return true
     }
 
+    /// Looks whether another program changed the tables that this node alone writes and has in memory, and writes them again.
+    ///
+    /// - Throws: ``StoreError``.
+    func checkNumbers() throws {
+        let (hasOrigins, hasTotals) = try self.transactions.readSnapshot { connection in
+            let hasOrigins = try self.origins.isAsWritten(on: connection)
+            return (hasOrigins, try self.rows.table.areTotalsAsWritten(on: connection))
+        }
+        if !hasOrigins { _ = self.mends(OwnDamage(.origin, "the numbers of authors were changed")) }
+        if !hasTotals { _ = self.mends(OwnDamage(.digest, "counts or digests were changed")) }
+    }
+
     /// Repairs damage.
     ///
     /// - Returns: What was done; ``DamageRepair/Outcome/failed`` when the store cannot repair such damage.

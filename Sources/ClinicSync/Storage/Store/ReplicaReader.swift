@@ -95,8 +95,6 @@ package final class ReplicaReader {
             statement.bind(1, position)
             defer { statement.reset() }
             while bytes < maxBytes, try statement.step() {
-                // The author is not known any more, so no peer could tell whose batch this is.
-                if try self.knownOrigin(statement.int(1)).isUnknown { continue }
                 let chunk = try self.chunk(statement)
                 bytes += max(chunk.payload.count, 64)
                 chunks.append(LoggedChunk(position: try statement.position(0), chunk: chunk))

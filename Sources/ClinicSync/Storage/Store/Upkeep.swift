@@ -153,7 +153,7 @@ final class Upkeep {
 
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
-        try self.checkOwnNumbers()
+        try self.repair.checkNumbers()
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         let escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
@@ -162,16 +162,6 @@ final class Upkeep {
         let hasCollected = self.collecting.collector.takeFilledCache()
         if self.merging.takeFilledCache() || hasCollected { try self.transactions.shrinkMemory() }
         return (pruned, escaped)
-    }
-
-    /// Looks whether another program changed the tables that this node alone writes and has in memory.
-    private func checkOwnNumbers() throws {
-        let (hasOrigins, hasTotals) = try self.transactions.readSnapshot { connection in
-            let hasOrigins = try self.origins.isAsWritten(on: connection)
-            return (hasOrigins, try self.saver.rows.table.areTotalsAsWritten(on: connection))
-        }
-        if !hasOrigins { _ = self.repair.mends(OwnDamage(.origin, "the numbers of authors were changed")) }
-        if !hasTotals { _ = self.repair.mends(OwnDamage(.digest, "counts or digests were changed")) }
     }
 
     /// Removes chunks from the log that are older than the retention and that every known member has.
