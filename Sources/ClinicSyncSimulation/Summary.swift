@@ -21,6 +21,7 @@ enum Summary {
         case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
         case .addressesChanged: "addressesChanged"
+        case .membersChanged(let members): "membersChanged(\(members.present.count))"
         case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
@@ -42,6 +43,8 @@ enum Summary {
             "send(\(ids.map { "c\($0.rawValue)" }.joined(separator: ","))) \(Summary.of(message))"
         case .dial: "dial"
         case .close(let id, let reason): "close(c\(id.rawValue) \(reason))"
+        case .turnAway(let id, let reason, let retryAfter):
+            "turnAway(c\(id.rawValue) \(reason) \(retryAfter / .milliseconds(1)))"
         case .setTimer(let timer, let after): "set(\(Summary.of(timer)) \(after / .milliseconds(1)))"
         case .cancelTimer(let timer): "cancel(\(Summary.of(timer)))"
         case .storage(let request): "store(\(Summary.of(request)))"
@@ -60,6 +63,7 @@ enum Summary {
         case .peerConnected(_, let name, _): "connected \(name)"
         case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
         case .connectionRefused(let reason): "refused \(reason)"
+        case .peerBacksOff(let node, let reason, _): "backsOff \(Summary.letter(node)) \(reason)"
         case .dialFailed: "dialFailed"
         case .hostChanged(let node, _, let term): "host \(node.map(Summary.letter) ?? "none") \(term)"
         case .splitHealed(let node): "healed \(Summary.letter(node))"
@@ -67,6 +71,7 @@ enum Summary {
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
         case .escapedWrites(let count): "escaped \(count)"
+        case .unmarkedSetBack(let count): "set back \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
@@ -98,7 +103,8 @@ enum Summary {
         switch message {
         case .hello(let hello):
             "hello \(Summary.of(hello.hostReport))\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
-        case .goodbye(let reason): "goodbye \(reason)"
+        case .goodbye(let reason, nil): "goodbye \(reason)"
+        case .goodbye(let reason, let retryAfter?): "goodbye \(reason) \(retryAfter)"
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
@@ -141,23 +147,25 @@ enum Summary {
     static func of(_ request: StorageRequest) -> String {
         switch request {
         case .collect: "collect"
-        case .store(let id, let chunks): "store c\(id.rawValue) \(chunks.count)"
+        case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
+        case .discard(let members): "discard \(members.past.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
         case .sweep: "sweep"
         case .rowHashes(let round, let table, _): "rowHashes \(round) \(table)"
         case .compare(let id, let page): "compare c\(id.rawValue) \(page.table)"
-        case .mergeRows(let id, let page): "mergeRows c\(id.rawValue) \(page.table)"
+        case .mergeRows(let id, let page, _): "mergeRows c\(id.rawValue) \(page.table)"
         case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
         case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
         case .prune: "prune"
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
-        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
-        case .keepSessions(let hearing, _): "keepSessions \(hearing)"
+        case .decideLogin(let decision):
+            "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
+        case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         }
     }
@@ -171,6 +179,7 @@ enum Summary {
                 + "\(outcome.isApplyPending ? " pending" : "")"
         case .storedApplied(let outcome):
             "applied\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.isApplyPending ? " pending" : "")"
+        case .discarded(let outcome): "discarded \(outcome.forgotten.count)\(Summary.of(outcome.vector))"
         case .located(let id, let position): "located c\(id.rawValue) \(position.map { "\($0)" } ?? "nowhere")"
         case .logRead(let id, let chunks, let head): "logRead c\(id.rawValue)\(Summary.of(chunks)) head \(head)"
         case .digests(_, let vector, _): "digests\(Summary.of(vector))"
@@ -179,7 +188,7 @@ enum Summary {
         case .compared(let id, let pages): "compared c\(id.rawValue) \(pages.count)"
         case .rowsMerged(_, let page, let outcome):
             "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
-        case .rowStates(_, let pages): "rowStates \(pages.count)"
+        case .rowStates(_, let pages, _): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
         case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
         case .termRecorded(let term): "termRecorded \(term)"
@@ -207,7 +216,10 @@ enum Summary {
     }
 
     /// The node's letter: numbers count up from 1 or down from 100.
+    ///
+    /// A question mark and a number for nobody's id.
     static func letter(_ node: NodeID) -> String {
+        guard node.high == 0xC11, 1...100 ~= node.low else { return "?\(node.low)" }
         let index = node.low > 50 ? 100 - node.low : node.low - 1
         return String(UnicodeScalar(UInt8(65 + index)))
     }

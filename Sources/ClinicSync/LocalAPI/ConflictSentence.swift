@@ -40,11 +40,16 @@ struct ConflictSentence {
         case .setAside:
             "An entry in \(self.table) cannot be shown, because what \(self.writer) and others entered for it breaks a rule"
                 + (self.facts.other.value == .null ? "." : ": \(self.facts.other.value).")
+        case .batch: "\(self.writer) sent changes that no PC can read: they are left out."
         }
     }
 
     private var lostValue: String {
         guard let current = self.facts.current else {
+            if self.standsForRow {
+                return "An entry in \(self.table), with \(self.other) as its \(self.columnName), was removed past the clinic's "
+                    + "programs: it is deleted on every PC."
+            }
             return "\(self.writer) entered \(self.other) for \(self.place), but that entry was deleted."
         }
         guard current.origin != self.facts.other.origin else {
@@ -80,6 +85,7 @@ struct ConflictSentence {
         case .cascaded: "In this table an entry goes with the one it belongs to."
         case .detached: "A field that names a deleted entry is emptied."
         case .setAside: "An entry that breaks a rule of its table is hidden on every PC until it is corrected."
+        case .batch: "Changes that cannot be read are left out on every PC, and everything else goes on."
         }
     }
 
@@ -88,15 +94,17 @@ struct ConflictSentence {
     /// Whether ``ConflictChoice/other`` can be kept.
     var canKeepOther: Bool {
         switch self.facts.kind {
-        case .value, .mergedValue: self.facts.current != nil
+        case .value, .mergedValue: self.facts.current != nil || self.standsForRow
         case .overruled, .kept, .revived: true
-        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside: false
+        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside, .batch: false
         }
     }
 
     /// How a person can undo the decision.
     var takeBack: String {
         switch self.facts.kind {
+        case .value where self.facts.current == nil && self.standsForRow:
+            "To bring the entry back: \(self.command)"
         case .value, .mergedValue:
             self.facts.current == nil
                 ? "The entry is deleted: enter it again if it is needed."
@@ -112,12 +120,18 @@ struct ConflictSentence {
         case .detached:
             "Choose another entry for the \(self.columnName), or enter the deleted one (\(self.relatedRow)) again under its id."
         case .setAside: "Correct the entry in the clinic's program, or delete it."
+        case .batch:
+            "Nothing needs to be done, because what that PC shows comes to the others by itself; if it happens again, have the "
+                + "PC looked at."
         }
     }
 
     private var command: String {
         "clinic-node conflicts resolve \(self.facts.id.prefix(ConflictSentence.idDigits)) --keep other"
     }
+
+    /// Whether the entry stands for a whole row that was deleted past the triggers.
+    private var standsForRow: Bool { self.facts.kind == .value && self.facts.related == self.facts.row }
 
     // MARK: - Words
 

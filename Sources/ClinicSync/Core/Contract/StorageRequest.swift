@@ -9,9 +9,14 @@ package enum StorageRequest: Sendable, Hashable {
     /// Turn what programs committed into batches of this node, for at most 50 ms.
     case collect(clockOffsetMilliseconds: Int64)
     /// Write these chunks of one peer to the log, and apply the batches that are complete and small.
-    case store(from: ConnectionID, [BatchChunk])
+    ///
+    /// Nothing is written when one of them cannot be read in full.
+    case store(from: ConnectionID, ChunkSender, [BatchChunk])
     /// Apply the batches that are complete in the log and were too large for `store`.
     case applyStored
+    /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
+    /// for somebody who was never a member.
+    case discard(KnownMembers)
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -24,9 +29,9 @@ package enum StorageRequest: Sendable, Hashable {
     case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
     /// Read. Compare a peer's page with this node's rows: which rows the peer lacks, and which rows this node lacks.
     case compare(from: ConnectionID, RowHashPage)
-    /// Merge a peer's rows into this node's rows.
-    case mergeRows(from: ConnectionID, RowStatePage)
-    /// Read. Return the states of these rows, in pages.
+    /// Merge a peer's rows into this node's rows. A row outside the range that was asked for makes the page malformed.
+    case mergeRows(from: ConnectionID, RowStatePage, within: KeyRange)
+    /// Read. Return the states of these rows, in pages: as many rows as one answer may have.
     case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
     /// Record what members have applied, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
@@ -49,7 +54,7 @@ package enum StorageRequest: Sendable, Hashable {
     /// Decide on a login and write its rows, in one transaction.
     case decideLogin(LoginDecision)
     /// End the sessions that break the rule of one session a user, and those that have expired.
-    case keepSessions(hearing: Int, correctedMilliseconds: Int64)
+    case keepSessions(hearing: Int, members: Int, correctedMilliseconds: Int64)
     /// Write an event that is not a change of a row to the log of events, and give it its position.
     case recordEvent(NamedEvent)
 
@@ -57,7 +62,8 @@ package enum StorageRequest: Sendable, Hashable {
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp,
             .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             false
         }
@@ -86,6 +92,8 @@ package struct LoginDecision: Sendable, Hashable {
     package var request: LoginRequest
     /// How many nodes follow the deciding node and have nothing that it lacks, itself included; 0 without a host.
     package var hearing: Int
+    /// How many members the clinic has, this node included.
+    package var members: Int
     /// Whether the store may answer `tooEarly` when these are not most nodes.
     package var mayWait: Bool
     /// The clinic's time, milliseconds since 1970.
@@ -96,12 +104,14 @@ package struct LoginDecision: Sendable, Hashable {
         requester: Requester,
         request: LoginRequest,
         hearing: Int,
+        members: Int,
         mayWait: Bool,
         correctedMilliseconds: Int64
     ) {
         self.requester = requester
         self.request = request
         self.hearing = hearing
+        self.members = members
         self.mayWait = mayWait
         self.correctedMilliseconds = correctedMilliseconds
     }
@@ -140,6 +150,8 @@ package enum StorageReply: Sendable, Hashable {
     case stored(from: ConnectionID, StoreOutcome)
     /// Large batches were applied.
     case storedApplied(StoreOutcome)
+    /// What could not be applied of former members is removed.
+    case discarded(StoreOutcome)
     /// The peer is served from the place behind `position`; `nil`: the log no longer has what the peer lacks.
     case located(for: ConnectionID, position: UInt64?)
     /// Chunks in the order of the log, and the place of the newest chunk in the log.
@@ -154,8 +166,8 @@ package enum StorageReply: Sendable, Hashable {
     case compared(for: ConnectionID, [RowStatePage])
     /// A peer's rows are merged.
     case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)
-    /// The states of rows that a peer lacks.
-    case rowStates(for: ConnectionID, [RowStatePage])
+    /// The states of rows that a peer lacks, and the keys that are left for the next request.
+    case rowStates(for: ConnectionID, [RowStatePage], rest: [SQLiteValue])
     /// Progress is recorded.
     case acknowledgedRecorded
     /// The log is pruned; `escaped` rows had been written without a mark, and the store has marked them.
@@ -201,6 +213,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var repairedTables: [String]
     /// Rows of the swept tables that are too large to be sent, so that no other node can have them.
     package var unsentRows = 0
+    /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
+    package var setBackRows = 0
 
     /// Makes an outcome.
     package init(
@@ -234,6 +248,8 @@ package struct StoreOutcome: Sendable, Hashable {
     package var isApplyPending: Bool
     /// The largest stamp that was applied.
     package var largestTimestamp: HybridTimestamp
+    /// Batches of which chunks are no longer in the log: peers must not count on them.
+    package var forgotten: [BatchID]
 
     /// Makes an outcome.
     package init(
@@ -243,7 +259,8 @@ package struct StoreOutcome: Sendable, Hashable {
         events: [LoggedEvent],
         conflicts: Int,
         isApplyPending: Bool,
-        largestTimestamp: HybridTimestamp
+        largestTimestamp: HybridTimestamp,
+        forgotten: [BatchID] = []
     ) {
         self.logged = logged
         self.storedBytes = storedBytes
@@ -252,6 +269,7 @@ package struct StoreOutcome: Sendable, Hashable {
         self.conflicts = conflicts
         self.isApplyPending = isApplyPending
         self.largestTimestamp = largestTimestamp
+        self.forgotten = forgotten
     }
 }
 

@@ -67,6 +67,13 @@ final class Origins: TransactionPart {
         }
         self.own = own
         self.state = state
+        // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
+        // claim in the file is damage: with it, what others write would count as seen and lost without an entry.
+        let vector = self.vector
+        for id in self.state.entries.indices where !vector.covers(self.state.entries[id].seen) {
+            self.state.entries[id].seen = self.state.entries[id].seen.meet(vector)
+            self.state.entries[id].isChanged = true
+        }
     }
 
     func memory() -> () -> Void {
@@ -105,6 +112,20 @@ final class Origins: TransactionPart {
         try Origins.insert(origin, id: id, in: transaction)
         self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
         return id
+    }
+
+    /// The incarnations that one node can have in this file; each copy, restore or move of its files takes one.
+    static let incarnationsMax = 256
+    /// The authors that can be in this file; well below the number of entries that a vector can have on the wire.
+    static let originsMax = 3_072
+
+    /// Whether the file takes an author that it does not know yet.
+    ///
+    /// The limits keep a node that makes up incarnations from filling the vectors of all.
+    func hasRoom(for origin: Origin) -> Bool {
+        if origin.node == self.own.node { return true }
+        guard self.state.entries.count < Origins.originsMax else { return false }
+        return self.state.names.count { $0.node == origin.node } < Origins.incarnationsMax
     }
 
     private static func insert(_ origin: Origin, id: Int, in transaction: borrowing WriteTransaction) throws {
@@ -151,6 +172,9 @@ final class Origins: TransactionPart {
 
     /// The number of the newest applied batch of an author.
     func sequence(of id: Int) -> UInt64 { self.state.entries[id].sequence }
+
+    /// The number of the newest applied batch of an author; 0 when there is none.
+    func sequence(of origin: Origin) -> UInt64 { self.state.ids[origin].map { self.state.entries[$0].sequence } ?? 0 }
 
     /// The batches that an author had applied when it made the newest batch that is applied here.
     func seen(by id: Int) -> VersionVector { self.state.entries[id].seen }

@@ -30,18 +30,20 @@ package final class WritingExecutor {
         case .collect(let offset):
             self.clockOffset = offset
             return .collected(try self.writer.collect(clockOffsetMilliseconds: offset))
-        case .store(let connection, let chunks):
+        case .store(let connection, let sender, let chunks):
             return .stored(
                 from: connection,
-                try self.writer.store(chunks, clockOffsetMilliseconds: self.clockOffset)
+                try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
+        case .discard(let members):
+            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
             let (escaped, outcome) = try self.writer.sweep(table: table, clockOffsetMilliseconds: self.clockOffset)
             return .swept(purpose, escaped: escaped, outcome)
-        case .mergeRows(let connection, let page):
-            let outcome = try self.writer.merge(page, clockOffsetMilliseconds: self.clockOffset)
+        case .mergeRows(let connection, let page, let range):
+            let outcome = try self.writer.merge(page, within: range, clockOffsetMilliseconds: self.clockOffset)
             return .rowsMerged(from: connection, page, outcome)
         case .recordAcknowledged(let members):
             try self.writer.recordAcknowledged(members)
@@ -99,8 +101,10 @@ package final class ReadingExecutor {
         case .compare(let connection, let page):
             return .compared(for: connection, try self.reader.compare(page))
         case .rowStates(let connection, let round, let table, let keys):
-            return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+            let (pages, rest) = try self.reader.answer(round: round, table: table, keys: keys)
+            return .rowStates(for: connection, pages, rest: rest)
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp,
             .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             preconditionFailure("a request that writes was given to the reader")
         }

@@ -19,7 +19,9 @@ struct StoreBuilding {
     private var rows: RowStates { self.opened.saver.rows }
 
     /// Builds the parts.
-    func parts() -> Parts {
+    ///
+    /// - Throws: what SQLite reports.
+    func parts() throws -> Parts {
         let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
         let journal = ConflictJournal(saver: self.opened.saver, clock: self.opened.clock)
         let lost = LostValues(journal: journal, rows: self.rows)
@@ -46,7 +48,16 @@ struct StoreBuilding {
             collector: collecting.collector,
             events: events
         )
-        let merging = self.merging(merger, collecting: collecting, projection: projection, events: events)
+        let unreadable = try self.opened.transactions.read {
+            try UnreadableBatches(log: self.opened.log, journal: journal, on: $0)
+        }
+        let merging = self.merging(
+            merger,
+            collecting: collecting,
+            projection: projection,
+            events: events,
+            unreadable: unreadable
+        )
         let upkeep = Upkeep(
             self.opened,
             members: Members(origins: self.rows.origins, clock: self.opened.clock),
@@ -98,12 +109,19 @@ struct StoreBuilding {
             schemaVersion: self.opened.report.schemaVersion,
             chunkBytes: self.limits.chunkBytes
         )
-        let large = LargeRows(notes: self.opened.notes, changeBytesMax: self.limits.changeBytesMax)
+        let large = LargeRows(
+            notes: self.opened.notes,
+            changeBytesMax: self.limits.changeBytesMax,
+            keyBytesMax: self.limits.keyBytesMax
+        )
+        let unmarked = UnmarkedRows(saver: self.opened.saver, lost: lost, log: self.opened.log, limits: self.limits)
+        self.opened.transactions.add(unmarked)
         let rowCollector = RowCollector(
             saver: self.opened.saver,
             counters: self.opened.counters,
             lost: lost,
             large: large,
+            unmarked: unmarked,
             batches: batches,
             unshared: self.opened.unshared,
             clock: self.opened.clock
@@ -112,6 +130,7 @@ struct StoreBuilding {
             transactions: self.opened.transactions,
             rows: self.rows,
             rowCollector: rowCollector,
+            unmarked: unmarked,
             batches: batches,
             projection: projection,
             events: events,
@@ -130,7 +149,8 @@ struct StoreBuilding {
         _ merger: Merger,
         collecting: Collecting,
         projection: Projection,
-        events: EventLog
+        events: EventLog,
+        unreadable: UnreadableBatches
     ) -> Merging {
         let applier = BatchApplier(
             rows: self.rows,
@@ -141,7 +161,8 @@ struct StoreBuilding {
             projection: projection,
             events: events,
             notes: self.opened.notes,
-            clock: self.opened.clock
+            clock: self.opened.clock,
+            unreadable: unreadable
         )
         let rowMerger = RowMerger(
             rows: self.rows,
