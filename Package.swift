@@ -249,7 +249,7 @@ let package = Package(
         .testTarget(
             name: "ClinicSyncIntegrationTests",
             dependencies: [
-                "clinic-node", "ClinicSync", "ClinicSyncStorage", "ClinicSyncTestKit",
+                "clinic-node", "ClinicSync", "ClinicSyncModel", "ClinicSyncStorage", "ClinicSyncTestKit",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],
@@ -276,5 +276,13 @@ if Context.environment["CLINICSYNC_FUZZ"] != nil {
     package.products.append(.executable(name: "clinic-fuzz", targets: ["clinic-fuzz"]))
     package.targets.append(
         .executableTarget(name: "clinic-fuzz", dependencies: ["ClinicSyncFuzzing"], swiftSettings: settings)
+    )
+}
+
+// Thousands of seeds of the simulator (docs/SIMULATION.md). Only on demand: no other build pays for it.
+if Context.environment["CLINICSYNC_SIMULATE"] != nil {
+    package.products.append(.executable(name: "clinic-simulate", targets: ["clinic-simulate"]))
+    package.targets.append(
+        .executableTarget(name: "clinic-simulate", dependencies: ["ClinicSyncSimulation"], swiftSettings: settings)
     )
 }

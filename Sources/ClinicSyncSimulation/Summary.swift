@@ -21,6 +21,7 @@ enum Summary {
         case .peersFound(let hints): "peersFound(\(hints.count))"
         case .dialFailed: "dialFailed"
         case .addressesChanged: "addressesChanged"
+        case .membersChanged(let members): "membersChanged(\(members.present.count))"
         case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
@@ -42,6 +43,8 @@ enum Summary {
             "send(\(ids.map { "c\($0.rawValue)" }.joined(separator: ","))) \(Summary.of(message))"
         case .dial: "dial"
         case .close(let id, let reason): "close(c\(id.rawValue) \(reason))"
+        case .turnAway(let id, let reason, let retryAfter):
+            "turnAway(c\(id.rawValue) \(reason) \(retryAfter / .milliseconds(1)))"
         case .setTimer(let timer, let after): "set(\(Summary.of(timer)) \(after / .milliseconds(1)))"
         case .cancelTimer(let timer): "cancel(\(Summary.of(timer)))"
         case .storage(let request): "store(\(Summary.of(request)))"
@@ -60,6 +63,7 @@ enum Summary {
         case .peerConnected(_, let name, _): "connected \(name)"
         case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
         case .connectionRefused(let reason): "refused \(reason)"
+        case .peerBacksOff(let node, let reason, _): "backsOff \(Summary.letter(node)) \(reason)"
         case .dialFailed: "dialFailed"
         case .hostChanged(let node, _, let term): "host \(node.map(Summary.letter) ?? "none") \(term)"
         case .splitHealed(let node): "healed \(Summary.letter(node))"
@@ -99,7 +103,8 @@ enum Summary {
         switch message {
         case .hello(let hello):
             "hello \(Summary.of(hello.hostReport))\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
-        case .goodbye(let reason): "goodbye \(reason)"
+        case .goodbye(let reason, nil): "goodbye \(reason)"
+        case .goodbye(let reason, let retryAfter?): "goodbye \(reason) \(retryAfter)"
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
@@ -142,8 +147,9 @@ enum Summary {
     static func of(_ request: StorageRequest) -> String {
         switch request {
         case .collect: "collect"
-        case .store(let id, let chunks): "store c\(id.rawValue) \(chunks.count)"
+        case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
+        case .discard(let members): "discard \(members.past.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -157,8 +163,9 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
-        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)"
-        case .keepSessions(let hearing, _): "keepSessions \(hearing)"
+        case .decideLogin(let decision):
+            "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
+        case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         }
     }
@@ -172,6 +179,7 @@ enum Summary {
                 + "\(outcome.isApplyPending ? " pending" : "")"
         case .storedApplied(let outcome):
             "applied\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.isApplyPending ? " pending" : "")"
+        case .discarded(let outcome): "discarded \(outcome.forgotten.count)\(Summary.of(outcome.vector))"
         case .located(let id, let position): "located c\(id.rawValue) \(position.map { "\($0)" } ?? "nowhere")"
         case .logRead(let id, let chunks, let head): "logRead c\(id.rawValue)\(Summary.of(chunks)) head \(head)"
         case .digests(_, let vector, _): "digests\(Summary.of(vector))"
@@ -208,7 +216,10 @@ enum Summary {
     }
 
     /// The node's letter: numbers count up from 1 or down from 100.
+    ///
+    /// A question mark and a number for nobody's id.
     static func letter(_ node: NodeID) -> String {
+        guard node.high == 0xC11, 1...100 ~= node.low else { return "?\(node.low)" }
         let index = node.low > 50 ? 100 - node.low : node.low - 1
         return String(UnicodeScalar(UInt8(65 + index)))
     }

@@ -29,10 +29,6 @@ import Testing
             for user in 0..<users {
                 try db.execute(sql: "INSERT INTO users(id, username) VALUES(?1, ?1)", arguments: ["u\(user)"])
             }
-            for node in world.nodes {
-                let id = node.origin.node.description
-                try db.execute(sql: "INSERT INTO clinicsync_node(id, name) VALUES(?, ?)", arguments: [id, node.name])
-            }
         }
         try world.run(until: world.now + .seconds(3))
         return world

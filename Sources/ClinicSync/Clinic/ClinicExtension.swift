@@ -26,8 +26,8 @@ package final class ClinicExtension: StoreExtension {
         case .decideLogin(let decision):
             let (verdict, collected) = try writer.decide(decision)
             return .loginDecided(decision, verdict, collected)
-        case .keepSessions(let hearing, let corrected):
-            let (changes, collected) = try writer.keepSessions(hearing: hearing, at: corrected)
+        case .keepSessions(let hearing, let members, let corrected):
+            let (changes, collected) = try writer.keepSessions(isMajority: hearing * 2 > members, at: corrected)
             return .sessionsKept(changes: changes, collected)
         default:
             return nil

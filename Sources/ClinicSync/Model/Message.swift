@@ -5,7 +5,9 @@ package enum Message: Sendable, Hashable {
     /// The first message of both sides: what the sender is and has.
     case hello(Hello)
     /// The last message before an orderly close, with the reason.
-    case goodbye(CloseReason)
+    ///
+    /// `retryAfterMilliseconds`: when the sender lets the receiver connect again; `nil` when it names no time.
+    case goodbye(CloseReason, retryAfterMilliseconds: UInt32? = nil)
     /// A sign of life that asks for an answer.
     case ping(Ping)
     /// The answer to a ping.
@@ -98,6 +100,19 @@ package struct Hello: Sendable, Hashable {
         self.partials = partials
         self.creditBytes = creditBytes
         self.runID = runID
+    }
+}
+
+extension Message {
+    /// A goodbye that asks the receiver to come back after a time; `nil`: that names no time.
+    package static func goodbye(_ reason: CloseReason, retryAfter: Duration?) -> Message {
+        .goodbye(
+            reason,
+            retryAfterMilliseconds: retryAfter.map { wait in
+                let (seconds, attoseconds) = wait.components
+                return UInt32(clamping: min(seconds, 1_000_000) * 1_000 + attoseconds / 1_000_000_000_000_000 + 1)
+            }
+        )
     }
 }
 

@@ -48,7 +48,8 @@ extension WireHello {
         var partials = [PartialBatch]()
         partials.reserveCapacity(self.partials.count)
         for partial in self.partials {
-            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: partial.nextChunk))
+            let nextChunk = try MessageCodec.chunkIndex(partial.nextChunk, "partial.next_chunk")
+            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: nextChunk))
         }
         return partials
     }
@@ -65,13 +66,17 @@ extension WireHello.Partial {
 
 extension WireGoodbye {
     /// The wire form of a goodbye.
-    init(_ reason: CloseReason) {
+    init(_ reason: CloseReason, retryAfterMilliseconds: UInt32?) {
         self.init()
         self.reason = ProtocolBuffers.wire(reason)
+        self.retryAfterMilliseconds = retryAfterMilliseconds ?? 0
     }
 
-    /// The reason.
-    func model() throws(WireDecodingError) -> CloseReason {
-        try ProtocolBuffers.known(self.reason, "reason")
+    /// The goodbye.
+    func model() throws(WireDecodingError) -> Message {
+        .goodbye(
+            try ProtocolBuffers.known(self.reason, "reason"),
+            retryAfterMilliseconds: self.retryAfterMilliseconds == 0 ? nil : self.retryAfterMilliseconds
+        )
     }
 }

@@ -21,7 +21,7 @@ package enum MessageCodec {
     /// Decodes the output of ``encode(_:term:)`` from a peer that may be dishonest.
     ///
     /// The decoder ignores fields that this version does not know. Every returned message is safe to store and to use
-    /// in calculations: stamps and sequences fit 63 bits, and vectors ascend.
+    /// in calculations: its numbers are within ``Bounds``, and vectors ascend.
     ///
     /// - Throws: ``WireDecodingError`` for bytes that are not a message within `limits`.
     package static func decode(
@@ -32,7 +32,7 @@ package enum MessageCodec {
         // Frames nest four levels deep.
         let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 8)
         guard let body = frame.message else { throw .notOneMessage }
-        let term = try MessageCodec.storable(frame.term, "term")
+        let term = try MessageCodec.term(frame.term, "term")
         return (try MessageCodec.message(of: body, limits), term)
     }
 
@@ -61,7 +61,7 @@ package enum MessageCodec {
     private static func body(of message: Message) -> WireFrame.OneOf_Message {
         switch message {
         case .hello(let hello): .hello(WireHello(hello))
-        case .goodbye(let reason): .goodbye(WireGoodbye(reason))
+        case .goodbye(let reason, let retryAfter): .goodbye(WireGoodbye(reason, retryAfterMilliseconds: retryAfter))
         case .ping(let ping): .ping(WirePing(ping))
         case .pong(let pong): .pong(WirePong(pong))
         case .chunk(let chunk): .chunk(WireChunk(chunk))
@@ -88,7 +88,7 @@ package enum MessageCodec {
     ) throws(WireDecodingError) -> Message {
         switch body {
         case .hello(let wire): .hello(try wire.model(limits))
-        case .goodbye(let wire): .goodbye(try wire.model())
+        case .goodbye(let wire): try wire.model()
         case .ping(let wire): .ping(Ping(id: wire.id))
         case .pong(let wire): .pong(try wire.model())
         case .chunk(let wire): .chunk(try wire.model(limits))

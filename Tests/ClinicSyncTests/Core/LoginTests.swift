@@ -31,6 +31,7 @@ import Testing
             requester: requester,
             request: request,
             hearing: hearing,
+            members: max(hearing, 1),
             mayWait: mayWait,
             correctedMilliseconds: 1_000_000
         )
@@ -148,6 +149,21 @@ import Testing
         let batch = BatchID(origin: .o(1), sequence: 1)
         let reply = LoginReply(id: 9, outcome: .granted(isProvisional: false), batch: batch)
         #expect(confirm(3) == [.loginReply(reply)])
+    }
+
+    @Test("whoever is known by a signature counts, and a member that is revoked counts no more")
+    func members() {
+        var host = self.host()
+        func decided(_ members: KnownMembers) -> (hearing: Int, members: Int)? {
+            host.give(.membersChanged(members))
+            guard case .decideLogin(let decision)? = self.request(&host, of: 2).requests.first else { return nil }
+            host.give(.storageReplied(.loginDecided(decision, .decided(.refused, members: 0), .of(vector: .v()))))
+            return (decision.hearing, decision.members)
+        }
+        // The clients 2 and 3 are connected, so they count in any case.
+        #expect(decided(KnownMembers(present: [.n(1)]))?.members == 3)
+        #expect(decided(KnownMembers(present: (1...6).map { .n($0) }))?.members == 6)
+        #expect(decided(KnownMembers(present: (1...5).map { .n($0) }, past: [.n(6)])) ?? (0, 0) == (3, 5))
     }
 
     @Test("the rows of a granted login leave with the store's decision, before any node confirms them")

@@ -267,6 +267,7 @@ private final class DiskStore {
                 isForced: false
             ),
             hearing: 1,
+            members: 1,
             mayWait: false,
             correctedMilliseconds: DiskStore.now
         )

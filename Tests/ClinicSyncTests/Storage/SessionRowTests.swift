@@ -24,7 +24,8 @@ struct SessionRowTests {
         user: String = "u1",
         device: String,
         force: Bool = false,
-        hearing: Int = 2
+        hearing: Int = 2,
+        members: Int = 2
     ) throws -> LoginOutcome {
         let request = LoginRequest(
             sessionID: session,
@@ -40,6 +41,7 @@ struct SessionRowTests {
             requester: .command(RequestID(rawValue: 1)),
             request: request,
             hearing: hearing,
+            members: members,
             mayWait: false,
             correctedMilliseconds: store.now
         )
@@ -127,17 +129,27 @@ struct SessionRowTests {
     @Test("who hears half of the clinic or less grants provisionally, and a host that hears more confirms it")
     func provisional() throws {
         let (a, b) = try self.clinic()
-        try a.sql("INSERT INTO clinicsync_node(id) VALUES ('n1'), ('n2'), ('n3'), ('n4')")
-        #expect(try self.login(a, "s1", device: "A", hearing: 2) == .granted(isProvisional: true))
+        #expect(try self.login(a, "s1", device: "A", hearing: 2, members: 4) == .granted(isProvisional: true))
         try a.collect()
         try converge([a, b])
         #expect(try b.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [true])
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now).changes == 0)
-        #expect(try b.writer.keepSessions(hearing: 3, at: b.now).changes == 1)
+        #expect(try b.writer.keepSessions(isMajority: false, at: b.now).changes == 0)
+        #expect(try b.writer.keepSessions(isMajority: true, at: b.now).changes == 1)
         try b.collect()
         try converge([a, b])
         #expect(try a.reader.sessions(onlyActive: true, limit: 9).map(\.isProvisional) == [false])
-        #expect(try b.writer.keepSessions(hearing: 3, at: b.now).changes == 0)
+        #expect(try b.writer.keepSessions(isMajority: true, at: b.now).changes == 0)
+    }
+
+    @Test("rows of members and revocations that nobody signed change no majority")
+    func forgedMembers() throws {
+        let (a, _) = try self.clinic()
+        try a.sql("INSERT INTO clinicsync_node(id) VALUES ('n1'), ('n2'), ('n3'), ('n4')")
+        #expect(try self.login(a, "s1", device: "A", hearing: 2, members: 3) == .granted(isProvisional: false))
+        try a.sql("INSERT INTO clinicsync_revocation(node, number, entry) VALUES ('n2', 1, x''), ('n3', 1, x'')")
+        #expect(
+            try self.login(a, "s2", user: "u2", device: "B", hearing: 1, members: 3) == .granted(isProvisional: true)
+        )
     }
 
     @Test("logins and ends stand in the activity log once, also when two hosts write them")
@@ -167,8 +179,8 @@ struct SessionRowTests {
         try self.write(a, "s1", device: "A", clock: error)
         try a.collect()
         try converge([a, b])
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 7 * Self.hour).changes == 0)
-        #expect(try b.writer.keepSessions(hearing: 2, at: b.now + 9 * Self.hour).changes == 1)
+        #expect(try b.writer.keepSessions(isMajority: true, at: b.now + 7 * Self.hour).changes == 0)
+        #expect(try b.writer.keepSessions(isMajority: true, at: b.now + 9 * Self.hour).changes == 1)
         #expect(try self.reason(b, "s1") == "expired")
     }
 
@@ -182,8 +194,8 @@ struct SessionRowTests {
         a.now += 7 * Self.hour
         #expect(try a.writer.touchSession("s1", at: a.now) == true)
         #expect(try !a.collect().logged.isEmpty)
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 7 * Self.hour).changes == 0)
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now + 9 * Self.hour).changes == 1)
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now + 7 * Self.hour).changes == 0)
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now + 9 * Self.hour).changes == 1)
         #expect(try a.writer.touchSession("s1", at: a.now + 9 * Self.hour) == false)
         #expect(try a.writer.touchSession("s9", at: a.now) == nil)
     }
@@ -198,7 +210,7 @@ struct SessionRowTests {
         try b.collect()
         try converge([a, b])
         for store in [a, b] {
-            #expect(try store.writer.keepSessions(hearing: 2, at: store.now).changes == 1)
+            #expect(try store.writer.keepSessions(isMajority: true, at: store.now).changes == 1)
             #expect(try self.active(store) == "late")
             #expect(try self.reason(store, "early") == "superseded")
             try store.collect()
@@ -231,7 +243,7 @@ struct SessionRowTests {
             }
             #expect(other["sessionId"] == .text("s1") && other["deviceId"] == .text("A"))
         }
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now).changes == 1)
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now).changes == 1)
         try a.collect()
         try converge([a, b])
         for store in [a, b] {
@@ -268,7 +280,7 @@ struct SessionRowTests {
         try b.sql("UPDATE users SET isActive = 0 WHERE id = 'u2'")
         try b.collect()
         try converge([a, b])
-        #expect(try a.writer.keepSessions(hearing: 2, at: a.now).changes == 1)
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now).changes == 1)
         try a.sql("PRAGMA foreign_keys = ON")
         try a.sql("DELETE FROM user_sessions WHERE userId = 'u1'")
         try a.sql("DELETE FROM users WHERE id = 'u1'")

@@ -19,14 +19,13 @@ extension ReplicaWriter {
     /// - Returns: The decision and the collected batch.
     /// - Throws: ``StoreError``; then nothing was written.
     package func decide(_ decision: LoginDecision) throws -> (LoginVerdict, CollectOutcome) {
-        let members = try self.read { _, connection in try SessionTable.members(on: connection) }
-        let isMajority = decision.hearing * 2 > members
+        let isMajority = decision.hearing * 2 > decision.members
         if !isMajority, decision.mayWait { return (.tooEarly, self.nothingCollected) }
         let (outcome, collected) = try self.writeOwnBatch { rows, transaction in
             try LoginDecider(table: SessionTable(rows: rows), isMajority: isMajority)
                 .decide(decision.request, at: decision.correctedMilliseconds, in: transaction)
         }
-        return (.decided(outcome, members: members), collected)
+        return (.decided(outcome, members: decision.members), collected)
     }
 
     // MARK: - The rule
@@ -37,15 +36,18 @@ extension ReplicaWriter {
     /// users. Only the host calls this method. The result depends only on the merged rows, so two hosts that both call
     /// it do no harm.
     ///
+    /// - Parameters:
+    ///   - isMajority: whether this host hears more than half of the clinic's members.
+    ///   - now: the clinic's time.
     /// - Returns: The number of ended or confirmed sessions, and the collected batch.
     /// - Throws: ``StoreError``; then nothing was written.
-    package func keepSessions(hearing: Int, at now: Int64) throws -> (changes: Int, CollectOutcome) {
+    package func keepSessions(isMajority: Bool, at now: Int64) throws -> (changes: Int, CollectOutcome) {
         let broken = try self.read { rows, connection in
-            try SessionRule(table: SessionTable(rows: rows)).actions(hearing: hearing, at: now, on: connection)
+            try SessionRule(table: SessionTable(rows: rows)).actions(isMajority: isMajority, at: now, on: connection)
         }
         guard !broken.isEmpty else { return (0, self.nothingCollected) }
         return try self.writeOwnBatch { rows, transaction in
-            try SessionRule(table: SessionTable(rows: rows)).restore(hearing: hearing, at: now, in: transaction)
+            try SessionRule(table: SessionTable(rows: rows)).restore(isMajority: isMajority, at: now, in: transaction)
         }
     }
 }

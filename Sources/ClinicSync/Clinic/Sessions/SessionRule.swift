@@ -12,8 +12,8 @@ struct SessionRule {
     ///
     /// - Returns: The number of ended or confirmed sessions.
     /// - Throws: SQLite's errors.
-    func restore(hearing: Int, at now: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
-        let actions = try self.actions(hearing: hearing, at: now, on: transaction.connection)
+    func restore(isMajority: Bool, at now: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
+        let actions = try self.actions(isMajority: isMajority, at: now, on: transaction.connection)
         for (session, reason) in actions {
             if let reason {
                 try self.table.end(session, reason, at: now, in: transaction)
@@ -27,8 +27,7 @@ struct SessionRule {
     /// Returns the sessions that must end, with the reason.
     ///
     /// The result also contains, without a reason, the sessions that a host which hears most nodes confirms.
-    func actions(hearing: Int, at now: Int64, on connection: Connection) throws -> [(SessionRow, SessionEnd?)] {
-        let isMajority = try hearing * 2 > SessionTable.members(on: connection)
+    func actions(isMajority: Bool, at now: Int64, on connection: Connection) throws -> [(SessionRow, SessionEnd?)] {
         var actions: [(SessionRow, SessionEnd?)] = []
         var lasting: [String: [Login]] = [:]
         for session in try SessionTable.known(on: connection) {

@@ -57,17 +57,6 @@ struct SessionTable {
             .first { _ in true } ?? false
     }
 
-    /// Returns the number of nodes in the clinic.
-    static func members(on connection: Connection) throws -> Int {
-        let listed =
-            try connection.query(
-                "SELECT count(*) FROM clinicsync_node WHERE id NOT IN (SELECT node FROM clinicsync_revocation)"
-            )
-            .first { $0.int(0) } ?? 0
-        // A new node may not have written its own row yet.
-        return max(listed, 1)
-    }
-
     // MARK: - Times
 
     /// Returns the version of the write that made the session active.

@@ -18,6 +18,8 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var priority: UInt32
     /// Addresses of other members that are known at the start.
     package var hints: [PeerHint]
+    /// The members whose membership is verified at the start, this node included.
+    package var members: KnownMembers
     /// Seed of the core's random numbers (jitter).
     package var randomSeed: UInt64
 
@@ -37,6 +39,11 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var redialDelayMin: Duration = .milliseconds(100)
     /// The largest such bound.
     package var redialDelayMax: Duration = .seconds(15)
+    /// The bound of a peer's first wait after its connection ended for a reason that a new connection does not change;
+    /// the bound doubles with each such end.
+    package var backOffMin: Duration = .milliseconds(500)
+    /// The largest such bound.
+    package var backOffMax: Duration = .seconds(300)
     /// The time between two periodic reconciliations.
     package var reconcileInterval: Duration = .seconds(30)
     /// A round that found changes in transit is tried again after this time.
@@ -75,6 +82,7 @@ package struct CoreConfiguration: Sendable, Hashable {
         addresses: [String],
         priority: UInt32 = CoreConfiguration.priorityDefault,
         hints: [PeerHint],
+        members: KnownMembers = KnownMembers(),
         randomSeed: UInt64
     ) {
         self.origin = origin
@@ -85,6 +93,7 @@ package struct CoreConfiguration: Sendable, Hashable {
         self.addresses = addresses
         self.priority = priority
         self.hints = hints
+        self.members = members
         self.randomSeed = randomSeed
     }
 }

@@ -9,6 +9,8 @@ package enum Input: Sendable, Hashable {
     case connectionOpened(ConnectionID, dialled: String?, peer: NodeID)
     /// Addresses at which members may be reached, from discovery, the list of members or the configuration.
     case peersFound([PeerHint])
+    /// The verified members are these from now on.
+    case membersChanged(KnownMembers)
     /// Other nodes reach this node at these addresses from now on.
     case addressesChanged([String])
     /// A dial failed.

@@ -9,9 +9,14 @@ package enum StorageRequest: Sendable, Hashable {
     /// Turn what programs committed into batches of this node, for at most 50 ms.
     case collect(clockOffsetMilliseconds: Int64)
     /// Write these chunks of one peer to the log, and apply the batches that are complete and small.
-    case store(from: ConnectionID, [BatchChunk])
+    ///
+    /// Nothing is written when one of them cannot be read in full.
+    case store(from: ConnectionID, ChunkSender, [BatchChunk])
     /// Apply the batches that are complete in the log and were too large for `store`.
     case applyStored
+    /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
+    /// for somebody who was never a member.
+    case discard(KnownMembers)
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -49,7 +54,7 @@ package enum StorageRequest: Sendable, Hashable {
     /// Decide on a login and write its rows, in one transaction.
     case decideLogin(LoginDecision)
     /// End the sessions that break the rule of one session a user, and those that have expired.
-    case keepSessions(hearing: Int, correctedMilliseconds: Int64)
+    case keepSessions(hearing: Int, members: Int, correctedMilliseconds: Int64)
     /// Write an event that is not a change of a row to the log of events, and give it its position.
     case recordEvent(NamedEvent)
 
@@ -57,7 +62,8 @@ package enum StorageRequest: Sendable, Hashable {
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp,
             .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             false
         }
@@ -86,6 +92,8 @@ package struct LoginDecision: Sendable, Hashable {
     package var request: LoginRequest
     /// How many nodes follow the deciding node and have nothing that it lacks, itself included; 0 without a host.
     package var hearing: Int
+    /// How many members the clinic has, this node included.
+    package var members: Int
     /// Whether the store may answer `tooEarly` when these are not most nodes.
     package var mayWait: Bool
     /// The clinic's time, milliseconds since 1970.
@@ -96,12 +104,14 @@ package struct LoginDecision: Sendable, Hashable {
         requester: Requester,
         request: LoginRequest,
         hearing: Int,
+        members: Int,
         mayWait: Bool,
         correctedMilliseconds: Int64
     ) {
         self.requester = requester
         self.request = request
         self.hearing = hearing
+        self.members = members
         self.mayWait = mayWait
         self.correctedMilliseconds = correctedMilliseconds
     }
@@ -140,6 +150,8 @@ package enum StorageReply: Sendable, Hashable {
     case stored(from: ConnectionID, StoreOutcome)
     /// Large batches were applied.
     case storedApplied(StoreOutcome)
+    /// What could not be applied of former members is removed.
+    case discarded(StoreOutcome)
     /// The peer is served from the place behind `position`; `nil`: the log no longer has what the peer lacks.
     case located(for: ConnectionID, position: UInt64?)
     /// Chunks in the order of the log, and the place of the newest chunk in the log.
@@ -236,6 +248,8 @@ package struct StoreOutcome: Sendable, Hashable {
     package var isApplyPending: Bool
     /// The largest stamp that was applied.
     package var largestTimestamp: HybridTimestamp
+    /// Batches of which chunks are no longer in the log: peers must not count on them.
+    package var forgotten: [BatchID]
 
     /// Makes an outcome.
     package init(
@@ -245,7 +259,8 @@ package struct StoreOutcome: Sendable, Hashable {
         events: [LoggedEvent],
         conflicts: Int,
         isApplyPending: Bool,
-        largestTimestamp: HybridTimestamp
+        largestTimestamp: HybridTimestamp,
+        forgotten: [BatchID] = []
     ) {
         self.logged = logged
         self.storedBytes = storedBytes
@@ -254,6 +269,7 @@ package struct StoreOutcome: Sendable, Hashable {
         self.conflicts = conflicts
         self.isApplyPending = isApplyPending
         self.largestTimestamp = largestTimestamp
+        self.forgotten = forgotten
     }
 }
 

@@ -25,7 +25,8 @@ extension CoreStatus {
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
             lastReconciliation: node.data.lastReconciliation,
             vector: vector,
-            duplicates: node.peers.duplicates(at: now.monotonic)
+            duplicates: node.peers.duplicates(at: now.monotonic),
+            backOffs: node.peers.backOffs(at: now.monotonic)
         )
     }
 

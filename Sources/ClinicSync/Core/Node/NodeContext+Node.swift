@@ -7,7 +7,8 @@ extension NodeContext {
             origin: node.configuration.origin,
             isHost: node.isHost,
             host: node.hostConnection,
-            vector: node.data.vector
+            vector: node.data.vector,
+            members: node.members
         )
     }
 }

@@ -238,7 +238,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         else { return [] }
         exchange.merging -= 1
         guard exchange.add(aheadKeys) else { return self.finish(round, .differs) }
-        round.repairedRows += UInt64(changedRows)
+        round.repairedRows = Bounds.rows(round.repairedRows, and: changedRows)
         return self.proceed(round, repair, exchange)
     }
 
@@ -290,7 +290,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         guard !exchange.keys.isEmpty else { return self.nextPage(round, repair) }
         var round = round
         let keys = exchange.keys.withoutRepetitions()
-        round.repairedRows += UInt64(keys.count)
+        round.repairedRows = Bounds.rows(round.repairedRows, and: keys.count)
         return self.gather(round, repair, keys)
     }
 

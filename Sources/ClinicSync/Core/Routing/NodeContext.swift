@@ -16,6 +16,8 @@ package struct NodeContext: Sendable, Hashable {
     package var host: ConnectionID?
     /// What this node has applied.
     package var vector: VersionVector
+    /// The verified members of the clinic.
+    package var members: KnownMembers
 
     /// Makes a snapshot.
     package init(
@@ -24,7 +26,8 @@ package struct NodeContext: Sendable, Hashable {
         origin: Origin,
         isHost: Bool,
         host: ConnectionID?,
-        vector: VersionVector
+        vector: VersionVector,
+        members: KnownMembers = KnownMembers()
     ) {
         self.time = time
         self.offsetMilliseconds = offsetMilliseconds
@@ -32,8 +35,11 @@ package struct NodeContext: Sendable, Hashable {
         self.isHost = isHost
         self.host = host
         self.vector = vector
+        self.members = members
     }
 
     /// The clinic's time, milliseconds since 1970.
-    package var clinicMilliseconds: Int64 { self.time.wallMilliseconds &+ self.offsetMilliseconds }
+    package var clinicMilliseconds: Int64 {
+        Bounds.milliseconds(clamping: self.time.wallMilliseconds &+ self.offsetMilliseconds)
+    }
 }

@@ -79,7 +79,14 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         let mayWait = context.time.monotonic - self.hostSince < CoreLimits.grantLimit
         let hearing = LoginDecisionStateMachine.hearing(peers, context)
         return [
-            LoginDecisionStateMachine.ask(request, for: requester, hearing: hearing, mayWait: mayWait, context)
+            LoginDecisionStateMachine.ask(
+                request,
+                for: requester,
+                hearing: hearing,
+                members: LoginDecisionStateMachine.members(peers, context),
+                mayWait: mayWait,
+                context
+            )
         ]
     }
 
@@ -88,6 +95,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
         _ request: LoginRequest,
         for requester: Requester,
         hearing: Int,
+        members: Int,
         mayWait: Bool,
         _ context: NodeContext
     ) -> Action {
@@ -95,6 +103,7 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
             requester: requester,
             request: request,
             hearing: hearing,
+            members: members,
             mayWait: mayWait,
             correctedMilliseconds: context.clinicMilliseconds
         )
@@ -104,6 +113,14 @@ package struct LoginDecisionStateMachine: Sendable, Hashable {
     /// How many nodes, this one included, follow this host and have nothing that this host lacks.
     package static func hearing(_ peers: [LinkedPeer], _ context: NodeContext) -> Int {
         1 + peers.count { $0.isFollower && context.vector.covers($0.acknowledged) }
+    }
+
+    /// How many members the clinic has, as far as signatures prove it.
+    ///
+    /// Nobody raises or lowers the number by rows in the database: who has no valid certificate does not count, and
+    /// only a valid revocation ends a membership.
+    package static func members(_ peers: [LinkedPeer], _ context: NodeContext) -> Int {
+        context.members.count(with: [context.origin.node] + peers.map(\.identity.node))
     }
 
     /// The store decided, or found it too early to decide.

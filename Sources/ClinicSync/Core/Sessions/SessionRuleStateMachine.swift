@@ -20,15 +20,18 @@ package struct SessionRuleStateMachine: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - hearing: Of how many nodes this host has everything, itself included.
+    ///   - members: How many members the clinic has.
     ///   - clinicMilliseconds: The clinic's time.
     /// - Returns: The timer of the next look, and the request to the store.
-    package mutating func keep(hearing: Int, clinicMilliseconds: Int64) -> [Directive] {
+    package mutating func keep(hearing: Int, members: Int, clinicMilliseconds: Int64) -> [Directive] {
         switch self.state {
         case .idle:
             self.state = .keeping(isOutdated: false)
             return [
                 .effect(.setTimer(.sessions, after: CoreLimits.sessionsInterval)),
-                .submit(.keepSessions(hearing: hearing, correctedMilliseconds: clinicMilliseconds)),
+                .submit(
+                    .keepSessions(hearing: hearing, members: members, correctedMilliseconds: clinicMilliseconds)
+                ),
             ]
         case .keeping:
             self.state = .keeping(isOutdated: true)

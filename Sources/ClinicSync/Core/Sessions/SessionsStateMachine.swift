@@ -117,7 +117,11 @@ package struct SessionsStateMachine: Sendable, Hashable {
     /// The host must restore the rule: rows of users changed, or the timer fired.
     package mutating func keepRule(peers: [LinkedPeer], _ context: NodeContext) -> [Directive] {
         let hearing = LoginDecisionStateMachine.hearing(peers, context)
-        return self.rule.keep(hearing: hearing, clinicMilliseconds: context.clinicMilliseconds)
+        return self.rule.keep(
+            hearing: hearing,
+            members: LoginDecisionStateMachine.members(peers, context),
+            clinicMilliseconds: context.clinicMilliseconds
+        )
     }
 
     /// The store restored the rule.
@@ -148,6 +152,7 @@ package struct SessionsStateMachine: Sendable, Hashable {
                     request,
                     for: .command(command),
                     hearing: 0,
+                    members: LoginDecisionStateMachine.members(peers, context),
                     mayWait: false,
                     context
                 )

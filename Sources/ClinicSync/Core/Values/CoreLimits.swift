@@ -14,6 +14,30 @@ package enum CoreLimits {
     package static let dialRest: Duration = .milliseconds(1_200)
     /// Dials a second to addresses that do not answer, all addresses together.
     package static let dialsPerSecond = 16
+    /// Addresses at a time that are dialled before others; the oldest ones become ordinary addresses.
+    package static let urgentTargetsMax = 64
+    /// An address whose last connection was refused is not dialled again within this time, however urgent it is.
+    package static let urgentRest: Duration = .milliseconds(1_200)
+    /// Connections of one peer at a time; further ones are closed as `overloaded`.
+    package static let connectionsPerPeerMax = 8
+    /// A peer's waits are forgotten when a connection with it has lasted this long.
+    package static let usefulAfter: Duration = .seconds(30)
+    /// A link that ends within this time was of no use.
+    package static let shortLink: Duration = .seconds(2)
+    /// So many such links in a row, and the peer rests for ``dialRest``.
+    package static let shortLinksMax = 5
+    /// Links that end further apart than this are in no row.
+    package static let shortLinkMemory: Duration = .seconds(10)
+    /// A peer that waits may say hello after this time, because its process may be a new one.
+    ///
+    /// The time doubles with each new process that was heard, up to ``hearingIntervalMax``.
+    package static let hearingInterval: Duration = .seconds(5)
+    /// The longest such time.
+    package static let hearingIntervalMax: Duration = .seconds(60)
+    /// The jitter that is added to the time after which a peer wants to be dialled again.
+    package static let retryJitter: Duration = .seconds(1)
+    /// Ends of connections with one peer that are counted; further ones make its wait no longer.
+    package static let backOffFailuresMax = 32
     /// The time that each known address adds to the period over which clients spread their return to a host.
     package static let returnSpread: Duration = .milliseconds(20)
     /// The longest such period.
@@ -40,6 +64,10 @@ package enum CoreLimits {
     package static let uptimeBucketsMax: UInt32 = 12
     /// Bytes of a node's name; a peer with a longer name is closed as `protocolViolation`.
     package static let nodeNameBytesMax = 64
+    /// Authors in what is remembered of a peer, and authors in a message; further ones are left out.
+    ///
+    /// An honest clinic has fewer: the store takes no more.
+    package static let vectorEntriesMax = 4_096
     /// Partial batches remembered of a peer; the smallest is forgotten, and its chunks may be sent twice.
     package static let partialsMax = 4_096
     /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.

@@ -22,6 +22,9 @@ final class Collector {
     private let limits: StoreLimits
     /// A collection that continues over several slices.
     private var bulk: BulkCollection?
+    /// Whether an own batch is in the log whose end is not, so that it must be closed before others' batches are applied.
+    func hasOpenBatch(on connection: Connection) throws -> Bool { try self.batches.open(on: connection) != nil }
+
     /// Whether a large collection has filled the page cache since ``takeFilledCache()``.
     private var hasFilledCache = false
 
@@ -45,6 +48,9 @@ final class Collector {
         self.events = events
         self.limits = limits
     }
+
+    /// Whether an own batch is in the log whose end is not, so that it must be closed before others' batches are applied.
+    func hasOpenBatch(on connection: Connection) throws -> Bool { try self.batches.open(on: connection) != nil }
 
     /// Whether a collection in slices has begun and not ended.
     var isInBulk: Bool { self.bulk != nil }

@@ -63,7 +63,9 @@ struct LargeRows {
         case .updated(_, let slots): isTooLarge = self.isTooLarge(slots, plan, row: row)
         }
         guard isTooLarge else { return nil }
-        return "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
+        return plan.valueBytesMax.map {
+            "larger than \($0 >> 10) KiB and so on this PC alone: the table is the nodes' own"
+        } ?? "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
     }
 
     private func hasLargeKey(_ plan: TablePlan, row: Statement) -> Bool {
@@ -77,10 +79,9 @@ struct LargeRows {
         let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
         var bytes = 0
         for slot in sent.setBits {
-            switch row.ref(Int32(slot)) {
-            case .null, .integer, .real: break
-            case .text(let content), .blob(let content): bytes += content.count
-            }
+            let value = row.ref(Int32(slot))
+            if !SystemTableLimits.admits(value, in: plan) { return true }
+            bytes += value.byteCount
         }
         return bytes > self.changeBytesMax
     }

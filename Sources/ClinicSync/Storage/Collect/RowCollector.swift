@@ -179,7 +179,10 @@ final class RowCollector {
             (kind, slots) = (.update, plan.unitsTouched(by: changed))
             replaced = self.replaced(meta, slots: slots)
         }
-        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        let timestamp = self.batches.limited(
+            self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
+            in: builder
+        )
         var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
         batch.hasChanges = true
         batch.floor = max(batch.floor, replaced.shared)
@@ -385,7 +388,10 @@ final class RowCollector {
         var state = before.state
         if mark.source != .program { try self.recall(plan, key: mark.key, meta, &state, on: transaction.connection) }
         let replaced = self.replaced(state)
-        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        let timestamp = self.batches.limited(
+            self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
+            in: builder
+        )
         var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
         batch.hasChanges = true
         batch.floor = max(batch.floor, replaced.shared)

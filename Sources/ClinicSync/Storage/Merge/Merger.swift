@@ -12,6 +12,8 @@ struct MergeResult {
     var isPending = false
     /// The largest stamp that was applied.
     var largestTimestamp = HybridTimestamp.genesis
+    /// Batches of which chunks were removed from the log; they came back, or may come again.
+    var forgotten: [BatchID] = []
 }
 
 /// The batch whose changes are applied.
@@ -67,6 +69,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
+        guard Merger.admits(change, plan: plan, values: values) else { return }
         if change.kind == .insert,
             try self.insertFresh(change, plan: plan, values: values, of: batch, events: &events, in: transaction)
         {
@@ -120,7 +123,7 @@ final class Merger {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
-        guard slots != 0 else { return }
+        guard slots != 0, Merger.admits(change, plan: plan, values: values) else { return }
         let before = try self.rows.locate(plan, key: change.key.value, on: transaction.connection)
         guard !before.isAbsent else { return }
         var state = before.state
@@ -230,6 +233,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> (isChanged: Bool, isAhead: Bool) {
+        guard Merger.admits(theirs, plan: plan) else { return (false, false) }
         let before = try self.locateCollected(
             plan,
             key: theirs.key,
@@ -238,6 +242,7 @@ final class Merger {
             in: transaction
         )
         var state = before.state
+        let theirs = theirs.limited(toBatches: self.origins.vector.total)
         try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
         let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
@@ -278,6 +283,24 @@ final class Merger {
             let place = LostValues.Place(plan: plan, key: state.key, slot: slot)
             try self.lost.keep(ours.value, at: place, isShown: false, events: &events, in: transaction)
         }
+    }
+
+    // MARK: - Sizes
+
+    /// Whether a change fits the limits of a table that nodes fill; every node leaves out the same changes.
+    private static func admits(_ change: ChangeChunkReader.Change, plan: TablePlan, values: [ValueRef]) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(change.key, in: plan)
+            && change.slots.setBits.allSatisfy { SystemTableLimits.admits(values[$0], in: plan) }
+    }
+
+    /// Whether a peer's row fits the limits of a table that nodes fill.
+    private static func admits(_ row: RowState, plan: TablePlan) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(row.key, in: plan)
+            && row.registers.allSatisfy { register in
+                register.map { SystemTableLimits.admits($0.value, in: plan) } ?? true
+            }
     }
 
     // MARK: - Rows

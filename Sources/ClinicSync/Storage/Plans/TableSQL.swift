@@ -76,8 +76,8 @@ struct TableSQL: Sendable {
 
     // MARK: - Reading
 
-    /// Reads all rows in the order of their keys.
-    var selectAllInOrder: String { "\(self.selectAll) ORDER BY \(self.key)" }
+    /// Counts the rows, at most ?1.
+    var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }
 
     /// Reads at most ?2 rows in the order of their keys: the rows after the key ?1, or the first rows.
     ///

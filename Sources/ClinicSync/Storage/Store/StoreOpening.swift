@@ -34,6 +34,7 @@ struct StoreOpening {
     let place: StorePlace?
     let schema: StoreSchema
     let isJoining: Bool
+    let judge: MemberListing.Judge?
     let clock: StoreClock
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
@@ -46,7 +47,8 @@ struct StoreOpening {
             var gate = MigrationGate(
                 owner: self.origin.node,
                 isJoining: self.isJoining,
-                wallMilliseconds: self.clock.wallMilliseconds
+                wallMilliseconds: self.clock.wallMilliseconds,
+                judge: self.judge
             )
             let migrated = try migrator.migrate(self.database.writer) { db, _, number in
                 try gate.permits(db, version: number)
@@ -116,10 +118,12 @@ struct StoreOpening {
         let counters = Counters(origins: origins)
         for plan in plans.all { try SeedAdoption(rows: rows, counters: counters).adopt(plan, in: transaction) }
         try table.willCommit(transaction)
+        let log = try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction)
+        try log.removeStray(in: transaction)
         return Opened(
             transactions: transactions,
             clock: self.clock,
-            log: try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction),
+            log: log,
             unshared: try UnsharedBatches(origins: origins, in: transaction),
             saver: RowSaver(rows: rows, claims: claims, counters: counters),
             counters: counters,

@@ -108,6 +108,7 @@ extension LoginRequest {
             requester: self.requester,
             request: .of(2),
             hearing: hearing,
+            members: max(hearing, 1),
             mayWait: mayWait,
             correctedMilliseconds: 1_000_000
         )
@@ -155,6 +156,7 @@ extension LoginRequest {
             requester: .peer(.c(2), id: 0),
             request: .of(2),
             hearing: 2,
+            members: 2,
             mayWait: false,
             correctedMilliseconds: 1_000_000
         )
@@ -226,14 +228,14 @@ extension LoginRequest {
         var machine = SessionRuleStateMachine()
         let look: [Directive] = [
             .effect(.setTimer(.sessions, after: .seconds(15))),
-            .submit(.keepSessions(hearing: 3, correctedMilliseconds: 9)),
+            .submit(.keepSessions(hearing: 3, members: 4, correctedMilliseconds: 9)),
         ]
-        #expect(machine.keep(hearing: 3, clinicMilliseconds: 9) == look)
-        #expect(machine.keep(hearing: 3, clinicMilliseconds: 9) == [])
+        #expect(machine.keep(hearing: 3, members: 4, clinicMilliseconds: 9) == look)
+        #expect(machine.keep(hearing: 3, members: 4, clinicMilliseconds: 9) == [])
         #expect(machine.kept() == true)
-        #expect(machine.keep(hearing: 3, clinicMilliseconds: 9) == look)
+        #expect(machine.keep(hearing: 3, members: 4, clinicMilliseconds: 9) == look)
         #expect(machine.kept() == false)
-        _ = machine.keep(hearing: 3, clinicMilliseconds: 9)
+        _ = machine.keep(hearing: 3, members: 4, clinicMilliseconds: 9)
         machine.failed()
         #expect(machine.state == .idle)
     }
@@ -257,6 +259,7 @@ extension LoginRequest {
             requester: .command(.r(7)),
             request: .of(1),
             hearing: 1,
+            members: 1,
             mayWait: false,
             correctedMilliseconds: 1_000_000
         )
@@ -283,6 +286,7 @@ extension LoginRequest {
             requester: .peer(.c(2), id: 9),
             request: .of(2),
             hearing: 1,
+            members: 1,
             mayWait: false,
             correctedMilliseconds: 0
         )

@@ -32,6 +32,7 @@ import Testing
                     requester: requester,
                     request: .of(2),
                     hearing: 3,
+                    members: 3,
                     mayWait: false,
                     correctedMilliseconds: 9
                 )
