@@ -89,8 +89,7 @@ final class RowCollector {
             }
             if let refused, isCurrent {
                 try self.unmarked.setBack(
-                    mark.plan,
-                    key: mark.key,
+                    mark,
                     meta: refused.meta,
                     slots: refused.slots,
                     hashes: refused.hashes,

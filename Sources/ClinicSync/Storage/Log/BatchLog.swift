@@ -456,13 +456,13 @@ final class BatchLog: TransactionPart {
         var payload: [UInt8]
     }
 
-    /// The number of chunks of a batch in the log; `nil` when it is not there.
-    func chunkCount(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int? {
-        let count = try connection.query("SELECT count(*) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+    /// The bytes of all payloads of a batch; `nil` when the log does not have it.
+    func payloadBytes(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int? {
+        try connection
+            .query("SELECT sum(length(payload)) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.int(0) }
-        return count == 0 ? nil : count
+            .first { $0.isNull(0) ? nil : $0.int(0) } ?? nil
     }
 
     /// The chunks of a batch in their order.
