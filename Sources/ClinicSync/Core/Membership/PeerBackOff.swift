@@ -181,6 +181,9 @@ package struct PeerBackOff: Sendable, Hashable {
         record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
         record.lastEnd = time
         if record.shortEnds >= CoreLimits.shortLinksMax { record.restUntil = time + CoreLimits.dialRest }
+        if let retryAfter = end.retryAfter {
+            record.restUntil = max(record.restUntil, time + min(retryAfter, CoreLimits.dialRest))
+        }
         self.keep(record, of: peer)
     }
 
