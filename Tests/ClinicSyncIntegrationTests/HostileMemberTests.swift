@@ -1,3 +1,4 @@
+import ClinicSync
 import ClinicSyncModel
 import ClinicSyncTestKit
 import Foundation

@@ -55,7 +55,7 @@ package struct PeerBackOff: Sendable, Hashable {
     package struct Cause: Sendable, Hashable {
         /// The reason of the last end.
         package var reason: CloseReason
-        /// Whether the peer gave the reason. Otherwise this node did.
+        /// Whether the peer gave the reason, and not this node.
         package var isPeersWord: Bool
         /// When connections began to end for this reason.
         package var since: Duration
