@@ -71,6 +71,7 @@ enum Summary {
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
         case .escapedWrites(let count): "escaped \(count)"
+        case .unmarkedSetBack(let count): "set back \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
@@ -155,7 +156,7 @@ enum Summary {
         case .sweep: "sweep"
         case .rowHashes(let round, let table, _): "rowHashes \(round) \(table)"
         case .compare(let id, let page): "compare c\(id.rawValue) \(page.table)"
-        case .mergeRows(let id, let page): "mergeRows c\(id.rawValue) \(page.table)"
+        case .mergeRows(let id, let page, _): "mergeRows c\(id.rawValue) \(page.table)"
         case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
         case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
         case .prune: "prune"
@@ -187,7 +188,7 @@ enum Summary {
         case .compared(let id, let pages): "compared c\(id.rawValue) \(pages.count)"
         case .rowsMerged(_, let page, let outcome):
             "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
-        case .rowStates(_, let pages): "rowStates \(pages.count)"
+        case .rowStates(_, let pages, _): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
         case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
         case .termRecorded(let term): "termRecorded \(term)"
@@ -215,7 +216,10 @@ enum Summary {
     }
 
     /// The node's letter: numbers count up from 1 or down from 100.
+    ///
+    /// A question mark and a number for nobody's id.
     static func letter(_ node: NodeID) -> String {
+        guard node.high == 0xC11, 1...100 ~= node.low else { return "?\(node.low)" }
         let index = node.low > 50 ? 100 - node.low : node.low - 1
         return String(UnicodeScalar(UInt8(65 + index)))
     }

@@ -221,6 +221,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var revokedNodes: Int
         /// What other accounts of this PC may do with the node's files and should not, in one sentence each.
         public var warnings: [String]
+        /// The number of rows in the tables of members, grants and revocations that nobody signed; the node ignores them.
+        public var unsignedRows: Int
 
         /// Makes a description.
         public init(
@@ -228,13 +230,15 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             maySign: Bool,
             refusedConnections: UInt64,
             revokedNodes: Int,
-            warnings: [String] = []
+            warnings: [String] = [],
+            unsignedRows: Int = 0
         ) {
             self.certificateExpires = certificateExpires
             self.maySign = maySign
             self.refusedConnections = refusedConnections
             self.revokedNodes = revokedNodes
             self.warnings = warnings
+            self.unsignedRows = unsignedRows
         }
     }
 

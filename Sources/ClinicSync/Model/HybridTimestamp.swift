@@ -16,12 +16,15 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     package static let lastTime = HybridTimestamp(milliseconds: Bounds.millisecondsMax, counter: .max)
 
     /// The largest stamp.
-    package static let largest = HybridTimestamp(unchecked: HybridTimestamp.lastTime.rawValue + Bounds.sequenceMax)
+    package static let largest = HybridTimestamp(unchecked: HybridTimestamp.lastTime.rawValue + (1 << 56))
+
+    /// The largest number of batches that counts in ``limited(toBatches:)``, and the bits of a place within a batch.
+    private static let (batchesMax, placeBits) = (UInt64(1) << 40, UInt64(16))
 
     /// Makes a stamp from its packed value.
     ///
-    /// A value above ``largest`` is no stamp and counts as ``genesis``, on every node alike: it can only come from
-    /// damage, and must not win over any other.
+    /// A value above ``largest`` is no stamp and counts as ``genesis``, on every node alike. It comes from damage, or from
+    /// a batch that an earlier version applied, and must not win over any other.
     package init(rawValue: UInt64) {
         self = HybridTimestamp(exactly: rawValue) ?? .genesis
     }
@@ -30,6 +33,15 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     package init?(exactly rawValue: UInt64) {
         guard rawValue <= HybridTimestamp.largest.rawValue else { return nil }
         self.rawValue = rawValue
+    }
+
+    /// Makes a stamp from a number in a batch; `nil` for a number that SQLite could not store.
+    ///
+    /// Versions before the range had an end took every such number. One above ``largest`` counts as ``largest``, which
+    /// ``limited(toBatches:)`` limits.
+    package init?(inBatch rawValue: UInt64) {
+        guard rawValue <= UInt64(Int64.max) else { return nil }
+        self.rawValue = min(rawValue, HybridTimestamp.largest.rawValue)
     }
 
     /// Makes a stamp from `milliseconds`, clamped to 0...``Bounds/millisecondsMax``.
@@ -51,12 +63,13 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
 
     /// Returns the stamp that counts for a change in a batch whose author had seen `count` batches, this one included.
     ///
-    /// A stamp of a time counts as it is. A later one is limited to the `count`th after ``lastTime``. Whoever edits a
-    /// value with such a stamp has seen its batch and all that its author had seen, so its own limit is higher. So
-    /// nobody can give a value a stamp that no edit exceeds.
+    /// A stamp of a time counts as it is. A later one is limited to the (65 536 × `count`)th after ``lastTime``. Whoever
+    /// edits a value with such a stamp has seen its batch and all that its author had seen, so its own limit is higher,
+    /// by enough for 65 536 edits of the value in one batch. So nobody can give a value a stamp that no edit exceeds.
     package func limited(toBatches count: @autoclosure () -> UInt64) -> HybridTimestamp {
         guard self > .lastTime else { return self }
-        let limit = HybridTimestamp.lastTime.rawValue + min(count(), Bounds.sequenceMax)
+        let limit =
+            HybridTimestamp.lastTime.rawValue + min(count(), HybridTimestamp.batchesMax) << HybridTimestamp.placeBits
         return HybridTimestamp(unchecked: min(self.rawValue, limit))
     }
 

@@ -250,6 +250,30 @@ package struct RowHashPage: Sendable, Hashable {
     }
 }
 
+/// Keys of a table from one key to another, in the order in which pages name them: SQLite's own.
+package struct KeyRange: Sendable, Hashable {
+    /// The range begins after this key; `nil`: at the smallest key.
+    package var after: SQLiteValue?
+    /// The range ends with this key; `nil`: at the largest key.
+    package var through: SQLiteValue?
+
+    /// The whole table.
+    package static let all = KeyRange(after: nil, through: nil)
+
+    /// Makes a range.
+    package init(after: SQLiteValue?, through: SQLiteValue?) {
+        self.after = after
+        self.through = through
+    }
+
+    /// Whether a key lies in the range.
+    package func contains(_ key: SQLiteValue) -> Bool {
+        if let after = self.after, !after.sortsBefore(key) { return false }
+        if let through = self.through, through.sortsBefore(key) { return false }
+        return true
+    }
+}
+
 /// Rows with the versions of all their columns, encoded by the store.
 package struct RowStatePage: Sendable, Hashable {
     /// The round.
@@ -262,6 +286,10 @@ package struct RowStatePage: Sendable, Hashable {
     package var wanted: [SQLiteValue]
     /// Whether this is the last page of the answer to a page of hashes.
     package var isLast: Bool
+    /// On the last page of an answer that does not cover its whole question: the last key that the answer covers.
+    ///
+    /// The client asks again from there. `nil`: the answer covers the question.
+    package var covered: SQLiteValue?
 
     /// Makes a page.
     package init(
@@ -269,13 +297,15 @@ package struct RowStatePage: Sendable, Hashable {
         table: String,
         payload: [UInt8],
         wanted: [SQLiteValue],
-        isLast: Bool
+        isLast: Bool,
+        covered: SQLiteValue? = nil
     ) {
         self.round = round
         self.table = table
         self.payload = payload
         self.wanted = wanted
         self.isLast = isLast
+        self.covered = covered
     }
 }
 

@@ -47,7 +47,7 @@ extension TrustStore {
         } catch {
             return false
         }
-        guard grant.node == self.nodeID else { return false }
+        guard grant.node == self.nodeID, !self.holdsAuthority else { return false }
         return try self.writing.withLock {
             guard self.state.withLockedValue({ $0.grant }) == nil else { return false }
             try IdentityFiles.write(grant: bytes, to: self.directory)

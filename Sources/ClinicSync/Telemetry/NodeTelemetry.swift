@@ -90,6 +90,12 @@ struct NodeTelemetry: Sendable {
                 metadata: ["change.count": "\(rows)"]
             )
             self.tell("escaped_write", details: ["rows": "\(rows)"])
+        case .unmarkedSetBack(let rows):
+            self.logger.warning(
+                "Rows changed without a mark and look damaged: the other nodes' values count, the journal keeps these",
+                metadata: ["change.count": "\(rows)"]
+            )
+            self.tell("rows_set_back", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
             self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])

@@ -35,7 +35,7 @@ extension MessageCodec {
 
     /// A batch's stamp.
     static func timestamp(_ number: UInt64, _ field: String) throws(WireDecodingError) -> HybridTimestamp {
-        guard let timestamp = HybridTimestamp(exactly: number) else { throw .outOfRange(field: field) }
+        guard let timestamp = HybridTimestamp(inBatch: number) else { throw .outOfRange(field: field) }
         return timestamp
     }
 
@@ -55,6 +55,16 @@ extension MessageCodec {
     static func node(_ data: Data, _ field: String) throws(WireDecodingError) -> NodeID {
         guard let id = NodeID(bytes: data) else { throw .wrongLength(field: field) }
         return id
+    }
+
+    /// An author of batches; seed rows have an author too, which makes none.
+    static func author(
+        _ node: NodeID,
+        incarnation: UInt32,
+        _ field: String
+    ) throws(WireDecodingError) -> Origin {
+        guard node != Origin.genesis.node else { throw .outOfRange(field: field) }
+        return Origin(node: node, incarnation: incarnation)
     }
 
     /// A digest of 16 bytes.

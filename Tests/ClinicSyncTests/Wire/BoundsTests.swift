@@ -145,6 +145,20 @@ struct BoundsTests {
         #expect(throws: WireDecodingError.outOfRange(field: field.name)) { try MessageCodec.decode(beyond) }
     }
 
+    @Test("the author of seed rows is no author of batches")
+    func genesis() {
+        let origin = Origin(node: Origin.genesis.node, incarnation: 3)
+        let batch = BatchID(origin: origin, sequence: 1)
+        let chunk = BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 0, payload: [])
+        #expect(throws: WireDecodingError.outOfRange(field: "batch.node")) {
+            try MessageCodec.decode(MessageCodec.encode(.chunk(chunk), term: 0))
+        }
+        let applied = Acknowledgement(applied: [.init(origin: origin, sequence: 1)], creditBytes: 1)
+        #expect(throws: WireDecodingError.outOfRange(field: "applied")) {
+            try MessageCodec.decode(MessageCodec.encode(.acknowledge(applied), term: 0))
+        }
+    }
+
     @Test("the extremes of 64 bits are refused, whatever their sign")
     func extremes() {
         for wall in [Int64.min, -1, .max] {
@@ -159,28 +173,27 @@ struct BoundsTests {
         }
     }
 
-    @Test("a batch's stamp above the largest one is refused")
+    @Test("a batch's stamp above the largest one counts as the largest, and one that cannot be stored is refused")
     func stamps() throws {
         let largest = BoundsTests.chunk(timestamp: HybridTimestamp.largest.rawValue)
         let bytes = MessageCodec.encode(largest, term: 0)
         #expect(try MessageCodec.decode(bytes).message == largest)
-        // The stamp is a varint in the header; as many bytes hold the number of all ones.
-        let stamp = BoundsTests.varint(HybridTimestamp.largest.rawValue)
-        let place = try #require(bytes.firstRange(of: stamp))
-        for number in [HybridTimestamp.largest.rawValue + 1, 1 << 63 - 1] as [UInt64] {
-            var beyond = bytes
-            beyond.replaceSubrange(place, with: BoundsTests.varint(number))
+        let place = try #require(bytes.firstRange(of: BoundsTests.littleEndian(HybridTimestamp.largest.rawValue)))
+        func replaced(by number: UInt64) -> [UInt8] {
+            var bytes = bytes
+            bytes.replaceSubrange(place, with: BoundsTests.littleEndian(number))
+            return bytes
+        }
+        for number in [HybridTimestamp.largest.rawValue + 1, UInt64(Int64.max)] {
+            #expect(try MessageCodec.decode(replaced(by: number)).message == largest)
+        }
+        for number in [1 << 63, UInt64.max] {
+            let beyond = replaced(by: number)
             #expect(throws: WireDecodingError.outOfRange(field: "timestamp")) { try MessageCodec.decode(beyond) }
         }
     }
 
-    private static func varint(_ number: UInt64) -> [UInt8] {
-        var rest = number
-        var bytes: [UInt8] = []
-        while rest > 0x7f {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        return bytes + [UInt8(truncatingIfNeeded: rest)]
+    private static func littleEndian(_ number: UInt64) -> [UInt8] {
+        withUnsafeBytes(of: number.littleEndian) { Array($0) }
     }
 }

@@ -9,7 +9,7 @@ struct MessageCodecTests {
         var messages = RandomMessages(seed: seed)
         for _ in 0..<2_500 {
             let message = messages.next()
-            let term = messages.generator.next() >> 1
+            let term = messages.generator.next() & Bounds.termMax
             let decoded = try MessageCodec.decode(MessageCodec.encode(message, term: term))
             #expect(decoded.message == message)
             #expect(decoded.term == term)
@@ -94,8 +94,8 @@ struct MessageCodecTests {
 
     @Test("a vector that does not ascend is refused")
     func unorderedVector() {
-        // Two entries for node 0: 32 zero bytes, sequences 1 and 1.
-        let vector: [UInt8] = [0x0A, 32] + Array(repeating: 0, count: 32) + [0x1A, 2, 1, 1]
+        // Two entries for one node: 32 equal bytes, sequences 1 and 1.
+        let vector: [UInt8] = [0x0A, 32] + Array(repeating: 7, count: 32) + [0x1A, 2, 1, 1]
         let digests: [UInt8] = [0x12, UInt8(vector.count)] + vector
         #expect(throws: WireDecodingError.unexpected(field: "vector")) {
             try MessageCodec.decode([0x42, UInt8(digests.count)] + digests)

@@ -96,6 +96,8 @@ package enum Notification: Sendable, Hashable {
     case captureRepaired(tables: [String])
     /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
+    /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
+    case unmarkedSetBack(Int)
     /// Stamps from this far in the future arrived; the clinic's clock did not follow them.
     case clockSkew(milliseconds: Int64)
     /// Two processes carry the identity of one node: a cloned disk. `isSelf`: the identity is this node's.

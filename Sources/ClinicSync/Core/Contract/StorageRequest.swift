@@ -29,9 +29,9 @@ package enum StorageRequest: Sendable, Hashable {
     case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
     /// Read. Compare a peer's page with this node's rows: which rows the peer lacks, and which rows this node lacks.
     case compare(from: ConnectionID, RowHashPage)
-    /// Merge a peer's rows into this node's rows.
-    case mergeRows(from: ConnectionID, RowStatePage)
-    /// Read. Return the states of these rows, in pages.
+    /// Merge a peer's rows into this node's rows. A row outside the range that was asked for makes the page malformed.
+    case mergeRows(from: ConnectionID, RowStatePage, within: KeyRange)
+    /// Read. Return the states of these rows, in pages: as many rows as one answer may have.
     case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
     /// Record what members have applied, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
@@ -166,8 +166,8 @@ package enum StorageReply: Sendable, Hashable {
     case compared(for: ConnectionID, [RowStatePage])
     /// A peer's rows are merged.
     case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)
-    /// The states of rows that a peer lacks.
-    case rowStates(for: ConnectionID, [RowStatePage])
+    /// The states of rows that a peer lacks, and the keys that are left for the next request.
+    case rowStates(for: ConnectionID, [RowStatePage], rest: [SQLiteValue])
     /// Progress is recorded.
     case acknowledgedRecorded
     /// The log is pruned; `escaped` rows had been written without a mark, and the store has marked them.
@@ -213,6 +213,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var repairedTables: [String]
     /// Rows of the swept tables that are too large to be sent, so that no other node can have them.
     package var unsentRows = 0
+    /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
+    package var setBackRows = 0
 
     /// Makes an outcome.
     package init(

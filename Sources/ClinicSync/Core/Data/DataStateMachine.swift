@@ -277,7 +277,7 @@ package struct DataStateMachine: Sendable, Hashable {
             return self.reconciliation.measured(purpose, vector: vector, tables: tables, context)
         case .rowHashes(let page): return self.reconciliation.hashed(page, context)
         case .compared(let id, let pages): return self.reconciliation.compared(for: id, pages)
-        case .rowStates(_, let pages): return self.reconciliation.gathered(pages, context)
+        case .rowStates(_, let pages, let rest): return self.reconciliation.gathered(pages, rest: rest, context)
         case .rowsMerged(let id, let page, let outcome):
             let absorbed = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
             return absorbed + self.reconciliation.merged(from: id, page, outcome, context)
@@ -322,8 +322,9 @@ package struct DataStateMachine: Sendable, Hashable {
     /// Takes over what a collection, a sweep or a restamp committed.
     package mutating func absorb(_ outcome: CollectOutcome) -> [Directive] {
         let isRepaired = !outcome.repairedTables.isEmpty
-        let notices: [Directive] =
+        var notices: [Directive] =
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
+        if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 
@@ -396,7 +397,7 @@ package struct DataStateMachine: Sendable, Hashable {
             let others = self.exclusiveWorkFailed(context, isRunning: isRunning)
             let end = context.isHost ? self.sync.sweepFailed(id: id) : self.reconciliation.sweepFailed(id: id)
             return notice + others + end
-        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _),
+        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
             .rowStates(let id, _, _, _), .digests(.answer(let id, _)):
             return notice + [.close(id, failure.closeReason)]
         case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)

@@ -105,7 +105,9 @@ package struct PeerDirectory: Sendable, Hashable {
                 MemberProgress(
                     node: peer.identity.node,
                     vector: peer.acknowledged,
-                    seenMilliseconds: peer.lastSeen.wallMilliseconds &+ offsetMilliseconds
+                    seenMilliseconds: Bounds.milliseconds(
+                        clamping: peer.lastSeen.wallMilliseconds &+ offsetMilliseconds
+                    )
                 )
             )
         }

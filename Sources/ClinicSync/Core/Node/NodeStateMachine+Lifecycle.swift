@@ -40,7 +40,7 @@ extension NodeStateMachine {
         case .acknowledgedRecorded, .isolationBegun: break
         case .termRecorded(let term):
             self.refreshCandidacy()
-            self.carryOut(self.election.recorded(term))
+            self.carryOut(self.election.recorded(term, at: self.now.monotonic))
         case .loginDecided(let decision, let verdict, let outcome):
             // The rows leave with this turn, before the answer.
             self.carryOut(self.data.absorb(outcome))

@@ -97,7 +97,17 @@ package enum CoreLimits {
     /// Questions of one client that the store works on at a time; a further one is a `protocolViolation`.
     package static let questionsMax = 4
     /// Pages of one peer's rows that the store works on at a time; a further one is a `protocolViolation`.
+    ///
+    /// An answer with more pages than this ends the round as `differs`.
     package static let repairPagesMax = 4_096
+    /// Bytes of one peer's rows that the store works on at a time; a further page is dropped, and the next round asks again.
+    ///
+    /// An answer of this program has at most 12 MiB. Only older programs answer with whole tables.
+    package static let repairBytesMax = 64 << 20
+    /// Keys of rows that one exchange of a round sends to the host; with more the round ends as `differs`.
+    ///
+    /// A page of hashes has at most 4 096 rows, and an answer of this program at most 4 096 more.
+    package static let repairKeysMax = 16_384
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.

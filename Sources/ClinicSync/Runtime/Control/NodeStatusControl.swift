@@ -8,6 +8,8 @@ struct NodeStatusControl: StatusControl {
     let storage: StorageService
     let directory: NodeDirectory
     let trust: TrustStore
+    let register: MemberRegister
+    let exchange: TrustExchange
     let transport: PeerTransport
     let events: EventBroadcaster
     let latencies: LatencyLog
@@ -22,11 +24,7 @@ struct NodeStatusControl: StatusControl {
         }
         let core = self.state.core
         // The list of members contains names that were assigned after a peer announced its own name.
-        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
-        let names = Dictionary(
-            rows.filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
+        let names = self.register.names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
         return NodeStatus(
@@ -53,7 +51,8 @@ struct NodeStatusControl: StatusControl {
                 maySign: self.trust.maySign,
                 refusedConnections: self.transport.refusedConnections,
                 revokedNodes: self.trust.knownRevocations.count,
-                warnings: try self.directory.permissionWarnings()
+                warnings: try self.directory.permissionWarnings(),
+                unsignedRows: self.exchange.unsignedRows
             ),
             pendingChanges: Int(clamping: core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(clamping: core?.clockOffsetMilliseconds ?? 0),

@@ -79,9 +79,9 @@ final class Sweep {
         }
         if !suspects.isEmpty {
             try self.transactions.write { transaction in
-                // A row that was written since its snapshot has its mark already; another mark does no harm.
+                // A row that was written since its snapshot has a program's mark already, which stays.
                 for key in suspects {
-                    try ValueRef.with(key) { try self.rows.marks.mark(plan, key: $0, in: transaction) }
+                    try ValueRef.with(key) { try self.rows.marks.markUnmarked(plan, key: $0, in: transaction) }
                 }
                 return .relaxed
             }
@@ -110,7 +110,10 @@ final class Sweep {
                 let actual = self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
                 let stored = try hash.bind(1, number).bind(2, key).first { try Digest(storedBytes: $0.blob(0)) }
                 if stored != nil { known += 1 }
-                if stored != actual, try !self.isKnownToBeLarge(plan, key: key, row: row, on: connection) {
+                if stored == RowMeta.unknownHash {
+                    let meta = try self.rows.table.meta(plan, key: key, on: connection)
+                    if meta?.changedSlots(self.hasher.hashes, plan: plan) != 0 { suspects.append(key.value) }
+                } else if stored != actual, try !self.isKnownToBeLarge(plan, key: key, row: row, on: connection) {
                     suspects.append(key.value)
                 }
                 rows += 1

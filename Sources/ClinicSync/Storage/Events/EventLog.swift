@@ -178,9 +178,7 @@ final class EventLog: TransactionPart {
 
     /// A position that the log can continue from; `nil` for what a program or a disk made of it.
     private static func usable(_ row: Statement) -> UInt64? {
-        guard row.isWhole(0), let position = UInt64(exactly: row.int64(0)), position <= Bounds.positionMax - self.room
-        else { return nil }
-        return position
+        row.number(0, in: 0...Bounds.positionMax - self.room)
     }
 
     /// Returns the newest assigned position, or begins the numbering of positions again at a new position.

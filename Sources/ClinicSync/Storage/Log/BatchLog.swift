@@ -22,7 +22,65 @@ final class BatchLog: TransactionPart {
         self.origins = origins
         self.clock = clock
         self.witness = witness
+        try BatchLog.removeImpossible(exceptOf: origins.ownID, in: transaction)
+        try BatchLog.renumber(in: transaction)
         self.highestOwn = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
+    }
+
+    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
+    private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                DELETE FROM clinicsync_log WHERE position IN (
+                SELECT l.position FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                WHERE o.id <> ?1 AND (l.sequence > ?2 OR l.chunk NOT BETWEEN 0 AND ?3 OR (l.chunk = ?3 AND l.isLast = 0)))
+                """
+            )
+            .bind(1, own)
+            .bind(2, Bounds.sequenceMax)
+            .bind(3, Bounds.chunkIndexMax)
+            .run()
+    }
+
+    /// The number of positions that must be left after the newest one.
+    private static let room: UInt64 = 1 << 40
+
+    /// Gives new positions to chunks whose positions leave no room for others, so that chunks can be appended.
+    ///
+    /// Only a program, or a disk, can have made such positions.
+    private static func renumber(in transaction: borrowing WriteTransaction) throws {
+        let usable = Bounds.positionMax - self.room
+        let sequence = "FROM sqlite_sequence WHERE name = 'clinicsync_log'"
+        let isWrong: Bool? = try transaction.statement(
+            """
+            SELECT 1 \(sequence) AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
+            UNION ALL SELECT 1 FROM clinicsync_log WHERE position < 1 OR position > ?1 LIMIT 1
+            """
+        )
+        .bind(1, usable)
+        .first { _ in true }
+        guard isWrong == true else { return }
+        var wrong: [Int64] = []
+        try transaction
+            .statement("SELECT position FROM clinicsync_log WHERE position < 1 OR position > ?1 ORDER BY position")
+            .bind(1, usable)
+            .forEach { wrong.append($0.int64(0)) }
+        var last =
+            try transaction
+            .statement("SELECT max(position) FROM clinicsync_log WHERE position BETWEEN 1 AND ?1")
+            .bind(1, usable)
+            .first { try $0.position(0) } ?? 0
+        for position in wrong {
+            last &+= 1
+            try transaction.statement("UPDATE clinicsync_log SET position = ?2 WHERE position = ?1")
+                .bind(1, position)
+                .bind(2, last)
+                .run()
+        }
+        try transaction.statement("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'clinicsync_log'").bind(1, last)
+            .run()
     }
 
     func memory() -> () -> Void {
@@ -283,10 +341,9 @@ final class BatchLog: TransactionPart {
             .bind(1, self.origins.ownID)
             .forEach { row in
                 let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: try row.sequence(1))
-                // A chunk after the last possible one never comes, so the batch counts as not begun.
-                let last = try row.chunkIndex(2)
-                guard last < Bounds.chunkIndexMax else { return }
-                partials.append(PartialBatch(batch: batch, nextChunk: last + 1))
+                // The last chunk has no successor.
+                let next = min(try row.chunkIndex(2) + 1, Bounds.chunkIndexMax)
+                partials.append(PartialBatch(batch: batch, nextChunk: next))
             }
         return partials
     }
@@ -393,6 +450,15 @@ final class BatchLog: TransactionPart {
         /// The time when the chunk was logged, by this PC's clock.
         var storedAt: Int64
         var payload: [UInt8]
+    }
+
+    /// The number of chunks of a batch in the log; `nil` when it is not there.
+    func chunkCount(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int? {
+        let count = try connection.query("SELECT count(*) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, id)
+            .bind(2, sequence)
+            .first { $0.int(0) }
+        return count == 0 ? nil : count
     }
 
     /// The chunks of a batch in their order.

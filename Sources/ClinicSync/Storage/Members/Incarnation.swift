@@ -26,10 +26,10 @@ enum Incarnation {
         in transaction: borrowing WriteTransaction
     ) throws -> Bound {
         let connection = transaction.connection
-        let recorded = try Settings.read(.incarnation, on: connection) { UInt32(exactly: $0.int64(0)) }
+        let recorded = try Settings.read(.incarnation, on: connection) { $0.number(0, in: 0...UInt32.max) }
         let incarnation = (recorded ?? nil) ?? 0
         let fingerprint = try Settings.read(.place, on: connection) { Array($0.blob(0)) }
-        let renounced = try Settings.read(.renounced, on: connection) { UInt32(exactly: $0.int64(0)) }
+        let renounced = try Settings.read(.renounced, on: connection) { $0.number(0, in: 0...UInt32.max) }
         let current = Origin(node: origin.node, incarnation: incarnation)
         let isOlder = try witness.read().map { try self.isOlder(than: $0, current, on: connection) } ?? false
         var rebirth: Rebirth?
@@ -101,11 +101,7 @@ enum Term {
     ///
     /// Peers tell a node whose record is damaged which term there is.
     static func recorded(on connection: Connection) throws -> UInt64 {
-        let term = try Settings.read(.term, on: connection) { row in
-            Swift.Result { try row.number(0, in: 0...Bounds.termMax, "a term") }
-        }
-        guard case .success(let number)? = term else { return 0 }
-        return number
+        try Settings.read(.term, on: connection) { $0.number(0, in: 0...Bounds.termMax) ?? 0 } ?? 0
     }
 
     /// Records a term.

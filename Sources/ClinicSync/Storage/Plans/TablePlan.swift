@@ -21,6 +21,8 @@ final class TablePlan: Sendable {
     let references: [ReferenceRule]
     /// The value of each slot's column when no program wrote it; the values stay in place as long as the plan lives.
     let defaults: PinnedValues
+    /// The largest size of a value in bytes; `nil` when only the limit of all rows applies.
+    let valueBytesMax: Int?
     /// Sets of slots that are always written together; see ``TableDefinition/units``.
     private let units: [UInt64]
     /// The places of the columns in a chunk that first used the columns in the order of their slots.
@@ -30,6 +32,7 @@ final class TablePlan: Sendable {
     /// Makes the plan of `definition`; `tables` has, by name, the tables that its references can refer to.
     init(_ definition: TableDefinition, among tables: [String: TableDefinition] = [:]) {
         self.definition = definition
+        self.valueBytesMax = SystemTableLimits.valueBytesMax(in: definition)
         self.uniqueRules = definition.uniqueKeys.enumerated().compactMap { number, key in
             UniqueRule(key, number: number, definition: definition)
         }

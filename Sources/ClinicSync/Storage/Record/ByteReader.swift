@@ -83,19 +83,18 @@ struct ByteReader {
         return String(decoding: try self.raw(length), as: UTF8.self)
     }
 
-    /// Reads a stamp.
+    /// Reads the stamp of a row's version; a number that SQLite can store and that is no stamp counts as genesis.
     mutating func timestamp() throws(MalformedRecord) -> HybridTimestamp {
-        guard let timestamp = HybridTimestamp(exactly: try self.fixed64()) else {
-            throw MalformedRecord(reason: "a stamp is out of range")
-        }
-        return timestamp
+        let number = try self.fixed64()
+        guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a stamp is out of range") }
+        return HybridTimestamp(rawValue: number)
     }
 
-    /// Reads a stamp as its difference from `base`.
+    /// Reads the stamp of a change as its difference from the batch's.
     @inline(__always)
     mutating func timestamp(from base: HybridTimestamp) throws(MalformedRecord) -> HybridTimestamp {
         let difference = UInt64(bitPattern: try self.signed())
-        guard let timestamp = HybridTimestamp(exactly: base.rawValue &+ difference) else {
+        guard let timestamp = HybridTimestamp(inBatch: base.rawValue &+ difference) else {
             throw MalformedRecord(reason: "a stamp is out of range")
         }
         return timestamp

@@ -9,11 +9,21 @@ struct RowMeta {
     }
 
     var birth: LocalVersion
+    /// The hash of what the table shows; ``unknownHash`` when the row was damaged here.
     var hash: Digest
     /// The lower 32 bits of each slot's hash; 0 for the default and for slots that did not exist then.
     var columns: [UInt32]
     var groups: [Group]
     var context: Int?
+
+    /// Stands for the hash of a row whose versions were damaged and are not fetched from another node yet.
+    ///
+    /// No row has this hash. So the table's digest differs from that of the other nodes, and the next reconciliation brings the
+    /// row's state.
+    static let unknownHash = Digest.zero
+
+    /// Whether the row's versions were damaged and are not fetched from another node yet.
+    var isUnknown: Bool { self.hash == RowMeta.unknownHash }
 
     /// The version of a slot's column.
     func version(of slot: Int) -> LocalVersion {
@@ -42,12 +52,17 @@ struct RowMeta {
             if stored != RowMeta.short(hashes.columns[slot]) { changed |= 1 << UInt64(slot) }
         }
         // The row differs and no column seems to: a collision of 32 bits. Take every column rather than lose the edit.
-        return changed == 0 ? plan.valueSlots : changed
+        return changed == 0 && !self.isUnknown ? plan.valueSlots : changed
     }
 
     /// The 32 bits that are stored of a column's hash; 0 exactly for the default.
     static func short(_ hash: UInt64) -> UInt32 {
         hash == 0 ? 0 : max(UInt32(truncatingIfNeeded: hash), 1)
+    }
+
+    /// The 32 bits that are stored of a column's hash, for a value of the column.
+    static func short(of value: ValueRef, _ plan: TablePlan, slot: Int) -> UInt32 {
+        self.short(RowHashes.relative(RowHashes.column(value), to: plan.hashing.defaults[slot]))
     }
 
     // MARK: - Stored form
@@ -92,15 +107,16 @@ struct RowMeta {
         return writer.bytes
     }
 
-    /// Reads the `registers` blob.
+    /// Reads the `registers` blob, whose stamps are relative to `birth`, a stamp as it is stored.
     static func readGroups(
         _ bytes: UnsafeRawBufferPointer,
-        birth: LocalVersion
+        birth: UInt64
     ) throws(MalformedRecord) -> [Group] {
         var reader = ByteReader(bytes)
         var groups: [Group] = []
         while !reader.isAtEnd {
-            let timestamp = try reader.timestamp(from: HybridTimestamp(rawValue: birth.timestamp)).rawValue
+            let number = birth &+ UInt64(bitPattern: try reader.signed())
+            let timestamp = HybridTimestamp(rawValue: number).rawValue
             guard let origin = Int(exactly: try reader.unsigned()) else {
                 throw MalformedRecord(reason: "an origin's number is too large")
             }

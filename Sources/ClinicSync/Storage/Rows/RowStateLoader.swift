@@ -6,6 +6,8 @@ struct RowStateLoader {
     let connection: Connection
     /// The origins by their small numbers.
     let origins: [Origin]
+    /// The number of an author's newest batch that this node has: nobody can have seen more.
+    let existing: (Origin) -> UInt64
 
     /// A row's own merged state, whatever its table shows; `nil` when nothing is known of it.
     func state(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
@@ -51,16 +53,15 @@ struct RowStateLoader {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row in
-                let birth = LocalVersion(
-                    timestamp: try row.timestamp(0).rawValue,
-                    origin: row.int(1),
-                    sequence: try row.sequence(2)
-                )
+                // A stamp that is none counts as genesis: every other wins, on every node.
+                let stored: UInt64 = try row.number(0, in: 0...UInt64(Int64.max), "a stamp")
+                let timestamp = HybridTimestamp(rawValue: stored).rawValue
+                let birth = LocalVersion(timestamp: timestamp, origin: row.int(1), sequence: try row.sequence(2))
                 return RowMeta(
                     birth: birth,
                     hash: try Digest(storedBytes: row.blob(3)),
                     columns: try RowMeta.readColumns(row.blob(4)),
-                    groups: try RowMeta.readGroups(row.blob(5), birth: birth),
+                    groups: try RowMeta.readGroups(row.blob(5), birth: stored),
                     context: row.isNull(6) ? nil : row.int(6)
                 )
             }
@@ -141,7 +142,7 @@ struct RowStateLoader {
                 let sequence = try reader.sequence()
                 let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
                 let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
-                return RowState.Deletion(seen: seen, version: version)
+                return RowState.Deletion(seen: seen.withoutImpossible(existing: self.existing), version: version)
             }
     }
 }

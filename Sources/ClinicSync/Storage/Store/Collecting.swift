@@ -45,13 +45,15 @@ final class Collecting {
 
     /// The outcome of what was collected.
     func outcome(_ collected: Collector.Collected) -> CollectOutcome {
-        CollectOutcome(
+        var outcome = CollectOutcome(
             logged: collected.logged,
             vector: self.origins.vector,
             events: collected.events,
             hasMore: collected.hasMore,
             repairedTables: []
         )
+        outcome.setBackRows = self.collector.takeSetBack()
+        return outcome
     }
 
     /// Compares whole tables with what the node knows and collects the differences as local edits.
@@ -67,6 +69,7 @@ final class Collecting {
             outcome.events += second.events
             outcome.vector = second.vector
             outcome.repairedTables += second.repairedTables
+            outcome.setBackRows += second.setBackRows
         }
         try self.sweep.correctTotals(table: table)
         outcome.unsentRows = try self.transactions.read { try self.notes.countLarge(table: table, on: $0) }
@@ -81,6 +84,7 @@ final class Collecting {
             total.events += next.events
             total.vector = next.vector
             total.hasMore = next.hasMore
+            total.setBackRows += next.setBackRows
         }
         return total
     }

@@ -38,6 +38,7 @@ package final class ReplicaWriter {
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
         isJoining: Bool = false,
+        judge: MemberListing.Judge? = nil,
         storeExtension: (any StoreExtension)? = nil,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
@@ -47,6 +48,7 @@ package final class ReplicaWriter {
             place: place,
             schema: schema,
             isJoining: isJoining,
+            judge: judge,
             clock: StoreClock(wallClock: wallClock)
         ).open()
         let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)
@@ -160,9 +162,18 @@ package final class ReplicaWriter {
 
     /// Merges a peer's rows into ours, by the rules for changes.
     ///
-    /// - Throws: ``MalformedChunk`` when the page is no page; ``StoreError``. The store is as before then.
-    package func merge(_ page: RowStatePage, clockOffsetMilliseconds offset: Int64) throws -> MergeOutcome {
-        try self.merging.merge(page, offset: offset)
+    /// - Parameters:
+    ///   - page: the rows.
+    ///   - range: the keys that the peer was asked for.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: What changed.
+    /// - Throws: ``MalformedChunk`` when the page is no page or has another row; ``StoreError``. The store is as before then.
+    package func merge(
+        _ page: RowStatePage,
+        within range: KeyRange = .all,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> MergeOutcome {
+        try self.merging.merge(page, within: range, offset: offset)
     }
 
     // MARK: - Isolation
