@@ -31,6 +31,8 @@ package struct PeersStateMachine: Sendable, Hashable {
     private var dialling: DialPool
     private var duplicates: DuplicateWatch
     private var heartbeat: Heartbeat
+    /// The members whose membership is verified.
+    package var members: KnownMembers
     /// Where this node is reached, the likeliest address first.
     package var addresses: [String]
     /// The last peer that was host when its link ended.
@@ -42,6 +44,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.dialling = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
         self.duplicates = DuplicateWatch(own: configuration.origin.node, seed: configuration.randomSeed)
         self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.members = configuration.members
         self.addresses = configuration.addresses
     }
 

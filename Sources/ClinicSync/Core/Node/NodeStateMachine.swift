@@ -11,8 +11,6 @@ import ClinicSyncModel
 package struct NodeStateMachine: Sendable, Equatable {
     let configuration: CoreConfiguration
     var phase: NodePhase = .created
-    /// The verified members.
-    var members: KnownMembers
     var turn: Turn
     var clock: ClinicClock
     var peers: PeersStateMachine
@@ -24,7 +22,6 @@ package struct NodeStateMachine: Sendable, Equatable {
     /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
         self.configuration = configuration
-        self.members = configuration.members
         self.turn = Turn(seed: configuration.randomSeed)
         self.clock = ClinicClock(tolerance: configuration.clockTolerance)
         self.peers = PeersStateMachine(configuration)
@@ -76,7 +73,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .peersFound(let hints):
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
-        case .membersChanged(let members): self.members = members
+        case .membersChanged(let members): self.peers.members = members
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
             let time = self.now.monotonic
@@ -105,7 +102,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .commandReceived(let request, .transferHost):
             self.emit(.reply(request, .hostTransferred(.noHost)))
         case .commandReceived(let request, .login): self.emit(.reply(request, .loginDecided(.unavailable)))
-        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived, .malformedMessageReceived,
+        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
+            .malformedMessageReceived,
             .connectionClosed, .timerFired, .localCommitNoticed, .eventOccurred, .shutdownRequested:
             break
         }
