@@ -249,7 +249,7 @@ let package = Package(
         .testTarget(
             name: "ClinicSyncIntegrationTests",
             dependencies: [
-                "clinic-node", "ClinicSync", "ClinicSyncStorage", "ClinicSyncTestKit",
+                "clinic-node", "ClinicSync", "ClinicSyncModel", "ClinicSyncStorage", "ClinicSyncTestKit",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
             ],

@@ -23,7 +23,7 @@ package enum MissingSync: String, Sendable, Hashable, CaseIterable {
     static func of(_ request: StorageRequest) -> MissingSync? {
         switch request {
         case .collect, .sweep, .decideLogin, .keepSessions: .collection
-        case .store, .applyStored, .mergeRows: .merge
+        case .store, .applyStored, .discard, .mergeRows: .merge
         case .recordTerm: .term
         case .restamp: .restamp
         case .prune: .checkpointLog

@@ -142,8 +142,9 @@ enum Summary {
     static func of(_ request: StorageRequest) -> String {
         switch request {
         case .collect: "collect"
-        case .store(let id, let chunks): "store c\(id.rawValue) \(chunks.count)"
+        case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
+        case .discard(let members): "discard \(members.past.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -157,7 +158,8 @@ enum Summary {
         case .recordTerm(let term): "recordTerm \(term)"
         case .restamp(let offset): "restamp \(offset)"
         case .beginIsolation: "beginIsolation"
-        case .decideLogin(let decision): "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
+        case .decideLogin(let decision):
+            "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
         case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
         }
@@ -172,6 +174,7 @@ enum Summary {
                 + "\(outcome.isApplyPending ? " pending" : "")"
         case .storedApplied(let outcome):
             "applied\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))\(outcome.isApplyPending ? " pending" : "")"
+        case .discarded(let outcome): "discarded \(outcome.forgotten.count)\(Summary.of(outcome.vector))"
         case .located(let id, let position): "located c\(id.rawValue) \(position.map { "\($0)" } ?? "nowhere")"
         case .logRead(let id, let chunks, let head): "logRead c\(id.rawValue)\(Summary.of(chunks)) head \(head)"
         case .digests(_, let vector, _): "digests\(Summary.of(vector))"

@@ -40,6 +40,7 @@ struct ConflictSentence {
         case .setAside:
             "An entry in \(self.table) cannot be shown, because what \(self.writer) and others entered for it breaks a rule"
                 + (self.facts.other.value == .null ? "." : ": \(self.facts.other.value).")
+        case .batch: "\(self.writer) sent changes that no PC can read: they are left out."
         }
     }
 
@@ -80,6 +81,7 @@ struct ConflictSentence {
         case .cascaded: "In this table an entry goes with the one it belongs to."
         case .detached: "A field that names a deleted entry is emptied."
         case .setAside: "An entry that breaks a rule of its table is hidden on every PC until it is corrected."
+        case .batch: "Changes that cannot be read are left out on every PC, and everything else goes on."
         }
     }
 
@@ -90,7 +92,7 @@ struct ConflictSentence {
         switch self.facts.kind {
         case .value, .mergedValue: self.facts.current != nil
         case .overruled, .kept, .revived: true
-        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside: false
+        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside, .batch: false
         }
     }
 
@@ -112,6 +114,9 @@ struct ConflictSentence {
         case .detached:
             "Choose another entry for the \(self.columnName), or enter the deleted one (\(self.relatedRow)) again under its id."
         case .setAside: "Correct the entry in the clinic's program, or delete it."
+        case .batch:
+            "Nothing needs to be done, because what that PC shows comes to the others by itself; if it happens again, have the "
+                + "PC looked at."
         }
     }
 

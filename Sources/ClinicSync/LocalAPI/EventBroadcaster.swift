@@ -203,13 +203,13 @@ package final class EventBroadcaster: Sendable {
             page = try await history(after ?? 0, self.pageMax)
         } catch {
             // The log cannot be read: the subscriber must read the tables.
-            return Reading(events: [.resyncRequired(oldest: through + 1, at: now)], through: through)
+            return Reading(events: [.resyncRequired(oldest: through.nextPosition, at: now)], through: through)
         }
         var reading = Reading(events: [], through: through)
         // A subscriber misses events that were pruned between two pages, as it misses events pruned before the first
         // page.
-        if after.map({ $0 + 1 < page.oldest }) ?? true {
-            reading.events.append(.resyncRequired(oldest: min(page.oldest, through + 1), at: now))
+        if after.map({ $0.nextPosition < page.oldest }) ?? true {
+            reading.events.append(.resyncRequired(oldest: min(page.oldest, through.nextPosition), at: now))
         }
         reading.events += page.events.lazy.filter { $0.position <= through }.map { NodeEvent($0) }
         if let last = page.events.last?.position { reading.through = min(last, through) }

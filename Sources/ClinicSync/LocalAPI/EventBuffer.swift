@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import NIOCore
 
 /// The events that wait for one subscriber; the buffer merges events when the subscriber falls behind.
@@ -32,7 +33,7 @@ struct EventBuffer {
     var isFull: Bool { self.entries.count >= self.limit }
 
     /// The position before the oldest event that waits; `nil` when none waits.
-    var positionBefore: UInt64? { self.entries.lazy.map(\.oldest).min().map { $0 - 1 } }
+    var positionBefore: UInt64? { self.entries.lazy.map(\.oldest).min().map(\.previousPosition) }
 
     /// Adds an event, whose position is larger than all earlier positions.
     ///
@@ -74,7 +75,7 @@ struct EventBuffer {
         // position.
         var oldestBehind = UInt64.max
         for index in newestFirst.indices {
-            newestFirst[index].event.position = min(newestFirst[index].newest, oldestBehind - 1)
+            newestFirst[index].event.position = min(newestFirst[index].newest, oldestBehind.previousPosition)
             oldestBehind = min(oldestBehind, newestFirst[index].oldest)
         }
         self.entries = CircularBuffer(newestFirst.reversed())
@@ -84,7 +85,7 @@ struct EventBuffer {
 extension NodeEvent {
     /// Makes this event also represent the rows of an older event of the same kind.
     fileprivate mutating func absorb(_ older: NodeEvent) {
-        self.rows = (self.rows ?? 1) + (older.rows ?? 1)
+        self.rows = (self.rows ?? 1) &+ (older.rows ?? 1)
         self.recordId = nil
         self.transaction = nil
         if self.userId != older.userId { self.userId = nil }

@@ -97,7 +97,7 @@ public struct NodeEvent: Sendable, Hashable {
             timestamp: timestamp,
             fields: ["details": .object(["oldestPosition": .text(String(oldest))])]
         )
-        return NodeEvent(named, position: oldest - 1)
+        return NodeEvent(named, position: oldest.previousPosition)
     }
 }
 

@@ -2,12 +2,15 @@ import Foundation
 
 /// A moment in the public form: `2026-11-21T10:00:00.123Z`.
 public struct UTCTimestamp: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Milliseconds since 1970-01-01T00:00:00Z; of the years 1 to 9999.
     public let milliseconds: Int64
 
-    /// Makes a moment.
+    /// The years 1 to 9999: differences of any two moments fit, and the text form has its usual length.
+    private static let range: ClosedRange<Int64> = -62_135_596_800_000...253_402_300_799_999
+
+    /// Makes a moment; a number beyond the years 1 to 9999 becomes the nearest one within.
     public init(milliseconds: Int64) {
-        self.milliseconds = milliseconds
+        self.milliseconds = min(max(milliseconds, UTCTimestamp.range.lowerBound), UTCTimestamp.range.upperBound)
     }
 
     /// The ISO 8601 form with milliseconds, always 24 characters for the years 1970 to 9999.

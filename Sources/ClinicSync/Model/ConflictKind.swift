@@ -28,9 +28,11 @@ package enum ConflictKind: String, Sendable, Hashable, CaseIterable {
     /// The row is hidden, because a constraint of its table refuses it. The entry's value names the constraint, if it
     /// is text.
     case setAside
+    /// A batch that no node can read is left out on every node. The entry's value has the batch's first bytes.
+    case batch
 
     /// Whether the entry follows from the present states of rows.
     ///
-    /// A `value` entry follows from the order in which writes were made.
-    package var followsFromState: Bool { self != .value }
+    /// A `value` entry follows from the order in which writes were made, a `batch` entry from a batch.
+    package var followsFromState: Bool { self != .value && self != .batch }
 }

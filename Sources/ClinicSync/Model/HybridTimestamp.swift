@@ -2,31 +2,76 @@
 ///
 /// Source: Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in Globally Distributed
 /// Databases", 2014. A stamp is one 64-bit number, so that comparing two stamps is comparing two integers.
+///
+/// Times end with ``lastTime``. The stamps above are for edits of values with such a late stamp, and have no time: see
+/// ``limited(toBatches:)``. Larger numbers are no stamps, so every stamp has a successor in SQLite's range.
 package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConvertible {
-    /// Milliseconds in the upper 48 bits, counter in the lower 16.
+    /// Milliseconds in the upper 48 bits, counter in the lower 16; at most ``largest``.
     package let rawValue: UInt64
 
     /// The stamp of seed rows, which is before every other stamp.
-    package static let genesis = HybridTimestamp(rawValue: 0)
+    package static let genesis = HybridTimestamp(unchecked: 0)
+
+    /// The last stamp of a time.
+    package static let lastTime = HybridTimestamp(milliseconds: Bounds.millisecondsMax, counter: .max)
+
+    /// The largest stamp.
+    package static let largest = HybridTimestamp(unchecked: HybridTimestamp.lastTime.rawValue + (1 << 56))
+
+    /// The largest number of batches that counts in ``limited(toBatches:)``, and the bits of a place within a batch.
+    private static let (batchesMax, placeBits) = (UInt64(1) << 40, UInt64(16))
 
     /// Makes a stamp from its packed value.
+    ///
+    /// A value above ``largest`` is no stamp and counts as ``genesis``, on every node alike. It comes from damage, or from
+    /// a batch that an earlier version applied, and must not win over any other.
     package init(rawValue: UInt64) {
+        self = HybridTimestamp(exactly: rawValue) ?? .genesis
+    }
+
+    /// Makes a stamp from its packed value; `nil` for a value above ``largest``.
+    package init?(exactly rawValue: UInt64) {
+        guard rawValue <= HybridTimestamp.largest.rawValue else { return nil }
         self.rawValue = rawValue
     }
 
-    /// Makes a stamp from `milliseconds`, clamped to 0...2^47-1 so that the packed form is a positive `Int64`.
-    package init(milliseconds: Int64, counter: UInt16 = 0) {
-        let clamped = UInt64(min(max(milliseconds, 0), 1 << 47 - 1))
-        self.rawValue = clamped << 16 | UInt64(counter)
+    /// Makes a stamp from a number in a batch; `nil` for a number that SQLite could not store.
+    ///
+    /// Versions before the range had an end took every such number. One above ``largest`` counts as ``largest``, which
+    /// ``limited(toBatches:)`` limits.
+    package init?(inBatch rawValue: UInt64) {
+        guard rawValue <= UInt64(Int64.max) else { return nil }
+        self.rawValue = min(rawValue, HybridTimestamp.largest.rawValue)
     }
+
+    /// Makes a stamp from `milliseconds`, clamped to 0...``Bounds/millisecondsMax``.
+    package init(milliseconds: Int64, counter: UInt16 = 0) {
+        self.rawValue = UInt64(Bounds.milliseconds(clamping: milliseconds)) << 16 | UInt64(counter)
+    }
+
+    private init(unchecked rawValue: UInt64) { self.rawValue = rawValue }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
     package var milliseconds: Int64 { Int64(self.rawValue >> 16) }
 
-    /// The next larger stamp.
+    /// The next larger stamp; ``largest`` is its own successor.
     ///
     /// A full counter carries into the milliseconds.
-    package var successor: HybridTimestamp { HybridTimestamp(rawValue: self.rawValue &+ 1) }
+    package var successor: HybridTimestamp {
+        self < .largest ? HybridTimestamp(unchecked: self.rawValue + 1) : self
+    }
+
+    /// Returns the stamp that counts for a change in a batch whose author had seen `count` batches, this one included.
+    ///
+    /// A stamp of a time counts as it is. A later one is limited to the (65 536 × `count`)th after ``lastTime``. Whoever
+    /// edits a value with such a stamp has seen its batch and all that its author had seen, so its own limit is higher,
+    /// by enough for 65 536 edits of the value in one batch. So nobody can give a value a stamp that no edit exceeds.
+    package func limited(toBatches count: @autoclosure () -> UInt64) -> HybridTimestamp {
+        guard self > .lastTime else { return self }
+        let limit =
+            HybridTimestamp.lastTime.rawValue + min(count(), HybridTimestamp.batchesMax) << HybridTimestamp.placeBits
+        return HybridTimestamp(unchecked: min(self.rawValue, limit))
+    }
 
     /// `milliseconds.counter`.
     package var description: String { "\(self.milliseconds).\(self.rawValue & 0xFFFF)" }
@@ -61,7 +106,7 @@ package struct HybridClock: Sendable, Hashable {
     /// wrong hour would win conflicts until the real time reaches that hour. The caller ensures that a change's stamp
     /// exceeds the stamps of the values it replaces.
     package mutating func correct(wall: Int64, toleranceMilliseconds: Int64) {
-        guard self.last.milliseconds > wall + toleranceMilliseconds else { return }
+        guard self.last.milliseconds > wall &+ toleranceMilliseconds else { return }
         self.last = HybridTimestamp(milliseconds: wall)
     }
 
@@ -74,7 +119,7 @@ package struct HybridClock: Sendable, Hashable {
         wall: Int64,
         toleranceMilliseconds: Int64
     ) -> Bool {
-        guard stamp.milliseconds <= wall + toleranceMilliseconds else { return false }
+        guard stamp.milliseconds <= wall &+ toleranceMilliseconds else { return false }
         self.last = max(self.last, stamp)
         return true
     }

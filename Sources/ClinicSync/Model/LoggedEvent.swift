@@ -94,6 +94,14 @@ package indirect enum EventValue: Sendable, Hashable, Codable {
     }
 }
 
+extension UInt64 {
+    /// The position before this one in a log of events; 0 has none before it.
+    package var previousPosition: UInt64 { self == 0 ? 0 : self &- 1 }
+
+    /// The position after this one in a log of events; the largest number has none after it.
+    package var nextPosition: UInt64 { self == .max ? .max : self &+ 1 }
+}
+
 /// An event with its place in the node's log of events.
 package struct LoggedEvent: Sendable, Hashable {
     /// What happened.

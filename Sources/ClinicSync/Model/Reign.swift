@@ -24,6 +24,13 @@ package struct Candidacy: Sendable, Hashable, Comparable {
         self.node = node
     }
 
+    /// Raises this candidacy above `other`, as far as numbers go.
+    package mutating func raise(above other: Candidacy) {
+        self.priority = max(self.priority, other.priority)
+        let coverage = max(self.coverage, other.coverage)
+        self.coverage = coverage == .max ? coverage : coverage &+ 1
+    }
+
     /// Orders by suitability, the better host last.
     package static func < (left: Candidacy, right: Candidacy) -> Bool {
         (left.priority, left.coverage, left.uptimeBucket, left.node)
@@ -33,11 +40,12 @@ package struct Candidacy: Sendable, Hashable, Comparable {
 
 /// A claim to be host: the term, and the claimant's candidacy when it made the claim.
 ///
-/// A node claims a term once, and its id is in the claim. So no two hosts share a reign, whatever the network does.
+/// A node claims a term below the largest one once, and its id is in the claim. So no two hosts share a reign, whatever the network does.
 /// Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when two hosts
 /// meet.
 package struct Reign: Sendable, Hashable, Comparable {
-    /// The term, from 1; higher than every term that the claimant had heard of.
+    /// The term, from 1; higher than every term that the claimant had heard of, except that ``Bounds/termMax`` has no
+    /// successor.
     package var term: UInt64
     /// The claimant's candidacy at that time.
     package var candidacy: Candidacy

@@ -74,6 +74,13 @@ package struct VersionVector: Sendable, Hashable {
         }
     }
 
+    /// Raises the entries of these origins; new origins that would make more than `originsMax` entries are left out.
+    package mutating func advance(_ entries: some Sequence<Entry>, originsMax: Int) {
+        for entry in entries where self.entries.count < originsMax || self[entry.origin] > 0 {
+            self.advance(entry.origin, to: entry.sequence)
+        }
+    }
+
     /// Raises every entry to at least that of `other`: the least upper bound.
     package mutating func merge(_ other: VersionVector) {
         for entry in other.entries { self.advance(entry.origin, to: entry.sequence) }
@@ -84,6 +91,16 @@ package struct VersionVector: Sendable, Hashable {
         VersionVector(
             self.entries.lazy.map { Entry(origin: $0.origin, sequence: min($0.sequence, other[$0.origin])) }
         )
+    }
+
+    /// Returns the entries of the origins for which `isIncluded` holds.
+    package func filter(_ isIncluded: (Origin) -> Bool) -> VersionVector {
+        // Most often nothing is left out, and nothing is copied.
+        guard let first = self.entries.firstIndex(where: { !isIncluded($0.origin) }) else { return self }
+        var result = VersionVector()
+        result.entries = Array(self.entries[..<first])
+        result.entries += self.entries[first...].filter { isIncluded($0.origin) }
+        return result
     }
 
     /// Returns the entries in which `self` is ahead of `other`.

@@ -190,7 +190,7 @@ extension StorageReply {
     /// Whether the reply completes work on batches of other nodes.
     fileprivate var isOfApplying: Bool {
         switch self {
-        case .stored, .storedApplied: true
+        case .stored, .storedApplied, .discarded: true
         default: false
         }
     }

@@ -36,7 +36,7 @@ final class NodeState: Sendable {
     var listen: NetworkAddress? { self.values.withLockedValue { $0.listen } }
 
     /// The clinic's time: this PC's time with the host's correction, milliseconds since 1970.
-    var correctedMilliseconds: Int64 { self.clock.wallMilliseconds + (self.core?.clockOffsetMilliseconds ?? 0) }
+    var correctedMilliseconds: Int64 { self.clock.wallMilliseconds &+ (self.core?.clockOffsetMilliseconds ?? 0) }
 
     /// The addresses at which other nodes reach this node, the most likely first; empty while the node does not run.
     var addresses: [String] {

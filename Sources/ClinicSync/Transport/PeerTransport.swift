@@ -56,11 +56,21 @@ package final class PeerTransport: Sendable {
     /// The method skips connections that are closed or closing. It drops a connection whose queue exceeds
     /// ``TransportLimits/outboundBytesMax`` because the peer does not read.
     package func send(_ message: Message, term: UInt64, over connections: [ConnectionID]) {
-        let receivers = self.registry.withLockedValue { registry in
-            connections.compactMap { registry.connection($0) }
-        }
+        let receivers = self.receivers(connections)
         guard !receivers.isEmpty else { return }
-        let bytes = MessageCodec.encodeBuffer(message, term: term)
+        self.enqueue(MessageCodec.encodeBuffer(message, term: term), for: receivers)
+    }
+
+    /// Queues bytes as one WebSocket message, whatever they are; for tests of how other nodes take them.
+    package func send(bytes: [UInt8], over connections: [ConnectionID]) {
+        self.enqueue(ByteBuffer(bytes: bytes), for: self.receivers(connections))
+    }
+
+    private func receivers(_ connections: [ConnectionID]) -> [PeerConnection] {
+        self.registry.withLockedValue { registry in connections.compactMap { registry.connection($0) } }
+    }
+
+    private func enqueue(_ bytes: ByteBuffer, for receivers: [PeerConnection]) {
         for receiver in receivers {
             switch receiver.enqueue(bytes) {
             case .first: self.unflushed.withLockedValue { $0.append(receiver) }

@@ -45,7 +45,8 @@ extension WireReign {
     /// The reign.
     func model() throws(WireDecodingError) -> Reign {
         guard self.hasCandidacy else { throw .missing(field: "reign.candidacy") }
-        let term = try MessageCodec.sequence(self.term, "reign.term")
+        let term = try MessageCodec.term(self.term, "reign.term")
+        guard term > 0 else { throw .outOfRange(field: "reign.term") }
         return Reign(term: term, candidacy: try self.candidacy.model())
     }
 }
@@ -72,7 +73,7 @@ extension WireHostReport {
         guard self.hasReign == (role != .searching) else { throw .missing(field: "reign") }
         let candidacy = try self.candidacy.model()
         let reign: Reign? = self.hasReign ? try self.reign.model() : nil
-        let term = try MessageCodec.storable(self.term, "term")
+        let term = try MessageCodec.term(self.term, "term")
         if let reign, term < reign.term || (role == .host) != (reign.host == candidacy.node) {
             throw .outOfRange(field: "reign")
         }

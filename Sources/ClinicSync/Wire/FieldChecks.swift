@@ -3,34 +3,40 @@ import FoundationEssentials
 
 /// The checks that messages share.
 extension MessageCodec {
-    /// Numbers of rows stay below this limit, so that sums of many of them never overflow.
-    private static let rowsMax: UInt64 = 1 << 48
-
-    /// Milliseconds that a hybrid timestamp can hold.
-    private static let millisecondsMax: Int64 = 1 << 47 - 1
-
-    /// Returns a number that SQLite can store; its integers are signed.
-    static func storable(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
-        guard number <= UInt64(Int64.max) else { throw .outOfRange(field: field) }
+    /// Returns a term of a host; 0 means none.
+    static func term(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
+        guard number <= Bounds.termMax else { throw .outOfRange(field: field) }
         return number
     }
 
-    /// Returns a batch's number, which must be storable and not 0.
+    /// Returns a batch's number, which must not be 0.
     static func sequence(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
-        guard number > 0 else { throw .outOfRange(field: field) }
-        return try MessageCodec.storable(number, field)
+        guard (1...Bounds.sequenceMax).contains(number) else { throw .outOfRange(field: field) }
+        return number
+    }
+
+    /// Returns a chunk's place in its batch, or the number of a batch's chunks.
+    static func chunkIndex(_ number: UInt32, _ field: String) throws(WireDecodingError) -> UInt32 {
+        guard number <= Bounds.chunkIndexMax else { throw .outOfRange(field: field) }
+        return number
     }
 
     /// A number of rows.
     static func rows(_ number: UInt64, _ field: String) throws(WireDecodingError) -> UInt64 {
-        guard number <= MessageCodec.rowsMax else { throw .outOfRange(field: field) }
+        guard number <= Bounds.rowsMax else { throw .outOfRange(field: field) }
         return number
     }
 
     /// Returns milliseconds since 1970 within the range of the clock's calculations.
     static func milliseconds(_ number: Int64, _ field: String) throws(WireDecodingError) -> Int64 {
-        guard (0...MessageCodec.millisecondsMax).contains(number) else { throw .outOfRange(field: field) }
+        guard (0...Bounds.millisecondsMax).contains(number) else { throw .outOfRange(field: field) }
         return number
+    }
+
+    /// A batch's stamp.
+    static func timestamp(_ number: UInt64, _ field: String) throws(WireDecodingError) -> HybridTimestamp {
+        guard let timestamp = HybridTimestamp(inBatch: number) else { throw .outOfRange(field: field) }
+        return timestamp
     }
 
     /// Text of at most `max` bytes.
@@ -49,6 +55,16 @@ extension MessageCodec {
     static func node(_ data: Data, _ field: String) throws(WireDecodingError) -> NodeID {
         guard let id = NodeID(bytes: data) else { throw .wrongLength(field: field) }
         return id
+    }
+
+    /// An author of batches; seed rows have an author too, which makes none.
+    static func author(
+        _ node: NodeID,
+        incarnation: UInt32,
+        _ field: String
+    ) throws(WireDecodingError) -> Origin {
+        guard node != Origin.genesis.node else { throw .outOfRange(field: field) }
+        return Origin(node: node, incarnation: incarnation)
     }
 
     /// A digest of 16 bytes.

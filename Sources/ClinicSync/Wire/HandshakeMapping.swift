@@ -48,7 +48,8 @@ extension WireHello {
         var partials = [PartialBatch]()
         partials.reserveCapacity(self.partials.count)
         for partial in self.partials {
-            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: partial.nextChunk))
+            let nextChunk = try MessageCodec.chunkIndex(partial.nextChunk, "partial.next_chunk")
+            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: nextChunk))
         }
         return partials
     }

@@ -21,7 +21,7 @@ package enum MessageCodec {
     /// Decodes the output of ``encode(_:term:)`` from a peer that may be dishonest.
     ///
     /// The decoder ignores fields that this version does not know. Every returned message is safe to store and to use
-    /// in calculations: stamps and sequences fit 63 bits, and vectors ascend.
+    /// in calculations: its numbers are within ``Bounds``, and vectors ascend.
     ///
     /// - Throws: ``WireDecodingError`` for bytes that are not a message within `limits`.
     package static func decode(
@@ -32,7 +32,7 @@ package enum MessageCodec {
         // Frames nest four levels deep.
         let frame: WireFrame = try ProtocolBuffers.decode(bytes, depth: 8)
         guard let body = frame.message else { throw .notOneMessage }
-        let term = try MessageCodec.storable(frame.term, "term")
+        let term = try MessageCodec.term(frame.term, "term")
         return (try MessageCodec.message(of: body, limits), term)
     }
 

@@ -17,9 +17,11 @@ extension WireChunk {
     func model(_ limits: WireLimits) throws(WireDecodingError) -> BatchChunk {
         if self.index == 0, !self.hasHeader { throw .missing(field: "header") }
         if self.index > 0, self.hasHeader { throw .unexpected(field: "header") }
+        // A chunk that is not the last has a successor.
+        guard self.isLast || self.index < Bounds.chunkIndexMax else { throw .outOfRange(field: "index") }
         return BatchChunk(
             batch: try self.batch.model(),
-            index: self.index,
+            index: try MessageCodec.chunkIndex(self.index, "index"),
             header: self.hasHeader ? try self.header.model(limits) : nil,
             isLast: self.isLast,
             checksum: self.checksum,
@@ -40,7 +42,7 @@ extension WireChunk.Header {
     /// The header.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> BatchHeader {
         BatchHeader(
-            timestamp: HybridTimestamp(rawValue: try MessageCodec.storable(self.timestamp, "timestamp")),
+            timestamp: try MessageCodec.timestamp(self.timestamp, "timestamp"),
             dependencies: try self.dependencies.vector(limits, "dependencies"),
             schemaVersion: self.schemaVersion
         )

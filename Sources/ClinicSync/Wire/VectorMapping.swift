@@ -32,7 +32,8 @@ extension WireVector {
         for (index, number) in self.sequences.enumerated() {
             let (high, low) = MessageCodec.halves(of: nodes, at: index)
             let incarnation = self.incarnations.isEmpty ? 0 : self.incarnations[index]
-            let origin = Origin(node: NodeID(high: high, low: low), incarnation: incarnation)
+            let node = NodeID(high: high, low: low)
+            let origin = try MessageCodec.author(node, incarnation: incarnation, field)
             entries.append(.init(origin: origin, sequence: try MessageCodec.sequence(number, field)))
         }
         return entries
@@ -63,6 +64,7 @@ extension WireBatchName {
     func model() throws(WireDecodingError) -> BatchID {
         let node = try MessageCodec.node(self.node, "batch.node")
         let sequence = try MessageCodec.sequence(self.sequence, "batch.sequence")
-        return BatchID(origin: Origin(node: node, incarnation: self.incarnation), sequence: sequence)
+        let origin = try MessageCodec.author(node, incarnation: self.incarnation, "batch.node")
+        return BatchID(origin: origin, sequence: sequence)
     }
 }

@@ -16,6 +16,6 @@ package enum WireDecodingError: Error, Sendable, Hashable {
     case unknownValue(field: String)
     /// Bytes of a fixed length have another length, or columns of one table differ in length.
     case wrongLength(field: String)
-    /// A number lies outside the storable range.
+    /// A number lies outside its range in ``Bounds``.
     case outOfRange(field: String)
 }

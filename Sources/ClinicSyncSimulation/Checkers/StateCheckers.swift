@@ -15,7 +15,7 @@ final class WorkloadChecker: SimulationChecker {
         in world: SimulatedWorld
     ) throws {
         switch reply {
-        case .stored, .storedApplied, .rowsMerged: break
+        case .stored, .storedApplied, .discarded, .rowsMerged: break
         default: return
         }
         for workload in self.workloads {
@@ -45,7 +45,7 @@ final class DurabilityChecker: SimulationChecker {
         case .collected(let outcome), .swept(_, _, let outcome), .loginDecided(_, _, let outcome),
             .sessionsKept(_, let outcome):
             vector = outcome.vector
-        case .stored(_, let outcome), .storedApplied(let outcome): vector = outcome.vector
+        case .stored(_, let outcome), .storedApplied(let outcome), .discarded(let outcome): vector = outcome.vector
         case .rowsMerged(_, _, let outcome): vector = outcome.vector
         default: return
         }

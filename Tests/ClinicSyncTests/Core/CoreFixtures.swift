@@ -316,3 +316,17 @@ extension LinkedPeer {
         )
     }
 }
+
+extension StorageRequest {
+    /// The request to store chunks of node `n`, no host, on connection `n`.
+    static func store(from id: ConnectionID, _ chunks: [BatchChunk]) -> StorageRequest {
+        .store(from: id, ChunkSender(node: .n(id.rawValue), isHost: false), chunks)
+    }
+}
+
+extension ReplicationStateMachine {
+    /// A link begins with the node that the hello's candidacy names.
+    mutating func linked(_ id: ConnectionID, _ hello: Hello, greeted: VersionVector?) -> [Effect] {
+        self.linked(id, hello.hostReport.candidacy.node, hello, greeted: greeted)
+    }
+}

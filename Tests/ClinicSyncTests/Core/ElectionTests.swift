@@ -87,6 +87,34 @@ import Testing
         #expect(self.hear(1, .host(1, term: 6)) == [.record(term: 6)])
     }
 
+    @Test("a peer cannot lift the term above the largest one, with which hosts are lost, found and changed as ever")
+    mutating func largestTerm() {
+        let max = Bounds.termMax
+        #expect(self.start(isAlone: true) == [.record(term: 1)])
+        _ = self.node.recorded(1)
+        #expect(self.hear(3, .searching(3, term: max)) == [.record(term: max)])
+        _ = self.node.recorded(max)
+        #expect(self.node.reign == Reign(term: max, candidacy: .of(2)))
+        // Another host of the largest term: the better candidacy decides, here the larger id.
+        #expect(self.hear(1, .host(1, term: max)).isEmpty || self.node.isHost)
+        #expect(
+            self.hear(4, .host(4, term: max)).contains(
+                .follow(.c(4), Reign(term: max, candidacy: .of(4)), wasHost: true)
+            )
+        )
+        // The host hands over to this node, whose candidacy is the lower one: the host follows its claim.
+        #expect(self.node.handedOver(by: .c(4)) == [.record(term: max)])
+        _ = self.node.recorded(max)
+        let reign = self.node.reign
+        #expect(self.node.isHost)
+        #expect((reign ?? Reign(term: 1, candidacy: .of(1))) > Reign(term: max, candidacy: .of(4)))
+        // The host before it is gone, and a node that knew it claims.
+        var other = ElectionTests.node(1)
+        other.restore(recordedTerm: max, at: .zero)
+        #expect(other.start(isAlone: true, at: .zero, using: &self.generator) == [.record(term: max)])
+        #expect(other.recorded(max).contains(.becomeHost(Reign(term: max, candidacy: .of(1)))))
+    }
+
     @Test("a node of priority 0 never claims, but follows")
     mutating func neverHost() {
         self.node = ElectionTests.node(2, priority: 0)

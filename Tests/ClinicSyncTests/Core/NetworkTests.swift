@@ -31,7 +31,7 @@ private struct LogStore {
     mutating func answer(_ request: StorageRequest) -> StorageReply {
         switch request {
         case .collect: return .collected(self.collect())
-        case .store(let id, let chunks):
+        case .store(let id, _, let chunks):
             let new = chunks.filter { chunk in
                 !self.log.contains { $0.chunk.batch == chunk.batch && $0.chunk.index == chunk.index }
             }
@@ -59,7 +59,7 @@ private struct LogStore {
         case .keepSessions: return .sessionsKept(changes: 0, .of(vector: self.vector))
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
-        case .rowHashes, .compare, .mergeRows, .rowStates:
+        case .rowHashes, .compare, .mergeRows, .rowStates, .discard:
             return .failed(request, .unavailable("not part of this test"))
         }
     }

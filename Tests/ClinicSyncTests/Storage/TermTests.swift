@@ -12,7 +12,7 @@ struct TermTests {
         let origin = Origin(node: NodeID(high: 0xC11, low: 1))
         let file = directory.url.appending(path: "clinic.db")
         try SQLiteReplicaStore.create(at: file, origin: origin)
-        for (before, term) in [(0, 3), (3, 1 << 40), (1 << 40, 1 << 62)] as [(UInt64, UInt64)] {
+        for (before, term) in [(0, 3), (3, 1 << 40), (1 << 40, Bounds.termMax)] as [(UInt64, UInt64)] {
             let writer = try ReplicaWriter(database: .open(path: file.path), origin: origin, wallClock: { 0 })
             #expect(try writer.state().term == before)
             let executor = WritingExecutor(writer, retentionMilliseconds: 0)

@@ -28,7 +28,7 @@ struct RandomMessages {
         case 2: .hello(self.hello())
         case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
         case 4: .ping(Ping(id: self.generator.next()))
-        case 5: .pong(Pong(id: self.generator.next(), wallMilliseconds: Int64(self.number(47))))
+        case 5: .pong(Pong(id: self.generator.next(), wallMilliseconds: Int64(self.number(42))))
         case 6: .chunk(self.chunk())
         case 7: .acknowledge(Acknowledgement(applied: self.vector().entries, creditBytes: UInt32(self.number(32))))
         case 8: .digests(self.digests())
@@ -63,7 +63,7 @@ struct RandomMessages {
             deviceID: self.text(),
             deviceName: self.text(),
             tokenHash: (0..<32).map { _ in UInt8(truncatingIfNeeded: self.generator.next()) },
-            loginMilliseconds: Int64(self.number(47)),
+            loginMilliseconds: Int64(self.number(42)),
             isForced: Bool.random(using: &self.generator)
         )
     }
@@ -115,14 +115,14 @@ struct RandomMessages {
                 let incarnation = Bool.random(using: &self.generator) ? 0 : UInt32(self.number(32))
                 return .init(
                     origin: Origin(node: self.node(), incarnation: incarnation),
-                    sequence: self.number(62) + 1
+                    sequence: self.number(47) + 1
                 )
             }
         )
     }
 
     private mutating func batch() -> BatchID {
-        BatchID(origin: Origin(node: self.node(), incarnation: UInt32(self.number(32))), sequence: self.number(62) + 1)
+        BatchID(origin: Origin(node: self.node(), incarnation: UInt32(self.number(32))), sequence: self.number(47) + 1)
     }
 
     private mutating func digest() -> Digest { Digest(high: self.generator.next(), low: self.generator.next()) }
@@ -150,10 +150,10 @@ struct RandomMessages {
             schemaVersion: UInt32(self.number(32)),
             addresses: self.addresses(),
             hostReport: self.hostReport(),
-            wallMilliseconds: Int64(self.number(47)),
+            wallMilliseconds: Int64(self.number(42)),
             vector: self.vector(),
             partials: (0..<self.count()).map { _ in
-                PartialBatch(batch: self.batch(), nextChunk: UInt32(self.number(32)))
+                PartialBatch(batch: self.batch(), nextChunk: UInt32(self.number(23)))
             },
             creditBytes: UInt32(self.number(32)),
             runID: self.generator.next()
@@ -174,7 +174,7 @@ struct RandomMessages {
     private mutating func hostReport() -> HostReport {
         let own = self.candidacy()
         let role = MemberRole.allCases[self.count(2)]
-        let term = self.number(62) + 1
+        let term = self.number(47) + 1
         let reigning = role == .host ? own : self.candidacy()
         return HostReport(
             role: role,
@@ -189,9 +189,9 @@ struct RandomMessages {
     }
 
     private mutating func chunk() -> BatchChunk {
-        let index = Bool.random(using: &self.generator) ? 0 : UInt32(self.number(31)) + 1
+        let index = Bool.random(using: &self.generator) ? 0 : UInt32(self.number(23)) + 1
         let header = BatchHeader(
-            timestamp: HybridTimestamp(rawValue: self.number(63)),
+            timestamp: HybridTimestamp(rawValue: self.number(58)),
             dependencies: self.vector(),
             schemaVersion: UInt32(self.number(32))
         )

@@ -9,9 +9,14 @@ package enum StorageRequest: Sendable, Hashable {
     /// Turn what programs committed into batches of this node, for at most 50 ms.
     case collect(clockOffsetMilliseconds: Int64)
     /// Write these chunks of one peer to the log, and apply the batches that are complete and small.
-    case store(from: ConnectionID, [BatchChunk])
+    ///
+    /// Nothing is written when one of them cannot be read in full.
+    case store(from: ConnectionID, ChunkSender, [BatchChunk])
     /// Apply the batches that are complete in the log and were too large for `store`.
     case applyStored
+    /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
+    /// for somebody who was never a member.
+    case discard(KnownMembers)
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -57,7 +62,8 @@ package enum StorageRequest: Sendable, Hashable {
     package var isRead: Bool {
         switch self {
         case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp,
             .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             false
         }
@@ -144,6 +150,8 @@ package enum StorageReply: Sendable, Hashable {
     case stored(from: ConnectionID, StoreOutcome)
     /// Large batches were applied.
     case storedApplied(StoreOutcome)
+    /// What could not be applied of former members is removed.
+    case discarded(StoreOutcome)
     /// The peer is served from the place behind `position`; `nil`: the log no longer has what the peer lacks.
     case located(for: ConnectionID, position: UInt64?)
     /// Chunks in the order of the log, and the place of the newest chunk in the log.
@@ -238,6 +246,8 @@ package struct StoreOutcome: Sendable, Hashable {
     package var isApplyPending: Bool
     /// The largest stamp that was applied.
     package var largestTimestamp: HybridTimestamp
+    /// Batches of which chunks are no longer in the log: peers must not count on them.
+    package var forgotten: [BatchID]
 
     /// Makes an outcome.
     package init(
@@ -247,7 +257,8 @@ package struct StoreOutcome: Sendable, Hashable {
         events: [LoggedEvent],
         conflicts: Int,
         isApplyPending: Bool,
-        largestTimestamp: HybridTimestamp
+        largestTimestamp: HybridTimestamp,
+        forgotten: [BatchID] = []
     ) {
         self.logged = logged
         self.storedBytes = storedBytes
@@ -256,6 +267,7 @@ package struct StoreOutcome: Sendable, Hashable {
         self.conflicts = conflicts
         self.isApplyPending = isApplyPending
         self.largestTimestamp = largestTimestamp
+        self.forgotten = forgotten
     }
 }
 

@@ -54,7 +54,8 @@ package struct DataStateMachine: Sendable, Hashable {
     package mutating func linked(_ introduction: PeerIntroduction) -> [Directive] {
         let id = introduction.connection
         self.reconciliation.linked(id)
-        return self.replication.linked(id, introduction.hello, greeted: introduction.greetedVector).directives
+        let (node, greeted) = (introduction.identity.node, introduction.greetedVector)
+        return self.replication.linked(id, node, introduction.hello, greeted: greeted).directives
     }
 
     /// A link is gone.
@@ -74,7 +75,8 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// This node's host changed, or is gone: what it did as that host's client ends.
     package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
-        self.reconciliation.hostChanged(context) + self.sync.answerWishes()
+        self.replication.hostChanged(context.host)
+        return self.reconciliation.hostChanged(context) + self.sync.answerWishes()
     }
 
     /// This node follows another host, or none: it decides on no login any more, and breaks off a sync of the clinic.
@@ -88,6 +90,15 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// This node follows a host that has `acknowledged`.
     package mutating func follow(acknowledged: VersionVector?) { self.replication.follow(acknowledged: acknowledged) }
+
+    /// The verified members changed.
+    package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
+        let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
+        return effects.directives + outdated.map { .close($0, .storageFailed) } + self.discard
+    }
+
+    /// Removes from the log what former members left and nobody can apply, if there may be something.
+    private var discard: [Directive] { self.replication.discard.map { [.submit($0)] } ?? [] }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
     package var isIsolated: Bool { self.replication.isIsolated }
@@ -134,7 +145,7 @@ package struct DataStateMachine: Sendable, Hashable {
     /// A peer sent a message of reconciliation or of a manual sync; any other message is ignored.
     package mutating func received(_ message: Message, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
         switch message {
-        case .digests(let report): self.reconciliation.received(report, on: id, context)
+        case .digests(let report): self.reconciliation.received(self.ofKnownAuthors(report), on: id, context)
         case .rowHashes(let page): self.reconciliation.received(page, on: id)
         case .rowStates(let page): self.reconciliation.received(page, on: id, context)
         case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
@@ -144,6 +155,13 @@ package struct DataStateMachine: Sendable, Hashable {
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             []
         }
+    }
+
+    /// A report that can be compared with this node's own: both leave out the same authors.
+    private func ofKnownAuthors(_ report: DigestReport) -> DigestReport {
+        var report = report
+        report.vector = self.replication.ofKnownAuthors(report.vector)
+        return report
     }
 
     // MARK: - Timers and commands
@@ -220,7 +238,7 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Begins a round of housekeeping; none may be in progress.
     package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives
+        self.store.keepHouse(progress: progress).directives + self.discard
     }
 
     // MARK: - The store's replies
@@ -241,6 +259,9 @@ package struct DataStateMachine: Sendable, Hashable {
             return self.swept(purpose, escaped: escaped, outcome, context)
         case .stored(let id, let outcome):
             return self.stored(from: id, outcome)
+        case .discarded(let outcome):
+            self.replication.forgot(outcome.forgotten, sender: nil)
+            return self.absorb(outcome)
         case .storedApplied(let outcome):
             self.store.applied()
             let absorbed = self.absorb(outcome)
@@ -252,6 +273,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .logRead(let id, let chunks, let head):
             return self.replication.logRead(for: id, chunks, head: head).directives
         case .digests(let purpose, let vector, let tables):
+            let vector = self.replication.ofKnownAuthors(vector)
             return self.reconciliation.measured(purpose, vector: vector, tables: tables, context)
         case .rowHashes(let page): return self.reconciliation.hashed(page, context)
         case .compared(let id, let pages): return self.reconciliation.compared(for: id, pages)
@@ -282,14 +304,19 @@ package struct DataStateMachine: Sendable, Hashable {
     }
 
     private mutating func stored(from id: ConnectionID, _ outcome: StoreOutcome) -> [Directive] {
+        self.replication.forgot(outcome.forgotten, sender: id)
         let absorbed = self.absorb(outcome)
+        // The author sent a later chunk of a batch that began with somebody else's content: it must begin again.
+        let isOutOfStep = outcome.forgotten.contains { batch in
+            !outcome.logged.contains { $0.chunk.batch == batch }
+        }
         let (bytes, isOpen) = (outcome.storedBytes, self.store.isOpen)
         var effects = self.replication.stored(from: id, bytes: bytes, isStoreOpen: isOpen)
         if outcome.isApplyPending {
             self.store.applyLater()
             effects += self.store.applyPending()
         }
-        return absorbed + effects.directives
+        return absorbed + effects.directives + (isOutOfStep ? [.close(id, .storageFailed)] : [])
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.
@@ -325,7 +352,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome),
             .loginDecided(_, _, let outcome), .sessionsKept(_, let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
-        case .stored(_, let outcome), .storedApplied(let outcome):
+        case .stored(_, let outcome), .storedApplied(let outcome), .discarded(let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
         case .rowsMerged(_, _, let outcome): return self.absorbLast(outcome.events, vector: outcome.vector)
         case .eventRecorded(let event): return [.publish([event])]
@@ -363,7 +390,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .applyStored:
             self.store.applyFailed()
             return self.store.retryLater(failure).directives
-        case .store(let id, _):
+        case .store(let id, _, _):
             return self.store.retryLater(failure).directives + [.close(id, failure.closeReason)]
         case .sweep(_, .sync(let id)):
             let others = self.exclusiveWorkFailed(context, isRunning: isRunning)
@@ -377,7 +404,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .prune:
             self.store.housekeepingEnded()
             return notice
-        case .recordAcknowledged, .beginIsolation: return notice
+        case .recordAcknowledged, .beginIsolation, .discard: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return []
         }
     }

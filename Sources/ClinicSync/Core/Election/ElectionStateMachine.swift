@@ -428,9 +428,12 @@ package struct ElectionStateMachine: Sendable, Hashable {
     }
 
     private mutating func claim() -> [Action] {
-        let term = max(self.highestTerm, self.recordedTerm) + 1
+        let term = Bounds.term(after: max(self.highestTerm, self.recordedTerm))
         self.highestTerm = term
-        self.pending = .claim(Reign(term: term, candidacy: self.candidacy))
+        var candidacy = self.candidacy
+        // The largest term is its own successor. A claim by hand-over must exceed the reign that it ends all the same.
+        if let reign = self.reign, reign.term == term { candidacy.raise(above: reign.candidacy) }
+        self.pending = .claim(Reign(term: term, candidacy: candidacy))
         return [.record(term: term)]
     }
 

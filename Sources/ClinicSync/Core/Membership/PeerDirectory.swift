@@ -76,15 +76,13 @@ package struct PeerDirectory: Sendable, Hashable {
 
     /// A peer said what it has applied.
     package mutating func acknowledged(_ node: NodeID, _ entries: [VersionVector.Entry]) {
-        for entry in entries {
-            self.peers[node]?.acknowledged.advance(entry.origin, to: entry.sequence)
-        }
+        self.peers[node]?.acknowledged.advance(entries, originsMax: CoreLimits.vectorEntriesMax)
     }
 
     /// A peer sent the last chunk of a batch, so it has the batch itself.
     package mutating func sent(_ node: NodeID, _ batch: BatchID) {
         guard let known = self.peers[node]?.acknowledged[batch.origin], known &+ 1 == batch.sequence else { return }
-        self.peers[node]?.acknowledged.advance(batch.origin, to: batch.sequence)
+        self.acknowledged(node, [VersionVector.Entry(origin: batch.origin, sequence: batch.sequence)])
     }
 
     /// Returns the progress that the store does not know yet, and counts it as known.
@@ -107,7 +105,9 @@ package struct PeerDirectory: Sendable, Hashable {
                 MemberProgress(
                     node: peer.identity.node,
                     vector: peer.acknowledged,
-                    seenMilliseconds: peer.lastSeen.wallMilliseconds &+ offsetMilliseconds
+                    seenMilliseconds: Bounds.milliseconds(
+                        clamping: peer.lastSeen.wallMilliseconds &+ offsetMilliseconds
+                    )
                 )
             )
         }

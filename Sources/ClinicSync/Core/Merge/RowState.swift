@@ -151,6 +151,27 @@ package struct RowState: Sendable, Hashable {
         return largest
     }
 
+    /// Returns the state with its stamps limited as those of batches are, for a state that a peer sent.
+    ///
+    /// - Parameter count: The number of batches that this node has applied; all that made the state are among them.
+    package func limited(toBatches count: @autoclosure () -> UInt64) -> RowState {
+        // Nearly all states have stamps of times.
+        guard self.largestTimestamp > .lastTime else { return self }
+        let limit = count()
+        func limited(_ version: Version) -> Version {
+            Version(
+                timestamp: version.timestamp.limited(toBatches: limit),
+                origin: version.origin,
+                sequence: version.sequence
+            )
+        }
+        var state = self
+        state.birth = limited(self.birth)
+        state.registers = self.registers.map { $0.map { Register(value: $0.value, version: limited($0.version)) } }
+        state.deletion = self.deletion.map { Deletion(seen: $0.seen, version: limited($0.version)) }
+        return state
+    }
+
     /// Whether `batch` wrote a part of the state.
     package func isTouched(by batch: BatchID) -> Bool {
         func isOf(_ version: Version) -> Bool {

@@ -59,7 +59,8 @@ extension NodeStateMachine {
             self.emit(.notify(.logTooShort(for: node)))
             self.close(id, .storageFailed)
         case .failed(let request, let failure): self.failed(request, failure)
-        case .collected, .stored, .storedApplied, .located, .logRead, .digests, .swept, .rowHashes, .compared,
+        case .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept, .rowHashes,
+            .compared,
             .rowsMerged, .rowStates, .pruned:
             self.carryOut(self.data.replied(reply, self.context))
         }
@@ -78,7 +79,8 @@ extension NodeStateMachine {
             self.emit(.notify(.storageFailed(failure)))
             self.sessions.ruleFailed()
         case .recordEvent: self.emit(.notify(.storageFailed(failure)))
-        case .collect, .store, .applyStored, .locate, .readLog, .digests, .sweep, .rowHashes, .compare, .mergeRows,
+        case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
+            .mergeRows,
             .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation:
             let (context, isRunning) = (self.context, self.phase == .running)
             self.carryOut(self.data.failed(request, failure, context, isRunning: isRunning))

@@ -73,7 +73,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .peersFound(let hints):
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
-        case .membersChanged(let members): self.peers.members = members
+        case .membersChanged(let members):
+            self.peers.members = members
+            self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
             let time = self.now.monotonic

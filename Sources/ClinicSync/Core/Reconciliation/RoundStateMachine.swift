@@ -213,7 +213,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         else { return [] }
         exchange.merging -= 1
         exchange.keys += aheadKeys
-        round.repairedRows += UInt64(changedRows)
+        round.repairedRows = Bounds.rows(round.repairedRows, and: changedRows)
         return self.proceed(round, repair, exchange)
     }
 
@@ -265,7 +265,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         guard !exchange.keys.isEmpty else { return self.nextPage(round, repair) }
         var round = round
         let keys = exchange.keys.withoutRepetitions()
-        round.repairedRows += UInt64(keys.count)
+        round.repairedRows = Bounds.rows(round.repairedRows, and: keys.count)
         self.state = .gathering(round, repair)
         return [.gather(round: round.id, table: repair.tables[0], keys: keys)]
     }

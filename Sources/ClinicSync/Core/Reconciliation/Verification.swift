@@ -32,7 +32,7 @@ struct Verification: Sendable, Hashable {
         return VerifyReport(
             id: self.request.id,
             result: result == .equal && self.escaped > 0 ? .repaired : result,
-            repairedRows: outcome.repairedRows + UInt64(self.escaped)
+            repairedRows: Bounds.rows(outcome.repairedRows, and: self.escaped)
         )
     }
 }

@@ -31,8 +31,7 @@ package struct ChunkSet: Sendable, Hashable {
         guard chunk.isLast, self.vector[batch.origin] &+ 1 == batch.sequence else {
             return self.raise(batch, to: chunk.index &+ 1)
         }
-        self.vector.advance(batch.origin, to: batch.sequence)
-        self.dropCovered()
+        self.merge([VersionVector.Entry(origin: batch.origin, sequence: batch.sequence)])
     }
 
     /// Adds a chunk; the batch counts as whole only when ``merge(_:)`` says so.
@@ -46,10 +45,16 @@ package struct ChunkSet: Sendable, Hashable {
         self.dropCovered()
     }
 
-    /// Adds whole batches.
+    /// Adds whole batches; those of authors beyond ``CoreLimits/vectorEntriesMax`` are left out.
     package mutating func merge(_ entries: [VersionVector.Entry]) {
-        for entry in entries { self.vector.advance(entry.origin, to: entry.sequence) }
+        self.vector.advance(entries, originsMax: CoreLimits.vectorEntriesMax)
         self.dropCovered()
+    }
+
+    /// Removes the chunks of batches that are not whole.
+    package mutating func forget(_ batches: [BatchID]) {
+        guard !batches.isEmpty else { return }
+        self.partials.removeAll { batches.contains($0.batch) }
     }
 
     private mutating func raise(_ batch: BatchID, to nextChunk: UInt32) {

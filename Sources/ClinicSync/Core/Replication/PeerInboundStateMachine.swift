@@ -11,6 +11,8 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
     /// Whether the store works on a request of this peer.
     package private(set) var isStoring = false
     private var waiting: Deque<BatchChunk> = []
+    /// Chunks whose authors are not known as members yet.
+    private var parked = ParkedChunks()
 
     /// Starts with the credit that this node's hello grants.
     package init(credit: Int) {
@@ -19,18 +21,36 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
 
     /// Takes a chunk.
     ///
+    /// - Parameters:
+    ///   - chunk: The chunk.
+    ///   - isAuthorKnown: Whether its author is known as a member. If not, the chunk is parked, and costs no credit.
     /// - Returns: Whether the peer was allowed to send the chunk. A sender must stop when its credit is used up. The
     ///   credit here is never smaller than the credit that the sender knows of, so a sender that continues is at fault.
-    package mutating func receive(_ chunk: BatchChunk) -> Bool {
+    package mutating func receive(_ chunk: BatchChunk, isAuthorKnown: Bool = true) -> Bool {
         guard self.credit > 0,
             chunk.payload.count <= CoreLimits.chunkBytesMax,
             self.waiting.count < CoreLimits.inboundChunksMax,
             chunk.batch.sequence > 0,
             (chunk.header != nil) == (chunk.index == 0)
         else { return false }
+        guard isAuthorKnown else {
+            self.parked.park(chunk)
+            return true
+        }
         self.credit -= chunk.payload.count
         self.waiting.append(chunk)
         return true
+    }
+
+    /// More nodes are known as members: their chunks go on to the store.
+    ///
+    /// - Returns: Whether the peer must send chunks of them again, because there was no room.
+    package mutating func learned(_ isKnown: (NodeID) -> Bool) -> Bool {
+        let (chunks, isIncomplete) = self.parked.take(isKnown)
+        // The peer got its credit back for them when they came.
+        for chunk in chunks { self.credit -= chunk.payload.count }
+        self.waiting += chunks
+        return isIncomplete
     }
 
     /// Takes the chunks of the next request; `nil` when no chunk waits or the store works on a request.

@@ -102,6 +102,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         self.sent.record(chunk)
     }
 
+    /// The peer, or this node, no longer has the chunks of batches that are not whole.
+    package mutating func forget(_ batches: [BatchID]) { self.sent.forget(batches) }
+
     /// The peer has applied batches and gives credit.
     package mutating func acknowledged(_ acknowledgement: Acknowledgement) {
         self.sent.merge(acknowledgement.applied)

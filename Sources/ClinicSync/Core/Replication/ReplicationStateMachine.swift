@@ -6,9 +6,15 @@ import OrderedCollections
 /// Chunks come in from peers, go to the store, and come back from it as logged; a logged chunk goes out to every peer
 /// that keeps up. A peer that does not keep up is served from the log. Nothing is exchanged while the node is isolated
 /// (``IsolationStateMachine``).
+///
+/// Authors are members, present or past. Chunks of other authors wait (``ParkedChunks``), and are not sent. Vectors that
+/// peers get, and that are compared with theirs, leave other authors out. A node that knows no member at all makes no
+/// such difference.
 package struct ReplicationStateMachine: Sendable, Hashable {
     /// The streams of one linked peer.
     private struct Streams: Sendable, Hashable {
+        /// The peer.
+        var node: NodeID
         /// What the peer is sent.
         var outbound: PeerOutboundStateMachine
         /// What the peer sends.
@@ -24,8 +30,14 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     private var chunks = ChunkSet(vector: VersionVector(), partials: [])
     /// The place of the newest chunk in the log.
     private var logHead: UInt64 = 0
+    /// The connection with this node's host; `nil` when it is host itself, or has none.
+    private var host: ConnectionID?
     /// The number of this node's newest batch that the host has.
     private var acknowledgedByHost: UInt64 = 0
+    /// The verified members.
+    private var members: KnownMembers
+    /// What this node has applied of known authors.
+    package private(set) var vector = VersionVector()
     private var isolation = IsolationStateMachine()
     private var streams: OrderedDictionary<ConnectionID, Streams> = [:]
 
@@ -34,6 +46,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.origin = configuration.origin
         self.creditBytes = Int(UInt32(clamping: configuration.creditBytes))
         self.logReadBytes = configuration.logReadBytes
+        self.members = configuration.members
     }
 
     /// Takes what the store holds when the node starts.
@@ -41,21 +54,66 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.chunks = ChunkSet(vector: state.vector, partials: state.partials)
         self.logHead = state.logHead
         self.acknowledgedByHost = state.acknowledgedByHost
+        self.vector = self.ofKnownAuthors(self.chunks.vector)
     }
 
-    /// What this node has applied.
-    package var vector: VersionVector { self.chunks.vector }
-
-    /// Batches of which this node has some chunks.
-    package var partials: [PartialBatch] { self.chunks.partials }
+    /// Batches of known authors of which this node has some chunks.
+    package var partials: [PartialBatch] { self.chunks.partials.filter { self.knows($0.batch.origin.node) } }
 
     /// Batches of other authors of which this node has some chunks.
     package var partialsOfOthers: Int { self.chunks.partials.count { $0.batch.origin != self.origin } }
 
     /// This node's own batches that the host does not have.
     package var pendingChanges: UInt64 {
-        let own = self.chunks.vector[self.origin]
+        let own = self.vector[self.origin]
         return own > self.acknowledgedByHost ? own - self.acknowledgedByHost : 0
+    }
+
+    // MARK: - Members
+
+    /// Whether batches of a node can exist: it is or was a member, as far as this node can verify.
+    ///
+    /// A linked node has proved its membership to the transport.
+    private func knows(_ node: NodeID) -> Bool {
+        self.members.present.isEmpty || node == self.origin.node || self.members.knows(node)
+            || self.streams.values.contains { $0.node == node }
+    }
+
+    /// The part of a vector that concerns known authors, ``CoreLimits/vectorEntriesMax`` entries at most.
+    package func ofKnownAuthors(_ vector: VersionVector) -> VersionVector {
+        let known = vector.filter { self.knows($0.node) }
+        guard known.entries.count > CoreLimits.vectorEntriesMax else { return known }
+        return VersionVector(known.entries.prefix(CoreLimits.vectorEntriesMax))
+    }
+
+    /// The verified members changed: chunks that waited for this go to the store.
+    ///
+    /// - Parameters:
+    ///   - members: The members.
+    ///   - isStoreOpen: Whether the store takes peers' changes now.
+    /// - Returns: The requests to the store, and the connections that must close: their peers must send again what had
+    ///   no room.
+    package mutating func membersChanged(
+        _ members: KnownMembers,
+        isStoreOpen: Bool
+    ) -> (effects: [Effect], outdated: [ConnectionID]) {
+        self.members = members
+        self.vector = self.ofKnownAuthors(self.chunks.vector)
+        let before = self
+        var outdated: [ConnectionID] = []
+        for index in self.streams.values.indices
+        where self.streams.values[index].inbound.learned({ before.knows($0) }) {
+            outdated.append(self.streams.keys[index])
+        }
+        return (self.storeWaiting(isStoreOpen: isStoreOpen), outdated)
+    }
+
+    /// The request to remove from the log what former members left and nobody can apply; `nil` without such batches.
+    package var discard: StorageRequest? {
+        guard !self.members.past.isEmpty,
+            self.chunks.partials.contains(where: { self.members.past.contains($0.batch.origin.node) })
+        else { return nil }
+        return .discard(self.members)
     }
 
     // MARK: - Links
@@ -64,24 +122,35 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - id: The connection.
+    ///   - node: The peer.
     ///   - hello: The peer's hello.
     ///   - greeted: The vector in this node's hello.
     /// - Returns: The request for the place in the log from which the peer is served, if changes are exchanged already.
-    package mutating func linked(_ id: ConnectionID, _ hello: Hello, greeted: VersionVector?) -> [Effect] {
+    package mutating func linked(
+        _ id: ConnectionID,
+        _ node: NodeID,
+        _ hello: Hello,
+        greeted: VersionVector?
+    ) -> [Effect] {
         self.streams[id] = Streams(
+            node: node,
             outbound: PeerOutboundStateMachine(
                 vector: hello.vector,
                 partials: hello.partials,
                 credit: Int(hello.creditBytes)
             ),
             inbound: PeerInboundStateMachine(credit: self.creditBytes),
-            announced: greeted ?? self.chunks.vector
+            announced: greeted ?? self.vector
         )
+        self.vector = self.ofKnownAuthors(self.chunks.vector)
         return self.isolation.state == .over ? [.storage(.locate(for: id, vector: hello.vector))] : []
     }
 
     /// A link is gone.
     package mutating func lost(_ id: ConnectionID) { self.streams[id] = nil }
+
+    /// This node follows the host at the other end of that connection, or no other host.
+    package mutating func hostChanged(_ id: ConnectionID?) { self.host = id }
 
     /// This node follows a host that has `acknowledged` of it.
     package mutating func follow(acknowledged: VersionVector?) {
@@ -132,16 +201,21 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     ///
     /// - Returns: The request to the store; `nil` when the peer was not allowed to send the chunk.
     package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isStoreOpen: Bool) -> [Effect]? {
-        guard self.streams[id]?.inbound.receive(chunk) == true else { return nil }
+        let isKnown = self.knows(chunk.batch.origin.node)
+        guard self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown) == true else { return nil }
         self.streams[id]?.outbound.received(chunk)
+        guard isKnown else {
+            let credit = UInt32(clamping: chunk.payload.count)
+            return [.send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: credit)))]
+        }
         return self.storeNext(from: id, isStoreOpen: isStoreOpen)
     }
 
     private mutating func storeNext(from id: ConnectionID, isStoreOpen: Bool) -> [Effect] {
-        guard isStoreOpen, self.isolation.state == .over, let chunks = self.streams[id]?.inbound.nextStore() else {
-            return []
-        }
-        return [.storage(.store(from: id, chunks))]
+        guard isStoreOpen, self.isolation.state == .over, let chunks = self.streams[id]?.inbound.nextStore(),
+            let node = self.streams[id]?.node
+        else { return [] }
+        return [.storage(.store(from: id, ChunkSender(node: node, isHost: id == self.host), chunks))]
     }
 
     /// Gives the store what waits of every peer, one request for each.
@@ -162,6 +236,17 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return effects + self.storeNext(from: id, isStoreOpen: isStoreOpen)
     }
 
+    /// Chunks of these batches are no longer in the log: other content of the same name came, or nobody can apply them.
+    ///
+    /// - Parameter sender: The connection from which the other content came; its peer has that content.
+    package mutating func forgot(_ batches: [BatchID], sender: ConnectionID?) {
+        guard !batches.isEmpty else { return }
+        self.chunks.forget(batches)
+        for index in self.streams.values.indices where self.streams.keys[index] != sender {
+            self.streams.values[index].outbound.forget(batches)
+        }
+    }
+
     /// The store has committed chunks and applied batches.
     package mutating func committed(_ logged: [LoggedChunk], vector: VersionVector) {
         for chunk in logged {
@@ -169,6 +254,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             self.chunks.hold(chunk.chunk)
         }
         self.chunks.merge(vector)
+        self.vector = self.ofKnownAuthors(self.chunks.vector)
     }
 
     // MARK: - Out
@@ -178,14 +264,34 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         // What is logged before the stamps are final is read from the log when they are.
         guard self.isolation.state == .over else { return [] }
         var effects: [Effect] = []
-        for chunk in logged {
+        for chunk in logged where self.knows(chunk.chunk.batch.origin.node) {
             var receivers: [ConnectionID] = []
             for index in self.streams.values.indices where self.streams.values[index].outbound.offer(chunk) {
                 receivers.append(self.streams.keys[index])
             }
-            if !receivers.isEmpty { effects.append(.send(receivers, .chunk(chunk.chunk))) }
+            if !receivers.isEmpty { effects.append(self.send(chunk.chunk, to: receivers)) }
         }
         return effects
+    }
+
+    /// Sends a chunk; of dependencies that no message can hold, those on unknown authors are left out.
+    private func send(_ chunk: BatchChunk, to receivers: [ConnectionID]) -> Effect {
+        guard let header = chunk.header, header.dependencies.entries.count > CoreLimits.vectorEntriesMax else {
+            return .send(receivers, .chunk(chunk))
+        }
+        let sent = BatchChunk(
+            batch: chunk.batch,
+            index: chunk.index,
+            header: BatchHeader(
+                timestamp: header.timestamp,
+                dependencies: self.ofKnownAuthors(header.dependencies),
+                schemaVersion: header.schemaVersion
+            ),
+            isLast: chunk.isLast,
+            checksum: chunk.checksum,
+            payload: chunk.payload
+        )
+        return .send(receivers, .chunk(sent))
     }
 
     /// The store found the place in the log from which a peer is served.
@@ -198,7 +304,8 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     package mutating func logRead(for id: ConnectionID, _ chunks: [LoggedChunk], head: UInt64) -> [Effect] {
         self.logHead = max(self.logHead, head)
         guard let sending = self.streams[id]?.outbound.logRead(chunks, head: head) else { return [] }
-        return sending.map { .send([id], .chunk($0)) } + self.readNext(for: id)
+        return sending.filter { self.knows($0.batch.origin.node) }.map { self.send($0, to: [id]) }
+            + self.readNext(for: id)
     }
 
     /// Returns the request for the next chunks of the log, if the peer may be sent more.
@@ -234,7 +341,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     }
 
     private mutating func takeRises(for id: ConnectionID) -> [VersionVector.Entry] {
-        let vector = self.chunks.vector
+        let vector = self.vector
         guard let announced = self.streams[id]?.announced, announced != vector else { return [] }
         self.streams[id]?.announced = vector
         return vector.entries(beyond: announced)

@@ -39,5 +39,7 @@ package struct NodeContext: Sendable, Hashable {
     }
 
     /// The clinic's time, milliseconds since 1970.
-    package var clinicMilliseconds: Int64 { self.time.wallMilliseconds &+ self.offsetMilliseconds }
+    package var clinicMilliseconds: Int64 {
+        Bounds.milliseconds(clamping: self.time.wallMilliseconds &+ self.offsetMilliseconds)
+    }
 }

@@ -109,7 +109,7 @@ package struct SyncStateMachine: Sendable, Hashable {
         guard case .sweeping(var run) = self.state, run.id == id else { return [] }
         if escaped > 0 {
             run.ownResult = .repaired
-            run.repairedRows += UInt64(escaped)
+            run.repairedRows = Bounds.rows(run.repairedRows, and: escaped)
         }
         if unsent > 0 { run.ownResult = .differs }
         return self.nextPass(run, clients: clients)
@@ -133,7 +133,7 @@ package struct SyncStateMachine: Sendable, Hashable {
             run.accounts[index].result == nil
         else { return [] }
         run.accounts[index].result = report.result
-        run.repairedRows &+= report.repairedRows
+        run.repairedRows = Bounds.rows(run.repairedRows, and: report.repairedRows)
         return self.proceed(run, clients: clients)
     }
 

@@ -20,8 +20,10 @@ package struct ClinicClock: Sendable, Hashable {
     /// The offset: add it to this PC's wall time to get the clinic's time.
     package var offsetMilliseconds: Int64 { self.estimator.offsetMilliseconds }
 
-    /// Returns the clinic's time at a wall time of this PC.
-    package func milliseconds(at wallMilliseconds: Int64) -> Int64 { wallMilliseconds &+ self.offsetMilliseconds }
+    /// Returns the clinic's time at a wall time of this PC; a peer takes every such time.
+    package func milliseconds(at wallMilliseconds: Int64) -> Int64 {
+        Bounds.milliseconds(clamping: wallMilliseconds &+ self.offsetMilliseconds)
+    }
 
     /// Starts to follow the clock of another host.
     ///

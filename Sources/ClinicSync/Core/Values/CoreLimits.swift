@@ -40,6 +40,10 @@ package enum CoreLimits {
     package static let uptimeBucketsMax: UInt32 = 12
     /// Bytes of a node's name; a peer with a longer name is closed as `protocolViolation`.
     package static let nodeNameBytesMax = 64
+    /// Authors in what is remembered of a peer, and authors in a message; further ones are left out.
+    ///
+    /// An honest clinic has fewer: the store takes no more.
+    package static let vectorEntriesMax = 4_096
     /// Partial batches remembered of a peer; the smallest is forgotten, and its chunks may be sent twice.
     package static let partialsMax = 4_096
     /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.

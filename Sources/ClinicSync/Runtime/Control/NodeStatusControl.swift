@@ -36,7 +36,7 @@ struct NodeStatusControl: StatusControl {
             ),
             clinic: NodeStatus.Clinic(id: identity.clinicID, name: identity.clinicName),
             role: core.map { NodeStatus.Role($0.role) } ?? .searching,
-            term: Int(core?.term ?? 0),
+            term: Int(clamping: core?.term ?? 0),
             host: core?.host.map {
                 NodeStatus.Host(
                     id: $0.id.description,
@@ -52,8 +52,8 @@ struct NodeStatusControl: StatusControl {
                 revokedNodes: self.trust.knownRevocations.count,
                 unsignedRows: self.exchange.unsignedRows
             ),
-            pendingChanges: Int(core?.pendingChanges ?? 0),
-            clockOffsetMilliseconds: Int(core?.clockOffsetMilliseconds ?? 0),
+            pendingChanges: Int(clamping: core?.pendingChanges ?? 0),
+            clockOffsetMilliseconds: Int(clamping: core?.clockOffsetMilliseconds ?? 0),
             lastReconciliation: core?.lastReconciliation.map(NodeStatus.Reconciliation.init),
             conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
             tables: digests.map(DigestSummary.Table.init),
@@ -112,8 +112,8 @@ extension NodeStatus.Reconciliation {
         self.init(
             at: UTCTimestamp(milliseconds: last.wallMilliseconds),
             result: last.result.name,
-            milliseconds: Int(last.took.wholeMilliseconds),
-            repairedRows: Int(last.repairedRows)
+            milliseconds: Int(clamping: last.took.wholeMilliseconds),
+            repairedRows: Int(clamping: last.repairedRows)
         )
     }
 }
@@ -127,7 +127,7 @@ extension NodeStatus.Peer {
             address: peer.address,
             role: peer.role.rawValue,
             connected: peer.isConnected,
-            lagBatches: Int(peer.lagBatches),
+            lagBatches: Int(clamping: peer.lagBatches),
             lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
             roundTripMilliseconds: peer.roundTripMilliseconds
         )

@@ -152,7 +152,7 @@ struct ChangeChunkReader {
 
     private var reader: ByteReader
     private let entries: [Entry]
-    private let base: UInt64
+    private let base: HybridTimestamp
     /// The values of the current change by slot; the column's default where an insertion has no value.
     private(set) var values: [ValueRef]
 
@@ -162,10 +162,13 @@ struct ChangeChunkReader {
     let unknownColumns: [String: [String]]
 
     /// Reads the dictionary of `payload`, which must outlive the reader.
+    ///
+    /// What is malformed does not depend on `plans`: a payload that one node reads, every node reads. Without `plans` the
+    /// reader knows no table.
     init(
         _ payload: UnsafeRawBufferPointer,
         base: HybridTimestamp,
-        plans: TablePlans
+        plans: TablePlans?
     ) throws(MalformedRecord) {
         var reader = ByteReader(payload)
         guard try reader.byte() == ChangeChunkWriter.format else {
@@ -176,26 +179,26 @@ struct ChangeChunkReader {
         var unknownColumns: [String: [String]] = [:]
         for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
             let name = try reader.string(limit: 256)
-            let plan = plans.plan(calledElsewhere: name)
-            if plans.isUnknown(table: name) { unknown.append(name) }
+            let plan = plans?.plan(calledElsewhere: name)
+            if let plans, plan == nil, plans.isUnknown(table: name) { unknown.append(name) }
             var slots: [Int] = []
             var unknownPlaces: UInt64 = 0
             for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
                 // Read the name first: the reader must also skip the names of an unknown table's columns.
                 let column = try reader.string(limit: 256)
-                slots.append(plan?.slot(of: column) ?? -1)
+                // The key stands before the columns; a column of its name is ignored.
+                slots.append(
+                    plan.flatMap { plan in plan.slot(of: column).flatMap { $0 == plan.keySlot ? nil : $0 } } ?? -1
+                )
                 guard let plan, plan.isUnknown(column) else { continue }
                 unknownPlaces |= 1 << UInt64(slots.count - 1)
                 unknownColumns[plan.definition.name, default: []].append(column)
-            }
-            if let plan, slots.contains(plan.keySlot) {
-                throw MalformedRecord(reason: "the key is listed among the columns")
             }
             entries.append(Entry(plan: plan, slots: slots, unknownPlaces: unknownPlaces))
         }
         self.reader = reader
         self.entries = entries
-        self.base = base.rawValue
+        self.base = base
         self.values = Array(repeating: .null, count: 64)
         self.unknownTables = unknown
         self.unknownColumns = unknownColumns
@@ -219,19 +222,17 @@ struct ChangeChunkReader {
         case .text, .blob: break
         default: throw MalformedRecord(reason: "a key is neither text nor blob")
         }
-        let delta = try self.reader.signed()
+        let timestamp = try self.reader.timestamp(from: self.base)
         var change = Change(
             kind: kind,
             plan: self.entries[Int(index)].plan,
             key: key,
-            timestamp: HybridTimestamp(rawValue: self.base &+ UInt64(bitPattern: delta)),
+            timestamp: timestamp,
             slots: 0,
             named: 0,
             hasUnknownColumns: false,
             replaced: replaced
         )
-        // A stamp of 2^63 or more would be negative in SQLite and sort before all other stamps.
-        guard change.timestamp.rawValue < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
         if kind != .delete { try self.readValues(of: &change, entry: self.entries[Int(index)]) }
         return change
     }

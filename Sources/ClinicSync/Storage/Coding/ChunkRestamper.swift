@@ -48,7 +48,7 @@ enum ChunkRestamper {
                 continue
             }
             let key = try reader.value()
-            let old = HybridTimestamp(rawValue: base.rawValue &+ UInt64(bitPattern: try reader.signed()))
+            let old = try reader.timestamp(from: base)
             let new = try stamp(Change(table: tables[Int(index)], key: key.value, timestamp: old))
             result.unsigned(index)
             result.byte(kind.rawValue)

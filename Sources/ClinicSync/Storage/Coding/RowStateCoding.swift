@@ -177,11 +177,10 @@ struct RowStateReader {
     }
 
     private mutating func version() throws(MalformedRecord) -> Version {
-        let timestamp = try self.reader.fixed64()
-        guard timestamp < 1 << 63 else { throw MalformedRecord(reason: "a stamp is out of range") }
+        let timestamp = try self.reader.timestamp()
         let origin = try self.origin()
         return Version(
-            timestamp: HybridTimestamp(rawValue: timestamp),
+            timestamp: timestamp,
             origin: origin,
             sequence: try self.reader.sequence()
         )

@@ -21,6 +21,9 @@ final class Collector {
     private let limits: StoreLimits
     /// A collection that continues over several slices.
     private var bulk: BulkCollection?
+    /// Whether an own batch is in the log whose end is not, so that it must be closed before others' batches are applied.
+    func hasOpenBatch(on connection: Connection) throws -> Bool { try self.batches.open(on: connection) != nil }
+
     /// Whether a large collection has filled the page cache since ``takeFilledCache()``.
     private var hasFilledCache = false
 

@@ -132,7 +132,10 @@ final class RowCollector {
             (kind, slots) = (.update, plan.unitsTouched(by: changed))
             replaced = self.replaced(meta, slots: slots)
         }
-        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        let timestamp = self.batches.limited(
+            self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
+            in: builder
+        )
         var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
         batch.hasChanges = true
         batch.floor = max(batch.floor, replaced.shared)
@@ -288,7 +291,10 @@ final class RowCollector {
         let members = try self.written.members(of: before.state, plan, on: transaction.connection)
         var state = before.state
         let replaced = self.replaced(state)
-        let timestamp = self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest)
+        let timestamp = self.batches.limited(
+            self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
+            in: builder
+        )
         var batch = builder.take() ?? self.batches.begin(timestamp: timestamp)
         batch.hasChanges = true
         batch.floor = max(batch.floor, replaced.shared)

@@ -110,12 +110,12 @@ final class EventLog: TransactionPart {
     ) throws -> UInt64 {
         let statement = try transaction.statement(
             """
-            INSERT INTO clinicsync_event
+            INSERT OR REPLACE INTO clinicsync_event
             (position, timestamp, tableId, operation, pk, slots, rows, isLocal, origin, sequence, userId)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
             """
         )
-        self.position += 1
+        self.position &+= 1
         statement.bind(1, self.position).bind(2, change.timestamp.rawValue).bind(3, plan.definition.number)
         statement.bind(4, change.operation.number).bind(6, slots).bind(7, change.rows)
         statement.bind(8, change.isLocal ? 1 : 0)
@@ -133,11 +133,11 @@ final class EventLog: TransactionPart {
     private func insert(_ event: NamedEvent, in transaction: borrowing WriteTransaction) throws -> UInt64 {
         let statement = try transaction.statement(
             """
-            INSERT INTO clinicsync_event (position, timestamp, pk, userId, type, category, fields)
+            INSERT OR REPLACE INTO clinicsync_event (position, timestamp, pk, userId, type, category, fields)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
             """
         )
-        self.position += 1
+        self.position &+= 1
         statement.bind(1, self.position).bind(2, event.timestamp.rawValue)
         if let record = event.recordID { statement.bind(3, text: record) } else { statement.bindNull(3) }
         if let user = event.userID { statement.bind(4, text: user) } else { statement.bindNull(4) }
@@ -173,13 +173,21 @@ final class EventLog: TransactionPart {
     /// A PC whose clock shows 1970 must not assign these positions again.
     private static let unknownPositions: UInt64 = 1 << 24
 
+    /// The number of positions that must be left after the newest one.
+    private static let room: UInt64 = 1 << 40
+
+    /// A position that the log can continue from; `nil` for what a program or a disk made of it.
+    private static func usable(_ row: Statement) -> UInt64? {
+        row.number(0, in: 0...Bounds.positionMax - self.room)
+    }
+
     /// Returns the newest assigned position, or begins the numbering of positions again at a new position.
     ///
     /// A new file begins at a position computed from the present time, so that no program confuses its positions with
     /// positions of another file of this node. A file that is a copy or came from a backup also begins at a new
     /// position, because it does not know which positions the other file assigned. So does a file that was not closed
-    /// before the PC went down: programs may have seen events whose commits did not reach the disk. Each new beginning
-    /// deletes all earlier events.
+    /// before the PC went down: programs may have seen events whose commits did not reach the disk. So does a file whose
+    /// positions were damaged. Each new beginning deletes all earlier events.
     ///
     /// - Parameters:
     ///   - isReborn: whether the node continues in a new incarnation.
@@ -194,13 +202,14 @@ final class EventLog: TransactionPart {
         wallMilliseconds: Int64,
         in transaction: borrowing WriteTransaction
     ) throws -> UInt64 {
-        let base = try Settings.read(.eventBase, on: transaction.connection) { $0.unsigned(0) }
-        let newest = try transaction.statement("SELECT max(position) FROM clinicsync_event").first { $0.unsigned(0) }
-        let last = max(base ?? 0, newest ?? 0)
+        let base = try Settings.read(.eventBase, on: transaction.connection) { self.usable($0) }
+        let newest = try transaction.statement("SELECT max(position) FROM clinicsync_event").first { self.usable($0) }
         let isTorn = try self.noteBoot(boot, in: transaction)
-        guard base == nil || isReborn || isTorn else { return last }
+        if let base = base ?? nil, let newest = newest ?? nil, !isReborn, !isTorn { return max(base, newest) }
+        let last = max((base ?? nil) ?? 0, (newest ?? nil) ?? 0)
         // Positions reach 2^53, the limit of exact integers in JavaScript, in the year 2248.
-        let start = max(last + self.unknownPositions, UInt64(max(wallMilliseconds, 0)) << 10)
+        let time = UInt64(Bounds.milliseconds(clamping: wallMilliseconds)) << 10
+        let start = max(last + self.unknownPositions, time)
         try transaction.execute("DELETE FROM clinicsync_event")
         try Settings.set(.eventBase, to: .integer(Int64(start)), in: transaction)
         return start

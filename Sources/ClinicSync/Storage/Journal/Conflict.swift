@@ -55,6 +55,8 @@ struct Conflict: Sendable, Hashable {
 extension Conflict {
     /// The table of the entries.
     static let table = "clinicsync_conflict"
+    /// The table that entries of kind ``ConflictKind/batch`` name: the log; their key is the batch's name.
+    static let batches = "clinicsync_log"
     /// The table of what people decided about them.
     static let resolutions = "clinicsync_resolution"
 
@@ -111,7 +113,7 @@ extension Conflict {
             version: Version(
                 timestamp: HybridTimestamp(rawValue: row.unsigned(first + 7)),
                 origin: origin,
-                sequence: row.unsigned(first + 6)
+                sequence: min(UInt64(clamping: row.int64(first + 6)), Bounds.sequenceMax)
             ),
             related: related
         )

@@ -132,9 +132,9 @@ final class ConflictJournal {
             .statement("SELECT \(Conflict.columns) FROM clinicsync_conflict WHERE id = ?1")
             .bind(1, key)
             .first { Conflict($0, from: 0) }
-        guard let conflict = found ?? nil, let plan = self.rows.plans[conflict.table], plan.definition.isClinical else {
-            return
-        }
+        guard let conflict = found ?? nil else { return }
+        guard conflict.kind != .batch else { return events.add(named: self.recorded(conflict)) }
+        guard let plan = self.rows.plans[conflict.table], plan.definition.isClinical else { return }
         if conflict.kind.followsFromState {
             // From a row that has not arrived nothing follows. When it arrives the entry may fit, and would never be checked again.
             if try self.rows.locate(plan, key: conflict.key, on: transaction.connection).isAbsent {

@@ -29,15 +29,17 @@ struct JournalReading {
         try self.connection
             .query(
                 """
-                SELECT tableName, CASE kind WHEN 'value' THEN columnName END, count(*)
+                SELECT iif((kind = 'batch') = (tableName = '\(Conflict.batches)'), tableName, ''),
+                    CASE kind WHEN 'value' THEN columnName END, count(*)
                 FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
                 WHERE \(JournalReading.isOpen) GROUP BY 1, 2
                 """
             )
             .forEach { row in
+                if row.string(0) == Conflict.batches { count += row.int(2) }
                 guard let plan = self.plans[row.string(0)], plan.definition.isClinical else { return }
                 if row.isNull(1) {
-                    count += row.int(2)
+                    count = row.int(2) &+ count
                 } else if plan.slot(of: row.string(1)) != nil {
                     values.append((plan, row.string(1)))
                 }
@@ -139,9 +141,10 @@ struct JournalReading {
     /// The entry of a row; `nil` when its table or column is not there any more, or is not the clinic's.
     private func entry(_ row: Statement) throws -> JournalEntry? {
         let id = row.string(0)
-        guard let conflict = Conflict(row, from: 1), let plan = self.plans[conflict.table], plan.definition.isClinical
-        else { return nil }
+        guard let conflict = Conflict(row, from: 1) else { return nil }
         let decision = self.decision(row)
+        if conflict.kind == .batch { return JournalReading.entry(id, ofBatch: conflict, decision: decision) }
+        guard let plan = self.plans[conflict.table], plan.definition.isClinical else { return nil }
         var shown = conflict.key
         var shownPlan = plan
         if conflict.kind == .mergedValue, let related = conflict.related, let other = self.plans[related.table] {
@@ -170,10 +173,34 @@ struct JournalReading {
         )
     }
 
+    /// The entry of a batch that no node can read.
+    private static func entry(
+        _ id: String,
+        ofBatch conflict: Conflict,
+        decision: JournalEntry.Decision?
+    ) -> JournalEntry? {
+        // Any program may have written the row.
+        guard conflict.table == Conflict.batches else { return nil }
+        return JournalEntry(
+            id: id,
+            kind: .batch,
+            row: JournalEntry.Row(table: Conflict.batches, key: conflict.key, isShown: false),
+            column: nil,
+            current: nil,
+            other: JournalEntry.Written(
+                value: conflict.value,
+                node: conflict.version.origin.node,
+                timestamp: conflict.version.timestamp
+            ),
+            related: nil,
+            decision: decision
+        )
+    }
+
     private func decision(_ row: Statement) -> JournalEntry.Decision? {
         let first = Int32(11)
         guard let kept = JournalChoice(rawValue: row.string(first)) else { return nil }
-        return JournalEntry.Decision(kept: kept, at: row.int64(first + 1), node: NodeID(row.string(first + 2)))
+        return JournalEntry.Decision(kept: kept, at: row.milliseconds(first + 1), node: NodeID(row.string(first + 2)))
     }
 
     private func row(_ plan: TablePlan, key: SQLiteValue) throws -> JournalEntry.Row {

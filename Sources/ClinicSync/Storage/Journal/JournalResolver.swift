@@ -90,6 +90,7 @@ struct JournalResolver {
     ///
     /// - Returns: Whether a row shows something else than before.
     private func restore(_ entry: JournalEntry, in transaction: borrowing WriteTransaction) throws -> Bool {
+        if entry.kind == .batch { throw Refused(resolution: .impossible(entry)) }
         guard let plan = self.rows.plans[entry.row.table] else { throw Refused(resolution: .rowGone) }
         switch entry.kind {
         case .value:
@@ -108,7 +109,7 @@ struct JournalResolver {
             guard entry.row.isShown else { return false }
             try ProgramDeletion(programRows: self.programRows).delete(plan, key: entry.row.key, in: transaction)
             return true
-        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside:
+        case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside, .batch:
             throw Refused(resolution: .impossible(entry))
         }
     }

@@ -55,7 +55,11 @@ struct OldJournal {
                 guard let plan = self.rows.plans[row.int(0)], plan.definition.isClinical,
                     let column = plan.definition.column(slot: row.int(2))?.name
                 else { return }
-                let version = LocalVersion(timestamp: row.unsigned(4), origin: row.int(5), sequence: row.unsigned(6))
+                let version = LocalVersion(
+                    timestamp: HybridTimestamp(rawValue: row.unsigned(4)).rawValue,
+                    origin: row.int(5),
+                    sequence: min(UInt64(clamping: row.int64(6)), Bounds.sequenceMax)
+                )
                 let conflict = Conflict(
                     kind: .value,
                     table: plan.definition.name,
@@ -64,7 +68,7 @@ struct OldJournal {
                     value: row.ref(3).value,
                     version: try self.rows.origins.global(version)
                 )
-                let resolvedAt = row.isNull(7) ? nil : row.int64(7)
+                let resolvedAt = row.isNull(7) ? nil : row.milliseconds(7)
                 entries.append(Entry(conflict: conflict, resolvedAt: resolvedAt, kept: row.string(8)))
             }
         return entries

@@ -34,7 +34,7 @@ struct BatchBuilder {
             index: self.nextChunk,
             header: self.nextChunk == 0 ? self.header : nil,
             isLast: isLast,
-            checksum: payload.withUnsafeBytes { SipHash.hash64($0) },
+            checksum: BatchChunk.checksum(of: payload),
             payload: payload
         )
         self.nextChunk += 1

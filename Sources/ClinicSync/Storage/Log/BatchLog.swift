@@ -1,3 +1,4 @@
+import ClinicSyncCore
 package import ClinicSyncModel
 
 /// The change log: the table `clinicsync_log`, with the batches of all authors in chunks.
@@ -21,7 +22,65 @@ final class BatchLog: TransactionPart {
         self.origins = origins
         self.clock = clock
         self.witness = witness
+        try BatchLog.removeImpossible(exceptOf: origins.ownID, in: transaction)
+        try BatchLog.renumber(in: transaction)
         self.highestOwn = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
+    }
+
+    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
+    private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                DELETE FROM clinicsync_log WHERE position IN (
+                SELECT l.position FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                WHERE o.id <> ?1 AND (l.sequence > ?2 OR l.chunk NOT BETWEEN 0 AND ?3 OR (l.chunk = ?3 AND l.isLast = 0)))
+                """
+            )
+            .bind(1, own)
+            .bind(2, Bounds.sequenceMax)
+            .bind(3, Bounds.chunkIndexMax)
+            .run()
+    }
+
+    /// The number of positions that must be left after the newest one.
+    private static let room: UInt64 = 1 << 40
+
+    /// Gives new positions to chunks whose positions leave no room for others, so that chunks can be appended.
+    ///
+    /// Only a program, or a disk, can have made such positions.
+    private static func renumber(in transaction: borrowing WriteTransaction) throws {
+        let usable = Bounds.positionMax - self.room
+        let sequence = "FROM sqlite_sequence WHERE name = 'clinicsync_log'"
+        let isWrong: Bool? = try transaction.statement(
+            """
+            SELECT 1 \(sequence) AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
+            UNION ALL SELECT 1 FROM clinicsync_log WHERE position < 1 OR position > ?1 LIMIT 1
+            """
+        )
+        .bind(1, usable)
+        .first { _ in true }
+        guard isWrong == true else { return }
+        var wrong: [Int64] = []
+        try transaction
+            .statement("SELECT position FROM clinicsync_log WHERE position < 1 OR position > ?1 ORDER BY position")
+            .bind(1, usable)
+            .forEach { wrong.append($0.int64(0)) }
+        var last =
+            try transaction
+            .statement("SELECT max(position) FROM clinicsync_log WHERE position BETWEEN 1 AND ?1")
+            .bind(1, usable)
+            .first { try $0.position(0) } ?? 0
+        for position in wrong {
+            last &+= 1
+            try transaction.statement("UPDATE clinicsync_log SET position = ?2 WHERE position = ?1")
+                .bind(1, position)
+                .bind(2, last)
+                .run()
+        }
+        try transaction.statement("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'clinicsync_log'").bind(1, last)
+            .run()
     }
 
     func memory() -> () -> Void {
@@ -57,7 +116,7 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, blob: origin.node.storedBytes)
             .bind(2, origin.incarnation)
-            .first { $0.unsigned(0) } ?? 0
+            .first { try $0.sequence(0) } ?? 0
     }
 
     /// Whether a batch has this node as its origin and a number above the highest own number in the file.
@@ -91,7 +150,7 @@ final class BatchLog: TransactionPart {
             statement.bind(8, .blob(payload))
             // RETURNING returns its row before the insertion is final: step the statement to its end.
             guard try statement.step() else { return 0 }
-            let position = statement.unsigned(0)
+            let position = try statement.position(0)
             try statement.run()
             return position
         }
@@ -99,27 +158,171 @@ final class BatchLog: TransactionPart {
         return LoggedChunk(position: position, chunk: chunk)
     }
 
-    /// Appends a peer's chunk, unless the chunk is in the log or was applied earlier.
+    /// What becomes of a peer's chunk.
+    enum Arrival {
+        /// The chunk is in the log now.
+        case logged(LoggedChunk)
+        /// The chunk, or what stands in its place, was here before.
+        case known
+        /// The chunk is not kept: it is not the next one of its batch, or its author has too many incarnations.
+        case notKept
+    }
+
+    /// Takes a peer's chunk, which was read in full.
     ///
-    /// - Returns: The logged chunk; `nil` for a duplicate.
-    /// - Throws: ``ForkedBatch`` when another chunk has the same name, or for a batch of ``isOfFormerSelf(_:on:)``.
-    func appendNew(_ chunk: BatchChunk, in transaction: borrowing WriteTransaction) throws -> LoggedChunk? {
-        let id = try self.origins.id(of: chunk.batch.origin, in: transaction)
-        let present =
-            try transaction
-            .statement("SELECT checksum, isLast FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
+    /// - Parameters:
+    ///   - chunk: the chunk.
+    ///   - sender: who sent it; `nil` for a sender that may not replace anything.
+    ///   - replaced: gets the batch when other content of the same name gives way to the chunk.
+    ///   - transaction: the transaction.
+    /// - Returns: What became of it.
+    /// - Throws: ``ForkedBatch`` when a batch that is applied here has the same name and other content, and for a batch of
+    ///   ``isOfFormerSelf(_:on:)``.
+    func take(
+        _ chunk: BatchChunk,
+        from sender: ChunkSender?,
+        replaced: inout [BatchID],
+        in transaction: borrowing WriteTransaction
+    ) throws -> Arrival {
+        guard let id = self.origins.id(of: chunk.batch.origin) else {
+            guard self.origins.hasRoom(for: chunk.batch.origin), chunk.index == 0 else { return .notKept }
+            return .logged(try self.append(chunk, in: transaction))
+        }
+        let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
+        if let present = try self.content(of: chunk, origin: id, on: transaction.connection) {
+            guard present != Content(chunk) else { return .known }
+            // The batch was set aside here, and perhaps not where it comes from.
+            if isApplied, present == .setAside { return .known }
+            guard !isApplied, let sender else { throw ForkedBatch(batch: chunk.batch) }
+            guard sender.mayReplace(chunk.batch) else { return .known }
+            try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
+            replaced.append(chunk.batch)
+        }
+        if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
+        // A late duplicate: it was applied and pruned, or set aside.
+        guard !isApplied else { return .known }
+        let next = try self.nextChunk(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
+        guard chunk.index == next ?? 0 else { return .notKept }
+        guard try !self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection) else {
+            return .notKept
+        }
+        return .logged(try self.append(chunk, in: transaction))
+    }
+
+    /// What tells the contents of two chunks of one name apart.
+    private struct Content: Equatable {
+        var checksum: UInt64
+        var isLast: Bool
+
+        init(checksum: UInt64, isLast: Bool) { (self.checksum, self.isLast) = (checksum, isLast) }
+
+        init(_ chunk: BatchChunk) { self.init(checksum: chunk.checksum, isLast: chunk.isLast) }
+
+        /// The only chunk of a batch that is set aside.
+        static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
+    }
+
+    private func content(of chunk: BatchChunk, origin id: Int, on connection: Connection) throws -> Content? {
+        try connection
+            .query("SELECT checksum, isLast FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
             .bind(1, id)
             .bind(2, chunk.batch.sequence)
             .bind(3, chunk.index)
-            .first { ($0.unsigned(0), $0.int64(1) != 0) }
-        if let present {
-            guard present == (chunk.checksum, chunk.isLast) else { throw ForkedBatch(batch: chunk.batch) }
-            return nil
-        }
-        if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        // The chunk is a late duplicate: it was applied and pruned.
-        guard chunk.batch.sequence > self.origins.sequence(of: id) else { return nil }
-        return try self.append(chunk, in: transaction)
+            .first { Content(checksum: $0.unsigned(0), isLast: $0.int64(1) != 0) }
+    }
+
+    /// Whether the last chunk of a batch is in the log.
+    private func isComplete(of id: Int, sequence: UInt64, on connection: Connection) throws -> Bool {
+        try connection
+            .query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast = 1")
+            .bind(1, id)
+            .bind(2, sequence)
+            .first { _ in true } ?? false
+    }
+
+    // MARK: - Removing
+
+    /// Removes peers' chunks that cannot become part of a whole batch: those after a gap, and those after the last chunk.
+    ///
+    /// This version keeps no such chunk. An older version did.
+    func removeStray(in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                DELETE FROM clinicsync_log WHERE position IN (
+                SELECT position FROM (
+                    SELECT l.position, l.chunk,
+                        row_number() OVER batch - 1 AS place,
+                        coalesce(sum(l.isLast <> 0) OVER (batch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS ends
+                    FROM clinicsync_origin o JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                    WHERE o.id <> ?1
+                    WINDOW batch AS (PARTITION BY l.origin, l.sequence ORDER BY l.chunk, l.position)
+                ) WHERE chunk <> place OR ends > 0)
+                """
+            )
+            .bind(1, self.origins.ownID)
+            .run()
+    }
+
+    /// Removes all chunks of a batch.
+    private func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, id)
+            .bind(2, sequence)
+            .run()
+    }
+
+    /// Puts a batch without changes in the place of a batch that no node can read.
+    func empty(_ batch: CompleteBatch, of id: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > 0")
+            .bind(1, id)
+            .bind(2, batch.id.sequence)
+            .run()
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_log SET isLast = 1, payload = ?3, checksum = ?4
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = 0
+                """
+            )
+            .bind(1, id)
+            .bind(2, batch.id.sequence)
+            .bind(3, blob: ChunkCheck.emptyPayload)
+            .bind(4, BatchChunk.checksum(of: ChunkCheck.emptyPayload))
+            .run()
+    }
+
+    /// Removes the chunks of an author from a batch on.
+    ///
+    /// - Returns: The batches of which a chunk was removed.
+    func removeBatches(of id: Int, from sequence: UInt64, in transaction: borrowing WriteTransaction) throws
+        -> [BatchID]
+    {
+        let origin = try self.origins.origin(id)
+        var removed: [BatchID] = []
+        try transaction
+            .statement(
+                "SELECT DISTINCT sequence FROM clinicsync_log WHERE origin = ?1 AND sequence >= ?2 ORDER BY sequence"
+            )
+            .bind(1, id)
+            .bind(2, sequence)
+            .forEach { removed.append(BatchID(origin: origin, sequence: try $0.sequence(0))) }
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence >= ?2")
+            .bind(1, id)
+            .bind(2, sequence)
+            .run()
+        return removed
+    }
+
+    /// The time when the newest chunk of a batch was logged, by this PC's clock; `nil` when no chunk of it is in the log.
+    func newestChunk(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int64? {
+        let found =
+            try connection
+            .query("SELECT max(storedAt) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, id)
+            .bind(2, sequence)
+            .first { $0.isNull(0) ? nil : $0.milliseconds(0) }
+        return found ?? nil
     }
 
     // MARK: - Reading
@@ -137,15 +340,17 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, self.origins.ownID)
             .forEach { row in
-                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: row.unsigned(1))
-                partials.append(PartialBatch(batch: batch, nextChunk: UInt32(row.int64(2)) + 1))
+                let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: try row.sequence(1))
+                // The last chunk has no successor.
+                let next = min(try row.chunkIndex(2) + 1, Bounds.chunkIndexMax)
+                partials.append(PartialBatch(batch: batch, nextChunk: next))
             }
         return partials
     }
 
     /// The position of the newest chunk; 0 in an empty log.
     func head(on connection: Connection) throws -> UInt64 {
-        try connection.query("SELECT max(position) FROM clinicsync_log").first { $0.unsigned(0) } ?? 0
+        try connection.query("SELECT max(position) FROM clinicsync_log").first { try $0.position(0) } ?? 0
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
@@ -163,7 +368,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.unsigned(0) }
+            .first { try $0.position(0) }
     }
 
     /// The number of the next chunk of a batch; `nil` when no chunk of it is in the log.
@@ -173,7 +378,7 @@ final class BatchLog: TransactionPart {
             .query("SELECT max(chunk) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : UInt32($0.int64(0)) + 1 }
+            .first { $0.isNull(0) ? nil : try $0.number(0, in: 0...Bounds.chunkIndexMax - 1, "a chunk's number") + 1 }
         return next ?? nil
     }
 
@@ -181,6 +386,8 @@ final class BatchLog: TransactionPart {
     struct CompleteBatch {
         var id: BatchID
         var header: BatchHeader
+        /// The position of its first chunk.
+        var position: UInt64
         /// The number of its chunks.
         var chunks: Int
         /// The size of its payload in bytes.
@@ -190,24 +397,30 @@ final class BatchLog: TransactionPart {
     /// The next batch of an author; `nil` until all its chunks are in the log.
     func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
-        let sequence = self.origins.sequence(of: id) + 1
+        let sequence = self.origins.sequence(of: id) &+ 1
         let found =
             try connection
             .query(
                 """
-                SELECT count(*), max(chunk), max(isLast), sum(length(payload)) FROM clinicsync_log
+                SELECT count(*), max(chunk), max(isLast), sum(length(payload)), min(position) FROM clinicsync_log
                 WHERE origin = ?1 AND sequence = ?2
                 """
             )
             .bind(1, id)
             .bind(2, sequence)
-            .first { (count: $0.int(0), last: $0.int(1), isComplete: $0.int64(2) != 0, bytes: $0.int(3)) }
-        guard let found, found.isComplete, found.count == found.last + 1,
+            .first { row in
+                (
+                    count: row.int(0), last: row.int(1), isComplete: row.int64(2) != 0, bytes: row.int(3),
+                    position: try row.position(4)
+                )
+            }
+        guard let found, found.isComplete, found.count - 1 == found.last,
             let header = try self.header(of: id, sequence: sequence, on: connection)
         else { return nil }
         return CompleteBatch(
             id: BatchID(origin: try self.origins.origin(id), sequence: sequence),
             header: header,
+            position: found.position,
             chunks: found.count,
             bytes: found.bytes
         )
@@ -250,7 +463,9 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .forEach { row in
                 let payload = Array(row.blob(2))
-                chunks.append(StoredChunk(position: row.unsigned(0), storedAt: row.int64(1), payload: payload))
+                chunks.append(
+                    StoredChunk(position: try row.position(0), storedAt: row.milliseconds(1), payload: payload)
+                )
             }
         return chunks
     }
@@ -268,7 +483,7 @@ final class BatchLog: TransactionPart {
             .statement("UPDATE clinicsync_log SET payload = ?2, checksum = ?3 WHERE position = ?1")
             .bind(1, chunk.position)
             .bind(2, blob: payload)
-            .bind(3, payload.withUnsafeBytes { SipHash.hash64($0) })
+            .bind(3, BatchChunk.checksum(of: payload))
             .run()
         guard let header else { return }
         try transaction.statement("UPDATE clinicsync_log SET header = ?2 WHERE position = ?1")

@@ -51,10 +51,10 @@ final class Origins: TransactionPart {
                 }
                 state.add(
                     Entry(
-                        origin: Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))),
-                        sequence: row.unsigned(2),
+                        origin: Origin(node: node, incarnation: try row.incarnation(1)),
+                        sequence: try row.sequence(2),
                         seen: try VectorCoding.decode(row.blob(3)),
-                        timestamp: row.unsigned(4)
+                        timestamp: HybridTimestamp(rawValue: row.unsigned(4)).rawValue
                     )
                 )
             }
@@ -105,6 +105,20 @@ final class Origins: TransactionPart {
         try Origins.insert(origin, id: id, in: transaction)
         self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
         return id
+    }
+
+    /// The incarnations that one node can have in this file; each copy, restore or move of its files takes one.
+    static let incarnationsMax = 256
+    /// The authors that can be in this file; well below the number of entries that a vector can have on the wire.
+    static let originsMax = 3_072
+
+    /// Whether the file takes an author that it does not know yet.
+    ///
+    /// The limits keep a node that makes up incarnations from filling the vectors of all.
+    func hasRoom(for origin: Origin) -> Bool {
+        if origin.node == self.own.node { return true }
+        guard self.state.entries.count < Origins.originsMax else { return false }
+        return self.state.names.count { $0.node == origin.node } < Origins.incarnationsMax
     }
 
     private static func insert(_ origin: Origin, id: Int, in transaction: borrowing WriteTransaction) throws {

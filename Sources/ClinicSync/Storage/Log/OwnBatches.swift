@@ -30,7 +30,7 @@ final class OwnBatches {
     ///
     /// It is the batch of a bulk, possibly of a bulk that a crash interrupted.
     func open(on connection: Connection) throws -> BatchBuilder? {
-        let sequence = self.origins.sequence(of: self.origins.ownID) + 1
+        let sequence = self.origins.sequence(of: self.origins.ownID) &+ 1
         guard let nextChunk = try self.log.nextChunk(of: self.origins.ownID, sequence: sequence, on: connection),
             let header = try self.log.header(of: self.origins.ownID, sequence: sequence, on: connection)
         else { return nil }
@@ -47,7 +47,13 @@ final class OwnBatches {
             dependencies: dependencies,
             schemaVersion: self.schemaVersion
         )
-        return self.builder(sequence: self.origins.sequence(of: self.origins.ownID) + 1, header: header, nextChunk: 0)
+        return self.builder(sequence: self.origins.sequence(of: self.origins.ownID) &+ 1, header: header, nextChunk: 0)
+    }
+
+    /// Returns the stamp that counts for a change of `batch`, or of the next batch; see
+    /// ``HybridTimestamp/limited(toBatches:)``.
+    func limited(_ timestamp: HybridTimestamp, in batch: BatchBuilder?) -> HybridTimestamp {
+        timestamp.limited(toBatches: batch?.seen.total ?? self.origins.vector.total &+ 1)
     }
 
     private func builder(sequence: UInt64, header: BatchHeader, nextChunk: UInt32) -> BatchBuilder {

@@ -30,7 +30,7 @@ final class StoreClock: TransactionPart {
     var wallMilliseconds: Int64 { self.wallClock() }
 
     /// The known estimate of the clinic's time, milliseconds since 1970.
-    var clinicMilliseconds: Int64 { self.wallClock() + self.offsetMilliseconds }
+    var clinicMilliseconds: Int64 { self.wallMilliseconds &+ self.offsetMilliseconds }
 
     /// Adopts a stamp, so that later stamps are larger.
     ///
@@ -51,13 +51,14 @@ final class StoreClock: TransactionPart {
     ///   - replaced: the largest stamp of the values that the change replaces.
     /// - Returns: The stamp.
     func stamp(writtenAt: Int64, offset: Int64, after replaced: HybridTimestamp) -> HybridTimestamp {
-        let now = self.wallClock()
-        let written = min(writtenAt, now)
-        self.hybrid.correct(wall: now + offset, toleranceMilliseconds: StoreClock.toleranceMilliseconds)
+        let now = self.wallMilliseconds
+        // Any program may have written the mark, and with it the time.
+        let written = max(0, min(writtenAt, now))
+        self.hybrid.correct(wall: now &+ offset, toleranceMilliseconds: StoreClock.toleranceMilliseconds)
         let stamp =
-            now - written < StoreClock.liveMilliseconds
-            ? self.hybrid.tick(wall: written + offset)
-            : HybridTimestamp(milliseconds: written + offset)
+            now &- written < StoreClock.liveMilliseconds
+            ? self.hybrid.tick(wall: written &+ offset)
+            : HybridTimestamp(milliseconds: written &+ offset)
         return max(stamp, replaced.successor)
     }
 }

@@ -17,13 +17,18 @@ final class UnsharedBatches: TransactionPart {
     /// - Throws: what SQLite reports.
     init(origins: Origins, in transaction: borrowing WriteTransaction) throws {
         self.origins = origins
-        try transaction.statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1").bind(1, origins.ownID).run()
+        // A note with an impossible number is of no batch.
+        try transaction
+            .statement("DELETE FROM clinicsync_unshared WHERE origin <> ?1 OR sequence NOT BETWEEN 1 AND ?2")
+            .bind(1, origins.ownID)
+            .bind(2, Bounds.sequenceMax)
+            .run()
         let noted = try transaction.statement("SELECT min(sequence) FROM clinicsync_unshared").first {
-            $0.isNull(0) ? nil : $0.unsigned(0)
+            $0.isNull(0) ? nil : try $0.sequence(0)
         }
         // Other nodes may have a part of a batch that was begun earlier, although its end is not in the log.
         let begun = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
-        self.first = (noted ?? nil) ?? begun + 1
+        self.first = (noted ?? nil) ?? begun &+ 1
     }
 
     func memory() -> () -> Void {
@@ -46,7 +51,7 @@ final class UnsharedBatches: TransactionPart {
     ///   have a part of it.
     func beginIsolation(after begun: UInt64) {
         guard self.first == nil else { return }
-        self.first = begun + 1
+        self.first = begun &+ 1
     }
 
     /// Counts all batches made until now as shared from the next write transaction on.
@@ -101,7 +106,7 @@ final class UnsharedBatches: TransactionPart {
             .bind(2, sequence)
             .forEach { row in
                 let floor = HybridTimestamp(rawValue: row.unsigned(2))
-                batches.append(Noted(sequence: row.unsigned(0), clockOffset: row.int64(1), floor: floor))
+                batches.append(Noted(sequence: try row.sequence(0), clockOffset: row.int64(1), floor: floor))
             }
         return batches
     }

@@ -26,16 +26,19 @@ enum Incarnation {
         in transaction: borrowing WriteTransaction
     ) throws -> Bound {
         let connection = transaction.connection
-        let incarnation =
-            try Settings.read(.incarnation, on: connection) { UInt32(truncatingIfNeeded: $0.int64(0)) } ?? 0
+        let recorded = try Settings.read(.incarnation, on: connection) { $0.number(0, in: 0...UInt32.max) }
+        let incarnation = (recorded ?? nil) ?? 0
         let fingerprint = try Settings.read(.place, on: connection) { Array($0.blob(0)) }
-        let renounced = try Settings.read(.renounced, on: connection) { UInt32(truncatingIfNeeded: $0.int64(0)) }
+        let renounced = try Settings.read(.renounced, on: connection) { $0.number(0, in: 0...UInt32.max) }
         let current = Origin(node: origin.node, incarnation: incarnation)
         let isOlder = try witness.read().map { try self.isOlder(than: $0, current, on: connection) } ?? false
         var rebirth: Rebirth?
         if let fingerprint, fingerprint != place.fingerprint {
             rebirth = .moved
-        } else if renounced == incarnation {
+        } else if case .some(nil) = recorded {
+            // The record is damaged: nobody knows which numbers were used.
+            rebirth = .older
+        } else if case .some(incarnation) = renounced {
             rebirth = .forked
         } else if fingerprint != nil, isOlder {
             rebirth = .older
@@ -94,9 +97,11 @@ enum Incarnation {
 
 /// The term of the reign that the node last claimed or followed.
 enum Term {
-    /// The highest recorded term; 0 when no term is recorded.
+    /// The highest recorded term; 0 when no term is recorded, or none that can be.
+    ///
+    /// Peers tell a node whose record is damaged which term there is.
     static func recorded(on connection: Connection) throws -> UInt64 {
-        try Settings.read(.term, on: connection) { $0.unsigned(0) } ?? 0
+        try Settings.read(.term, on: connection) { $0.number(0, in: 0...Bounds.termMax) ?? 0 } ?? 0
     }
 
     /// Records a term.

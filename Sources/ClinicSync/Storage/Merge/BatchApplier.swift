@@ -4,7 +4,7 @@ import ClinicSyncModel
 /// Logs and applies what peers send.
 ///
 /// A batch applies in one transaction, in the order of its author's numbers, and only when everything that its author had applied
-/// is applied here. Chunks that come early wait in the log, which is on the disk.
+/// is applied here. Chunks that come early wait in the log, which is on the disk. A batch that no node can read is set aside.
 final class BatchApplier {
     private let rows: RowStates
     private let log: BatchLog
@@ -15,6 +15,7 @@ final class BatchApplier {
     private let events: EventLog
     private let notes: StoreNotes
     private let clock: StoreClock
+    private let unreadable: UnreadableBatches
     private var origins: Origins { self.rows.origins }
 
     /// Applies batches of `log`.
@@ -27,7 +28,8 @@ final class BatchApplier {
         projection: Projection,
         events: EventLog,
         notes: StoreNotes,
-        clock: StoreClock
+        clock: StoreClock,
+        unreadable: UnreadableBatches
     ) {
         self.rows = rows
         self.log = log
@@ -38,44 +40,105 @@ final class BatchApplier {
         self.events = events
         self.notes = notes
         self.clock = clock
+        self.unreadable = unreadable
+    }
+
+    /// How batches are applied.
+    struct Options {
+        /// Batches with more payload than this are left for later, and ``MergeResult/isPending`` says so.
+        var limit: Int
+        /// What to add to this PC's time to get the clinic's.
+        var offset: Int64
+        /// Whether every batch is read in full before it is applied, also one that was read when it arrived.
+        var isDistrustful = false
+    }
+
+    /// Reads a peer's chunks in full.
+    ///
+    /// - Parameters:
+    ///   - chunks: the chunks, in the order in which they came.
+    ///   - connection: the connection.
+    /// - Throws: ``MalformedChunk`` when a chunk is not what it says or cannot be read.
+    func check(_ chunks: [BatchChunk], on connection: Connection) throws {
+        var bases: [BatchID: HybridTimestamp] = [:]
+        for chunk in chunks {
+            try ChunkCheck.outline(chunk)
+            let base =
+                try chunk.header?.timestamp ?? bases[chunk.batch] ?? self.timestamp(of: chunk.batch, on: connection)
+            // A chunk whose first chunk is missing is not kept.
+            guard let base else { continue }
+            bases[chunk.batch] = base
+            do {
+                try ChunkCheck.read(chunk.payload, base: base)
+            } catch {
+                throw MalformedChunk(reason: error.reason)
+            }
+        }
+    }
+
+    private func timestamp(of batch: BatchID, on connection: Connection) throws -> HybridTimestamp? {
+        guard let id = self.origins.id(of: batch.origin) else { return nil }
+        return try self.log.header(of: id, sequence: batch.sequence, on: connection)?.timestamp
     }
 
     /// Logs chunks of a peer and applies what is complete and small.
     ///
     /// - Parameters:
-    ///   - chunks: the chunks, checked by ``check(_:)``.
-    ///   - limit: batches with more payload than this are left for later, and ``MergeResult/isPending`` says so.
-    ///   - offset: what to add to this PC's time to get the clinic's.
+    ///   - chunks: the chunks, checked by ``check(_:on:)``.
+    ///   - sender: who sent them; `nil` for a sender that may not replace anything.
+    ///   - options: how to apply.
     ///   - transaction: the transaction.
     /// - Returns: What was logged and applied.
-    /// - Throws: ``ForkedBatch``, ``MalformedRecord``.
+    /// - Throws: ``ForkedBatch``, ``UnreadableBatch``.
     func store(
         _ chunks: [BatchChunk],
-        limit: Int,
-        offset: Int64,
+        from sender: ChunkSender?,
+        _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
         for chunk in chunks {
-            if let logged = try self.log.appendNew(chunk, in: transaction) { result.logged.append(logged) }
+            switch try self.log.take(chunk, from: sender, replaced: &result.forgotten, in: transaction) {
+            case .logged(let logged): result.logged.append(logged)
+            case .known, .notKept: break
+            }
         }
-        try self.applyReady(limit: limit, offset: offset, result: &result, in: transaction)
+        try self.applyReady(options, result: &result, in: transaction)
         return result
     }
 
-    /// Checks a chunk as far as that is possible without its batch.
+    /// An incomplete batch of a former member is removed when no chunk of it came for so long: 10 s.
+    static let incompleteMilliseconds: Int64 = 10_000
+
+    /// Applies what can be applied, and removes what former members alone made and nobody can apply.
     ///
-    /// - Throws: ``MalformedChunk``.
-    static func check(_ chunk: BatchChunk) throws {
-        guard chunk.batch.sequence > 0, chunk.batch.sequence < 1 << 62, chunk.batch.origin.node != Origin.genesis.node
-        else {
-            throw MalformedChunk(reason: "the batch has an impossible name")
+    /// That is an incomplete batch of which nothing comes any more, a batch that waits for a batch of somebody who was
+    /// never a member, and the author's batches after it. A node that has a removed batch whole sends it again.
+    func discard(
+        _ members: KnownMembers,
+        _ options: Options,
+        in transaction: borrowing WriteTransaction
+    ) throws -> MergeResult {
+        var result = MergeResult()
+        try self.applyReady(options, result: &result, in: transaction)
+        guard !result.isPending else { return result }
+        for id in self.origins.ids {
+            guard members.past.contains(try self.origins.origin(id).node) else { continue }
+            let next = self.origins.sequence(of: id) &+ 1
+            guard try self.isStuck(id, next, members, on: transaction.connection) else { continue }
+            result.forgotten += try self.log.removeBatches(of: id, from: next, in: transaction)
         }
-        guard (chunk.index == 0) == (chunk.header != nil) else {
-            throw MalformedChunk(reason: "the header is not with the first chunk")
+        return result
+    }
+
+    private func isStuck(_ id: Int, _ next: UInt64, _ members: KnownMembers, on connection: Connection) throws -> Bool {
+        guard let newest = try self.log.newestChunk(of: id, sequence: next, on: connection) else { return false }
+        guard let batch = try self.log.nextComplete(of: id, on: connection) else {
+            return newest < self.clock.wallMilliseconds - BatchApplier.incompleteMilliseconds
         }
-        guard chunk.checksum == chunk.payload.withUnsafeBytes({ SipHash.hash64($0) }) else {
-            throw MalformedChunk(reason: "the checksum is wrong")
+        return batch.header.dependencies.entries.contains { entry in
+            !members.knows(entry.origin.node)
+                && (self.origins.id(of: entry.origin).map(self.origins.sequence) ?? 0) < entry.sequence
         }
     }
 
@@ -83,8 +146,7 @@ final class BatchApplier {
 
     /// Applies every batch whose turn it is.
     private func applyReady(
-        limit: Int,
-        offset: Int64,
+        _ options: Options,
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
@@ -94,19 +156,19 @@ final class BatchApplier {
             progress = false
             for id in self.origins.ids {
                 while let batch = try self.log.nextComplete(of: id, on: transaction.connection), self.isReady(batch) {
-                    guard batch.bytes <= limit else {
+                    guard batch.bytes <= options.limit else {
                         result.isPending = true
                         break
                     }
                     if isFirst {
                         // Rows of ours that programs have just written must be known before anything is merged into them.
-                        guard try self.collectBeforeApply(offset: offset, result: &result, in: transaction) else {
+                        guard try self.collectBeforeApply(options.offset, result: &result, in: transaction) else {
                             result.isPending = true
                             return
                         }
                         isFirst = false
                     }
-                    try self.apply(batch, originID: id, offset: offset, result: &result, in: transaction)
+                    try self.applyOrSetAside(batch, originID: id, options, result: &result, in: transaction)
                     progress = true
                 }
             }
@@ -117,17 +179,18 @@ final class BatchApplier {
         result.events += try self.events.record(events, in: transaction)
     }
 
-    /// Collects the marks that there are.
+    /// Collects the marks that there are, and closes an own batch that a crash left open.
     ///
     /// - Returns: Whether all were collected; too many marks are collected in slices, before the next attempt.
     private func collectBeforeApply(
-        offset: Int64,
+        _ offset: Int64,
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> Bool {
         let marks = try self.rows.marks.count(limit: Collector.inlineMarksMax + 1, on: transaction.connection)
         guard marks <= Collector.inlineMarksMax else { return false }
-        if marks > 0 { try self.merger.collectAll(offset: offset, result: &result, in: transaction) }
+        let isOpen = try self.collector.hasOpenBatch(on: transaction.connection)
+        if marks > 0 || isOpen { try self.merger.collectAll(offset: offset, result: &result, in: transaction) }
         return true
     }
 
@@ -136,6 +199,30 @@ final class BatchApplier {
             guard let id = self.origins.id(of: entry.origin) else { return false }
             return self.origins.sequence(of: id) >= entry.sequence
         }
+    }
+
+    /// Applies a batch, or sets it aside when no node can read it; its number counts as applied either way.
+    private func applyOrSetAside(
+        _ batch: BatchLog.CompleteBatch,
+        originID id: Int,
+        _ options: Options,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let reason = try self.unreadable.reason(
+            against: batch,
+            of: id,
+            isDistrusted: options.isDistrustful,
+            on: transaction.connection
+        )
+        guard reason != nil else {
+            return try self.apply(batch, originID: id, offset: options.offset, result: &result, in: transaction)
+        }
+        self.origins.noteSeen(batch.header.dependencies, by: id)
+        var events = EventCollector(isLocal: false)
+        try self.unreadable.setAside(batch, of: id, events: &events, in: transaction)
+        result.events += try self.events.record(events, in: transaction)
+        self.origins.advance(id, to: batch.id.sequence)
     }
 
     private func apply(
@@ -170,7 +257,8 @@ final class BatchApplier {
             }
         }
         result.events += try self.events.record(events, in: transaction)
-        self.origins.advance(id, to: batch.id.sequence, timestamp: batch.header.timestamp)
+        let timestamp = batch.header.timestamp.limited(toBatches: seen.total)
+        self.origins.advance(id, to: batch.id.sequence, timestamp: timestamp)
     }
 
     private func apply(
@@ -181,11 +269,14 @@ final class BatchApplier {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
-        var reader = try ChangeChunkReader(payload, base: header.timestamp, plans: self.rows.plans)
+        var reader = try BatchApplier.reading(batch.id) { () throws(MalformedRecord) in
+            try ChangeChunkReader(payload, base: header.timestamp, plans: self.rows.plans)
+        }
         for table in reader.unknownTables {
             try self.notes.addUnread(batch.id, seen: batch.seen, table: table, columns: [], in: transaction)
         }
-        while let change = try reader.next() {
+        while var change = try BatchApplier.reading(batch.id, { () throws(MalformedRecord) in try reader.next() }) {
+            change.timestamp = change.timestamp.limited(toBatches: batch.seen.total)
             result.largestTimestamp = max(result.largestTimestamp, change.timestamp)
             guard let plan = change.plan else { continue }
             if change.hasUnknownColumns {
@@ -204,6 +295,17 @@ final class BatchApplier {
             )
         }
         self.clock.observe(result.largestTimestamp)
+    }
+
+    /// Runs `body`; what it finds malformed is malformed in the batch.
+    @inline(__always)
+    private static func reading<Result>(_ batch: BatchID, _ body: () throws(MalformedRecord) -> Result) throws -> Result
+    {
+        do {
+            return try body()
+        } catch {
+            throw UnreadableBatch(batch: batch, reason: error.reason)
+        }
     }
 }
 

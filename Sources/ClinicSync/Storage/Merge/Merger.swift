@@ -12,6 +12,8 @@ struct MergeResult {
     var isPending = false
     /// The largest stamp that was applied.
     var largestTimestamp = HybridTimestamp.genesis
+    /// Batches of which chunks were removed from the log; they came back, or may come again.
+    var forgotten: [BatchID] = []
 }
 
 /// The batch whose changes are applied.
@@ -227,7 +229,7 @@ final class Merger {
             in: transaction
         )
         var state = before.state
-        let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
+        let losses = state.merge(theirs.limited(toBatches: self.origins.vector.total)) { self.origins.hasSeen($0, $1) }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
         guard state != before.state || before.isAbsent else { return (false, isAhead) }

@@ -110,7 +110,8 @@ final class UnreadReader {
         for chunk in try self.log.chunks(of: id, sequence: batch.sequence, on: connection) {
             try chunk.payload.withUnsafeBytes { payload in
                 var reader = try ChangeChunkReader(payload, base: header.timestamp, plans: self.rows.plans)
-                while let change = try reader.next() {
+                while var change = try reader.next() {
+                    change.timestamp = change.timestamp.limited(toBatches: seen.total)
                     guard let plan = change.plan else { continue }
                     let values = reader.values
                     if wholeTables.contains(plan.definition.number) {

@@ -83,10 +83,27 @@ struct ByteReader {
         return String(decoding: try self.raw(length), as: UTF8.self)
     }
 
-    /// Reads the number of a batch and refuses a number that SQLite cannot store: SQLite's integers are signed.
+    /// Reads the stamp of a row's version; a number that SQLite can store and that is no stamp counts as genesis.
+    mutating func timestamp() throws(MalformedRecord) -> HybridTimestamp {
+        let number = try self.fixed64()
+        guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a stamp is out of range") }
+        return HybridTimestamp(rawValue: number)
+    }
+
+    /// Reads the stamp of a change as its difference from the batch's.
+    @inline(__always)
+    mutating func timestamp(from base: HybridTimestamp) throws(MalformedRecord) -> HybridTimestamp {
+        let difference = UInt64(bitPattern: try self.signed())
+        guard let timestamp = HybridTimestamp(inBatch: base.rawValue &+ difference) else {
+            throw MalformedRecord(reason: "a stamp is out of range")
+        }
+        return timestamp
+    }
+
+    /// Reads the number of a batch; seed rows have 0.
     mutating func sequence() throws(MalformedRecord) -> UInt64 {
         let number = try self.unsigned()
-        guard number <= UInt64(Int64.max) else { throw MalformedRecord(reason: "a batch's number is out of range") }
+        guard number <= Bounds.sequenceMax else { throw MalformedRecord(reason: "a batch's number is out of range") }
         return number
     }
 

@@ -34,7 +34,9 @@ enum VectorCoding {
     /// The header whose stored form is `bytes`.
     static func decodeHeader(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> BatchHeader {
         var reader = ByteReader(bytes)
-        let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+        guard let timestamp = HybridTimestamp(inBatch: try reader.fixed64()) else {
+            throw MalformedRecord(reason: "a stamp is out of range")
+        }
         guard let schemaVersion = UInt32(exactly: try reader.unsigned()) else {
             throw MalformedRecord(reason: "a schema version is too large")
         }

@@ -36,7 +36,7 @@ final class Restamper {
         let connection = transaction.connection
         let acknowledged = try self.members.acknowledgedOwn(on: connection)
         let batches = try self.unshared.noted(after: acknowledged, on: connection)
-        let now = HybridTimestamp(milliseconds: self.clock.wallMilliseconds + offset)
+        let now = HybridTimestamp(milliseconds: self.clock.wallMilliseconds &+ offset)
         let others = self.origins.ids.filter { $0 != self.origins.ownID }
         let stamps = others.map { self.origins.timestamp(of: $0) }.filter { $0 <= now }
         var correction = StampCorrection(clockOffset: offset, now: now, lastContact: stamps.max() ?? .genesis)

@@ -46,9 +46,9 @@ struct StampCorrection {
     ///   - batch: its batch.
     /// - Returns: the corrected stamp, which is larger than the stamps of the values that the batch replaced.
     func estimate(_ stamp: HybridTimestamp, storedAt: Int64, of batch: UnsharedBatches.Noted) -> HybridTimestamp {
-        let wall = min(stamp.milliseconds - batch.clockOffset, storedAt)
+        let wall = min(stamp.milliseconds &- batch.clockOffset, storedAt)
         let shifted = HybridTimestamp(
-            milliseconds: wall + self.clockOffset,
+            milliseconds: wall &+ self.clockOffset,
             counter: UInt16(truncatingIfNeeded: stamp.rawValue)
         )
         let estimate = max(min(shifted, self.now), self.lastContact)

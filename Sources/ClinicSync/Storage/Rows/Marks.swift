@@ -78,7 +78,7 @@ struct Marks {
     /// - Returns: Whether it was removed.
     func remove(_ mark: Mark, key: ValueRef, in transaction: borrowing WriteTransaction) throws -> Bool {
         try transaction
-            .statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2 AND n = ?3")
+            .statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2 AND CAST(n AS INTEGER) = ?3")
             .bind(1, mark.plan.definition.number)
             .bind(2, key)
             .bind(3, mark.count)

@@ -92,19 +92,20 @@ struct RowMeta {
         return writer.bytes
     }
 
-    /// Reads the `registers` blob.
+    /// Reads the `registers` blob, whose stamps are relative to `birth`, a stamp as it is stored.
     static func readGroups(
         _ bytes: UnsafeRawBufferPointer,
-        birth: LocalVersion
+        birth: UInt64
     ) throws(MalformedRecord) -> [Group] {
         var reader = ByteReader(bytes)
         var groups: [Group] = []
         while !reader.isAtEnd {
-            let timestamp = birth.timestamp &+ UInt64(bitPattern: try reader.signed())
+            let number = birth &+ UInt64(bitPattern: try reader.signed())
+            let timestamp = HybridTimestamp(rawValue: number).rawValue
             guard let origin = Int(exactly: try reader.unsigned()) else {
                 throw MalformedRecord(reason: "an origin's number is too large")
             }
-            let sequence = try reader.unsigned()
+            let sequence = try reader.sequence()
             let version = LocalVersion(timestamp: timestamp, origin: origin, sequence: sequence)
             groups.append(Group(version: version, slots: try reader.unsigned()))
         }

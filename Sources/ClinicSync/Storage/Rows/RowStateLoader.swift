@@ -51,12 +51,15 @@ struct RowStateLoader {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row in
-                let birth = LocalVersion(timestamp: row.unsigned(0), origin: row.int(1), sequence: row.unsigned(2))
+                // A stamp that is none counts as genesis: every other wins, on every node.
+                let stored: UInt64 = try row.number(0, in: 0...UInt64(Int64.max), "a stamp")
+                let timestamp = HybridTimestamp(rawValue: stored).rawValue
+                let birth = LocalVersion(timestamp: timestamp, origin: row.int(1), sequence: try row.sequence(2))
                 return RowMeta(
                     birth: birth,
                     hash: try Digest(storedBytes: row.blob(3)),
                     columns: try RowMeta.readColumns(row.blob(4)),
-                    groups: try RowMeta.readGroups(row.blob(5), birth: birth),
+                    groups: try RowMeta.readGroups(row.blob(5), birth: stored),
                     context: row.isNull(6) ? nil : row.int(6)
                 )
             }
@@ -118,7 +121,7 @@ struct RowStateLoader {
                         slot: row.int(0),
                         origin: try self.origin(row.int(1)),
                         total: row.int64(2),
-                        sequence: row.unsigned(3)
+                        sequence: try row.sequence(3)
                     )
                 )
             }
@@ -132,9 +135,9 @@ struct RowStateLoader {
             .bind(1, context)
             .first { row in
                 var reader = ByteReader(row.blob(0))
-                let timestamp = HybridTimestamp(rawValue: try reader.fixed64())
+                let timestamp = try reader.timestamp()
                 let origin = try reader.origin()
-                let sequence = try reader.unsigned()
+                let sequence = try reader.sequence()
                 let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
                 let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
                 return RowState.Deletion(seen: seen, version: version)

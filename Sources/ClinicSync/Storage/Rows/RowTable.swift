@@ -25,7 +25,8 @@ final class RowTable: TransactionPart {
         for plan in plans.all { totals[plan.definition.number] = Total() }
         try connection.query("SELECT tableId, rows, high, low FROM clinicsync_digest").forEach { row in
             let digest = Digest(high: row.unsigned(2), low: row.unsigned(3))
-            totals[row.int(0)] = Total(rows: row.int64(1), digest: digest)
+            // What a program or a disk made of the number is corrected with the next comparison of total and rows.
+            totals[row.int(0)] = Total(rows: min(max(row.int64(1), 0), Int64(Bounds.rowsMax)), digest: digest)
         }
         self.totals = totals
     }

@@ -395,11 +395,17 @@ package final class Statement {
     /// An integer column; 0 for NULL.
     package func int64(_ column: Int32) -> Int64 { sqlite3_column_int64(self.pointer, column) }
 
-    /// An integer column that holds an unsigned number.
+    /// The 64 bits of an integer column: for checksums, hashes and sets of bits, with which nothing is computed.
     package func unsigned(_ column: Int32) -> UInt64 { UInt64(bitPattern: self.int64(column)) }
 
     /// An integer column.
     package func int(_ column: Int32) -> Int { Int(self.int64(column)) }
+
+    /// Whether the column has a whole number, or NULL.
+    func isWhole(_ column: Int32) -> Bool {
+        let type = sqlite3_column_type(self.pointer, column)
+        return type == SQLITE_INTEGER || type == SQLITE_NULL
+    }
 
     /// Whether the column is NULL.
     package func isNull(_ column: Int32) -> Bool { sqlite3_column_type(self.pointer, column) == SQLITE_NULL }

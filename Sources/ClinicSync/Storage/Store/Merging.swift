@@ -37,24 +37,16 @@ final class Merging {
     }
 
     /// Logs chunks of a peer and applies what is complete and small.
-    func store(_ chunks: [BatchChunk], offset: Int64) throws -> StoreOutcome {
-        for chunk in chunks { try BatchApplier.check(chunk) }
+    func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
+        try self.transactions.read { try self.applier.check(chunks, on: $0) }
         var before = Collector.Collected()
         if self.collecting.collector.isInBulk { before = try self.collecting.collector.finishBulk(offset: offset) }
         do {
-            let result = try self.transactions.write(self.durability()) { transaction in
-                .relaxed(
-                    try self.applier.store(
-                        chunks,
-                        limit: self.limits.smallBatchBytes,
-                        offset: offset,
-                        in: transaction
-                    )
-                )
+            let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
+            let result = try self.apply(options) { options, transaction in
+                try self.applier.store(chunks, from: sender, options, in: transaction)
             }
             return self.outcome(result, after: before, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
-        } catch let malformed as MalformedRecord {
-            throw MalformedChunk(reason: malformed.reason)
         } catch let fork as ForkedBatch where fork.batch.origin == self.origins.own {
             try self.transactions.write(.durable) { transaction in
                 try Incarnation.renounce(self.origins.own, in: transaction)
@@ -64,17 +56,39 @@ final class Merging {
         }
     }
 
-    /// Applies batches that are complete in the log but were too large for ``store(_:offset:)``.
+    /// Applies batches that are complete in the log but were too large for ``store(_:from:offset:)``.
     func applyStored(offset: Int64) throws -> StoreOutcome {
         self.hasFilledCache = true
         let before = try self.collecting.collector.finishBulk(offset: offset)
+        let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
+            try self.applier.store([], from: nil, options, in: transaction)
+        }
+        return self.outcome(result, after: before, storedBytes: 0)
+    }
+
+    /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
+    func discard(_ members: KnownMembers, offset: Int64) throws -> StoreOutcome {
+        let before = try self.collecting.collector.finishBulk(offset: offset)
+        let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
+            try self.applier.discard(members, options, in: transaction)
+        }
+        return self.outcome(result, after: before, storedBytes: 0)
+    }
+
+    /// Applies batches in one transaction.
+    ///
+    /// A batch that was read when it arrived cannot be unreadable, unless the log was changed since. Then the transaction
+    /// is rolled back and runs again, and reads every batch before it applies it.
+    private func apply(
+        _ options: BatchApplier.Options,
+        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> MergeResult
+    ) throws -> MergeResult {
         do {
-            let result = try self.transactions.write(self.durability()) { transaction in
-                .relaxed(try self.applier.store([], limit: .max, offset: offset, in: transaction))
-            }
-            return self.outcome(result, after: before, storedBytes: 0)
-        } catch let malformed as MalformedRecord {
-            throw MalformedChunk(reason: malformed.reason)
+            return try self.transactions.write(self.durability()) { .relaxed(try body(options, $0)) }
+        } catch is UnreadableBatch {
+            var distrustful = options
+            distrustful.isDistrustful = true
+            return try self.transactions.write(self.durability()) { .relaxed(try body(distrustful, $0)) }
         }
     }
 
@@ -95,7 +109,8 @@ final class Merging {
             events: before.events + result.events,
             conflicts: result.conflicts,
             isApplyPending: result.isPending,
-            largestTimestamp: result.largestTimestamp
+            largestTimestamp: result.largestTimestamp,
+            forgotten: result.forgotten
         )
     }
 

@@ -160,8 +160,8 @@ package struct RecordCheck: Sendable {
         self.verdict {
             let birth = LocalVersion(timestamp: RecordCheck.base.rawValue, origin: 1, sequence: 1)
             var meta = RowMeta(birth: birth, hash: .zero, columns: [], groups: [], context: nil)
-            meta.groups = try bytes.withUnsafeBytes { try RowMeta.readGroups($0, birth: birth) }
-            let again = try meta.encodedGroups.withUnsafeBytes { try RowMeta.readGroups($0, birth: birth) }
+            meta.groups = try bytes.withUnsafeBytes { try RowMeta.readGroups($0, birth: birth.timestamp) }
+            let again = try meta.encodedGroups.withUnsafeBytes { try RowMeta.readGroups($0, birth: birth.timestamp) }
             let isSame = again.elementsEqual(meta.groups) { $0.version == $1.version && $0.slots == $1.slots }
             return isSame ? nil : "a row's versions are others after they were written and read again"
         }

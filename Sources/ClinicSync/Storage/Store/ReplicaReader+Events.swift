@@ -9,22 +9,27 @@ extension ReplicaReader {
         try self.perform {
             try self.refreshOrigins()
             let newest = try self.newestEvent()
-            let oldest = try self.connection.query("SELECT min(position) FROM clinicsync_event").first {
-                $0.isNull(0) ? nil : $0.unsigned(0)
-            }
+            // Programs can write into the table; the log has no such positions.
+            let oldest =
+                try self.connection
+                .query("SELECT min(position) FROM clinicsync_event WHERE position BETWEEN 1 AND ?1")
+                .bind(1, newest)
+                .first { $0.isNull(0) ? nil : try $0.position(0) }
             var events: [LoggedEvent] = []
             // No position is larger than an Int64; what a program asks for may be.
             try self.connection
                 .query(
                     """
                     SELECT position, timestamp, tableId, operation, pk, slots, rows, isLocal, origin, sequence, userId, type,
-                    category, fields FROM clinicsync_event WHERE position > ?1 ORDER BY position LIMIT ?2
+                    category, fields FROM clinicsync_event WHERE position > ?1 AND position <= ?3
+                    ORDER BY position LIMIT ?2
                     """
                 )
                 .bind(1, Int64(clamping: position))
                 .bind(2, limit)
+                .bind(3, newest)
                 .forEach { events.append(try self.event($0)) }
-            return EventPage(oldest: (oldest ?? nil) ?? newest + 1, newest: newest, events: events)
+            return EventPage(oldest: (oldest ?? nil) ?? newest &+ 1, newest: newest, events: events)
         }
     }
 
@@ -32,26 +37,27 @@ extension ReplicaReader {
         try self.connection
             .query(
                 """
-                SELECT max(coalesce((SELECT max(position) FROM clinicsync_event), 0),
-                coalesce((SELECT value FROM clinicsync_setting WHERE name = 'eventBase'), 0))
+                SELECT max(coalesce((SELECT max(position) FROM clinicsync_event WHERE position BETWEEN 1 AND ?1), 0),
+                coalesce((SELECT value FROM clinicsync_setting WHERE name = 'eventBase' AND typeof(value) = 'integer'
+                AND value BETWEEN 0 AND ?1), 0))
                 """
             )
-            .first { $0.unsigned(0) } ?? 0
+            .bind(1, Bounds.positionMax)
+            .first { try $0.position(0) } ?? 0
     }
 
     private func event(_ row: Statement) throws -> LoggedEvent {
         let timestamp = HybridTimestamp(rawValue: row.unsigned(1))
         let record = row.isNull(4) ? nil : row.string(4)
         if row.isNull(2) {
-            let fields = try JSONDecoder().decode([String: EventValue].self, from: Data(row.string(13).utf8))
             let event = NamedEvent(
                 type: row.string(11),
                 category: EventCategory(rawValue: row.string(12)) ?? .system,
                 recordID: record,
                 timestamp: timestamp,
-                fields: fields
+                fields: Self.fields(row.string(13))
             )
-            return LoggedEvent(position: row.unsigned(0), content: .named(event))
+            return LoggedEvent(position: try row.position(0), content: .named(event))
         }
         // A table that is replicated no more keeps its events until they are pruned.
         let plan = self.plans[row.int(2)]
@@ -65,9 +71,17 @@ extension ReplicaReader {
             timestamp: timestamp,
             isLocal: row.int64(7) != 0,
             batch: row.isNull(8)
-                ? nil : self.origin(number: row.int(8)).map { BatchID(origin: $0, sequence: row.unsigned(9)) },
+                ? nil
+                : self.origin(number: row.int(8)).map {
+                    BatchID(origin: $0, sequence: min(UInt64(clamping: row.int64(9)), Bounds.sequenceMax))
+                },
             userID: row.isNull(10) ? nil : row.string(10)
         )
-        return LoggedEvent(position: row.unsigned(0), content: .change(change))
+        return LoggedEvent(position: try row.position(0), content: .change(change))
+    }
+
+    /// The fields in a column of the log; none when a program has written something else there.
+    private static func fields(_ text: String) -> [String: EventValue] {
+        do { return try JSONDecoder().decode([String: EventValue].self, from: Data(text.utf8)) } catch { return [:] }
     }
 }

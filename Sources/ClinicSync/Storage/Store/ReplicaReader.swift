@@ -62,14 +62,15 @@ package final class ReplicaReader {
             var start = head
             var isPruned = false
             try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                let known = vector[self.origins[row.int(0)]]
+                let origin = try self.knownOrigin(row.int(0))
+                let known = vector[origin]
                 let statement = try self.connection.query(
                     "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
                 )
-                let first = try statement.bind(1, row.int(0)).bind(2, known + 1).first { $0.unsigned(0) }
+                let first = try statement.bind(1, row.int(0)).bind(2, known &+ 1).first { try $0.position(0) }
                 if let first {
-                    start = min(start, first - 1)
-                } else if row.unsigned(1) > known {
+                    start = min(start, first &- 1)
+                } else if try row.sequence(1) > known {
                     isPruned = true
                 }
             }
@@ -95,14 +96,14 @@ package final class ReplicaReader {
                 let payload = Array(statement.blob(7))
                 bytes += max(payload.count, 64)
                 let chunk = BatchChunk(
-                    batch: BatchID(origin: self.origins[statement.int(1)], sequence: statement.unsigned(2)),
-                    index: UInt32(truncatingIfNeeded: statement.int64(3)),
+                    batch: BatchID(origin: try self.knownOrigin(statement.int(1)), sequence: try statement.sequence(2)),
+                    index: try statement.chunkIndex(3),
                     header: statement.isNull(5) ? nil : try VectorCoding.decodeHeader(statement.blob(5)),
                     isLast: statement.int64(4) != 0,
                     checksum: statement.unsigned(6),
                     payload: payload
                 )
-                chunks.append(LoggedChunk(position: statement.unsigned(0), chunk: chunk))
+                chunks.append(LoggedChunk(position: try statement.position(0), chunk: chunk))
             }
             return (chunks, try self.head())
         }
@@ -111,11 +112,16 @@ package final class ReplicaReader {
     private func head() throws -> UInt64 {
         // The sequence survives pruning, which max(position) would not.
         try self.connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
-            .first { $0.unsigned(0) } ?? 0
+            .first { try $0.position(0) } ?? 0
     }
 
     /// The author with that small number.
     func origin(number: Int) -> Origin? { self.origins.indices.contains(number) ? self.origins[number] : nil }
+
+    private func knownOrigin(_ number: Int) throws -> Origin {
+        guard let origin = self.origin(number: number) else { throw StoreError.unknownOrigin }
+        return origin
+    }
 
     /// Reads the authors' names again when there are more.
     func refreshOrigins() throws {
@@ -124,7 +130,7 @@ package final class ReplicaReader {
         self.origins = []
         try self.connection.query("SELECT node, incarnation FROM clinicsync_origin ORDER BY id").forEach { row in
             guard let node = NodeID(storedBytes: row.blob(0)) else { return }
-            self.origins.append(Origin(node: node, incarnation: UInt32(truncatingIfNeeded: row.int64(1))))
+            self.origins.append(Origin(node: node, incarnation: try row.incarnation(1)))
         }
     }
 
@@ -145,7 +151,7 @@ package final class ReplicaReader {
             try self.refreshOrigins()
             var vector = VersionVector()
             try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                vector.advance(self.origins[row.int(0)], to: row.unsigned(1))
+                vector.advance(try self.knownOrigin(row.int(0)), to: try row.sequence(1))
             }
             if let open = try self.openBatch() { vector.advance(self.own.origin, to: open) }
             var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
@@ -153,7 +159,7 @@ package final class ReplicaReader {
                 _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
                     .bind(1, plan.definition.number)
                     .first { row in
-                        tables[index].rows = row.unsigned(0)
+                        tables[index].rows = min(UInt64(clamping: row.int64(0)), Bounds.rowsMax)
                         tables[index].digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
                     }
             }
@@ -171,7 +177,7 @@ package final class ReplicaReader {
                 """
             )
             .bind(1, self.own.id)
-            .first { $0.unsigned(0) }
+            .first { try $0.sequence(0) }
     }
 
     /// The names of the clinic's tables, in order.

@@ -52,7 +52,7 @@ package final class ReplicaWriter {
             clock: StoreClock(wallClock: wallClock)
         ).open()
         let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)
-        let parts = built.parts()
+        let parts = try built.parts()
         self.transactions = opened.transactions
         self.rows = opened.saver.rows
         self.clock = opened.clock
@@ -128,11 +128,31 @@ package final class ReplicaWriter {
 
     /// Logs chunks of a peer and applies what is complete and small; see ``StoreOutcome/isApplyPending``.
     ///
-    /// - Throws: ``MalformedChunk`` when a chunk is damaged or is not what it says; ``ForkedBatch`` when another batch has its name,
-    ///   or has a name that only this node may give: then the next opening begins a new incarnation;
+    /// - Parameters:
+    ///   - chunks: the chunks, in the order in which they came.
+    ///   - sender: who sent them; `nil` for a sender that may not replace other content of the same name.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: What was logged and applied.
+    /// - Throws: ``MalformedChunk`` when a chunk cannot be read in full or is not what it says; ``ForkedBatch`` when another batch
+    ///   has its name, or has a name that only this node may give: then the next opening begins a new incarnation;
     ///   ``StoreError``. The store is as before then.
-    package func store(_ chunks: [BatchChunk], clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
-        try self.merging.store(chunks, offset: offset)
+    package func store(
+        _ chunks: [BatchChunk],
+        from sender: ChunkSender? = nil,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> StoreOutcome {
+        try self.merging.store(chunks, from: sender, offset: offset)
+    }
+
+    /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
+    /// ``StorageRequest/discard(_:)``.
+    ///
+    /// - Throws: ``StoreError``; the store is as before then.
+    package func discard(
+        _ members: KnownMembers,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> StoreOutcome {
+        try self.merging.discard(members, offset: offset)
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.

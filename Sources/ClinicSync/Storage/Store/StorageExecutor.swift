@@ -30,11 +30,13 @@ package final class WritingExecutor {
         case .collect(let offset):
             self.clockOffset = offset
             return .collected(try self.writer.collect(clockOffsetMilliseconds: offset))
-        case .store(let connection, let chunks):
+        case .store(let connection, let sender, let chunks):
             return .stored(
                 from: connection,
-                try self.writer.store(chunks, clockOffsetMilliseconds: self.clockOffset)
+                try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
+        case .discard(let members):
+            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
@@ -100,7 +102,8 @@ package final class ReadingExecutor {
             return .compared(for: connection, try self.reader.compare(page))
         case .rowStates(let connection, let round, let table, let keys):
             return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
-        case .collect, .store, .applyStored, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm, .restamp,
+        case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
+            .restamp,
             .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
             preconditionFailure("a request that writes was given to the reader")
         }

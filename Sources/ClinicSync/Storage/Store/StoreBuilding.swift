@@ -19,7 +19,9 @@ struct StoreBuilding {
     private var rows: RowStates { self.opened.saver.rows }
 
     /// Builds the parts.
-    func parts() -> Parts {
+    ///
+    /// - Throws: what SQLite reports.
+    func parts() throws -> Parts {
         let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
         let journal = ConflictJournal(saver: self.opened.saver, clock: self.opened.clock)
         let lost = LostValues(journal: journal, rows: self.rows)
@@ -46,7 +48,16 @@ struct StoreBuilding {
             collector: collecting.collector,
             events: events
         )
-        let merging = self.merging(merger, collecting: collecting, projection: projection, events: events)
+        let unreadable = try self.opened.transactions.read {
+            try UnreadableBatches(log: self.opened.log, journal: journal, on: $0)
+        }
+        let merging = self.merging(
+            merger,
+            collecting: collecting,
+            projection: projection,
+            events: events,
+            unreadable: unreadable
+        )
         let upkeep = Upkeep(
             self.opened,
             members: Members(origins: self.rows.origins, clock: self.opened.clock),
@@ -130,7 +141,8 @@ struct StoreBuilding {
         _ merger: Merger,
         collecting: Collecting,
         projection: Projection,
-        events: EventLog
+        events: EventLog,
+        unreadable: UnreadableBatches
     ) -> Merging {
         let applier = BatchApplier(
             rows: self.rows,
@@ -141,7 +153,8 @@ struct StoreBuilding {
             projection: projection,
             events: events,
             notes: self.opened.notes,
-            clock: self.opened.clock
+            clock: self.opened.clock,
+            unreadable: unreadable
         )
         let rowMerger = RowMerger(
             rows: self.rows,

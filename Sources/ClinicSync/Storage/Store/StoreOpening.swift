@@ -115,10 +115,12 @@ struct StoreOpening {
         let counters = Counters(origins: origins)
         for plan in plans.all { try SeedAdoption(rows: rows, counters: counters).adopt(plan, in: transaction) }
         try table.willCommit(transaction)
+        let log = try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction)
+        try log.removeStray(in: transaction)
         return Opened(
             transactions: transactions,
             clock: self.clock,
-            log: try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction),
+            log: log,
             unshared: try UnsharedBatches(origins: origins, in: transaction),
             saver: RowSaver(rows: rows, claims: claims, counters: counters),
             counters: counters,

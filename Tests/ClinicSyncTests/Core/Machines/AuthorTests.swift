@@ -1,0 +1,169 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@Suite("Authors are members: chunks of others wait, and are not passed on") struct AuthorTests {
+    /// Node 1, the host, with the clients 2 and 3; all three are verified members, and 9 was one.
+    private func machine(vector: VersionVector = VersionVector()) -> ReplicationStateMachine {
+        var configuration = CoreConfiguration.host
+        configuration.members = KnownMembers(present: [.n(1), .n(2), .n(3)], past: [.n(9)])
+        var machine = ReplicationStateMachine(configuration)
+        machine.start(
+            StoreState(
+                vector: vector,
+                partials: [],
+                logHead: 0,
+                schemaVersion: 1,
+                acknowledgedByHost: 0,
+                term: 1
+            )
+        )
+        for number: UInt64 in [2, 3] { _ = machine.linked(.c(number), .of(.client(number)), greeted: nil) }
+        _ = machine.endIsolation(offsetMilliseconds: 0)
+        _ = machine.restamped(peers: [.follower(2), .follower(3)], isStoreOpen: true)
+        _ = machine.located(.c(2), at: 0)
+        _ = machine.located(.c(3), at: 0)
+        return machine
+    }
+
+    private func credit(_ chunk: BatchChunk, on id: ConnectionID) -> Effect {
+        .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: UInt32(chunk.payload.count))))
+    }
+
+    @Test("a chunk of an unknown author costs no credit and waits; as a member's it goes to the store, in its order")
+    func waits() {
+        var machine = self.machine()
+        let chunks = [BatchChunk.of(7, 1), .of(8, 1), .of(7, 2)]
+        for chunk in chunks {
+            #expect(machine.received(chunk, on: .c(2), isStoreOpen: true) == [self.credit(chunk, on: .c(2))])
+        }
+        let members = KnownMembers(present: [.n(1), .n(2), .n(3), .n(7)])
+        let (effects, outdated) = machine.membersChanged(members, isStoreOpen: true)
+        #expect(effects == [.storage(.store(from: .c(2), [chunks[0], chunks[2]]))])
+        #expect(outdated == [])
+    }
+
+    @Test("chunks of members, of former members, of the sender itself and of a linked node go to the store at once")
+    func known() {
+        var machine = self.machine()
+        _ = machine.linked(.c(5), .of(.client(5)), greeted: nil)
+        for (chunk, id): (BatchChunk, ConnectionID) in [
+            (.of(3, 1), .c(2)), (.of(9, 1), .c(3)), (.of(5, 1), .c(5)),
+        ] {
+            #expect(machine.received(chunk, on: id, isStoreOpen: true) == [.storage(.store(from: id, [chunk]))])
+        }
+        machine.lost(.c(5))
+        let late = BatchChunk.of(5, 2)
+        #expect(machine.received(late, on: .c(2), isStoreOpen: true) == [self.credit(late, on: .c(2))])
+    }
+
+    @Test("a node that knows no member takes chunks of everybody")
+    func nobodyKnown() {
+        var machine = ReplicationStateMachine(.host)
+        _ = machine.linked(.c(2), .of(.client(2)), greeted: nil)
+        _ = machine.endIsolation(offsetMilliseconds: 0)
+        _ = machine.restamped(peers: [.follower(2)], isStoreOpen: true)
+        let chunk = BatchChunk.of(7, 1)
+        #expect(machine.received(chunk, on: .c(2), isStoreOpen: true) == [.storage(.store(from: .c(2), [chunk]))])
+    }
+
+    @Test("what waits is bounded; the peer whose member's chunks had no room must send them again")
+    func bounded() {
+        var machine = self.machine()
+        for author in 100..<UInt64(100 + ParkedChunks.chunksMax) {
+            _ = machine.received(.of(author, 1), on: .c(2), isStoreOpen: true)
+        }
+        _ = machine.received(.of(7, 1), on: .c(2), isStoreOpen: true)
+        let strangers = machine.membersChanged(KnownMembers(present: [.n(1), .n(8)]), isStoreOpen: true)
+        #expect(strangers.effects == [] && strangers.outdated == [])
+        let members = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
+        #expect(members.effects == [] && members.outdated == [.c(2)])
+        var parked = ParkedChunks()
+        for sequence in 1...UInt64(5) { parked.park(.of(7, sequence, bytes: 1 << 20)) }
+        let taken = parked.take { $0 == .n(7) }
+        #expect(taken.chunks.map(\.batch.sequence) == [1, 2, 3, 4] && taken.isIncomplete)
+    }
+
+    @Test("vectors leave out unknown authors, and their batches are not sent; a clinic with 5 000 of them connects")
+    func leftOut() {
+        var vector = VersionVector.v(3, 2)
+        for author in 100..<UInt64(5_100) { vector.advance(.o(author), to: 1) }
+        var machine = self.machine(vector: vector)
+        #expect(machine.vector == .v(3, 2))
+        #expect(machine.ofKnownAuthors(vector) == .v(3, 2))
+        let (ours, strange) = (BatchChunk.of(1, 4), BatchChunk.of(5_100, 1))
+        vector.merge(.v(4))
+        vector.advance(.o(5_100), to: 1)
+        machine.committed([strange.at(1), ours.at(2)], vector: vector)
+        #expect(machine.vector == .v(4, 2))
+        #expect(machine.relay([strange.at(1), ours.at(2)]) == [.send([.c(2), .c(3)], .chunk(ours))])
+        let rises = [VersionVector.Entry(origin: .o(1), sequence: 4)]
+        #expect(
+            machine.announce() == [
+                .send([.c(2), .c(3)], .acknowledge(Acknowledgement(applied: rises, creditBytes: 0)))
+            ]
+        )
+    }
+
+    @Test("a batch that depends on more authors than a message can name is sent with the known ones")
+    func dependencies() {
+        var machine = self.machine()
+        var seen = VersionVector.v(0, 2, 5)
+        for author in 100..<UInt64(5_100) { seen.advance(.o(author), to: 1) }
+        let header = BatchHeader(timestamp: .genesis, dependencies: seen, schemaVersion: 1)
+        let chunk = BatchChunk(
+            batch: BatchID(origin: .o(1), sequence: 1),
+            index: 0,
+            header: header,
+            isLast: true,
+            checksum: 0,
+            payload: [1, 0]
+        )
+        machine.committed([chunk.at(1)], vector: .v(1))
+        guard case .send(_, .chunk(let sent)) = machine.relay([chunk.at(1)]).first else {
+            Issue.record("nothing was sent")
+            return
+        }
+        #expect(sent.header?.dependencies == .v(0, 2, 5))
+    }
+
+    @Test("a peer that acknowledges batches of endlessly many authors costs no endless memory")
+    func acknowledgements() {
+        var set = ChunkSet(vector: .v(1), partials: [])
+        for author in 10..<UInt64(6_000) { set.merge([.init(origin: .o(author), sequence: 1)]) }
+        #expect(set.vector.entries.count == CoreLimits.vectorEntriesMax)
+        set.merge([.init(origin: .o(1), sequence: 5), .init(origin: .o(7_000), sequence: 1)])
+        #expect(set.vector[.o(1)] == 5 && set.vector[.o(7_000)] == 0)
+    }
+
+    @Test("content that gave way is sent to all but its sender, and its partial batch is forgotten")
+    func replaced() {
+        var machine = self.machine()
+        let forged = BatchChunk.of(3, 1, of: 2)
+        _ = machine.received(forged, on: .c(2), isStoreOpen: true)
+        machine.committed([forged.at(1)], vector: VersionVector())
+        #expect(machine.relay([forged.at(1)]) == [.send([.c(3)], .chunk(forged))])
+        let honest = BatchChunk.of(3, 1, bytes: 50)
+        _ = machine.received(honest, on: .c(3), isStoreOpen: true)
+        machine.forgot([honest.batch], sender: .c(3))
+        #expect(machine.partials == [])
+        machine.committed([honest.at(2)], vector: .v(0, 0, 1))
+        #expect(machine.relay([honest.at(2)]) == [.send([.c(2)], .chunk(honest))])
+    }
+
+    @Test("the store looks for leftovers only when a former member has batches that are not applied")
+    func leftovers() {
+        var machine = self.machine()
+        #expect(machine.discard == nil)
+        machine.committed([BatchChunk.of(2, 1, of: 2).at(1)], vector: VersionVector())
+        #expect(machine.discard == nil)
+        machine.committed([BatchChunk.of(9, 1, of: 2).at(2)], vector: VersionVector())
+        guard case .discard(let members) = machine.discard else {
+            Issue.record("the leftovers of node 9 stay")
+            return
+        }
+        #expect(members.past == [.n(9)])
+        machine.forgot([BatchID(origin: .o(9), sequence: 1)], sender: nil)
+        #expect(machine.discard == nil)
+    }
+}
