@@ -278,3 +278,11 @@ if Context.environment["CLINICSYNC_FUZZ"] != nil {
         .executableTarget(name: "clinic-fuzz", dependencies: ["ClinicSyncFuzzing"], swiftSettings: settings)
     )
 }
+
+// Thousands of seeds of the simulator (docs/SIMULATION.md). Only on demand: no other build pays for it.
+if Context.environment["CLINICSYNC_SIMULATE"] != nil {
+    package.products.append(.executable(name: "clinic-simulate", targets: ["clinic-simulate"]))
+    package.targets.append(
+        .executableTarget(name: "clinic-simulate", dependencies: ["ClinicSyncSimulation"], swiftSettings: settings)
+    )
+}

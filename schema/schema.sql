@@ -218,7 +218,7 @@ CREATE TABLE clinicsync_node (
     softwareVersion TEXT NOT NULL DEFAULT '',
     maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
-, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0);
+, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0, statement BLOB, renaming BLOB);
 
 CREATE TABLE clinicsync_notice (
     id TEXT PRIMARY KEY NOT NULL,

@@ -20,6 +20,8 @@ extension SimulatedWorld {
     /// Checks that each group without recent changes has one host.
     func lookForHosts() {
         self.schedule(.look, after: .milliseconds(100))
+        // A suspect may keep the others from their host while it is there.
+        if let suspect = self.phase.suspect, !suspect.isOut { return }
         guard self.hosts.isDue(at: self.now), let groups = self.network.groups(at: self.now) else { return }
         for group in groups {
             guard let trouble = self.hostTrouble(in: group) else { continue }
@@ -29,7 +31,7 @@ extension SimulatedWorld {
     }
 
     /// The problem with the host; `nil` when there is exactly one host and all others follow it.
-    package func hostTrouble() -> String? { self.hostTrouble(in: Array(self.nodes.indices)) }
+    package func hostTrouble() -> String? { self.hostTrouble(in: self.members.map(\.index)) }
 
     /// The problem with the hosts of connected PCs; `nil` when there is none.
     func hostTrouble(in group: [Int]) -> String? {

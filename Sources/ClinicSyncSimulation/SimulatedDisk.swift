@@ -25,12 +25,14 @@ package final class SimulatedDisk {
     /// What the planned power cut left, once it has happened.
     private var remains: Result<MemoryDisk, any Error>?
 
-    /// Makes an empty disk.
+    /// Makes a disk.
     ///
-    /// - Parameter missingSync: the sync that is left out, if any.
+    /// - Parameters:
+    ///   - missingSync: the sync that is left out, if any.
+    ///   - template: what is on it; by default nothing.
     /// - Throws: ``StoreError`` without memory.
-    package init(missingSync: MissingSync? = nil) throws {
-        let memory = try MemoryDisk()
+    package init(missingSync: MissingSync? = nil, template: MemoryDisk? = nil) throws {
+        let memory = try template?.afterPowerCut(losing: .nothing) ?? MemoryDisk()
         self.missingSync = missingSync
         self.memory = memory
         self.database = try SimulatedDisk.open(memory)

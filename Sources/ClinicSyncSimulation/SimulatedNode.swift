@@ -3,6 +3,7 @@ import ClinicSyncCore
 package import ClinicSyncModel
 import ClinicSyncStorage
 import DequeModule
+import GRDB
 
 /// One simulated PC: a lasting disk and clock, and a node's process that starts and ends.
 package final class SimulatedNode {
@@ -49,7 +50,8 @@ package final class SimulatedNode {
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 
-    let configuration: CoreConfiguration
+    /// What each process begins with.
+    var configuration: CoreConfiguration
     let limits: StoreLimits
     /// The process, if it runs.
     var process: Process?
@@ -66,10 +68,14 @@ package final class SimulatedNode {
     /// Whether the process is asked to stop.
     var isStopping = false
 
-    init(index: Int, options: SimulationOptions) throws {
+    /// The schema of its file.
+    private let schema: StoreSchema
+
+    init(index: Int, options: SimulationOptions, template: MemoryDisk? = nil) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk(missingSync: options.missingSync)
+        self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
+        self.schema = options.hasFewTables ? DiskTemplates.schema : .clinic
         self.limits = SimulatedNode.limits(options)
         self.configuration = SimulatedNode.configuration(index, options)
     }
@@ -79,7 +85,7 @@ package final class SimulatedNode {
     private static func address(_ index: Int) -> String { "\(SimulatedNode.name(index)):1" }
 
     /// The order of ids decides ties, so the first PC has the largest id in half of the runs.
-    private static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
+    static func id(_ index: Int, _ options: SimulationOptions) -> NodeID {
         NodeID(high: 0xC11, low: options.seed % 2 == 0 ? UInt64(index + 1) : UInt64(100 - index))
     }
 
@@ -131,6 +137,7 @@ package final class SimulatedNode {
             database: self.disk.memory.openStore(SimulatedDisk.file),
             origin: self.origin,
             place: self.disk.place(),
+            schema: self.schema,
             limits: self.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }
@@ -144,6 +151,14 @@ package final class SimulatedNode {
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()
+    }
+
+    /// Ends the PC and closes its files, so that thousands of runs fit into memory.
+    func close() {
+        self.process?.reading.reader.close()
+        _ = Result { try self.process?.writing.writer.close() }
+        _ = Result { try self.disk.database.close() }
+        self.process = nil
     }
 
     /// One of the store's two queues.

@@ -1,3 +1,5 @@
+import GRDB
+
 /// The programs of all PCs.
 final class SimulatedPrograms {
     /// The workloads of the programs.
@@ -5,7 +7,7 @@ final class SimulatedPrograms {
     /// The number of transactions that programs committed.
     private(set) var transactions = 0
 
-    init(_ kinds: [WorkloadKind]) { self.workloads = kinds.map { WorkloadFactory.make($0) } }
+    init(_ workloads: [any SimulationWorkload]) { self.workloads = workloads }
 
     /// Runs a step of a program on some PC, and schedules the next step.
     func step(in world: SimulatedWorld) throws {
@@ -15,13 +17,18 @@ final class SimulatedPrograms {
         guard let node = world.random.element(of: world.nodes), let workload = world.random.element(of: self.workloads)
         else { return }
         // Before its first start a PC has no tables. A suspended PC runs no programs.
-        guard node.processNumber > 0, node.pausedUntil <= world.now else { return }
+        guard node.processNumber > 0, node.pausedUntil <= world.now, !world.isOut(node) else { return }
         if world.random.chance(4), node.isRunning, !node.isStopping {
             _ = try world.requestSync(at: node.index)
             return
         }
         let program = SimulatedProgram(world: world, node: node)
-        try workload.step(program)
+        do {
+            try workload.step(program)
+        } catch let error as DatabaseError where world.isSuspect(node) {
+            // A program that meets damage shows an error, and that is all.
+            world.note(node.name, "program fails: \(error.resultCode)")
+        }
     }
 
     /// Records a program's commit.

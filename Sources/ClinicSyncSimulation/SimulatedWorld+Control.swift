@@ -1,13 +1,13 @@
 // The controls of the clinic, for a run's phases and for tests.
 extension SimulatedWorld {
     /// Stops the programs' writes.
-    package func rest() { self.isDisturbed = false }
+    package func rest() { self.phase.isDisturbed = false }
 
     /// Stops faults and programs, and repairs what is broken.
     ///
     /// The nodes' own state does not change.
     func heal() {
-        self.isDisturbed = false
+        self.phase.isDisturbed = false
         self.disturb(until: self.now)
         self.note("world", "heals")
         for node in self.nodes {

@@ -103,6 +103,8 @@ extension SimulatedWorld {
         }
         // The message is lost with a broken connection.
         guard let bytes = self.network.links[link].pipes[pipe].messages.popFirst(), receiver.isOpen else { return }
+        let sender = self.nodes[self.network.links[link].ends[pipe].node]
+        if self.isSuspect(self.nodes[receiver.node]) { self.phase.suspect?.mutator?.observe(bytes) }
         switch Result(catching: { try MessageCodec.decode(bytes) }) {
         case .success(let (message, term)):
             try self.give(
@@ -110,6 +112,11 @@ extension SimulatedWorld {
                 to: receiver.node,
                 process: receiver.process
             )
+        case .failure where self.isSuspect(sender):
+            // Nothing that comes after it is read.
+            self.network.links[link].pipes[pipe].isSwallowing = true
+            self.network.links[link].pipes[pipe].messages.removeAll()
+            try self.give(.malformedMessageReceived(receiver.id), to: receiver.node, process: receiver.process)
         case .failure(let error):
             self.fail("a message of \(bytes.count) bytes cannot be decoded: \(error)")
         }
@@ -124,9 +131,10 @@ extension SimulatedWorld {
     }
 
     /// One end closes in order: its goodbye follows what it has sent.
-    func close(_ id: ConnectionID, _ reason: CloseReason) {
+    func close(_ id: ConnectionID, _ reason: CloseReason, retryAfter: Duration? = nil) {
         guard let (link, end) = self.network.find(id) else { return }
-        self.post(Summary.encode(.goodbye(reason), term: 0), link, pipe: end)
+        let goodbye = Message.goodbye(reason, retryAfter: retryAfter)
+        self.post(Summary.encode(goodbye, term: 0), link, pipe: end)
         let pipe = self.network.links[link].pipes[end]
         if !pipe.isSwallowing {
             self.schedule(.closed(link: link, end: 1 - end), at: pipe.lastArrival)

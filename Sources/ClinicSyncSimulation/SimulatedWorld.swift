@@ -15,9 +15,9 @@ package final class SimulatedWorld {
     /// The source of all random numbers.
     package var random: SimulationRandom
     /// The transcript of the run.
-    package private(set) var transcript = Transcript()
-    /// Whether programs write and faults happen.
-    package internal(set) var isDisturbed = true
+    package private(set) var transcript: Transcript
+    /// What may still happen, and whom nobody trusts.
+    var phase = SimulationPhase()
     /// The observers of the run; more may be added before the first step.
     package var checkers: [any SimulationChecker] = []
     var network: SimulatedNetwork
@@ -30,12 +30,28 @@ package final class SimulatedWorld {
     private var timeline = Timeline()
 
     /// Makes the clinic of `options`; nothing happens before the first step.
-    package init(_ options: SimulationOptions) throws {
+    ///
+    /// - Parameters:
+    ///   - options: the options.
+    ///   - workloads: what programs do; by default what the options name.
+    ///   - isRecording: whether the steps are recorded.
+    ///   - templates: what is on the PCs' disks; by default nothing.
+    /// - Throws: what SQLite reports.
+    package init(
+        _ options: SimulationOptions,
+        workloads: [any SimulationWorkload]? = nil,
+        isRecording: Bool = true,
+        templates: DiskTemplates? = nil
+    ) throws {
+        self.transcript = Transcript(isRecording: isRecording)
         self.options = options
         self.random = SimulationRandom(seed: options.seed)
         self.network = SimulatedNetwork(nodes: options.nodes)
-        self.nodes = try (0..<options.nodes).map { try SimulatedNode(index: $0, options: options) }
-        self.programs = SimulatedPrograms(options.workloads)
+        self.nodes = try (0..<options.nodes).map { index in
+            let template = try templates?.disk(of: index, options)
+            return try SimulatedNode(index: index, options: options, template: template)
+        }
+        self.programs = SimulatedPrograms(workloads ?? options.workloads.map { WorkloadFactory.make($0) })
         self.checkers = CheckerFactory.all(options, workloads: self.programs.workloads)
         for node in self.nodes {
             self.schedule(.start(node: node.index), after: self.random.duration(.zero, .milliseconds(300)))
@@ -44,6 +60,9 @@ package final class SimulatedWorld {
         self.schedule(.look, after: .milliseconds(100))
         if !options.faults.isEmpty { self.schedule(.fault, after: options.faultInterval) }
     }
+
+    /// Whether programs write and faults happen.
+    package var isDisturbed: Bool { self.phase.isDisturbed }
 
     /// Virtual time since the start.
     package var now: Duration { self.timeline.now }
@@ -68,7 +87,7 @@ package final class SimulatedWorld {
     }
 
     /// Adds a line to the transcript.
-    func note(_ who: String, _ what: String) { self.transcript.add(self.now, who, what) }
+    func note(_ who: String, _ what: @autoclosure () -> String) { self.transcript.add(self.now, who, what()) }
 
     /// Adds an event.
     func schedule(_ event: SimulationEvent, after delay: Duration) { self.timeline.add(event, at: self.now + delay) }
@@ -132,12 +151,17 @@ package final class SimulatedWorld {
 
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
-        guard node.process == nil else { return }
-        let (state, remains) = try node.disk.working(nil) { try node.start() }
+        guard node.process == nil, !self.isOut(node) else { return }
+        let (state, remains): (StoreState, MemoryDisk?)
+        do {
+            (state, remains) = try node.disk.working(nil) { try node.start() }
+        } catch {
+            return try self.failedToStart(node, error)
+        }
         self.note(node.name, "starts")
         self.disturb(until: self.now)
         if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
-        for checker in self.checkers { try checker.started(node, state, in: self) }
+        for checker in self.checkers(of: node) { try checker.started(node, state, in: self) }
         try self.give(.started(state), to: index, process: node.processNumber)
         self.schedule(.poll(node: index, process: node.processNumber), after: .seconds(1))
     }
@@ -161,7 +185,8 @@ package final class SimulatedWorld {
         let moment = Now(monotonic: self.now, wallMilliseconds: node.clock.milliseconds)
         let effects = process.machine.handle(input, at: moment)
         self.note(node.name, Summary.line(input, effects))
-        for checker in self.checkers { try checker.handled(input, effects, by: node, in: self) }
+        for checker in self.checkers(of: node) { try checker.handled(input, effects, by: node, in: self) }
+        if self.isSuspect(node) { self.phase.suspect?.hear(effects) }
         for effect in effects { try self.perform(effect, of: node, process) }
     }
 
@@ -169,9 +194,12 @@ package final class SimulatedWorld {
         switch effect {
         case .send(let ids, let message):
             let bytes = Summary.encode(message, term: process.machine.term)
-            for id in ids { self.send(bytes, over: id) }
+            for id in ids {
+                for frame in self.phase.frames(for: bytes, from: node) { self.send(frame, over: id) }
+            }
         case .dial(let address): self.dial(address, from: node)
         case .close(let id, let reason): self.close(id, reason)
+        case .turnAway(let id, let reason, let retryAfter): self.close(id, reason, retryAfter: retryAfter)
         case .setTimer(let id, let delay):
             process.lastTimer += 1
             process.timers[id] = process.lastTimer
@@ -229,7 +257,7 @@ package final class SimulatedWorld {
             reply = work.value
         }
         self.note(node.name, "store \(Summary.of(request)) = \(Summary.of(reply))")
-        for checker in self.checkers { try checker.storeAnswered(request, reply, on: node, in: self) }
+        for checker in self.checkers(of: node) { try checker.storeAnswered(request, reply, on: node, in: self) }
         process[keyPath: queue].replies.append(reply)
         process[keyPath: queue].isBusy = false
         self.schedule(

@@ -78,6 +78,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var faults: [FaultKind]
     /// The workloads of the run.
     package var workloads: [WorkloadKind]
+    /// Whether only the patients and the users are replicated, so that a store opens faster.
+    package var hasFewTables = false
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 

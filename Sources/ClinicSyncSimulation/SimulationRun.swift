@@ -7,7 +7,7 @@ import ClinicSyncStorage
 /// First faults happen while programs write (the safety phase). Then only the nodes work, and must become equal (the
 /// liveness phase).
 public struct SimulationRun {
-    private let world: SimulatedWorld
+    let world: SimulatedWorld
 
     /// Carries out the run of a seed, which decides everything random.
     ///
@@ -39,7 +39,7 @@ public struct SimulationRun {
     /// Runs until all nodes are equal and their digests show it.
     ///
     /// - Returns: The time this took. If it took longer than `limit`: `nil`, and the run has failed.
-    private func converge(within limit: Duration) throws -> Duration? {
+    func converge(within limit: Duration) throws -> Duration? {
         let start = self.world.now
         // Until then a node may count on a peer that is gone.
         try self.world.run(until: start + .seconds(3))
@@ -56,8 +56,9 @@ public struct SimulationRun {
     }
 
     /// Requests a manual sync, whose answer must be equality, and passes the clinic to the checkers.
-    private func prove() throws {
-        let asking = self.world.nodes[self.world.random.below(self.world.nodes.count)]
+    func prove() throws {
+        let members = self.world.members
+        let asking = members[self.world.random.below(members.count)]
         let request = try self.world.requestSync(at: asking.index)
         let limit = self.world.now + .seconds(8)
         while !self.world.requests.openSyncs.isEmpty, self.world.now < limit, self.world.violation == nil {
@@ -77,23 +78,32 @@ public struct SimulationRun {
 
     /// The difference between the nodes; `nil` when they are equal.
     private func difference() throws -> String? {
-        let hides = self.world.options.workloads.contains(.uniqueClash)
-        guard let host = self.world.nodes.first?.process else { return "A does not run" }
-        if let trouble = self.world.hostTrouble(in: Array(self.world.nodes.indices)) { return trouble }
+        try self.difference(of: self.world.members)
+    }
+
+    /// The difference between these nodes; `nil` when they are equal.
+    func difference(of members: [SimulatedNode]) throws -> String? {
+        guard let first = members.first, let host = first.process else { return "a node does not run" }
+        // A suspect may be host while it is there.
+        if self.world.phase.suspect?.isOut != false, let trouble = self.world.hostTrouble() { return trouble }
         let (vector, tables) = try host.reading.reader.digests()
-        for node in self.world.nodes {
+        for node in members {
             guard let process = node.process else { return "\(node.name) does not run" }
             let theirs = try process.reading.reader.digests()
             if theirs.vector != vector {
-                return "\(node.name) has\(Summary.of(theirs.vector)), A has\(Summary.of(vector))"
+                return "\(node.name) has\(Summary.of(theirs.vector)), \(first.name) has\(Summary.of(vector))"
             }
+            let hides = self.world.options.workloads.contains(.uniqueClash)
             for (table, other) in zip(tables, theirs.tables) where table != other {
-                if !(hides && table.name == "users") { return "\(node.name) has another \(table.name) than A" }
+                if !(hides && table.name == "users") {
+                    return "\(node.name) has another \(table.name) than \(first.name)"
+                }
             }
             if try node.disk.hasMarks() { return "\(node.name) has not collected everything" }
             let status = process.machine.status(at: Now(monotonic: self.world.now, wallMilliseconds: 0))
             if status.pendingChanges > 0 { return "\(node.name) waits for the host's acknowledgement" }
-            if let behind = status.peers.first(where: { $0.isConnected && $0.lagBatches > 0 }) {
+            let peers = status.peers.filter { peer in members.contains { $0.origin.node == peer.id } }
+            if let behind = peers.first(where: { $0.isConnected && $0.lagBatches > 0 }) {
                 return "\(node.name) believes that \(behind.name) lacks \(behind.lagBatches) batches"
             }
         }

@@ -43,6 +43,8 @@ enum Summary {
             "send(\(ids.map { "c\($0.rawValue)" }.joined(separator: ","))) \(Summary.of(message))"
         case .dial: "dial"
         case .close(let id, let reason): "close(c\(id.rawValue) \(reason))"
+        case .turnAway(let id, let reason, let retryAfter):
+            "turnAway(c\(id.rawValue) \(reason) \(retryAfter / .milliseconds(1)))"
         case .setTimer(let timer, let after): "set(\(Summary.of(timer)) \(after / .milliseconds(1)))"
         case .cancelTimer(let timer): "cancel(\(Summary.of(timer)))"
         case .storage(let request): "store(\(Summary.of(request)))"
@@ -61,6 +63,7 @@ enum Summary {
         case .peerConnected(_, let name, _): "connected \(name)"
         case .peerLost(let node, let reason): "lost \(Summary.letter(node)) \(reason)"
         case .connectionRefused(let reason): "refused \(reason)"
+        case .peerBacksOff(let node, let reason, _): "backsOff \(Summary.letter(node)) \(reason)"
         case .dialFailed: "dialFailed"
         case .hostChanged(let node, _, let term): "host \(node.map(Summary.letter) ?? "none") \(term)"
         case .splitHealed(let node): "healed \(Summary.letter(node))"
@@ -68,6 +71,7 @@ enum Summary {
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
         case .escapedWrites(let count): "escaped \(count)"
+        case .unmarkedSetBack(let count): "set back \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
@@ -101,7 +105,8 @@ enum Summary {
         switch message {
         case .hello(let hello):
             "hello \(Summary.of(hello.hostReport))\(Summary.of(hello.vector))\(hello.partials.isEmpty ? "" : "+\(hello.partials.count)")"
-        case .goodbye(let reason): "goodbye \(reason)"
+        case .goodbye(let reason, nil): "goodbye \(reason)"
+        case .goodbye(let reason, let retryAfter?): "goodbye \(reason) \(retryAfter)"
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
@@ -146,14 +151,14 @@ enum Summary {
         case .collect: "collect"
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
-        case .discard(let members): "discard \(members.past.count)"
+        case .discard(let members, let held): "discard \(members.past.count) \(held.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
         case .sweep: "sweep"
         case .rowHashes(let round, let table, _): "rowHashes \(round) \(table)"
         case .compare(let id, let page): "compare c\(id.rawValue) \(page.table)"
-        case .mergeRows(let id, let page): "mergeRows c\(id.rawValue) \(page.table)"
+        case .mergeRows(let id, let page, _): "mergeRows c\(id.rawValue) \(page.table)"
         case .rowStates(_, let round, let table, let keys): "rowStates \(round) \(table) \(keys.count)"
         case .recordAcknowledged(let members): "recordAcknowledged \(members.count)"
         case .prune: "prune"
@@ -188,7 +193,7 @@ enum Summary {
         case .compared(let id, let pages): "compared c\(id.rawValue) \(pages.count)"
         case .rowsMerged(_, let page, let outcome):
             "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
-        case .rowStates(_, let pages): "rowStates \(pages.count)"
+        case .rowStates(_, let pages, _): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
         case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
         case .termRecorded(let term): "termRecorded \(term)"
@@ -231,7 +236,10 @@ enum Summary {
     }
 
     /// The node's letter: numbers count up from 1 or down from 100.
+    ///
+    /// A question mark and a number for nobody's id.
     static func letter(_ node: NodeID) -> String {
+        guard node.high == 0xC11, 1...100 ~= node.low else { return "?\(node.low)" }
         let index = node.low > 50 ? 100 - node.low : node.low - 1
         return String(UnicodeScalar(UInt8(65 + index)))
     }

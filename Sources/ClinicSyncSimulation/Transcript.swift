@@ -17,8 +17,13 @@ package struct Transcript {
     /// The first violation, if any.
     package private(set) var violation: String?
 
+    /// Whether steps are recorded; violations always are.
+    private let isRecording: Bool
+
     /// Makes an empty transcript.
-    package init() {}
+    ///
+    /// - Parameter isRecording: whether steps are recorded. Without, a run is faster and has no hash.
+    package init(isRecording: Bool = true) { self.isRecording = isRecording }
 
     /// The kept lines, the oldest first.
     package var lines: [String] { Array(self.ring[self.next...] + self.ring[..<self.next]) }
@@ -31,10 +36,11 @@ package struct Transcript {
     }
 
     /// Adds a step.
-    package mutating func add(_ time: Duration, _ who: String, _ what: String) {
-        let microseconds = time.components.seconds * 1_000_000 + time.components.attoseconds / 1_000_000_000_000
-        let line = "\(microseconds) \(who) \(what)"
+    package mutating func add(_ time: Duration, _ who: String, _ what: @autoclosure () -> String) {
         self.count += 1
+        guard self.isRecording else { return }
+        let microseconds = time.components.seconds * 1_000_000 + time.components.attoseconds / 1_000_000_000_000
+        let line = "\(microseconds) \(who) \(what())"
         for byte in line.utf8 { self.hash = (self.hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         if self.ring.count < Transcript.linesMax {
             self.ring.append(line)

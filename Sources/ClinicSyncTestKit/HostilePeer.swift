@@ -33,7 +33,13 @@ package final class HostilePeer: Sendable {
 
         /// The reason of its goodbye; `nil` without one.
         package var goodbye: CloseReason? {
-            for case .goodbye(let reason) in self.messages { return reason }
+            for case .goodbye(let reason, _) in self.messages { return reason }
+            return nil
+        }
+
+        /// How long its goodbye asks the peer to wait; `nil` without such a wish.
+        package var retryAfter: Duration? {
+            for case .goodbye(_, let wait?) in self.messages { return .milliseconds(wait) }
             return nil
         }
 
@@ -67,6 +73,8 @@ package final class HostilePeer: Sendable {
 
     /// Dials a node and waits until both sides have said hello.
     ///
+    /// A node lets a member wait that broke the protocol before; then the peer dials again when the wait is over.
+    ///
     /// - Parameters:
     ///   - address: where the node listens, `address:port`.
     ///   - directory: the files of the member; its database gives the hello's vector.
@@ -75,6 +83,24 @@ package final class HostilePeer: Sendable {
     /// - Returns: The peer.
     /// - Throws: ``TestClinicError`` when the node does not take the connection; ``ClinicSyncError``.
     package static func connect(
+        to address: String,
+        as directory: URL,
+        limit: Duration = .seconds(10),
+        changing change: (inout Hello) -> Void = { _ in }
+    ) async throws -> HostilePeer {
+        let end = ContinuousClock.now + limit
+        while true {
+            let peer = try await self.connectOnce(to: address, as: directory, limit: limit, changing: change)
+            guard peer.seen.hello == nil, let wait = peer.seen.retryAfter, ContinuousClock.now + wait < end else {
+                return peer
+            }
+            await peer.close()
+            try await Task.sleep(for: wait)
+        }
+    }
+
+    /// As ``connect(to:as:limit:changing:)``, but a peer that must wait is returned closed and without a hello.
+    package static func connectOnce(
         to address: String,
         as directory: URL,
         limit: Duration = .seconds(10),

@@ -334,8 +334,12 @@ extension TestNode {
             logger: self.logger,
             clock: NodeClock { state.withLockedValue { $0.skewMilliseconds } },
             renewalPace: TestNode.renewalPace,
-            // A test does not wait for clients that lie low.
-            tuning: { $0.redialDelayMax = .milliseconds(500) },
+            tuning: { core in
+                // A test does not wait for clients that lie low, nor for members that broke the protocol.
+                core.redialDelayMax = .milliseconds(500)
+                core.backOffMin = .milliseconds(50)
+                core.backOffMax = .milliseconds(400)
+            },
             onReady: { _ in self.becameReady() }
         )
     }

@@ -5,8 +5,14 @@ import Glibc
 
 /// Where text goes: data to standard output, everything else to standard error, unbuffered.
 enum Output {
-    /// Writes one line of data.
+    /// Writes one line of data, without anything that could control the terminal except this program's own colours.
     static func line(_ text: String) throws {
+        let text = TerminalText.line(text, isColored: Style.standardOutput.isColored)
+        try Output.write(Array(text.utf8) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
+    }
+
+    /// Writes text that this program made alone, with its line ends.
+    static func script(_ text: String) throws {
         try Output.write(Array(text.utf8) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
     }
 
@@ -22,26 +28,9 @@ enum Output {
 
     /// Tells the person something that is not data.
     static func report(_ text: String) {
-        let bytes = Array((text + "\n").utf8)
+        let bytes = Array((TerminalText.printable(text) + "\n").utf8)
         // If standard error is closed, there is nowhere to report it.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
-    }
-
-    /// Returns text of rows for a terminal.
-    ///
-    /// Any program can write the rows. Characters that would control the terminal or change the direction of writing become
-    /// replacement characters.
-    static func printable(_ text: String) -> String {
-        String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { scalar in
-                    switch scalar.properties.generalCategory {
-                    case .control, .format, .lineSeparator, .paragraphSeparator: "\u{FFFD}"
-                    default: scalar
-                    }
-                }
-            )
-        )
     }
 
     /// Writes all bytes to a descriptor.
@@ -80,6 +69,11 @@ struct Style {
     func bad(_ text: String) -> String { self.wrap(text, "31") }
 
     private func wrap(_ text: String, _ code: String) -> String {
-        self.isColored ? "\u{1B}[\(code)m\(text)\u{1B}[0m" : text
+        self.isColored ? Style.sequence(code) + text + Style.sequence("0") : text
     }
+
+    private static func sequence(_ code: String) -> String { "\u{1B}[\(code)m" }
+
+    /// All escape sequences that this program writes; ``TerminalText`` lets no other one pass.
+    static let sequences = ["0", "1", "2", "31", "32", "33"].map(Style.sequence)
 }

@@ -150,7 +150,7 @@ enum PasswordPrompt {
     }
 
     private static func prompt(_ text: String) {
-        let bytes = Array(text.utf8)
+        let bytes = Array(TerminalText.printable(text).utf8)
         // If standard error is closed, there is no prompt; the typed line counts all the same.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
     }

@@ -53,6 +53,15 @@ struct StatusText {
         if status.conflicts.open > 0 {
             facts.append(("conflicts", self.style.warning("\(status.conflicts.open) open")))
         }
+        for warning in status.security.warnings { facts.append(("open", self.style.bad(warning))) }
+        for peer in status.peers {
+            guard let backOff = peer.backOff, !peer.connected else { continue }
+            let wait =
+                backOff.retrySeconds == 0
+                ? "tries again now" : "tries again in \(StatusText.age(seconds: backOff.retrySeconds))"
+            let name = peer.name.isEmpty ? peer.id : peer.name
+            facts.append(("waits", self.style.bad("\(name) \(wait)") + ": \(backOff.message)"))
+        }
         for id in status.duplicateIdentities {
             let text =
                 id == status.node.id

@@ -19,7 +19,7 @@ struct TextTable {
     /// Adds a row with a text for each column.
     mutating func add(_ cells: [String]) {
         precondition(cells.count == self.header.count, "a row has a cell for each column")
-        self.rows.append(cells.map(Output.printable))
+        self.rows.append(cells.map(TerminalText.printable))
     }
 
     /// The lines, each indented by `indent` spaces, the titles first.

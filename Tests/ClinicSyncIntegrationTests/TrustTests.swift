@@ -50,7 +50,9 @@ struct TrustTests {
     func revocationsComeBack() async throws {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, other, tablet) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
-            try await clinic.wait(for: "the members to be known") { try await host.nodes().nodes.count == 3 }
+            try await clinic.wait(for: "the members to be known") {
+                try await host.nodes().nodes.map(\.name) == ["node0", "node1", "node2"]
+            }
             await tablet.kill()
             try await host.revoke("node2")
             let count = "SELECT count(*) FROM clinicsync_revocation"
@@ -89,17 +91,18 @@ struct TrustTests {
             try await clinic.converge()
             #expect(try await !client.status().security.maySign)
             #expect(try await host.nodes().nodes.allSatisfy { $0.role != "revoked" })
-            // A row with another key under a member's name gives no right either. The member does not run, because it
-            // would correct its own row at once.
+            // A row with another key under a member's id changes nothing: the host puts the member's certificate back,
+            // and a right is for the member's own key. The member does not run, because it would correct its row.
             #expect(try await client.isConnected)
+            let member = try await client.status().node.id
             try await client.stop()
-            try host.database.sql("UPDATE clinicsync_node SET certificate = x'3000' WHERE name = 'node1'")
-            let refused = await #expect(throws: ClinicSyncError.self) { try await host.grant("node1") }
-            #expect(refused?.code == .refused)
-            try await client.start()
-            try await clinic.wait(for: "the member's own row") {
-                try host.database.value("SELECT hex(certificate) FROM clinicsync_node WHERE name = 'node1'") != "3000"
+            try host.database.sql("UPDATE clinicsync_node SET certificate = x'3000', name = 'x' WHERE id = ?", member)
+            try await clinic.wait(for: "the member's certificate") {
+                try host.database.value("SELECT hex(certificate) FROM clinicsync_node WHERE id = ?", member) != "3000"
             }
+            try await host.grant("node1")
+            try await client.start()
+            try await clinic.wait(for: "the right") { try await client.status().security.maySign }
         }
     }
 
@@ -137,8 +140,9 @@ struct TrustTests {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, second, third) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
             try await clinic.wait(for: "the members to know one another") {
-                let counts = [try await second.nodes().nodes.count, try await host.nodes().nodes.count]
-                return counts == [3, 3]
+                let names = ["node0", "node1", "node2"]
+                let known = [try await second.nodes().nodes.map(\.name), try await host.nodes().nodes.map(\.name)]
+                return known == [names, names]
             }
             await #expect(throws: ClinicSyncError(.refused, "")) { _ = try await second.invite() }
             await #expect(throws: ClinicSyncError(.refused, "")) { try await second.revoke("node2") }

@@ -40,9 +40,12 @@ package enum AtomicFile {
 
     /// Reads `url`; `nil` when it does not exist.
     ///
+    /// A symbolic link in the file's place is refused: it would make the node read what another account chose. With
+    /// `followsLinks` it is followed, for files that administrators write.
+    ///
     /// - Throws: ``ClinicSyncError``, also when the file is larger than `limit` bytes.
-    package static func read(_ url: URL, limit: Int = 1 << 20) throws -> [UInt8]? {
-        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC)
+    package static func read(_ url: URL, limit: Int = 1 << 20, followsLinks: Bool = false) throws -> [UInt8]? {
+        let descriptor = open(url.path, O_RDONLY | O_CLOEXEC | (followsLinks ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else {
             if errno == ENOENT || errno == ENOTDIR { return nil }
             throw AtomicFile.failure(errno, doing: "read", path: url.path)
@@ -122,6 +125,8 @@ package enum AtomicFile {
                 .permission,
                 "Cannot \(verb) \(path) because the file system is read-only: use another directory."
             )
+        case ELOOP:
+            ClinicSyncError(.permission, "Cannot \(verb) \(path): it is a symbolic link; put the file itself there.")
         case ENOENT:
             ClinicSyncError(.storage, "Cannot \(verb) \(path): there is no such place; name another directory.")
         case ENOTDIR:

@@ -84,7 +84,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         try NodeConfiguration(
             flags: flags,
             environment: environment,
-            file: AtomicFile.read(directory.configurationURL)
+            file: AtomicFile.read(directory.configurationURL, followsLinks: true)
         )
     }
 

@@ -57,6 +57,8 @@ package struct NodeDirectory: Sendable, Hashable {
     package var invitationsURL: URL { self.file("identity/invitations.json") }
     /// Signed revocations.
     package var revocationsURL: URL { self.file("identity/revocations.json") }
+    /// What is known of the members.
+    package var membersURL: URL { self.file("identity/members.json") }
     /// The configuration; the file is optional.
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
@@ -111,7 +113,7 @@ package struct NodeDirectory: Sendable, Hashable {
         for url in [
             self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
             self.grantURL,
-            self.invitationsURL, self.revocationsURL,
+            self.invitationsURL, self.revocationsURL, self.membersURL,
         ] {
             unlink(url.path)
         }

@@ -34,7 +34,7 @@ extension NodeDirectory {
     /// - Throws: ``ClinicSyncError`` of code `alreadyRunning`, with the id of the other process.
     package func lockForRunning() throws -> RunLock {
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
-        let descriptor = open(self.lockURL.path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = open(self.lockURL.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw AtomicFile.failure(errno, doing: "write", path: self.lockURL.path)
         }

@@ -46,6 +46,10 @@ struct ConflictSentence {
 
     private var lostValue: String {
         guard let current = self.facts.current else {
+            if self.standsForRow {
+                return "An entry in \(self.table), with \(self.other) as its \(self.columnName), was removed past the clinic's "
+                    + "programs: it is deleted on every PC."
+            }
             return "\(self.writer) entered \(self.other) for \(self.place), but that entry was deleted."
         }
         guard current.origin != self.facts.other.origin else {
@@ -90,7 +94,7 @@ struct ConflictSentence {
     /// Whether ``ConflictChoice/other`` can be kept.
     var canKeepOther: Bool {
         switch self.facts.kind {
-        case .value, .mergedValue: self.facts.current != nil
+        case .value, .mergedValue: self.facts.current != nil || self.standsForRow
         case .overruled, .kept, .revived: true
         case .renamed, .cleared, .parked, .merged, .cascaded, .detached, .setAside, .batch: false
         }
@@ -99,6 +103,8 @@ struct ConflictSentence {
     /// How a person can undo the decision.
     var takeBack: String {
         switch self.facts.kind {
+        case .value where self.facts.current == nil && self.standsForRow:
+            "To bring the entry back: \(self.command)"
         case .value, .mergedValue:
             self.facts.current == nil
                 ? "The entry is deleted: enter it again if it is needed."
@@ -123,6 +129,9 @@ struct ConflictSentence {
     private var command: String {
         "clinic-node conflicts resolve \(self.facts.id.prefix(ConflictSentence.idDigits)) --keep other"
     }
+
+    /// Whether the entry stands for a whole row that was deleted past the triggers.
+    private var standsForRow: Bool { self.facts.kind == .value && self.facts.related == self.facts.row }
 
     // MARK: - Words
 

@@ -8,14 +8,22 @@ struct EventSocket: Sendable {
 
     /// Adds the handlers of a WebSocket to `channel`; on its event loop.
     ///
+    /// `onAuthorized` is called when the program sends the token in a message; it returns whether there is room.
+    ///
     /// - Throws: `ChannelError` when the channel is closed.
     init(
         adding machine: EventSocketStateMachine,
         to channel: any Channel,
         subscription: EventSubscription,
-        limits: EventSocketLimits
+        limits: EventSocketLimits,
+        onAuthorized: @escaping @Sendable () -> Bool
     ) throws {
-        let handler = EventSocketHandler(limits: limits, machine: machine, subscription: subscription)
+        let handler = EventSocketHandler(
+            limits: limits,
+            machine: machine,
+            subscription: subscription,
+            onAuthorized: onAuthorized
+        )
         self.channel = channel
         self.subscription = subscription
         self.handler = NIOLoopBound(handler, eventLoop: channel.eventLoop)

@@ -10,6 +10,7 @@ final class EventSocketHandler: ChannelInboundHandler {
 
     private let limits: EventSocketLimits
     private let subscription: EventSubscription
+    private let onAuthorized: () -> Bool
     private var machine: EventSocketStateMachine
     private var context: ChannelHandlerContext?
     /// The current filter generation.
@@ -20,7 +21,14 @@ final class EventSocketHandler: ChannelInboundHandler {
     private var timers: [Scheduled<Void>] = []
     private var pings: RepeatedTask?
 
-    init(limits: EventSocketLimits, machine: EventSocketStateMachine, subscription: EventSubscription) {
+    /// `onAuthorized` is called when the program sends the token in a message; it returns whether there is room.
+    init(
+        limits: EventSocketLimits,
+        machine: EventSocketStateMachine,
+        subscription: EventSubscription,
+        onAuthorized: @escaping () -> Bool
+    ) {
+        self.onAuthorized = onAuthorized
         self.limits = limits
         self.machine = machine
         self.subscription = subscription
@@ -61,7 +69,11 @@ final class EventSocketHandler: ChannelInboundHandler {
         self.hasAnsweredPing = true
         switch frame.opcode {
         case .text:
+            let wasOpen = self.machine.isOpen
             self.perform(self.machine.received(Array(frame.unmaskedData.readableBytesView), at: EventSocketHandler.now))
+            if !wasOpen, self.machine.isOpen, !self.onAuthorized() {
+                self.close(EventSocketCloseCode.policy, "too many sockets")
+            }
         case .binary:
             self.perform(self.machine.receivedBinary())
         case .ping:

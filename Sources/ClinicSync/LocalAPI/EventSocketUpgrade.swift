@@ -9,20 +9,25 @@ struct EventSocketUpgrade: Sendable {
     /// The path of the request.
     static let path = "/ws"
 
+    private let connections: LocalAPIConnections
     private let events: EventBroadcaster
     private let guardian: LoopbackGuard
     private let authorization: SocketAuthorization
     private let limits: EventSocketLimits
-    /// The number of open WebSockets.
+    /// The number of open WebSockets of programs that have sent the token.
+    ///
+    /// The others count as strangers (``LocalAPIConnections``), and are closed when they do not send it in time.
     private let sockets = NIOLockedValueBox(0)
 
     /// Serves `events` to the programs that `guardian` and `authorization` admit.
     init(
+        connections: LocalAPIConnections,
         events: EventBroadcaster,
         guardian: LoopbackGuard,
         authorization: SocketAuthorization,
         limits: EventSocketLimits
     ) {
+        self.connections = connections
         self.events = events
         self.guardian = guardian
         self.authorization = authorization
@@ -40,7 +45,7 @@ struct EventSocketUpgrade: Sendable {
             maxFrameSize: self.limits.messageBytesMax,
             enableAutomaticErrorHandling: false,
             shouldUpgrade: { channel, head in
-                refusal.value = self.refusal(of: head) ?? (self.reserve(for: channel) ? nil : self.tooMany)
+                refusal.value = self.refusal(of: head) ?? self.refusal(ofSocketOn: channel, head)
                 guard refusal.value == nil else { return channel.eventLoop.makeSucceededFuture(nil) }
                 return channel.eventLoop.makeSucceededFuture(EventSocketUpgrade.headers(answering: head))
             },
@@ -77,7 +82,8 @@ struct EventSocketUpgrade: Sendable {
             adding: machine,
             to: channel,
             subscription: self.events.subscribe(nil),
-            limits: limits
+            limits: limits,
+            onAuthorized: { self.reserve(for: channel) }
         )
     }
 
@@ -87,13 +93,20 @@ struct EventSocketUpgrade: Sendable {
         return ["Sec-WebSocket-Protocol": SocketAuthorization.subprotocol]
     }
 
-    /// Counts a socket until its channel is closed.
+    /// Counts the socket of a request with the token; returns the refusal when there are too many.
+    private func refusal(ofSocketOn channel: any Channel, _ head: HTTPRequestHead) -> RequestRefusal? {
+        guard self.authorization.isAuthorized(head) == true else { return nil }
+        return self.reserve(for: channel) ? nil : self.tooMany
+    }
+
+    /// Counts a socket of a program that has sent the token, until its channel is closed.
     private func reserve(for channel: any Channel) -> Bool {
         let isFree = self.sockets.withLockedValue { count in
             guard count < self.limits.socketsMax else { return false }
             count += 1
             return true
         }
+        self.connections.trust(channel)
         if isFree { channel.closeFuture.whenComplete { _ in self.sockets.withLockedValue { $0 -= 1 } } }
         return isFree
     }

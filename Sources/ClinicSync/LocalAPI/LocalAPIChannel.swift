@@ -8,9 +8,6 @@ import ServiceLifecycle
 ///
 /// A program must ask for the WebSocket in the first request of a connection, as all WebSocket clients do.
 struct LocalAPIChannel: ServerChildChannel {
-    /// How long a connection may send nothing before it is closed.
-    static let silenceMax = TimeAmount.seconds(60)
-
     /// A connection that was accepted.
     struct Value: ServerChildChannelValue {
         let channel: any Channel
@@ -32,19 +29,21 @@ struct LocalAPIChannel: ServerChildChannel {
 
     let http: HTTP1Channel
     let sockets: EventSocketUpgrade
+    let connections: LocalAPIConnections
 
     func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<Value> {
         channel.eventLoop.makeCompletedFuture {
             let promise = channel.eventLoop.makePromise(of: Kind.self)
             let isKnown = NIOLockedValueBox(false)
-            let silence = channel.eventLoop.scheduleTask(in: LocalAPIChannel.silenceMax) { channel.close(promise: nil) }
+            self.connections.admit(channel)
+            let watch = ConnectionWatch(self.connections)
             promise.futureResult.whenComplete { _ in
-                silence.cancel()
                 isKnown.withLockedValue { $0 = true }
             }
             let sniffer = RequestLineSniffer(
                 onDecision: { isSocket in
                     do {
+                        if isSocket { watch.becomeSocket() }
                         try self.proceed(channel, isSocket: isSocket, logger: logger, promise: promise)
                     } catch {
                         promise.fail(error)
@@ -53,7 +52,7 @@ struct LocalAPIChannel: ServerChildChannel {
                 },
                 onEnd: { promise.fail(ChannelError.eof) }
             )
-            try channel.pipeline.syncOperations.addHandler(sniffer)
+            try channel.pipeline.syncOperations.addHandlers([watch, sniffer])
             return Value(channel: channel, kind: promise.futureResult, isKnown: isKnown)
         }
     }
@@ -76,7 +75,13 @@ struct LocalAPIChannel: ServerChildChannel {
             do {
                 switch try await value.kind.get() {
                 case .http(let connection):
-                    await self.http.handle(value: connection, logger: logger)
+                    let handled = LocalAPIConnections.Connection(
+                        channel: value.channel,
+                        connections: self.connections
+                    )
+                    await LocalAPIConnections.$current.withValue(handled) {
+                        await self.http.handle(value: connection, logger: logger)
+                    }
                 case .socket(let socket):
                     await withGracefulShutdownHandler {
                         await socket.run()

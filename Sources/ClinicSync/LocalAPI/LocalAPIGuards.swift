@@ -135,6 +135,7 @@ struct TokenGuard: RouterMiddleware {
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
         guard self.access.way(RequestIdentity(request.head)) != nil else { throw TokenGuard.refusal }
+        LocalAPIConnections.current?.trust()
         return try await next(request, context)
     }
 

@@ -35,7 +35,7 @@ struct LocalAPIRoutes: Sendable {
         let router = Router(context: BasicRequestContext.self)
         router.add(middleware: ErrorResponder())
         router.add(middleware: LoopbackGuard(origins: self.origins))
-        router.add(middleware: RequestRate())
+        router.add(middleware: RequestRate(access: self.access))
         router.add(middleware: BodyLimit(bytesMax: LocalAPIRoutes.bodyBytesMax))
         // The first request on a connection never arrives here: see `LocalAPIChannel`.
         router.get("/ws") { _, _ -> Response in

@@ -11,14 +11,10 @@ import ServiceLifecycle
 /// Listens only on loopback, requires the token, and refuses foreign web pages. A graceful shutdown ends streams of
 /// events and finishes the answers in progress.
 package struct LocalAPIServer: Service {
-    /// The largest number of connections.
-    ///
-    /// Further connections wait until another connection ends.
-    package static let connectionsMax = 256
-
     private let address: NetworkAddress
     private let routes: LocalAPIRoutes
     private let sockets: EventSocketUpgrade
+    private let connections: LocalAPIConnections
     private let group: any EventLoopGroup
     private let logger: Logger
     private let onListening: @Sendable (NetworkAddress) async throws -> Void
@@ -42,19 +38,21 @@ package struct LocalAPIServer: Service {
             allowedOrigins: allowedOrigins,
             control: control,
             socketLimits: EventSocketLimits(),
+            connectionLimits: LocalAPIConnections.Limits(),
             group: group,
             logger: logger,
             onListening: onListening
         )
     }
 
-    /// Makes a server with other limits on WebSockets.
+    /// Makes a server with other limits.
     init(
         address: NetworkAddress,
         token: String,
         allowedOrigins: [String] = [],
         control: NodeControl,
         socketLimits: EventSocketLimits,
+        connectionLimits: LocalAPIConnections.Limits = LocalAPIConnections.Limits(),
         group: any EventLoopGroup,
         logger: Logger,
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
@@ -62,7 +60,9 @@ package struct LocalAPIServer: Service {
         self.address = address
         let routes = LocalAPIRoutes(control: control, token: token, origins: AllowedOrigins(allowedOrigins))
         self.routes = routes
+        self.connections = LocalAPIConnections(connectionLimits)
         self.sockets = EventSocketUpgrade(
+            connections: self.connections,
             events: control.events,
             guardian: LoopbackGuard(origins: routes.origins),
             authorization: SocketAuthorization(routes.access),
@@ -118,14 +118,11 @@ package struct LocalAPIServer: Service {
                         )
                     )
                 )
-                return LocalAPIChannel(http: http, sockets: self.sockets)
+                return LocalAPIChannel(http: http, sockets: self.sockets, connections: self.connections)
             },
             configuration: ApplicationConfiguration(
-                address: .hostname(self.address.host, port: self.address.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(
-                    LocalAPIServer.connectionsMax,
-                    logger: self.logger
-                )
+                // `LocalAPIConnections` limits the connections. A limit here would let strangers fill it.
+                address: .hostname(self.address.host, port: self.address.port)
             ),
             onServerRunning: { channel in onPort(channel.localAddress?.port ?? self.address.port) },
             eventLoopGroupProvider: .shared(self.group),

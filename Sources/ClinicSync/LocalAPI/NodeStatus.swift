@@ -115,6 +115,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         @Nullable public var lastSeen: UTCTimestamp?
         /// The round trip of the last ping.
         @Nullable public var roundTripMilliseconds: Double?
+        /// Why connections with the peer end again and again; `nil` for a peer that works.
+        @Nullable public var backOff: BackOff?
 
         /// Makes a peer's description.
         public init(
@@ -125,7 +127,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             connected: Bool,
             lagBatches: Int,
             lastSeen: UTCTimestamp?,
-            roundTripMilliseconds: Double?
+            roundTripMilliseconds: Double?,
+            backOff: BackOff? = nil
         ) {
             self.id = id
             self.name = name
@@ -135,6 +138,40 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             self.lagBatches = lagBatches
             self.lastSeen = lastSeen
             self.roundTripMilliseconds = roundTripMilliseconds
+            self.backOff = backOff
+        }
+    }
+
+    /// Why two nodes cannot work together, and when they try again.
+    public struct BackOff: Sendable, Hashable, Codable {
+        /// The reason of the last end, for example `protocolViolation` or `protocolVersion`; see `docs/PROTOCOL.md`.
+        public var reason: String
+        /// The reason in one sentence, for people.
+        public var message: String
+        /// Which node ends the connections: `self` or `peer`.
+        public var by: String
+        /// How many connections ended in a row.
+        public var failures: Int
+        /// Seconds since the first of these ends.
+        public var lastedSeconds: Int
+        /// Seconds until the next try; 0 when it is due or in progress.
+        public var retrySeconds: Int
+
+        /// Makes a description.
+        public init(
+            reason: String,
+            message: String,
+            by: String,
+            failures: Int,
+            lastedSeconds: Int,
+            retrySeconds: Int
+        ) {
+            self.reason = reason
+            self.message = message
+            self.by = by
+            self.failures = failures
+            self.lastedSeconds = lastedSeconds
+            self.retrySeconds = retrySeconds
         }
     }
 
@@ -216,18 +253,26 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         public var refusedConnections: UInt64
         /// The number of nodes that the clinic has revoked.
         public var revokedNodes: Int
+        /// What other accounts of this PC may do with the node's files and should not, in one sentence each.
+        public var warnings: [String]
+        /// The number of rows in the tables of members, grants and revocations that nobody signed; the node ignores them.
+        public var unsignedRows: Int
 
         /// Makes a description.
         public init(
             certificateExpires: UTCTimestamp,
             maySign: Bool,
             refusedConnections: UInt64,
-            revokedNodes: Int
+            revokedNodes: Int,
+            warnings: [String] = [],
+            unsignedRows: Int = 0
         ) {
             self.certificateExpires = certificateExpires
             self.maySign = maySign
             self.refusedConnections = refusedConnections
             self.revokedNodes = revokedNodes
+            self.warnings = warnings
+            self.unsignedRows = unsignedRows
         }
     }
 

@@ -5,7 +5,9 @@ package enum Message: Sendable, Hashable {
     /// The first message of both sides: what the sender is and has.
     case hello(Hello)
     /// The last message before an orderly close, with the reason.
-    case goodbye(CloseReason)
+    ///
+    /// `retryAfterMilliseconds`: when the sender lets the receiver connect again; `nil` when it names no time.
+    case goodbye(CloseReason, retryAfterMilliseconds: UInt32? = nil)
     /// A sign of life that asks for an answer.
     case ping(Ping)
     /// The answer to a ping.
@@ -98,6 +100,19 @@ package struct Hello: Sendable, Hashable {
         self.partials = partials
         self.creditBytes = creditBytes
         self.runID = runID
+    }
+}
+
+extension Message {
+    /// A goodbye that asks the receiver to come back after a time; `nil`: that names no time.
+    package static func goodbye(_ reason: CloseReason, retryAfter: Duration?) -> Message {
+        .goodbye(
+            reason,
+            retryAfterMilliseconds: retryAfter.map { wait in
+                let (seconds, attoseconds) = wait.components
+                return UInt32(clamping: min(seconds, 1_000_000) * 1_000 + attoseconds / 1_000_000_000_000_000 + 1)
+            }
+        )
     }
 }
 
@@ -238,6 +253,30 @@ package struct RowHashPage: Sendable, Hashable {
     }
 }
 
+/// Keys of a table from one key to another, in the order in which pages name them: SQLite's own.
+package struct KeyRange: Sendable, Hashable {
+    /// The range begins after this key; `nil`: at the smallest key.
+    package var after: SQLiteValue?
+    /// The range ends with this key; `nil`: at the largest key.
+    package var through: SQLiteValue?
+
+    /// The whole table.
+    package static let all = KeyRange(after: nil, through: nil)
+
+    /// Makes a range.
+    package init(after: SQLiteValue?, through: SQLiteValue?) {
+        self.after = after
+        self.through = through
+    }
+
+    /// Whether a key lies in the range.
+    package func contains(_ key: SQLiteValue) -> Bool {
+        if let after = self.after, !after.sortsBefore(key) { return false }
+        if let through = self.through, through.sortsBefore(key) { return false }
+        return true
+    }
+}
+
 /// Rows with the versions of all their columns, encoded by the store.
 package struct RowStatePage: Sendable, Hashable {
     /// The round.
@@ -250,6 +289,10 @@ package struct RowStatePage: Sendable, Hashable {
     package var wanted: [SQLiteValue]
     /// Whether this is the last page of the answer to a page of hashes.
     package var isLast: Bool
+    /// On the last page of an answer that does not cover its whole question: the last key that the answer covers.
+    ///
+    /// The client asks again from there. `nil`: the answer covers the question.
+    package var covered: SQLiteValue?
 
     /// Makes a page.
     package init(
@@ -257,13 +300,15 @@ package struct RowStatePage: Sendable, Hashable {
         table: String,
         payload: [UInt8],
         wanted: [SQLiteValue],
-        isLast: Bool
+        isLast: Bool,
+        covered: SQLiteValue? = nil
     ) {
         self.round = round
         self.table = table
         self.payload = payload
         self.wanted = wanted
         self.isLast = isLast
+        self.covered = covered
     }
 }
 

@@ -32,4 +32,39 @@ package enum SQLiteValue: Sendable, Hashable {
             "x'" + bytes.hexadecimal + "'"
         }
     }
+
+    /// The bytes of a text or blob; 0 for others.
+    package var byteCount: Int {
+        switch self {
+        case .null, .integer, .real: 0
+        case .text(let bytes), .blob(let bytes): bytes.count
+        }
+    }
+
+    // MARK: - Order
+
+    /// Whether SQLite sorts this value before `other` in a column without a declared type: numbers, then text, then blobs.
+    ///
+    /// Texts and blobs sort by their bytes. Keys are nothing else; an integer and a real sort by their classes, so that of
+    /// two different values one always sorts first.
+    package func sortsBefore(_ other: SQLiteValue) -> Bool {
+        switch (self, other) {
+        case (.integer(let left), .integer(let right)): left < right
+        case (.real(let left), .real(let right)):
+            left != right && (Double(bitPattern: left), left) < (Double(bitPattern: right), right)
+        case (.text(let left), .text(let right)), (.blob(let left), .blob(let right)):
+            left.lexicographicallyPrecedes(right)
+        default: self.rank < other.rank
+        }
+    }
+
+    private var rank: Int {
+        switch self {
+        case .null: 0
+        case .integer: 1
+        case .real: 2
+        case .text: 3
+        case .blob: 4
+        }
+    }
 }

@@ -37,6 +37,8 @@ enum AgentTables {
         var schemaVersion: Int64
         /// The day on which the member last ran, in milliseconds since 1970; 0 when an older program wrote the row.
         var aliveAt: Int64
+        /// What the member says of itself, signed; empty when an older program wrote the row.
+        var statement: [UInt8]
 
         /// The largest number of addresses.
         static let addressesMax = 4
@@ -57,6 +59,7 @@ enum AgentTables {
                 "maySign": .integer(self.maySign ? 1 : 0),
                 "schemaVersion": .integer(self.schemaVersion),
                 "aliveAt": .integer(self.aliveAt),
+                "statement": self.statement.isEmpty ? .null : .blob(self.statement),
             ]
         }
 
@@ -68,7 +71,8 @@ enum AgentTables {
             softwareVersion: String,
             maySign: Bool,
             schemaVersion: Int64 = 0,
-            aliveAt: Int64 = 0
+            aliveAt: Int64 = 0,
+            statement: [UInt8] = []
         ) {
             self.id = id
             self.name = name
@@ -78,6 +82,40 @@ enum AgentTables {
             self.maySign = maySign
             self.schemaVersion = schemaVersion
             self.aliveAt = aliveAt
+            self.statement = statement
+        }
+
+        /// Makes the row of a member that says `facts` of itself.
+        init(
+            id: NodeID,
+            facts: NodeStatement.Facts,
+            certificate: [UInt8],
+            maySign: Bool,
+            statement: [UInt8] = []
+        ) {
+            self.init(
+                id: id,
+                name: facts.name,
+                // A member may say what it likes, so this line drops what cannot be dialled.
+                addresses: Array(facts.addresses.filter(AdvertisedAddresses.isDialable).prefix(Node.addressesMax)),
+                certificate: certificate,
+                softwareVersion: facts.softwareVersion,
+                maySign: maySign,
+                schemaVersion: Int64(facts.schemaVersion),
+                aliveAt: facts.aliveAt,
+                statement: statement
+            )
+        }
+
+        /// What the row says of the member.
+        var facts: NodeStatement.Facts {
+            NodeStatement.Facts(
+                name: self.name,
+                addresses: self.addresses,
+                softwareVersion: self.softwareVersion,
+                schemaVersion: UInt32(clamping: self.schemaVersion),
+                aliveAt: self.aliveAt
+            )
         }
 
         /// Reads a row; `nil` when a program has written invalid values.
@@ -96,7 +134,8 @@ enum AgentTables {
                 softwareVersion: AgentTables.text(row["softwareVersion"]) ?? "",
                 maySign: row["maySign"] == .integer(1),
                 schemaVersion: AgentTables.integer(row["schemaVersion"]) ?? 0,
-                aliveAt: AgentTables.integer(row["aliveAt"]) ?? 0
+                aliveAt: AgentTables.integer(row["aliveAt"]) ?? 0,
+                statement: AgentTables.blob(row["statement"]) ?? []
             )
         }
     }
@@ -114,6 +153,12 @@ enum AgentTables {
             "entry": .blob(entry),
         ]
     }
+
+    /// The name of the key's column of a table of trust.
+    static func keyColumn(of table: String) -> String { table == AgentTables.nodes ? "id" : "node" }
+
+    /// The key of a node's rows.
+    static func key(_ node: NodeID) -> SQLiteValue { .string(node.description) }
 
     /// Returns the node that a text names.
     static func node(_ value: SQLiteValue?) -> NodeID? { AgentTables.text(value).flatMap { NodeID($0) } }

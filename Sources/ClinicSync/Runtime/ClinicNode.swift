@@ -131,14 +131,20 @@ public final class ClinicNode: Service {
     public func run() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
+        try self.settings.directory.requirePrivate()
+        for warning in try self.settings.directory.permissionWarnings() {
+            self.settings.logger.warning("\(warning)")
+        }
         let trust = try NodeRun.loadTrust(self.settings)
         try await StorageErrors.mapping {
-            let storage = try await self.openStorage()
+            let register = MemberRegister(trust: trust)
+            let storage = try await self.openStorage(register)
             let run = NodeRun(
                 settings: self.settings,
                 state: self.state,
                 events: self.events,
                 trust: trust,
+                register: register,
                 storage: storage
             )
             do {
@@ -159,13 +165,14 @@ public final class ClinicNode: Service {
         try await run.run { running in self.running.withLockedValue { $0 = running } }
     }
 
-    private func openStorage() async throws -> StorageService {
+    private func openStorage(_ register: MemberRegister) async throws -> StorageService {
         let storage = try await StorageService.open(
             path: self.settings.directory.databaseURL.path,
             origin: Origin(node: self.state.id),
             // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could only
             // refuse it. `log.retention` will take effect when a host can send its state instead.
             retention: ClinicNode.keepForEver,
+            judge: { register.members(in: $0) },
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds }
         )
         if let rebirth = storage.rebirth {

@@ -132,6 +132,9 @@ final class NodeDriver: Sendable {
             surroundings.transport.dial(address)
         case .close(let connection, let reason):
             surroundings.transport.close(connection, reason: reason)
+        case .turnAway(let connection, let reason, let retryAfter):
+            surroundings.metrics.count(.peersTurnedAway)
+            surroundings.transport.close(connection, reason: reason, retryAfter: retryAfter)
         case .setTimer(let id, let delay):
             timers.set(id, after: delay, on: surroundings.loop, inbox: surroundings.inbox)
         case .cancelTimer(let id):

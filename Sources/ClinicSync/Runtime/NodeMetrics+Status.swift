@@ -21,6 +21,10 @@ extension NodeMetrics {
             .peerRoundTrip,
             to: status.peers.compactMap { peer in peer.roundTripMilliseconds.map { (peer.id, $0 / 1_000) } }
         )
+        self.set(
+            .peerBackOff,
+            to: status.peers.compactMap { peer in peer.backOff.map { (peer.id, Double($0.retrySeconds)) } }
+        )
         guard let last = status.lastReconciliation else { return }
         self.set(.reconciledAt, to: Double(last.at.milliseconds) / 1_000)
         self.set(.reconciledEqual, to: ["equal", "repaired"].contains(last.result) ? 1 : 0)

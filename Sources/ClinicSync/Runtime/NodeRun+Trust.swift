@@ -38,26 +38,35 @@ extension NodeRun {
         )
     }
 
+    /// Learns the members from the tables, before anything depends on their number.
+    func learnMembers() async throws {
+        let look = TrustLook(trust: self.trust, register: self.register)
+        let findings = try await self.storage.read { reader in
+            var places = TrustLook.Places()
+            return try look.look(reader, from: &places)
+        }
+        self.register.note(unsigned: findings.facts, isWhole: true)
+    }
+
     /// Makes the exchange that synchronises trust and tables.
-    func makeExchange(transport: PeerTransport, listen: NetworkAddress) -> TrustExchange {
+    func makeExchange() -> TrustExchange {
         let hints = MemberHints(
             own: self.state.id,
-            ownAddresses: { AdvertisedAddresses.own(listening: listen) },
+            ownAddresses: { [state] in state.listen.map { AdvertisedAddresses.own(listening: $0) } ?? [] },
             isRevoked: { [trust] in trust.isRevoked($0) },
             found: { [inbox] in inbox.post(.peersFound($0)) }
         )
         return TrustExchange(
             TrustExchange.Surroundings(
                 trust: self.trust,
+                register: self.register,
                 storage: self.storage,
                 wrote: self.wrote,
-                reviewPeers: { transport.reviewPeers() },
                 ownRow: { [state, trust] in
-                    let addresses = AdvertisedAddresses.addresses(listening: listen).map(\.description)
-                    return AgentTables.Node(
+                    AgentTables.Node(
                         id: state.id,
                         name: state.name,
-                        addresses: Array(addresses.prefix(AgentTables.Node.addressesMax)),
+                        addresses: Array(state.addresses.prefix(AgentTables.Node.addressesMax)),
                         certificate: trust.ownCertificate,
                         softwareVersion: SoftwareVersion.current,
                         maySign: trust.maySign,
@@ -65,8 +74,13 @@ extension NodeRun {
                         aliveAt: TrustExchange.day(of: state.clock.wallMilliseconds)
                     )
                 },
-                membersRead: { hints.read($0) },
+                membersChanged: { [inbox, register] in
+                    inbox.post(.membersChanged(register.known))
+                    hints.read(MemberList.rows(of: register))
+                },
+                isHost: { [state] in state.core?.role == .host },
                 wallClock: { [state] in state.clock.wallMilliseconds },
+                monotonic: { [state] in state.clock.now.monotonic },
                 renamed: { [directory = self.settings.directory, state] name in
                     var identity = try directory.identity()
                     identity.nodeName = name
@@ -90,14 +104,11 @@ extension NodeRun {
             clock: self.settings.clock,
             pace: self.settings.renewalPace,
             logger: self.settings.logger,
-            addresses: { [storage, trust] in
-                let rows = try await storage.read { try $0.agentRows(AgentTables.nodes) }
-                    .compactMap(AgentTables.Node.init)
-                    .filter { $0.id != own && !trust.isRevoked($0.id) }
+            addresses: { [register, trust] in
+                let rows = MemberList.rows(of: register).filter { $0.id != own && !trust.isRevoked($0.id) }
                 let signers = rows.filter(\.maySign).flatMap(\.addresses).shuffled()
                 var seen = Set<String>()
-                // The order is: nodes that say they may sign, then nodes that this node has always known, then all
-                // others.
+                // The order is: nodes that may sign, then nodes that this node has always known, then all others.
                 return (signers + known + rows.flatMap(\.addresses)).filter { seen.insert($0).inserted }
             },
             looked: {

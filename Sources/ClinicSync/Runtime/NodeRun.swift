@@ -12,6 +12,8 @@ struct NodeRun: Sendable {
     let state: NodeState
     let events: EventBroadcaster
     let trust: TrustStore
+    /// The members that this node knows by signatures.
+    let register: MemberRegister
     let storage: StorageService
     let inbox = Inbox()
     /// The parts that serve people.
@@ -28,14 +30,16 @@ struct NodeRun: Sendable {
         state: NodeState,
         events: EventBroadcaster,
         trust: TrustStore,
+        register: MemberRegister,
         storage: StorageService
     ) {
         self.settings = settings
         self.state = state
         self.events = events
         self.trust = trust
+        self.register = register
         self.storage = storage
-        self.people = PeopleAgents(settings, state: state, trust: trust, storage: storage, inbox: self.inbox)
+        self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
     }
 
     /// Stops the threads and closes the store.
@@ -53,13 +57,19 @@ struct NodeRun: Sendable {
     /// - Throws: ``ClinicSyncError``, and what the store throws.
     func run(started: (RunningNode) -> Void) async throws {
         self.readEvents()
+        try await self.learnMembers()
         // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
         let desk = try self.makeDesk()
+        let exchange = self.makeExchange()
         let transport = PeerTransport(
             group: self.settings.group,
             limits: TransportLimits(),
-            authenticator: self.trust,
+            authenticator: MemberAuthenticator(trust: self.trust, register: self.register) { [inbox, register] node in
+                // The peer's first message comes after this, so the core knows the peer when it reads the message.
+                inbox.post(.membersChanged(register.known))
+                exchange.met(node)
+            },
             enrollment: desk,
             isLANOnly: self.settings.configuration.isLANOnly,
             logger: self.settings.logger
@@ -68,12 +78,11 @@ struct NodeRun: Sendable {
             parsing: try await transport.listen(on: self.settings.configuration.listen.description)
         )
         self.state.listens(at: listen)
-        let exchange = self.makeExchange(transport: transport, listen: listen)
         let discovery = self.makeDiscovery(listen: listen)
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let status = self.makeStatus(transport: transport)
+        let status = self.makeStatus(transport: transport, exchange: exchange)
         let control = self.makeControl(
             driver: driver,
             transport: transport,
@@ -85,7 +94,8 @@ struct NodeRun: Sendable {
             RunningNode(control: control, transport: transport, storage: self.storage, inbox: self.inbox)
         )
         let agents: [@Sendable () async throws -> Void] = [
-            { try await exchange.run() }, { try await renewal.run() }, { try await addresses.run() },
+            { try await exchange.run { transport.reviewPeers() } }, { try await renewal.run() },
+            { try await addresses.run() },
             { try await discovery?.run() }, { try await self.people.run() },
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
@@ -143,11 +153,14 @@ struct NodeRun: Sendable {
     }
 
     /// Makes the part that reports the status of the node.
-    private func makeStatus(transport: PeerTransport) -> NodeStatusControl {
+    private func makeStatus(transport: PeerTransport, exchange: TrustExchange) -> NodeStatusControl {
         NodeStatusControl(
             state: self.state,
             storage: self.storage,
+            directory: self.settings.directory,
             trust: self.trust,
+            register: self.register,
+            exchange: exchange,
             transport: transport,
             events: self.events,
             latencies: self.latencies,
@@ -164,7 +177,7 @@ struct NodeRun: Sendable {
         exchange: TrustExchange,
         status: NodeStatusControl
     ) -> NodeControl {
-        let members = MemberList(state: self.state, storage: self.storage)
+        let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
             status: status,
             tables: NodeTableControl(storage: self.storage, driver: driver, clock: self.settings.clock),
@@ -174,6 +187,7 @@ struct NodeRun: Sendable {
                 driver: driver,
                 transport: transport,
                 trust: self.trust,
+                register: self.register,
                 desk: desk,
                 exchange: exchange,
                 wrote: self.wrote
@@ -190,6 +204,7 @@ struct NodeRun: Sendable {
                 state: self.state,
                 storage: self.storage,
                 trust: self.trust,
+                members: members,
                 wrote: self.wrote
             ),
             probes: NodeProbeControl(agent: self.people.probe, members: members),
@@ -280,6 +295,7 @@ struct NodeRun: Sendable {
             softwareVersion: SoftwareVersion.current,
             addresses: Array(self.state.addresses.prefix(NodeAddresses.addressesMax)),
             hints: self.hints,
+            members: self.register.known,
             randomSeed: generator.next()
         )
         core.priority = UInt32(clamping: self.settings.configuration.priority)

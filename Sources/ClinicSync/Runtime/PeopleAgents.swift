@@ -1,5 +1,6 @@
 import ClinicSyncClinic
 import ClinicSyncCore
+import ClinicSyncModel
 import ClinicSyncStorage
 
 /// The parts of a running node that serve people: their passwords, notices to them, and measurements for them.
@@ -31,7 +32,7 @@ extension PeopleAgents {
     /// Makes the parts and starts their threads.
     ///
     /// The caller must call ``close()``.
-    init(_ settings: NodeSettings, state: NodeState, trust: TrustStore, storage: StorageService, inbox: Inbox) {
+    init(_ settings: NodeSettings, state: NodeState, register: MemberRegister, storage: StorageService, inbox: Inbox) {
         let wrote: @Sendable () -> Void = { inbox.post(.localCommitNoticed) }
         self.init(
             passwords: PasswordService(
@@ -53,7 +54,7 @@ extension PeopleAgents {
                     storage: storage,
                     wrote: wrote,
                     core: { state.core },
-                    isRevoked: { trust.isRevoked($0) },
+                    members: { register.known.present },
                     corrected: { state.correctedMilliseconds },
                     monotonic: { settings.clock.now.monotonic }
                 )

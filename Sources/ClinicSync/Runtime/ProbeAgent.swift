@@ -18,8 +18,8 @@ final class ProbeAgent: Sendable {
         var wrote: @Sendable () -> Void
         /// The core's state.
         var core: @Sendable () -> CoreStatus?
-        /// Returns whether a node is revoked.
-        var isRevoked: @Sendable (NodeID) -> Bool
+        /// The members of the clinic.
+        var members: @Sendable () -> [NodeID]
         /// The clinic's time on this PC, in milliseconds since 1970.
         var corrected: @Sendable () -> Int64
         /// A monotonic clock.
@@ -78,17 +78,20 @@ final class ProbeAgent: Sendable {
         // Take the times for the answer before any other work.
         let (at, now) = (self.surroundings.corrected(), self.surroundings.monotonic())
         try await StorageErrors.mapping {
-            let (probes, answers, nodes) = try await self.surroundings.storage.read { reader in
-                (
-                    try reader.agentRows(AgentTables.probes), try reader.agentRows(AgentTables.probeAnswers),
-                    try reader.agentRows(AgentTables.nodes)
+            let own = self.surroundings.own
+            let members = self.surroundings.members()
+            // Rows are looked up by their keys, so no number of forged rows is ever read.
+            let (probes, answers) = try await self.surroundings.storage.read { reader in
+                let others = members.filter { $0 != own }
+                let ids = others.flatMap { [ProbeAnswer.id(of: own, from: $0), ProbeAnswer.id(of: $0, from: own)] }
+                return (
+                    try others.compactMap { try reader.agentRow(AgentTables.probes, key: AgentTables.key($0)) },
+                    try ids.compactMap { try reader.agentRow(AgentTables.probeAnswers, key: .string($0)) }
                 )
             }
-            let members = Set(nodes.compactMap { AgentTables.node($0["id"]) })
-                .filter { !self.surroundings.isRevoked($0) }
             let known = answers.compactMap(ProbeAnswer.init)
-            self.take(known, members: members, at: now)
-            try await self.answer(probes, known: known, members: members, at: at, now: now, pace: &pace)
+            self.take(known, members: Set(members), at: now)
+            try await self.answer(probes, known: known, members: Set(members), at: at, now: now, pace: &pace)
         }
     }
 

@@ -24,7 +24,8 @@ struct ProbeAnswer: Sendable, Hashable {
     /// Reads a row; `nil` when a program has written invalid values.
     init?(_ row: [String: SQLiteValue]) {
         guard let prober = AgentTables.node(row["prober"]), let answerer = AgentTables.node(row["answerer"]),
-            AgentTables.text(row["id"]) == "\(prober):\(answerer)", let number = AgentTables.integer(row["number"]),
+            AgentTables.text(row["id"]) == ProbeAnswer.id(of: prober, from: answerer),
+            let number = AgentTables.integer(row["number"]),
             let at = AgentTables.integer(row["at"])
         else { return nil }
         let text = AgentTables.text(row["connected"]) ?? ""
@@ -38,11 +39,14 @@ struct ProbeAnswer: Sendable, Hashable {
         )
     }
 
+    /// The key of the answer of `answerer` to measurements of `prober`.
+    static func id(of prober: NodeID, from answerer: NodeID) -> String { "\(prober):\(answerer)" }
+
     /// The row's values.
     var values: [String: SQLiteValue] {
         func text(_ text: String) -> SQLiteValue { .text(Array(text.utf8)) }
         return [
-            "id": text("\(self.prober):\(self.answerer)"),
+            "id": text(ProbeAnswer.id(of: self.prober, from: self.answerer)),
             "prober": text(self.prober.description),
             "answerer": text(self.answerer.description),
             "number": .integer(self.number),

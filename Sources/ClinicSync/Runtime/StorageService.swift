@@ -40,11 +40,14 @@ final class StorageService: Sendable {
 
     /// Opens the store and starts the threads.
     ///
+    /// `judge` decides which members a migration waits for.
+    ///
     /// - Throws: ``StoreError``, ``SchemaError``.
     static func open(
         path: String,
         origin: Origin,
         retention: Duration,
+        judge: MemberListing.Judge? = nil,
         wallClock: @escaping @Sendable () -> Int64
     ) async throws -> StorageService {
         let writing = NIOThreadPool(numberOfThreads: 1)
@@ -59,6 +62,7 @@ final class StorageService: Sendable {
                     database: database,
                     origin: origin,
                     place: place,
+                    judge: judge,
                     storeExtension: ClinicExtension(),
                     wallClock: wallClock
                 )

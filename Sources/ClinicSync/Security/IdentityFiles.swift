@@ -159,11 +159,11 @@ package struct IdentityFiles: Sendable {
         let folder = directory.identityDirectoryURL.path
         guard let mode = try AtomicFile.mode(of: folder) else { return }
         var commands = [String]()
-        if mode & 0o077 != 0 { commands.append("chmod 700 " + IdentityFiles.quoted(folder)) }
+        if mode & 0o077 != 0 { commands.append("chmod 700 " + ShellText.quoted(folder)) }
         let files = try FileManager.default.contentsOfDirectory(atPath: folder).sorted().map { folder + "/" + $0 }
         let open = try files.filter { try (AtomicFile.mode(of: $0) ?? 0) & 0o177 != 0 }
         if !open.isEmpty {
-            commands.append("chmod 600 " + open.map(IdentityFiles.quoted).joined(separator: " "))
+            commands.append("chmod 600 " + open.map(ShellText.quoted).joined(separator: " "))
         }
         guard commands.isEmpty else {
             throw ClinicSyncError(
@@ -171,10 +171,5 @@ package struct IdentityFiles: Sendable {
                 "Other accounts could use the keys in \(folder): run \(commands.joined(separator: " && "))"
             )
         }
-    }
-
-    /// Quotes a path for a POSIX shell.
-    private static func quoted(_ path: String) -> String {
-        "'" + path.replacingOccurrences(of: "'", with: #"'\''"#) + "'"
     }
 }

@@ -56,7 +56,7 @@ package struct Revocation: Sendable, Hashable {
     /// - Throws: ``ClinicSyncError`` of code `refused`.
     package init(verifying bytes: [UInt8], authority: ClinicAuthority) throws {
         do {
-            var reader = RevocationReader(bytes)
+            var reader = StatementReader(bytes)
             self = try Revocation(reading: &reader, authority: authority)
         } catch {
             throw ClinicSyncError(
@@ -67,34 +67,34 @@ package struct Revocation: Sendable, Hashable {
         }
     }
 
-    private init(reading reader: inout RevocationReader, authority: ClinicAuthority) throws {
-        guard reader.bytes.count <= Revocation.bytesMax else { throw RevocationReader.Malformed() }
+    private init(reading reader: inout StatementReader, authority: ClinicAuthority) throws {
+        guard reader.bytes.count <= Revocation.bytesMax else { throw StatementReader.Malformed() }
         guard try reader.take(Revocation.magic.count) == Revocation.magic[...] else {
-            throw RevocationReader.Malformed()
+            throw StatementReader.Malformed()
         }
         self.clinic = try reader.id()
         self.number = try reader.integer(8)
         // SQLite must store this number, and the next number is larger by one.
-        guard self.number <= Revocation.numberMax else { throw RevocationReader.Malformed() }
+        guard self.number <= Revocation.numberMax else { throw StatementReader.Malformed() }
         self.node = try reader.id()
         self.revokedAt = Int64(bitPattern: try reader.integer(8))
-        guard (0...Revocation.millisecondsMax).contains(self.revokedAt) else { throw RevocationReader.Malformed() }
+        guard (0...Revocation.millisecondsMax).contains(self.revokedAt) else { throw StatementReader.Malformed() }
         let count = Int(try reader.integer(2))
-        guard count <= Revocation.vouchedMax else { throw RevocationReader.Malformed() }
+        guard count <= Revocation.vouchedMax else { throw StatementReader.Malformed() }
         var vouched = [NodeID]()
         for _ in 0..<count {
             let node = try reader.id()
-            if let last = vouched.last, last >= node { throw RevocationReader.Malformed() }
+            if let last = vouched.last, last >= node { throw StatementReader.Malformed() }
             vouched.append(node)
         }
         self.vouched = vouched
         let grants = try (0..<Int(reader.integer(1))).map { _ in Array(try reader.take(Int(reader.integer(2)))) }
         let signed = reader.consumed
         let signature = try P256.Signing.ECDSASignature(rawRepresentation: reader.take(64))
-        guard reader.isAtEnd, grants.count <= 1, self.clinic == authority.id else { throw RevocationReader.Malformed() }
+        guard reader.isAtEnd, grants.count <= 1, self.clinic == authority.id else { throw StatementReader.Malformed() }
         let grant = try grants.first.map { try SigningGrant(verifying: $0, authority: authority) }
         let key = P256.Signing.PublicKey((grant?.certificate ?? authority.certificate).publicKey)
-        guard let key, key.isValidSignature(signature, for: signed) else { throw RevocationReader.Malformed() }
+        guard let key, key.isValidSignature(signature, for: signed) else { throw StatementReader.Malformed() }
         self.signer = grant?.node
         self.bytes = reader.bytes
     }
@@ -118,48 +118,14 @@ package struct Revocation: Sendable, Hashable {
             )
         }
         var bytes = Revocation.magic + authority.id.bytes
-        bytes += Revocation.encoded(number, 8) + node.bytes + Revocation.encoded(UInt64(bitPattern: now), 8)
-        bytes += Revocation.encoded(UInt64(vouched.count), 2)
+        bytes += StatementBytes.encoded(number, 8) + node.bytes + StatementBytes.encoded(UInt64(bitPattern: now), 8)
+        bytes += StatementBytes.encoded(UInt64(vouched.count), 2)
         for node in vouched { bytes += node.bytes }
-        bytes += Revocation.encoded(UInt64(issuer.chain.count), 1)
-        for certificate in issuer.chain { bytes += Revocation.encoded(UInt64(certificate.count), 2) + certificate }
+        bytes += StatementBytes.encoded(UInt64(issuer.chain.count), 1)
+        for certificate in issuer.chain { bytes += StatementBytes.encoded(UInt64(certificate.count), 2) + certificate }
         bytes += Array(try issuer.signingKey.key.signature(for: bytes).rawRepresentation)
         try self.init(verifying: bytes, authority: authority)
     }
 
     private static let magic = Array("clinicsync revocation 1\n".utf8)
-
-    private static func encoded(_ value: UInt64, _ count: Int) -> [UInt8] {
-        (0..<count).map { UInt8(truncatingIfNeeded: value >> UInt64(8 * (count - 1 - $0))) }
-    }
-}
-
-/// Parses the bytes of a revocation from front to back.
-private struct RevocationReader {
-    /// The bytes are not a revocation.
-    struct Malformed: Error {}
-
-    let bytes: [UInt8]
-    private var position = 0
-
-    init(_ bytes: [UInt8]) { self.bytes = bytes }
-
-    var isAtEnd: Bool { self.position == self.bytes.count }
-
-    /// All bytes parsed so far.
-    var consumed: ArraySlice<UInt8> { self.bytes[..<self.position] }
-
-    mutating func take(_ count: Int) throws -> ArraySlice<UInt8> {
-        guard self.bytes.count - self.position >= count else { throw Malformed() }
-        defer { self.position += count }
-        return self.bytes[self.position..<self.position + count]
-    }
-
-    mutating func integer(_ count: Int) throws -> UInt64 {
-        try self.take(count).reduce(0) { $0 << 8 | UInt64($1) }
-    }
-
-    mutating func id() throws -> NodeID {
-        NodeID(high: try self.integer(8), low: try self.integer(8))
-    }
 }

@@ -10,6 +10,9 @@ extension TrustStore {
     /// This node's certificate in DER.
     package var ownCertificate: [UInt8] { self.certificates.first ?? [] }
 
+    /// The right to sign that the authority gave to this node.
+    var ownGrant: SigningGrant? { self.state.withLockedValue { $0.grant } }
+
     /// All revocations that this node keeps, ordered by number.
     package var knownRevocations: [Revocation] {
         self.state.withLockedValue { Array($0.revocations.values) }.sorted { $0.precedes($1) }

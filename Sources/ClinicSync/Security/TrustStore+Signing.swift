@@ -13,14 +13,25 @@ extension TrustStore {
     /// - Returns: Whether the revocation is new; `false` for a known or invalid revocation.
     /// - Throws: ``ClinicSyncError`` when a file cannot be written.
     @discardableResult
-    package func learn(revocation bytes: [UInt8]) throws -> Bool {
-        let revocation: Revocation
-        do {
-            revocation = try Revocation(verifying: bytes, authority: self.authority)
-        } catch {
-            return false
+    package func learn(revocation bytes: [UInt8]) throws -> Bool { try self.learn(revocations: [bytes]) }
+
+    /// Accepts many revocations, and writes the file once.
+    ///
+    /// Revocations that are known already are not verified again: peers and rows repeat them.
+    ///
+    /// - Returns: Whether one of them is new.
+    /// - Throws: ``ClinicSyncError`` when a file cannot be written.
+    @discardableResult
+    package func learn(revocations entries: [[UInt8]]) throws -> Bool {
+        let known = Set(self.state.withLockedValue { $0.revocations.values.map(\.bytes) })
+        let verified = Set(entries).subtracting(known).compactMap { bytes -> Revocation? in
+            do {
+                return try Revocation(verifying: bytes, authority: self.authority)
+            } catch {
+                return nil
+            }
         }
-        return try self.writing.withLock { try self.add(revocation) }
+        return try self.writing.withLock { try self.add(verified.sorted { $0.precedes($1) }) }
     }
 
     /// Accepts a grant from a row of the database.
@@ -36,7 +47,7 @@ extension TrustStore {
         } catch {
             return false
         }
-        guard grant.node == self.nodeID else { return false }
+        guard grant.node == self.nodeID, !self.holdsAuthority else { return false }
         return try self.writing.withLock {
             guard self.state.withLockedValue({ $0.grant }) == nil else { return false }
             try IdentityFiles.write(grant: bytes, to: self.directory)
@@ -76,7 +87,7 @@ extension TrustStore {
                 authority: self.authority,
                 issuer: issuer
             )
-            _ = try self.add(revocation)
+            _ = try self.add([revocation])
             return revocation.bytes
         }
     }
@@ -133,26 +144,32 @@ extension TrustStore {
     }
 
     /// The caller must hold ``writing``.
-    private func add(_ revocation: Revocation) throws -> Bool {
-        let (isNew, all, isSaved) = try self.state.withLockedValue { state -> (Bool, [Revocation], Bool) in
-            let known = state.revocations[revocation.node]
-            let isNew = state.isNews(revocation)
-            if isNew {
-                guard known != nil || state.revocations.count < TrustStore.revocationsMax else {
-                    throw ClinicSyncError(
-                        .refused,
-                        "The clinic has revoked \(TrustStore.revocationsMax) PCs, which is the limit: make a new clinic."
-                    )
+    private func add(_ revocations: [Revocation]) throws -> Bool {
+        var (isNew, isFull) = (false, false)
+        let unsaved = self.state.withLockedValue { state -> [Revocation]? in
+            for revocation in revocations where state.isNews(revocation) {
+                let isKnown = state.revocations[revocation.node] != nil
+                guard isKnown || state.revocations.count < TrustStore.revocationsMax else {
+                    isFull = true
+                    continue
                 }
                 state.revocations[revocation.node] = revocation
                 state.isSaved = false
+                isNew = true
             }
-            return (isNew, Array(state.revocations.values), state.isSaved)
+            return state.isSaved ? nil : Array(state.revocations.values)
         }
-        guard !isSaved else { return isNew }
-        let sorted = all.sorted { $0.precedes($1) }
-        try IdentityFiles.write(revocations: sorted.map(\.bytes), to: self.directory)
-        self.state.withLockedValue { $0.isSaved = true }
+        if let unsaved {
+            let sorted = unsaved.sorted { $0.precedes($1) }
+            try IdentityFiles.write(revocations: sorted.map(\.bytes), to: self.directory)
+            self.state.withLockedValue { $0.isSaved = true }
+        }
+        guard !isFull else {
+            throw ClinicSyncError(
+                .refused,
+                "The clinic has revoked \(TrustStore.revocationsMax) PCs, which is the limit: make a new clinic."
+            )
+        }
         return isNew
     }
 }

@@ -28,6 +28,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case roundTrip = "clinicsync_round_trip_seconds"
     case reconciliationDuration = "clinicsync_reconciliation_duration_seconds"
     case repairedRows = "clinicsync_reconciliation_repaired_rows_total"
+    case peerBackOff = "clinicsync_peer_back_off_seconds"
+    case peersTurnedAway = "clinicsync_peers_turned_away_total"
     case peersLost = "clinicsync_peers_lost_total"
     case hostChanges = "clinicsync_host_changes_total"
     case conflicts = "clinicsync_conflicts_recorded_total"
@@ -49,10 +51,10 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
             .tableRows,
-            .peerConnected, .peerLag, .peerRoundTrip, .reconciledAt, .reconciledEqual, .reconciledRows:
+            .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
-        case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersLost, .hostChanges, .conflicts,
-            .storageFailures, .ownDamage:
+        case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
+            .hostChanges, .conflicts, .storageFailures, .ownDamage:
             .counter
         case .replicationLag, .applyDuration, .roundTrip, .reconciliationDuration: .histogram
         }
@@ -65,7 +67,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .role: "role"
         case .tableRows: "table"
-        case .peerConnected, .peerLag, .peerRoundTrip: "peer"
+        case .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
     }
@@ -96,6 +98,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .roundTrip: "Round trips with connected peers, one sample for each peer every ten seconds."
         case .reconciliationDuration: "Time that a reconciliation took."
         case .repairedRows: "Rows that reconciliations repaired."
+        case .peerBackOff: "Seconds until a peer whose connections end in failure may try again."
+        case .peersTurnedAway: "Connections of peers that were refused because the peer must wait."
         case .peersLost: "Connections with peers that ended."
         case .hostChanges: "Changes of the host."
         case .conflicts: "Values that lost to concurrent ones."

@@ -1,6 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 import Logging
+import NIOConcurrencyHelpers
 
 /// Renders the core's notifications as log lines, system events and metrics.
 ///
@@ -11,6 +12,9 @@ struct NodeTelemetry: Sendable {
     private let metrics: NodeMetrics
     private let wallMilliseconds: @Sendable () -> Int64
     private let onEvent: @Sendable (NamedEvent) -> Void
+    /// What one peer can bring about again and again.
+    private let repetitions = NIOLockedValueBox(LineLimiter(burst: 10))
+    private let start = ContinuousClock.now
 
     /// Logs to `logger` and counts in `metrics`; `onEvent` receives the system events.
     init(
@@ -29,11 +33,11 @@ struct NodeTelemetry: Sendable {
     func record(_ notification: Notification) {
         switch notification {
         case .peerConnected(let peer, let name, let isHost):
-            self.logger.notice("Peer connected", metadata: ["peer.id": "\(peer)", "peer.host": "\(isHost)"])
+            self.log(.notice, "Peer connected", of: "\(peer)", ["peer.id": "\(peer)", "peer.host": "\(isHost)"])
             self.tell("peer_connected", details: ["peer": peer.description, "name": name])
         case .peerLost(let peer, let reason):
             self.metrics.count(.peersLost)
-            self.logger.notice("Peer lost", metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"])
+            self.log(.notice, "Peer lost", of: "\(peer)", ["peer.id": "\(peer)", "close.reason": "\(reason)"])
             self.tell("peer_lost", details: ["peer": peer.description, "reason": "\(reason)"])
         case .hostChanged(let host, let name, let term):
             self.metrics.count(.hostChanges)
@@ -41,12 +45,27 @@ struct NodeTelemetry: Sendable {
         case .splitHealed(let other):
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
             self.tell("split_healed", details: ["peer": other.description])
+        case .peerBacksOff(let peer, let reason, let isPeersWord):
+            self.logger.warning(
+                isPeersWord
+                    ? "A peer ends all connections with this node, which tries again less and less often"
+                    : "All connections with a peer must be ended, so the peer may connect less and less often",
+                metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
+            )
+            self.tell(
+                "peer_backs_off",
+                details: [
+                    "peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self",
+                ]
+            )
         case .connectionRefused(let reason):
-            self.logger.warning("Connection refused", metadata: ["close.reason": "\(reason)"])
+            self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
-            self.logger.info(
+            self.log(
+                .info,
                 "Host is not reachable",
-                metadata: ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
+                of: address,
+                ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
             )
         case .reconciled(let result, let rows, let took):
             self.metrics.observe(.reconciliationDuration, took)
@@ -71,6 +90,12 @@ struct NodeTelemetry: Sendable {
                 metadata: ["change.count": "\(rows)"]
             )
             self.tell("escaped_write", details: ["rows": "\(rows)"])
+        case .unmarkedSetBack(let rows):
+            self.logger.warning(
+                "Rows changed without a mark and look damaged: the other nodes' values count, the journal keeps these",
+                metadata: ["change.count": "\(rows)"]
+            )
+            self.tell("rows_set_back", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
             self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])
@@ -87,7 +112,7 @@ struct NodeTelemetry: Sendable {
                 details: ["peer": node.description, "self": isSelf ? "true" : "false"]
             )
         case .logTooShort(let peer):
-            self.logger.warning("A peer needs more than the log holds", metadata: ["peer.id": "\(peer)"])
+            self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
             self.metrics.count(.ownDamage, repair.count)
@@ -106,6 +131,22 @@ struct NodeTelemetry: Sendable {
                 ]
             )
         }
+    }
+
+    /// Logs a line that a peer can bring about again and again, unless there were many of its kind about `subject`.
+    private func log(
+        _ level: Logger.Level,
+        _ message: String,
+        of subject: String,
+        _ metadata: Logger.Metadata
+    ) {
+        let elapsed = self.start.duration(to: .now)
+        guard let omitted = self.repetitions.withLockedValue({ $0.admit(message + subject, at: elapsed) }) else {
+            return
+        }
+        var metadata = metadata
+        if omitted > 0 { metadata["log.omitted"] = "\(omitted)" }
+        self.logger.log(level: level, "\(message)", metadata: metadata)
     }
 
     private func tell(_ type: String, details: [String: String]) {
@@ -133,7 +174,7 @@ struct NodeTelemetry: Sendable {
         case .unavailable(let reason):
             self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
         case .malformed(let reason):
-            self.logger.warning("A peer sent data that cannot be decoded", metadata: ["error.message": "\(reason)"])
+            self.log(.warning, "A peer sent data that cannot be decoded", of: "", ["error.message": "\(reason)"])
         case .damaged(let damage):
             self.logger.error(
                 "The store found damage in its own bookkeeping",

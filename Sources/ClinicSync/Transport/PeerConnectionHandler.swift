@@ -14,20 +14,27 @@ final class PeerConnectionHandler: ChannelInboundHandler {
 
     private let connection: PeerConnection
     private let limits: WireLimits
+    private var meter: WorkMeter
+    /// Whether the handler waits because the peer has caused too much work.
+    private var isResting = false
     private let logger: Logger
+    private let onViolation: (any Error) -> Void
     private let post: @Sendable (Input) -> Void
     private var isMalformed = false
     private var isClosed = false
 
     init(
         connection: PeerConnection,
-        limits: WireLimits,
+        limits: TransportLimits,
         logger: Logger,
+        onViolation: @escaping (any Error) -> Void,
         post: @escaping @Sendable (Input) -> Void
     ) {
         self.connection = connection
-        self.limits = limits
+        self.limits = limits.wire
+        self.meter = WorkMeter(rate: limits.workPerSecond, burst: limits.workBurst)
         self.logger = logger
+        self.onViolation = onViolation
         self.post = post
     }
 
@@ -50,9 +57,29 @@ final class PeerConnectionHandler: ChannelInboundHandler {
     func channelReadComplete(context: ChannelHandlerContext) {
         context.flush()
         // After a violation, the handler reads nothing until the core has closed the connection.
-        if !self.isMalformed || self.connection.isEnding, self.connection.mayRead() { context.read() }
+        if !self.isMalformed || self.connection.isEnding { self.readOn(context) }
         context.fireChannelReadComplete()
     }
+
+    /// Reads more, at once or when the peer's work is done.
+    private func readOn(_ context: ChannelHandlerContext) {
+        // A connection that ends discards what arrives, and waits for the peer's close frame.
+        if !self.connection.isEnding, let wait = self.meter.wait(at: PeerConnectionHandler.now) {
+            guard !self.isResting else { return }
+            self.isResting = true
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            context.eventLoop.scheduleTask(in: TimeAmount(wait) + .milliseconds(1)) {
+                let (handler, context) = bound.value
+                handler.isResting = false
+                guard !handler.isClosed else { return }
+                handler.readOn(context)
+            }
+            return
+        }
+        if self.connection.mayRead() { context.read() }
+    }
+
+    private static var now: Duration { .nanoseconds(Int64(clamping: NIODeadline.now().uptimeNanoseconds)) }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         if CloseCodeMapping.isViolation(error) {
@@ -77,7 +104,9 @@ final class PeerConnectionHandler: ChannelInboundHandler {
     private func receive(_ bytes: ByteBuffer) {
         guard !self.connection.isEnding else { return }
         do {
+            let size = bytes.readableBytes
             let (message, term) = try MessageCodec.decode(bytes, limits: self.limits)
+            self.meter.count(message, bytes: size, at: PeerConnectionHandler.now)
             self.connection.posted()
             self.post(.messageReceived(self.connection.id, message, term: term))
         } catch {
@@ -99,7 +128,7 @@ final class PeerConnectionHandler: ChannelInboundHandler {
     private func refuse(_ error: any Error) {
         guard !self.isMalformed, !self.connection.isEnding else { return }
         self.isMalformed = true
-        self.logger.info("Peer broke the protocol", metadata: self.metadata(error: error))
+        self.onViolation(error)
         self.post(.malformedMessageReceived(self.connection.id))
     }
 

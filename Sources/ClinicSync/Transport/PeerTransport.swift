@@ -25,6 +25,7 @@ package final class PeerTransport: Sendable {
     let isLANOnly: Bool
     let post: @Sendable (Input) -> Void
     let refusals = NIOLockedValueBox(RefusalLog())
+    private let violations = NIOLockedValueBox(LineLimiter(burst: 3))
     let registry = NIOLockedValueBox(ConnectionRegistry())
     /// Connections with new data since the last flush.
     private let unflushed = NIOLockedValueBox<[PeerConnection]>([])
@@ -101,10 +102,11 @@ package final class PeerTransport: Sendable {
 
     /// Sends the queued messages, a goodbye and a close frame with code 4000 + `reason`, then closes the connection.
     ///
-    /// The peer has ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
-    package func close(_ connection: ConnectionID, reason: CloseReason) {
+    /// With `retryAfter`, the goodbye asks the peer to come back after this time. The peer has
+    /// ``TransportLimits/closeTimeout`` to answer. `connectionClosed` follows in any case.
+    package func close(_ connection: ConnectionID, reason: CloseReason, retryAfter: Duration? = nil) {
         guard let connection = self.registry.withLockedValue({ $0.connection(connection) }) else { return }
-        let goodbye = MessageCodec.encodeBuffer(.goodbye(reason), term: 0)
+        let goodbye = MessageCodec.encodeBuffer(.goodbye(reason, retryAfter: retryAfter), term: 0)
         connection.channel.eventLoop.execute {
             connection.close(CloseCodeMapping.code(of: reason), last: goodbye)
         }
@@ -202,8 +204,9 @@ package final class PeerTransport: Sendable {
         try channel.pipeline.syncOperations.addHandler(
             PeerConnectionHandler(
                 connection: connection,
-                limits: self.limits.wire,
+                limits: self.limits,
                 logger: self.logger,
+                onViolation: { self.noteViolation(by: credential.node, $0) },
                 post: post
             )
         )
@@ -229,6 +232,16 @@ package final class PeerTransport: Sendable {
             let goodbye = MessageCodec.encodeBuffer(.goodbye(.notAMember), term: 0)
             connection.dismiss(CloseCodeMapping.code(of: .notAMember), last: [goodbye])
         }
+    }
+
+    /// Logs that a peer broke the protocol, unless there were many such lines about this peer.
+    private func noteViolation(by node: NodeID, _ error: any Error) {
+        let now = Duration.nanoseconds(Int64(clamping: NIODeadline.now().uptimeNanoseconds))
+        guard let omitted = self.violations.withLockedValue({ $0.admit(node.description, at: now) }) else { return }
+        // Decoding errors name fields, and never a value of a row.
+        var metadata: Logger.Metadata = ["peer.id": "\(node)", "error.code": "\(error)"]
+        if omitted > 0 { metadata["log.omitted"] = "\(omitted)" }
+        self.logger.info("Peer broke the protocol", metadata: metadata)
     }
 
     private func reset(_ channel: any Channel) {

@@ -48,6 +48,13 @@ package struct TransportLimits: Sendable, Hashable {
     /// At this limit, the node reads nothing more. The node decodes all messages from one read of the socket, even
     /// beyond this limit.
     package var unconsumedMessagesMax = 64
+    /// Work that one peer may cause in a second, in units of a small message; see ``WorkMeter``.
+    ///
+    /// Beyond the limit, the node reads the peer's messages later. A client sends some ten messages a second at rest, and
+    /// some hundred while it writes.
+    package var workPerSecond = 2_000.0
+    /// Work that one peer may cause in a burst.
+    package var workBurst = 8_000.0
     /// The largest number of bytes that wait for one peer.
     ///
     /// Beyond the limit, the node drops the connection. The node sends chunks only within the peer's credit. So only a

@@ -35,7 +35,18 @@ struct FrameOutline {
         _ rule: FrameRule,
         _ limits: WireLimits
     ) throws(WireDecodingError) {
-        guard let repeated = rule.repeated else { return }
+        guard !rule.repeated.isEmpty else { return }
+        // A frame has two such fields at most, so one pass for each is cheap and needs no memory.
+        for repeated in rule.repeated { try FrameOutline.count(repeated, bytes, in: body, rule, limits) }
+    }
+
+    private static func count(
+        _ repeated: FrameRule.Repeated,
+        _ bytes: UnsafeRawBufferPointer,
+        in body: Range<Int>,
+        _ rule: FrameRule,
+        _ limits: WireLimits
+    ) throws(WireDecodingError) {
         let max = repeated.max(limits)
         var count = 0
         var reader = FieldReader(bytes, in: body)

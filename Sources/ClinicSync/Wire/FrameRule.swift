@@ -19,8 +19,8 @@ struct FrameRule: Sendable {
 
     /// The largest size of the message in bytes.
     var bytesMax: @Sendable (WireLimits) -> Int = { $0.controlMessageBytesMax }
-    /// The repeated field that is most expensive to build.
-    var repeated: Repeated?
+    /// The repeated fields whose elements are expensive to build.
+    var repeated: [Repeated] = []
     /// The number of the field that contains a host report.
     ///
     /// The report's size bounds its own elements.
@@ -58,30 +58,39 @@ struct FrameRule: Sendable {
         switch message {
         case .hello:
             FrameRule(
-                repeated: self.repeated("partials", { $0.partialsMax }, in: WireHello()) { $0.partials = [.init()] },
+                repeated: [
+                    self.repeated("partials", { $0.partialsMax }, in: WireHello()) { $0.partials = [.init()] },
+                    self.repeated("addresses", { _ in NodeAddresses.addressesMax }, in: WireHello()) {
+                        $0.addresses = ["a"]
+                    },
+                ],
                 report: self.number(in: WireHello()) { $0.hostReport = WireHostReport() }
             )
         case .chunk: FrameRule(bytesMax: { $0.messageBytesMax })
         case .digests:
-            FrameRule(repeated: self.repeated("tables", { $0.tablesMax }, in: WireDigests()) { $0.tables = [.init()] })
+            FrameRule(repeated: [self.repeated("tables", { $0.tablesMax }, in: WireDigests()) { $0.tables = [.init()] }]
+            )
         case .rowHashes:
             FrameRule(
                 bytesMax: { $0.messageBytesMax },
-                repeated: self.repeated("keys", { $0.rowHashesMax }, in: WireRowHashes()) { $0.keys = [.init()] }
+                repeated: [self.repeated("keys", { $0.rowHashesMax }, in: WireRowHashes()) { $0.keys = [.init()] }]
             )
         case .rowStates:
             FrameRule(
                 bytesMax: { $0.messageBytesMax },
-                repeated: self.repeated("wanted", { $0.wantedKeysMax }, in: WireRowStates()) { $0.wanted = [.init()] }
+                repeated: [self.repeated("wanted", { $0.wantedKeysMax }, in: WireRowStates()) { $0.wanted = [.init()] }]
             )
         case .syncReport:
-            FrameRule(repeated: self.repeated("nodes", { $0.nodesMax }, in: WireSyncReport()) { $0.nodes = [.init()] })
+            FrameRule(repeated: [self.repeated("nodes", { $0.nodesMax }, in: WireSyncReport()) { $0.nodes = [.init()] }]
+            )
         case .hostReport:
             FrameRule(
                 bytesMax: { $0.reportBytesMax },
-                repeated: self.repeated("successors", { _ in HostReport.successorsMax }, in: WireHostReport()) {
-                    $0.successors = [.init()]
-                }
+                repeated: [
+                    self.repeated("successors", { _ in HostReport.successorsMax }, in: WireHostReport()) {
+                        $0.successors = [.init()]
+                    }
+                ]
             )
         case .handOver, .transferRequest: FrameRule(bytesMax: { $0.reportBytesMax })
         case .loginRequest, .loginReply: FrameRule(bytesMax: { $0.loginBytesMax })

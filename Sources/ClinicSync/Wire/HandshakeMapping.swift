@@ -66,13 +66,17 @@ extension WireHello.Partial {
 
 extension WireGoodbye {
     /// The wire form of a goodbye.
-    init(_ reason: CloseReason) {
+    init(_ reason: CloseReason, retryAfterMilliseconds: UInt32?) {
         self.init()
         self.reason = ProtocolBuffers.wire(reason)
+        self.retryAfterMilliseconds = retryAfterMilliseconds ?? 0
     }
 
-    /// The reason.
-    func model() throws(WireDecodingError) -> CloseReason {
-        try ProtocolBuffers.known(self.reason, "reason")
+    /// The goodbye.
+    func model() throws(WireDecodingError) -> Message {
+        .goodbye(
+            try ProtocolBuffers.known(self.reason, "reason"),
+            retryAfterMilliseconds: self.retryAfterMilliseconds == 0 ? nil : self.retryAfterMilliseconds
+        )
     }
 }

@@ -61,7 +61,7 @@ package enum MessageCodec {
     private static func body(of message: Message) -> WireFrame.OneOf_Message {
         switch message {
         case .hello(let hello): .hello(WireHello(hello))
-        case .goodbye(let reason): .goodbye(WireGoodbye(reason))
+        case .goodbye(let reason, let retryAfter): .goodbye(WireGoodbye(reason, retryAfterMilliseconds: retryAfter))
         case .ping(let ping): .ping(WirePing(ping))
         case .pong(let pong): .pong(WirePong(pong))
         case .chunk(let chunk): .chunk(WireChunk(chunk))
@@ -88,7 +88,7 @@ package enum MessageCodec {
     ) throws(WireDecodingError) -> Message {
         switch body {
         case .hello(let wire): .hello(try wire.model(limits))
-        case .goodbye(let wire): .goodbye(try wire.model())
+        case .goodbye(let wire): try wire.model()
         case .ping(let wire): .ping(Ping(id: wire.id))
         case .pong(let wire): .pong(try wire.model())
         case .chunk(let wire): .chunk(try wire.model(limits))

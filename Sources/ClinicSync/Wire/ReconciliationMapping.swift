@@ -86,6 +86,7 @@ extension WireRowStates {
         self.payload = Data(page.payload)
         self.wanted = page.wanted.map(WireValue.init)
         self.isLast = page.isLast
+        if let covered = page.covered { self.covered = WireValue(covered) }
     }
 
     /// The page.
@@ -95,7 +96,8 @@ extension WireRowStates {
             table: try MessageCodec.text(self.table, max: limits.nameBytesMax, "table"),
             payload: try MessageCodec.bytes(self.payload, max: limits.rowStatesPayloadBytesMax, "payload"),
             wanted: try WireValue.keys(self.wanted, max: limits.wantedKeysMax, limits, "wanted"),
-            isLast: self.isLast
+            isLast: self.isLast,
+            covered: self.hasCovered ? try self.covered.key(limits, "covered") : nil
         )
     }
 }

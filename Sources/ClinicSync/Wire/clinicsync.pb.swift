@@ -815,6 +815,9 @@ package nonisolated struct WireGoodbye: Sendable {
 
   package var reason: WireCloseReason = .shuttingDown
 
+  /// The receiver may connect again after so many milliseconds; 0: the sender names no time.
+  package var retryAfterMilliseconds: UInt32 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1046,9 +1049,21 @@ package nonisolated struct WireRowStates: Sendable {
 
   package var isLast: Bool = false
 
+  /// On the last page of an answer that does not cover its whole question: the last key that it covers.
+  package var covered: WireValue {
+    get {_covered ?? WireValue()}
+    set {_covered = newValue}
+  }
+  /// Returns true if `covered` has been explicitly set.
+  package var hasCovered: Bool {self._covered != nil}
+  /// Clears the value of `covered`. Subsequent reads from it will return its default value.
+  package mutating func clearCovered() {self._covered = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _covered: WireValue? = nil
 }
 
 /// A wish for a manual sync, of the clinic (sync_request) or of one client (verify_request).
@@ -2512,7 +2527,7 @@ nonisolated extension WireTransferRequest: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Goodbye"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{3}retry_after_milliseconds\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2521,6 +2536,7 @@ nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._Message
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self.reason) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.retryAfterMilliseconds) }()
       default: break
       }
     }
@@ -2530,11 +2546,15 @@ nonisolated extension WireGoodbye: SwiftProtobuf.Message, SwiftProtobuf._Message
     if self.reason != .shuttingDown {
       try visitor.visitSingularEnumField(value: self.reason, fieldNumber: 1)
     }
+    if self.retryAfterMilliseconds != 0 {
+      try visitor.visitSingularUInt32Field(value: self.retryAfterMilliseconds, fieldNumber: 2)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireGoodbye, rhs: WireGoodbye) -> Bool {
     if lhs.reason != rhs.reason {return false}
+    if lhs.retryAfterMilliseconds != rhs.retryAfterMilliseconds {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2897,7 +2917,7 @@ nonisolated extension WireRowHashes: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireRowStates: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RowStates"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}payload\0\u{1}wanted\0\u{3}is_last\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}payload\0\u{1}wanted\0\u{3}is_last\0\u{1}covered\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2910,12 +2930,17 @@ nonisolated extension WireRowStates: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.isLast) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._covered) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.round != 0 {
       try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 1)
     }
@@ -2931,6 +2956,9 @@ nonisolated extension WireRowStates: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.isLast != false {
       try visitor.visitSingularBoolField(value: self.isLast, fieldNumber: 5)
     }
+    try { if let v = self._covered {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2940,6 +2968,7 @@ nonisolated extension WireRowStates: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.payload != rhs.payload {return false}
     if lhs.wanted != rhs.wanted {return false}
     if lhs.isLast != rhs.isLast {return false}
+    if lhs._covered != rhs._covered {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

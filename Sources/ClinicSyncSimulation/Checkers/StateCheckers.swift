@@ -24,7 +24,7 @@ final class WorkloadChecker: SimulationChecker {
     }
 
     func finished(_ world: SimulatedWorld) throws {
-        for node in world.nodes {
+        for node in world.members {
             for workload in self.workloads {
                 if let problem = try workload.checkCommitted(node) ?? workload.checkFinally(node) {
                     world.fail(problem)
@@ -53,8 +53,8 @@ final class DurabilityChecker: SimulationChecker {
     }
 
     func finished(_ world: SimulatedWorld) throws {
-        for author in world.nodes {
-            for node in world.nodes where try node.committedVector()[author.origin] < self.own[author.index] ?? 0 {
+        for author in world.members {
+            for node in world.members where try node.committedVector()[author.origin] < self.own[author.index] ?? 0 {
                 world.fail("\(node.name) lacks batches of \(author.name)")
             }
         }
@@ -70,11 +70,11 @@ final class ConvergenceChecker: SimulationChecker {
     }
 
     func finished(_ world: SimulatedWorld) throws {
-        guard let host = world.nodes.first, let hostProcess = host.process else { return }
+        guard let host = world.members.first, let hostProcess = host.process else { return }
         let dump = try host.disk.dump(without: self.excluded)
         let vector = try host.committedVector()
         let digests = try hostProcess.reading.reader.digests().tables.filter { !self.excluded.contains($0.name) }
-        for node in world.nodes {
+        for node in world.members {
             guard let process = node.process else { return world.fail("\(node.name) does not run") }
             if try node.committedVector() != vector { world.fail("\(node.name) has another vector than the host") }
             let theirs = try node.disk.dump(without: self.excluded)

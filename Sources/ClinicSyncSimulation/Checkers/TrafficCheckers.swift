@@ -57,14 +57,19 @@ final class FailureChecker: SimulationChecker {
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         for effect in effects {
             switch effect {
-            case .close(_, let reason):
+            case .close(let id, let reason):
+                if world.isSuspect(behind: id) { continue }
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
+            case .turnAway(let id, let reason, _):
+                if world.isSuspect(behind: id) { continue }
+                world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
-            case .notify(.escapedWrites(let count)):
+            case .notify(.escapedWrites(let count)), .notify(.unmarkedSetBack(let count)):
                 if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }
             case .notify(.logTooShort(let peer)):
+                if world.members.allSatisfy({ $0.origin.node != peer }) { continue }
                 world.fail("\(node.name) cannot serve \(Summary.letter(peer))")
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
             case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .reply, .notify, .stopped:

@@ -13,6 +13,6 @@ struct CompletionsCommand: ParsableCommand {
         guard let shell = CompletionShell(rawValue: self.shell) else {
             throw ValidationError("There are completions for bash, zsh and fish, not for \"\(self.shell)\".")
         }
-        try Output.line(ClinicNodeCommand.completionScript(for: shell))
+        try Output.script(ClinicNodeCommand.completionScript(for: shell))
     }
 }

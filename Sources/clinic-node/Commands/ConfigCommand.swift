@@ -40,7 +40,7 @@ struct ConfigCheckCommand: ParsableCommand {
             Setting(key: entry.key.rawValue, value: entry.values.joined(separator: " "), source: entry.source)
         }
         if directory.holdsNode {
-            settings.append(Setting(key: "clinic secret", value: "(hidden)", source: .file))
+            settings.append(Setting(key: "node key", value: "(hidden)", source: .file))
             settings.append(Setting(key: "api token", value: "(hidden)", source: .file))
         }
         if self.output.isJSON {

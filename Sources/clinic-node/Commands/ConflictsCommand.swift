@@ -33,7 +33,7 @@ struct ConflictsCommand: AsyncParsableCommand {
             guard !summary.conflicts.isEmpty else { return Output.report("there are no conflicts") }
             for conflict in summary.conflicts {
                 let state = conflict.state == "open" ? "" : " (\(conflict.state))"
-                try Output.line("\(conflict.id)\(state)  \(Output.printable(conflict.sentence))")
+                try Output.line("\(conflict.id)\(state)  \(TerminalText.printable(conflict.sentence))")
             }
             if summary.open > summary.conflicts.count {
                 Output.report("\(summary.open) are open; these are the newest \(summary.conflicts.count)")
@@ -55,7 +55,7 @@ struct ConflictsCommand: AsyncParsableCommand {
         func run() async throws {
             let conflict: ConflictSummary = try await self.data.request(.GET, try ConflictsCommand.path(self.id))
             if self.output.isJSON { return try Output.json(conflict) }
-            for line in ConflictsCommand.lines(conflict) { try Output.line(Output.printable(line)) }
+            for line in ConflictsCommand.lines(conflict) { try Output.line(TerminalText.printable(line)) }
         }
     }
 

@@ -68,7 +68,7 @@ struct RunCommand: AsyncParsableCommand {
         let configuration = try self.settings.load(from: directory)
         let level = Logger.Level(rawValue: configuration.logLevel) ?? .notice
         LoggingSystem.bootstrap { label in
-            var handler = StreamLogHandler.standardError(label: label)
+            var handler = TerminalLogHandler(label: label)
             handler.logLevel = level
             return handler
         }

@@ -39,7 +39,7 @@ struct SyncCommand: AsyncParsableCommand {
         let compared = Set(summary.nodes.map(\.id))
         let absent = members.nodes.filter { !compared.contains($0.id) && $0.role != "revoked" && !$0.isSelf }
         guard !absent.isEmpty else { return }
-        let names = absent.map { Output.printable($0.name) }.joined(separator: ", ")
+        let names = absent.map { TerminalText.printable($0.name) }.joined(separator: ", ")
         Output.report("not connected, so not compared: \(names)")
     }
 

@@ -120,7 +120,9 @@ enum EventText {
             var details = (event.details ?? [:]).sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
             if let user = event.userId { details.append("user=\(user)") }
             for key in ["username", "reason", "text"] {
-                if case .text(let text)? = event.fields[key] { details.append("\(key)=\(Output.printable(text))") }
+                if case .text(let text)? = event.fields[key] {
+                    details.append("\(key)=\(TerminalText.printable(text))")
+                }
             }
             if let record = event.recordId { details.append(record) }
             return ([style.dim(String(time)), style.warning(event.type)] + details).joined(separator: "  ")

@@ -22,7 +22,7 @@ struct WhyCommand: AsyncParsableCommand {
         if self.output.isJSON {
             try Output.json(report)
         } else {
-            for line in WhyCommand.lines(report) { try Output.line(Output.printable(line)) }
+            for line in WhyCommand.lines(report) { try Output.line(TerminalText.printable(line)) }
         }
         if report.state == "unknown" { throw ExitCode(1) }
     }

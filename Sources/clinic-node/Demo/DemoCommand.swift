@@ -69,7 +69,8 @@ struct DemoCommand: AsyncParsableCommand {
                     // Asked twice: at once. The system cleans up the temporary files.
                     if stop.isWanted { Foundation.exit(130) }
                     stop.want()
-                    Output.report("\nEnding: the last changes arrive, then all files are compared.")
+                    Output.report("")
+                    Output.report("Ending: the last changes arrive, then all files are compared.")
                 }
                 return nil
             }

@@ -117,4 +117,47 @@ import Testing
         pool.learn([self.hint(3_000, .discovered)], at: .zero)
         #expect(pool.addresses.contains("pc3000:1"))
     }
+
+    @Test("however many addresses are urgent, they are forgotten beyond the limits")
+    func urgentFlood() {
+        var pool = self.pool([])
+        for node in 1...5_000 as ClosedRange<UInt64> {
+            pool.hurry(["a\(node):1", "b\(node):1"], node: .n(node), at: .zero)
+        }
+        #expect(pool.addresses.count <= 1_024)
+        #expect(pool.addresses.contains("b5000:1"))
+        // A client dials urgent addresses alone: of the ten thousand, the newest 64, eight at a time.
+        var dialled: [String] = []
+        while case let due = pool.next(at: .zero, linked: []).dial, !due.isEmpty {
+            dialled += due
+            var generator = SplitMix64(seed: 1)
+            for address in due {
+                pool.ended(address, isRejection: false, wasUp: false, at: .zero, using: &generator)
+            }
+        }
+        #expect(Set(dialled).count == 64)
+        #expect(dialled.contains("a5000:1"))
+    }
+
+    @Test("an urgent address that was refused rests for a moment all the same")
+    mutating func urgentRefused() {
+        var pool = self.pool([self.hint(2)])
+        pool.hurry(["pc2:1"], node: .n(2), at: .zero)
+        #expect(pool.next(at: .zero, linked: []).dial == ["pc2:1"])
+        pool.ended("pc2:1", isRejection: true, wasUp: false, at: .seconds(5), using: &self.generator)
+        pool.hurry(["pc2:1"], node: .n(2), at: .seconds(5))
+        #expect(pool.next(at: .seconds(5), linked: []).dial == [])
+        #expect(pool.next(at: .seconds(5) + CoreLimits.urgentRest, linked: []).dial == ["pc2:1"])
+    }
+
+    @Test("a peer that waits is not dialled at any of its addresses, however urgent")
+    mutating func waiting() {
+        var pool = self.pool([self.hint(2)])
+        pool.hurry(["other:1"], node: .n(2), at: .zero)
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        let (dial, wait) = pool.next(at: .zero, linked: [], waits: [.n(2): .seconds(7)])
+        #expect(dial == [])
+        #expect(wait == .seconds(7))
+        #expect(pool.next(at: .seconds(7), linked: [], waits: [.n(2): .seconds(7)]).dial == ["other:1", "pc2:1"])
+    }
 }

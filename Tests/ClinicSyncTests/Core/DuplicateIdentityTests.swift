@@ -17,6 +17,10 @@ struct DuplicateIdentityTests {
         for run in 1...20 as ClosedRange<UInt64> {
             let effects = self.connect(run, run: run, to: &host)
             #expect(effects.closes == (run == 1 ? [] : [.replaced]))
+            host.advance(.milliseconds(1_900))
+            host.give(.timerFired(.heartbeat))
+            host.advance(.milliseconds(100))
+            if run > 1 { host.give(.received(.c(run), .ping(Ping(id: 1)))) }
         }
         #expect(host.node.status(at: host.now).duplicates == [])
     }

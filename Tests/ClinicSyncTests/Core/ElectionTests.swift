@@ -35,7 +35,7 @@ import Testing
     private mutating func followOne(term: UInt64 = 1, successors: [UInt64] = []) {
         _ = self.start()
         _ = self.hear(1, .host(1, term: term, successors: successors))
-        _ = self.node.recorded(term)
+        _ = self.node.recorded(term, at: self.now)
         #expect(self.node.hostConnection == .c(1))
     }
 
@@ -46,7 +46,7 @@ import Testing
         #expect(self.start(isAlone: true) == [.record(term: 1)])
         #expect(!self.node.isHost)
         let reign = Reign(term: 1, candidacy: .of(2))
-        #expect(self.node.recorded(1) == [.becomeHost(reign), .announce])
+        #expect(self.node.recorded(1, at: self.now) == [.becomeHost(reign), .announce])
         #expect(self.node.isHost)
     }
 
@@ -67,7 +67,7 @@ import Testing
         #expect(self.hear(1, .host(1, term: 4)) == [.record(term: 4)])
         #expect(self.node.hostConnection == nil)
         let reign = Reign(term: 4, candidacy: .of(1))
-        #expect(self.node.recorded(4) == [.follow(.c(1), reign, wasHost: false), .announce])
+        #expect(self.node.recorded(4, at: self.now) == [.follow(.c(1), reign, wasHost: false), .announce])
         #expect(self.node.hostConnection == .c(1))
     }
 
@@ -78,11 +78,11 @@ import Testing
         var host = ElectionTests.node(1)
         host.restore(recordedTerm: 3, at: .zero)
         _ = host.start(isAlone: true, at: .zero, using: &self.generator)
-        _ = host.recorded(4)
+        _ = host.recorded(4, at: self.now)
         let searching = HostReport.searching(2, term: 5)
         let answer = host.reported(.c(9), by: .n(2), searching, at: .zero, using: &self.generator)
         #expect(answer == [.record(term: 6)])
-        _ = host.recorded(6)
+        _ = host.recorded(6, at: self.now)
         #expect(host.reign == Reign(term: 6, candidacy: .of(1)))
         #expect(self.hear(1, .host(1, term: 6)) == [.record(term: 6)])
     }
@@ -91,9 +91,9 @@ import Testing
     mutating func largestTerm() {
         let max = Bounds.termMax
         #expect(self.start(isAlone: true) == [.record(term: 1)])
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.hear(3, .searching(3, term: max)) == [.record(term: max)])
-        _ = self.node.recorded(max)
+        _ = self.node.recorded(max, at: self.now)
         #expect(self.node.reign == Reign(term: max, candidacy: .of(2)))
         // Another host of the largest term: the better candidacy decides, here the larger id.
         #expect(self.hear(1, .host(1, term: max)).isEmpty || self.node.isHost)
@@ -104,7 +104,7 @@ import Testing
         )
         // The host hands over to this node, whose candidacy is the lower one: the host follows its claim.
         #expect(self.node.handedOver(by: .c(4)) == [.record(term: max)])
-        _ = self.node.recorded(max)
+        _ = self.node.recorded(max, at: self.now)
         let reign = self.node.reign
         #expect(self.node.isHost)
         #expect((reign ?? Reign(term: 1, candidacy: .of(1))) > Reign(term: max, candidacy: .of(4)))
@@ -112,7 +112,7 @@ import Testing
         var other = ElectionTests.node(1)
         other.restore(recordedTerm: max, at: .zero)
         #expect(other.start(isAlone: true, at: .zero, using: &self.generator) == [.record(term: max)])
-        #expect(other.recorded(max).contains(.becomeHost(Reign(term: max, candidacy: .of(1)))))
+        #expect(other.recorded(max, at: self.now).contains(.becomeHost(Reign(term: max, candidacy: .of(1)))))
     }
 
     @Test("a node of priority 0 never claims, but follows")
@@ -121,7 +121,7 @@ import Testing
         _ = self.start(isAlone: true)
         #expect(!self.wait(.seconds(60)).contains { if case .record = $0 { true } else { false } })
         _ = self.hear(1, .host(1, term: 1))
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.node.hostConnection == .c(1))
         #expect(self.node.handedOver(by: .c(1)) == [])
     }
@@ -171,9 +171,9 @@ import Testing
         _ = self.lose(1)
         #expect(self.wait(.milliseconds(100)) == [.record(term: 2)])
         #expect(self.hear(3, .host(3, term: 3)) == [.record(term: 3)])
-        #expect(self.node.recorded(2) == [])
+        #expect(self.node.recorded(2, at: self.now) == [])
         let reign = Reign(term: 3, candidacy: .of(3))
-        #expect(self.node.recorded(3) == [.follow(.c(3), reign, wasHost: false), .announce])
+        #expect(self.node.recorded(3, at: self.now) == [.follow(.c(3), reign, wasHost: false), .announce])
     }
 
     @Test("a term that cannot be written is neither claimed nor followed, and tried again")
@@ -185,7 +185,7 @@ import Testing
         #expect(self.hear(1, .host(1, term: 5)) == [.record(term: 5)])
         _ = self.node.recordingFailed(retryAfter: .seconds(1))
         #expect(self.wait(.seconds(1)) == [.record(term: 5)])
-        _ = self.node.recorded(5)
+        _ = self.node.recorded(5, at: self.now)
         #expect(self.node.hostConnection == .c(1))
     }
 
@@ -201,16 +201,18 @@ import Testing
     @Test("of two hosts that meet the lower one steps down at once, and both say so")
     mutating func split() {
         _ = self.start(isAlone: true)
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.hear(1, .host(1, term: 7)) == [.record(term: 7)])
         #expect(self.node.isHost)
         let reign = Reign(term: 7, candidacy: .of(1))
         #expect(
-            self.node.recorded(7) == [.healed(other: .n(1)), .follow(.c(1), reign, wasHost: true), .announce]
+            self.node.recorded(7, at: self.now) == [
+                .healed(other: .n(1)), .follow(.c(1), reign, wasHost: true), .announce,
+            ]
         )
         self.node = ElectionTests.node(2)
         _ = self.start(term: 7, isAlone: true)
-        _ = self.node.recorded(8)
+        _ = self.node.recorded(8, at: self.now)
         #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
         #expect(self.node.isHost)
     }
@@ -220,17 +222,17 @@ import Testing
     )
     mutating func lone() {
         _ = self.start(term: 7, isAlone: true)
-        _ = self.node.recorded(8)
+        _ = self.node.recorded(8, at: self.now)
         #expect(
             self.hear(1, .host(1, term: 3, successors: [5])) == [.search, .announce, .setTimer(after: .seconds(1))]
         )
         #expect(self.hear(1, .host(1, term: 9, successors: [5])) == [.record(term: 9)])
-        _ = self.node.recorded(9)
+        _ = self.node.recorded(9, at: self.now)
         #expect(self.node.hostConnection == .c(1))
         #expect(self.hear(4, .host(4, term: 12)) == [])
         self.node = ElectionTests.node(2)
         _ = self.start(isAlone: true)
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
         #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
         #expect(self.node.isHost)
@@ -243,7 +245,7 @@ import Testing
         _ = self.start()
         for number in [3, 4] as [UInt64] {
             _ = self.hear(number, .host(number, term: 2, coverage: number == 4 ? 9 : 0, successors: [7]))
-            _ = self.node.recorded(2)
+            _ = self.node.recorded(2, at: self.now)
         }
         #expect(self.node.hostConnection == .c(4))
         #expect(self.hear(3, .host(3, term: 2)) == [])
@@ -252,7 +254,7 @@ import Testing
     @Test("a host that hears of a better one through a client seeks it, and goes on until it meets it")
     mutating func hearsOfBetter() {
         _ = self.start(isAlone: true)
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         let better = Reign(term: 4, candidacy: .of(1))
         #expect(self.hear(3, .client(3, of: better)) == [.seek(better, addresses: ["pc1:1"])])
         #expect(self.node.isHost)
@@ -265,7 +267,7 @@ import Testing
     )
     mutating func sleeper() {
         _ = self.start(isAlone: true)
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         self.now += .seconds(5)
         #expect(self.node.woke(at: self.now) == [.search, .announce, .setTimer(after: .seconds(1))])
         #expect(!self.node.isHost)
@@ -280,19 +282,19 @@ import Testing
         self.followOne(term: 3)
         #expect(self.node.handedOver(by: .c(8)) == [])
         #expect(self.node.handedOver(by: .c(1)) == [.record(term: 4)])
-        _ = self.node.recorded(4)
+        _ = self.node.recorded(4, at: self.now)
         #expect(self.node.isHost)
     }
 
     @Test("who has asked another to take its place follows it at once, though it has no clients yet")
     mutating func heir() {
         _ = self.start(isAlone: true)
-        _ = self.node.recorded(1)
+        _ = self.node.recorded(1, at: self.now)
         #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
         self.node.nameHeir(.n(3))
         #expect(self.hear(3, .host(3, term: 2)) == [.record(term: 2)])
         let reign = Reign(term: 2, candidacy: .of(3))
-        #expect(self.node.recorded(2) == [.follow(.c(3), reign, wasHost: true), .announce])
+        #expect(self.node.recorded(2, at: self.now) == [.follow(.c(3), reign, wasHost: true), .announce])
     }
 
     @Test("a second connection with the host takes the first one's place, and losing that loses nothing")
@@ -304,6 +306,44 @@ import Testing
         #expect(self.node.hostConnection == .c(2))
     }
 
+    @Test("a second connection with a better host takes the first one's place while the host's term is written")
+    mutating func secondConnectionWhileRecording() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1, at: self.now)
+        _ = self.hear(1, .host(1, term: 7))
+        _ = self.hear(2, .host(1, term: 7))
+        _ = self.lose(1)
+        _ = self.node.recorded(7, at: self.now)
+        #expect(self.node.hostConnection == .c(2))
+    }
+
+    @Test("a client follows a better host over its newer connection, too")
+    mutating func secondConnectionOfClient() {
+        self.followOne()
+        _ = self.hear(2, .host(3, term: 7, successors: [4]))
+        _ = self.hear(3, .host(3, term: 7, successors: [4]))
+        _ = self.lose(2)
+        _ = self.node.recorded(7, at: self.now)
+        #expect(self.node.hostConnection == .c(3))
+    }
+
+    @Test("a node claims after all when its new host is lost, or steps down, while its term is written")
+    mutating func lostWhileRecording() {
+        for stepsDown in [false, true] {
+            self.node = ElectionTests.node(2)
+            _ = self.start()
+            #expect(self.hear(1, .host(1, term: 7)) == [.record(term: 7)])
+            // The timer is due meanwhile, and nothing restarts it.
+            #expect(self.wait(.seconds(9)) == [])
+            if stepsDown {
+                _ = self.hear(1, .searching(1, term: 7))
+                #expect(self.node.recorded(7, at: self.now) == [.record(term: 8)])
+            } else {
+                #expect(self.lose(1) == [.record(term: 8)])
+            }
+        }
+    }
+
     @Test("clients of one host close what connects them; who still searches keeps its connections")
     mutating func tidies() {
         _ = self.start()
@@ -311,7 +351,7 @@ import Testing
         _ = self.hear(3, .client(3, of: reign))
         _ = self.hear(4, .searching(4, term: 0))
         _ = self.hear(1, .host(1, term: 1))
-        #expect(self.node.recorded(1).last == .close(.c(3)))
+        #expect(self.node.recorded(1, at: self.now).last == .close(.c(3)))
         #expect(self.lose(3) == [])
         #expect(self.hear(4, .client(4, of: reign)) == [.close(.c(4))])
     }

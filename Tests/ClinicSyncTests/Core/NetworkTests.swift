@@ -51,6 +51,7 @@ private struct LogStore {
         case .digests(let purpose): return .digests(purpose, vector: self.vector, tables: [])
         case .recordAcknowledged: return .acknowledgedRecorded
         case .prune: return .pruned(chunks: 0, escaped: 0)
+        case .discard: return .discarded(.of(vector: self.vector))
         case .recordTerm(let term): return .termRecorded(term)
         case .restamp: return .restamped(changes: 0, .of(vector: self.vector))
         case .beginIsolation: return .isolationBegun
@@ -59,7 +60,7 @@ private struct LogStore {
         case .keepSessions: return .sessionsKept(changes: 0, .of(vector: self.vector))
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
-        case .rowHashes, .compare, .mergeRows, .rowStates, .discard, .mend, .leaveOut, .readBatch:
+        case .rowHashes, .compare, .mergeRows, .rowStates, .mend, .leaveOut, .readBatch:
             return .failed(request, .unavailable("not part of this test"))
         }
     }
@@ -241,6 +242,11 @@ private struct Network {
             self.give(node, .connectionOpened(client, dialled: address, peer: ids[1]))
         case .close(let id, let reason):
             if reason != .replaced { Issue.record("a node closed a connection: \(reason)") }
+            guard let index = self.links.firstIndex(where: { $0.clientID == id || $0.hostID == id }) else { return }
+            self.cut(index)
+        case .turnAway(let id, let reason, _):
+            // Links that were cut again and again; otherwise these nodes have no reason to wait.
+            #expect(reason == .overloaded)
             guard let index = self.links.firstIndex(where: { $0.clientID == id || $0.hostID == id }) else { return }
             self.cut(index)
         case .setTimer(.dial, let delay): self.nodes[node].redial = delay

@@ -82,7 +82,7 @@ import Testing
         #expect(machine.hashed(first) == [.sendHashes(first)])
         // The host knows more about one row and wants another row.
         let rows = self.page(1, "t2", payload: [1], isLast: false)
-        #expect(machine.received(rows) == [.merge(rows)])
+        #expect(machine.received(rows) == [.merge(rows, within: KeyRange(after: nil, through: .integer(9)))])
         #expect(machine.received(self.page(1, "t2", wanted: [.integer(3)])) == [])
         #expect(
             machine.merged(rows, changedRows: 1, aheadKeys: [.integer(4), .integer(3)]) == [
@@ -195,7 +195,9 @@ import Testing
             host.give(.storageReplied(.compared(for: .c(2), [wish]))) == [.send([.c(2)], .rowStates(wish))]
         )
         let rows = self.page(5, payload: [1])
-        #expect(host.give(.received(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows))])
+        #expect(
+            host.give(.received(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows, within: .all))]
+        )
         let outcome = MergeOutcome(changedRows: 1, events: [.of("t1")], logged: [], vector: .v(), aheadKeys: [])
         #expect(
             host.give(.storageReplied(.rowsMerged(from: .c(2), rows, outcome))) == [
@@ -203,6 +205,60 @@ import Testing
                 .send([.c(2)], .rowStates(self.page(5))),
             ]
         )
+    }
+
+    // MARK: - What was not asked for
+
+    /// A machine that waits for the host's rows of the keys 1...9 of table t2, in round 1.
+    private func exchanging() -> RoundStateMachine {
+        var machine = self.asking()
+        _ = machine.answered(DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 2)))
+        _ = machine.hashed(RowHashPage(round: 1, table: "t2", after: nil, through: .integer(9), rows: []))
+        return machine
+    }
+
+    @Test("rows of another table, wishes outside the range, and an answer that goes nowhere end the round")
+    func notAskedFor() {
+        var other = self.exchanging()
+        #expect(other.received(self.page(1, "t1", payload: [1])) == self.finished(.differs))
+        var wish = self.exchanging()
+        #expect(wish.received(self.page(1, "t2", wanted: [.integer(10)])) == self.finished(.differs))
+        var back = self.exchanging()
+        var page = self.page(1, "t2")
+        page.covered = .integer(10)
+        #expect(back.received(page) == self.finished(.differs))
+    }
+
+    @Test("an answer without end, and one with more keys than a page can have, end the round")
+    func endless() {
+        var machine = self.exchanging()
+        let page = self.page(1, "t2", wanted: [.integer(1)], isLast: false)
+        for _ in 0..<CoreLimits.repairPagesMax { #expect(machine.received(page) == []) }
+        #expect(machine.received(page) == self.finished(.differs))
+        var keys = self.exchanging()
+        let many = Array(repeating: SQLiteValue.integer(1), count: CoreLimits.repairKeysMax)
+        #expect(keys.received(self.page(1, "t2", wanted: many, isLast: false)) == [])
+        #expect(keys.received(page) == self.finished(.differs))
+    }
+
+    @Test("an answer that covers a part of the page is continued from there")
+    func partlyCovered() {
+        var machine = self.exchanging()
+        var part = self.page(1, "t2")
+        part.covered = .integer(4)
+        #expect(machine.received(part) == [.hash(round: 1, table: "t2", after: .integer(4))])
+    }
+
+    @Test("rows that do not fit into one answer follow after the host's receipt")
+    func severalAnswers() {
+        var machine = self.exchanging()
+        let keys = [SQLiteValue.integer(1), .integer(2)]
+        #expect(machine.received(self.page(1, "t2", wanted: keys)) == [.gather(round: 1, table: "t2", keys: keys)])
+        let rows = self.page(1, "t2", payload: [1])
+        #expect(machine.gathered([rows], rest: [.integer(2)]) == [.sendStates(rows)])
+        #expect(machine.received(self.page(1, "t2")) == [.gather(round: 1, table: "t2", keys: [.integer(2)])])
+        #expect(machine.gathered([rows]) == [.sendStates(rows)])
+        #expect(machine.received(self.page(1, "t2")) == [.hash(round: 1, table: "t2", after: .integer(9))])
     }
 
     @Test("a client that asks without end is at fault")

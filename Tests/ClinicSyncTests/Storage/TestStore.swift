@@ -23,6 +23,7 @@ final class TestStore {
         schema: StoreSchema = .clinic,
         eventsKept: Int? = nil,
         incarnation: UInt32 = 0,
+        limits: StoreLimits = .standard,
         over queue: DatabaseQueue? = nil
     ) throws {
         try self.init(
@@ -30,7 +31,8 @@ final class TestStore {
             clock: NIOLockedValueBox<Int64>(1_800_000_000_000),
             queue: queue ?? DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false)),
             schema: schema,
-            eventsKept: eventsKept
+            eventsKept: eventsKept,
+            limits: limits
         )
         try self.collect()
     }
@@ -45,13 +47,14 @@ final class TestStore {
         clock: NIOLockedValueBox<Int64>,
         queue: DatabaseQueue,
         schema: StoreSchema,
-        eventsKept: Int?
+        eventsKept: Int?,
+        limits: StoreLimits = .standard
     ) throws {
         self.origin = origin
         self.schema = schema
         self.clock = clock
         self.queue = queue
-        var limits = StoreLimits.standard
+        var limits = limits
         if let eventsKept { limits.eventsKept = eventsKept }
         self.writer = try ReplicaWriter(
             database: StoreDatabase(single: self.queue),

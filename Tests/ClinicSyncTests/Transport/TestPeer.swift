@@ -33,7 +33,8 @@ final class TestPeer: Sendable {
             case .connectionClosed(let id):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
-            case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed, .storageReplied,
+            case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed,
+                .storageReplied,
                 .eventOccurred, .commandReceived,
                 .shutdownRequested:
                 self.misplaced += 1

@@ -48,8 +48,8 @@ import Testing
         let kind = try #require(FrameRuleTests.numbers(in: FrameRuleTests.lines(of: "Frame"))[field])
         let numbers = FrameRuleTests.numbers(in: try FrameRuleTests.lines(of: message).filter { !$0.hasPrefix("    ") })
         let rule = try #require(FrameRule.all[kind])
-        #expect(rule.repeated?.name == name)
-        #expect(rule.repeated?.number == numbers[name])
+        let repeated = try #require(rule.repeated.first { $0.name == name })
+        #expect(repeated.number == numbers[name])
         if message == "Hello" { #expect(rule.report == numbers["host_report"]) }
     }
 }

@@ -26,7 +26,11 @@ struct RandomMessages {
     mutating func next() -> Message {
         switch Int.random(in: 2...20, using: &self.generator) {
         case 2: .hello(self.hello())
-        case 3: .goodbye(CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced)
+        case 3:
+            .goodbye(
+                CloseReason.allCases.randomElement(using: &self.generator) ?? .replaced,
+                retryAfterMilliseconds: Bool.random(using: &self.generator) ? nil : UInt32(max(1, self.number(32)))
+            )
         case 4: .ping(Ping(id: self.generator.next()))
         case 5: .pong(Pong(id: self.generator.next(), wallMilliseconds: Int64(self.number(42))))
         case 6: .chunk(self.chunk())

@@ -41,7 +41,9 @@ package enum NoticeTable {
     /// Returns the number of notices.
     ///
     /// - Throws: ``StoreError``.
-    package static func count(_ reader: ReplicaReader) throws -> Int { try reader.agentRows(self.name).count }
+    package static func count(_ reader: ReplicaReader) throws -> Int {
+        try reader.agentRowCount(self.name, limit: self.noticesMax)
+    }
 
     /// Writes a notice.
     ///
@@ -62,17 +64,29 @@ package enum NoticeTable {
         )
     }
 
-    /// Returns the keys of the notices that are too old at `now`, and of notices with a time in the future.
+    /// Returns keys of notices that are too old at `now`, and of notices with a time in the future.
+    ///
+    /// A call looks at as many notices as nodes can have sent, and returns as many keys at most. Of more rows, which only a
+    /// program can have written, a later call returns the rest.
     ///
     /// - Throws: ``StoreError``.
     package static func outdated(at now: Int64, _ reader: ReplicaReader) throws -> [SQLiteValue] {
         let kept = (now - self.keptMilliseconds)...(now + self.keptMilliseconds)
-        return try reader.agentRows(self.name)
-            .filter { row in
+        var keys: [SQLiteValue] = []
+        var last: SQLiteValue?
+        var seen = 0
+        while keys.count < self.noticesMax, seen < 16 * self.noticesMax {
+            let rows = try reader.agentRows(self.name, after: last)
+            guard let key = rows.last?["id"] else { break }
+            last = key
+            seen += rows.count
+            keys += rows.filter { row in
                 guard case .integer(let time)? = row["createdAt"] else { return true }
                 return !kept.contains(time)
             }
             .compactMap { $0["id"] }
+        }
+        return keys
     }
 
     /// Removes notices.

@@ -22,6 +22,16 @@ extension Message {
         }
     }
 
+    /// Whether a peer may send the message before it has seen this node's hello.
+    var isFirst: Bool {
+        switch self {
+        case .hello, .goodbye, .revocation: true
+        case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            false
+        }
+    }
+
     /// Whether the transport, which knows no term, may send the message too.
     var isTermless: Bool {
         switch self {

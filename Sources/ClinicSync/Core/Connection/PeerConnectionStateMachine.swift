@@ -16,6 +16,12 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
         case closed(CloseReason)
     }
 
+    /// A peer's goodbye.
+    package struct Farewell: Sendable, Hashable {
+        /// When the peer wants to be dialled again; `nil` when it named no time.
+        package var retryAfter: Duration?
+    }
+
     /// The connection.
     package let id: ConnectionID
     /// The address that this node dialled; `nil` when the peer dialled.
@@ -28,6 +34,10 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package var greeted: VersionVector?
     /// What this node's hello said of the host; `nil` until the hello was sent.
     package var greetedReport: HostReport?
+    /// The process at the other end; `nil` before its hello.
+    package private(set) var process: PeerBackOff.Process?
+    /// What the peer's goodbye said; `nil` when it said none.
+    package var farewell: Farewell?
     /// Messages that arrived before this node was ready to answer.
     package private(set) var early: [Message] = []
 
@@ -42,6 +52,7 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     ///
     /// - Returns: The reason to close, or `nil` when the peer was accepted.
     package mutating func receive(_ hello: Hello, rules: HelloRules) -> CloseReason? {
+        self.process = PeerBackOff.Process(hello)
         switch self.state {
         case .awaitingHello:
             if let refusal = rules.refusal(of: hello, from: self.peer) {
@@ -62,9 +73,12 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
 
     /// Keeps a message until the node is ready.
     ///
-    /// - Returns: Whether there was room.
+    /// Only the messages with which a connection may begin are kept. The others could be large, and no peer may send them
+    /// before this node's hello.
+    ///
+    /// - Returns: Whether the peer may send the message now, and there was room.
     package mutating func keep(_ message: Message) -> Bool {
-        guard self.early.count < CoreLimits.earlyMessagesMax else { return false }
+        guard message.isFirst, self.early.count < CoreLimits.earlyMessagesMax else { return false }
         self.early.append(message)
         return true
     }

@@ -12,6 +12,10 @@ package struct PeerLink: Sendable, Hashable {
     var term: UInt64
     /// When the last message of the peer arrived.
     var lastHeard: Duration
+    /// When the link began.
+    let since: Duration
+    /// Whether nobody was told of the link, because links with this peer end again and again.
+    var isQuiet: Bool
     /// How far the peer's clinic time was ahead of this PC's time when it said hello.
     ///
     /// The time that the hello needed to arrive is not subtracted.

@@ -13,13 +13,16 @@ package struct PeersStateMachine: Sendable, Hashable {
         package var ping: UInt64
         /// Links whose peer has been silent for too long.
         package var silent: [ConnectionID]
+        /// What operators must hear of: peers whose connection proved useful after all.
+        package var notices: [Effect]
         /// How long to wait for the next beat.
         package var next: Duration
 
         /// Makes a result.
-        package init(ping: UInt64, silent: [ConnectionID], next: Duration) {
+        package init(ping: UInt64, silent: [ConnectionID], notices: [Effect] = [], next: Duration) {
             self.ping = ping
             self.silent = silent
+            self.notices = notices
             self.next = next
         }
     }
@@ -28,20 +31,21 @@ package struct PeersStateMachine: Sendable, Hashable {
     private var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
     private var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
     private var directory = PeerDirectory()
-    private var dialling: DialPool
+    private var dialler: Dialler
     private var duplicates: DuplicateWatch
     private var heartbeat: Heartbeat
+    /// The members whose membership is verified.
+    package var members: KnownMembers
     /// Where this node is reached, the likeliest address first.
     package var addresses: [String]
-    /// The last peer that was host when its link ended.
-    private var lastHost: NodeAddresses?
 
     /// Makes a machine without connections.
     package init(_ configuration: CoreConfiguration) {
         self.configuration = configuration
-        self.dialling = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
+        self.dialler = Dialler(configuration)
         self.duplicates = DuplicateWatch(own: configuration.origin.node, seed: configuration.randomSeed)
         self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.members = configuration.members
         self.addresses = configuration.addresses
     }
 
@@ -87,16 +91,21 @@ package struct PeersStateMachine: Sendable, Hashable {
     ///   - dialled: The address that this node dialled; `nil` when the peer dialled.
     ///   - peer: The node in the peer's certificate.
     ///   - greeting: This node's hello, when this node must speak first and may speak already.
+    ///   - time: The time.
     /// - Returns: What is to be done.
     package mutating func opened(
         _ id: ConnectionID,
         dialled: String?,
         peer: NodeID,
-        greeting: Hello?
+        greeting: Hello?,
+        at time: Duration
     ) -> [Directive] {
-        guard self.connections.count < self.configuration.connectionsMax else {
-            return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))]
+        if case .refused(let reason, let retryAfter) = self.dialler.opened(dialled: dialled, peer: peer, at: time) {
+            return [.effect(.turnAway(id, reason, retryAfter: retryAfter))]
         }
+        let ofPeer = self.connections.values.count { $0.peer == peer }
+        guard self.connections.count < self.configuration.connectionsMax, ofPeer < CoreLimits.connectionsPerPeerMax
+        else { return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))] }
         self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
         let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit
         let timer = Directive.effect(.setTimer(.handshake(id), after: limit))
@@ -137,11 +146,22 @@ package struct PeersStateMachine: Sendable, Hashable {
         if let refusal = connection.receive(hello, rules: HelloRules(self.configuration)) {
             let isOwn = refusal == .duplicateIdentity
             let notices = isOwn ? self.duplicates.metOwnIdentity(hello.runID, at: now.monotonic) : []
+            self.connections[id] = connection
             return notices.directives + self.refuse(id, refusal)
         }
         let verdict = self.duplicates.heard(hello.runID, of: connection.peer, at: now.monotonic)
         if case .outlived(let isNews) = verdict {
             return self.refuseOutlived(connection.peer, on: id, isNews: isNews)
+        }
+        if connection.dialled == nil,
+            case .refused(let reason, let retryAfter) = self.dialler.judge(
+                hello,
+                of: connection.peer,
+                at: now.monotonic
+            )
+        {
+            self.connections.removeValue(forKey: id)
+            return [.effect(.cancelTimer(.handshake(id))), .effect(.turnAway(id, reason, retryAfter: retryAfter))]
         }
         let others = self.links.elements.filter { $0.value.identity.node == connection.peer }.map(\.key)
         guard others.allSatisfy({ self.isPreferred(connection, to: $0) }) else { return [.close(id, .replaced)] }
@@ -163,12 +183,12 @@ package struct PeersStateMachine: Sendable, Hashable {
             report: hello.hostReport,
             term: hello.hostReport.term,
             lastHeard: now.monotonic,
+            since: now.monotonic,
+            isQuiet: self.dialler.isRepeating(identity.node),
             wallAhead: hello.wallMilliseconds &- now.wallMilliseconds
         )
         self.directory.connected(identity, by: id, vector: hello.vector, at: now)
-        if let address = connection.dialled { self.dialling.reached(address, identity.node) }
-        let told = identity.addresses.map { PeerHint(address: $0, node: identity.node, source: .told) }
-        self.dialling.learn(told, at: now.monotonic)
+        self.dialler.linked(identity, dialled: connection.dialled, at: now.monotonic)
         let isHost = hello.hostReport.role == .host
         let introduction = PeerIntroduction(
             connection: id,
@@ -177,10 +197,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             greetedVector: connection.greeted,
             greetedReport: connection.greetedReport
         )
-        return [
-            .effect(.notify(.peerConnected(identity.node, name: identity.name, isHost: isHost))),
-            .established(introduction),
-        ]
+        let notice = Effect.notify(.peerConnected(identity.node, name: identity.name, isHost: isHost))
+        return (self.dialler.isRepeating(identity.node) ? [] : [.effect(notice)]) + [.established(introduction)]
     }
 
     /// Refuses a process whose place another process with the same identity has taken.
@@ -214,7 +232,9 @@ package struct PeersStateMachine: Sendable, Hashable {
     }
 
     private func refuse(_ id: ConnectionID, _ reason: CloseReason) -> [Directive] {
-        [.effect(.notify(.connectionRefused(reason))), .close(id, reason)]
+        // Operators hear once of a peer that waits, when its connection is closed.
+        let isNotice = !reason.isLasting || reason == .duplicateIdentity
+        return (isNotice ? [.effect(.notify(.connectionRefused(reason)))] : []) + [.close(id, reason)]
     }
 
     /// Closes a connection; does nothing when it is gone already.
@@ -238,18 +258,10 @@ package struct PeersStateMachine: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> [Directive] {
         guard let connection = self.connections.removeValue(forKey: id) else { return [] }
-        let wasUp = self.links[id] != nil
-        if let address = connection.dialled {
-            self.dialling.ended(
-                address,
-                isRejection: reason.isRejection,
-                wasUp: wasUp,
-                at: time,
-                using: &generator
-            )
-        }
-        let end = wasUp ? self.unlink(id, reason) : [.effect(.cancelTimer(.handshake(id)))]
-        return end + [.dial]
+        let link = self.links[id]
+        let notices = self.dialler.ended(connection, link, reason, at: time, using: &generator)
+        let end = link == nil ? [.effect(.cancelTimer(.handshake(id)))] : self.unlink(id, reason)
+        return end + notices.directives + [.dial]
     }
 
     /// Removes a link.
@@ -257,11 +269,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         guard let link = self.links.removeValue(forKey: id) else { return [] }
         let node = link.identity.node
         self.directory.disconnected(node, from: id)
-        if link.report.role == .host {
-            let addresses = self.dialling.addresses(of: node).prefix(NodeAddresses.addressesMax)
-            self.lastHost = NodeAddresses(node: node, addresses: Array(addresses))
-        }
-        return [.effect(.notify(.peerLost(node, reason))), .lost(id)]
+        return (link.isQuiet ? [] : [.effect(.notify(.peerLost(node, reason)))]) + [.lost(id)]
     }
 
     /// The node stops: the effects that close every connection.
@@ -319,7 +327,8 @@ package struct PeersStateMachine: Sendable, Hashable {
         switch message {
         case .hello(let hello): return [.judge(hello, connection.id)]
         case .revocation(let entry): return [.effect(.learn(revocation: entry))]
-        case .goodbye(let reason): return self.saidGoodbye(reason, on: connection.id, from: connection.peer, at: now)
+        case .goodbye(let reason, let wait):
+            return self.saidGoodbye(reason, retryAfter: wait, on: connection.id, from: connection.peer, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
             .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
             return self.refuse(connection.id, .protocolViolation)
@@ -337,7 +346,8 @@ package struct PeersStateMachine: Sendable, Hashable {
         switch message {
         case .hello: return [.close(id, .protocolViolation)]
         case .revocation(let entry): return [.effect(.learn(revocation: entry))]
-        case .goodbye(let reason): return self.saidGoodbye(reason, on: id, from: identity.node, at: now)
+        case .goodbye(let reason, let wait):
+            return self.saidGoodbye(reason, retryAfter: wait, on: id, from: identity.node, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
             .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
             // Peer violation: a node says what it is before it speaks as client or as host, and when it no longer is.
@@ -349,11 +359,15 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     private mutating func saidGoodbye(
         _ reason: CloseReason,
+        retryAfter milliseconds: UInt32?,
         on id: ConnectionID,
         from peer: NodeID,
         at now: Now
     ) -> [Directive] {
-        self.duplicates.heed(reason, from: peer, at: now.monotonic).directives + [.close(id, reason)]
+        self.connections[id]?.farewell = PeerConnectionStateMachine.Farewell(
+            retryAfter: milliseconds.map { .milliseconds($0) }
+        )
+        return self.duplicates.heed(reason, from: peer, at: now.monotonic).directives + [.close(id, reason)]
     }
 
     // MARK: - Heartbeat
@@ -373,9 +387,22 @@ package struct PeersStateMachine: Sendable, Hashable {
             } else {
                 // The next beat comes when a peer's time is up, rather than half a second later.
                 beat.next = min(beat.next, remaining)
+                if let notice = self.prove(self.links.keys[index], at: time) { beat.notices.append(notice) }
             }
         }
         return beat
+    }
+
+    /// Forgets that a peer waited, when its link has lasted long enough.
+    ///
+    /// - Returns: The notice of a link of which nobody was told.
+    private mutating func prove(_ id: ConnectionID, at time: Duration) -> Effect? {
+        guard let link = self.links[id], time - link.since >= CoreLimits.usefulAfter else { return nil }
+        self.dialler.proved(link.identity.node)
+        guard link.isQuiet else { return nil }
+        self.links[id]?.isQuiet = false
+        let isHost = link.report.role == .host
+        return .notify(.peerConnected(link.identity.node, name: link.identity.name, isHost: isHost))
     }
 
     /// Takes the answer to a ping.
@@ -460,16 +487,16 @@ package struct PeersStateMachine: Sendable, Hashable {
     // MARK: - Dialling
 
     /// Whether no address of another node is known.
-    package var knowsNoAddress: Bool { self.dialling.addresses.isEmpty }
+    package var knowsNoAddress: Bool { self.dialler.knowsNoAddress }
 
     /// Takes over addresses at which members may be reached.
     package mutating func learn(_ hints: [PeerHint], at time: Duration) {
-        self.dialling.learn(hints.filter { !self.addresses.contains($0.address) }, at: time)
+        self.dialler.learn(hints.filter { !self.addresses.contains($0.address) }, at: time)
     }
 
     /// Takes over the addresses that the configuration names.
     package mutating func learnConfigured(at time: Duration) {
-        self.dialling.learn(self.configuration.hints, at: time)
+        self.dialler.learn(self.configuration.hints, at: time)
     }
 
     /// Returns the dials that are due, and the timer for the next ones.
@@ -477,9 +504,14 @@ package struct PeersStateMachine: Sendable, Hashable {
         // Connections without a hello count too: a second connection would only replace the first.
         var linked = Set(self.connections.values.map(\.peer))
         linked.insert(self.own)
-        let (addresses, wait) = self.dialling.next(at: time, linked: linked)
-        return addresses.map { .dial(address: $0) } + (wait.map { [.setTimer(.dial, after: $0)] } ?? [])
+        return self.dialler.dial(at: time, linked: linked)
     }
+
+    /// A person wants every peer to be tried now, also those that wait.
+    package mutating func retryNow(at time: Duration) { self.dialler.retryNow(at: time) }
+
+    /// The peers that wait, for people.
+    package func backOffs(at time: Duration) -> [CoreStatus.BackOff] { self.dialler.backOffs(at: time) }
 
     /// A dial failed.
     package mutating func dialFailed(
@@ -487,18 +519,17 @@ package struct PeersStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Effect] {
-        let delay = self.dialling.ended(address, isRejection: false, wasUp: false, at: time, using: &generator)
-        return [.notify(.dialFailed(address: address, nextTry: delay))]
+        self.dialler.dialFailed(address, at: time, using: &generator)
     }
 
     /// Changes what the node dials for.
     package mutating func enter(_ mode: DialPool.Mode, at time: Duration, using generator: inout SplitMix64) {
-        self.dialling.enter(mode, at: time, spread: self.returnSpread, using: &generator)
+        self.dialler.enter(mode, at: time, using: &generator)
     }
 
     /// The node starts to look for a host.
     package mutating func beginSearch(at time: Duration, using generator: inout SplitMix64) {
-        self.dialling.enter(.search, at: time, spread: .zero, using: &generator)
+        self.dialler.enter(.search, isAtOnce: true, at: time, using: &generator)
     }
 
     /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
@@ -507,12 +538,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        for successor in successors where successor.node != self.own {
-            let due = self.returnTime(successors: successors, at: time, using: &generator)
-            self.dialling.hurry(successor.addresses, node: successor.node, at: due)
-        }
-        if let last = self.lastHost { self.dialling.hurry(last.addresses, node: last.node, at: time) }
-        self.enter(.search, at: time, using: &generator)
+        self.dialler.searchHost(successors: successors, at: time, using: &generator)
     }
 
     /// A better host is said to be at these addresses.
@@ -523,21 +549,6 @@ package struct PeersStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        let due = self.returnTime(successors: successors, at: time, using: &generator)
-        self.dialling.hurry(addresses, node: host, at: due)
-    }
-
-    /// When this node dials the next host: the clients of a large clinic must not all connect in the same instant.
-    private func returnTime(
-        successors: [NodeAddresses],
-        at time: Duration,
-        using generator: inout SplitMix64
-    ) -> Duration {
-        let isSuccessor = successors.contains { $0.node == self.own }
-        return time + (isSuccessor ? .zero : generator.duration(upTo: self.returnSpread))
-    }
-
-    private var returnSpread: Duration {
-        min(CoreLimits.returnSpreadMax, CoreLimits.returnSpread * self.dialling.addresses.count)
+        self.dialler.seek(host, at: addresses, successors: successors, at: time, using: &generator)
     }
 }

@@ -39,6 +39,11 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var redialDelayMin: Duration = .milliseconds(100)
     /// The largest such bound.
     package var redialDelayMax: Duration = .seconds(15)
+    /// The bound of a peer's first wait after its connection ended for a reason that a new connection does not change;
+    /// the bound doubles with each such end.
+    package var backOffMin: Duration = .milliseconds(500)
+    /// The largest such bound.
+    package var backOffMax: Duration = .seconds(300)
     /// The time between two periodic reconciliations.
     package var reconcileInterval: Duration = .seconds(30)
     /// A round that found changes in transit is tried again after this time.

@@ -51,6 +51,39 @@ package struct CoreStatus: Sendable, Hashable {
         package var roundTripMilliseconds: Double?
     }
 
+    /// A peer whose connections end for a reason that a new connection does not change.
+    package struct BackOff: Sendable, Hashable {
+        /// The peer.
+        package var id: NodeID
+        /// Why the last connection ended.
+        package var reason: CloseReason
+        /// Whether the peer gave the reason, and not this node.
+        package var isPeersWord: Bool
+        /// How many connections ended in a row.
+        package var failures: Int
+        /// How long it has lasted.
+        package var lasted: Duration
+        /// When the next connection may be tried; zero when a try is in progress or due.
+        package var retryIn: Duration
+
+        /// Makes a description.
+        package init(
+            id: NodeID,
+            reason: CloseReason,
+            isPeersWord: Bool,
+            failures: Int,
+            lasted: Duration,
+            retryIn: Duration
+        ) {
+            self.id = id
+            self.reason = reason
+            self.isPeersWord = isPeersWord
+            self.failures = failures
+            self.lasted = lasted
+            self.retryIn = retryIn
+        }
+    }
+
     /// The end of a reconciliation.
     package struct Reconciliation: Sendable, Hashable {
         /// When it ended: the clinic's time, milliseconds since 1970.
@@ -95,4 +128,6 @@ package struct CoreStatus: Sendable, Hashable {
     package var duplicates: [NodeID]
     /// Damage in the node's own bookkeeping since the start, one entry for each table and outcome.
     package var damage: [Damage]
+    /// Peers that wait, connected or not, in the order of their first failure.
+    package var backOffs: [BackOff]
 }

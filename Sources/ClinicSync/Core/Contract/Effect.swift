@@ -11,6 +11,8 @@ package enum Effect: Sendable, Hashable {
     case dial(address: String)
     /// Say goodbye with this reason and close. The answer is `connectionClosed`.
     case close(ConnectionID, CloseReason)
+    /// As `close`, for a peer that comes during its wait: the goodbye asks it to come back after the time.
+    case turnAway(ConnectionID, CloseReason, retryAfter: Duration)
     /// Start the timer, or restart it when it runs.
     case setTimer(TimerID, after: Duration)
     /// Stop the timer, if it runs.
@@ -77,7 +79,10 @@ package enum Notification: Sendable, Hashable {
     case peerConnected(NodeID, name: String, isHost: Bool)
     /// A peer's connection ended.
     case peerLost(NodeID, CloseReason)
-    /// A connection was refused.
+    /// A peer waits from now on, because its connections end for this reason. `isPeersWord`: the peer gave the reason,
+    /// otherwise this node did.
+    case peerBacksOff(NodeID, CloseReason, isPeersWord: Bool)
+    /// A connection was refused, for a reason for which the peer does not wait.
     case connectionRefused(CloseReason)
     /// Another node is host; `nil`: the node has no host. `term` is the highest known term.
     case hostChanged(NodeID?, name: String?, term: UInt64)
@@ -93,6 +98,8 @@ package enum Notification: Sendable, Hashable {
     case captureRepaired(tables: [String])
     /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
+    /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
+    case unmarkedSetBack(Int)
     /// Stamps from this far in the future arrived; the clinic's clock did not follow them.
     case clockSkew(milliseconds: Int64)
     /// Two processes carry the identity of one node: a cloned disk. `isSelf`: the identity is this node's.

@@ -16,7 +16,10 @@ package enum StorageRequest: Sendable, Hashable {
     case applyStored
     /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
     /// for somebody who was never a member.
-    case discard(KnownMembers)
+    ///
+    /// Also remove those of `heldByPeers` that did not become whole for long, so that they are fetched again: linked
+    /// peers have them.
+    case discard(KnownMembers, heldByPeers: [BatchID])
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -29,9 +32,9 @@ package enum StorageRequest: Sendable, Hashable {
     case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
     /// Read. Compare a peer's page with this node's rows: which rows the peer lacks, and which rows this node lacks.
     case compare(from: ConnectionID, RowHashPage)
-    /// Merge a peer's rows into this node's rows.
-    case mergeRows(from: ConnectionID, RowStatePage)
-    /// Read. Return the states of these rows, in pages.
+    /// Merge a peer's rows into this node's rows. A row outside the range that was asked for makes the page malformed.
+    case mergeRows(from: ConnectionID, RowStatePage, within: KeyRange)
+    /// Read. Return the states of these rows, in pages: as many rows as one answer may have.
     case rowStates(for: ConnectionID, round: UInt64, table: String, keys: [SQLiteValue])
     /// Record what members have applied, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
@@ -172,8 +175,8 @@ package enum StorageReply: Sendable, Hashable {
     case compared(for: ConnectionID, [RowStatePage])
     /// A peer's rows are merged.
     case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)
-    /// The states of rows that a peer lacks.
-    case rowStates(for: ConnectionID, [RowStatePage])
+    /// The states of rows that a peer lacks, and the keys that are left for the next request.
+    case rowStates(for: ConnectionID, [RowStatePage], rest: [SQLiteValue])
     /// Progress is recorded.
     case acknowledgedRecorded
     /// The log is pruned; `escaped` rows had been written without a mark, and the store has marked them.
@@ -229,6 +232,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var repairedTables: [String]
     /// Rows of the swept tables that are too large to be sent, so that no other node can have them.
     package var unsentRows = 0
+    /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
+    package var setBackRows = 0
 
     /// Makes an outcome.
     package init(

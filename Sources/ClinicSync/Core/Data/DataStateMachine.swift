@@ -99,11 +99,13 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The verified members changed.
     package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
         let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
-        return effects.directives + outdated.map { .close($0, .storageFailed) } + self.discard
+        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(isRound: false)
     }
 
-    /// Removes from the log what former members left and nobody can apply, if there may be something.
-    private var discard: [Directive] { self.replication.discard.map { [.submit($0)] } ?? [] }
+    /// Removes from the log what former members left and nobody can apply, and what must be fetched again.
+    private func discard(isRound: Bool) -> [Directive] {
+        self.replication.discard(isRound: isRound).map { [.submit($0)] } ?? []
+    }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
     package var isIsolated: Bool { self.replication.isIsolated }
@@ -243,7 +245,7 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Begins a round of housekeeping; none may be in progress.
     package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives + self.discard
+        self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
     }
 
     // MARK: - The store's replies
@@ -265,8 +267,10 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stored(let id, let outcome):
             return self.stored(from: id, outcome)
         case .discarded(let outcome):
+            let connections = self.replication.connections(for: outcome.forgotten)
             self.replication.forgot(outcome.forgotten, sender: nil)
-            return self.absorb(outcome)
+            // With the next hello, peers that have a removed batch send it from its beginning.
+            return self.absorb(outcome) + connections.map { .close($0, .replaced) }
         case .storedApplied(let outcome):
             self.store.applied()
             let absorbed = self.absorb(outcome)
@@ -282,7 +286,7 @@ package struct DataStateMachine: Sendable, Hashable {
             return self.reconciliation.measured(purpose, vector: vector, tables: tables, context)
         case .rowHashes(let page): return self.reconciliation.hashed(page, context)
         case .compared(let id, let pages): return self.reconciliation.compared(for: id, pages)
-        case .rowStates(_, let pages): return self.reconciliation.gathered(pages, context)
+        case .rowStates(_, let pages, let rest): return self.reconciliation.gathered(pages, rest: rest, context)
         case .rowsMerged(let id, let page, let outcome):
             let absorbed = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
             return absorbed + self.reconciliation.merged(from: id, page, outcome, context)
@@ -322,15 +326,16 @@ package struct DataStateMachine: Sendable, Hashable {
             self.store.applyLater()
             effects += self.store.applyPending()
         }
-        let closing: [Directive] = isOutOfStep ? [.close(id, .storageFailed)] : []
+        let closing: [Directive] = isOutOfStep ? [.close(id, .replaced)] : []
         return absorbed + effects.directives + self.damages.stored(from: id) + closing
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.
     package mutating func absorb(_ outcome: CollectOutcome) -> [Directive] {
         let isRepaired = !outcome.repairedTables.isEmpty
-        let notices: [Directive] =
+        var notices: [Directive] =
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
+        if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 
@@ -446,7 +451,7 @@ package struct DataStateMachine: Sendable, Hashable {
             let others = self.exclusiveWorkFailed(context, isRunning: isRunning)
             let end = context.isHost ? self.sync.sweepFailed(id: id) : self.reconciliation.sweepFailed(id: id)
             return notice + others + end
-        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _),
+        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
             .rowStates(let id, _, _, _), .digests(.answer(let id, _)):
             return notice + [.close(id, failure.closeReason)]
         case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)

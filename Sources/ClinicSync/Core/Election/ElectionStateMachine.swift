@@ -49,7 +49,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
 
     /// What the node has to do, in this order.
     package enum Action: Sendable, Hashable {
-        /// Write the term to the store, then call ``ElectionStateMachine/recorded(_:)``.
+        /// Write the term to the store, then call ``ElectionStateMachine/recorded(_:at:)``.
         case record(term: UInt64)
         /// Restart the election's timer.
         case setTimer(after: Duration)
@@ -243,12 +243,14 @@ package struct ElectionStateMachine: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> [Action] {
         self.peers.removeValue(forKey: id)
-        if case .adopt(_, id) = self.pending { self.pending = nil }
-        return self.lostIfHost(id, at: time, &generator)
+        let end = self.lostIfHost(id, at: time, &generator)
+        guard case .adopt(_, id) = self.pending else { return end }
+        self.pending = nil
+        return end + self.timerFired(at: time)
     }
 
     /// The term is in the store: the node does what waited for it, unless it has met a better host meanwhile.
-    package mutating func recorded(_ term: UInt64) -> [Action] {
+    package mutating func recorded(_ term: UInt64, at time: Duration) -> [Action] {
         self.recordedTerm = max(self.recordedTerm, term)
         self.highestTerm = max(self.highestTerm, term)
         guard let pending = self.pending, pending.reign.term <= self.recordedTerm else { return [] }
@@ -259,7 +261,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
             self.state = .host(reign)
             return [.becomeHost(reign), .announce]
         case .adopt(let reign, let id):
-            return self.follow(reign, id)
+            let actions = self.follow(reign, id)
+            // The host has stepped down meanwhile. The timer may have fired while the term was written.
+            return actions.isEmpty ? self.timerFired(at: time) : actions
         }
     }
 
@@ -331,13 +335,20 @@ package struct ElectionStateMachine: Sendable, Hashable {
             }
             // A host without clients will follow this node's host, or this node's host will follow it.
             if successors.isEmpty { return [] }
-            return reign > max(current, self.pending?.reign ?? current) ? self.adopt(reign, id) : []
+            return self.isBetter(reign, than: current) ? self.adopt(reign, id) : []
         case .host(let own):
             if self.isLone, !successors.isEmpty, reign < own { return self.yield(at: time) }
             if !self.isLone, successors.isEmpty, reign.host != self.heir { return [.healed(other: reign.host)] }
             let healed: [Action] = reign < own ? [.healed(other: reign.host)] : []
-            return reign > max(own, self.pending?.reign ?? own) ? self.adopt(reign, id) : healed
+            return self.isBetter(reign, than: own) ? self.adopt(reign, id) : healed
         }
+    }
+
+    /// Whether a reign is better than the node's own one, and at least as good as the one that the node awaits.
+    ///
+    /// The awaited reign counts again when its host is met over a newer connection, because the older one will close.
+    private func isBetter(_ reign: Reign, than own: Reign) -> Bool {
+        reign > own && reign >= self.pending?.reign ?? reign
     }
 
     /// Steps down for a host with a lower term, which claims a higher term when it learns of this node's term.

@@ -29,13 +29,18 @@ package struct DialPool: Sendable, Hashable {
         var failures = 0
         /// How many times in a row the connection was refused for a reason that a new connection does not change.
         var rejections = 0
+        /// When the last connection, or the last attempt, ended.
+        var endedAt: Duration = .zero
         /// Whether the address is dialled before others, and in any mode.
         var isUrgent = false
+        /// The number of the call that made the address urgent; the oldest is the smallest.
+        var urgency: UInt64 = 0
     }
 
     /// The purpose of dialling.
     package private(set) var mode: Mode = .rest
     private var targets: OrderedDictionary<String, Target> = [:]
+    private var lastUrgency: UInt64 = 0
     private let delayMin: Duration
     private let delayMax: Duration
 
@@ -81,13 +86,39 @@ package struct DialPool: Sendable, Hashable {
     }
 
     /// Dials these addresses before all others, in any mode, until they have been tried.
+    ///
+    /// An address that was refused rests for a moment all the same: otherwise a peer that names a better host again and
+    /// again would make this node dial without a pause. Beyond ``CoreLimits/urgentTargetsMax`` the addresses that were
+    /// named first are urgent no more.
     package mutating func hurry(_ addresses: [String], node: NodeID, at time: Duration) {
         self.learn(addresses.map { PeerHint(address: $0, node: node, source: .told) }, at: time)
+        self.lastUrgency += 1
         for address in addresses {
-            self.targets[address]?.node = node
-            self.targets[address]?.isUrgent = true
-            self.targets[address]?.notBefore = time
-            self.targets[address]?.failures = 0
+            guard var target = self.targets[address] else { continue }
+            target.node = node
+            target.isUrgent = true
+            target.urgency = self.lastUrgency
+            target.notBefore = target.rejections == 0 ? time : max(time, target.endedAt + CoreLimits.urgentRest)
+            target.failures = 0
+            self.targets[address] = target
+        }
+        self.calm()
+    }
+
+    /// Keeps the number of urgent addresses within its limit.
+    private mutating func calm() {
+        let urgent = self.targets.elements.filter { $0.value.isUrgent && !$0.value.isDialling }
+        guard urgent.count > CoreLimits.urgentTargetsMax else { return }
+        let oldest = urgent.sorted { $0.value.urgency < $1.value.urgency }
+        for (address, _) in oldest.prefix(urgent.count - CoreLimits.urgentTargetsMax) {
+            self.targets[address]?.isUrgent = false
+        }
+    }
+
+    /// A person wants every address to be tried now, also those that were refused.
+    package mutating func retryNow(at time: Duration) {
+        for index in self.targets.values.indices where self.targets.values[index].rejections > 0 {
+            self.targets.values[index].notBefore = min(self.targets.values[index].notBefore, time)
         }
     }
 
@@ -119,9 +150,14 @@ package struct DialPool: Sendable, Hashable {
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
+    ///   - waits: Nodes that are not dialled before a time, whatever their addresses.
     /// - Returns: The addresses, and how long to wait until the next one may be due; `nil` when no other address is
     ///   wanted.
-    package mutating func next(at time: Duration, linked: Set<NodeID>) -> (dial: [String], wait: Duration?) {
+    package mutating func next(
+        at time: Duration,
+        linked: Set<NodeID>,
+        waits: [NodeID: Duration] = [:]
+    ) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []
         var wait: Duration?
@@ -131,8 +167,9 @@ package struct DialPool: Sendable, Hashable {
         // with all.
         let isContent = self.mode == .search && linked.count >= CoreLimits.searchLinksMax
         for (address, target) in due where target.isUrgent || !isContent {
-            if target.notBefore > time {
-                wait = min(wait ?? .seconds(3_600), target.notBefore - time)
+            let due = max(target.notBefore, target.node.flatMap { waits[$0] } ?? .zero)
+            if due > time {
+                wait = min(wait ?? .seconds(3_600), due - time)
             } else if room > 0 {
                 self.targets[address]?.isDialling = true
                 dialled.append(address)
@@ -140,6 +177,11 @@ package struct DialPool: Sendable, Hashable {
             }
         }
         return (dialled, wait)
+    }
+
+    /// The certificate of the node at this address was seen.
+    package mutating func identified(_ address: String, _ node: NodeID) {
+        self.targets[address]?.node = node
     }
 
     /// The node at this address answered.
@@ -170,6 +212,7 @@ package struct DialPool: Sendable, Hashable {
         guard var target = self.targets[address] else { return .zero }
         target.isDialling = false
         target.isUrgent = false
+        target.endedAt = time
         let bound: Duration
         if isRejection {
             bound = self.bound(afterFailures: target.rejections, max: self.delayMax)

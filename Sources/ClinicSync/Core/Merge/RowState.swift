@@ -29,6 +29,12 @@ package struct RowState: Sendable, Hashable {
             self.value = value
             self.version = version
         }
+
+        /// Whether `other`, whose stamp and author are the same, counts more: a rule that is the same on every node.
+        fileprivate func isBeaten(by other: Register) -> Bool {
+            guard self.value == other.value else { return self.value.sortsBefore(other.value) }
+            return self.version.sequence < other.version.sequence
+        }
     }
 
     /// One origin's part of a counter column.
@@ -205,10 +211,14 @@ package struct RowState: Sendable, Hashable {
                 self.registers[slot] = theirs
                 continue
             }
-            guard ours.version != theirs.version else { continue }
-            let (winner, loser) = ours.version < theirs.version ? (theirs, ours) : (ours, theirs)
+            guard ours != theirs else { continue }
+            let isOurs =
+                theirs.version < ours.version || (!(ours.version < theirs.version) && theirs.isBeaten(by: ours))
+            let (winner, loser) = isOurs ? (ours, theirs) : (theirs, ours)
             self.registers[slot] = winner
-            if loser.version.sequence > 0, !hasSeen(winner.version, loser.version) {
+            // Two values of one version: the file of a node was damaged, and no version says which value is right.
+            let isDamage = ours.version == theirs.version
+            if isDamage || (loser.version.sequence > 0 && !hasSeen(winner.version, loser.version)) {
                 losses.append(Loss(slot: slot, loser: loser, winner: winner.version))
             }
         }

@@ -26,7 +26,8 @@ extension CoreStatus {
             lastReconciliation: node.data.lastReconciliation,
             vector: vector,
             duplicates: node.peers.duplicates(at: now.monotonic),
-            damage: node.data.damage
+            damage: node.data.damage,
+            backOffs: node.peers.backOffs(at: now.monotonic)
         )
     }
 

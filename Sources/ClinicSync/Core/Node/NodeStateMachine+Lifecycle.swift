@@ -40,7 +40,7 @@ extension NodeStateMachine {
         case .acknowledgedRecorded, .isolationBegun: break
         case .termRecorded(let term):
             self.refreshCandidacy()
-            self.carryOut(self.election.recorded(term))
+            self.carryOut(self.election.recorded(term, at: self.now.monotonic))
         case .loginDecided(let decision, let verdict, let outcome):
             // The rows leave with this turn, before the answer.
             self.carryOut(self.data.absorb(outcome))
@@ -101,7 +101,11 @@ extension NodeStateMachine {
     /// Gives a command to the machine that answers it.
     mutating func perform(_ command: Command, for request: RequestID) {
         switch command {
-        case .sync(let table): self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
+        case .sync(let table):
+            // Whoever asks for a sync wants every peer, also those that wait.
+            self.peers.retryNow(at: self.now.monotonic)
+            self.dial()
+            self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
         case .transferHost(let node):
             let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
             self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))

@@ -6,7 +6,8 @@ extension NodeStateMachine {
     mutating func open(_ id: ConnectionID, dialled: String?, peer: NodeID) {
         // The end that dialled speaks first. The hello in answer can then say what was applied meanwhile.
         let greeting = dialled != nil && self.phase == .running ? self.hello : nil
-        self.carryOut(self.peers.opened(id, dialled: dialled, peer: peer, greeting: greeting))
+        let time = self.now.monotonic
+        self.carryOut(self.peers.opened(id, dialled: dialled, peer: peer, greeting: greeting, at: time))
     }
 
     /// What this node says first on a connection.
@@ -62,6 +63,7 @@ extension NodeStateMachine {
     mutating func beat() {
         let beat = self.peers.beat(at: self.now.monotonic)
         for id in beat.silent { self.close(id, .peerSilent) }
+        self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
         let links = self.peers.linkIDs

@@ -89,9 +89,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
             case .gather(let round, let table, let keys):
                 guard let host = context.host else { continue }
                 result.append(.effect(.storage(.rowStates(for: host, round: round, table: table, keys: keys))))
-            case .merge(let page):
+            case .merge(let page, let range):
                 guard let host = context.host else { continue }
-                result.append(.submit(.mergeRows(from: host, page)))
+                result.append(.submit(.mergeRows(from: host, page, within: range)))
             case .ask(let report): result += self.send(.digests(report), to: context.host)
             case .sendHashes(let page): result += self.send(.rowHashes(page), to: context.host)
             case .sendStates(let page): result += self.send(.rowStates(page), to: context.host)
@@ -135,15 +135,28 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
 
     /// The host asks this client to sweep its tables and to reconcile.
     ///
-    /// A newer request takes the place of one in progress, for which the host waits no more.
+    /// A newer request takes the place of one in progress, for which the host waits no more. A sweep in progress goes on for
+    /// the newer one, so that the store never has more than one of them to do, however many a host asks for.
     package mutating func beginVerification(_ request: SyncRequest, for id: ConnectionID) -> [Directive] {
-        self.verification = Verification(request: request, connection: id)
+        guard var running = self.verification, running.stage == .sweeping else { return self.sweep(request, for: id) }
+        (running.request, running.connection) = (request, id)
+        self.verification = running
+        return []
+    }
+
+    private mutating func sweep(_ request: SyncRequest, for id: ConnectionID) -> [Directive] {
+        self.verification = Verification(request: request, sweep: request, connection: id)
         return [.submit(.sweep(table: request.table, .sync(id: request.id)))]
     }
 
     /// The sweep for a verification is done and its rows are collected.
     package mutating func swept(id: UInt64, escaped: Int, unsent: Int, _ context: NodeContext) -> [Directive] {
-        guard self.verification?.request.id == id, self.verification?.stage == .sweeping else { return [] }
+        guard let verification = self.verification, verification.sweep.id == id, verification.stage == .sweeping else {
+            return []
+        }
+        guard verification.request.table == verification.sweep.table else {
+            return self.sweep(verification.request, for: verification.connection)
+        }
         self.verification?.escaped = escaped
         self.verification?.unsent = unsent
         self.verification?.stage = .queued
@@ -158,9 +171,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
 
     /// The sweep for a verification failed.
     package mutating func sweepFailed(id: UInt64) -> [Directive] {
-        guard let verification = self.verification, verification.request.id == id else { return [] }
+        guard let verification = self.verification, verification.sweep.id == id else { return [] }
         self.verification = nil
-        let report = VerifyReport(id: id, result: .differs, repairedRows: 0)
+        let report = VerifyReport(id: verification.request.id, result: .differs, repairedRows: 0)
         return self.send(.verifyReport(report), to: verification.connection)
     }
 
@@ -175,9 +188,10 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         return id == context.host ? self.perform(self.round.answered(report), context) : []
     }
 
-    /// A client sent a page of its row hashes.
+    /// A client sent a page of its row hashes: from now on it may send rows of this range.
     package mutating func received(_ page: RowHashPage, on id: ConnectionID) -> [Directive] {
         guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
+        self.quotas[id]?.ask(page)
         return [.effect(.storage(.compare(from: id, page)))]
     }
 
@@ -222,23 +236,45 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     // MARK: - Both: rows
 
     /// A peer sent rows.
+    ///
+    /// They are merged only when this node asked that peer for them: a client in its round, a host about the range of
+    /// the client's newest page of hashes. All others are dropped.
     package mutating func received(_ page: RowStatePage, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
-        guard self.quotas[id]?.beginPage() == true else { return [.close(id, .protocolViolation)] }
-        if context.isHost { return [.submit(.mergeRows(from: id, page))] }
+        guard let admission = self.quotas[id]?.beginPage(page) else { return [.close(id, .protocolViolation)] }
+        switch admission {
+        case .refused: return [.close(id, .protocolViolation)]
+        case .admitted, .dropped: break
+        }
+        if context.isHost {
+            guard let range = self.quotas[id]?.range(of: page), admission == .admitted else {
+                self.quotas[id]?.endPage(page)
+                // Race: this node was no host a moment ago, and has not seen the question. Or the store has enough to
+                // do: the client goes on, and finds in its next comparison that the rows are missing here.
+                return self.quotas[id]?.range(of: page) == nil ? [] : self.receipt(for: page, to: id)
+            }
+            return [.submit(.mergeRows(from: id, page, within: range))]
+        }
         guard id == context.host else {
             // Race: the sender took this node for its host, or was this node's host a moment ago.
-            self.quotas[id]?.endPage()
+            self.quotas[id]?.endPage(page)
             return []
         }
+        var wanted = page
+        if admission == .dropped { wanted.payload = [] }
         // A page that the round does not want is late. A page that it merges counts until the store has merged it.
-        let actions = self.round.received(page)
-        if !actions.contains(.merge(page)) { self.quotas[id]?.endPage() }
+        let actions = self.round.received(wanted)
+        let isMerged = actions.contains { if case .merge = $0 { true } else { false } }
+        if !isMerged { self.quotas[id]?.endPage(page) }
         return self.perform(actions, context)
     }
 
-    /// The store has this node's rows that the host lacks.
-    package mutating func gathered(_ pages: [RowStatePage], _ context: NodeContext) -> [Directive] {
-        self.perform(self.round.gathered(pages), context)
+    /// The store has this node's rows that the host lacks; the keys in `rest` did not fit.
+    package mutating func gathered(
+        _ pages: [RowStatePage],
+        rest: [SQLiteValue],
+        _ context: NodeContext
+    ) -> [Directive] {
+        self.perform(self.round.gathered(pages, rest: rest), context)
     }
 
     /// The store merged a peer's rows.
@@ -249,7 +285,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         _ context: NodeContext
     ) -> [Directive] {
         guard self.quotas[id] != nil else { return [] }
-        self.quotas[id]?.endPage()
+        self.quotas[id]?.endPage(page)
         guard context.isHost else {
             guard id == context.host else { return [] }
             let actions = self.round.merged(
@@ -259,6 +295,11 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
             )
             return self.perform(actions, context)
         }
+        return self.receipt(for: page, to: id)
+    }
+
+    /// Confirms a client's last page.
+    private func receipt(for page: RowStatePage, to id: ConnectionID) -> [Directive] {
         guard page.isLast else { return [] }
         let receipt = RowStatePage(round: page.round, table: page.table, payload: [], wanted: [], isLast: true)
         return self.send(.rowStates(receipt), to: id)

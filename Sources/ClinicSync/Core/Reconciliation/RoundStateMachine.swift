@@ -7,7 +7,8 @@ package import ClinicSyncModel
 /// repaired page by page. The client sends its row hashes; the host sends its rows, which the client merges; the client
 /// sends the rows that the host wants; the host confirms them. A last comparison shows whether the repair was complete.
 ///
-/// Every question has a number. Replies and messages with another number are late and are ignored.
+/// Every question has a number. Replies and messages with another number are late and are ignored. An answer about what
+/// was not asked, or without end, ends the round as `differs`: the next one is as good as this one.
 package struct RoundStateMachine: Sendable, Hashable {
     /// The state of the round.
     package enum State: Sendable, Hashable {
@@ -27,8 +28,9 @@ package struct RoundStateMachine: Sendable, Hashable {
         /// The store was asked for the rows that the host lacks. Can transition to `awaitingReceipt`, `hashing`,
         /// `measuring`, `idle`.
         case gathering(Round, Repair)
-        /// The rows went to the host, which has not confirmed them. Can transition to `hashing`, `measuring`, `idle`.
-        case awaitingReceipt(Round, Repair)
+        /// Rows went to the host, which has not confirmed them; these keys follow. Can transition to `gathering`,
+        /// `hashing`, `measuring`, `idle`.
+        case awaitingReceipt(Round, Repair, rest: [SQLiteValue])
     }
 
     /// The cause of a round.
@@ -67,8 +69,12 @@ package struct RoundStateMachine: Sendable, Hashable {
 
     /// The exchange of the rows of one page.
     package struct Exchange: Sendable, Hashable {
-        /// The last key of the page; `nil`: the page ends with the table.
+        /// The keys that the page of hashes asks about; without an end, the page ends with the table.
+        package var range: KeyRange
+        /// The last key that the host's answer covers.
         package var through: SQLiteValue?
+        /// How many pages of the answer have arrived.
+        package var pages = 0
         /// Keys of rows that the host wants, or of which this node knows more.
         package var keys: [SQLiteValue] = []
         /// How many pages the store has not merged yet.
@@ -89,8 +95,8 @@ package struct RoundStateMachine: Sendable, Hashable {
         case hash(round: UInt64, table: String, after: SQLiteValue?)
         /// Send the host a page of row hashes.
         case sendHashes(RowHashPage)
-        /// Let the store merge the host's rows.
-        case merge(RowStatePage)
+        /// Let the store merge the host's rows, which must lie in this range.
+        case merge(RowStatePage, within: KeyRange)
         /// Ask the store for rows.
         case gather(round: UInt64, table: String, keys: [SQLiteValue])
         /// Send the host rows.
@@ -184,27 +190,46 @@ package struct RoundStateMachine: Sendable, Hashable {
     /// The store has a page of this node's row hashes.
     package mutating func hashed(_ page: RowHashPage) -> [Action] {
         guard case .hashing(let round, let repair) = self.state, round.id == page.round else { return [] }
-        self.state = .exchanging(round, repair, Exchange(through: page.through))
+        let range = KeyRange(after: page.after, through: page.through)
+        self.state = .exchanging(round, repair, Exchange(range: range, through: page.through))
         return [.sendHashes(page)]
     }
 
     /// Rows of the host arrived: rows of which it knows more, or its confirmation of this node's rows.
     package mutating func received(_ page: RowStatePage) -> [Action] {
         switch self.state {
-        case .exchanging(let round, let repair, var exchange):
+        case .exchanging(let round, let repair, let exchange):
             guard round.id == page.round, !exchange.hasLast else { return [] }
-            exchange.keys += page.wanted
-            exchange.hasLast = page.isLast
-            if !page.payload.isEmpty { exchange.merging += 1 }
-            let merge: [Action] = page.payload.isEmpty ? [] : [.merge(page)]
-            return merge + self.proceed(round, repair, exchange)
-        case .awaitingReceipt(let round, let repair):
+            return self.received(page, round, repair, exchange)
+        case .awaitingReceipt(let round, let repair, let rest):
             guard round.id == page.round, page.isLast else { return [] }
-            return self.nextPage(round, repair)
+            return rest.isEmpty ? self.nextPage(round, repair) : self.gather(round, repair, rest)
         case .idle, .measuring, .asking, .waitingForChanges, .hashing, .gathering:
             // Race: the round of these rows has timed out meanwhile.
             return []
         }
+    }
+
+    private mutating func received(
+        _ page: RowStatePage,
+        _ round: Round,
+        _ repair: Repair,
+        _ exchange: Exchange
+    ) -> [Action] {
+        var exchange = exchange
+        exchange.pages += 1
+        guard page.table == repair.tables.first, exchange.pages <= CoreLimits.repairPagesMax,
+            page.wanted.allSatisfy(exchange.range.contains), exchange.add(page.wanted)
+        else { return self.finish(round, .differs) }
+        exchange.hasLast = page.isLast
+        if page.isLast, let covered = page.covered {
+            // The rest of the page is asked about again, from there: so the answer must have come further.
+            guard exchange.range.contains(covered) else { return self.finish(round, .differs) }
+            exchange.through = covered
+        }
+        guard !page.payload.isEmpty else { return self.proceed(round, repair, exchange) }
+        exchange.merging += 1
+        return [.merge(page, within: exchange.range)] + self.proceed(round, repair, exchange)
     }
 
     /// The store merged a page of the host's rows.
@@ -212,18 +237,18 @@ package struct RoundStateMachine: Sendable, Hashable {
         guard case .exchanging(var round, let repair, var exchange) = self.state, round.id == page.round
         else { return [] }
         exchange.merging -= 1
-        exchange.keys += aheadKeys
+        guard exchange.add(aheadKeys) else { return self.finish(round, .differs) }
         round.repairedRows = Bounds.rows(round.repairedRows, and: changedRows)
         return self.proceed(round, repair, exchange)
     }
 
-    /// The store has the rows that the host lacks.
-    package mutating func gathered(_ pages: [RowStatePage]) -> [Action] {
+    /// The store has rows that the host lacks; the keys in `rest` did not fit.
+    package mutating func gathered(_ pages: [RowStatePage], rest: [SQLiteValue] = []) -> [Action] {
         guard case .gathering(let round, let repair) = self.state,
             pages.allSatisfy({ $0.round == round.id })
         else { return [] }
         guard let last = pages.last else { return self.nextPage(round, repair) }
-        self.state = .awaitingReceipt(round, repair)
+        self.state = .awaitingReceipt(round, repair, rest: rest)
         var ending = last
         ending.isLast = true
         return pages.dropLast().map { .sendStates($0) } + [.sendStates(ending)]
@@ -235,7 +260,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         case .idle: return []
         case .measuring(let round), .asking(let round, _), .waitingForChanges(let round),
             .hashing(let round, _), .exchanging(let round, _, _), .gathering(let round, _),
-            .awaitingReceipt(let round, _):
+            .awaitingReceipt(let round, _, _):
             return self.finish(round, .unreachable)
         }
     }
@@ -266,6 +291,10 @@ package struct RoundStateMachine: Sendable, Hashable {
         var round = round
         let keys = exchange.keys.withoutRepetitions()
         round.repairedRows = Bounds.rows(round.repairedRows, and: keys.count)
+        return self.gather(round, repair, keys)
+    }
+
+    private mutating func gather(_ round: Round, _ repair: Repair, _ keys: [SQLiteValue]) -> [Action] {
         self.state = .gathering(round, repair)
         return [.gather(round: round.id, table: repair.tables[0], keys: keys)]
     }
@@ -306,6 +335,17 @@ package struct RoundStateMachine: Sendable, Hashable {
         guard table == nil || (isWhole && !ours.isEmpty) else { return nil }
         let names = ours.filter { table in theirs.contains { $0.name == table.name && $0 != table } }.map(\.name)
         return (names, isWhole)
+    }
+}
+
+extension RoundStateMachine.Exchange {
+    /// Adds keys of rows that the host must get.
+    ///
+    /// - Returns: Whether they are within the limit.
+    fileprivate mutating func add(_ keys: [SQLiteValue]) -> Bool {
+        guard self.keys.count + keys.count <= CoreLimits.repairKeysMax else { return false }
+        self.keys += keys
+        return true
     }
 }
 

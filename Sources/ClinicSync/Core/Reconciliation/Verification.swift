@@ -13,10 +13,12 @@ struct Verification: Sendable, Hashable {
         case reconciling
     }
 
-    /// The host's request.
-    let request: SyncRequest
+    /// The host's newest request.
+    var request: SyncRequest
+    /// The request for which the store sweeps or has swept.
+    let sweep: SyncRequest
     /// The connection to answer on.
-    let connection: ConnectionID
+    var connection: ConnectionID
     /// The stage.
     var stage: Stage = .sweeping
     /// Rows that the sweep collected as local edits.
@@ -37,10 +39,30 @@ struct Verification: Sendable, Hashable {
     }
 }
 
-/// Bounds what the store works on for one peer's reconciliation.
+/// What one peer may ask and send in reconciliation: bounds what the store works on for the peer, and remembers what was asked.
 struct ReconciliationQuota: Sendable, Hashable {
+    /// What becomes of a page of rows.
+    enum Admission: Sendable, Hashable {
+        /// The store may work on it.
+        case admitted
+        /// The store has enough to do for the peer: the page is not merged.
+        case dropped
+        /// The peer is at fault.
+        case refused
+    }
+
+    /// A client's page of hashes, without the hashes.
+    private struct Question: Sendable, Hashable {
+        let round: UInt64
+        let table: String
+        let range: KeyRange
+    }
+
     private var questions = 0
     private var pages = 0
+    private var bytes = 0
+    /// The client's newest page of hashes: this node compares it and asks for rows of its range.
+    private var question: Question?
 
     /// A peer asked a question.
     ///
@@ -53,14 +75,32 @@ struct ReconciliationQuota: Sendable, Hashable {
     /// The store answered a question.
     mutating func endQuestion() { self.questions -= 1 }
 
-    /// A peer sent a page of rows.
-    ///
-    /// - Returns: Whether the page is within the limit.
-    mutating func beginPage() -> Bool {
+    /// A client sent a page of hashes.
+    mutating func ask(_ page: RowHashPage) {
+        let range = KeyRange(after: page.after, through: page.through)
+        self.question = Question(round: page.round, table: page.table, range: range)
+    }
+
+    /// The range of the client's question to which a page of rows belongs; `nil` when nobody asked for the page.
+    func range(of page: RowStatePage) -> KeyRange? {
+        guard let question = self.question, question.round == page.round, question.table == page.table else {
+            return nil
+        }
+        return question.range
+    }
+
+    /// A peer sent a page of rows; ``endPage(_:)`` must follow unless it is refused.
+    mutating func beginPage(_ page: RowStatePage) -> Admission {
         self.pages += 1
-        return self.pages <= CoreLimits.repairPagesMax
+        self.bytes += page.payload.count
+        if self.pages > CoreLimits.repairPagesMax { return .refused }
+        // One page is always admitted, whatever its size.
+        return self.pages > 1 && self.bytes > CoreLimits.repairBytesMax ? .dropped : .admitted
     }
 
     /// The store merged a page, or no merge is wanted.
-    mutating func endPage() { self.pages -= 1 }
+    mutating func endPage(_ page: RowStatePage) {
+        self.pages -= 1
+        self.bytes -= page.payload.count
+    }
 }

@@ -12,11 +12,16 @@ package struct ParkedChunks: Sendable, Hashable {
     /// Authors of chunks that had no room; ``forgottenMax`` at most.
     private var forgotten: OrderedSet<NodeID> = []
 
+    /// Makes a place without chunks.
+    package init() {}
+
     /// Chunks that wait; a further one is dropped, and the peer must send it again.
     package static let chunksMax = 1_024
     /// Their payload bytes.
     package static let bytesMax = 4 << 20
-    /// Authors remembered of dropped chunks. A member among authors beyond that has its chunks with the next connection.
+    /// Authors remembered of dropped chunks.
+    ///
+    /// A member among authors beyond that has its chunks with the next connection.
     package static let forgottenMax = 64
 
     /// Takes a chunk.

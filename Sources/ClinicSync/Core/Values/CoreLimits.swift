@@ -14,6 +14,30 @@ package enum CoreLimits {
     package static let dialRest: Duration = .milliseconds(1_200)
     /// Dials a second to addresses that do not answer, all addresses together.
     package static let dialsPerSecond = 16
+    /// Addresses at a time that are dialled before others; the oldest ones become ordinary addresses.
+    package static let urgentTargetsMax = 64
+    /// An address whose last connection was refused is not dialled again within this time, however urgent it is.
+    package static let urgentRest: Duration = .milliseconds(1_200)
+    /// Connections of one peer at a time; further ones are closed as `overloaded`.
+    package static let connectionsPerPeerMax = 8
+    /// A peer's waits are forgotten when a connection with it has lasted this long.
+    package static let usefulAfter: Duration = .seconds(30)
+    /// A link that ends within this time was of no use.
+    package static let shortLink: Duration = .seconds(2)
+    /// So many such links in a row, and the peer rests for ``dialRest``.
+    package static let shortLinksMax = 5
+    /// Links that end further apart than this are in no row.
+    package static let shortLinkMemory: Duration = .seconds(10)
+    /// A peer that waits may say hello after this time, because its process may be a new one.
+    ///
+    /// The time doubles with each new process that was heard, up to ``hearingIntervalMax``.
+    package static let hearingInterval: Duration = .seconds(5)
+    /// The longest such time.
+    package static let hearingIntervalMax: Duration = .seconds(60)
+    /// The jitter that is added to the time after which a peer wants to be dialled again.
+    package static let retryJitter: Duration = .seconds(1)
+    /// Ends of connections with one peer that are counted; further ones make its wait no longer.
+    package static let backOffFailuresMax = 32
     /// The time that each known address adds to the period over which clients spread their return to a host.
     package static let returnSpread: Duration = .milliseconds(20)
     /// The longest such period.
@@ -75,7 +99,17 @@ package enum CoreLimits {
     /// Questions of one client that the store works on at a time; a further one is a `protocolViolation`.
     package static let questionsMax = 4
     /// Pages of one peer's rows that the store works on at a time; a further one is a `protocolViolation`.
+    ///
+    /// An answer with more pages than this ends the round as `differs`.
     package static let repairPagesMax = 4_096
+    /// Bytes of one peer's rows that the store works on at a time; a further page is dropped, and the next round asks again.
+    ///
+    /// An answer of this program has at most 12 MiB. Only older programs answer with whole tables.
+    package static let repairBytesMax = 64 << 20
+    /// Keys of rows that one exchange of a round sends to the host; with more the round ends as `differs`.
+    ///
+    /// A page of hashes has at most 4 096 rows, and an answer of this program at most 4 096 more.
+    package static let repairKeysMax = 16_384
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.

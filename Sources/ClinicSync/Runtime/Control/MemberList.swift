@@ -1,42 +1,56 @@
+import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncStorage
 
-/// Reads the replicated list of members.
+/// The members of the clinic for people: those whose membership a signature proves.
 struct MemberList: Sendable {
     /// The state of the reading node.
     let state: NodeState
-    let storage: StorageService
+    let register: MemberRegister
 
-    /// The members' rows.
-    ///
-    /// - Throws: ``ClinicSyncError`` of the store.
-    func rows() async throws -> [AgentTables.Node] {
-        try await StorageErrors.mapping {
-            try await self.storage.read { try $0.agentRows(AgentTables.nodes).compactMap(AgentTables.Node.init) }
+    /// The members and former members, with the names that people see; sorted by id.
+    var rows: [AgentTables.Node] {
+        let names = self.names
+        return MemberList.rows(of: self.register).map { row in
+            var row = row
+            row.name = names[row.id] ?? row.name
+            return row
         }
     }
 
-    /// Returns the display names of the clinic's PCs.
+    /// The members and former members that a register knows, each with its own name.
+    static func rows(of register: MemberRegister) -> [AgentTables.Node] {
+        register.members.map { member in
+            AgentTables.Node(
+                id: member.node,
+                facts: register.facts(of: member),
+                certificate: member.proof.certificate,
+                maySign: register.maySign(member.node)
+            )
+        }
+    }
+
+    /// The display names of the clinic's PCs.
     ///
-    /// This node's own name comes from its state, which is the newest.
-    ///
-    /// - Throws: ``ClinicSyncError`` of the store.
-    func names() async throws -> [NodeID: String] {
-        var names = Dictionary(
-            try await self.rows().map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        names[self.state.id] = self.state.name
+    var names: [NodeID: String] {
+        let greeted = self.state.core?.peers.map { ($0.id, $0.name) } ?? []
+        var names = self.register.names(greeted: Dictionary(greeted, uniquingKeysWith: { first, _ in first }))
+        if names[self.state.id] == nil { names[self.state.id] = self.state.name }
         return names
     }
 
     /// Finds the member that a person names by id, by the beginning of its id, or by its name.
     ///
     /// - Throws: ``ClinicSyncError`` of code `usage` when the text matches no member, or several members.
-    static func find(_ text: String, in rows: [AgentTables.Node]) throws -> AgentTables.Node {
+    func find(_ text: String) throws -> AgentTables.Node {
+        let rows = self.rows
         let wanted = text.lowercased()
+        // A name that several members have is shown with an addition, and stands for all of them without it.
+        let own = Dictionary(
+            MemberList.rows(of: self.register).map { ($0.id, $0.name) },
+            uniquingKeysWith: { first, _ in first }
+        )
         let matches = [
-            rows.filter { $0.id.description == wanted }, rows.filter { $0.name == text },
+            rows.filter { $0.id.description == wanted }, rows.filter { $0.name == text || own[$0.id] == text },
             wanted.utf8.count >= 4 ? rows.filter { $0.id.description.hasPrefix(wanted) } : [],
         ]
         guard let found = matches.first(where: { !$0.isEmpty }) else {

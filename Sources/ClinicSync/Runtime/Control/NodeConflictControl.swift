@@ -10,7 +10,7 @@ struct NodeConflictControl: ConflictControl {
     let wrote: @Sendable () -> Void
 
     func conflicts(_ filter: ConflictFilter) async throws -> ConflictsSummary {
-        let names = try await self.members.names()
+        let names = self.members.names
         let (entries, open) = try await StorageErrors.mapping {
             try await self.storage.read { reader in
                 (try reader.journal(openOnly: filter == .open), try reader.summary().openConflicts)
@@ -25,7 +25,7 @@ struct NodeConflictControl: ConflictControl {
     func conflict(_ id: String) async throws -> ConflictSummary {
         let lookup = try await StorageErrors.mapping { try await self.storage.read { try $0.journalEntry(id) } }
         switch lookup {
-        case .found(let entry): return NodeConflictControl.describe(entry, names: try await self.members.names())
+        case .found(let entry): return NodeConflictControl.describe(entry, names: self.members.names)
         case .unknown: throw NodeConflictControl.unknown(id)
         case .ambiguous: throw NodeConflictControl.ambiguous
         }
@@ -50,7 +50,7 @@ struct NodeConflictControl: ConflictControl {
         case .unknown: throw NodeConflictControl.unknown(id)
         case .ambiguous: throw NodeConflictControl.ambiguous
         case .impossible(let entry):
-            let takeBack = NodeConflictControl.describe(entry, names: try await self.members.names()).takeBack
+            let takeBack = NodeConflictControl.describe(entry, names: self.members.names).takeBack
             let advice = takeBack.prefix(1).lowercased() + takeBack.dropFirst()
             throw ClinicSyncError(.refused, "No command takes this back: \(advice)")
         case .alreadyResolved:
@@ -136,7 +136,7 @@ struct NodeConflictControl: ConflictControl {
                 "Name a row as TABLE/ID or a field as TABLE/ID/FIELD, for example patients/p1."
             )
         }
-        let names = try await self.members.names()
+        let names = self.members.names
         func author(_ version: Version) -> WhySummary.Author {
             WhySummary.Author(
                 origin: version.origin.node.description,

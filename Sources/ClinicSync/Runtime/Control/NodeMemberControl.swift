@@ -10,12 +10,13 @@ struct NodeMemberControl: MemberControl {
     let driver: NodeDriver
     let transport: PeerTransport
     let trust: TrustStore
+    let register: MemberRegister
     let desk: EnrollmentDesk
     let exchange: TrustExchange
     /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
-    private var list: MemberList { MemberList(state: self.state, storage: self.storage) }
+    private var list: MemberList { MemberList(state: self.state, register: self.register) }
 
     func invite(ttl: Duration, uses: Int) async throws -> String {
         let addresses = self.state.listen.map(AdvertisedAddresses.addresses(listening:)) ?? []
@@ -25,12 +26,9 @@ struct NodeMemberControl: MemberControl {
     }
 
     func nodes() async throws -> NodesSummary {
-        let rows = try await self.list.rows()
-        let (grants, progress) = try await StorageErrors.mapping {
-            try await self.storage.read { (try $0.agentRows(AgentTables.grants), try $0.memberProgress()) }
-        }
+        let rows = self.list.rows
+        let progress = try await StorageErrors.mapping { try await self.storage.read { try $0.memberProgress() } }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
-        let granted = Set(grants.compactMap { AgentTables.node($0["node"]) })
         let core = self.state.core
         let peers = Dictionary(
             core?.peers.map { ($0.id, $0) } ?? [],
@@ -47,8 +45,7 @@ struct NodeMemberControl: MemberControl {
                     peer: peers[row.id],
                     recorded: recorded[row.id],
                     isHost: core?.host?.id == row.id,
-                    maySign: row.id == self.state.id
-                        ? self.trust.maySign : row.maySign || granted.contains(row.id),
+                    maySign: row.maySign,
                     certificateExpiresAt: self.trust.certificateExpiry(of: row.certificate),
                     revokedAt: revocations[row.id]
                 )
@@ -92,33 +89,39 @@ struct NodeMemberControl: MemberControl {
 
     func rename(node text: String, to name: String) async throws {
         try NodeSetup.check(name: name, of: "node")
-        let rows = try await self.list.rows()
-        let row = try MemberList.find(text, in: rows)
+        let row = try self.list.find(text)
         guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: it needs no name any more.")
         }
-        let others = rows.filter { $0.id != row.id && !self.trust.isRevoked($0.id) }
-        guard !others.contains(where: { $0.name.lowercased() == name.lowercased() }) else {
+        let others = self.register.members.filter { $0.node != row.id && self.register.isPresent($0) }
+        guard !others.contains(where: { self.register.facts(of: $0).name.lowercased() == name.lowercased() }) else {
             throw ClinicSyncError(
                 .refused,
                 "Another node is called \"\(name)\": choose another name, or rename that one first."
             )
         }
-        _ = try await StorageErrors.mapping {
-            try await self.storage.write { writer in
-                try writer.putAgentRow(
-                    table: AgentTables.nodes,
-                    values: ["id": row.values["id"] ?? .null, "name": .text(Array(name.utf8))]
-                )
+        if row.id == self.state.id {
+            try await NodeMemberControl.blocking { try self.exchange.renameSelf(name) }
+        } else {
+            let statement = try self.register.rename(row.id, to: name)
+            _ = try await StorageErrors.mapping {
+                try await self.storage.write { writer in
+                    try writer.putAgentRow(
+                        table: AgentTables.nodes,
+                        values: [
+                            "id": AgentTables.key(row.id), "name": .string(name), "renaming": .blob(statement.bytes),
+                        ]
+                    )
+                }
             }
+            self.wrote()
         }
-        self.wrote()
-        // If the row is this node's own row, its files take over the name.
+        // The exchange writes the row of this node, and the file of the members.
         self.exchange.tablesChanged()
     }
 
     func transferHost(to text: String) async throws {
-        let row = try MemberList.find(text, in: try await self.list.rows())
+        let row = try self.list.find(text)
         guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked and cannot be host: name another one.")
         }
@@ -143,12 +146,11 @@ struct NodeMemberControl: MemberControl {
     }
 
     func revoke(node text: String) async throws {
-        let rows = try await self.list.rows()
-        let row = try MemberList.find(text, in: rows)
+        let row = try self.list.find(text)
         guard row.id != self.state.id else {
             throw ClinicSyncError(.usage, "A node cannot revoke itself: run the command on another PC that may sign.")
         }
-        let vouched = rows.map(\.id).filter { $0 != row.id && !self.trust.isRevoked($0) }
+        let vouched = self.register.known.present.filter { $0 != row.id }
         _ = try await NodeMemberControl.blocking { try self.trust.revoke(row.id, vouching: vouched) }
         // Review at once, before the tables are written: from now on, the revoked node must receive nothing.
         self.transport.reviewPeers()
@@ -156,29 +158,15 @@ struct NodeMemberControl: MemberControl {
     }
 
     func grant(node text: String) async throws {
-        let row = try MemberList.find(text, in: try await self.list.rows())
+        let row = try self.list.find(text)
         guard row.id != self.state.id else {
             throw ClinicSyncError(.usage, "This node may sign already: name another one.")
         }
         guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: let the PC join again first.")
         }
-        let grants = try await StorageErrors.mapping {
-            try await self.storage.read { try $0.agentRows(AgentTables.grants) }
-        }
-        // Any program can write the row, so only a certificate that the clinic signed for this node counts.
-        let isMember = await self.trust.isMember(
-            row.certificate,
-            of: row.id,
-            grants: grants.compactMap { AgentTables.blob($0["certificate"]) }
-        )
-        guard isMember else {
-            throw ClinicSyncError(
-                .refused,
-                "The certificate in the list of nodes is not that of a member: wait until that PC has connected again."
-            )
-        }
         let certificate = try await NodeMemberControl.blocking { try self.trust.grant(to: row.certificate) }
+        self.register.learn(grant: certificate, of: row.id)
         _ = try await StorageErrors.mapping {
             try await self.storage.write { writer in
                 try writer.putAgentRow(

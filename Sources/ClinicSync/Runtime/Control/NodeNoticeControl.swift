@@ -8,6 +8,7 @@ struct NodeNoticeControl: NoticeControl {
     let state: NodeState
     let storage: StorageService
     let trust: TrustStore
+    let members: MemberList
     /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
@@ -21,8 +22,7 @@ struct NodeNoticeControl: NoticeControl {
         guard node == nil || user == nil else {
             throw ClinicSyncError(.usage, "A notice is for a node or for a user: name one of them.")
         }
-        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
-        let target = try node.map { try MemberList.find($0, in: rows).id }
+        let target = try node.map { try self.members.find($0).id }
         if let target, self.trust.isRevoked(target) {
             throw ClinicSyncError(.refused, "This node was revoked and gets nothing any more: name another one.")
         }

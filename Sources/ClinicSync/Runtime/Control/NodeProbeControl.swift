@@ -4,7 +4,7 @@ struct NodeProbeControl: ProbeControl {
     let members: MemberList
 
     func probe(timeout: Duration) async throws -> ProbeSummary {
-        let names = try await self.members.names()
+        let names = self.members.names
         return try await self.agent.probe(timeout: timeout).summary(names: names)
     }
 }

@@ -6,7 +6,10 @@ import ClinicSyncStorage
 struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
+    let directory: NodeDirectory
     let trust: TrustStore
+    let register: MemberRegister
+    let exchange: TrustExchange
     let transport: PeerTransport
     let events: EventBroadcaster
     let latencies: LatencyLog
@@ -21,11 +24,7 @@ struct NodeStatusControl: StatusControl {
         }
         let core = self.state.core
         // The list of members contains names that were assigned after a peer announced its own name.
-        let rows = try await MemberList(state: self.state, storage: self.storage).rows()
-        let names = Dictionary(
-            rows.filter { !$0.name.isEmpty }.map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
+        let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
         return NodeStatus(
@@ -51,14 +50,16 @@ struct NodeStatusControl: StatusControl {
                 certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
                 maySign: self.trust.maySign,
                 refusedConnections: self.transport.refusedConnections,
-                revokedNodes: self.trust.knownRevocations.count
+                revokedNodes: self.trust.knownRevocations.count,
+                warnings: try self.directory.permissionWarnings(),
+                unsignedRows: self.exchange.unsignedRows
             ),
             pendingChanges: Int(clamping: core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(clamping: core?.clockOffsetMilliseconds ?? 0),
             lastReconciliation: core?.lastReconciliation.map(NodeStatus.Reconciliation.init),
             conflicts: NodeStatus.Conflicts(open: summary.openConflicts),
             tables: digests.map(DigestSummary.Table.init),
-            peers: core?.peers.map { NodeStatus.Peer($0, name: names[$0.id]) } ?? [],
+            peers: core.map { NodeStatus.Peer.all(of: $0, names: names) } ?? [],
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
             },
@@ -134,8 +135,29 @@ extension NodeStatus.Reconciliation {
 }
 
 extension NodeStatus.Peer {
+    /// Describes the peers, then those that were refused before they said who they are.
+    fileprivate static func all(of core: CoreStatus, names: [NodeID: String]) -> [NodeStatus.Peer] {
+        let backOffs = Dictionary(core.backOffs.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let known = core.peers.map { NodeStatus.Peer($0, name: names[$0.id], backOff: backOffs[$0.id]) }
+        let ids = Set(core.peers.map(\.id))
+        return known
+            + core.backOffs.filter { !ids.contains($0.id) }.map { backOff in
+                NodeStatus.Peer(
+                    id: backOff.id.description,
+                    name: names[backOff.id] ?? "",
+                    address: "",
+                    role: CoreStatus.Role.stopped.rawValue,
+                    connected: false,
+                    lagBatches: 0,
+                    lastSeen: nil,
+                    roundTripMilliseconds: nil,
+                    backOff: NodeStatus.BackOff(backOff)
+                )
+            }
+    }
+
     /// Describes a peer; `name` is its name in the list of members.
-    fileprivate init(_ peer: CoreStatus.Peer, name: String?) {
+    fileprivate init(_ peer: CoreStatus.Peer, name: String?, backOff: CoreStatus.BackOff?) {
         self.init(
             id: peer.id.description,
             name: name ?? peer.name,
@@ -144,7 +166,42 @@ extension NodeStatus.Peer {
             connected: peer.isConnected,
             lagBatches: Int(clamping: peer.lagBatches),
             lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
-            roundTripMilliseconds: peer.roundTripMilliseconds
+            roundTripMilliseconds: peer.roundTripMilliseconds,
+            backOff: backOff.map(NodeStatus.BackOff.init)
         )
+    }
+}
+
+extension NodeStatus.BackOff {
+    /// Describes why a peer waits.
+    fileprivate init(_ backOff: CoreStatus.BackOff) {
+        self.init(
+            reason: "\(backOff.reason)",
+            message: NodeStatus.BackOff.message(backOff.reason, isPeersWord: backOff.isPeersWord),
+            by: backOff.isPeersWord ? "peer" : "self",
+            failures: backOff.failures,
+            lastedSeconds: Int(clamping: backOff.lasted.components.seconds),
+            retrySeconds: Int(clamping: (backOff.retryIn + .milliseconds(999)).components.seconds)
+        )
+    }
+
+    private static func message(_ reason: CloseReason, isPeersWord: Bool) -> String {
+        switch reason {
+        case .protocolViolation:
+            isPeersWord
+                ? "That PC says that this PC sends what makes no sense: look at both logs, and update both PCs."
+                : "That PC sends what makes no sense: look at its log, update it, or let it join again."
+        case .protocolVersion: "The two PCs have versions that cannot talk to each other: update the older one."
+        case .wrongClinic: "That PC belongs to another clinic: let it join this clinic."
+        case .duplicateIdentity:
+            "Two PCs run with one node's key: stop one of them and let it join again."
+        case .storageFailed:
+            isPeersWord
+                ? "That PC cannot serve this PC: look at that PC's log."
+                : "This PC cannot serve that PC: look at this PC's log."
+        case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
+            .overloaded, .revoked:
+            "Connections with that PC end again and again."
+        }
     }
 }

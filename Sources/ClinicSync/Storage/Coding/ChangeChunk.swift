@@ -34,6 +34,8 @@ struct ChangeChunkWriter {
     private var body = ByteWriter()
     private var entries: [Entry] = []
     private var indexes: [Int: Int] = [:]
+    /// The bytes of the names so far.
+    private var namesCount = 0
     private let base: UInt64
 
     /// Begins a chunk of the batch with timestamp `base`.
@@ -43,7 +45,9 @@ struct ChangeChunkWriter {
     var isEmpty: Bool { self.body.count == 0 }
 
     /// Whether the chunk should be closed.
-    func isFull(at limit: Int) -> Bool { self.body.count >= limit }
+    ///
+    /// The names count as well: then a chunk that is not full has room for one more change of the largest size.
+    func isFull(at limit: Int) -> Bool { self.body.count + self.namesCount >= limit }
 
     /// Appends a change of `plan`'s table.
     ///
@@ -107,6 +111,7 @@ struct ChangeChunkWriter {
         self.entries.append(
             Entry(name: plan.definition.name, places: Array(repeating: -1, count: plan.slotCount))
         )
+        self.namesCount += plan.definition.name.utf8.count
         self.indexes[plan.definition.number] = self.entries.count - 1
         return self.entries.count - 1
     }
@@ -115,6 +120,7 @@ struct ChangeChunkWriter {
         let place = self.entries[index].places[slot]
         if place >= 0 { return place }
         self.entries[index].columns.append(plan.names[slot] ?? "")
+        self.namesCount += plan.names[slot]?.utf8.count ?? 0
         self.entries[index].places[slot] = self.entries[index].columns.count - 1
         return self.entries[index].columns.count - 1
     }
@@ -177,15 +183,15 @@ struct ChangeChunkReader {
         var entries: [Entry] = []
         var unknown: [String] = []
         var unknownColumns: [String: [String]] = [:]
-        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
-            let name = try reader.string(limit: 256)
+        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: TableDefinition.tablesMax)) {
+            let name = try reader.string(limit: TableDefinition.nameBytesMax)
             let plan = plans?.plan(calledElsewhere: name)
             if let plans, plan == nil, plans.isUnknown(table: name) { unknown.append(name) }
             var slots: [Int] = []
             var unknownPlaces: UInt64 = 0
-            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
+            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
                 // Read the name first: the reader must also skip the names of an unknown table's columns.
-                let column = try reader.string(limit: 256)
+                let column = try reader.string(limit: TableDefinition.nameBytesMax)
                 // The key stands before the columns; a column of its name is ignored.
                 slots.append(
                     plan.flatMap { plan in plan.slot(of: column).flatMap { $0 == plan.keySlot ? nil : $0 } } ?? -1

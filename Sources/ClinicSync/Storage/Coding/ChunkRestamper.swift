@@ -67,9 +67,11 @@ enum ChunkRestamper {
             throw MalformedRecord(reason: "the chunk has an unknown format")
         }
         var tables: [String] = []
-        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: 256)) {
-            tables.append(try reader.string(limit: 256))
-            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) { _ = try reader.string(limit: 256) }
+        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: TableDefinition.tablesMax)) {
+            tables.append(try reader.string(limit: TableDefinition.nameBytesMax))
+            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
+                _ = try reader.string(limit: TableDefinition.nameBytesMax)
+            }
         }
         return tables
     }

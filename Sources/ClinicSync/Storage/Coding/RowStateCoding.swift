@@ -16,8 +16,14 @@ struct RowStateWriter {
     /// Begins a page of `plan`'s table.
     init(_ plan: TablePlan) { self.plan = plan }
 
-    /// Bytes written so far.
+    /// Bytes of the rows written so far.
     var count: Int { self.body.count }
+
+    /// Whether every node takes a row with so many parts: a row of a node without end is in no page.
+    static func takes(_ state: RowState) -> Bool {
+        state.counters.count <= RecordLimits.counterPartsMax
+            && (state.deletion?.seen.entries.count ?? 0) <= RecordLimits.originsMax
+    }
 
     /// Removes everything after the first `count` bytes.
     mutating func truncate(to count: Int) { self.body.truncate(to: count) }
@@ -104,12 +110,14 @@ struct RowStateReader {
             throw MalformedRecord(reason: "the row states have an unknown format")
         }
         var origins: [Origin] = []
-        for _ in 0..<(try reader.count(ofAtLeast: 17, limit: 65_536)) { origins.append(try reader.origin()) }
+        for _ in 0..<(try reader.count(ofAtLeast: 17, limit: RecordLimits.originsMax)) {
+            origins.append(try reader.origin())
+        }
         var slots: [Int] = []
         var unknown: [String] = []
         var unknownPlaces: UInt64 = 0
-        for _ in 0..<(try reader.count(ofAtLeast: 1, limit: 63)) {
-            let name = try reader.string(limit: 256)
+        for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
+            let name = try reader.string(limit: TableDefinition.nameBytesMax)
             slots.append(plan.slot(of: name) ?? -1)
             guard plan.isUnknown(name) else { continue }
             unknownPlaces |= 1 << UInt64(slots.count - 1)
@@ -151,7 +159,7 @@ struct RowStateReader {
             }
         }
         var parts: [RowState.CounterPart] = []
-        for _ in 0..<(try self.reader.count(ofAtLeast: 4, limit: 65_536)) {
+        for _ in 0..<(try self.reader.count(ofAtLeast: 4, limit: RecordLimits.counterPartsMax)) {
             let place = try self.reader.unsigned()
             guard place < UInt64(self.slots.count) else {
                 throw MalformedRecord(reason: "a column's number is too large")
@@ -168,7 +176,7 @@ struct RowStateReader {
         if try self.reader.byte() == 1 {
             let version = try self.version()
             var seen: [VersionVector.Entry] = []
-            for _ in 0..<(try self.reader.count(ofAtLeast: 2, limit: 65_536)) {
+            for _ in 0..<(try self.reader.count(ofAtLeast: 2, limit: RecordLimits.originsMax)) {
                 seen.append(VersionVector.Entry(origin: try self.origin(), sequence: try self.reader.sequence()))
             }
             state.deletion = RowState.Deletion(seen: VersionVector(seen), version: version)

@@ -32,7 +32,7 @@ final class CaptureRepair {
         let tables = ClinicTables(self.plans.all.map(\.definition))
         let repaired = try self.transactions.changeSchema { db, transaction in
             let repaired = try CaptureTriggers.install(for: tables, in: db)
-            for table in repaired { try self.marks.markAll(TablePlan(table), in: transaction) }
+            for table in repaired { try self.marks.compareAll(TablePlan(table), in: transaction) }
             return .durable(repaired.map(\.name))
         }
         try self.noteChecked()

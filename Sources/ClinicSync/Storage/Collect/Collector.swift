@@ -15,6 +15,7 @@ final class Collector {
     private let transactions: Transactions
     private let rows: RowStates
     private let rowCollector: RowCollector
+    private let unmarked: UnmarkedRows
     private let batches: OwnBatches
     private let projection: Projection
     private let events: EventLog
@@ -31,6 +32,7 @@ final class Collector {
         transactions: Transactions,
         rows: RowStates,
         rowCollector: RowCollector,
+        unmarked: UnmarkedRows,
         batches: OwnBatches,
         projection: Projection,
         events: EventLog,
@@ -39,6 +41,7 @@ final class Collector {
         self.transactions = transactions
         self.rows = rows
         self.rowCollector = rowCollector
+        self.unmarked = unmarked
         self.batches = batches
         self.projection = projection
         self.events = events
@@ -56,6 +59,9 @@ final class Collector {
         defer { self.hasFilledCache = false }
         return self.hasFilledCache
     }
+
+    /// The number of rows in which other nodes' values were put back since the last call.
+    func takeSetBack() -> Int { self.unmarked.takeSetBack() }
 
     /// Gives up a collection in slices; its marks are still there, and a new snapshot will find them.
     func abandonBulk() {
@@ -106,6 +112,14 @@ final class Collector {
             return (marks, try self.batches.open(on: connection) != nil)
         }
         guard marks > 0 || isOpen else { return Collected() }
+        if marks > Collector.singleTransactionMarksMax,
+            try self.transactions.read({ try self.unmarked.mayBeCrowded(on: $0) })
+        {
+            try self.transactions.write { transaction in
+                _ = try self.unmarked.noteCrowds(in: transaction)
+                return .relaxed
+            }
+        }
         if marks > Collector.singleTransactionMarksMax, let snapshots = self.transactions.database.snapshots {
             let bulk = try BulkCollection(snapshots, offset: offset, sliceMarks: self.limits.sliceMarks)
             self.bulk = bulk
@@ -156,7 +170,10 @@ final class Collector {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws -> [LoggedChunk] {
-        let marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        var marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        if marks.contains(where: { $0.source == .comparison }), try self.unmarked.noteCrowds(in: transaction) {
+            marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        }
         var batch = try self.batches.open(on: transaction.connection)
         var logged: [LoggedChunk] = []
         for mark in marks {

@@ -1,14 +1,16 @@
 import ClinicSyncModel
 
-/// Sets rows aside that are too large to be sent.
+/// Sets rows aside that are too large to be sent, and new rows whose key is.
 ///
-/// No peer takes a chunk with such a row, and a peer that refuses a chunk gets nothing that comes after it. So the row
+/// No peer takes a chunk with such a row, or names such a key in a comparison, and a peer that refuses a chunk gets nothing that comes after it. So the row
 /// stays in its PC's table, a note says so, and everything else goes on. An edit that makes the row smaller is collected like
 /// any other.
 struct LargeRows {
     let notes: StoreNotes
     /// The values of one change, in bytes; a larger change is not sent.
     let changeBytesMax: Int
+    /// A key in bytes; a row with a larger one is not sent.
+    let keyBytesMax: Int
 
     /// Notes a row whose difference is too large to be logged, and removes the note otherwise.
     ///
@@ -19,11 +21,10 @@ struct LargeRows {
         row: Statement,
         in transaction: borrowing WriteTransaction
     ) throws -> Bool {
-        guard self.isTooLarge(difference, mark.plan, row: row) else {
+        guard let reason = self.reason(difference, mark.plan, row: row) else {
             try self.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
             return false
         }
-        let reason = "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
         try self.notes.addLarge(mark.plan, key: mark.key, reason: reason, in: transaction)
         return true
     }
@@ -41,14 +42,36 @@ struct LargeRows {
         guard self.notes.mayHaveLarge, try self.notes.isLarge(plan, key: key.value, on: connection) else {
             return false
         }
-        return self.isTooLarge(try changed() ?? plan.valueSlots, plan, row: row)
+        guard let slots = try changed() else {
+            return self.hasLargeKey(plan, row: row) || self.isTooLarge(plan.valueSlots, plan, row: row)
+        }
+        return self.isTooLarge(slots, plan, row: row)
     }
 
-    private func isTooLarge(_ difference: RowDifference, _ plan: TablePlan, row: Statement) -> Bool {
+    /// Why a difference is not sent; `nil` when it is.
+    ///
+    /// An edit of a row whose key is too large is sent: the row came before there was this limit, and other nodes have it.
+    private func reason(_ difference: RowDifference, _ plan: TablePlan, row: Statement) -> String? {
+        let isTooLarge: Bool
         switch difference {
-        case .none: false
-        case .inserted: self.isTooLarge(plan.valueSlots, plan, row: row)
-        case .updated(_, let slots): self.isTooLarge(slots, plan, row: row)
+        case .none: return nil
+        case .inserted:
+            if self.hasLargeKey(plan, row: row) {
+                return "its key is longer than \(self.keyBytesMax) bytes and so on this PC alone: use short keys"
+            }
+            isTooLarge = self.isTooLarge(plan.valueSlots, plan, row: row)
+        case .updated(_, let slots): isTooLarge = self.isTooLarge(slots, plan, row: row)
+        }
+        guard isTooLarge else { return nil }
+        return plan.valueBytesMax.map {
+            "larger than \($0 >> 10) KiB and so on this PC alone: the table is the nodes' own"
+        } ?? "larger than \(self.changeBytesMax >> 20) MiB and so on this PC alone: keep files out of rows"
+    }
+
+    private func hasLargeKey(_ plan: TablePlan, row: Statement) -> Bool {
+        switch row.ref(Int32(plan.keySlot)) {
+        case .null, .integer, .real: false
+        case .text(let bytes), .blob(let bytes): bytes.count > self.keyBytesMax
         }
     }
 
@@ -56,10 +79,9 @@ struct LargeRows {
         let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
         var bytes = 0
         for slot in sent.setBits {
-            switch row.ref(Int32(slot)) {
-            case .null, .integer, .real: break
-            case .text(let content), .blob(let content): bytes += content.count
-            }
+            let value = row.ref(Int32(slot))
+            if !SystemTableLimits.admits(value, in: plan) { return true }
+            bytes += value.byteCount
         }
         return bytes > self.changeBytesMax
     }

@@ -8,6 +8,7 @@ final class RowCollector {
     private let counters: Counters
     private let lost: LostValues
     private let large: LargeRows
+    private let unmarked: UnmarkedRows
     private let written: WrittenRows
     private let batches: OwnBatches
     private let unshared: UnsharedBatches
@@ -20,6 +21,7 @@ final class RowCollector {
         counters: Counters,
         lost: LostValues,
         large: LargeRows,
+        unmarked: UnmarkedRows,
         batches: OwnBatches,
         unshared: UnsharedBatches,
         clock: StoreClock
@@ -29,6 +31,7 @@ final class RowCollector {
         self.counters = counters
         self.lost = lost
         self.large = large
+        self.unmarked = unmarked
         self.written = WrittenRows(saver: saver)
         self.batches = batches
         self.unshared = unshared
@@ -56,9 +59,16 @@ final class RowCollector {
         try ValueRef.with(mark.key) { key in
             // Whether values of a deleted row may have been saved under the key.
             var mayHaveLastValues = true
+            var refused: Refused?
             let isThere: Bool? = try source.query(mark.plan.sql.select).bind(1, key).first { row in
                 let difference = try self.difference(mark.plan, key: key, row: row, in: transaction)
                 if try self.large.setAside(difference, mark: mark, row: row, in: transaction) { return true }
+                if case .updated(let meta, let slots) = difference,
+                    try self.unmarked.isRefused(mark, meta, slots: slots, row: row, on: transaction.connection)
+                {
+                    refused = Refused(meta, slots: slots, hashes: self.hasher.hashes, row: row, plan: mark.plan)
+                    return true
+                }
                 mayHaveLastValues = !difference.isBirth
                 try self.record(
                     difference,
@@ -72,23 +82,60 @@ final class RowCollector {
                 )
                 return true
             }
+            // What a program has written since the snapshot must not be overwritten: the collector comes to its mark.
+            var isCurrent = true
+            if mark.source != .program {
+                isCurrent = try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection)
+            }
+            if let refused, isCurrent {
+                try self.unmarked.setBack(
+                    mark,
+                    meta: refused.meta,
+                    slots: refused.slots,
+                    hashes: refused.hashes,
+                    values: refused.values,
+                    events: &events,
+                    in: transaction
+                )
+            }
             if isThere == nil {
                 try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
                 if let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) {
-                    try self.recordDeletion(
-                        meta,
-                        mark: mark,
-                        key: key,
-                        offset: offset,
-                        builder: &batch,
-                        events: &events,
-                        in: transaction
-                    )
+                    if try self.unmarked.isDeletionRefused(mark, on: transaction.connection) {
+                        if isCurrent {
+                            try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)
+                        }
+                    } else {
+                        try self.recordDeletion(
+                            meta,
+                            mark: mark,
+                            key: key,
+                            offset: offset,
+                            builder: &batch,
+                            events: &events,
+                            in: transaction
+                        )
+                    }
                 }
             }
             if try self.rows.marks.remove(mark, key: key, in: transaction), mayHaveLastValues {
                 try self.rows.marks.forgetLastValues(mark.plan, key: key, in: transaction)
             }
+        }
+    }
+
+    /// A difference that is no edit of this node, with what the table shows.
+    private struct Refused {
+        let meta: RowMeta
+        let slots: UInt64
+        let hashes: RowHashes
+        let values: [SQLiteValue]
+
+        init(_ meta: RowMeta, slots: UInt64, hashes: RowHashes, row: Statement, plan: TablePlan) {
+            self.meta = meta
+            self.slots = slots
+            self.hashes = hashes
+            self.values = (0..<plan.slotCount).map { row.ref(Int32($0)).value }
         }
     }
 
@@ -153,6 +200,7 @@ final class RowCollector {
             slots: slots,
             version,
             &batch,
+            events: &events,
             in: transaction
         )
         try self.written.share(
@@ -186,9 +234,14 @@ final class RowCollector {
         slots: UInt64,
         _ version: LocalVersion,
         _ batch: inout BatchBuilder,
+        events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
         let plan = mark.plan
+        var unread: [Int: UInt32] = [:]
+        if mark.source != .program, case .updated(let meta, let changed) = difference {
+            unread = try self.keepReplaced(plan, key: mark.key, meta, slots: changed, events: &events, in: transaction)
+        }
         let totals = try self.bookCounters(
             plan,
             key: key,
@@ -197,7 +250,14 @@ final class RowCollector {
             sequence: version.sequence,
             in: transaction
         )
-        let replaced = try self.lost.replace(plan, key: mark.key, slots: slots, known: difference.meta, in: transaction)
+        let replaced = try self.lost.replace(
+            plan,
+            key: mark.key,
+            slots: slots,
+            known: difference.meta,
+            unread: unread,
+            in: transaction
+        )
         batch.chunk.append(
             kind,
             plan: plan,
@@ -208,6 +268,39 @@ final class RowCollector {
         ) { slot in
             if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
         }
+    }
+
+    /// Keeps in the journal what an unmarked change replaces, as far as this node still has it.
+    ///
+    /// - Returns: By slot, what tells the receivers to do the same.
+    private func keepReplaced(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        slots: UInt64,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: UInt32] {
+        let connection = transaction.connection
+        var unread: [Int: UInt32] = [:]
+        for slot in slots.setBits {
+            let place = LostValues.Place(plan: plan, key: key, slot: slot)
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 {
+                let parts = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+                let sum = parts.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
+                try self.lost.keep(.integer(sum), at: place, isShown: false, events: &events, in: transaction)
+                continue
+            }
+            unread[slot] = LostValues.unread
+            guard let value = try self.unmarked.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
+            else { continue }
+            let register = RowState.Register(
+                value: value,
+                version: try self.rows.origins.global(meta.version(of: slot))
+            )
+            try self.lost.keep(register, at: place, isDeleted: false, events: &events, in: transaction)
+        }
+        return unread
     }
 
     private func bookCounters(
@@ -293,6 +386,7 @@ final class RowCollector {
         let before = try self.lastLocated(plan, key: key, meta: meta, in: transaction)
         let members = try self.written.members(of: before.state, plan, on: transaction.connection)
         var state = before.state
+        if mark.source != .program { try self.recall(plan, key: mark.key, meta, &state, on: transaction.connection) }
         let replaced = self.replaced(state)
         let timestamp = self.batches.limited(
             self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
@@ -311,6 +405,9 @@ final class RowCollector {
             batch: &batch,
             in: transaction
         )
+        if mark.source != .program {
+            try self.keepDeleted(plan, key: key, meta, state, &batch, timestamp, events: &events, in: transaction)
+        }
         batch.chunk.append(.delete, plan: plan, key: key, timestamp: timestamp, slots: 0) { _ in .null }
         var seen = state.deletion?.seen ?? VersionVector()
         seen.merge(batch.seen)
@@ -356,6 +453,49 @@ final class RowCollector {
             }
         }
         return LocatedRow(state: state, residence: .row(meta))
+    }
+
+    /// Fills in the values of a row that is gone from its table without a mark, as far as the log has them.
+    private func recall(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        _ state: inout RowState,
+        on connection: Connection
+    ) throws {
+        for slot in (plan.valueSlots & ~plan.counterSlots).setBits where state.registers[slot] == nil {
+            guard let value = try self.unmarked.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
+            else { continue }
+            let version = try self.rows.origins.global(meta.version(of: slot))
+            state.registers[slot] = RowState.Register(value: value, version: version)
+        }
+    }
+
+    /// Has every node keep in the journal that a row was deleted without a mark: one of its values stands for the row.
+    private func keepDeleted(
+        _ plan: TablePlan,
+        key: ValueRef,
+        _ meta: RowMeta,
+        _ state: RowState,
+        _ batch: inout BatchBuilder,
+        _ timestamp: HybridTimestamp,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let slots = (plan.valueSlots & ~plan.counterSlots).setBits
+        let written = slots.first { $0 < meta.columns.count && meta.columns[$0] != 0 }
+        guard let slot = written ?? slots.first(where: { _ in true }) else { return }
+        batch.chunk.append(
+            .update,
+            plan: plan,
+            key: key,
+            timestamp: timestamp,
+            slots: 0,
+            replaced: [slot: LostValues.unread]
+        ) { _ in .null }
+        guard let register = state.registers[slot] else { return }
+        let place = LostValues.Place(plan: plan, key: key.value, slot: slot)
+        try self.lost.keep(register, at: place, isDeleted: true, events: &events, in: transaction)
     }
 
     /// Adds the edit of a row that was edited and deleted before the node looked.

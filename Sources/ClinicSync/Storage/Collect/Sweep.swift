@@ -80,9 +80,9 @@ final class Sweep {
         }
         if !suspects.isEmpty {
             try self.transactions.write { transaction in
-                // A row that was written since its snapshot has its mark already; another mark does no harm.
+                // A row that was written since its snapshot has a program's mark already, which stays.
                 for key in suspects {
-                    try ValueRef.with(key) { try self.rows.marks.mark(plan, key: $0, in: transaction) }
+                    try ValueRef.with(key) { try self.rows.marks.markUnmarked(plan, key: $0, in: transaction) }
                 }
                 return .relaxed
             }

@@ -48,6 +48,11 @@ package struct JournalEntry: Sendable, Hashable {
     package var related: Row?
     /// What a person decided, on any PC; `nil` for an open entry.
     package var decision: Decision?
+
+    /// Whether the value stands for a whole row that was deleted past the triggers: the row refers to itself.
+    package var standsForRow: Bool {
+        self.kind == .value && self.related.map { $0.table == self.row.table && $0.key == self.row.key } == true
+    }
 }
 
 /// Which of the two values of a journal entry the table must show.

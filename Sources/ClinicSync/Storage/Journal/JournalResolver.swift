@@ -8,7 +8,7 @@ import ClinicSyncModel
 ///
 /// | kind | with `other` |
 /// |---|---|
-/// | `value`, `mergedValue` | the value is written into the row that is shown |
+/// | `value`, `mergedValue` | the value is written into the row that is shown; of a row that was deleted past the triggers, the row is written |
 /// | `overruled` | the value is written, into the row as it was last if its table does not show it |
 /// | `kept`, `revived` | the row is deleted, and the DDL's actions for rows that refer to it are done |
 /// | all others | ``JournalResolution/impossible(_:)``: they end by themselves once their cause is removed |
@@ -94,6 +94,9 @@ struct JournalResolver {
         guard let plan = self.rows.plans[entry.row.table] else { throw Refused(resolution: .rowGone) }
         switch entry.kind {
         case .value:
+            if !entry.row.isShown, entry.standsForRow {
+                return try self.insertAgain(entry, plan: plan, in: transaction)
+            }
             return try self.restoreValue(entry, plan: plan, key: entry.row.key, in: transaction)
         case .mergedValue:
             guard let shown = entry.related, let shownPlan = self.rows.plans[shown.table] else {
@@ -141,6 +144,10 @@ struct JournalResolver {
     ) throws -> Bool {
         let state = try self.rows.locate(plan, key: entry.row.key, on: transaction.connection).state
         guard state.deletion != nil else { throw Refused(resolution: .rowGone) }
+        guard state.registers.contains(where: { $0 != nil }) else {
+            // Its node found the row missing, without a trace in the log.
+            throw Refused(resolution: .refused(reason: "this PC has lost the row: settle the entry on another PC"))
+        }
         func value(_ slot: Int) -> SQLiteValue {
             if plan.names[slot] == entry.column { return entry.other.value }
             if plan.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }

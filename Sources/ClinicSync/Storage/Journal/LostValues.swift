@@ -39,6 +39,20 @@ final class LostValues {
         }
     }
 
+    /// Stands among the hashes of replaced values for "the author had read nothing".
+    ///
+    /// As far as its node knows, no program wrote this column. So receivers keep what the change replaces.
+    ///
+    /// An author that had read a value with just this hash has one entry too many made.
+    static let unread = UInt32.max
+
+    /// A column of a row.
+    struct Place {
+        var plan: TablePlan
+        var key: SQLiteValue
+        var slot: Int
+    }
+
     private let journal: ConflictJournal
     private let rows: RowStates
 
@@ -76,7 +90,7 @@ final class LostValues {
         let losses = losses.filter { plan.counterSlots & (1 << UInt64($0.slot)) == 0 }
         guard self.journal.plan != nil, plan.definition.isClinical else { return 0 }
         if let change, !self.journal.isEmpty {
-            for (slot, hash) in change.replaced {
+            for (slot, hash) in change.replaced where hash != LostValues.unread {
                 try self.withdraw(plan, key: key, slot: slot, seen: change, hash: hash, in: transaction)
             }
             for slot in losses.map(\.slot) + change.known where change.replaced[slot] == nil {
@@ -156,6 +170,106 @@ final class LostValues {
         RowMeta.short(ValueRef.with(value) { RowHashes.column($0) })
     }
 
+    // MARK: - Unmarked changes
+
+    /// What a change replaced whose author had read nothing; see ``unread``.
+    ///
+    /// - Parameters:
+    ///   - change: the change.
+    ///   - before: the row's state before it.
+    ///   - state: the row's state after it.
+    ///   - known: the losses that are known already.
+    /// - Returns: The further losses.
+    static func losses(
+        by change: ChangeChunkReader.Change,
+        before: RowState,
+        after state: RowState,
+        beyond known: [RowState.Loss]
+    ) -> [RowState.Loss] {
+        (change.slots & (change.plan?.valueSlots ?? 0)).setBits.compactMap { slot in
+            guard change.replaced[slot] == LostValues.unread, slot < before.registers.count,
+                let loser = before.registers[slot], let winner = state.registers[slot],
+                loser.version != winner.version, loser.value != winner.value,
+                !known.contains(where: { $0.slot == slot })
+            else { return nil }
+            return RowState.Loss(slot: slot, loser: loser, winner: winner.version)
+        }
+    }
+
+    /// Enters a value that stands for a row which is about to be deleted by a change whose author had read nothing of it.
+    func keepDeleted(
+        by change: ChangeChunkReader.Change,
+        plan: TablePlan,
+        state: RowState,
+        seen: VersionVector,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        for slot in change.replaced.keys.sorted()
+        where change.replaced[slot] == LostValues.unread && change.slots & (1 << UInt64(slot)) == 0 {
+            // What the author's node did not have is no matter of this deletion: it keeps the row by itself.
+            guard slot < state.registers.count, let register = state.registers[slot], seen.covers(register.version)
+            else { continue }
+            let place = Place(plan: plan, key: state.key, slot: slot)
+            try self.keep(register, at: place, isDeleted: true, events: &events, in: transaction)
+        }
+    }
+
+    /// Enters a value that all nodes had and that an unmarked change or deletion replaces: every node makes the same entry.
+    func keep(
+        _ register: RowState.Register,
+        at place: Place,
+        isDeleted: Bool,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        guard self.journal.plan != nil, place.plan.definition.isClinical, let column = place.plan.names[place.slot]
+        else { return }
+        var conflict = Conflict(
+            kind: .value,
+            table: place.plan.definition.name,
+            key: place.key,
+            column: column,
+            value: register.value,
+            version: register.version
+        )
+        // A row that refers to itself: with the value, the row comes back.
+        if isDeleted { conflict.related = Conflict.Reference(table: conflict.table, key: place.key) }
+        try self.journal.enter(conflict, isShown: false, events: &events, in: transaction)
+    }
+
+    /// Enters a value of this node's table that gives way to another and that no version stands for, unless the journal has it.
+    ///
+    /// Only this node makes the entry. A reconciliation brings it to the others.
+    func keep(
+        _ value: SQLiteValue,
+        at place: Place,
+        isShown: Bool,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        guard self.journal.plan != nil, place.plan.definition.isClinical, let column = place.plan.names[place.slot]
+        else { return }
+        let hash = LostValues.shortHash(of: value)
+        let entries = try self.entries(place.plan, key: place.key, slot: place.slot, in: transaction)
+        guard !entries.contains(where: { $0.hash == hash }) else { return }
+        let origins = self.rows.origins
+        let conflict = Conflict(
+            kind: .value,
+            table: place.plan.definition.name,
+            key: place.key,
+            column: column,
+            value: value,
+            version: Version(
+                timestamp: HybridTimestamp(milliseconds: self.rows.marks.clock.clinicMilliseconds),
+                origin: origins.own,
+                // Of no batch so far, so that nobody has seen it and takes it for replaced.
+                sequence: origins.sequence(of: origins.ownID) &+ 1
+            )
+        )
+        try self.journal.enter(conflict, isShown: isShown, events: &events, in: transaction)
+    }
+
     // MARK: - Own changes
 
     /// Brings the journal in line with a change of this node's programs, and returns what its receivers need to do the same.
@@ -165,6 +279,7 @@ final class LostValues {
     ///   - key: the row's key.
     ///   - slots: the columns that changed; counters have no entries.
     ///   - known: what the node knew of the row; `nil` for a row that its table did not show.
+    ///   - unread: the columns of which nothing was read; see ``unread``.
     ///   - transaction: the transaction.
     /// - Returns: The hashes by slot of the values that were replaced in columns of which the journal had entries, for the chunk.
     /// - Throws: what SQLite reports.
@@ -173,9 +288,10 @@ final class LostValues {
         key: SQLiteValue,
         slots: UInt64,
         known: RowMeta?,
+        unread: [Int: UInt32] = [:],
         in transaction: borrowing WriteTransaction
     ) throws -> [Int: UInt32] {
-        guard !self.journal.isEmpty, plan.definition.isClinical else { return [:] }
+        guard !self.journal.isEmpty, plan.definition.isClinical else { return unread }
         let isListed: Bool? =
             try transaction
             .statement(
@@ -184,10 +300,10 @@ final class LostValues {
             .bind(1, text: plan.definition.name)
             .bind(2, key)
             .first { _ in true }
-        guard isListed == true else { return [:] }
+        guard isListed == true else { return unread }
         let hashes = try known?.columns ?? self.deletedHashes(plan, key: key, in: transaction)
-        var replaced: [Int: UInt32] = [:]
-        for slot in slots.setBits {
+        var replaced = unread
+        for slot in slots.setBits where unread[slot] == nil {
             let entries = try self.entries(plan, key: key, slot: slot, in: transaction)
             guard !entries.isEmpty else { continue }
             let hash = slot < hashes.count ? hashes[slot] : 0

@@ -69,8 +69,14 @@ final class SystemFile: WitnessFile {
     ///
     /// - Throws: ``StoreError``.
     init(path: String) throws {
-        self.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        self.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard self.descriptor >= 0 else {
+            if errno == ELOOP {
+                throw StoreError(
+                    code: .readOnly,
+                    message: "\(path) is a symbolic link: remove it, then start the node again."
+                )
+            }
             throw StoreError(
                 code: .readOnly,
                 message: "\(path) cannot be written (\(String(cString: strerror(errno)))): check its permissions."

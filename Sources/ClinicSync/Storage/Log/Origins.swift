@@ -67,6 +67,13 @@ final class Origins: TransactionPart {
         }
         self.own = own
         self.state = state
+        // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
+        // claim in the file is damage: with it, what others write would count as seen and lost without an entry.
+        let vector = self.vector
+        for id in self.state.entries.indices where !vector.covers(self.state.entries[id].seen) {
+            self.state.entries[id].seen = self.state.entries[id].seen.meet(vector)
+            self.state.entries[id].isChanged = true
+        }
     }
 
     func memory() -> () -> Void {
@@ -216,6 +223,9 @@ final class Origins: TransactionPart {
 
     /// The number of the newest applied batch of an author.
     func sequence(of id: Int) -> UInt64 { self.state.entries[id].sequence }
+
+    /// The number of the newest applied batch of an author; 0 when there is none.
+    func sequence(of origin: Origin) -> UInt64 { self.state.ids[origin].map { self.state.entries[$0].sequence } ?? 0 }
 
     /// The batches that an author had applied when it made the newest batch that is applied here.
     func seen(by id: Int) -> VersionVector { self.state.entries[id].seen }

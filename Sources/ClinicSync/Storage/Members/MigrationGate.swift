@@ -14,16 +14,19 @@ struct MigrationGate {
     let isJoining: Bool
     /// This PC's time.
     let wallMilliseconds: Int64
+    /// Decides whose rows count; `nil`: everybody's that no row revokes.
+    let judge: MemberListing.Judge?
     /// The names of the members for which the migration waited at the last call of ``permits(_:version:)``.
     private(set) var laggards: [String] = []
 
     private static let namesMax = 5
 
     /// Makes a gate for one opening.
-    init(owner: NodeID, isJoining: Bool, wallMilliseconds: Int64) {
+    init(owner: NodeID, isJoining: Bool, wallMilliseconds: Int64, judge: MemberListing.Judge? = nil) {
         self.owner = owner
         self.isJoining = isJoining
         self.wallMilliseconds = wallMilliseconds
+        self.judge = judge
     }
 
     /// Whether every active member's program has the migration with the number `version`.
@@ -33,38 +36,40 @@ struct MigrationGate {
         guard try db.tableExists("clinicsync_node"),
             try db.columns(in: "clinicsync_node").contains(where: { $0.name == "aliveAt" })
         else { return true }
-        let others = try Row.fetchAll(
-            db,
-            sql: """
-                SELECT id, name, schemaVersion, aliveAt FROM clinicsync_node
-                WHERE id <> ? AND id NOT IN (SELECT node FROM clinicsync_revocation) ORDER BY name, id
-                """,
-            arguments: [self.owner.description]
-        )
+        let others = try self.others(db)
         if others.isEmpty { return try !self.hasJoined(db) }
-        for row in others {
-            // Any program may have written the row: a value that is not a number counts as 0.
-            let number = Int64.fromDatabaseValue(row["schemaVersion"]) ?? 0
-            guard number < Int64(version), try self.isActive(row, db) else { continue }
-            let name = String.fromDatabaseValue(row["name"]) ?? ""
-            self.laggards.append(name.isEmpty ? String.fromDatabaseValue(row["id"]) ?? "" : name)
+        for node in others {
+            guard node.schemaVersion < Int64(version), try self.isActive(node, db) else { continue }
+            self.laggards.append(node.name.isEmpty ? node.id.description : node.name)
         }
         return self.laggards.isEmpty
     }
 
-    /// Whether a member was present lately, according to its own row or to this node's record.
+    /// The members other than this node, in the order of their names.
+    ///
+    /// A forged row would hold a migration back for ever, or let it begin too early.
+    private func others(_ db: Database) throws -> [MemberListing.Node] {
+        let listing = try MemberListing.read(db)
+        var members = listing.nodes
+        if let judge = self.judge {
+            members = judge(listing)
+        } else {
+            let revoked = try Set(String.fetchAll(db, sql: "SELECT node FROM clinicsync_revocation"))
+            members.removeAll { revoked.contains($0.id.description) }
+        }
+        return members.filter { $0.id != self.owner }.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
+    }
+
+    /// Whether a member was present lately, according to itself or to this node's record.
     ///
     /// A member whose state is unknown counts as active.
-    private func isActive(_ row: Row, _ db: Database) throws -> Bool {
-        var seen = Int64.fromDatabaseValue(row["aliveAt"]) ?? 0
-        if let text = String.fromDatabaseValue(row["id"]), let node = NodeID(text) {
-            let met = try Int64.fetchOne(
-                db,
-                sql: "SELECT seenAt FROM clinicsync_member WHERE node = ?",
-                arguments: [Data(node.storedBytes)]
-            )
-            seen = max(seen, met ?? 0)
-        }
+    private func isActive(_ node: MemberListing.Node, _ db: Database) throws -> Bool {
+        let met = try Int64.fetchOne(
+            db,
+            sql: "SELECT seenAt FROM clinicsync_member WHERE node = ?",
+            arguments: [Data(node.id.storedBytes)]
+        )
+        let seen = max(node.aliveAt, met ?? 0)
         return seen == 0 || seen > self.wallMilliseconds - Members.lapseMilliseconds
     }
 

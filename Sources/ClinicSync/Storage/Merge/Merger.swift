@@ -69,6 +69,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
+        guard Merger.admits(change, plan: plan, values: values) else { return }
         if change.kind == .insert,
             try self.insertFresh(change, plan: plan, values: values, of: batch, events: &events, in: transaction)
         {
@@ -82,10 +83,23 @@ final class Merger {
             in: transaction
         )
         var state = before.state
-        let losses = state.merge(self.delta(change, plan: plan, values: values, of: batch)) { author, version in
+        let delta = self.delta(change, plan: plan, values: values, of: batch)
+        try self.giveWay(&state, to: delta, before: before, plan: plan, events: &events, in: transaction)
+        var losses = state.merge(delta) { author, version in
             self.origins.hasSeen(author, version)
                 || (author.origin == batch.id.origin && author.sequence == batch.id.sequence
                     && batch.seen.covers(version))
+        }
+        if !change.replaced.isEmpty {
+            losses += LostValues.losses(by: change, before: before.state, after: state, beyond: losses)
+            try self.lost.keepDeleted(
+                by: change,
+                plan: plan,
+                state: before.state,
+                seen: batch.seen,
+                events: &events,
+                in: transaction
+            )
         }
         result.conflicts += try self.lost.settle(
             losses,
@@ -109,7 +123,7 @@ final class Merger {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
-        guard slots != 0 else { return }
+        guard slots != 0, Merger.admits(change, plan: plan, values: values) else { return }
         let before = try self.rows.locate(plan, key: change.key.value, on: transaction.connection)
         guard !before.isAbsent else { return }
         var state = before.state
@@ -219,6 +233,7 @@ final class Merger {
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> (isChanged: Bool, isAhead: Bool) {
+        guard Merger.admits(theirs, plan: plan) else { return (false, false) }
         let before = try self.locateCollected(
             plan,
             key: theirs.key,
@@ -227,7 +242,9 @@ final class Merger {
             in: transaction
         )
         var state = before.state
-        let losses = state.merge(theirs.limited(toBatches: self.origins.vector.total)) { self.origins.hasSeen($0, $1) }
+        let theirs = theirs.limited(toBatches: self.origins.vector.total)
+        try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
+        let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
@@ -242,6 +259,48 @@ final class Merger {
             }
         }
         return (true, isAhead)
+    }
+
+    /// Of a row whose versions this node does not know any more, takes out the columns that `other` has: they are taken from there.
+    ///
+    /// What the table shows otherwise goes to the journal.
+    private func giveWay(
+        _ state: inout RowState,
+        to other: RowState,
+        before: LocatedRow,
+        plan: TablePlan,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        guard before.residence.meta?.isUnknown == true else { return }
+        for (slot, theirs) in other.registers.enumerated() {
+            guard let theirs, slot < state.registers.count, let ours = state.registers[slot], ours.version == .genesis
+            else {
+                continue
+            }
+            state.registers[slot] = nil
+            guard ours.value != theirs.value else { continue }
+            let place = LostValues.Place(plan: plan, key: state.key, slot: slot)
+            try self.lost.keep(ours.value, at: place, isShown: false, events: &events, in: transaction)
+        }
+    }
+
+    // MARK: - Sizes
+
+    /// Whether a change fits the limits of a table that nodes fill; every node leaves out the same changes.
+    private static func admits(_ change: ChangeChunkReader.Change, plan: TablePlan, values: [ValueRef]) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(change.key, in: plan)
+            && change.slots.setBits.allSatisfy { SystemTableLimits.admits(values[$0], in: plan) }
+    }
+
+    /// Whether a peer's row fits the limits of a table that nodes fill.
+    private static func admits(_ row: RowState, plan: TablePlan) -> Bool {
+        guard plan.valueBytesMax != nil else { return true }
+        return SystemTableLimits.admits(row.key, in: plan)
+            && row.registers.allSatisfy { register in
+                register.map { SystemTableLimits.admits($0.value, in: plan) } ?? true
+            }
     }
 
     // MARK: - Rows
@@ -259,7 +318,7 @@ final class Merger {
     ) throws -> LocatedRow {
         let located = try self.rows.locate(plan, key: key, on: transaction.connection)
         if self.rows.isAsKnown(plan, located) { return located }
-        try ValueRef.with(key) { try self.rows.marks.mark(plan, key: $0, in: transaction) }
+        try ValueRef.with(key) { try self.rows.marks.markUnmarked(plan, key: $0, in: transaction) }
         try self.collectAll(offset: offset, result: &result, in: transaction)
         return try self.rows.locate(plan, key: key, on: transaction.connection)
     }

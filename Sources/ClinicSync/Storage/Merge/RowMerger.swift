@@ -36,11 +36,42 @@ final class RowMerger {
         var aheadKeys: [SQLiteValue] = []
     }
 
-    /// Merges a peer's page of rows into ours, by the rules for changes.
+    /// A row of a page, with the names of the columns that this node does not know and the row has.
+    struct Received {
+        var state: RowState
+        var unknownColumns: [String]
+    }
+
+    /// Reads a peer's page, to its end, before anything of it is believed.
     ///
-    /// - Throws: ``MalformedRecord``.
+    /// - Throws: ``MalformedChunk`` when it is no page, or has a row that was not asked for.
+    static func decode(_ page: RowStatePage, plan: TablePlan, within range: KeyRange) throws -> [Received] {
+        guard !page.payload.isEmpty else { return [] }
+        do {
+            return try page.payload.withUnsafeBytes { payload in
+                var reader = try RowStateReader(payload, plan: plan)
+                var rows: [Received] = []
+                while let state = try reader.next() {
+                    guard range.contains(state.key) else {
+                        throw MalformedChunk(reason: "the page has a row that was not asked for")
+                    }
+                    let unknown = reader.hasUnknownColumns ? reader.unknownColumns : []
+                    rows.append(Received(state: state, unknownColumns: unknown))
+                }
+                return rows
+            }
+        } catch let malformed as MalformedRecord {
+            throw MalformedChunk(reason: malformed.reason)
+        }
+    }
+
+    /// Merges rows of a peer's page into ours, by the rules for changes.
+    ///
+    /// A row is passed over when it is said to be of a batch that this node does not have: either the batch is on its way, and the
+    /// next comparison finds what is left; or there is no such batch. What a row's deleters had seen is cut to what exists: see
+    /// `docs/design/0014-unmarked-changes.md`.
     func merge(
-        _ payload: [UInt8],
+        _ theirs: [Received],
         plan: TablePlan,
         offset: Int64,
         in transaction: borrowing WriteTransaction
@@ -50,23 +81,23 @@ final class RowMerger {
         var merged = Merged()
         try self.merger.collectAll(offset: offset, result: &merged.result, in: transaction)
         var events = EventCollector(isLocal: false)
-        try payload.withUnsafeBytes { payload in
-            var reader = try RowStateReader(payload, plan: plan)
-            while let theirs = try reader.next() {
-                if reader.hasUnknownColumns {
-                    try self.notes.addUnread(plan, key: theirs.key, columns: reader.unknownColumns, in: transaction)
-                }
-                let row = try self.merger.merge(
-                    theirs,
-                    plan: plan,
-                    offset: offset,
-                    events: &events,
-                    result: &merged.result,
-                    in: transaction
-                )
-                if row.isAhead { merged.aheadKeys.append(theirs.key) }
-                if row.isChanged { merged.changedRows += 1 }
+        for received in theirs {
+            var state = received.state
+            guard state.names(only: { self.rows.origins.hasApplied($0) }) else { continue }
+            if state.deletion != nil { state.limitSeen(to: self.rows.origins.vector) }
+            if !received.unknownColumns.isEmpty {
+                try self.notes.addUnread(plan, key: state.key, columns: received.unknownColumns, in: transaction)
             }
+            let row = try self.merger.merge(
+                state,
+                plan: plan,
+                offset: offset,
+                events: &events,
+                result: &merged.result,
+                in: transaction
+            )
+            if row.isAhead { merged.aheadKeys.append(state.key) }
+            if row.isChanged { merged.changedRows += 1 }
         }
         try self.projection.project(events: &events, in: transaction)
         merged.result.events += try self.events.record(events, in: transaction)

@@ -99,7 +99,8 @@ final class UnreadReader {
         var slots: [Int: UInt64] = [:]
         var seen = VersionVector()
         for note in notes {
-            seen.merge(note.detail.seen)
+            // No more than there is: the notes are in a file that any program may write.
+            seen.merge(note.detail.seen.meet(self.origins.vector))
             guard let number = note.plan?.definition.number else { continue }
             if note.detail.columns.isEmpty { wholeTables.insert(number) }
             slots[number, default: 0] |= note.slots

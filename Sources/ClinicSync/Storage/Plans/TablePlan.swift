@@ -93,6 +93,9 @@ final class TablePlan: Sendable {
         self.units.reduce(slots) { $1 & slots == 0 ? $0 : $0 | $1 }
     }
 
+    /// The largest size of a value in bytes; `nil` when only the limit of all rows applies.
+    var valueBytesMax: Int? { SystemTableLimits.valueBytesMax(in: self.definition) }
+
     // MARK: - Names
 
     /// The slot of the column with this name, on this node or on nodes of another schema version.

@@ -63,21 +63,21 @@ struct TableSQL: Sendable {
         return "\(insert) ON CONFLICT (\(self.key)) DO UPDATE SET \(assignments) WHERE \(differences)"
     }
 
-    /// Marks every key of the table and every key that the node knows, so that the collector compares them all.
+    /// Marks every key of the table and every key that the node knows with the count ?3, so that the collector compares them
+    /// all; a clause for keys that are marked already follows.
     var markAll: String {
         """
         INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
-        SELECT ?1, \(self.key), ?2, 1 FROM \(self.table) WHERE true
+        SELECT ?1, \(self.key), ?2, ?3 FROM \(self.table) WHERE true
         UNION
-        SELECT ?1, pk, ?2, 1 FROM clinicsync_row WHERE tableId = ?1
-        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+        SELECT ?1, pk, ?2, ?3 FROM clinicsync_row WHERE tableId = ?1
         """
     }
 
     // MARK: - Reading
 
-    /// Reads all rows in the order of their keys.
-    var selectAllInOrder: String { "\(self.selectAll) ORDER BY \(self.key)" }
+    /// Counts the rows, at most ?1.
+    var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }
 
     /// Reads at most ?2 rows in the order of their keys: the rows after the key ?1, or the first rows.
     ///

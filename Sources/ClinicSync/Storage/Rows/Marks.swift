@@ -9,6 +9,27 @@ struct Mark {
     /// How often the row was marked; a mark with another count is a newer one.
     let count: Int64
 
+    /// What left a mark.
+    enum Source {
+        /// A program's write, by its trigger.
+        case program
+        /// A comparison of the table with the bookkeeping found a difference that no trigger marked.
+        case comparison
+        /// As `comparison`, and very many rows of the table differ.
+        case crowd
+    }
+
+    /// What left the mark.
+    ///
+    /// A trigger counts up, so the mark of a comparison becomes one of a program as soon as a program writes the row.
+    var source: Source {
+        switch self.count {
+        case 0: .comparison
+        case Marks.crowdCount: .crowd
+        default: .program
+        }
+    }
+
     /// Reads a row of ``Marks/selectSQL``; `nil` for a table that is no longer replicated.
     init?(_ row: Statement, plans: TablePlans) {
         guard let plan = plans[row.int(0)] else { return nil }
@@ -22,6 +43,9 @@ struct Mark {
 /// The marks that capture triggers leave, `clinicsync_dirty`, and the values of deleted rows that they save, `clinicsync_last_…`.
 struct Marks {
     let clock: StoreClock
+
+    /// The count of a mark whose table has very many unmarked changes; no trigger counts up to 0 from there.
+    static let crowdCount: Int64 = -(1 << 40)
 
     /// Reads all marks in the order of tables and keys.
     static let selectSQL = "SELECT tableId, pk, writtenAt, n FROM clinicsync_dirty ORDER BY tableId, pk"
@@ -41,12 +65,60 @@ struct Marks {
             .run()
     }
 
-    /// Marks every row of a table and every row known of it.
+    /// Marks a row that differs from what the node knows though no trigger marked it.
+    func markUnmarked(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                "INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n) VALUES (?1, ?2, ?3, 0) ON CONFLICT DO NOTHING"
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .bind(3, self.clock.wallMilliseconds)
+            .run()
+    }
+
+    /// Marks every row of a table and every row known of it, for an expected change of them all.
     func markAll(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
-        try transaction.statement(plan.sql.markAll)
+        try transaction.statement(plan.sql.markAll + " ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1")
             .bind(1, plan.definition.number)
             .bind(2, self.clock.wallMilliseconds)
+            .bind(3, 1)
             .run()
+    }
+
+    /// Has every row of a table and every row known of it compared: triggers may have missed changes of them.
+    func compareAll(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement(plan.sql.markAll + " ON CONFLICT (tableId, pk) DO NOTHING")
+            .bind(1, plan.definition.number)
+            .bind(2, self.clock.wallMilliseconds)
+            .bind(3, 0)
+            .run()
+    }
+
+    /// Makes the marks of a table's unmarked changes say that there are very many.
+    func noteCrowd(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("UPDATE clinicsync_dirty SET n = ?2 WHERE tableId = ?1 AND n = 0")
+            .bind(1, plan.definition.number)
+            .bind(2, Marks.crowdCount)
+            .run()
+    }
+
+    /// The number of marks of a table that no program left, counted up to `limit`.
+    func countUnmarked(_ plan: TablePlan, limit: Int, on connection: Connection) throws -> Int {
+        try connection
+            .query("SELECT count(*) FROM (SELECT 1 FROM clinicsync_dirty WHERE tableId = ?1 AND n = 0 LIMIT ?2)")
+            .bind(1, plan.definition.number)
+            .bind(2, limit)
+            .first { $0.int(0) } ?? 0
+    }
+
+    /// The keys of a table's marks that no program left.
+    func unmarked(_ plan: TablePlan, on connection: Connection) throws -> [SQLiteValue] {
+        var keys: [SQLiteValue] = []
+        try connection.query("SELECT pk FROM clinicsync_dirty WHERE tableId = ?1 AND n = 0 ORDER BY pk")
+            .bind(1, plan.definition.number)
+            .forEach { keys.append($0.ref(0).value) }
+        return keys
     }
 
     /// The number of marks, counted up to `limit`.
@@ -71,6 +143,14 @@ struct Marks {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { _ in true } ?? false
+    }
+
+    /// Whether a mark stands as it was read: no program has written the row since.
+    func isCurrent(_ mark: Mark, key: ValueRef, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT n FROM clinicsync_dirty WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, mark.plan.definition.number)
+            .bind(2, key)
+            .first { $0.int64(0) } == mark.count
     }
 
     /// Removes a mark unless the row was marked again.

@@ -60,6 +60,11 @@ struct RowMeta {
         hash == 0 ? 0 : max(UInt32(truncatingIfNeeded: hash), 1)
     }
 
+    /// The 32 bits that are stored of a column's hash, for a value of the column.
+    static func short(of value: ValueRef, _ plan: TablePlan, slot: Int) -> UInt32 {
+        self.short(RowHashes.relative(RowHashes.column(value), to: plan.hashing.defaults[slot]))
+    }
+
     // MARK: - Stored form
 
     /// Appends the `columns` blob: the number of slots, a bit for each that is not its default, and the hashes of those.

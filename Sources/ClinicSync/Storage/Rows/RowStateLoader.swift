@@ -6,6 +6,8 @@ struct RowStateLoader {
     let connection: Connection
     /// The origins by their small numbers.
     let origins: [Origin]
+    /// The number of an author's newest batch that this node has: nobody can have seen more.
+    let existing: (Origin) -> UInt64
 
     /// A row's own merged state, whatever its table shows; `nil` when nothing is known of it.
     func state(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
@@ -172,7 +174,7 @@ struct RowStateLoader {
                 let sequence = try reader.sequence()
                 let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
                 let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
-                return RowState.Deletion(seen: seen, version: version)
+                return RowState.Deletion(seen: seen.withoutImpossible(existing: self.existing), version: version)
             }
     }
 }

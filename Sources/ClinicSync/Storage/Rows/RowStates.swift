@@ -48,6 +48,7 @@ final class RowStates {
     let shadows: Shadows
     let marks: Marks
     private let contexts: DeletionContexts
+    private let existing: (Origin) -> UInt64
     private var hasher = RowHasher()
 
     /// Works on these tables.
@@ -67,13 +68,14 @@ final class RowStates {
         self.shadows = shadows
         self.contexts = contexts
         self.marks = marks
+        self.existing = { origins.sequence(of: $0) }
     }
 
     // MARK: - Finding
 
     /// Reads stored states with this connection.
     func loader(_ connection: Connection) -> RowStateLoader {
-        RowStateLoader(connection: connection, origins: self.origins.names)
+        RowStateLoader(connection: connection, origins: self.origins.names, existing: self.existing)
     }
 
     /// The whole state of a row as this node knows it.
@@ -208,7 +210,7 @@ final class RowStates {
             for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot]) }
             try statement.run()
             // The row is not in its table: a program deleted it unnoticed. Let the collector find that.
-            if transaction.changes == 0 { try self.marks.mark(plan, key: key, in: transaction) }
+            if transaction.changes == 0 { try self.marks.markUnmarked(plan, key: key, in: transaction) }
         }
         try self.table.write(
             plan,

@@ -10,6 +10,7 @@ final class RowTable: TransactionPart {
     }
 
     private let origins: Origins
+    private let existing: (Origin) -> UInt64
     /// By the table's number.
     private var totals: [Int: Total]
     /// The tables whose totals are not written yet.
@@ -22,6 +23,7 @@ final class RowTable: TransactionPart {
     /// - Throws: what SQLite reports.
     init(origins: Origins, plans: TablePlans, on connection: Connection) throws {
         self.origins = origins
+        self.existing = { origins.sequence(of: $0) }
         var totals: [Int: Total] = [:]
         for plan in plans.all { totals[plan.definition.number] = Total() }
         try connection.query("SELECT tableId, rows, high, low FROM clinicsync_digest").forEach { row in
@@ -122,7 +124,8 @@ final class RowTable: TransactionPart {
 
     /// The metadata of a row that its table shows.
     func meta(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> RowMeta? {
-        try RowStateLoader(connection: connection, origins: self.origins.names).meta(plan, key: key)
+        try RowStateLoader(connection: connection, origins: self.origins.names, existing: self.existing)
+            .meta(plan, key: key)
     }
 
     /// What is written of a row beside its hashes.

@@ -183,7 +183,8 @@ package final class Connection {
         }
         try self.execute("BEGIN IMMEDIATE")
         do {
-            let ending = try body(WriteTransaction(self, isDurable: durability == .durable))
+            let transaction = WriteTransaction(self, isDurable: durability == .durable)
+            let ending = try body(transaction)
             if ending.durability == .durable, durability == .relaxed { throw DurabilityRequired() }
             try self.execute("COMMIT")
             return ending.result

@@ -30,6 +30,12 @@ struct CheckedTable {
         guard slots.count <= TableDefinition.columnsMax else {
             throw SchemaError.tooManyColumns(table: self.ddl.name, count: slots.count)
         }
+        guard self.ddl.name.utf8.count <= TableDefinition.nameBytesMax else {
+            throw SchemaError.longName(table: self.ddl.name, column: nil)
+        }
+        if let name = slots.first(where: { $0.utf8.count > TableDefinition.nameBytesMax }) {
+            throw SchemaError.longName(table: self.ddl.name, column: name)
+        }
         let slotByName = Dictionary(slots.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         let columns = self.ddl.columns.compactMap { column in
             slotByName[column.name].map { slot in

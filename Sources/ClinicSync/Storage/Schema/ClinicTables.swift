@@ -51,6 +51,9 @@ package struct ClinicTables: Sendable, Hashable {
         history: SchemaHistory = SchemaHistory()
     ) throws -> ClinicTables {
         let registry = TableRegistry(db: db, history: history)
+        guard manifest.tables.count <= TableDefinition.tablesMax else {
+            throw SchemaError.tooManyTables(count: manifest.tables.count)
+        }
         let tables = try manifest.tables.sorted { $0.key < $1.key }.map { name, rules in
             let ddl = try TableDDL(name: name, in: db)
             let checked = try CheckedTable(ddl: ddl, rules: rules)

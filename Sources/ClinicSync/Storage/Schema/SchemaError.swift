@@ -22,6 +22,10 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     case unusableKey(table: String, column: String?, reason: String)
     /// The table has had more columns, dropped columns included, than fit a row's column set.
     case tooManyColumns(table: String, count: Int)
+    /// More tables are replicated than fit into a message between nodes.
+    case tooManyTables(count: Int)
+    /// The name of the table, or of the column, is longer than other nodes take.
+    case longName(table: String, column: String?)
     /// A rule, a key or a UNIQUE uses a generated column, and generated columns are not replicated.
     case generatedColumn(table: String, column: String)
     /// A counter is not `INTEGER NOT NULL`, or its DEFAULT is not 0.
@@ -87,6 +91,11 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
         case .tooManyColumns(let table, let count):
             "The table \(table) has had \(count) columns, and at most \(TableDefinition.columnsMax) can be replicated; "
                 + "move some to another table."
+        case .tooManyTables(let count):
+            "The manifest names so many tables that \(count) are replicated, of at most \(TableDefinition.tablesMax); remove some."
+        case .longName(let table, let column):
+            "The name of \(column.map { "column \($0) of table" } ?? "table") \(table) has more than "
+                + "\(TableDefinition.nameBytesMax) bytes; give it a shorter name."
         case .generatedColumn(let table, let column):
             "The column \(table).\(column) is generated and so not replicated; "
                 + "take it out of keys, UNIQUE constraints and the manifest."

@@ -7,6 +7,10 @@ package struct TableDefinition: Sendable, Hashable {
     ///
     /// A set of slots is a 64-bit word; one bit of it is spare.
     package static let columnsMax = 63
+    /// The largest number of replicated tables: a message between nodes names them all.
+    package static let tablesMax = 256
+    /// The largest name of a table or column, in bytes: other nodes take no longer one.
+    package static let nameBytesMax = 256
 
     /// The table's number in this file; it never changes, and other nodes have other numbers.
     package let number: Int

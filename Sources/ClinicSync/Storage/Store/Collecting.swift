@@ -72,13 +72,15 @@ final class Collecting {
     func outcome(_ collected: Collector.Collected) -> CollectOutcome {
         var total = self.collector.takeUntold()
         total.append(collected)
-        return CollectOutcome(
+        var outcome = CollectOutcome(
             logged: total.logged,
             vector: self.origins.vector,
             events: total.events,
             hasMore: collected.hasMore,
             repairedTables: total.repairedTables
         )
+        outcome.setBackRows = self.collector.takeSetBack()
+        return outcome
     }
 
     /// What a request committed before it failed; `nil` when the replies have told everything.

@@ -66,10 +66,10 @@ final class Merging {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
-    func discard(_ members: KnownMembers, offset: Int64) throws -> StoreOutcome {
+    func discard(_ members: KnownMembers, heldByPeers held: [BatchID], offset: Int64) throws -> StoreOutcome {
         try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
-            try self.applier.discard(members, options, in: transaction)
+            try self.applier.discard(members, heldByPeers: held, options, in: transaction)
         }
         return self.outcome(result, storedBytes: 0)
     }
@@ -110,20 +110,17 @@ final class Merging {
         )
     }
 
-    /// Merges a peer's rows into ours, by the rules for changes.
-    func merge(_ page: RowStatePage, offset: Int64) throws -> MergeOutcome {
+    /// Merges a peer's rows of a range into ours, by the rules for changes.
+    func merge(_ page: RowStatePage, within range: KeyRange, offset: Int64) throws -> MergeOutcome {
         guard let plan = self.rows.plans[page.table] else {
             throw MalformedChunk(reason: "the page is of a table that is not replicated")
         }
         try self.collecting.collector.finishBulk(offset: offset)
         var merged = RowMerger.Merged()
-        if !page.payload.isEmpty {
-            do {
-                merged = try self.transactions.write(self.durability()) { transaction in
-                    .relaxed(try self.rowMerger.merge(page.payload, plan: plan, offset: offset, in: transaction))
-                }
-            } catch let malformed as MalformedRecord {
-                throw MalformedChunk(reason: malformed.reason)
+        let states = try RowMerger.decode(page, plan: plan, within: range)
+        if !states.isEmpty {
+            merged = try self.transactions.write(self.durability()) { transaction in
+                .relaxed(try self.rowMerger.merge(states, plan: plan, offset: offset, in: transaction))
             }
         }
         let before = self.collecting.collector.takeUntold()

@@ -1,27 +1,41 @@
 package import ClinicSyncModel
 
 extension ReplicaReader {
-    /// Every row of a table that nodes fill, values by column, in the order of their keys.
+    /// Rows of a table that nodes fill, values by column, in the order of their keys.
     ///
-    /// Any program may have written them: believe nothing that is not signed.
+    /// Any program may have written them: believe nothing that is not signed. A call returns at most `limit` rows and about
+    /// ``SystemTableLimits/pageBytes``, so no number of rows fills the memory. A value that is larger than the table's values
+    /// may be is left out.
+    ///
+    /// - Parameters:
+    ///   - table: one of the tables that nodes fill; naming another is a programming error.
+    ///   - after: the key after which to begin; `nil` for the first rows.
+    ///   - limit: the largest number of rows.
+    /// - Returns: The rows; none when there is no further row.
+    /// - Throws: ``StoreError``.
+    package func agentRows(
+        _ table: String,
+        after: SQLiteValue? = nil,
+        limit: Int = SystemTableLimits.pageRows
+    ) throws -> [[String: SQLiteValue]] {
+        try self.perform { try self.agentTables.rows(table, after: after, limit: limit) }
+    }
+
+    /// The row of a table that nodes fill with this key, values by column.
     ///
     /// - Throws: ``StoreError``.
-    package func agentRows(_ table: String) throws -> [[String: SQLiteValue]] {
-        guard let plan = self.plans[table], !plan.definition.isClinical else {
-            preconditionFailure("\(table) is no table that nodes fill")
-        }
-        return try self.perform {
-            var rows: [[String: SQLiteValue]] = []
-            try self.connection.query(plan.sql.selectAllInOrder).forEach { row in
-                var values: [String: SQLiteValue] = [:]
-                for (slot, name) in plan.names.enumerated() {
-                    if let name { values[name] = row.ref(Int32(slot)).value }
-                }
-                rows.append(values)
-            }
-            return rows
-        }
+    package func agentRow(_ table: String, key: SQLiteValue) throws -> [String: SQLiteValue]? {
+        try self.perform { try self.agentTables.row(table, key: key) }
     }
+
+    /// The number of rows of a table that nodes fill, counted up to `limit`.
+    ///
+    /// - Throws: ``StoreError``.
+    package func agentRowCount(_ table: String, limit: Int) throws -> Int {
+        try self.perform { try self.agentTables.count(table, limit: limit) }
+    }
+
+    private var agentTables: AgentTableReading { AgentTableReading(plans: self.plans, connection: self.connection) }
 
     /// What is written down of members, those that are not connected included.
     ///

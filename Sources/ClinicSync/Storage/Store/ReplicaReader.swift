@@ -12,13 +12,13 @@ package final class ReplicaReader {
     /// The tables' plans.
     let plans: TablePlans
     /// The node as an author, and its number among the origins.
-    private let own: (origin: Origin, id: Int)
+    let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
-    private var origins: [Origin] = []
+    private(set) var origins: [Origin] = []
     /// Batches that are served without their damaged chunks.
     private var leftOut: Set<BatchID> = []
 
-    private let limits: StoreLimits
+    let limits: StoreLimits
 
     /// Reads beside `writer`.
     package init(beside writer: ReplicaWriter) throws {
@@ -226,7 +226,12 @@ package final class ReplicaReader {
     /// Reads row states for people; inside ``perform(_:)``.
     func journalLoader() throws -> RowStateLoader {
         try self.refreshOrigins()
-        return RowStateLoader(connection: self.connection, origins: self.origins)
+        return self.loader(try self.vector())
+    }
+
+    /// Reads row states; `vector` is what this node has applied.
+    func loader(_ vector: VersionVector) -> RowStateLoader {
+        RowStateLoader(connection: self.connection, origins: self.origins) { vector[$0] }
     }
 
     // MARK: - Digests
@@ -238,10 +243,7 @@ package final class ReplicaReader {
     package func digests() throws -> (vector: VersionVector, tables: [TableDigest]) {
         try self.perform {
             try self.refreshOrigins()
-            var vector = VersionVector()
-            try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-                vector.advance(try self.knownOrigin(row.int(0)), to: try row.sequence(1))
-            }
+            var vector = try self.vector()
             if let open = try self.openBatch() { vector.advance(self.own.origin, to: open) }
             var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
             for (index, plan) in self.plans.all.enumerated() {
@@ -256,8 +258,17 @@ package final class ReplicaReader {
         }
     }
 
+    /// What this node has applied; inside ``perform(_:)``, after ``refreshOrigins()``.
+    func vector() throws -> VersionVector {
+        var vector = VersionVector()
+        try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
+            vector.advance(try self.knownOrigin(row.int(0)), to: try row.sequence(1))
+        }
+        return vector
+    }
+
     /// The number of the own batch whose end is not in the log yet.
-    private func openBatch() throws -> UInt64? {
+    func openBatch() throws -> UInt64? {
         try self.connection
             .query(
                 """
@@ -309,115 +320,6 @@ package final class ReplicaReader {
             summary.openConflicts = try JournalReading(plans: self.plans, loader: try self.journalLoader()).countOpen()
             return summary
         }
-    }
-
-    // MARK: - Rows
-
-    /// The page of row hashes after `after`.
-    package func rowHashes(round: UInt64, table: String, after: SQLiteValue?) throws -> RowHashPage {
-        try self.perform {
-            let rows = try self.hashes(table: table, after: after, through: nil, limit: self.limits.hashesPage)
-            return RowHashPage(
-                round: round,
-                table: table,
-                after: after,
-                through: rows.count < self.limits.hashesPage ? nil : rows.last?.key,
-                rows: rows
-            )
-        }
-    }
-
-    /// Compares a peer's page with our rows in its range.
-    ///
-    /// - Returns: The rows the peer lacks or has otherwise, with the keys of those we want; the last page ends the answer.
-    package func compare(_ page: RowHashPage) throws -> [RowStatePage] {
-        guard let plan = self.plans[page.table] else {
-            return [RowStatePage(round: page.round, table: page.table, payload: [], wanted: [], isLast: true)]
-        }
-        return try self.perform {
-            var theirs: [SQLiteValue: Digest] = [:]
-            for row in page.rows { theirs[row.key] = row.hash }
-            var wanted: [SQLiteValue] = []
-            var offered: [SQLiteValue] = []
-            for row in try self.hashes(table: page.table, after: page.after, through: page.through, limit: .max) {
-                if let hash = theirs.removeValue(forKey: row.key) {
-                    guard hash != row.hash else { continue }
-                    wanted.append(row.key)
-                }
-                offered.append(row.key)
-            }
-            // What is left of theirs we lack; we may know it as deleted.
-            for row in page.rows where theirs[row.key] != nil {
-                offered.append(row.key)
-                wanted.append(row.key)
-            }
-            var pages = try self.pages(plan, round: page.round, keys: offered)
-            pages[pages.count - 1].wanted = wanted
-            pages[pages.count - 1].isLast = true
-            return pages
-        }
-    }
-
-    /// The states of the rows named, in pages; the last one ends the answer.
-    package func rowStates(round: UInt64, table: String, keys: [SQLiteValue]) throws -> [RowStatePage] {
-        guard let plan = self.plans[table] else { return [] }
-        return try self.perform {
-            var pages = try self.pages(plan, round: round, keys: keys)
-            pages[pages.count - 1].isLast = true
-            return pages
-        }
-    }
-
-    private func hashes(
-        table: String,
-        after: SQLiteValue?,
-        through: SQLiteValue?,
-        limit: Int
-    ) throws -> [RowHash] {
-        guard let plan = self.plans[table] else { return [] }
-        let statement = try self.connection.query(
-            """
-            SELECT pk, hash FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2
-            AND (?3 IS NULL OR pk <= ?3) ORDER BY pk LIMIT ?4
-            """
-        )
-        // Keys are texts and blobs; every number is smaller.
-        statement.bind(1, plan.definition.number).bind(2, after ?? .integer(0)).bind(3, through ?? .null)
-        statement.bind(4, limit == .max ? -1 : limit)
-        var rows: [RowHash] = []
-        try statement.forEach { row in
-            let key = row.ref(0).value
-            let hash = try OwnDamage.reading(.row, .row(table: plan.definition.number, key: key)) {
-                try Digest(storedBytes: row.blob(1))
-            }
-            rows.append(RowHash(key: key, hash: hash))
-        }
-        return rows
-    }
-
-    private func pages(_ plan: TablePlan, round: UInt64, keys: [SQLiteValue]) throws -> [RowStatePage] {
-        try self.refreshOrigins()
-        var pages: [RowStatePage] = []
-        var writer = RowStateWriter(plan)
-        func close() {
-            let payload = writer.count == 0 ? [] : writer.payload()
-            let table = plan.definition.name
-            pages.append(RowStatePage(round: round, table: table, payload: payload, wanted: [], isLast: false))
-            writer = RowStateWriter(plan)
-        }
-        let states = RowStateLoader(connection: self.connection, origins: self.origins)
-        let open = try self.openBatch()
-        for key in keys {
-            guard let state = try states.state(plan, key: key) else { continue }
-            // A part of a batch must not be seen elsewhere before the whole.
-            if let open, state.isTouched(by: BatchID(origin: self.own.origin, sequence: open)) { continue }
-            let end = writer.count
-            writer.append(state)
-            if writer.count - end > self.limits.stateBytesMax { writer.truncate(to: end) }
-            if writer.count >= self.limits.pageBytes { close() }
-        }
-        if writer.count > 0 || pages.isEmpty { close() }
-        return pages
     }
 }
 

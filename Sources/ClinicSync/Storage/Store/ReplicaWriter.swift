@@ -39,6 +39,7 @@ package final class ReplicaWriter {
         schema: StoreSchema = .clinic,
         limits: StoreLimits = .standard,
         isJoining: Bool = false,
+        judge: MemberListing.Judge? = nil,
         storeExtension: (any StoreExtension)? = nil,
         wallClock: @escaping @Sendable () -> Int64
     ) throws {
@@ -48,6 +49,7 @@ package final class ReplicaWriter {
             place: place,
             schema: schema,
             isJoining: isJoining,
+            judge: judge,
             clock: StoreClock(wallClock: wallClock)
         ).open()
         let built = StoreBuilding(opened: opened, limits: limits, storeExtension: storeExtension)
@@ -169,14 +171,15 @@ package final class ReplicaWriter {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
-    /// ``StorageRequest/discard(_:)``.
+    /// ``StorageRequest/discard(_:heldByPeers:)``.
     ///
     /// - Throws: ``StoreError``; the store is as before then.
     package func discard(
         _ members: KnownMembers,
+        heldByPeers held: [BatchID] = [],
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.merging.discard(members, offset: offset)
+        try self.merging.discard(members, heldByPeers: held, offset: offset)
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
@@ -186,9 +189,18 @@ package final class ReplicaWriter {
 
     /// Merges a peer's rows into ours, by the rules for changes.
     ///
-    /// - Throws: ``MalformedChunk`` when the page is no page; ``StoreError``. The store is as before then.
-    package func merge(_ page: RowStatePage, clockOffsetMilliseconds offset: Int64) throws -> MergeOutcome {
-        try self.merging.merge(page, offset: offset)
+    /// - Parameters:
+    ///   - page: the rows.
+    ///   - range: the keys that the peer was asked for.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: What changed.
+    /// - Throws: ``MalformedChunk`` when the page is no page or has another row; ``StoreError``. The store is as before then.
+    package func merge(
+        _ page: RowStatePage,
+        within range: KeyRange = .all,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> MergeOutcome {
+        try self.merging.merge(page, within: range, offset: offset)
     }
 
     // MARK: - Own damage

@@ -46,15 +46,17 @@ package final class WritingExecutor {
                 from: connection,
                 try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
-        case .discard(let members):
-            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
+        case .discard(let members, let held):
+            return .discarded(
+                try self.writer.discard(members, heldByPeers: held, clockOffsetMilliseconds: self.clockOffset)
+            )
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
             let (escaped, outcome) = try self.writer.sweep(table: table, clockOffsetMilliseconds: self.clockOffset)
             return .swept(purpose, escaped: escaped, outcome)
-        case .mergeRows(let connection, let page):
-            let outcome = try self.writer.merge(page, clockOffsetMilliseconds: self.clockOffset)
+        case .mergeRows(let connection, let page, let range):
+            let outcome = try self.writer.merge(page, within: range, clockOffsetMilliseconds: self.clockOffset)
             return .rowsMerged(from: connection, page, outcome)
         case .recordAcknowledged(let members):
             try self.writer.recordAcknowledged(members)
@@ -113,7 +115,8 @@ package final class ReadingExecutor {
         case .compare(let connection, let page):
             return .compared(for: connection, try self.reader.compare(page))
         case .rowStates(let connection, let round, let table, let keys):
-            return .rowStates(for: connection, try self.reader.rowStates(round: round, table: table, keys: keys))
+            let (pages, rest) = try self.reader.answer(round: round, table: table, keys: keys)
+            return .rowStates(for: connection, pages, rest: rest)
         case .leaveOut(let batch):
             self.reader.leaveOut(batch)
             return .leftOut(batch)

@@ -119,12 +119,19 @@ struct StoreBuilding {
             schemaVersion: self.opened.report.schemaVersion,
             chunkBytes: self.limits.chunkBytes
         )
-        let large = LargeRows(notes: self.opened.notes, changeBytesMax: self.limits.changeBytesMax)
+        let large = LargeRows(
+            notes: self.opened.notes,
+            changeBytesMax: self.limits.changeBytesMax,
+            keyBytesMax: self.limits.keyBytesMax
+        )
+        let unmarked = UnmarkedRows(saver: self.opened.saver, lost: lost, log: self.opened.log, limits: self.limits)
+        self.opened.transactions.add(unmarked)
         let rowCollector = RowCollector(
             saver: self.opened.saver,
             counters: self.opened.counters,
             lost: lost,
             large: large,
+            unmarked: unmarked,
             batches: batches,
             unshared: self.opened.unshared,
             clock: self.opened.clock
@@ -133,6 +140,7 @@ struct StoreBuilding {
             transactions: self.opened.transactions,
             rows: self.rows,
             rowCollector: rowCollector,
+            unmarked: unmarked,
             batches: batches,
             projection: projection,
             events: events,

@@ -37,6 +37,7 @@ struct StoreOpening {
     let place: StorePlace?
     let schema: StoreSchema
     let isJoining: Bool
+    let judge: MemberListing.Judge?
     let clock: StoreClock
 
     /// Migrates, checks and loads; the first opening adopts the seed rows.
@@ -49,7 +50,8 @@ struct StoreOpening {
             var gate = MigrationGate(
                 owner: self.origin.node,
                 isJoining: self.isJoining,
-                wallMilliseconds: self.clock.wallMilliseconds
+                wallMilliseconds: self.clock.wallMilliseconds,
+                judge: self.judge
             )
             let migrated = try migrator.migrate(self.database.writer) { db, _, number in
                 try gate.permits(db, version: number)
@@ -72,8 +74,11 @@ struct StoreOpening {
                 )
                 let repaired = try CaptureTriggers.install(for: tables, in: db)
                 // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
-                for table in migrated.isMigrated ? tables.tables : repaired {
-                    try opened.saver.rows.marks.markAll(TablePlan(table), in: transaction)
+                let marks = opened.saver.rows.marks
+                if migrated.isMigrated {
+                    for table in tables.tables { try marks.markAll(TablePlan(table), in: transaction) }
+                } else {
+                    for table in repaired { try marks.compareAll(TablePlan(table), in: transaction) }
                 }
                 return .durable(opened)
             }

@@ -13,7 +13,7 @@ import Testing
     /// A machine with client 2 on connection 2, which the client dialled.
     private func linked() -> PeersStateMachine {
         var machine = PeersStateMachine(.host)
-        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil)
+        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
         _ = machine.welcome(.of(.client(2)), on: .c(2), greeting: self.greeting, at: self.now)
         return machine
     }
@@ -31,13 +31,13 @@ import Testing
     func hello() {
         var machine = PeersStateMachine(.host)
         #expect(
-            machine.opened(.c(1), dialled: "pc3:1", peer: .n(3), greeting: self.greeting) == [
+            machine.opened(.c(1), dialled: "pc3:1", peer: .n(3), greeting: self.greeting, at: .zero) == [
                 .effect(.setTimer(.handshake(.c(1)), after: .milliseconds(1_500))),
                 .effect(.send([.c(1)], .hello(self.greeting))),
             ]
         )
         #expect(
-            machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil) == [
+            machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil, at: .zero) == [
                 .effect(.setTimer(.handshake(.c(2)), after: .seconds(5)))
             ]
         )
@@ -63,8 +63,8 @@ import Testing
     @Test("a peer that does not say hello in time is refused; one that was dialled is dialled again")
     func silentStranger() {
         var machine = PeersStateMachine(.host)
-        _ = machine.opened(.c(1), dialled: "pc3:1", peer: .n(3), greeting: self.greeting)
-        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil)
+        _ = machine.opened(.c(1), dialled: "pc3:1", peer: .n(3), greeting: self.greeting, at: .zero)
+        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
         #expect(machine.handshakeTimedOut(.c(1)) == [.close(.c(1), .peerSilent)])
         #expect(
             machine.handshakeTimedOut(.c(2)) == [
@@ -93,7 +93,7 @@ import Testing
     @Test("a second connection takes the place of the first, which closes after it is up")
     func replaced() {
         var machine = self.linked()
-        _ = machine.opened(.c(5), dialled: nil, peer: .n(2), greeting: nil)
+        _ = machine.opened(.c(5), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
         let actions = machine.welcome(.of(.client(2)), on: .c(5), greeting: self.greeting, at: self.now)
         #expect(actions.last == .close(.c(2), .replaced))
         #expect(machine.linkIDs == [.c(2), .c(5)])
@@ -102,7 +102,7 @@ import Testing
     @Test("before the node is ready it keeps two messages of a connection")
     func early() {
         var machine = PeersStateMachine(.host)
-        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil)
+        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
         let hello = Message.hello(.of(.client(2)))
         #expect(self.received(hello, &machine, isReady: false) == [])
         #expect(self.received(hello, &machine, isReady: false) == [])
@@ -112,16 +112,36 @@ import Testing
         #expect(early == [hello, hello])
     }
 
+    @Test("before the node is ready it keeps nothing with which no connection begins")
+    func earlyChunk() {
+        var machine = PeersStateMachine(.host)
+        _ = machine.opened(.c(2), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
+        let chunk = Message.chunk(.of(2, 1))
+        #expect(self.received(chunk, &machine, isReady: false) == [.close(.c(2), .protocolViolation)])
+        #expect(machine.takeEarly(.c(2), greeting: self.greeting).early == [])
+    }
+
+    @Test("a peer has at most eight connections at a time")
+    func manyConnections() {
+        var machine = PeersStateMachine(.host)
+        for id in 1...8 as ClosedRange<UInt64> {
+            let opened = machine.opened(.c(id), dialled: nil, peer: .n(2), greeting: nil, at: .zero)
+            #expect(opened == [.effect(.setTimer(.handshake(.c(id)), after: .seconds(5)))])
+        }
+        #expect(
+            machine.opened(.c(9), dialled: nil, peer: .n(2), greeting: nil, at: .zero) == [
+                .effect(.close(.c(9), .overloaded)), .effect(.notify(.connectionRefused(.overloaded))),
+            ]
+        )
+        #expect(machine.opened(.c(10), dialled: nil, peer: .n(3), greeting: nil, at: .zero).count == 1)
+    }
+
     @Test("a term that decreases, a second hello, and a client that speaks as host are violations")
     func violations() {
         var machine = self.linked()
         let ping = Message.ping(Ping(id: 1))
         #expect(self.received(ping, &machine, term: 4) == [.deliver(ping, .c(2), .n(2))])
-        #expect(
-            self.received(ping, &machine, term: 3) == [
-                .effect(.notify(.connectionRefused(.protocolViolation))), .close(.c(2), .protocolViolation),
-            ]
-        )
+        #expect(self.received(ping, &machine, term: 3) == [.close(.c(2), .protocolViolation)])
         #expect(self.received(.hello(.of(.client(2))), &machine, term: 4) == [.close(.c(2), .protocolViolation)])
         #expect(self.received(.handOver, &machine, term: 4) == [.close(.c(2), .protocolViolation)])
         let request = Message.transferRequest(.n(2))

@@ -91,6 +91,31 @@ import Testing
         #expect(machine.sweepFailed(id: 5) == [])
     }
 
+    @Test("requests without end make the store sweep once at a time, and the newest is answered")
+    func manyRequests() {
+        var machine = self.machine()
+        #expect(machine.beginVerification(SyncRequest(id: 4, table: nil), for: .c(1)).count == 1)
+        for id: UInt64 in 5...90 {
+            #expect(machine.beginVerification(SyncRequest(id: id, table: nil), for: .c(1)) == [])
+        }
+        #expect(machine.swept(id: 4, escaped: 0, unsent: 0, .client()) == self.begun(1))
+        _ = machine.measured(.question(round: 1), vector: .v(1), tables: self.tables, .client())
+        let report = VerifyReport(id: 90, result: .equal, repairedRows: 0)
+        let end = machine.received(self.report(1), on: .c(1), .client())
+        #expect(end.last == .effect(.send([.c(1)], .verifyReport(report))))
+    }
+
+    @Test("a request for another table during a sweep has a sweep of its own")
+    func otherTable() {
+        var machine = self.machine()
+        _ = machine.beginVerification(SyncRequest(id: 4, table: "t"), for: .c(1))
+        #expect(machine.beginVerification(SyncRequest(id: 5, table: "u"), for: .c(1)) == [])
+        #expect(
+            machine.swept(id: 4, escaped: 0, unsent: 0, .client()) == [.submit(.sweep(table: "u", .sync(id: 5)))]
+        )
+        #expect(machine.swept(id: 5, escaped: 0, unsent: 0, .client()) == self.begun(1))
+    }
+
     @Test("with another host the round and the verification are over")
     func hostChanged() {
         var machine = self.machine()
@@ -129,12 +154,66 @@ import Testing
         var machine = ReconciliationStateMachine(.host)
         machine.linked(.c(2))
         let page = RowStatePage(round: 7, table: "t", payload: [1], wanted: [], isLast: true)
-        #expect(machine.received(page, on: .c(2), .host()) == [.submit(.mergeRows(from: .c(2), page))])
+        let question = RowHashPage(round: 7, table: "t", after: .string("a"), through: .string("m"), rows: [])
+        _ = machine.received(question, on: .c(2))
+        let range = KeyRange(after: .string("a"), through: .string("m"))
+        #expect(machine.received(page, on: .c(2), .host()) == [.submit(.mergeRows(from: .c(2), page, within: range))])
         let outcome = MergeOutcome(changedRows: 1, events: [], logged: [], vector: .v(1), aheadKeys: [])
         let receipt = RowStatePage(round: 7, table: "t", payload: [], wanted: [], isLast: true)
         #expect(
             machine.merged(from: .c(2), page, outcome, .host()) == [.effect(.send([.c(2)], .rowStates(receipt)))]
         )
+    }
+}
+
+@Suite("Rows that nobody asked for") struct UnaskedRowsTests {
+    private let page = RowStatePage(round: 7, table: "t", payload: [1], wanted: [], isLast: true)
+
+    private func host(asked question: RowHashPage? = nil) -> ReconciliationStateMachine {
+        var machine = ReconciliationStateMachine(.host)
+        machine.linked(.c(2))
+        machine.linked(.c(3))
+        if let question { _ = machine.received(question, on: .c(2)) }
+        return machine
+    }
+
+    private func question(_ round: UInt64 = 7, _ table: String = "t") -> RowHashPage {
+        RowHashPage(round: round, table: table, after: nil, through: nil, rows: [])
+    }
+
+    @Test("a host merges a client's rows only of the table and in the round of that client's question")
+    func hostIsNotAsked() {
+        var silent = self.host()
+        #expect(silent.received(self.page, on: .c(2), .host()) == [])
+        var round = self.host(asked: self.question(6))
+        #expect(round.received(self.page, on: .c(2), .host()) == [])
+        var table = self.host(asked: self.question(7, "u"))
+        #expect(table.received(self.page, on: .c(2), .host()) == [])
+        var other = self.host(asked: self.question())
+        #expect(other.received(self.page, on: .c(3), .host()) == [])
+        #expect(other.received(self.page, on: .c(2), .host()).count == 1)
+    }
+
+    @Test("a client merges rows only in its round and from its host")
+    func clientIsNotAsked() {
+        var machine = ReconciliationStateMachine(.client(2))
+        machine.linked(.c(1))
+        machine.linked(.c(9))
+        #expect(machine.received(self.page, on: .c(1), .client()) == [])
+        #expect(machine.received(self.page, on: .c(9), .client()) == [])
+    }
+
+    @Test("more rows than the store can work on are dropped, and the client goes on")
+    func tooMany() {
+        var machine = self.host(asked: self.question())
+        var large = self.page
+        large.payload = Array(repeating: 0, count: CoreLimits.repairBytesMax)
+        #expect(machine.received(large, on: .c(2), .host()) == [.submit(.mergeRows(from: .c(2), large, within: .all))])
+        let receipt = RowStatePage(round: 7, table: "t", payload: [], wanted: [], isLast: true)
+        #expect(machine.received(self.page, on: .c(2), .host()) == [.effect(.send([.c(2)], .rowStates(receipt)))])
+        let outcome = MergeOutcome(changedRows: 1, events: [], logged: [], vector: .v(1), aheadKeys: [])
+        _ = machine.merged(from: .c(2), large, outcome, .host())
+        #expect(machine.received(self.page, on: .c(2), .host()).count == 1)
     }
 }
 
