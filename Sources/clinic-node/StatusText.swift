@@ -55,12 +55,12 @@ struct StatusText {
         }
         for warning in status.security.warnings { facts.append(("open", self.style.bad(warning))) }
         for peer in status.peers {
-            guard let backOff = peer.backOff else { continue }
+            guard let backOff = peer.backOff, !peer.connected else { continue }
             let wait =
                 backOff.retrySeconds == 0
                 ? "tries again now" : "tries again in \(StatusText.age(seconds: backOff.retrySeconds))"
             let name = peer.name.isEmpty ? peer.id : peer.name
-            facts.append(("waits", self.style.bad("\(name) \(wait)") + ", \(backOff.message)"))
+            facts.append(("waits", self.style.bad("\(name) \(wait)") + ": \(backOff.message)"))
         }
         for id in status.duplicateIdentities {
             let text =

@@ -120,6 +120,7 @@ struct Dialler: Sendable, Hashable {
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
+    /// - Returns: The effects.
     mutating func dial(at time: Duration, linked: Set<NodeID>) -> [Effect] {
         let waits = self.backOff.waits(at: time)
         let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits)

@@ -57,7 +57,7 @@ package struct CoreStatus: Sendable, Hashable {
         package var id: NodeID
         /// Why the last connection ended.
         package var reason: CloseReason
-        /// Whether the peer gave the reason. Otherwise this node did.
+        /// Whether the peer gave the reason, and not this node.
         package var isPeersWord: Bool
         /// How many connections ended in a row.
         package var failures: Int

@@ -94,11 +94,13 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The verified members changed.
     package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
         let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
-        return effects.directives + outdated.map { .close($0, .storageFailed) } + self.discard
+        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(isRound: false)
     }
 
-    /// Removes from the log what former members left and nobody can apply, if there may be something.
-    private var discard: [Directive] { self.replication.discard.map { [.submit($0)] } ?? [] }
+    /// Removes from the log what former members left and nobody can apply, and what must be fetched again.
+    private func discard(isRound: Bool) -> [Directive] {
+        self.replication.discard(isRound: isRound).map { [.submit($0)] } ?? []
+    }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
     package var isIsolated: Bool { self.replication.isIsolated }
@@ -238,7 +240,7 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Begins a round of housekeeping; none may be in progress.
     package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives + self.discard
+        self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
     }
 
     // MARK: - The store's replies
@@ -260,8 +262,10 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stored(let id, let outcome):
             return self.stored(from: id, outcome)
         case .discarded(let outcome):
+            let connections = self.replication.connections(for: outcome.forgotten)
             self.replication.forgot(outcome.forgotten, sender: nil)
-            return self.absorb(outcome)
+            // With the next hello, peers that have a removed batch send it from its beginning.
+            return self.absorb(outcome) + connections.map { .close($0, .replaced) }
         case .storedApplied(let outcome):
             self.store.applied()
             let absorbed = self.absorb(outcome)
@@ -316,7 +320,7 @@ package struct DataStateMachine: Sendable, Hashable {
             self.store.applyLater()
             effects += self.store.applyPending()
         }
-        return absorbed + effects.directives + (isOutOfStep ? [.close(id, .storageFailed)] : [])
+        return absorbed + effects.directives + (isOutOfStep ? [.close(id, .replaced)] : [])
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.

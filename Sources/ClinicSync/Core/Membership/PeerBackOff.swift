@@ -55,7 +55,7 @@ package struct PeerBackOff: Sendable, Hashable {
     package struct Cause: Sendable, Hashable {
         /// The reason of the last end.
         package var reason: CloseReason
-        /// Whether the peer gave the reason. Otherwise this node did.
+        /// Whether the peer gave the reason, and not this node.
         package var isPeersWord: Bool
         /// When connections began to end for this reason.
         package var since: Duration
@@ -181,6 +181,9 @@ package struct PeerBackOff: Sendable, Hashable {
         record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
         record.lastEnd = time
         if record.shortEnds >= CoreLimits.shortLinksMax { record.restUntil = time + CoreLimits.dialRest }
+        if let retryAfter = end.retryAfter {
+            record.restUntil = max(record.restUntil, time + min(retryAfter, CoreLimits.dialRest))
+        }
         self.keep(record, of: peer)
     }
 

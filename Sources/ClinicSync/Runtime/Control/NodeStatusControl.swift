@@ -24,7 +24,7 @@ struct NodeStatusControl: StatusControl {
         }
         let core = self.state.core
         // The list of members contains names that were assigned after a peer announced its own name.
-        let names = self.register.names
+        let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
         return NodeStatus(

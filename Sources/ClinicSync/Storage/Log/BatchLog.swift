@@ -176,8 +176,8 @@ final class BatchLog: TransactionPart {
     ///   - replaced: gets the batch when other content of the same name gives way to the chunk.
     ///   - transaction: the transaction.
     /// - Returns: What became of it.
-    /// - Throws: ``ForkedBatch`` when a batch that is applied here has the same name and other content, and for a batch of
-    ///   ``isOfFormerSelf(_:on:)``.
+    /// - Throws: ``ForkedBatch`` for a batch of this node that it did not make, or made with other content; when an author
+    ///   sends other content than what is applied of its batch; and for other content without a sender.
     func take(
         _ chunk: BatchChunk,
         from sender: ChunkSender?,
@@ -191,10 +191,14 @@ final class BatchLog: TransactionPart {
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
         if let present = try self.content(of: chunk, origin: id, on: transaction.connection) {
             guard present != Content(chunk) else { return .known }
-            // The batch was set aside here, and perhaps not where it comes from.
-            if isApplied, present == .setAside { return .known }
-            guard !isApplied, let sender else { throw ForkedBatch(batch: chunk.batch) }
-            guard sender.mayReplace(chunk.batch) else { return .known }
+            let isOwn = chunk.batch.origin == self.origins.own
+            // An author that contradicts what is applied has used a number twice. Who passes on other content than is
+            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal.
+            if isOwn || sender == nil || (isApplied && sender?.node == chunk.batch.origin.node && present != .setAside)
+            {
+                throw ForkedBatch(batch: chunk.batch)
+            }
+            guard !isApplied, sender?.mayReplace(chunk.batch) == true else { return .known }
             try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
             replaced.append(chunk.batch)
         }
@@ -218,7 +222,7 @@ final class BatchLog: TransactionPart {
 
         init(_ chunk: BatchChunk) { self.init(checksum: chunk.checksum, isLast: chunk.isLast) }
 
-        /// The only chunk of a batch that is set aside.
+        /// The only chunk of a batch that was set aside here, and perhaps not where it comes from.
         static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
     }
 

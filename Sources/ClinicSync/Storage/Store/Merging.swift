@@ -67,10 +67,10 @@ final class Merging {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
-    func discard(_ members: KnownMembers, offset: Int64) throws -> StoreOutcome {
+    func discard(_ members: KnownMembers, heldByPeers held: [BatchID], offset: Int64) throws -> StoreOutcome {
         let before = try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
-            try self.applier.discard(members, options, in: transaction)
+            try self.applier.discard(members, heldByPeers: held, options, in: transaction)
         }
         return self.outcome(result, after: before, storedBytes: 0)
     }

@@ -40,7 +40,7 @@ extension ReplicaReader {
         return try self.perform {
             let range = KeyRange(after: page.after, through: page.through)
             let limit = self.limits.answerRowsMax
-            var ours = try self.hashes(table: page.table, in: range, limit: limit + 1)
+            var ours = try self.hashes(table: page.table, in: range, limit: limit &+ 1)
             var covered: SQLiteValue?
             if ours.count > limit {
                 ours.removeSubrange(limit...)

@@ -35,8 +35,10 @@ package final class WritingExecutor {
                 from: connection,
                 try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
-        case .discard(let members):
-            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
+        case .discard(let members, let held):
+            return .discarded(
+                try self.writer.discard(members, heldByPeers: held, clockOffsetMilliseconds: self.clockOffset)
+            )
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
