@@ -55,12 +55,12 @@ struct StatusText {
         }
         for warning in status.security.warnings { facts.append(("open", self.style.bad(warning))) }
         for peer in status.peers {
-            guard let backOff = peer.backOff else { continue }
+            guard let backOff = peer.backOff, !peer.connected else { continue }
             let wait =
                 backOff.retrySeconds == 0
                 ? "tries again now" : "tries again in \(StatusText.age(seconds: backOff.retrySeconds))"
             let name = peer.name.isEmpty ? peer.id : peer.name
-            facts.append(("waits", self.style.bad("\(name) \(wait)") + ", \(backOff.message)"))
+            facts.append(("waits", self.style.bad("\(name) \(wait)") + ": \(backOff.message)"))
         }
         for id in status.duplicateIdentities {
             let text =
@@ -68,6 +68,11 @@ struct StatusText {
                 ? "another PC runs with this node's key: stop one of them and let it join again"
                 : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
             facts.append(("double", self.style.bad(text)))
+        }
+        for damage in status.damage {
+            let text = damage.sentence
+            let isMended = damage.outcome == "rebuilt" || damage.outcome == "refetching"
+            facts.append(("damage", isMended ? self.style.warning(text) : self.style.bad(text)))
         }
         if let progress = status.progress {
             facts.append(("catching up", self.style.warning(StatusText.text(progress))))

@@ -14,7 +14,11 @@ struct Dialler: Sendable, Hashable {
     init(_ configuration: CoreConfiguration) {
         self.own = configuration.origin.node
         self.pool = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
-        self.backOff = PeerBackOff(delayMin: configuration.backOffMin, delayMax: configuration.backOffMax)
+        self.backOff = PeerBackOff(
+            delayMin: configuration.backOffMin,
+            delayMax: configuration.backOffMax,
+            storageDelayMax: configuration.redialDelayMax
+        )
     }
 
     /// Whether no address of another node is known.
@@ -120,6 +124,7 @@ struct Dialler: Sendable, Hashable {
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
+    /// - Returns: The effects.
     mutating func dial(at time: Duration, linked: Set<NodeID>) -> [Effect] {
         let waits = self.backOff.waits(at: time)
         let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits)
