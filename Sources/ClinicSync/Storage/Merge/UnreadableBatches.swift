@@ -38,11 +38,15 @@ final class UnreadableBatches {
         for id in self.origins.ids where id != self.origins.ownID {
             for sequence in try self.unreadable(of: id, on: transaction.connection) {
                 hasFound = true
-                if let batch = try self.log.complete(of: id, sequence: sequence, on: transaction.connection) {
-                    try self.setAside(batch, of: id, events: &events, in: transaction)
-                } else {
-                    try self.log.removeBatch(of: id, sequence: sequence, in: transaction)
+                do {
+                    if let batch = try self.log.complete(of: id, sequence: sequence, on: transaction.connection) {
+                        try self.setAside(batch, of: id, events: &events, in: transaction)
+                        continue
+                    }
+                } catch is OwnDamage {
+                    // Another chunk of it is damaged, so nobody can say what the batch was.
                 }
+                try self.log.removeBatch(of: id, sequence: sequence, in: transaction)
             }
         }
         return hasFound
