@@ -210,7 +210,7 @@ struct TrapTests {
         "Storage/Schema/ClinicMigrator.swift": [(["UInt32(name.drop { !$0.isNumber }.prefix { $0.isNumber })"], text)],
         "Storage/Schema/ClinicTables.swift": [(["Int(self.db.lastInsertedRowID)"], "the same size")],
         "Storage/Store/ReplicaReader+Events.swift": [(["self.plans[row.int(2)"], lookUp)],
-        "Storage/Store/ReplicaReader+Rows.swift": [(["preconditionFailure("], caller)],
+        "Storage/Store/AgentTableReading.swift": [(["preconditionFailure("], caller)],
         "Storage/Store/ReplicaReader.swift": [(["self.plans[row.int(0)"], lookUp)],
         "Storage/Store/ReplicaWriter.swift": [(["preconditionFailure("], caller)],
         "Storage/Store/SQLiteReplicaStore.swift": [(["Int64(Date().timeIntervalSince1970 * 1_000)"], clock)],

@@ -22,65 +22,8 @@ final class BatchLog: TransactionPart {
         self.origins = origins
         self.clock = clock
         self.witness = witness
-        try BatchLog.removeImpossible(exceptOf: origins.ownID, in: transaction)
-        try BatchLog.renumber(in: transaction)
+        try LogNumbers.mend(exceptOf: origins.ownID, in: transaction)
         self.highestOwn = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
-    }
-
-    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
-    private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
-        try transaction
-            .statement(
-                """
-                DELETE FROM clinicsync_log WHERE position IN (
-                SELECT l.position FROM clinicsync_origin o
-                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
-                WHERE o.id <> ?1 AND (l.sequence > ?2 OR l.chunk NOT BETWEEN 0 AND ?3 OR (l.chunk = ?3 AND l.isLast = 0)))
-                """
-            )
-            .bind(1, own)
-            .bind(2, Bounds.sequenceMax)
-            .bind(3, Bounds.chunkIndexMax)
-            .run()
-    }
-
-    /// The number of positions that must be left after the newest one.
-    private static let room: UInt64 = 1 << 40
-
-    /// Gives new positions to chunks whose positions leave no room for others, so that chunks can be appended.
-    ///
-    /// Only a program, or a disk, can have made such positions.
-    private static func renumber(in transaction: borrowing WriteTransaction) throws {
-        let usable = Bounds.positionMax - self.room
-        let sequence = "FROM sqlite_sequence WHERE name = 'clinicsync_log'"
-        let isWrong: Bool? = try transaction.statement(
-            """
-            SELECT 1 \(sequence) AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
-            UNION ALL SELECT 1 FROM clinicsync_log WHERE position < 1 OR position > ?1 LIMIT 1
-            """
-        )
-        .bind(1, usable)
-        .first { _ in true }
-        guard isWrong == true else { return }
-        var wrong: [Int64] = []
-        try transaction
-            .statement("SELECT position FROM clinicsync_log WHERE position < 1 OR position > ?1 ORDER BY position")
-            .bind(1, usable)
-            .forEach { wrong.append($0.int64(0)) }
-        var last =
-            try transaction
-            .statement("SELECT max(position) FROM clinicsync_log WHERE position BETWEEN 1 AND ?1")
-            .bind(1, usable)
-            .first { try $0.position(0) } ?? 0
-        for position in wrong {
-            last &+= 1
-            try transaction.statement("UPDATE clinicsync_log SET position = ?2 WHERE position = ?1")
-                .bind(1, position)
-                .bind(2, last)
-                .run()
-        }
-        try transaction.statement("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'clinicsync_log'").bind(1, last)
-            .run()
     }
 
     func memory() -> () -> Void {
