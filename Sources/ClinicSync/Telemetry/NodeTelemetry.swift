@@ -46,18 +46,7 @@ struct NodeTelemetry: Sendable {
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
             self.tell("split_healed", details: ["peer": other.description])
         case .peerBacksOff(let peer, let reason, let isPeersWord):
-            self.logger.warning(
-                isPeersWord
-                    ? "A peer ends all connections with this node, which tries again less and less often"
-                    : "All connections with a peer must be ended, so the peer may connect less and less often",
-                metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
-            )
-            self.tell(
-                "peer_backs_off",
-                details: [
-                    "peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self",
-                ]
-            )
+            self.recordBackOff(peer, reason, isPeersWord: isPeersWord)
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
@@ -68,15 +57,7 @@ struct NodeTelemetry: Sendable {
                 ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
             )
         case .reconciled(let result, let rows, let took):
-            self.metrics.observe(.reconciliationDuration, took)
-            self.metrics.count(.repairedRows, Int(clamping: rows))
-            self.logger.info(
-                "Reconciliation ended",
-                metadata: [
-                    "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
-                    "reconciliation.duration": "\(took)",
-                ]
-            )
+            self.recordReconciliation(result, rows, took)
         case .conflictsRecorded(let count):
             self.metrics.count(.conflicts, count)
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
@@ -103,34 +84,69 @@ struct NodeTelemetry: Sendable {
             self.metrics.count(.storageFailures)
             self.record(failure)
         case .duplicateIdentity(let node, let isSelf):
-            self.logger.error(
-                "Two PCs run with one node's key: stop one of them and let it join again",
-                metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
-            )
-            self.tell(
-                "duplicate_identity",
-                details: ["peer": node.description, "self": isSelf ? "true" : "false"]
-            )
+            self.recordDuplicate(node, isSelf: isSelf)
         case .logTooShort(let peer):
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
-            self.metrics.count(.ownDamage, repair.count)
-            self.logger.warning(
-                "This node's own bookkeeping was damaged",
-                metadata: [
-                    "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
-                    "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
-                ]
-            )
-            self.tell(
-                "own_damage",
-                details: [
-                    "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
-                    "outcome": repair.outcome.rawValue,
-                ]
-            )
+            self.record(repair)
         }
+    }
+
+    private func recordBackOff(_ peer: NodeID, _ reason: CloseReason, isPeersWord: Bool) {
+        self.logger.warning(
+            isPeersWord
+                ? "A peer ends all connections with this node, which tries again less and less often"
+                : "All connections with a peer must be ended, so the peer may connect less and less often",
+            metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
+        )
+        self.tell(
+            "peer_backs_off",
+            details: [
+                "peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self",
+            ]
+        )
+    }
+
+    private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {
+        self.metrics.observe(.reconciliationDuration, took)
+        self.metrics.count(.repairedRows, Int(clamping: rows))
+        self.logger.info(
+            "Reconciliation ended",
+            metadata: [
+                "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
+                "reconciliation.duration": "\(took)",
+            ]
+        )
+    }
+
+    private func recordDuplicate(_ node: NodeID, isSelf: Bool) {
+        self.logger.error(
+            "Two PCs run with one node's key: stop one of them and let it join again",
+            metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
+        )
+        self.tell(
+            "duplicate_identity",
+            details: ["peer": node.description, "self": isSelf ? "true" : "false"]
+        )
+    }
+
+    private func record(_ repair: DamageRepair) {
+        self.metrics.count(.ownDamage, repair.count)
+        self.logger.warning(
+            "This node's own bookkeeping was damaged",
+            metadata: [
+                "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
+                "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
+            ]
+        )
+        self.tell(
+            "own_damage",
+            details: [
+                "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
+                "outcome": repair.outcome.rawValue,
+            ]
+        )
     }
 
     /// Logs a line that a peer can bring about again and again, unless there were many of its kind about `subject`.

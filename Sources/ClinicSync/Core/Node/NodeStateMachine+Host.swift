@@ -28,8 +28,7 @@ extension NodeStateMachine {
         }
         // Logins move after the announcement: a client says that it is client before it asks as a client.
         if self.sessions.hasLogins {
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.hostMayHaveChanged(peers: peers, context))
+            self.carryOut(self.sessions.hostMayHaveChanged(peers: self.peers.linkedPeers, self.context))
         }
         // A node that stops has told everybody that its successor is host.
         if self.phase == .running, self.handOver.isShutdown, !self.isHost { self.stop() }
@@ -142,8 +141,7 @@ extension NodeStateMachine {
 
     /// This node's bookkeeping is damaged beyond repair: it is host no longer, if a peer can take its place.
     ///
-    /// It does not wait until the successor has everything, because a damaged host may be unable to send everything. Its
-    /// changes reach the new host later.
+    /// It does not wait until the successor has everything: a damaged host may be unable to send it.
     mutating func handOverAsUnfit() {
         guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
         self.chooseSuccessors()

@@ -1,5 +1,5 @@
 import ClinicSyncCore
-package import ClinicSyncModel
+import ClinicSyncModel
 
 /// The change log: the table `clinicsync_log`, with the batches of all authors in chunks.
 ///
@@ -27,7 +27,9 @@ final class BatchLog: TransactionPart {
         self.highestOwn = try BatchLog.highestNumber(of: origins.own, on: transaction.connection)
     }
 
-    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
+    /// Removes peers' chunks with impossible numbers, which earlier versions took.
+    ///
+    /// Their batches can never be complete.
     private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement(
@@ -345,20 +347,17 @@ final class BatchLog: TransactionPart {
 
     /// Puts a peer's copy of a chunk in the place of a damaged one.
     private func heal(_ chunk: BatchChunk, of id: Int, in transaction: borrowing WriteTransaction) throws {
-        let statement = try transaction.statement(
-            """
-            UPDATE clinicsync_log SET isLast = ?4, header = ?5, checksum = ?6, payload = ?7
-            WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
-            """
-        )
-        statement.bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
-        statement.bind(4, chunk.isLast ? 1 : 0).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
-        if let header = chunk.header {
-            statement.bind(5, blob: VectorCoding.encode(header))
-        } else {
-            statement.bindNull(5)
-        }
-        try statement.run()
+        let header = chunk.header.map { SQLiteValue.blob(VectorCoding.encode($0)) } ?? .null
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_log SET isLast = ?4, header = ?5, checksum = ?6, payload = ?7
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+                """
+            )
+            .bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
+            .bind(4, chunk.isLast ? 1 : 0).bind(5, header).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
+            .run()
     }
 
     // MARK: - Reading
@@ -598,10 +597,4 @@ final class BatchLog: TransactionPart {
         }
         return removed
     }
-}
-
-/// The error for two different batches with the same name: an author's number was used twice.
-package struct ForkedBatch: Error, Hashable {
-    /// The name of both batches.
-    package var batch: BatchID
 }

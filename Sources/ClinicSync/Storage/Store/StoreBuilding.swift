@@ -10,7 +10,6 @@ struct StoreBuilding {
         let collecting: Collecting
         let merging: Merging
         let upkeep: Upkeep
-        let repair: BookkeepingRepair
     }
 
     let opened: StoreOpening.Opened
@@ -74,8 +73,7 @@ struct StoreBuilding {
                 programRows: programRows,
                 projection: projection,
                 events: events
-            ),
-            repair: repair
+            )
         )
         return Parts(
             programRows: programRows,
@@ -83,8 +81,7 @@ struct StoreBuilding {
             events: events,
             collecting: collecting,
             merging: merging,
-            upkeep: upkeep,
-            repair: repair
+            upkeep: upkeep
         )
     }
 
