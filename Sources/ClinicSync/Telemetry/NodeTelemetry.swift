@@ -46,7 +46,7 @@ struct NodeTelemetry: Sendable {
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
             self.tell("split_healed", details: ["peer": other.description])
         case .peerBacksOff(let peer, let reason, let isPeersWord):
-            self.recordBackOff(peer, reason, isPeersWord: isPeersWord)
+            self.recordBackOff(of: peer, reason, isPeersWord: isPeersWord)
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
@@ -84,28 +84,13 @@ struct NodeTelemetry: Sendable {
             self.metrics.count(.storageFailures)
             self.record(failure)
         case .duplicateIdentity(let node, let isSelf):
-            self.recordDuplicate(node, isSelf: isSelf)
+            self.recordDuplicate(of: node, isSelf: isSelf)
         case .logTooShort(let peer):
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
             self.record(repair)
         }
-    }
-
-    private func recordBackOff(_ peer: NodeID, _ reason: CloseReason, isPeersWord: Bool) {
-        self.logger.warning(
-            isPeersWord
-                ? "A peer ends all connections with this node, which tries again less and less often"
-                : "All connections with a peer must be ended, so the peer may connect less and less often",
-            metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
-        )
-        self.tell(
-            "peer_backs_off",
-            details: [
-                "peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self",
-            ]
-        )
     }
 
     private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {
@@ -117,17 +102,6 @@ struct NodeTelemetry: Sendable {
                 "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
                 "reconciliation.duration": "\(took)",
             ]
-        )
-    }
-
-    private func recordDuplicate(_ node: NodeID, isSelf: Bool) {
-        self.logger.error(
-            "Two PCs run with one node's key: stop one of them and let it join again",
-            metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
-        )
-        self.tell(
-            "duplicate_identity",
-            details: ["peer": node.description, "self": isSelf ? "true" : "false"]
         )
     }
 
@@ -174,6 +148,27 @@ struct NodeTelemetry: Sendable {
                 fields: ["details": .object(details.mapValues(EventValue.text))]
             )
         )
+    }
+
+    private func recordBackOff(of peer: NodeID, _ reason: CloseReason, isPeersWord: Bool) {
+        self.logger.warning(
+            isPeersWord
+                ? "A peer ends all connections with this node, which tries again less and less often"
+                : "All connections with a peer must be ended, so the peer may connect less and less often",
+            metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
+        )
+        self.tell(
+            "peer_backs_off",
+            details: ["peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self"]
+        )
+    }
+
+    private func recordDuplicate(of node: NodeID, isSelf: Bool) {
+        self.logger.error(
+            "Two PCs run with one node's key: stop one of them and let it join again",
+            metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
+        )
+        self.tell("duplicate_identity", details: ["peer": node.description, "self": isSelf ? "true" : "false"])
     }
 
     private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {

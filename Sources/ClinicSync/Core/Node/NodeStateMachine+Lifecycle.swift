@@ -76,8 +76,7 @@ extension NodeStateMachine {
         self.carryOut(self.data.failed(request, failure, self.context, isRunning: self.phase == .running))
         switch request {
         case .recordTerm:
-            let delay = self.configuration.storageRetryDelay
-            self.carryOut(self.election.recordingFailed(retryAfter: delay))
+            self.carryOut(self.election.recordingFailed(retryAfter: self.configuration.storageRetryDelay))
         case .decideLogin(let decision): self.loginDecided(decision, .decided(.unavailable, members: 0))
         case .keepSessions: self.sessions.ruleFailed()
         case .recordEvent, .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes,

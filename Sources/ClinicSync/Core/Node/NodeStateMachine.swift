@@ -85,8 +85,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
         case .connectionClosed(let id):
-            let now = self.now.monotonic
-            self.carryOut(self.peers.closed(id, .connectionLost, at: now, using: &self.turn.generator))
+            self.carryOut(self.peers.closed(id, .connectionLost, at: self.now.monotonic, using: &self.turn.generator))
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)

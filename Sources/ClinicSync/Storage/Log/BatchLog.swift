@@ -395,8 +395,6 @@ final class BatchLog: TransactionPart {
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
-    ///
-    /// - Throws: ``OwnDamage``.
     func header(of id: Int, sequence: UInt64, on connection: Connection) throws -> BatchHeader? {
         try self.reading(id, sequence) {
             try connection

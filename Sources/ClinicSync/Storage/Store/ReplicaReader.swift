@@ -15,7 +15,7 @@ package final class ReplicaReader {
     let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
     private(set) var origins: [Origin] = []
-    private let log: ServedLog
+    let log: ServedLog
 
     let limits: StoreLimits
 
@@ -100,11 +100,6 @@ package final class ReplicaReader {
         self.origins = origins
     }
 
-    private func knownOrigin(_ number: Int) throws -> Origin {
-        guard let origin = self.origin(number: number) else { throw OwnDamage(.log, "an author is not known") }
-        return origin
-    }
-
     /// Reads row states for people; inside ``perform(_:)``.
     func journalLoader() throws -> RowStateLoader {
         try self.refreshOrigins()
@@ -126,7 +121,7 @@ package final class ReplicaReader {
         try self.perform {
             try self.refreshOrigins()
             var vector = try self.vector()
-            if let open = try self.openBatch() { vector.advance(self.own.origin, to: open) }
+            if let open = try self.log.openBatch(of: self.own.id) { vector.advance(self.own.origin, to: open) }
             var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
             for (index, plan) in self.plans.all.enumerated() {
                 _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
@@ -144,22 +139,9 @@ package final class ReplicaReader {
     func vector() throws -> VersionVector {
         var vector = VersionVector()
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-            vector.advance(try self.knownOrigin(row.int(0)), to: try row.sequence(1))
+            vector.advance(try ServedLog.origin(row.int(0), of: self.origins), to: try row.sequence(1))
         }
         return vector
-    }
-
-    /// The number of the own batch whose end is not in the log yet.
-    func openBatch() throws -> UInt64? {
-        try self.connection
-            .query(
-                """
-                SELECT l.sequence FROM clinicsync_origin o
-                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence WHERE o.id = ?1 LIMIT 1
-                """
-            )
-            .bind(1, self.own.id)
-            .first { try $0.sequence(0) }
     }
 
     /// The names of the clinic's tables, in order.

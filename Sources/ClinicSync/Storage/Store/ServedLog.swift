@@ -78,6 +78,19 @@ final class ServedLog {
         return chunks.last?.isLast == true ? chunks : []
     }
 
+    /// The number of the batch of this node, the author `own`, whose end is not in the log yet.
+    func openBatch(of own: Int) throws -> UInt64? {
+        try self.connection
+            .query(
+                """
+                SELECT l.sequence FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence WHERE o.id = ?1 LIMIT 1
+                """
+            )
+            .bind(1, own)
+            .first { try $0.sequence(0) }
+    }
+
     /// From now on serves a batch without its damaged chunks.
     func leaveOut(_ batch: BatchID) { self.leftOut.insert(batch) }
 
@@ -151,7 +164,8 @@ final class ServedLog {
             .first { try $0.position(0) } ?? 0
     }
 
-    private static func origin(_ number: Int, of origins: [Origin]) throws -> Origin {
+    /// The author with a small number.
+    static func origin(_ number: Int, of origins: [Origin]) throws -> Origin {
         guard origins.indices.contains(number) else { throw OwnDamage(.log, "an author is not known") }
         return origins[number]
     }

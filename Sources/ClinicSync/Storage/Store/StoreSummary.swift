@@ -33,7 +33,9 @@ extension StoreSummary {
             .forEach { row in
                 var name = plans[row.int(0)]?.definition.name
                 if name == nil { name = StoreNote(key: row.ref(3).value)?.table }
-                if name == nil, !row.isNull(4) { name = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(4)).table } }
+                if name == nil, !row.isNull(4) {
+                    name = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(4)).table }
+                }
                 // What is about the nodes' own tables is nothing for people.
                 if let name, name.hasPrefix("clinicsync_") { return }
                 let entry = StoreSummary.Waiting(table: name ?? "all", rows: row.int(2), reason: row.string(1))
