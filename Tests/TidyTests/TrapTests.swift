@@ -211,7 +211,7 @@ struct TrapTests {
         "Storage/Schema/ClinicTables.swift": [(["Int(self.db.lastInsertedRowID)"], "the same size")],
         "Storage/Store/ReplicaReader+Events.swift": [(["self.plans[row.int(2)"], lookUp)],
         "Storage/Store/AgentTableReading.swift": [(["preconditionFailure("], caller)],
-        "Storage/Store/ReplicaReader.swift": [(["self.plans[row.int(0)"], lookUp)],
+        "Storage/Store/StoreSummary.swift": [(["plans[row.int(0)"], lookUp)],
         "Storage/Store/ReplicaWriter.swift": [(["preconditionFailure("], caller)],
         "Storage/Store/SQLiteReplicaStore.swift": [(["Int64(Date().timeIntervalSince1970 * 1_000)"], clock)],
         "Storage/Store/StorageExecutor.swift": [(["preconditionFailure("], caller)],

@@ -57,15 +57,7 @@ struct NodeTelemetry: Sendable {
                 ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
             )
         case .reconciled(let result, let rows, let took):
-            self.metrics.observe(.reconciliationDuration, took)
-            self.metrics.count(.repairedRows, Int(clamping: rows))
-            self.logger.info(
-                "Reconciliation ended",
-                metadata: [
-                    "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
-                    "reconciliation.duration": "\(took)",
-                ]
-            )
+            self.recordReconciliation(result, rows, took)
         case .conflictsRecorded(let count):
             self.metrics.count(.conflicts, count)
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
@@ -97,22 +89,38 @@ struct NodeTelemetry: Sendable {
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
-            self.metrics.count(.ownDamage, repair.count)
-            self.logger.warning(
-                "This node's own bookkeeping was damaged",
-                metadata: [
-                    "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
-                    "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
-                ]
-            )
-            self.tell(
-                "own_damage",
-                details: [
-                    "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
-                    "outcome": repair.outcome.rawValue,
-                ]
-            )
+            self.record(repair)
         }
+    }
+
+    private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {
+        self.metrics.observe(.reconciliationDuration, took)
+        self.metrics.count(.repairedRows, Int(clamping: rows))
+        self.logger.info(
+            "Reconciliation ended",
+            metadata: [
+                "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
+                "reconciliation.duration": "\(took)",
+            ]
+        )
+    }
+
+    private func record(_ repair: DamageRepair) {
+        self.metrics.count(.ownDamage, repair.count)
+        self.logger.warning(
+            "This node's own bookkeeping was damaged",
+            metadata: [
+                "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
+                "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
+            ]
+        )
+        self.tell(
+            "own_damage",
+            details: [
+                "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
+                "outcome": repair.outcome.rawValue,
+            ]
+        )
     }
 
     /// Logs a line that a peer can bring about again and again, unless there were many of its kind about `subject`.

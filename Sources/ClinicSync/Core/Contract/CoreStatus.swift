@@ -124,10 +124,23 @@ package struct CoreStatus: Sendable, Hashable {
     package var lastReconciliation: Reconciliation?
     /// What this node has applied.
     package var vector: VersionVector
+    /// What is wrong, as far as the node knows.
+    var troubles: Troubles
+
+    /// What a person must look after.
+    struct Troubles: Sendable, Hashable {
+        /// See ``CoreStatus/duplicates``.
+        var duplicates: [NodeID]
+        /// See ``CoreStatus/damage``.
+        var damage: [Damage]
+        /// See ``CoreStatus/backOffs``.
+        var backOffs: [BackOff]
+    }
+
     /// Nodes whose identity two processes carry, this node first.
-    package var duplicates: [NodeID]
+    package var duplicates: [NodeID] { self.troubles.duplicates }
     /// Damage in the node's own bookkeeping since the start, one entry for each table and outcome.
-    package var damage: [Damage]
+    package var damage: [Damage] { self.troubles.damage }
     /// Peers that wait, connected or not, in the order of their first failure.
-    package var backOffs: [BackOff]
+    package var backOffs: [BackOff] { self.troubles.backOffs }
 }

@@ -421,7 +421,7 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The store could not carry out a request of the data's.
     ///
     /// - Parameters:
-    ///   - request: The request; requests that concern hosts or sessions are ignored.
+    ///   - request: The request; those that concern hosts or sessions are only reported.
     ///   - failure: Why.
     ///   - context: What may be read of the node.
     ///   - isRunning: Whether the node has started; it does not become ready by a failure.
@@ -463,7 +463,7 @@ package struct DataStateMachine: Sendable, Hashable {
             let waiting = self.damages.mendFailed()
             return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
         case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .readBatch: return notice
-        case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return []
+        case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice
         }
     }
 

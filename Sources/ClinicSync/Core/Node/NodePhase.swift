@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// The node's life.
 enum NodePhase: Sendable, Hashable {
     /// The machine was made. Can transition to `starting`, `stopping`.
@@ -11,4 +13,22 @@ enum NodePhase: Sendable, Hashable {
     case stopping
     /// The node does nothing more. Final.
     case stopped
+}
+
+extension NodePhase {
+    /// What a node that stops does with an input: it answers people who wait, and lets nobody connect.
+    ///
+    /// It also tells programs of what the store still commits, which ``DataStateMachine/repliedLast(_:)`` says.
+    static func effectsWhileStopping(_ input: Input) -> [Effect] {
+        switch input {
+        case .connectionOpened(let id, _, _): [.close(id, .shuttingDown)]
+        case .commandReceived(let request, .sync): [SyncWishStateMachine.unreachable(request)]
+        case .commandReceived(let request, .transferHost): [.reply(request, .hostTransferred(.noHost))]
+        case .commandReceived(let request, .login): [.reply(request, .loginDecided(.unavailable))]
+        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
+            .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
+            .eventOccurred, .shutdownRequested:
+            []
+        }
+    }
 }

@@ -28,8 +28,7 @@ extension NodeStateMachine {
         }
         // Logins move after the announcement: a client says that it is client before it asks as a client.
         if self.sessions.hasLogins {
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.hostMayHaveChanged(peers: peers, context))
+            self.carryOut(self.sessions.hostMayHaveChanged(peers: self.peers.linkedPeers, self.context))
         }
         // A node that stops has told everybody that its successor is host.
         if self.phase == .running, self.handOver.isShutdown, !self.isHost { self.stop() }
@@ -46,8 +45,7 @@ extension NodeStateMachine {
     /// Gives the election a peer's report.
     mutating func consider(_ report: HostReport, on id: ConnectionID, from node: NodeID) {
         self.refreshCandidacy()
-        let time = self.now.monotonic
-        self.carryOut(self.election.reported(id, by: node, report, at: time, using: &self.turn.generator))
+        self.carryOut(self.election.reported(id, by: node, report, at: self.now.monotonic, using: &self.turn.generator))
     }
 
     /// Tells the election what this node would be worth as host now.
@@ -115,8 +113,8 @@ extension NodeStateMachine {
         self.sessions.abdicated()
         self.carryOut(self.data.abdicated(wasHost: true))
         self.emit(.notify(.hostChanged(nil, name: nil, term: self.election.highestTerm)))
-        let (successors, time) = (self.election.successors, self.now.monotonic)
-        self.peers.searchHost(successors: successors, at: time, using: &self.turn.generator)
+        let successors = self.election.successors
+        self.peers.searchHost(successors: successors, at: self.now.monotonic, using: &self.turn.generator)
         self.dial()
     }
 
@@ -140,15 +138,12 @@ extension NodeStateMachine {
         self.carryOut(self.handOver.covered(by: node))
     }
 
-    /// This node's bookkeeping is damaged beyond repair: it is host no longer, if a peer can take its place.
-    ///
-    /// It does not wait until the successor has everything, because a damaged host may be unable to send everything. Its
-    /// changes reach the new host later.
+    /// This node's bookkeeping is damaged beyond repair: a peer takes its place at once, if it is host.
     mutating func handOverAsUnfit() {
         guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
         self.chooseSuccessors()
         guard let heir = self.election.ownSuccessors.first, let peer = self.peers.linkedPeer(heir.node) else { return }
-        self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: false))
-        self.carryOut(self.handOver.covered(by: heir.node))
+        let beginning = self.handOver.begin(with: peer.connection, isShutdown: false)
+        self.carryOut(beginning + self.handOver.covered(by: heir.node))
     }
 }

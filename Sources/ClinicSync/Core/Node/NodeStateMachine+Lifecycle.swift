@@ -60,39 +60,29 @@ extension NodeStateMachine {
             self.close(id, .storageFailed)
         case .failed(let request, let failure): self.failed(request, failure)
         case .noticed(let notice, let reply):
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.data.noticed(notice, peers: peers, context))
+            self.carryOut(self.data.noticed(notice, peers: self.peers.linkedPeers, self.context))
             self.receive(reply)
         case .mended(let repair):
-            let (peers, context, isRunning) = (self.peers.linkedPeers, self.context, self.phase == .running)
-            self.carryOut(self.data.mended(repair, peers: peers, context, isRunning: isRunning))
+            let isRunning = self.phase == .running
+            self.carryOut(self.data.mended(repair, peers: self.peers.linkedPeers, self.context, isRunning: isRunning))
         case .leftOut: break
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
-            .rowHashes,
-            .compared,
-            .rowsMerged, .rowStates, .pruned:
+            .rowHashes, .compared, .rowsMerged, .rowStates, .pruned:
             self.carryOut(self.data.replied(reply, self.context))
         }
     }
 
     private mutating func failed(_ request: StorageRequest, _ failure: StorageFailure) {
+        self.carryOut(self.data.failed(request, failure, self.context, isRunning: self.phase == .running))
         switch request {
         case .recordTerm:
-            self.emit(.notify(.storageFailed(failure)))
-            let delay = self.configuration.storageRetryDelay
-            self.carryOut(self.election.recordingFailed(retryAfter: delay))
-        case .decideLogin(let decision):
-            self.emit(.notify(.storageFailed(failure)))
-            self.loginDecided(decision, .decided(.unavailable, members: 0))
-        case .keepSessions:
-            self.emit(.notify(.storageFailed(failure)))
-            self.sessions.ruleFailed()
-        case .recordEvent: self.emit(.notify(.storageFailed(failure)))
-        case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
-            .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
+            self.carryOut(self.election.recordingFailed(retryAfter: self.configuration.storageRetryDelay))
+        case .decideLogin(let decision): self.loginDecided(decision, .decided(.unavailable, members: 0))
+        case .keepSessions: self.sessions.ruleFailed()
+        case .recordEvent, .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes,
+            .compare, .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
             .readBatch:
-            let (context, isRunning) = (self.context, self.phase == .running)
-            self.carryOut(self.data.failed(request, failure, context, isRunning: isRunning))
+            break
         }
     }
 
@@ -110,8 +100,7 @@ extension NodeStateMachine {
             let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
             self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))
         case .login(let login):
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.requested(login, by: request, peers: peers, context))
+            self.carryOut(self.sessions.requested(login, by: request, peers: self.peers.linkedPeers, self.context))
         }
     }
 

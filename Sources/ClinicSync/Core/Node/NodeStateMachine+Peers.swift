@@ -116,8 +116,8 @@ extension NodeStateMachine {
             self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node)))
         case .handOver: self.carryOut(self.election.handedOver(by: id))
         case .loginRequest(let number, let login):
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, context))
+            let peers = self.peers.linkedPeers
+            self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, self.context))
         case .loginReply(let reply): self.carryOut(self.sessions.answered(reply, on: id, self.context))
         case .hello, .goodbye, .revocation:
             // The peers' machine has dealt with these.

@@ -43,7 +43,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch self.phase {
         case .created: self.routeBeforeStart(input)
         case .starting, .running: self.route(input)
-        case .stopping: self.routeWhileStopping(input)
+        case .stopping:
+            if case .storageReplied(let reply) = input { self.emit(self.data.repliedLast(reply)) }
+            self.emit(NodePhase.effectsWhileStopping(input))
         case .stopped:
             // Race: the input was on its way when the node stopped.
             break
@@ -78,36 +80,18 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
-            let time = self.now.monotonic
-            self.emit(self.peers.dialFailed(address, at: time, using: &self.turn.generator))
+            self.emit(self.peers.dialFailed(address, at: self.now.monotonic, using: &self.turn.generator))
             self.dial()
         case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
         case .connectionClosed(let id):
-            let time = self.now.monotonic
-            self.carryOut(self.peers.closed(id, .connectionLost, at: time, using: &self.turn.generator))
+            self.carryOut(self.peers.closed(id, .connectionLost, at: self.now.monotonic, using: &self.turn.generator))
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
-        }
-    }
-
-    /// While the node stops, it still tells programs of changes and answers people who wait.
-    private mutating func routeWhileStopping(_ input: Input) {
-        switch input {
-        case .storageReplied(let reply): self.emit(self.data.repliedLast(reply))
-        case .connectionOpened(let id, _, _): self.emit(.close(id, .shuttingDown))
-        case .commandReceived(let request, .sync): self.emit(SyncWishStateMachine.unreachable(request))
-        case .commandReceived(let request, .transferHost):
-            self.emit(.reply(request, .hostTransferred(.noHost)))
-        case .commandReceived(let request, .login): self.emit(.reply(request, .loginDecided(.unavailable)))
-        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
-            .malformedMessageReceived,
-            .connectionClosed, .timerFired, .localCommitNoticed, .eventOccurred, .shutdownRequested:
-            break
         }
     }
 
@@ -120,15 +104,12 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .handOver: self.carryOut(self.handOver.timedOut())
         case .transfer: self.carryOut(self.handOver.wishTimedOut())
         case .login(let number):
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.loginTimedOut(number, peers: peers, context))
+            self.carryOut(self.sessions.loginTimedOut(number, peers: self.peers.linkedPeers, self.context))
         case .grants:
-            let (peers, context) = (self.peers.linkedPeers, self.context)
-            self.carryOut(self.sessions.decisionsTimedOut(peers: peers, context))
+            self.carryOut(self.sessions.decisionsTimedOut(peers: self.peers.linkedPeers, self.context))
         case .sessions: self.keepSessionRule()
         case .reconcile:
-            let (context, isRunning) = (self.context, self.phase == .running)
-            self.carryOut(self.data.reconcileTimerFired(context, isRunning: isRunning))
+            self.carryOut(self.data.reconcileTimerFired(self.context, isRunning: self.phase == .running))
         case .retryRound: self.carryOut(self.data.roundRetryTimerFired(self.context))
         case .roundTimeout: self.carryOut(self.data.roundTimedOut(self.context))
         case .syncTimeout(let id): self.carryOut(self.data.syncTimedOut(id, isHost: self.isHost))

@@ -1,5 +1,5 @@
 import ClinicSyncCore
-package import ClinicSyncModel
+import ClinicSyncModel
 
 /// The change log: the table `clinicsync_log`, with the batches of all authors in chunks.
 ///
@@ -288,20 +288,17 @@ final class BatchLog: TransactionPart {
 
     /// Puts a peer's copy of a chunk in the place of a damaged one.
     private func heal(_ chunk: BatchChunk, of id: Int, in transaction: borrowing WriteTransaction) throws {
-        let statement = try transaction.statement(
-            """
-            UPDATE clinicsync_log SET isLast = ?4, header = ?5, checksum = ?6, payload = ?7
-            WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
-            """
-        )
-        statement.bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
-        statement.bind(4, chunk.isLast ? 1 : 0).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
-        if let header = chunk.header {
-            statement.bind(5, blob: VectorCoding.encode(header))
-        } else {
-            statement.bindNull(5)
-        }
-        try statement.run()
+        let header = chunk.header.map { SQLiteValue.blob(VectorCoding.encode($0)) } ?? .null
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_log SET isLast = ?4, header = ?5, checksum = ?6, payload = ?7
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+                """
+            )
+            .bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
+            .bind(4, chunk.isLast ? 1 : 0).bind(5, header).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
+            .run()
     }
 
     // MARK: - Reading
@@ -339,8 +336,6 @@ final class BatchLog: TransactionPart {
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
-    ///
-    /// - Throws: ``OwnDamage``.
     func header(of id: Int, sequence: UInt64, on connection: Connection) throws -> BatchHeader? {
         try self.reading(id, sequence) {
             try connection
@@ -568,10 +563,4 @@ final class BatchLog: TransactionPart {
         }
         return removed
     }
-}
-
-/// The error for two different batches with the same name: an author's number was used twice.
-package struct ForkedBatch: Error, Hashable {
-    /// The name of both batches.
-    package var batch: BatchID
 }

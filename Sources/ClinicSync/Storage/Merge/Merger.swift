@@ -179,9 +179,15 @@ final class Merger {
         in transaction: borrowing WriteTransaction
     ) throws {
         let cause = ProjectionQueue.Cause(timestamp: change.timestamp, batch: batch.id)
-        guard let visible = try self.saver.save(plan, state, from: before, cause: cause, in: transaction) else {
-            return
-        }
+        let visible = try self.saver.save(
+            plan,
+            state,
+            from: before,
+            cause: cause,
+            isFetched: false,
+            in: transaction
+        )
+        guard let visible else { return }
         events.add(
             visible,
             plan: plan,

@@ -42,6 +42,7 @@ final class RowSaver: TransactionPart {
     ///   - state: the row's state.
     ///   - before: the row as it was.
     ///   - cause: the change that the event of the row is about.
+    ///   - isFetched: whether the state has what another node knows of the whole row.
     ///   - transaction: the transaction.
     /// - Returns: What programs see change; `nil` when nothing visible did, or not yet.
     /// - Throws: what SQLite reports.
@@ -50,6 +51,7 @@ final class RowSaver: TransactionPart {
         _ state: RowState,
         from before: LocatedRow,
         cause: ProjectionQueue.Cause?,
+        isFetched: Bool = true,
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         try ValueRef.with(state.key) { key in
@@ -76,6 +78,7 @@ final class RowSaver: TransactionPart {
                         values: plan.values(of: state),
                         key: key,
                         meta: meta,
+                        isFetched: isFetched,
                         in: transaction
                     )
                     : try self.rows.hide(plan, state, key: key, meta: meta, in: transaction)

@@ -185,6 +185,7 @@ final class RowStates {
     ///   - key: the row's key.
     ///   - meta: what the table shows now; `nil` when it does not show the row.
     ///   - isLifted: whether the row was taken out of its table in this transaction.
+    ///   - isFetched: whether the state has what another node knows of the whole row.
     ///   - transaction: the transaction.
     /// - Returns: What programs see change; `nil` for nothing.
     /// - Throws: what SQLite reports.
@@ -195,9 +196,13 @@ final class RowStates {
         key: ValueRef,
         meta: RowMeta?,
         isLifted: Bool = false,
+        isFetched: Bool = true,
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         self.hasher.hash(plan, key: key, values)
+        var hashes = self.hasher.hashes
+        // One change does not say who wrote the other columns: they are still to be fetched from another node.
+        if meta?.isUnknown == true, !isFetched { hashes.row = RowMeta.unknownHash }
         let slots = meta?.changedSlots(self.hasher.hashes, plan: plan) ?? plan.valueSlots
         if meta == nil || isLifted {
             let statement = try transaction.statement(plan.sql.insert)
@@ -216,7 +221,7 @@ final class RowStates {
             plan,
             key: key,
             try self.versions(plan, of: state, in: transaction),
-            hashes: self.hasher.hashes,
+            hashes: hashes,
             replacing: meta?.hash,
             in: transaction
         )

@@ -97,7 +97,9 @@ final class RowTable: TransactionPart {
         var isSame = true
         try connection.query("SELECT tableId, rows, high, low FROM clinicsync_digest").forEach { row in
             let digest = Digest(high: row.unsigned(2), low: row.unsigned(3))
-            guard let total = self.totals.first(where: { Int64(clamping: $0.key) == row.int64(0) })?.value else { return }
+            guard let total = self.totals.first(where: { Int64(clamping: $0.key) == row.int64(0) })?.value else {
+                return
+            }
             if total != Total(rows: row.int64(1), digest: digest) { isSame = false }
         }
         return isSame

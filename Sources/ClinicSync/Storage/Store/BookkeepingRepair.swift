@@ -164,6 +164,7 @@ final class BookkeepingRepair {
                 self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
                 hashes = self.hasher.hashes
             }
+            try self.restoreColumns(of: plan, key: key, to: &hashes, on: connection)
             hashes.row = RowMeta.unknownHash
             let genesis = LocalVersion(timestamp: 0, origin: 0, sequence: 0)
             try self.rows.table.write(
@@ -175,6 +176,25 @@ final class BookkeepingRepair {
                 in: transaction
             )
         }
+    }
+
+    /// Takes over the hashes of a row's columns where they can still be read.
+    ///
+    /// With them a program's edit that is not collected yet is not overlooked.
+    private func restoreColumns(
+        of plan: TablePlan,
+        key: ValueRef,
+        to hashes: inout RowHashes,
+        on connection: Connection
+    ) throws {
+        let columns = try connection.query("SELECT columns FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { row in
+                do { return try RowMeta.readColumns(row.blob(0)) } catch { return [] }
+            }
+        guard let columns, columns.count == plan.slotCount else { return }
+        for slot in plan.hashing.order { hashes.columns[slot] = UInt64(truncatingIfNeeded: columns[slot]) }
     }
 
     /// Removes parts of a row's counters that make no sense.

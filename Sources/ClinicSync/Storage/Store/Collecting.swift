@@ -10,7 +10,7 @@ final class Collecting {
     private let origins: Origins
     private let notes: StoreNotes
     private let clock: StoreClock
-    private let bookkeeping: BookkeepingRepair
+    let bookkeeping: BookkeepingRepair
     /// Whether rows may have been written while capture was switched off.
     private var isSweepDue = false
 

@@ -140,7 +140,9 @@ package struct RecordCheck: Sendable {
     package func vector(_ bytes: [UInt8]) -> Verdict {
         self.verdict {
             let vector = try bytes.withUnsafeBytes { try VectorCoding.decode($0) }
-            if vector.entries.contains(where: { $0.sequence > Bounds.sequenceMax }) { return "a sequence is out of range" }
+            if vector.entries.contains(where: { $0.sequence > Bounds.sequenceMax }) {
+                return "a sequence is out of range"
+            }
             return try VectorCoding.encode(vector).withUnsafeBytes { try VectorCoding.decode($0) } == vector
                 ? nil : "a vector is another after it was written and read again"
         }

@@ -149,7 +149,7 @@ extension ReplicaReader {
         }
         let vector = try self.vector()
         let states = self.loader(vector)
-        let open = try self.openBatch()
+        let open = try self.log.openBatch(of: self.own.id)
         var rest: [SQLiteValue] = []
         for (index, key) in keys.enumerated() {
             if !isWhole, bytes >= self.limits.answerBytes {

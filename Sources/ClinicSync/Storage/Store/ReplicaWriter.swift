@@ -16,7 +16,7 @@ package final class ReplicaWriter {
     private let programRows: ProgramRows
     private let merging: Merging
     private let upkeep: Upkeep
-    private let repair: BookkeepingRepair
+    private var repair: BookkeepingRepair { self.collecting.bookkeeping }
     private let report: StoreOpening.Report
     private let storeExtension: (any StoreExtension)?
 
@@ -66,7 +66,6 @@ package final class ReplicaWriter {
         self.collecting = parts.collecting
         self.merging = parts.merging
         self.upkeep = parts.upkeep
-        self.repair = parts.repair
         try self.adoptFile()
     }
 

@@ -10,7 +10,6 @@ struct StoreBuilding {
         let collecting: Collecting
         let merging: Merging
         let upkeep: Upkeep
-        let repair: BookkeepingRepair
     }
 
     let opened: StoreOpening.Opened
@@ -70,8 +69,7 @@ struct StoreBuilding {
                 programRows: programRows,
                 projection: projection,
                 events: events
-            ),
-            repair: repair
+            )
         )
         return Parts(
             programRows: programRows,
@@ -79,8 +77,7 @@ struct StoreBuilding {
             events: events,
             collecting: collecting,
             merging: merging,
-            upkeep: upkeep,
-            repair: repair
+            upkeep: upkeep
         )
     }
 

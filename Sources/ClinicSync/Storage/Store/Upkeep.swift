@@ -15,7 +15,6 @@ final class Upkeep {
     private let merging: Merging
     private let restamper: Restamper
     private let adoption: FileAdoption
-    private let repair: BookkeepingRepair
     private var origins: Origins { self.saver.rows.origins }
 
     /// Keeps the tables of `opened`.
@@ -26,8 +25,7 @@ final class Upkeep {
         projection: Projection,
         collecting: Collecting,
         merging: Merging,
-        adoption: FileAdoption,
-        repair: BookkeepingRepair
+        adoption: FileAdoption
     ) {
         self.transactions = opened.transactions
         self.saver = opened.saver
@@ -40,7 +38,6 @@ final class Upkeep {
         self.collecting = collecting
         self.merging = merging
         self.adoption = adoption
-        self.repair = repair
         self.restamper = Restamper(
             saver: opened.saver,
             log: opened.log,
@@ -110,7 +107,7 @@ final class Upkeep {
             let (changes, events) = try self.countAsShared { try self.restamper.correct(offset: offset, in: $0) }
             return (changes, self.collecting.outcome(Collector.Collected(events: events)))
         } catch let damage as OwnDamage {
-            self.repair.note(DamageRepair(damage, outcome: .leftOut))
+            self.collecting.bookkeeping.note(DamageRepair(damage, outcome: .leftOut))
             let (_, events) = try self.countAsShared { _ in 0 }
             return (0, self.collecting.outcome(Collector.Collected(events: events)))
         }
@@ -154,7 +151,7 @@ final class Upkeep {
 
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
-        try self.repair.checkNumbers()
+        try self.collecting.bookkeeping.checkNumbers()
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         let escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()

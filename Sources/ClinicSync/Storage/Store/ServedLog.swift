@@ -1,0 +1,172 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// The change log as peers are served from it.
+///
+/// Every chunk is checked when it is read: a damaged chunk never leaves this node. Each method runs inside a read snapshot.
+final class ServedLog {
+    private let connection: Connection
+    /// Batches that are served without their damaged chunks.
+    private var leftOut: Set<BatchID> = []
+
+    /// Reads with `connection`.
+    init(connection: Connection) { self.connection = connection }
+
+    /// The place in the log after which a peer with `vector` must be served; `nil` when something the peer lacks was pruned.
+    func locate(_ vector: VersionVector, origins: [Origin]) throws -> UInt64? {
+        let head = try self.head()
+        var start = head
+        var isPruned = false
+        try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
+            let known = vector[try ServedLog.origin(row.int(0), of: origins)]
+            let statement = try self.connection.query(
+                "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
+            )
+            let first = try statement.bind(1, row.int(0)).bind(2, known &+ 1).first { try $0.position(0) }
+            if let first {
+                start = min(start, first &- 1)
+            } else if try row.sequence(1) > known {
+                isPruned = true
+            }
+        }
+        return isPruned ? nil : start
+    }
+
+    /// Chunks after `position`: at least one if there is one, and no further chunk once `maxBytes` are exceeded.
+    func chunks(
+        after position: UInt64,
+        maxBytes: Int,
+        origins: [Origin]
+    ) throws -> (chunks: [LoggedChunk], head: UInt64) {
+        var chunks: [LoggedChunk] = []
+        var bytes = 0
+        let statement = try self.connection.query(
+            """
+            SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+            FROM clinicsync_log WHERE position > ?1 ORDER BY position
+            """
+        )
+        statement.bind(1, position)
+        defer { statement.reset() }
+        while bytes < maxBytes, try statement.step() {
+            let chunk = try self.chunk(statement, origins: origins)
+            bytes += max(chunk.payload.count, 64)
+            chunks.append(LoggedChunk(position: try statement.position(0), chunk: chunk))
+        }
+        return (chunks, try self.head())
+    }
+
+    /// The chunks of a batch; empty when this node does not have all of them intact.
+    func chunks(of batch: BatchID, origins: [Origin]) throws -> [BatchChunk] {
+        guard let id = origins.firstIndex(of: batch.origin) else { return [] }
+        var chunks: [BatchChunk] = []
+        do {
+            try self.connection
+                .query(
+                    """
+                    SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+                    FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
+                    """
+                )
+                .bind(1, id)
+                .bind(2, batch.sequence)
+                .forEach { chunks.append(try self.intactChunk($0, of: batch)) }
+        } catch is MalformedRecord {
+            // The damage is found and repaired when the chunk is served in its turn.
+            return []
+        }
+        return chunks.last?.isLast == true ? chunks : []
+    }
+
+    /// The number of the batch of this node, the author `own`, whose end is not in the log yet.
+    func openBatch(of own: Int) throws -> UInt64? {
+        try self.connection
+            .query(
+                """
+                SELECT l.sequence FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence WHERE o.id = ?1 LIMIT 1
+                """
+            )
+            .bind(1, own)
+            .first { try $0.sequence(0) }
+    }
+
+    /// From now on serves a batch without its damaged chunks.
+    func leaveOut(_ batch: BatchID) { self.leftOut.insert(batch) }
+
+    /// The chunk in a row of the log.
+    ///
+    /// - Throws: ``OwnDamage`` when it is not what was logged, unless its batch is left out.
+    private func chunk(_ row: Statement, origins: [Origin]) throws -> BatchChunk {
+        let batch = BatchID(
+            origin: try ServedLog.origin(row.int(1), of: origins),
+            sequence: try OwnDamage.reading(.log) { try row.sequence(2) }
+        )
+        let isLeftOut = self.leftOut.contains(batch)
+        do {
+            if isLeftOut, try !self.hasHeader(row) { return self.substitute(row, of: batch, header: nil) }
+            return try self.intactChunk(row, of: batch)
+        } catch let malformed as MalformedRecord {
+            guard isLeftOut else { throw OwnDamage(.log, malformed.reason, at: .batch(batch)) }
+            let header = row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5))
+            return self.substitute(row, of: batch, header: header)
+        }
+    }
+
+    private func intactChunk(_ row: Statement, of batch: BatchID) throws -> BatchChunk {
+        try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
+        return BatchChunk(
+            batch: batch,
+            index: try row.chunkIndex(3),
+            header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
+            isLast: row.int64(4) != 0,
+            checksum: row.unsigned(6),
+            payload: Array(row.blob(7))
+        )
+    }
+
+    /// Whether the header of a chunk's batch can be read: without it the stamps of all its changes are unknown.
+    private func hasHeader(_ row: Statement) throws -> Bool {
+        do {
+            return try self.connection
+                .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
+                .bind(1, row.int64(1))
+                .bind(2, row.int64(2))
+                .first { header in
+                    _ = try VectorCoding.decodeHeader(header.blob(0))
+                    return true
+                } ?? false
+        } catch is MalformedRecord {
+            return false
+        }
+    }
+
+    /// A chunk without changes, in the place of one that no node has intact.
+    ///
+    /// A peer applies the batch, so that its vector goes past it. The rows reach the peer by reconciliation.
+    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?) -> BatchChunk {
+        let payload = ChangeChunkWriter(base: .genesis).payload()
+        let index = UInt32(truncatingIfNeeded: row.int64(3))
+        let unknown = BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 0)
+        return BatchChunk(
+            batch: batch,
+            index: index,
+            header: index == 0 ? header ?? unknown : nil,
+            isLast: row.int64(4) != 0,
+            checksum: BatchChunk.checksum(of: payload),
+            payload: payload
+        )
+    }
+
+    private func head() throws -> UInt64 {
+        // The sequence survives pruning, which max(position) would not.
+        try self.connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
+            .first { try $0.position(0) } ?? 0
+    }
+
+    /// The author with a small number.
+    static func origin(_ number: Int, of origins: [Origin]) throws -> Origin {
+        guard origins.indices.contains(number) else { throw OwnDamage(.log, "an author is not known") }
+        return origins[number]
+    }
+}

@@ -1,0 +1,47 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// What people want to know about a store beside its digests.
+package struct StoreSummary: Sendable, Hashable {
+    /// Rows of a table set aside for one reason.
+    package struct Waiting: Sendable, Hashable {
+        /// The table.
+        package var table: String
+        /// How many rows.
+        package var rows: Int
+        /// Why; names columns, never values.
+        package var reason: String
+    }
+
+    /// Rows set aside, at most 100 groups.
+    package var waiting: [Waiting]
+    /// The number of open entries of the conflict journal.
+    package var openConflicts: Int
+}
+
+extension StoreSummary {
+    /// Reads the summary of a store; `journal` reads the states of rows that the conflict journal names.
+    static func read(_ plans: TablePlans, journal: RowStateLoader, on connection: Connection) throws -> StoreSummary {
+        var summary = StoreSummary(waiting: [], openConflicts: 0)
+        try connection
+            .query(
+                """
+                SELECT tableId, reason, count(*), min(pk), min(detail) FROM clinicsync_waiting
+                LEFT JOIN clinicsync_unread USING (pk) GROUP BY 1, 2 ORDER BY 1, 2 LIMIT 100
+                """
+            )
+            .forEach { row in
+                var name = plans[row.int(0)]?.definition.name
+                if name == nil { name = StoreNote(key: row.ref(3).value)?.table }
+                if name == nil, !row.isNull(4) {
+                    name = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(4)).table }
+                }
+                // What is about the nodes' own tables is nothing for people.
+                if let name, name.hasPrefix("clinicsync_") { return }
+                let entry = StoreSummary.Waiting(table: name ?? "all", rows: row.int(2), reason: row.string(1))
+                summary.waiting.append(entry)
+            }
+        summary.openConflicts = try JournalReading(plans: plans, loader: journal).countOpen()
+        return summary
+    }
+}
