@@ -46,6 +46,9 @@ final class Collector {
         self.limits = limits
     }
 
+    /// Whether an own batch is in the log whose end is not, so that it must be closed before others' batches are applied.
+    func hasOpenBatch(on connection: Connection) throws -> Bool { try self.batches.open(on: connection) != nil }
+
     /// Whether a collection in slices has begun and not ended.
     var isInBulk: Bool { self.bulk != nil }
 
