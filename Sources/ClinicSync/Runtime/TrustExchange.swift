@@ -133,7 +133,7 @@ final class TrustExchange: Sendable {
             var next = places
             return (try look.look(reader, from: &next), next)
         }
-        for entry in offers { findings.learn(entry, self.trust) }
+        findings.learn(offers, self.trust)
         if findings.hasNewRevocation { reviewPeers() }
         let isWhole = places.isEmpty && next.isEmpty
         self.adopt(findings, next, isWhole: isWhole)

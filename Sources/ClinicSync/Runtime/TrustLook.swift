@@ -45,7 +45,11 @@ struct TrustLook {
         var findings = Findings()
         // Grants come first, because certificates may depend on them. Revocations change what counts.
         try self.read(AgentTables.grants, reader, &places) { self.learn(grant: $0, &findings) }
-        try self.read(AgentTables.revocations, reader, &places) { self.learn(revocation: $0, &findings) }
+        var revocations: [[UInt8]] = []
+        try self.read(AgentTables.revocations, reader, &places) { row in
+            if let entry = self.revocation(in: row, &findings) { revocations.append(entry) }
+        }
+        findings.learn(revocations, self.trust)
         try self.read(AgentTables.nodes, reader, &places) { self.learn(node: $0, &findings) }
         return findings
     }
@@ -91,15 +95,16 @@ struct TrustLook {
         }
     }
 
-    private func learn(revocation row: [String: SQLiteValue], _ findings: inout Findings) {
+    /// The signed revocation of a row; `nil` when nobody signed it.
+    private func revocation(in row: [String: SQLiteValue], _ findings: inout Findings) -> [UInt8]? {
         guard let node = AgentTables.node(row["node"]), let entry = AgentTables.blob(row["entry"]),
             self.trust.accepts(revocation: entry, of: node)
         else {
             let isKnown = AgentTables.node(row["node"]).map { self.trust.revocations[$0] != nil } ?? false
             if !isKnown { findings.note(row, of: AgentTables.revocations) }
-            return
+            return nil
         }
-        findings.learn(entry, self.trust)
+        return entry
     }
 
     private func learn(node row: [String: SQLiteValue], _ findings: inout Findings) {
@@ -123,12 +128,12 @@ struct TrustLook {
 }
 
 extension TrustLook.Findings {
-    /// Takes a signed revocation.
-    mutating func learn(_ entry: [UInt8], _ trust: TrustStore) {
+    /// Takes signed revocations, and writes them down at once.
+    mutating func learn(_ revocations: [[UInt8]], _ trust: TrustStore) {
         do {
-            if try trust.learn(revocation: entry) { self.hasNewRevocation = true }
+            if try trust.learn(revocations: revocations) { self.hasNewRevocation = true }
         } catch {
-            // The revocation still takes effect until the node stops.
+            // The revocations still take effect until the node stops.
             self.failures.append(error)
             self.hasNewRevocation = true
         }

@@ -46,18 +46,7 @@ struct NodeTelemetry: Sendable {
             self.logger.notice("Two hosts met and are one again", metadata: ["peer.id": "\(other)"])
             self.tell("split_healed", details: ["peer": other.description])
         case .peerBacksOff(let peer, let reason, let isPeersWord):
-            self.logger.warning(
-                isPeersWord
-                    ? "A peer ends all connections with this node, which tries again less and less often"
-                    : "All connections with a peer must be ended, so the peer may connect less and less often",
-                metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
-            )
-            self.tell(
-                "peer_backs_off",
-                details: [
-                    "peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self",
-                ]
-            )
+            self.recordBackOff(of: peer, reason, isPeersWord: isPeersWord)
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
@@ -103,17 +92,26 @@ struct NodeTelemetry: Sendable {
             self.metrics.count(.storageFailures)
             self.record(failure)
         case .duplicateIdentity(let node, let isSelf):
-            self.logger.error(
-                "Two PCs run with one node's key: stop one of them and let it join again",
-                metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
-            )
-            self.tell(
-                "duplicate_identity",
-                details: ["peer": node.description, "self": isSelf ? "true" : "false"]
-            )
+            self.recordDuplicate(of: node, isSelf: isSelf)
         case .logTooShort(let peer):
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
+        case .ownDamage(let repair):
+            self.metrics.count(.ownDamage, repair.count)
+            self.logger.warning(
+                "This node's own bookkeeping was damaged",
+                metadata: [
+                    "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
+                    "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
+                ]
+            )
+            self.tell(
+                "own_damage",
+                details: [
+                    "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
+                    "outcome": repair.outcome.rawValue,
+                ]
+            )
         }
     }
 
@@ -144,6 +142,27 @@ struct NodeTelemetry: Sendable {
         )
     }
 
+    private func recordBackOff(of peer: NodeID, _ reason: CloseReason, isPeersWord: Bool) {
+        self.logger.warning(
+            isPeersWord
+                ? "A peer ends all connections with this node, which tries again less and less often"
+                : "All connections with a peer must be ended, so the peer may connect less and less often",
+            metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
+        )
+        self.tell(
+            "peer_backs_off",
+            details: ["peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self"]
+        )
+    }
+
+    private func recordDuplicate(of node: NodeID, isSelf: Bool) {
+        self.logger.error(
+            "Two PCs run with one node's key: stop one of them and let it join again",
+            metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
+        )
+        self.tell("duplicate_identity", details: ["peer": node.description, "self": isSelf ? "true" : "false"])
+    }
+
     private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {
         let id = host?.description ?? "none"
         self.logger.notice("The host has changed", metadata: ["host.id": "\(id)", "host.term": "\(term)"])
@@ -159,6 +178,11 @@ struct NodeTelemetry: Sendable {
             self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
         case .malformed(let reason):
             self.log(.warning, "A peer sent data that cannot be decoded", of: "", ["error.message": "\(reason)"])
+        case .damaged(let damage):
+            self.logger.error(
+                "The store found damage in its own bookkeeping",
+                metadata: ["damage.table": "\(damage.table.rawValue)", "damage.reason": "\(damage.reason)"]
+            )
         case .forked(let batch):
             self.logger.error(
                 "Two different batches have the same origin and number",

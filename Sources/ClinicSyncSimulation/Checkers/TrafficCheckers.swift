@@ -60,6 +60,7 @@ final class FailureChecker: SimulationChecker {
             case .close(let id, let reason):
                 if world.isSuspect(behind: id) { continue }
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
+            case .turnAway(_, .storageFailed, _): break
             case .turnAway(let id, let reason, _):
                 if world.isSuspect(behind: id) { continue }
                 world.fail("\(node.name) turns a peer away: \(reason)")

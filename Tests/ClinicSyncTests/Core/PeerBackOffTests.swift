@@ -7,7 +7,11 @@ import Testing
     private typealias Process = PeerBackOff.Process
 
     private var generator = SplitMix64(seed: 1)
-    private var backOff = PeerBackOff(delayMin: .milliseconds(500), delayMax: .seconds(300))
+    private var backOff = PeerBackOff(
+        delayMin: .milliseconds(500),
+        delayMax: .seconds(300),
+        storageDelayMax: .seconds(15)
+    )
 
     /// The process with run id `run`.
     private static func process(_ run: UInt64) -> Process { Process(.of(.client(2), runID: run)) }
@@ -47,6 +51,13 @@ import Testing
             #expect((bound / 2...bound).contains(until - time), "failure \(failure)")
             time = until
         }
+    }
+
+    @Test("a store that fails makes a peer wait for 15 s at most, because a full disk becomes free again")
+    func storage() throws {
+        for second in 0..<12 { self.fail(.storageFailed, at: .seconds(second)) }
+        let until = try #require(self.backOff.waits(at: .seconds(11))[.n(2)])
+        #expect((Duration.milliseconds(18_500)...Duration.seconds(26)).contains(until))
     }
 
     @Test("a peer whose connections end at once gets a handful of them in the first minute")

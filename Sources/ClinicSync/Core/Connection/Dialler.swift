@@ -14,7 +14,11 @@ struct Dialler: Sendable, Hashable {
     init(_ configuration: CoreConfiguration) {
         self.own = configuration.origin.node
         self.pool = DialPool(delayMin: configuration.redialDelayMin, delayMax: configuration.redialDelayMax)
-        self.backOff = PeerBackOff(delayMin: configuration.backOffMin, delayMax: configuration.backOffMax)
+        self.backOff = PeerBackOff(
+            delayMin: configuration.backOffMin,
+            delayMax: configuration.backOffMax,
+            storageDelayMax: configuration.redialDelayMax
+        )
     }
 
     /// Whether no address of another node is known.

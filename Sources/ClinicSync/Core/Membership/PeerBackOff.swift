@@ -1,5 +1,5 @@
 package import ClinicSyncModel
-import OrderedCollections
+package import OrderedCollections
 
 /// The peers that wait, because their connections ended for a reason that a new connection does not change.
 ///
@@ -93,6 +93,7 @@ package struct PeerBackOff: Sendable, Hashable {
 
     private let delayMin: Duration
     private let delayMax: Duration
+    private let storageDelayMax: Duration
     private var records: OrderedDictionary<NodeID, Record> = [:]
 
     /// Makes a memory without peers.
@@ -100,9 +101,11 @@ package struct PeerBackOff: Sendable, Hashable {
     /// - Parameters:
     ///   - delayMin: The bound of the first wait; the bound doubles with each further one.
     ///   - delayMax: The largest bound.
-    package init(delayMin: Duration, delayMax: Duration) {
+    ///   - storageDelayMax: The largest bound after `storageFailed`, which often passes without anybody's doing.
+    package init(delayMin: Duration, delayMax: Duration, storageDelayMax: Duration) {
         self.delayMin = delayMin
         self.delayMax = delayMax
+        self.storageDelayMax = min(storageDelayMax, delayMax)
     }
 
     /// Why a peer waits, or waited until a connection with it is useful; `nil` for all other peers.
@@ -114,14 +117,13 @@ package struct PeerBackOff: Sendable, Hashable {
     }
 
     /// Peers that this node does not dial now, and until when.
-    package func waits(at time: Duration) -> [NodeID: Duration] {
-        guard !self.records.isEmpty else { return [:] }
-        return Dictionary(
-            uniqueKeysWithValues: self.records.elements.compactMap { element in
-                let until = max(element.value.cause?.until ?? .zero, element.value.restUntil)
-                return until > time ? (element.key, until) : nil
-            }
-        )
+    package func waits(at time: Duration) -> OrderedDictionary<NodeID, Duration> {
+        var waits: OrderedDictionary<NodeID, Duration> = [:]
+        for (node, record) in self.records {
+            let until = max(record.cause?.until ?? .zero, record.restUntil)
+            if until > time { waits[node] = until }
+        }
+        return waits
     }
 
     /// Whether connections with the peer have ended more than once, so that no one needs to hear of each.
@@ -160,7 +162,8 @@ package struct PeerBackOff: Sendable, Hashable {
             cause.failures = max(cause.failures, 1)
             cause.until = time + min(retryAfter, self.delayMax) + generator.duration(upTo: CoreLimits.retryJitter)
         } else {
-            let bound = self.bound(after: cause.failures)
+            let limit = end.reason == .storageFailed ? self.storageDelayMax : self.delayMax
+            let bound = self.bound(after: cause.failures, max: limit)
             cause.failures = min(cause.failures &+ 1, CoreLimits.backOffFailuresMax)
             cause.until = time + bound / 2 + generator.duration(upTo: bound / 2)
         }
@@ -188,13 +191,13 @@ package struct PeerBackOff: Sendable, Hashable {
     }
 
     /// The bound of the wait after so many failures.
-    private func bound(after failures: Int) -> Duration {
+    private func bound(after failures: Int, max limit: Duration) -> Duration {
         var bound = self.delayMin
         for _ in 0..<failures {
             bound = bound * 2
-            if bound >= self.delayMax { return self.delayMax }
+            if bound >= limit { return limit }
         }
-        return min(bound, self.delayMax)
+        return min(bound, limit)
     }
 
     private func hearingInterval(_ record: Record) -> Duration {
@@ -269,7 +272,7 @@ package struct PeerBackOff: Sendable, Hashable {
 }
 
 extension CloseReason {
-    /// Whether a new connection would be refused for the same reason until somebody changes something.
+    /// Whether a new connection would be refused for the same reason, for a while or until somebody changes something.
     ///
     /// The peer then waits (``PeerBackOff``).
     package var isLasting: Bool {

@@ -134,6 +134,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .syncTimeout(let id): self.carryOut(self.data.syncTimedOut(id, isHost: self.isHost))
         case .retryStorage: self.carryOut(self.data.retry(self.context))
         case .housekeeping: self.keepHouse()
+        case .refetch: self.carryOut(self.data.refetchTimedOut())
         }
     }
 
@@ -162,6 +163,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .usersChanged: self.keepSessionRule()
             case .nameHeir(let node): self.election.nameHeir(node)
             case .reviewHandOver: self.handOverWhenCovered()
+            case .unfit: self.handOverAsUnfit()
             case .stop: self.stop()
             }
         }

@@ -279,6 +279,16 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Out
 
+    /// Sends a peer chunks that it has lost, as far as its credit reaches.
+    package mutating func resend(_ chunks: [BatchChunk], to id: ConnectionID) -> [Effect] {
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
+            effects.append(.send([id], .chunk(chunk)))
+        }
+        return effects
+    }
+
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
     package mutating func relay(_ logged: [LoggedChunk]) -> [Effect] {
         // What is logged before the stamps are final is read from the log when they are.

@@ -438,7 +438,7 @@ final class RowCollector {
     ) throws -> LocatedRow {
         let loader = self.rows.loader(transaction.connection)
         if let form = try self.rows.shadows.form(plan, key: key, on: transaction.connection),
-            let state = try loader.stored("clinicsync_shadow", plan, key: key)
+            let state = try loader.stored(.shadow, plan, key: key)
         {
             return LocatedRow(state: state, residence: .shadow(meta, form))
         }

@@ -102,7 +102,11 @@ struct RepairPages {
         statement.bind(3, range.through ?? .null).bind(4, limit).bind(5, self.reader.limits.keyBytesMax)
         var rows: [RowHash] = []
         try statement.forEach { row in
-            rows.append(RowHash(key: row.ref(0).value, hash: try Digest(storedBytes: row.blob(1))))
+            let key = row.ref(0).value
+            let hash = try OwnDamage.reading(.row, .row(table: plan.definition.number, key: key)) {
+                try Digest(storedBytes: row.blob(1))
+            }
+            rows.append(RowHash(key: key, hash: hash))
         }
         return rows
     }
