@@ -94,7 +94,7 @@ package final class SimulatedNode {
         limits.chunkBytes = options.chunkBytes
         limits.smallBatchBytes = 3 * options.chunkBytes
         limits.pageBytes = options.chunkBytes
-        limits.hashesPage = 20
+        limits.repair.hashesPage = 20
         limits.sliceMarks = 100
         return limits
     }

@@ -31,15 +31,18 @@ struct CollectedSizesTests {
         #expect(largest <= self.wire.rowStatesPayloadBytesMax)
         #expect(self.wire.vectorEntriesMax <= RecordLimits.originsMax)
         // A page of hashes names the keys that can be wanted; each has some bytes of its own.
-        let keys = self.store.hashesPageKeyBytes + self.store.keyBytesMax + self.wire.wantedKeysMax * 16
+        let keys = self.store.repair.hashesPageKeyBytes + self.store.keyBytesMax + self.wire.wantedKeysMax * 16
         #expect(largest + keys < self.wire.messageBytesMax)
-        #expect(self.store.hashesPage <= self.wire.rowHashesMax && self.store.hashesPage <= self.wire.wantedKeysMax)
+        #expect(
+            self.store.repair.hashesPage <= self.wire.rowHashesMax
+                && self.store.repair.hashesPage <= self.wire.wantedKeysMax
+        )
     }
 
     @Test("the largest page of hashes")
     func rowHashes() {
-        let keys = self.store.hashesPageKeyBytes + self.store.keyBytesMax
-        #expect(keys + self.store.hashesPage * 32 < self.wire.messageBytesMax)
+        let keys = self.store.repair.hashesPageKeyBytes + self.store.keyBytesMax
+        #expect(keys + self.store.repair.hashesPage * 32 < self.wire.messageBytesMax)
         #expect(self.store.keyBytesMax <= self.wire.keyBytesMax)
     }
 
@@ -47,16 +50,19 @@ struct CollectedSizesTests {
     func schema() {
         #expect(TableDefinition.nameBytesMax <= self.wire.nameBytesMax)
         #expect(TableDefinition.tablesMax <= self.wire.tablesMax)
+        #expect(TableDefinition.nameBytesMax <= RecordLimits.nameBytesMax)
+        #expect(TableDefinition.tablesMax <= RecordLimits.tablesMax)
+        #expect(TableDefinition.columnsMax <= RecordLimits.columnsMax)
         // A set of columns is one number of 64 bits.
         #expect(TableDefinition.columnsMax < 64)
     }
 
     @Test("one exchange of a round: what a node answers and what the other takes")
     func exchange() {
-        #expect(self.wire.rowHashesMax + self.store.answerRowsMax <= CoreLimits.repairKeysMax)
-        let largest = self.store.answerBytes + self.wire.rowStatesPayloadBytesMax
+        #expect(self.wire.rowHashesMax + self.store.repair.answerRowsMax <= CoreLimits.repairKeysMax)
+        let largest = self.store.repair.answerBytes + self.wire.rowStatesPayloadBytesMax
         #expect(largest <= CoreLimits.repairBytesMax)
-        #expect(self.store.answerRowsMax <= CoreLimits.repairPagesMax)
+        #expect(self.store.repair.answerRowsMax <= CoreLimits.repairPagesMax)
     }
 
     // MARK: - Keys
@@ -104,8 +110,8 @@ struct CollectedSizesTests {
     @Test("a question about a whole table is answered in parts, which together are the table")
     func parts() throws {
         var limits = StoreLimits.standard
-        limits.answerRowsMax = 7
-        limits.answerBytes = 400
+        limits.repair.answerRowsMax = 7
+        limits.repair.answerBytes = 400
         limits.pageBytes = 150
         let (a, b) = (try TestStore(1, limits: limits), try TestStore(2))
         try a.sql(

@@ -91,13 +91,7 @@ struct LargeRowTests {
         // A store that has lost both rows, and all it knew of them.
         let fresh = try TestStore(3)
         try a.send(to: fresh)
-        try fresh.sql(
-            """
-            UPDATE clinicsync_guard SET applying = 1; DELETE FROM patients;
-            DELETE FROM clinicsync_row WHERE tableId = (SELECT id FROM clinicsync_table WHERE name = 'patients');
-            UPDATE clinicsync_guard SET applying = 0
-            """
-        )
+        try fresh.lose("patients")
         for page in pages { _ = try fresh.writer.merge(page, clockOffsetMilliseconds: 0) }
         #expect(try fresh.value(String.self, "SELECT group_concat(id) FROM patients") == "p2")
     }

@@ -115,6 +115,19 @@ final class TestStore {
         return outcome
     }
 
+    /// Loses a table's rows and all that is known of them, as damage does; the batches stay applied.
+    func lose(_ table: String) throws {
+        let number = "(SELECT id FROM clinicsync_table WHERE name = '\(table)')"
+        try self.sql(
+            """
+            UPDATE clinicsync_guard SET applying = 1; DELETE FROM \(table); UPDATE clinicsync_guard SET applying = 0;
+            DELETE FROM clinicsync_row WHERE tableId = \(number); DELETE FROM clinicsync_tombstone WHERE tableId = \(number);
+            DELETE FROM clinicsync_counter WHERE tableId = \(number)
+            """
+        )
+        _ = try self.writer.sweep(table: table, clockOffsetMilliseconds: self.offset)
+    }
+
     /// Every replicated table's rows as text, storage classes included, in the order of these texts.
     func dump() throws -> [String] {
         try self.queue.read { db in

@@ -185,17 +185,17 @@ struct UnmarkedChangesTests {
         let (a, b) = try self.stores()
         try a.sql("DELETE FROM clinicsync_log")
         try self.escape(a, "UPDATE patients SET fullName = 'Anc' WHERE id = 'p1'")
-        let seed = try #require(try a.value(String.self, "SELECT name FROM clinic_services ORDER BY id LIMIT 1"))
+        let seed = try #require(try a.value(String.self, "SELECT serviceName FROM clinic_services ORDER BY id LIMIT 1"))
         var flipped = Array(seed.utf8)
         flipped[0] ^= 1
         try self.escape(
             a,
-            "UPDATE clinic_services SET name = CAST(x'\(flipped.hexadecimal)' AS TEXT) WHERE name = '\(seed)'"
+            "UPDATE clinic_services SET serviceName = CAST(x'\(flipped.hexadecimal)' AS TEXT) WHERE serviceName = '\(seed)'"
         )
         #expect(try self.sweep(a) == (2, 2))
         try self.reconcile(b, with: a)
         #expect(try self.name(a) == "Ana")
-        #expect(try a.value(String.self, "SELECT name FROM clinic_services ORDER BY id LIMIT 1") == seed)
+        #expect(try a.value(String.self, "SELECT serviceName FROM clinic_services ORDER BY id LIMIT 1") == seed)
         try self.reconcile(b, with: a)
         try expectEqual([a, b])
     }
@@ -203,14 +203,16 @@ struct UnmarkedChangesTests {
     @Test("a flipped bit in an integer, a real and a counter is found")
     func rotOfNumbers() throws {
         let (a, b) = try self.stores()
-        try a.sql("INSERT INTO clinic_services(id, name, price, selectionCount) VALUES('s', 'Massage', 12.5, 0)")
+        try a.sql(
+            "INSERT INTO clinic_services(id, serviceName, defaultPrice, selectionCount) VALUES('s', 'Massage', 12.5, 0)"
+        )
         try a.sql("UPDATE clinic_services SET selectionCount = 5 WHERE id = 's'")
         try converge([a, b])
-        try self.escape(b, "UPDATE clinic_services SET price = 13.5, selectionCount = -123 WHERE id = 's'")
+        try self.escape(b, "UPDATE clinic_services SET defaultPrice = 13.5, selectionCount = -123 WHERE id = 's'")
         #expect(try self.sweep(b) == (1, 1))
         try self.reconcile(b, with: a)
         #expect(
-            try b.value(String.self, "SELECT price || '/' || selectionCount FROM clinic_services WHERE id = 's'")
+            try b.value(String.self, "SELECT defaultPrice || '/' || selectionCount FROM clinic_services WHERE id = 's'")
                 == "12.5/5"
         )
         try expectEqual([a, b])

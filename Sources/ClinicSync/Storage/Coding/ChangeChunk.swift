@@ -183,15 +183,15 @@ struct ChangeChunkReader {
         var entries: [Entry] = []
         var unknown: [String] = []
         var unknownColumns: [String: [String]] = [:]
-        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: TableDefinition.tablesMax)) {
-            let name = try reader.string(limit: TableDefinition.nameBytesMax)
+        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: RecordLimits.tablesMax)) {
+            let name = try reader.string(limit: RecordLimits.nameBytesMax)
             let plan = plans?.plan(calledElsewhere: name)
             if let plans, plan == nil, plans.isUnknown(table: name) { unknown.append(name) }
             var slots: [Int] = []
             var unknownPlaces: UInt64 = 0
-            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
+            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: RecordLimits.columnsMax)) {
                 // Read the name first: the reader must also skip the names of an unknown table's columns.
-                let column = try reader.string(limit: TableDefinition.nameBytesMax)
+                let column = try reader.string(limit: RecordLimits.nameBytesMax)
                 // The key stands before the columns; a column of its name is ignored.
                 slots.append(
                     plan.flatMap { plan in plan.slot(of: column).flatMap { $0 == plan.keySlot ? nil : $0 } } ?? -1

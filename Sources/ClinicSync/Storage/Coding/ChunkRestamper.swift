@@ -67,10 +67,10 @@ enum ChunkRestamper {
             throw MalformedRecord(reason: "the chunk has an unknown format")
         }
         var tables: [String] = []
-        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: TableDefinition.tablesMax)) {
-            tables.append(try reader.string(limit: TableDefinition.nameBytesMax))
-            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
-                _ = try reader.string(limit: TableDefinition.nameBytesMax)
+        for _ in 0..<(try reader.count(ofAtLeast: 2, limit: RecordLimits.tablesMax)) {
+            tables.append(try reader.string(limit: RecordLimits.nameBytesMax))
+            for _ in 0..<(try reader.count(ofAtLeast: 1, limit: RecordLimits.columnsMax)) {
+                _ = try reader.string(limit: RecordLimits.nameBytesMax)
             }
         }
         return tables

@@ -116,8 +116,8 @@ struct RowStateReader {
         var slots: [Int] = []
         var unknown: [String] = []
         var unknownPlaces: UInt64 = 0
-        for _ in 0..<(try reader.count(ofAtLeast: 1, limit: TableDefinition.columnsMax)) {
-            let name = try reader.string(limit: TableDefinition.nameBytesMax)
+        for _ in 0..<(try reader.count(ofAtLeast: 1, limit: RecordLimits.columnsMax)) {
+            let name = try reader.string(limit: RecordLimits.nameBytesMax)
             slots.append(plan.slot(of: name) ?? -1)
             guard plan.isUnknown(name) else { continue }
             unknownPlaces |= 1 << UInt64(slots.count - 1)

@@ -82,41 +82,16 @@ final class RowCollector {
                 )
                 return true
             }
-            // What a program has written since the snapshot must not be overwritten: the collector comes to its mark.
-            var isCurrent = true
-            if mark.source != .program {
-                isCurrent = try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection)
-            }
-            if let refused, isCurrent {
-                try self.unmarked.setBack(
+            if let refused { try self.setBack(refused, mark, key: key, events: &events, in: transaction) }
+            if isThere == nil {
+                try self.collectMissing(
                     mark,
-                    meta: refused.meta,
-                    slots: refused.slots,
-                    hashes: refused.hashes,
-                    values: refused.values,
+                    key: key,
+                    offset: offset,
+                    batch: &batch,
                     events: &events,
                     in: transaction
                 )
-            }
-            if isThere == nil {
-                try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
-                if let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) {
-                    if try self.unmarked.isDeletionRefused(mark, on: transaction.connection) {
-                        if isCurrent {
-                            try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)
-                        }
-                    } else {
-                        try self.recordDeletion(
-                            meta,
-                            mark: mark,
-                            key: key,
-                            offset: offset,
-                            builder: &batch,
-                            events: &events,
-                            in: transaction
-                        )
-                    }
-                }
             }
             if try self.rows.marks.remove(mark, key: key, in: transaction), mayHaveLastValues {
                 try self.rows.marks.forgetLastValues(mark.plan, key: key, in: transaction)
@@ -137,6 +112,52 @@ final class RowCollector {
             self.hashes = hashes
             self.values = (0..<plan.slotCount).map { row.ref(Int32($0)).value }
         }
+    }
+
+    /// Puts back what other nodes have, unless a program has written the row since the snapshot: the collector comes to its mark.
+    private func setBack(
+        _ refused: Refused,
+        _ mark: Mark,
+        key: ValueRef,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        guard try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection) else { return }
+        try self.unmarked.setBack(
+            mark,
+            meta: refused.meta,
+            slots: refused.slots,
+            hashes: refused.hashes,
+            values: refused.values,
+            events: &events,
+            in: transaction
+        )
+    }
+
+    /// Collects a mark whose row is not in its table.
+    private func collectMissing(
+        _ mark: Mark,
+        key: ValueRef,
+        offset: Int64,
+        batch: inout BatchBuilder?,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
+        guard let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) else { return }
+        guard try !self.unmarked.isDeletionRefused(mark, on: transaction.connection) else {
+            guard try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection) else { return }
+            return try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)
+        }
+        try self.recordDeletion(
+            meta,
+            mark: mark,
+            key: key,
+            offset: offset,
+            builder: &batch,
+            events: &events,
+            in: transaction
+        )
     }
 
     private func difference(
@@ -240,7 +261,14 @@ final class RowCollector {
         let plan = mark.plan
         var unread: [Int: UInt32] = [:]
         if mark.source != .program, case .updated(let meta, let changed) = difference {
-            unread = try self.keepReplaced(plan, key: mark.key, meta, slots: changed, events: &events, in: transaction)
+            unread = try self.unmarked.keepReplaced(
+                plan,
+                key: mark.key,
+                meta,
+                slots: changed,
+                events: &events,
+                in: transaction
+            )
         }
         let totals = try self.bookCounters(
             plan,
@@ -268,39 +296,6 @@ final class RowCollector {
         ) { slot in
             if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
         }
-    }
-
-    /// Keeps in the journal what an unmarked change replaces, as far as this node still has it.
-    ///
-    /// - Returns: By slot, what tells the receivers to do the same.
-    private func keepReplaced(
-        _ plan: TablePlan,
-        key: SQLiteValue,
-        _ meta: RowMeta,
-        slots: UInt64,
-        events: inout EventCollector,
-        in transaction: borrowing WriteTransaction
-    ) throws -> [Int: UInt32] {
-        let connection = transaction.connection
-        var unread: [Int: UInt32] = [:]
-        for slot in slots.setBits {
-            let place = LostValues.Place(plan: plan, key: key, slot: slot)
-            if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                let parts = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
-                let sum = parts.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
-                try self.lost.keep(.integer(sum), at: place, isShown: false, events: &events, in: transaction)
-                continue
-            }
-            unread[slot] = LostValues.unread
-            guard let value = try self.unmarked.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
-            else { continue }
-            let register = RowState.Register(
-                value: value,
-                version: try self.rows.origins.global(meta.version(of: slot))
-            )
-            try self.lost.keep(register, at: place, isDeleted: false, events: &events, in: transaction)
-        }
-        return unread
     }
 
     private func bookCounters(
@@ -386,7 +381,9 @@ final class RowCollector {
         let before = try self.lastLocated(plan, key: key, meta: meta, in: transaction)
         let members = try self.written.members(of: before.state, plan, on: transaction.connection)
         var state = before.state
-        if mark.source != .program { try self.recall(plan, key: mark.key, meta, &state, on: transaction.connection) }
+        if mark.source != .program {
+            try self.unmarked.recall(plan, key: mark.key, meta, &state, on: transaction.connection)
+        }
         let replaced = self.replaced(state)
         let timestamp = self.batches.limited(
             self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
@@ -453,22 +450,6 @@ final class RowCollector {
             }
         }
         return LocatedRow(state: state, residence: .row(meta))
-    }
-
-    /// Fills in the values of a row that is gone from its table without a mark, as far as the log has them.
-    private func recall(
-        _ plan: TablePlan,
-        key: SQLiteValue,
-        _ meta: RowMeta,
-        _ state: inout RowState,
-        on connection: Connection
-    ) throws {
-        for slot in (plan.valueSlots & ~plan.counterSlots).setBits where state.registers[slot] == nil {
-            guard let value = try self.unmarked.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
-            else { continue }
-            let version = try self.rows.origins.global(meta.version(of: slot))
-            state.registers[slot] = RowState.Register(value: value, version: version)
-        }
     }
 
     /// Has every node keep in the journal that a row was deleted without a mark: one of its values stands for the row.

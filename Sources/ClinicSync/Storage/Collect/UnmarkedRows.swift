@@ -109,13 +109,72 @@ final class UnmarkedRows: TransactionPart {
     }
 
     /// Whether no other node was ever heard of: then nobody has another value.
-    private func isAlone(on connection: Connection) throws -> Bool {
+    func isAlone(on connection: Connection) throws -> Bool {
         let origins = self.rows.origins
         for id in origins.ids {
             let node = try origins.origin(id).node
             if node != origins.own.node, node != Origin.genesis.node, origins.sequence(of: id) > 0 { return false }
         }
         return try connection.query("SELECT 1 FROM clinicsync_member LIMIT 1").first { _ in true } == nil
+    }
+
+    // MARK: - Edits and deletions
+
+    /// Keeps in the journal what an unmarked change replaces, as far as this node still has it.
+    ///
+    /// - Returns: By slot, what tells the receivers to do the same.
+    func keepReplaced(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        slots: UInt64,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: UInt32] {
+        let connection = transaction.connection
+        let isAlone = try self.isAlone(on: connection)
+        var unread: [Int: UInt32] = [:]
+        for slot in slots.setBits {
+            let place = LostValues.Place(plan: plan, key: key, slot: slot)
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 {
+                let parts = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+                let sum = parts.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
+                try self.lost.keep(.integer(sum), at: place, isShown: false, events: &events, in: transaction)
+                continue
+            }
+            unread[slot] = LostValues.unread
+            guard let value = try self.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
+            else { continue }
+            let register = RowState.Register(
+                value: value,
+                version: try self.rows.origins.global(meta.version(of: slot))
+            )
+            try self.lost.keep(
+                register,
+                at: place,
+                isDeleted: false,
+                isQuiet: isAlone,
+                events: &events,
+                in: transaction
+            )
+        }
+        return unread
+    }
+
+    /// Fills in the values of a row that is gone from its table without a mark, as far as the log has them.
+    func recall(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        _ state: inout RowState,
+        on connection: Connection
+    ) throws {
+        for slot in (plan.valueSlots & ~plan.counterSlots).setBits where state.registers[slot] == nil {
+            guard let value = try self.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
+            else { continue }
+            let version = try self.rows.origins.global(meta.version(of: slot))
+            state.registers[slot] = RowState.Register(value: value, version: version)
+        }
     }
 
     // MARK: - Setting back

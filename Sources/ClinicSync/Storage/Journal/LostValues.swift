@@ -220,6 +220,7 @@ final class LostValues {
         _ register: RowState.Register,
         at place: Place,
         isDeleted: Bool,
+        isQuiet: Bool = false,
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
@@ -235,7 +236,7 @@ final class LostValues {
         )
         // A row that refers to itself: with the value, the row comes back.
         if isDeleted { conflict.related = Conflict.Reference(table: conflict.table, key: place.key) }
-        try self.journal.enter(conflict, isShown: false, events: &events, in: transaction)
+        try self.journal.enter(conflict, isShown: isQuiet, events: &events, in: transaction)
     }
 
     /// Enters a value of this node's table that gives way to another and that no version stands for, unless the journal has it.

@@ -81,9 +81,20 @@ struct DeletionContexts {
         writer.unsigned(deletion.version.sequence)
         writer.raw(VectorCoding.encode(deletion.seen))
         let hash = Int64(bitPattern: writer.bytes.withUnsafeBytes { SipHash.hash64($0) })
-        let id = try transaction.statement("SELECT id FROM clinicsync_context WHERE hash = ?1")
-            .bind(1, hash)
-            .first { $0.int(0) }
+        var id: Int?
+        var isIntact = true
+        _ = try transaction.statement("SELECT id, vector FROM clinicsync_context WHERE hash = ?1").bind(1, hash).first {
+            row in
+            id = row.int(0)
+            isIntact = row.blob(1).elementsEqual(writer.bytes)
+        }
+        if let id, !isIntact {
+            // The file was damaged there: the hash is of what is written now.
+            try transaction.statement("UPDATE clinicsync_context SET vector = ?2 WHERE id = ?1")
+                .bind(1, id)
+                .bind(2, blob: writer.bytes)
+                .run()
+        }
         if let id { return id }
         try transaction.statement("INSERT INTO clinicsync_context (hash, vector) VALUES (?1, ?2)")
             .bind(1, hash)

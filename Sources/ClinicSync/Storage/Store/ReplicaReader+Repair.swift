@@ -1,32 +1,10 @@
-import ClinicSyncCore
 package import ClinicSyncModel
 
-// Pages of a reconciliation. Every page and every answer is bounded, whatever the peer asks and however large the tables are.
+// Pages of a reconciliation; see ``RepairPages``.
 extension ReplicaReader {
     /// The page of row hashes after `after`.
-    ///
-    /// Rows with keys that no peer takes are in no page: see ``LargeRows``.
     package func rowHashes(round: UInt64, table: String, after: SQLiteValue?) throws -> RowHashPage {
-        try self.perform {
-            let range = KeyRange(after: after, through: nil)
-            var rows = try self.hashes(table: table, in: range, limit: self.limits.hashesPage)
-            var isWhole = rows.count < self.limits.hashesPage
-            var bytes = 0
-            for (index, row) in rows.enumerated() {
-                bytes += row.key.byteCount
-                guard bytes >= self.limits.hashesPageKeyBytes, index + 1 < rows.count else { continue }
-                rows.removeSubrange((index + 1)...)
-                isWhole = false
-                break
-            }
-            return RowHashPage(
-                round: round,
-                table: table,
-                after: after,
-                through: isWhole ? nil : rows.last?.key,
-                rows: rows
-            )
-        }
+        try self.perform { try RepairPages(reader: self).hashes(round: round, table: table, after: after) }
     }
 
     /// Compares a peer's page with our rows in its range.
@@ -34,49 +12,14 @@ extension ReplicaReader {
     /// - Returns: The rows the peer lacks or has otherwise, with the keys of those we want. The last page ends the answer, and
     ///   says how far the answer goes when it does not cover the peer's page.
     package func compare(_ page: RowHashPage) throws -> [RowStatePage] {
-        guard let plan = self.plans[page.table] else {
-            return [RowStatePage(round: page.round, table: page.table, payload: [], wanted: [], isLast: true)]
-        }
-        return try self.perform {
-            let range = KeyRange(after: page.after, through: page.through)
-            let limit = self.limits.answerRowsMax
-            var ours = try self.hashes(table: page.table, in: range, limit: limit &+ 1)
-            var covered: SQLiteValue?
-            if ours.count > limit {
-                ours.removeSubrange(limit...)
-                covered = ours.last?.key
-            }
-            let answered = KeyRange(after: page.after, through: covered ?? page.through)
-            var theirs: [SQLiteValue: Digest] = [:]
-            for row in page.rows where answered.contains(row.key) { theirs[row.key] = row.hash }
-            var wanted: Set<SQLiteValue> = []
-            var offered: [SQLiteValue] = []
-            for row in ours {
-                if let hash = theirs.removeValue(forKey: row.key) {
-                    guard hash != row.hash else { continue }
-                    wanted.insert(row.key)
-                }
-                offered.append(row.key)
-            }
-            // What is left of theirs we lack; we may know it as deleted.
-            for row in page.rows where theirs.removeValue(forKey: row.key) != nil {
-                offered.append(row.key)
-                wanted.insert(row.key)
-            }
-            offered.sort { $0.sortsBefore($1) }
-            var (pages, rest) = try self.pages(plan, round: page.round, keys: offered, isWhole: false)
-            if let first = rest.first { covered = offered.last { $0.sortsBefore(first) } }
-            let end = KeyRange(after: nil, through: covered)
-            pages[pages.count - 1].wanted = offered.filter { wanted.contains($0) && end.contains($0) }
-            pages[pages.count - 1].isLast = true
-            pages[pages.count - 1].covered = covered
-            return pages
-        }
+        try self.perform { try RepairPages(reader: self).compare(page) }
     }
 
     /// The states of the rows named, in pages; the last one ends the answer.
     package func rowStates(round: UInt64, table: String, keys: [SQLiteValue]) throws -> [RowStatePage] {
-        try self.rowStates(round: round, table: table, keys: keys, isWhole: true).pages
+        try self.perform {
+            try RepairPages(reader: self).states(round: round, table: table, keys: keys, isWhole: true).pages
+        }
     }
 
     /// The states of as many of the rows named as one answer may have, in pages; the last one ends the answer.
@@ -87,96 +30,8 @@ extension ReplicaReader {
         table: String,
         keys: [SQLiteValue]
     ) throws -> (pages: [RowStatePage], rest: [SQLiteValue]) {
-        try self.rowStates(round: round, table: table, keys: keys, isWhole: false)
-    }
-
-    private func rowStates(
-        round: UInt64,
-        table: String,
-        keys: [SQLiteValue],
-        isWhole: Bool
-    ) throws -> (pages: [RowStatePage], rest: [SQLiteValue]) {
-        guard let plan = self.plans[table] else { return ([], []) }
-        return try self.perform {
-            var (pages, rest) = try self.pages(plan, round: round, keys: keys, isWhole: isWhole)
-            pages[pages.count - 1].isLast = true
-            return (pages, rest)
+        try self.perform {
+            try RepairPages(reader: self).states(round: round, table: table, keys: keys, isWhole: false)
         }
-    }
-
-    private func hashes(table: String, in range: KeyRange, limit: Int) throws -> [RowHash] {
-        guard let plan = self.plans[table] else { return [] }
-        let statement = try self.connection.query(
-            """
-            SELECT pk, hash FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2
-            AND (?3 IS NULL OR pk <= ?3) AND length(CAST(pk AS BLOB)) <= ?5 ORDER BY pk LIMIT ?4
-            """
-        )
-        // Keys are texts and blobs; every number is smaller.
-        statement.bind(1, plan.definition.number).bind(2, range.after ?? .integer(0))
-        statement.bind(3, range.through ?? .null).bind(4, limit).bind(5, self.limits.keyBytesMax)
-        var rows: [RowHash] = []
-        try statement.forEach { row in
-            let key = row.ref(0).value
-            let hash = try OwnDamage.reading(.row, .row(table: plan.definition.number, key: key)) {
-                try Digest(storedBytes: row.blob(1))
-            }
-            rows.append(RowHash(key: key, hash: hash))
-        }
-        return rows
-    }
-
-    /// The states of the rows named, at least one page.
-    ///
-    /// Leaves out what must not be seen elsewhere: a part of a batch before the whole, rows that are too large, and rows whose
-    /// bookkeeping names batches that this node does not have, which only damage can bring about.
-    private func pages(
-        _ plan: TablePlan,
-        round: UInt64,
-        keys: [SQLiteValue],
-        isWhole: Bool
-    ) throws -> (pages: [RowStatePage], rest: [SQLiteValue]) {
-        try self.refreshOrigins()
-        var pages: [RowStatePage] = []
-        var writer = RowStateWriter(plan)
-        var bytes = 0
-        func close() {
-            let payload = writer.count == 0 ? [] : writer.payload()
-            bytes += payload.count
-            let table = plan.definition.name
-            pages.append(RowStatePage(round: round, table: table, payload: payload, wanted: [], isLast: false))
-            writer = RowStateWriter(plan)
-        }
-        let vector = try self.vector()
-        let states = self.loader(vector)
-        let open = try self.log.openBatch(of: self.own.id)
-        var rest: [SQLiteValue] = []
-        for (index, key) in keys.enumerated() {
-            if !isWhole, bytes >= self.limits.answerBytes {
-                rest = Array(keys[index...])
-                break
-            }
-            guard var state = try self.sendable(plan, key: key, states) else { continue }
-            if let open, state.isTouched(by: BatchID(origin: self.own.origin, sequence: open)) { continue }
-            guard RowStateWriter.takes(state), state.names(only: { vector.covers($0) }) else { continue }
-            state.limitSeen(to: vector)
-            let end = writer.count
-            writer.append(state)
-            if writer.count - end > self.limits.stateBytesMax { writer.truncate(to: end) }
-            if writer.count >= self.limits.pageBytes { close() }
-        }
-        if writer.count > 0 || pages.isEmpty { close() }
-        return (pages, rest)
-    }
-
-    /// What this node knows of a row, without the columns of which it knows only what its table shows.
-    private func sendable(_ plan: TablePlan, key: SQLiteValue, _ states: RowStateLoader) throws -> RowState? {
-        guard var state = try states.state(plan, key: key) else { return nil }
-        let meta = try ValueRef.with(key) { try states.meta(plan, key: $0) }
-        guard meta?.isUnknown == true else { return state }
-        for slot in state.registers.indices where state.registers[slot]?.version == .genesis {
-            state.registers[slot] = nil
-        }
-        return state
     }
 }

@@ -21,21 +21,30 @@ package struct StoreLimits: Sendable, Hashable {
     package var sliceMarks: Int?
     /// So many of the newest events are kept for programs that come back.
     package var eventsKept = 10_000
-    /// Rows in one page of hashes; a receiver takes 4 096.
-    package var hashesPage = 2_000
-    /// The keys of one page of hashes, in bytes: the page ends with the key that reaches this.
-    package var hashesPageKeyBytes = 1 << 20
+    /// Of a reconciliation.
+    package var repair = RepairLimits()
     /// The largest key that leaves this PC, in bytes; a receiver takes no larger one.
     package var keyBytesMax = 4_096
-    /// Rows of one answer in a reconciliation; the client asks again for the rest.
-    package var answerRowsMax = 4_096
-    /// An answer in a reconciliation ends with the page that reaches this many bytes.
-    package var answerBytes = 4 << 20
     /// Of one table, with more unmarked changes at a time than this the values of the other nodes are shown again.
     package var unmarkedMax = 1_000
 
     /// The sizes every node has.
     package static let standard = StoreLimits()
+
+    /// Makes the standard sizes.
+    package init() {}
+}
+
+/// Sizes of the pages and answers of a reconciliation.
+package struct RepairLimits: Sendable, Hashable {
+    /// Rows in one page of hashes; a receiver takes 4 096.
+    package var hashesPage = 2_000
+    /// The keys of one page of hashes, in bytes: the page ends with the key that reaches this.
+    package var hashesPageKeyBytes = 1 << 20
+    /// Rows of one answer; the client asks again for the rest.
+    package var answerRowsMax = 4_096
+    /// An answer ends with the page that reaches this many bytes.
+    package var answerBytes = 4 << 20
 
     /// Makes the standard sizes.
     package init() {}
