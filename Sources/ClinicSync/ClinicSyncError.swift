@@ -8,7 +8,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
             case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
-            case enrollmentRefused, notFound, sessionConflict
+            case enrollmentRefused, notFound, sessionConflict, databaseReplaced
         }
 
         private let value: Value
@@ -49,6 +49,8 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let notFound = Code(value: .notFound)
         /// The user is logged in on another PC.
         public static let sessionConflict = Code(value: .sessionConflict)
+        /// The database file was replaced, moved or deleted while the node ran.
+        public static let databaseReplaced = Code(value: .databaseReplaced)
         /// This PC was removed from the clinic.
         public static let revoked = Code(value: .revoked)
 

@@ -50,7 +50,8 @@ package final class SimulatedNode {
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 
-    let configuration: CoreConfiguration
+    /// What each process begins with.
+    var configuration: CoreConfiguration
     let limits: StoreLimits
     /// The process, if it runs.
     var process: Process?

@@ -51,7 +51,7 @@ enum CheckerFactory {
             DiskChecker(), HonestyChecker(), VectorChecker(), CreditChecker(options), EchoChecker(),
             FailureChecker(options),
             WorkloadChecker(workloads), DurabilityChecker(), ConvergenceChecker(options), ReignChecker(),
-            IdentityChecker(), EventChecker(),
+            IdentityChecker(), EventChecker(), PeopleChecker(),
         ]
     }
 }

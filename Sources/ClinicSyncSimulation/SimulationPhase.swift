@@ -1,4 +1,5 @@
 import ClinicSyncCore
+import ClinicSyncModel
 
 /// What may still happen in a run, and the node that nobody trusts, if there is one.
 struct SimulationPhase {
@@ -58,16 +59,32 @@ extension SimulatedWorld {
     /// Whether the node was revoked.
     func isOut(_ node: SimulatedNode) -> Bool { self.isSuspect(node) && self.phase.suspect?.isOut == true }
 
+    /// Whether the suspect was revoked.
+    var isSuspectOut: Bool { self.phase.suspect?.isOut == true }
+
+    /// The part of a vector that is about trusted nodes.
+    func withoutSuspect(_ vector: VersionVector) -> VersionVector {
+        guard let index = self.phase.suspect?.index else { return vector }
+        let node = self.nodes[index].origin.node
+        return VersionVector(vector.entries.filter { $0.origin.node != node })
+    }
+
     /// The observers of a node: none of one for which nothing is promised.
     func checkers(of node: SimulatedNode) -> [any SimulationChecker] { self.isSuspect(node) ? [] : self.checkers }
 
-    /// Revokes the suspect: its process ends for good.
-    func castOut() {
+    /// Revokes the suspect: its process ends for good, and the others learn that it is no member any more.
+    func castOut() throws {
         guard let index = self.phase.suspect?.index else { return }
         self.phase.suspect?.isOut = true
         self.note(self.nodes[index].name, "is out")
         self.disturb(until: self.now)
         self.endProcess(of: self.nodes[index])
+        let present = self.members.map(\.origin.node)
+        let members = KnownMembers(present: present, past: [self.nodes[index].origin.node])
+        for node in self.members {
+            node.configuration.members = members
+            try self.give(.membersChanged(members), to: node.index, process: node.processNumber)
+        }
     }
 
     /// A store could not be opened.

@@ -76,6 +76,7 @@ enum Summary {
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
+        case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
         }
     }
 
@@ -95,6 +96,7 @@ enum Summary {
         case .roundTimeout: "roundTimeout"
         case .syncTimeout(let id): "syncTimeout \(id)"
         case .retryStorage: "retryStorage"
+        case .refetch: "refetch"
         case .housekeeping: "housekeeping"
         }
     }
@@ -149,7 +151,7 @@ enum Summary {
         case .collect: "collect"
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
-        case .discard(let members): "discard \(members.past.count)"
+        case .discard(let members, let held): "discard \(members.past.count) \(held.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -167,6 +169,9 @@ enum Summary {
             "decideLogin \(Summary.of(decision.request)) \(decision.hearing)/\(decision.members)"
         case .keepSessions(let hearing, let members, _): "keepSessions \(hearing)/\(members)"
         case .recordEvent(let event): "recordEvent \(event.type)"
+        case .mend(let damage): "mend \(damage.table.rawValue)"
+        case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
+        case .readBatch(let id, let batch): "readBatch c\(id.rawValue) \(Summary.of(batch))"
         }
     }
 
@@ -199,13 +204,28 @@ enum Summary {
             "loginDecided \(Summary.of(outcome)) of \(members)\(Summary.of(collected.logged))"
         case .sessionsKept(let changes, let collected): "sessionsKept \(changes)\(Summary.of(collected.logged))"
         case .eventRecorded(let event): "eventRecorded \(event.position)"
+        case .failed(let request, .damaged(let damage)): "failed \(Summary.of(request)) \(Summary.of(damage))"
         case .failed(let request, let failure): "failed \(Summary.of(request)) \(failure)"
+        case .mended(let repair): "mended \(Summary.of(repair))"
+        case .leftOut(let batch): "leftOut \(Summary.of(batch))"
+        case .batchRead(let id, let chunks): "batchRead c\(id.rawValue) \(chunks.count)"
+        case .noticed(let notice, let reply):
+            notice.repairs.reduce("") { $0 + "(\(Summary.of($1))) " }
+                + (notice.committed.map { "(committed\(Summary.of($0.logged))) " } ?? "") + Summary.of(reply)
         }
     }
 
     private static func of(_ logged: [LoggedChunk]) -> String {
         logged.reduce("") { $0 + " \($1.position):\(Summary.of($1.chunk))" }
     }
+
+    private static func of(_ damage: OwnDamage) -> String { "damaged \(damage.table.rawValue): \(damage.reason)" }
+
+    private static func of(_ repair: DamageRepair) -> String {
+        "\(repair.outcome.rawValue) \(repair.table.rawValue) \(repair.count)"
+    }
+
+    private static func of(_ batch: BatchID) -> String { "\(Summary.letter(batch.origin.node))\(batch.sequence)" }
 
     static func of(_ chunk: BatchChunk) -> String {
         "\(Summary.letter(chunk.batch.origin.node))\(chunk.batch.sequence)#\(chunk.index)\(chunk.isLast ? "." : "")"

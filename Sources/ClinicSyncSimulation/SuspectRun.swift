@@ -75,7 +75,7 @@ struct SuspectRun {
         let world = self.world
         guard world.violation == nil else { return }
         world.rest()
-        world.castOut()
+        try world.castOut()
         if world.random.chance(50) { for node in world.members { world.kill(node, for: .milliseconds(20)) } }
         world.heal()
         guard try self.converge() else { return }

@@ -69,6 +69,11 @@ struct StatusText {
                 : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
             facts.append(("double", self.style.bad(text)))
         }
+        for damage in status.damage {
+            let text = damage.sentence
+            let isMended = damage.outcome == "rebuilt" || damage.outcome == "refetching"
+            facts.append(("damage", isMended ? self.style.warning(text) : self.style.bad(text)))
+        }
         if let progress = status.progress {
             facts.append(("catching up", self.style.warning(StatusText.text(progress))))
         }

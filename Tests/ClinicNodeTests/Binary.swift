@@ -144,6 +144,11 @@ final class Agent: Sendable {
     /// Sends a signal and returns the exit status.
     func stop(_ signal: Int32 = SIGTERM) async -> Int32 {
         kill(self.process.processIdentifier, signal)
+        return await self.exitStatus()
+    }
+
+    /// Waits for the end of the process and returns its exit status.
+    func exitStatus() async -> Int32 {
         var iterator = self.ended.makeAsyncIterator()
         return await iterator.next() ?? -1
     }

@@ -50,7 +50,9 @@ struct TrustTests {
     func revocationsComeBack() async throws {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, other, tablet) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
-            try await clinic.wait(for: "the members to be known") { try await host.nodes().nodes.count == 3 }
+            try await clinic.wait(for: "the members to be known") {
+                try await host.nodes().nodes.map(\.name) == ["node0", "node1", "node2"]
+            }
             await tablet.kill()
             try await host.revoke("node2")
             let count = "SELECT count(*) FROM clinicsync_revocation"
@@ -138,8 +140,9 @@ struct TrustTests {
         try await TestClinic.start(nodes: 3) { clinic in
             let (host, second, third) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
             try await clinic.wait(for: "the members to know one another") {
-                let counts = [try await second.nodes().nodes.count, try await host.nodes().nodes.count]
-                return counts == [3, 3]
+                let names = ["node0", "node1", "node2"]
+                let known = [try await second.nodes().nodes.map(\.name), try await host.nodes().nodes.map(\.name)]
+                return known == [names, names]
             }
             await #expect(throws: ClinicSyncError(.refused, "")) { _ = try await second.invite() }
             await #expect(throws: ClinicSyncError(.refused, "")) { try await second.revoke("node2") }

@@ -1,4 +1,5 @@
 import ClinicSync
+import ClinicSyncModel
 import ClinicSyncTestKit
 import Foundation
 import Testing
@@ -87,6 +88,58 @@ struct UnmarkedTests {
             #expect(try await host.status().waiting.map(\.table) == ["patients"])
             try host.database.sql("DELETE FROM patients WHERE id <> 'v'")
             try await clinic.wait(for: "equal tables") { try await host.sync().isConverged }
+        }
+    }
+
+    // MARK: - Row states that claim too much
+
+    /// A page that says of patient p1: deleted just now, by a node that had seen everything that everybody will ever write.
+    private func deletion(by peer: HostilePeer, round: UInt64) -> RowStatePage {
+        func fixed(_ number: UInt64) -> [UInt8] { withUnsafeBytes(of: number.littleEndian) { Array($0) } }
+        let authors = peer.vector.entries.map(\.origin)
+        let own = UInt64(authors.firstIndex(of: peer.origin) ?? 0)
+        var payload: [UInt8] = [2] + HostilePeer.number(UInt64(authors.count))
+        for author in authors {
+            payload += fixed(author.node.high) + fixed(author.node.low) + HostilePeer.number(UInt64(author.incarnation))
+        }
+        let stamp = fixed(HybridTimestamp(milliseconds: HostilePeer.wallMilliseconds).rawValue)
+        let version = stamp + HostilePeer.number(own) + HostilePeer.number(peer.vector[peer.origin])
+        // The column of the key; the row's key, insertion, no columns, no counters; the deletion.
+        payload += [1, 2] + Array("id".utf8) + [3, 2] + Array("p1".utf8) + version + [0, 0, 1] + version
+        payload += HostilePeer.number(UInt64(authors.count))
+        for index in authors.indices { payload += HostilePeer.number(UInt64(index)) + HostilePeer.number(1 << 50) }
+        return RowStatePage(round: round, table: "patients", payload: payload, wanted: [], isLast: true)
+    }
+
+    @Test("a deletion that nobody asked for is dropped, and one that claims the future covers nothing of it")
+    func futureDeletion() async throws {
+        try await TestClinic.start(nodes: 3) { clinic in
+            let (host, other, x) = (clinic.nodes[0], clinic.nodes[1], clinic.nodes[2])
+            for node in clinic.nodes { try node.database.sql(TestRows.patient, "of-\(node.name)", "x") }
+            try host.database.sql(TestRows.patient, "p1", "Ana")
+            try await clinic.converge()
+            try await x.stop()
+            let peer = try await HostilePeer.connect(to: host.address, as: x.directory)
+            peer.send(.rowStates(self.deletion(by: peer, round: 77)))
+            // A question and its answer: what came before it has been dealt with.
+            peer.send(.digests(DigestReport(round: 78, vector: peer.vector, tables: [])))
+            try await peer.wait(for: "an answer") { seen in
+                seen.messages.contains { if case .digests = $0 { true } else { false } }
+            }
+            #expect(try host.database.integer("SELECT count(*) FROM patients WHERE id = 'p1'") == 1)
+            // Now it asks first, as in a round.
+            peer.send(.rowHashes(RowHashPage(round: 79, table: "patients", after: nil, through: nil, rows: [])))
+            peer.send(.rowStates(self.deletion(by: peer, round: 79)))
+            try await clinic.wait(for: "the deletion") {
+                try host.database.integer("SELECT count(*) FROM patients WHERE id = 'p1'") == 0
+            }
+            await peer.close()
+            try other.database.sql("INSERT OR REPLACE INTO patients(id, fullName) VALUES ('p1', 'typed in again')")
+            try await clinic.wait(for: "what was typed in again") {
+                try host.database.value("SELECT fullName FROM patients WHERE id = 'p1'") == "typed in again"
+            }
+            #expect(try await host.sync().isConverged)
+            #expect(try other.database.value("SELECT fullName FROM patients WHERE id = 'p1'") == "typed in again")
         }
     }
 }

@@ -86,8 +86,10 @@ enum TrapRule: String, CaseIterable, Sendable {
 @Suite("Nothing that a peer or a table says ends the process")
 struct TrapTests {
     /// The folders through which such numbers pass.
-    private static let folders = ["Model", "Core", "Wire", "Storage", "Clinic", "LocalAPI", "Runtime", "Discovery"]
-        .map { "Sources/ClinicSync/" + $0 }
+    private static let folders = [
+        "Model", "Core", "Wire", "Storage", "Clinic", "LocalAPI", "Runtime", "Discovery", "Transport", "WebSocket",
+        "Security", "Telemetry",
+    ].map { "Sources/ClinicSync/" + $0 }
 
     /// Code that breaks a rule with a reason, by file.
     private static let exceptions: [String: [(code: Set<String>, reason: String)]] = [
@@ -154,6 +156,22 @@ struct TrapTests {
         "Runtime/Inbox.swift": [(["precondition("], caller)],
         "Runtime/LatencyLog.swift": [(["Int(LatencyLog.interval.components.seconds)"], "a constant")],
         "Runtime/NodeClock.swift": [(["Int64(Date().timeIntervalSince1970 * 1_000)"], clock)],
+        "Security/CertificateProfile.swift": [
+            (
+                [
+                    "Int64(self.notValidBefore.timeIntervalSince1970 * 1_000)",
+                    "Int64(self.notValidAfter.timeIntervalSince1970 * 1_000)",
+                ],
+                "a certificate's date has a year of four digits"
+            )
+        ],
+        "Security/MemberRegister.swift": [([") + 1"], "below the largest")],
+        "Security/Revocation.swift": [
+            (["Int(try reader.integer(2))", "Int(reader.integer(1))", "Int(reader.integer(2))"], "one or two bytes")
+        ],
+        "Security/SigningKey.swift": [(["preconditionFailure("], caller)],
+        "Security/StatementReader.swift": [(["UInt64(8 * (count - 1 - $0))"], "the place of a bit")],
+        "Security/TrustStore+Signing.swift": [([") + 1"], "below the largest")],
         "Storage/Events/EventLog.swift": [
             (
                 ["UInt64(Bounds.milliseconds(clamping: wallMilliseconds))", "Int64(start)"],
@@ -197,6 +215,14 @@ struct TrapTests {
         "Storage/Store/ReplicaWriter.swift": [(["preconditionFailure("], caller)],
         "Storage/Store/SQLiteReplicaStore.swift": [(["Int64(Date().timeIntervalSince1970 * 1_000)"], clock)],
         "Storage/Store/StorageExecutor.swift": [(["preconditionFailure("], caller)],
+        "Transport/CloseCodeMapping.swift": [
+            (
+                ["Int(CloseCodeMapping.base + reason.rawValue)", "UInt16(webSocketErrorCode: code)"],
+                "a case of an enumeration of this program; a code of two bytes"
+            )
+        ],
+        "Transport/ConnectionRegistry.swift": [(["1] - 1"], "a number of connections of this process")],
+        "Transport/PeerConnection.swift": [(["state.unconsumed - 1"], "a number of messages of this process")],
         "Wire/FrameRule.swift": [
             (["UInt8(tag)", "UInt8(tag & 0x7F | 0x80)", "UInt8(tag >> 7)"], "the numbers of fields are constants"),
             (["preconditionFailure("], caller),

@@ -192,6 +192,40 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// Damage in one table of the node's own bookkeeping, since the node started.
+    public struct Damage: Sendable, Hashable, Codable {
+        /// The table, for example `clinicsync_row`.
+        public var table: String
+        /// How many entries were damaged.
+        public var entries: Int
+        /// What the node did: `rebuilt`, `refetching`, `leftOut` or `failed`.
+        public var outcome: String
+        /// What was wrong, in words; never a value of a row.
+        public var reason: String
+        /// When damage was found last.
+        public var at: UTCTimestamp
+
+        /// Makes an entry.
+        public init(table: String, entries: Int, outcome: String, reason: String, at: UTCTimestamp) {
+            self.table = table
+            self.entries = entries
+            self.outcome = outcome
+            self.reason = reason
+            self.at = at
+        }
+
+        /// One sentence for people.
+        public var sentence: String {
+            let what = "\(self.table): \(self.entries) damaged entr\(self.entries == 1 ? "y" : "ies") (\(self.reason))"
+            return switch self.outcome {
+            case "rebuilt": "\(what), repaired"
+            case "refetching": "\(what), another PC's copy takes the place"
+            case "leftOut": "\(what), left out because no PC has an undamaged copy; the rows are not affected"
+            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join anew"
+            }
+        }
+    }
+
     /// The progress of this node while it catches up.
     public struct Progress: Sendable, Hashable, Codable {
         /// Known batches that this node has not applied yet.
@@ -275,6 +309,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// Node ids that two PCs use with the same key, as after cloning a disk; this node's id comes first.
     public var duplicateIdentities: [String]
+    /// Damage in the node's own bookkeeping since the node started; empty when all is well.
+    public var damage: [Damage]
 
     /// Makes a status.
     public init(
@@ -293,7 +329,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         peers: [Peer],
         waiting: [Waiting],
         progress: Progress?,
-        duplicateIdentities: [String] = []
+        duplicateIdentities: [String] = [],
+        damage: [Damage] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -311,5 +348,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.waiting = waiting
         self.progress = progress
         self.duplicateIdentities = duplicateIdentities
+        self.damage = damage
     }
 }

@@ -182,11 +182,14 @@ package struct Acknowledgement: Sendable, Hashable {
     ///
     /// The sender may send as many again. Stored bytes need not be on the disk.
     package var creditBytes: UInt32
+    /// Batches that the sender once had and lost to damage: the receiver sends them again, if it has them.
+    package var wanted: [BatchID]
 
     /// Makes an acknowledgement.
-    package init(applied: [VersionVector.Entry], creditBytes: UInt32) {
+    package init(applied: [VersionVector.Entry], creditBytes: UInt32, wanted: [BatchID] = []) {
         self.applied = applied
         self.creditBytes = creditBytes
+        self.wanted = wanted
     }
 }
 

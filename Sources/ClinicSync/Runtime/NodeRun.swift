@@ -98,7 +98,7 @@ struct NodeRun: Sendable {
             { try await addresses.run() },
             { try await discovery?.run() }, { try await self.people.run() },
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
-            { try await status.forwardGauges() },
+            { try await status.forwardGauges() }, { try await self.watchFile() },
         ]
         do {
             try await self.watch {

@@ -1,4 +1,5 @@
 import ClinicSyncClinic
+import ClinicSyncCore
 import ClinicSyncStorage
 
 /// Turns the errors of the store, and refusals about users and sessions, into the one error that people see.
@@ -27,6 +28,12 @@ package enum StorageErrors {
             ClinicSyncError(self.code(error.code), error.message, cause: error)
         case let error as SchemaError:
             ClinicSyncError(self.code(error), error.description, cause: error)
+        case let damage as OwnDamage:
+            ClinicSyncError(
+                .corrupt,
+                "The table clinicsync_\(damage.table.rawValue) of clinic.db is damaged (\(damage.reason)): restore clinic.db from a backup, or join anew.",
+                cause: damage
+            )
         case let refusal as ClinicRefusal:
             ClinicSyncError(self.code(refusal.kind), refusal.message, cause: refusal)
         case let error as UnknownTable:

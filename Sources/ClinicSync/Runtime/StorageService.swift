@@ -27,6 +27,7 @@ final class StorageService: Sendable {
     /// Interrupts the current work of the connections; safe from any thread.
     private let interrupt: @Sendable () -> Void
     private let isAbandoned = NIOLockedValueBox(false)
+    private let isFileGone = NIOLockedValueBox(false)
 
     /// The state that the core needs at the start.
     let initialState: StoreState
@@ -131,10 +132,23 @@ final class StorageService: Sendable {
         }
     }
 
-    /// Reads data for people.
+    /// Reads data for people; repairs damage that the read finds in the node's own bookkeeping.
     func read<Result: Sendable>(_ body: @escaping @Sendable (ReplicaReader) throws -> Result) async throws -> Result {
-        try await self.reading.runIfActive { try body(self.reader.value.reader) }
+        var repairs = 0
+        while true {
+            do {
+                return try await self.reading.runIfActive { try body(self.reader.value.reader) }
+            } catch let damage as OwnDamage {
+                guard repairs < StorageService.repairsMax,
+                    try await self.writing.runIfActive({ self.writer.value.writer.repairs(damage) })
+                else { throw damage }
+                repairs += 1
+            }
+        }
     }
+
+    /// How often one read for people is repeated after a repair.
+    private static let repairsMax = 8
 
     /// Writes data for people.
     func write<Result: Sendable>(_ body: @escaping @Sendable (ReplicaWriter) throws -> Result) async throws -> Result {
@@ -149,11 +163,27 @@ final class StorageService: Sendable {
         self.interrupt()
     }
 
+    /// The database file is not at its path any more: from now on drops submitted requests and writes nothing.
+    ///
+    /// The caller must call ``close()``.
+    func leaveFile() {
+        self.isFileGone.withLockedValue { $0 = true }
+        self.isAbandoned.withLockedValue { $0 = true }
+    }
+
+    /// Copies the open database into a new file, readable by its owner alone.
+    ///
+    /// - Returns: The path of the copy; `nil` when no copy could be made.
+    func rescue(to path: String) async throws -> String? {
+        try await self.writing.runIfActive { self.writer.value.writer.rescue(to: path) ? path : nil }
+    }
+
     /// Finishes the submitted requests, closes the store and stops the threads.
     func close() async throws {
         try await self.reading.runIfActive { self.reader.value.reader.close() }
         try await self.reading.shutdownGracefully()
-        try await self.writing.runIfActive { try self.writer.value.writer.close() }
+        let isFileGone = self.isFileGone.withLockedValue { $0 }
+        try await self.writing.runIfActive { try self.writer.value.writer.close(isFileGone: isFileGone) }
         try await self.writing.shutdownGracefully()
     }
 }

@@ -63,24 +63,31 @@ struct TrustRepair {
     }
 
     /// What the row of another member lacks: its certificate, its statement, and a name that counts.
-    private func proof(of member: MemberRegister.Member, _ reader: ReplicaReader) throws -> [Row] {
-        let row = try reader.agentRow(AgentTables.nodes, key: AgentTables.key(member.node))
+    private func proof(of known: MemberRegister.Member, _ reader: ReplicaReader) throws -> [Row] {
+        let row = try reader.agentRow(AgentTables.nodes, key: AgentTables.key(known.node))
+        // Race: the row may be newer than the last look.
+        if let bytes = AgentTables.blob(row?["statement"]) { self.register.learn(statement: bytes, of: known.node) }
+        if let bytes = AgentTables.blob(row?["renaming"]) { self.register.learn(renaming: bytes, of: known.node) }
+        let member = self.register.member(known.node) ?? known
         var values: [String: SQLiteValue] = [:]
         let certificate = AgentTables.blob(row?["certificate"])
         if certificate.map({ self.register.learn(certificate: $0, of: member.node) == .invalid }) ?? true {
             values["certificate"] = .blob(member.proof.certificate)
         }
-        if let statement = member.statement, AgentTables.blob(row?["statement"]) != statement.bytes {
+        let renaming = self.register.renaming(of: member)
+        if let statement = member.statement {
+            // The columns repeat for programs what is signed, with a name that another node gave.
             let node = AgentTables.Node(
                 id: member.node,
-                facts: statement.facts,
+                facts: self.register.facts(of: member),
                 certificate: member.proof.certificate,
                 maySign: self.register.maySign(member.node),
                 statement: statement.bytes
             )
-            values.merge(node.values) { $1 }
+            let shown = row.flatMap(AgentTables.Node.init)
+            if shown?.statement != node.statement || shown?.facts != node.facts { values.merge(node.values) { $1 } }
         }
-        if let renaming = self.register.renaming(of: member), AgentTables.blob(row?["renaming"]) != renaming.bytes {
+        if let renaming, AgentTables.blob(row?["renaming"]) != renaming.bytes {
             values["renaming"] = .blob(renaming.bytes)
             values["name"] = .string(renaming.name)
         }

@@ -5,6 +5,8 @@ package import ClinicSyncModel
 /// Only the runtime sees both types.
 extension TrustStore: PeerAuthenticator {}
 
+extension MemberAuthenticator: PeerAuthenticator {}
+
 extension EnrollmentDesk: EnrollmentService {
     /// Answers an enrollment request that a transport received.
     package func answer(

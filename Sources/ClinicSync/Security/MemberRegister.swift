@@ -117,16 +117,22 @@ package final class MemberRegister: Sendable {
         return facts
     }
 
-    /// The names that people see, by member.
+    /// Returns the names that people see, by member.
     ///
     /// Members that are present compete for a name. Former members have their last name without any addition.
-    package var names: [NodeID: String] {
+    ///
+    /// - Parameter greeted: names that nodes said on their connections, for members whose statement has not come yet.
+    package func names(greeted: [NodeID: String] = [:]) -> [NodeID: String] {
         let members = self.members
-        let names = Dictionary(
-            members.filter { self.isPresent($0) }.map { ($0.node, self.facts(of: $0).name) },
+        let own = Dictionary(
+            members.map { member in
+                let name = self.facts(of: member).name
+                return (member.node, name.isEmpty ? greeted[member.node] ?? "" : name)
+            },
             uniquingKeysWith: { first, _ in first }
         )
-        let former = members.filter { names[$0.node] == nil }.map { ($0.node, self.facts(of: $0).name) }
+        let names = own.filter { node, _ in self.member(node).map { self.isPresent($0) } ?? false }
+        let former = own.filter { names[$0.key] == nil }
         return MemberNames.shown(names).merging(former) { shown, _ in shown }
     }
 

@@ -34,6 +34,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case hostChanges = "clinicsync_host_changes_total"
     case conflicts = "clinicsync_conflicts_recorded_total"
     case storageFailures = "clinicsync_storage_failures_total"
+    case ownDamage = "clinicsync_own_damage_total"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -53,7 +54,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
             .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
-            .hostChanges, .conflicts, .storageFailures:
+            .hostChanges, .conflicts, .storageFailures, .ownDamage:
             .counter
         case .replicationLag, .applyDuration, .roundTrip, .reconciliationDuration: .histogram
         }
@@ -103,6 +104,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .hostChanges: "Changes of the host."
         case .conflicts: "Values that lost to concurrent ones."
         case .storageFailures: "Requests that the store could not carry out."
+        case .ownDamage: "Damaged entries found in the node's own bookkeeping, as far as they were reported."
         }
     }
 }

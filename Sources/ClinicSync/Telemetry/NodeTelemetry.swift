@@ -96,6 +96,22 @@ struct NodeTelemetry: Sendable {
         case .logTooShort(let peer):
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
+        case .ownDamage(let repair):
+            self.metrics.count(.ownDamage, repair.count)
+            self.logger.warning(
+                "This node's own bookkeeping was damaged",
+                metadata: [
+                    "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
+                    "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
+                ]
+            )
+            self.tell(
+                "own_damage",
+                details: [
+                    "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
+                    "outcome": repair.outcome.rawValue,
+                ]
+            )
         }
     }
 
@@ -162,6 +178,11 @@ struct NodeTelemetry: Sendable {
             self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
         case .malformed(let reason):
             self.log(.warning, "A peer sent data that cannot be decoded", of: "", ["error.message": "\(reason)"])
+        case .damaged(let damage):
+            self.logger.error(
+                "The store found damage in its own bookkeeping",
+                metadata: ["damage.table": "\(damage.table.rawValue)", "damage.reason": "\(damage.reason)"]
+            )
         case .forked(let batch):
             self.logger.error(
                 "Two different batches have the same origin and number",

@@ -55,10 +55,22 @@ extension WireAcknowledge {
         self.init()
         self.applied = WireVector(acknowledgement.applied)
         self.creditBytes = acknowledgement.creditBytes
+        self.wanted = acknowledgement.wanted.map(WireBatchName.init)
     }
 
     /// The acknowledgement.
     func model(_ limits: WireLimits) throws(WireDecodingError) -> Acknowledgement {
-        Acknowledgement(applied: try self.applied.entries(limits, "applied"), creditBytes: self.creditBytes)
+        Acknowledgement(
+            applied: try self.applied.entries(limits, "applied"),
+            creditBytes: self.creditBytes,
+            wanted: try self.wantedModels(limits)
+        )
+    }
+
+    private func wantedModels(_ limits: WireLimits) throws(WireDecodingError) -> [BatchID] {
+        guard self.wanted.count <= limits.wantedBatchesMax else { throw .limitExceeded(field: "wanted") }
+        var wanted: [BatchID] = []
+        for name in self.wanted { wanted.append(try name.model()) }
+        return wanted
     }
 }

@@ -47,6 +47,8 @@ package struct WireLimits: Sendable, Hashable {
     package var rowHashesMax = 4_096
     /// Keys that a page of row states requests: as many as a page of hashes can name.
     package var wantedKeysMax = 4_096
+    /// Lost batches that one acknowledgement requests.
+    package var wantedBatchesMax = 16
     /// The text or blob of one primary key.
     ///
     /// Keys are short ids.

@@ -938,6 +938,9 @@ package nonisolated struct WireAcknowledge: Sendable {
 
   package var creditBytes: UInt32 = 0
 
+  /// Batches that the sender once had and lost to damage, at most 16: whoever has them sends their chunks again.
+  package var wanted: [WireBatchName] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -2727,7 +2730,7 @@ nonisolated extension WireChunk.Header: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledge"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2737,6 +2740,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._applied) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
       default: break
       }
     }
@@ -2753,12 +2757,16 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if self.creditBytes != 0 {
       try visitor.visitSingularUInt32Field(value: self.creditBytes, fieldNumber: 2)
     }
+    if !self.wanted.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.wanted, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireAcknowledge, rhs: WireAcknowledge) -> Bool {
     if lhs._applied != rhs._applied {return false}
     if lhs.creditBytes != rhs.creditBytes {return false}
+    if lhs.wanted != rhs.wanted {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -66,7 +66,9 @@ final class VectorChecker: SimulationChecker {
     }
 
     private func see(_ vector: VersionVector, on node: SimulatedNode, in world: SimulatedWorld) {
-        if let before = self.vectors[node.index], !vector.covers(before) {
+        // What nobody could apply of a revoked node is forgotten.
+        let before = self.vectors[node.index].map { world.isSuspectOut ? world.withoutSuspect($0) : $0 }
+        if let before, !vector.covers(before) {
             world.fail("\(node.name) goes back from\(Summary.of(before)) to\(Summary.of(vector))")
         }
         self.vectors[node.index] = vector

@@ -61,7 +61,9 @@ final class FailureChecker: SimulationChecker {
                 if world.isSuspect(behind: id) { continue }
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
             case .turnAway(_, .storageFailed, _): break
-            case .turnAway(_, let reason, _): world.fail("\(node.name) turns a peer away: \(reason)")
+            case .turnAway(let id, let reason, _):
+                if world.isSuspect(behind: id) { continue }
+                world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")

@@ -48,7 +48,7 @@ package enum FrameGrammar {
         ],
         "HandOver": [:],
         "TransferRequest": [1: .node],
-        "Goodbye": [1: .number],
+        "Goodbye": [1: .number, 2: .number],
         "Ping": [1: .number],
         "Pong": [1: .number, 2: .number],
         "Header": [1: .number, 2: .message("Vector"), 3: .number],
@@ -61,7 +61,7 @@ package enum FrameGrammar {
         "RowHashes": [
             1: .number, 2: .text, 3: .message("Value"), 4: .message("Value"), 5: .message("Value"), 6: .bytes,
         ],
-        "RowStates": [1: .number, 2: .text, 3: .bytes, 4: .message("Value"), 5: .number],
+        "RowStates": [1: .number, 2: .text, 3: .bytes, 4: .message("Value"), 5: .number, 6: .message("Value")],
         "SyncRequest": [1: .number, 2: .text],
         "VerifyReport": [1: .number, 2: .number, 3: .number],
         "SyncReport.Node": [1: .node, 2: .text, 3: .number],

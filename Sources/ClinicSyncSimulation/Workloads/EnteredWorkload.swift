@@ -101,7 +101,11 @@ final class EnteredWorkload: SimulationWorkload {
     }
 
     private func intrude(_ program: SimulatedProgram) throws {
-        if program.chance(50) { return try self.share(program) }
+        if program.chance(40) { return try self.share(program) }
+        if program.chance(30) {
+            try program.transaction("writes junk") { try JunkRows.write($0, program) }
+            return
+        }
         let id = "zz-\(self.nextID())"
         try program.transaction("intrudes \(id)") { db in
             try db.execute(sql: "INSERT INTO patients(id, fullName) VALUES(?, 'x')", arguments: [id])

@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import OrderedCollections
 import Testing
 
 @Suite("Which addresses are dialled when") struct DialPoolTests {

@@ -59,7 +59,7 @@ private struct LogStore {
         case .keepSessions: return .sessionsKept(changes: 0, .of(vector: self.vector))
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
-        case .rowHashes, .compare, .mergeRows, .rowStates, .discard:
+        case .rowHashes, .compare, .mergeRows, .rowStates, .mend, .leaveOut, .readBatch:
             return .failed(request, .unavailable("not part of this test"))
         }
     }

@@ -119,7 +119,7 @@ import Testing
         try await bench.look()
         let known = bench.register.known
         #expect(known.present.count == 2)
-        #expect(bench.register.names[lab.nodeID] == "lab")
+        #expect(bench.register.names()[lab.nodeID] == "lab")
         try await self.forge(bench, lab.nodeID)
         try await bench.look()
         #expect(bench.register.known == known)

@@ -236,7 +236,7 @@ import X509
         let again = MemberRegister(trust: self.clinic.host)
         #expect(again.members == self.register.members)
         #expect(again.known == self.register.known)
-        #expect(again.names[lab.nodeID] == "X-ray")
+        #expect(again.names()[lab.nodeID] == "X-ray")
         #expect(again.maySign(grantee.nodeID))
         let directory = self.clinic.directories[0]
         #expect(try directory.mode(of: "identity/members.json") == 0o600)

@@ -284,9 +284,12 @@ struct PoisonTests {
             #expect(outcome.forgotten == (isTaken ? honest.prefix(2).map(\.batch) : []))
             let ids = try store.value(String.self, "SELECT group_concat(id) FROM (SELECT id FROM patients ORDER BY id)")
             #expect(ids == (isTaken ? "bulk,end,true" : nil))
-            // What is applied stands: another content of the same name is a fork.
+            // What is applied stands, whatever others pass on. An author that contradicts itself has forked.
             guard isTaken else { continue }
-            #expect(throws: ForkedBatch.self) { try self.take([planted], store, from: sender) }
+            #expect(try self.take([planted], store, from: ChunkSender(node: Self.x.node, isHost: true)).logged == [])
+            #expect(throws: ForkedBatch.self) {
+                try self.take([planted], store, from: ChunkSender(node: victim.node, isHost: false))
+            }
         }
     }
 
@@ -356,6 +359,34 @@ struct PoisonTests {
         store.now += 20_000
         #expect(try store.writer.discard(members, clockOffsetMilliseconds: 0).forgotten == lost.map(\.batch))
         #expect(try store.writer.state().partials.map(\.batch) == [ofMember.batch])
+    }
+
+    @Test("a batch that linked peers have applied and that does not become whole here is removed, to be fetched again")
+    func fetchesAgain() throws {
+        let store = try TestStore(1)
+        let x = ChunkSender(node: Self.x.node, isHost: true)
+        // The author said to this node that its batch has a second chunk, and to others that it has none.
+        _ = try self.take([self.chunk(isLast: false, payload: self.patient("p"))], store, from: x)
+        let batch = BatchID(origin: Self.x, sequence: 1)
+        func discard() throws -> [BatchID] {
+            try store.writer.discard(KnownMembers(), heldByPeers: [batch], clockOffsetMilliseconds: 0).forgotten
+        }
+        #expect(try discard() == [])
+        store.now += 11_000
+        #expect(try discard() == [batch])
+        _ = try self.take([self.chunk(payload: self.patient("p"))], store)
+        #expect(try store.vector[Self.x] == 1)
+        // To this node the author's second batch waits for something that is nowhere.
+        let second = BatchID(origin: Self.x, sequence: 2)
+        let never = VersionVector([.init(origin: Origin(node: TestStore.node(5)), sequence: 1)])
+        _ = try self.take([self.chunk(2, dependencies: never, payload: self.patient("q"))], store, from: x)
+        store.now += 59_000
+        func discardSecond() throws -> [BatchID] {
+            try store.writer.discard(KnownMembers(), heldByPeers: [second], clockOffsetMilliseconds: 0).forgotten
+        }
+        #expect(try discardSecond() == [])
+        store.now += 2_000
+        #expect(try discardSecond() == [second])
     }
 
     @Test("an own batch that a crash left open is closed before a peer's batch is applied")

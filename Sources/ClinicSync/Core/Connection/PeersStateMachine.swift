@@ -34,6 +34,8 @@ package struct PeersStateMachine: Sendable, Hashable {
     private var dialler: Dialler
     private var duplicates: DuplicateWatch
     private var heartbeat: Heartbeat
+    /// The members whose membership is verified.
+    package var members: KnownMembers
     /// Where this node is reached, the likeliest address first.
     package var addresses: [String]
 
@@ -43,6 +45,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.dialler = Dialler(configuration)
         self.duplicates = DuplicateWatch(own: configuration.origin.node, seed: configuration.randomSeed)
         self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.members = configuration.members
         self.addresses = configuration.addresses
     }
 

@@ -96,6 +96,14 @@ package struct CoreStatus: Sendable, Hashable {
         package var repairedRows: UInt64
     }
 
+    /// Damage in one table of the node's own bookkeeping since the start.
+    package struct Damage: Sendable, Hashable {
+        /// The table and what was wrong, what was done last, and how many entries were damaged so far.
+        package var repair: DamageRepair
+        /// When damage was found last: the clinic's time, milliseconds since 1970.
+        package var wallMilliseconds: Int64
+    }
+
     /// The node's role.
     package var role: Role
     /// The host's term.
@@ -118,6 +126,8 @@ package struct CoreStatus: Sendable, Hashable {
     package var vector: VersionVector
     /// Nodes whose identity two processes carry, this node first.
     package var duplicates: [NodeID]
+    /// Damage in the node's own bookkeeping since the start, one entry for each table and outcome.
+    package var damage: [Damage]
     /// Peers that wait, connected or not, in the order of their first failure.
     package var backOffs: [BackOff]
 }

@@ -61,13 +61,15 @@ package enum TimerID: Sendable, Hashable {
     case syncTimeout(UInt64)
     /// Try the store's work again after a failure.
     case retryStorage
+    /// No peer has sent a batch that this node lost to damage.
+    case refetch
     /// Record members' progress and prune the log.
     case housekeeping
 
     /// The timers that exist once, in the order in which a node that stops cancels them.
     static let single: [TimerID] = [
         .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election, .handOver,
-        .transfer, .sessions, .grants,
+        .transfer, .sessions, .grants, .refetch,
     ]
 }
 
@@ -106,4 +108,6 @@ package enum Notification: Sendable, Hashable {
     case storageFailed(StorageFailure)
     /// A peer needs batches that are no longer in this node's log.
     case logTooShort(for: NodeID)
+    /// A part of this node's own bookkeeping was damaged.
+    case ownDamage(DamageRepair)
 }

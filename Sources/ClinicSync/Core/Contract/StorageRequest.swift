@@ -16,7 +16,10 @@ package enum StorageRequest: Sendable, Hashable {
     case applyStored
     /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
     /// for somebody who was never a member.
-    case discard(KnownMembers)
+    ///
+    /// Also remove those of `heldByPeers` that did not become whole for long, so that they are fetched again: linked
+    /// peers have them.
+    case discard(KnownMembers, heldByPeers: [BatchID])
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -57,14 +60,20 @@ package enum StorageRequest: Sendable, Hashable {
     case keepSessions(hearing: Int, members: Int, correctedMilliseconds: Int64)
     /// Write an event that is not a change of a row to the log of events, and give it its position.
     case recordEvent(NamedEvent)
+    /// Repair a part of the node's own bookkeeping that a request found damaged.
+    case mend(OwnDamage)
+    /// Read. From now on serve the batch without its damaged chunks: no other node has it. Its rows reach a peer by
+    /// reconciliation.
+    case leaveOut(BatchID)
+    /// Read. Read the chunks of a batch that a peer has lost.
+    case readBatch(for: ConnectionID, BatchID)
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates: true
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch: true
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
-            .restamp,
-            .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
+            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
             false
         }
     }
@@ -185,8 +194,16 @@ package enum StorageReply: Sendable, Hashable {
     case sessionsKept(changes: Int, CollectOutcome)
     /// The event is in the log of events, with its position.
     case eventRecorded(LoggedEvent)
-    /// The request failed; the store is as before.
+    /// The repair is done, or was not possible.
+    case mended(DamageRepair)
+    /// The batch is served without its damaged chunks.
+    case leftOut(BatchID)
+    /// The chunks of a batch that a peer has lost; empty when this node does not have them.
+    case batchRead(for: ConnectionID, [BatchChunk])
+    /// The request failed; what it had committed before is in the notice around this reply.
     case failed(StorageRequest, StorageFailure)
+    /// A reply, and what the store has to say besides; the notice comes first.
+    indirect case noticed(StoreNotice, StorageReply)
 }
 
 /// Why the store could not carry out a request.
@@ -197,6 +214,8 @@ package enum StorageFailure: Sendable, Hashable {
     case malformed(String)
     /// Two different batches carry the same name.
     case forked(BatchID)
+    /// A part of the node's own bookkeeping makes no sense; no peer is at fault.
+    case damaged(OwnDamage)
 }
 
 /// The outcome of a collection.

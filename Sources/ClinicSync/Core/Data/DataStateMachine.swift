@@ -10,6 +10,7 @@ package struct DataStateMachine: Sendable, Hashable {
     private var replication: ReplicationStateMachine
     private var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
+    private var damages = DamageStateMachine()
 
     /// Makes a machine that has nothing.
     package init(_ configuration: CoreConfiguration) {
@@ -48,6 +49,9 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The newest reconciliation that came to a result.
     package var lastReconciliation: CoreStatus.Reconciliation? { self.reconciliation.last }
 
+    /// Damage in the node's own bookkeeping since the start.
+    package var damage: [CoreStatus.Damage] { self.damages.record }
+
     // MARK: - Links
 
     /// A link begins.
@@ -70,7 +74,8 @@ package struct DataStateMachine: Sendable, Hashable {
         self.replication.lost(id)
         self.reconciliation.lost(id)
         let isolation = isLast ? self.replication.beginIsolation().directives : []
-        return isolation + (clients.map { self.sync.lost(id, clients: $0) } ?? [])
+        let searches = self.damages.lost(id)
+        return isolation + searches + (clients.map { self.sync.lost(id, clients: $0) } ?? [])
     }
 
     /// This node's host changed, or is gone: what it did as that host's client ends.
@@ -94,11 +99,13 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The verified members changed.
     package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
         let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
-        return effects.directives + outdated.map { .close($0, .storageFailed) } + self.discard
+        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(isRound: false)
     }
 
-    /// Removes from the log what former members left and nobody can apply, if there may be something.
-    private var discard: [Directive] { self.replication.discard.map { [.submit($0)] } ?? [] }
+    /// Removes from the log what former members left and nobody can apply, and what must be fetched again.
+    private func discard(isRound: Bool) -> [Directive] {
+        self.replication.discard(isRound: isRound).map { [.submit($0)] } ?? []
+    }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
     package var isIsolated: Bool { self.replication.isIsolated }
@@ -238,7 +245,7 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Begins a round of housekeeping; none may be in progress.
     package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives + self.discard
+        self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
     }
 
     // MARK: - The store's replies
@@ -260,8 +267,10 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stored(let id, let outcome):
             return self.stored(from: id, outcome)
         case .discarded(let outcome):
+            let connections = self.replication.connections(for: outcome.forgotten)
             self.replication.forgot(outcome.forgotten, sender: nil)
-            return self.absorb(outcome)
+            // With the next hello, peers that have a removed batch send it from its beginning.
+            return self.absorb(outcome) + connections.map { .close($0, .replaced) }
         case .storedApplied(let outcome):
             self.store.applied()
             let absorbed = self.absorb(outcome)
@@ -284,8 +293,9 @@ package struct DataStateMachine: Sendable, Hashable {
         case .pruned(_, let escaped):
             self.store.housekeepingEnded()
             return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
+        case .batchRead(let id, let chunks): return self.replication.resend(chunks, to: id).directives
         case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
-            .sessionsKept, .eventRecorded, .failed:
+            .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
         }
     }
@@ -316,7 +326,8 @@ package struct DataStateMachine: Sendable, Hashable {
             self.store.applyLater()
             effects += self.store.applyPending()
         }
-        return absorbed + effects.directives + (isOutOfStep ? [.close(id, .storageFailed)] : [])
+        let closing: [Directive] = isOutOfStep ? [.close(id, .replaced)] : []
+        return absorbed + effects.directives + self.damages.stored(from: id) + closing
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.
@@ -357,8 +368,11 @@ package struct DataStateMachine: Sendable, Hashable {
             return self.absorbLast(outcome.events, vector: outcome.vector)
         case .rowsMerged(_, _, let outcome): return self.absorbLast(outcome.events, vector: outcome.vector)
         case .eventRecorded(let event): return [.publish([event])]
+        case .noticed(let notice, let reply):
+            let committed = notice.committed.map { self.absorbLast($0.events, vector: $0.vector) } ?? []
+            return committed + self.repliedLast(reply)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .failed:
+            .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead:
             return []
         }
     }
@@ -367,6 +381,40 @@ package struct DataStateMachine: Sendable, Hashable {
         self.replication.committed([], vector: vector)
         return events.isEmpty ? [] : [.publish(events)]
     }
+
+    // MARK: - Damage
+
+    /// The store says something besides its reply, which follows.
+    package mutating func noticed(
+        _ notice: StoreNotice,
+        peers: [LinkedPeer],
+        _ context: NodeContext
+    ) -> [Directive] {
+        let committed = notice.committed.map { self.absorb($0) } ?? []
+        for repair in notice.repairs { self.replication.forgot(repair.wanted, sender: nil) }
+        return committed + self.damages.noticed(notice.repairs, peers: peers, context)
+    }
+
+    /// The store has carried out a repair that it was asked for.
+    package mutating func mended(
+        _ repair: DamageRepair,
+        peers: [LinkedPeer],
+        _ context: NodeContext,
+        isRunning: Bool
+    ) -> [Directive] {
+        let (directives, failed) = self.damages.mended(repair, peers: peers, context)
+        guard let failed else { return directives }
+        let failure = StorageFailure.unavailable("the bookkeeping is damaged: \(repair.reason)")
+        return directives + self.failed(failed, failure, context, isRunning: isRunning)
+    }
+
+    /// A peer wants batches that it lost to damage.
+    package func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
+        batches.prefix(CoreLimits.wantedMax).map { .effect(.storage(.readBatch(for: id, $0))) }
+    }
+
+    /// No peer has sent a lost batch in time.
+    package mutating func refetchTimedOut() -> [Directive] { self.damages.timedOut() }
 
     // MARK: - The store's failures
 
@@ -384,6 +432,12 @@ package struct DataStateMachine: Sendable, Hashable {
         _ context: NodeContext,
         isRunning: Bool
     ) -> [Directive] {
+        if case .damaged(let damage) = failure {
+            if let directives = self.damages.found(damage, by: request) { return directives }
+            let notes = self.damages.note(DamageRepair(damage, outcome: .failed), context) + [.unfit]
+            let failure = StorageFailure.unavailable("the bookkeeping is damaged: \(damage.reason)")
+            return notes + self.failed(request, failure, context, isRunning: isRunning)
+        }
         let notice = [Directive.effect(.notify(.storageFailed(failure)))]
         switch request {
         case .collect:
@@ -405,7 +459,10 @@ package struct DataStateMachine: Sendable, Hashable {
         case .prune:
             self.store.housekeepingEnded()
             return notice
-        case .recordAcknowledged, .beginIsolation, .discard: return notice
+        case .mend:
+            let waiting = self.damages.mendFailed()
+            return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
+        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .readBatch: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return []
         }
     }
@@ -424,7 +481,7 @@ extension StorageFailure {
     fileprivate var closeReason: CloseReason {
         switch self {
         case .malformed: .protocolViolation
-        case .unavailable, .forked: .storageFailed
+        case .unavailable, .forked, .damaged: .storageFailed
         }
     }
 }

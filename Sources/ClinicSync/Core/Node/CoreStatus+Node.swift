@@ -26,6 +26,7 @@ extension CoreStatus {
             lastReconciliation: node.data.lastReconciliation,
             vector: vector,
             duplicates: node.peers.duplicates(at: now.monotonic),
+            damage: node.data.damage,
             backOffs: node.peers.backOffs(at: now.monotonic)
         )
     }

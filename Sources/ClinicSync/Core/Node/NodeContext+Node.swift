@@ -8,7 +8,7 @@ extension NodeContext {
             isHost: node.isHost,
             host: node.hostConnection,
             vector: node.data.vector,
-            members: node.members
+            members: node.peers.members
         )
     }
 }

@@ -139,4 +139,16 @@ extension NodeStateMachine {
         else { return }
         self.carryOut(self.handOver.covered(by: node))
     }
+
+    /// This node's bookkeeping is damaged beyond repair: it is host no longer, if a peer can take its place.
+    ///
+    /// It does not wait until the successor has everything, because a damaged host may be unable to send everything. Its
+    /// changes reach the new host later.
+    mutating func handOverAsUnfit() {
+        guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
+        self.chooseSuccessors()
+        guard let heir = self.election.ownSuccessors.first, let peer = self.peers.linkedPeer(heir.node) else { return }
+        self.carryOut(self.handOver.begin(with: peer.connection, isShutdown: false))
+        self.carryOut(self.handOver.covered(by: heir.node))
+    }
 }

@@ -59,7 +59,16 @@ extension NodeStateMachine {
             self.emit(.notify(.logTooShort(for: node)))
             self.close(id, .storageFailed)
         case .failed(let request, let failure): self.failed(request, failure)
-        case .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept, .rowHashes,
+        case .noticed(let notice, let reply):
+            let (peers, context) = (self.peers.linkedPeers, self.context)
+            self.carryOut(self.data.noticed(notice, peers: peers, context))
+            self.receive(reply)
+        case .mended(let repair):
+            let (peers, context, isRunning) = (self.peers.linkedPeers, self.context, self.phase == .running)
+            self.carryOut(self.data.mended(repair, peers: peers, context, isRunning: isRunning))
+        case .leftOut: break
+        case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
+            .rowHashes,
             .compared,
             .rowsMerged, .rowStates, .pruned:
             self.carryOut(self.data.replied(reply, self.context))
@@ -80,8 +89,8 @@ extension NodeStateMachine {
             self.sessions.ruleFailed()
         case .recordEvent: self.emit(.notify(.storageFailed(failure)))
         case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
-            .mergeRows,
-            .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation:
+            .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
+            .readBatch:
             let (context, isRunning) = (self.context, self.phase == .running)
             self.carryOut(self.data.failed(request, failure, context, isRunning: isRunning))
         }

@@ -102,6 +102,7 @@ extension NodeStateMachine {
             self.data.acknowledged(acknowledgement, on: id, isHost: isHost)
             self.settleLogins()
             self.carryOut(self.data.readNext(for: id))
+            self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
             self.handOverWhenCovered()
         case .hostReport(let report):
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }

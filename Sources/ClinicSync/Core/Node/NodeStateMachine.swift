@@ -11,8 +11,6 @@ import ClinicSyncModel
 package struct NodeStateMachine: Sendable, Equatable {
     let configuration: CoreConfiguration
     var phase: NodePhase = .created
-    /// The verified members.
-    var members: KnownMembers
     var turn: Turn
     var clock: ClinicClock
     var peers: PeersStateMachine
@@ -24,7 +22,6 @@ package struct NodeStateMachine: Sendable, Equatable {
     /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
         self.configuration = configuration
-        self.members = configuration.members
         self.turn = Turn(seed: configuration.randomSeed)
         self.clock = ClinicClock(tolerance: configuration.clockTolerance)
         self.peers = PeersStateMachine(configuration)
@@ -77,7 +74,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
         case .membersChanged(let members):
-            self.members = members
+            self.peers.members = members
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
@@ -137,6 +134,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .syncTimeout(let id): self.carryOut(self.data.syncTimedOut(id, isHost: self.isHost))
         case .retryStorage: self.carryOut(self.data.retry(self.context))
         case .housekeeping: self.keepHouse()
+        case .refetch: self.carryOut(self.data.refetchTimedOut())
         }
     }
 
@@ -165,6 +163,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .usersChanged: self.keepSessionRule()
             case .nameHeir(let node): self.election.nameHeir(node)
             case .reviewHandOver: self.handOverWhenCovered()
+            case .unfit: self.handOverAsUnfit()
             case .stop: self.stop()
             }
         }

@@ -19,7 +19,9 @@ package struct ParkedChunks: Sendable, Hashable {
     package static let chunksMax = 1_024
     /// Their payload bytes.
     package static let bytesMax = 4 << 20
-    /// Authors remembered of dropped chunks. A member among authors beyond that has its chunks with the next connection.
+    /// Authors remembered of dropped chunks.
+    ///
+    /// A member among authors beyond that has its chunks with the next connection.
     package static let forgottenMax = 64
 
     /// Takes a chunk.

@@ -97,6 +97,13 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         return true
     }
 
+    /// Decides whether a chunk that the peer has lost goes to it.
+    package mutating func resend(_ chunk: BatchChunk) -> Bool {
+        guard self.credit > 0 else { return false }
+        self.spend(on: chunk)
+        return true
+    }
+
     /// The peer sent a chunk, so it has the chunk and is never sent it.
     package mutating func received(_ chunk: BatchChunk) {
         self.sent.record(chunk)

@@ -108,12 +108,30 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return (self.storeWaiting(isStoreOpen: isStoreOpen), outdated)
     }
 
-    /// The request to remove from the log what former members left and nobody can apply; `nil` without such batches.
-    package var discard: StorageRequest? {
-        guard !self.members.past.isEmpty,
-            self.chunks.partials.contains(where: { self.members.past.contains($0.batch.origin.node) })
-        else { return nil }
-        return .discard(self.members)
+    /// The request to remove from the log what former members left and nobody can apply, and what must be fetched again;
+    /// `nil` when no such batch can be there.
+    ///
+    /// - Parameter isRound: Whether the time between two requests has passed, so that batches may be fetched again.
+    /// - Returns: The request.
+    package func discard(isRound: Bool) -> StorageRequest? {
+        // A linked peer has applied the batch. So it has sent all that this node lacks of it, unless it was told that this
+        // node has it: then the two have other content under one name.
+        let held = isRound ? self.chunks.partials.map(\.batch).filter { self.isHeldByPeer($0) } : []
+        let isLeft =
+            !self.members.past.isEmpty
+            && self.chunks.partials.contains { self.members.past.contains($0.batch.origin.node) }
+        return isLeft || !held.isEmpty ? .discard(self.members, heldByPeers: held) : nil
+    }
+
+    private func isHeldByPeer(_ batch: BatchID) -> Bool {
+        self.streams.values.contains { $0.outbound.sent.vector[batch.origin] >= batch.sequence }
+    }
+
+    /// The connections over which batches must come again that were removed from the log.
+    package func connections(for batches: [BatchID]) -> [ConnectionID] {
+        self.streams.keys.filter { id in
+            batches.contains { (self.streams[id]?.outbound.sent.vector[$0.origin] ?? 0) >= $0.sequence }
+        }
     }
 
     // MARK: - Links
@@ -238,7 +256,9 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     /// Chunks of these batches are no longer in the log: other content of the same name came, or nobody can apply them.
     ///
-    /// - Parameter sender: The connection from which the other content came; its peer has that content.
+    /// - Parameters:
+    ///   - batches: The batches.
+    ///   - sender: The connection from which the other content came; its peer has that content.
     package mutating func forgot(_ batches: [BatchID], sender: ConnectionID?) {
         guard !batches.isEmpty else { return }
         self.chunks.forget(batches)
@@ -258,6 +278,16 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     }
 
     // MARK: - Out
+
+    /// Sends a peer chunks that it has lost, as far as its credit reaches.
+    package mutating func resend(_ chunks: [BatchChunk], to id: ConnectionID) -> [Effect] {
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
+            effects.append(.send([id], .chunk(chunk)))
+        }
+        return effects
+    }
 
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
     package mutating func relay(_ logged: [LoggedChunk]) -> [Effect] {

@@ -47,6 +47,8 @@ package enum Directive: Sendable, Hashable {
 
     /// Tell the election whom this host has asked to take its place; `nil`: nobody any more.
     case nameHeir(NodeID?)
+    /// This node's bookkeeping is damaged beyond repair, so another node should be host.
+    case unfit
     /// Look whether the successor has applied everything that this host has.
     case reviewHandOver
     /// Stop the node.

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// The members of the clinic for people: those whose membership a signature proves.
@@ -7,17 +8,21 @@ struct MemberList: Sendable {
     let register: MemberRegister
 
     /// The members and former members, with the names that people see; sorted by id.
-    var rows: [AgentTables.Node] { MemberList.rows(of: self.register) }
+    var rows: [AgentTables.Node] {
+        let names = self.names
+        return MemberList.rows(of: self.register).map { row in
+            var row = row
+            row.name = names[row.id] ?? row.name
+            return row
+        }
+    }
 
-    /// The members and former members that a register knows.
+    /// The members and former members that a register knows, each with its own name.
     static func rows(of register: MemberRegister) -> [AgentTables.Node] {
-        let names = register.names
-        return register.members.map { member in
-            var facts = register.facts(of: member)
-            facts.name = names[member.node] ?? facts.name
-            return AgentTables.Node(
+        register.members.map { member in
+            AgentTables.Node(
                 id: member.node,
-                facts: facts,
+                facts: register.facts(of: member),
                 certificate: member.proof.certificate,
                 maySign: register.maySign(member.node)
             )
@@ -26,10 +31,10 @@ struct MemberList: Sendable {
 
     /// The display names of the clinic's PCs.
     ///
-    /// This node's own name comes from its state, which is the newest.
     var names: [NodeID: String] {
-        var names = self.register.names
-        names[self.state.id] = self.state.name
+        let greeted = self.state.core?.peers.map { ($0.id, $0.name) } ?? []
+        var names = self.register.names(greeted: Dictionary(greeted, uniquingKeysWith: { first, _ in first }))
+        if names[self.state.id] == nil { names[self.state.id] = self.state.name }
         return names
     }
 
@@ -41,7 +46,7 @@ struct MemberList: Sendable {
         let wanted = text.lowercased()
         // A name that several members have is shown with an addition, and stands for all of them without it.
         let own = Dictionary(
-            self.register.members.map { ($0.node, self.register.facts(of: $0).name) },
+            MemberList.rows(of: self.register).map { ($0.id, $0.name) },
             uniquingKeysWith: { first, _ in first }
         )
         let matches = [

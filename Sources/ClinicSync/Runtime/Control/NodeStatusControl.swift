@@ -24,7 +24,7 @@ struct NodeStatusControl: StatusControl {
         }
         let core = self.state.core
         // The list of members contains names that were assigned after a peer announced its own name.
-        let names = self.register.names
+        let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
         return NodeStatus(
@@ -64,7 +64,8 @@ struct NodeStatusControl: StatusControl {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
             },
             progress: core.flatMap(NodeStatus.Progress.init),
-            duplicateIdentities: core?.duplicates.map(\.description) ?? []
+            duplicateIdentities: core?.duplicates.map(\.description) ?? [],
+            damage: core?.damage.map(NodeStatus.Damage.init) ?? []
         )
     }
 
@@ -93,6 +94,19 @@ extension NodeStatus.Progress {
     fileprivate init?(_ core: CoreStatus) {
         guard core.missingBatches > 0 || core.partialBatches > 0 else { return nil }
         self.init(missingBatches: Int(clamping: core.missingBatches), partialBatches: core.partialBatches)
+    }
+}
+
+extension NodeStatus.Damage {
+    /// Describes damage.
+    fileprivate init(_ damage: CoreStatus.Damage) {
+        self.init(
+            table: damage.repair.table == .file ? "clinic.db" : "clinicsync_\(damage.repair.table.rawValue)",
+            entries: damage.repair.count,
+            outcome: damage.repair.outcome.rawValue,
+            reason: damage.repair.reason,
+            at: UTCTimestamp(milliseconds: damage.wallMilliseconds)
+        )
     }
 }
 

@@ -39,6 +39,24 @@ final class CaptureRepair {
         return repaired
     }
 
+    /// Switches capture on again when a program left it off: the node itself never switches it off in a file.
+    ///
+    /// - Returns: Whether it was off, so that rows may have been written without a mark.
+    func switchOn() throws -> Bool {
+        // In memory, node and programs share one connection, and the guard belongs to the node.
+        guard self.transactions.database.snapshots != nil else { return false }
+        let isOn = try self.transactions.read { connection in
+            try connection.query("SELECT applying FROM clinicsync_guard WHERE id = 1").first { $0.int64(0) == 0 }
+                ?? false
+        }
+        guard !isOn else { return false }
+        try self.transactions.write(.durable) { transaction in
+            try transaction.execute("DELETE FROM clinicsync_guard; INSERT INTO clinicsync_guard VALUES (1, 0)")
+            return .durable
+        }
+        return true
+    }
+
     private func schemaVersion() throws -> Int64 {
         try self.transactions.read { try $0.query("PRAGMA schema_version").first { $0.int64(0) } ?? 0 }
     }

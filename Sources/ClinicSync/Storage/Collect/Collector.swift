@@ -22,6 +22,8 @@ final class Collector {
     private let limits: StoreLimits
     /// A collection that continues over several slices.
     private var bulk: BulkCollection?
+    /// What is committed and in no reply yet.
+    private var untold = Collected()
     /// Whether a large collection has filled the page cache since ``takeFilledCache()``.
     private var hasFilledCache = false
 
@@ -73,8 +75,29 @@ final class Collector {
     struct Collected {
         var logged: [LoggedChunk] = []
         var events: [LoggedEvent] = []
+        /// Tables whose triggers were missing and were created again.
+        var repairedTables: [String] = []
         /// Whether there is more to collect at once.
         var hasMore = false
+
+        /// Whether nothing was committed.
+        var isEmpty: Bool { self.logged.isEmpty && self.events.isEmpty && self.repairedTables.isEmpty }
+
+        /// Adds what was committed later.
+        mutating func append(_ later: Collected) {
+            self.logged += later.logged
+            self.events += later.events
+            self.repairedTables += later.repairedTables
+        }
+    }
+
+    /// Keeps what was committed by a part of a request for its reply, or for the notice with its failure.
+    func keep(_ collected: Collected) { self.untold.append(collected) }
+
+    /// Takes what is committed and in no reply yet.
+    func takeUntold() -> Collected {
+        defer { self.untold = Collected() }
+        return self.untold
     }
 
     /// Collects marks for at most 50 ms.
@@ -110,7 +133,7 @@ final class Collector {
 
     /// Runs `body` and collects every mark, in one durable transaction.
     ///
-    /// A collection in slices, and more marks than fit into one transaction, are collected before.
+    /// A collection in slices, and more marks than fit into one transaction, are collected before; see ``takeUntold()``.
     ///
     /// - Parameters:
     ///   - offset: what to add to this PC's time to get the clinic's.
@@ -121,14 +144,11 @@ final class Collector {
         offset: Int64,
         _ body: (borrowing WriteTransaction) throws -> Result
     ) throws -> (Result, Collected) {
-        let earlier = try self.finishBulk(offset: offset)
-        var (result, collected) = try self.transactions.write(.durable) { transaction in
+        try self.finishBulk(offset: offset)
+        return try self.transactions.write(.durable) { transaction in
             let result = try body(transaction)
             return .durable((result, try self.collectAll(offset: offset, in: transaction)))
         }
-        collected.logged = earlier.logged + collected.logged
-        collected.events = earlier.events + collected.events
-        return (result, collected)
     }
 
     /// Collects every mark there is, works out what tables show, and writes down the events.
@@ -180,7 +200,7 @@ final class Collector {
         do {
             try self.transactions.read { try bulk.makeWay($0) }
             // Begins as durable and so never runs twice: the marks of the snapshot are read once.
-            (collected, isDone) = try self.transactions.write(.durable) { transaction in
+            (collected, isDone) = try self.transactions.write(.durable, isOnce: true) { transaction in
                 .durable(try self.collect(bulk, in: transaction))
             }
         } catch {
@@ -230,14 +250,10 @@ final class Collector {
     }
 
     /// Collects slice by slice until nothing is left of a bulk, for work that cannot begin before.
-    func finishBulk(offset: Int64) throws -> Collected {
-        var total = Collected()
-        while try self.bulk != nil || self.hasManyMarks() {
-            let collected = try self.collectSlice(offset: offset)
-            total.logged += collected.logged
-            total.events += collected.events
-        }
-        return total
+    ///
+    /// Every slice is committed for itself. So what was collected is kept for ``takeUntold()``, also when a later slice fails.
+    func finishBulk(offset: Int64) throws {
+        while try self.bulk != nil || self.hasManyMarks() { self.keep(try self.collectSlice(offset: offset)) }
     }
 
     private func hasManyMarks() throws -> Bool {

@@ -2,8 +2,8 @@ import ClinicSyncModel
 
 /// Finds values that a table no longer has in the batches that wrote them, as long as the log keeps these.
 final class LoggedValues {
-    /// Batches with more chunks are not searched: a row of a large import is fetched from another node.
-    private static let chunksMax = 2
+    /// Batches with more bytes are not searched: a row of a large import is fetched from another node.
+    private static let bytesMax = 512 << 10
 
     private let log: BatchLog
     private let plans: TablePlans
@@ -53,8 +53,8 @@ final class LoggedValues {
             return (last.base, last.payloads)
         }
         guard version.sequence > 0,
-            let count = try self.log.chunkCount(of: version.origin, sequence: version.sequence, on: connection),
-            count <= LoggedValues.chunksMax,
+            let bytes = try self.log.payloadBytes(of: version.origin, sequence: version.sequence, on: connection),
+            bytes <= LoggedValues.bytesMax,
             let header = try self.log.header(of: version.origin, sequence: version.sequence, on: connection)
         else { return nil }
         let chunks = try self.log.chunks(of: version.origin, sequence: version.sequence, on: connection)

@@ -89,8 +89,7 @@ final class RowCollector {
             }
             if let refused, isCurrent {
                 try self.unmarked.setBack(
-                    mark.plan,
-                    key: mark.key,
+                    mark,
                     meta: refused.meta,
                     slots: refused.slots,
                     hashes: refused.hashes,
@@ -442,7 +441,7 @@ final class RowCollector {
     ) throws -> LocatedRow {
         let loader = self.rows.loader(transaction.connection)
         if let form = try self.rows.shadows.form(plan, key: key, on: transaction.connection),
-            let state = try loader.stored("clinicsync_shadow", plan, key: key)
+            let state = try loader.stored(.shadow, plan, key: key)
         {
             return LocatedRow(state: state, residence: .shadow(meta, form))
         }

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// Looks for writes that no trigger saw, by comparing the real tables with what the node knows.
@@ -108,7 +109,11 @@ final class Sweep {
             .forEach { row in
                 let key = row.ref(Int32(plan.keySlot))
                 let actual = self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
-                let stored = try hash.bind(1, number).bind(2, key).first { try Digest(storedBytes: $0.blob(0)) }
+                let stored = try hash.bind(1, number).bind(2, key).first { stored in
+                    try OwnDamage.reading(.row, .row(table: number, key: key.value)) {
+                        try Digest(storedBytes: stored.blob(0))
+                    }
+                }
                 if stored != nil { known += 1 }
                 if stored == RowMeta.unknownHash {
                     let meta = try self.rows.table.meta(plan, key: key, on: connection)

@@ -122,12 +122,11 @@ final class UnmarkedRows: TransactionPart {
 
     /// Puts back what other nodes have in the columns `slots` of a row, and enters what the table shows in the journal.
     ///
-    /// Values that the log still has are put back at once. Otherwise the row counts as not known, so that the next comparison
-    /// with another node brings them.
+    /// Values that the log still has are put back at once, unless very many rows differ. Otherwise the row counts as not known, so
+    /// that the next comparison with another node brings them.
     ///
     /// - Parameters:
-    ///   - plan: the row's table.
-    ///   - key: the row's key.
+    ///   - mark: the row's mark.
     ///   - meta: what is known of the row.
     ///   - slots: the columns that differ.
     ///   - hashes: the hashes of what the table shows.
@@ -136,8 +135,7 @@ final class UnmarkedRows: TransactionPart {
     ///   - transaction: the transaction.
     /// - Throws: what SQLite reports.
     func setBack(
-        _ plan: TablePlan,
-        key: SQLiteValue,
+        _ mark: Mark,
         meta: RowMeta,
         slots: UInt64,
         hashes: RowHashes,
@@ -145,6 +143,7 @@ final class UnmarkedRows: TransactionPart {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws {
+        let (plan, key) = (mark.plan, mark.key)
         self.setBackCount += 1
         for slot in slots.setBits {
             let place = LostValues.Place(plan: plan, key: key, slot: slot)
@@ -161,7 +160,9 @@ final class UnmarkedRows: TransactionPart {
             self.saver.enqueue(plan, key: key)
             return
         }
-        let found = try self.known(plan, key: key, meta: meta, slots: slots, on: transaction.connection)
+        // The log is searched from one end to the other for each row, which is too much work for very many.
+        let searched = mark.source == .crowd ? slots & plan.counterSlots : slots
+        let found = try self.known(plan, key: key, meta: meta, slots: searched, on: transaction.connection)
         if found.count == slots.nonzeroBitCount {
             try self.write(plan, key: key, values: found, in: transaction)
         } else {

@@ -176,8 +176,8 @@ final class BatchLog: TransactionPart {
     ///   - replaced: gets the batch when other content of the same name gives way to the chunk.
     ///   - transaction: the transaction.
     /// - Returns: What became of it.
-    /// - Throws: ``ForkedBatch`` when a batch that is applied here has the same name and other content, and for a batch of
-    ///   ``isOfFormerSelf(_:on:)``.
+    /// - Throws: ``ForkedBatch`` for a batch of this node that it did not make, or made with other content; when an author
+    ///   sends other content than what is applied of its batch; and for other content without a sender.
     func take(
         _ chunk: BatchChunk,
         from sender: ChunkSender?,
@@ -190,11 +190,19 @@ final class BatchLog: TransactionPart {
         }
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
         if let present = try self.content(of: chunk, origin: id, on: transaction.connection) {
-            guard present != Content(chunk) else { return .known }
-            // The batch was set aside here, and perhaps not where it comes from.
-            if isApplied, present == .setAside { return .known }
-            guard !isApplied, let sender else { throw ForkedBatch(batch: chunk.batch) }
-            guard sender.mayReplace(chunk.batch) else { return .known }
+            guard present.isIntact else {
+                try self.heal(chunk, of: id, in: transaction)
+                return .known
+            }
+            guard present.content != Content(chunk) else { return .known }
+            let isOwn = chunk.batch.origin == self.origins.own
+            let isSetAside = present.content == .setAside
+            // An author that contradicts what is applied has used a number twice. Who passes on other content than is
+            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal.
+            if isOwn || sender == nil || (isApplied && sender?.node == chunk.batch.origin.node && !isSetAside) {
+                throw ForkedBatch(batch: chunk.batch)
+            }
+            guard !isApplied, sender?.mayReplace(chunk.batch) == true else { return .known }
             try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
             replaced.append(chunk.batch)
         }
@@ -218,17 +226,27 @@ final class BatchLog: TransactionPart {
 
         init(_ chunk: BatchChunk) { self.init(checksum: chunk.checksum, isLast: chunk.isLast) }
 
-        /// The only chunk of a batch that is set aside.
+        /// The only chunk of a batch that was set aside here, and perhaps not where it comes from.
         static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
     }
 
-    private func content(of chunk: BatchChunk, origin id: Int, on connection: Connection) throws -> Content? {
+    /// The content of the chunk that has this name in the log, and whether it is what was logged.
+    private func content(
+        of chunk: BatchChunk,
+        origin id: Int,
+        on connection: Connection
+    ) throws -> (content: Content, isIntact: Bool)? {
         try connection
-            .query("SELECT checksum, isLast FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
+            .query(
+                "SELECT checksum, isLast, payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3"
+            )
             .bind(1, id)
             .bind(2, chunk.batch.sequence)
             .bind(3, chunk.index)
-            .first { Content(checksum: $0.unsigned(0), isLast: $0.int64(1) != 0) }
+            .first { row in
+                let content = Content(checksum: row.unsigned(0), isLast: row.int64(1) != 0)
+                return (content, SipHash.hash64(row.blob(2)) == content.checksum)
+            }
     }
 
     /// Whether the last chunk of a batch is in the log.
@@ -265,7 +283,7 @@ final class BatchLog: TransactionPart {
     }
 
     /// Removes all chunks of a batch.
-    private func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
+    func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
@@ -325,7 +343,31 @@ final class BatchLog: TransactionPart {
         return found ?? nil
     }
 
+    /// Puts a peer's copy of a chunk in the place of a damaged one.
+    private func heal(_ chunk: BatchChunk, of id: Int, in transaction: borrowing WriteTransaction) throws {
+        let statement = try transaction.statement(
+            """
+            UPDATE clinicsync_log SET isLast = ?4, header = ?5, checksum = ?6, payload = ?7
+            WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+            """
+        )
+        statement.bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
+        statement.bind(4, chunk.isLast ? 1 : 0).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
+        if let header = chunk.header {
+            statement.bind(5, blob: VectorCoding.encode(header))
+        } else {
+            statement.bindNull(5)
+        }
+        try statement.run()
+    }
+
     // MARK: - Reading
+
+    /// Reads a part of the log; what makes no sense in it is damage of the batch.
+    private func reading<Result>(_ id: Int, _ sequence: UInt64, _ body: () throws -> Result) throws -> Result {
+        let origin = try self.origins.origin(id)
+        return try OwnDamage.reading(.log, .batch(BatchID(origin: origin, sequence: sequence)), body)
+    }
 
     /// The peers' batches of which only some chunks have arrived.
     func partials(on connection: Connection) throws -> [PartialBatch] {
@@ -354,12 +396,16 @@ final class BatchLog: TransactionPart {
     }
 
     /// The header of a batch; `nil` when its first chunk is not in the log.
+    ///
+    /// - Throws: ``OwnDamage``.
     func header(of id: Int, sequence: UInt64, on connection: Connection) throws -> BatchHeader? {
-        try connection
-            .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { row in try VectorCoding.decodeHeader(row.blob(0)) }
+        try self.reading(id, sequence) {
+            try connection
+                .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
+                .bind(1, id)
+                .bind(2, sequence)
+                .first { row in try VectorCoding.decodeHeader(row.blob(0)) }
+        }
     }
 
     /// The position of a batch's first chunk; `nil` when it is not in the log.
@@ -427,6 +473,8 @@ final class BatchLog: TransactionPart {
     }
 
     /// Calls `body` with the payload of one chunk, which is valid until `body` returns.
+    ///
+    /// - Throws: ``OwnDamage`` when the chunk is not what was logged, and what `body` throws.
     func withPayload(
         of id: Int,
         sequence: UInt64,
@@ -437,11 +485,23 @@ final class BatchLog: TransactionPart {
         // Use a separate statement: `body` uses other statements while this statement holds the payload.
         _ =
             try connection
-            .query("SELECT payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
+            .query("SELECT payload, checksum FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3")
             .bind(1, id)
             .bind(2, sequence)
             .bind(3, chunk)
-            .first { row in try body(row.blob(0)) }
+            .first { row in
+                try self.reading(id, sequence) { try BatchLog.check(row.blob(0), checksum: row.unsigned(1)) }
+                try body(row.blob(0))
+            }
+    }
+
+    /// Checks that a payload in the log is what was written there.
+    ///
+    /// - Throws: ``MalformedRecord``.
+    static func check(_ payload: UnsafeRawBufferPointer, checksum: UInt64) throws(MalformedRecord) {
+        guard SipHash.hash64(payload) == checksum else {
+            throw MalformedRecord(reason: "the checksum of a chunk is wrong")
+        }
     }
 
     /// A chunk of a batch in the log.
@@ -452,30 +512,36 @@ final class BatchLog: TransactionPart {
         var payload: [UInt8]
     }
 
-    /// The number of chunks of a batch in the log; `nil` when it is not there.
-    func chunkCount(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int? {
-        let count = try connection.query("SELECT count(*) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+    /// The bytes of all payloads of a batch; `nil` when the log does not have it.
+    func payloadBytes(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int? {
+        try connection
+            .query("SELECT sum(length(payload)) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
-            .first { $0.int(0) }
-        return count == 0 ? nil : count
+            .first { $0.isNull(0) ? nil : $0.int(0) } ?? nil
     }
 
     /// The chunks of a batch in their order.
     func chunks(of id: Int, sequence: UInt64, on connection: Connection) throws -> [StoredChunk] {
         var chunks: [StoredChunk] = []
-        try connection
-            .query(
-                "SELECT position, storedAt, payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk"
-            )
-            .bind(1, id)
-            .bind(2, sequence)
-            .forEach { row in
-                let payload = Array(row.blob(2))
-                chunks.append(
-                    StoredChunk(position: try row.position(0), storedAt: row.milliseconds(1), payload: payload)
+        try self.reading(id, sequence) {
+            try connection
+                .query(
+                    """
+                    SELECT position, storedAt, payload, checksum FROM clinicsync_log
+                    WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
+                    """
                 )
-            }
+                .bind(1, id)
+                .bind(2, sequence)
+                .forEach { row in
+                    try BatchLog.check(row.blob(2), checksum: row.unsigned(3))
+                    let payload = Array(row.blob(2))
+                    chunks.append(
+                        StoredChunk(position: try row.position(0), storedAt: row.milliseconds(1), payload: payload)
+                    )
+                }
+        }
         return chunks
     }
 

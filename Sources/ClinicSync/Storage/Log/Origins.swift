@@ -94,6 +94,57 @@ final class Origins: TransactionPart {
         }
     }
 
+    /// Whether the table says what this node knows of every author.
+    ///
+    /// Only this node writes the table. So another content is damage.
+    func isAsWritten(on connection: Connection) throws -> Bool {
+        var next = 0
+        var isSame = true
+        try connection
+            .query("SELECT id, node, incarnation, sequence FROM clinicsync_origin ORDER BY id")
+            .forEach { row in
+                defer { next += 1 }
+                guard next < self.state.entries.count else { return isSame = false }
+                let entry = self.state.entries[next]
+                let isEqual =
+                    row.int64(0) == Int64(clamping: next) && NodeID(storedBytes: row.blob(1)) == entry.origin.node
+                    && row.int64(2) == Int64(entry.origin.incarnation)
+                    && row.int64(3) == Int64(bitPattern: entry.sequence)
+                if !isEqual { isSame = false }
+            }
+        return isSame && next == self.state.entries.count
+    }
+
+    /// Writes every author and its progress as this node knows them, over what the table says.
+    ///
+    /// - Returns: The number of entries that the table had otherwise.
+    func rewrite(in transaction: borrowing WriteTransaction) throws -> Int {
+        var count = 0
+        for (id, entry) in self.state.entries.enumerated() {
+            try transaction
+                .statement(
+                    """
+                    INSERT INTO clinicsync_origin (id, node, incarnation, sequence, seen, timestamp)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
+                    SET id = ?1, node = ?2, incarnation = ?3, sequence = ?4, seen = ?5, timestamp = ?6
+                    WHERE (id, node, incarnation, sequence, seen, timestamp) IS NOT (?1, ?2, ?3, ?4, ?5, ?6)
+                    """
+                )
+                .bind(1, id)
+                .bind(2, blob: entry.origin.node.storedBytes)
+                .bind(3, entry.origin.incarnation)
+                .bind(4, entry.sequence)
+                .bind(5, blob: VectorCoding.encode(entry.seen))
+                .bind(6, entry.timestamp)
+                .run()
+            count += transaction.changes
+        }
+        try transaction.statement("DELETE FROM clinicsync_origin WHERE id < 0 OR id >= ?1")
+            .bind(1, self.state.entries.count)
+            .run()
+        return count + transaction.changes
+    }
+
     // MARK: - Names
 
     /// The authors by their small numbers.
@@ -139,7 +190,7 @@ final class Origins: TransactionPart {
 
     /// The author with a small number.
     func origin(_ id: Int) throws -> Origin {
-        guard self.state.names.indices.contains(id) else { throw StoreError.unknownOrigin }
+        guard self.state.names.indices.contains(id) else { throw MalformedRecord(reason: "an author is not known") }
         return self.state.names[id]
     }
 

@@ -9,8 +9,6 @@ final class UnsharedBatches: TransactionPart {
     /// The smallest number of an own batch that no other node can have; `nil` while other nodes may receive new
     /// batches.
     private var first: UInt64?
-    /// Whether a correction of stamps has failed, so that no batch made before the failure may be corrected later.
-    private var mustCountAllAsShared = false
 
     /// Reads the noted batches and deletes the notes of other incarnations.
     ///
@@ -36,12 +34,6 @@ final class UnsharedBatches: TransactionPart {
         return { self.first = saved }
     }
 
-    func didBegin(_ transaction: borrowing WriteTransaction) throws {
-        if self.mustCountAllAsShared { try self.countAllAsShared(in: transaction) }
-    }
-
-    func didCommit() { self.mustCountAllAsShared = false }
-
     /// Whether new own batches count as unshared, because no other node can have them.
     var isIsolated: Bool { self.first != nil }
 
@@ -53,9 +45,6 @@ final class UnsharedBatches: TransactionPart {
         guard self.first == nil else { return }
         self.first = begun &+ 1
     }
-
-    /// Counts all batches made until now as shared from the next write transaction on.
-    func giveUp() { self.mustCountAllAsShared = true }
 
     /// Counts all own batches as shared: another node may have seen their stamps, or a merge has used their stamps.
     func countAllAsShared(in transaction: borrowing WriteTransaction) throws {

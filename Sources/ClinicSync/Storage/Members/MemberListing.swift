@@ -46,12 +46,14 @@ package struct MemberListing: Sendable {
     package var grants: [[UInt8]]
 
     private static let rowsMax = 4_096
+    /// The largest size of a row's proofs in bytes that is examined.
+    private static let proofBytesMax = 16 << 10
 
     /// Reads the list; the oldest schemas lack some columns.
     static func read(_ db: Database) throws -> MemberListing {
         let columns = try db.columns(in: "clinicsync_node").map(\.name)
         let statement = columns.contains("statement") ? "statement" : "NULL"
-        let limit = SystemTableLimits.valueBytesMax
+        let limit = self.proofBytesMax
         let rows = try Row.fetchAll(
             db,
             sql: """

@@ -32,7 +32,8 @@ struct Members {
     func acknowledgedOwn(on connection: Connection) throws -> UInt64 {
         var largest: UInt64 = 0
         try connection.query("SELECT vector FROM clinicsync_member").forEach { row in
-            largest = max(largest, try VectorCoding.decode(row.blob(0))[self.origins.own])
+            let vector = try OwnDamage.reading(.member) { try VectorCoding.decode(row.blob(0)) }
+            largest = max(largest, vector[self.origins.own])
         }
         return largest
     }
@@ -45,7 +46,7 @@ struct Members {
         try connection.query("SELECT vector FROM clinicsync_member WHERE seenAt > ?1")
             .bind(1, self.clock.wallMilliseconds - Members.lapseMilliseconds)
             .forEach { row in
-                let vector = try VectorCoding.decode(row.blob(0))
+                let vector = try OwnDamage.reading(.member) { try VectorCoding.decode(row.blob(0)) }
                 common = common.map { $0.meet(vector) } ?? vector
             }
         return common

@@ -107,38 +107,62 @@ final class BatchApplier {
         return result
     }
 
-    /// An incomplete batch of a former member is removed when no chunk of it came for so long: 10 s.
+    /// An incomplete batch is removed when no chunk of it came for so long: 10 s.
     static let incompleteMilliseconds: Int64 = 10_000
+    /// A whole batch that a linked peer has applied, and that waits here for so long, is fetched again: 60 s.
+    static let waitingMilliseconds: Int64 = 60_000
 
-    /// Applies what can be applied, and removes what former members alone made and nobody can apply.
+    /// Applies what can be applied, and removes what nobody can apply.
     ///
-    /// That is an incomplete batch of which nothing comes any more, a batch that waits for a batch of somebody who was
-    /// never a member, and the author's batches after it. A node that has a removed batch whole sends it again.
+    /// Of former members that is an incomplete batch of which nothing comes any more, a batch that waits for a batch of
+    /// somebody who was never a member, and the author's batches after it. A node that has a removed batch whole sends it
+    /// again.
+    ///
+    /// - Parameters:
+    ///   - members: the verified members.
+    ///   - held: batches that linked peers have applied. Those that do not become whole here, or wait for too long, are
+    ///     removed: their author said different things to two nodes.
+    ///   - options: how to apply.
+    ///   - transaction: the transaction.
+    /// - Returns: What was applied, and what was removed.
+    /// - Throws: what SQLite reports.
     func discard(
         _ members: KnownMembers,
+        heldByPeers held: [BatchID],
         _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
         try self.applyReady(options, result: &result, in: transaction)
         guard !result.isPending else { return result }
-        for id in self.origins.ids {
-            guard members.past.contains(try self.origins.origin(id).node) else { continue }
+        let held = Set(held)
+        for id in self.origins.ids where id != self.origins.ownID {
+            let origin = try self.origins.origin(id)
             let next = self.origins.sequence(of: id) &+ 1
-            guard try self.isStuck(id, next, members, on: transaction.connection) else { continue }
+            guard let newest = try self.log.newestChunk(of: id, sequence: next, on: transaction.connection) else {
+                continue
+            }
+            let age = self.clock.wallMilliseconds &- newest
+            let batch = try self.log.nextComplete(of: id, on: transaction.connection)
+            if held.contains(BatchID(origin: origin, sequence: next)) {
+                let limit = batch == nil ? BatchApplier.incompleteMilliseconds : BatchApplier.waitingMilliseconds
+                guard age > limit else { continue }
+            } else {
+                guard members.past.contains(origin.node) else { continue }
+                guard batch.map({ self.isHopeless($0, members) }) ?? (age > BatchApplier.incompleteMilliseconds) else {
+                    continue
+                }
+            }
             result.forgotten += try self.log.removeBatches(of: id, from: next, in: transaction)
         }
         return result
     }
 
-    private func isStuck(_ id: Int, _ next: UInt64, _ members: KnownMembers, on connection: Connection) throws -> Bool {
-        guard let newest = try self.log.newestChunk(of: id, sequence: next, on: connection) else { return false }
-        guard let batch = try self.log.nextComplete(of: id, on: connection) else {
-            return newest < self.clock.wallMilliseconds - BatchApplier.incompleteMilliseconds
-        }
-        return batch.header.dependencies.entries.contains { entry in
-            !members.knows(entry.origin.node)
-                && (self.origins.id(of: entry.origin).map(self.origins.sequence) ?? 0) < entry.sequence
+    /// Whether a batch waits for a batch of somebody who was never a member.
+    private func isHopeless(_ batch: BatchLog.CompleteBatch, _ members: KnownMembers) -> Bool {
+        batch.header.dependencies.entries.contains { entry in
+            let applied = self.origins.id(of: entry.origin).map(self.origins.sequence) ?? 0
+            return applied < entry.sequence && !members.knows(entry.origin.node)
         }
     }
 

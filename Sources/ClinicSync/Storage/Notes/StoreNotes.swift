@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// The notes on data that waits or is set aside: the table `clinicsync_waiting`, with details in `clinicsync_unread`.
@@ -122,9 +123,22 @@ final class StoreNotes: TransactionPart {
         guard try connection.hasTable("clinicsync_unread") else { return [] }
         var notes: [(key: SQLiteValue, detail: UnreadDetail)] = []
         try connection.query("SELECT pk, detail FROM clinicsync_unread ORDER BY pk").forEach { row in
-            notes.append((row.ref(0).value, try UnreadDetail(row.blob(1))))
+            let detail = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(1)) }
+            notes.append((row.ref(0).value, detail))
         }
         return notes
+    }
+
+    /// Removes details that cannot be read, with their notes.
+    ///
+    /// - Returns: The number of notes.
+    func removeMalformed(in transaction: borrowing WriteTransaction) throws -> Int {
+        var malformed: [SQLiteValue] = []
+        try transaction.connection.query("SELECT pk, detail FROM clinicsync_unread").forEach { row in
+            do { _ = try UnreadDetail(row.blob(1)) } catch { malformed.append(row.ref(0).value) }
+        }
+        for key in malformed { try self.remove(key: key, in: transaction) }
+        return malformed.count
     }
 
     /// Whether batches in the log have tables or columns that this version does not understand.

@@ -21,8 +21,6 @@ final class TablePlan: Sendable {
     let references: [ReferenceRule]
     /// The value of each slot's column when no program wrote it; the values stay in place as long as the plan lives.
     let defaults: PinnedValues
-    /// The largest size of a value in bytes; `nil` when only the limit of all rows applies.
-    let valueBytesMax: Int?
     /// Sets of slots that are always written together; see ``TableDefinition/units``.
     private let units: [UInt64]
     /// The places of the columns in a chunk that first used the columns in the order of their slots.
@@ -32,7 +30,6 @@ final class TablePlan: Sendable {
     /// Makes the plan of `definition`; `tables` has, by name, the tables that its references can refer to.
     init(_ definition: TableDefinition, among tables: [String: TableDefinition] = [:]) {
         self.definition = definition
-        self.valueBytesMax = SystemTableLimits.valueBytesMax(in: definition)
         self.uniqueRules = definition.uniqueKeys.enumerated().compactMap { number, key in
             UniqueRule(key, number: number, definition: definition)
         }
@@ -95,6 +92,9 @@ final class TablePlan: Sendable {
     func unitsTouched(by slots: UInt64) -> UInt64 {
         self.units.reduce(slots) { $1 & slots == 0 ? $0 : $0 | $1 }
     }
+
+    /// The largest size of a value in bytes; `nil` when only the limit of all rows applies.
+    var valueBytesMax: Int? { SystemTableLimits.valueBytesMax(in: self.definition) }
 
     // MARK: - Names
 

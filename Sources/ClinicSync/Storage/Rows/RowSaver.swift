@@ -85,6 +85,15 @@ final class RowSaver: TransactionPart {
                 if entanglement.isQueued { self.enqueue(plan, before: before, cause: cause) }
                 return change
             } catch let failure as SQLiteFailure where failure.isConstraint {
+                if before.residence.meta == nil, try self.rows.isInTable(plan, key: key, on: transaction.connection),
+                    try self.rows.table.hasLostRows(plan, on: transaction.connection)
+                {
+                    throw OwnDamage(
+                        .row,
+                        "what the node knew of a row is missing",
+                        at: .row(table: plan.definition.number, key: state.key)
+                    )
+                }
                 try self.stash(plan, state, key: key, before: before, cause: cause, in: transaction)
                 return nil
             }

@@ -12,9 +12,9 @@ struct RowStateLoader {
     /// A row's own merged state, whatever its table shows; `nil` when nothing is known of it.
     func state(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
         try ValueRef.with(key) { key in
-            if let state = try self.stored("clinicsync_shadow", plan, key: key) { return state }
+            if let state = try self.stored(.shadow, plan, key: key) { return state }
             if let meta = try self.meta(plan, key: key) { return try self.state(plan, key: key, meta: meta) }
-            return try self.stored("clinicsync_tombstone", plan, key: key)
+            return try self.stored(.tombstone, plan, key: key)
         }
     }
 
@@ -28,7 +28,7 @@ struct RowStateLoader {
 
     /// The origin with a small number.
     func origin(_ id: Int) throws -> Origin {
-        guard self.origins.indices.contains(id) else { throw StoreError.unknownOrigin }
+        guard self.origins.indices.contains(id) else { throw MalformedRecord(reason: "an author is not known") }
         return self.origins[id]
     }
 
@@ -42,7 +42,18 @@ struct RowStateLoader {
     }
 
     /// The metadata of a visible row.
+    ///
+    /// - Throws: ``OwnDamage``.
     func meta(_ plan: TablePlan, key: ValueRef) throws -> RowMeta? {
+        try OwnDamage.reading(.row, self.place(plan, key)) { try self.readMeta(plan, key: key) }
+    }
+
+    /// The place of damage in what the node knows of a row.
+    private func place(_ plan: TablePlan, _ key: ValueRef) -> OwnDamage.Place {
+        .row(table: plan.definition.number, key: key.value)
+    }
+
+    private func readMeta(_ plan: TablePlan, key: ValueRef) throws -> RowMeta? {
         try self.connection
             .query(
                 """
@@ -69,6 +80,10 @@ struct RowStateLoader {
 
     /// The state of a visible row: values from its table, versions from its metadata.
     func state(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> RowState {
+        try OwnDamage.reading(.row, self.place(plan, key)) { try self.readState(plan, key: key, meta: meta) }
+    }
+
+    private func readState(_ plan: TablePlan, key: ValueRef, meta: RowMeta) throws -> RowState {
         var state = RowState(
             key: key.value,
             birth: try self.global(meta.birth),
@@ -90,14 +105,20 @@ struct RowStateLoader {
     }
 
     /// A state kept as bytes, in the tombstones or the shadows.
-    func stored(_ table: String, _ plan: TablePlan, key: ValueRef) throws -> RowState? {
+    func stored(_ table: OwnDamage.Table, _ plan: TablePlan, key: ValueRef) throws -> RowState? {
+        try OwnDamage.reading(table, self.place(plan, key)) { try self.readStored(table, plan, key: key) }
+    }
+
+    private func readStored(_ table: OwnDamage.Table, _ plan: TablePlan, key: ValueRef) throws -> RowState? {
         let found = try self.connection
-            .query("SELECT state, context FROM \(table) WHERE tableId = ?1 AND pk = ?2")
+            .query("SELECT state, context FROM clinicsync_\(table.rawValue) WHERE tableId = ?1 AND pk = ?2")
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row -> (RowState, Int?)? in
                 var reader = try RowStateReader(row.blob(0), plan: plan)
-                guard let state = try reader.next() else { return nil }
+                guard let state = try reader.next(), state.key == key.value else {
+                    throw MalformedRecord(reason: "the state is not of its row")
+                }
                 return (state, row.isNull(1) ? nil : row.int(1))
             }
         guard let found, var state = found.map({ $0.0 }) else { return nil }
@@ -112,6 +133,10 @@ struct RowStateLoader {
 
     func counters(_ plan: TablePlan, key: ValueRef) throws -> [RowState.CounterPart] {
         guard plan.counterSlots != 0 else { return [] }
+        return try OwnDamage.reading(.counter, self.place(plan, key)) { try self.readCounters(plan, key: key) }
+    }
+
+    private func readCounters(_ plan: TablePlan, key: ValueRef) throws -> [RowState.CounterPart] {
         var parts: [RowState.CounterPart] = []
         try self.connection
             .query("SELECT slot, origin, total, sequence FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2")
@@ -133,7 +158,14 @@ struct RowStateLoader {
     /// The deletion kept under a number.
     func deletion(context: Int?) throws -> RowState.Deletion? {
         guard let context else { return nil }
-        return try self.connection.query("SELECT vector FROM clinicsync_context WHERE id = ?1")
+        let deletion = try OwnDamage.reading(.context) { try self.readDeletion(context) }
+        // What the deleters had seen is missing: without it a deleted row would be alive again.
+        guard let deletion else { throw OwnDamage(.context, "what a deleter had seen is missing") }
+        return deletion
+    }
+
+    private func readDeletion(_ context: Int) throws -> RowState.Deletion? {
+        try self.connection.query("SELECT vector FROM clinicsync_context WHERE id = ?1")
             .bind(1, context)
             .first { row in
                 var reader = ByteReader(row.blob(0))

@@ -84,7 +84,7 @@ final class RowStates {
             let loader = self.loader(connection)
             let meta = try loader.meta(plan, key: key)
             if let form = try self.shadows.form(plan, key: key, on: connection),
-                let state = try loader.stored("clinicsync_shadow", plan, key: key)
+                let state = try loader.stored(.shadow, plan, key: key)
             {
                 return LocatedRow(state: state, residence: .shadow(meta, form))
             }
@@ -92,7 +92,7 @@ final class RowStates {
                 return LocatedRow(state: try loader.state(plan, key: key, meta: meta), residence: .row(meta))
             }
             if self.tombstones.mayExist(in: plan.definition.number),
-                let state = try loader.stored("clinicsync_tombstone", plan, key: key)
+                let state = try loader.stored(.tombstone, plan, key: key)
             {
                 return LocatedRow(state: state, residence: .tombstone)
             }
@@ -113,6 +113,11 @@ final class RowStates {
             self.hasher.hash(plan, key: key, plan.values(of: located.state))
             return meta.changedSlots(self.hasher.hashes, plan: plan) == 0
         }
+    }
+
+    /// Whether a table has a row, whatever the node knows of it.
+    func isInTable(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> Bool {
+        try connection.query(plan.sql.select).bind(1, key).first { _ in true } ?? false
     }
 
     /// Whether a row without metadata has no past: it was neither deleted nor is it hidden.

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// What the node knows of the rows that tables show: `clinicsync_row`, with each table's count and digest in `clinicsync_digest`.
@@ -79,6 +80,29 @@ final class RowTable: TransactionPart {
         try self.totals[plan.definition.number] == self.sum(plan, on: connection)
     }
 
+    /// Whether there are fewer rows than were counted: a program removed what the node knew of a row.
+    ///
+    /// A row that a program wrote without a mark is unknown too, but was never counted.
+    func hasLostRows(_ plan: TablePlan, on connection: Connection) throws -> Bool {
+        let rows = try connection.query("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1")
+            .bind(1, plan.definition.number)
+            .first { $0.int64(0) }
+        return rows ?? 0 < self.rows(of: plan)
+    }
+
+    /// Whether the table of totals says what this node knows.
+    ///
+    /// Only this node writes it. So another content is damage.
+    func areTotalsAsWritten(on connection: Connection) throws -> Bool {
+        var isSame = true
+        try connection.query("SELECT tableId, rows, high, low FROM clinicsync_digest").forEach { row in
+            let digest = Digest(high: row.unsigned(2), low: row.unsigned(3))
+            guard let total = self.totals.first(where: { Int64(clamping: $0.key) == row.int64(0) })?.value else { return }
+            if total != Total(rows: row.int64(1), digest: digest) { isSame = false }
+        }
+        return isSame
+    }
+
     /// Makes a table's total the sum over its rows.
     func correctTotal(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
         self.totals[plan.definition.number] = try self.sum(plan, on: transaction.connection)
@@ -91,7 +115,7 @@ final class RowTable: TransactionPart {
             .bind(1, plan.definition.number)
             .forEach { row in
                 total.rows += 1
-                total.digest += try Digest(storedBytes: row.blob(0))
+                total.digest += try OwnDamage.reading(.row) { try Digest(storedBytes: row.blob(0)) }
             }
         return total
     }

@@ -53,12 +53,6 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         message: "A database clinic.db is already there: choose another directory."
     )
 
-    /// A table of the node names an author that no row of `clinicsync_origin` describes.
-    static let unknownOrigin = StoreError(
-        code: .corrupt,
-        message: "The database names an unknown origin: restore clinic.db from a backup, or join anew."
-    )
-
     /// Runs `body` and turns what SQLite says into an error for people.
     package static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
         do {

@@ -10,9 +10,20 @@ final class Collecting {
     private let origins: Origins
     private let notes: StoreNotes
     private let clock: StoreClock
+    private let bookkeeping: BookkeepingRepair
+    /// Whether rows may have been written while capture was switched off.
+    private var isSweepDue = false
 
     /// Collects with `collector`.
-    init(collector: Collector, transactions: Transactions, rows: RowStates, large: LargeRows, clock: StoreClock) {
+    init(
+        collector: Collector,
+        transactions: Transactions,
+        rows: RowStates,
+        large: LargeRows,
+        clock: StoreClock,
+        bookkeeping: BookkeepingRepair
+    ) {
+        self.bookkeeping = bookkeeping
         self.collector = collector
         self.transactions = transactions
         self.origins = rows.origins
@@ -24,11 +35,25 @@ final class Collecting {
 
     /// Collects marks for at most 50 ms; see ``CollectOutcome/hasMore``.
     func collect(offset: Int64) throws -> CollectOutcome {
+        self.outcome(try self.collectSlice(offset: offset))
+    }
+
+    private func collectSlice(offset: Int64) throws -> Collector.Collected {
         self.clock.offsetMilliseconds = offset
-        let repaired = try self.repair.repair()
-        var outcome = self.outcome(try self.collector.collectSlice(offset: offset))
-        outcome.repairedTables = repaired
-        return outcome
+        try self.mendGuard()
+        self.collector.keep(Collector.Collected(repairedTables: try self.repair.repair()))
+        return try self.collector.collectSlice(offset: offset)
+    }
+
+    /// Switches capture on again if a program left it off, and marks what was written meanwhile.
+    private func mendGuard() throws {
+        if try self.repair.switchOn() { self.isSweepDue = true }
+        // During a collection in slices its snapshot is the truth; the sweep waits for its end.
+        guard self.isSweepDue, !self.collector.isInBulk else { return }
+        let escaped = try self.sweep.markEscaped(table: nil)
+        self.isSweepDue = false
+        let damage = OwnDamage(.guardFlag, "a program had switched capture off")
+        self.bookkeeping.note(DamageRepair(damage, count: max(escaped, 1), outcome: .rebuilt))
     }
 
     /// Runs `body` and makes a batch of what it wrote, in one durable transaction.
@@ -43,17 +68,27 @@ final class Collecting {
     /// The outcome of a request that had nothing to collect.
     var nothing: CollectOutcome { self.outcome(Collector.Collected()) }
 
-    /// The outcome of what was collected.
+    /// The outcome of what was collected, with what is in no reply yet.
     func outcome(_ collected: Collector.Collected) -> CollectOutcome {
+        var total = self.collector.takeUntold()
+        total.append(collected)
         var outcome = CollectOutcome(
-            logged: collected.logged,
+            logged: total.logged,
             vector: self.origins.vector,
-            events: collected.events,
+            events: total.events,
             hasMore: collected.hasMore,
-            repairedTables: []
+            repairedTables: total.repairedTables
         )
         outcome.setBackRows = self.collector.takeSetBack()
         return outcome
+    }
+
+    /// What a request committed before it failed; `nil` when the replies have told everything.
+    func takeUntold() -> CollectOutcome? {
+        let untold = self.collector.takeUntold()
+        guard !untold.isEmpty else { return nil }
+        self.collector.keep(untold)
+        return self.nothing
     }
 
     /// Compares whole tables with what the node knows and collects the differences as local edits.
@@ -61,32 +96,23 @@ final class Collecting {
     /// - Returns: The number of rows that had been written without a mark, and what was collected.
     func sweep(table: String?, offset: Int64) throws -> (escaped: Int, CollectOutcome) {
         self.repair.forgetCheck()
-        var outcome = try self.collectEverything(offset: offset)
+        try self.bookkeeping.checkNumbers()
+        try self.collectEverything(offset: offset)
         let escaped = try self.sweep.markEscaped(table: table)
-        if escaped > 0 {
-            let second = try self.collectEverything(offset: offset)
-            outcome.logged += second.logged
-            outcome.events += second.events
-            outcome.vector = second.vector
-            outcome.repairedTables += second.repairedTables
-            outcome.setBackRows += second.setBackRows
-        }
+        if escaped > 0 { try self.collectEverything(offset: offset) }
         try self.sweep.correctTotals(table: table)
+        var outcome = self.nothing
         outcome.unsentRows = try self.transactions.read { try self.notes.countLarge(table: table, on: $0) }
         return (escaped, outcome)
     }
 
-    private func collectEverything(offset: Int64) throws -> CollectOutcome {
-        var total = try self.collect(offset: offset)
-        while total.hasMore {
-            let next = try self.collect(offset: offset)
-            total.logged += next.logged
-            total.events += next.events
-            total.vector = next.vector
-            total.hasMore = next.hasMore
-            total.setBackRows += next.setBackRows
+    private func collectEverything(offset: Int64) throws {
+        var hasMore = true
+        while hasMore {
+            let collected = try self.collectSlice(offset: offset)
+            self.collector.keep(collected)
+            hasMore = collected.hasMore
         }
-        return total
     }
 
     /// Continues the slow sweep by one slice.

@@ -39,14 +39,13 @@ final class Merging {
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         try self.transactions.read { try self.applier.check(chunks, on: $0) }
-        var before = Collector.Collected()
-        if self.collecting.collector.isInBulk { before = try self.collecting.collector.finishBulk(offset: offset) }
+        if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
         do {
             let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
             let result = try self.apply(options) { options, transaction in
                 try self.applier.store(chunks, from: sender, options, in: transaction)
             }
-            return self.outcome(result, after: before, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
+            return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
         } catch let fork as ForkedBatch where fork.batch.origin == self.origins.own {
             try self.transactions.write(.durable) { transaction in
                 try Incarnation.renounce(self.origins.own, in: transaction)
@@ -59,20 +58,20 @@ final class Merging {
     /// Applies batches that are complete in the log but were too large for ``store(_:from:offset:)``.
     func applyStored(offset: Int64) throws -> StoreOutcome {
         self.hasFilledCache = true
-        let before = try self.collecting.collector.finishBulk(offset: offset)
+        try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
             try self.applier.store([], from: nil, options, in: transaction)
         }
-        return self.outcome(result, after: before, storedBytes: 0)
+        return self.outcome(result, storedBytes: 0)
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
-    func discard(_ members: KnownMembers, offset: Int64) throws -> StoreOutcome {
-        let before = try self.collecting.collector.finishBulk(offset: offset)
+    func discard(_ members: KnownMembers, heldByPeers held: [BatchID], offset: Int64) throws -> StoreOutcome {
+        try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
-            try self.applier.discard(members, options, in: transaction)
+            try self.applier.discard(members, heldByPeers: held, options, in: transaction)
         }
-        return self.outcome(result, after: before, storedBytes: 0)
+        return self.outcome(result, storedBytes: 0)
     }
 
     /// Applies batches in one transaction.
@@ -97,12 +96,9 @@ final class Merging {
         try self.transactions.read { try self.rows.marks.count(limit: 1, on: $0) } > 0 ? .durable : .relaxed
     }
 
-    private func outcome(
-        _ result: MergeResult,
-        after before: Collector.Collected,
-        storedBytes: Int
-    ) -> StoreOutcome {
-        StoreOutcome(
+    private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
+        let before = self.collecting.collector.takeUntold()
+        return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
             vector: self.origins.vector,
@@ -119,7 +115,7 @@ final class Merging {
         guard let plan = self.rows.plans[page.table] else {
             throw MalformedChunk(reason: "the page is of a table that is not replicated")
         }
-        let before = try self.collecting.collector.finishBulk(offset: offset)
+        try self.collecting.collector.finishBulk(offset: offset)
         var merged = RowMerger.Merged()
         let states = try RowMerger.decode(page, plan: plan, within: range)
         if !states.isEmpty {
@@ -127,6 +123,7 @@ final class Merging {
                 .relaxed(try self.rowMerger.merge(states, plan: plan, offset: offset, in: transaction))
             }
         }
+        let before = self.collecting.collector.takeUntold()
         return MergeOutcome(
             changedRows: merged.changedRows,
             events: before.events + merged.result.events,

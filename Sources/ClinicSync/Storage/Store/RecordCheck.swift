@@ -124,11 +124,11 @@ package struct RecordCheck: Sendable {
     private static func fault(of state: RowState) -> String? {
         let versions =
             [state.birth] + state.registers.compactMap { $0?.version } + [state.deletion?.version].compactMap(\.self)
-        if versions.contains(where: { $0.timestamp.rawValue >= 1 << 63 || $0.sequence >= 1 << 63 }) {
-            return "a version cannot be stored"
+        if versions.contains(where: { $0.timestamp > .largest || $0.sequence > Bounds.sequenceMax }) {
+            return "a version is out of range"
         }
         let sequences = state.counters.map(\.sequence) + (state.deletion?.seen.entries.map(\.sequence) ?? [])
-        if sequences.contains(where: { $0 >= 1 << 63 }) { return "a sequence cannot be stored" }
+        if sequences.contains(where: { $0 > Bounds.sequenceMax }) { return "a sequence is out of range" }
         let places = state.counters.map { ($0.slot, $0.origin) }
         if !zip(places, places.dropFirst()).allSatisfy({ $0 < $1 }) { return "a counter's parts are out of order" }
         return nil
@@ -140,7 +140,7 @@ package struct RecordCheck: Sendable {
     package func vector(_ bytes: [UInt8]) -> Verdict {
         self.verdict {
             let vector = try bytes.withUnsafeBytes { try VectorCoding.decode($0) }
-            if vector.entries.contains(where: { $0.sequence >= 1 << 63 }) { return "a sequence cannot be stored" }
+            if vector.entries.contains(where: { $0.sequence > Bounds.sequenceMax }) { return "a sequence is out of range" }
             return try VectorCoding.encode(vector).withUnsafeBytes { try VectorCoding.decode($0) } == vector
                 ? nil : "a vector is another after it was written and read again"
         }

@@ -40,7 +40,7 @@ extension ReplicaReader {
         return try self.perform {
             let range = KeyRange(after: page.after, through: page.through)
             let limit = self.limits.answerRowsMax
-            var ours = try self.hashes(table: page.table, in: range, limit: limit + 1)
+            var ours = try self.hashes(table: page.table, in: range, limit: limit &+ 1)
             var covered: SQLiteValue?
             if ours.count > limit {
                 ours.removeSubrange(limit...)
@@ -117,7 +117,11 @@ extension ReplicaReader {
         statement.bind(3, range.through ?? .null).bind(4, limit).bind(5, self.limits.keyBytesMax)
         var rows: [RowHash] = []
         try statement.forEach { row in
-            rows.append(RowHash(key: row.ref(0).value, hash: try Digest(storedBytes: row.blob(1))))
+            let key = row.ref(0).value
+            let hash = try OwnDamage.reading(.row, .row(table: plan.definition.number, key: key)) {
+                try Digest(storedBytes: row.blob(1))
+            }
+            rows.append(RowHash(key: key, hash: hash))
         }
         return rows
     }

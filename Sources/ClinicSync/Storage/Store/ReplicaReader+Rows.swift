@@ -18,62 +18,24 @@ extension ReplicaReader {
         after: SQLiteValue? = nil,
         limit: Int = SystemTableLimits.pageRows
     ) throws -> [[String: SQLiteValue]] {
-        let plan = self.agentPlan(table)
-        return try self.perform {
-            let statement = try self.connection.query(plan.sql.selectPage(isFirst: after == nil))
-            if let after { statement.bind(1, after) }
-            statement.bind(2, Int64(limit))
-            defer { statement.reset() }
-            var rows: [[String: SQLiteValue]] = []
-            var bytes = 0
-            while bytes < SystemTableLimits.pageBytes, try statement.step() {
-                let (row, size) = self.agentRow(statement, plan)
-                rows.append(row)
-                bytes += size
-            }
-            return rows
-        }
+        try self.perform { try self.agentTables.rows(table, after: after, limit: limit) }
     }
 
     /// The row of a table that nodes fill with this key, values by column.
     ///
     /// - Throws: ``StoreError``.
     package func agentRow(_ table: String, key: SQLiteValue) throws -> [String: SQLiteValue]? {
-        let plan = self.agentPlan(table)
-        return try self.perform {
-            try self.connection.query(plan.sql.select).bind(1, key).first { self.agentRow($0, plan).row }
-        }
+        try self.perform { try self.agentTables.row(table, key: key) }
     }
 
     /// The number of rows of a table that nodes fill, counted up to `limit`.
     ///
     /// - Throws: ``StoreError``.
     package func agentRowCount(_ table: String, limit: Int) throws -> Int {
-        let plan = self.agentPlan(table)
-        return try self.perform {
-            try self.connection.query(plan.sql.count).bind(1, Int64(limit)).first { $0.int(0) } ?? 0
-        }
+        try self.perform { try self.agentTables.count(table, limit: limit) }
     }
 
-    private func agentPlan(_ table: String) -> TablePlan {
-        guard let plan = self.plans[table], !plan.definition.isClinical else {
-            preconditionFailure("\(table) is no table that nodes fill")
-        }
-        return plan
-    }
-
-    private func agentRow(_ statement: Statement, _ plan: TablePlan) -> (row: [String: SQLiteValue], bytes: Int) {
-        var values: [String: SQLiteValue] = [:]
-        var bytes = 0
-        for (slot, name) in plan.names.enumerated() {
-            guard let name else { continue }
-            let value = statement.ref(Int32(slot))
-            guard slot == plan.keySlot || SystemTableLimits.admits(value, in: plan) else { continue }
-            bytes += value.byteCount + name.utf8.count
-            values[name] = value.value
-        }
-        return (values, bytes)
-    }
+    private var agentTables: AgentTableReading { AgentTableReading(plans: self.plans, connection: self.connection) }
 
     /// What is written down of members, those that are not connected included.
     ///

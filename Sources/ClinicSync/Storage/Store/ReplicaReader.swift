@@ -15,6 +15,8 @@ package final class ReplicaReader {
     let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
     private(set) var origins: [Origin] = []
+    /// Batches that are served without their damaged chunks.
+    private var leftOut: Set<BatchID> = []
 
     let limits: StoreLimits
 
@@ -93,20 +95,104 @@ package final class ReplicaReader {
             statement.bind(1, position)
             defer { statement.reset() }
             while bytes < maxBytes, try statement.step() {
-                let payload = Array(statement.blob(7))
-                bytes += max(payload.count, 64)
-                let chunk = BatchChunk(
-                    batch: BatchID(origin: try self.knownOrigin(statement.int(1)), sequence: try statement.sequence(2)),
-                    index: try statement.chunkIndex(3),
-                    header: statement.isNull(5) ? nil : try VectorCoding.decodeHeader(statement.blob(5)),
-                    isLast: statement.int64(4) != 0,
-                    checksum: statement.unsigned(6),
-                    payload: payload
-                )
+                let chunk = try self.chunk(statement)
+                bytes += max(chunk.payload.count, 64)
                 chunks.append(LoggedChunk(position: try statement.position(0), chunk: chunk))
             }
             return (chunks, try self.head())
         }
+    }
+
+    /// The chunks of a batch, for a peer that has lost it; empty when this node does not have all of them intact.
+    package func chunks(of batch: BatchID) throws -> [BatchChunk] {
+        try self.perform {
+            try self.refreshOrigins()
+            guard let id = self.origins.firstIndex(of: batch.origin) else { return [] }
+            var chunks: [BatchChunk] = []
+            do {
+                try self.connection
+                    .query(
+                        """
+                        SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+                        FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
+                        """
+                    )
+                    .bind(1, id)
+                    .bind(2, batch.sequence)
+                    .forEach { chunks.append(try self.intactChunk($0, of: batch)) }
+            } catch is MalformedRecord {
+                // The damage is found and repaired when the chunk is served in its turn.
+                return []
+            }
+            return chunks.last?.isLast == true ? chunks : []
+        }
+    }
+
+    /// From now on serves a batch without its damaged chunks; see ``StorageRequest/leaveOut(_:)``.
+    package func leaveOut(_ batch: BatchID) { self.leftOut.insert(batch) }
+
+    /// The chunk in a row of the log.
+    ///
+    /// - Throws: ``OwnDamage`` when it is not what was logged, unless its batch is left out.
+    private func chunk(_ row: Statement) throws -> BatchChunk {
+        let batch = BatchID(
+            origin: try self.knownOrigin(row.int(1)),
+            sequence: try OwnDamage.reading(.log) { try row.sequence(2) }
+        )
+        let isLeftOut = self.leftOut.contains(batch)
+        do {
+            if isLeftOut, try !self.hasHeader(row) { return self.substitute(row, of: batch, header: nil) }
+            return try self.intactChunk(row, of: batch)
+        } catch let malformed as MalformedRecord {
+            guard isLeftOut else { throw OwnDamage(.log, malformed.reason, at: .batch(batch)) }
+            let header = row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5))
+            return self.substitute(row, of: batch, header: header)
+        }
+    }
+
+    private func intactChunk(_ row: Statement, of batch: BatchID) throws -> BatchChunk {
+        try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
+        return BatchChunk(
+            batch: batch,
+            index: try row.chunkIndex(3),
+            header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
+            isLast: row.int64(4) != 0,
+            checksum: row.unsigned(6),
+            payload: Array(row.blob(7))
+        )
+    }
+
+    /// Whether the header of a chunk's batch can be read: without it the stamps of all its changes are unknown.
+    private func hasHeader(_ row: Statement) throws -> Bool {
+        do {
+            return try self.connection
+                .query("SELECT header FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0")
+                .bind(1, row.int64(1))
+                .bind(2, row.int64(2))
+                .first { header in
+                    _ = try VectorCoding.decodeHeader(header.blob(0))
+                    return true
+                } ?? false
+        } catch is MalformedRecord {
+            return false
+        }
+    }
+
+    /// A chunk without changes, in the place of one that no node has intact.
+    ///
+    /// A peer applies the batch, so that its vector goes past it. The rows reach the peer by reconciliation.
+    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?) -> BatchChunk {
+        let payload = ChangeChunkWriter(base: .genesis).payload()
+        let index = UInt32(truncatingIfNeeded: row.int64(3))
+        let unknown = BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 0)
+        return BatchChunk(
+            batch: batch,
+            index: index,
+            header: index == 0 ? header ?? unknown : nil,
+            isLast: row.int64(4) != 0,
+            checksum: payload.withUnsafeBytes { SipHash.hash64($0) },
+            payload: payload
+        )
     }
 
     private func head() throws -> UInt64 {
@@ -118,20 +204,23 @@ package final class ReplicaReader {
     /// The author with that small number.
     func origin(number: Int) -> Origin? { self.origins.indices.contains(number) ? self.origins[number] : nil }
 
-    private func knownOrigin(_ number: Int) throws -> Origin {
-        guard let origin = self.origin(number: number) else { throw StoreError.unknownOrigin }
-        return origin
-    }
-
     /// Reads the authors' names again when there are more.
     func refreshOrigins() throws {
         let count = try self.connection.query("SELECT count(*) FROM clinicsync_origin").first { $0.int(0) } ?? 0
         guard count != self.origins.count else { return }
-        self.origins = []
-        try self.connection.query("SELECT node, incarnation FROM clinicsync_origin ORDER BY id").forEach { row in
-            guard let node = NodeID(storedBytes: row.blob(0)) else { return }
-            self.origins.append(Origin(node: node, incarnation: try row.incarnation(1)))
+        var origins: [Origin] = []
+        try self.connection.query("SELECT node, incarnation, id FROM clinicsync_origin ORDER BY id").forEach { row in
+            guard row.int64(2) == Int64(origins.count), let node = NodeID(storedBytes: row.blob(0)) else {
+                throw OwnDamage(.origin, "an author is missing or has another number")
+            }
+            origins.append(Origin(node: node, incarnation: try row.incarnation(1)))
         }
+        self.origins = origins
+    }
+
+    private func knownOrigin(_ number: Int) throws -> Origin {
+        guard let origin = self.origin(number: number) else { throw OwnDamage(.log, "an author is not known") }
+        return origin
     }
 
     /// Reads row states for people; inside ``perform(_:)``.

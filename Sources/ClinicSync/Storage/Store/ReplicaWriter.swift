@@ -16,6 +16,7 @@ package final class ReplicaWriter {
     private let programRows: ProgramRows
     private let merging: Merging
     private let upkeep: Upkeep
+    private let repair: BookkeepingRepair
     private let report: StoreOpening.Report
     private let storeExtension: (any StoreExtension)?
 
@@ -65,16 +66,41 @@ package final class ReplicaWriter {
         self.collecting = parts.collecting
         self.merging = parts.merging
         self.upkeep = parts.upkeep
-        try self.upkeep.adoptFile(isMigrated: opened.report.isMigrated)
+        self.repair = parts.repair
+        try self.adoptFile()
+    }
+
+    /// Does what an opened file needs, again after each repair of damage that it found.
+    private func adoptFile() throws {
+        var attempts = 0
+        while true {
+            do {
+                return try self.upkeep.adoptFile(isMigrated: self.report.isMigrated)
+            } catch let damage as OwnDamage {
+                guard attempts < BookkeepingRepair.attemptsMax, self.repair.mends(damage) else { throw damage }
+                attempts += 1
+            }
+        }
     }
 
     /// Closes the connections.
     ///
     /// The writer must not be used afterwards.
-    package func close() throws {
+    ///
+    /// - Parameter isFileGone: whether nothing may be written any more, because the file is not at its path.
+    /// - Throws: ``StoreError``.
+    package func close(isFileGone: Bool = false) throws {
         self.collecting.collector.abandonBulk()
-        self.upkeep.noteClosed()
+        if !isFileGone { self.upkeep.noteClosed() }
         try self.transactions.close()
+    }
+
+    /// Copies the whole database into a new file, readable by its owner alone.
+    ///
+    /// - Returns: Whether the copy was made; a file that is there already is left alone.
+    package func rescue(to path: String) -> Bool {
+        self.collecting.collector.abandonBulk()
+        return self.transactions.database.copy(to: path)
     }
 
     // MARK: - What the store is
@@ -145,14 +171,15 @@ package final class ReplicaWriter {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
-    /// ``StorageRequest/discard(_:)``.
+    /// ``StorageRequest/discard(_:heldByPeers:)``.
     ///
     /// - Throws: ``StoreError``; the store is as before then.
     package func discard(
         _ members: KnownMembers,
+        heldByPeers held: [BatchID] = [],
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.merging.discard(members, offset: offset)
+        try self.merging.discard(members, heldByPeers: held, offset: offset)
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
@@ -174,6 +201,23 @@ package final class ReplicaWriter {
         clockOffsetMilliseconds offset: Int64
     ) throws -> MergeOutcome {
         try self.merging.merge(page, within: range, offset: offset)
+    }
+
+    // MARK: - Own damage
+
+    /// Repairs a part of the node's own bookkeeping; see ``StorageRequest/mend(_:)``.
+    ///
+    /// - Throws: ``StoreError``; nothing is changed then.
+    package func repair(_ damage: OwnDamage) throws -> DamageRepair { try self.repair.repair(damage) }
+
+    /// Repairs damage that a request found.
+    ///
+    /// - Returns: Whether the request may be carried out again; ``takeNotice()`` reports the repair.
+    package func repairs(_ damage: OwnDamage) -> Bool { self.repair.mends(damage) }
+
+    /// Takes what the store has to say besides the reply to the last request.
+    package func takeNotice() -> StoreNotice {
+        StoreNotice(repairs: self.repair.takeUnreported(), committed: self.collecting.takeUntold())
     }
 
     // MARK: - Isolation

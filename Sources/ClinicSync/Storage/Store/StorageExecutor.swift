@@ -21,8 +21,19 @@ package final class WritingExecutor {
     }
 
     /// Carries out a request that writes.
+    ///
+    /// Damage that the request finds in the node's own bookkeeping is repaired, and the request is carried out again.
     package func perform(_ request: StorageRequest) -> StorageReply {
-        StorageReply.of(request) { try self.reply(to: request) }
+        var reply = StorageReply.of(request) { try self.reply(to: request) }
+        var attempts = 0
+        while case .failed(_, .damaged(let damage)) = reply, attempts < BookkeepingRepair.attemptsMax,
+            self.writer.repairs(damage)
+        {
+            attempts += 1
+            reply = StorageReply.of(request) { try self.reply(to: request) }
+        }
+        let notice = self.writer.takeNotice()
+        return notice.isEmpty ? reply : .noticed(notice, reply)
     }
 
     private func reply(to request: StorageRequest) throws -> StorageReply {
@@ -35,8 +46,10 @@ package final class WritingExecutor {
                 from: connection,
                 try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
-        case .discard(let members):
-            return .discarded(try self.writer.discard(members, clockOffsetMilliseconds: self.clockOffset))
+        case .discard(let members, let held):
+            return .discarded(
+                try self.writer.discard(members, heldByPeers: held, clockOffsetMilliseconds: self.clockOffset)
+            )
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
         case .sweep(let table, let purpose):
@@ -67,7 +80,8 @@ package final class WritingExecutor {
             return reply
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates:
+        case .mend(let damage): return .mended(try self.writer.repair(damage))
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch:
             preconditionFailure("a request that reads was given to the writer")
         }
     }
@@ -103,9 +117,13 @@ package final class ReadingExecutor {
         case .rowStates(let connection, let round, let table, let keys):
             let (pages, rest) = try self.reader.answer(round: round, table: table, keys: keys)
             return .rowStates(for: connection, pages, rest: rest)
+        case .leaveOut(let batch):
+            self.reader.leaveOut(batch)
+            return .leftOut(batch)
+        case .readBatch(let connection, let batch):
+            return .batchRead(for: connection, try self.reader.chunks(of: batch))
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
-            .restamp,
-            .beginIsolation, .decideLogin, .keepSessions, .recordEvent:
+            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
             preconditionFailure("a request that writes was given to the reader")
         }
     }
@@ -118,8 +136,13 @@ extension StorageReply {
             return try body()
         } catch let malformed as MalformedChunk {
             return .failed(request, .malformed(malformed.reason))
+        } catch let damage as OwnDamage {
+            return .failed(request, .damaged(damage))
         } catch let malformed as MalformedRecord {
-            return .failed(request, .malformed(malformed.reason))
+            // What a peer sent is checked where it is decoded. So these bytes are the node's own.
+            return .failed(request, .damaged(OwnDamage(.file, malformed.reason)))
+        } catch let error as StoreError where error.code == .corrupt {
+            return .failed(request, .damaged(OwnDamage(.file, error.message)))
         } catch let fork as ForkedBatch {
             return .failed(request, .forked(fork.batch))
         } catch {

@@ -10,6 +10,7 @@ struct StoreBuilding {
         let collecting: Collecting
         let merging: Merging
         let upkeep: Upkeep
+        let repair: BookkeepingRepair
     }
 
     let opened: StoreOpening.Opened
@@ -40,7 +41,9 @@ struct StoreBuilding {
             events: events
         )
         self.register(projection: projection, events: events)
-        let collecting = self.collecting(lost: lost, projection: projection, events: events)
+        let repair = BookkeepingRepair(self.opened)
+        self.opened.transactions.onDamage { [weak repair] in repair?.mends($0) ?? false }
+        let collecting = self.collecting(lost: lost, projection: projection, events: events, repair: repair)
         let merger = Merger(
             saver: self.opened.saver,
             journal: journal,
@@ -71,7 +74,8 @@ struct StoreBuilding {
                 programRows: programRows,
                 projection: projection,
                 events: events
-            )
+            ),
+            repair: repair
         )
         return Parts(
             programRows: programRows,
@@ -79,7 +83,8 @@ struct StoreBuilding {
             events: events,
             collecting: collecting,
             merging: merging,
-            upkeep: upkeep
+            upkeep: upkeep,
+            repair: repair
         )
     }
 
@@ -100,7 +105,12 @@ struct StoreBuilding {
         transactions.add(self.opened.clock)
     }
 
-    private func collecting(lost: LostValues, projection: Projection, events: EventLog) -> Collecting {
+    private func collecting(
+        lost: LostValues,
+        projection: Projection,
+        events: EventLog,
+        repair: BookkeepingRepair
+    ) -> Collecting {
         let batches = OwnBatches(
             origins: self.rows.origins,
             log: self.opened.log,
@@ -141,7 +151,8 @@ struct StoreBuilding {
             transactions: self.opened.transactions,
             rows: self.rows,
             large: large,
-            clock: self.opened.clock
+            clock: self.opened.clock,
+            bookkeeping: repair
         )
     }
 

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import GRDB
 
@@ -26,6 +27,8 @@ struct StoreOpening {
         let notes: StoreNotes
         /// The newest position given to an event.
         let eventPosition: UInt64
+        /// Damage in the file that was found and repaired.
+        let repairs: [DamageRepair]
         let report: Report
     }
 
@@ -102,6 +105,7 @@ struct StoreOpening {
             wallMilliseconds: self.clock.wallMilliseconds,
             in: transaction
         )
+        let repairs = try OriginCheck(own: bound.origin).mend(in: transaction)
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let contexts = DeletionContexts()
@@ -129,6 +133,7 @@ struct StoreOpening {
             counters: counters,
             notes: try StoreNotes(clock: self.clock, on: connection),
             eventPosition: eventPosition,
+            repairs: repairs,
             report: Report(
                 rebirth: bound.rebirth,
                 schemaVersion: migrated.schemaVersion,

@@ -15,6 +15,7 @@ final class Upkeep {
     private let merging: Merging
     private let restamper: Restamper
     private let adoption: FileAdoption
+    private let repair: BookkeepingRepair
     private var origins: Origins { self.saver.rows.origins }
 
     /// Keeps the tables of `opened`.
@@ -25,7 +26,8 @@ final class Upkeep {
         projection: Projection,
         collecting: Collecting,
         merging: Merging,
-        adoption: FileAdoption
+        adoption: FileAdoption,
+        repair: BookkeepingRepair
     ) {
         self.transactions = opened.transactions
         self.saver = opened.saver
@@ -38,6 +40,7 @@ final class Upkeep {
         self.collecting = collecting
         self.merging = merging
         self.adoption = adoption
+        self.repair = repair
         self.restamper = Restamper(
             saver: opened.saver,
             log: opened.log,
@@ -96,27 +99,31 @@ final class Upkeep {
     func beginIsolation() { self.unshared.beginIsolation(after: self.log.highestNumber) }
 
     /// Ends the isolation; corrects stamps that were made in it with a wrong clock.
+    ///
+    /// When this fails, the node is still isolated: it exchanges nothing, and the next attempt corrects the same stamps.
+    /// Batches that are damaged in the log keep their stamps, because such an attempt would fail for ever.
     func endIsolation(offset: Int64) throws -> (changes: Int, outcome: CollectOutcome) {
+        if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
+        guard self.unshared.isIsolated else { return (0, self.collecting.nothing) }
         do {
-            var collected = Collector.Collected()
-            if self.collecting.collector.isInBulk {
-                collected = try self.collecting.collector.finishBulk(offset: offset)
-            }
-            collected.hasMore = false
-            guard self.unshared.isIsolated else { return (0, self.collecting.outcome(collected)) }
-            let (changes, events) = try self.transactions.write(.durable) { transaction in
-                let changes = try self.restamper.correct(offset: offset, in: transaction)
-                try self.unshared.countAllAsShared(in: transaction)
-                var collector = EventCollector(isLocal: false)
-                try self.projection.project(events: &collector, in: transaction)
-                return .durable((changes, try self.events.record(collector, in: transaction)))
-            }
-            collected.events += events
-            return (changes, self.collecting.outcome(collected))
-        } catch {
-            // The exchange with other nodes may begin all the same: nothing made until now may be corrected later.
-            self.unshared.giveUp()
-            throw error
+            let (changes, events) = try self.countAsShared { try self.restamper.correct(offset: offset, in: $0) }
+            return (changes, self.collecting.outcome(Collector.Collected(events: events)))
+        } catch let damage as OwnDamage {
+            self.repair.note(DamageRepair(damage, outcome: .leftOut))
+            let (_, events) = try self.countAsShared { _ in 0 }
+            return (0, self.collecting.outcome(Collector.Collected(events: events)))
+        }
+    }
+
+    private func countAsShared(
+        after correct: (borrowing WriteTransaction) throws -> Int
+    ) throws -> (changes: Int, events: [LoggedEvent]) {
+        try self.transactions.write(.durable) { transaction in
+            let changes = try correct(transaction)
+            try self.unshared.countAllAsShared(in: transaction)
+            var collector = EventCollector(isLocal: false)
+            try self.projection.project(events: &collector, in: transaction)
+            return .durable((changes, try self.events.record(collector, in: transaction)))
         }
     }
 
@@ -146,6 +153,7 @@ final class Upkeep {
 
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
+        try self.repair.checkNumbers()
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         let escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()

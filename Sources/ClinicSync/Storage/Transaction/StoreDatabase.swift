@@ -72,6 +72,22 @@ package struct StoreDatabase: Sendable {
         self.reader = reader
     }
 
+    /// Copies the database as it is now into a new file, readable by its owner alone.
+    ///
+    /// - Returns: Whether the copy was made; a file that is there already is left alone.
+    func copy(to path: String) -> Bool {
+        // SQLite accepts an empty file as the target. So the mode is set before anything is in the file.
+        guard !FileManager.default.fileExists(atPath: path),
+            FileManager.default.createFile(atPath: path, contents: nil, attributes: [.posixPermissions: 0o600])
+        else { return false }
+        let made = Result {
+            try self.writer.writeWithoutTransaction { try $0.execute(sql: "VACUUM INTO ?", arguments: [path]) }
+        }
+        if case .success = made { return true }
+        _ = Result { try FileManager.default.removeItem(atPath: path) }
+        return false
+    }
+
     /// Closes all connections.
     package func close() throws {
         try self.snapshots?.close()

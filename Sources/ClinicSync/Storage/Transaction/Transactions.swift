@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import GRDB
 
 /// A part of the store that keeps something in memory beside its tables.
@@ -36,6 +37,10 @@ package final class Transactions {
     let connection: Connection
     /// The parts with something in memory, in the order in which they write before a commit.
     private var parts: [any TransactionPart] = []
+    /// Repairs damage that a transaction found in the node's own tables, and says whether that was possible.
+    private var repair: ((OwnDamage) -> Bool)?
+    /// How often one transaction is run again after a repair.
+    private static let repairsMax = 8
 
     /// The writing connection's page cache: 32 MiB, filled only by large batches and given back after them.
     ///
@@ -62,6 +67,9 @@ package final class Transactions {
     /// Adds a part; parts write before a commit in the order in which they were added.
     func add(_ part: any TransactionPart) { self.parts.append(part) }
 
+    /// Repairs damage by `repair` from now on, before a transaction runs again.
+    func onDamage(_ repair: @escaping (OwnDamage) -> Bool) { self.repair = repair }
+
     // MARK: - Reading
 
     /// Runs `body` with the writing connection, outside of a transaction.
@@ -80,15 +88,32 @@ package final class Transactions {
     ///
     /// When `body` throws, the file and the memory of every part are as before. `body` may run twice: a transaction that began
     /// as relaxed and turns out to need durability is rolled back and runs again as a durable one. So `body` returns its
-    /// results and changes nothing outside.
+    /// results and changes nothing outside. It also runs again after damage that it found in the node's own tables was repaired.
     ///
     /// - Parameters:
     ///   - durability: how the transaction begins. Say `.durable` when that is known, which saves the second run.
+    ///   - isOnce: whether `body` reads what can be read only once, so that it must not run again after a repair.
     ///   - body: what to do; its end says how durably to commit.
     /// - Returns: The result of `body`.
-    /// - Throws: ``StoreError``, and what `body` throws.
+    /// - Throws: ``StoreError``, ``OwnDamage``, and what `body` throws.
     func write<Result>(
         _ durability: Durability = .relaxed,
+        isOnce: Bool = false,
+        _ body: (borrowing WriteTransaction) throws -> Ending<Result>
+    ) throws -> Result {
+        var repairs = 0
+        while true {
+            do {
+                return try self.writeOnce(durability, body)
+            } catch let damage as OwnDamage {
+                guard !isOnce, repairs < Transactions.repairsMax, self.repair?(damage) == true else { throw damage }
+                repairs += 1
+            }
+        }
+    }
+
+    private func writeOnce<Result>(
+        _ durability: Durability,
         _ body: (borrowing WriteTransaction) throws -> Ending<Result>
     ) throws -> Result {
         try self.read { _ in

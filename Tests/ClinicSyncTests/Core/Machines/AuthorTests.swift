@@ -154,16 +154,30 @@ import Testing
     @Test("the store looks for leftovers only when a former member has batches that are not applied")
     func leftovers() {
         var machine = self.machine()
-        #expect(machine.discard == nil)
+        #expect(machine.discard(isRound: true) == nil)
         machine.committed([BatchChunk.of(2, 1, of: 2).at(1)], vector: VersionVector())
-        #expect(machine.discard == nil)
+        #expect(machine.discard(isRound: true) == nil)
         machine.committed([BatchChunk.of(9, 1, of: 2).at(2)], vector: VersionVector())
-        guard case .discard(let members) = machine.discard else {
+        guard case .discard(let members, heldByPeers: []) = machine.discard(isRound: true) else {
             Issue.record("the leftovers of node 9 stay")
             return
         }
         #expect(members.past == [.n(9)])
         machine.forgot([BatchID(origin: .o(9), sequence: 1)], sender: nil)
-        #expect(machine.discard == nil)
+        #expect(machine.discard(isRound: true) == nil)
+    }
+
+    @Test("a batch that a linked peer has applied and that is not whole here is fetched again from that peer")
+    func fetchedAgain() {
+        var machine = self.machine()
+        let part = BatchChunk.of(9, 1, of: 2)
+        machine.committed([part.at(1)], vector: VersionVector())
+        let entry = VersionVector.Entry(origin: .o(9), sequence: 1)
+        machine.acknowledged(Acknowledgement(applied: [entry], creditBytes: 0), on: .c(3), isHost: false)
+        guard case .discard(_, heldByPeers: [part.batch]) = machine.discard(isRound: true) else {
+            Issue.record("the batch is not fetched again")
+            return
+        }
+        #expect(machine.connections(for: [part.batch]) == [.c(3)])
     }
 }

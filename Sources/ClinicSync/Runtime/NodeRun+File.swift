@@ -1,0 +1,51 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import Foundation
+import Logging
+
+// What a run does when its database file is gone.
+extension NodeRun {
+    /// Ends the run when the database file is replaced, moved or deleted.
+    ///
+    /// The node then writes nothing more: a new file at the path may share the write-ahead log of the old one. A file without a
+    /// path is copied first, because its content would be gone with the run.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `databaseReplaced`, `CancellationError`.
+    func watchFile() async throws {
+        let path = self.settings.directory.databaseURL.path
+        let watch = DatabaseFileWatch(path: path)
+        let fault = try await watch.run()
+        self.settings.logger.error(
+            "The database file is not the one that was opened: the node ends",
+            metadata: ["file.fault": "\(fault.rawValue)"]
+        )
+        self.inbox.post(
+            .eventOccurred(
+                NamedEvent(
+                    type: "database_replaced",
+                    category: .system,
+                    timestamp: HybridTimestamp(milliseconds: self.settings.clock.wallMilliseconds),
+                    fields: ["details": .object(["fault": .text(fault.rawValue)])]
+                )
+            )
+        )
+        try await Task.sleep(for: DatabaseFileWatch.goodbye)
+        self.storage.leaveFile()
+        throw ClinicSyncError(.databaseReplaced, try await self.sentence(fault, watch, path: path))
+    }
+
+    private func sentence(_ fault: DatabaseFileWatch.Fault, _ watch: DatabaseFileWatch, path: String) async throws
+        -> String
+    {
+        let rescued = watch.isUnlinked ? try await self.storage.rescue(to: path + ".rescued") : nil
+        let copy = rescued.map { " What the node had open is saved in \($0)." } ?? ""
+        switch fault {
+        case .missing:
+            return "The database \(path) was moved or deleted while the node ran: put it back and start the node again."
+                + copy
+        case .replaced:
+            return "The database \(path) was replaced while the node ran: start the node again, on the new file." + copy
+        }
+    }
+}

@@ -1,0 +1,143 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Checks the authors in a file that is opened, before anything trusts their numbers.
+///
+/// Other tables name authors by their place in `clinicsync_origin`. So an entry that is missing or cannot be read would give
+/// all later authors the names of others.
+struct OriginCheck {
+    /// The node as an author.
+    let own: Origin
+
+    /// Repairs what makes no sense.
+    ///
+    /// - Returns: What was wrong.
+    /// - Throws: what SQLite reports.
+    func mend(in transaction: borrowing WriteTransaction) throws -> [DamageRepair] {
+        var repairs: [DamageRepair] = []
+        let gaps = try self.fillGaps(in: transaction)
+        if gaps > 0 {
+            let damage = OwnDamage(.origin, "an author is missing or cannot be read")
+            repairs.append(DamageRepair(damage, count: gaps, outcome: .refetching))
+        }
+        let seen = try self.mendSeen(in: transaction)
+        if seen > 0 {
+            let damage = OwnDamage(.origin, "what an author had seen cannot be read")
+            repairs.append(DamageRepair(damage, count: seen, outcome: .rebuilt))
+        }
+        let numbers = try self.mendNumbers(in: transaction)
+        if numbers > 0 {
+            let damage = OwnDamage(.origin, "the number of an author's newest batch is not in the log")
+            repairs.append(DamageRepair(damage, count: numbers, outcome: .rebuilt))
+        }
+        return repairs
+    }
+
+    // MARK: - Entries
+
+    private func fillGaps(in transaction: borrowing WriteTransaction) throws -> Int {
+        try transaction
+            .statement("DELETE FROM clinicsync_origin WHERE id < 0 OR typeof(node) <> 'blob' OR length(node) <> 16")
+            .run()
+        var ids: [Int64] = []
+        try transaction.connection.query("SELECT id FROM clinicsync_origin ORDER BY id").forEach {
+            ids.append($0.int64(0))
+        }
+        // Far more authors than the table has rows: only the numbers that other tables can name are filled.
+        let known = Set(ids)
+        let used = try self.largestUsed(on: transaction.connection)
+        guard let last = ids.last.map({ max($0, used) }), last < OriginCheck.authorsMax else { return 0 }
+        let missing = (0...last).filter { !known.contains($0) }
+        guard !missing.isEmpty else { return 0 }
+        let isOwnThere =
+            try transaction.connection
+            .query("SELECT 1 FROM clinicsync_origin WHERE node = ?1 AND incarnation = ?2")
+            .bind(1, blob: self.own.node.storedBytes)
+            .bind(2, self.own.incarnation)
+            .first { _ in true } ?? false
+        for id in missing {
+            // A file always has its own node as an author. So a single missing author is this node.
+            let origin = missing.count == 1 && !isOwnThere && id > 0 ? self.own : Origin.unknown(id)
+            try transaction.statement("INSERT INTO clinicsync_origin (id, node, incarnation) VALUES (?1, ?2, ?3)")
+                .bind(1, id)
+                .bind(2, blob: origin.node.storedBytes)
+                .bind(3, origin.incarnation)
+                .run()
+            guard origin != self.own else { continue }
+            // Nobody can tell whose batches these are. Those of members come again, under their name.
+            try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1").bind(1, id).run()
+        }
+        return missing.count
+    }
+
+    /// More authors than any clinic has ever had.
+    private static let authorsMax: Int64 = 1 << 16
+
+    /// The largest author's number that the log or a row uses.
+    private func largestUsed(on connection: Connection) throws -> Int64 {
+        let log = try connection.query("SELECT max(origin) FROM clinicsync_log").first { $0.int64(0) } ?? 0
+        return log < OriginCheck.authorsMax ? log : 0
+    }
+
+    private func mendSeen(in transaction: borrowing WriteTransaction) throws -> Int {
+        var damaged: [Int64] = []
+        try transaction.connection.query("SELECT id, seen FROM clinicsync_origin").forEach { row in
+            do { _ = try VectorCoding.decode(row.blob(1)) } catch { damaged.append(row.int64(0)) }
+        }
+        for id in damaged {
+            // The author's next batch says again what the author had seen.
+            try transaction.statement("UPDATE clinicsync_origin SET seen = x'' WHERE id = ?1").bind(1, id).run()
+        }
+        return damaged.count
+    }
+
+    // MARK: - Numbers
+
+    /// Compares how far each author's batches are said to be applied with the batches in the log.
+    private func mendNumbers(in transaction: borrowing WriteTransaction) throws -> Int {
+        let connection = transaction.connection
+        let isWhole = try self.isLogWhole(on: connection)
+        var wrong: [(id: Int64, sequence: Int64)] = []
+        try connection
+            .query(
+                """
+                SELECT o.id, o.sequence, o.node, o.incarnation,
+                coalesce((SELECT max(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id AND l.isLast = 1), 0),
+                coalesce((SELECT min(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id), 0)
+                FROM clinicsync_origin o WHERE o.id > 0
+                """
+            )
+            .forEach { row in
+                let (sequence, logged, first) = (row.int64(1), row.int64(4), row.int64(5))
+                // A log that was pruned proves nothing. Pruning removes an author's first batches first.
+                guard first == 1 || (first == 0 && isWhole) else { return }
+                let isOwn =
+                    NodeID(storedBytes: row.blob(2)) == self.own.node && row.int64(3) == Int64(self.own.incarnation)
+                // The batches of others above the number are applied in their turn; own ones are applied when they are logged.
+                if sequence > logged || sequence < 0 || (isOwn && sequence < logged) {
+                    wrong.append((row.int64(0), logged))
+                }
+            }
+        for entry in wrong {
+            try transaction.statement("UPDATE clinicsync_origin SET sequence = ?2 WHERE id = ?1")
+                .bind(1, entry.id)
+                .bind(2, entry.sequence)
+                .run()
+        }
+        return wrong.count
+    }
+
+    /// Whether no chunk was ever removed from the log.
+    private func isLogWhole(on connection: Connection) throws -> Bool {
+        let logged = try connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
+            .first { $0.int64(0) }
+        return try connection.query("SELECT count(*) FROM clinicsync_log").first { $0.int64(0) } == logged ?? 0
+    }
+}
+
+extension Origin {
+    /// Stands for an author whose entry in `clinicsync_origin` is lost; real authors win against it in ties.
+    fileprivate static func unknown(_ id: Int64) -> Origin {
+        Origin(node: Origin.genesis.node, incarnation: 1 << 31 | UInt32(truncatingIfNeeded: id))
+    }
+}

@@ -1,0 +1,370 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncStorage
+import Foundation
+import GRDB
+import Testing
+
+/// A node's own bookkeeping is damaged; the stores are called as the core calls them.
+@Suite("Damage in a node's own bookkeeping")
+struct OwnDamageTests {
+    private let executors: [(store: TestStore, writing: WritingExecutor, reading: ReadingExecutor)]
+
+    init() throws {
+        self.executors = try (1...2).map { number in
+            let store = try TestStore(UInt64(number))
+            return (
+                store, WritingExecutor(store.writer, retentionMilliseconds: .max / 2), ReadingExecutor(store.reader)
+            )
+        }
+        try self.a.sql(
+            """
+            INSERT INTO patients(id, fullName, address) VALUES('p1', 'Ana', 'here'), ('p2', 'Bea', 'there');
+            UPDATE clinic_services SET selectionCount = 3 WHERE id = 'service-urinalysis'
+            """
+        )
+        try self.a.collect()
+        try self.a.sql("UPDATE patients SET email = 'ana@example.org' WHERE id = 'p1'")
+        try self.a.sql("INSERT INTO patients(id, fullName) VALUES('gone', 'Gone')")
+        try self.a.collect()
+        try self.a.sql("DELETE FROM patients WHERE id = 'gone'")
+        try converge([self.a, self.b])
+    }
+
+    private var a: TestStore { self.executors[0].store }
+    private var b: TestStore { self.executors[1].store }
+
+    /// Gives the second node's new chunks to the first, as its core does.
+    private func deliver() throws -> StorageReply {
+        try self.b.collect()
+        let start = try #require(try self.b.reader.locate(try self.a.vector))
+        let chunks = try self.b.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
+            .filter { $0.batch.origin == self.b.origin }
+        return self.executors[0].writing.perform(.store(from: ConnectionID(rawValue: 1), chunks))
+    }
+
+    /// Merges the rows of both nodes that differ, as a round of reconciliation does with the second node as host.
+    private func reconcile(_ table: String = "patients") throws {
+        let page = try self.a.reader.rowHashes(round: 1, table: table, after: nil)
+        let answers = try self.b.reader.compare(page)
+        for answer in answers { _ = try self.a.writer.merge(answer, clockOffsetMilliseconds: 0) }
+        for states in try self.a.reader.rowStates(round: 1, table: table, keys: answers.flatMap(\.wanted)) {
+            _ = try self.b.writer.merge(states, clockOffsetMilliseconds: 0)
+        }
+    }
+
+    private func repairs(_ reply: StorageReply) -> [DamageRepair] {
+        if case .noticed(let notice, _) = reply { notice.repairs } else { [] }
+    }
+
+    // MARK: - Rows
+
+    @Test(
+        "a peer's edit of a row whose bookkeeping cannot be read is applied, and the row is fetched again",
+        arguments: [
+            "registers = x'ff'", "columns = x'ff'", "columns = x''", "hash = x'01'", "origin = 99", "origin = -1",
+            "context = 77",
+        ]
+    )
+    func damagedRow(damage: String) throws {
+        try self.a.sql("UPDATE clinicsync_row SET \(damage) WHERE pk = 'p1'")
+        try self.b.sql("UPDATE patients SET fullName = 'Anna' WHERE id = 'p1'")
+        let reply = try self.deliver()
+        guard case .noticed(let notice, .stored(_, let outcome)) = reply else {
+            return #expect(Bool(false), "the chunk was not stored: \(reply)")
+        }
+        #expect(notice.repairs.map(\.outcome) == [.refetching])
+        #expect(outcome.vector[self.b.origin] == 1)
+        #expect(
+            try self.a.value(String.self, "SELECT fullName || email FROM patients WHERE id = 'p1'")
+                == "Annaana@example.org"
+        )
+        if try self.a.reader.digests().tables != self.b.reader.digests().tables { try self.reconcile() }
+        try expectEqual([self.a, self.b])
+        let states = try [self.a, self.b].map {
+            try $0.reader.rowStates(round: 1, table: "patients", keys: [.string("p1")])
+        }
+        #expect(states[0] == states[1], "the versions are the same again")
+    }
+
+    @Test("a row of which nothing is known any more is not set aside: its bookkeeping is rebuilt from the table")
+    func missingRow() throws {
+        try self.a.sql("DELETE FROM clinicsync_row WHERE pk = 'p1'")
+        try self.b.sql("UPDATE patients SET fullName = 'Anna' WHERE id = 'p1'")
+        let reply = try self.deliver()
+        #expect(self.repairs(reply).map(\.table) == [.row])
+        #expect(try self.a.value(String.self, "SELECT fullName FROM patients WHERE id = 'p1'") == "Anna")
+        #expect(try self.a.reader.summary().waiting.isEmpty)
+        if try self.a.reader.digests().tables != self.b.reader.digests().tables { try self.reconcile() }
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("a program's edit of a damaged row counts as an edit of that column alone")
+    func editOfDamagedRow() throws {
+        try self.a.sql("UPDATE clinicsync_row SET registers = x'ff' WHERE pk = 'p1'")
+        try self.a.sql("UPDATE patients SET address = 'moved' WHERE id = 'p1'")
+        let reply = self.executors[0].writing.perform(.collect(clockOffsetMilliseconds: 0))
+        guard case .noticed(let notice, .collected(let outcome)) = reply else {
+            return #expect(Bool(false), "nothing was collected: \(reply)")
+        }
+        #expect(notice.repairs.count == 1)
+        #expect(outcome.events.map(\.change?.columns) == [["address"]])
+        try self.a.send(to: self.b)
+        try self.reconcile()
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("many damaged rows are repaired together")
+    func manyRows() throws {
+        try self.a.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200)
+            INSERT INTO patients(id, fullName) SELECT 'n' || i, 'n' FROM n
+            """
+        )
+        try converge([self.a, self.b])
+        try self.a.sql("UPDATE clinicsync_row SET registers = x'ff' WHERE pk LIKE 'n%'")
+        try self.b.sql("UPDATE patients SET fullName = 'm' WHERE id LIKE 'n%'")
+        let reply = try self.deliver()
+        #expect(self.repairs(reply).count <= 5)
+        #expect(self.repairs(reply).reduce(0) { $0 + $1.count } == 200)
+        try self.reconcile()
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("a deleted row whose tombstone cannot be read stays deleted")
+    func damagedTombstone() throws {
+        try self.a.sql("UPDATE clinicsync_tombstone SET state = x'ff' WHERE pk = 'gone'")
+        try self.b.sql("INSERT INTO patients(id, fullName) VALUES('gone', 'Back')")
+        let reply = try self.deliver()
+        #expect(self.repairs(reply).map(\.table) == [.tombstone])
+        #expect(try self.a.value(String.self, "SELECT fullName FROM patients WHERE id = 'gone'") == "Back")
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("what a deleter had seen is rebuilt, and an edit after it is applied")
+    func damagedContext() throws {
+        try self.a.sql("UPDATE clinicsync_context SET vector = x'ff'")
+        try self.b.sql("INSERT INTO patients(id, fullName) VALUES('gone', 'Back')")
+        let reply = try self.deliver()
+        #expect(self.repairs(reply).map(\.table) == [.context])
+        #expect(try self.a.value(String.self, "SELECT fullName FROM patients WHERE id = 'gone'") == "Back")
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("parts of counters that make no sense are removed, and the others' parts come back")
+    func damagedCounter() throws {
+        try self.a.sql("UPDATE clinicsync_counter SET origin = 99 WHERE pk = 'service-urinalysis' AND origin <> 0")
+        try self.b.sql("UPDATE clinic_services SET selectionCount = selectionCount + 2 WHERE id = 'service-urinalysis'")
+        let reply = try self.deliver()
+        #expect(self.repairs(reply).map(\.table) == [.counter])
+        try self.reconcile("clinic_services")
+        #expect(
+            try self.a.value(Int.self, "SELECT selectionCount FROM clinic_services WHERE id = 'service-urinalysis'")
+                == 5
+        )
+        try expectEqual([self.a, self.b])
+    }
+
+    // MARK: - Reading
+
+    @Test("a request that reads says that its own node is damaged, and succeeds after the repair")
+    func damageWhileReading() throws {
+        try self.a.sql("UPDATE clinicsync_row SET registers = x'ff' WHERE pk = 'p1'")
+        let id = ConnectionID(rawValue: 1)
+        let request = StorageRequest.rowStates(for: id, round: 1, table: "patients", keys: [.string("p1")])
+        guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request) else {
+            return #expect(Bool(false), "no damage was found")
+        }
+        #expect(damage.table == .row)
+        guard case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)) else {
+            return #expect(Bool(false), "nothing was repaired")
+        }
+        #expect(repair.outcome == .refetching)
+        guard case .rowStates(_, let pages) = self.executors[0].reading.perform(request) else {
+            return #expect(Bool(false), "the request still fails")
+        }
+        #expect(pages.count == 1)
+    }
+
+    @Test(
+        "authors that a program changed in the table are written again from memory",
+        arguments: [
+            "DELETE FROM clinicsync_origin WHERE id = 1", "UPDATE clinicsync_origin SET sequence = 1000",
+            "UPDATE clinicsync_origin SET id = 77 WHERE id = 1",
+            "UPDATE clinicsync_digest SET rows = rows + 5, high = 1",
+        ]
+    )
+    func numbersWhileRunning(damage: String) throws {
+        let before = try self.a.reader.digests()
+        try self.a.sql(damage)
+        let reply = self.executors[0].writing.perform(.prune)
+        #expect(self.repairs(reply).map(\.outcome) == [.rebuilt])
+        try self.a.renewReader()
+        let after = try self.a.reader.digests()
+        #expect(after.vector == before.vector)
+        #expect(after.tables == before.tables)
+    }
+
+    // MARK: - The log
+
+    private func flipByte(of batch: UInt64) throws {
+        try self.a.sql(
+            """
+            UPDATE clinicsync_log SET payload = substr(payload, 1, 30) || x'ee' || substr(payload, 32)
+            WHERE sequence = \(batch) AND origin = (SELECT id FROM clinicsync_origin WHERE sequence > 0)
+            """
+        )
+    }
+
+    @Test("a damaged batch is not served; a peer's copy heals it")
+    func damagedLog() throws {
+        let intact = try self.a.reader.readLog(after: 0, maxBytes: .max).chunks
+        try self.flipByte(of: 1)
+        let id = ConnectionID(rawValue: 1)
+        let request = StorageRequest.readLog(for: id, after: 0, maxBytes: .max)
+        let batch = BatchID(origin: self.a.origin, sequence: 1)
+        guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request) else {
+            return #expect(Bool(false), "no damage was found")
+        }
+        #expect(damage.place == .batch(batch))
+        guard case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)) else {
+            return #expect(Bool(false), "the repair failed")
+        }
+        #expect(repair.wanted == [batch])
+        guard case .batchRead(_, let chunks) = self.executors[1].reading.perform(.readBatch(for: id, batch)) else {
+            return #expect(Bool(false), "the peer does not send the batch")
+        }
+        _ = self.executors[0].writing.perform(.store(from: id, chunks))
+        guard case .logRead(_, let healed, _) = self.executors[0].reading.perform(request) else {
+            return #expect(Bool(false), "the batch is still damaged")
+        }
+        #expect(healed == intact)
+    }
+
+    @Test("a batch that no node has intact is served without changes, and its rows come by reconciliation")
+    func lostBatch() throws {
+        try self.flipByte(of: 1)
+        let id = ConnectionID(rawValue: 1)
+        _ = self.executors[0].reading.perform(.leaveOut(BatchID(origin: self.a.origin, sequence: 1)))
+        guard
+            case .logRead(_, let chunks, _) = self.executors[0].reading.perform(
+                .readLog(for: id, after: 0, maxBytes: .max)
+            )
+        else { return #expect(Bool(false), "the log is not served") }
+        let c = try TestStore(3)
+        _ = try c.writer.store(chunks.map(\.chunk), clockOffsetMilliseconds: 0)
+        #expect(try c.vector == self.a.vector)
+        for table in try self.a.reader.digests().tables.map(\.name) {
+            let answers = try self.a.reader.compare(try c.reader.rowHashes(round: 1, table: table, after: nil))
+            for answer in answers { _ = try c.writer.merge(answer, clockOffsetMilliseconds: 0) }
+        }
+        try expectEqual([self.a, c])
+    }
+
+    @Test("a batch that was not applied yet and is damaged is removed and asked for")
+    func damagedBeforeApplying() throws {
+        try self.b.sql("INSERT INTO patients(id, fullName) VALUES('late', 'Late')")
+        try self.b.collect()
+        let start = try #require(try self.b.reader.locate(try self.a.vector))
+        let chunks = try self.b.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
+            .filter { $0.batch.origin == self.b.origin }
+        // A batch that names a dependency which has not come waits in the log.
+        let whole = try #require(chunks.first)
+        var dependencies = VersionVector()
+        dependencies.advance(self.a.origin, to: 50)
+        let header = try #require(whole.header)
+        let waiting = BatchChunk(
+            batch: whole.batch,
+            index: 0,
+            header: BatchHeader(
+                timestamp: header.timestamp,
+                dependencies: dependencies,
+                schemaVersion: header.schemaVersion
+            ),
+            isLast: whole.isLast,
+            checksum: whole.checksum,
+            payload: whole.payload
+        )
+        let id = ConnectionID(rawValue: 1)
+        _ = self.executors[0].writing.perform(.store(from: id, [waiting]))
+        try self.a.sql(
+            "UPDATE clinicsync_log SET payload = x'01ff' WHERE sequence = 1 AND origin = (SELECT max(id) FROM clinicsync_origin)"
+        )
+        try self.a.sql(
+            "UPDATE clinicsync_log SET header = (SELECT header FROM clinicsync_log ORDER BY position LIMIT 1) WHERE payload = x'01ff'"
+        )
+        let reply = self.executors[0].writing.perform(.applyStored)
+        #expect(self.repairs(reply).flatMap(\.wanted) == [waiting.batch])
+        #expect(try self.a.value(Int.self, "SELECT count(*) FROM clinicsync_log WHERE payload = x'01ff'") == 0)
+        _ = self.executors[0].writing.perform(.store(from: id, chunks))
+        try expectEqual([self.a, self.b])
+    }
+}
+
+@Suite("What a request committed before it failed")
+struct UntoldTests {
+    @Test("the slices of a collection that a failing request finished are told with its failure")
+    func slices() throws {
+        let directory = try TemporaryDirectory()
+        let url = directory.url.appending(path: "clinic.db")
+        let origin = Origin(node: NodeID(high: 1, low: 1))
+        try SQLiteReplicaStore.create(at: url, origin: origin)
+        var limits = StoreLimits()
+        limits.sliceMarks = 100
+        let writer = try ReplicaWriter(
+            database: try StoreDatabase.open(path: url.path),
+            origin: origin,
+            limits: limits
+        ) { 1_800_000_000_000 }
+        let executor = WritingExecutor(writer, retentionMilliseconds: .max / 2)
+        let program = try DatabaseQueue(path: url.path)
+        try program.write {
+            try $0.execute(
+                sql: """
+                    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+                    INSERT INTO patients(id, fullName) SELECT 'n' || i, 'n' FROM n
+                    """
+            )
+        }
+        guard case .collected(let first) = executor.perform(.collect(clockOffsetMilliseconds: 0)), first.hasMore else {
+            return #expect(Bool(false), "the collection is not in slices")
+        }
+        // A batch of this node's own with a number that the file does not know.
+        let forged = BatchChunk(
+            batch: BatchID(origin: origin, sequence: 99),
+            index: 0,
+            header: BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 1),
+            isLast: true,
+            checksum: try #require(first.logged.first?.chunk.checksum),
+            payload: try #require(first.logged.first?.chunk.payload)
+        )
+        let reply = executor.perform(.store(from: ConnectionID(rawValue: 1), [forged]))
+        guard case .noticed(let notice, .failed(_, .forked)) = reply else {
+            return #expect(Bool(false), "the request did not fail as intended: \(reply)")
+        }
+        #expect(notice.committed?.logged.last?.chunk.isLast == true)
+        #expect(notice.committed?.vector[origin] == 1)
+        #expect(notice.committed?.events.isEmpty == false)
+        #expect(writer.takeNotice().isEmpty)
+        try writer.close()
+    }
+
+    @Test("a restamp that failed once corrects the stamps when it is tried again")
+    func restampAgain() throws {
+        let store = try TestStore(1)
+        store.writer.beginIsolation()
+        store.now += 365 * 86_400_000
+        try store.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")
+        try store.collect()
+        try store.sql("PRAGMA query_only = 1")
+        let offset: Int64 = -365 * 86_400_000
+        #expect(throws: StoreError.self) { try store.writer.restamp(clockOffsetMilliseconds: offset) }
+        try store.sql("PRAGMA query_only = 0")
+        // Something else is written before the next attempt.
+        _ = try store.writer.recordTerm(7)
+        #expect(try store.writer.restamp(clockOffsetMilliseconds: offset).changes == 1)
+        let stamp = try #require(try store.value(Int64.self, "SELECT timestamp FROM clinicsync_row WHERE pk = 'p1'"))
+        #expect(stamp >> 16 == store.now + offset)
+    }
+}
