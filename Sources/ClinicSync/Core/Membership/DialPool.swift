@@ -156,7 +156,7 @@ package struct DialPool: Sendable, Hashable {
     package mutating func next(
         at time: Duration,
         linked: Set<NodeID>,
-        waits: PeerBackOff.Waits = [:]
+        waits: PeerBackOff.Waits = PeerBackOff.Waits()
     ) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []

@@ -74,12 +74,12 @@ package struct PeerBackOff: Sendable, Hashable {
     }
 
     /// Peers that are not dialled, each before a time.
-    package struct Waits: Sendable, Hashable, ExpressibleByDictionaryLiteral {
+    package struct Waits: Sendable, Hashable {
         private var times: OrderedDictionary<NodeID, Duration> = [:]
 
-        /// Makes waits.
-        package init(dictionaryLiteral elements: (NodeID, Duration)...) {
-            for (node, time) in elements { self.times[node] = time }
+        /// Makes waits, each with the time of its end.
+        package init(_ times: [(node: NodeID, until: Duration)] = []) {
+            for (node, until) in times { self.times[node] = until }
         }
 
         /// Whether no peer waits.
@@ -137,7 +137,7 @@ package struct PeerBackOff: Sendable, Hashable {
 
     /// Peers that this node does not dial now, and until when.
     package func waits(at time: Duration) -> Waits {
-        var waits: Waits = [:]
+        var waits = Waits()
         for (node, record) in self.records {
             let until = max(record.cause?.until ?? .zero, record.restUntil)
             if until > time { waits[node] = until }
