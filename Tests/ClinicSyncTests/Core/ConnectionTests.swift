@@ -170,9 +170,10 @@ import Testing
         host.start()
         host.connect(1, to: .client(2))
         #expect(host.give(.received(.c(1), message)).closes == [.protocolViolation])
-        host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
+        // A peer that broke the protocol must wait, so the next ones are others.
+        host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(3)))
         #expect(host.give(.received(.c(2), .ping(Ping(id: 1)))).closes == [.protocolViolation])
-        host.connect(3, to: .client(2))
+        host.connect(3, to: .client(4))
         #expect(host.give(.malformedMessageReceived(.c(3))).closes == [.protocolViolation])
     }
 }

@@ -156,9 +156,13 @@ import Testing
         var pool = self.pool([self.hint(2)])
         pool.hurry(["other:1"], node: .n(2), at: .zero)
         pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
-        let (dial, wait) = pool.next(at: .zero, linked: [], waits: [.n(2): .seconds(7)])
+        let (dial, wait) = pool.next(at: .zero, linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))]))
         #expect(dial == [])
         #expect(wait == .seconds(7))
-        #expect(pool.next(at: .seconds(7), linked: [], waits: [.n(2): .seconds(7)]).dial == ["other:1", "pc2:1"])
+        #expect(
+            pool.next(at: .seconds(7), linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))])).dial == [
+                "other:1", "pc2:1",
+            ]
+        )
     }
 }

@@ -40,6 +40,7 @@ struct IsolationTests {
         let effects = bench.node.handle(.storageReplied(failed), at: bench.now)
         #expect(effects.closes == [.storageFailed])
         #expect(!effects.requests.contains(self.locate))
+        bench.advance(.milliseconds(500))
         bench.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2)))
         let again = bench.node.handle(.received(.c(2), .hello(.of(.client(2)))), at: bench.now)
         #expect(again.contains { $0.isRestamp })

@@ -109,7 +109,7 @@ import Testing
         #expect(self.isAdmitted(at: time))
         lost(.milliseconds(80))
         #expect(self.backOff.admit(.n(2), at: time) == .refused(.overloaded, retryAfter: CoreLimits.dialRest))
-        #expect(self.backOff.waits(at: time) == [.n(2): time + CoreLimits.dialRest])
+        #expect(self.backOff.waits(at: time)[.n(2)] == time + CoreLimits.dialRest)
         #expect(self.backOff.causes.isEmpty)
         time += CoreLimits.dialRest
         #expect(self.isAdmitted(at: time))
@@ -268,6 +268,8 @@ import Testing
     func outbound() {
         var client = Bench(.client(2))
         client.start()
+        client.give(.dialFailed(address: "host:1"))
+        client.advance(.milliseconds(200))
         var dials = 0
         var id: UInt64 = 0
         for _ in 0..<1_000 {

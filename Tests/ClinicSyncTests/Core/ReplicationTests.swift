@@ -173,7 +173,7 @@ import Testing
                 .setTimer(.retryStorage, after: .seconds(1)),
                 .close(.c(2), reason),
                 .notify(.peerLost(.n(2), reason)),
-                .dial(address: "pc2:1"),
+                .notify(.peerBacksOff(.n(2), reason, isPeersWord: false)),
             ]
         )
         #expect(host.give(.timerFired(.retryStorage)).requests == [.collect(clockOffsetMilliseconds: 0)])

@@ -305,7 +305,7 @@ import Testing
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
                     + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#
-                    + #""refusedConnections":6,"revokedNodes":7,"unsignedRows":0},"tables":[],"term":4,"#
+                    + #""refusedConnections":6,"revokedNodes":7,"unsignedRows":0,"warnings":[]},"tables":[],"term":4,"#
                     + #""waiting":[]}"# + "\n"
             )
         }

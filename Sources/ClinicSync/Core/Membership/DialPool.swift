@@ -1,5 +1,5 @@
 package import ClinicSyncModel
-package import OrderedCollections
+import OrderedCollections
 
 /// Decides which addresses are dialled, and when.
 ///
@@ -156,7 +156,7 @@ package struct DialPool: Sendable, Hashable {
     package mutating func next(
         at time: Duration,
         linked: Set<NodeID>,
-        waits: OrderedDictionary<NodeID, Duration> = [:]
+        waits: PeerBackOff.Waits = PeerBackOff.Waits()
     ) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []

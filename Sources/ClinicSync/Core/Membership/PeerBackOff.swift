@@ -1,5 +1,5 @@
 package import ClinicSyncModel
-package import OrderedCollections
+import OrderedCollections
 
 /// The peers that wait, because their connections ended for a reason that a new connection does not change.
 ///
@@ -73,6 +73,25 @@ package struct PeerBackOff: Sendable, Hashable {
         case refused(CloseReason, retryAfter: Duration)
     }
 
+    /// Peers that are not dialled, each before a time.
+    package struct Waits: Sendable, Hashable {
+        private var times: OrderedDictionary<NodeID, Duration> = [:]
+
+        /// Makes waits, each with the time of its end.
+        package init(_ times: [(node: NodeID, until: Duration)] = []) {
+            for (node, until) in times { self.times[node] = until }
+        }
+
+        /// Whether no peer waits.
+        package var isEmpty: Bool { self.times.isEmpty }
+
+        /// The end of a peer's wait; `nil` for a peer that may be dialled.
+        package fileprivate(set) subscript(node: NodeID) -> Duration? {
+            get { self.times[node] }
+            set { self.times[node] = newValue }
+        }
+    }
+
     private struct Record: Sendable, Hashable {
         var cause: Cause?
         var process: Process?
@@ -117,8 +136,8 @@ package struct PeerBackOff: Sendable, Hashable {
     }
 
     /// Peers that this node does not dial now, and until when.
-    package func waits(at time: Duration) -> OrderedDictionary<NodeID, Duration> {
-        var waits: OrderedDictionary<NodeID, Duration> = [:]
+    package func waits(at time: Duration) -> Waits {
+        var waits = Waits()
         for (node, record) in self.records {
             let until = max(record.cause?.until ?? .zero, record.restUntil)
             if until > time { waits[node] = until }
