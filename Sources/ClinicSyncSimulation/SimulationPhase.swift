@@ -32,7 +32,14 @@ struct Suspect {
 
     /// Notes what the node tells its operators of damage.
     mutating func hear(_ effects: [Effect]) {
-        for case .notify(.storageFailed(let failure)) in effects { self.complain("\(failure)") }
+        for case .notify(let notification) in effects {
+            switch notification {
+            case .storageFailed(let failure): self.complain("\(failure)")
+            case .ownDamage(let repair): self.complain("\(repair)")
+            case .escapedWrites, .unmarkedSetBack, .captureRepaired: self.complain("\(notification)")
+            default: break
+            }
+        }
     }
 
     /// Notes a complaint; the first ones of a run are enough.
@@ -51,9 +58,12 @@ extension SimulatedWorld {
 
     /// Whether the other end of a connection is the suspect, or the node itself, which a suspect's addresses lead to.
     func isSuspect(behind id: ConnectionID) -> Bool {
-        guard let suspect = self.phase.suspect, let (link, end) = self.network.find(id) else { return false }
-        let ends = self.network.links[link].ends
-        return ends[1 - end].node == suspect.index || ends[0].node == ends[1].node
+        guard let suspect = self.phase.suspect else { return false }
+        for link in self.network.links.reversed() {
+            guard let end = link.ends.firstIndex(where: { $0.id == id }) else { continue }
+            return link.ends[1 - end].node == suspect.index || link.ends[0].node == link.ends[1].node
+        }
+        return false
     }
 
     /// Whether the node was revoked.

@@ -78,6 +78,8 @@ struct SuspectRun {
         try world.castOut()
         if world.random.chance(50) { for node in world.members { world.kill(node, for: .milliseconds(20)) } }
         world.heal()
+        // Incomplete batches of the suspect are given up after 10 s.
+        try world.run(until: world.now + .seconds(13))
         guard try self.converge() else { return }
         try self.entered.writeLast(in: world)
         guard try self.converge() else { return }

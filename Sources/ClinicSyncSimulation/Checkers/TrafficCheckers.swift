@@ -65,6 +65,7 @@ final class FailureChecker: SimulationChecker {
                 if world.isSuspect(behind: id) { continue }
                 world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
+                if self.isRefusal(input, in: world) { continue }
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
             case .notify(.escapedWrites(let count)), .notify(.unmarkedSetBack(let count)):
@@ -72,10 +73,22 @@ final class FailureChecker: SimulationChecker {
             case .notify(.logTooShort(let peer)):
                 if world.members.allSatisfy({ $0.origin.node != peer }) { continue }
                 world.fail("\(node.name) cannot serve \(Summary.letter(peer))")
+            case .notify(.ownDamage(let repair)):
+                // In other runs a node may be damaged by a fault.
+                if world.phase.suspect != nil { world.fail("\(node.name) takes itself for damaged: \(repair)") }
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
             case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .reply, .notify, .stopped:
                 break
             }
+        }
+    }
+
+    /// Whether the store refused what the suspect sent.
+    private func isRefusal(_ input: Input, in world: SimulatedWorld) -> Bool {
+        guard case .storageReplied(.failed(let request, .malformed)) = input else { return false }
+        switch request {
+        case .store(let id, _, _), .mergeRows(let id, _, _), .compare(let id, _): return world.isSuspect(behind: id)
+        default: return false
         }
     }
 
