@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 
 /// Notices that the database file was replaced, moved or deleted while the node has it open.
