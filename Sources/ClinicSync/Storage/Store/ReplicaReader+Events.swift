@@ -72,7 +72,7 @@ extension ReplicaReader {
             isLocal: row.int64(7) != 0,
             batch: row.isNull(8)
                 ? nil
-                : self.origin(number: row.int(8)).map {
+                : self.origins.author(row.int(8)).map {
                     BatchID(origin: $0, sequence: min(UInt64(clamping: row.int64(9)), Bounds.sequenceMax))
                 },
             userID: row.isNull(10) ? nil : row.string(10)

@@ -16,7 +16,6 @@ package final class ReplicaReader {
     /// Origins by their small numbers; grows as the writer adds some.
     private(set) var origins: [Origin] = []
     let log: ServedLog
-
     let limits: StoreLimits
 
     /// Reads beside `writer`.
@@ -82,9 +81,6 @@ package final class ReplicaReader {
 
     /// From now on serves a batch without its damaged chunks; see ``StorageRequest/leaveOut(_:)``.
     package func leaveOut(_ batch: BatchID) { self.log.leaveOut(batch) }
-
-    /// The author with that small number.
-    func origin(number: Int) -> Origin? { self.origins.indices.contains(number) ? self.origins[number] : nil }
 
     /// Reads the authors' names again when there are more.
     func refreshOrigins() throws {

@@ -166,7 +166,12 @@ final class ServedLog {
 
     /// The author with a small number.
     static func origin(_ number: Int, of origins: [Origin]) throws -> Origin {
-        guard origins.indices.contains(number) else { throw OwnDamage(.log, "an author is not known") }
-        return origins[number]
+        guard let origin = origins.author(number) else { throw OwnDamage(.log, "an author is not known") }
+        return origin
     }
+}
+
+extension [Origin] {
+    /// The author with a small number; `nil` when there is none.
+    func author(_ number: Int) -> Origin? { self.indices.contains(number) ? self[number] : nil }
 }
