@@ -57,15 +57,7 @@ struct NodeTelemetry: Sendable {
                 ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
             )
         case .reconciled(let result, let rows, let took):
-            self.metrics.observe(.reconciliationDuration, took)
-            self.metrics.count(.repairedRows, Int(clamping: rows))
-            self.logger.info(
-                "Reconciliation ended",
-                metadata: [
-                    "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
-                    "reconciliation.duration": "\(took)",
-                ]
-            )
+            self.recordReconciliation(result, rows, took)
         case .conflictsRecorded(let count):
             self.metrics.count(.conflicts, count)
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
@@ -97,21 +89,7 @@ struct NodeTelemetry: Sendable {
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
-            self.metrics.count(.ownDamage, repair.count)
-            self.logger.warning(
-                "This node's own bookkeeping was damaged",
-                metadata: [
-                    "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
-                    "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
-                ]
-            )
-            self.tell(
-                "own_damage",
-                details: [
-                    "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
-                    "outcome": repair.outcome.rawValue,
-                ]
-            )
+            self.recordDamage(repair)
         }
     }
 
@@ -161,6 +139,36 @@ struct NodeTelemetry: Sendable {
             metadata: ["peer.id": "\(node)", "peer.self": "\(isSelf)"]
         )
         self.tell("duplicate_identity", details: ["peer": node.description, "self": isSelf ? "true" : "false"])
+    }
+
+    private func recordDamage(_ repair: DamageRepair) {
+        self.metrics.count(.ownDamage, repair.count)
+        self.logger.warning(
+            "This node's own bookkeeping was damaged",
+            metadata: [
+                "damage.table": "clinicsync_\(repair.table.rawValue)", "damage.reason": "\(repair.reason)",
+                "damage.count": "\(repair.count)", "damage.outcome": "\(repair.outcome.rawValue)",
+            ]
+        )
+        self.tell(
+            "own_damage",
+            details: [
+                "table": "clinicsync_\(repair.table.rawValue)", "count": "\(repair.count)",
+                "outcome": repair.outcome.rawValue,
+            ]
+        )
+    }
+
+    private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {
+        self.metrics.observe(.reconciliationDuration, took)
+        self.metrics.count(.repairedRows, Int(clamping: rows))
+        self.logger.info(
+            "Reconciliation ended",
+            metadata: [
+                "reconciliation.result": "\(result)", "reconciliation.rows": "\(rows)",
+                "reconciliation.duration": "\(took)",
+            ]
+        )
     }
 
     private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {

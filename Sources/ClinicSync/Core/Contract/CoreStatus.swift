@@ -51,6 +51,20 @@ package struct CoreStatus: Sendable, Hashable {
         package var roundTripMilliseconds: Double?
     }
 
+    /// The peers with which something is wrong.
+    package struct Troubles: Sendable, Hashable {
+        /// Nodes whose identity two processes carry, this node first.
+        package var duplicates: [NodeID]
+        /// Peers that wait, connected or not, in the order of their first failure.
+        package var backOffs: [BackOff]
+
+        /// Makes a description.
+        package init(duplicates: [NodeID], backOffs: [BackOff]) {
+            self.duplicates = duplicates
+            self.backOffs = backOffs
+        }
+    }
+
     /// A peer whose connections end for a reason that a new connection does not change.
     package struct BackOff: Sendable, Hashable {
         /// The peer.
@@ -124,10 +138,13 @@ package struct CoreStatus: Sendable, Hashable {
     package var lastReconciliation: Reconciliation?
     /// What this node has applied.
     package var vector: VersionVector
-    /// Nodes whose identity two processes carry, this node first.
-    package var duplicates: [NodeID]
     /// Damage in the node's own bookkeeping since the start, one entry for each table and outcome.
     package var damage: [Damage]
+    /// The peers with which something is wrong.
+    package var troubles: Troubles
+
+    /// Nodes whose identity two processes carry, this node first.
+    package var duplicates: [NodeID] { self.troubles.duplicates }
     /// Peers that wait, connected or not, in the order of their first failure.
-    package var backOffs: [BackOff]
+    package var backOffs: [BackOff] { self.troubles.backOffs }
 }

@@ -25,9 +25,11 @@ extension CoreStatus {
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
             lastReconciliation: node.data.lastReconciliation,
             vector: vector,
-            duplicates: node.peers.duplicates(at: now.monotonic),
             damage: node.data.damage,
-            backOffs: node.peers.backOffs(at: now.monotonic)
+            troubles: CoreStatus.Troubles(
+                duplicates: node.peers.duplicates(at: now.monotonic),
+                backOffs: node.peers.backOffs(at: now.monotonic)
+            )
         )
     }
 
