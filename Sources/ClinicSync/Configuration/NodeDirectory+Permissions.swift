@@ -11,6 +11,11 @@ extension NodeDirectory {
     /// - Throws: ``ClinicSyncError`` of code `permission`, with the command that repairs it.
     package func requirePrivate() throws {
         var commands = [String]()
+        // The permissions would be those of the file that the link names.
+        var token = stat()
+        if lstat(self.tokenURL.path, &token) == 0, token.st_mode & S_IFMT == S_IFLNK {
+            throw AtomicFile.failure(ELOOP, doing: "read", path: self.tokenURL.path)
+        }
         for url in [self.url, self.runDirectoryURL] {
             guard let mode = try AtomicFile.mode(of: url.path), mode & S_IWOTH != 0 else { continue }
             commands.append("chmod o-w " + ShellText.quoted(url.path))

@@ -257,7 +257,8 @@ package struct DialPool: Sendable, Hashable {
     }
 
     private mutating func forget() {
-        guard self.targets.count > CoreLimits.dialTargetsMax else { return }
+        // Sorting is costly, and a peer may name address after address.
+        guard self.targets.count > CoreLimits.dialTargetsMax &+ CoreLimits.dialTargetsSlack else { return }
         let worst = self.targets.elements.filter { !$0.value.isDialling && !$0.value.isUrgent }
             .sorted { ($0.value.source, $0.value.failures) > ($1.value.source, $1.value.failures) }
         for (address, _) in worst.prefix(self.targets.count - CoreLimits.dialTargetsMax) {

@@ -6,6 +6,8 @@ package enum CoreLimits {
     package static let protocolVersion: UInt32 = 1
     /// Addresses known at a time; the least useful ones are forgotten.
     package static let dialTargetsMax = 1_024
+    /// Addresses beyond ``dialTargetsMax`` that are kept until the next ones are forgotten together.
+    package static let dialTargetsSlack = 64
     /// Dials in progress at a time; others wait.
     package static let dialsMax = 8
     /// A searching node with this many connections dials no more addresses until a connection is gone.
