@@ -32,10 +32,26 @@ struct MemberList: Sendable {
     /// The display names of the clinic's PCs.
     ///
     var names: [NodeID: String] {
-        let greeted = self.state.core?.peers.map { ($0.id, $0.name) } ?? []
-        var names = self.register.names(greeted: Dictionary(greeted, uniquingKeysWith: { first, _ in first }))
+        var names = self.register.names(greeted: self.greeted)
         if names[self.state.id] == nil { names[self.state.id] = self.state.name }
         return names
+    }
+
+    /// The names that members have, without what is added when several have one.
+    var ownNames: [NodeID: String] {
+        let greeted = self.greeted
+        return Dictionary(
+            self.register.members.map { member in
+                let name = self.register.facts(of: member).name
+                return (member.node, name.isEmpty ? greeted[member.node] ?? "" : name)
+            },
+            uniquingKeysWith: { first, _ in first }
+        )
+    }
+
+    /// The names that nodes said on their connections.
+    private var greeted: [NodeID: String] {
+        Dictionary(self.state.core?.peers.map { ($0.id, $0.name) } ?? [], uniquingKeysWith: { first, _ in first })
     }
 
     /// Finds the member that a person names by id, by the beginning of its id, or by its name.
@@ -45,10 +61,7 @@ struct MemberList: Sendable {
         let rows = self.rows
         let wanted = text.lowercased()
         // A name that several members have is shown with an addition, and stands for all of them without it.
-        let own = Dictionary(
-            MemberList.rows(of: self.register).map { ($0.id, $0.name) },
-            uniquingKeysWith: { first, _ in first }
-        )
+        let own = self.ownNames
         let matches = [
             rows.filter { $0.id.description == wanted }, rows.filter { $0.name == text || own[$0.id] == text },
             wanted.utf8.count >= 4 ? rows.filter { $0.id.description.hasPrefix(wanted) } : [],

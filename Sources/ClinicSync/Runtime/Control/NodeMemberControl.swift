@@ -94,7 +94,8 @@ struct NodeMemberControl: MemberControl {
             throw ClinicSyncError(.refused, "This node was revoked: it needs no name any more.")
         }
         let others = self.register.members.filter { $0.node != row.id && self.register.isPresent($0) }
-        guard !others.contains(where: { self.register.facts(of: $0).name.lowercased() == name.lowercased() }) else {
+        let names = self.list.ownNames
+        guard !others.contains(where: { names[$0.node]?.lowercased() == name.lowercased() }) else {
             throw ClinicSyncError(
                 .refused,
                 "Another node is called \"\(name)\": choose another name, or rename that one first."
