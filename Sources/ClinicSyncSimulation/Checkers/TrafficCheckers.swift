@@ -85,6 +85,8 @@ final class FailureChecker: SimulationChecker {
 
     /// Whether the store refused what the suspect sent.
     private func isRefusal(_ input: Input, in world: SimulatedWorld) -> Bool {
+        // Batches that somebody made under an honest name are not told from the author's own.
+        if case .storageReplied(.failed(_, .forked)) = input, world.phase.suspect?.isForging == true { return true }
         guard case .storageReplied(.failed(let request, .malformed)) = input else { return false }
         switch request {
         case .store(let id, _, _), .mergeRows(let id, _, _), .compare(let id, _): return world.isSuspect(behind: id)
