@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import OrderedCollections
 import Testing
 
 @Suite("Peers that must wait, and how long") final class PeerBackOffTests {
