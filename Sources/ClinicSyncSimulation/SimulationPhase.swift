@@ -19,6 +19,8 @@ struct SimulationPhase {
 struct Suspect {
     /// Its place among the nodes.
     let index: Int
+    /// Whether it makes batches under others' names.
+    var isForging = false
     /// What it does to the frames that it sends; `nil`: nothing.
     var mutator: FrameMutator?
     /// Whether it has begun to do so.

@@ -62,7 +62,8 @@ final class FailureChecker: SimulationChecker {
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
             case .turnAway(_, .storageFailed, _): break
             case .turnAway(let id, let reason, _):
-                if world.isSuspect(behind: id) { continue }
+                // A suspect can make others connect again and again.
+                if world.isSuspect(behind: id) || world.phase.suspect != nil && reason == .overloaded { continue }
                 world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
                 if self.isRefusal(input, in: world) { continue }
@@ -85,7 +86,14 @@ final class FailureChecker: SimulationChecker {
 
     /// Whether the store refused what the suspect sent.
     private func isRefusal(_ input: Input, in world: SimulatedWorld) -> Bool {
-        guard case .storageReplied(.failed(let request, .malformed)) = input else { return false }
+        // Batches that somebody made under an honest name are not told from the author's own.
+        if case .storageReplied(.failed(_, .forked)) = input, world.phase.suspect?.isForging == true { return true }
+        let request: StorageRequest
+        switch input {
+        case .storageReplied(.failed(let failed, .malformed)), .storageReplied(.failed(let failed, .forked)):
+            request = failed
+        default: return false
+        }
         switch request {
         case .store(let id, _, _), .mergeRows(let id, _, _), .compare(let id, _): return world.isSuspect(behind: id)
         default: return false

@@ -17,7 +17,9 @@ enum HostileRun {
         let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         // What the member sent back under others' names is no echo.
         world.checkers.removeAll { $0 is EchoChecker }
-        world.phase.suspect = Suspect(index: plan.index, mutator: FrameMutator(plan))
+        // Of a forged batch under its own name a node concludes that its file is an old copy, and begins anew.
+        if plan.isForging { world.checkers.removeAll { $0 is IdentityChecker } }
+        world.phase.suspect = Suspect(index: plan.index, isForging: plan.isForging, mutator: FrameMutator(plan))
         let run = SuspectRun(world: world, entered: entered)
         try world.run(until: .milliseconds(Int64(500 + seed % 3 * 700)))
         world.phase.suspect?.isHostile = true
