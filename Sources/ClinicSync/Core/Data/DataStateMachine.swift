@@ -355,7 +355,8 @@ package struct DataStateMachine: Sendable, Hashable {
         var directives = [Directive.applied]
         if !events.isEmpty { directives.append(.effect(.publish(events))) }
         if events.contains(where: { $0.change?.category == .user }) { directives.append(.usersChanged) }
-        return directives + self.replication.relay(logged).directives
+        directives += self.replication.relay(logged).directives
+        return directives + self.replication.takeWithheld().map { .close($0, .replaced) }
     }
 
     /// The store replied while the node stops: tells programs of what was committed.

@@ -53,14 +53,24 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
     }
 
     /// Takes chunks that the store read, and returns those to send.
-    package mutating func logRead(_ chunks: [LoggedChunk], head: UInt64) -> [BatchChunk] {
+    ///
+    /// - Parameters:
+    ///   - chunks: The chunks.
+    ///   - head: The place of the newest chunk in the log.
+    ///   - isWithheld: Whether a chunk that the peer lacks must not be sent now.
+    /// - Returns: The chunks to send.
+    package mutating func logRead(
+        _ chunks: [LoggedChunk],
+        head: UInt64,
+        isWithheld: (BatchChunk) -> Bool = { _ in false }
+    ) -> [BatchChunk] {
         guard self.state == .catchingUp(isReading: true) else { return [] }
         self.state = .catchingUp(isReading: false)
         // The log has nothing between the cursor and its head: those chunks were pruned.
         if chunks.isEmpty { self.cursor = max(self.cursor, head) }
         var sending: [BatchChunk] = []
         for logged in chunks where logged.position > self.cursor {
-            if !self.sent.has(logged.chunk) {
+            if !self.sent.has(logged.chunk), !isWithheld(logged.chunk) {
                 guard self.credit > 0 else { break }
                 self.spend(on: logged.chunk)
                 sending.append(logged.chunk)

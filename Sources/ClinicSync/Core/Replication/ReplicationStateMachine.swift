@@ -21,6 +21,16 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         var inbound: PeerInboundStateMachine
         /// The part of this node's vector that the peer has been told.
         var announced: VersionVector
+        /// Batches under the peer's own name that were not applied when they came, and so were not sent.
+        var withheld = VersionVector()
+
+        /// Whether a chunk must not be sent now: anybody can send chunks under the peer's name, and the peer would take
+        /// them for its own of the future.
+        func withholds(_ chunk: BatchChunk, applied: VersionVector) -> Bool {
+            let batch = chunk.batch
+            return batch.origin.node == self.node && applied[batch.origin] < batch.sequence
+                && !self.outbound.sent.has(chunk)
+        }
     }
 
     private let origin: Origin
@@ -154,7 +164,8 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             node: node,
             outbound: PeerOutboundStateMachine(
                 vector: hello.vector,
-                partials: hello.partials,
+                // A part of an own batch that the peer has may be another's: it is sent again from its first chunk.
+                partials: hello.partials.filter { $0.batch.origin != self.origin },
                 credit: Int(hello.creditBytes)
             ),
             inbound: PeerInboundStateMachine(credit: self.creditBytes),
@@ -296,12 +307,22 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         var effects: [Effect] = []
         for chunk in logged where self.knows(chunk.chunk.batch.origin.node) {
             var receivers: [ConnectionID] = []
-            for index in self.streams.values.indices where self.streams.values[index].outbound.offer(chunk) {
+            for index in self.streams.values.indices {
+                guard !self.withholds(chunk.chunk, at: index), self.streams.values[index].outbound.offer(chunk) else {
+                    continue
+                }
                 receivers.append(self.streams.keys[index])
             }
             if !receivers.isEmpty { effects.append(self.send(chunk.chunk, to: receivers)) }
         }
         return effects
+    }
+
+    /// Whether a chunk must not be sent now to the peer at `index`; notes that it was not.
+    private mutating func withholds(_ chunk: BatchChunk, at index: Int) -> Bool {
+        guard self.streams.values[index].withholds(chunk, applied: self.chunks.vector) else { return false }
+        self.streams.values[index].withheld.advance(chunk.batch.origin, to: chunk.batch.sequence)
+        return true
     }
 
     /// Sends a chunk; of dependencies that no message can hold, those on unknown authors are left out.
@@ -333,7 +354,12 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// The store read chunks of the log for a peer.
     package mutating func logRead(for id: ConnectionID, _ chunks: [LoggedChunk], head: UInt64) -> [Effect] {
         self.logHead = max(self.logHead, head)
-        guard let sending = self.streams[id]?.outbound.logRead(chunks, head: head) else { return [] }
+        guard let index = self.streams.index(forKey: id) else { return [] }
+        var withheld: Set<BatchID> = []
+        for chunk in chunks.map(\.chunk) where self.withholds(chunk, at: index) { withheld.insert(chunk.batch) }
+        let sending = self.streams.values[index].outbound.logRead(chunks, head: head) {
+            withheld.contains($0.batch)
+        }
         return sending.filter { self.knows($0.batch.origin.node) }.map { self.send($0, to: [id]) }
             + self.readNext(for: id)
     }
@@ -344,6 +370,23 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             return []
         }
         return [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
+    }
+
+    /// The connections whose peers lack batches of their own name that were withheld and are applied now.
+    ///
+    /// They are batches of a former incarnation, which a restored file lacks. The peers get them with their next hello.
+    package mutating func takeWithheld() -> [ConnectionID] {
+        let applied = self.chunks.vector
+        var connections: [ConnectionID] = []
+        for index in self.streams.values.indices where !self.streams.values[index].withheld.isEmpty {
+            let sent = self.streams.values[index].outbound.sent.vector
+            let withheld = self.streams.values[index].withheld
+            if withheld.entries.contains(where: { sent[$0.origin] < min($0.sequence, applied[$0.origin]) }) {
+                connections.append(self.streams.keys[index])
+            }
+            self.streams.values[index].withheld = VersionVector(withheld.entries(beyond: applied))
+        }
+        return connections
     }
 
     // MARK: - Acknowledgements

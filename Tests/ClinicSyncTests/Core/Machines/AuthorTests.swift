@@ -151,6 +151,34 @@ import Testing
         #expect(machine.relay([honest.at(2)]) == [.send([.c(2)], .chunk(honest))])
     }
 
+    @Test("a peer gets batches under its own name only when they are applied; its own batches go out from their first chunk")
+    func ownNames() {
+        var machine = self.machine()
+        let planted = BatchChunk.of(3, 1, of: 2)
+        machine.committed([planted.at(1)], vector: VersionVector())
+        #expect(machine.relay([planted.at(1)]) == [.send([.c(2)], .chunk(planted))])
+        #expect(machine.takeWithheld() == [])
+        // A restored file lacks a batch of a former time: the peer's next hello brings it.
+        machine.committed([], vector: .v(0, 0, 1))
+        #expect(machine.takeWithheld() == [.c(3)])
+        #expect(machine.takeWithheld() == [])
+        // What the peer itself sent is not withheld.
+        let large = BatchChunk.of(2, 1)
+        _ = machine.received(large, on: .c(2), isStoreOpen: true)
+        machine.committed([large.at(2)], vector: .v(0, 0, 1))
+        #expect(machine.relay([large.at(2)]) == [.send([.c(3)], .chunk(large))])
+        machine.committed([], vector: .v(0, 1, 1))
+        #expect(machine.takeWithheld() == [])
+        // The peer says that it has the first chunk of an own batch of this node.
+        let own = [BatchChunk.of(1, 1, of: 2), .of(1, 1, index: 1, of: 2)]
+        let partial = PartialBatch(batch: own[0].batch, nextChunk: 1)
+        machine.committed([own[0].at(3), own[1].at(4)], vector: .v(1, 1, 1))
+        _ = machine.linked(.c(4), .of(.client(4), vector: .v(0, 1, 1), partials: [partial]), greeted: nil)
+        _ = machine.located(.c(4), at: 2)
+        let sent = machine.logRead(for: .c(4), [own[0].at(3), own[1].at(4)], head: 4)
+        #expect(sent == own.map { .send([.c(4)], .chunk($0)) })
+    }
+
     @Test("the store looks for leftovers only when a former member has batches that are not applied")
     func leftovers() {
         var machine = self.machine()
