@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import GRDB
 
 /// The result of a run with a node that nobody trusts.
 package struct SuspectResult: Sendable {
@@ -61,6 +62,8 @@ struct SuspectRun {
     func goOnWithSuspect() throws {
         self.world.rest()
         self.world.heal()
+        // What is incomplete is given up after 10 s, and fetched again.
+        try self.world.run(until: self.world.now + .seconds(13))
         guard try self.converge() else { return }
         let run = SimulationRun(world: self.world)
         if try run.difference(of: self.world.nodes) != nil, self.world.phase.suspect?.complaints.isEmpty == true {
@@ -91,8 +94,19 @@ struct SuspectRun {
         try SimulationRun(world: self.world).converge(within: self.world.options.reconcileInterval * 2) != nil
     }
 
+    /// Adds the batches that a node has and has not applied to the transcript.
+    private func noteWaiting(at node: SimulatedNode) {
+        let sql = """
+            SELECT hex(o.node), o.incarnation, l.sequence, l.chunk, l.isLast, hex(l.header), length(l.payload)
+            FROM clinicsync_log l JOIN clinicsync_origin o ON o.id = l.origin WHERE l.sequence > o.sequence
+            """
+        guard let rows = try? node.disk.read({ try Row.fetchAll($0, sql: sql) }) else { return }
+        for row in rows { self.world.note(node.name, "waits \(row.databaseValues.map(\.description))") }
+    }
+
     /// The result of the run, which ends here: all files are closed.
     func result(words: String) -> SuspectResult {
+        if self.world.violation != nil { for node in self.world.members { self.noteWaiting(at: node) } }
         for node in self.world.nodes { node.close() }
         return SuspectResult(
             violation: self.world.violation,
