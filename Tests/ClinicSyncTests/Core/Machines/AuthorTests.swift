@@ -151,7 +151,9 @@ import Testing
         #expect(machine.relay([honest.at(2)]) == [.send([.c(2)], .chunk(honest))])
     }
 
-    @Test("a peer gets batches under its own name only when they are applied; its own batches go out from their first chunk")
+    @Test(
+        "a peer gets batches under its own name only when they are applied; its own batches go out from their first chunk"
+    )
     func ownNames() {
         var machine = self.machine()
         let planted = BatchChunk.of(3, 1, of: 2)
