@@ -55,6 +55,9 @@ extension SimulatedWorld {
     /// The nodes whose promises are checked.
     package var members: [SimulatedNode] { self.nodes.filter { !self.isSuspect($0) } }
 
+    /// Whether nothing is promised for the node with this id.
+    func isSuspect(_ id: NodeID) -> Bool { self.phase.suspect.map { self.nodes[$0.index].origin.node } == id }
+
     /// Whether nothing is promised for a node.
     func isSuspect(_ node: SimulatedNode) -> Bool { self.phase.suspect?.index == node.index }
 
