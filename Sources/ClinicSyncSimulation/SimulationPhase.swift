@@ -39,6 +39,7 @@ struct Suspect {
             case .storageFailed(let failure): self.complain("\(failure)")
             case .ownDamage(let repair): self.complain("\(repair)")
             case .escapedWrites, .unmarkedSetBack, .captureRepaired: self.complain("\(notification)")
+            case .reconciled(.differs, _, _): self.complain("differs")
             default: break
             }
         }
