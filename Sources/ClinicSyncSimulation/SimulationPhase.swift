@@ -39,6 +39,7 @@ struct Suspect {
             case .storageFailed(let failure): self.complain("\(failure)")
             case .ownDamage(let repair): self.complain("\(repair)")
             case .escapedWrites, .unmarkedSetBack, .captureRepaired: self.complain("\(notification)")
+            case .reconciled(.differs, _, _): self.complain("differs")
             default: break
             }
         }
@@ -54,6 +55,9 @@ struct Suspect {
 extension SimulatedWorld {
     /// The nodes whose promises are checked.
     package var members: [SimulatedNode] { self.nodes.filter { !self.isSuspect($0) } }
+
+    /// Whether nothing is promised for the node with this id.
+    func isSuspect(_ id: NodeID) -> Bool { self.phase.suspect.map { self.nodes[$0.index].origin.node } == id }
 
     /// Whether nothing is promised for a node.
     func isSuspect(_ node: SimulatedNode) -> Bool { self.phase.suspect?.index == node.index }

@@ -62,8 +62,6 @@ struct SuspectRun {
     func goOnWithSuspect() throws {
         self.world.rest()
         self.world.heal()
-        // What is incomplete is given up after 10 s, and fetched again.
-        try self.world.run(until: self.world.now + .seconds(13))
         guard try self.converge() else { return }
         let run = SimulationRun(world: self.world)
         if try run.difference(of: self.world.nodes) != nil, self.world.phase.suspect?.complaints.isEmpty == true {
@@ -81,8 +79,6 @@ struct SuspectRun {
         try world.castOut()
         if world.random.chance(50) { for node in world.members { world.kill(node, for: .milliseconds(20)) } }
         world.heal()
-        // Incomplete batches of the suspect are given up after 10 s.
-        try world.run(until: world.now + .seconds(13))
         guard try self.converge() else { return }
         try self.entered.writeLast(in: world)
         guard try self.converge() else { return }
@@ -90,8 +86,11 @@ struct SuspectRun {
     }
 
     /// Whether the nodes that are trusted become equal.
+    ///
+    /// They give up a batch that never becomes whole after 10 s, and one that waits for others too long after 60 s.
     func converge() throws -> Bool {
-        try SimulationRun(world: self.world).converge(within: self.world.options.reconcileInterval * 2) != nil
+        let limit = self.world.options.reconcileInterval * 2 + .seconds(62)
+        return try SimulationRun(world: self.world).converge(within: limit) != nil
     }
 
     /// Adds the batches that a node has and has not applied to the transcript.

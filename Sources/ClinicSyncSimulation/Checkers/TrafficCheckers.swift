@@ -58,12 +58,12 @@ final class FailureChecker: SimulationChecker {
         for effect in effects {
             switch effect {
             case .close(let id, let reason):
-                if world.isSuspect(behind: id) { continue }
+                // A suspect can make others connect again and again.
+                if world.isSuspect(behind: id) || self.isRest(reason, in: world) { continue }
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
             case .turnAway(_, .storageFailed, _): break
             case .turnAway(let id, let reason, _):
-                // A suspect can make others connect again and again.
-                if world.isSuspect(behind: id) || world.phase.suspect != nil && reason == .overloaded { continue }
+                if world.isSuspect(behind: id) || self.isRest(reason, in: world) { continue }
                 world.fail("\(node.name) turns a peer away: \(reason)")
             case .notify(.storageFailed(let failure)):
                 if self.isRefusal(input, in: world) { continue }
@@ -82,6 +82,10 @@ final class FailureChecker: SimulationChecker {
                 break
             }
         }
+    }
+
+    private func isRest(_ reason: CloseReason, in world: SimulatedWorld) -> Bool {
+        world.phase.suspect != nil && reason == .overloaded
     }
 
     /// Whether the store refused what the suspect sent.

@@ -19,6 +19,8 @@ enum DamagedRun {
         let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         let node = world.nodes[random.below(options.nodes)]
         world.phase.suspect = Suspect(index: node.index)
+        // What the node lost is sent to it again.
+        world.checkers.removeAll { $0 is EchoChecker }
         let run = SuspectRun(world: world, entered: entered)
         try world.run(until: random.duration(.milliseconds(1_200), .milliseconds(2_400)))
         let damages = try DamagedRun.damages(seed, node, &random)

@@ -106,13 +106,17 @@ package struct TableDamage: Sendable, Hashable, CustomStringConvertible {
         "\(self.column.table).\(self.column.name) = \(self.value)\(self.isEverywhere ? " everywhere" : "")"
     }
 
-    /// All columns of the node's own tables, in the order of their names.
+    /// All columns of the node's own tables that have rows, in the order of their names.
     static func columns(_ db: Database) throws -> [Column] {
         let sql = """
             SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c
             WHERE m.type = 'table' AND m.name GLOB 'clinicsync_*' ORDER BY m.name, c.name
             """
-        return try Row.fetchAll(db, sql: sql).map { Column(table: $0[0], name: $0[1]) }
+        let columns = try Row.fetchAll(db, sql: sql).map { Column(table: $0[0], name: $0[1]) }
+        let filled = try Set(columns.map(\.table)).filter { table in
+            try Bool.fetchOne(db, sql: "SELECT 1 FROM \(table.quotedDatabaseIdentifier) LIMIT 1") ?? false
+        }
+        return columns.filter { filled.contains($0.table) }
     }
 
     /// Damages the file as a bad disk would: no constraint that can be turned off prevents it.
