@@ -41,7 +41,15 @@ import Testing
                     connected: true,
                     lagBatches: 9,
                     lastSeen: nil,
-                    roundTripMilliseconds: 2
+                    roundTripMilliseconds: 2,
+                    backOff: .init(
+                        reason: "protocolViolation",
+                        message: "It sent what makes no sense.",
+                        by: "self",
+                        failures: 2,
+                        lastedSeconds: 9,
+                        retrySeconds: 3
+                    )
                 )
             },
             waiting: [],
