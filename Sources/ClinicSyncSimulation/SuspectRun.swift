@@ -63,10 +63,11 @@ struct SuspectRun {
         self.world.rest()
         self.world.heal()
         guard try self.converge() else { return }
+        guard self.world.phase.suspect?.complaints.isEmpty == true else { return }
         let run = SimulationRun(world: self.world)
-        if try run.difference(of: self.world.nodes) != nil, self.world.phase.suspect?.complaints.isEmpty == true {
-            self.world.phase.suspect?.isSilent = true
-        }
+        // A file that cannot be read differs.
+        let isEqual = (try? run.difference(of: self.world.nodes) == nil) ?? false
+        self.world.phase.suspect?.isSilent = !isEqual
     }
 
     /// The suspect is revoked.

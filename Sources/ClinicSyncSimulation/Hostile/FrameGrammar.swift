@@ -55,7 +55,7 @@ package enum FrameGrammar {
         "Chunk": [
             1: .message("BatchName"), 2: .number, 3: .message("Header"), 4: .number, 5: .number, 6: .bytes,
         ],
-        "Acknowledge": [1: .message("Vector"), 2: .number],
+        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName")],
         "Table": [1: .text, 2: .number, 3: .bytes],
         "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table")],
         "RowHashes": [
