@@ -139,19 +139,21 @@ import Testing
     @Test("content that gave way is sent to all but its sender, and its partial batch is forgotten")
     func replaced() {
         var machine = self.machine()
-        let forged = BatchChunk.of(3, 1, of: 2)
+        let forged = BatchChunk.of(9, 1, of: 2)
         _ = machine.received(forged, on: .c(2), isStoreOpen: true)
         machine.committed([forged.at(1)], vector: VersionVector())
         #expect(machine.relay([forged.at(1)]) == [.send([.c(3)], .chunk(forged))])
-        let honest = BatchChunk.of(3, 1, bytes: 50)
+        let honest = BatchChunk.of(9, 1, bytes: 50)
         _ = machine.received(honest, on: .c(3), isStoreOpen: true)
         machine.forgot([honest.batch], sender: .c(3))
         #expect(machine.partials == [])
-        machine.committed([honest.at(2)], vector: .v(0, 0, 1))
+        machine.committed([honest.at(2)], vector: VersionVector([.init(origin: .o(9), sequence: 1)]))
         #expect(machine.relay([honest.at(2)]) == [.send([.c(2)], .chunk(honest))])
     }
 
-    @Test("a peer gets batches under its own name only when they are applied; its own batches go out from their first chunk")
+    @Test(
+        "a peer gets batches under its own name only when they are applied; its own batches go out from their first chunk"
+    )
     func ownNames() {
         var machine = self.machine()
         let planted = BatchChunk.of(3, 1, of: 2)
