@@ -47,8 +47,8 @@ struct ConflictSentence {
     private var lostValue: String {
         guard let current = self.facts.current else {
             if self.standsForRow {
-                return "An entry in \(self.table), with \(self.other) as its \(self.columnName), was removed past the clinic's "
-                    + "programs: it is deleted on every PC."
+                return "An entry in \(self.table), with \(self.other) as its \(self.columnName), was removed past "
+                    + "the clinic's programs: it is deleted on every PC."
             }
             return "\(self.writer) entered \(self.other) for \(self.place), but that entry was deleted."
         }

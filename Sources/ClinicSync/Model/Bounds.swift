@@ -9,13 +9,19 @@ package enum Bounds {
     ///
     /// A claim of a host of this term claims the term again; the candidacy decides then.
     package static let termMax: UInt64 = 1 << 48 - 1
-    /// The largest number of a batch. A JSON number holds it exactly.
+    /// The largest number of a batch.
+    ///
+    /// A JSON number holds it exactly.
     package static let sequenceMax: UInt64 = 1 << 53 - 1
     /// The largest place of a chunk in its batch.
     package static let chunkIndexMax: UInt32 = 1 << 24 - 1
-    /// The largest number of rows. Sums of many such numbers do not overflow.
+    /// The largest number of rows.
+    ///
+    /// Sums of many such numbers do not overflow.
     package static let rowsMax: UInt64 = 1 << 48
-    /// The largest position of a chunk or an event in this node's logs. A JSON number holds it exactly.
+    /// The largest position of a chunk or an event in this node's logs.
+    ///
+    /// A JSON number holds it exactly.
     package static let positionMax: UInt64 = 1 << 53 - 1
     /// The latest time, in milliseconds since 1970: the beginning of the year 2200.
     package static let millisecondsMax: Int64 = 7_258_118_400_000

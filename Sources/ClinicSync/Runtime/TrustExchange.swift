@@ -123,6 +123,7 @@ final class TrustExchange: Sendable {
     /// Looks at the tables once, takes what is signed, and puts right what is wrong.
     ///
     /// - Parameter reviewPeers: called when a peer's standing may have changed, before anything is written.
+    /// - Throws: ``StoreError``, and ``ClinicSyncError`` when a file cannot be written.
     func exchange(reviewPeers: @Sendable () -> Void) async throws {
         let look = TrustLook(trust: self.trust, register: self.register)
         let (places, offers) = self.state.withLockedValue { state in

@@ -13,6 +13,7 @@ enum MemberNames {
     /// The result depends only on the arguments, so nodes that know the same members show the same names.
     ///
     /// - Parameter names: the name of each member; an empty name is shown as the beginning of the id.
+    /// - Returns: The names to show, by member.
     static func shown(_ names: [NodeID: String]) -> [NodeID: String] {
         let owners = Dictionary(grouping: names.keys) { self.folded(names[$0] ?? "") }
         var shown: [NodeID: String] = [:]

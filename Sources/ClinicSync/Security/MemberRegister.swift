@@ -122,6 +122,7 @@ package final class MemberRegister: Sendable {
     /// Members that are present compete for a name. Former members have their last name without any addition.
     ///
     /// - Parameter greeted: names that nodes said on their connections, for members whose statement has not come yet.
+    /// - Returns: The names.
     package func names(greeted: [NodeID: String] = [:]) -> [NodeID: String] {
         let members = self.members
         let own = Dictionary(
@@ -163,8 +164,9 @@ package final class MemberRegister: Sendable {
     /// Learns a right to sign.
     ///
     /// - Parameters:
-    ///   - grant: the grant in DER.
+    ///   - bytes: the grant in DER.
     ///   - node: the node to which it must belong; `nil`: any.
+    /// - Returns: Whether the right is valid, and new.
     @discardableResult
     package func learn(grant bytes: [UInt8], of node: NodeID? = nil) -> Finding {
         if let node, self.grant(of: node)?.bytes == bytes { return .known }
@@ -190,6 +192,7 @@ package final class MemberRegister: Sendable {
     /// - Parameters:
     ///   - certificate: the certificate.
     ///   - node: the node to which it must belong; `nil`: any.
+    /// - Returns: Whether the certificate is valid, and new.
     @discardableResult
     package func learn(certificate: [UInt8], of node: NodeID? = nil) -> Finding {
         if let node, self.member(node)?.proof.certificate == certificate { return .known }

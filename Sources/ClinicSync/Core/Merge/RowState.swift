@@ -160,6 +160,7 @@ package struct RowState: Sendable, Hashable {
     /// Returns the state with its stamps limited as those of batches are, for a state that a peer sent.
     ///
     /// - Parameter count: The number of batches that this node has applied; all that made the state are among them.
+    /// - Returns: The limited state.
     package func limited(toBatches count: @autoclosure () -> UInt64) -> RowState {
         // Nearly all states have stamps of times.
         guard self.largestTimestamp > .lastTime else { return self }

@@ -13,7 +13,9 @@ enum LogNumbers {
         try self.renumber(in: transaction)
     }
 
-    /// Removes peers' chunks with impossible numbers, which earlier versions took. Their batches can never be complete.
+    /// Removes peers' chunks with impossible numbers, which earlier versions took.
+    ///
+    /// Their batches can never be complete.
     private static func removeImpossible(exceptOf own: Int, in transaction: borrowing WriteTransaction) throws {
         try transaction
             .statement(

@@ -4,7 +4,9 @@ import ClinicSyncModel
 ///
 /// Any program may have written them, and a disk may have changed them.
 extension Statement {
-    /// A whole number of `range`; `nil` for anything else. NULL counts as 0.
+    /// A whole number of `range`; `nil` for anything else.
+    ///
+    /// NULL counts as 0.
     func number<Number: FixedWidthInteger>(_ column: Int32, in range: ClosedRange<Number>) -> Number? {
         guard self.isWhole(column), let number = Number(exactly: self.int64(column)), range.contains(number) else {
             return nil
@@ -12,7 +14,9 @@ extension Statement {
         return number
     }
 
-    /// A whole number of `range`. NULL counts as 0.
+    /// A whole number of `range`.
+    ///
+    /// NULL counts as 0.
     ///
     /// - Throws: ``MalformedRecord`` for another number, and for a value that is not a whole number.
     func number<Number: FixedWidthInteger>(

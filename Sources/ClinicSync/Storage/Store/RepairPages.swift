@@ -76,7 +76,13 @@ struct RepairPages {
 
     /// The states of rows, in pages, the last of which ends the answer; and the keys for which another answer is needed.
     ///
-    /// - Parameter isWhole: whether the answer has no limit.
+    /// - Parameters:
+    ///   - round: the round of the reconciliation.
+    ///   - table: the table; one that is not replicated has no pages.
+    ///   - keys: the keys of the rows.
+    ///   - isWhole: whether the answer has no limit.
+    /// - Returns: The pages, and the keys that are left.
+    /// - Throws: ``StoreError``, and ``OwnDamage`` for a row that cannot be read.
     func states(
         round: UInt64,
         table: String,

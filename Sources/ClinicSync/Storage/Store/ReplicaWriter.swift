@@ -29,6 +29,7 @@ package final class ReplicaWriter {
     ///   - schema: the migrations and the manifest.
     ///   - limits: sizes of chunks and pages.
     ///   - isJoining: whether the file is new and the clinic is not, so that other nodes may have older programs.
+    ///   - judge: tells which members' signatures prove them; `nil` takes the rows as they are.
     ///   - storeExtension: what a target above the store adds.
     ///   - wallClock: this PC's time, milliseconds since 1970.
     /// - Throws: ``StoreError``.
