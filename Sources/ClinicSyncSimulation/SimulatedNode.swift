@@ -52,7 +52,8 @@ package final class SimulatedNode {
 
     /// What each process begins with.
     var configuration: CoreConfiguration
-    let limits: StoreLimits
+    /// What the store of each process is opened with.
+    private let setup: (limits: StoreLimits, schema: StoreSchema)
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.
@@ -68,15 +69,11 @@ package final class SimulatedNode {
     /// Whether the process is asked to stop.
     var isStopping = false
 
-    /// The schema of its file.
-    private let schema: StoreSchema
-
     init(index: Int, options: SimulationOptions, template: MemoryDisk? = nil) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
         self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
-        self.schema = options.hasFewTables ? DiskTemplates.schema : .clinic
-        self.limits = SimulatedNode.limits(options)
+        self.setup = (SimulatedNode.limits(options), options.hasFewTables ? DiskTemplates.schema : .clinic)
         self.configuration = SimulatedNode.configuration(index, options)
     }
 
@@ -137,8 +134,8 @@ package final class SimulatedNode {
             database: self.disk.memory.openStore(SimulatedDisk.file),
             origin: self.origin,
             place: self.disk.place(),
-            schema: self.schema,
-            limits: self.limits,
+            schema: self.setup.schema,
+            limits: self.setup.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }
         self.processNumber += 1

@@ -88,26 +88,12 @@ extension SimulatedWorld {
     /// The observers of a node: none of one for which nothing is promised.
     func checkers(of node: SimulatedNode) -> [any SimulationChecker] { self.isSuspect(node) ? [] : self.checkers }
 
-    /// Revokes the suspect: its process ends for good, and the others learn that it is no member any more.
-    func castOut() throws {
-        guard let index = self.phase.suspect?.index else { return }
-        self.phase.suspect?.isOut = true
-        self.note(self.nodes[index].name, "is out")
-        self.disturb(until: self.now)
-        self.endProcess(of: self.nodes[index])
-        let present = self.members.map(\.origin.node)
-        let members = KnownMembers(present: present, past: [self.nodes[index].origin.node])
-        for node in self.members {
-            node.configuration.members = members
-            try self.give(.membersChanged(members), to: node.index, process: node.processNumber)
-        }
-    }
-
     /// A store could not be opened.
     ///
     /// Only a suspect's may be so damaged. Its PC tries again.
     func failedToStart(_ node: SimulatedNode, _ error: any Error) throws {
         self.note(node.name, "does not start: \(error)")
+        node.process = nil
         guard self.isSuspect(node) else { return self.fail("\(node.name) does not start: \(error)") }
         self.phase.suspect?.complain("does not start: \(error)")
         self.schedule(.start(node: node.index), after: .seconds(2))

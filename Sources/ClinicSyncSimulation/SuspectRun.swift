@@ -63,10 +63,11 @@ struct SuspectRun {
         self.world.rest()
         self.world.heal()
         guard try self.converge() else { return }
+        guard self.world.phase.suspect?.complaints.isEmpty == true else { return }
         let run = SimulationRun(world: self.world)
-        if try run.difference(of: self.world.nodes) != nil, self.world.phase.suspect?.complaints.isEmpty == true {
-            self.world.phase.suspect?.isSilent = true
-        }
+        // A file that cannot be read differs.
+        let isEqual = (try? run.difference(of: self.world.nodes) == nil) ?? false
+        self.world.phase.suspect?.isSilent = !isEqual
     }
 
     /// The suspect is revoked.
@@ -76,13 +77,29 @@ struct SuspectRun {
         let world = self.world
         guard world.violation == nil else { return }
         world.rest()
-        try world.castOut()
+        try self.castOut()
         if world.random.chance(50) { for node in world.members { world.kill(node, for: .milliseconds(20)) } }
         world.heal()
         guard try self.converge() else { return }
         try self.entered.writeLast(in: world)
         guard try self.converge() else { return }
         try SimulationRun(world: world).prove()
+    }
+
+    /// Revokes the suspect: its process ends for good, and the others learn that it is no member any more.
+    private func castOut() throws {
+        let world = self.world
+        guard let index = world.phase.suspect?.index else { return }
+        world.phase.suspect?.isOut = true
+        world.note(world.nodes[index].name, "is out")
+        world.disturb(until: world.now)
+        world.endProcess(of: world.nodes[index])
+        let present = world.members.map(\.origin.node)
+        let members = KnownMembers(present: present, past: [world.nodes[index].origin.node])
+        for node in world.members {
+            node.configuration.members = members
+            try world.give(.membersChanged(members), to: node.index, process: node.processNumber)
+        }
     }
 
     /// Whether the nodes that are trusted become equal.

@@ -32,6 +32,12 @@ import Testing
     /// 106 and 5039: a batch is complete for one node and incomplete for another, for ever.
     private static let hostileSeeds: [UInt64] = Array(1...8) + [25, 26, 32, 34, 106, 5_039]
 
+    /// Seeds that once found a fault among them.
+    ///
+    /// 2125 and 2145: rows whose bookkeeping was lost won over what others had entered since, and no journal had it. 3090: a
+    /// node trapped over its list of tables.
+    private static let damagedSeeds: [UInt64] = Array(1...6) + [2_125, 2_145, 3_090]
+
     private static let environment = ProcessInfo.processInfo.environment
     private static let lines = Int(Self.environment["CLINICSYNC_TRANSCRIPT"] ?? "") ?? 40
 
@@ -45,7 +51,7 @@ import Testing
 
     @Test("the others go on beside a damaged member and without it, and it says what is wrong")
     func damaged() throws {
-        for result in try SuspectTests.check(.damaged, 1...8) { #expect(!result.isSilent, "\(result.words)") }
+        for result in try SuspectTests.check(.damaged, SuspectTests.damagedSeeds) { #expect(!result.isSilent, "\(result.words)") }
     }
 
     @Test("one seed is one run", arguments: SuspectKind.allCases)
@@ -53,7 +59,7 @@ import Testing
         let first = try kind.result(seed: 3)
         let second = try kind.result(seed: 3)
         #expect(first.hash == second.hash)
-        #expect(first.hash != (try kind.result(seed: 4)).hash)
+        #expect(first.steps == second.steps)
     }
 
     @Test("the run of CLINICSYNC_SUSPECT and CLINICSYNC_SEED", .enabled(if: environment["CLINICSYNC_SUSPECT"] != nil))

@@ -122,6 +122,21 @@ import Testing
         #expect(self.isAdmitted(at: time))
     }
 
+    @Test("being turned away by a peer that rests lengthens no rest, so two nodes that rest meet again")
+    func mutualRest() {
+        for tenth in 1...5 {
+            let end = self.end(.connectionLost, linkedFor: .milliseconds(80))
+            _ = self.backOff.ended(.n(2), end, at: .milliseconds(tenth * 100), using: &self.generator)
+        }
+        let restUntil = Duration.milliseconds(500) + CoreLimits.dialRest
+        #expect(!self.isAdmitted(at: .milliseconds(500)))
+        for tenth in 6...16 {
+            let end = self.end(.overloaded, isPeersWord: true, retryAfter: .milliseconds(50))
+            _ = self.backOff.ended(.n(2), end, at: .milliseconds(tenth * 100), using: &self.generator)
+        }
+        #expect(self.isAdmitted(at: restUntil))
+    }
+
     @Test("a peer in its wait may say hello now and then; only a new process goes on")
     func hearing() {
         for second in 0..<10 { self.fail(at: .seconds(second)) }

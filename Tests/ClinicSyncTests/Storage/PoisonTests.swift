@@ -257,6 +257,22 @@ struct PoisonTests {
 
     // MARK: - Two contents under one name
 
+    @Test("what took the place of other content is served together with the author's next batches")
+    func servedAgain() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let never = VersionVector([.init(origin: Self.x, sequence: 99)])
+        let store = try TestStore(1)
+        let forged = self.chunk(of: victim, dependencies: never, payload: self.patient("forged"))
+        let next = self.chunk(of: victim, 2, payload: self.patient("next"))
+        _ = try self.take([forged, next], store, from: ChunkSender(node: Self.x.node, isHost: false))
+        let honest = self.chunk(of: victim, payload: self.patient("true"))
+        _ = try self.take([honest], store, from: ChunkSender(node: victim.node, isHost: false))
+        // The first batch stands behind the second one in the log now.
+        let start = try #require(try store.reader.locate(VersionVector()))
+        let served = try store.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk.batch)
+        #expect(Set(served).isSuperset(of: [honest.batch, next.batch]))
+    }
+
     @Test("the author's own connection, and to a client its host, replace what is not applied; others do not")
     func replaced() throws {
         let victim = Origin(node: TestStore.node(2))

@@ -199,6 +199,12 @@ package struct PeerBackOff: Sendable, Hashable {
         let isShort = (end.linkedFor ?? .zero) < CoreLimits.shortLink
         guard isShort || self.records[peer] != nil else { return }
         var record = self.record(of: peer)
+        if end.reason == .overloaded {
+            // Being turned away is no new reason to rest: else two nodes that rest would turn each other away for ever.
+            record.shortEnds = max(record.shortEnds, 1)
+            record.restUntil = max(record.restUntil, time + min(end.retryAfter ?? .zero, CoreLimits.dialRest))
+            return self.keep(record, of: peer)
+        }
         let isInRow = isShort && time - record.lastEnd < CoreLimits.shortLinkMemory
         record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
         record.lastEnd = time

@@ -269,6 +269,8 @@ final class RowCollector {
                 events: &events,
                 in: transaction
             )
+        } else if mark.source != .program {
+            unread = try self.unmarked.unreadInsertion(plan, on: transaction.connection)
         }
         let totals = try self.bookCounters(
             plan,

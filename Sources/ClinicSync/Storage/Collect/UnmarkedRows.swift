@@ -161,6 +161,15 @@ final class UnmarkedRows: TransactionPart {
         return unread
     }
 
+    /// What tells the receivers of an unmarked row to keep the values that it replaces, by slot.
+    ///
+    /// Usually nobody has another value. But a program or a bad disk may have removed what this node knew of the row.
+    func unreadInsertion(_ plan: TablePlan, on connection: Connection) throws -> [Int: UInt32] {
+        guard try !self.isAlone(on: connection) else { return [:] }
+        let slots = (plan.valueSlots & ~plan.counterSlots).setBits
+        return Dictionary(slots.map { ($0, LostValues.unread) }, uniquingKeysWith: { first, _ in first })
+    }
+
     /// Fills in the values of a row that is gone from its table without a mark, as far as the log has them.
     func recall(
         _ plan: TablePlan,

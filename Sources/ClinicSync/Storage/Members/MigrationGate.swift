@@ -54,7 +54,8 @@ struct MigrationGate {
         if let judge = self.judge {
             members = judge(listing)
         } else {
-            let revoked = try Set(String.fetchAll(db, sql: "SELECT node FROM clinicsync_revocation"))
+            let rows = try DatabaseValue.fetchAll(db, sql: "SELECT node FROM clinicsync_revocation")
+            let revoked = Set(rows.compactMap { String.fromDatabaseValue($0) })
             members.removeAll { revoked.contains($0.id.description) }
         }
         return members.filter { $0.id != self.owner }.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
@@ -64,12 +65,12 @@ struct MigrationGate {
     ///
     /// A member whose state is unknown counts as active.
     private func isActive(_ node: MemberListing.Node, _ db: Database) throws -> Bool {
-        let met = try Int64.fetchOne(
+        let met = try DatabaseValue.fetchOne(
             db,
             sql: "SELECT seenAt FROM clinicsync_member WHERE node = ?",
             arguments: [Data(node.id.storedBytes)]
         )
-        let seen = max(node.aliveAt, met ?? 0)
+        let seen = max(node.aliveAt, met.flatMap { Int64.fromDatabaseValue($0) } ?? 0)
         return seen == 0 || seen > self.wallMilliseconds - Members.lapseMilliseconds
     }
 
@@ -83,7 +84,11 @@ struct MigrationGate {
         let current = try Manifest(json: text)
         guard try db.tableExists("clinicsync_setting") else { return current }
         guard migrated.held.isEmpty else {
-            let earlier = try String.fetchOne(db, sql: "SELECT value FROM clinicsync_setting WHERE name = 'manifest'")
+            let kept = try DatabaseValue.fetchOne(
+                db,
+                sql: "SELECT value FROM clinicsync_setting WHERE name = 'manifest'"
+            )
+            let earlier = kept.flatMap { String.fromDatabaseValue($0) }
             let tables = try Set(String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table'"))
             return try current.heldBack(to: earlier.map { try Manifest(json: $0) } ?? current, tables: tables)
         }

@@ -88,6 +88,7 @@ private struct TableRegistry {
             return (Int(self.db.lastInsertedRowID), columns)
         }
         let recorded = try self.decode(row["columns"], table: table)
+        guard let number = Int.fromDatabaseValue(row["id"]) else { throw SchemaError.damagedRegistry(table: table) }
         let known = self.renamed(recorded, table: table, columns: columns)
         let slots = known + columns.filter { !known.contains($0) }
         if slots != recorded {
@@ -96,7 +97,7 @@ private struct TableRegistry {
                 arguments: [try Self.encode(slots), table]
             )
         }
-        return (row["id"], slots)
+        return (number, slots)
     }
 
     /// The table's entry; moves an entry under a former name to the present name.
@@ -105,7 +106,8 @@ private struct TableRegistry {
         if let row = try Row.fetchOne(self.db, sql: sql, arguments: [table]) { return row }
         let former = self.history.formerNames(ofTable: table)
         guard !former.isEmpty else { return nil }
-        for name in try String.fetchAll(self.db, sql: "SELECT name FROM clinicsync_table ORDER BY id")
+        let names = try DatabaseValue.fetchAll(self.db, sql: "SELECT name FROM clinicsync_table ORDER BY id")
+        for name in names.compactMap({ String.fromDatabaseValue($0) })
         where former.contains(name.lowercased()) {
             guard try !self.db.tableExists(name) else { continue }
             try self.db.execute(sql: "UPDATE clinicsync_table SET name = ? WHERE name = ?", arguments: [table, name])
@@ -129,7 +131,8 @@ private struct TableRegistry {
         String(decoding: try JSONEncoder().encode(names), as: UTF8.self)
     }
 
-    private func decode(_ text: String, table: String) throws -> [String] {
+    private func decode(_ value: DatabaseValue, table: String) throws -> [String] {
+        guard let text = String.fromDatabaseValue(value) else { throw SchemaError.damagedRegistry(table: table) }
         let names: [String]
         do {
             names = try JSONDecoder().decode([String].self, from: Data(text.utf8))

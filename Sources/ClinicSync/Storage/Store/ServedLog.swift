@@ -23,8 +23,14 @@ final class ServedLog {
                 "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
             )
             let first = try statement.bind(1, row.int(0)).bind(2, known &+ 1).first { try $0.position(0) }
-            if let first {
-                start = min(start, first &- 1)
+            if first != nil {
+                // A batch that other content gave way to stands behind the author's next ones.
+                let lowest = try self.connection
+                    .query("SELECT min(position) FROM clinicsync_log WHERE origin = ?1 AND sequence > ?2")
+                    .bind(1, row.int(0))
+                    .bind(2, known)
+                    .first { try $0.position(0) }
+                start = min(start, (lowest ?? head) &- 1)
             } else if try row.sequence(1) > known {
                 isPruned = true
             }
