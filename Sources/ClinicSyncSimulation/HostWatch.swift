@@ -14,6 +14,25 @@ struct HostWatch {
 
     /// Whether each group must have its host at `time`.
     func isDue(at time: Duration) -> Bool { time - self.restlessUntil > HostWatch.limit }
+
+    /// The problem with the hosts of connected PCs; `nil` when there is none.
+    static func trouble(among nodes: [SimulatedNode], at time: Duration) -> String? {
+        let running = nodes.filter(\.isRunning)
+        let moment = Now(monotonic: time, wallMilliseconds: 0)
+        let hosts = running.filter { $0.process?.machine.status(at: moment).role == .host }
+        // No PC may be host.
+        if hosts.isEmpty, running.allSatisfy({ $0.configuration.priority == 0 }) { return nil }
+        guard let host = hosts.first, hosts.count == 1 else {
+            return "the hosts are \(hosts.map(\.name).joined(separator: ", "))."
+        }
+        for node in running where node.index != host.index {
+            guard let status = node.process?.machine.status(at: moment) else { continue }
+            if status.role != .client || status.host?.id != host.origin.node {
+                return "\(node.name) is \(status.role.rawValue), not a client of \(host.name)"
+            }
+        }
+        return nil
+    }
 }
 
 extension SimulatedWorld {
@@ -35,21 +54,7 @@ extension SimulatedWorld {
 
     /// The problem with the hosts of connected PCs; `nil` when there is none.
     func hostTrouble(in group: [Int]) -> String? {
-        let running = group.map { self.nodes[$0] }.filter(\.isRunning)
-        let moment = Now(monotonic: self.now, wallMilliseconds: 0)
-        let hosts = running.filter { $0.process?.machine.status(at: moment).role == .host }
-        // No PC may be host.
-        if hosts.isEmpty, running.allSatisfy({ $0.configuration.priority == 0 }) { return nil }
-        guard let host = hosts.first, hosts.count == 1 else {
-            return "the hosts are \(hosts.map(\.name).joined(separator: ", "))."
-        }
-        for node in running where node.index != host.index {
-            guard let status = node.process?.machine.status(at: moment) else { continue }
-            if status.role != .client || status.host?.id != host.origin.node {
-                return "\(node.name) is \(status.role.rawValue), not a client of \(host.name)"
-            }
-        }
-        return nil
+        HostWatch.trouble(among: group.map { self.nodes[$0] }, at: self.now)
     }
 
     /// Records that the clinic does not settle before `time`.

@@ -51,7 +51,9 @@ import Testing
 
     @Test("the others go on beside a damaged member and without it, and it says what is wrong")
     func damaged() throws {
-        for result in try SuspectTests.check(.damaged, SuspectTests.damagedSeeds) { #expect(!result.isSilent, "\(result.words)") }
+        for result in try SuspectTests.check(.damaged, SuspectTests.damagedSeeds) {
+            #expect(!result.isSilent, "\(result.words)")
+        }
     }
 
     @Test("one seed is one run", arguments: SuspectKind.allCases)

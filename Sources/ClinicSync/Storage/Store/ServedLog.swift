@@ -18,7 +18,8 @@ final class ServedLog {
         var start = head
         var isPruned = false
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-            let known = vector[try ServedLog.origin(row.int(0), of: origins)]
+            let author = try ServedLog.origin(row.int(0), of: origins)
+            let known = vector[author]
             let statement = try self.connection.query(
                 "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
             )
