@@ -14,7 +14,9 @@ final class LocalAPIConnections: Sendable {
         /// The largest number of connections that have shown the token; further ones count as strangers.
         var trustedMax = 256
         /// How long a stranger may send nothing before it is closed.
-        var silence = TimeAmount.seconds(5)
+        ///
+        /// A socket that says nothing is closed before that, with the reason: see ``EventSocketLimits``.
+        var silence = TimeAmount.seconds(8)
         /// How long a program may leave its answer unread before its connection is closed.
         var stall = TimeAmount.seconds(30)
     }
