@@ -59,13 +59,11 @@ final class FailureChecker: SimulationChecker {
             switch effect {
             case .close(let id, let reason):
                 // A suspect can make others connect again and again.
-                if world.isSuspect(behind: id) || self.isRest(reason, in: world) { continue }
+                if world.isSuspect(behind: id) { continue }
                 if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
-            // A peer whose links end soon, as with these networks and disks, rests for a moment.
-            case .turnAway(_, .storageFailed, _), .turnAway(_, .overloaded, _): break
             case .turnAway(let id, let reason, _):
-                if world.isSuspect(behind: id) || self.isRest(reason, in: world) { continue }
-                world.fail("\(node.name) turns a peer away: \(reason)")
+                if world.isSuspect(behind: id) { continue }
+                if !self.isHarmless(reason) { world.fail("\(node.name) turns a peer away: \(reason)") }
             case .notify(.storageFailed(let failure)):
                 if self.isRefusal(input, in: world) { continue }
                 guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
@@ -83,10 +81,6 @@ final class FailureChecker: SimulationChecker {
                 break
             }
         }
-    }
-
-    private func isRest(_ reason: CloseReason, in world: SimulatedWorld) -> Bool {
-        world.phase.suspect != nil && reason == .overloaded
     }
 
     /// Whether the store refused what the suspect sent.
@@ -108,8 +102,9 @@ final class FailureChecker: SimulationChecker {
     private func isHarmless(_ reason: CloseReason) -> Bool {
         switch reason {
         case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed, .notHost: true
-        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .overloaded, .revoked:
-            false
+        // A peer whose links end soon, as with these networks and disks, rests for a moment.
+        case .overloaded: true
+        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .revoked: false
         }
     }
 }
