@@ -16,7 +16,7 @@ import Testing
     static let findings = [
         Finding(sync: .collection, seed: 1, words: "lost own batches by a power cut"),
         Finding(sync: .merge, seed: 8, words: "lost own batches by a power cut"),
-        Finding(sync: .term, seed: 8, words: "a second time"),
+        Finding(sync: .term, seed: 37, words: "a second time"),
         Finding(sync: .restamp, seed: 32, words: "forked"),
         Finding(sync: .closing, seed: 9, words: "was closed and lost batches by a power cut"),
         Finding(sync: .checkpointLog, seed: 19, words: "is damaged"),
