@@ -39,8 +39,8 @@ extension SimulatedWorld {
     /// Checks that each group without recent changes has one host.
     func lookForHosts() {
         self.schedule(.look, after: .milliseconds(100))
-        // A suspect may keep the others from their host while it is there.
-        if let suspect = self.phase.suspect, !suspect.isOut { return }
+        // A suspect may keep the others from their host; what it left may make them connect again.
+        guard self.phase.suspect == nil else { return }
         guard self.hosts.isDue(at: self.now), let groups = self.network.groups(at: self.now) else { return }
         for group in groups {
             guard let trouble = self.hostTrouble(in: group) else { continue }

@@ -78,10 +78,17 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var faults: [FaultKind]
     /// The workloads of the run.
     package var workloads: [WorkloadKind]
+    /// Whether a member may have told two nodes different things of one batch, so that the journal may differ in the end.
+    package var hasTwoTongues = false
     /// Whether only the patients and the users are replicated, so that a store opens faster.
     package var hasFewTables = false
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
+
+    /// The tables that need not be equal in the end.
+    var uncompared: [String] {
+        (self.workloads.contains(.uniqueClash) ? ["users"] : []) + (self.hasTwoTongues ? ["clinicsync_conflict"] : [])
+    }
 
     /// Draws the options of a run.
     package static func random(seed: UInt64) -> SimulationOptions {

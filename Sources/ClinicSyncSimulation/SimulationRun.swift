@@ -68,7 +68,7 @@ public struct SimulationRun {
         if !self.world.requests.openSyncs.isEmpty { return self.world.fail("a sync was not answered") }
         let result = self.world.requests.syncReports[request]?.result
         let isProven = result == .equal || result == .repaired
-        if !isProven, !self.world.options.workloads.contains(.uniqueClash) {
+        if !isProven, self.world.options.uncompared.isEmpty {
             return self.world.fail("the sync's answer is \(result.map { "\($0)" } ?? "missing")")
         }
         for checker in self.world.checkers where self.world.violation == nil { try checker.finished(self.world) }
@@ -93,9 +93,9 @@ public struct SimulationRun {
             if theirs.vector != vector {
                 return "\(node.name) has\(Summary.of(theirs.vector)), \(first.name) has\(Summary.of(vector))"
             }
-            let hides = self.world.options.workloads.contains(.uniqueClash)
+            let uncompared = self.world.options.uncompared
             for (table, other) in zip(tables, theirs.tables) where table != other {
-                if !(hides && table.name == "users") {
+                if !uncompared.contains(table.name) {
                     return "\(node.name) has another \(table.name) than \(first.name)"
                 }
             }

@@ -63,11 +63,17 @@ struct SuspectRun {
         self.world.rest()
         self.world.heal()
         guard try self.converge() else { return }
-        guard self.world.phase.suspect?.complaints.isEmpty == true else { return }
         let run = SimulationRun(world: self.world)
-        // A file that cannot be read differs.
-        let isEqual = (try? run.difference(of: self.world.nodes) == nil) ?? false
-        self.world.phase.suspect?.isSilent = !isEqual
+        let limit = self.world.now + .seconds(70)
+        while self.world.violation == nil, self.world.phase.suspect?.complaints.isEmpty == true {
+            // A file that cannot be read differs.
+            if (try? run.difference(of: self.world.nodes) == nil) ?? false { return }
+            guard self.world.now < limit else {
+                self.world.phase.suspect?.isSilent = true
+                return
+            }
+            try self.world.run(until: self.world.now + .seconds(2))
+        }
     }
 
     /// The suspect is revoked.
@@ -120,9 +126,26 @@ struct SuspectRun {
         for row in rows { self.world.note(node.name, "waits \(row.databaseValues.map(\.description))") }
     }
 
+    /// Adds the rows of the table that a violation names, where they are not on all nodes, to the transcript.
+    private func noteDifferences(_ violation: String) {
+        guard let dumps = try? self.world.members.map({ ($0.name, try $0.disk.dump()) }) else { return }
+        for table in dumps.first?.1.keys.sorted() ?? [] where violation.contains(" \(table) ") {
+            let all = dumps.map { Set($0.1[table] ?? []) }
+            let common = all.dropFirst().reduce(all.first ?? []) { $0.intersection($1) }
+            for (name, dump) in dumps {
+                for row in dump[table] ?? [] where !common.contains(row) {
+                    self.world.note(name, "shows \(row.prefix(600))")
+                }
+            }
+        }
+    }
+
     /// The result of the run, which ends here: all files are closed.
     func result(words: String) -> SuspectResult {
-        if self.world.violation != nil { for node in self.world.members { self.noteWaiting(at: node) } }
+        if let violation = self.world.violation {
+            for node in self.world.members { self.noteWaiting(at: node) }
+            self.noteDifferences(violation)
+        }
         for node in self.world.nodes { node.close() }
         return SuspectResult(
             violation: self.world.violation,

@@ -66,7 +66,7 @@ final class ConvergenceChecker: SimulationChecker {
     private let excluded: [String]
 
     init(_ options: SimulationOptions) {
-        self.excluded = options.workloads.contains(.uniqueClash) ? ["users"] : []
+        self.excluded = options.uncompared
     }
 
     func finished(_ world: SimulatedWorld) throws {

@@ -10,7 +10,8 @@ enum HostileRun {
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
     static func result(seed: UInt64, isRecording: Bool, templates: DiskTemplates) throws -> SuspectResult {
-        let options = SuspectRun.options(seed: seed)
+        var options = SuspectRun.options(seed: seed)
+        options.hasTwoTongues = true
         let plan = HostileRun.plan(options)
         let entered = EnteredWorkload()
         entered.isExact = !plan.isForging

@@ -147,7 +147,10 @@ final class EnteredWorkload: SimulationWorkload {
             try Row.fetchAll(db, sql: "SELECT id, contactNumber FROM patients")
         }
         let phones = Dictionary(
-            shown.map { ($0[0] as String, $0[1] as String?) },
+            // A damaged member may have made rows with other keys.
+            shown.compactMap { row in
+                String.fromDatabaseValue(row[0]).map { ($0, String.fromDatabaseValue(row[1])) }
+            },
             uniquingKeysWith: { first, _ in first }
         )
         for (id, expected) in self.entered.sorted(by: { $0.key < $1.key }) {
@@ -158,7 +161,9 @@ final class EnteredWorkload: SimulationWorkload {
                 return "\(node.name) shows \(phone ?? "nothing") of \(id), not \(expected.phone)"
             }
         }
-        let entries = try node.disk.read { try Set(String.fetchAll($0, sql: "SELECT id FROM patient_history")) }
+        let entries = try node.disk.read {
+            try Set(String.fetchAll($0, sql: "SELECT id FROM patient_history WHERE typeof(id) = 'text'"))
+        }
         return self.history.first { !entries.contains($0) }.map { "\(node.name) lost \($0)" }
     }
 

@@ -198,6 +198,7 @@ struct OwnDamageTests {
         arguments: [
             "DELETE FROM clinicsync_origin WHERE id = 1", "UPDATE clinicsync_origin SET sequence = 1000",
             "UPDATE clinicsync_origin SET id = 77 WHERE id = 1",
+            "UPDATE clinicsync_origin SET id = 1 << 31 WHERE id = 1",
             "UPDATE clinicsync_digest SET rows = rows + 5, high = 1",
         ]
     )

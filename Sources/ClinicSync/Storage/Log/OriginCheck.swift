@@ -43,12 +43,24 @@ struct OriginCheck {
         try transaction.connection.query("SELECT id FROM clinicsync_origin ORDER BY id").forEach {
             ids.append($0.int64(0))
         }
-        // Far more authors than the table has rows: only the numbers that other tables can name are filled.
+        let far = ids.filter { $0 >= OriginCheck.authorsMax }
+        ids.removeLast(far.count)
         let known = Set(ids)
         let used = try self.largestUsed(on: transaction.connection)
-        guard let last = ids.last.map({ max($0, used) }), last < OriginCheck.authorsMax else { return 0 }
-        let missing = (0...last).filter { !known.contains($0) }
-        guard !missing.isEmpty else { return 0 }
+        guard let last = ids.last.map({ max($0, used) }) else { return 0 }
+        var missing = (0...last).filter { !known.contains($0) }
+        // Authors are numbered without gaps. So a single author with an impossible number has the one that is missing.
+        let isMoved = far.count == 1 && missing.count <= 1
+        for id in far {
+            let sql =
+                isMoved
+                ? "UPDATE clinicsync_origin SET id = ?2 WHERE id = ?1" : "DELETE FROM clinicsync_origin WHERE id = ?1"
+            let statement = try transaction.statement(sql).bind(1, id)
+            if isMoved { statement.bind(2, missing.first ?? last + 1) }
+            try statement.run()
+        }
+        if isMoved { missing = [] }
+        guard !missing.isEmpty else { return far.count }
         let isOwnThere =
             try transaction.connection
             .query("SELECT 1 FROM clinicsync_origin WHERE node = ?1 AND incarnation = ?2")
@@ -67,7 +79,7 @@ struct OriginCheck {
             // Nobody can tell whose batches these are. Those of members come again, under their name.
             try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1").bind(1, id).run()
         }
-        return missing.count
+        return missing.count + far.count
     }
 
     /// More authors than any clinic has ever had.
