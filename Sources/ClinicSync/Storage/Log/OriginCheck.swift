@@ -56,7 +56,7 @@ struct OriginCheck {
                 isMoved
                 ? "UPDATE clinicsync_origin SET id = ?2 WHERE id = ?1" : "DELETE FROM clinicsync_origin WHERE id = ?1"
             let statement = try transaction.statement(sql).bind(1, id)
-            if isMoved { statement.bind(2, missing.first ?? last + 1) }
+            if isMoved { statement.bind(2, missing.first ?? last &+ 1) }
             try statement.run()
         }
         if isMoved { missing = [] }
