@@ -2,6 +2,7 @@ package import ClinicSyncCore
 package import ClinicSyncModel
 import ClinicSyncStorage
 import DequeModule
+import GRDB
 
 /// A clinic in virtual time: nodes, network, disks, clocks, programs and faults, all drawn from one seed.
 ///
@@ -101,7 +102,12 @@ package final class SimulatedWorld {
             return self.schedule(event, at: self.nodes[node].pausedUntil)
         }
         for node in self.nodes { node.clock.set(self.now) }
-        try self.handle(event)
+        do {
+            try self.handle(event)
+        } catch let error as DatabaseError where error.resultCode.primaryResultCode == .SQLITE_CORRUPT {
+            // Whoever meets the damage first, a program or a node: what was promised of the file does not hold.
+            self.fail("a file is damaged: \(error)")
+        }
     }
 
     private func target(of event: SimulationEvent) -> Int? {

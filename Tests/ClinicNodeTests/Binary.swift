@@ -55,6 +55,14 @@ struct Binary {
         return try await self.run(process)
     }
 
+    /// Runs SQL on a node's file with the `sqlite3` program, under SQLite's defaults but for the time it waits for a lock.
+    func sqlite3(_ data: String, _ sql: String) async throws -> Outcome {
+        try await self.shell(
+            "sqlite3",
+            ["-batch", "-bail", "-init", "/dev/null", "-cmd", ".timeout 30000", data + "/clinic.db", sql]
+        )
+    }
+
     private func run(_ process: Process) async throws -> Outcome {
         let name = UUID().uuidString
         let output = self.folder.appendingPathComponent(name + ".out")

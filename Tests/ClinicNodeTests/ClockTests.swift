@@ -9,7 +9,7 @@ struct ClockTests {
 
     /// Runs SQL in a database, like a program on a PC with that clock.
     private func sql(_ binary: Binary, _ data: String, _ sql: String) async throws -> String {
-        let outcome = try await binary.shell("sqlite3", ["-cmd", ".timeout 10000", data + "/clinic.db", sql])
+        let outcome = try await binary.sqlite3(data, sql)
         try #require(outcome.status == 0, "\(outcome.errors)")
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }

@@ -14,7 +14,7 @@ import Testing
     }
 
     private func sqlite3(_ binary: Binary, _ data: String, _ sql: String) async throws -> String {
-        let outcome = try await binary.shell("sqlite3", ["-cmd", ".timeout 10000", data + "/clinic.db", sql])
+        let outcome = try await binary.sqlite3(data, sql)
         try #require(outcome.status == 0, "\(outcome.errors)")
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }

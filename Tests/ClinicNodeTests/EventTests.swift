@@ -32,17 +32,14 @@ import Testing
         func insert(_ keys: Range<Int>) async throws {
             // A program that does not use the node writes one transaction for each row.
             let rows = keys.map { "INSERT INTO patients(id) VALUES ('k\($0)');" }.joined()
-            let outcome = try await binary.shell("sqlite3", [data + "/clinic.db", ".timeout 30000", rows])
+            let outcome = try await binary.sqlite3(data, rows)
             #expect(outcome.status == 0, "\(outcome.errors)")
         }
         // The watch gets no events before it is connected.
         var first = 0
         try await Binary.wait {
             first += 1
-            _ = try await binary.shell(
-                "sqlite3",
-                [data + "/clinic.db", "INSERT INTO patients(id) VALUES ('w\(first)');"]
-            )
+            _ = try await binary.sqlite3(data, "INSERT INTO patients(id) VALUES ('w\(first)');")
             return try self.events(in: log).contains { $0.recordId?.hasPrefix("w") == true }
         }
         // Fewer rows in all than one transaction tells of one by one (500): a node that is killed again and again may collect

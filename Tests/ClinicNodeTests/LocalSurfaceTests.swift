@@ -25,10 +25,7 @@ import Testing
         let quoted =
             "'p' || char(27) || ']0;x' || char(7) || char(27) || '[2J' || char(155) || '31m' || char(8238)"
             + " || char(13, 10) || 'forged'"
-        let written = try await binary.shell(
-            "sqlite3",
-            [data + "/clinic.db", "INSERT INTO patients(id, fullName) VALUES (\(quoted), \(quoted))"]
-        )
+        let written = try await binary.sqlite3(data, "INSERT INTO patients(id, fullName) VALUES (\(quoted), \(quoted))")
         #expect(written.status == 0, "\(written.errors)")
         let log = binary.folder.appendingPathComponent("watch.out")
         try Data().write(to: log)

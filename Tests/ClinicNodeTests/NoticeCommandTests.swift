@@ -17,7 +17,7 @@ import Testing
         let sql = "SELECT fields FROM clinicsync_event WHERE type = 'notice' AND pk = '\(id)'"
         var fields = ""
         try await Binary.wait {
-            fields = try await binary.shell("sqlite3", [data + "/clinic.db", sql]).output
+            fields = try await binary.sqlite3(data, sql).output
             return !fields.isEmpty
         }
         #expect(fields.contains(#""text":"Water is off""#))

@@ -26,11 +26,8 @@ import Testing
         #expect(added.status == 0, "\(added.errors)")
         let clinic = Clinic(binary: binary, front: front, lab: lab, agents: [first, second])
         try await Binary.wait {
-            try await binary.shell(
-                "sqlite3",
-                [lab + "/clinic.db", "SELECT count(*) FROM users WHERE username = 'ana'"]
-            )
-            .output == "1\n"
+            try await binary.sqlite3(lab, "SELECT count(*) FROM users WHERE username = 'ana'")
+                .output == "1\n"
         }
         return clinic
     }
@@ -50,7 +47,7 @@ import Testing
 
     private func active(_ clinic: Clinic, _ data: String) async throws -> String {
         let sql = "SELECT group_concat(id) FROM user_sessions WHERE isActive = 1"
-        return try await clinic.binary.shell("sqlite3", [data + "/clinic.db", sql]).output
+        return try await clinic.binary.sqlite3(data, sql).output
             .trimmingCharacters(in: .newlines)
     }
 

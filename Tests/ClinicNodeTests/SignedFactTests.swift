@@ -61,15 +61,12 @@ import Testing
             INSERT INTO patients (id, fullName) VALUES ('mark', 'Mark');
             COMMIT;
             """
-        let written = try await binary.shell("sqlite3", [x + "/clinic.db", ".timeout 5000", forgery])
+        let written = try await binary.sqlite3(x, forgery)
         #expect(written.status == 0, "\(written.errors)")
         for data in [front, lab] {
             try await Binary.wait {
-                try await binary.shell(
-                    "sqlite3",
-                    [data + "/clinic.db", "SELECT count(*) FROM patients WHERE id = 'mark'"]
-                )
-                .output == "1\n"
+                try await binary.sqlite3(data, "SELECT count(*) FROM patients WHERE id = 'mark'")
+                    .output == "1\n"
             }
             try await Binary.wait {
                 let security = try await self.json(binary, ["status", "--data", data])["security"] as? [String: Any]

@@ -14,7 +14,7 @@ import Testing
     /// The user's password as the table holds it.
     private func stored(_ name: String, _ data: String, _ binary: Binary) async throws -> String {
         let sql = "SELECT password FROM users WHERE username = '\(name)'"
-        return try await binary.shell("sqlite3", [data + "/clinic.db", sql])
+        return try await binary.sqlite3(data, sql)
             .output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
