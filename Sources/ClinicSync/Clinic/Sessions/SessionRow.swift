@@ -1,16 +1,16 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 import ClinicSyncStorage
 
 /// A row of the table of sessions, with its times as numbers.
 package struct SessionRow: Sendable, Hashable {
     /// The row's key.
-    package var id: String
+    package var id: SQLiteValue
     /// The user's key.
-    package var userID: String
+    package var userID: SQLiteValue
     /// The user's name.
     package var username: String
     /// The PC, in the form that the row's author wrote; a node's id for logins through the agent.
-    package var deviceID: String
+    package var deviceID: SQLiteValue
     /// The PC's name for people; empty when the row has none.
     package var deviceName: String
     /// When the session began, as written; a number of seconds or milliseconds as ISO 8601.
@@ -47,10 +47,10 @@ package struct SessionRow: Sendable, Hashable {
 
     /// Reads a row.
     init(_ row: Statement) {
-        self.id = row.string(0)
-        self.userID = row.string(1)
+        self.id = row.value(0)
+        self.userID = row.value(1)
         self.username = row.string(2)
-        self.deviceID = row.string(3)
+        self.deviceID = row.value(3)
         self.deviceName = row.string(4)
         self.loginTime = row.string(5)
         self.lastActivity = row.string(6)
@@ -154,8 +154,8 @@ extension SessionRow {
     /// The session as shown to a person whose login it blocks.
     var holder: SessionHolder {
         SessionHolder(
-            sessionID: self.id,
-            deviceID: self.deviceID,
+            sessionID: self.id.displayText,
+            deviceID: self.deviceID.displayText,
             deviceName: self.deviceName,
             loginTime: self.loginTime,
             lastActivity: self.lastActivity

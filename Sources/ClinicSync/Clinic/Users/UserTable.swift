@@ -110,7 +110,8 @@ package struct UserTable: Sendable {
                 try GRDB.Row.fetchAll(
                     db,
                     sql: """
-                        SELECT CAST(id AS TEXT), CAST(username AS TEXT), CAST(role AS TEXT), CAST(fullName AS TEXT),
+                        SELECT CASE typeof(id) WHEN 'blob' THEN 'x''' || lower(hex(id)) || '''' ELSE CAST(id AS TEXT) END,
+                            CAST(username AS TEXT), CAST(role AS TEXT), CAST(fullName AS TEXT),
                             \(UserTable.isActive),
                             CASE typeof(password) WHEN 'text' THEN substr(password, 1, 1024) END
                         FROM users ORDER BY username, id
