@@ -138,7 +138,9 @@ extension NodeStateMachine {
         self.carryOut(self.handOver.covered(by: node))
     }
 
-    /// This node's bookkeeping is damaged beyond repair: a peer takes its place at once, if it is host.
+    /// This node's store is damaged beyond repair, or locked: a peer takes its place at once, if it is host.
+    ///
+    /// Nothing more can get into the store. So it would be in vain to wait until the peer has everything.
     mutating func handOverAsUnfit() {
         guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
         self.chooseSuccessors()

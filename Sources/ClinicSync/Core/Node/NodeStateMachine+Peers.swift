@@ -66,6 +66,7 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
+        self.reviewStoreLock()
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))

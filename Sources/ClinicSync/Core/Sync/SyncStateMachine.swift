@@ -163,6 +163,27 @@ package struct SyncStateMachine: Sendable, Hashable {
         }
     }
 
+    /// The host's store is locked: what waits in front of it cannot be compared, so nothing is proved.
+    package mutating func storeLocked() -> [Action] {
+        let unheard = self.wishes.map { Action.answer($0.requesters, self.lockedReport) }
+        self.wishes = []
+        switch self.state {
+        case .idle: return unheard
+        case .sweeping(var run), .verifying(var run):
+            run.ownResult = .unreachable
+            return self.finish(run, .unreachable) + unheard
+        }
+    }
+
+    /// The answer to a request that comes while the host's store is locked.
+    package func refuse(_ requester: Requester) -> [Action] { [.answer([requester], self.lockedReport)] }
+
+    private var lockedReport: SyncReport {
+        var own = self.host
+        own.result = .unreachable
+        return SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: [own])
+    }
+
     /// Answers all requesters, because this node is host no more or stops.
     package mutating func breakOff() -> [Action] {
         let unheard = self.wishes.map { Action.answer($0.requesters, Self.refusal) }
