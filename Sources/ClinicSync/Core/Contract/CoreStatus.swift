@@ -49,6 +49,9 @@ package struct CoreStatus: Sendable, Hashable {
         package var lastSeen: Now
         /// The round trip of the last ping; `nil` before the first answer.
         package var roundTripMilliseconds: Double?
+        /// Since when a program's write transaction has kept the peer from writing: milliseconds since 1970; `nil` when
+        /// it writes, and without a connection.
+        package var lockedSince: Int64?
     }
 
     /// A peer whose connections end for a reason that a new connection does not change.

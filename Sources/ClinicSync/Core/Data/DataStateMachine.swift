@@ -196,6 +196,11 @@ package struct DataStateMachine: Sendable, Hashable {
         self.sync.commanded(table: table, request: request, context)
     }
 
+    /// A program's write transaction keeps a client's store from writing.
+    package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.sync.locked(id, clients: clients)
+    }
+
     /// Another program's write transaction keeps the store from writing.
     package mutating func storeLocked() -> [Directive] { self.sync.storeLocked() }
 

@@ -73,7 +73,8 @@ extension CoreStatus {
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
             lastSeen: peer.lastSeen,
-            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
+            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) },
+            lockedSince: peer.connection.flatMap { node.peers.link($0)?.report.lockedSince }
         )
     }
 }

@@ -39,7 +39,9 @@ extension NodeStateMachine {
     /// What this node says of itself and of the host.
     var hostReport: HostReport {
         let host = self.hostConnection.flatMap { self.peers.link($0)?.identity.addresses }
-        return self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
+        var report = self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
+        report.lockedSince = self.storeLock(at: self.now)?.sinceMilliseconds
+        return report
     }
 
     /// Gives the election a peer's report.

@@ -109,6 +109,8 @@ extension NodeStateMachine {
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
+            guard self.isHost, report.lockedSince != nil else { return }
+            self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):

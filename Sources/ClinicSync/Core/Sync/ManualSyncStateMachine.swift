@@ -33,6 +33,11 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
         return self.perform(self.clinic.request(requester, table: table))
     }
 
+    /// A client's store is locked.
+    package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.perform(self.clinic.locked(id, clients: ManualSyncStateMachine.clients(clients)))
+    }
+
     /// The store of this node is locked.
     package mutating func storeLocked() -> [Directive] { self.perform(self.clinic.storeLocked()) }
 
@@ -88,7 +93,8 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
             SyncStateMachine.Client(
                 connection: peer.connection,
                 node: peer.identity.node,
-                name: peer.identity.name
+                name: peer.identity.name,
+                isStoreLocked: peer.isStoreLocked
             )
         }
     }
