@@ -30,11 +30,11 @@ struct PoisonTests {
         )
     }
 
-    /// The payload of an insertion of a patient.
-    private func patient(_ id: String) -> [UInt8] {
+    /// The payload of an insertion of a patient, with the batch's timestamp or, if `isEarlier`, with the one before it.
+    private func patient(_ id: String, isEarlier: Bool = false) -> [UInt8] {
         let key = Array(id.utf8)
         return [1, 1, 8] + Array("patients".utf8) + [1, 8] + Array("fullName".utf8)
-            + [0, 1, 3, UInt8(key.count)] + key + [0, 1, 3, 3] + Array("Ana".utf8)
+            + [0, 1, 3, UInt8(key.count)] + key + [isEarlier ? 1 : 0, 1, 3, 3] + Array("Ana".utf8)
     }
 
     private func take(
@@ -321,6 +321,33 @@ struct PoisonTests {
         #expect(outcome.forgotten == [forged[0].batch])
         #expect(outcome.logged == [])
         #expect(try store.writer.state().partials == [])
+    }
+
+    @Test("a forged first chunk whose timestamp makes the rest impossible is no fault of who sends the rest")
+    func forgedBase() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let store = try TestStore(1)
+        let forged = self.chunk(of: victim, isLast: false, timestamp: .genesis, payload: self.patient("forged"))
+        let honest = [
+            self.chunk(of: victim, isLast: false, payload: self.patient("first")),
+            self.chunk(of: victim, index: 1, payload: self.patient("rest", isEarlier: true)),
+        ]
+        _ = try self.take([forged], store, from: ChunkSender(node: Self.x.node, isHost: false))
+        // What cannot be read at all is the sender's fault, as before.
+        #expect(throws: MalformedChunk.self) {
+            try self.take([self.chunk(of: victim, index: 1, payload: [1, 7])], store)
+        }
+        let other = try self.take([honest[1]], store, from: ChunkSender(node: TestStore.node(7), isHost: false))
+        #expect(other.logged == [] && other.forgotten == [])
+        let host = ChunkSender(node: TestStore.node(7), isHost: true)
+        let outcome = try self.take([honest[1]], store, from: host)
+        #expect(outcome.logged == [] && outcome.forgotten == [forged.batch])
+        #expect(try store.writer.state().partials == [])
+        _ = try self.take(honest, store, from: host)
+        #expect(
+            try store.value(String.self, "SELECT group_concat(id) FROM (SELECT id FROM patients ORDER BY id)")
+                == "first,rest"
+        )
     }
 
     // MARK: - Authors

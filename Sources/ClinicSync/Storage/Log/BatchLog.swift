@@ -233,6 +233,17 @@ final class BatchLog: TransactionPart {
             .run()
     }
 
+    /// Removes all chunks of a peer's batch that is not applied.
+    ///
+    /// - Returns: Whether there was such a batch.
+    func removeWaiting(_ batch: BatchID, in transaction: borrowing WriteTransaction) throws -> Bool {
+        guard batch.origin != self.origins.own, let id = self.origins.id(of: batch.origin),
+            batch.sequence > self.origins.sequence(of: id)
+        else { return false }
+        try self.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+        return true
+    }
+
     /// Puts a batch without changes in the place of a batch that no node can read.
     func empty(_ batch: CompleteBatch, of id: Int, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > 0")

@@ -58,22 +58,27 @@ final class BatchApplier {
     /// - Parameters:
     ///   - chunks: the chunks, in the order in which they came.
     ///   - connection: the connection.
+    /// - Returns: The batches whose first chunk in the log is not the one of these chunks.
     /// - Throws: ``MalformedChunk`` when a chunk is not what it says or cannot be read.
-    func check(_ chunks: [BatchChunk], on connection: Connection) throws {
-        var bases: [BatchID: HybridTimestamp] = [:]
+    func check(_ chunks: [BatchChunk], on connection: Connection) throws -> Set<BatchID> {
+        var sent: [BatchID: HybridTimestamp] = [:]
+        var outOfStep: Set<BatchID> = []
         for chunk in chunks {
             try ChunkCheck.outline(chunk)
-            let base =
-                try chunk.header?.timestamp ?? bases[chunk.batch] ?? self.timestamp(of: chunk.batch, on: connection)
+            if let header = chunk.header { sent[chunk.batch] = header.timestamp }
             // A chunk whose first chunk is missing is not kept.
-            guard let base else { continue }
-            bases[chunk.batch] = base
+            guard let base = try sent[chunk.batch] ?? self.timestamp(of: chunk.batch, on: connection) else { continue }
             do {
                 try ChunkCheck.read(chunk.payload, base: base)
             } catch {
-                throw MalformedChunk(reason: error.reason)
+                // Somebody else may have sent the first chunk in the log, under the author's name.
+                guard sent[chunk.batch] == nil, ChunkCheck.canBeRead(chunk.payload) else {
+                    throw MalformedChunk(reason: error.reason)
+                }
+                outOfStep.insert(chunk.batch)
             }
         }
+        return outOfStep
     }
 
     private func timestamp(of batch: BatchID, on connection: Connection) throws -> HybridTimestamp? {
@@ -85,6 +90,7 @@ final class BatchApplier {
     ///
     /// - Parameters:
     ///   - chunks: the chunks, checked by ``check(_:on:)``.
+    ///   - outOfStep: what ``check(_:on:)`` found. Such a batch must begin again, if the sender may replace it.
     ///   - sender: who sent them; `nil` for a sender that may not replace anything.
     ///   - options: how to apply.
     ///   - transaction: the transaction.
@@ -92,12 +98,16 @@ final class BatchApplier {
     /// - Throws: ``ForkedBatch``, ``UnreadableBatch``.
     func store(
         _ chunks: [BatchChunk],
+        outOfStep: Set<BatchID> = [],
         from sender: ChunkSender?,
         _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
-        for chunk in chunks {
+        for batch in outOfStep.sorted() where sender?.mayReplace(batch) == true {
+            if try self.log.removeWaiting(batch, in: transaction) { result.forgotten.append(batch) }
+        }
+        for chunk in chunks where !outOfStep.contains(chunk.batch) {
             switch try self.log.take(chunk, from: sender, replaced: &result.forgotten, in: transaction) {
             case .logged(let logged): result.logged.append(logged)
             case .known, .notKept: break
