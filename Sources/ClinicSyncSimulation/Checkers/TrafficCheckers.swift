@@ -1,7 +1,8 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// A sender never has more payload in transit than the receiver granted, except for one chunk.
+/// A sender never has more payload in transit than the receiver granted, except for one chunk, and gets back no more
+/// credit than it spent.
 ///
 /// So the receiver's queue is bounded too: it holds only granted bytes that are not stored yet.
 final class CreditChecker: SimulationChecker {
@@ -13,7 +14,11 @@ final class CreditChecker: SimulationChecker {
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         if case .messageReceived(let id, .acknowledge(let ack), _) = input {
-            self.credit[id, default: self.granted] += Int(ack.creditBytes)
+            let credit = self.credit[id, default: self.granted] + Int(ack.creditBytes)
+            self.credit[id] = credit
+            if credit > self.granted, !world.isSuspect(node), !world.isSuspect(behind: id) {
+                world.fail("\(node.name) gets more credit back than it spent")
+            }
         }
         for case .send(let ids, .chunk(let chunk)) in effects {
             for id in ids {

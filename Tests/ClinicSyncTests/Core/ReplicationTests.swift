@@ -145,7 +145,7 @@ import Testing
     @Test("one store request carries at most 64 chunks and 4 MiB")
     func storeRequestBounds() {
         var inbound = PeerInboundStateMachine(credit: 100 << 20)
-        for sequence: UInt64 in 1...70 { #expect(inbound.receive(.of(2, sequence)) == true) }
+        for sequence: UInt64 in 1...70 { #expect(inbound.receive(.of(2, sequence)) == .taken) }
         #expect(inbound.nextStore()?.count == 64)
         #expect(inbound.nextStore() == nil)
         inbound.stored(bytes: 6_400)
@@ -153,7 +153,7 @@ import Testing
         inbound.stored(bytes: 600)
         for sequence: UInt64 in 71...73 { _ = inbound.receive(.of(2, sequence, bytes: 2 << 20)) }
         #expect(inbound.nextStore()?.count == 2)
-        #expect(inbound.receive(.of(2, 74, bytes: 8 << 20 + 1)) == false)
+        #expect(inbound.receive(.of(2, 74, bytes: 8 << 20 + 1)) == .refused)
     }
 
     @Test(

@@ -231,9 +231,11 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// - Returns: The request to the store; `nil` when the peer was not allowed to send the chunk.
     package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isStoreOpen: Bool) -> [Effect]? {
         let isKnown = self.knows(chunk.batch.origin.node)
-        guard self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown) == true else { return nil }
+        guard let arrival = self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown), arrival != .refused else {
+            return nil
+        }
         self.streams[id]?.outbound.received(chunk)
-        guard isKnown else {
+        guard arrival == .taken else {
             let credit = UInt32(clamping: chunk.payload.count)
             return [.send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: credit)))]
         }

@@ -30,17 +30,43 @@ import Testing
         .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: UInt32(chunk.payload.count))))
     }
 
-    @Test("a chunk of an unknown author costs no credit and waits; as a member's it goes to the store, in its order")
+    @Test("a chunk of an unknown author waits and keeps its credit; as a member's it goes to the store, in its order")
     func waits() {
         var machine = self.machine()
         let chunks = [BatchChunk.of(7, 1), .of(8, 1), .of(7, 2)]
-        for chunk in chunks {
-            #expect(machine.received(chunk, on: .c(2), isStoreOpen: true) == [self.credit(chunk, on: .c(2))])
-        }
+        for chunk in chunks { #expect(machine.received(chunk, on: .c(2), isStoreOpen: true) == []) }
         let members = KnownMembers(present: [.n(1), .n(2), .n(3), .n(7)])
         let (effects, outdated) = machine.membersChanged(members, isStoreOpen: true)
         #expect(effects == [.storage(.store(from: .c(2), [chunks[0], chunks[2]]))])
         #expect(outdated == [])
+    }
+
+    @Test("a chunk that waited for the proof of its author gives its credit back once; what had no room, at once")
+    func creditOnce() {
+        var machine = self.machine()
+        var (sent, returned) = (0, 0)
+        func count(_ effects: [Effect]?) {
+            for case .send(_, .acknowledge(let acknowledgement)) in effects ?? [] {
+                returned += Int(acknowledgement.creditBytes)
+            }
+        }
+        func send(_ author: UInt64, _ sequence: UInt64) {
+            let chunk = BatchChunk.of(author, sequence, bytes: 1 << 20)
+            sent += chunk.payload.count
+            let effects = machine.received(chunk, on: .c(2), isStoreOpen: true)
+            #expect(effects != nil, "batch \(sequence) of node \(author)")
+            count(effects)
+        }
+        // Of the credit of 8 MiB, chunks that wait use half. The fifth and sixth have no room.
+        for sequence in 1...UInt64(6) { send(7, sequence) }
+        #expect(returned == 2 << 20)
+        let (effects, outdated) = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
+        #expect(effects.count == 1 && outdated == [.c(2)])
+        // While the store works on them, the peer sends what its credit allows.
+        while sent - returned < 8 << 20 { send(2, UInt64(sent >> 20)) }
+        count(machine.stored(from: .c(2), bytes: 4 << 20, isStoreOpen: true))
+        count(machine.stored(from: .c(2), bytes: 4 << 20, isStoreOpen: true))
+        #expect(returned == sent)
     }
 
     @Test("chunks of members, of former members, of the sender itself and of a linked node go to the store at once")
@@ -53,8 +79,7 @@ import Testing
             #expect(machine.received(chunk, on: id, isStoreOpen: true) == [.storage(.store(from: id, [chunk]))])
         }
         machine.lost(.c(5))
-        let late = BatchChunk.of(5, 2)
-        #expect(machine.received(late, on: .c(2), isStoreOpen: true) == [self.credit(late, on: .c(2))])
+        #expect(machine.received(.of(5, 2), on: .c(2), isStoreOpen: true) == [])
     }
 
     @Test("a node that knows no member takes chunks of everybody")
@@ -73,13 +98,14 @@ import Testing
         for author in 100..<UInt64(100 + ParkedChunks.chunksMax) {
             _ = machine.received(.of(author, 1), on: .c(2), isStoreOpen: true)
         }
-        _ = machine.received(.of(7, 1), on: .c(2), isStoreOpen: true)
+        let tooMany = BatchChunk.of(7, 1)
+        #expect(machine.received(tooMany, on: .c(2), isStoreOpen: true) == [self.credit(tooMany, on: .c(2))])
         let strangers = machine.membersChanged(KnownMembers(present: [.n(1), .n(8)]), isStoreOpen: true)
         #expect(strangers.effects == [] && strangers.outdated == [])
         let members = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
         #expect(members.effects == [] && members.outdated == [.c(2)])
         var parked = ParkedChunks()
-        for sequence in 1...UInt64(5) { parked.park(.of(7, sequence, bytes: 1 << 20)) }
+        for sequence in 1...UInt64(5) { #expect(parked.park(.of(7, sequence, bytes: 1 << 20)) == (sequence < 5)) }
         let taken = parked.take { $0 == .n(7) }
         #expect(taken.chunks.map(\.batch.sequence) == [1, 2, 3, 4] && taken.isIncomplete)
     }
