@@ -171,7 +171,7 @@ enum Summary {
         case .recordEvent(let event): "recordEvent \(event.type)"
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
-        case .readBatch(let id, let batch): "readBatch c\(id.rawValue) \(Summary.of(batch))"
+        case .readBatch(let id, let batch, _): "readBatch c\(id.rawValue) \(Summary.of(batch))"
         }
     }
 

@@ -239,7 +239,8 @@ struct OwnDamageTests {
             return #expect(Bool(false), "the repair failed")
         }
         #expect(repair.wanted == [batch])
-        guard case .batchRead(_, let chunks) = self.executors[1].reading.perform(.readBatch(for: id, batch)) else {
+        let question = StorageRequest.readBatch(for: id, batch, maxBytes: .max)
+        guard case .batchRead(_, let chunks) = self.executors[1].reading.perform(question) else {
             return #expect(Bool(false), "the peer does not send the batch")
         }
         _ = self.executors[0].writing.perform(.store(from: id, chunks))

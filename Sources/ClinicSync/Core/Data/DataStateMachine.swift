@@ -293,7 +293,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .pruned(_, let escaped):
             self.store.housekeepingEnded()
             return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
-        case .batchRead(let id, let chunks): return self.replication.resend(chunks, to: id).directives
+        case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
         case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
@@ -410,8 +410,8 @@ package struct DataStateMachine: Sendable, Hashable {
     }
 
     /// A peer wants batches that it lost to damage.
-    package func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
-        batches.prefix(CoreLimits.wantedMax).map { .effect(.storage(.readBatch(for: id, $0))) }
+    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
+        self.replication.wanted(batches, by: id).directives
     }
 
     /// No peer has sent a lost batch in time.
@@ -463,7 +463,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .mend:
             let waiting = self.damages.mendFailed()
             return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
-        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .readBatch: return notice
+        case .readBatch(let id, _, _): return notice + self.replication.batchRead(for: id, []).directives
+        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice
         }
     }

@@ -292,14 +292,27 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Out
 
-    /// Sends a peer chunks that it has lost, as far as its credit reaches.
-    package mutating func resend(_ chunks: [BatchChunk], to id: ConnectionID) -> [Effect] {
-        guard self.isolation.state == .over else { return [] }
+    /// A peer has lost batches: they are read and sent one after another, as the peer's credit allows.
+    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Effect] {
+        self.streams[id]?.outbound.wanted(batches)
+        return self.readWanted(for: id)
+    }
+
+    /// The store has read a batch that a peer has lost; empty when it cannot be sent.
+    package mutating func batchRead(for id: ConnectionID, _ chunks: [BatchChunk]) -> [Effect] {
+        self.streams[id]?.outbound.wantedRead()
         var effects: [Effect] = []
-        for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
-            effects.append(.send([id], .chunk(chunk)))
+        if self.isolation.state == .over {
+            for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
+                effects.append(.send([id], .chunk(chunk)))
+            }
         }
-        return effects
+        return effects + self.readWanted(for: id)
+    }
+
+    private mutating func readWanted(for id: ConnectionID) -> [Effect] {
+        guard let read = self.streams[id]?.outbound.nextWanted() else { return [] }
+        return [.storage(.readBatch(for: id, read.batch, maxBytes: read.maxBytes))]
     }
 
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
@@ -366,12 +379,13 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             + self.readNext(for: id)
     }
 
-    /// Returns the request for the next chunks of the log, if the peer may be sent more.
+    /// Returns the requests for what the peer has lost and for the next chunks of the log, if the peer may be sent more.
     package mutating func readNext(for id: ConnectionID) -> [Effect] {
+        let wanted = self.readWanted(for: id)
         guard let read = self.streams[id]?.outbound.nextRead(head: self.logHead, maxBytes: self.logReadBytes) else {
-            return []
+            return wanted
         }
-        return [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
+        return wanted + [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
     }
 
     /// The connections whose peers lack batches of their own name that were withheld and are applied now.
