@@ -151,7 +151,7 @@ enum Summary {
         case .collect: "collect"
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
-        case .discard(let members, let held): "discard \(members.past.count) \(held.count)"
+        case .discard(let members, let waiting): "discard \(members.past.count) \(waiting.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"

@@ -11,6 +11,7 @@ package struct DataStateMachine: Sendable, Hashable {
     private var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
     private var damages = DamageStateMachine()
+    private var waits = BatchWaits()
 
     /// Makes a machine that has nothing.
     package init(_ configuration: CoreConfiguration) {
@@ -99,12 +100,12 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The verified members changed.
     package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
         let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
-        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(isRound: false)
+        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(waiting: [])
     }
 
     /// Removes from the log what former members left and nobody can apply, and what must be fetched again.
-    private func discard(isRound: Bool) -> [Directive] {
-        self.replication.discard(isRound: isRound).map { [.submit($0)] } ?? []
+    private func discard(waiting: [WaitingBatch]) -> [Directive] {
+        self.replication.discard(waiting: waiting).map { [.submit($0)] } ?? []
     }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
@@ -244,8 +245,9 @@ package struct DataStateMachine: Sendable, Hashable {
     package var isKeepingHouse: Bool { self.store.isKeepingHouse }
 
     /// Begins a round of housekeeping; none may be in progress.
-    package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
+    package mutating func keepHouse(progress: [MemberProgress], at time: Duration) -> [Directive] {
+        let waiting = self.waits.update(self.replication.waitCandidates, at: time)
+        return self.store.keepHouse(progress: progress).directives + self.discard(waiting: waiting)
     }
 
     // MARK: - The store's replies

@@ -118,23 +118,28 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return (self.storeWaiting(isStoreOpen: isStoreOpen), outdated)
     }
 
+    /// The batches that are not applied, and that former members made or linked peers have applied.
+    ///
+    /// A linked peer that has applied a batch has sent all that this node lacks of it, unless it was told that this node has
+    /// it: then the two have other content under one name.
+    package var waitCandidates: [BatchWaits.Candidate] {
+        self.chunks.partials.compactMap { partial in
+            let holders = self.connections(for: [partial.batch])
+            guard !holders.isEmpty || self.members.past.contains(partial.batch.origin.node) else { return nil }
+            return BatchWaits.Candidate(partial: partial, holders: holders)
+        }
+    }
+
     /// The request to remove from the log what former members left and nobody can apply, and what must be fetched again;
     /// `nil` when no such batch can be there.
     ///
-    /// - Parameter isRound: Whether the time between two requests has passed, so that batches may be fetched again.
+    /// - Parameter waiting: The batches of ``waitCandidates``, or none while their times are not known.
     /// - Returns: The request.
-    package func discard(isRound: Bool) -> StorageRequest? {
-        // A linked peer has applied the batch. So it has sent all that this node lacks of it, unless it was told that this
-        // node has it: then the two have other content under one name.
-        let held = isRound ? self.chunks.partials.map(\.batch).filter { self.isHeldByPeer($0) } : []
+    package func discard(waiting: [WaitingBatch]) -> StorageRequest? {
         let isLeft =
             !self.members.past.isEmpty
             && self.chunks.partials.contains { self.members.past.contains($0.batch.origin.node) }
-        return isLeft || !held.isEmpty ? .discard(self.members, heldByPeers: held) : nil
-    }
-
-    private func isHeldByPeer(_ batch: BatchID) -> Bool {
-        self.streams.values.contains { $0.outbound.sent.vector[batch.origin] >= batch.sequence }
+        return isLeft || !waiting.isEmpty ? .discard(self.members, waiting: waiting) : nil
     }
 
     /// The connections over which batches must come again that were removed from the log.

@@ -286,17 +286,6 @@ final class BatchLog: TransactionPart {
         return removed
     }
 
-    /// The time when the newest chunk of a batch was logged, by this PC's clock; `nil` when no chunk of it is in the log.
-    func newestChunk(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int64? {
-        let found =
-            try connection
-            .query("SELECT max(storedAt) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : $0.milliseconds(0) }
-        return found ?? nil
-    }
-
     /// Puts a peer's copy of a chunk in the place of a damaged one.
     private func heal(_ chunk: BatchChunk, of id: Int, in transaction: borrowing WriteTransaction) throws {
         let header = chunk.header.map { SQLiteValue.blob(VectorCoding.encode($0)) } ?? .null

@@ -117,10 +117,10 @@ final class BatchApplier {
         return result
     }
 
-    /// An incomplete batch is removed when no chunk of it came for so long: 10 s.
-    static let incompleteMilliseconds: Int64 = 10_000
-    /// A whole batch that a linked peer has applied, and that waits here for so long, is fetched again: 60 s.
-    static let waitingMilliseconds: Int64 = 60_000
+    /// An incomplete batch is removed when no chunk of it came for so long.
+    static let incompleteLimit: Duration = .seconds(10)
+    /// A whole batch that a linked peer has applied, and that waits here for so long, is fetched again.
+    static let waitingLimit: Duration = .seconds(60)
 
     /// Applies what can be applied, and removes what nobody can apply.
     ///
@@ -130,36 +130,36 @@ final class BatchApplier {
     ///
     /// - Parameters:
     ///   - members: the verified members.
-    ///   - held: batches that linked peers have applied. Those that do not become whole here, or wait for too long, are
-    ///     removed: their author said different things to two nodes.
+    ///   - waiting: batches with the time without a new chunk. Those that linked peers have applied, and that do not become
+    ///     whole here or wait for too long, are removed: their author said different things to two nodes.
     ///   - options: how to apply.
     ///   - transaction: the transaction.
     /// - Returns: What was applied, and what was removed.
     /// - Throws: what SQLite reports.
     func discard(
         _ members: KnownMembers,
-        heldByPeers held: [BatchID],
+        waiting: [WaitingBatch],
         _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
         try self.applyReady(options, result: &result, in: transaction)
         guard !result.isPending else { return result }
-        let held = Set(held)
+        let waits = Dictionary(waiting.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
         for id in self.origins.ids where id != self.origins.ownID {
             let origin = try self.origins.origin(id)
             let next = self.origins.sequence(of: id) &+ 1
-            guard let newest = try self.log.newestChunk(of: id, sequence: next, on: transaction.connection) else {
-                continue
-            }
-            let age = self.clock.wallMilliseconds &- newest
+            guard try self.log.nextChunk(of: id, sequence: next, on: transaction.connection) != nil else { continue }
             let batch = try self.log.nextComplete(of: id, on: transaction.connection)
-            if held.contains(BatchID(origin: origin, sequence: next)) {
-                let limit = batch == nil ? BatchApplier.incompleteMilliseconds : BatchApplier.waitingMilliseconds
-                guard age > limit else { continue }
+            let wait = waits[BatchID(origin: origin, sequence: next)]
+            let waited = wait?.waited ?? .zero
+            if wait?.isHeldByPeer == true {
+                guard waited >= (batch == nil ? BatchApplier.incompleteLimit : BatchApplier.waitingLimit) else {
+                    continue
+                }
             } else {
                 guard members.past.contains(origin.node) else { continue }
-                guard batch.map({ self.isHopeless($0, members) }) ?? (age > BatchApplier.incompleteMilliseconds) else {
+                guard batch.map({ self.isHopeless($0, members) }) ?? (waited >= BatchApplier.incompleteLimit) else {
                     continue
                 }
             }

@@ -71,10 +71,10 @@ final class Merging {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
-    func discard(_ members: KnownMembers, heldByPeers held: [BatchID], offset: Int64) throws -> StoreOutcome {
+    func discard(_ members: KnownMembers, waiting: [WaitingBatch], offset: Int64) throws -> StoreOutcome {
         try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
-            try self.applier.discard(members, heldByPeers: held, options, in: transaction)
+            try self.applier.discard(members, waiting: waiting, options, in: transaction)
         }
         return self.outcome(result, storedBytes: 0)
     }

@@ -46,9 +46,9 @@ package final class WritingExecutor {
                 from: connection,
                 try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
-        case .discard(let members, let held):
+        case .discard(let members, let waiting):
             return .discarded(
-                try self.writer.discard(members, heldByPeers: held, clockOffsetMilliseconds: self.clockOffset)
+                try self.writer.discard(members, waiting: waiting, clockOffsetMilliseconds: self.clockOffset)
             )
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))

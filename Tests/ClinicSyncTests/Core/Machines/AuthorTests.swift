@@ -210,17 +210,38 @@ import Testing
     @Test("the store looks for leftovers only when a former member has batches that are not applied")
     func leftovers() {
         var machine = self.machine()
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil)
         machine.committed([BatchChunk.of(2, 1, of: 2).at(1)], vector: VersionVector())
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil && machine.waitCandidates == [])
         machine.committed([BatchChunk.of(9, 1, of: 2).at(2)], vector: VersionVector())
-        guard case .discard(let members, heldByPeers: []) = machine.discard(isRound: true) else {
+        guard case .discard(let members, waiting: []) = machine.discard(waiting: []) else {
             Issue.record("the leftovers of node 9 stay")
             return
         }
         #expect(members.past == [.n(9)])
+        #expect(machine.waitCandidates.map(\.holders) == [[]])
         machine.forgot([BatchID(origin: .o(9), sequence: 1)], sender: nil)
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil)
+    }
+
+    @Test("a batch waits as long as no chunk of it comes on one link with a peer that has applied it")
+    func waitingTimes() {
+        var waits = BatchWaits()
+        func waited(_ nextChunk: UInt32, _ holders: [ConnectionID], at second: Int) -> [WaitingBatch] {
+            let partial = PartialBatch(batch: BatchID(origin: .o(9), sequence: 1), nextChunk: nextChunk)
+            return waits.update([BatchWaits.Candidate(partial: partial, holders: holders)], at: .seconds(second))
+        }
+        #expect(waited(1, [.c(3)], at: 1_000).map(\.waited) == [.zero])
+        #expect(waited(1, [.c(3), .c(2)], at: 1_010).map(\.waited) == [.seconds(10)])
+        // The first link ends. The second one was not there all the time.
+        #expect(waited(1, [.c(2)], at: 1_020).map(\.waited) == [.zero])
+        #expect(waited(1, [.c(2)], at: 1_030).map(\.waited) == [.seconds(10)])
+        #expect(waited(2, [.c(2)], at: 1_040).map(\.waited) == [.zero])
+        // A former member's batch waits also while nobody has it.
+        #expect(waited(2, [], at: 1_050).map(\.waited) == [.seconds(10)])
+        #expect(waited(2, [], at: 1_050).map(\.isHeldByPeer) == [false])
+        #expect(waits.update([], at: .seconds(1_060)) == [])
+        #expect(waited(2, [], at: 1_070).map(\.waited) == [.zero])
     }
 
     @Test("a batch that a linked peer has applied and that is not whole here is fetched again from that peer")
@@ -230,10 +251,7 @@ import Testing
         machine.committed([part.at(1)], vector: VersionVector())
         let entry = VersionVector.Entry(origin: .o(9), sequence: 1)
         machine.acknowledged(Acknowledgement(applied: [entry], creditBytes: 0), on: .c(3), isHost: false)
-        guard case .discard(_, heldByPeers: [part.batch]) = machine.discard(isRound: true) else {
-            Issue.record("the batch is not fetched again")
-            return
-        }
+        #expect(machine.waitCandidates.map(\.holders) == [[.c(3)]])
         #expect(machine.connections(for: [part.batch]) == [.c(3)])
     }
 }
