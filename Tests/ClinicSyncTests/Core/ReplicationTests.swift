@@ -107,7 +107,10 @@ import Testing
         let outcome = StoreOutcome.of([chunks[0].at(1), chunks[1].at(2)], bytes: 200, vector: .v())
         host.give(.storageReplied(.stored(from: .c(2), outcome)))
         let messages = host.connect(5, to: .client(5)).messages
-        guard case .hello(let hello) = messages.first else { return #expect(Bool(false)) }
+        guard case .hello(let hello) = messages.first else {
+            Issue.record("another case was expected")
+            return
+        }
         #expect(hello.partials == [PartialBatch(batch: chunks[0].batch, nextChunk: 2)])
     }
 
