@@ -77,11 +77,12 @@ struct LargeRows {
 
     private func isTooLarge(_ slots: UInt64, _ plan: TablePlan, row: Statement) -> Bool {
         let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
+        let valueBytesMax = plan.valueBytesMax ?? .max
         var bytes = 0
         for slot in sent.setBits {
-            let value = row.ref(Int32(slot))
-            if !SystemTableLimits.admits(value, in: plan) { return true }
-            bytes += value.byteCount
+            let size = row.ref(Int32(slot)).byteCount
+            if size > valueBytesMax { return true }
+            bytes += size
         }
         return bytes > self.changeBytesMax
     }
