@@ -221,7 +221,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             case "rebuilt": "\(what), repaired"
             case "refetching": "\(what), another PC's copy takes the place"
             case "leftOut": "\(what), left out because no PC has an undamaged copy; the rows are not affected"
-            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join anew"
+            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join again"
             }
         }
     }

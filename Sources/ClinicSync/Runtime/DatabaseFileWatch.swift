@@ -16,8 +16,8 @@ final class DatabaseFileWatch: Sendable {
 
     private let file: HeldFile
 
-    /// Watches the file that is at `path` now.
-    init(path: String) { self.file = HeldFile(path: path) }
+    /// Watches the file that the store opened.
+    init(_ file: HeldFile) { self.file = file }
 
     /// What is wrong now; `nil` while the watched file is at its path.
     var fault: Fault? { self.file.fault }

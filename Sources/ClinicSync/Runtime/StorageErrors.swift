@@ -31,7 +31,7 @@ package enum StorageErrors {
         case let damage as OwnDamage:
             ClinicSyncError(
                 .corrupt,
-                "The table clinicsync_\(damage.table.rawValue) of clinic.db is damaged (\(damage.reason)): restore clinic.db from a backup, or join anew.",
+                "The table clinicsync_\(damage.table.rawValue) of clinic.db is damaged (\(damage.reason)): restore clinic.db from a backup, or join again.",
                 cause: damage
             )
         case let refusal as ClinicRefusal:

@@ -37,6 +37,8 @@ final class StorageService: Sendable {
     let origin: Origin
     /// Why the incarnation is new; `nil` when it is not new.
     let rebirth: Rebirth?
+    /// The database file.
+    let file: HeldFile
 
     /// Opens the store and starts the threads.
     ///
@@ -56,6 +58,8 @@ final class StorageService: Sendable {
         reading.start()
         do {
             let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
+                // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
+                let early = HeldFile(path: path)
                 let database = try StoreDatabase.open(path: path)
                 let place = try StorePlace.of(databasePath: path)
                 let writer = try ReplicaWriter(
@@ -68,7 +72,8 @@ final class StorageService: Sendable {
                 )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                let bound = (origin: writer.origin, rebirth: writer.rebirth)
+                let file = early.isHeld ? early : HeldFile(path: path)
+                let bound = (origin: writer.origin, rebirth: writer.rebirth, file: file)
                 let state = try writer.state()
                 let events = writer.lastEventPosition
                 return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
@@ -98,7 +103,7 @@ final class StorageService: Sendable {
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
         events: UInt64,
-        bound: (origin: Origin, rebirth: Rebirth?)
+        bound: (origin: Origin, rebirth: Rebirth?, file: HeldFile)
     ) {
         self.writing = writing
         self.reading = reading
@@ -109,6 +114,7 @@ final class StorageService: Sendable {
         self.lastEventPosition = events
         self.origin = bound.origin
         self.rebirth = bound.rebirth
+        self.file = bound.file
     }
 
     /// Handles a request of the core.

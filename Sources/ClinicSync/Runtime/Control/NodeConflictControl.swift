@@ -58,7 +58,7 @@ struct NodeConflictControl: ConflictControl {
         case .rowGone:
             throw ClinicSyncError(
                 .refused,
-                "The entry this conflict is about was deleted: enter it anew if it is needed, and keep \"current\" here."
+                "The entry this conflict is about was deleted: enter it again if it is needed, and keep \"current\" here."
             )
         case .changedSince:
             throw ClinicSyncError(

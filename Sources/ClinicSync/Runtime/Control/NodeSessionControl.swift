@@ -49,7 +49,7 @@ struct NodeSessionControl: SessionControl {
         case .unsupportedHash:
             throw ClinicSyncError(
                 .refused,
-                "This user's password is stored in a way that cannot be checked: set it anew with clinic-node users passwd."
+                "This user's password is stored in a way that cannot be checked: set it again with clinic-node users passwd."
             )
         }
     }

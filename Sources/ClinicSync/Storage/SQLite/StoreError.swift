@@ -44,7 +44,7 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     package static let missing = StoreError(
         code: .missing,
         message:
-            "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
+            "The database clinic.db is missing: restore it from a backup, or create the node again with 'clinic-node join'."
     )
 
     /// There is a database file already.
@@ -71,7 +71,7 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
             self.init(
                 code: .corrupt,
                 message:
-                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
+                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join again."
             )
         case 13:
             self.init(

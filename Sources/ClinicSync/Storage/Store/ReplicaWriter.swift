@@ -171,15 +171,15 @@ package final class ReplicaWriter {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
-    /// ``StorageRequest/discard(_:heldByPeers:)``.
+    /// ``StorageRequest/discard(_:waiting:)``.
     ///
     /// - Throws: ``StoreError``; the store is as before then.
     package func discard(
         _ members: KnownMembers,
-        heldByPeers held: [BatchID] = [],
+        waiting: [WaitingBatch] = [],
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.merging.discard(members, heldByPeers: held, offset: offset)
+        try self.merging.discard(members, waiting: waiting, offset: offset)
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
