@@ -152,8 +152,8 @@ struct SeedAdoption {
     /// Enters those seed rows of a table that the node does not know yet.
     func adopt(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
         var hasher = RowHasher()
-        for key in plan.definition.seedKeys.sorted() {
-            try ValueRef.with(.string(key)) { key in
+        for key in plan.definition.seedKeys.sorted(by: { $0.sortsBefore($1) }) {
+            try ValueRef.with(key) { key in
                 guard try !self.isKnown(plan, key: key, in: transaction) else { return }
                 let isThere: Bool? = try transaction.statement(plan.sql.select).bind(1, key).first { row in
                     hasher.hash(plan, key: key) { row.ref(Int32($0)) }
