@@ -59,6 +59,7 @@ package enum StorageErrors {
     private static func code(_ code: StoreError.Code) -> ClinicSyncError.Code {
         switch code {
         case .missing, .wrongNode, .schema, .database: .storage
+        case .overwritten: .databaseReplaced
         case .exists: .refused
         case .corrupt: .corrupt
         case .diskFull: .diskFull

@@ -22,6 +22,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case schema
         /// The file belongs to another node.
         case wrongNode
+        /// The file's content was replaced by another database's while the store had it open.
+        case overwritten
         /// Anything else SQLite says.
         case database
     }
@@ -51,6 +53,13 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     package static let exists = StoreError(
         code: .exists,
         message: "A database clinic.db is already there: choose another directory."
+    )
+
+    /// The file's content was replaced while the store had it open.
+    package static let overwritten = StoreError(
+        code: .overwritten,
+        message:
+            "The database clinic.db was overwritten while the node ran: start the node again, on the new content."
     )
 
     /// Runs `body` and turns what SQLite says into an error for people.

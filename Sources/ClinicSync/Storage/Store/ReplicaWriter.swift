@@ -103,6 +103,15 @@ package final class ReplicaWriter {
         return self.transactions.database.copy(to: path)
     }
 
+    /// Whether another database was copied into the open file, for example by `.restore` of the `sqlite3` shell.
+    ///
+    /// The store then refuses every write, and must be closed and opened again.
+    ///
+    /// - Throws: ``StoreError``.
+    package func isFileOverwritten() throws -> Bool {
+        try self.transactions.read { try self.rows.origins.isOverwritten(on: $0) }
+    }
+
     // MARK: - What the store is
 
     /// The node as an author: the origin that opening was given, in the incarnation that the file's place decided.
