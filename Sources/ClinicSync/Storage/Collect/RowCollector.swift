@@ -519,9 +519,6 @@ final class RowCollector {
             for slot in (slots & ~plan.counterSlots).setBits {
                 state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
             }
-            for rule in plan.uniqueRules where rule.mask & slots != 0 {
-                try self.written.queueFreeClaims(plan, rule, on: transaction.connection)
-            }
         }
     }
 

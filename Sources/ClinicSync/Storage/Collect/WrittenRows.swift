@@ -42,23 +42,11 @@ final class WrittenRows {
                 // The row may have taken a key that another row claims, in the instant in which the key was free.
                 self.saver.enqueue(plan, key: key.value)
             }
-            // What the row showed before is gone from the table; rows that claim a key which no row shows are looked at.
-            for rule in plan.uniqueRules where rule.mask & slots != 0 {
-                try self.queueFreeClaims(plan, rule, on: connection)
-            }
+            // The key that the row gave up is gone from its table. If other rows claim it, the row was among the shadows: the
+            // index has its old claims, and ``RowSaver/stash`` queued them.
             for reference in plan.references where slots & (1 << UInt64(reference.slot)) != 0 {
                 try self.queueRevived(reference.parentTable, on: connection)
             }
-        }
-    }
-
-    /// Queues rows that claim a key which no row shows.
-    func queueFreeClaims(_ plan: TablePlan, _ rule: UniqueRule, on connection: Connection) throws {
-        guard self.shadows.exist(in: plan.definition.number) else { return }
-        let claims = self.saver.claims
-        for (value, key) in try claims.claimants(of: plan, rule, on: connection)
-        where try claims.holder(plan, rule, of: value, on: connection) == nil {
-            self.saver.enqueue(plan, key: key)
         }
     }
 

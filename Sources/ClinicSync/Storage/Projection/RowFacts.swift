@@ -240,6 +240,11 @@ final class RowFacts {
         return rows
     }
 
+    /// The rows that the index names as rows that would show a key if it were free.
+    func rowsWanting(_ key: ClaimName) throws -> [RowName] {
+        try self.rows.shadows.rows(claiming: key.wanted, on: self.connection)
+    }
+
     private func age(_ rule: UniqueRule, _ registers: [RowState.Register?], birth: Version) -> Version {
         rule.slots.compactMap { $0 < registers.count ? registers[$0]?.version : nil }.max() ?? birth
     }
