@@ -123,12 +123,46 @@ final class WrittenRows {
         }
     }
 
-    /// The counters of the hidden rows that are one with this row.
-    func memberCounters(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> [RowState.CounterPart] {
+    /// What is known of the counters of a row.
+    func counters(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> RowState {
+        try self.rows.loader(connection).counters(plan, key: key)
+    }
+
+    /// The hidden rows that are one with this row.
+    func members(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> [LocatedRow] {
         guard plan.mergeRule != nil, self.shadows.exist(in: plan.definition.number),
-            let located = try self.locateShadow(plan, key: key.value, on: connection)
+            let located = try self.locateShadow(plan, key: key, on: connection)
         else { return [] }
-        return try self.members(of: located.state, plan, on: connection).flatMap(\.state.counters)
+        return try self.members(of: located.state, plan, on: connection)
+    }
+
+    /// Sets a counter of hidden rows that are one with a row whose counter a program has set, because rows that are one add up.
+    func clear(
+        _ members: [LocatedRow],
+        of plan: TablePlan,
+        slot: Int,
+        version: Version,
+        batch: inout BatchBuilder,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        for member in members where member.state.counterValue(slot: slot) != .integer(0) {
+            var state = member.state
+            let bases = state.counters.filter { $0.slot == slot }
+            let setting = CounterSetting(value: .integer(0), bases: bases)
+            state.set(setting, slot: slot, version: version)
+            try ValueRef.with(state.key) { key in
+                let encoded = PinnedValues([.blob(setting.encoded)])
+                batch.chunk.append(
+                    .update,
+                    plan: plan,
+                    key: key,
+                    timestamp: version.timestamp,
+                    slots: 1 << UInt64(slot)
+                ) { _ in encoded.refs[0] }
+                try self.saver.saveCounters(plan, state, key: key, in: transaction)
+            }
+            try self.stash(plan, state, before: member, in: transaction)
+        }
     }
 
     /// Makes a program's edit of the key of rows that are one an edit of them all.
