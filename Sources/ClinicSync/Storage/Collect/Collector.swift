@@ -241,6 +241,8 @@ final class Collector {
             )
             if let chunk = try self.batches.logFullChunk(of: &batch, in: transaction) { collected.logged.append(chunk) }
             count += 1
+            // What the slice's rows cost other rows counts as the slice's time.
+            try self.projection.projectMany(events: &projected, in: transaction)
         } while !bulk.isSliceOver(after: count, since: start)
         let last =
             isDone

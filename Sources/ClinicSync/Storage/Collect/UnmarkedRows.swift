@@ -128,9 +128,9 @@ final class UnmarkedRows: TransactionPart {
         for slot in slots.setBits {
             let place = LostValues.Place(plan: plan, key: key, slot: slot)
             if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                let parts = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
-                let sum = parts.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
-                try self.lost.keep(.integer(sum), at: place, isShown: false, events: &events, in: transaction)
+                let known = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+                let value = known.counterValue(slot: slot)
+                try self.lost.keep(value, at: place, isShown: false, events: &events, in: transaction)
                 continue
             }
             unread[slot] = LostValues.unread
@@ -231,7 +231,7 @@ final class UnmarkedRows: TransactionPart {
         }
     }
 
-    /// What the node knows of columns whose values the table has lost: sums of counters, and what the log has.
+    /// What the node knows of columns whose values the table has lost: counters, and what the log has.
     private func known(
         _ plan: TablePlan,
         key: SQLiteValue,
@@ -240,12 +240,12 @@ final class UnmarkedRows: TransactionPart {
         on connection: Connection
     ) throws -> [Int: SQLiteValue] {
         var found: [Int: SQLiteValue] = [:]
-        let parts =
+        let known =
             slots & plan.counterSlots == 0
-            ? [] : try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+            ? nil : try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
         for slot in slots.setBits {
             if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                found[slot] = .integer(parts.reduce(0) { $1.slot == slot ? $0 &+ $1.total : $0 })
+                found[slot] = known?.counterValue(slot: slot)
             } else {
                 found[slot] = try self.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
             }

@@ -20,6 +20,8 @@ enum Settings {
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema
+        /// Set when every row whose key another row claims is among the shadows.
+        case contested
     }
 
     /// Reads a value with `body`; `nil` when it is not set.

@@ -116,6 +116,26 @@ final class RowSaver: TransactionPart {
         return false
     }
 
+    /// Keeps what is known of a row's counters.
+    func saveCounters(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.counters.save(plan, state, key: key, in: transaction)
+    }
+
+    /// Keeps what a row's counters are set to, with other versions than before.
+    func saveCounterSettings(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.counters.saveSettings(plan, state, key: key, in: transaction)
+    }
+
     /// Keeps a changed state for the projection, which computes the row's form.
     func stash(
         _ plan: TablePlan,

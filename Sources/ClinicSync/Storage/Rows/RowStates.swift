@@ -96,13 +96,7 @@ final class RowStates {
             {
                 return LocatedRow(state: state, residence: .tombstone)
             }
-            let empty = RowState(
-                key: key.value,
-                birth: .genesis,
-                registers: Array(repeating: nil, count: plan.slotCount),
-                counters: try loader.counters(plan, key: key)
-            )
-            return LocatedRow(state: empty, residence: .absent)
+            return LocatedRow(state: try loader.counters(plan, key: key), residence: .absent)
         }
     }
 
