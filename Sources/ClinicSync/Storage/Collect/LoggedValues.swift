@@ -6,7 +6,7 @@ final class LoggedValues {
     private static let bytesMax = 512 << 10
 
     private let log: BatchLog
-    private let plans: TablePlans
+    private let rows: RowStates
     /// The batches that were read last: the columns of a row, and neighbouring rows, often have the same few.
     private var batches: [Batch] = []
     private static let batchesMax = 4
@@ -26,9 +26,9 @@ final class LoggedValues {
     }
 
     /// Searches `log`.
-    init(log: BatchLog, plans: TablePlans) {
+    init(log: BatchLog, rows: RowStates) {
         self.log = log
-        self.plans = plans
+        self.rows = rows
     }
 
     /// Finds the value that the batch of `version` wrote.
@@ -77,7 +77,7 @@ final class LoggedValues {
 
     private func read(_ payload: UnsafeRawBufferPointer, base: HybridTimestamp, into batch: inout Batch) {
         do throws(MalformedRecord) {
-            var reader = try ChangeChunkReader(payload, base: base, plans: self.plans)
+            var reader = try ChangeChunkReader(payload, base: base, plans: self.rows.plans)
             while let change = try reader.next() {
                 guard let plan = change.plan else { continue }
                 let key = change.key.value
