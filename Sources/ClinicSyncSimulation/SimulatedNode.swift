@@ -79,7 +79,7 @@ package final class SimulatedNode {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
         self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
-        self.setup = (SimulatedNode.limits(options), options.hasFewTables ? DiskTemplates.schema : .clinic)
+        self.setup = (SimulatedNode.limits(options), try options.hasFewTables ? DiskTemplates.schema() : .clinic)
         self.configuration = SimulatedNode.configuration(index, options)
     }
 

@@ -39,6 +39,10 @@ final class StorageService: Sendable {
     let origin: Origin
     /// Why the incarnation is new; `nil` when it is not new.
     let rebirth: Rebirth?
+    /// The database file.
+    let file: HeldFile
+    /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
+    let staleLog: String?
 
     /// Opens the store and starts the threads.
     ///
@@ -59,6 +63,9 @@ final class StorageService: Sendable {
         let lockWatch = StoreLockWatch { LockHolder.find(databasePath: path) }
         do {
             let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
+                let staleLog = try StaleLog(databasePath: path).setAside(at: wallClock())
+                // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
+                let early = HeldFile(path: path)
                 let database = try StoreDatabase.open(path: path, lockWait: lockWatch)
                 let place = try StorePlace.of(databasePath: path)
                 let writer = try ReplicaWriter(
@@ -71,7 +78,8 @@ final class StorageService: Sendable {
                 )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                let bound = (origin: writer.origin, rebirth: writer.rebirth)
+                let file = early.isHeld ? early : HeldFile(path: path)
+                let bound = (origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
                 let state = try writer.state()
                 let events = writer.lastEventPosition
                 return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
@@ -102,7 +110,7 @@ final class StorageService: Sendable {
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
         events: UInt64,
-        bound: (origin: Origin, rebirth: Rebirth?),
+        bound: (origin: Origin, rebirth: Rebirth?, file: HeldFile, staleLog: String?),
         lockWatch: StoreLockWatch
     ) {
         self.writing = writing
@@ -115,6 +123,8 @@ final class StorageService: Sendable {
         self.origin = bound.origin
         self.rebirth = bound.rebirth
         self.lockWatch = lockWatch
+        self.file = bound.file
+        self.staleLog = bound.staleLog
     }
 
     /// Handles a request of the core.
@@ -196,6 +206,13 @@ final class StorageService: Sendable {
         self.isFileGone.withLockedValue { $0 = true }
         self.isAbandoned.withLockedValue { $0 = true }
         self.lockWatch.abandon()
+    }
+
+    /// Whether another database was copied into the open file; `false` when the store cannot say so now.
+    func isFileOverwritten() async throws -> Bool {
+        try await self.writing.runIfActive {
+            do { return try self.writer.value.writer.isFileOverwritten() } catch is StoreError { return false }
+        }
     }
 
     /// Copies the open database into a new file, readable by its owner alone.

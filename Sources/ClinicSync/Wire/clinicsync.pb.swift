@@ -1212,6 +1212,9 @@ package nonisolated struct WireLoginRequest: Sendable {
 
   package var isForced: Bool = false
 
+  /// The user's key when it is a BLOB; `user` is empty then.
+  package var userBlob: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3257,7 +3260,7 @@ nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3274,6 +3277,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 7: try { try decoder.decodeSingularBytesField(value: &self.tokenHash) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self.userBlob) }()
       default: break
       }
     }
@@ -3307,6 +3311,9 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.isForced != false {
       try visitor.visitSingularBoolField(value: self.isForced, fieldNumber: 9)
     }
+    if !self.userBlob.isEmpty {
+      try visitor.visitSingularBytesField(value: self.userBlob, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3320,6 +3327,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.tokenHash != rhs.tokenHash {return false}
     if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
     if lhs.isForced != rhs.isForced {return false}
+    if lhs.userBlob != rhs.userBlob {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -71,7 +71,7 @@ struct RandomMessages {
     private mutating func login() -> LoginRequest {
         LoginRequest(
             sessionID: "s" + self.text(),
-            userID: self.text(),
+            userID: Bool.random(using: &self.generator) ? .string(self.text()) : .blob([0, 0xFF, 0xC3, 0x28]),
             username: self.text(),
             deviceID: self.text(),
             deviceName: self.text(),

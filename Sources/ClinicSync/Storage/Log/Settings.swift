@@ -20,6 +20,10 @@ enum Settings {
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema
+        /// Set when every row whose key another row claims is among the shadows.
+        case contested
+        /// The numbers of the tables whose rows have to be brought back.
+        case incompleteTables
     }
 
     /// Reads a value with `body`; `nil` when it is not set.
