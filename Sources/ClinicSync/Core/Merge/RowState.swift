@@ -241,12 +241,11 @@ package struct RowState: Sendable, Hashable {
 
     /// Joins parts of counters, given in any order.
     ///
-    /// Of two parts of one origin with equal sequences, the part that this state already has stays.
+    /// Of two parts of one origin with equal sequences the larger total stays, on every node. Only damage makes two such parts.
     package mutating func merge(_ parts: [CounterPart]) {
         guard !parts.isEmpty else { return }
-        // The sort is stable, so of two equal parts the present one comes first.
         let sorted = (self.counters + parts).sorted {
-            ($0.slot, $0.origin, $1.sequence) < ($1.slot, $1.origin, $0.sequence)
+            ($0.slot, $0.origin, $1.sequence, $1.total) < ($1.slot, $1.origin, $0.sequence, $0.total)
         }
         self.counters.removeAll(keepingCapacity: true)
         for part in sorted {

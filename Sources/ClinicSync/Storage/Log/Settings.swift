@@ -20,6 +20,8 @@ enum Settings {
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema
+        /// The authors by their small numbers; see ``AuthorNames``.
+        case authors
     }
 
     /// Reads a value with `body`; `nil` when it is not set.
