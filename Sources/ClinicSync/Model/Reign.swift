@@ -40,9 +40,9 @@ package struct Candidacy: Sendable, Hashable, Comparable {
 
 /// A claim to be host: the term, and the claimant's candidacy when it made the claim.
 ///
-/// A node claims a term below the largest one once, and its id is in the claim. So no two hosts share a reign, whatever the network does.
-/// Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when two hosts
-/// meet.
+/// A node claims a term below the largest one once, and its id is in the claim. So no two hosts share a reign, whatever
+/// the network does. Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when
+/// two hosts meet.
 package struct Reign: Sendable, Hashable, Comparable {
     /// The term, from 1; higher than every term that the claimant had heard of, except that ``Bounds/termMax`` has no
     /// successor.

@@ -37,6 +37,10 @@ final class StorageService: Sendable {
     let origin: Origin
     /// Why the incarnation is new; `nil` when it is not new.
     let rebirth: Rebirth?
+    /// The database file.
+    let file: HeldFile
+    /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
+    let staleLog: String?
 
     /// Opens the store and starts the threads.
     ///
@@ -56,6 +60,9 @@ final class StorageService: Sendable {
         reading.start()
         do {
             let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
+                let staleLog = try StaleLog(databasePath: path).setAside(at: wallClock())
+                // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
+                let early = HeldFile(path: path)
                 let database = try StoreDatabase.open(path: path)
                 let place = try StorePlace.of(databasePath: path)
                 let writer = try ReplicaWriter(
@@ -68,7 +75,8 @@ final class StorageService: Sendable {
                 )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                let bound = (origin: writer.origin, rebirth: writer.rebirth)
+                let file = early.isHeld ? early : HeldFile(path: path)
+                let bound = (origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
                 let state = try writer.state()
                 let events = writer.lastEventPosition
                 return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
@@ -98,7 +106,7 @@ final class StorageService: Sendable {
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
         events: UInt64,
-        bound: (origin: Origin, rebirth: Rebirth?)
+        bound: (origin: Origin, rebirth: Rebirth?, file: HeldFile, staleLog: String?)
     ) {
         self.writing = writing
         self.reading = reading
@@ -109,6 +117,8 @@ final class StorageService: Sendable {
         self.lastEventPosition = events
         self.origin = bound.origin
         self.rebirth = bound.rebirth
+        self.file = bound.file
+        self.staleLog = bound.staleLog
     }
 
     /// Handles a request of the core.
@@ -169,6 +179,13 @@ final class StorageService: Sendable {
     func leaveFile() {
         self.isFileGone.withLockedValue { $0 = true }
         self.isAbandoned.withLockedValue { $0 = true }
+    }
+
+    /// Whether another database was copied into the open file; `false` when the store cannot say so now.
+    func isFileOverwritten() async throws -> Bool {
+        try await self.writing.runIfActive {
+            do { return try self.writer.value.writer.isFileOverwritten() } catch is StoreError { return false }
+        }
     }
 
     /// Copies the open database into a new file, readable by its owner alone.

@@ -260,6 +260,17 @@ final class BatchLog: TransactionPart {
             .run()
     }
 
+    /// Removes all chunks of a peer's batch that is not applied.
+    ///
+    /// - Returns: Whether there was such a batch.
+    func removeWaiting(_ batch: BatchID, in transaction: borrowing WriteTransaction) throws -> Bool {
+        guard batch.origin != self.origins.own, let id = self.origins.id(of: batch.origin),
+            batch.sequence > self.origins.sequence(of: id)
+        else { return false }
+        try self.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+        return true
+    }
+
     /// Puts a batch without changes in the place of a batch that no node can read.
     func empty(_ batch: CompleteBatch, of id: Int, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > 0")
@@ -300,17 +311,6 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .run()
         return removed
-    }
-
-    /// The time when the newest chunk of a batch was logged, by this PC's clock; `nil` when no chunk of it is in the log.
-    func newestChunk(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int64? {
-        let found =
-            try connection
-            .query("SELECT max(storedAt) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : $0.milliseconds(0) }
-        return found ?? nil
     }
 
     /// Puts a peer's copy of a chunk in the place of a damaged one.
@@ -398,6 +398,18 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .first { $0.isNull(0) ? nil : try $0.number(0, in: 0...Bounds.chunkIndexMax - 1, "a chunk's number") + 1 }
         return next ?? nil
+    }
+
+    /// The batches in the log that are applied, in the order in which they came: their authors and numbers.
+    func applied(on connection: Connection) throws -> [(id: Int, sequence: UInt64)] {
+        var batches: [(id: Int, sequence: UInt64)] = []
+        try connection.query("SELECT origin, sequence FROM clinicsync_log WHERE chunk = 0 ORDER BY position")
+            .forEach { row in
+                let (id, sequence) = (row.int(0), UInt64(clamping: row.int64(1)))
+                guard self.origins.ids.contains(id), sequence <= self.origins.sequence(of: id) else { return }
+                batches.append((id, sequence))
+            }
+        return batches
     }
 
     /// A peer's batch that is complete in the log but not yet applied.

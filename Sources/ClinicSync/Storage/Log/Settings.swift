@@ -22,6 +22,10 @@ enum Settings {
         case schema
         /// The authors by their small numbers; see ``AuthorNames``.
         case authors
+        /// Set when every row whose key another row claims is among the shadows.
+        case contested
+        /// The numbers of the tables whose rows have to be brought back.
+        case incompleteTables
     }
 
     /// Reads a value with `body`; `nil` when it is not set.

@@ -350,8 +350,7 @@ package final class Statement {
     /// Binds text, letting SQLite copy it.
     @discardableResult
     package func bind(_ index: Int32, text: String) -> Self {
-        sqlite3_bind_text(self.pointer, index, text, -1, Statement.transient)
-        return self
+        self.bind(index, SQLiteValue.string(text))
     }
 
     /// Binds NULL.
@@ -413,8 +412,10 @@ package final class Statement {
 
     /// A text column; empty for NULL.
     package func string(_ column: Int32) -> String {
-        guard let text = sqlite3_column_text(self.pointer, column) else { return "" }
-        return String(cString: text)
+        // The length is needed because a text may have the character NUL.
+        let base = UnsafeRawPointer(sqlite3_column_text(self.pointer, column))
+        let bytes = UnsafeRawBufferPointer(start: base, count: Int(sqlite3_column_bytes(self.pointer, column)))
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The bytes of a blob column, valid until the next step or reset.

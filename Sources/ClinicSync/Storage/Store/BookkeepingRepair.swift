@@ -237,13 +237,16 @@ final class BookkeepingRepair {
             .statement(
                 """
                 DELETE FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2
-                AND (origin NOT IN (SELECT id FROM clinicsync_origin) OR sequence < 0 OR typeof(total) <> 'integer'
-                OR slot < 0 OR slot >= ?3)
+                AND (origin NOT IN (SELECT id FROM clinicsync_origin) OR sequence < 0
+                OR typeof(total) <> CASE WHEN slot < ?4 THEN 'integer' ELSE 'blob' END
+                OR slot < 0 OR slot % ?5 >= ?3 OR slot >= ?4 + ?5)
                 """
             )
             .bind(1, table)
             .bind(2, key)
             .bind(3, plan.slotCount)
+            .bind(4, Counters.Use.setting.rawValue)
+            .bind(5, Counters.Use.base.rawValue)
             .run()
         let count = transaction.changes
         guard count > 0 else { return 0 }

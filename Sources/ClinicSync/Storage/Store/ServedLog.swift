@@ -65,26 +65,32 @@ final class ServedLog {
         return (chunks, try self.head())
     }
 
-    /// The chunks of a batch; empty when this node does not have all of them intact.
-    func chunks(of batch: BatchID, origins: [Origin]) throws -> [BatchChunk] {
+    /// The first chunks of a batch: no further chunk once `maxBytes` are exceeded; empty when the batch is not whole here, or
+    /// one of these chunks is damaged.
+    func chunks(of batch: BatchID, maxBytes: Int, origins: [Origin]) throws -> [BatchChunk] {
         guard let id = origins.firstIndex(of: batch.origin) else { return [] }
         var chunks: [BatchChunk] = []
+        var bytes = 0
+        let statement = try self.connection.query(
+            """
+            SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+            FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND EXISTS
+            (SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast <> 0) ORDER BY chunk
+            """
+        )
+        statement.bind(1, id).bind(2, batch.sequence)
+        defer { statement.reset() }
         do {
-            try self.connection
-                .query(
-                    """
-                    SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
-                    FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
-                    """
-                )
-                .bind(1, id)
-                .bind(2, batch.sequence)
-                .forEach { chunks.append(try self.intactChunk($0, of: batch)) }
+            while bytes < maxBytes, try statement.step() {
+                let chunk = try self.intactChunk(statement, of: batch)
+                bytes += chunk.payload.count
+                chunks.append(chunk)
+            }
         } catch is MalformedRecord {
             // The damage is found and repaired when the chunk is served in its turn.
             return []
         }
-        return chunks.last?.isLast == true ? chunks : []
+        return chunks
     }
 
     /// The number of the batch of this node, the author `own`, whose end is not in the log yet.
