@@ -114,4 +114,8 @@ package enum Notification: Sendable, Hashable {
     case logTooShort(for: NodeID)
     /// A part of this node's own bookkeeping was damaged.
     case ownDamage(DamageRepair)
+    /// Another program's write transaction has kept the store from writing for long; work goes on when it ends.
+    case storeLocked(StoreLock)
+    /// The store writes again, after so much time.
+    case storeUnlocked(after: Duration)
 }

@@ -69,6 +69,9 @@ package final class Transactions {
                     try connection.disableTriggers()
                     try connection.setCache(kibibytes: Transactions.cacheKibibytes)
                 }
+                if let wait = database.lockWait {
+                    connection.setLockWait(wait, busyTimeoutSeconds: StoreDatabase.busyTimeoutSeconds)
+                }
                 return connection
             }
         }
