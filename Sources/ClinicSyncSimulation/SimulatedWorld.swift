@@ -159,7 +159,7 @@ package final class SimulatedWorld {
 
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
-        guard node.process == nil, !self.isOut(node) else { return }
+        guard node.process == nil, !self.isOut(node), self.phase.joiner != index else { return }
         let (state, remains): (StoreState, MemoryDisk?)
         do {
             (state, remains) = try node.disk.working(nil) { try node.start() }

@@ -259,9 +259,10 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             self.process = process
         }
 
-        /// One sentence for people.
+        /// Puts the lock into words.
         ///
         /// - Parameter isHere: whether the file is this PC's.
+        /// - Returns: One sentence for people.
         public func sentence(isHere: Bool) -> String {
             guard isHere else {
                 return

@@ -9,9 +9,10 @@ enum LockHolder {
     /// The byte of the WAL index that a writer locks: SQLite's `WAL_WRITE_LOCK`, a part of its file format.
     static let writeLockByte = 120
 
-    /// Finds the holder; `nil` when the system does not tell.
+    /// Finds the holder.
     ///
     /// - Parameter path: the database.
+    /// - Returns: The holder; `nil` when the system does not tell.
     static func find(databasePath path: String) -> StoreLock.Holder? {
         var index = stat()
         guard stat(path + "-shm", &index) == 0, let table = LockHolder.text("/proc/locks"),

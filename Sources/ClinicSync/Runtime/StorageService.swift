@@ -122,9 +122,9 @@ final class StorageService: Sendable {
         self.lastEventPosition = events
         self.origin = bound.origin
         self.rebirth = bound.rebirth
-        self.lockWatch = lockWatch
         self.file = bound.file
         self.staleLog = bound.staleLog
+        self.lockWatch = lockWatch
     }
 
     /// Handles a request of the core.

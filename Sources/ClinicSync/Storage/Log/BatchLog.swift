@@ -132,7 +132,7 @@ final class BatchLog: TransactionPart {
             return .logged(try self.append(chunk, in: transaction))
         }
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
-        if let present = try self.content(of: chunk, origin: id, on: transaction.connection) {
+        if let present = try self.content(of: chunk, origin: id, isApplied: isApplied, on: transaction.connection) {
             guard present.isIntact else {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known
@@ -150,13 +150,14 @@ final class BatchLog: TransactionPart {
             replaced.append(chunk.batch)
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        // A late duplicate: it was applied and pruned, or set aside.
-        guard !isApplied else { return .known }
         let next = try self.nextChunk(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
-        guard chunk.index == next ?? 0 else { return .notKept }
-        guard try !self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection) else {
-            return .notKept
+        let isComplete = try self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
+        if isApplied {
+            // A late duplicate: it was applied and pruned, or set aside. Or the rest of a batch that is damaged here.
+            if let next, chunk.index == next, !isComplete { _ = try self.append(chunk, in: transaction) }
+            return .known
         }
+        guard chunk.index == next ?? 0, !isComplete else { return .notKept }
         return .logged(try self.append(chunk, in: transaction))
     }
 
@@ -177,19 +178,45 @@ final class BatchLog: TransactionPart {
     private func content(
         of chunk: BatchChunk,
         origin id: Int,
+        isApplied: Bool,
         on connection: Connection
     ) throws -> (content: Content, isIntact: Bool)? {
-        try connection
+        let found =
+            try connection
             .query(
-                "SELECT checksum, isLast, payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3"
+                """
+                SELECT checksum, isLast, payload, header FROM clinicsync_log
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+                """
             )
             .bind(1, id)
             .bind(2, chunk.batch.sequence)
             .bind(3, chunk.index)
             .first { row in
                 let content = Content(checksum: row.unsigned(0), isLast: row.int64(1) != 0)
-                return (content, SipHash.hash64(row.blob(2)) == content.checksum)
+                let isRead = SipHash.hash64(row.blob(2)) == content.checksum
+                return (content: content, isIntact: isRead && (chunk.index > 0 || BatchLog.hasHeader(row.blob(3))))
             }
+        guard var found, found.isIntact, isApplied, !found.content.isLast else { return found }
+        found.isIntact = try self.hasChunk(after: chunk, of: id, on: connection)
+        return found
+    }
+
+    private static func hasHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        do {
+            _ = try VectorCoding.decodeHeader(bytes)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func hasChunk(after chunk: BatchChunk, of id: Int, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
+            .bind(1, id)
+            .bind(2, chunk.batch.sequence)
+            .bind(3, chunk.index)
+            .first { _ in true } ?? false
     }
 
     /// Whether the last chunk of a batch is in the log.
@@ -298,6 +325,13 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
             .bind(4, chunk.isLast ? 1 : 0).bind(5, header).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
+            .run()
+        guard chunk.isLast else { return }
+        // What stands behind the last chunk of a batch has a damaged number.
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
+            .bind(1, id)
+            .bind(2, chunk.batch.sequence)
+            .bind(3, chunk.index)
             .run()
     }
 

@@ -67,6 +67,9 @@ final class Origins: TransactionPart {
             try Origins.insert(own, id: state.entries.count, in: transaction)
             state.add(Entry(origin: own, sequence: 0, seen: VersionVector(), timestamp: 0))
         }
+        if try AuthorNames.read(on: transaction.connection) != state.names {
+            try AuthorNames.write(state.names, in: transaction)
+        }
         self.own = own
         self.state = state
         // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
@@ -185,6 +188,7 @@ final class Origins: TransactionPart {
         let id = self.state.entries.count
         try Origins.insert(origin, id: id, in: transaction)
         self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        try AuthorNames.write(self.state.names, in: transaction)
         return id
     }
 

@@ -111,6 +111,16 @@ struct TableSQL: Sendable {
         return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
     }
 
+    /// The keys of the rows of which the node knows nothing, and that no program has marked; ?1 is the table's number.
+    var unknownKeys: String {
+        let key = "\(self.table).\(self.key)"
+        return """
+            SELECT \(key) FROM \(self.table)
+            WHERE NOT EXISTS (SELECT 1 FROM clinicsync_row r WHERE r.tableId = ?1 AND r.pk = \(key))
+            AND NOT EXISTS (SELECT 1 FROM clinicsync_dirty d WHERE d.tableId = ?1 AND d.pk = \(key) AND d.n > 0)
+            """
+    }
+
     /// Whether the table has a row with the key `pk`.
     var exists: String { "EXISTS (SELECT 1 FROM \(self.table) WHERE \(self.key) = pk)" }
 

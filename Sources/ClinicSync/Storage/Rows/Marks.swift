@@ -103,6 +103,19 @@ struct Marks {
             .run()
     }
 
+    /// Makes programs' marks of rows of which nothing is known count as found by a comparison.
+    func distrustUnknown(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_dirty SET n = 0 WHERE tableId = ?1 AND n > 0 AND NOT EXISTS
+                (SELECT 1 FROM clinicsync_row r WHERE r.tableId = ?1 AND r.pk = clinicsync_dirty.pk)
+                """
+            )
+            .bind(1, plan.definition.number)
+            .run()
+    }
+
     /// Marks, as a program's writes, the rows that have another value than the default in a column that was just added.
     func mark(_ plan: TablePlan, differingIn column: ColumnDefinition, in transaction: borrowing WriteTransaction)
         throws

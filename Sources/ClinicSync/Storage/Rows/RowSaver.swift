@@ -95,11 +95,7 @@ final class RowSaver: TransactionPart {
                 if before.residence.meta == nil, try self.rows.isInTable(plan, key: key, on: transaction.connection),
                     try self.hasLostRows(plan, on: transaction.connection)
                 {
-                    throw OwnDamage(
-                        .row,
-                        "what the node knew of a row is missing",
-                        at: .row(table: plan.definition.number, key: state.key)
-                    )
+                    throw OwnDamage.lostRow(table: plan.definition.number, key: state.key)
                 }
                 try self.stash(plan, state, key: key, before: before, cause: cause, in: transaction)
                 return nil

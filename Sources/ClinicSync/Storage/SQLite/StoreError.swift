@@ -57,18 +57,18 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         message: "A database clinic.db is already there: choose another directory."
     )
 
-    /// Another program keeps a write transaction open.
-    package static let locked = StoreError(
-        code: .locked,
-        message:
-            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
-    )
-
     /// The file's content was replaced while the store had it open.
     package static let overwritten = StoreError(
         code: .overwritten,
         message:
             "The database clinic.db was overwritten while the node ran: start the node again, on the new content."
+    )
+
+    /// Another program keeps a write transaction open.
+    package static let locked = StoreError(
+        code: .locked,
+        message:
+            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
     )
 
     /// Runs `body` and turns what SQLite says into an error for people.

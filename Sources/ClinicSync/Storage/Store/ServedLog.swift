@@ -18,7 +18,9 @@ final class ServedLog {
         var start = head
         var isPruned = false
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-            let author = try ServedLog.origin(row.int(0), of: origins)
+            guard let author = origins.author(row.int(0)) else {
+                throw OwnDamage(.origin, "the numbers of authors were changed")
+            }
             let known = vector[author]
             let statement = try self.connection.query(
                 "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
@@ -117,20 +119,47 @@ final class ServedLog {
         )
         let isLeftOut = self.leftOut.contains(batch)
         do {
-            if isLeftOut, try !self.hasHeader(row) { return self.substitute(row, of: batch, header: nil) }
-            return try self.intactChunk(row, of: batch)
+            let isEndMissing = try self.isEndMissing(row)
+            if isLeftOut, try !self.hasHeader(row) {
+                return self.substitute(row, of: batch, header: nil, isLast: isEndMissing)
+            }
+            var chunk = try self.intactChunk(row, of: batch)
+            guard isEndMissing else { return chunk }
+            guard isLeftOut else { throw MalformedRecord(reason: "the end of a batch is missing") }
+            chunk.isLast = true
+            return chunk
         } catch let malformed as MalformedRecord {
             guard isLeftOut else { throw OwnDamage(.log, malformed.reason, at: .batch(batch)) }
             let header = row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5))
-            return self.substitute(row, of: batch, header: header)
+            return self.substitute(row, of: batch, header: header, isLast: try self.isEndMissing(row))
         }
+    }
+
+    /// Whether a chunk is not the last one of its batch, the batch is applied, and no chunk follows.
+    private func isEndMissing(_ row: Statement) throws -> Bool {
+        guard row.int64(4) == 0 else { return false }
+        return try self.connection
+            .query(
+                """
+                SELECT 1 FROM clinicsync_origin o WHERE o.id = ?1 AND o.sequence >= ?2 AND NOT EXISTS
+                (SELECT 1 FROM clinicsync_log l WHERE l.origin = ?1 AND l.sequence = ?2 AND l.chunk > ?3)
+                """
+            )
+            .bind(1, row.int64(1))
+            .bind(2, row.int64(2))
+            .bind(3, row.int64(3))
+            .first { _ in true } ?? false
     }
 
     private func intactChunk(_ row: Statement, of batch: BatchID) throws -> BatchChunk {
         try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
+        let index = try row.chunkIndex(3)
+        guard row.isNull(5) == (index > 0) else {
+            throw MalformedRecord(reason: "the header is not with the first chunk")
+        }
         return BatchChunk(
             batch: batch,
-            index: try row.chunkIndex(3),
+            index: index,
             header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
             isLast: row.int64(4) != 0,
             checksum: row.unsigned(6),
@@ -157,7 +186,7 @@ final class ServedLog {
     /// A chunk without changes, in the place of one that no node has intact.
     ///
     /// A peer applies the batch, so that its vector goes past it. The rows reach the peer by reconciliation.
-    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?) -> BatchChunk {
+    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?, isLast: Bool) -> BatchChunk {
         let payload = ChangeChunkWriter(base: .genesis).payload()
         let index = UInt32(truncatingIfNeeded: row.int64(3))
         let unknown = BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 0)
@@ -165,7 +194,7 @@ final class ServedLog {
             batch: batch,
             index: index,
             header: index == 0 ? header ?? unknown : nil,
-            isLast: row.int64(4) != 0,
+            isLast: isLast || row.int64(4) != 0,
             checksum: BatchChunk.checksum(of: payload),
             payload: payload
         )

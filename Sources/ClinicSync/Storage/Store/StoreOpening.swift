@@ -100,6 +100,7 @@ struct StoreOpening {
     ) throws -> Opened {
         let connection = transaction.connection
         if migrated.isNew { try AdoptedSchema(plans).save(in: transaction) }
+        let restored = try AuthorNames.restore(in: transaction)
         var bound = Incarnation.Bound(origin: self.origin, rebirth: nil)
         if let place, let witness {
             bound = try Incarnation.bind(self.origin, to: place, witness: witness, in: transaction)
@@ -111,7 +112,7 @@ struct StoreOpening {
             wallMilliseconds: self.clock.wallMilliseconds,
             in: transaction
         )
-        let repairs = try OriginCheck(own: bound.origin).mend(in: transaction)
+        var repairs = try OriginCheck(own: bound.origin, restored: restored).mend(in: transaction)
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let contexts = DeletionContexts()
@@ -130,6 +131,10 @@ struct StoreOpening {
         try table.willCommit(transaction)
         let log = try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction)
         try log.removeStray(in: transaction)
+        let holes = try LogHoles.fill(storedAt: self.clock.wallMilliseconds, in: transaction)
+        if holes > 0 {
+            repairs.append(DamageRepair(OwnDamage(.log, "chunks are missing"), count: holes, outcome: .refetching))
+        }
         return Opened(
             transactions: transactions,
             clock: self.clock,

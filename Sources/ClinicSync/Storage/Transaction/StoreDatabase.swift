@@ -31,6 +31,7 @@ package struct StoreDatabase: Sendable {
     /// - Parameters:
     ///   - path: the file.
     ///   - lockWait: how long a write transaction waits for other programs' transactions; `nil`: 30 s.
+    /// - Returns: The database.
     /// - Throws: ``StoreError`` when the file is missing, damaged, or not writable.
     package static func open(path: String, lockWait: (any LockWait)? = nil) throws -> StoreDatabase {
         guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }
