@@ -98,6 +98,8 @@ package enum Notification: Sendable, Hashable {
     case conflictsRecorded(Int)
     /// Triggers were missing on these tables, and the store created them again.
     case captureRepaired(tables: [String])
+    /// A program removed a table of the clinic from this PC's file, or brought it back.
+    case tableNoticed(TableNotice)
     /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
     /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
@@ -112,4 +114,8 @@ package enum Notification: Sendable, Hashable {
     case logTooShort(for: NodeID)
     /// A part of this node's own bookkeeping was damaged.
     case ownDamage(DamageRepair)
+    /// Another program's write transaction has kept the store from writing for long; work goes on when it ends.
+    case storeLocked(StoreLock)
+    /// The store writes again, after so much time.
+    case storeUnlocked(after: Duration)
 }
