@@ -2,6 +2,7 @@
 """What upgrades change in the tables themselves, and values that no table wants. One PC is always later than the other."""
 
 import peewee
+import sqlite_utils
 from nodes import Clinic, main, wait
 from playhouse.migrate import SqliteMigrator, migrate
 from programs import equal, sound
@@ -58,6 +59,34 @@ def columns(clinic, check):
     check(equal(clinic), "the files are equal")
 
 
+def full_text(clinic, check):
+    """A full-text index with triggers, as the manual of FTS5 has it, finds what every PC wrote."""
+    for node in clinic.nodes:
+        database = sqlite_utils.Database(str(node.data / "clinic.db"))
+        database["patients"].enable_fts(["fullName"], create_triggers=True)
+        database.close()
+    a, b = clinic.nodes
+
+    def found(node, word):
+        database = sqlite_utils.Database(str(node.data / "clinic.db"))
+        keys = sorted(row["id"] for row in database["patients"].search(word))
+        database.close()
+        return keys
+
+    b.sql("INSERT INTO patients(id, fullName) VALUES('f1', 'Dolores'), ('f2', 'Dolores'), ('f3', 'Emilio')")
+    wait("rows of the other PC are found", lambda: found(a, "dolores") == ["f1", "f2"])
+    b.sql("UPDATE patients SET fullName = 'Felipe' WHERE id = 'f1'")
+    b.sql("DELETE FROM patients WHERE id = 'f2'")
+    wait("the changed name is found", lambda: found(a, "felipe") == ["f1"])
+    wait("the deleted row is not found", lambda: found(a, "dolores") == [])
+    a.sql("UPDATE patients SET fullName = 'Gregoria' WHERE id = 'f3'")
+    wait("the other PC finds it, too", lambda: found(b, "gregoria") == ["f3"] and found(b, "emilio") == [])
+    wait("all is settled", clinic.settled)
+    for node in clinic.nodes:
+        node.sql("INSERT INTO patients_fts(patients_fts, rank) VALUES('integrity-check', 1)")
+    check(equal(clinic), "the files are equal")
+
+
 def odd_counters(clinic, check):
     """A counter that is no whole number is the same on all PCs."""
     a, b = clinic.nodes
@@ -74,7 +103,7 @@ def odd_counters(clinic, check):
     wait("the counters are equal", lambda: clinic.settled() and equal(clinic))
 
 
-STEPS = [columns, odd_counters]
+STEPS = [columns, full_text, odd_counters]
 
 
 def run(program, check):
