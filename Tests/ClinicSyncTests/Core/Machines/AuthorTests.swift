@@ -99,9 +99,9 @@ import Testing
     @Test("one message asks for sixteen proofs at most; the others follow, also those of authors without room")
     func manyAsked() {
         var parked = ParkedChunks()
-        for author in 100..<UInt64(130) { #expect(parked.park(.of(author, 1))) }
+        for author in 100..<UInt64(130) { #expect(parked.park(.of(author, 1)) == true) }
         for author in 200..<UInt64(205) {
-            #expect(!parked.park(.of(author, 1, bytes: ParkedChunks.bytesMax)))
+            #expect(parked.park(.of(author, 1, bytes: ParkedChunks.bytesMax)) == false)
         }
         #expect(parked.takeUnproven(again: false) == (100..<116).map { .n($0) })
         #expect(parked.takeUnproven(again: false) == (116..<130).map { .n($0) } + [.n(200), .n(201)])
