@@ -336,6 +336,7 @@ package struct DataStateMachine: Sendable, Hashable {
         var notices: [Directive] =
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
+        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 

@@ -80,6 +80,7 @@ final class Collecting {
             repairedTables: total.repairedTables
         )
         outcome.setBackRows = self.collector.takeSetBack()
+        outcome.failedTriggers = self.transactions.takeTriggerFailures()
         return outcome
     }
 

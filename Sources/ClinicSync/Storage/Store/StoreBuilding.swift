@@ -84,6 +84,7 @@ struct StoreBuilding {
     /// Registers the parts with something in memory, in the order in which they write before a commit.
     private func register(projection: Projection, events: EventLog) {
         let transactions = self.opened.transactions
+        transactions.add(ProgramTriggers(transactions))
         // The projection comes first: it changes what the others write.
         transactions.add(projection)
         transactions.add(self.opened.saver)
