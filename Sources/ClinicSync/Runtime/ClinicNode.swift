@@ -133,7 +133,10 @@ public final class ClinicNode: Service {
         defer { withExtendedLifetime(lock) {} }
         try self.settings.directory.requirePrivate()
         for warning in try self.settings.directory.permissionWarnings() {
-            self.settings.logger.warning("\(warning)")
+            self.settings.logger.warning(
+                "The permissions of the database are too wide",
+                metadata: ["permission.advice": "\(warning)"]
+            )
         }
         let trust = try NodeRun.loadTrust(self.settings)
         try await StorageErrors.mapping {

@@ -32,8 +32,8 @@ final class DatabaseFileWatch: Sendable {
 
     private let file: HeldFile
 
-    /// Watches the file that is at `path` now.
-    init(path: String) { self.file = HeldFile(path: path) }
+    /// Watches the file that the store opened.
+    init(_ file: HeldFile) { self.file = file }
 
     /// What is wrong now; `nil` while the watched file is at its path.
     var fault: Fault? { self.file.fault.map(Fault.init) }
@@ -44,7 +44,7 @@ final class DatabaseFileWatch: Sendable {
     /// Looks once a second until something is wrong.
     ///
     /// - Parameter isOverwritten: returns whether another database was copied into the file.
-    /// - Returns: what is wrong.
+    /// - Returns: What is wrong.
     /// - Throws: `CancellationError`, and what `isOverwritten` throws.
     func run(isOverwritten: () async throws -> Bool) async throws -> Fault {
         while true {

@@ -14,7 +14,7 @@ extension NodeRun {
     /// - Throws: ``ClinicSyncError`` of code `databaseReplaced`, `CancellationError`.
     func watchFile() async throws {
         let path = self.settings.directory.databaseURL.path
-        let watch = DatabaseFileWatch(path: path)
+        let watch = DatabaseFileWatch(self.storage.file)
         let fault = try await watch.run { try await self.storage.isFileOverwritten() }
         self.settings.logger.error(
             "The database file is not the one that was opened: the node ends",

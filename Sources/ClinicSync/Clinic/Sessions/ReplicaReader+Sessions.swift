@@ -6,14 +6,15 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
-        try self.read { connection in
+        guard self.clinicTables.contains(SessionTable.name) else { return [] }
+        return try self.read { connection in
             var rows: [SessionRow] = []
-            let condition = onlyActive ? "WHERE s.isActive <> 0" : ""
+            let condition = onlyActive ? "WHERE \(SessionRow.isActive)" : ""
             try connection
                 .query(
                     """
                     SELECT \(SessionRow.columns) FROM \(SessionRow.source) \(condition)
-                    ORDER BY s.isActive <> 0 DESC, s.loginTime DESC, s.id LIMIT ?1
+                    ORDER BY \(SessionRow.isActive) DESC, \(WrittenForms.milliseconds("s.loginTime")) DESC, s.id LIMIT ?1
                     """
                 )
                 .bind(1, limit)
@@ -46,13 +47,15 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessionCounts() throws -> [String: Int] {
-        try self.read { connection in
+        guard self.clinicTables.contains(SessionTable.name) else { return [:] }
+        return try self.read { connection in
             var counts: [String: Int] = [:]
             try connection
                 .query(
                     """
-                    SELECT CASE WHEN isActive <> 0 THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason, count(*)
-                    FROM user_sessions GROUP BY reason
+                    SELECT CASE WHEN \(SessionRow.isActive) THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason,
+                        count(*)
+                    FROM user_sessions AS s GROUP BY reason
                     """
                 )
                 .forEach { counts[$0.string(0)] = $0.int(1) }

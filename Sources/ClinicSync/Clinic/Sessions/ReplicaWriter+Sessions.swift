@@ -47,7 +47,7 @@ extension ReplicaWriter {
         let known = try self.read { _, connection in try SessionTable.session(id, on: connection) }
         guard let session = known else { return nil }
         guard session.isActive else { return false }
-        if let last = session.moments.activity,
+        if let last = session.moments.activity?.milliseconds,
             (0..<SessionTimes.activityIntervalMilliseconds).contains(milliseconds - last)
         {
             return true

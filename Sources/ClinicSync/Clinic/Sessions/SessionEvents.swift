@@ -28,7 +28,9 @@ struct SessionEvents {
     private static func allIDs(on connection: Connection) throws -> [SQLiteValue] {
         var ids: [SQLiteValue] = []
         try connection
-            .query("SELECT id FROM clinicsync_session UNION SELECT id FROM user_sessions WHERE isActive <> 0")
+            .query(
+                "SELECT id FROM clinicsync_session UNION SELECT s.id FROM user_sessions AS s WHERE \(SessionRow.isActive)"
+            )
             .forEach { ids.append($0.value(0)) }
         return ids
     }

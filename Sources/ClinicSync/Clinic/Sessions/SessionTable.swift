@@ -47,7 +47,7 @@ struct SessionTable {
         on connection: Connection
     ) throws -> [SessionRow] {
         let statement = try connection.query(
-            "SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE \(condition) AND s.isActive <> 0 ORDER BY s.id"
+            "SELECT \(SessionRow.columns) FROM \(SessionRow.source) WHERE \(condition) AND \(SessionRow.isActive) ORDER BY s.id"
         )
         if let parameter { statement.bind(1, parameter) }
         var rows: [SessionRow] = []
@@ -57,7 +57,7 @@ struct SessionTable {
 
     /// Returns whether the user exists and is not deactivated.
     static func mayLogIn(_ userID: SQLiteValue, on connection: Connection) throws -> Bool {
-        try connection.query("SELECT 1 FROM users WHERE id = ?1 AND coalesce(isActive, 1) <> 0")
+        try connection.query("SELECT 1 FROM users WHERE id = ?1 AND \(UserTable.isActive)")
             .bind(1, userID)
             .first { _ in true } ?? false
     }
@@ -76,17 +76,27 @@ struct SessionTable {
     ///
     /// A program computes `expiresAt` by its PC's clock, which may be off by a day. The length of the session is still
     /// correct, because it is the difference between `expiresAt` and the time written with it. The version says when
-    /// the program wrote that time.
+    /// the program wrote that time. An `expiresAt` that tells no length counts as ``SessionTimes/lifetimeMilliseconds``.
     func expiry(of session: SessionRow, now: Int64, on connection: Connection) throws -> Int64 {
-        guard let expiry = session.moments.expiry else { return now + SessionTimes.lifetimeMilliseconds }
+        let moments = session.moments
         guard let versions = try self.rows.versions(SessionTable.name, key: session.id, on: connection) else {
-            let written = [session.moments.login, session.moments.activity].compactMap { $0 }.max() ?? now
-            return now + SessionTimes.bounded(expiry - written)
+            // The row is not collected yet, so a program wrote it a moment ago.
+            return now
+                + moments.lifetime(from: [moments.login, moments.activity].compactMap { $0 }.max(), writtenAt: now)
         }
-        guard let written = versions["expiresAt"] else { return expiry }
-        let base = versions["lastActivity"] == written ? session.moments.activity : session.moments.login
-        guard let base, versions["lastActivity"] == written || versions["loginTime"] == written else { return expiry }
-        return written.timestamp.milliseconds + SessionTimes.bounded(expiry - base)
+        let login = versions["loginTime"]?.timestamp.milliseconds ?? now
+        let activity = versions["lastActivity"]?.timestamp.milliseconds ?? login
+        let written = versions["expiresAt"]?.timestamp.milliseconds ?? now
+        guard let expiry = moments.expiry else {
+            return max(login, activity, written) + SessionTimes.lifetimeMilliseconds
+        }
+        if versions["lastActivity"] == versions["expiresAt"] {
+            return written + moments.lifetime(from: moments.activity, writtenAt: written)
+        }
+        if versions["loginTime"] == versions["expiresAt"] || expiry.isLocal {
+            return login + moments.lifetime(from: moments.login, writtenAt: login)
+        }
+        return written + moments.lifetime(from: nil, writtenAt: written)
     }
 
     // MARK: - Writing
@@ -161,7 +171,7 @@ struct SessionTable {
             .statement(
                 """
                 UPDATE user_sessions SET lastActivity = \(SessionSQL.time(2)), expiresAt = \(SessionSQL.time(3))
-                WHERE id = ?1 AND isActive <> 0
+                WHERE id = ?1 AND \(WrittenForms.isOn("isActive", ifNull: false))
                 """
             )
             .bind(1, id)
@@ -181,8 +191,8 @@ struct SessionTable {
         try transaction
             .statement(
                 """
-                SELECT id FROM user_sessions WHERE isActive = 0
-                AND julianday(coalesce(invalidatedAt, expiresAt)) < julianday(?1 / 1000.0, 'unixepoch')
+                SELECT s.id FROM user_sessions AS s WHERE NOT \(SessionRow.isActive)
+                AND coalesce(\(WrittenForms.milliseconds("s.invalidatedAt")), \(WrittenForms.milliseconds("s.expiresAt"))) < ?1
                 """
             )
             .bind(1, milliseconds)
@@ -247,5 +257,5 @@ struct SessionTable {
 /// Pieces of SQL about sessions.
 private enum SessionSQL {
     /// Returns SQL that converts milliseconds since 1970 in parameter `index` to the text that programs write.
-    static func time(_ index: Int) -> String { "strftime('%Y-%m-%dT%H:%M:%fZ', ?\(index) / 1000.0, 'unixepoch')" }
+    static func time(_ index: Int) -> String { WrittenForms.text(of: "?\(index)") }
 }

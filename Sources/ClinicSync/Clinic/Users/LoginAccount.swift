@@ -29,7 +29,7 @@ extension ReplicaReader {
             try connection
                 .query(
                     """
-                    SELECT id, CASE typeof(password) WHEN 'text' THEN password END, isActive IS NULL OR isActive IS 1
+                    SELECT id, CASE typeof(password) WHEN 'text' THEN password END, \(UserTable.isActive)
                     FROM users WHERE username = ?1
                     """
                 )

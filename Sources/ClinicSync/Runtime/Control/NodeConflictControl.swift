@@ -33,7 +33,7 @@ struct NodeConflictControl: ConflictControl {
 
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary {
         let resolution = try await StorageErrors.mapping {
-            try await self.storage.write { writer in
+            try await self.storage.writeForPeople { writer in
                 guard let expected = decision.expected else {
                     return try writer.resolveJournal(id, keeping: decision.keep.journal)
                 }
@@ -58,7 +58,7 @@ struct NodeConflictControl: ConflictControl {
         case .rowGone:
             throw ClinicSyncError(
                 .refused,
-                "The entry this conflict is about was deleted: enter it anew if it is needed, and keep \"current\" here."
+                "The entry this conflict is about was deleted: enter it again if it is needed, and keep \"current\" here."
             )
         case .changedSince:
             throw ClinicSyncError(

@@ -86,8 +86,6 @@ final class LostValues {
     ) throws -> Int {
         guard !losses.isEmpty || change?.replaced.isEmpty == false || change?.known.isEmpty == false else { return 0 }
         let key = state.key
-        // Counters lose nothing: they add up.
-        let losses = losses.filter { plan.counterSlots & (1 << UInt64($0.slot)) == 0 }
         guard self.journal.plan != nil, plan.definition.isClinical else { return 0 }
         if let change, !self.journal.isEmpty {
             for (slot, hash) in change.replaced where hash != LostValues.unread {
@@ -278,7 +276,7 @@ final class LostValues {
     /// - Parameters:
     ///   - plan: the row's table.
     ///   - key: the row's key.
-    ///   - slots: the columns that changed; counters have no entries.
+    ///   - slots: the columns that changed.
     ///   - known: what the node knew of the row; `nil` for a row that its table did not show.
     ///   - unread: the columns of which nothing was read; see ``unread``.
     ///   - transaction: the transaction.

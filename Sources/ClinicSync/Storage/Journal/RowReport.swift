@@ -110,7 +110,7 @@ struct RowReporter {
             guard let name, slot != plan.keySlot, column == nil || column == name else { continue }
             let register = state.flatMap { slot < $0.registers.count ? $0.registers[slot] : nil }
             let isCounter = plan.counterSlots & (1 << UInt64(slot)) != 0
-            let last = isCounter ? state.map { .integer($0.counterValue(slot: slot)) } : register?.value
+            let last = isCounter ? state?.counterValue(slot: slot) : register?.value
             report.columns.append(
                 RowReport.Column(
                     name: name,

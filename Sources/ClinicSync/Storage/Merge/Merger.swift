@@ -131,6 +131,7 @@ final class Merger {
         delta.birth = .genesis
         for slot in delta.registers.indices where slots & (1 << UInt64(slot)) == 0 { delta.registers[slot] = nil }
         delta.counters.removeAll { slots & (1 << UInt64($0.slot)) == 0 }
+        delta.bases.removeAll { slots & (1 << UInt64($0.slot)) == 0 }
         for slot in slots.setBits {
             // The column's default stood for what the row's author wrote; this is what the author wrote.
             guard let theirs = delta.registers[slot], state.version(slot: slot) == theirs.version else { continue }
@@ -221,6 +222,8 @@ final class Merger {
                 delta.counters.append(
                     RowState.CounterPart(slot: slot, origin: version.origin, total: total, sequence: version.sequence)
                 )
+            } else if case .blob(let bytes) = values[slot], let setting = CounterSetting(bytes, slot: slot) {
+                delta.set(setting, slot: slot, version: version)
             }
         }
         return delta

@@ -115,10 +115,10 @@ final class TablePlan: Sendable {
 
     // MARK: - Values
 
-    /// The values of a state by slot, counters summed up.
+    /// The values of a state by slot.
     func values(of state: RowState) -> [SQLiteValue] {
         (0..<self.slotCount).map { slot in
-            if self.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
+            if self.counterSlots & (1 << UInt64(slot)) != 0 { return state.counterValue(slot: slot) }
             return state.value(slot: slot) ?? self.defaults.values[slot]
         }
     }

@@ -16,6 +16,9 @@ final class Projection: TransactionPart {
     /// This many rows that wait are looked at after a change: enough to catch up, too few to slow transactions down.
     private static let waitingMax = 200
 
+    /// So many queued rows are worth a run of their own in the midst of a slice.
+    private static let manyRows = 32
+
     /// Projects the rows that `saver` queues.
     init(
         saver: RowSaver,
@@ -60,6 +63,12 @@ final class Projection: TransactionPart {
         }
     }
 
+    /// Does what ``project(events:in:)`` does, if so many rows are queued that their forms take milliseconds.
+    func projectMany(events: inout EventCollector, in transaction: borrowing WriteTransaction) throws {
+        guard self.saver.queue.order.count >= Projection.manyRows else { return }
+        try self.run(self.saver.takeQueue(), events: &events, in: transaction)
+    }
+
     /// Queues every row that depends on others: the rules may have changed with the schema.
     func enqueueAll(in transaction: borrowing WriteTransaction) throws {
         guard try transaction.connection.hasTable("clinicsync_shadow") else { return }
@@ -86,12 +95,7 @@ final class Projection: TransactionPart {
         var written: [FormWriter.Written] = []
         var forms: [FormedRow] = []
         while true {
-            facts.forgetResults()
-            forms = try affected.order.compactMap { row in
-                guard let subject = try facts.subject(row) else { return nil }
-                let form = try facts.form(of: row, subject, isRefused: refused[row] != nil)
-                return FormedRow(row: row, subject: subject, form: form)
-            }
+            forms = try self.forms(of: affected, facts, refused: refused, in: transaction)
             do {
                 written = try self.writer.write(forms, in: transaction)
                 break
@@ -130,6 +134,30 @@ final class Projection: TransactionPart {
                 timestamp: cause?.timestamp ?? latest,
                 batch: cause?.batch
             ) { change.values[$0] }
+        }
+    }
+
+    /// Computes the forms of the affected rows; rows with keys that other rows would show become affected too.
+    private func forms(
+        of affected: AffectedRows,
+        _ facts: RowFacts,
+        refused: [RowName: String],
+        in transaction: borrowing WriteTransaction
+    ) throws -> [FormedRow] {
+        while true {
+            facts.forgetResults()
+            let forms: [FormedRow] = try affected.order.compactMap { row in
+                guard let subject = try facts.subject(row) else { return nil }
+                let form = try facts.form(of: row, subject, isRefused: refused[row] != nil)
+                return FormedRow(row: row, subject: subject, form: form)
+            }
+            let wanted = WantedKeys(forms)
+            let owners = try wanted.owners(facts).filter { !affected.contains($0) }
+            guard !owners.isEmpty else {
+                return try forms.map { try wanted.mark($0, facts, affected) }
+            }
+            for row in owners { affected.add(row) }
+            try affected.close(in: transaction)
         }
     }
 

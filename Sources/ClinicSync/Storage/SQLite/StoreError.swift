@@ -18,6 +18,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case readOnly
         /// The file was made by a newer program.
         case newerDatabase
+        /// Another program keeps a write transaction open.
+        case locked
         /// The manifest and the tables contradict each other.
         case schema
         /// The file belongs to another node.
@@ -46,7 +48,7 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     package static let missing = StoreError(
         code: .missing,
         message:
-            "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
+            "The database clinic.db is missing: restore it from a backup, or create the node again with 'clinic-node join'."
     )
 
     /// There is a database file already.
@@ -60,6 +62,13 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         code: .overwritten,
         message:
             "The database clinic.db was overwritten while the node ran: start the node again, on the new content."
+    )
+
+    /// Another program keeps a write transaction open.
+    package static let locked = StoreError(
+        code: .locked,
+        message:
+            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
     )
 
     /// Runs `body` and turns what SQLite says into an error for people.
@@ -80,8 +89,9 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
             self.init(
                 code: .corrupt,
                 message:
-                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
+                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join again."
             )
+        case 5: self = .locked
         case 13:
             self.init(
                 code: .diskFull,

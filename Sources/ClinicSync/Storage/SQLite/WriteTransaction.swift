@@ -119,6 +119,10 @@ package final class Connection {
     /// The copies of programs' triggers that run now.
     private var triggers: [TriggerCopy] = []
     private var triggerFailures = 0
+    /// How long a write transaction waits for its lock; `nil`: as long as every statement does.
+    private var lockWait: (any LockWait)?
+    /// How long every other statement waits for locks.
+    private var busyTimeoutMilliseconds: Int32 = 0
 
     /// Wraps the handle of `database`.
     init(_ database: Database) throws {
@@ -190,7 +194,7 @@ package final class Connection {
             try self.execute(durability.pragma)
             self.durability = durability
         }
-        try self.execute("BEGIN IMMEDIATE")
+        try self.begin()
         do {
             let transaction = WriteTransaction(self, isDurable: durability == .durable)
             let ending = try body(transaction)
@@ -202,6 +206,24 @@ package final class Connection {
             if self.isInTransaction { try self.execute("ROLLBACK") }
             throw error
         }
+    }
+
+    /// Begins a write transaction; waits for other programs' transactions as long as ``lockWait`` says.
+    private func begin() throws {
+        guard let wait = self.lockWait else { return try self.execute("BEGIN IMMEDIATE") }
+        sqlite3_busy_timeout(self.handle, LockWaiting.sliceMilliseconds)
+        defer { sqlite3_busy_timeout(self.handle, self.busyTimeoutMilliseconds) }
+        while true {
+            let code = sqlite3_exec(self.handle, "BEGIN IMMEDIATE", nil, nil, nil)
+            if code == SQLITE_OK { return wait.ended() }
+            guard code & 0xff == SQLITE_BUSY, wait.goesOn() else { throw self.failure(code) }
+        }
+    }
+
+    /// Lets `wait` decide from now on how long a write transaction waits for its lock.
+    func setLockWait(_ wait: any LockWait, busyTimeoutSeconds: Double) {
+        self.lockWait = wait
+        self.busyTimeoutMilliseconds = Int32(busyTimeoutSeconds * 1_000)
     }
 
     /// The prepared statement of any SQL.

@@ -24,7 +24,7 @@ final class ProgramTriggers: TransactionPart {
     func didBegin(_ transaction: borrowing WriteTransaction) throws {
         // A store in memory shares its connection with the programs, whose triggers are on.
         guard self.transactions.database.snapshots != nil else { return }
-        let version = try transaction.connection.query("PRAGMA schema_version").first { $0.int64(0) }
+        let version = try Transactions.schemaVersion(on: transaction.connection)
         guard version != self.schemaVersion else { return }
         try transaction.run(try ProgramTriggers.local(on: transaction.connection))
         self.schemaVersion = version
