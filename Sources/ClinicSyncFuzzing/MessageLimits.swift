@@ -35,13 +35,17 @@ enum MessageLimits {
         case .loginRequest(_, let login): self.fault(of: login)
         case .loginReply(let reply): self.fault(of: reply.outcome)
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
+        case .memberProof(let chain):
+            self.count(chain.count, self.limits.certificatesMax, "certificates")
+                ?? chain.lazy.compactMap { self.count($0.count, self.limits.certificateBytesMax, "certificate") }.first
         }
     }
 
     private static func fault(of login: LoginRequest) -> String? {
         guard login.tokenHash.count == 32 else { return "a token's hash of another length" }
-        let texts = [login.sessionID, login.userID, login.username, login.deviceID, login.deviceName]
+        let texts = [login.sessionID, login.username, login.deviceID, login.deviceName]
         return texts.lazy.compactMap(self.name).first
+            ?? self.count(login.userID.byteCount, self.limits.nameBytesMax, "user")
     }
 
     private static func fault(of outcome: LoginOutcome) -> String? {

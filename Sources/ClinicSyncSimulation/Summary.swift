@@ -27,6 +27,8 @@ enum Summary {
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"
         case .localCommitNoticed: "notice"
+        case .storeLocked: "store locked"
+        case .storeUnlocked: "store unlocked"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
@@ -35,6 +37,10 @@ enum Summary {
         case .commandReceived(let request, .login(let login)): "login r\(request.rawValue) \(Summary.of(login))"
         case .shutdownRequested: "shutdown"
         }
+    }
+
+    private static func asked(_ nodes: [NodeID]) -> String {
+        nodes.isEmpty ? "" : "?" + nodes.map(Summary.letter).joined()
     }
 
     static func of(_ effect: Effect) -> String {
@@ -53,6 +59,7 @@ enum Summary {
         case .reply(let request, .hostTransferred(let transfer)): "answer(r\(request.rawValue) \(transfer))"
         case .reply(let request, .loginDecided(let outcome)): "answer(r\(request.rawValue) \(Summary.of(outcome)))"
         case .learn: "learn"
+        case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped: "stopped"
         }
@@ -70,6 +77,7 @@ enum Summary {
         case .reconciled(let result, let rows, _): "reconciled \(result) \(rows)"
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
+        case .tableNoticed(let notice): "table \(notice)"
         case .escapedWrites(let count): "escaped \(count)"
         case .unmarkedSetBack(let count): "set back \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
@@ -77,6 +85,8 @@ enum Summary {
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
         case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
+        case .storeLocked: "storeLocked"
+        case .storeUnlocked(let time): "storeUnlocked \(time)"
         }
     }
 
@@ -110,7 +120,8 @@ enum Summary {
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
-        case .acknowledge(let ack): "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)"
+        case .acknowledge(let ack):
+            "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)\(Summary.asked(ack.unproven))"
         case .digests(let report): "digests \(report.round)\(Summary.of(report.vector))"
         case .rowHashes(let page): "rowHashes \(page.round) \(page.table) \(page.rows.count)"
         case .rowStates(let page):
@@ -120,6 +131,7 @@ enum Summary {
         case .verifyReport(let report): "verifyReport \(report.id) \(report.result)"
         case .syncReport(let report): "syncReport \(report.id) \(report.result)"
         case .revocation: "revocation"
+        case .memberProof: "proof"
         case .hostReport(let report): "report \(Summary.of(report))"
         case .handOver: "handOver"
         case .transferRequest(let node): "transferRequest \(Summary.letter(node))"
@@ -151,7 +163,7 @@ enum Summary {
         case .collect: "collect"
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
-        case .discard(let members, let held): "discard \(members.past.count) \(held.count)"
+        case .discard(let members, let waiting): "discard \(members.past.count) \(waiting.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -171,7 +183,7 @@ enum Summary {
         case .recordEvent(let event): "recordEvent \(event.type)"
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
-        case .readBatch(let id, let batch): "readBatch c\(id.rawValue) \(Summary.of(batch))"
+        case .readBatch(let id, let batch, _): "readBatch c\(id.rawValue) \(Summary.of(batch))"
         }
     }
 

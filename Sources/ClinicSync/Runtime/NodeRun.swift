@@ -39,6 +39,7 @@ struct NodeRun: Sendable {
         self.trust = trust
         self.register = register
         self.storage = storage
+        self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
     }
 
@@ -142,7 +143,8 @@ struct NodeRun: Sendable {
                 metrics: self.settings.metrics,
                 loop: self.settings.group.next(),
                 clock: self.settings.clock,
-                onRevocation: { exchange.offer(revocation: $0) },
+                onSignedEntry: { exchange.offer($0) },
+                proof: { [register] in register.member($0)?.proof.chain },
                 onAgentTablesChanged: { [people] tables in
                     if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
                     people.tablesChanged(tables)
@@ -272,6 +274,7 @@ struct NodeRun: Sendable {
                 }
             }
         } onGracefulShutdown: {
+            self.storage.lockWatch.stop()
             self.inbox.post(.shutdownRequested)
         }
     }

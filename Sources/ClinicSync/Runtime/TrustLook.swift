@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
@@ -98,7 +99,7 @@ struct TrustLook {
     /// The signed revocation of a row; `nil` when nobody signed it.
     private func revocation(in row: [String: SQLiteValue], _ findings: inout Findings) -> [UInt8]? {
         guard let node = AgentTables.node(row["node"]), let entry = AgentTables.blob(row["entry"]),
-            self.trust.accepts(revocation: entry, of: node)
+            self.register.accepts(revocation: entry, of: node)
         else {
             let isKnown = AgentTables.node(row["node"]).map { self.trust.revocations[$0] != nil } ?? false
             if !isKnown { findings.note(row, of: AgentTables.revocations) }
@@ -128,6 +129,18 @@ struct TrustLook {
 }
 
 extension TrustLook.Findings {
+    /// Takes what peers sent.
+    mutating func learn(_ offers: [SignedEntry], _ trust: TrustStore, _ register: MemberRegister) {
+        var revocations: [[UInt8]] = []
+        for offer in offers {
+            switch offer {
+            case .revocation(let entry): revocations.append(entry)
+            case .member(let chain): if register.learn(chain: chain) == .new { self.hasNewMember = true }
+            }
+        }
+        self.learn(revocations, trust)
+    }
+
     /// Takes signed revocations, and writes them down at once.
     mutating func learn(_ revocations: [[UInt8]], _ trust: TrustStore) {
         do {

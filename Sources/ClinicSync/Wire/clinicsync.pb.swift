@@ -382,6 +382,14 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .loginReply(newValue)}
   }
 
+  package var memberProof: WireMemberProof {
+    get {
+      if case .memberProof(let v)? = message {return v}
+      return WireMemberProof()
+    }
+    set {message = .memberProof(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -404,6 +412,7 @@ package nonisolated struct WireFrame: Sendable {
     case transferRequest(WireTransferRequest)
     case loginRequest(WireLoginRequest)
     case loginReply(WireLoginReply)
+    case memberProof(WireMemberProof)
 
   }
 
@@ -721,6 +730,10 @@ package nonisolated struct WireHostReport: Sendable {
   /// Of a host: who claims first when it is gone, in this order.
   package var successors: [WireHostReport.Successor] = []
 
+  /// Since when a program's write transaction has kept the sender from writing: the sender's corrected time,
+  /// milliseconds since 1970. 0: the sender writes.
+  package var lockedSince: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -941,6 +954,10 @@ package nonisolated struct WireAcknowledge: Sendable {
   /// Batches that the sender once had and lost to damage, at most 16: whoever has them sends their chunks again.
   package var wanted: [WireBatchName] = []
 
+  /// Nodes whose chunks wait because the sender has no proof that they are members, 16 bytes each, at most 16 nodes: whoever has
+  /// the proof of one answers with a MemberProof.
+  package var unproven: [Data] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1157,6 +1174,19 @@ package nonisolated struct WireRevocation: Sendable {
   package init() {}
 }
 
+/// The proof that a node is or was a member, for a peer that asked: certificates in DER, the member's own first.
+package nonisolated struct WireMemberProof: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var certificates: [Data] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 /// A login on which the host decides.
 package nonisolated struct WireLoginRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1181,6 +1211,9 @@ package nonisolated struct WireLoginRequest: Sendable {
   package var loginMilliseconds: Int64 = 0
 
   package var isForced: Bool = false
+
+  /// The user's key when it is a BLOB; `user` is empty then.
+  package var userBlob: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1552,7 +1585,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1808,6 +1841,19 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .loginReply(v)
         }
       }()
+      case 23: try {
+        var v: WireMemberProof?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .memberProof(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .memberProof(v)
+        }
+      }()
       default: break
       }
     }
@@ -1897,6 +1943,10 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .loginReply?: try {
       guard case .loginReply(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    }()
+    case .memberProof?: try {
+      guard case .memberProof(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
     }()
     case nil: break
     }
@@ -2380,7 +2430,7 @@ nonisolated extension WireReign: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0\u{3}locked_since\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2394,6 +2444,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._candidacy) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.successors) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.lockedSince) }()
       default: break
       }
     }
@@ -2422,6 +2473,9 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.successors.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.successors, fieldNumber: 6)
     }
+    if self.lockedSince != 0 {
+      try visitor.visitSingularInt64Field(value: self.lockedSince, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2432,6 +2486,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.addresses != rhs.addresses {return false}
     if lhs._candidacy != rhs._candidacy {return false}
     if lhs.successors != rhs.successors {return false}
+    if lhs.lockedSince != rhs.lockedSince {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2730,7 +2785,7 @@ nonisolated extension WireChunk.Header: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledge"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2741,6 +2796,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularMessageField(value: &self._applied) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
+      case 4: try { try decoder.decodeRepeatedBytesField(value: &self.unproven) }()
       default: break
       }
     }
@@ -2760,6 +2816,9 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.wanted.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.wanted, fieldNumber: 3)
     }
+    if !self.unproven.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.unproven, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2767,6 +2826,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._applied != rhs._applied {return false}
     if lhs.creditBytes != rhs.creditBytes {return false}
     if lhs.wanted != rhs.wanted {return false}
+    if lhs.unproven != rhs.unproven {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3168,9 +3228,39 @@ nonisolated extension WireRevocation: SwiftProtobuf.Message, SwiftProtobuf._Mess
   }
 }
 
+nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MemberProof"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificates\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.certificates) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.certificates.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.certificates, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMemberProof, rhs: WireMemberProof) -> Bool {
+    if lhs.certificates != rhs.certificates {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3187,6 +3277,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 7: try { try decoder.decodeSingularBytesField(value: &self.tokenHash) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self.userBlob) }()
       default: break
       }
     }
@@ -3220,6 +3311,9 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.isForced != false {
       try visitor.visitSingularBoolField(value: self.isForced, fieldNumber: 9)
     }
+    if !self.userBlob.isEmpty {
+      try visitor.visitSingularBytesField(value: self.userBlob, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3233,6 +3327,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.tokenHash != rhs.tokenHash {return false}
     if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
     if lhs.isForced != rhs.isForced {return false}
+    if lhs.userBlob != rhs.userBlob {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -18,7 +18,7 @@ enum MessageSamples {
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
-        ] + reconciliation + manual + [.revocation([7, 8])] + election + logins
+        ] + reconciliation + manual + [.revocation([7, 8])] + election + logins + [.memberProof([[9, 10], [11]])]
 
     static let election: [Message] = [
         .hostReport(hello.hostReport),
@@ -40,6 +40,19 @@ enum MessageSamples {
                 tokenHash: Array(0..<32),
                 loginMilliseconds: 1_795_000_000_123,
                 isForced: true
+            )
+        ),
+        .loginRequest(
+            id: 4,
+            LoginRequest(
+                sessionID: "s2",
+                userID: .blob([0, 0xFF, 0xC3, 0x28]),
+                username: "cleo",
+                deviceID: node.description,
+                deviceName: "Empfang",
+                tokenHash: Array(0..<32),
+                loginMilliseconds: 1_795_000_000_123,
+                isForced: false
             )
         ),
         .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true), batch: batch)),
@@ -174,6 +187,7 @@ extension MessageSamples {
         case .transferRequest: 20
         case .loginRequest: 21
         case .loginReply: 22
+        case .memberProof: 23
         }
     }
 }

@@ -21,8 +21,10 @@ package enum Effect: Sendable, Hashable {
     case storage(StorageRequest)
     /// Tell programs of committed changes, in their order.
     case publish([LoggedEvent])
-    /// Give this signed revocation to the part that checks signatures; the revocation may be forged.
-    case learn(revocation: [UInt8])
+    /// Give what a peer sent to the part that checks signatures; it may be forged.
+    case learn(SignedEntry)
+    /// Send the peer the proofs that these nodes are or were members, those that this node has.
+    case prove([NodeID], to: ConnectionID)
     /// Answer a command.
     case reply(RequestID, CommandReply)
     /// Report something to operators: log, metric, system event.
@@ -96,6 +98,8 @@ package enum Notification: Sendable, Hashable {
     case conflictsRecorded(Int)
     /// Triggers were missing on these tables, and the store created them again.
     case captureRepaired(tables: [String])
+    /// A program removed a table of the clinic from this PC's file, or brought it back.
+    case tableNoticed(TableNotice)
     /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
     /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
@@ -110,4 +114,8 @@ package enum Notification: Sendable, Hashable {
     case logTooShort(for: NodeID)
     /// A part of this node's own bookkeeping was damaged.
     case ownDamage(DamageRepair)
+    /// Another program's write transaction has kept the store from writing for long; work goes on when it ends.
+    case storeLocked(StoreLock)
+    /// The store writes again, after so much time.
+    case storeUnlocked(after: Duration)
 }

@@ -260,7 +260,7 @@ package struct RowState: Sendable, Hashable {
 
     /// Joins parts of counters, given in any order.
     ///
-    /// Of two parts of one origin with equal sequences, the part that this state already has stays.
+    /// Of two parts of one origin with equal sequences the larger total stays, on every node. Only damage makes two such parts.
     package mutating func merge(_ parts: [CounterPart]) {
         guard !parts.isEmpty else { return }
         self.counters = RowState.joined(self.counters, parts)
@@ -276,9 +276,8 @@ package struct RowState: Sendable, Hashable {
 
     /// The newest part of each origin.
     private static func joined(_ ours: [CounterPart], _ theirs: [CounterPart]) -> [CounterPart] {
-        // The sort is stable, so of two equal parts ours comes first.
         let sorted = (ours + theirs).sorted {
-            ($0.slot, $0.origin, $1.sequence) < ($1.slot, $1.origin, $0.sequence)
+            ($0.slot, $0.origin, $1.sequence, $1.total) < ($1.slot, $1.origin, $0.sequence, $0.total)
         }
         var joined: [CounterPart] = []
         for part in sorted {

@@ -66,6 +66,7 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
+        self.reviewStoreLock()
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))
@@ -103,11 +104,14 @@ extension NodeStateMachine {
             self.settleLogins()
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
+            if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }
             self.handOverWhenCovered()
         case .hostReport(let report):
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
+            guard self.isHost, report.lockedSince != nil else { return }
+            self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):
@@ -119,7 +123,7 @@ extension NodeStateMachine {
             let peers = self.peers.linkedPeers
             self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, self.context))
         case .loginReply(let reply): self.carryOut(self.sessions.answered(reply, on: id, self.context))
-        case .hello, .goodbye, .revocation:
+        case .hello, .goodbye, .revocation, .memberProof:
             // The peers' machine has dealt with these.
             break
         }

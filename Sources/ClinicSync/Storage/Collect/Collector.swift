@@ -77,17 +77,22 @@ final class Collector {
         var events: [LoggedEvent] = []
         /// Tables whose triggers were missing and were created again.
         var repairedTables: [String] = []
+        /// Tables that programs removed or brought back.
+        var tables: [TableNotice] = []
         /// Whether there is more to collect at once.
         var hasMore = false
 
         /// Whether nothing was committed.
-        var isEmpty: Bool { self.logged.isEmpty && self.events.isEmpty && self.repairedTables.isEmpty }
+        var isEmpty: Bool {
+            self.logged.isEmpty && self.events.isEmpty && self.repairedTables.isEmpty && self.tables.isEmpty
+        }
 
         /// Adds what was committed later.
         mutating func append(_ later: Collected) {
             self.logged += later.logged
             self.events += later.events
             self.repairedTables += later.repairedTables
+            self.tables += later.tables
         }
     }
 
@@ -112,12 +117,14 @@ final class Collector {
             return (marks, try self.batches.open(on: connection) != nil)
         }
         guard marks > 0 || isOpen else { return Collected() }
-        if marks > Collector.singleTransactionMarksMax,
-            try self.transactions.read({ try self.unmarked.mayBeCrowded(on: $0) })
-        {
-            try self.transactions.write { transaction in
-                _ = try self.unmarked.noteCrowds(in: transaction)
-                return .relaxed
+        if marks > Collector.singleTransactionMarksMax {
+            // Programs wait for a write transaction, so that these many rows are compared before it begins.
+            let crowded = try self.transactions.readSnapshot { try self.unmarked.crowdedTables(on: $0) }
+            if !crowded.isEmpty {
+                try self.transactions.write { transaction in
+                    try self.unmarked.noteCrowds(of: crowded, in: transaction)
+                    return .relaxed
+                }
             }
         }
         if marks > Collector.singleTransactionMarksMax, let snapshots = self.transactions.database.snapshots {
@@ -171,8 +178,10 @@ final class Collector {
         in transaction: borrowing WriteTransaction
     ) throws -> [LoggedChunk] {
         var marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
-        if marks.contains(where: { $0.source == .comparison }), try self.unmarked.noteCrowds(in: transaction) {
-            marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        if marks.contains(where: { $0.source == .comparison }) {
+            let crowded = try self.unmarked.crowdedTables(on: transaction.connection)
+            try self.unmarked.noteCrowds(of: crowded, in: transaction)
+            if !crowded.isEmpty { marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection) }
         }
         var batch = try self.batches.open(on: transaction.connection)
         var logged: [LoggedChunk] = []

@@ -22,7 +22,7 @@ final class UnmarkedRows: TransactionPart {
         self.rows = saver.rows
         self.saver = saver
         self.lost = lost
-        self.logged = LoggedValues(log: log, plans: saver.rows.plans)
+        self.logged = LoggedValues(log: log, rows: saver.rows)
         self.crowdMin = limits.unmarkedMax
     }
 
@@ -45,28 +45,19 @@ final class UnmarkedRows: TransactionPart {
 
     // MARK: - Deciding
 
-    /// Whether ``noteCrowds(in:)`` may find something.
-    func mayBeCrowded(on connection: Connection) throws -> Bool {
-        try self.rows.plans.all.contains {
-            try self.rows.marks.countUnmarked($0, limit: self.crowdMin &+ 1, on: connection) > self.crowdMin
+    /// The tables of which very many rows differ without a mark of a program.
+    ///
+    /// Looks at each marked row of a table until it knows: with very many rows that are only here, that takes seconds.
+    func crowdedTables(on connection: Connection) throws -> [TablePlan] {
+        try self.rows.plans.all.filter { plan in
+            try self.rows.marks.countUnmarked(plan, limit: self.crowdMin &+ 1, on: connection) > self.crowdMin
+                && self.isCrowd(plan, on: connection)
         }
     }
 
-    /// Finds tables of which very many rows differ without a mark of a program, and makes their marks say so.
-    ///
-    /// - Returns: Whether marks were changed.
-    func noteCrowds(in transaction: borrowing WriteTransaction) throws -> Bool {
-        var isChanged = false
-        for plan in self.rows.plans.all {
-            guard
-                try self.rows.marks.countUnmarked(plan, limit: self.crowdMin &+ 1, on: transaction.connection)
-                    > self.crowdMin,
-                try self.isCrowd(plan, on: transaction.connection)
-            else { continue }
-            try self.rows.marks.noteCrowd(plan, in: transaction)
-            isChanged = true
-        }
-        return isChanged
+    /// Makes the marks of such tables say that there are very many.
+    func noteCrowds(of plans: [TablePlan], in transaction: borrowing WriteTransaction) throws {
+        for plan in plans { try self.rows.marks.noteCrowd(plan, in: transaction) }
     }
 
     /// Whether more rows of a table than ``crowdMin`` differ from what is known of them; rows that are only here do not count.

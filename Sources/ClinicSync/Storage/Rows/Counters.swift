@@ -214,7 +214,7 @@ struct Counters {
     ) throws {
         for slot in plan.counterSlots.setBits {
             try transaction
-                .statement("INSERT INTO clinicsync_counter VALUES (?1, ?2, ?3, 0, ?4, 0)")
+                .statement("INSERT INTO clinicsync_counter VALUES (?1, ?2, ?3, 0, ?4, 0) ON CONFLICT DO NOTHING")
                 .bind(1, plan.definition.number)
                 .bind(2, key)
                 .bind(3, slot)

@@ -103,6 +103,42 @@ struct Marks {
             .run()
     }
 
+    /// Makes programs' marks of rows of which nothing is known count as found by a comparison.
+    func distrustUnknown(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_dirty SET n = 0 WHERE tableId = ?1 AND n > 0 AND NOT EXISTS
+                (SELECT 1 FROM clinicsync_row r WHERE r.tableId = ?1 AND r.pk = clinicsync_dirty.pk)
+                """
+            )
+            .bind(1, plan.definition.number)
+            .run()
+    }
+
+    /// Marks, as a program's writes, the rows that have another value than the default in a column that was just added.
+    func mark(_ plan: TablePlan, differingIn column: ColumnDefinition, in transaction: borrowing WriteTransaction)
+        throws
+    {
+        try transaction.statement(plan.sql.markDiffering(column: column.name))
+            .bind(1, plan.definition.number)
+            .bind(2, self.clock.wallMilliseconds)
+            .bind(3, column.defaultValue)
+            .run()
+    }
+
+    /// Removes all marks of a table.
+    func removeAll(ofTable number: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1").bind(1, number).run()
+    }
+
+    /// Removes the marks of rows that are not in their table.
+    func removeMissing(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND NOT \(plan.sql.exists)")
+            .bind(1, plan.definition.number)
+            .run()
+    }
+
     /// The number of marks of a table that no program left, counted up to `limit`.
     func countUnmarked(_ plan: TablePlan, limit: Int, on connection: Connection) throws -> Int {
         try connection

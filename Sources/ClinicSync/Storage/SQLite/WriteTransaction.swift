@@ -110,6 +110,10 @@ package final class Connection {
     /// The durability for which `synchronous` is set; `nil` before the first write transaction.
     private var durability: Durability?
     private var statements: [String: Statement] = [:]
+    /// How long a write transaction waits for its lock; `nil`: as long as every statement does.
+    private var lockWait: (any LockWait)?
+    /// How long every other statement waits for locks.
+    private var busyTimeoutMilliseconds: Int32 = 0
 
     /// Wraps the handle of `database`.
     init(_ database: Database) throws {
@@ -181,7 +185,7 @@ package final class Connection {
             try self.execute(durability.pragma)
             self.durability = durability
         }
-        try self.execute("BEGIN IMMEDIATE")
+        try self.begin()
         do {
             let transaction = WriteTransaction(self, isDurable: durability == .durable)
             let ending = try body(transaction)
@@ -193,6 +197,24 @@ package final class Connection {
             if self.isInTransaction { try self.execute("ROLLBACK") }
             throw error
         }
+    }
+
+    /// Begins a write transaction; waits for other programs' transactions as long as ``lockWait`` says.
+    private func begin() throws {
+        guard let wait = self.lockWait else { return try self.execute("BEGIN IMMEDIATE") }
+        sqlite3_busy_timeout(self.handle, LockWaiting.sliceMilliseconds)
+        defer { sqlite3_busy_timeout(self.handle, self.busyTimeoutMilliseconds) }
+        while true {
+            let code = sqlite3_exec(self.handle, "BEGIN IMMEDIATE", nil, nil, nil)
+            if code == SQLITE_OK { return wait.ended() }
+            guard code & 0xff == SQLITE_BUSY, wait.goesOn() else { throw self.failure(code) }
+        }
+    }
+
+    /// Lets `wait` decide from now on how long a write transaction waits for its lock.
+    func setLockWait(_ wait: any LockWait, busyTimeoutSeconds: Double) {
+        self.lockWait = wait
+        self.busyTimeoutMilliseconds = Int32(busyTimeoutSeconds * 1_000)
     }
 
     /// The prepared statement of any SQL.
@@ -350,8 +372,7 @@ package final class Statement {
     /// Binds text, letting SQLite copy it.
     @discardableResult
     package func bind(_ index: Int32, text: String) -> Self {
-        sqlite3_bind_text(self.pointer, index, text, -1, Statement.transient)
-        return self
+        self.bind(index, SQLiteValue.string(text))
     }
 
     /// Binds NULL.
@@ -413,8 +434,10 @@ package final class Statement {
 
     /// A text column; empty for NULL.
     package func string(_ column: Int32) -> String {
-        guard let text = sqlite3_column_text(self.pointer, column) else { return "" }
-        return String(cString: text)
+        // The length is needed because a text may have the character NUL.
+        let base = UnsafeRawPointer(sqlite3_column_text(self.pointer, column))
+        let bytes = UnsafeRawBufferPointer(start: base, count: Int(sqlite3_column_bytes(self.pointer, column)))
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The bytes of a blob column, valid until the next step or reset.

@@ -66,7 +66,7 @@ struct CheckedTable {
             isAppendOnly: self.rules.isAppendOnly,
             counters: columns.filter(\.isCounter).map(\.name),
             units: self.units.map { unit in columns.filter { unit.contains($0.name) }.map(\.slot) },
-            seedKeys: Set(self.rules.seeds),
+            seedKeys: Set(self.rules.seeds.map(SQLiteValue.string)),
             otherNames: self.otherNames(slotByName, history),
             droppedNames: history.dropped(from: self.ddl.name)
                 .union(slots.map { $0.lowercased() })

@@ -42,7 +42,7 @@ package struct TableDefinition: Sendable, Hashable {
     /// columns of the set.
     package let units: [[Int]]
     /// The keys of the rows that every install starts with.
-    package let seedKeys: Set<String>
+    package let seedKeys: Set<SQLiteValue>
     /// The names that nodes of other schema versions use for columns, in small letters, with the slots.
     package let otherNames: [String: Int]
     /// The names of dropped columns, in small letters; the node ignores the values that other nodes still send for

@@ -79,6 +79,7 @@ final class Upkeep {
         }
         self.log.noteNumber()
         try self.adoption.adopt(collecting: self.collecting)
+        try self.collecting.bookkeeping.rebuildLostRows()
         try self.merging.examineLog()
     }
 
