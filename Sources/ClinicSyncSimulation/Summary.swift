@@ -27,6 +27,8 @@ enum Summary {
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"
         case .localCommitNoticed: "notice"
+        case .storeLocked: "store locked"
+        case .storeUnlocked: "store unlocked"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
@@ -78,11 +80,14 @@ enum Summary {
         case .tableNoticed(let notice): "table \(notice)"
         case .escapedWrites(let count): "escaped \(count)"
         case .unmarkedSetBack(let count): "set back \(count)"
+        case .triggersFailed(let count): "triggers failed \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
         case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
+        case .storeLocked: "storeLocked"
+        case .storeUnlocked(let time): "storeUnlocked \(time)"
         }
     }
 

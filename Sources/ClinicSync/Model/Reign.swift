@@ -108,6 +108,9 @@ package struct HostReport: Sendable, Hashable {
     package var candidacy: Candidacy
     /// From a host: the nodes that claim first when the host is lost, in this order; at most ``successorsMax``.
     package var successors: [NodeAddresses]
+    /// Since when a program's write transaction has kept the sender from writing: the clinic's time, milliseconds since
+    /// 1970; `nil` when the sender writes.
+    package var lockedSince: Int64?
 
     /// The largest number of successors.
     package static let successorsMax = 3
@@ -119,7 +122,8 @@ package struct HostReport: Sendable, Hashable {
         reign: Reign?,
         addresses: [String],
         candidacy: Candidacy,
-        successors: [NodeAddresses]
+        successors: [NodeAddresses],
+        lockedSince: Int64? = nil
     ) {
         self.role = role
         self.term = term
@@ -127,5 +131,6 @@ package struct HostReport: Sendable, Hashable {
         self.addresses = addresses
         self.candidacy = candidacy
         self.successors = successors
+        self.lockedSince = lockedSince
     }
 }

@@ -44,6 +44,7 @@ final class DatabaseFileWatch: Sendable {
     /// Looks once a second until something is wrong.
     ///
     /// - Parameter isOverwritten: returns whether another database was copied into the file.
+    /// - Returns: What is wrong.
     /// - Throws: `CancellationError`, and what `isOverwritten` throws.
     func run(isOverwritten: () async throws -> Bool) async throws -> Fault {
         while true {

@@ -30,6 +30,7 @@ struct SyncCommand: AsyncParsableCommand {
         )
         if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
         try await self.reportAbsent(summary)
+        if !summary.isConverged { try await self.reportLocked() }
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
     }
 
@@ -41,6 +42,14 @@ struct SyncCommand: AsyncParsableCommand {
         guard !absent.isEmpty else { return }
         let names = absent.map { TerminalText.printable($0.name) }.joined(separator: ", ")
         Output.report("not connected, so not compared: \(names)")
+    }
+
+    /// Names the PCs whose file a program keeps locked: they could not be compared.
+    private func reportLocked() async throws {
+        let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
+        for file in status.lockedFiles {
+            Output.report(TerminalText.printable(file.sentence(isHere: file.node == status.node.id)))
+        }
     }
 
     private func print(_ summary: SyncSummary) throws {

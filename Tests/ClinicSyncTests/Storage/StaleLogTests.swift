@@ -98,7 +98,9 @@ struct StaleLogTests {
         return queue
     }
 
-    @Test("a backup that is copied into the open file is noticed before anything is written, and a program's table is not one")
+    @Test(
+        "a backup that is copied into the open file is noticed before anything is written, and a program's table is not one"
+    )
     func overwritten() throws {
         let pc = try FilePlace()
         try pc.open { writer in

@@ -197,7 +197,8 @@ struct RandomMessages {
             candidacy: own,
             successors: (0..<self.count(3)).map { _ in
                 NodeAddresses(node: self.node(), addresses: self.addresses())
-            }
+            },
+            lockedSince: Bool.random(using: &self.generator) ? Int64(self.number(42)) + 1 : nil
         )
     }
 

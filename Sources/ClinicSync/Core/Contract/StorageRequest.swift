@@ -77,6 +77,20 @@ package enum StorageRequest: Sendable, Hashable {
             false
         }
     }
+
+    /// How long after it was given the request may still be carried out; `nil`: as late as it may be.
+    ///
+    /// The store waits as long as another program's transaction lasts. Whoever asked for a login has another answer by
+    /// then, perhaps of another host. A late decision would end the session that the other host began.
+    package var patience: Duration? {
+        switch self {
+        case .decideLogin, .keepSessions: CoreLimits.loginLimit * 2
+        case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
+            .mergeRows, .rowStates, .recordAcknowledged, .prune, .recordTerm, .restamp, .beginIsolation, .recordEvent,
+            .mend, .leaveOut, .readBatch:
+            nil
+        }
+    }
 }
 
 /// The use of digests; the reply repeats it.
@@ -244,6 +258,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var unsentRows = 0
     /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
     package var setBackRows = 0
+    /// Rows that were written without the copies of programs' triggers, because one of these failed.
+    package var failedTriggers = 0
 
     /// Makes an outcome.
     package init(

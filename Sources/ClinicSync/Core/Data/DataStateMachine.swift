@@ -157,7 +157,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .rowHashes(let page): self.reconciliation.received(page, on: id)
         case .rowStates(let page): self.reconciliation.received(page, on: id, context)
         case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
-        case .syncRequest(let request): self.sync.requested(request, by: id)
+        case .syncRequest(let request): self.sync.requested(request, by: id, context)
         case .syncReport(let report): self.sync.reported(report)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
@@ -196,6 +196,14 @@ package struct DataStateMachine: Sendable, Hashable {
     package mutating func syncCommanded(table: String?, request: RequestID, _ context: NodeContext) -> [Directive] {
         self.sync.commanded(table: table, request: request, context)
     }
+
+    /// A program's write transaction keeps a client's store from writing.
+    package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.sync.locked(id, clients: clients)
+    }
+
+    /// Another program's write transaction keeps the store from writing.
+    package mutating func storeLocked() -> [Directive] { self.sync.storeLocked() }
 
     /// The node stops: nobody waits for a sync any more.
     package mutating func stop() -> [Directive] { self.sync.abdicated() + self.sync.answerWishes() }
@@ -340,6 +348,7 @@ package struct DataStateMachine: Sendable, Hashable {
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
+        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 

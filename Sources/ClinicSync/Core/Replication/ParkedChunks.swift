@@ -57,9 +57,10 @@ package struct ParkedChunks: Sendable, Hashable {
         return (Array(taken), isIncomplete)
     }
 
-    /// Returns authors whose proof was not asked for yet, ``CoreLimits/unprovenMax`` at most, and notes them.
+    /// Notes that some authors' proofs are asked for now.
     ///
     /// - Parameter again: Whether all may be asked for again.
+    /// - Returns: Authors whose proof was not asked for yet, ``CoreLimits/unprovenMax`` at most.
     package mutating func takeUnproven(again: Bool) -> [NodeID] {
         if again { self.asked = [] }
         var authors: [NodeID] = []

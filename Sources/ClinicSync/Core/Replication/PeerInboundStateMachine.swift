@@ -57,10 +57,10 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
         return .taken
     }
 
-    /// Returns authors of parked chunks whose proof of membership this node has not asked the peer for, some of them if there
-    /// are many.
+    /// Notes that the peer is asked for the proofs of some authors' membership.
     ///
-    /// - Parameter again: Whether all may be asked for again.
+    /// - Parameter again: Whether the peer may be asked again for all.
+    /// - Returns: Authors of parked chunks whose proof this node has not asked the peer for, some of them if there are many.
     package mutating func takeUnproven(again: Bool = false) -> [NodeID] { self.parked.takeUnproven(again: again) }
 
     /// More nodes are known as members: their chunks go on to the store.

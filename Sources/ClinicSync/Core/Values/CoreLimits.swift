@@ -48,6 +48,10 @@ package enum CoreLimits {
     package static let handOverLimit: Duration = .milliseconds(400)
     /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// A store that waits this long for another program's write transaction counts as locked.
+    ///
+    /// A host with a locked store hands over.
+    package static let storeLockLimit: Duration = .seconds(3)
     /// A login without a host is decided by this PC, as provisional, after this time.
     ///
     /// A login that a host does not answer within twice this time is answered as `unavailable`.

@@ -33,7 +33,7 @@ struct NodeConflictControl: ConflictControl {
 
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary {
         let resolution = try await StorageErrors.mapping {
-            try await self.storage.write { writer in
+            try await self.storage.writeForPeople { writer in
                 guard let expected = decision.expected else {
                     return try writer.resolveJournal(id, keeping: decision.keep.journal)
                 }

@@ -54,7 +54,7 @@ struct NodeNoticeControl: NoticeControl {
             createdAt: now,
             createdBy: self.state.id
         )
-        try await StorageErrors.mapping { try await self.storage.write { try NoticeTable.add(notice, $0) } }
+        try await StorageErrors.mapping { try await self.storage.writeForPeople { try NoticeTable.add(notice, $0) } }
         self.wrote()
         return notice.id
     }

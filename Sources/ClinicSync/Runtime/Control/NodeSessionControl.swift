@@ -132,7 +132,7 @@ struct NodeSessionControl: SessionControl {
     private func end(_ ids: [SQLiteValue], _ reason: SessionEnd) async throws -> Int {
         let now = self.state.correctedMilliseconds
         let ended = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.endSessions(ids, reason, at: now) }
+            try await self.storage.writeForPeople { try $0.endSessions(ids, reason, at: now) }
         }
         self.inbox.post(.localCommitNoticed)
         return ended.count
@@ -142,7 +142,7 @@ struct NodeSessionControl: SessionControl {
         guard let row = try await self.session(id) else { throw NodeSessionControl.noSession }
         let now = self.state.correctedMilliseconds
         let lasts = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.touchSession(row.id, at: now) }
+            try await self.storage.writeForPeople { try $0.touchSession(row.id, at: now) }
         }
         guard let lasts else { throw NodeSessionControl.noSession }
         guard lasts else { throw ClinicSyncError(.refused, "This session has ended: log in again.") }
@@ -152,7 +152,7 @@ struct NodeSessionControl: SessionControl {
     func cleanSessions(olderThan age: Duration) async throws -> Int {
         let now = self.state.correctedMilliseconds
         let removed = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
+            try await self.storage.writeForPeople { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
         }
         self.inbox.post(.localCommitNoticed)
         return removed

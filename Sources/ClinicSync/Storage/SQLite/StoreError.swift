@@ -18,6 +18,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case readOnly
         /// The file was made by a newer program.
         case newerDatabase
+        /// Another program keeps a write transaction open.
+        case locked
         /// The manifest and the tables contradict each other.
         case schema
         /// The file belongs to another node.
@@ -62,6 +64,13 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
             "The database clinic.db was overwritten while the node ran: start the node again, on the new content."
     )
 
+    /// Another program keeps a write transaction open.
+    package static let locked = StoreError(
+        code: .locked,
+        message:
+            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
+    )
+
     /// Runs `body` and turns what SQLite says into an error for people.
     package static func mapping<Result>(_ body: () throws -> Result) throws -> Result {
         do {
@@ -82,6 +91,7 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
                 message:
                     "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join again."
             )
+        case 5: self = .locked
         case 13:
             self.init(
                 code: .diskFull,
