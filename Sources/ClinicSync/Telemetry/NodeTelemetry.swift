@@ -79,6 +79,12 @@ struct NodeTelemetry: Sendable {
                 metadata: ["change.count": "\(rows)"]
             )
             self.tell("rows_set_back", details: ["rows": "\(rows)"])
+        case .triggersFailed(let rows):
+            self.logger.warning(
+                "A program's trigger failed for rows of other nodes: they are written without it",
+                metadata: ["change.count": "\(rows)"]
+            )
+            self.tell("trigger_failed", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
             self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])

@@ -350,6 +350,29 @@ struct PoisonTests {
         )
     }
 
+    @Test("a true chunk with a forged header gives way to the author's, or the host's, as long as it is not applied")
+    func forgedHeader() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let never = VersionVector([.init(origin: Self.x, sequence: 99)])
+        let payload = self.patient("true")
+        let forged = self.chunk(of: victim, dependencies: never, payload: payload)
+        let honest = self.chunk(of: victim, payload: payload)
+        for (sender, isTaken) in [
+            (ChunkSender(node: victim.node, isHost: false), true),
+            (ChunkSender(node: TestStore.node(7), isHost: true), true),
+            (ChunkSender(node: TestStore.node(7), isHost: false), false),
+        ] {
+            let store = try TestStore(1)
+            _ = try self.take([forged], store, from: ChunkSender(node: Self.x.node, isHost: false))
+            let outcome = try self.take([honest], store, from: sender)
+            #expect(outcome.forgotten == (isTaken ? [honest.batch] : []))
+            #expect(try store.value(Int.self, "SELECT count(*) FROM patients") == (isTaken ? 1 : 0))
+            guard isTaken else { continue }
+            // What is applied stands, and the header alone makes no fork.
+            #expect(try self.take([forged], store, from: ChunkSender(node: victim.node, isHost: false)).logged == [])
+        }
+    }
+
     // MARK: - Authors
 
     @Test("a node can have 256 incarnations, and all nodes together 3 072; what more there is is not kept")

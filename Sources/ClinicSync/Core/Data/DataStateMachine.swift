@@ -365,6 +365,7 @@ package struct DataStateMachine: Sendable, Hashable {
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
+        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 

@@ -137,15 +137,16 @@ final class BatchLog: TransactionPart {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known
             }
-            guard present.content != Content(chunk) else { return .known }
+            let isSame = present.content == Content(chunk)
+            guard !isSame || !present.hasHeader else { return .known }
             let isOwn = chunk.batch.origin == self.origins.own
             let isSetAside = present.content == .setAside
             // An author that contradicts what is applied has used a number twice. Who passes on other content than is
-            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal.
-            if isOwn || sender == nil || (isApplied && sender?.node == chunk.batch.origin.node && !isSetAside) {
-                throw ForkedBatch(batch: chunk.batch)
-            }
-            guard !isApplied, sender?.mayReplace(chunk.batch) == true else { return .known }
+            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal. Another header
+            // alone is no fork, because honest nodes leave out dependencies that no message can hold.
+            let isContradiction = isApplied && sender?.node == chunk.batch.origin.node && !isSetAside
+            if !isSame, isOwn || sender == nil || isContradiction { throw ForkedBatch(batch: chunk.batch) }
+            guard !isApplied, !isOwn, sender?.mayReplace(chunk.batch) == true else { return .known }
             try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
             replaced.append(chunk.batch)
         }
@@ -174,13 +175,15 @@ final class BatchLog: TransactionPart {
         static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
     }
 
-    /// The content of the chunk that has this name in the log, and whether it is what was logged.
+    /// The content of the chunk that has this name in the log, whether it is what was logged, and whether it has the header
+    /// of `chunk`.
     private func content(
         of chunk: BatchChunk,
         origin id: Int,
         isApplied: Bool,
         on connection: Connection
-    ) throws -> (content: Content, isIntact: Bool)? {
+    ) throws -> (content: Content, isIntact: Bool, hasHeader: Bool)? {
+        let header = chunk.header.map(VectorCoding.encode)
         let found =
             try connection
             .query(
@@ -195,7 +198,11 @@ final class BatchLog: TransactionPart {
             .first { row in
                 let content = Content(checksum: row.unsigned(0), isLast: row.int64(1) != 0)
                 let isRead = SipHash.hash64(row.blob(2)) == content.checksum
-                return (content: content, isIntact: isRead && (chunk.index > 0 || BatchLog.hasHeader(row.blob(3))))
+                return (
+                    content: content,
+                    isIntact: isRead && (chunk.index > 0 || BatchLog.hasHeader(row.blob(3))),
+                    hasHeader: header.map { row.blob(3).elementsEqual($0) } ?? true
+                )
             }
         guard var found, found.isIntact, isApplied, !found.content.isLast else { return found }
         found.isIntact = try self.hasChunk(after: chunk, of: id, on: connection)

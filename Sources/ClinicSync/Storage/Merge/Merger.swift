@@ -219,9 +219,16 @@ final class Merger {
             if plan.counterSlots & (1 << UInt64(slot)) == 0 {
                 delta.registers[slot] = RowState.Register(value: values[slot].value, version: version)
             } else if case .integer(let total) = values[slot] {
-                delta.counters.append(
-                    RowState.CounterPart(slot: slot, origin: version.origin, total: total, sequence: version.sequence)
+                let part = RowState.CounterPart(
+                    slot: slot,
+                    origin: version.origin,
+                    total: total,
+                    sequence: version.sequence
                 )
+                delta.merge(part)
+                guard change.kind == .insert, total != 0 else { continue }
+                // What a row begins with is a value: two PCs that insert the same row do not add up.
+                delta.set(CounterSetting(value: .integer(total), bases: [part]), slot: slot, version: version)
             } else if case .blob(let bytes) = values[slot], let setting = CounterSetting(bytes, slot: slot) {
                 delta.set(setting, slot: slot, version: version)
             }

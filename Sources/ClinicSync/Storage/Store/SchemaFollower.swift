@@ -13,6 +13,7 @@ final class SchemaFollower {
     private let collector: Collector
     private let repair: CaptureRepair
     private let adoption: FileAdoption
+    private let programTriggers: ProgramTriggers
     /// What became of tables before the store was opened.
     private let noticed: [TableNotice]
     /// The plans for the reading half of the store.
@@ -29,6 +30,8 @@ final class SchemaFollower {
         self.collector = collecting.collector
         self.repair = collecting.repair
         self.adoption = adoption
+        self.programTriggers = ProgramTriggers(opened.transactions)
+        opened.transactions.add(self.programTriggers)
         self.published = PublishedPlans(opened.saver.rows.plans)
         self.noticed = opened.tables.notices
     }

@@ -238,6 +238,9 @@ package final class Transactions {
         }
     }
 
+    /// The number of statements since the last call that programs' triggers made fail.
+    func takeTriggerFailures() -> Int { self.connection.takeTriggerFailures() }
+
     /// Gives back the memory that a large batch took.
     func shrinkMemory() throws { try self.read { try $0.shrinkMemory() } }
 
