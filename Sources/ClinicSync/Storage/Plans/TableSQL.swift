@@ -116,7 +116,7 @@ struct TableSQL: Sendable {
     ///
     /// No smallest key exists to start from: the column is declared TEXT, so SQLite would compare a number as text.
     func selectPage(isFirst: Bool) -> String {
-        let range = isFirst ? "" : "WHERE \(self.key) > ?1"
+        let range = isFirst ? "WHERE \(self.key) IS NOT NULL" : "WHERE \(self.key) > ?1"
         return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
     }
 
