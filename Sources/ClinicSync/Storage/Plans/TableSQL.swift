@@ -19,6 +19,8 @@ struct TableSQL: Sendable {
     private let bySlot: String
     /// The present columns.
     private let columns: String
+    /// The parameters of the present columns.
+    private let parameters: String
 
     /// Makes the SQL for `definition`; `names` gives the name of each slot's column.
     init(_ definition: TableDefinition, names: [String?]) {
@@ -28,14 +30,22 @@ struct TableSQL: Sendable {
         self.last = SQLText.name(CaptureTriggers.lastTable(for: definition))
         self.bySlot = names.map { $0.map(SQLText.name) ?? "NULL" }.joined(separator: ", ")
         self.columns = SQLText.list(definition.columns.map(\.name))
-        let parameters = definition.columns.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        self.parameters = definition.columns.map { "?\($0.slot + 1)" }.joined(separator: ", ")
         self.selectAll = "SELECT \(self.bySlot) FROM \(self.table)"
         self.select = "\(self.selectAll) WHERE \(self.key) = ?1"
-        self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(parameters))"
+        self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(self.parameters))"
         self.delete = "DELETE FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
     // MARK: - Writing
+
+    /// Inserts a row with further columns that have no slot; their parameters follow those of the slots.
+    func insert(with others: [String]) -> String {
+        guard !others.isEmpty else { return self.insert }
+        let columns = "\(self.columns), \(SQLText.list(others))"
+        let further = others.indices.map { "?\(self.names.count + $0 + 1)" }.joined(separator: ", ")
+        return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.parameters), \(further))"
+    }
 
     /// Sets the columns of `slots` in the row with key ?1; the values are ?2, ?3, … in the order of slots.
     func update(slots: UInt64) -> String {
@@ -75,6 +85,11 @@ struct TableSQL: Sendable {
     }
 
     // MARK: - Reading
+
+    /// Reads columns that may have no slot of the row with key ?1.
+    func select(columns: [String]) -> String {
+        "SELECT \(SQLText.list(columns)) FROM \(self.table) WHERE \(self.key) = ?1"
+    }
 
     /// Counts the rows, at most ?1.
     var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }

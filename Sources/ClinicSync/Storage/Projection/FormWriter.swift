@@ -30,7 +30,6 @@ final class FormWriter {
     private let rows: RowStates
     private let claims: Claims
     private let transactions: Transactions
-    private var hasher = RowHasher()
 
     /// Writes to the tables of `rows`.
     init(rows: RowStates, claims: Claims, transactions: Transactions) {
@@ -41,34 +40,38 @@ final class FormWriter {
 
     /// Writes all forms.
     ///
+    /// A row that stays in its table is changed in place: its rowid stays, and so do columns that this node does not know.
+    ///
     /// - Throws: ``Refusal``; nothing is written then.
     func write(_ forms: [FormedRow], in transaction: borrowing WriteTransaction) throws -> [Written] {
         try self.transactions.savepoint(in: transaction) {
-            let lifted = try self.lift(forms, in: transaction)
-            return try forms.compactMap { try self.write($0, isLifted: lifted.contains($0.row), in: transaction) }
-        }
-    }
-
-    /// Takes rows that give a key back out of their tables, so that two rows may exchange their keys.
-    private func lift(_ forms: [FormedRow], in transaction: borrowing WriteTransaction) throws -> Set<RowName> {
-        var lifted: Set<RowName> = []
-        for formed in forms {
-            let plan = formed.subject.plan
-            guard let meta = formed.subject.residence.meta else { continue }
-            if case .shown(let shown) = formed.form {
-                ValueRef.with(formed.row.key) { _ = self.hasher.hash(plan, key: $0, shown.values) }
-                let changed = meta.changedSlots(self.hasher.hashes, plan: plan)
-                guard changed & plan.uniqueSlots != 0 else { continue }
+            var order = WritingOrder(forms)
+            // Rows that leave their tables give their keys back first.
+            for index in order.leaving {
+                order.note(try self.write(forms[index], lifted: nil, in: transaction), at: index)
             }
-            lifted.insert(formed.row)
-            try transaction.statement(plan.sql.delete).bind(1, formed.row.key).run()
+            while let index = order.next {
+                do {
+                    let lifted = order.lifted(at: index)
+                    order.note(try self.write(forms[index], lifted: lifted, in: transaction), at: index)
+                } catch let refusal as Refusal {
+                    guard let blocker = refusal.blockers.first(where: { order.isPending($0) }) else { throw refusal }
+                    guard let circle = order.writeFirst(blocker) else { continue }
+                    // Two rows wait for each other's key: one is taken out of its table for a moment.
+                    let formed = forms[circle]
+                    order.note(
+                        lifted: try self.rows.lift(formed.subject.plan, key: formed.row.key, in: transaction),
+                        at: circle
+                    )
+                }
+            }
+            return order.written
         }
-        return lifted
     }
 
     private func write(
         _ formed: FormedRow,
-        isLifted: Bool,
+        lifted: LiftedRow?,
         in transaction: borrowing WriteTransaction
     ) throws -> Written? {
         let (row, subject) = (formed.row, formed.subject)
@@ -86,7 +89,7 @@ final class FormWriter {
                 try self.keep(row, subject, key: key, form: form, in: transaction)
             case .shown(let shown):
                 values = shown.values
-                change = try self.show(row, subject, shown, key: key, isLifted: isLifted, in: transaction)
+                change = try self.show(row, subject, shown, key: key, lifted: lifted, in: transaction)
                 if shown.isPlain {
                     try self.rows.shadows.remove(plan, key: key, in: transaction)
                 } else {
@@ -115,13 +118,14 @@ final class FormWriter {
         try self.claims.index(row, claims: own.union(wanted), in: transaction)
     }
 
-    /// Removes the metadata of a row that was taken out of its table.
+    /// Takes a row out of its table, with its metadata.
     private func remove(
         _ subject: Subject,
         key: ValueRef,
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         guard let meta = subject.residence.meta else { return nil }
+        try transaction.statement(subject.plan.sql.delete).bind(1, key).run()
         try self.rows.table.remove(subject.plan, key: key, hash: meta.hash, in: transaction)
         return VisibleChange(operation: .delete, slots: 0)
     }
@@ -131,7 +135,7 @@ final class FormWriter {
         _ subject: Subject,
         _ shown: RowFacts.Shown,
         key: ValueRef,
-        isLifted: Bool,
+        lifted: LiftedRow?,
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         let plan = subject.plan
@@ -144,7 +148,7 @@ final class FormWriter {
                 values: shown.values,
                 key: key,
                 meta: subject.residence.meta,
-                isLifted: isLifted,
+                lifted: lifted,
                 in: transaction
             )
             if case .tombstone = subject.residence {

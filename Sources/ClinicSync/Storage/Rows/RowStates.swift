@@ -33,6 +33,20 @@ struct LocatedRow {
     }
 }
 
+/// What is kept of a row that was taken out of its table for a moment: the columns that this node does not know.
+struct LiftedRow {
+    /// A value with the name of its column.
+    struct Column {
+        var name: String
+        var value: SQLiteValue
+    }
+
+    /// The columns that this node does not know.
+    let columns: [Column]
+
+    init(_ columns: [Column]) { self.columns = columns }
+}
+
 /// What programs see of a change.
 struct VisibleChange {
     var operation: RowOperation
@@ -184,7 +198,7 @@ final class RowStates {
     ///   - values: what the table is to show, by slot.
     ///   - key: the row's key.
     ///   - meta: what the table shows now; `nil` when it does not show the row.
-    ///   - isLifted: whether the row was taken out of its table in this transaction.
+    ///   - lifted: what was kept of the row if it was taken out of its table in this transaction.
     ///   - isFetched: whether the state has what another node knows of the whole row.
     ///   - transaction: the transaction.
     /// - Returns: What programs see change; `nil` for nothing.
@@ -195,7 +209,7 @@ final class RowStates {
         values: [SQLiteValue],
         key: ValueRef,
         meta: RowMeta?,
-        isLifted: Bool = false,
+        lifted: LiftedRow? = nil,
         isFetched: Bool = true,
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
@@ -204,10 +218,14 @@ final class RowStates {
         // One change does not say who wrote the other columns: they are still to be fetched from another node.
         if meta?.isUnknown == true, !isFetched { hashes.row = RowMeta.unknownHash }
         let slots = meta?.changedSlots(self.hasher.hashes, plan: plan) ?? plan.valueSlots
-        if meta == nil || isLifted {
-            let statement = try transaction.statement(plan.sql.insert)
+        if meta == nil || lifted != nil {
+            let others = lifted?.columns ?? []
+            let statement = try transaction.statement(plan.sql.insert(with: others.map(\.name)))
             statement.bind(Int32(plan.keySlot + 1), key)
             for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), values[slot]) }
+            for (index, column) in others.enumerated() {
+                statement.bind(Int32(plan.slotCount + index + 1), column.value)
+            }
             try statement.run()
         } else if slots != 0 {
             let statement = try transaction.statement(plan.sql.update(slots: slots))
@@ -227,6 +245,31 @@ final class RowStates {
         )
         if meta == nil { return VisibleChange(operation: .insert, slots: plan.valueSlots) }
         return slots == 0 ? nil : VisibleChange(operation: .update, slots: slots)
+    }
+
+    /// Takes a row out of its table for a moment, so that another row can take its key.
+    ///
+    /// - Returns: What ``show(_:_:values:key:meta:lifted:isFetched:in:)`` needs to put the whole row back.
+    func lift(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws -> LiftedRow {
+        let lifted = LiftedRow(try self.unknownColumns(plan, key: key, on: transaction.connection))
+        try transaction.statement(plan.sql.delete).bind(1, key).run()
+        return lifted
+    }
+
+    /// The values of a row in the columns that the table has and this node does not know, without generated columns.
+    private func unknownColumns(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        on connection: Connection
+    ) throws -> [LiftedRow.Column] {
+        var names: [String] = []
+        try connection.query("SELECT name FROM pragma_table_info(?1)").bind(1, text: plan.definition.name)
+            .forEach { names.append($0.string(0)) }
+        names.removeAll { plan.names.contains($0) }
+        guard !names.isEmpty else { return [] }
+        return try connection.query(plan.sql.select(columns: names)).bind(1, key).first { row in
+            names.enumerated().map { LiftedRow.Column(name: $1, value: row.ref(Int32($0)).value) }
+        } ?? []
     }
 
     /// Takes a row out of its table and keeps its tombstone.
