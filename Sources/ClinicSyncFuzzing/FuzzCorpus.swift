@@ -59,8 +59,15 @@ enum FuzzCorpus {
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)),
             .chunk(BatchChunk(batch: batch, index: 0, header: header, isLast: false, checksum: 7, payload: [1, 2, 3])),
             .chunk(BatchChunk(batch: batch, index: 1, header: nil, isLast: true, checksum: 1, payload: [])),
-            .acknowledge(Acknowledgement(applied: self.vector.entries.reversed(), creditBytes: 70_000)),
-            .revocation([7, 8]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
+            .acknowledge(
+                Acknowledgement(
+                    applied: self.vector.entries.reversed(),
+                    creditBytes: 70_000,
+                    wanted: [batch],
+                    unproven: [self.node]
+                )
+            ),
+            .revocation([7, 8]), .memberProof([[9, 10], [11]]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
             .loginRequest(id: 3, self.login),
             .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true))),
             .loginReply(LoginReply(id: 4, outcome: .conflict([self.holder, self.holder]))),

@@ -35,6 +35,9 @@ enum MessageLimits {
         case .loginRequest(_, let login): self.fault(of: login)
         case .loginReply(let reply): self.fault(of: reply.outcome)
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
+        case .memberProof(let chain):
+            self.count(chain.count, self.limits.certificatesMax, "certificates")
+                ?? chain.lazy.compactMap { self.count($0.count, self.limits.certificateBytesMax, "certificate") }.first
         }
     }
 

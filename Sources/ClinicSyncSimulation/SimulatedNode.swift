@@ -110,7 +110,11 @@ package final class SimulatedNode {
                 let node = SimulatedNode.id($0, options)
                 return PeerHint(address: SimulatedNode.address($0), node: node, source: .remembered)
             },
-            members: KnownMembers(present: (0..<options.nodes).map { SimulatedNode.id($0, options) }),
+            members: KnownMembers(
+                present: (options.areStrangers ? [index] : Array(0..<options.nodes)).map {
+                    SimulatedNode.id($0, options)
+                }
+            ),
             randomSeed: options.seed &+ UInt64(index)
         )
         configuration.reconcileInterval = options.reconcileInterval

@@ -220,7 +220,9 @@ package final class SimulatedWorld {
         case .reply(let request, .synced(let report)):
             self.requests.answer(request, report)
         case .reply(let request, .loginDecided(let outcome)): self.requests.answer(request, outcome)
-        case .publish, .learn, .notify, .reply(_, .hostTransferred): break
+        case .prove(let nodes, let id): self.prove(nodes, to: id, by: node, process)
+        case .learn(.member(let chain)): try self.learn(chain, at: node)
+        case .publish, .learn(.revocation), .notify, .reply(_, .hostTransferred): break
         case .stopped:
             self.note(node.name, "stopped")
             process.reading.reader.close()

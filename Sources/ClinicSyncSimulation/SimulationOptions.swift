@@ -82,6 +82,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var hasTwoTongues = false
     /// Whether only the patients and the users are replicated, so that a store opens faster.
     package var hasFewTables = false
+    /// Whether each node knows only itself as a member at the start, and learns of others by connections and proofs.
+    package var areStrangers = false
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 
@@ -98,7 +100,7 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         let faults = FaultKind.allCases.filter { _ in random.chance(55) }
         // A run whose rows may be set aside ends with unequal tables, so it is the exception.
         let workloads = WorkloadKind.allCases.filter { $0 == .uniqueClash ? random.chance(15) : random.chance(70) }
-        return SimulationOptions(
+        var options = SimulationOptions(
             seed: seed,
             nodes: nodes,
             safety: random.duration(.seconds(6), .seconds(14)),
@@ -114,6 +116,9 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
             faults: faults,
             workloads: workloads.isEmpty ? [.registration] : workloads
         )
+        // A node that does not know the members decides on logins as if it were alone.
+        options.areStrangers = seed % 3 == 0 && !options.workloads.contains(.sessions)
+        return options
     }
 
     /// A run in which PCs lose power all the time, and stop, meet and part in between.
@@ -125,6 +130,7 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.writeInterval = .milliseconds(Int64(20 + seed % 5 * 60))
         options.workloads.removeAll { $0 == .uniqueClash }
         if options.workloads.isEmpty { options.workloads = [.registration] }
+        options.areStrangers = false
         return options
     }
 

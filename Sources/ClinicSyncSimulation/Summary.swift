@@ -37,6 +37,10 @@ enum Summary {
         }
     }
 
+    private static func asked(_ nodes: [NodeID]) -> String {
+        nodes.isEmpty ? "" : "?" + nodes.map(Summary.letter).joined()
+    }
+
     static func of(_ effect: Effect) -> String {
         switch effect {
         case .send(let ids, let message):
@@ -53,6 +57,7 @@ enum Summary {
         case .reply(let request, .hostTransferred(let transfer)): "answer(r\(request.rawValue) \(transfer))"
         case .reply(let request, .loginDecided(let outcome)): "answer(r\(request.rawValue) \(Summary.of(outcome)))"
         case .learn: "learn"
+        case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped: "stopped"
         }
@@ -110,7 +115,8 @@ enum Summary {
         case .ping: "ping"
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
-        case .acknowledge(let ack): "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)"
+        case .acknowledge(let ack):
+            "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)\(Summary.asked(ack.unproven))"
         case .digests(let report): "digests \(report.round)\(Summary.of(report.vector))"
         case .rowHashes(let page): "rowHashes \(page.round) \(page.table) \(page.rows.count)"
         case .rowStates(let page):
@@ -120,6 +126,7 @@ enum Summary {
         case .verifyReport(let report): "verifyReport \(report.id) \(report.result)"
         case .syncReport(let report): "syncReport \(report.id) \(report.result)"
         case .revocation: "revocation"
+        case .memberProof: "proof"
         case .hostReport(let report): "report \(Summary.of(report))"
         case .handOver: "handOver"
         case .transferRequest(let node): "transferRequest \(Summary.letter(node))"

@@ -43,6 +43,7 @@ struct SuspectRun {
         options.faults = random.chance(50) ? [.crash, .restart, .connectionCut, .partition] : []
         options.workloads = []
         options.hasFewTables = true
+        options.areStrangers = false
         return options
     }
 

@@ -13,6 +13,7 @@ import Testing
         options.priorities = Array(repeating: 100, count: nodes)
         options.faults = []
         options.workloads = [.registration]
+        options.areStrangers = false
         options.latencyMax = .milliseconds(2)
         options.storeTimeMax = .milliseconds(2)
         return options

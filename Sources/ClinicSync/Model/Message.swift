@@ -32,6 +32,8 @@ package enum Message: Sendable, Hashable {
     case syncReport(SyncReport)
     /// A signed revocation that the receiver must know, often the receiver's own; before or after `hello`.
     case revocation([UInt8])
+    /// The proof that a node is or was a member: its certificate in DER, then its signer's; for a peer that asked for it.
+    case memberProof([[UInt8]])
     /// The sender's view of the clinic's host, when the view has changed.
     case hostReport(HostReport)
     /// The host asks a client to become host in its place.
@@ -184,12 +186,21 @@ package struct Acknowledgement: Sendable, Hashable {
     package var creditBytes: UInt32
     /// Batches that the sender once had and lost to damage: the receiver sends them again, if it has them.
     package var wanted: [BatchID]
+    /// Nodes whose chunks the sender keeps aside until it has the proof that they are members: the receiver sends the proofs
+    /// that it has.
+    package var unproven: [NodeID]
 
     /// Makes an acknowledgement.
-    package init(applied: [VersionVector.Entry], creditBytes: UInt32, wanted: [BatchID] = []) {
+    package init(
+        applied: [VersionVector.Entry],
+        creditBytes: UInt32,
+        wanted: [BatchID] = [],
+        unproven: [NodeID] = []
+    ) {
         self.applied = applied
         self.creditBytes = creditBytes
         self.wanted = wanted
+        self.unproven = unproven
     }
 }
 

@@ -19,8 +19,10 @@ final class NodeDriver: Sendable {
         var metrics: NodeMetrics
         var loop: any EventLoop
         var clock: NodeClock
-        /// Called with a signed revocation that a peer sent; must not block.
-        var onRevocation: @Sendable ([UInt8]) -> Void = { _ in }
+        /// Called with what a peer sent and that counts only if it is signed; must not block.
+        var onSignedEntry: @Sendable (SignedEntry) -> Void = { _ in }
+        /// Returns the certificates that prove a node's membership, if this node has them; must not block.
+        var proof: @Sendable (NodeID) -> [[UInt8]]? = { _ in nil }
         /// Called when rows of these tables, which nodes write themselves, have changed; must not block.
         var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
         /// Called when the node's term or host role has changed; must not block.
@@ -151,8 +153,12 @@ final class NodeDriver: Sendable {
             self.shared.withLockedValue { $0.replies.removeValue(forKey: request) }?.continuation.resume(
                 returning: reply
             )
-        case .learn(let revocation):
-            surroundings.onRevocation(revocation)
+        case .learn(let entry):
+            surroundings.onSignedEntry(entry)
+        case .prove(let nodes, let connection):
+            for chain in nodes.compactMap(surroundings.proof) {
+                surroundings.transport.send(.memberProof(chain), term: term, over: [connection])
+            }
         case .notify(let notification):
             surroundings.telemetry.record(notification)
         case .stopped:

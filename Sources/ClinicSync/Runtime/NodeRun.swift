@@ -142,7 +142,8 @@ struct NodeRun: Sendable {
                 metrics: self.settings.metrics,
                 loop: self.settings.group.next(),
                 clock: self.settings.clock,
-                onRevocation: { exchange.offer(revocation: $0) },
+                onSignedEntry: { exchange.offer($0) },
+                proof: { [register] in register.member($0)?.proof.chain },
                 onAgentTablesChanged: { [people] tables in
                     if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
                     people.tablesChanged(tables)

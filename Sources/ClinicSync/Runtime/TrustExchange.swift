@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import Logging
@@ -30,7 +31,7 @@ final class TrustExchange: Sendable {
     }
 
     private struct State {
-        var offers: [[UInt8]] = []
+        var offers: [SignedEntry] = []
         var lastDay: Int64 = 0
         /// Nodes that this run met in a TLS handshake, and whose rows it therefore looks after.
         var met: Set<NodeID> = []
@@ -43,10 +44,10 @@ final class TrustExchange: Sendable {
         var repairs = TokenBucket(rate: 0.1, burst: 32)
     }
 
-    /// The largest number of waiting signed entries from peers.
+    /// The largest number of waiting signed entries from peers, of at most 32 KiB each.
     ///
-    /// Each connection usually brings one entry.
-    private static let offersMax = 64
+    /// A revoked node's connection brings one entry. A node that was off gets one for each new member.
+    private static let offersMax = 256
     /// The largest number of nodes whose rows this node looks after because it met them.
     private static let metMax = 1_024
 
@@ -98,13 +99,13 @@ final class TrustExchange: Sendable {
         if isDue { self.wake.yield() }
     }
 
-    /// Accepts a signed revocation from a peer; from any thread.
+    /// Accepts a signed entry from a peer; from any thread.
     ///
-    /// The exchange drops revocations beyond the limit. A dropped revocation is also in the replicated table, or
-    /// arrives again with the next connection.
-    func offer(revocation: [UInt8]) {
+    /// The exchange drops entries beyond the limit. A dropped revocation is also in the replicated table, or arrives again
+    /// with the next connection. The core asks again for a dropped proof.
+    func offer(_ entry: SignedEntry) {
         self.state.withLockedValue { state in
-            if state.offers.count < TrustExchange.offersMax { state.offers.append(revocation) }
+            if state.offers.count < TrustExchange.offersMax { state.offers.append(entry) }
         }
         self.wake.yield()
     }
@@ -134,7 +135,7 @@ final class TrustExchange: Sendable {
             var next = places
             return (try look.look(reader, from: &next), next)
         }
-        findings.learn(offers, self.trust)
+        findings.learn(offers, self.trust, self.register)
         if findings.hasNewRevocation { reviewPeers() }
         let isWhole = places.isEmpty && next.isEmpty
         self.adopt(findings, next, isWhole: isWhole)

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 
@@ -128,6 +129,18 @@ struct TrustLook {
 }
 
 extension TrustLook.Findings {
+    /// Takes what peers sent.
+    mutating func learn(_ offers: [SignedEntry], _ trust: TrustStore, _ register: MemberRegister) {
+        var revocations: [[UInt8]] = []
+        for offer in offers {
+            switch offer {
+            case .revocation(let entry): revocations.append(entry)
+            case .member(let chain): if register.learn(chain: chain) == .new { self.hasNewMember = true }
+            }
+        }
+        self.learn(revocations, trust)
+    }
+
     /// Takes signed revocations, and writes them down at once.
     mutating func learn(_ revocations: [[UInt8]], _ trust: TrustStore) {
         do {

@@ -15,6 +15,19 @@ extension WireRevocation {
     }
 }
 
+extension WireMemberProof {
+    /// The wire form of a proof of membership.
+    init(_ chain: [[UInt8]]) {
+        self.init()
+        self.certificates = chain.map { Data($0) }
+    }
+
+    /// The certificates, the member's own first.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> [[UInt8]] {
+        try EnrollmentCodec.chain(self.certificates, limits)
+    }
+}
+
 extension WireChallenge {
     /// The wire form of a challenge.
     init(_ challenge: EnrollmentChallenge) {

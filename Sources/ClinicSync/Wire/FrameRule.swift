@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import FoundationEssentials
 
 import protocol SwiftProtobuf.Message
 
@@ -94,7 +95,24 @@ struct FrameRule: Sendable {
             )
         case .handOver, .transferRequest: FrameRule(bytesMax: { $0.reportBytesMax })
         case .loginRequest, .loginReply: FrameRule(bytesMax: { $0.loginBytesMax })
-        case .goodbye, .ping, .pong, .acknowledge, .syncRequest, .verifyRequest, .verifyReport, .revocation: FrameRule()
+        case .memberProof:
+            FrameRule(
+                repeated: [
+                    self.repeated("certificates", { $0.certificatesMax }, in: WireMemberProof()) {
+                        $0.certificates = [Data([0])]
+                    }
+                ]
+            )
+        case .acknowledge:
+            FrameRule(
+                repeated: [
+                    self.repeated("wanted", { $0.wantedBatchesMax }, in: WireAcknowledge()) { $0.wanted = [.init()] },
+                    self.repeated("unproven", { $0.unprovenNodesMax }, in: WireAcknowledge()) {
+                        $0.unproven = [Data([0])]
+                    },
+                ]
+            )
+        case .goodbye, .ping, .pong, .syncRequest, .verifyRequest, .verifyReport, .revocation: FrameRule()
         }
     }
 

@@ -74,6 +74,7 @@ package enum MessageCodec {
         case .verifyReport(let report): .verifyReport(WireVerifyReport(report))
         case .syncReport(let report): .syncReport(WireSyncReport(report))
         case .revocation(let entry): .revocation(WireRevocation(entry))
+        case .memberProof(let chain): .memberProof(WireMemberProof(chain))
         case .hostReport(let report): .hostReport(WireHostReport(report))
         case .handOver: .handOver(WireHandOver())
         case .transferRequest(let node): .transferRequest(WireTransferRequest(node))
@@ -101,6 +102,7 @@ package enum MessageCodec {
         case .verifyReport(let wire): .verifyReport(try wire.model())
         case .syncReport(let wire): .syncReport(try wire.model(limits))
         case .revocation(let wire): .revocation(try wire.model(limits))
+        case .memberProof(let wire): .memberProof(try wire.model(limits))
         case .hostReport(let wire): .hostReport(try wire.model(limits))
         case .handOver: .handOver
         case .transferRequest(let wire): .transferRequest(try MessageCodec.node(wire.node, "node"))

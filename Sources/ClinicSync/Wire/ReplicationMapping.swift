@@ -56,6 +56,7 @@ extension WireAcknowledge {
         self.applied = WireVector(acknowledgement.applied)
         self.creditBytes = acknowledgement.creditBytes
         self.wanted = acknowledgement.wanted.map(WireBatchName.init)
+        self.unproven = acknowledgement.unproven.map { Data($0.bytes) }
     }
 
     /// The acknowledgement.
@@ -63,8 +64,16 @@ extension WireAcknowledge {
         Acknowledgement(
             applied: try self.applied.entries(limits, "applied"),
             creditBytes: self.creditBytes,
-            wanted: try self.wantedModels(limits)
+            wanted: try self.wantedModels(limits),
+            unproven: try self.unprovenModels(limits)
         )
+    }
+
+    private func unprovenModels(_ limits: WireLimits) throws(WireDecodingError) -> [NodeID] {
+        guard self.unproven.count <= limits.unprovenNodesMax else { throw .limitExceeded(field: "unproven") }
+        var nodes: [NodeID] = []
+        for node in self.unproven { nodes.append(try MessageCodec.node(node, "unproven")) }
+        return nodes
     }
 
     private func wantedModels(_ limits: WireLimits) throws(WireDecodingError) -> [BatchID] {

@@ -49,6 +49,8 @@ package struct WireLimits: Sendable, Hashable {
     package var wantedKeysMax = 4_096
     /// Lost batches that one acknowledgement requests.
     package var wantedBatchesMax = 16
+    /// Nodes whose proof of membership one acknowledgement requests.
+    package var unprovenNodesMax = 16
     /// The text or blob of one primary key.
     ///
     /// Keys are short ids.

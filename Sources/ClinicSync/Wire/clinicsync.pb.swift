@@ -382,6 +382,14 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .loginReply(newValue)}
   }
 
+  package var memberProof: WireMemberProof {
+    get {
+      if case .memberProof(let v)? = message {return v}
+      return WireMemberProof()
+    }
+    set {message = .memberProof(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -404,6 +412,7 @@ package nonisolated struct WireFrame: Sendable {
     case transferRequest(WireTransferRequest)
     case loginRequest(WireLoginRequest)
     case loginReply(WireLoginReply)
+    case memberProof(WireMemberProof)
 
   }
 
@@ -941,6 +950,10 @@ package nonisolated struct WireAcknowledge: Sendable {
   /// Batches that the sender once had and lost to damage, at most 16: whoever has them sends their chunks again.
   package var wanted: [WireBatchName] = []
 
+  /// Nodes whose chunks wait because the sender has no proof that they are members, 16 bytes each, at most 16 nodes: whoever has
+  /// the proof of one answers with a MemberProof.
+  package var unproven: [Data] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1151,6 +1164,19 @@ package nonisolated struct WireRevocation: Sendable {
   // methods supported on all messages.
 
   package var entry: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The proof that a node is or was a member, for a peer that asked: certificates in DER, the member's own first.
+package nonisolated struct WireMemberProof: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var certificates: [Data] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1552,7 +1578,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1808,6 +1834,19 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .loginReply(v)
         }
       }()
+      case 23: try {
+        var v: WireMemberProof?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .memberProof(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .memberProof(v)
+        }
+      }()
       default: break
       }
     }
@@ -1897,6 +1936,10 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .loginReply?: try {
       guard case .loginReply(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 22)
+    }()
+    case .memberProof?: try {
+      guard case .memberProof(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
     }()
     case nil: break
     }
@@ -2730,7 +2773,7 @@ nonisolated extension WireChunk.Header: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledge"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2741,6 +2784,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularMessageField(value: &self._applied) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
+      case 4: try { try decoder.decodeRepeatedBytesField(value: &self.unproven) }()
       default: break
       }
     }
@@ -2760,6 +2804,9 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.wanted.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.wanted, fieldNumber: 3)
     }
+    if !self.unproven.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.unproven, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2767,6 +2814,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._applied != rhs._applied {return false}
     if lhs.creditBytes != rhs.creditBytes {return false}
     if lhs.wanted != rhs.wanted {return false}
+    if lhs.unproven != rhs.unproven {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3163,6 +3211,36 @@ nonisolated extension WireRevocation: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
   package static func ==(lhs: WireRevocation, rhs: WireRevocation) -> Bool {
     if lhs.entry != rhs.entry {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MemberProof"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}certificates\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedBytesField(value: &self.certificates) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.certificates.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.certificates, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMemberProof, rhs: WireMemberProof) -> Bool {
+    if lhs.certificates != rhs.certificates {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -18,7 +18,7 @@ final class HonestyChecker: SimulationChecker {
                 let begun = try node.disk.newestLogged(of: node.origin)
                 try self.check(report.vector, of: node, in: world, begun: begun)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
-                .syncReport, .revocation, .hostReport, .handOver, .transferRequest, .loginRequest,
+                .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
                 .loginReply:
                 break
             }

@@ -77,7 +77,7 @@ final class FailureChecker: SimulationChecker {
                 // In other runs a node may be damaged by a fault.
                 if world.phase.suspect != nil { world.fail("\(node.name) takes itself for damaged: \(repair)") }
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
-            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .reply, .notify, .stopped:
+            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .prove, .reply, .notify, .stopped:
                 break
             }
         }

@@ -22,6 +22,7 @@ struct FrameMutator {
     /// The messages that members may send at a wrong time, also those that no run has shown yet.
     private static let untimely: [Message] = [
         .handOver, .goodbye(.revoked), .goodbye(.duplicateIdentity), .revocation([1, 2, 3]),
+        .memberProof([[1], [2, 3]]),
         .transferRequest(NodeID(high: 7, low: 7)), .syncRequest(SyncRequest(id: 1, table: nil)),
         .verifyRequest(SyncRequest(id: 1, table: "patients")),
         .verifyReport(VerifyReport(id: 1, result: .repaired, repairedRows: 3)),

@@ -150,9 +150,9 @@ import Testing
         var client = Bench(.client(2))
         client.start()
         client.give(.connectionOpened(.c(1), dialled: "host:1", peer: .n(1)))
-        #expect(client.give(.received(.c(1), .revocation([7]))) == [.learn(revocation: [7])])
+        #expect(client.give(.received(.c(1), .revocation([7]))) == [.learn(.revocation([7]))])
         client.connect(2, to: .host, dialled: "host:1")
-        #expect(client.give(.received(.c(2), .revocation([8]))) == [.learn(revocation: [8])])
+        #expect(client.give(.received(.c(2), .revocation([8]))) == [.learn(.revocation([8]))])
         #expect(client.give(.received(.c(9), .revocation([9]))) == [])
     }
 

@@ -32,7 +32,7 @@ import Testing
         let frame = try FrameRuleTests.lines(of: "Frame")
         let start = try #require(frame.firstIndex { $0.contains("oneof message") })
         let messages = FrameRuleTests.numbers(in: frame[start...].prefix { $0 != "  }" })
-        #expect(messages.count == 19)
+        #expect(messages.count == 20)
         #expect(FrameRule.all.keys.sorted() == messages.values.sorted())
     }
 
@@ -41,7 +41,8 @@ import Testing
         arguments: [
             ("hello", "Hello", "partials"), ("digests", "Digests", "tables"), ("row_hashes", "RowHashes", "keys"),
             ("row_states", "RowStates", "wanted"), ("sync_report", "SyncReport", "nodes"),
-            ("host_report", "HostReport", "successors"),
+            ("host_report", "HostReport", "successors"), ("acknowledge", "Acknowledge", "unproven"),
+            ("member_proof", "MemberProof", "certificates"),
         ]
     )
     func repeated(field: String, message: String, name: String) throws {

@@ -18,7 +18,7 @@ enum MessageSamples {
             .hello(hello), .goodbye(.replaced), .ping(Ping(id: 5)),
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
-        ] + reconciliation + manual + [.revocation([7, 8])] + election + logins
+        ] + reconciliation + manual + [.revocation([7, 8])] + election + logins + [.memberProof([[9, 10], [11]])]
 
     static let election: [Message] = [
         .hostReport(hello.hostReport),
@@ -174,6 +174,7 @@ extension MessageSamples {
         case .transferRequest: 20
         case .loginRequest: 21
         case .loginReply: 22
+        case .memberProof: 23
         }
     }
 }

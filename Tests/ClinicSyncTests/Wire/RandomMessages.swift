@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...20, using: &self.generator) {
+        switch Int.random(in: 2...21, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3:
             .goodbye(
@@ -34,7 +34,15 @@ struct RandomMessages {
         case 4: .ping(Ping(id: self.generator.next()))
         case 5: .pong(Pong(id: self.generator.next(), wallMilliseconds: Int64(self.number(42))))
         case 6: .chunk(self.chunk())
-        case 7: .acknowledge(Acknowledgement(applied: self.vector().entries, creditBytes: UInt32(self.number(32))))
+        case 7:
+            .acknowledge(
+                Acknowledgement(
+                    applied: self.vector().entries,
+                    creditBytes: UInt32(self.number(32)),
+                    wanted: (0..<self.count()).map { _ in self.batch() },
+                    unproven: (0..<self.count()).map { _ in self.node() }
+                )
+            )
         case 8: .digests(self.digests())
         case 9: .rowHashes(self.rowHashes())
         case 10: .rowStates(self.rowStates())
@@ -48,6 +56,7 @@ struct RandomMessages {
         case 17: .handOver
         case 18: .transferRequest(self.node())
         case 19: .loginRequest(id: self.generator.next(), self.login())
+        case 20: .memberProof([[1] + self.bytes(), [2]])
         default:
             .loginReply(
                 LoginReply(

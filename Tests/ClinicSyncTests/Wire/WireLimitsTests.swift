@@ -89,6 +89,24 @@ struct WireLimitsTests {
             max: limits.nameBytesMax
         ),
         Case(
+            field: "certificates",
+            make: { .memberProof(Array(repeating: [1], count: $0)) },
+            max: limits.certificatesMax
+        ),
+        Case(
+            field: "certificates",
+            make: { .memberProof([Array(repeating: 1, count: $0)]) },
+            max: limits.certificateBytesMax
+        ),
+        Case(
+            field: "unproven",
+            make: { count in
+                let nodes = Array(repeating: MessageSamples.node, count: count)
+                return .acknowledge(Acknowledgement(applied: [], creditBytes: 0, unproven: nodes))
+            },
+            max: limits.unprovenNodesMax
+        ),
+        Case(
             field: "entry",
             make: { .revocation(Array(repeating: 1, count: $0)) },
             max: limits.revocationBytesMax

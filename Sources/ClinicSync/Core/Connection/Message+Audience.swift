@@ -7,7 +7,7 @@ extension Message {
         switch self {
         case .rowHashes, .syncRequest, .verifyReport, .transferRequest, .loginRequest: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowStates, .verifyRequest, .syncReport,
-            .revocation, .hostReport, .handOver, .loginReply:
+            .revocation, .memberProof, .hostReport, .handOver, .loginReply:
             false
         }
     }
@@ -17,7 +17,7 @@ extension Message {
         switch self {
         case .verifyRequest, .syncReport, .handOver, .loginReply: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
-            .verifyReport, .revocation, .hostReport, .transferRequest, .loginRequest:
+            .verifyReport, .revocation, .memberProof, .hostReport, .transferRequest, .loginRequest:
             false
         }
     }
@@ -27,7 +27,8 @@ extension Message {
         switch self {
         case .hello, .goodbye, .revocation: true
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
+            .loginReply:
             false
         }
     }
@@ -37,8 +38,8 @@ extension Message {
         switch self {
         case .goodbye, .revocation: true
         case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
-            .verifyRequest, .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest,
-            .loginReply:
+            .verifyRequest, .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest,
+            .loginRequest, .loginReply:
             false
         }
     }

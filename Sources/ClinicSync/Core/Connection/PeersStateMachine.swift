@@ -326,11 +326,12 @@ package struct PeersStateMachine: Sendable, Hashable {
     ) -> [Directive] {
         switch message {
         case .hello(let hello): return [.judge(hello, connection.id)]
-        case .revocation(let entry): return [.effect(.learn(revocation: entry))]
+        case .revocation(let entry): return [.effect(.learn(.revocation(entry)))]
         case .goodbye(let reason, let wait):
             return self.saidGoodbye(reason, retryAfter: wait, on: connection.id, from: connection.peer, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
+            .loginReply:
             return self.refuse(connection.id, .protocolViolation)
         }
     }
@@ -345,7 +346,8 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.directory.heard(identity.node, at: now)
         switch message {
         case .hello: return [.close(id, .protocolViolation)]
-        case .revocation(let entry): return [.effect(.learn(revocation: entry))]
+        case .revocation(let entry): return [.effect(.learn(.revocation(entry)))]
+        case .memberProof(let chain): return [.effect(.learn(.member(chain: chain)))]
         case .goodbye(let reason, let wait):
             return self.saidGoodbye(reason, retryAfter: wait, on: id, from: identity.node, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,

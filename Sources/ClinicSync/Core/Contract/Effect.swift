@@ -21,8 +21,10 @@ package enum Effect: Sendable, Hashable {
     case storage(StorageRequest)
     /// Tell programs of committed changes, in their order.
     case publish([LoggedEvent])
-    /// Give this signed revocation to the part that checks signatures; the revocation may be forged.
-    case learn(revocation: [UInt8])
+    /// Give what a peer sent to the part that checks signatures; it may be forged.
+    case learn(SignedEntry)
+    /// Send the peer the proofs that these nodes are or were members, those that this node has.
+    case prove([NodeID], to: ConnectionID)
     /// Answer a command.
     case reply(RequestID, CommandReply)
     /// Report something to operators: log, metric, system event.

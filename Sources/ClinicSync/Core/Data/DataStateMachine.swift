@@ -158,7 +158,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
         case .syncRequest(let request): self.sync.requested(request, by: id)
         case .syncReport(let report): self.sync.reported(report)
-        case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .hostReport, .handOver,
+        case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             []
         }
@@ -246,6 +246,7 @@ package struct DataStateMachine: Sendable, Hashable {
     /// Begins a round of housekeeping; none may be in progress.
     package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
         self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
+            + self.replication.askForProofsAgain().directives
     }
 
     // MARK: - The store's replies

@@ -103,6 +103,7 @@ extension NodeStateMachine {
             self.settleLogins()
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
+            if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }
             self.handOverWhenCovered()
         case .hostReport(let report):
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
@@ -119,7 +120,7 @@ extension NodeStateMachine {
             let peers = self.peers.linkedPeers
             self.carryOut(self.sessions.requested(login, number: number, by: id, peers: peers, self.context))
         case .loginReply(let reply): self.carryOut(self.sessions.answered(reply, on: id, self.context))
-        case .hello, .goodbye, .revocation:
+        case .hello, .goodbye, .revocation, .memberProof:
             // The peers' machine has dealt with these.
             break
         }

@@ -11,6 +11,8 @@ package struct ParkedChunks: Sendable, Hashable {
     private var bytes = 0
     /// Authors of chunks that had no room; ``forgottenMax`` at most.
     private var forgotten: OrderedSet<NodeID> = []
+    /// Authors whose proof was asked for.
+    private var asked: Set<NodeID> = []
 
     /// Makes a place without chunks.
     package init() {}
@@ -44,7 +46,22 @@ package struct ParkedChunks: Sendable, Hashable {
         guard self.chunks.contains(where: { isKnown($0.batch.origin.node) }) else { return ([], isIncomplete) }
         let taken = self.chunks.filter { isKnown($0.batch.origin.node) }
         self.chunks.removeAll { isKnown($0.batch.origin.node) }
+        self.asked = self.asked.filter { !isKnown($0) }
         self.bytes = self.chunks.reduce(0) { $0 + $1.payload.count }
         return (Array(taken), isIncomplete)
+    }
+
+    /// Returns authors whose proof was not asked for yet, ``CoreLimits/unprovenMax`` at most, and notes them.
+    ///
+    /// - Parameter again: Whether all may be asked for again.
+    package mutating func takeUnproven(again: Bool) -> [NodeID] {
+        if again { self.asked = [] }
+        var authors: [NodeID] = []
+        func take(_ author: NodeID) {
+            if authors.count < CoreLimits.unprovenMax, self.asked.insert(author).inserted { authors.append(author) }
+        }
+        for chunk in self.chunks { take(chunk.batch.origin.node) }
+        for author in self.forgotten { take(author) }
+        return authors
     }
 }

@@ -42,6 +42,12 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
         return true
     }
 
+    /// Returns authors of parked chunks whose proof of membership this node has not asked the peer for, some of them if there
+    /// are many.
+    ///
+    /// - Parameter again: Whether all may be asked for again.
+    package mutating func takeUnproven(again: Bool = false) -> [NodeID] { self.parked.takeUnproven(again: again) }
+
     /// More nodes are known as members: their chunks go on to the store.
     ///
     /// - Returns: Whether the peer must send chunks of them again, because there was no room.

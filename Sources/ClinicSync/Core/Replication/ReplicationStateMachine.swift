@@ -118,6 +118,20 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return (self.storeWaiting(isStoreOpen: isStoreOpen), outdated)
     }
 
+    /// Asks again for the proofs of authors whose chunks wait.
+    ///
+    /// An answer may have been dropped, because a peer may send more of them than this node checks at a time.
+    package mutating func askForProofsAgain() -> [Effect] {
+        var effects: [Effect] = []
+        for index in self.streams.values.indices {
+            let unproven = self.streams.values[index].inbound.takeUnproven(again: true)
+            guard !unproven.isEmpty else { continue }
+            let acknowledgement = Acknowledgement(applied: [], creditBytes: 0, unproven: unproven)
+            effects.append(.send([self.streams.keys[index]], .acknowledge(acknowledgement)))
+        }
+        return effects
+    }
+
     /// The request to remove from the log what former members left and nobody can apply, and what must be fetched again;
     /// `nil` when no such batch can be there.
     ///
@@ -235,7 +249,11 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.streams[id]?.outbound.received(chunk)
         guard isKnown else {
             let credit = UInt32(clamping: chunk.payload.count)
-            return [.send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: credit)))]
+            // The sender has the proof, or it would not have sent the chunk. The proof's row may be in a batch that waits for
+            // this chunk's batch, so waiting for the row alone could last for ever.
+            let unproven = self.streams[id]?.inbound.takeUnproven() ?? []
+            let acknowledgement = Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)
+            return [.send([id], .acknowledge(acknowledgement))]
         }
         return self.storeNext(from: id, isStoreOpen: isStoreOpen)
     }

@@ -76,6 +76,8 @@ package enum CoreLimits {
     package static let earlyMessagesMax = 2
     /// Lost batches that one message may ask for; further ones are ignored.
     package static let wantedMax = 16
+    /// Nodes whose proof of membership one message asks for; the others follow with later messages.
+    package static let unprovenMax = 16
     /// Chunks in one request to the store; the others wait for the next request.
     package static let storeChunksMax = 64
     /// Payload bytes in one request to the store, except for one larger chunk; the others wait for the next request.

@@ -31,12 +31,17 @@ extension TransactionPart {
 ///
 /// Everything that the node writes into its file passes here. Not `Sendable`: it belongs to the writing thread.
 package final class Transactions {
+    /// A part, which the store owns: parts hold the transactions, so the transactions may not hold them.
+    private struct Part {
+        unowned let value: any TransactionPart
+    }
+
     /// The connections.
     let database: StoreDatabase
     /// The raw writing connection.
     let connection: Connection
     /// The parts with something in memory, in the order in which they write before a commit.
-    private var parts: [any TransactionPart] = []
+    private var parts: [Part] = []
     /// Repairs damage that a transaction found in the node's own tables, and says whether that was possible.
     private var repair: ((OwnDamage) -> Bool)?
     /// How often one transaction is run again after a repair.
@@ -64,8 +69,9 @@ package final class Transactions {
         }
     }
 
-    /// Adds a part; parts write before a commit in the order in which they were added.
-    func add(_ part: any TransactionPart) { self.parts.append(part) }
+    /// Adds a part, which must live as long as transactions run; parts write before a commit in the order in which they were
+    /// added.
+    func add(_ part: any TransactionPart) { self.parts.append(Part(value: part)) }
 
     /// Repairs damage by `repair` from now on, before a transaction runs again.
     func onDamage(_ repair: @escaping (OwnDamage) -> Bool) { self.repair = repair }
@@ -148,13 +154,13 @@ package final class Transactions {
         do {
             let result = try self.connection.write(durability) { transaction in
                 try self.guardCapture(true, in: transaction)
-                for part in self.parts { try part.didBegin(transaction) }
+                for part in self.parts { try part.value.didBegin(transaction) }
                 let ending = try body(transaction)
-                for part in self.parts { try part.willCommit(transaction) }
+                for part in self.parts { try part.value.willCommit(transaction) }
                 try self.guardCapture(false, in: transaction)
                 return ending
             }
-            for part in self.parts { part.didCommit() }
+            for part in self.parts { part.value.didCommit() }
             return result
         } catch {
             restore()
@@ -175,7 +181,7 @@ package final class Transactions {
 
     /// Returns a closure that puts back what all parts have in memory now.
     func memory() -> () -> Void {
-        let restores = self.parts.map { $0.memory() }
+        let restores = self.parts.map { $0.value.memory() }
         return { for restore in restores { restore() } }
     }
 

@@ -26,16 +26,18 @@ import Testing
         return machine
     }
 
-    private func credit(_ chunk: BatchChunk, on id: ConnectionID) -> Effect {
-        .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: UInt32(chunk.payload.count))))
+    private func credit(_ chunk: BatchChunk, on id: ConnectionID, unproven: [NodeID] = []) -> Effect {
+        let credit = UInt32(chunk.payload.count)
+        return .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)))
     }
 
     @Test("a chunk of an unknown author costs no credit and waits; as a member's it goes to the store, in its order")
     func waits() {
         var machine = self.machine()
         let chunks = [BatchChunk.of(7, 1), .of(8, 1), .of(7, 2)]
-        for chunk in chunks {
-            #expect(machine.received(chunk, on: .c(2), isStoreOpen: true) == [self.credit(chunk, on: .c(2))])
+        for (chunk, unproven) in zip(chunks, [[NodeID.n(7)], [.n(8)], []]) {
+            let effects = machine.received(chunk, on: .c(2), isStoreOpen: true)
+            #expect(effects == [self.credit(chunk, on: .c(2), unproven: unproven)])
         }
         let members = KnownMembers(present: [.n(1), .n(2), .n(3), .n(7)])
         let (effects, outdated) = machine.membersChanged(members, isStoreOpen: true)
@@ -54,7 +56,30 @@ import Testing
         }
         machine.lost(.c(5))
         let late = BatchChunk.of(5, 2)
-        #expect(machine.received(late, on: .c(2), isStoreOpen: true) == [self.credit(late, on: .c(2))])
+        let effects = machine.received(late, on: .c(2), isStoreOpen: true)
+        #expect(effects == [self.credit(late, on: .c(2), unproven: [.n(5)])])
+    }
+
+    @Test("whoever sent chunks of an unknown author is asked for the proof, once, and again when it does not come")
+    func asked() {
+        var machine = self.machine()
+        _ = machine.received(.of(7, 1), on: .c(2), isStoreOpen: true)
+        let question = Acknowledgement(applied: [], creditBytes: 0, unproven: [.n(7)])
+        #expect(machine.askForProofsAgain() == [.send([.c(2)], .acknowledge(question))])
+        _ = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
+        #expect(machine.askForProofsAgain() == [])
+    }
+
+    @Test("one message asks for sixteen proofs at most; the others follow, also those of authors without room")
+    func manyAsked() {
+        var parked = ParkedChunks()
+        for author in 100..<UInt64(130) { parked.park(.of(author, 1)) }
+        for author in 200..<UInt64(205) { parked.park(.of(author, 1, bytes: ParkedChunks.bytesMax)) }
+        #expect(parked.takeUnproven(again: false) == (100..<116).map { .n($0) })
+        #expect(parked.takeUnproven(again: false) == (116..<130).map { .n($0) } + [.n(200), .n(201)])
+        #expect(parked.takeUnproven(again: false) == [.n(202), .n(203), .n(204)])
+        #expect(parked.takeUnproven(again: false) == [])
+        #expect(parked.takeUnproven(again: true) == (100..<116).map { .n($0) })
     }
 
     @Test("a node that knows no member takes chunks of everybody")
