@@ -75,6 +75,7 @@ enum Summary {
         case .reconciled(let result, let rows, _): "reconciled \(result) \(rows)"
         case .conflictsRecorded(let count): "conflicts \(count)"
         case .captureRepaired: "captureRepaired"
+        case .tableNoticed(let notice): "table \(notice)"
         case .escapedWrites(let count): "escaped \(count)"
         case .unmarkedSetBack(let count): "set back \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"

@@ -10,7 +10,7 @@ import Testing
         "Wire": ["ClinicSyncModel", "NIOCore", "SwiftProtobuf", "Foundation", "FoundationEssentials"],
         "Storage": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSchema", "CSQLiteShim", "GRDB", "GRDBSQLite", "Foundation",
-            "Glibc",
+            "Glibc", "Synchronization",
         ],
         "WebSocket": ["NIOCore", "NIOWebSocket"],
         "Transport": [

@@ -175,11 +175,11 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
-    /// Rows of a table that the node could not apply yet.
+    /// Rows of a table that the node could not apply yet, or a table that is missing in the PC's database.
     public struct Waiting: Sendable, Hashable, Codable {
         /// The table.
         public var table: String
-        /// How many rows.
+        /// How many rows; 0 when the table itself is missing or does not fit.
         public var rows: Int
         /// The reason in words.
         public var reason: String

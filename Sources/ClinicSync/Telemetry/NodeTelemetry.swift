@@ -65,6 +65,8 @@ struct NodeTelemetry: Sendable {
         case .captureRepaired(let tables):
             self.logger.warning("Capture triggers were missing and are back", metadata: ["tables": "\(tables)"])
             self.tell("capture_repaired", details: ["tables": tables.joined(separator: ",")])
+        case .tableNoticed(let notice):
+            self.record(notice)
         case .escapedWrites(let rows):
             self.logger.warning(
                 "Rows were written without a mark and are captured now",
@@ -103,6 +105,20 @@ struct NodeTelemetry: Sendable {
                 "reconciliation.duration": "\(took)",
             ]
         )
+    }
+
+    private func record(_ notice: TableNotice) {
+        switch notice {
+        case .missing(let table, let reason):
+            self.logger.warning(
+                "A table of the clinic is missing; the other tables go on",
+                metadata: ["table": "\(table)", "table.reason": "\(reason)"]
+            )
+            self.tell("table_missing", details: ["table": table, "reason": reason])
+        case .returned(let table):
+            self.logger.notice("A table of the clinic is back", metadata: ["table": "\(table)"])
+            self.tell("table_returned", details: ["table": table])
+        }
     }
 
     private func record(_ repair: DamageRepair) {

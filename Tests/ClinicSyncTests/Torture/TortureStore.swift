@@ -88,7 +88,8 @@ extension TestStore {
         try snapshot.database.backup(to: self.queue)
         snapshot.restoreMemory()
         self.now = snapshot.now
-        try self.writer.collecting.repair.noteChecked()
+        let version = try self.writer.transactions.read { try Transactions.schemaVersion(on: $0) }
+        self.writer.collecting.repair.noteChecked(version)
         try self.renewReader()
     }
 

@@ -5,7 +5,8 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessions(onlyActive: Bool, limit: Int) throws -> [SessionRow] {
-        try self.read { connection in
+        guard self.clinicTables.contains(SessionTable.name) else { return [] }
+        return try self.read { connection in
             var rows: [SessionRow] = []
             let condition = onlyActive ? "WHERE s.isActive <> 0" : ""
             try connection
@@ -32,7 +33,8 @@ extension ReplicaReader {
     ///
     /// - Throws: ``StoreError``.
     package func sessionCounts() throws -> [String: Int] {
-        try self.read { connection in
+        guard self.clinicTables.contains(SessionTable.name) else { return [:] }
+        return try self.read { connection in
             var counts: [String: Int] = [:]
             try connection
                 .query(

@@ -42,6 +42,8 @@ extension ReplicaWriter {
     /// - Returns: The number of ended or confirmed sessions, and the collected batch.
     /// - Throws: ``StoreError``; then nothing was written.
     package func keepSessions(isMajority: Bool, at now: Int64) throws -> (changes: Int, CollectOutcome) {
+        // A program may have dropped or renamed a table: then there is nothing to keep.
+        guard self.hasTable(SessionTable.name), self.hasTable("users") else { return (0, self.nothingCollected) }
         let broken = try self.read { rows, connection in
             try SessionRule(table: SessionTable(rows: rows)).actions(isMajority: isMajority, at: now, on: connection)
         }

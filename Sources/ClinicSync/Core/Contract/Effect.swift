@@ -98,6 +98,8 @@ package enum Notification: Sendable, Hashable {
     case conflictsRecorded(Int)
     /// Triggers were missing on these tables, and the store created them again.
     case captureRepaired(tables: [String])
+    /// A program removed a table of the clinic from this PC's file, or brought it back.
+    case tableNoticed(TableNotice)
     /// So many rows had been written without a mark; they count as local edits.
     case escapedWrites(Int)
     /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.

@@ -218,6 +218,14 @@ package enum StorageFailure: Sendable, Hashable {
     case damaged(OwnDamage)
 }
 
+/// A table of the clinic that a program removed from this PC's file or brought back.
+package enum TableNotice: Sendable, Hashable {
+    /// The table is gone, has another name, or does not fit; its rows wait.
+    case missing(table: String, reason: String)
+    /// The table is there again.
+    case returned(table: String)
+}
+
 /// The outcome of a collection.
 package struct CollectOutcome: Sendable, Hashable {
     /// Chunks that were added to the log.
@@ -230,6 +238,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var hasMore: Bool
     /// Tables whose triggers were missing and were created again.
     package var repairedTables: [String]
+    /// Tables that programs removed from the file, or brought back.
+    package var tables: [TableNotice] = []
     /// Rows of the swept tables that are too large to be sent, so that no other node can have them.
     package var unsentRows = 0
     /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.

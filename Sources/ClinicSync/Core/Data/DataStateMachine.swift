@@ -336,6 +336,7 @@ package struct DataStateMachine: Sendable, Hashable {
         let isRepaired = !outcome.repairedTables.isEmpty
         var notices: [Directive] =
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
+        notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }

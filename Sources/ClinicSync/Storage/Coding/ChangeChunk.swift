@@ -210,6 +210,9 @@ struct ChangeChunkReader {
         self.unknownColumns = unknownColumns
     }
 
+    /// The numbers of the tables in the payload that this node knows.
+    var knownTables: [Int] { self.entries.compactMap { $0.plan?.definition.number } }
+
     /// The next change; `nil` at the end.
     mutating func next() throws(MalformedRecord) -> Change? {
         guard !self.reader.isAtEnd else { return nil }

@@ -1,42 +1,29 @@
 import ClinicSyncModel
-import GRDB
 
-/// Puts capture triggers back that are gone.
+/// Notices that a program changed the schema, and switches capture on again when a program left it off.
 final class CaptureRepair {
     private let transactions: Transactions
-    private let plans: TablePlans
-    private let marks: Marks
-    /// `PRAGMA schema_version` when the triggers were last seen to be in order.
-    private var checkedSchemaVersion: Int64 = -1
+    /// `PRAGMA schema_version` when the schema was last read; `nil` when it must be read again.
+    private var checkedSchemaVersion: Int64?
 
-    /// Repairs the triggers of the tables of `plans`.
-    init(transactions: Transactions, plans: TablePlans, marks: Marks) {
+    /// Watches the file of `transactions`, whose schema was read in the version `checked`.
+    init(transactions: Transactions, checked: Int64) {
         self.transactions = transactions
-        self.plans = plans
-        self.marks = marks
+        self.checkedSchemaVersion = checked
     }
 
-    /// Has the next ``repair()`` look at the triggers even if the schema did not change.
-    func forgetCheck() { self.checkedSchemaVersion = -1 }
+    /// Has the schema read again even if it did not change.
+    func forgetCheck() { self.checkedSchemaVersion = nil }
 
-    /// Says that the triggers are in order in the present version of the schema.
-    func noteChecked() throws { self.checkedSchemaVersion = try self.schemaVersion() }
+    /// Says that the schema was read in this version, and the triggers put in order: write transactions take no other.
+    func noteChecked(_ version: Int64) {
+        self.checkedSchemaVersion = version
+        self.transactions.expectSchema(version)
+    }
 
-    /// Puts triggers back that are missing or are not ours, and marks the whole table for comparison.
-    ///
-    /// Looks only when the schema changed since the last look.
-    ///
-    /// - Returns: The names of the tables that were repaired.
-    func repair() throws -> [String] {
-        guard try self.schemaVersion() != self.checkedSchemaVersion else { return [] }
-        let tables = ClinicTables(self.plans.all.map(\.definition))
-        let repaired = try self.transactions.changeSchema { db, transaction in
-            let repaired = try CaptureTriggers.install(for: tables, in: db)
-            for table in repaired { try self.marks.compareAll(TablePlan(table), in: transaction) }
-            return .durable(repaired.map(\.name))
-        }
-        try self.noteChecked()
-        return repaired
+    /// Whether the schema must be read again.
+    func isCheckDue() throws -> Bool {
+        try self.transactions.read { try Transactions.schemaVersion(on: $0) } != self.checkedSchemaVersion
     }
 
     /// Switches capture on again when a program left it off: the node itself never switches it off in a file.
@@ -55,9 +42,5 @@ final class CaptureRepair {
             return .durable
         }
         return true
-    }
-
-    private func schemaVersion() throws -> Int64 {
-        try self.transactions.read { try $0.query("PRAGMA schema_version").first { $0.int64(0) } ?? 0 }
     }
 }

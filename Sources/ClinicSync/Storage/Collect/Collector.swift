@@ -77,17 +77,22 @@ final class Collector {
         var events: [LoggedEvent] = []
         /// Tables whose triggers were missing and were created again.
         var repairedTables: [String] = []
+        /// Tables that programs removed or brought back.
+        var tables: [TableNotice] = []
         /// Whether there is more to collect at once.
         var hasMore = false
 
         /// Whether nothing was committed.
-        var isEmpty: Bool { self.logged.isEmpty && self.events.isEmpty && self.repairedTables.isEmpty }
+        var isEmpty: Bool {
+            self.logged.isEmpty && self.events.isEmpty && self.repairedTables.isEmpty && self.tables.isEmpty
+        }
 
         /// Adds what was committed later.
         mutating func append(_ later: Collected) {
             self.logged += later.logged
             self.events += later.events
             self.repairedTables += later.repairedTables
+            self.tables += later.tables
         }
     }
 

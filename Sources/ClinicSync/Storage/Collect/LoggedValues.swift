@@ -6,14 +6,14 @@ final class LoggedValues {
     private static let bytesMax = 512 << 10
 
     private let log: BatchLog
-    private let plans: TablePlans
+    private let rows: RowStates
     /// The batch that was read last: the columns of a row, and neighbouring rows, often have one.
     private var last: (batch: LocalVersion, base: HybridTimestamp, payloads: [[UInt8]])?
 
     /// Searches `log`.
-    init(log: BatchLog, plans: TablePlans) {
+    init(log: BatchLog, rows: RowStates) {
         self.log = log
-        self.plans = plans
+        self.rows = rows
     }
 
     /// Finds the value that the batch of `version` wrote.
@@ -73,7 +73,7 @@ final class LoggedValues {
     ) throws -> SQLiteValue? {
         var found: SQLiteValue?
         do {
-            var reader = try ChangeChunkReader(payload, base: base, plans: self.plans)
+            var reader = try ChangeChunkReader(payload, base: base, plans: self.rows.plans)
             while let change = try reader.next() {
                 guard change.plan === plan, change.slots & (1 << UInt64(slot)) != 0, change.key.value == key else {
                     continue

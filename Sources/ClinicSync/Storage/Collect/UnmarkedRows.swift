@@ -22,7 +22,7 @@ final class UnmarkedRows: TransactionPart {
         self.rows = saver.rows
         self.saver = saver
         self.lost = lost
-        self.logged = LoggedValues(log: log, plans: saver.rows.plans)
+        self.logged = LoggedValues(log: log, rows: saver.rows)
         self.crowdMin = limits.unmarkedMax
     }
 

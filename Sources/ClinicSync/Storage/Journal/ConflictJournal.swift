@@ -11,14 +11,13 @@ final class ConflictJournal {
     private let saver: RowSaver
     private let clock: StoreClock
     /// The plan of the journal's table; `nil` in a file from before the journal was replicated.
-    let plan: TablePlan?
+    var plan: TablePlan? { self.rows.plans[Conflict.table] }
 
     /// Keeps the journal of the tables of `saver`.
     init(saver: RowSaver, clock: StoreClock) {
         self.rows = saver.rows
         self.saver = saver
         self.clock = clock
-        self.plan = saver.rows.plans[Conflict.table]
     }
 
     /// Whether the journal has no entry: all that most transactions need to know of it.

@@ -366,6 +366,18 @@ final class BatchLog: TransactionPart {
         return next ?? nil
     }
 
+    /// The batches in the log that are applied, in the order in which they came: their authors and numbers.
+    func applied(on connection: Connection) throws -> [(id: Int, sequence: UInt64)] {
+        var batches: [(id: Int, sequence: UInt64)] = []
+        try connection.query("SELECT origin, sequence FROM clinicsync_log WHERE chunk = 0 ORDER BY position")
+            .forEach { row in
+                let (id, sequence) = (row.int(0), UInt64(clamping: row.int64(1)))
+                guard self.origins.ids.contains(id), sequence <= self.origins.sequence(of: id) else { return }
+                batches.append((id, sequence))
+            }
+        return batches
+    }
+
     /// A peer's batch that is complete in the log but not yet applied.
     struct CompleteBatch {
         var id: BatchID

@@ -20,6 +20,8 @@ enum Settings {
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema
+        /// The numbers of the tables whose rows have to be brought back.
+        case incompleteTables
     }
 
     /// Reads a value with `body`; `nil` when it is not set.

@@ -72,13 +72,16 @@ final class SchemaAdoption {
 
     /// The schema by which rows were hashed, if it is another than the present one.
     func outdated(on connection: Connection) throws -> AdoptedSchema? {
-        let stored = try AdoptedSchema.load(connection)
-        return stored == AdoptedSchema(self.rows.plans) ? nil : stored ?? .beforeDefaults(self.rows.plans)
+        guard let stored = try AdoptedSchema.load(connection) else { return .beforeDefaults(self.rows.plans) }
+        let current = AdoptedSchema(self.rows.plans)
+        // A table that is missing keeps its entry for its return.
+        let kept = stored.tables.filter { current.tables[$0.key] != nil }
+        return kept == current.tables ? nil : stored
     }
 
     /// Hashes rows again whose tables have lost or changed columns since `before`.
     func rehash(since before: AdoptedSchema, in transaction: borrowing WriteTransaction) throws {
-        let current = AdoptedSchema(self.rows.plans)
+        var current = AdoptedSchema(self.rows.plans)
         for plan in self.rows.plans.all {
             let number = plan.definition.number
             guard let old = before.tables[number], let new = current.tables[number], !old.isSubset(of: new) else {
@@ -90,6 +93,7 @@ final class SchemaAdoption {
             )
             try self.rehash(plan, oldDefaults: defaults, in: transaction)
         }
+        current.tables.merge(before.tables) { new, _ in new }
         try current.save(in: transaction)
     }
 

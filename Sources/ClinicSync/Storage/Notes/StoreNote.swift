@@ -12,10 +12,13 @@ enum StoreNote: Hashable {
     case large(table: String, key: SQLiteValue)
     /// A migration waits for other nodes.
     case migration(String)
+    /// A table of the clinic is not in the file, or does not fit.
+    case missing(table: String)
 
     private static let rowMark: UInt8 = 1
     private static let largeMark: UInt8 = 2
     private static let migrationMark: UInt8 = 3
+    private static let missingMark: UInt8 = 4
 
     /// The key of the note: text for batches, a blob for the others.
     var key: SQLiteValue {
@@ -35,6 +38,9 @@ enum StoreNote: Hashable {
         case .migration(let name):
             writer.byte(StoreNote.migrationMark)
             writer.string(name)
+        case .missing(let table):
+            writer.byte(StoreNote.missingMark)
+            writer.string(table)
         }
         return .blob(writer.bytes)
     }
@@ -51,6 +57,7 @@ enum StoreNote: Hashable {
                 case StoreNote.rowMark: return .row(table: name, key: try reader.value().value)
                 case StoreNote.largeMark: return .large(table: name, key: try reader.value().value)
                 case StoreNote.migrationMark: return .migration(name)
+                case StoreNote.missingMark: return .missing(table: name)
                 default: return nil
                 }
             } catch {
@@ -65,7 +72,7 @@ enum StoreNote: Hashable {
     /// The table that the note is about, for people.
     var table: String? {
         switch self {
-        case .batch(_, let table, _), .row(let table, _), .large(let table, _): table
+        case .batch(_, let table, _), .row(let table, _), .large(let table, _), .missing(let table): table
         case .migration: nil
         }
     }

@@ -8,6 +8,8 @@ final class StoreNotes: TransactionPart {
     private var count = 0
     /// The number of notes on rows that are too large to be sent.
     private var largeCount = 0
+    /// The names of the tables that are noted as missing.
+    private var missing: Set<String> = []
 
     /// Counts the notes.
     ///
@@ -16,13 +18,17 @@ final class StoreNotes: TransactionPart {
         self.clock = clock
         self.count = try connection.query("SELECT count(*) FROM clinicsync_waiting").first { $0.int(0) } ?? 0
         try connection.query("SELECT pk FROM clinicsync_waiting WHERE tableId = 0").forEach { row in
-            if case .large = StoreNote(key: row.ref(0).value) { self.largeCount += 1 }
+            switch StoreNote(key: row.ref(0).value) {
+            case .large: self.largeCount += 1
+            case .missing(let table): self.missing.insert(table)
+            case .batch, .row, .migration, nil: break
+            }
         }
     }
 
     func memory() -> () -> Void {
-        let (count, largeCount) = (self.count, self.largeCount)
-        return { (self.count, self.largeCount) = (count, largeCount) }
+        let (count, largeCount, missing) = (self.count, self.largeCount, self.missing)
+        return { (self.count, self.largeCount, self.missing) = (count, largeCount, missing) }
     }
 
     /// Whether there is no note.
@@ -96,7 +102,9 @@ final class StoreNotes: TransactionPart {
         let what = columns.isEmpty ? "table" : "column"
         try self.add(
             .batch(batch, table: table, columns: columns),
-            reason: "this version knows no such \(what) in \(table): update the program",
+            reason: self.isMissing(table)
+                ? "changes that wait for the table"
+                : "this version knows no such \(what) in \(table): update the program",
             detail: UnreadDetail(batch: batch, table: table, columns: columns, seen: seen),
             in: transaction
         )
@@ -144,6 +152,25 @@ final class StoreNotes: TransactionPart {
     /// Whether batches in the log have tables or columns that this version does not understand.
     func hasUnreadBatches(on connection: Connection) throws -> Bool {
         try connection.query("SELECT 1 FROM clinicsync_unread WHERE typeof(pk) = 'text'").first { _ in true } ?? false
+    }
+
+    // MARK: - Tables that are missing
+
+    /// Whether a table is noted as missing.
+    func isMissing(_ table: String) -> Bool { self.missing.contains(table) }
+
+    /// Notes that a table is missing or does not fit, with the reason; a later reason replaces an earlier one.
+    func addMissing(_ table: String, reason: String, in transaction: borrowing WriteTransaction) throws {
+        let key = StoreNote.missing(table: table).key
+        try self.remove(RowName(table: 0, key: key), in: transaction)
+        try self.add(RowName(table: 0, key: key), reason: reason, in: transaction)
+        self.missing.insert(table)
+    }
+
+    /// Removes the note that a table is missing.
+    func removeMissing(_ table: String, in transaction: borrowing WriteTransaction) throws {
+        try self.remove(RowName(table: 0, key: StoreNote.missing(table: table).key), in: transaction)
+        self.missing.remove(table)
     }
 
     // MARK: - Rows that are too large

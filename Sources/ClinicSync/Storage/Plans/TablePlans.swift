@@ -6,6 +6,8 @@ struct TablePlans: Sendable {
     let all: [TablePlan]
     /// The plans of the clinic's tables, which people and programs see; see ``TableDefinition/isClinical``.
     let clinical: [TablePlan]
+    /// The definitions that the plans were made of.
+    let tables: ClinicTables
     private let byName: [String: TablePlan]
     private let byNumber: [Int: TablePlan]
     private let history: SchemaHistory
@@ -22,6 +24,7 @@ struct TablePlans: Sendable {
         let definitions = Dictionary(uniqueKeysWithValues: tables.tables.map { ($0.name, $0) })
         self.all = tables.tables.map { TablePlan($0, among: definitions) }
         self.clinical = self.all.filter(\.definition.isClinical)
+        self.tables = tables
         self.history = tables.history
         self.byName = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.name, $0) })
         self.byNumber = Dictionary(uniqueKeysWithValues: self.all.map { ($0.definition.number, $0) })

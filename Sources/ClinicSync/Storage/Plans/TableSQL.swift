@@ -84,6 +84,15 @@ struct TableSQL: Sendable {
         """
     }
 
+    /// Marks the rows whose value in `column` is not ?3.
+    func markDiffering(column: String) -> String {
+        """
+        INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
+        SELECT ?1, \(self.key), ?2, 1 FROM \(self.table) WHERE \(SQLText.name(column)) IS NOT ?3
+        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
+        """
+    }
+
     // MARK: - Reading
 
     /// Reads columns that may have no slot of the row with key ?1.

@@ -103,6 +103,29 @@ struct Marks {
             .run()
     }
 
+    /// Marks, as a program's writes, the rows that have another value than the default in a column that was just added.
+    func mark(_ plan: TablePlan, differingIn column: ColumnDefinition, in transaction: borrowing WriteTransaction)
+        throws
+    {
+        try transaction.statement(plan.sql.markDiffering(column: column.name))
+            .bind(1, plan.definition.number)
+            .bind(2, self.clock.wallMilliseconds)
+            .bind(3, column.defaultValue)
+            .run()
+    }
+
+    /// Removes all marks of a table.
+    func removeAll(ofTable number: Int, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1").bind(1, number).run()
+    }
+
+    /// Removes the marks of rows that are not in their table.
+    func removeMissing(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND NOT \(plan.sql.exists)")
+            .bind(1, plan.definition.number)
+            .run()
+    }
+
     /// The number of marks of a table that no program left, counted up to `limit`.
     func countUnmarked(_ plan: TablePlan, limit: Int, on connection: Connection) throws -> Int {
         try connection

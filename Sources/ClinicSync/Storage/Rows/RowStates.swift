@@ -55,7 +55,8 @@ struct VisibleChange {
 
 /// Finds rows' states, and shows or hides rows whose form is their own state.
 final class RowStates {
-    let plans: TablePlans
+    /// The plans of the tables as the schema was last read.
+    private(set) var plans: TablePlans
     let origins: Origins
     let table: RowTable
     let tombstones: Tombstones
@@ -84,6 +85,9 @@ final class RowStates {
         self.marks = marks
         self.existing = { origins.sequence(of: $0) }
     }
+
+    /// Works by these plans from now on: a program changed the schema.
+    func use(_ plans: TablePlans) { self.plans = plans }
 
     // MARK: - Finding
 

@@ -69,9 +69,9 @@ final class RowTable: TransactionPart {
 
     private func count(_ plan: TablePlan, rows: Int64, adding new: Digest?, removing old: Digest?) {
         let number = plan.definition.number
-        if let new { self.totals[number]?.digest += new }
-        if let old { self.totals[number]?.digest -= old }
-        self.totals[number]?.rows += rows
+        if let new { self.totals[number, default: Total()].digest += new }
+        if let old { self.totals[number, default: Total()].digest -= old }
+        self.totals[number, default: Total()].rows += rows
         self.changed.insert(number)
     }
 
@@ -103,6 +103,34 @@ final class RowTable: TransactionPart {
             if total != Total(rows: row.int64(1), digest: digest) { isSame = false }
         }
         return isSame
+    }
+
+    /// Whether a table has less than half of the rows that the node knows.
+    func hasLostMostRows(_ plan: TablePlan, on connection: Connection) throws -> Bool {
+        func count(_ condition: String) throws -> Int64 {
+            try connection.query("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1 \(condition)")
+                .bind(1, plan.definition.number)
+                .first { $0.int64(0) } ?? 0
+        }
+        return try count("AND \(plan.sql.exists)") < count("") / 2 + count("") % 2
+    }
+
+    /// Forgets the rows that are not in their table and that no program deleted, without tombstones; totals stay as they are.
+    ///
+    /// - Returns: The number of rows.
+    func forgetMissing(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws -> Int {
+        try transaction
+            .statement(
+                """
+                DELETE FROM clinicsync_row WHERE tableId = ?1 AND NOT \(plan.sql.exists) AND NOT EXISTS (
+                    SELECT 1 FROM clinicsync_dirty AS d
+                    WHERE d.tableId = ?1 AND d.pk = clinicsync_row.pk AND CAST(d.n AS INTEGER) > 0
+                )
+                """
+            )
+            .bind(1, plan.definition.number)
+            .run()
+        return transaction.changes
     }
 
     /// Makes a table's total the sum over its rows.

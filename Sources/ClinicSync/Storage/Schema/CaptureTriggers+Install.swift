@@ -14,6 +14,7 @@ extension CaptureTriggers {
     /// - Returns: the tables that were repaired.
     @discardableResult
     package static func install(for tables: ClinicTables, in db: Database) throws -> [TableDefinition] {
+        try self.dropStrays(of: tables, in: db)
         let missing = try self.missing(of: tables, in: db)
         for table in missing {
             for name in try self.installed(on: table.name, in: db).keys {
@@ -25,6 +26,51 @@ extension CaptureTriggers {
             }
         }
         return missing
+    }
+
+    /// Drops our triggers on tables that are not replicated.
+    ///
+    /// SQLite moves a table's triggers along when the table is renamed. There they would mark what is no row of the clinic,
+    /// and the table that takes the old name could not get triggers of these names.
+    private static func dropStrays(of tables: ClinicTables, in db: Database) throws {
+        let names = Set(tables.tables.map { $0.name.lowercased() })
+        for trigger in try self.all(in: db) where !names.contains(trigger.table.lowercased()) {
+            try db.execute(sql: "DROP TRIGGER \(SQLText.name(trigger.name))")
+        }
+    }
+
+    /// The tables that were renamed with our triggers on them: the present names by the former ones.
+    package static func moved(in db: Database) throws -> [String: String] {
+        let suffix = "_delete"
+        var moved: [String: String] = [:]
+        for trigger in try self.all(in: db) where trigger.name.hasSuffix(suffix) {
+            let former = String(trigger.name.dropFirst(self.prefix.count).dropLast(suffix.count))
+            if former.lowercased() != trigger.table.lowercased() { moved[former] = trigger.table }
+        }
+        return moved
+    }
+
+    /// The columns of a table that its last-values table does not have: they were added since the triggers were installed.
+    package static func newColumns(of table: TableDefinition, in db: Database) throws -> [ColumnDefinition] {
+        let known = try self.columns(of: self.lastTable(for: table), in: db)
+        return known.isEmpty ? [] : table.columns.filter { !known.contains($0.name) }
+    }
+
+    /// Whether a table has any of our triggers.
+    package static func exist(on table: String, in db: Database) throws -> Bool {
+        try !self.installed(on: table, in: db).isEmpty
+    }
+
+    private static func all(in db: Database) throws -> [(name: String, table: String)] {
+        let rows = try Row.fetchAll(
+            db,
+            sql: """
+                SELECT name, tbl_name FROM sqlite_schema
+                WHERE type = 'trigger' AND substr(name, 1, ?) = ? ORDER BY name
+                """,
+            arguments: [self.prefix.utf8.count, self.prefix]
+        )
+        return rows.map { ($0["name"], $0["tbl_name"]) }
     }
 
     /// Drops all capture triggers of the database; the last-values tables stay.

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Foundation
 package import GRDB
 
@@ -10,10 +11,17 @@ package struct ClinicTables: Sendable, Hashable {
     private let indexByNumber: [Int: Int]
     /// Which tables were dropped, and the former names of the others.
     let history: SchemaHistory
+    /// The clinic's tables that the file does not have in a form that can be replicated, in the order of their names.
+    package let absent: [AbsentTable]
 
     /// Makes a set of tables.
-    package init(_ tables: [TableDefinition], history: SchemaHistory = SchemaHistory()) {
+    package init(
+        _ tables: [TableDefinition],
+        absent: [AbsentTable] = [],
+        history: SchemaHistory = SchemaHistory()
+    ) {
         self.history = history
+        self.absent = absent
         self.tables = tables.sorted { $0.name < $1.name }
         self.indexByName = Dictionary(
             self.tables.enumerated().map { ($1.name, $0) },
@@ -44,21 +52,37 @@ package struct ClinicTables: Sendable, Hashable {
     /// writes. Call it in a write transaction of a migrated database. Tables that the manifest does not name stay
     /// local. A table or column that `history` lists as renamed keeps its number or slot.
     ///
+    /// - Parameters:
+    ///   - db: the database.
+    ///   - manifest: the rules.
+    ///   - history: what migrations renamed and dropped.
+    ///   - isForgiving: whether a table of the clinic that was replicated before and is missing now, or does not fit, is left
+    ///     out (``absent``) instead of thrown. A program did that to its file, and the other tables must go on.
+    /// - Returns: The tables.
     /// - Throws: ``SchemaError`` for the first contradiction, in the order of the tables' names.
     package static func read(
         from db: Database,
         manifest: Manifest,
-        history: SchemaHistory = SchemaHistory()
+        history: SchemaHistory = SchemaHistory(),
+        isForgiving: Bool = false
     ) throws -> ClinicTables {
         let registry = TableRegistry(db: db, history: history)
         guard manifest.tables.count <= TableDefinition.tablesMax else {
             throw SchemaError.tooManyTables(count: manifest.tables.count)
         }
-        let tables = try manifest.tables.sorted { $0.key < $1.key }.map { name, rules in
-            let ddl = try TableDDL(name: name, in: db)
-            let checked = try CheckedTable(ddl: ddl, rules: rules)
-            let entry = try registry.entry(for: name, columns: ddl.columns.map(\.name))
-            return try checked.definition(number: entry.number, slots: entry.slots, history: history)
+        var tables: [TableDefinition] = []
+        var absent: [AbsentTable] = []
+        for (name, rules) in manifest.tables.sorted(by: { $0.key < $1.key }) {
+            do {
+                let ddl = try TableDDL(name: name, in: db)
+                let checked = try CheckedTable(ddl: ddl, rules: rules)
+                let entry = try registry.entry(for: name, columns: ddl.columns.map(\.name))
+                tables.append(try checked.definition(number: entry.number, slots: entry.slots, history: history))
+            } catch let error as SchemaError where isForgiving && rules.category != .system {
+                if case .damagedRegistry = error { throw error }
+                guard let number = try registry.number(of: name) else { throw error }
+                absent.append(AbsentTable(number: number, name: name, error: error))
+            }
         }
         for table in tables {
             for parent in tables where parent.uniqueKeys.contains(where: { $0.policy == .park }) {
@@ -69,14 +93,29 @@ package struct ClinicTables: Sendable, Hashable {
                 throw SchemaError.parkedParent(table: parent.name, child: table.name)
             }
         }
-        return ClinicTables(tables, history: history)
+        return ClinicTables(tables, absent: absent, history: history)
     }
+}
+
+/// A table of the clinic that the file does not have, or has in a form that cannot be replicated.
+package struct AbsentTable: Sendable, Hashable {
+    /// The table's number in this file; it is kept for the table's return.
+    package let number: Int
+    /// The table's name.
+    package let name: String
+    /// What is wrong with it.
+    package let error: SchemaError
 }
 
 /// The numbers of tables and the slots of columns: the table `clinicsync_table`.
 private struct TableRegistry {
     let db: Database
     let history: SchemaHistory
+
+    /// The number of a table; `nil` when it was never replicated in this file.
+    func number(of table: String) throws -> Int? {
+        try self.row(of: table).flatMap { Int.fromDatabaseValue($0["id"]) }
+    }
 
     /// Returns the number and the slots of a table; assigns those that are missing.
     func entry(for table: String, columns: [String]) throws -> (number: Int, slots: [String]) {

@@ -11,6 +11,8 @@ final class Collecting {
     private let notes: StoreNotes
     private let clock: StoreClock
     let bookkeeping: BookkeepingRepair
+    /// Follows changes of the schema; `nil` until the store is built.
+    private var follower: SchemaFollower?
     /// Whether rows may have been written while capture was switched off.
     private var isSweepDue = false
 
@@ -21,6 +23,7 @@ final class Collecting {
         rows: RowStates,
         large: LargeRows,
         clock: StoreClock,
+        schema version: Int64,
         bookkeeping: BookkeepingRepair
     ) {
         self.bookkeeping = bookkeeping
@@ -29,9 +32,12 @@ final class Collecting {
         self.origins = rows.origins
         self.notes = large.notes
         self.clock = clock
-        self.repair = CaptureRepair(transactions: transactions, plans: rows.plans, marks: rows.marks)
+        self.repair = CaptureRepair(transactions: transactions, checked: version)
         self.sweep = Sweep(transactions: transactions, rows: rows, large: large, repair: self.repair)
     }
+
+    /// Has `follower` read the schema before each collection.
+    func follow(with follower: SchemaFollower) { self.follower = follower }
 
     /// Collects marks for at most 50 ms; see ``CollectOutcome/hasMore``.
     func collect(offset: Int64) throws -> CollectOutcome {
@@ -41,8 +47,11 @@ final class Collecting {
     private func collectSlice(offset: Int64) throws -> Collector.Collected {
         self.clock.offsetMilliseconds = offset
         try self.mendGuard()
-        self.collector.keep(Collector.Collected(repairedTables: try self.repair.repair()))
-        return try self.collector.collectSlice(offset: offset)
+        try self.follower?.follow()
+        let collected = try self.collector.collectSlice(offset: offset)
+        guard !collected.hasMore, let follower = self.follower else { return collected }
+        self.collector.keep(collected)
+        return try follower.showRows()
     }
 
     /// Switches capture on again if a program left it off, and marks what was written meanwhile.
@@ -79,6 +88,7 @@ final class Collecting {
             hasMore: collected.hasMore,
             repairedTables: total.repairedTables
         )
+        outcome.tables = total.tables
         outcome.setBackRows = self.collector.takeSetBack()
         return outcome
     }

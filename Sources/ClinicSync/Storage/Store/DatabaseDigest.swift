@@ -23,7 +23,9 @@ package enum DatabaseDigest {
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
             let plans = try connection.write(.relaxed) { _ in
-                .relaxed(TablePlans(try ClinicTables.read(from: db, manifest: manifest, history: .clinic)))
+                .relaxed(
+                    TablePlans(try ClinicTables.read(from: db, manifest: manifest, history: .clinic, isForgiving: true))
+                )
             }
             let wanted = try plans.clinical(table)
             return try connection.readSnapshot { try wanted.map { try self.digest($0, connection) } }

@@ -12,6 +12,7 @@ final class FileAdoption {
     private let oldJournal: OldJournal
     private let schema: SchemaAdoption
     private let unread: UnreadReader
+    private let rebuild: TableRebuild
     private let projection: Projection
     private let events: EventLog
     private let clock: StoreClock
@@ -21,6 +22,7 @@ final class FileAdoption {
         _ opened: StoreOpening.Opened,
         oldJournal: OldJournal,
         unread: UnreadReader,
+        rebuild: TableRebuild,
         projection: Projection,
         events: EventLog
     ) {
@@ -30,6 +32,7 @@ final class FileAdoption {
         self.oldJournal = oldJournal
         self.schema = SchemaAdoption(rows: opened.saver.rows)
         self.unread = unread
+        self.rebuild = rebuild
         self.projection = projection
         self.events = events
         self.clock = opened.clock
@@ -43,29 +46,56 @@ final class FileAdoption {
                 return .durable
             }
         }
-        if let outdated = try self.transactions.read({ try self.schema.outdated(on: $0) }) {
-            try self.transactions.write(.durable) { transaction in
-                try self.schema.rehash(since: outdated, in: transaction)
-                return .durable
-            }
-        }
-        try self.readUnread(collecting: collecting)
+        try self.rehash()
+        // What programs wrote meanwhile must be known before anything is merged into it.
+        guard try self.hasRowsToShow else { return }
+        while try collecting.collect(offset: self.clock.offsetMilliseconds).hasMore {}
+        _ = try self.showRows()
     }
 
-    /// Merges what this program knows and the one before did not, and removes the notes of it.
-    private func readUnread(collecting: Collecting) throws {
-        let readable = try self.transactions.read { try self.unread.readable(on: $0) }
-        guard !readable.isEmpty else { return }
-        // What programs wrote meanwhile must be known before anything is merged into it.
-        while try collecting.collect(offset: self.clock.offsetMilliseconds).hasMore {}
+    /// Brings rows' hashes in line with the plans, when these are not those by which rows were hashed.
+    func rehash() throws {
+        guard let outdated = try self.transactions.read({ try self.schema.outdated(on: $0) }) else { return }
         try self.transactions.write(.durable) { transaction in
+            try self.schema.rehash(since: outdated, in: transaction)
+            return .durable
+        }
+    }
+
+    /// Whether ``showRows()`` may find something.
+    var hasRowsToShow: Bool {
+        get throws {
+            try self.transactions.read { connection in
+                try !MissingTables.incomplete(on: connection).isEmpty || !self.unread.readable(on: connection).isEmpty
+            }
+        }
+    }
+
+    /// Merges what the plans know now and did not before, and removes the notes of it; brings back the rows of tables that lost
+    /// theirs.
+    ///
+    /// Call it when no marks are left: what programs wrote must be known before anything is merged into it.
+    ///
+    /// - Returns: What was committed.
+    func showRows() throws -> Collector.Collected {
+        let (readable, incomplete) = try self.transactions.read { connection in
+            (try self.unread.readable(on: connection), try MissingTables.incomplete(on: connection))
+        }
+        guard !readable.isEmpty || !incomplete.isEmpty else { return Collector.Collected() }
+        return try self.transactions.write(.durable) { transaction in
             try self.unshared.countAllAsShared(in: transaction)
             var events = EventCollector(isLocal: false)
+            var result = MergeResult()
+            if !incomplete.isEmpty {
+                result = try self.rebuild.rebuild(incomplete, events: &events, in: transaction)
+                try self.projection.enqueueAll(in: transaction)
+                try MissingTables.note([], in: transaction)
+            }
             try self.unread.read(readable, events: &events, in: transaction)
             try self.projection.project(events: &events, in: transaction)
-            _ = try self.events.record(events, in: transaction)
+            let recorded = try self.events.record(events, in: transaction)
             try self.unread.forget(readable, in: transaction)
-            return .durable
+            return .durable(Collector.Collected(logged: result.logged, events: result.events + recorded))
         }
     }
 }

@@ -9,8 +9,9 @@ package final class ReplicaReader {
     private let database: StoreDatabase
     /// The raw reading connection.
     let connection: Connection
-    /// The tables' plans.
-    let plans: TablePlans
+    private let published: PublishedPlans
+    /// The tables' plans; a change of the schema by a program replaces them.
+    var plans: TablePlans { self.published.plans }
     /// The node as an author, and its number among the origins.
     let own: (origin: Origin, id: Int)
     /// Origins by their small numbers; grows as the writer adds some.
@@ -22,7 +23,7 @@ package final class ReplicaReader {
     package init(beside writer: ReplicaWriter) throws {
         let database = writer.transactions.database
         self.database = database
-        self.plans = writer.plans
+        self.published = writer.published
         self.limits = writer.limits
         self.own = (writer.origin, writer.rows.origins.ownID)
         self.connection =
@@ -118,8 +119,10 @@ package final class ReplicaReader {
             try self.refreshOrigins()
             var vector = try self.vector()
             if let open = try self.log.openBatch(of: self.own.id) { vector.advance(self.own.origin, to: open) }
-            var tables = self.plans.all.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
-            for (index, plan) in self.plans.all.enumerated() {
+            // Once: the writing thread may replace the plans at any moment.
+            let plans = self.plans.all
+            var tables = plans.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
+            for (index, plan) in plans.enumerated() {
                 _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
                     .bind(1, plan.definition.number)
                     .first { row in

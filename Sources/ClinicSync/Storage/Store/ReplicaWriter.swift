@@ -16,6 +16,7 @@ package final class ReplicaWriter {
     private let programRows: ProgramRows
     private let merging: Merging
     private let upkeep: Upkeep
+    private let follower: SchemaFollower
     private var repair: BookkeepingRepair { self.collecting.bookkeeping }
     private let report: StoreOpening.Report
     private let storeExtension: (any StoreExtension)?
@@ -67,7 +68,9 @@ package final class ReplicaWriter {
         self.collecting = parts.collecting
         self.merging = parts.merging
         self.upkeep = parts.upkeep
+        self.follower = parts.follower
         try self.adoptFile()
+        self.follower.begin(schema: opened.schema)
     }
 
     /// Does what an opened file needs, again after each repair of damage that it found.
@@ -117,6 +120,8 @@ package final class ReplicaWriter {
     package var lastEventPosition: UInt64 { self.events.position }
     /// The tables' plans.
     var plans: TablePlans { self.rows.plans }
+    /// The tables' plans, for the reading half.
+    var published: PublishedPlans { self.follower.published }
 
     /// What the core must know at the start.
     ///
@@ -133,7 +138,7 @@ package final class ReplicaWriter {
     /// - Returns: What was collected.
     /// - Throws: ``StoreError``; the store is as before then.
     package func collect(clockOffsetMilliseconds offset: Int64) throws -> CollectOutcome {
-        try self.collecting.collect(offset: offset)
+        try self.follower.following { try self.collecting.collect(offset: offset) }
     }
 
     /// Compares the real tables with what the node knows and collects the differences as local edits.
@@ -147,7 +152,7 @@ package final class ReplicaWriter {
         table: String?,
         clockOffsetMilliseconds offset: Int64
     ) throws -> (escaped: Int, CollectOutcome) {
-        try self.collecting.sweep(table: table, offset: offset)
+        try self.follower.following { try self.collecting.sweep(table: table, offset: offset) }
     }
 
     // MARK: - Peers' changes
@@ -167,7 +172,7 @@ package final class ReplicaWriter {
         from sender: ChunkSender? = nil,
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.merging.store(chunks, from: sender, offset: offset)
+        try self.follower.following { try self.merging.store(chunks, from: sender, offset: offset) }
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
@@ -179,12 +184,12 @@ package final class ReplicaWriter {
         heldByPeers held: [BatchID] = [],
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.merging.discard(members, heldByPeers: held, offset: offset)
+        try self.follower.following { try self.merging.discard(members, heldByPeers: held, offset: offset) }
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.
     package func applyStored(clockOffsetMilliseconds offset: Int64) throws -> StoreOutcome {
-        try self.merging.applyStored(offset: offset)
+        try self.follower.following { try self.merging.applyStored(offset: offset) }
     }
 
     /// Merges a peer's rows into ours, by the rules for changes.
@@ -200,7 +205,7 @@ package final class ReplicaWriter {
         within range: KeyRange = .all,
         clockOffsetMilliseconds offset: Int64
     ) throws -> MergeOutcome {
-        try self.merging.merge(page, within: range, offset: offset)
+        try self.follower.following { try self.merging.merge(page, within: range, offset: offset) }
     }
 
     // MARK: - Own damage
@@ -208,7 +213,9 @@ package final class ReplicaWriter {
     /// Repairs a part of the node's own bookkeeping; see ``StorageRequest/mend(_:)``.
     ///
     /// - Throws: ``StoreError``; nothing is changed then.
-    package func repair(_ damage: OwnDamage) throws -> DamageRepair { try self.repair.repair(damage) }
+    package func repair(_ damage: OwnDamage) throws -> DamageRepair {
+        try self.follower.following { try self.repair.repair(damage) }
+    }
 
     /// Repairs damage that a request found.
     ///
@@ -235,7 +242,7 @@ package final class ReplicaWriter {
         clockOffsetMilliseconds offset: Int64
     ) throws -> (changes: Int, outcome: CollectOutcome) {
         self.clock.offsetMilliseconds = offset
-        return try self.upkeep.endIsolation(offset: offset)
+        return try self.follower.following { try self.upkeep.endIsolation(offset: offset) }
     }
 
     // MARK: - Upkeep
@@ -246,12 +253,16 @@ package final class ReplicaWriter {
     ///
     /// - Returns: The term that is recorded now.
     /// - Throws: ``StoreError``; the recorded term is as before then.
-    package func recordTerm(_ term: UInt64) throws -> UInt64 { try self.upkeep.recordTerm(term) }
+    package func recordTerm(_ term: UInt64) throws -> UInt64 {
+        try self.follower.following { try self.upkeep.recordTerm(term) }
+    }
 
     /// Records how far members are.
     ///
     /// - Throws: ``StoreError``.
-    package func recordAcknowledged(_ members: [MemberProgress]) throws { try self.upkeep.recordAcknowledged(members) }
+    package func recordAcknowledged(_ members: [MemberProgress]) throws {
+        try self.follower.following { try self.upkeep.recordAcknowledged(members) }
+    }
 
     /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
     /// file, so that programs need not.
@@ -259,7 +270,7 @@ package final class ReplicaWriter {
     /// - Returns: The number of chunks removed, and of rows found that had been written without a mark.
     /// - Throws: ``StoreError``.
     package func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
-        try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds)
+        try self.follower.following { try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds) }
     }
 
     /// Writes down an event that belongs to no change of a row.
@@ -267,7 +278,9 @@ package final class ReplicaWriter {
     /// - Returns: The event with its position.
     /// - Throws: ``StoreError``; nothing is written then.
     package func recordEvent(_ event: NamedEvent) throws -> LoggedEvent {
-        try self.transactions.write { transaction in .relaxed(try self.events.record(event, in: transaction)) }
+        try self.follower.following {
+            try self.transactions.write { transaction in .relaxed(try self.events.record(event, in: transaction)) }
+        }
     }
 
     // MARK: - The extension
@@ -282,6 +295,9 @@ package final class ReplicaWriter {
 
     // MARK: - Writing as a program
 
+    /// Whether a table of the clinic is in the file; a program may have dropped or renamed it.
+    package func hasTable(_ name: String) -> Bool { self.plans[name] != nil }
+
     /// Runs `body` in one write transaction, for targets above the store.
     ///
     /// - Parameters:
@@ -293,7 +309,9 @@ package final class ReplicaWriter {
         _ durability: Durability = .relaxed,
         _ body: (ProgramRows, borrowing WriteTransaction) throws -> Ending<Result>
     ) throws -> Result {
-        try self.transactions.write(durability) { transaction in try body(self.programRows, transaction) }
+        try self.follower.following {
+            try self.transactions.write(durability) { transaction in try body(self.programRows, transaction) }
+        }
     }
 
     /// Runs `body` in one write transaction that also makes a batch of what it wrote, for targets above the store.
@@ -307,8 +325,10 @@ package final class ReplicaWriter {
     package func writeOwnBatch<Result>(
         _ body: (ProgramRows, borrowing WriteTransaction) throws -> Result
     ) throws -> (Result, CollectOutcome) {
-        try self.collecting.write(offset: self.clock.offsetMilliseconds) { transaction in
-            try body(self.programRows, transaction)
+        try self.follower.following {
+            try self.collecting.write(offset: self.clock.offsetMilliseconds) { transaction in
+                try body(self.programRows, transaction)
+            }
         }
     }
 
@@ -334,9 +354,8 @@ package final class ReplicaWriter {
     /// - Throws: ``StoreError``; nothing is written then.
     @discardableResult
     package func putAgentRow(table: String, values: [String: SQLiteValue]) throws -> Bool {
-        let plan = self.agentPlan(table)
-        return try self.write(.durable) { rows, transaction in
-            .durable(try rows.put(plan, values: values, in: transaction))
+        try self.write(.durable) { rows, transaction in
+            .durable(try rows.put(self.agentPlan(table), values: values, in: transaction))
         }
     }
 
@@ -349,8 +368,8 @@ package final class ReplicaWriter {
     /// - Throws: ``StoreError``; nothing is deleted then.
     @discardableResult
     package func deleteAgentRows(table: String, keys: [SQLiteValue]) throws -> Int {
-        let plan = self.agentPlan(table)
-        return try self.write(.durable) { rows, transaction in
+        try self.write(.durable) { rows, transaction in
+            let plan = self.agentPlan(table)
             var count = 0
             for key in keys where try rows.delete(plan, key: key, in: transaction) { count += 1 }
             return .durable(count)

@@ -10,6 +10,7 @@ struct StoreBuilding {
         let collecting: Collecting
         let merging: Merging
         let upkeep: Upkeep
+        let follower: SchemaFollower
     }
 
     let opened: StoreOpening.Opened
@@ -56,6 +57,15 @@ struct StoreBuilding {
             events: events,
             unreadable: unreadable
         )
+        let adoption = self.adoption(
+            merger,
+            journal: journal,
+            programRows: programRows,
+            projection: projection,
+            events: events
+        )
+        let follower = SchemaFollower(self.opened, collecting: collecting, adoption: adoption)
+        collecting.follow(with: follower)
         let upkeep = Upkeep(
             self.opened,
             members: Members(origins: self.rows.origins, clock: self.opened.clock),
@@ -63,13 +73,7 @@ struct StoreBuilding {
             projection: projection,
             collecting: collecting,
             merging: merging,
-            adoption: self.adoption(
-                merger,
-                journal: journal,
-                programRows: programRows,
-                projection: projection,
-                events: events
-            )
+            adoption: adoption
         )
         return Parts(
             programRows: programRows,
@@ -77,7 +81,8 @@ struct StoreBuilding {
             events: events,
             collecting: collecting,
             merging: merging,
-            upkeep: upkeep
+            upkeep: upkeep,
+            follower: follower
         )
     }
 
@@ -145,6 +150,7 @@ struct StoreBuilding {
             rows: self.rows,
             large: large,
             clock: self.opened.clock,
+            schema: self.opened.schema,
             bookkeeping: repair
         )
     }
@@ -204,6 +210,12 @@ struct StoreBuilding {
             self.opened,
             oldJournal: OldJournal(journal: journal, programRows: programRows),
             unread: unread,
+            rebuild: TableRebuild(
+                rows: self.rows,
+                log: self.opened.log,
+                merger: merger,
+                clock: self.opened.clock
+            ),
             projection: projection,
             events: events
         )

@@ -30,6 +30,12 @@ struct StoreOpening {
         /// Damage in the file that was found and repaired.
         let repairs: [DamageRepair]
         let report: Report
+        /// How the tables are read again when a program changes the schema.
+        let reading: SchemaReading
+        /// What became of tables since the last opening.
+        var tables = MissingTables.Outcome()
+        /// `PRAGMA schema_version` of the schema that was read.
+        var schema: Int64 = 0
     }
 
     let database: StoreDatabase
@@ -59,27 +65,26 @@ struct StoreOpening {
             let transactions = try Transactions(self.database)
             return try transactions.changeSchema { db, transaction in
                 let manifest = try gate.manifest(self.schema.manifest, db, migrated)
-                let tables = try ClinicTables.read(from: db, manifest: manifest, history: migrator.history)
+                let reading = SchemaReading(manifest: manifest, history: migrator.history)
+                let tables = try reading.tables(in: db)
                 try gate.note(db, migrated)
                 let plans = TablePlans(tables)
                 guard !plans.all.isEmpty else {
                     throw StoreError(code: .schema, message: "The schema has no tables.")
                 }
-                let opened = try self.load(
+                var opened = try self.load(
                     plans,
+                    reading: reading,
                     transactions: transactions,
                     witness: witness,
                     migrated: migrated,
                     in: transaction
                 )
-                let repaired = try CaptureTriggers.install(for: tables, in: db)
-                // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
-                let marks = opened.saver.rows.marks
-                if migrated.isMigrated {
-                    for table in tables.tables { try marks.markAll(TablePlan(table), in: transaction) }
-                } else {
-                    for table in repaired { try marks.compareAll(TablePlan(table), in: transaction) }
-                }
+                let rows = opened.saver.rows
+                opened.tables = try MissingTables(rows: rows, notes: opened.notes)
+                    .settle(tables, isMigrated: migrated.isMigrated, in: db, transaction)
+                try rows.table.willCommit(transaction)
+                opened.schema = try Transactions.schemaVersion(on: transaction.connection)
                 return .durable(opened)
             }
         }
@@ -87,6 +92,7 @@ struct StoreOpening {
 
     private func load(
         _ plans: TablePlans,
+        reading: SchemaReading,
         transactions: Transactions,
         witness: NumberWitness?,
         migrated: ClinicMigrator.Outcome,
@@ -139,7 +145,8 @@ struct StoreOpening {
                 schemaVersion: migrated.schemaVersion,
                 programSchemaVersion: ClinicMigrator(self.schema.migrations).schemaVersion,
                 isMigrated: migrated.isMigrated
-            )
+            ),
+            reading: reading
         )
     }
 }

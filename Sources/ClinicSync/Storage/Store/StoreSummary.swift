@@ -7,7 +7,7 @@ package struct StoreSummary: Sendable, Hashable {
     package struct Waiting: Sendable, Hashable {
         /// The table.
         package var table: String
-        /// How many rows.
+        /// How many rows; 0 when the whole table is missing.
         package var rows: Int
         /// Why; names columns, never values.
         package var reason: String
@@ -38,7 +38,9 @@ extension StoreSummary {
                 }
                 // What is about the nodes' own tables is nothing for people.
                 if let name, name.hasPrefix("clinicsync_") { return }
-                let entry = StoreSummary.Waiting(table: name ?? "all", rows: row.int(2), reason: row.string(1))
+                var rows = row.int(2)
+                if case .missing = StoreNote(key: row.ref(3).value) { rows = 0 }
+                let entry = StoreSummary.Waiting(table: name ?? "all", rows: rows, reason: row.string(1))
                 summary.waiting.append(entry)
             }
         summary.openConflicts = try JournalReading(plans: plans, loader: journal).countOpen()

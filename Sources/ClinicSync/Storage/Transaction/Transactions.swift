@@ -27,6 +27,9 @@ extension TransactionPart {
     func didCommit() {}
 }
 
+/// Thrown by a write transaction that finds another schema than the one that the plans were made of; nothing was written.
+struct SchemaChanged: Error {}
+
 /// Runs the write transactions and the reads of a store's writing connection.
 ///
 /// Everything that the node writes into its file passes here. Not `Sendable`: it belongs to the writing thread.
@@ -44,6 +47,8 @@ package final class Transactions {
     private var parts: [Part] = []
     /// Repairs damage that a transaction found in the node's own tables, and says whether that was possible.
     private var repair: ((OwnDamage) -> Bool)?
+    /// `PRAGMA schema_version` for which the tables' plans hold; `nil` until the store is open.
+    private var schemaVersion: Int64?
     /// How often one transaction is run again after a repair.
     private static let repairsMax = 8
 
@@ -75,6 +80,14 @@ package final class Transactions {
 
     /// Repairs damage by `repair` from now on, before a transaction runs again.
     func onDamage(_ repair: @escaping (OwnDamage) -> Bool) { self.repair = repair }
+
+    /// Has every write transaction from now on find the schema in this version, or fail with ``SchemaChanged``.
+    func expectSchema(_ version: Int64) { self.schemaVersion = version }
+
+    /// The version of the schema, which every program's change of the schema counts up.
+    static func schemaVersion(on connection: Connection) throws -> Int64 {
+        try connection.query("PRAGMA schema_version").first { $0.int64(0) } ?? 0
+    }
 
     // MARK: - Reading
 
@@ -139,9 +152,12 @@ package final class Transactions {
     func changeSchema<Result>(
         _ body: (Database, borrowing WriteTransaction) throws -> Ending<Result>
     ) throws -> Result {
-        try StoreError.mapping {
+        let expected = self.schemaVersion
+        self.schemaVersion = nil
+        defer { self.schemaVersion = expected }
+        return try StoreError.mapping {
             try self.database.writer.writeWithoutTransaction { db in
-                try self.connection.write(.durable) { transaction in try body(db, transaction) }
+                try self.attempt(.durable) { transaction in try body(db, transaction) }
             }
         }
     }
@@ -153,6 +169,7 @@ package final class Transactions {
         let restore = self.memory()
         do {
             let result = try self.connection.write(durability) { transaction in
+                try self.checkSchema(on: transaction.connection)
                 try self.guardCapture(true, in: transaction)
                 for part in self.parts { try part.value.didBegin(transaction) }
                 let ending = try body(transaction)
@@ -166,6 +183,14 @@ package final class Transactions {
             restore()
             throw error
         }
+    }
+
+    /// Refuses to write by plans that no longer hold: the transaction has the lock, so no program can change the schema any more.
+    private func checkSchema(on connection: Connection) throws {
+        guard let expected = self.schemaVersion, try Transactions.schemaVersion(on: connection) != expected else {
+            return
+        }
+        throw SchemaChanged()
     }
 
     /// Runs `body`; when it throws, undoes what it did in the file and in the memory of the parts.

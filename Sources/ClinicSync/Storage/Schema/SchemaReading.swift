@@ -1,0 +1,16 @@
+import GRDB
+
+/// Reads the replicated tables of an open store's file, at the start and after each change that a program makes to the schema.
+struct SchemaReading: Sendable {
+    /// The rules that apply to the file.
+    let manifest: Manifest
+    /// What migrations renamed and dropped.
+    let history: SchemaHistory
+
+    /// Reads the tables; those that a program removed or made unfit are in ``ClinicTables/absent``.
+    ///
+    /// - Throws: ``SchemaError`` when a table that nodes fill does not fit, or one that was never replicated.
+    func tables(in db: Database) throws -> ClinicTables {
+        try ClinicTables.read(from: db, manifest: self.manifest, history: self.history, isForgiving: true)
+    }
+}
