@@ -14,6 +14,8 @@ package struct SchemaHistory: Sendable, Hashable {
     /// By the table's present name: the present name of each column, by its former name.
     private var columns: [String: [String: String]] = [:]
     private var droppedColumns: [String: Set<String>] = [:]
+    /// By the table's present name: the words of the statements that make it or add to it, in small letters.
+    private var words: [String: Set<String>] = [:]
 
     /// The history of tables whose definitions never changed.
     package init() {}
@@ -43,6 +45,11 @@ package struct SchemaHistory: Sendable, Hashable {
     /// Whether a table with this name was dropped.
     package func isDropped(table: String) -> Bool { self.droppedTables.contains(table.lowercased()) }
 
+    /// Whether no migration names this column of the table, so that a program must have added it.
+    package func isAdded(_ column: String, to table: String) -> Bool {
+        self.words[table.lowercased()]?.contains(column.lowercased()) == false
+    }
+
     // MARK: - Reading
 
     private mutating func read(_ statement: [SQLToken]) {
@@ -50,11 +57,13 @@ package struct SchemaHistory: Sendable, Hashable {
         let words = statement.map { $0.name?.lowercased() ?? "" }
         if words.starts(with: ["create", "table"]), let name = words.dropFirst(2).first(where: { !Self.isFiller($0) }) {
             self.droppedTables.remove(name)
+            self.words[name, default: []].formUnion(words)
         } else if words.starts(with: ["drop", "table"]),
             let name = words.dropFirst(2).first(where: { !Self.isFiller($0) })
         {
             self.droppedTables.insert(name)
         } else if words.starts(with: ["alter", "table"]), words.count > 4 {
+            self.words[words[2], default: []].formUnion(words)
             self.alter(words[2], words.dropFirst(3).filter { $0 != "column" })
         }
     }
@@ -76,6 +85,7 @@ package struct SchemaHistory: Sendable, Hashable {
         self.tables[table] = name
         self.tables[name] = nil
         self.droppedTables.remove(name)
+        self.words[name, default: []].formUnion(self.words.removeValue(forKey: table) ?? [])
         // A table that replaces another table takes over that table's history.
         self.columns[name, default: [:]].merge(self.columns.removeValue(forKey: table) ?? [:]) { _, new in new }
         self.droppedColumns[name, default: []].formUnion(self.droppedColumns.removeValue(forKey: table) ?? [])

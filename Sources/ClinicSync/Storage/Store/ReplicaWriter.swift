@@ -70,7 +70,7 @@ package final class ReplicaWriter {
         self.upkeep = parts.upkeep
         self.follower = parts.follower
         try self.adoptFile()
-        self.follower.begin(schema: opened.schema)
+        try self.follower.begin(schema: opened.schema)
     }
 
     /// Does what an opened file needs, again after each repair of damage that it found.

@@ -13,6 +13,10 @@ final class SchemaFollower {
     private let collector: Collector
     private let repair: CaptureRepair
     private let adoption: FileAdoption
+    private let notes: StoreNotes
+    private let announcement: ColumnAnnouncement
+    /// The columns of which people know that some PCs lack them.
+    private var told: Set<AddedColumnReport.Column> = []
     /// What became of tables before the store was opened.
     private let noticed: [TableNotice]
     /// The plans for the reading half of the store.
@@ -21,7 +25,14 @@ final class SchemaFollower {
     private var isPending = true
 
     /// Follows the schema of `opened`.
-    init(_ opened: StoreOpening.Opened, collecting: Collecting, adoption: FileAdoption) {
+    init(
+        _ opened: StoreOpening.Opened,
+        collecting: Collecting,
+        adoption: FileAdoption,
+        announcement: ColumnAnnouncement
+    ) {
+        self.notes = opened.notes
+        self.announcement = announcement
         self.transactions = opened.transactions
         self.rows = opened.saver.rows
         self.tables = MissingTables(rows: opened.saver.rows, notes: opened.notes)
@@ -36,7 +47,11 @@ final class SchemaFollower {
     /// Has write transactions fail from now on when a program changed the schema since it was read in `version`.
     ///
     /// Call it when opening is done. The next reply says what opening found.
-    func begin(schema version: Int64) {
+    ///
+    /// - Throws: ``StoreError``.
+    func begin(schema version: Int64) throws {
+        try self.announce()
+        self.told = Set(try self.waitingColumns().map(\.column))
         self.transactions.expectSchema(version)
         var collected = Collector.Collected()
         collected.tables = self.noticed
@@ -60,7 +75,9 @@ final class SchemaFollower {
                 try self.transactions.expectSchema(self.transactions.read { try Transactions.schemaVersion(on: $0) })
             }
             do {
-                return try body()
+                let result = try body()
+                try self.takeUpColumns()
+                return result
             } catch let changed as SchemaChanged {
                 attempts += 1
                 guard attempts < SchemaFollower.attemptsMax else { throw changed }
@@ -95,7 +112,54 @@ final class SchemaFollower {
         // Its snapshot has the earlier schema.
         self.collector.abandonBulk()
         try self.adoption.rehash()
+        try self.announce()
+        try self.tellColumns()
     }
+
+    // MARK: - Added columns
+
+    /// Announces the columns that programs added in this file, before their first values leave it.
+    private func announce() throws {
+        guard try self.transactions.read({ try self.announcement.isDue(on: $0) }) else { return }
+        try self.transactions.write(.durable) { transaction in
+            try self.announcement.renew(in: transaction)
+            return .durable
+        }
+    }
+
+    /// Reads the schema again when values came of unknown columns that other nodes announce, so that the values need not wait in
+    /// the log.
+    private func takeUpColumns() throws {
+        guard self.notes.takeUnknownColumns(),
+            try self.transactions.read({ connection in
+                let report = AddedColumnReport(plans: self.rows.plans, connection: connection)
+                return try report.announcesAny(of: self.notes.unread(on: connection).map(\.detail))
+            })
+        else { return }
+        self.repair.forgetCheck()
+        try self.follow()
+        guard try self.transactions.read({ try self.rows.marks.count(limit: 1, on: $0) == 0 }) else { return }
+        self.collector.keep(try self.showRows())
+    }
+
+    /// Has the next reply say which columns some PCs lack, as far as it was not said.
+    private func tellColumns() throws {
+        let entries = try self.waitingColumns()
+        var collected = Collector.Collected()
+        for entry in entries where !self.told.contains(entry.column) {
+            collected.tables.append(
+                .columnWaits(table: entry.column.table, column: entry.column.name, reason: entry.reason)
+            )
+        }
+        self.told = Set(entries.map(\.column))
+        self.collector.keep(collected)
+    }
+
+    private func waitingColumns() throws -> [AddedColumnReport.Entry] {
+        try self.transactions.read { try AddedColumnReport(plans: self.rows.plans, connection: $0).entries() }
+    }
+
+    // MARK: - Rows
 
     /// Shows the rows that can be shown since the schema was read; call it when no marks are left.
     ///

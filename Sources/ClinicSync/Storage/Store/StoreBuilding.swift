@@ -64,7 +64,12 @@ struct StoreBuilding {
             projection: projection,
             events: events
         )
-        let follower = SchemaFollower(self.opened, collecting: collecting, adoption: adoption)
+        let follower = SchemaFollower(
+            self.opened,
+            collecting: collecting,
+            adoption: adoption,
+            announcement: ColumnAnnouncement(programRows: programRows)
+        )
         collecting.follow(with: follower)
         let upkeep = Upkeep(
             self.opened,
