@@ -67,7 +67,8 @@ enum FuzzCorpus {
                     unproven: [self.node]
                 )
             ),
-            .revocation([7, 8]), .memberProof([[9, 10], [11]]), .hostReport(self.hostReport), .handOver, .transferRequest(self.node),
+            .revocation([7, 8]), .memberProof([[9, 10], [11]]), .hostReport(self.hostReport), .handOver,
+            .transferRequest(self.node),
             .loginRequest(id: 3, self.login),
             .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true))),
             .loginReply(LoginReply(id: 4, outcome: .conflict([self.holder, self.holder]))),

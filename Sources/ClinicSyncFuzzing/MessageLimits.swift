@@ -43,8 +43,9 @@ enum MessageLimits {
 
     private static func fault(of login: LoginRequest) -> String? {
         guard login.tokenHash.count == 32 else { return "a token's hash of another length" }
-        let texts = [login.sessionID, login.userID, login.username, login.deviceID, login.deviceName]
+        let texts = [login.sessionID, login.username, login.deviceID, login.deviceName]
         return texts.lazy.compactMap(self.name).first
+            ?? self.count(login.userID.byteCount, self.limits.nameBytesMax, "user")
     }
 
     private static func fault(of outcome: LoginOutcome) -> String? {

@@ -26,18 +26,20 @@ package final class DiskTemplates {
     }
 
     /// The clinic's schema with few replicated tables.
-    static let schema: StoreSchema = {
+    ///
+    /// - Throws: an error when the manifest is not what is expected.
+    static func schema() throws -> StoreSchema { try self.fewTables.get() }
+
+    private static let fewTables = Result {
         let kept = ["patients", "patient_history", "users", "user_sessions"]
         var schema = StoreSchema.clinic
-        let object = try? JSONSerialization.jsonObject(with: Data(schema.manifest.utf8))
+        let object = try JSONSerialization.jsonObject(with: Data(schema.manifest.utf8))
         guard var manifest = object as? [String: Any], let tables = manifest["tables"] as? [String: Any] else {
-            return schema
+            throw CocoaError(.propertyListReadCorrupt)
         }
         manifest["tables"] = tables.filter { kept.contains($0.key) || $0.key.hasPrefix("clinicsync_") }
-        guard let text = try? JSONSerialization.data(withJSONObject: manifest, options: .sortedKeys) else {
-            return schema
-        }
+        let text = try JSONSerialization.data(withJSONObject: manifest, options: .sortedKeys)
         schema.manifest = String(decoding: text, as: UTF8.self)
         return schema
-    }()
+    }
 }

@@ -7,6 +7,10 @@ import GRDB
 final class FaultInjector {
     /// The answer of a store that the injector made fail.
     static let storeFailure = "the simulated disk is full"
+    /// The answer of a store to a request that waited for a program's transaction for too long.
+    static let storeLocked = "a simulated program keeps the file locked"
+    /// Both answers.
+    static let storeFailures = [FaultInjector.storeFailure, FaultInjector.storeLocked]
 
     /// The number of times that each fault happened.
     private(set) var fired: [FaultKind: Int] = [:]
@@ -43,6 +47,10 @@ final class FaultInjector {
         case .diskFull:
             guard node.isRunning else { return false }
             node.failingWrites += world.random.number(in: 1...4)
+            return true
+        case .storeLock:
+            guard node.isRunning, !node.isStopping else { return false }
+            world.lockStore(of: node, for: world.random.duration(.milliseconds(500), .seconds(9)))
             return true
         case .escapedWrite: return try self.writePastTriggers(at: node, in: world)
         case .crash, .powerCut, .restart, .lostRow: return try self.stopProcess(kind, of: node, in: world)

@@ -16,6 +16,10 @@ package final class SimulatedNode {
         var lastTimer: UInt64 = 0
         var writes = StoreQueue()
         var reads = StoreQueue()
+        /// When the store began to wait for a program's transaction; `nil` when it does not wait.
+        var lockedSince: Duration?
+        /// Whether the core knows of that.
+        var isLockKnown = false
 
         init(machine: NodeStateMachine, writing: WritingExecutor, reading: ReadingExecutor) {
             self.machine = machine
@@ -26,7 +30,7 @@ package final class SimulatedNode {
 
     /// The requests of one of a store's two threads, and the replies that the core has not seen yet.
     struct StoreQueue {
-        var requests: Deque<StorageRequest> = []
+        var requests: Deque<(request: StorageRequest, givenAt: Duration)> = []
         var replies: Deque<StorageReply> = []
         var isBusy = false
     }
@@ -60,6 +64,8 @@ package final class SimulatedNode {
     var processNumber = 0
     /// The end of the PC's suspension.
     var pausedUntil: Duration = .zero
+    /// The end of a program's write transaction, for which the store waits.
+    var lockedUntil: Duration = .zero
     /// The number of write requests that the store will still refuse.
     var failingWrites = 0
     /// Whether there is a program's commit without a notice so far.
@@ -73,7 +79,7 @@ package final class SimulatedNode {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
         self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
-        self.setup = (SimulatedNode.limits(options), options.hasFewTables ? DiskTemplates.schema : .clinic)
+        self.setup = (SimulatedNode.limits(options), try options.hasFewTables ? DiskTemplates.schema() : .clinic)
         self.configuration = SimulatedNode.configuration(index, options)
     }
 

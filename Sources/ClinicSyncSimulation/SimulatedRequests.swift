@@ -54,7 +54,7 @@ extension SimulatedWorld {
         let node = self.nodes[index]
         let login = LoginRequest(
             sessionID: session,
-            userID: user,
+            userID: .string(user),
             username: user,
             deviceID: node.origin.node.description,
             deviceName: node.name,

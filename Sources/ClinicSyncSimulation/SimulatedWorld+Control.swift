@@ -13,6 +13,7 @@ extension SimulatedWorld {
         for node in self.nodes {
             node.failingWrites = 0
             node.pausedUntil = self.now
+            node.lockedUntil = self.now
             if !node.isRunning { self.schedule(.start(node: node.index), after: .milliseconds(10)) }
         }
         self.network.mend()

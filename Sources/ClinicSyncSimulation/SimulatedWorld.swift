@@ -113,7 +113,8 @@ package final class SimulatedWorld {
     private func target(of event: SimulationEvent) -> Int? {
         switch event {
         case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
-            .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _), .start(let node):
+            .storeLocked(let node, _, _), .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _),
+            .start(let node):
             node
         case .accept(let link): self.network.links[link].ends[1].node
         case .opened(let link): self.network.links[link].ends[0].node
@@ -129,6 +130,7 @@ package final class SimulatedWorld {
             try self.timerRunsOut(node, process, id, generation)
         case .storeExecutes(let node, let process, let isRead): try self.storeExecutes(node, process, isRead)
         case .storeReplies(let node, let process, let isRead): try self.storeReplies(node, process, isRead)
+        case .storeLocked(let node, let process, let since): try self.storeLocked(node, process, since)
         case .accept(let link): try self.accept(link)
         case .opened(let link): try self.opened(link)
         case .dialFailed(let node, let process, let address):
@@ -157,7 +159,7 @@ package final class SimulatedWorld {
 
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
-        guard node.process == nil, !self.isOut(node) else { return }
+        guard node.process == nil, !self.isOut(node), self.phase.joiner != index else { return }
         let (state, remains): (StoreState, MemoryDisk?)
         do {
             (state, remains) = try node.disk.working(nil) { try node.start() }
@@ -215,7 +217,7 @@ package final class SimulatedWorld {
             )
         case .cancelTimer(let id): process.timers[id] = nil
         case .storage(let request):
-            process[keyPath: SimulatedNode.queue(isRead: request.isRead)].requests.append(request)
+            process[keyPath: SimulatedNode.queue(isRead: request.isRead)].requests.append((request, self.now))
             self.startStore(node, process, isRead: request.isRead)
         case .reply(let request, .synced(let report)):
             self.requests.answer(request, report)
@@ -246,13 +248,16 @@ package final class SimulatedWorld {
 
     private func storeExecutes(_ index: Int, _ number: Int, _ isRead: Bool) throws {
         let queue = SimulatedNode.queue(isRead: isRead)
+        if !isRead, try self.waitsForLock(index, number) { return }
         guard let process = self.process(index, number),
-            let request = process[keyPath: queue].requests.popFirst()
+            let (request, givenAt) = process[keyPath: queue].requests.popFirst()
         else { return }
         let node = self.nodes[index]
         let reply: StorageReply
         if isRead {
             reply = process.reading.perform(request)
+        } else if let patience = request.patience, self.now - givenAt > patience {
+            reply = .failed(request, .unavailable(FaultInjector.storeLocked))
         } else if node.failingWrites > 0 {
             node.failingWrites -= 1
             reply = .failed(request, .unavailable(FaultInjector.storeFailure))

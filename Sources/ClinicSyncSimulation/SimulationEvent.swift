@@ -8,6 +8,8 @@ enum SimulationEvent {
     case storeExecutes(node: Int, process: Int, isRead: Bool)
     /// A store's reply reaches the core.
     case storeReplies(node: Int, process: Int, isRead: Bool)
+    /// A store has waited for a program's transaction for long.
+    case storeLocked(node: Int, process: Int, since: Duration)
     /// A dial reaches the other end.
     case accept(link: Int)
     /// A client learns that its dial succeeded.

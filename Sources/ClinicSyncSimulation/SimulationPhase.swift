@@ -7,6 +7,8 @@ struct SimulationPhase {
     var isDisturbed = true
     /// The node for which nothing is promised.
     var suspect: Suspect?
+    /// The place of a node that has not joined yet; its PC is there, and its process does not start.
+    var joiner: Int?
 
     /// The frames that a node sends in place of `frame`.
     mutating func frames(for frame: [UInt8], from node: SimulatedNode) -> [[UInt8]] {

@@ -27,6 +27,8 @@ enum Summary {
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"
         case .localCommitNoticed: "notice"
+        case .storeLocked: "store locked"
+        case .storeUnlocked: "store unlocked"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
@@ -78,11 +80,14 @@ enum Summary {
         case .tableNoticed(let notice): "table \(notice)"
         case .escapedWrites(let count): "escaped \(count)"
         case .unmarkedSetBack(let count): "set back \(count)"
+        case .triggersFailed(let count): "triggers failed \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"
         case .logTooShort(let node): "logTooShort \(Summary.letter(node))"
         case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
+        case .storeLocked: "storeLocked"
+        case .storeUnlocked(let time): "storeUnlocked \(time)"
         }
     }
 
@@ -159,7 +164,7 @@ enum Summary {
         case .collect: "collect"
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
-        case .discard(let members, let held): "discard \(members.past.count) \(held.count)"
+        case .discard(let members, let waiting): "discard \(members.past.count) \(waiting.count)"
         case .locate(let id, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
@@ -179,7 +184,7 @@ enum Summary {
         case .recordEvent(let event): "recordEvent \(event.type)"
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
-        case .readBatch(let id, let batch): "readBatch c\(id.rawValue) \(Summary.of(batch))"
+        case .readBatch(let id, let batch, _): "readBatch c\(id.rawValue) \(Summary.of(batch))"
         }
     }
 

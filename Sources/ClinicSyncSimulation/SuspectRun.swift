@@ -60,8 +60,11 @@ struct SuspectRun {
     }
 
     /// The others must become equal while the suspect is there, which either becomes equal too or says what is wrong.
+    ///
+    /// A node that has not joined yet joins now, and must become equal as well.
     func goOnWithSuspect() throws {
         self.world.rest()
+        self.world.phase.joiner = nil
         self.world.heal()
         guard try self.converge() else { return }
         let run = SimulationRun(world: self.world)

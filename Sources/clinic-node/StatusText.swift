@@ -69,6 +69,11 @@ struct StatusText {
                 : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
             facts.append(("double", self.style.bad(text)))
         }
+        for file in status.lockedFiles {
+            let isHere = file.node == status.node.id
+            let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - file.since.milliseconds) / 1_000))
+            facts.append(("locked", self.style.bad("for \(age)") + ": " + file.sentence(isHere: isHere)))
+        }
         for damage in status.damage {
             let text = damage.sentence
             let isMended = damage.outcome == "rebuilt" || damage.outcome == "refetching"
@@ -85,8 +90,12 @@ struct StatusText {
         return progress.partialBatches == 0 ? missing : missing + ", \(progress.partialBatches) of them arrived in part"
     }
 
+    /// Whether a program keeps this PC's file locked, so that the node does not know what it lacks.
+    private var isLocked: Bool { self.status.lockedFiles.contains { $0.node == self.status.node.id } }
+
     private var pending: String {
-        switch self.status.pendingChanges {
+        if self.isLocked { return self.style.warning("not known while clinic.db is locked") }
+        return switch self.status.pendingChanges {
         case 0: "0 changes (the host has everything)"
         case 1: self.style.warning("1 change that the host does not have yet")
         default: self.style.warning("\(self.status.pendingChanges) changes that the host does not have yet")
@@ -102,6 +111,7 @@ struct StatusText {
     }
 
     private var reconciliation: String {
+        if self.isLocked { return self.style.warning("not known while clinic.db is locked") }
         guard let last = self.status.lastReconciliation else { return self.style.dim("not yet") }
         let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - last.at.milliseconds) / 1_000))
         let text = "\(age) ago, took \(last.milliseconds) ms"

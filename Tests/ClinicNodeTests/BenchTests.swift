@@ -56,7 +56,7 @@ import Testing
     @Test("apply compares batches with plain inserts")
     func apply() async throws {
         let outcome = try await BenchOutcome(["apply"] + BenchTests.few)
-        try #require(outcome.figures.count == 6)
+        try #require(outcome.figures.count == 9)
         for figure in outcome.figures { figure.checkItself(quantile: 0.5) }
         let large = try outcome.figure("apply, \(BenchTests.rows) rows in one batch")
         try self.check(large, samples: 2, target: 0.4, kind: "ratioAtLeast", ratio: 0.0005...5)
@@ -74,6 +74,12 @@ import Testing
             try self.check(conflicting, samples: 2, ratio: 0.2...50)
             #expect(conflicting.baselineSamples == active.baselineSamples)
         }
+        for what in ["collect", "apply"] {
+            let rename = try outcome.figure("rename of \(BenchTests.rows) merged rows, \(what)")
+            try self.check(rename, samples: 2, target: 1.5, kind: "ratioAtMost", ratio: 0.1...10)
+        }
+        let lock = try outcome.figure("rename of \(BenchTests.rows) merged rows, longest lock")
+        #expect(lock.target == 50 && lock.targetKind == "valueAtMost" && lock.samples.count == 2)
     }
 
     @Test("size compares a clinic's file with the same rows in plain tables, and says what the node's tables take")

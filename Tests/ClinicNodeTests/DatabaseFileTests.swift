@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-/// The database file is moved or deleted under a running agent.
+/// The database file is moved, overwritten or deleted under a running agent.
 @Suite(.timeLimit(.minutes(1)), .serialized) struct DatabaseFileTests {
     private func count(_ binary: Binary, _ database: String) async throws -> String {
         let sql = "SELECT count(*) FROM patients"
@@ -9,8 +9,8 @@ import Testing
         return outcome.output.trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
-    @Test("an agent whose database is moved or deleted ends with one sentence, and nothing is lost")
-    func movedAndDeleted() async throws {
+    @Test("an agent whose database is moved, overwritten or deleted ends with one sentence, and nothing is lost")
+    func movedOverwrittenAndDeleted() async throws {
         let binary = try Binary()
         let data = binary.data()
         let database = data + "/clinic.db"
@@ -28,8 +28,22 @@ import Testing
         try FileManager.default.moveItem(atPath: data + "/elsewhere.db", toPath: database)
         let second = try await Agent(binary, data: data, log: log)
         #expect(try await self.count(binary, database) == "1")
-        try FileManager.default.removeItem(atPath: database)
+        let backup = binary.data("backup.db")
+        func sqlite(_ command: String) async throws -> String {
+            try await binary.shell("sqlite3", ["-cmd", ".timeout 10000", database, command]).output
+        }
+        _ = try await sqlite(".backup \(backup)")
+        _ = try await sqlite("INSERT INTO patients(id) VALUES ('after')")
+        try await Binary.wait { try await sqlite("SELECT count(*) FROM clinicsync_dirty") == "0\n" }
+        _ = try await sqlite(".restore \(backup)")
         #expect(await second.exitStatus() == 1)
+        try await Binary.wait {
+            try String(contentsOf: log, encoding: .utf8).contains("was overwritten while the node ran")
+        }
+        let third = try await Agent(binary, data: data, log: log)
+        #expect(try await self.count(binary, database) == "1")
+        try FileManager.default.removeItem(atPath: database)
+        #expect(await third.exitStatus() == 1)
         try await Binary.wait {
             try String(contentsOf: log, encoding: .utf8).contains("is saved in \(database).rescued")
         }

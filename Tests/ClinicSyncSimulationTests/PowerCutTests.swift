@@ -47,8 +47,8 @@ import Testing
 
     @Test("there is a finding for every sync")
     func all() {
-        // Two contents of one batch end by a rule now, so no run of these seeds shows a left-out sync of a restamp.
-        let unseen: Set<MissingSync> = [.restamp]
-        #expect(Set(PowerCutTests.findings.map(\.sync)).union(unseen) == Set(MissingSync.allCases))
+        // The clinic outlives this one: two contents of one batch end by a rule. `DurabilityTests.restamped` misses the sync.
+        let ofOneStore: Set<MissingSync> = [.restamp]
+        #expect(Set(PowerCutTests.findings.map(\.sync)) == Set(MissingSync.allCases).subtracting(ofOneStore))
     }
 }

@@ -88,7 +88,7 @@ extension NodeEvent {
         self.rows = (self.rows ?? 1) &+ (older.rows ?? 1)
         self.recordId = nil
         self.transaction = nil
-        if self.userId != older.userId { self.userId = nil }
+        if self.userId.map(SQLiteValue.string) != older.userId.map(SQLiteValue.string) { self.userId = nil }
         if self.origin != older.origin { self.origin = nil }
         if let columns = self.columns, let others = older.columns {
             self.columns = columns + others.filter { !columns.contains($0) }

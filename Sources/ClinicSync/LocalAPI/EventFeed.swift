@@ -68,6 +68,6 @@ extension EventFilter {
             guard let category = EventCategory(rawValue: name) else { throw EventFilterFault.unknownCategory(name) }
             return category
         }
-        self.init(categories: Set(known), tables: Set(tables), users: Set(users), since: since)
+        self.init(categories: Set(known), tables: Set(tables), users: Set(users.map(SQLiteValue.string)), since: since)
     }
 }

@@ -6,8 +6,8 @@ package struct EventFilter: Sendable, Hashable {
     package var categories: Set<EventCategory>
     /// Only these tables; an empty set means all tables.
     package var tables: Set<String>
-    /// Only users with these ids; an empty set means all users.
-    package var users: Set<String>
+    /// Only users with these ids, as events show the ids; an empty set means all users.
+    package var users: Set<SQLiteValue>
     /// Start with the events after this position; `nil` means only new events.
     package var since: UInt64?
 
@@ -15,7 +15,7 @@ package struct EventFilter: Sendable, Hashable {
     package init(
         categories: Set<EventCategory> = [],
         tables: Set<String> = [],
-        users: Set<String> = [],
+        users: Set<SQLiteValue> = [],
         since: UInt64? = nil
     ) {
         self.categories = categories
@@ -45,7 +45,7 @@ package struct EventFilter: Sendable, Hashable {
     }
 
     private func isAboutUser(_ event: NodeEvent) -> Bool {
-        if let user = event.userId { return self.users.contains(user) }
+        if let user = event.userId { return self.users.contains(.string(user)) }
         // One event that represents many rows of a table of users may concern any of these users.
         return event.category == EventCategory.user.rawValue && event.table != nil && event.recordId == nil
     }

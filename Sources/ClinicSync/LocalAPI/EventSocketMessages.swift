@@ -88,7 +88,7 @@ struct EventSocketReply: Encodable {
             type: "subscribed",
             categories: filter.categories.map(\.rawValue).sorted(),
             tables: filter.tables.sorted(),
-            users: filter.users.sorted(),
+            users: filter.users.map(\.displayText).sorted(),
             position: position
         )
     }

@@ -64,14 +64,14 @@ public struct NodeEvent: Sendable, Hashable {
         self.category = change.category.rawValue
         self.table = change.table
         self.operation = change.operation.rawValue
-        self.recordId = change.recordID
+        self.recordId = change.recordID?.displayText
         self.columns = change.columns
         self.rows = change.rows == 1 ? nil : change.rows
         self.timestamp = UTCTimestamp(milliseconds: change.timestamp.milliseconds)
         self.source = change.isLocal ? "local" : "remote"
         self.origin = change.batch?.origin.description
         self.transaction = change.batch.map { "\($0.origin):\($0.sequence)" }
-        self.userId = change.userID
+        self.userId = change.userID?.displayText
     }
 
     /// Makes an event that is not a change of a row.

@@ -221,8 +221,58 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             case "rebuilt": "\(what), repaired"
             case "refetching": "\(what), another PC's copy takes the place"
             case "leftOut": "\(what), left out because no PC has an undamaged copy; the rows are not affected"
-            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join anew"
+            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join again"
             }
+        }
+    }
+
+    /// A PC whose `clinic.db` a program keeps locked by a write transaction that it does not end.
+    public struct LockedFile: Sendable, Hashable, Codable {
+        /// A process.
+        public struct Process: Sendable, Hashable, Codable {
+            /// Its number.
+            public var id: Int
+            /// The name of its program; empty when the system does not tell it.
+            public var program: String
+
+            /// Makes a process.
+            public init(id: Int, program: String) {
+                self.id = id
+                self.program = program
+            }
+        }
+
+        /// The PC's id.
+        public var node: String
+        /// The PC's name for people.
+        public var name: String
+        /// When the PC's node began to wait for the file.
+        public var since: UTCTimestamp
+        /// The process that has the transaction open; `null` when the system does not tell, and for other PCs.
+        @Nullable public var process: Process?
+
+        /// Makes an entry.
+        public init(node: String, name: String, since: UTCTimestamp, process: Process?) {
+            self.node = node
+            self.name = name
+            self.since = since
+            self.process = process
+        }
+
+        /// Puts the lock into words.
+        ///
+        /// - Parameter isHere: whether the file is this PC's.
+        /// - Returns: One sentence for people.
+        public func sentence(isHere: Bool) -> String {
+            guard isHere else {
+                return
+                    "a program on \(self.name) keeps clinic.db locked: 'clinic-node status' on that PC names the program"
+            }
+            let program = self.process.map { process in
+                process.program.isEmpty ? "process \(process.id)" : "\(process.program) (process \(process.id))"
+            }
+            return
+                "\(program ?? "a program") keeps a write transaction in clinic.db open: save or discard the changes in it"
         }
     }
 
@@ -311,6 +361,11 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var duplicateIdentities: [String]
     /// Damage in the node's own bookkeeping since the node started; empty when all is well.
     public var damage: [Damage]
+    /// PCs whose `clinic.db` a program keeps locked, this PC first; empty when all is well.
+    ///
+    /// While this PC is among them, ``pendingChanges`` is at least 1 and the result of ``lastReconciliation`` is
+    /// `unreachable`, because what waits for the file is not known.
+    public var lockedFiles: [LockedFile]
 
     /// Makes a status.
     public init(
@@ -330,7 +385,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         waiting: [Waiting],
         progress: Progress?,
         duplicateIdentities: [String] = [],
-        damage: [Damage] = []
+        damage: [Damage] = [],
+        lockedFiles: [LockedFile] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -349,5 +405,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.progress = progress
         self.duplicateIdentities = duplicateIdentities
         self.damage = damage
+        self.lockedFiles = lockedFiles
     }
 }

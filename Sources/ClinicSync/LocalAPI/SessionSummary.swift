@@ -12,17 +12,17 @@ public struct SessionSummary: Sendable, Hashable, Codable {
     public var deviceId: String
     /// The PC's name for people.
     public var deviceName: String
-    /// When it began, ISO 8601.
+    /// When it began, ISO 8601, or the text that a program wrote instead.
     public var loginTime: String
-    /// When the user last did something, ISO 8601.
+    /// When the user last did something, in the same forms.
     public var lastActivity: String
-    /// When the session ends automatically, ISO 8601.
+    /// When the session ends automatically, in the same forms.
     public var expiresAt: String
     /// Whether the session is active.
     public var isActive: Bool
     /// Whether another PC may have granted the same user a session: see docs/SESSIONS.md.
     public var provisional: Bool
-    /// When the session was ended, ISO 8601; absent while the session is active.
+    /// When the session was ended, in the same forms; absent while the session is active.
     public var invalidatedAt: String?
     /// Why the session was ended; absent while the session is active.
     public var endReason: String?

@@ -49,7 +49,7 @@ package struct BatchChunk: Sendable, Hashable {
     /// The batch's header; present exactly when `index` is 0.
     package let header: BatchHeader?
     /// Whether this is the batch's last chunk.
-    package let isLast: Bool
+    package var isLast: Bool
     /// SipHash-2-4 of `payload`; a receiver refuses a chunk with another checksum.
     package let checksum: UInt64
     /// The encoded changes.

@@ -30,8 +30,8 @@ package struct ChangeEvent: Sendable, Hashable {
     package var table: String
     /// What happened.
     package var operation: RowOperation
-    /// The row's key as text; `nil` when the event stands for `rows` rows of a bulk change.
-    package var recordID: String?
+    /// The row's key; `nil` when the event stands for `rows` rows of a bulk change.
+    package var recordID: SQLiteValue?
     /// The columns that changed.
     package var columns: [String]
     /// The number of rows that the event stands for: 1, or more for a bulk change.
@@ -43,20 +43,20 @@ package struct ChangeEvent: Sendable, Hashable {
     /// The batch that carried the change; `nil` for a repair.
     package var batch: BatchID?
     /// The user to whom the row belongs, in tables with such a column; otherwise, and for bulk changes, `nil`.
-    package var userID: String?
+    package var userID: SQLiteValue?
 
     /// Makes an event.
     package init(
         category: EventCategory,
         table: String,
         operation: RowOperation,
-        recordID: String?,
+        recordID: SQLiteValue?,
         columns: [String],
         rows: Int,
         timestamp: HybridTimestamp,
         isLocal: Bool,
         batch: BatchID?,
-        userID: String? = nil
+        userID: SQLiteValue? = nil
     ) {
         self.category = category
         self.table = table

@@ -10,7 +10,7 @@ package struct LoginRequest: Sendable, Hashable {
     /// The user's key.
     ///
     /// The PC has checked the user's password.
-    package var userID: String
+    package var userID: SQLiteValue
     /// The user's name.
     package var username: String
     /// The PC of the login: its node's id as text.
@@ -29,7 +29,7 @@ package struct LoginRequest: Sendable, Hashable {
     /// Makes a request.
     package init(
         sessionID: String,
-        userID: String,
+        userID: SQLiteValue,
         username: String,
         deviceID: String,
         deviceName: String,

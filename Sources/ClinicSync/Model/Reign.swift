@@ -40,9 +40,9 @@ package struct Candidacy: Sendable, Hashable, Comparable {
 
 /// A claim to be host: the term, and the claimant's candidacy when it made the claim.
 ///
-/// A node claims a term below the largest one once, and its id is in the claim. So no two hosts share a reign, whatever the network does.
-/// Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when two hosts
-/// meet.
+/// A node claims a term below the largest one once, and its id is in the claim. So no two hosts share a reign, whatever
+/// the network does. Reigns are ordered, and every node follows the highest reign that it meets. So one host remains when
+/// two hosts meet.
 package struct Reign: Sendable, Hashable, Comparable {
     /// The term, from 1; higher than every term that the claimant had heard of, except that ``Bounds/termMax`` has no
     /// successor.
@@ -108,6 +108,9 @@ package struct HostReport: Sendable, Hashable {
     package var candidacy: Candidacy
     /// From a host: the nodes that claim first when the host is lost, in this order; at most ``successorsMax``.
     package var successors: [NodeAddresses]
+    /// Since when a program's write transaction has kept the sender from writing: the clinic's time, milliseconds since
+    /// 1970; `nil` when the sender writes.
+    package var lockedSince: Int64?
 
     /// The largest number of successors.
     package static let successorsMax = 3
@@ -119,7 +122,8 @@ package struct HostReport: Sendable, Hashable {
         reign: Reign?,
         addresses: [String],
         candidacy: Candidacy,
-        successors: [NodeAddresses]
+        successors: [NodeAddresses],
+        lockedSince: Int64? = nil
     ) {
         self.role = role
         self.term = term
@@ -127,5 +131,6 @@ package struct HostReport: Sendable, Hashable {
         self.addresses = addresses
         self.candidacy = candidacy
         self.successors = successors
+        self.lockedSince = lockedSince
     }
 }

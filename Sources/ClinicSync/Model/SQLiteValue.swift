@@ -1,6 +1,10 @@
 /// A value of one of SQLite's five storage classes, bit for bit.
 ///
 /// Text is kept as bytes, because SQLite stores every text that a program binds: also invalid UTF-8, and NUL.
+///
+/// Keys of rows, users and sessions are values of this type wherever they are compared or are in a set or dictionary.
+/// Two values are equal when SQLite stores the same class and bytes. A `String` does not do for that: Swift calls two
+/// texts equal that differ in Unicode normalisation, and a BLOB is no text.
 package enum SQLiteValue: Sendable, Hashable {
     /// NULL.
     case null
@@ -31,6 +35,29 @@ package enum SQLiteValue: Sendable, Hashable {
         case .blob(let bytes):
             "x'" + bytes.hexadecimal + "'"
         }
+    }
+
+    /// The values that ``displayText`` shows as `text`: the text itself, and the blob for `x'…'`.
+    package static func displayed(as text: String) -> [SQLiteValue] {
+        let bytes = Array(text.utf8)
+        let values = [SQLiteValue.text(bytes)]
+        guard bytes.count >= 3, bytes.count % 2 == 1, bytes.starts(with: "x'".utf8), bytes.last == UInt8(ascii: "'")
+        else { return values }
+        let digits = bytes[2..<bytes.count - 1].map { Character(Unicode.Scalar($0)).hexDigitValue }
+        let blob = stride(from: 0, to: digits.count, by: 2).map { index -> UInt8? in
+            guard let high = digits[index], let low = digits[index + 1] else { return nil }
+            return UInt8(high << 4 | low)
+        }
+        guard !blob.contains(nil) else { return values }
+        return values + [.blob(blob.compactMap(\.self))]
+    }
+
+    /// Text that begins with this value and ends with `suffix`, for keys that derive from a key.
+    ///
+    /// A text keeps its bytes, so different texts stay different. Another value becomes its ``displayText``.
+    package func text(with suffix: String) -> SQLiteValue {
+        if case .text(let bytes) = self { return .text(bytes + suffix.utf8) }
+        return .string(self.displayText + suffix)
     }
 
     /// The bytes of a text or blob; 0 for others.
@@ -67,4 +94,9 @@ package enum SQLiteValue: Sendable, Hashable {
         case .blob: 4
         }
     }
+}
+
+extension SQLiteValue: ExpressibleByStringInterpolation {
+    /// Makes text.
+    package init(stringLiteral text: String) { self = .string(text) }
 }

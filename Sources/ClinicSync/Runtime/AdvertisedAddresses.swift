@@ -9,7 +9,7 @@ enum AdvertisedAddresses {
 
     /// Returns where other nodes connect when the node listens on `listen`; for a wildcard, each address of the PC.
     ///
-    /// The result is never empty. Private addresses come first. The result contains loopback only when no other address
+    /// The result is never empty. IPv4 addresses come first. The result contains loopback only when no other address
     /// exists.
     static func addresses(listening listen: NetworkAddress) -> [NetworkAddress] {
         guard ["0.0.0.0", "::"].contains(listen.host) else { return [listen] }

@@ -209,7 +209,12 @@ extension ClinicNode {
             return category
         }
         return self.events.subscribe(
-            EventFilter(categories: Set(wanted), tables: tables, users: users, since: since)
+            EventFilter(
+                categories: Set(wanted),
+                tables: tables,
+                users: Set(users.map(SQLiteValue.string)),
+                since: since
+            )
         )
     }
 }

@@ -133,7 +133,10 @@ public final class ClinicNode: Service {
         defer { withExtendedLifetime(lock) {} }
         try self.settings.directory.requirePrivate()
         for warning in try self.settings.directory.permissionWarnings() {
-            self.settings.logger.warning("\(warning)")
+            self.settings.logger.warning(
+                "The permissions of the database are too wide",
+                metadata: ["permission.advice": "\(warning)"]
+            )
         }
         let trust = try NodeRun.loadTrust(self.settings)
         try await StorageErrors.mapping {
@@ -175,6 +178,12 @@ public final class ClinicNode: Service {
             judge: { register.members(in: $0) },
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds }
         )
+        if let staleLog = storage.staleLog {
+            self.settings.logger.warning(
+                "A write-ahead log beside the database did not belong to it and was set aside",
+                metadata: ["store.stale_log": "\(staleLog)"]
+            )
+        }
         if let rebirth = storage.rebirth {
             self.settings.logger.notice(
                 "The database is a copy or came from a backup: the node goes on under new batch numbers",

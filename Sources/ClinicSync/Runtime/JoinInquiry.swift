@@ -34,22 +34,28 @@ struct JoinInquiry: Sendable {
 
     /// Asks the addresses in turn until a node answers; a refusal is an answer.
     ///
+    /// An address outside of private ranges is passed over. A host with a public and a private address names both.
+    ///
     /// - Parameter addresses: the addresses to ask.
     /// - Returns: The membership and the address of the node that granted it.
-    /// - Throws: ``ClinicSyncError``: `notReachable` and `timeout` when no node answers, otherwise the refusal.
+    /// - Throws: ``ClinicSyncError``: `notReachable` and `timeout` when no node answers, `addressNotAllowed` when all
+    ///   addresses are outside, otherwise the refusal.
     func ask(_ addresses: [String]) async throws -> (Membership, String) {
-        var failure = ClinicSyncError(
-            .notReachable,
-            "The join code holds no address: name the host with --host ADDRESS:PORT."
-        )
+        var failure: ClinicSyncError?
         for address in addresses {
             do {
                 return (try await self.ask(address, timeout: JoinInquiry.answerTimeout), address)
             } catch let error as ClinicSyncError where JoinInquiry.isUnreachable(error) {
                 failure = error
+            } catch let error as ClinicSyncError where error.code == .addressNotAllowed {
+                failure = failure ?? error
             }
         }
         throw failure
+            ?? ClinicSyncError(
+                .notReachable,
+                "The join code holds no address: name the host with --host ADDRESS:PORT."
+            )
     }
 
     /// Asks the clinic's nodes on the LAN until a node grants the membership.

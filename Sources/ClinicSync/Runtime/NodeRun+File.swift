@@ -6,7 +6,7 @@ import Logging
 
 // What a run does when its database file is gone.
 extension NodeRun {
-    /// Ends the run when the database file is replaced, moved or deleted.
+    /// Ends the run when the database file is replaced, overwritten, moved or deleted.
     ///
     /// The node then writes nothing more: a new file at the path may share the write-ahead log of the old one. A file without a
     /// path is copied first, because its content would be gone with the run.
@@ -14,8 +14,8 @@ extension NodeRun {
     /// - Throws: ``ClinicSyncError`` of code `databaseReplaced`, `CancellationError`.
     func watchFile() async throws {
         let path = self.settings.directory.databaseURL.path
-        let watch = DatabaseFileWatch(path: path)
-        let fault = try await watch.run()
+        let watch = DatabaseFileWatch(self.storage.file)
+        let fault = try await watch.run { try await self.storage.isFileOverwritten() }
         self.settings.logger.error(
             "The database file is not the one that was opened: the node ends",
             metadata: ["file.fault": "\(fault.rawValue)"]
@@ -44,6 +44,8 @@ extension NodeRun {
         case .missing:
             return "The database \(path) was moved or deleted while the node ran: put it back and start the node again."
                 + copy
+        case .overwritten:
+            return "The database \(path) was overwritten while the node ran: start the node again, on the new content."
         case .replaced:
             return "The database \(path) was replaced while the node ran: start the node again, on the new file." + copy
         }

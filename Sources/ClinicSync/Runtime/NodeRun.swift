@@ -39,6 +39,7 @@ struct NodeRun: Sendable {
         self.trust = trust
         self.register = register
         self.storage = storage
+        self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
     }
 
@@ -273,6 +274,7 @@ struct NodeRun: Sendable {
                 }
             }
         } onGracefulShutdown: {
+            self.storage.lockWatch.stop()
             self.inbox.post(.shutdownRequested)
         }
     }

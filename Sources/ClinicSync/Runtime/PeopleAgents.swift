@@ -39,7 +39,7 @@ extension PeopleAgents {
                 PasswordService.Surroundings(
                     account: { username in try await storage.read { try $0.loginAccount(username: username) } },
                     replace: { id, old, new in
-                        let isReplaced = try await storage.write {
+                        let isReplaced = try await storage.writeForPeople {
                             try $0.replacePasswordHash(ofUser: id, old, by: new)
                         }
                         if isReplaced { wrote() }

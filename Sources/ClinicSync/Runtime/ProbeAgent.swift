@@ -211,7 +211,9 @@ final class ProbeAgent: Sendable {
             "startedAt": .integer(startedAt),
         ]
         _ = try await StorageErrors.mapping {
-            try await self.surroundings.storage.write { try $0.putAgentRow(table: AgentTables.probes, values: values) }
+            try await self.surroundings.storage.writeForPeople {
+                try $0.putAgentRow(table: AgentTables.probes, values: values)
+            }
         }
         self.surroundings.wrote()
     }

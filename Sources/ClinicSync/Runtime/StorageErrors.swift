@@ -31,7 +31,7 @@ package enum StorageErrors {
         case let damage as OwnDamage:
             ClinicSyncError(
                 .corrupt,
-                "The table clinicsync_\(damage.table.rawValue) of clinic.db is damaged (\(damage.reason)): restore clinic.db from a backup, or join anew.",
+                "The table clinicsync_\(damage.table.rawValue) of clinic.db is damaged (\(damage.reason)): restore clinic.db from a backup, or join again.",
                 cause: damage
             )
         case let refusal as ClinicRefusal:
@@ -58,7 +58,8 @@ package enum StorageErrors {
 
     private static func code(_ code: StoreError.Code) -> ClinicSyncError.Code {
         switch code {
-        case .missing, .wrongNode, .schema, .database: .storage
+        case .missing, .wrongNode, .schema, .locked, .database: .storage
+        case .overwritten: .databaseReplaced
         case .exists: .refused
         case .corrupt: .corrupt
         case .diskFull: .diskFull

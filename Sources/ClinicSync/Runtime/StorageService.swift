@@ -26,6 +26,8 @@ final class StorageService: Sendable {
     private let reader: Confined<ReadingExecutor>
     /// Interrupts the current work of the connections; safe from any thread.
     private let interrupt: @Sendable () -> Void
+    /// Waits for other programs' write transactions.
+    let lockWatch: StoreLockWatch
     private let isAbandoned = NIOLockedValueBox(false)
     private let isFileGone = NIOLockedValueBox(false)
 
@@ -37,6 +39,10 @@ final class StorageService: Sendable {
     let origin: Origin
     /// Why the incarnation is new; `nil` when it is not new.
     let rebirth: Rebirth?
+    /// The database file.
+    let file: HeldFile
+    /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
+    let staleLog: String?
 
     /// Opens the store and starts the threads.
     ///
@@ -54,9 +60,13 @@ final class StorageService: Sendable {
         let reading = NIOThreadPool(numberOfThreads: 1)
         writing.start()
         reading.start()
+        let lockWatch = StoreLockWatch { LockHolder.find(databasePath: path) }
         do {
             let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
-                let database = try StoreDatabase.open(path: path)
+                let staleLog = try StaleLog(databasePath: path).setAside(at: wallClock())
+                // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
+                let early = HeldFile(path: path)
+                let database = try StoreDatabase.open(path: path, lockWait: lockWatch)
                 let place = try StorePlace.of(databasePath: path)
                 let writer = try ReplicaWriter(
                     database: database,
@@ -68,7 +78,8 @@ final class StorageService: Sendable {
                 )
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                let bound = (origin: writer.origin, rebirth: writer.rebirth)
+                let file = early.isHeld ? early : HeldFile(path: path)
+                let bound = (origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
                 let state = try writer.state()
                 let events = writer.lastEventPosition
                 return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
@@ -81,7 +92,8 @@ final class StorageService: Sendable {
                 interrupt: interrupt,
                 state: state,
                 events: events,
-                bound: bound
+                bound: bound,
+                lockWatch: lockWatch
             )
         } catch {
             try await writing.shutdownGracefully()
@@ -98,7 +110,8 @@ final class StorageService: Sendable {
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
         events: UInt64,
-        bound: (origin: Origin, rebirth: Rebirth?)
+        bound: (origin: Origin, rebirth: Rebirth?, file: HeldFile, staleLog: String?),
+        lockWatch: StoreLockWatch
     ) {
         self.writing = writing
         self.reading = reading
@@ -109,6 +122,9 @@ final class StorageService: Sendable {
         self.lastEventPosition = events
         self.origin = bound.origin
         self.rebirth = bound.rebirth
+        self.file = bound.file
+        self.staleLog = bound.staleLog
+        self.lockWatch = lockWatch
     }
 
     /// Handles a request of the core.
@@ -123,11 +139,12 @@ final class StorageService: Sendable {
                 reply(answer, start.duration(to: .now))
             }
         } else {
+            let deadline = request.patience.map { ContinuousClock.now + $0 }
             self.writing.submit { state in
                 guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
                 let start = ContinuousClock.now
-                let answer = self.writer.value.perform(request)
-                reply(answer, start.duration(to: .now))
+                let answer = self.lockWatch.run(until: deadline) { self.writer.value.perform(request) }
+                reply(answer ?? .failed(request, .unavailable(StoreError.locked.message)), start.duration(to: .now))
             }
         }
     }
@@ -150,16 +167,35 @@ final class StorageService: Sendable {
     /// How often one read for people is repeated after a repair.
     private static let repairsMax = 8
 
-    /// Writes data for people.
+    /// Writes data of the node's own; waits as long as another program's transaction lasts.
     func write<Result: Sendable>(_ body: @escaping @Sendable (ReplicaWriter) throws -> Result) async throws -> Result {
         try await self.writing.runIfActive { try body(self.writer.value.writer) }
     }
+
+    /// Writes data for people, who do not wait long for another program's transaction.
+    ///
+    /// - Throws: ``StoreError/locked``, and what `body` throws.
+    func writeForPeople<Result: Sendable>(
+        _ body: @escaping @Sendable (ReplicaWriter) throws -> Result
+    ) async throws -> Result {
+        guard !self.lockWatch.isLocked else { throw StoreError.locked }
+        let deadline = ContinuousClock.now + StorageService.patience
+        return try await self.writing.runIfActive {
+            let result = try self.lockWatch.run(until: deadline) { try body(self.writer.value.writer) }
+            guard let result else { throw StoreError.locked }
+            return result
+        }
+    }
+
+    /// How long people wait for another program's transaction.
+    private static let patience: Duration = .seconds(10)
 
     /// Drops submitted requests and aborts the current work, like the end of the process; for tests.
     ///
     /// The store rolls back the transaction in progress. The caller must call ``close()``.
     func abandon() {
         self.isAbandoned.withLockedValue { $0 = true }
+        self.lockWatch.abandon()
         self.interrupt()
     }
 
@@ -169,6 +205,14 @@ final class StorageService: Sendable {
     func leaveFile() {
         self.isFileGone.withLockedValue { $0 = true }
         self.isAbandoned.withLockedValue { $0 = true }
+        self.lockWatch.abandon()
+    }
+
+    /// Whether another database was copied into the open file; `false` when the store cannot say so now.
+    func isFileOverwritten() async throws -> Bool {
+        try await self.writing.runIfActive {
+            do { return try self.writer.value.writer.isFileOverwritten() } catch is StoreError { return false }
+        }
     }
 
     /// Copies the open database into a new file, readable by its owner alone.
@@ -180,6 +224,7 @@ final class StorageService: Sendable {
 
     /// Finishes the submitted requests, closes the store and stops the threads.
     func close() async throws {
+        self.lockWatch.stop()
         try await self.reading.runIfActive { self.reader.value.reader.close() }
         try await self.reading.shutdownGracefully()
         let isFileGone = self.isFileGone.withLockedValue { $0 }

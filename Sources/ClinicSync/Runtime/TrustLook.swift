@@ -99,7 +99,7 @@ struct TrustLook {
     /// The signed revocation of a row; `nil` when nobody signed it.
     private func revocation(in row: [String: SQLiteValue], _ findings: inout Findings) -> [UInt8]? {
         guard let node = AgentTables.node(row["node"]), let entry = AgentTables.blob(row["entry"]),
-            self.trust.accepts(revocation: entry, of: node)
+            self.register.accepts(revocation: entry, of: node)
         else {
             let isKnown = AgentTables.node(row["node"]).map { self.trust.revocations[$0] != nil } ?? false
             if !isKnown { findings.note(row, of: AgentTables.revocations) }

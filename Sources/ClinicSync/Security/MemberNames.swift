@@ -17,14 +17,17 @@ enum MemberNames {
     static func shown(_ names: [NodeID: String]) -> [NodeID: String] {
         let owners = Dictionary(grouping: names.keys) { self.folded(names[$0] ?? "") }
         var shown: [NodeID: String] = [:]
-        for (node, name) in names {
-            let others = (owners[self.folded(name)] ?? []).filter { $0 != node }
+        for (name, nodes) in owners {
             if name.isEmpty {
-                shown[node] = self.mark(of: node, among: names.keys.filter { $0 != node })
-            } else if others.isEmpty, !self.imitates(name, owners) {
-                shown[node] = name
+                let marks = self.marks(of: Array(names.keys))
+                for node in nodes { shown[node] = marks[node] }
             } else {
-                shown[node] = "\(name) (\(self.mark(of: node, among: others)))"
+                let marks = self.marks(of: nodes)
+                for node in nodes {
+                    let name = names[node] ?? ""
+                    let isAlone = nodes.count == 1 && !self.imitates(name, owners)
+                    shown[node] = isAlone ? name : "\(name) (\(marks[node] ?? ""))"
+                }
             }
         }
         return shown
@@ -32,14 +35,23 @@ enum MemberNames {
 
     private static func folded(_ name: String) -> String { name.lowercased() }
 
-    /// The shortest beginning of an id that none of the others has.
-    private static func mark(of node: NodeID, among others: [NodeID]) -> String {
-        let id = node.description
-        var count = self.digitsMin
-        while count < id.count, others.contains(where: { $0.description.prefix(count) == id.prefix(count) }) {
-            count += 1
+    /// For each node the shortest beginning of its id that none of the others has.
+    private static func marks(of nodes: [NodeID]) -> [NodeID: String] {
+        let ids = nodes.map { (node: $0, text: $0.description) }.sorted { $0.text < $1.text }
+        // Of all others, the neighbours in this order have the longest beginning in common with an id.
+        var marks: [NodeID: String] = [:]
+        var before = 0
+        for (index, id) in ids.enumerated() {
+            let after = index + 1 < ids.count ? self.common(id.text, ids[index + 1].text) : 0
+            marks[id.node] = String(id.text.prefix(max(self.digitsMin, max(before, after) + 1)))
+            before = after
         }
-        return String(id.prefix(count))
+        return marks
+    }
+
+    /// The number of characters that two ids have in common at their beginnings.
+    private static func common(_ left: String, _ right: String) -> Int {
+        zip(left.utf8, right.utf8).prefix { $0 == $1 }.count
     }
 
     /// Whether a name is another member's name with something in brackets that looks like the beginning of an id.

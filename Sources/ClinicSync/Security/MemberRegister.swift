@@ -43,6 +43,7 @@ package final class MemberRegister: Sendable {
         var isSaved = true
         /// Facts in rows of members that have not signed a statement yet.
         var unsigned: [NodeID: NodeStatement.Facts] = [:]
+        var forged = ForgedProofs()
     }
 
     /// The largest number of nodes that are kept, present and past.
@@ -170,9 +171,9 @@ package final class MemberRegister: Sendable {
     @discardableResult
     package func learn(grant bytes: [UInt8], of node: NodeID? = nil) -> Finding {
         if let node, self.grant(of: node)?.bytes == bytes { return .known }
-        do {
+        return self.verifying(.grant, bytes, of: node) {
             let grant = try SigningGrant(verifying: bytes, authority: self.trust.authority)
-            guard node == nil || grant.node == node else { return .invalid }
+            guard node == nil || grant.node == node else { return nil }
             return self.state.withLockedValue { state in
                 guard state.grants[grant.node] == nil, state.grants.count < MemberRegister.membersMax else {
                     return .known
@@ -180,10 +181,10 @@ package final class MemberRegister: Sendable {
                 state.grants[grant.node] = grant
                 state.members[grant.node]?.grant = grant
                 state.isSaved = false
+                // Its certificates prove something from now on.
+                state.forged.removeAll()
                 return .new
             }
-        } catch {
-            return .invalid
         }
     }
 
@@ -196,13 +197,11 @@ package final class MemberRegister: Sendable {
     @discardableResult
     package func learn(certificate: [UInt8], of node: NodeID? = nil) -> Finding {
         if let node, self.member(node)?.proof.certificate == certificate { return .known }
-        let grants = self.state.withLockedValue { Array($0.grants.values) }
-        do {
+        return self.verifying(.certificate, certificate, of: node) {
+            let grants = self.state.withLockedValue { Array($0.grants.values) }
             let proof = try MemberProof(verifying: certificate, grants: grants, authority: self.trust.authority)
-            guard node == nil || proof.node == node else { return .invalid }
+            guard node == nil || proof.node == node else { return nil }
             return self.add(proof)
-        } catch {
-            return .invalid
         }
     }
 
@@ -229,16 +228,14 @@ package final class MemberRegister: Sendable {
     package func learn(statement bytes: [UInt8], of node: NodeID) -> Finding {
         guard let member = self.member(node) else { return .invalid }
         if member.statement?.bytes == bytes { return .known }
-        do {
+        return self.verifying(.statement, bytes, of: node) {
             let statement = try NodeStatement(verifying: bytes, clinic: self.trust.clinicID)
-            guard statement.node == node else { return .invalid }
+            guard statement.node == node else { return nil }
             return self.change(node) { member in
                 guard member.statement.map({ statement.succeeds($0) }) ?? true else { return false }
                 member.statement = statement
                 return true
             }
-        } catch {
-            return .invalid
         }
     }
 
@@ -247,19 +244,49 @@ package final class MemberRegister: Sendable {
     package func learn(renaming bytes: [UInt8], of node: NodeID) -> Finding {
         guard let member = self.member(node) else { return .invalid }
         if member.renaming?.bytes == bytes { return .known }
-        do {
+        return self.verifying(.renaming, bytes, of: node) {
             let renaming = try NameStatement(verifying: bytes, authority: self.trust.authority)
-            guard renaming.node == node, renaming.signer.map({ !self.trust.isRevoked($0) }) ?? true else {
-                return .invalid
-            }
+            guard renaming.node == node else { return nil }
+            guard renaming.signer.map({ !self.trust.isRevoked($0) }) ?? true else { return .invalid }
             return self.change(node) { member in
                 guard member.renaming.map({ renaming.succeeds($0) }) ?? true else { return false }
                 member.renaming = renaming
                 return true
             }
-        } catch {
-            return .invalid
         }
+    }
+
+    /// Returns whether somebody who may revoke a node signed the entry.
+    package func accepts(revocation entry: [UInt8], of node: NodeID) -> Bool {
+        self.verifying(.revocation, entry, of: node) {
+            self.trust.accepts(revocation: entry, of: node) ? .known : nil
+        } == .known
+    }
+
+    /// Learns what `body` verifies, unless it was forged the last time.
+    ///
+    /// - Parameters:
+    ///   - kind: the kind of the proof.
+    ///   - bytes: the proof.
+    ///   - node: the node to which it must belong.
+    ///   - body: verifies and learns; throws or returns `nil` for what is not valid as long as no new grant comes.
+    /// - Returns: What came of it.
+    private func verifying(
+        _ kind: ForgedProofs.Kind,
+        _ bytes: [UInt8],
+        of node: NodeID?,
+        _ body: () throws -> Finding?
+    ) -> Finding {
+        let proof = ForgedProofs.Proof(kind: kind, node: node, bytes: bytes)
+        let (isForged, grants) = self.state.withLockedValue { ($0.forged.contains(proof), $0.grants.count) }
+        guard !isForged else { return .invalid }
+        do {
+            if let finding = try body() { return finding }
+        } catch {
+            // Nobody signed it.
+        }
+        self.state.withLockedValue { if $0.grants.count == grants { $0.forged.insert(proof) } }
+        return .invalid
     }
 
     /// Notes what the rows of members say that have not signed a statement yet.

@@ -79,6 +79,12 @@ struct NodeTelemetry: Sendable {
                 metadata: ["change.count": "\(rows)"]
             )
             self.tell("rows_set_back", details: ["rows": "\(rows)"])
+        case .triggersFailed(let rows):
+            self.logger.warning(
+                "A program's trigger failed for rows of other nodes: they are written without it",
+                metadata: ["change.count": "\(rows)"]
+            )
+            self.tell("trigger_failed", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
             self.tell("clock_skew", details: ["milliseconds": "\(milliseconds)"])
@@ -92,6 +98,16 @@ struct NodeTelemetry: Sendable {
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
             self.record(repair)
+        case .storeLocked(let lock):
+            self.logger.warning(
+                "A program keeps a write transaction in clinic.db open, so this node cannot write: end it in that program",
+                metadata: [
+                    "lock.process": "\(lock.holder.map { String($0.process) } ?? "unknown")",
+                    "lock.program": "\(lock.holder?.program ?? "unknown")", "lock.waited": "\(lock.waited)",
+                ]
+            )
+        case .storeUnlocked(let time):
+            self.logger.notice("This node writes clinic.db again", metadata: ["lock.waited": "\(time)"])
         }
     }
 
@@ -146,19 +162,21 @@ struct NodeTelemetry: Sendable {
     }
 
     /// Logs a line that a peer can bring about again and again, unless there were many of its kind about `subject`.
+    @discardableResult
     private func log(
         _ level: Logger.Level,
         _ message: String,
         of subject: String,
         _ metadata: Logger.Metadata
-    ) {
+    ) -> Bool {
         let elapsed = self.start.duration(to: .now)
         guard let omitted = self.repetitions.withLockedValue({ $0.admit(message + subject, at: elapsed) }) else {
-            return
+            return false
         }
         var metadata = metadata
         if omitted > 0 { metadata["log.omitted"] = "\(omitted)" }
         self.logger.log(level: level, "\(message)", metadata: metadata)
+        return true
     }
 
     private func tell(_ type: String, details: [String: String]) {
@@ -173,12 +191,16 @@ struct NodeTelemetry: Sendable {
     }
 
     private func recordBackOff(of peer: NodeID, _ reason: CloseReason, isPeersWord: Bool) {
-        self.logger.warning(
+        let isWritten = self.log(
+            .warning,
             isPeersWord
                 ? "A peer ends all connections with this node, which tries again less and less often"
                 : "All connections with a peer must be ended, so the peer may connect less and less often",
-            metadata: ["peer.id": "\(peer)", "close.reason": "\(reason)"]
+            of: "\(peer)",
+            ["peer.id": "\(peer)", "close.reason": "\(reason)"]
         )
+        // A peer that gives a new reason each time must not fill the log of events.
+        guard isWritten else { return }
         self.tell(
             "peer_backs_off",
             details: ["peer": peer.description, "reason": "\(reason)", "by": isPeersWord ? "peer" : "self"]

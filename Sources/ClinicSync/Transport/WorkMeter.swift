@@ -45,7 +45,8 @@ extension Message {
         switch self {
         case .chunk, .rowHashes, .rowStates: false
         case .hello, .goodbye, .ping, .pong, .acknowledge, .digests, .syncRequest, .verifyRequest, .verifyReport,
-            .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply:
+            .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
+            .loginReply:
             true
         }
     }

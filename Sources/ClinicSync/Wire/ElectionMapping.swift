@@ -61,6 +61,7 @@ extension WireHostReport {
         self.addresses = report.addresses
         self.candidacy = WireCandidacy(report.candidacy)
         self.successors = report.successors.map(Successor.init)
+        self.lockedSince = report.lockedSince ?? 0
     }
 
     /// The report.
@@ -77,13 +78,15 @@ extension WireHostReport {
         if let reign, term < reign.term || (role == .host) != (reign.host == candidacy.node) {
             throw .outOfRange(field: "reign")
         }
+        let lockedSince = try MessageCodec.milliseconds(self.lockedSince, "locked_since")
         return HostReport(
             role: role,
             term: term,
             reign: reign,
             addresses: try MessageCodec.addresses(self.addresses, limits, "addresses"),
             candidacy: candidacy,
-            successors: try self.successorModels(limits)
+            successors: try self.successorModels(limits),
+            lockedSince: lockedSince == 0 ? nil : lockedSince
         )
     }
 

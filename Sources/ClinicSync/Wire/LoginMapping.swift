@@ -8,7 +8,11 @@ extension WireLoginRequest {
         self.init()
         self.id = id
         self.session = login.sessionID
-        self.user = login.userID
+        if case .blob(let bytes) = login.userID {
+            self.userBlob = Data(bytes)
+        } else {
+            self.user = login.userID.displayText
+        }
         self.username = login.username
         self.device = login.deviceID
         self.deviceName = login.deviceName
@@ -22,9 +26,11 @@ extension WireLoginRequest {
         let max = limits.nameBytesMax
         guard !self.session.isEmpty else { throw .missing(field: "session") }
         guard self.tokenHash.count == 32 else { throw .wrongLength(field: "token_hash") }
+        guard self.userBlob.count <= max else { throw .limitExceeded(field: "user_blob") }
+        let user = try MessageCodec.text(self.user, max: max, "user")
         return LoginRequest(
             sessionID: try MessageCodec.text(self.session, max: max, "session"),
-            userID: try MessageCodec.text(self.user, max: max, "user"),
+            userID: self.userBlob.isEmpty ? .string(user) : .blob(Array(self.userBlob)),
             username: try MessageCodec.text(self.username, max: max, "username"),
             deviceID: try MessageCodec.text(self.device, max: max, "device"),
             deviceName: try MessageCodec.text(self.deviceName, max: max, "device_name"),

@@ -730,6 +730,10 @@ package nonisolated struct WireHostReport: Sendable {
   /// Of a host: who claims first when it is gone, in this order.
   package var successors: [WireHostReport.Successor] = []
 
+  /// Since when a program's write transaction has kept the sender from writing: the sender's corrected time,
+  /// milliseconds since 1970. 0: the sender writes.
+  package var lockedSince: Int64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -1207,6 +1211,9 @@ package nonisolated struct WireLoginRequest: Sendable {
   package var loginMilliseconds: Int64 = 0
 
   package var isForced: Bool = false
+
+  /// The user's key when it is a BLOB; `user` is empty then.
+  package var userBlob: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2423,7 +2430,7 @@ nonisolated extension WireReign: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0\u{3}locked_since\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2437,6 +2444,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.addresses) }()
       case 5: try { try decoder.decodeSingularMessageField(value: &self._candidacy) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.successors) }()
+      case 7: try { try decoder.decodeSingularInt64Field(value: &self.lockedSince) }()
       default: break
       }
     }
@@ -2465,6 +2473,9 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.successors.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.successors, fieldNumber: 6)
     }
+    if self.lockedSince != 0 {
+      try visitor.visitSingularInt64Field(value: self.lockedSince, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2475,6 +2486,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.addresses != rhs.addresses {return false}
     if lhs._candidacy != rhs._candidacy {return false}
     if lhs.successors != rhs.successors {return false}
+    if lhs.lockedSince != rhs.lockedSince {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3248,7 +3260,7 @@ nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3265,6 +3277,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 7: try { try decoder.decodeSingularBytesField(value: &self.tokenHash) }()
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self.userBlob) }()
       default: break
       }
     }
@@ -3298,6 +3311,9 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.isForced != false {
       try visitor.visitSingularBoolField(value: self.isForced, fieldNumber: 9)
     }
+    if !self.userBlob.isEmpty {
+      try visitor.visitSingularBytesField(value: self.userBlob, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3311,6 +3327,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.tokenHash != rhs.tokenHash {return false}
     if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
     if lhs.isForced != rhs.isForced {return false}
+    if lhs.userBlob != rhs.userBlob {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -1,7 +1,8 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// A sender never has more payload in transit than the receiver granted, except for one chunk.
+/// A sender never has more payload in transit than the receiver granted, except for one chunk, and gets back no more
+/// credit than it spent.
 ///
 /// So the receiver's queue is bounded too: it holds only granted bytes that are not stored yet.
 final class CreditChecker: SimulationChecker {
@@ -13,7 +14,11 @@ final class CreditChecker: SimulationChecker {
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         if case .messageReceived(let id, .acknowledge(let ack), _) = input {
-            self.credit[id, default: self.granted] += Int(ack.creditBytes)
+            let credit = self.credit[id, default: self.granted] + Int(ack.creditBytes)
+            self.credit[id] = credit
+            if credit > self.granted, !world.isSuspect(node), !world.isSuspect(behind: id) {
+                world.fail("\(node.name) gets more credit back than it spent")
+            }
         }
         for case .send(let ids, .chunk(let chunk)) in effects {
             for id in ids {
@@ -51,8 +56,15 @@ final class EchoChecker: SimulationChecker {
 /// Honest nodes never close each other's connections as faulty, and stores fail only on command.
 final class FailureChecker: SimulationChecker {
     private let mayEscape: Bool
+    private let mayLoseRows: Bool
+    /// Whether links may end soon, so that a peer rests for a moment.
+    private let mayRest: Bool
 
-    init(_ options: SimulationOptions) { self.mayEscape = options.faults.contains(.escapedWrite) }
+    init(_ options: SimulationOptions) {
+        self.mayEscape = options.faults.contains(.escapedWrite)
+        self.mayLoseRows = options.faults.contains(.lostRow)
+        self.mayRest = options.faults.contains { ![.clockStep, .lostRow, .escapedWrite].contains($0) }
+    }
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         for effect in effects {
@@ -60,13 +72,13 @@ final class FailureChecker: SimulationChecker {
             case .close(let id, let reason):
                 // A suspect can make others connect again and again.
                 if world.isSuspect(behind: id) { continue }
-                if !self.isHarmless(reason) { world.fail("\(node.name) closes a connection: \(reason)") }
+                if !self.isHarmless(reason, in: world) { world.fail("\(node.name) closes a connection: \(reason)") }
             case .turnAway(let id, let reason, _):
                 if world.isSuspect(behind: id) { continue }
-                if !self.isHarmless(reason) { world.fail("\(node.name) turns a peer away: \(reason)") }
+                if !self.isHarmless(reason, in: world) { world.fail("\(node.name) turns a peer away: \(reason)") }
             case .notify(.storageFailed(let failure)):
                 if self.isRefusal(input, in: world) { continue }
-                guard failure != .unavailable(FaultInjector.storeFailure) else { continue }
+                guard !FaultInjector.storeFailures.contains(where: { failure == .unavailable($0) }) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
             case .notify(.escapedWrites(let count)), .notify(.unmarkedSetBack(let count)):
                 if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }
@@ -74,8 +86,8 @@ final class FailureChecker: SimulationChecker {
                 if world.members.allSatisfy({ $0.origin.node != peer }) { continue }
                 world.fail("\(node.name) cannot serve \(Summary.letter(peer))")
             case .notify(.ownDamage(let repair)):
-                // In other runs a node may be damaged by a fault.
-                if world.phase.suspect != nil { world.fail("\(node.name) takes itself for damaged: \(repair)") }
+                if self.mayLoseRows, world.phase.suspect == nil { continue }
+                world.fail("\(node.name) takes itself for damaged: \(repair)")
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
             case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .prove, .reply, .notify, .stopped:
                 break
@@ -99,11 +111,10 @@ final class FailureChecker: SimulationChecker {
         }
     }
 
-    private func isHarmless(_ reason: CloseReason) -> Bool {
+    private func isHarmless(_ reason: CloseReason, in world: SimulatedWorld) -> Bool {
         switch reason {
         case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed, .notHost: true
-        // A peer whose links end soon, as with these networks and disks, rests for a moment.
-        case .overloaded: true
+        case .overloaded: self.mayRest || world.phase.suspect != nil
         case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .revoked: false
         }
     }

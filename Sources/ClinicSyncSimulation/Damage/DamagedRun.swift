@@ -19,6 +19,7 @@ enum DamagedRun {
         let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         let node = world.nodes[random.below(options.nodes)]
         world.phase.suspect = Suspect(index: node.index)
+        world.phase.joiner = DamagedRun.joiner(seed, beside: node, options)
         // What the node lost is sent to it again.
         world.checkers.removeAll { $0 is EchoChecker }
         let run = SuspectRun(world: world, entered: entered)
@@ -34,6 +35,12 @@ enum DamagedRun {
         try run.goOnWithSuspect()
         try run.goOnWithoutSuspect()
         return run.result(words: "\(node.name) \(words)")
+    }
+
+    /// In a quarter of the runs one of the others joins only after the damage: it gets everything, also from the damaged node.
+    private static func joiner(_ seed: UInt64, beside node: SimulatedNode, _ options: SimulationOptions) -> Int? {
+        var random = SimulationRandom(seed: seed ^ 0x0_0710_0029)
+        return random.chance(25) ? (node.index + 1 + random.below(options.nodes - 1)) % options.nodes : nil
     }
 
     private static func damages(

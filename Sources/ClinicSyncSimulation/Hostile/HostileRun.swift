@@ -18,7 +18,7 @@ enum HostileRun {
         let world = try SimulatedWorld(options, workloads: [entered], isRecording: isRecording, templates: templates)
         // What the member sent back under others' names is no echo.
         world.checkers.removeAll { $0 is EchoChecker }
-        // Of a forged batch under its own name a node concludes that its file is an old copy, and begins anew.
+        // Of a forged batch under its own name a node concludes that its file is an old copy, and begins a new incarnation.
         if plan.isForging { world.checkers.removeAll { $0 is IdentityChecker } }
         world.phase.suspect = Suspect(index: plan.index, isForging: plan.isForging, mutator: FrameMutator(plan))
         let run = SuspectRun(world: world, entered: entered)

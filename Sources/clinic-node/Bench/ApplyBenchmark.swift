@@ -17,6 +17,8 @@ struct ApplyBenchmark {
     private static let smallBatchesMax = 2_000
     /// Changes among which some conflict, at most.
     private static let conflictChangesMax = 20_000
+    /// Services that one statement renames, at most.
+    private static let servicesMax = 3_000
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
@@ -24,7 +26,8 @@ struct ApplyBenchmark {
             changes: min(self.rows, ApplyBenchmark.conflictChangesMax),
             rounds: self.rounds
         )
-        return try self.large(in: files) + self.small(in: files) + conflicts.run(in: files)
+        let renames = RenameBenchmark(services: min(self.rows, ApplyBenchmark.servicesMax), rounds: self.rounds)
+        return try self.large(in: files) + self.small(in: files) + conflicts.run(in: files) + renames.run(in: files)
     }
 
     private func large(in files: BenchFiles) throws -> [Measurement] {

@@ -57,7 +57,8 @@ struct BenchApply: ParsableCommand {
         discussion: """
             Logs and applies batches; the baseline is prepared inserts of the same rows into the same table. Then it applies \
             batches of bills where rows are hidden or renamed and where changes conflict; the baseline is the same batches \
-            without any conflict.
+            without any conflict. At last a program renames services that merging has made one row of two; the baseline is a \
+            quarter as many services.
             """
     )
 

@@ -31,6 +31,7 @@ struct SyncCommand: AsyncParsableCommand {
         if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
         try await self.reportAbsent(summary)
         try await self.reportWaiting()
+        if !summary.isConverged { try await self.reportLocked() }
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
     }
 
@@ -49,6 +50,14 @@ struct SyncCommand: AsyncParsableCommand {
         let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
         for entry in status.waiting where self.table == nil || self.table == entry.table {
             Output.report("\(TerminalText.printable(entry.table)): \(TerminalText.printable(entry.reason))")
+        }
+    }
+
+    /// Names the PCs whose file a program keeps locked: they could not be compared.
+    private func reportLocked() async throws {
+        let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
+        for file in status.lockedFiles {
+            Output.report(TerminalText.printable(file.sentence(isHere: file.node == status.node.id)))
         }
     }
 

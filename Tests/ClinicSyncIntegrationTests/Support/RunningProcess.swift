@@ -44,6 +44,9 @@ final class RunningProcess: Sendable {
         try? FileManager.default.removeItem(at: self.folder)
     }
 
+    /// The process's number.
+    var identifier: Int { Int(self.process.processIdentifier) }
+
     /// The process's standard output so far.
     var output: String { get throws { try self.text("out") } }
 

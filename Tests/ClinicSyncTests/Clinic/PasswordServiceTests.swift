@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import ClinicSyncStorage
 import NIOConcurrencyHelpers
 import Testing
@@ -23,7 +24,8 @@ import Testing
             let service = PasswordService(
                 PasswordService.Surroundings(
                     account: { name in self.accounts.withLockedValue { $0[name] } },
-                    replace: { id, old, new in self.replaced.withLockedValue { $0.append([id, old, new]) } },
+                    replace: { id, old, new in self.replaced.withLockedValue { $0.append([id.displayText, old, new]) }
+                    },
                     monotonic: { self.now.withLockedValue { $0 } },
                     parameters: parameters
                 )

@@ -355,6 +355,60 @@ import Testing
         #expect(self.lose(3) == [])
         #expect(self.hear(4, .client(4, of: reign)) == [.close(.c(4))])
     }
+
+    // MARK: - A locked store
+
+    @Test("a host with a locked store follows its heir at once, and writes the term when the store works")
+    mutating func lockedHost() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1, at: self.now)
+        _ = self.hear(1, .client(1, of: Reign(term: 1, candidacy: .of(2))))
+        #expect(self.node.storeLocked() == [.announce])
+        #expect(self.node.storeLocked() == [])
+        #expect(self.node.report(addresses: []).candidacy.priority == 0)
+        #expect(self.node.isHost)
+        self.node.nameHeir(.n(1))
+        let reign = Reign(term: 2, candidacy: .of(1))
+        #expect(self.hear(1, .host(1, term: 2)) == [.follow(.c(1), reign, wasHost: true), .announce])
+        #expect(self.node.storeUnlocked(at: self.now) == [.record(term: 2), .announce])
+        #expect(self.node.recorded(2, at: self.now) == [])
+        #expect(self.node.report(addresses: []).candidacy.priority == 100)
+        #expect(self.node.hostConnection == .c(1))
+        #expect(self.node.storeUnlocked(at: self.now) == [])
+    }
+
+    @Test("a node with a locked store claims nothing, and claims again when the store works")
+    mutating func lockedClaim() {
+        self.followOne()
+        #expect(self.node.handedOver(by: .c(1)) == [.record(term: 2)])
+        #expect(self.node.storeLocked() == [.announce])
+        // The store writes the term after all: nobody expects the claim any more.
+        #expect(self.node.recorded(2, at: self.now) == [])
+        #expect(self.node.hostConnection == .c(1))
+        #expect(self.node.handedOver(by: .c(1)) == [])
+        _ = self.lose(1)
+        #expect(!self.wait(.seconds(60)).contains { if case .record = $0 { true } else { false } })
+        #expect(self.node.storeUnlocked(at: self.now) == [.announce, .record(term: 3)])
+    }
+
+    @Test("a host that waits for the store to be followed is followed when the store turns out to be locked")
+    mutating func lockedFollower() {
+        _ = self.start()
+        #expect(self.hear(1, .host(1, term: 4)) == [.record(term: 4)])
+        let reign = Reign(term: 4, candidacy: .of(1))
+        #expect(self.node.storeLocked() == [.follow(.c(1), reign, wasHost: false), .announce])
+        #expect(self.node.recorded(4, at: self.now) == [])
+        #expect(self.node.storeUnlocked(at: self.now) == [.announce])
+    }
+
+    @Test("a host with a locked store does not outbid a higher term, and does when the store works")
+    mutating func lockedOutbid() {
+        _ = self.start(isAlone: true)
+        _ = self.node.recorded(1, at: self.now)
+        _ = self.node.storeLocked()
+        #expect(self.hear(3, .searching(3, term: 5)) == [])
+        #expect(self.node.storeUnlocked(at: self.now) == [.announce, .record(term: 6)])
+    }
 }
 
 extension Candidacy {

@@ -122,6 +122,25 @@ import Testing
         #expect(self.isAdmitted(at: time))
     }
 
+    @Test("a peer that says goodbye at once, each time for another lasting reason, rests and is not told of each time")
+    func goodbyes() {
+        var connections = 0
+        var time = Duration.zero
+        while time < .seconds(12) {
+            if self.isAdmitted(at: time), self.backOff.judge(Self.process(1), of: .n(2), at: time) == .admitted {
+                connections += 1
+                let reason: CloseReason = connections.isMultiple(of: 2) ? .protocolViolation : .storageFailed
+                let end = self.end(reason, isPeersWord: true, linkedFor: .milliseconds(5))
+                _ = self.backOff.ended(.n(2), end, at: time, using: &self.generator)
+            }
+            time += .milliseconds(5)
+        }
+        #expect((5...15).contains(connections))
+        #expect(self.backOff.isRepeating(.n(2)))
+        self.backOff.proved(.n(2))
+        #expect(!self.backOff.isRepeating(.n(2)))
+    }
+
     @Test("being turned away by a peer that rests lengthens no rest, so two nodes that rest meet again")
     func mutualRest() {
         for tenth in 1...5 {

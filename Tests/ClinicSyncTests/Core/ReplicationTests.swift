@@ -107,7 +107,10 @@ import Testing
         let outcome = StoreOutcome.of([chunks[0].at(1), chunks[1].at(2)], bytes: 200, vector: .v())
         host.give(.storageReplied(.stored(from: .c(2), outcome)))
         let messages = host.connect(5, to: .client(5)).messages
-        guard case .hello(let hello) = messages.first else { return #expect(Bool(false)) }
+        guard case .hello(let hello) = messages.first else {
+            Issue.record("another case was expected")
+            return
+        }
         #expect(hello.partials == [PartialBatch(batch: chunks[0].batch, nextChunk: 2)])
     }
 
@@ -145,7 +148,7 @@ import Testing
     @Test("one store request carries at most 64 chunks and 4 MiB")
     func storeRequestBounds() {
         var inbound = PeerInboundStateMachine(credit: 100 << 20)
-        for sequence: UInt64 in 1...70 { #expect(inbound.receive(.of(2, sequence)) == true) }
+        for sequence: UInt64 in 1...70 { #expect(inbound.receive(.of(2, sequence)) == .taken) }
         #expect(inbound.nextStore()?.count == 64)
         #expect(inbound.nextStore() == nil)
         inbound.stored(bytes: 6_400)
@@ -153,7 +156,7 @@ import Testing
         inbound.stored(bytes: 600)
         for sequence: UInt64 in 71...73 { _ = inbound.receive(.of(2, sequence, bytes: 2 << 20)) }
         #expect(inbound.nextStore()?.count == 2)
-        #expect(inbound.receive(.of(2, 74, bytes: 8 << 20 + 1)) == false)
+        #expect(inbound.receive(.of(2, 74, bytes: 8 << 20 + 1)) == .refused)
     }
 
     @Test(

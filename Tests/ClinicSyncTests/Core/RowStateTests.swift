@@ -20,6 +20,20 @@ struct RowStateTests {
         #expect(self.join(b, a).registers[1]?.value == .string("b"))
     }
 
+    @Test("of two totals of one origin's batch, which only damage makes, the larger one counts on every node")
+    func damagedCounters() {
+        let states = [5, 7].map { total in
+            var state = self.register("a", origin: 1)
+            state.counters = [
+                RowState.CounterPart(slot: 2, origin: self.origin(1), total: Int64(total), sequence: 3),
+                RowState.CounterPart(slot: 2, origin: self.origin(2), total: 1, sequence: 1),
+            ]
+            return state
+        }
+        #expect(self.join(states[0], states[1]).counterValue(slot: 2) == .integer(8))
+        #expect(self.join(states[1], states[0]) == self.join(states[0], states[1]))
+    }
+
     @Test("a value that its successor's author had seen is no loss, a concurrent one is, an equal one too")
     func losses() {
         let (a, b) = (self.register("a", origin: 1), self.register("b", origin: 2))

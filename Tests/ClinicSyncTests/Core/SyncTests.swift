@@ -130,7 +130,10 @@ import Testing
         #expect(sync.request(.peer(.c(3), id: 8), table: "t") == [])
         let end = sync.swept(id: 1, escaped: 0, clients: [])
         #expect(Array(end.suffix(2)) == [.startTimer(id: 2), .sweep(table: "t", id: 2)])
-        guard case .sweeping(let run) = sync.state else { return #expect(Bool(false)) }
+        guard case .sweeping(let run) = sync.state else {
+            Issue.record("another case was expected")
+            return
+        }
         #expect(run.requesters == [.peer(.c(2), id: 9), .peer(.c(3), id: 8)])
     }
 

@@ -25,13 +25,13 @@ import Testing
             category: category,
             table: table,
             operation: operation,
-            recordID: record,
+            recordID: .string(record),
             columns: columns,
             rows: 1,
             timestamp: HybridTimestamp(milliseconds: 5),
             isLocal: true,
             batch: BatchID(origin: Origin(node: NodeID(high: 0, low: 7)), sequence: 3),
-            userID: user
+            userID: user.map(SQLiteValue.string)
         )
     }
 

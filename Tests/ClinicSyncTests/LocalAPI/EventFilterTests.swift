@@ -21,6 +21,28 @@ import Testing
         #expect(EventFilterFault.unknownCategory("x").message.contains("billing"))
     }
 
+    @Test("a user's key is compared by its bytes: texts that differ in normalisation are two users")
+    func normalisation() throws {
+        let filter = try EventFilter(categories: [], tables: [], users: ["ren\u{E9}", "rene\u{301}x"], since: nil)
+        func matches(_ user: SQLiteValue) -> Bool {
+            let change = ChangeEvent(
+                category: .user,
+                table: "users",
+                operation: .update,
+                recordID: user,
+                columns: [],
+                rows: 1,
+                timestamp: HybridTimestamp(milliseconds: 5),
+                isLocal: true,
+                batch: nil,
+                userID: user
+            )
+            return filter.matches(NodeEvent(change, position: 1))
+        }
+        #expect(matches("ren\u{E9}") && matches("rene\u{301}x"))
+        #expect(!matches("rene\u{301}") && !matches("ren\u{E9}x"))
+    }
+
     @Test("a message over /ws and a query are told the same")
     func sentences() throws {
         let message = Array(#"{"type":"subscribe","categories":["bills"]}"#.utf8)

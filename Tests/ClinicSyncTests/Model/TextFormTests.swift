@@ -69,6 +69,20 @@ import Testing
         #expect(Set(keys.map { $0.suffix(20) }).count == keys.count)
     }
 
+    @Test("values are equal when SQLite stores the same class and bytes, and each is found by its text form")
+    func values() {
+        #expect(SQLiteValue.string("ren\u{E9}") != .string("rene\u{301}"))
+        #expect(SQLiteValue.text([0x31]) != .blob([0x31]))
+        for value in [SQLiteValue.string("rene\u{301}"), .blob([0, 0xFF]), .blob([]), .string("x'0'")] {
+            #expect(SQLiteValue.displayed(as: value.displayText).contains(value))
+        }
+        for text in ["x'\u{E9}'", "x'+1'", "x'0'", "x'", "x'00ff"] {
+            #expect(SQLiteValue.displayed(as: text) == [.string(text)])
+        }
+        #expect(SQLiteValue.text([0xFF]).text(with: "-end") == .text([0xFF] + Array("-end".utf8)))
+        #expect(SQLiteValue.blob([0xFF]).text(with: "-end") == "x'ff'-end")
+    }
+
     @Test("secrets are equal when all bytes are")
     func constantTime() {
         #expect(ConstantTime.equal([1, 2, 3], [1, 2, 3]))

@@ -59,6 +59,22 @@ struct JoinInquiryTests {
         }
     }
 
+    @Test("an address outside of the local network in the code does not keep the others from being asked")
+    func outside() async throws {
+        try await ClinicSyncTestKit.TestClinic.start(nodes: 1) { clinic in
+            let directory = try TemporaryDirectory()
+            let made = try JoinCode(parsing: try await clinic.invite())
+            let outside = NetworkAddress(host: "192.0.2.2", port: 7450)
+            let code = JoinCode(pin: made.pin, secret: made.secret, addresses: [outside] + made.addresses)
+            #expect(try await Self.join(code, in: directory, []).clinicID == made.pin.description)
+            let alone = JoinCode(pin: made.pin, secret: made.secret, addresses: [outside])
+            let error = await #expect(throws: ClinicSyncError.self) {
+                try await Self.join(alone, in: try TemporaryDirectory(), [])
+            }
+            #expect(error?.code == .addressNotAllowed)
+        }
+    }
+
     @Test("without avahi-daemon the error says so, and what to do")
     func unavailable() async throws {
         try await ClinicSyncTestKit.TestClinic.start(nodes: 1) { clinic in

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import Foundation
 import Testing
@@ -219,6 +220,22 @@ import X509
         let twins = [id(0x3f0a), NodeID(high: 0x3f0a << 48 | 1, low: 1)]
         #expect(Set(twins.map(mark)).count == 1)
         #expect(Set(MemberNames.shown([twins[0]: "Lab", twins[1]: "Lab"]).values).count == 2)
+    }
+
+    @Test("two thousand PCs from one image are named in a moment, each with the shortest beginning that is its own")
+    func images() throws {
+        var generator = SplitMix64(seed: 7)
+        let nodes = (0..<2_048).map { _ in NodeID(high: generator.next(), low: generator.next()) }
+        let start = ContinuousClock.now
+        let shown = MemberNames.shown(Dictionary(uniqueKeysWithValues: nodes.map { ($0, "PC") }))
+        // Comparing each with each takes more than a second.
+        #expect(start.duration(to: .now) < .milliseconds(700))
+        for node in nodes.prefix(20) {
+            let mark = try #require(shown[node]).dropFirst("PC (".count).dropLast()
+            #expect(node.description.hasPrefix(mark))
+            #expect(nodes.count { $0.description.hasPrefix(mark) } == 1)
+            #expect(mark.count == 4 || nodes.count { $0.description.hasPrefix(mark.dropLast()) } > 1)
+        }
     }
 
     // MARK: - The file

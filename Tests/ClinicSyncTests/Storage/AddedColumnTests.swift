@@ -251,7 +251,7 @@ struct AddedColumnTests {
         let message = try #require(throws: DatabaseError.self) {
             try a.sql("ALTER TABLE patients DROP COLUMN allergies")
         }.message
-        #expect(message?.contains("ClinicSync replicates this column; OPERATIONS.md, Dropping a column") == true)
+        #expect(message?.contains("clinicsync_patients_is_replicated_to_drop_a_column_see_OPERATIONS_md") == true)
     }
 
     @Test("a column that is dropped without the triggers goes away, and the other PC keeps its values")

@@ -185,6 +185,27 @@ struct DurabilityTests {
         #expect(kept.contains(chunk))
     }
 
+    @Test("stamps that were corrected at the end of an isolation stay corrected, because the correction is on the disk")
+    func restamped() throws {
+        let (sent, kept) = try self.restamped(isSynced: true)
+        #expect(sent == kept)
+        let unsynced = try self.restamped(isSynced: false)
+        #expect(unsynced.sent != unsynced.kept, "nothing would have found out that a correction is not synced")
+    }
+
+    /// The node's batch as its peers get it after its isolation, and as the node has it after a power cut.
+    private func restamped(isSynced: Bool) throws -> (sent: [BatchChunk], kept: [BatchChunk]) {
+        let pc = try DiskStore(1)
+        pc.writer.beginIsolation()
+        try pc.insert("p1")
+        _ = try pc.writer.collect(clockOffsetMilliseconds: 0)
+        if !isSynced { pc.disk.ignoreSyncs(of: "-wal") }
+        #expect(try pc.writer.restamp(clockOffsetMilliseconds: 3_600_000).changes == 1)
+        pc.disk.ignoreSyncs(of: nil)
+        let sent = try pc.logged(by: pc.writer)
+        return (sent, try pc.afterPowerCut { try pc.logged(by: $0) })
+    }
+
     @Test("a batch of a peer waits for no disk")
     func relaxed() throws {
         let pc = try DiskStore(1)
@@ -311,6 +332,13 @@ private final class DiskStore {
             collects: false
         )
         return try body(cut.writer)
+    }
+
+    /// What peers are sent of the log of a store.
+    func logged(by writer: ReplicaWriter) throws -> [BatchChunk] {
+        let reader = try ReplicaReader(beside: writer)
+        defer { reader.close() }
+        return try reader.readLog(after: 0, maxBytes: .max).chunks.map(\.chunk)
     }
 
     private var number: UInt64 { self.origin.node.low }

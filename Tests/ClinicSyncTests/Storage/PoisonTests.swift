@@ -30,11 +30,11 @@ struct PoisonTests {
         )
     }
 
-    /// The payload of an insertion of a patient.
-    private func patient(_ id: String) -> [UInt8] {
+    /// The payload of an insertion of a patient, with the batch's timestamp or, if `isEarlier`, with the one before it.
+    private func patient(_ id: String, isEarlier: Bool = false) -> [UInt8] {
         let key = Array(id.utf8)
         return [1, 1, 8] + Array("patients".utf8) + [1, 8] + Array("fullName".utf8)
-            + [0, 1, 3, UInt8(key.count)] + key + [0, 1, 3, 3] + Array("Ana".utf8)
+            + [0, 1, 3, UInt8(key.count)] + key + [isEarlier ? 1 : 0, 1, 3, 3] + Array("Ana".utf8)
     }
 
     private func take(
@@ -323,6 +323,56 @@ struct PoisonTests {
         #expect(try store.writer.state().partials == [])
     }
 
+    @Test("a forged first chunk whose timestamp makes the rest impossible is no fault of who sends the rest")
+    func forgedBase() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let store = try TestStore(1)
+        let forged = self.chunk(of: victim, isLast: false, timestamp: .genesis, payload: self.patient("forged"))
+        let honest = [
+            self.chunk(of: victim, isLast: false, payload: self.patient("first")),
+            self.chunk(of: victim, index: 1, payload: self.patient("rest", isEarlier: true)),
+        ]
+        _ = try self.take([forged], store, from: ChunkSender(node: Self.x.node, isHost: false))
+        // What cannot be read at all is the sender's fault, as before.
+        #expect(throws: MalformedChunk.self) {
+            try self.take([self.chunk(of: victim, index: 1, payload: [1, 7])], store)
+        }
+        let other = try self.take([honest[1]], store, from: ChunkSender(node: TestStore.node(7), isHost: false))
+        #expect(other.logged == [] && other.forgotten == [])
+        let host = ChunkSender(node: TestStore.node(7), isHost: true)
+        let outcome = try self.take([honest[1]], store, from: host)
+        #expect(outcome.logged == [] && outcome.forgotten == [forged.batch])
+        #expect(try store.writer.state().partials == [])
+        _ = try self.take(honest, store, from: host)
+        #expect(
+            try store.value(String.self, "SELECT group_concat(id) FROM (SELECT id FROM patients ORDER BY id)")
+                == "first,rest"
+        )
+    }
+
+    @Test("a true chunk with a forged header gives way to the author's, or the host's, as long as it is not applied")
+    func forgedHeader() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let never = VersionVector([.init(origin: Self.x, sequence: 99)])
+        let payload = self.patient("true")
+        let forged = self.chunk(of: victim, dependencies: never, payload: payload)
+        let honest = self.chunk(of: victim, payload: payload)
+        for (sender, isTaken) in [
+            (ChunkSender(node: victim.node, isHost: false), true),
+            (ChunkSender(node: TestStore.node(7), isHost: true), true),
+            (ChunkSender(node: TestStore.node(7), isHost: false), false),
+        ] {
+            let store = try TestStore(1)
+            _ = try self.take([forged], store, from: ChunkSender(node: Self.x.node, isHost: false))
+            let outcome = try self.take([honest], store, from: sender)
+            #expect(outcome.forgotten == (isTaken ? [honest.batch] : []))
+            #expect(try store.value(Int.self, "SELECT count(*) FROM patients") == (isTaken ? 1 : 0))
+            guard isTaken else { continue }
+            // What is applied stands, and the header alone makes no fork.
+            #expect(try self.take([forged], store, from: ChunkSender(node: victim.node, isHost: false)).logged == [])
+        }
+    }
+
     // MARK: - Authors
 
     @Test("a node can have 256 incarnations, and all nodes together 3 072; what more there is is not kept")
@@ -351,24 +401,29 @@ struct PoisonTests {
             payload: self.patient("p")
         )
         let part = self.chunk(2, isLast: false, payload: self.patient("q"))
+        func discard(after seconds: Int) throws -> [BatchID] {
+            let waiting = (1...3 as ClosedRange<UInt64>).map {
+                let batch = BatchID(origin: Self.x, sequence: $0)
+                return WaitingBatch(batch, isHeldByPeer: false, waited: .seconds(seconds))
+            }
+            return try store.writer.discard(members, waiting: waiting, clockOffsetMilliseconds: 0).forgotten
+        }
         _ = try self.take([waiting, part], store)
-        store.now += 20_000
-        #expect(try store.writer.discard(members, clockOffsetMilliseconds: 0).forgotten == [])
-        // The part is removed when nothing of it came for 10 s.
+        #expect(try discard(after: 20) == [])
+        // The part is removed when nothing of it came for 10 s, whatever the PC's clock says.
         _ = try self.take([self.chunk(of: y, payload: self.patient("r"))], store)
         #expect(try store.vector[Self.x] == 1)
-        #expect(try store.writer.discard(members, clockOffsetMilliseconds: 0).forgotten == [part.batch])
+        #expect(try discard(after: 10) == [part.batch])
         _ = try self.take([part], store)
-        #expect(try store.writer.discard(members, clockOffsetMilliseconds: 0).forgotten == [])
+        store.now += 86_400_000
+        #expect(try discard(after: 9) == [])
         // So is a batch that waits for somebody who never was a member, and what follows it; a present member's is not.
-        store.now += 20_000
-        _ = try store.writer.discard(members, clockOffsetMilliseconds: 0)
+        _ = try discard(after: 10)
         let never = VersionVector([.init(origin: stranger, sequence: 1)])
         let lost = [2, 3].map { self.chunk($0, dependencies: never, payload: self.patient("s\($0)")) }
         let ofMember = self.chunk(of: y, 2, isLast: false, payload: self.patient("t"))
         _ = try self.take(lost + [ofMember], store)
-        store.now += 20_000
-        #expect(try store.writer.discard(members, clockOffsetMilliseconds: 0).forgotten == lost.map(\.batch))
+        #expect(try discard(after: 0) == lost.map(\.batch))
         #expect(try store.writer.state().partials.map(\.batch) == [ofMember.batch])
     }
 
@@ -379,25 +434,22 @@ struct PoisonTests {
         // The author said to this node that its batch has a second chunk, and to others that it has none.
         _ = try self.take([self.chunk(isLast: false, payload: self.patient("p"))], store, from: x)
         let batch = BatchID(origin: Self.x, sequence: 1)
-        func discard() throws -> [BatchID] {
-            try store.writer.discard(KnownMembers(), heldByPeers: [batch], clockOffsetMilliseconds: 0).forgotten
+        func discard(_ batch: BatchID, after seconds: Int) throws -> [BatchID] {
+            let waiting = WaitingBatch(batch, isHeldByPeer: true, waited: .seconds(seconds))
+            return try store.writer.discard(KnownMembers(), waiting: [waiting], clockOffsetMilliseconds: 0).forgotten
         }
-        #expect(try discard() == [])
-        store.now += 11_000
-        #expect(try discard() == [batch])
+        // The PC was off for a night, in the middle of a large batch.
+        store.now += 36_000_000
+        #expect(try discard(batch, after: 9) == [])
+        #expect(try discard(batch, after: 10) == [batch])
         _ = try self.take([self.chunk(payload: self.patient("p"))], store)
         #expect(try store.vector[Self.x] == 1)
         // To this node the author's second batch waits for something that is nowhere.
         let second = BatchID(origin: Self.x, sequence: 2)
         let never = VersionVector([.init(origin: Origin(node: TestStore.node(5)), sequence: 1)])
         _ = try self.take([self.chunk(2, dependencies: never, payload: self.patient("q"))], store, from: x)
-        store.now += 59_000
-        func discardSecond() throws -> [BatchID] {
-            try store.writer.discard(KnownMembers(), heldByPeers: [second], clockOffsetMilliseconds: 0).forgotten
-        }
-        #expect(try discardSecond() == [])
-        store.now += 2_000
-        #expect(try discardSecond() == [second])
+        #expect(try discard(second, after: 59) == [])
+        #expect(try discard(second, after: 60) == [second])
     }
 
     @Test("an own batch that a crash left open is closed before a peer's batch is applied")

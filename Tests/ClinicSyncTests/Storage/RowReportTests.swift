@@ -47,6 +47,10 @@ struct RowReportTests {
         try a.sql("INSERT INTO patients(id, fullName) VALUES(x'00ff', 'Dora')")
         try a.collect()
         #expect(try a.reader.report("patients/x'00ff'/fullName").columns.map(\.value) == [.string("Dora")])
+        // Not one of these is the text form of a BLOB.
+        for text in ["x'\u{E9}'", "x'+1'", "x'0'", "x'", "x''x"] {
+            #expect(try a.reader.report("patients/\(text)").state == .unknown)
+        }
     }
 
     @Test("a deleted row tells who deleted it and what it was last, an unknown one that it is unknown")

@@ -21,7 +21,7 @@ struct SessionRowTests {
     private func login(
         _ store: TestStore,
         _ session: String,
-        user: String = "u1",
+        user: SQLiteValue = "u1",
         device: String,
         force: Bool = false,
         hearing: Int = 2,
@@ -30,7 +30,7 @@ struct SessionRowTests {
         let request = LoginRequest(
             sessionID: session,
             userID: user,
-            username: user,
+            username: user.displayText,
             deviceID: device,
             deviceName: "PC \(device)",
             tokenHash: Array(repeating: 0xAB, count: 32),
@@ -165,6 +165,74 @@ struct SessionRowTests {
         for store in [a, b] {
             #expect(try store.reader.journal(openOnly: false).isEmpty)
             #expect(try store.reader.summary().openConflicts == 0)
+        }
+    }
+
+    // MARK: - Keys
+
+    @Test("a user whose key is a BLOB has one session, however its sessions were written, and logs in")
+    func blobKeys() throws {
+        let (a, b) = try self.clinic()
+        // BLOBs that are no UTF-8, that end in NUL, and that differ only behind a NUL.
+        try a.sql(
+            "INSERT INTO users(id, username) VALUES (x'00ff01', 'cleo'), (x'00ff02', 'dan'), (x'c328', 'eve')"
+        )
+        for (id, user, device) in [("01", "00ff01", "A"), ("0001", "00ff02", "A"), ("0002", "00ff02", "B")] {
+            a.now += 1_000
+            try a.sql(
+                """
+                INSERT INTO user_sessions(id, userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+                VALUES (x'\(id)', x'\(user)', 'n', ?1, datetime(?2, 'unixepoch'), datetime(?2, 'unixepoch'),
+                    datetime(?2 + 28800, 'unixepoch'), 'x')
+                """,
+                [device, a.now / 1_000]
+            )
+            try a.collect()
+        }
+        try converge([a, b])
+        // The second session of dan supersedes the first; cleo's session is left alone.
+        #expect(try b.writer.keepSessions(isMajority: true, at: b.now).changes == 1)
+        try b.collect()
+        try converge([a, b])
+        let ended = "SELECT group_concat(hex(id) || ' ' || endReason) FROM user_sessions WHERE isActive = 0"
+        #expect(try a.value(String.self, ended) == "0001 superseded")
+        let event = try #require(try self.named(a).last { $0.type == "session_ended" })
+        #expect(event.recordID == "x'0001'" && event.fields["userId"] == .text("x'00ff02'"))
+        // The account and the login carry the BLOB.
+        let account = try #require(try a.reader.loginAccount(username: "eve"))
+        #expect(account.id == .blob([0xc3, 0x28]))
+        #expect(try self.login(a, "s1", user: account.id, device: "A") == .granted(isProvisional: false))
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now).changes == 0)
+        let log = "SELECT hex(userId) FROM user_activity_log WHERE id = 's1-login'"
+        #expect(try a.value(String.self, log) == "C328")
+        // People name the key by its text form.
+        #expect(try a.reader.userID(named: "x'c328'") == account.id)
+        let sessions = try a.reader.activeSessions(named: "x'c328'", orUserIDs: [account.id])
+        #expect(sessions.map(\.id) == ["s1"])
+    }
+
+    @Test("two users whose keys differ only in Unicode normalisation do not end one another's sessions")
+    func normalisation() throws {
+        let (a, _) = try self.clinic()
+        let (composed, decomposed) = ("ren\u{E9}", "rene\u{301}")
+        try a.sql("INSERT INTO users(id, username) VALUES (?1, ?1), (?2, ?2)", [composed, decomposed])
+        #expect(try self.login(a, "s1", user: .string(composed), device: "A") == .granted(isProvisional: false))
+        #expect(try self.login(a, "s2", user: .string(decomposed), device: "B") == .granted(isProvisional: false))
+        try a.collect()
+        #expect(try a.writer.keepSessions(isMajority: true, at: a.now).changes == 0)
+        #expect(try self.active(a) == "s1,s2")
+        let sessions = try a.reader.activeSessions(named: composed, orUserIDs: [.string(composed)])
+        #expect(sessions.map(\.id) == ["s1"])
+        // Two PCs whose names for themselves differ so are two PCs.
+        guard case .conflict = try self.login(a, "s3", user: .string(composed), device: "A\u{301}") else {
+            Issue.record("the login on another PC was no conflict")
+            return
+        }
+        _ = try a.writer.endSessions(["s1"], .logout, at: a.now)
+        #expect(try self.login(a, "s4", user: .string(composed), device: "\u{C1}") == .granted(isProvisional: false))
+        guard case .conflict = try self.login(a, "s5", user: .string(composed), device: "A\u{301}") else {
+            Issue.record("the PCs were taken for one")
+            return
         }
     }
 

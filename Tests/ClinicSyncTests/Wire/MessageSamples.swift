@@ -42,6 +42,19 @@ enum MessageSamples {
                 isForced: true
             )
         ),
+        .loginRequest(
+            id: 4,
+            LoginRequest(
+                sessionID: "s2",
+                userID: .blob([0, 0xFF, 0xC3, 0x28]),
+                username: "cleo",
+                deviceID: node.description,
+                deviceName: "Empfang",
+                tokenHash: Array(0..<32),
+                loginMilliseconds: 1_795_000_000_123,
+                isForced: false
+            )
+        ),
         .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true), batch: batch)),
         .loginReply(
             LoginReply(

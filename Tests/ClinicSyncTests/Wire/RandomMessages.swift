@@ -71,7 +71,7 @@ struct RandomMessages {
     private mutating func login() -> LoginRequest {
         LoginRequest(
             sessionID: "s" + self.text(),
-            userID: self.text(),
+            userID: Bool.random(using: &self.generator) ? .string(self.text()) : .blob([0, 0xFF, 0xC3, 0x28]),
             username: self.text(),
             deviceID: self.text(),
             deviceName: self.text(),
@@ -197,7 +197,8 @@ struct RandomMessages {
             candidacy: own,
             successors: (0..<self.count(3)).map { _ in
                 NodeAddresses(node: self.node(), addresses: self.addresses())
-            }
+            },
+            lockedSince: Bool.random(using: &self.generator) ? Int64(self.number(42)) + 1 : nil
         )
     }
 

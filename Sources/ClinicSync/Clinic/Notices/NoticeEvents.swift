@@ -75,7 +75,7 @@ struct NoticeEvents {
                         key: row.value(0),
                         id: row.string(0),
                         node: row.isNull(1) ? nil : row.string(1),
-                        user: row.isNull(2) ? nil : row.string(2),
+                        user: row.isNull(2) ? nil : row.value(2).displayText,
                         text: row.string(3),
                         createdAt: row.int64(4),
                         createdAtText: row.string(7),

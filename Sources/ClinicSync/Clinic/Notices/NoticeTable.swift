@@ -19,7 +19,7 @@ package enum NoticeTable {
         /// The node whose programs get the event; `nil` for all nodes.
         package var node: NodeID?
         /// The key of the user whom the notice concerns; `nil` for all users.
-        package var user: String?
+        package var user: SQLiteValue?
         /// One line of text.
         package var text: String
         /// When the notice was written, by the clinic's time.
@@ -28,7 +28,7 @@ package enum NoticeTable {
         package var createdBy: NodeID
 
         /// Makes a notice.
-        package init(id: String, node: NodeID?, user: String?, text: String, createdAt: Int64, createdBy: NodeID) {
+        package init(id: String, node: NodeID?, user: SQLiteValue?, text: String, createdAt: Int64, createdBy: NodeID) {
             self.id = id
             self.node = node
             self.user = user
@@ -56,7 +56,7 @@ package enum NoticeTable {
             values: [
                 "id": .string(notice.id),
                 "node": notice.node.map { .string($0.description) } ?? .null,
-                "userId": notice.user.map { .string($0) } ?? .null,
+                "userId": notice.user ?? .null,
                 "text": .string(notice.text),
                 "createdAt": .integer(notice.createdAt),
                 "createdBy": .string(notice.createdBy.description),

@@ -7,9 +7,9 @@ import ClinicSyncModel
 /// not get more guesses at others.
 enum LoginSubject: Sendable, Hashable {
     /// A user name, whether the user exists or not.
-    case user(String)
+    case user(SQLiteValue)
     /// A PC.
-    case device(String)
+    case device(SQLiteValue)
 }
 
 extension LockOutPolicy {

@@ -1,11 +1,11 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 import NIOConcurrencyHelpers
 import NIOPosix
 
 /// The result of checking a user's password.
 package enum PasswordVerdict: Sendable, Hashable {
     /// The password is correct; the value is the id of the user's row.
-    case accepted(userID: String)
+    case accepted(userID: SQLiteValue)
     /// The user does not exist, or the password is wrong.
     ///
     /// The answer does not say which.
@@ -15,7 +15,7 @@ package enum PasswordVerdict: Sendable, Hashable {
     /// The service checks nothing until `retryAfter` has passed.
     case lockedOut(retryAfter: Duration)
     /// The password is correct, but the user is deactivated.
-    case inactive(userID: String)
+    case inactive(userID: SQLiteValue)
     /// The row contains no supported hash.
     ///
     /// An administrator must run `clinic-node users passwd`.
@@ -36,7 +36,7 @@ package final class PasswordService: Sendable {
         /// Reads the account of a user name.
         package var account: @Sendable (String) async throws -> LoginAccount?
         /// Replaces an account's hash if the stored hash is still the old hash: id, old, new.
-        package var replace: @Sendable (String, String, String) async throws -> Void
+        package var replace: @Sendable (SQLiteValue, String, String) async throws -> Void
         /// A monotonic clock.
         package var monotonic: @Sendable () -> Duration
         /// The parameters of new hashes.
@@ -45,7 +45,7 @@ package final class PasswordService: Sendable {
         /// Makes surroundings.
         package init(
             account: @escaping @Sendable (String) async throws -> LoginAccount?,
-            replace: @escaping @Sendable (String, String, String) async throws -> Void,
+            replace: @escaping @Sendable (SQLiteValue, String, String) async throws -> Void,
             monotonic: @escaping @Sendable () -> Duration,
             parameters: ScryptParameters = .standard
         ) {
@@ -100,7 +100,7 @@ package final class PasswordService: Sendable {
     ) async throws -> PasswordVerdict {
         guard username.utf8.count <= PasswordService.nameBytesMax, device.utf8.count <= PasswordService.nameBytesMax
         else { return .wrong }
-        let subjects: [LoginSubject] = [.user(username), .device(device)]
+        let subjects: [LoginSubject] = [.user(.string(username)), .device(.string(device))]
         if let remaining = self.remaining(subjects) { return .lockedOut(retryAfter: remaining) }
         let isFull = self.pending.withLockedValue { pending in
             if pending >= PasswordService.threads + PasswordService.waitingMax { return true }

@@ -21,7 +21,7 @@ struct LoginDecider {
         in transaction: borrowing WriteTransaction
     ) throws -> LoginOutcome {
         let connection = transaction.connection
-        if let known = try SessionTable.session(request.sessionID, on: connection) {
+        if let known = try SessionTable.session(.string(request.sessionID), on: connection) {
             // The login was granted and its session has ended meanwhile. So the login is over, not refused.
             return known.isActive ? .granted(isProvisional: known.isProvisional) : .unavailable
         }
@@ -31,7 +31,7 @@ struct LoginDecider {
         for session in try SessionTable.active(ofUser: request.userID, on: connection) {
             if try self.table.expiry(of: session, now: now, on: connection) <= now {
                 ending.append((session, .expired))
-            } else if session.deviceID == request.deviceID {
+            } else if session.deviceID == .string(request.deviceID) {
                 ending.append((session, .superseded))
             } else {
                 holders.append(session)
@@ -43,7 +43,7 @@ struct LoginDecider {
         ending += holders.map { ($0, .forcedLogin) }
         for (session, reason) in ending { try self.table.end(session, reason, at: now, in: transaction) }
         try self.table.begin(request, in: transaction)
-        if !self.isMajority { try self.table.setProvisional(request.sessionID, true, in: transaction) }
+        if !self.isMajority { try self.table.setProvisional(.string(request.sessionID), true, in: transaction) }
         return .granted(isProvisional: !self.isMajority)
     }
 }

@@ -1,3 +1,4 @@
+package import ClinicSyncModel
 package import ClinicSyncStorage
 
 extension ReplicaReader {
@@ -8,12 +9,12 @@ extension ReplicaReader {
         guard self.clinicTables.contains(SessionTable.name) else { return [] }
         return try self.read { connection in
             var rows: [SessionRow] = []
-            let condition = onlyActive ? "WHERE s.isActive <> 0" : ""
+            let condition = onlyActive ? "WHERE \(SessionRow.isActive)" : ""
             try connection
                 .query(
                     """
                     SELECT \(SessionRow.columns) FROM \(SessionRow.source) \(condition)
-                    ORDER BY s.isActive <> 0 DESC, s.loginTime DESC, s.id LIMIT ?1
+                    ORDER BY \(SessionRow.isActive) DESC, \(WrittenForms.milliseconds("s.loginTime")) DESC, s.id LIMIT ?1
                     """
                 )
                 .bind(1, limit)
@@ -25,8 +26,21 @@ extension ReplicaReader {
     /// Returns the session with this key.
     ///
     /// - Throws: ``StoreError``.
-    package func session(_ id: String) throws -> SessionRow? {
+    package func session(_ id: SQLiteValue) throws -> SessionRow? {
         try self.read { connection in try SessionTable.session(id, on: connection) }
+    }
+
+    /// Returns the active sessions whose rows have this user name or one of these users' keys, in the order of their
+    /// own keys.
+    ///
+    /// - Throws: ``StoreError``.
+    package func activeSessions(named username: String, orUserIDs ids: [SQLiteValue]) throws -> [SessionRow] {
+        try self.read { connection in
+            let named = try SessionTable.active(ofUserNamed: .string(username), on: connection)
+            let keyed = try ids.flatMap { try SessionTable.active(ofUser: $0, on: connection) }
+            var seen: Set<SQLiteValue> = []
+            return (named + keyed).filter { seen.insert($0.id).inserted }.sorted { $0.id.sortsBefore($1.id) }
+        }
     }
 
     /// Returns the number of sessions for each end reason, and of active sessions under the reason `active`.
@@ -39,8 +53,9 @@ extension ReplicaReader {
             try connection
                 .query(
                     """
-                    SELECT CASE WHEN isActive <> 0 THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason, count(*)
-                    FROM user_sessions GROUP BY reason
+                    SELECT CASE WHEN \(SessionRow.isActive) THEN 'active' ELSE coalesce(endReason, 'unknown') END AS reason,
+                        count(*)
+                    FROM user_sessions AS s GROUP BY reason
                     """
                 )
                 .forEach { counts[$0.string(0)] = $0.int(1) }

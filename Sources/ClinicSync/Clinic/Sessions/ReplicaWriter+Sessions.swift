@@ -1,3 +1,4 @@
+package import ClinicSyncModel
 package import ClinicSyncStorage
 
 // Changes that programs and people make to sessions on this PC. Each write marks its rows, and the collector makes a
@@ -7,9 +8,13 @@ extension ReplicaWriter {
     ///
     /// - Returns: The sessions that this call ended. If there are any, post `localCommitNoticed`.
     /// - Throws: ``StoreError``.
-    package func endSessions(_ ids: [String], _ reason: SessionEnd, at milliseconds: Int64) throws -> [String] {
+    package func endSessions(
+        _ ids: [SQLiteValue],
+        _ reason: SessionEnd,
+        at milliseconds: Int64
+    ) throws -> [SQLiteValue] {
         try self.write(.durable) { rows, transaction in
-            var ended: [String] = []
+            var ended: [SQLiteValue] = []
             for id in ids {
                 guard let session = try SessionTable.session(id, on: transaction.connection), session.isActive else {
                     continue
@@ -38,11 +43,11 @@ extension ReplicaWriter {
     ///
     /// - Returns: Whether the session is active; `nil` when no session has that id.
     /// - Throws: ``StoreError``.
-    package func touchSession(_ id: String, at milliseconds: Int64) throws -> Bool? {
+    package func touchSession(_ id: SQLiteValue, at milliseconds: Int64) throws -> Bool? {
         let known = try self.read { _, connection in try SessionTable.session(id, on: connection) }
         guard let session = known else { return nil }
         guard session.isActive else { return false }
-        if let last = session.moments.activity,
+        if let last = session.moments.activity?.milliseconds,
             (0..<SessionTimes.activityIntervalMilliseconds).contains(milliseconds - last)
         {
             return true

@@ -25,27 +25,29 @@ struct SessionEvents {
         return events
     }
 
-    private static func allIDs(on connection: Connection) throws -> [String] {
-        var ids: [String] = []
+    private static func allIDs(on connection: Connection) throws -> [SQLiteValue] {
+        var ids: [SQLiteValue] = []
         try connection
-            .query("SELECT id FROM clinicsync_session UNION SELECT id FROM user_sessions WHERE isActive <> 0")
-            .forEach { ids.append($0.string(0)) }
+            .query(
+                "SELECT id FROM clinicsync_session UNION SELECT s.id FROM user_sessions AS s WHERE \(SessionRow.isActive)"
+            )
+            .forEach { ids.append($0.value(0)) }
         return ids
     }
 
     /// A session that programs know as active, with the data that an event needs after the row is gone.
     private struct KnownSession {
-        var id: String
-        var userID: String
+        var id: SQLiteValue
+        var userID: SQLiteValue
         var username: String
-        var deviceID: String
+        var deviceID: SQLiteValue
         var deviceName: String
 
         init(_ row: Statement) {
-            self.id = row.string(0)
-            self.userID = row.string(1)
+            self.id = row.value(0)
+            self.userID = row.value(1)
             self.username = row.string(2)
-            self.deviceID = row.string(3)
+            self.deviceID = row.value(3)
             self.deviceName = row.string(4)
         }
 
@@ -59,20 +61,20 @@ struct SessionEvents {
 
         var fields: [String: EventValue] {
             [
-                "userId": .text(self.userID), "username": .text(self.username), "deviceId": .text(self.deviceID),
-                "deviceName": .text(self.deviceName),
+                "userId": .text(self.userID.displayText), "username": .text(self.username),
+                "deviceId": .text(self.deviceID.displayText), "deviceName": .text(self.deviceName),
             ]
         }
     }
 
     private func event(
-        of id: String,
+        of id: SQLiteValue,
         after change: ChangeEvent,
         in transaction: borrowing WriteTransaction
     ) throws -> NamedEvent? {
         let known = try transaction.connection
             .query("SELECT id, userId, username, deviceId, deviceName FROM clinicsync_session WHERE id = ?1")
-            .bind(1, text: id)
+            .bind(1, id)
             .first { KnownSession($0) }
         let row = try SessionTable.session(id, on: transaction.connection)
         switch (known, row) {
@@ -105,10 +107,10 @@ struct SessionEvents {
                 INSERT INTO clinicsync_session (id, userId, username, deviceId, deviceName) VALUES (?1, ?2, ?3, ?4, ?5)
                 """
             )
-            .bind(1, text: session.id)
-            .bind(2, text: session.userID)
+            .bind(1, session.id)
+            .bind(2, session.userID)
             .bind(3, text: session.username)
-            .bind(4, text: session.deviceID)
+            .bind(4, session.deviceID)
             .bind(5, text: session.deviceName)
             .run()
         guard !others.isEmpty else { return nil }
@@ -117,7 +119,7 @@ struct SessionEvents {
         return NamedEvent(
             type: "session_conflict",
             category: .user,
-            recordID: session.id,
+            recordID: session.id.displayText,
             timestamp: change.timestamp,
             fields: fields
         )
@@ -129,7 +131,7 @@ struct SessionEvents {
         after change: ChangeEvent,
         in transaction: borrowing WriteTransaction
     ) throws -> NamedEvent {
-        try transaction.statement("DELETE FROM clinicsync_session WHERE id = ?1").bind(1, text: session.id).run()
+        try transaction.statement("DELETE FROM clinicsync_session WHERE id = ?1").bind(1, session.id).run()
         // A deleted row counts as an administrator's action. An end reason in a program's own words counts as a logout,
         // because a person is at that program.
         let reason = row == nil ? .admin : row?.endReason.flatMap { SessionEnd(rawValue: $0) } ?? .logout
@@ -139,7 +141,7 @@ struct SessionEvents {
         return NamedEvent(
             type: "session_ended",
             category: .user,
-            recordID: session.id,
+            recordID: session.id.displayText,
             timestamp: change.timestamp,
             fields: fields
         )
@@ -159,8 +161,8 @@ struct SessionEvents {
             }
             guard let latest = successors.max(by: { SessionRule.isEarlier($0, $1) }) else { return .null }
             return .object([
-                "deviceId": .text(latest.row.deviceID), "deviceName": .text(latest.row.deviceName),
-                "sessionId": .text(latest.row.id),
+                "deviceId": .text(latest.row.deviceID.displayText), "deviceName": .text(latest.row.deviceName),
+                "sessionId": .text(latest.row.id.displayText),
             ])
         case .logout, .expired, .admin:
             guard let node = change.batch?.origin.node.description else { return .null }

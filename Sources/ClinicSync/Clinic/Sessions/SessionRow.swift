@@ -1,25 +1,25 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 import ClinicSyncStorage
 
 /// A row of the table of sessions, with its times as numbers.
 package struct SessionRow: Sendable, Hashable {
     /// The row's key.
-    package var id: String
+    package var id: SQLiteValue
     /// The user's key.
-    package var userID: String
+    package var userID: SQLiteValue
     /// The user's name.
     package var username: String
     /// The PC, in the form that the row's author wrote; a node's id for logins through the agent.
-    package var deviceID: String
+    package var deviceID: SQLiteValue
     /// The PC's name for people; empty when the row has none.
     package var deviceName: String
-    /// When the session began, as written.
+    /// When the session began, as written; a number of seconds or milliseconds as ISO 8601.
     package var loginTime: String
-    /// When the user last did something, as written.
+    /// When the user last did something, in the same forms.
     package var lastActivity: String
-    /// When the session ends automatically, as written.
+    /// When the session ends automatically, in the same forms.
     package var expiresAt: String
-    /// When the session was ended, as written; `nil` while it is active.
+    /// When the session was ended, in the same forms; `nil` while it is active.
     package var invalidatedAt: String?
     /// Why the session was ended, as written.
     package var endReason: String?
@@ -28,27 +28,29 @@ package struct SessionRow: Sendable, Hashable {
     /// Whether another PC may have granted the same user a session, see ``LoginOutcome/granted(isProvisional:)``.
     package var isProvisional: Bool
 
-    /// The times in milliseconds since 1970; `nil` where the text is not a time.
-    var moments: (login: Int64?, activity: Int64?, expiry: Int64?)
+    /// The times as numbers.
+    var moments: SessionMoments
 
     /// The columns that ``init(_:)`` reads.
     static let columns = """
-        s.id, s.userId, s.username, s.deviceId, coalesce(s.deviceName, ''), s.loginTime, s.lastActivity, s.expiresAt,
-        s.invalidatedAt, s.endReason, s.isActive <> 0, coalesce(p.isProvisional, 0) <> 0,
-        CAST(round((julianday(s.loginTime) - 2440587.5) * 86400000.0) AS INTEGER),
-        CAST(round((julianday(s.lastActivity) - 2440587.5) * 86400000.0) AS INTEGER),
-        CAST(round((julianday(s.expiresAt) - 2440587.5) * 86400000.0) AS INTEGER)
+        s.id, s.userId, s.username, s.deviceId, coalesce(s.deviceName, ''), \(WrittenForms.shown("s.loginTime")),
+        \(WrittenForms.shown("s.lastActivity")), \(WrittenForms.shown("s.expiresAt")),
+        \(WrittenForms.shown("s.invalidatedAt")), s.endReason, \(SessionRow.isActive), coalesce(p.isProvisional, 0) <> 0,
+        \(SessionMoments.columns)
         """
+
+    /// SQL that is 1 for an active session.
+    static let isActive = WrittenForms.isOn("s.isActive", ifNull: false)
 
     /// The tables that ``columns`` come from.
     static let source = "user_sessions AS s LEFT JOIN clinicsync_provisional AS p ON p.session = s.id"
 
     /// Reads a row.
     init(_ row: Statement) {
-        self.id = row.string(0)
-        self.userID = row.string(1)
+        self.id = row.value(0)
+        self.userID = row.value(1)
         self.username = row.string(2)
-        self.deviceID = row.string(3)
+        self.deviceID = row.value(3)
         self.deviceName = row.string(4)
         self.loginTime = row.string(5)
         self.lastActivity = row.string(6)
@@ -57,10 +59,7 @@ package struct SessionRow: Sendable, Hashable {
         self.endReason = row.isNull(9) ? nil : row.string(9)
         self.isActive = row.int64(10) != 0
         self.isProvisional = row.int64(11) != 0
-        self.moments = (
-            row.isNull(12) ? nil : row.int64(12), row.isNull(13) ? nil : row.int64(13),
-            row.isNull(14) ? nil : row.int64(14)
-        )
+        self.moments = SessionMoments(row, from: 12)
     }
 
     package static func == (left: SessionRow, right: SessionRow) -> Bool {
@@ -91,6 +90,52 @@ package enum SessionTimes {
     }
 }
 
+/// A time of a session, as a program wrote it.
+struct SessionMoment: Sendable, Hashable, Comparable {
+    /// Milliseconds since 1970; for a local time, as if it were UTC.
+    var milliseconds: Int64
+    /// Whether the time is in the PC's local time.
+    var isLocal: Bool
+
+    static func < (left: SessionMoment, right: SessionMoment) -> Bool { left.milliseconds < right.milliseconds }
+}
+
+/// The times of a session; `nil` where a program wrote something that is not a time.
+struct SessionMoments: Sendable, Hashable {
+    var login: SessionMoment?
+    var activity: SessionMoment?
+    var expiry: SessionMoment?
+
+    /// The columns that ``init(_:from:)`` reads.
+    static let columns = ["s.loginTime", "s.lastActivity", "s.expiresAt"]
+        .map { "\(WrittenForms.milliseconds($0)), \(WrittenForms.isLocal($0))" }
+        .joined(separator: ", ")
+
+    /// Reads the columns that begin at `first`.
+    init(_ row: Statement, from first: Int32) {
+        func moment(_ column: Int32) -> SessionMoment? {
+            guard !row.isNull(column) else { return nil }
+            return SessionMoment(milliseconds: row.int64(column), isLocal: row.int64(column + 1) != 0)
+        }
+        self.login = moment(first)
+        self.activity = moment(first + 2)
+        self.expiry = moment(first + 4)
+    }
+
+    /// Returns how long the session lasts from `base`, in milliseconds.
+    ///
+    /// A local time and a time in UTC have no difference that counts. Then an `expiresAt` in UTC counts from
+    /// `writtenAt`, the clinic's time of that write.
+    func lifetime(from base: SessionMoment?, writtenAt: Int64) -> Int64 {
+        guard let expiry else { return SessionTimes.lifetimeMilliseconds }
+        if let base, base.isLocal == expiry.isLocal {
+            return SessionTimes.bounded(expiry.milliseconds - base.milliseconds)
+        }
+        guard !expiry.isLocal else { return SessionTimes.lifetimeMilliseconds }
+        return SessionTimes.bounded(expiry.milliseconds - writtenAt)
+    }
+}
+
 /// Why a session ended, as stored in `endReason` and in the event.
 package enum SessionEnd: String, Sendable, Hashable, CaseIterable {
     /// The user logged in on another PC and chose to end this session.
@@ -109,8 +154,8 @@ extension SessionRow {
     /// The session as shown to a person whose login it blocks.
     var holder: SessionHolder {
         SessionHolder(
-            sessionID: self.id,
-            deviceID: self.deviceID,
+            sessionID: self.id.displayText,
+            deviceID: self.deviceID.displayText,
             deviceName: self.deviceName,
             loginTime: self.loginTime,
             lastActivity: self.lastActivity

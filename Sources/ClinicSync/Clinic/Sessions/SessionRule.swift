@@ -29,7 +29,7 @@ struct SessionRule {
     /// The result also contains, without a reason, the sessions that a host which hears most nodes confirms.
     func actions(isMajority: Bool, at now: Int64, on connection: Connection) throws -> [(SessionRow, SessionEnd?)] {
         var actions: [(SessionRow, SessionEnd?)] = []
-        var lasting: [String: [Login]] = [:]
+        var lasting: [SQLiteValue: [Login]] = [:]
         for session in try SessionTable.known(on: connection) {
             if try !SessionTable.mayLogIn(session.userID, on: connection) {
                 actions.append((session, .admin))
@@ -40,7 +40,7 @@ struct SessionRule {
                 lasting[session.userID, default: []].append((session, login))
             }
         }
-        for sessions in lasting.values.sorted(by: { $0[0].row.id < $1[0].row.id }) {
+        for sessions in lasting.values.sorted(by: { $0[0].row.id.sortsBefore($1[0].row.id) }) {
             let latest = sessions.max { SessionRule.isEarlier($0, $1) }
             for (session, _) in sessions {
                 if session.id != latest?.row.id {
@@ -56,11 +56,13 @@ struct SessionRule {
     /// Returns whether the `left` login was before the `right` login, by the clinic's time.
     static func isEarlier(_ left: Login, _ right: Login) -> Bool {
         switch (left.login, right.login) {
-        case (let one?, let other?): one != other ? one < other : left.row.id < right.row.id
+        case (let one?, let other?): one != other ? one < other : left.row.id.sortsBefore(right.row.id)
         // A login that is not collected yet was written a moment ago.
         case (nil, _?): false
         case (_?, nil): true
-        case (nil, nil): (left.row.loginTime, left.row.id) < (right.row.loginTime, right.row.id)
+        case (nil, nil):
+            left.row.loginTime != right.row.loginTime
+                ? left.row.loginTime < right.row.loginTime : left.row.id.sortsBefore(right.row.id)
         }
     }
 }

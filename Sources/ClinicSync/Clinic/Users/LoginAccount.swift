@@ -1,10 +1,10 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 package import ClinicSyncStorage
 
 /// The parts of a user's row that decide whether the user may log in.
 package struct LoginAccount: Sendable, Hashable {
     /// The row's key.
-    package var id: String
+    package var id: SQLiteValue
     /// The stored hash of the password; `nil` when the row has none, or a value that is not text.
     package var passwordHash: String?
     /// Whether the user is not deactivated.
@@ -13,7 +13,7 @@ package struct LoginAccount: Sendable, Hashable {
     package var isActive: Bool
 
     /// Makes an account.
-    package init(id: String, passwordHash: String?, isActive: Bool) {
+    package init(id: SQLiteValue, passwordHash: String?, isActive: Bool) {
         self.id = id
         self.passwordHash = passwordHash
         self.isActive = isActive
@@ -29,14 +29,14 @@ extension ReplicaReader {
             try connection
                 .query(
                     """
-                    SELECT id, CASE typeof(password) WHEN 'text' THEN password END, isActive IS NULL OR isActive IS 1
+                    SELECT id, CASE typeof(password) WHEN 'text' THEN password END, \(UserTable.isActive)
                     FROM users WHERE username = ?1
                     """
                 )
                 .bind(1, SQLiteValue.string(username))
                 .first { row in
                     LoginAccount(
-                        id: row.string(0),
+                        id: row.value(0),
                         passwordHash: row.isNull(1) ? nil : row.string(1),
                         isActive: row.int(2) != 0
                     )
@@ -44,15 +44,21 @@ extension ReplicaReader {
         }
     }
 
-    /// Returns the key of the user with that name, otherwise of the user with that key.
+    /// Returns the key of the user with that name, otherwise of the user whose key is shown as `name`.
     ///
     /// - Throws: ``StoreError``.
-    package func userID(named name: String) throws -> String? {
+    package func userID(named name: String) throws -> SQLiteValue? {
         try self.read { connection in
             try connection
-                .query("SELECT id FROM users WHERE username = ?1 OR id = ?1 ORDER BY username = ?1 DESC LIMIT 1")
+                .query(
+                    """
+                    SELECT id FROM users WHERE username = ?1 OR id = ?1 OR id = ?2
+                    ORDER BY username IS ?1 DESC, id = ?1 DESC LIMIT 1
+                    """
+                )
                 .bind(1, SQLiteValue.string(name))
-                .first { $0.string(0) }
+                .bind(2, SQLiteValue.displayed(as: name).last ?? .null)
+                .first { $0.value(0) }
         }
     }
 }
@@ -64,15 +70,15 @@ extension ReplicaWriter {
     ///
     /// - Returns: Whether the method replaced the hash. If so, post `localCommitNoticed`.
     /// - Throws: ``StoreError``; then nothing was written.
-    package func replacePasswordHash(ofUser id: String, _ old: String, by new: String) throws -> Bool {
+    package func replacePasswordHash(ofUser id: SQLiteValue, _ old: String, by new: String) throws -> Bool {
         try self.write(.durable) { rows, transaction in
             try transaction.statement("UPDATE users SET password = ?3 WHERE id = ?1 AND password = ?2")
-                .bind(1, SQLiteValue.string(id))
+                .bind(1, id)
                 .bind(2, SQLiteValue.string(old))
                 .bind(3, SQLiteValue.string(new))
                 .run()
             guard transaction.changes > 0 else { return .durable(false) }
-            try rows.mark("users", key: .string(id), in: transaction)
+            try rows.mark("users", key: id, in: transaction)
             return .durable(true)
         }
     }

@@ -62,7 +62,7 @@ package struct UserAdministration: Sendable {
     ///
     /// - Throws: ``ClinicRefusal``: `refused` when no such user exists; ``StoreError``.
     package func requireUser(_ username: String) throws {
-        guard try self.users().contains(where: { $0.username == username }) else {
+        guard try self.users().contains(where: { SQLiteValue.string($0.username) == .string(username) }) else {
             throw UserAdministration.unknown(username)
         }
     }
@@ -71,7 +71,7 @@ package struct UserAdministration: Sendable {
     ///
     /// - Throws: ``ClinicRefusal``: `refused` when such a user exists; ``StoreError``.
     package func requireNoUser(_ username: String) throws {
-        guard try !self.users().contains(where: { $0.username == username }) else {
+        guard try !self.users().contains(where: { SQLiteValue.string($0.username) == .string(username) }) else {
             throw UserAdministration.taken(username)
         }
     }

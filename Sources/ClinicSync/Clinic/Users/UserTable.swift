@@ -51,6 +51,8 @@ package struct UserTable: Sendable {
 
     /// Seconds to wait for another program's transaction.
     private static let busyTimeoutSeconds: Double = 30
+    /// SQL that is 1 for a user who may log in; NULL counts as the column's default, 1.
+    static let isActive = WrittenForms.isOn("isActive", ifNull: true)
     private static let now = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 
     private let path: String
@@ -108,8 +110,9 @@ package struct UserTable: Sendable {
                 try GRDB.Row.fetchAll(
                     db,
                     sql: """
-                        SELECT CAST(id AS TEXT), CAST(username AS TEXT), CAST(role AS TEXT), CAST(fullName AS TEXT),
-                            isActive IS NULL OR isActive IS 1,
+                        SELECT CASE typeof(id) WHEN 'blob' THEN 'x''' || lower(hex(id)) || '''' ELSE CAST(id AS TEXT) END,
+                            CAST(username AS TEXT), CAST(role AS TEXT), CAST(fullName AS TEXT),
+                            \(UserTable.isActive),
                             CASE typeof(password) WHEN 'text' THEN substr(password, 1, 1024) END
                         FROM users ORDER BY username, id
                         """

@@ -444,7 +444,8 @@ package struct PeersStateMachine: Sendable, Hashable {
                 identity: link.identity,
                 candidacy: link.report.candidacy,
                 isFollower: link.report.role == .client && link.report.reign?.host == self.own,
-                acknowledged: self.acknowledged(by: link.identity.node) ?? VersionVector()
+                acknowledged: self.acknowledged(by: link.identity.node) ?? VersionVector(),
+                isStoreLocked: link.report.lockedSince != nil
             )
         }
     }

@@ -49,6 +49,9 @@ package struct CoreStatus: Sendable, Hashable {
         package var lastSeen: Now
         /// The round trip of the last ping; `nil` before the first answer.
         package var roundTripMilliseconds: Double?
+        /// Since when a program's write transaction has kept the peer from writing: milliseconds since 1970; `nil` when
+        /// it writes, and without a connection.
+        package var lockedSince: Int64?
     }
 
     /// A peer whose connections end for a reason that a new connection does not change.
@@ -104,6 +107,14 @@ package struct CoreStatus: Sendable, Hashable {
         package var wallMilliseconds: Int64
     }
 
+    /// A store that waits for another program's write transaction.
+    package struct StoreLock: Sendable, Hashable {
+        /// When the store began to wait: the clinic's time, milliseconds since 1970.
+        package var sinceMilliseconds: Int64
+        /// The process that has the transaction open; `nil` when the system does not tell.
+        package var holder: ClinicSyncCore.StoreLock.Holder?
+    }
+
     /// The node's role.
     package var role: Role
     /// The host's term.
@@ -113,6 +124,8 @@ package struct CoreStatus: Sendable, Hashable {
     /// All peers that have said hello since the start, in the order of their first hello.
     package var peers: [Peer]
     /// This node's batches that the host has not acknowledged; 0 on the host.
+    ///
+    /// At least 1 while the store is locked, because the node cannot collect then.
     package var pendingChanges: UInt64
     /// Batches that a peer has applied and this node has not.
     package var missingBatches: UInt64
@@ -121,6 +134,8 @@ package struct CoreStatus: Sendable, Hashable {
     /// The offset that is added to this PC's wall time to get the clinic's time.
     package var clockOffsetMilliseconds: Int64
     /// The newest reconciliation that came to a result.
+    ///
+    /// Its result is `unreachable` while the store is locked, because the tables lack what waits.
     package var lastReconciliation: Reconciliation?
     /// What this node has applied.
     package var vector: VersionVector
@@ -135,6 +150,8 @@ package struct CoreStatus: Sendable, Hashable {
         var damage: [Damage]
         /// See ``CoreStatus/backOffs``.
         var backOffs: [BackOff]
+        /// See ``CoreStatus/storeLock``.
+        var storeLock: StoreLock?
     }
 
     /// Nodes whose identity two processes carry, this node first.
@@ -143,4 +160,6 @@ package struct CoreStatus: Sendable, Hashable {
     package var damage: [Damage] { self.troubles.damage }
     /// Peers that wait, connected or not, in the order of their first failure.
     package var backOffs: [BackOff] { self.troubles.backOffs }
+    /// The lock for which this node's store waits.
+    package var storeLock: StoreLock? { self.troubles.storeLock }
 }

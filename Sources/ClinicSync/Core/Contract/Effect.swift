@@ -104,6 +104,8 @@ package enum Notification: Sendable, Hashable {
     case escapedWrites(Int)
     /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
     case unmarkedSetBack(Int)
+    /// A trigger of a program on this PC failed for so many rows, which were written without it.
+    case triggersFailed(Int)
     /// Stamps from this far in the future arrived; the clinic's clock did not follow them.
     case clockSkew(milliseconds: Int64)
     /// Two processes carry the identity of one node: a cloned disk. `isSelf`: the identity is this node's.
@@ -114,4 +116,8 @@ package enum Notification: Sendable, Hashable {
     case logTooShort(for: NodeID)
     /// A part of this node's own bookkeeping was damaged.
     case ownDamage(DamageRepair)
+    /// Another program's write transaction has kept the store from writing for long; work goes on when it ends.
+    case storeLocked(StoreLock)
+    /// The store writes again, after so much time.
+    case storeUnlocked(after: Duration)
 }

@@ -27,6 +27,12 @@ package enum Input: Sendable, Hashable {
     case localCommitNoticed
     /// The store carried out a request, or failed to.
     case storageReplied(StorageReply)
+    /// The store has waited for a write transaction of another program for ``CoreLimits/storeLockLimit`` or longer.
+    ///
+    /// ``storeUnlocked`` follows before the input comes again.
+    case storeLocked(StoreLock)
+    /// The store writes again.
+    case storeUnlocked
     /// Programs must hear of an event that is not a change of a row.
     case eventOccurred(NamedEvent)
     /// A person or program asks for something.

@@ -17,9 +17,9 @@ package enum StorageRequest: Sendable, Hashable {
     /// Remove from the log what former members alone made and nobody can apply: incomplete batches, and batches that wait
     /// for somebody who was never a member.
     ///
-    /// Also remove those of `heldByPeers` that did not become whole for long, so that they are fetched again: linked
-    /// peers have them.
-    case discard(KnownMembers, heldByPeers: [BatchID])
+    /// Also remove those of `waiting` that linked peers have applied and that did not become whole for long, so that they are
+    /// fetched again.
+    case discard(KnownMembers, waiting: [WaitingBatch])
     /// Read. Find the place in the log from which a peer with `vector` must be served.
     case locate(for: ConnectionID, vector: VersionVector)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
@@ -65,8 +65,8 @@ package enum StorageRequest: Sendable, Hashable {
     /// Read. From now on serve the batch without its damaged chunks: no other node has it. Its rows reach a peer by
     /// reconciliation.
     case leaveOut(BatchID)
-    /// Read. Read the chunks of a batch that a peer has lost.
-    case readBatch(for: ConnectionID, BatchID)
+    /// Read. Read the chunks of a batch that a peer has lost, up to so many bytes of payload.
+    case readBatch(for: ConnectionID, BatchID, maxBytes: Int)
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
@@ -75,6 +75,20 @@ package enum StorageRequest: Sendable, Hashable {
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
             false
+        }
+    }
+
+    /// How long after it was given the request may still be carried out; `nil`: as late as it may be.
+    ///
+    /// The store waits as long as another program's transaction lasts. Whoever asked for a login has another answer by
+    /// then, perhaps of another host. A late decision would end the session that the other host began.
+    package var patience: Duration? {
+        switch self {
+        case .decideLogin, .keepSessions: CoreLimits.loginLimit * 2
+        case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
+            .mergeRows, .rowStates, .recordAcknowledged, .prune, .recordTerm, .restamp, .beginIsolation, .recordEvent,
+            .mend, .leaveOut, .readBatch:
+            nil
         }
     }
 }
@@ -246,6 +260,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var unsentRows = 0
     /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
     package var setBackRows = 0
+    /// Rows that were written without the copies of programs' triggers, because one of these failed.
+    package var failedTriggers = 0
 
     /// Makes an outcome.
     package init(

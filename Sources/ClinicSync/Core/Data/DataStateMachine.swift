@@ -11,6 +11,7 @@ package struct DataStateMachine: Sendable, Hashable {
     private var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
     private var damages = DamageStateMachine()
+    private var waits = BatchWaits()
 
     /// Makes a machine that has nothing.
     package init(_ configuration: CoreConfiguration) {
@@ -99,12 +100,12 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The verified members changed.
     package mutating func membersChanged(_ members: KnownMembers) -> [Directive] {
         let (effects, outdated) = self.replication.membersChanged(members, isStoreOpen: self.store.isOpen)
-        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(isRound: false)
+        return effects.directives + outdated.map { .close($0, .replaced) } + self.discard(waiting: [])
     }
 
     /// Removes from the log what former members left and nobody can apply, and what must be fetched again.
-    private func discard(isRound: Bool) -> [Directive] {
-        self.replication.discard(isRound: isRound).map { [.submit($0)] } ?? []
+    private func discard(waiting: [WaitingBatch]) -> [Directive] {
+        self.replication.discard(waiting: waiting).map { [.submit($0)] } ?? []
     }
 
     /// Whether nothing is exchanged because there is no link or the clinic's time is not known.
@@ -156,7 +157,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .rowHashes(let page): self.reconciliation.received(page, on: id)
         case .rowStates(let page): self.reconciliation.received(page, on: id, context)
         case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
-        case .syncRequest(let request): self.sync.requested(request, by: id)
+        case .syncRequest(let request): self.sync.requested(request, by: id, context)
         case .syncReport(let report): self.sync.reported(report)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
@@ -195,6 +196,14 @@ package struct DataStateMachine: Sendable, Hashable {
     package mutating func syncCommanded(table: String?, request: RequestID, _ context: NodeContext) -> [Directive] {
         self.sync.commanded(table: table, request: request, context)
     }
+
+    /// A program's write transaction keeps a client's store from writing.
+    package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.sync.locked(id, clients: clients)
+    }
+
+    /// Another program's write transaction keeps the store from writing.
+    package mutating func storeLocked() -> [Directive] { self.sync.storeLocked() }
 
     /// The node stops: nobody waits for a sync any more.
     package mutating func stop() -> [Directive] { self.sync.abdicated() + self.sync.answerWishes() }
@@ -244,8 +253,9 @@ package struct DataStateMachine: Sendable, Hashable {
     package var isKeepingHouse: Bool { self.store.isKeepingHouse }
 
     /// Begins a round of housekeeping; none may be in progress.
-    package mutating func keepHouse(progress: [MemberProgress]) -> [Directive] {
-        self.store.keepHouse(progress: progress).directives + self.discard(isRound: true)
+    package mutating func keepHouse(progress: [MemberProgress], at time: Duration) -> [Directive] {
+        let waiting = self.waits.update(self.replication.waitCandidates, at: time)
+        return self.store.keepHouse(progress: progress).directives + self.discard(waiting: waiting)
             + self.replication.askForProofsAgain().directives
     }
 
@@ -294,7 +304,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .pruned(_, let escaped):
             self.store.housekeepingEnded()
             return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
-        case .batchRead(let id, let chunks): return self.replication.resend(chunks, to: id).directives
+        case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
         case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
@@ -338,6 +348,7 @@ package struct DataStateMachine: Sendable, Hashable {
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
+        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 
@@ -412,8 +423,8 @@ package struct DataStateMachine: Sendable, Hashable {
     }
 
     /// A peer wants batches that it lost to damage.
-    package func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
-        batches.prefix(CoreLimits.wantedMax).map { .effect(.storage(.readBatch(for: id, $0))) }
+    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
+        self.replication.wanted(batches, by: id).directives
     }
 
     /// No peer has sent a lost batch in time.
@@ -465,7 +476,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .mend:
             let waiting = self.damages.mendFailed()
             return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
-        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .readBatch: return notice
+        case .readBatch(let id, _, _): return notice + self.replication.batchRead(for: id, []).directives
+        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice
         }
     }

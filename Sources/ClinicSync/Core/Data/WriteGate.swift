@@ -6,7 +6,7 @@ import DequeModule
 /// A large import is collected in slices. Between two slices the batch is open, and nothing may be applied, merged or
 /// swept. Only the reply says whether a collection has another slice, so every collection closes the gate. The senders
 /// bound what waits: the sweeps of one sync, ``CoreLimits/repairPagesMax`` pages of each peer, and
-/// ``CoreLimits/loginsHeldMax`` logins.
+/// ``CoreLimits/loginsHeldMax`` logins. Of the requests to discard batches only the newest waits.
 package struct WriteGate: Sendable, Hashable {
     /// The state of the gate.
     package enum State: Sendable, Hashable {
@@ -95,6 +95,8 @@ package struct WriteGate: Sendable, Hashable {
     /// - Returns: Whether the request may go to the store now.
     package mutating func pass(_ request: StorageRequest) -> Bool {
         guard self.isOpen else {
+            // One comes every 10 s, also while a failing disk keeps the gate closed. The newest has the newest members.
+            if case .discard = request { self.waiting.removeAll { if case .discard = $0 { true } else { false } } }
             self.waiting.append(request)
             return false
         }

@@ -90,6 +90,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// This host follows that node even without successors.
     private var heir: NodeID?
 
+    /// Whether another program's write transaction keeps this node's store from writing.
+    ///
+    /// Such a node says that its priority is 0. So it claims nothing, and no host names it as a successor.
+    private var isStoreLocked = false
+    private let priority: UInt32
     private let timing: ElectionTiming
     private var startedAt: Duration = .zero
     private var pending: Pending?
@@ -98,6 +103,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// Makes an election that has not started.
     package init(candidacy: Candidacy, timing: ElectionTiming) {
         self.candidacy = candidacy
+        self.priority = candidacy.priority
         self.timing = timing
     }
 
@@ -298,6 +304,32 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.claim()
     }
 
+    /// The store has waited for long, and its end is not known.
+    ///
+    /// A claim that waits for the store is given up: the clinic would get it when it does not expect it any more. A host
+    /// that waits to be followed is followed now.
+    package mutating func storeLocked() -> [Action] {
+        guard !self.isStoreLocked else { return [] }
+        self.isStoreLocked = true
+        self.candidacy.priority = 0
+        defer { self.pending = nil }
+        guard case .adopt(let reign, let id) = self.pending else { return [.announce] }
+        let actions = self.follow(reign, id)
+        return actions.isEmpty ? [.announce] : actions
+    }
+
+    /// The store writes again: what was put off for it goes on.
+    package mutating func storeUnlocked(at time: Duration) -> [Action] {
+        guard self.isStoreLocked else { return [] }
+        self.isStoreLocked = false
+        self.candidacy.priority = self.priority
+        // The node followed this term without writing it down.
+        let unwritten = self.reign.map { $0.term > self.recordedTerm ? $0.term : 0 } ?? 0
+        let record: [Action] = unwritten > 0 ? [.record(term: unwritten)] : []
+        let outbid = self.outbid()
+        return record + [.announce] + (outbid.isEmpty ? self.timerFired(at: time) : outbid)
+    }
+
     /// The PC slept for so long that the clinic must have another host by now.
     package mutating func woke(at time: Duration) -> [Action] {
         self.isHost ? self.yield(at: time) : []
@@ -372,12 +404,13 @@ package struct ElectionStateMachine: Sendable, Hashable {
 
     /// A host claims a new term when a peer has heard of a higher one, because that peer could not follow it otherwise.
     private mutating func outbid() -> [Action] {
-        guard case .host(let own) = self.state, self.highestTerm > own.term, self.pending == nil else { return [] }
+        guard case .host(let own) = self.state, self.highestTerm > own.term, self.pending == nil, !self.isStoreLocked
+        else { return [] }
         return self.claim()
     }
 
     private mutating func adopt(_ reign: Reign, _ id: ConnectionID) -> [Action] {
-        if reign.term <= self.recordedTerm {
+        if reign.term <= self.recordedTerm || self.isStoreLocked {
             self.pending = nil
             return self.follow(reign, id)
         }

@@ -103,7 +103,7 @@ package struct PeerBackOff: Sendable, Hashable {
         var hearingAfter: Duration = .zero
         /// How many new processes of the peer were heard before their time.
         var pardons = 0
-        /// Connections that ended at once, in a row, for reasons that pass.
+        /// Connections that ended at once, in a row, for reasons that pass or by the peer's word.
         var shortEnds = 0
         var lastEnd: Duration = .zero
         /// The end of the rest after ``shortEnds``.
@@ -145,8 +145,11 @@ package struct PeerBackOff: Sendable, Hashable {
         return waits
     }
 
-    /// Whether connections with the peer have ended more than once, so that no one needs to hear of each.
-    package func isRepeating(_ peer: NodeID) -> Bool { (self.records[peer]?.cause?.failures ?? 0) > 1 }
+    /// Whether connections with the peer end again and again, so that no one needs to hear of each.
+    package func isRepeating(_ peer: NodeID) -> Bool {
+        guard let record = self.records[peer] else { return false }
+        return (record.cause?.failures ?? 0) > 1 || record.shortEnds >= CoreLimits.shortLinksMax
+    }
 
     // MARK: - The end of a connection
 
@@ -188,6 +191,8 @@ package struct PeerBackOff: Sendable, Hashable {
         }
         record.cause = cause
         record.isRefused = !end.isPeersWord
+        // This node refuses nobody for a reason that the peer gave. So such ends count as short ones, too.
+        if end.isPeersWord { self.countShort(end, in: &record, at: time) }
         if let process = end.process { record.process = process }
         record.hearingAfter = time + self.hearingInterval(record)
         self.keep(record, of: peer)
@@ -205,14 +210,20 @@ package struct PeerBackOff: Sendable, Hashable {
             record.restUntil = max(record.restUntil, time + min(end.retryAfter ?? .zero, CoreLimits.dialRest))
             return self.keep(record, of: peer)
         }
-        let isInRow = isShort && time - record.lastEnd < CoreLimits.shortLinkMemory
-        record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
-        record.lastEnd = time
-        if record.shortEnds >= CoreLimits.shortLinksMax { record.restUntil = time + CoreLimits.dialRest }
+        self.countShort(end, in: &record, at: time)
         if let retryAfter = end.retryAfter {
             record.restUntil = max(record.restUntil, time + min(retryAfter, CoreLimits.dialRest))
         }
         self.keep(record, of: peer)
+    }
+
+    /// Counts an end in the row of those that came at once; after a handful of them the peer rests.
+    private func countShort(_ end: End, in record: inout Record, at time: Duration) {
+        let isShort = (end.linkedFor ?? .zero) < CoreLimits.shortLink
+        let isInRow = isShort && time - record.lastEnd < CoreLimits.shortLinkMemory
+        record.shortEnds = isInRow ? min(record.shortEnds &+ 1, CoreLimits.backOffFailuresMax) : isShort ? 1 : 0
+        record.lastEnd = time
+        if record.shortEnds >= CoreLimits.shortLinksMax { record.restUntil = time + CoreLimits.dialRest }
     }
 
     /// The bound of the wait after so many failures.

@@ -11,8 +11,8 @@ package enum DeletePolicy: String, Sendable, Hashable, CaseIterable {
 
 /// The whole replicated state of one row: a join-semilattice.
 ///
-/// A column is a last-writer-wins register. A counter column is a sum with one total for each origin. The newest
-/// insertion and the changes that deleters had seen say whether the row is alive. `merge` is commutative, associative
+/// A column is a last-writer-wins register. A counter column is a register too, for the value that somebody set it to,
+/// and a sum with one total for each origin, for what was counted beyond the value. The newest insertion and the changes that deleters had seen say whether the row is alive. `merge` is commutative, associative
 /// and idempotent, so nodes that know the same changes hold the same state, in whatever order the changes arrived.
 /// Sources: Shapiro et al., "A comprehensive study of Convergent and Commutative Replicated Data Types", 2011
 /// (registers, counters); Almeida et al., "Delta State Replicated Data Types", 2018 (a change is a small state).
@@ -92,19 +92,23 @@ package struct RowState: Sendable, Hashable {
     package var key: SQLiteValue
     /// The newest insertion.
     package var birth: Version
-    /// The columns by slot; `nil` where the slot is the key, is a counter, or was never written.
+    /// The columns by slot; `nil` where the slot is the key, is a counter that was never set, or was never written.
     package var registers: [Register?]
     /// The counters' parts in ascending order of slot and origin.
     package var counters: [CounterPart]
+    /// The parts that those who set a counter had seen, in ascending order of slot and origin.
+    ///
+    /// The set value stands for them: only what a part has grown since then counts.
+    package var bases: [CounterPart]
     /// The row's deletions; `nil` when no node has deleted the row.
     package var deletion: Deletion?
 
-    /// The value of a column that is not a counter; `nil` when no value is known.
+    /// The value of a column that is not a counter, or the value that a counter was set to; `nil` when no value is known.
     package func value(slot: Int) -> SQLiteValue? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.value : nil
     }
 
-    /// The version of a column that is not a counter; `nil` when no version is known.
+    /// The version of ``value(slot:)``; `nil` when no version is known.
     package func version(slot: Int) -> Version? {
         self.registers.indices.contains(slot) ? self.registers[slot]?.version : nil
     }
@@ -115,12 +119,14 @@ package struct RowState: Sendable, Hashable {
         birth: Version,
         registers: [Register?],
         counters: [CounterPart] = [],
+        bases: [CounterPart] = [],
         deletion: Deletion? = nil
     ) {
         self.key = key
         self.birth = birth
         self.registers = registers
         self.counters = counters
+        self.bases = bases
         self.deletion = deletion
     }
 
@@ -143,9 +149,21 @@ package struct RowState: Sendable, Hashable {
         return self.counters.contains { seen[$0.origin] < $0.sequence }
     }
 
-    /// The sum of a counter column.
-    package func counterValue(slot: Int) -> Int64 {
-        self.counters.reduce(0) { $1.slot == slot ? $0 &+ $1.total : $0 }
+    /// What was counted in a counter column since it was set.
+    package func counted(slot: Int) -> Int64 {
+        let sum = self.counters.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
+        return self.bases.reduce(sum) { $1.slot == slot ? $0 &- $1.total : $0 }
+    }
+
+    /// The value of a counter column: what it was set to and what was counted since then.
+    ///
+    /// A counter that was set to something that is no whole number shows this value, until somebody sets a whole number.
+    package func counterValue(slot: Int) -> SQLiteValue {
+        switch self.value(slot: slot) {
+        case nil: .integer(self.counted(slot: slot))
+        case .integer(let number): .integer(number &+ self.counted(slot: slot))
+        case let other?: other
+        }
     }
 
     /// The largest timestamp in the state; a new local change must exceed it.
@@ -224,6 +242,7 @@ package struct RowState: Sendable, Hashable {
             }
         }
         self.merge(other.counters)
+        self.merge(bases: other.bases)
         if let theirs = other.deletion {
             if var ours = self.deletion {
                 ours.seen.merge(theirs.seen)
@@ -241,17 +260,30 @@ package struct RowState: Sendable, Hashable {
 
     /// Joins parts of counters, given in any order.
     ///
-    /// Of two parts of one origin with equal sequences, the part that this state already has stays.
+    /// Of two parts of one origin with equal sequences the larger total stays, on every node. Only damage makes two such parts.
     package mutating func merge(_ parts: [CounterPart]) {
         guard !parts.isEmpty else { return }
-        // The sort is stable, so of two equal parts the present one comes first.
-        let sorted = (self.counters + parts).sorted {
-            ($0.slot, $0.origin, $1.sequence) < ($1.slot, $1.origin, $0.sequence)
+        self.counters = RowState.joined(self.counters, parts)
+    }
+
+    /// Joins the parts that somebody had seen who set a counter, given in any order.
+    package mutating func merge(bases: [CounterPart]) {
+        guard !bases.isEmpty else { return }
+        self.bases = RowState.joined(self.bases, bases)
+        // A part that somebody has seen exists; it may not have come here yet.
+        self.merge(bases)
+    }
+
+    /// The newest part of each origin.
+    private static func joined(_ ours: [CounterPart], _ theirs: [CounterPart]) -> [CounterPart] {
+        let sorted = (ours + theirs).sorted {
+            ($0.slot, $0.origin, $1.sequence, $1.total) < ($1.slot, $1.origin, $0.sequence, $0.total)
         }
-        self.counters.removeAll(keepingCapacity: true)
+        var joined: [CounterPart] = []
         for part in sorted {
-            if let last = self.counters.last, last.slot == part.slot, last.origin == part.origin { continue }
-            self.counters.append(part)
+            if let last = joined.last, last.slot == part.slot, last.origin == part.origin { continue }
+            joined.append(part)
         }
+        return joined
     }
 }

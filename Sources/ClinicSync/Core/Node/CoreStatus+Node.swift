@@ -14,21 +14,25 @@ extension CoreStatus {
         var elsewhere = VersionVector()
         for peer in known { elsewhere.merge(peer.acknowledged) }
         let vector = node.data.vector
+        let pending = node.isHost ? 0 : node.data.pendingChanges
+        var last = node.data.lastReconciliation
+        if node.storeLock != nil { last?.result = .unreachable }
         self.init(
             role: CoreStatus.role(of: node),
             term: node.election.reign?.term ?? node.election.highestTerm,
             host: CoreStatus.host(of: node),
             peers: known.map { CoreStatus.describe($0, of: node) },
-            pendingChanges: node.isHost ? 0 : node.data.pendingChanges,
+            pendingChanges: node.storeLock == nil ? pending : max(pending, 1),
             missingBatches: elsewhere.count(beyond: vector),
             partialBatches: node.data.partialsOfOthers,
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
-            lastReconciliation: node.data.lastReconciliation,
+            lastReconciliation: last,
             vector: vector,
             troubles: Troubles(
                 duplicates: node.peers.duplicates(at: now.monotonic),
                 damage: node.data.damage,
-                backOffs: node.peers.backOffs(at: now.monotonic)
+                backOffs: node.peers.backOffs(at: now.monotonic),
+                storeLock: node.storeLock(at: now)
             )
         )
     }
@@ -69,7 +73,8 @@ extension CoreStatus {
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
             lastSeen: peer.lastSeen,
-            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
+            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) },
+            lockedSince: peer.connection.flatMap { node.peers.link($0)?.report.lockedSince }
         )
     }
 }

@@ -8,7 +8,8 @@ extension NodeContext {
             isHost: node.isHost,
             host: node.hostConnection,
             vector: node.data.vector,
-            members: node.peers.members
+            members: node.peers.members,
+            isStoreLocked: node.storeLock != nil
         )
     }
 }

@@ -39,7 +39,9 @@ extension NodeStateMachine {
     /// What this node says of itself and of the host.
     var hostReport: HostReport {
         let host = self.hostConnection.flatMap { self.peers.link($0)?.identity.addresses }
-        return self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
+        var report = self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
+        report.lockedSince = self.storeLock(at: self.now)?.sinceMilliseconds
+        return report
     }
 
     /// Gives the election a peer's report.
@@ -138,7 +140,9 @@ extension NodeStateMachine {
         self.carryOut(self.handOver.covered(by: node))
     }
 
-    /// This node's bookkeeping is damaged beyond repair: a peer takes its place at once, if it is host.
+    /// This node's store is damaged beyond repair, or locked: a peer takes its place at once, if it is host.
+    ///
+    /// Nothing more can get into the store. So it would be in vain to wait until the peer has everything.
     mutating func handOverAsUnfit() {
         guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
         self.chooseSuccessors()

@@ -126,7 +126,8 @@ extension NodeStateMachine {
     mutating func keepHouse() {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
-        self.carryOut(self.data.keepHouse(progress: self.takeProgress(everything: false)))
+        let progress = self.takeProgress(everything: false)
+        self.carryOut(self.data.keepHouse(progress: progress, at: self.now.monotonic))
     }
 
     private mutating func takeProgress(everything: Bool) -> [MemberProgress] {

@@ -66,6 +66,7 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
+        self.reviewStoreLock()
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))
@@ -109,6 +110,8 @@ extension NodeStateMachine {
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
+            guard self.isHost, report.lockedSince != nil else { return }
+            self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):

@@ -18,6 +18,8 @@ package struct NodeStateMachine: Sendable, Equatable {
     var handOver = HandOverStateMachine()
     var data: DataStateMachine
     var sessions = SessionsStateMachine()
+    /// The lock for which the store waits.
+    var storeLock: LockedStore?
 
     /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
@@ -63,7 +65,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .shutdownRequested: self.phase = .stopping
         case .connectionOpened, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
             .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
-            .eventOccurred, .commandReceived:
+            .storeLocked, .storeUnlocked, .eventOccurred, .commandReceived:
             preconditionFailure("the node was given work before it was started")
         }
     }
@@ -89,6 +91,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
+        case .storeLocked(let lock): self.storeLocked(lock)
+        case .storeUnlocked: self.storeUnlocked()
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()

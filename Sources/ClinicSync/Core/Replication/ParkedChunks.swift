@@ -5,17 +5,20 @@ import OrderedCollections
 /// Chunks of one peer whose authors this node does not know as members yet.
 ///
 /// A new member's batches may come before the proof of its membership. So they wait here, neither stored nor passed on,
-/// until the proof comes. The peer gets its credit back at once: what waits here is bounded by this type's own limits.
+/// until the proof comes, and keep the credit that they cost. A chunk that has no room costs no credit.
 package struct ParkedChunks: Sendable, Hashable {
     private var chunks: Deque<BatchChunk> = []
     private var bytes = 0
+    private let bytesMax: Int
     /// Authors of chunks that had no room; ``forgottenMax`` at most.
     private var forgotten: OrderedSet<NodeID> = []
     /// Authors whose proof was asked for.
     private var asked: Set<NodeID> = []
 
-    /// Makes a place without chunks.
-    package init() {}
+    /// Makes a place without chunks, for so many payload bytes at most.
+    package init(bytesMax: Int = ParkedChunks.bytesMax) {
+        self.bytesMax = bytesMax
+    }
 
     /// Chunks that wait; a further one is dropped, and the peer must send it again.
     package static let chunksMax = 1_024
@@ -27,14 +30,17 @@ package struct ParkedChunks: Sendable, Hashable {
     package static let forgottenMax = 64
 
     /// Takes a chunk.
-    package mutating func park(_ chunk: BatchChunk) {
+    ///
+    /// - Returns: Whether there was room.
+    package mutating func park(_ chunk: BatchChunk) -> Bool {
         let bytes = self.bytes + chunk.payload.count
-        guard self.chunks.count < ParkedChunks.chunksMax, bytes <= ParkedChunks.bytesMax else {
+        guard self.chunks.count < ParkedChunks.chunksMax, bytes <= self.bytesMax else {
             if self.forgotten.count < ParkedChunks.forgottenMax { self.forgotten.append(chunk.batch.origin.node) }
-            return
+            return false
         }
         self.bytes = bytes
         self.chunks.append(chunk)
+        return true
     }
 
     /// Removes and returns the chunks of known authors, in their order.
@@ -51,9 +57,10 @@ package struct ParkedChunks: Sendable, Hashable {
         return (Array(taken), isIncomplete)
     }
 
-    /// Returns authors whose proof was not asked for yet, ``CoreLimits/unprovenMax`` at most, and notes them.
+    /// Notes that some authors' proofs are asked for now.
     ///
     /// - Parameter again: Whether all may be asked for again.
+    /// - Returns: Authors whose proof was not asked for yet, ``CoreLimits/unprovenMax`` at most.
     package mutating func takeUnproven(again: Bool) -> [NodeID] {
         if again { self.asked = [] }
         var authors: [NodeID] = []

@@ -12,40 +12,55 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
     package private(set) var isStoring = false
     private var waiting: Deque<BatchChunk> = []
     /// Chunks whose authors are not known as members yet.
-    private var parked = ParkedChunks()
+    private var parked: ParkedChunks
 
     /// Starts with the credit that this node's hello grants.
     package init(credit: Int) {
         self.credit = credit
+        // The proof of a membership may come after the chunks, over the same connection. So they never use up the credit.
+        self.parked = ParkedChunks(bytesMax: min(ParkedChunks.bytesMax, credit / 2))
+    }
+
+    /// What becomes of a peer's chunk.
+    package enum Arrival: Sendable, Hashable {
+        /// The chunk waits for the store, or for the proof that its author is a member. It costs credit until it is stored.
+        case taken
+        /// The chunk had no room. The peer must get its credit back.
+        case dropped
+        /// The peer was not allowed to send the chunk.
+        case refused
     }
 
     /// Takes a chunk.
     ///
+    /// A sender must stop when its credit is used up. The credit here is never smaller than the credit that the sender
+    /// knows of, so a sender that continues is at fault.
+    ///
     /// - Parameters:
     ///   - chunk: The chunk.
-    ///   - isAuthorKnown: Whether its author is known as a member. If not, the chunk is parked, and costs no credit.
-    /// - Returns: Whether the peer was allowed to send the chunk. A sender must stop when its credit is used up. The
-    ///   credit here is never smaller than the credit that the sender knows of, so a sender that continues is at fault.
-    package mutating func receive(_ chunk: BatchChunk, isAuthorKnown: Bool = true) -> Bool {
+    ///   - isAuthorKnown: Whether its author is known as a member. If not, the chunk is parked.
+    /// - Returns: What became of it.
+    package mutating func receive(_ chunk: BatchChunk, isAuthorKnown: Bool = true) -> Arrival {
         guard self.credit > 0,
             chunk.payload.count <= CoreLimits.chunkBytesMax,
             self.waiting.count < CoreLimits.inboundChunksMax,
             chunk.batch.sequence > 0,
             (chunk.header != nil) == (chunk.index == 0)
-        else { return false }
+        else { return .refused }
         guard isAuthorKnown else {
-            self.parked.park(chunk)
-            return true
+            guard self.parked.park(chunk) else { return .dropped }
+            self.credit -= chunk.payload.count
+            return .taken
         }
         self.credit -= chunk.payload.count
         self.waiting.append(chunk)
-        return true
+        return .taken
     }
 
-    /// Returns authors of parked chunks whose proof of membership this node has not asked the peer for, some of them if there
-    /// are many.
+    /// Notes that the peer is asked for the proofs of some authors' membership.
     ///
-    /// - Parameter again: Whether all may be asked for again.
+    /// - Parameter again: Whether the peer may be asked again for all.
+    /// - Returns: Authors of parked chunks whose proof this node has not asked the peer for, some of them if there are many.
     package mutating func takeUnproven(again: Bool = false) -> [NodeID] { self.parked.takeUnproven(again: again) }
 
     /// More nodes are known as members: their chunks go on to the store.
@@ -53,8 +68,6 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
     /// - Returns: Whether the peer must send chunks of them again, because there was no room.
     package mutating func learned(_ isKnown: (NodeID) -> Bool) -> Bool {
         let (chunks, isIncomplete) = self.parked.take(isKnown)
-        // The peer got its credit back for them when they came.
-        for chunk in chunks { self.credit -= chunk.payload.count }
         self.waiting += chunks
         return isIncomplete
     }

@@ -1,4 +1,5 @@
 package import ClinicSyncModel
+import OrderedCollections
 
 /// The chunks of the log that one peer is sent.
 ///
@@ -26,6 +27,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
     package private(set) var sent: ChunkSet
     /// Payload bytes that may still be sent; one chunk may exceed the rest of the credit.
     package private(set) var credit: Int
+    /// Batches that the peer has lost, in the order in which they are read.
+    private var lost: OrderedSet<BatchID> = []
+    private var isReadingLost = false
 
     /// Starts with the vector, the partial batches and the credit in the peer's hello.
     package init(vector: VersionVector, partials: [PartialBatch], credit: Int) {
@@ -106,6 +110,21 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         self.spend(on: chunk)
         return true
     }
+
+    /// The peer has lost batches; of more than ``CoreLimits/wantedMax`` at a time the rest is ignored.
+    package mutating func wanted(_ batches: [BatchID]) {
+        for batch in batches where self.lost.count < CoreLimits.wantedMax { self.lost.append(batch) }
+    }
+
+    /// Returns the next read of a batch that the peer has lost: one at a time, while there is credit.
+    package mutating func nextWanted() -> (batch: BatchID, maxBytes: Int)? {
+        guard !self.isReadingLost, self.credit > 0, !self.lost.isEmpty else { return nil }
+        self.isReadingLost = true
+        return (self.lost.removeFirst(), min(self.credit, CoreLimits.resentBytesMax))
+    }
+
+    /// The store has read the batch, or could not.
+    package mutating func wantedRead() { self.isReadingLost = false }
 
     /// Decides whether a chunk that the peer has lost goes to it.
     package mutating func resend(_ chunk: BatchChunk) -> Bool {

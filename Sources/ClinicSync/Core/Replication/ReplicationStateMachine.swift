@@ -132,23 +132,28 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return effects
     }
 
+    /// The batches that are not applied, and that former members made or linked peers have applied.
+    ///
+    /// A linked peer that has applied a batch has sent all that this node lacks of it, unless it was told that this node has
+    /// it: then the two have other content under one name.
+    package var waitCandidates: [BatchWaits.Candidate] {
+        self.chunks.partials.compactMap { partial in
+            let holders = self.connections(for: [partial.batch])
+            guard !holders.isEmpty || self.members.past.contains(partial.batch.origin.node) else { return nil }
+            return BatchWaits.Candidate(partial: partial, holders: holders)
+        }
+    }
+
     /// The request to remove from the log what former members left and nobody can apply, and what must be fetched again;
     /// `nil` when no such batch can be there.
     ///
-    /// - Parameter isRound: Whether the time between two requests has passed, so that batches may be fetched again.
+    /// - Parameter waiting: The batches of ``waitCandidates``, or none while their times are not known.
     /// - Returns: The request.
-    package func discard(isRound: Bool) -> StorageRequest? {
-        // A linked peer has applied the batch. So it has sent all that this node lacks of it, unless it was told that this
-        // node has it: then the two have other content under one name.
-        let held = isRound ? self.chunks.partials.map(\.batch).filter { self.isHeldByPeer($0) } : []
+    package func discard(waiting: [WaitingBatch]) -> StorageRequest? {
         let isLeft =
             !self.members.past.isEmpty
             && self.chunks.partials.contains { self.members.past.contains($0.batch.origin.node) }
-        return isLeft || !held.isEmpty ? .discard(self.members, heldByPeers: held) : nil
-    }
-
-    private func isHeldByPeer(_ batch: BatchID) -> Bool {
-        self.streams.values.contains { $0.outbound.sent.vector[batch.origin] >= batch.sequence }
+        return isLeft || !waiting.isEmpty ? .discard(self.members, waiting: waiting) : nil
     }
 
     /// The connections over which batches must come again that were removed from the log.
@@ -245,17 +250,18 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// - Returns: The request to the store; `nil` when the peer was not allowed to send the chunk.
     package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isStoreOpen: Bool) -> [Effect]? {
         let isKnown = self.knows(chunk.batch.origin.node)
-        guard self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown) == true else { return nil }
-        self.streams[id]?.outbound.received(chunk)
-        guard isKnown else {
-            let credit = UInt32(clamping: chunk.payload.count)
-            // The sender has the proof, or it would not have sent the chunk. The proof's row may be in a batch that waits for
-            // this chunk's batch, so waiting for the row alone could last for ever.
-            let unproven = self.streams[id]?.inbound.takeUnproven() ?? []
-            let acknowledgement = Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)
-            return [.send([id], .acknowledge(acknowledgement))]
+        guard let arrival = self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown), arrival != .refused else {
+            return nil
         }
-        return self.storeNext(from: id, isStoreOpen: isStoreOpen)
+        self.streams[id]?.outbound.received(chunk)
+        guard !isKnown else { return self.storeNext(from: id, isStoreOpen: isStoreOpen) }
+        // The sender has the proof, or it would not have sent the chunk. The proof's row may be in a batch that waits for this
+        // chunk's batch, so waiting for the row alone could last for ever.
+        let unproven = self.streams[id]?.inbound.takeUnproven() ?? []
+        let credit = arrival == .dropped ? UInt32(clamping: chunk.payload.count) : 0
+        guard credit > 0 || !unproven.isEmpty else { return [] }
+        let acknowledgement = Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)
+        return [.send([id], .acknowledge(acknowledgement))]
     }
 
     private mutating func storeNext(from id: ConnectionID, isStoreOpen: Bool) -> [Effect] {
@@ -308,14 +314,27 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Out
 
-    /// Sends a peer chunks that it has lost, as far as its credit reaches.
-    package mutating func resend(_ chunks: [BatchChunk], to id: ConnectionID) -> [Effect] {
-        guard self.isolation.state == .over else { return [] }
+    /// A peer has lost batches: they are read and sent one after another, as the peer's credit allows.
+    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Effect] {
+        self.streams[id]?.outbound.wanted(batches)
+        return self.readWanted(for: id)
+    }
+
+    /// The store has read a batch that a peer has lost; empty when it cannot be sent.
+    package mutating func batchRead(for id: ConnectionID, _ chunks: [BatchChunk]) -> [Effect] {
+        self.streams[id]?.outbound.wantedRead()
         var effects: [Effect] = []
-        for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
-            effects.append(.send([id], .chunk(chunk)))
+        if self.isolation.state == .over {
+            for chunk in chunks where self.streams[id]?.outbound.resend(chunk) == true {
+                effects.append(.send([id], .chunk(chunk)))
+            }
         }
-        return effects
+        return effects + self.readWanted(for: id)
+    }
+
+    private mutating func readWanted(for id: ConnectionID) -> [Effect] {
+        guard let read = self.streams[id]?.outbound.nextWanted() else { return [] }
+        return [.storage(.readBatch(for: id, read.batch, maxBytes: read.maxBytes))]
     }
 
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
@@ -382,12 +401,13 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             + self.readNext(for: id)
     }
 
-    /// Returns the request for the next chunks of the log, if the peer may be sent more.
+    /// Returns the requests for what the peer has lost and for the next chunks of the log, if the peer may be sent more.
     package mutating func readNext(for id: ConnectionID) -> [Effect] {
+        let wanted = self.readWanted(for: id)
         guard let read = self.streams[id]?.outbound.nextRead(head: self.logHead, maxBytes: self.logReadBytes) else {
-            return []
+            return wanted
         }
-        return [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
+        return wanted + [.storage(.readLog(for: id, after: read.after, maxBytes: read.maxBytes))]
     }
 
     /// The connections whose peers lack batches of their own name that were withheld and are applied now.

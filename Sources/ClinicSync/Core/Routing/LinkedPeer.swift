@@ -12,6 +12,8 @@ package struct LinkedPeer: Sendable, Hashable {
     package var isFollower: Bool
     /// What the peer has said it has applied.
     package var acknowledged: VersionVector
+    /// Whether a program's write transaction keeps the peer from writing.
+    package var isStoreLocked: Bool
 
     /// Makes a peer.
     package init(
@@ -19,12 +21,14 @@ package struct LinkedPeer: Sendable, Hashable {
         identity: PeerIdentity,
         candidacy: Candidacy,
         isFollower: Bool,
-        acknowledged: VersionVector
+        acknowledged: VersionVector,
+        isStoreLocked: Bool = false
     ) {
         self.connection = connection
         self.identity = identity
         self.candidacy = candidacy
         self.isFollower = isFollower
         self.acknowledged = acknowledged
+        self.isStoreLocked = isStoreLocked
     }
 }

@@ -18,6 +18,8 @@ package struct NodeContext: Sendable, Hashable {
     package var vector: VersionVector
     /// The verified members of the clinic.
     package var members: KnownMembers
+    /// Whether another program's write transaction keeps the store from writing.
+    package var isStoreLocked: Bool
 
     /// Makes a snapshot.
     package init(
@@ -27,7 +29,8 @@ package struct NodeContext: Sendable, Hashable {
         isHost: Bool,
         host: ConnectionID?,
         vector: VersionVector,
-        members: KnownMembers = KnownMembers()
+        members: KnownMembers = KnownMembers(),
+        isStoreLocked: Bool = false
     ) {
         self.time = time
         self.offsetMilliseconds = offsetMilliseconds
@@ -36,6 +39,7 @@ package struct NodeContext: Sendable, Hashable {
         self.host = host
         self.vector = vector
         self.members = members
+        self.isStoreLocked = isStoreLocked
     }
 
     /// The clinic's time, milliseconds since 1970.

@@ -20,9 +20,26 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
     // MARK: - The host's part
 
     /// A client asks for a sync.
-    package mutating func requested(_ request: SyncRequest, by id: ConnectionID) -> [Directive] {
-        self.perform(self.clinic.request(.peer(id, id: request.id), table: request.table))
+    package mutating func requested(
+        _ request: SyncRequest,
+        by id: ConnectionID,
+        _ context: NodeContext
+    ) -> [Directive] {
+        self.begin(.peer(id, id: request.id), table: request.table, context)
     }
+
+    private mutating func begin(_ requester: Requester, table: String?, _ context: NodeContext) -> [Directive] {
+        guard !context.isStoreLocked else { return self.perform(self.clinic.refuse(requester)) }
+        return self.perform(self.clinic.request(requester, table: table))
+    }
+
+    /// A client's store is locked.
+    package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
+        self.perform(self.clinic.locked(id, clients: ManualSyncStateMachine.clients(clients)))
+    }
+
+    /// The store of this node is locked.
+    package mutating func storeLocked() -> [Directive] { self.perform(self.clinic.storeLocked()) }
 
     /// A client reports that its verification is done.
     package mutating func reported(_ report: VerifyReport, by id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
@@ -50,7 +67,7 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
 
     /// A person or program on this PC asks for a sync.
     package mutating func commanded(table: String?, request: RequestID, _ context: NodeContext) -> [Directive] {
-        if context.isHost { return self.perform(self.clinic.request(.command(request), table: table)) }
+        if context.isHost { return self.begin(.command(request), table: table, context) }
         return self.wishes.ask(context.host, table: table, request: request).directives
     }
 
@@ -76,7 +93,8 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
             SyncStateMachine.Client(
                 connection: peer.connection,
                 node: peer.identity.node,
-                name: peer.identity.name
+                name: peer.identity.name,
+                isStoreLocked: peer.isStoreLocked
             )
         }
     }

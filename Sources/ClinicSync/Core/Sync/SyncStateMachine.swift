@@ -25,12 +25,15 @@ package struct SyncStateMachine: Sendable, Hashable {
         package var node: NodeID
         /// Its name.
         package var name: String
+        /// Whether a program's write transaction keeps the client from writing; it is not compared then.
+        package var isStoreLocked: Bool
 
         /// Makes a client.
-        package init(connection: ConnectionID, node: NodeID, name: String) {
+        package init(connection: ConnectionID, node: NodeID, name: String, isStoreLocked: Bool = false) {
             self.connection = connection
             self.node = node
             self.name = name
+            self.isStoreLocked = isStoreLocked
         }
     }
 
@@ -137,6 +140,17 @@ package struct SyncStateMachine: Sendable, Hashable {
         return self.proceed(run, clients: clients)
     }
 
+    /// A client's store is locked: the client cannot be compared.
+    package mutating func locked(_ connection: ConnectionID, clients: [Client]) -> [Action] {
+        guard case .verifying(var run) = self.state,
+            let index = run.accounts.firstIndex(where: { $0.client.connection == connection }),
+            run.accounts[index].result == nil
+        else { return [] }
+        run.accounts[index].client.isStoreLocked = true
+        run.accounts[index].result = .unreachable
+        return self.proceed(run, clients: clients)
+    }
+
     /// A client is gone; the sync continues without it.
     package mutating func lost(_ connection: ConnectionID, clients: [Client]) -> [Action] {
         guard case .verifying(var run) = self.state,
@@ -161,6 +175,27 @@ package struct SyncStateMachine: Sendable, Hashable {
             // Race: the sync has just ended.
             return []
         }
+    }
+
+    /// The host's store is locked: what waits in front of it cannot be compared, so nothing is proved.
+    package mutating func storeLocked() -> [Action] {
+        let unheard = self.wishes.map { Action.answer($0.requesters, self.lockedReport) }
+        self.wishes = []
+        switch self.state {
+        case .idle: return unheard
+        case .sweeping(var run), .verifying(var run):
+            run.ownResult = .unreachable
+            return self.finish(run, .unreachable) + unheard
+        }
+    }
+
+    /// The answer to a request that comes while the host's store is locked.
+    package func refuse(_ requester: Requester) -> [Action] { [.answer([requester], self.lockedReport)] }
+
+    private var lockedReport: SyncReport {
+        var own = self.host
+        own.result = .unreachable
+        return SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: [own])
     }
 
     /// Answers all requesters, because this node is host no more or stops.
@@ -203,11 +238,12 @@ package struct SyncStateMachine: Sendable, Hashable {
         run.accounts = clients.map { client in
             let before = earlier.first { $0.client.connection == client.connection }
             let wasRepaired = before.map { $0.wasRepaired || $0.result == .repaired } ?? false
-            return Account(client: client, result: nil, wasRepaired: wasRepaired)
+            return Account(client: client, result: client.isStoreLocked ? .unreachable : nil, wasRepaired: wasRepaired)
         }
-        guard !run.accounts.isEmpty else { return self.proceed(run, clients: clients) }
+        let asked = run.accounts.filter { $0.result == nil }.map(\.client.connection)
+        guard !asked.isEmpty else { return self.proceed(run, clients: clients) }
         self.state = .verifying(run)
-        return [.verify(clients.map(\.connection), SyncRequest(id: run.id, table: run.table))]
+        return [.verify(asked, SyncRequest(id: run.id, table: run.table))]
     }
 
     private mutating func proceed(_ run: Run, clients: [Client]) -> [Action] {
@@ -215,8 +251,9 @@ package struct SyncStateMachine: Sendable, Hashable {
             self.state = .verifying(run)
             return []
         }
-        if run.accounts.allSatisfy({ $0.result == .equal }) {
-            return self.finish(run, Self.worse(run.repairedRows > 0 ? .repaired : .equal, run.ownResult))
+        if run.accounts.allSatisfy({ $0.result == .equal || $0.client.isStoreLocked }) {
+            let proved: ReconciliationResult = run.repairedRows > 0 ? .repaired : .equal
+            return self.finish(run, Self.worse(proved, Self.worst(of: run)))
         }
         guard run.pass < self.passesMax else {
             // Even if the last pass repaired everything, no pass has proved it.

@@ -48,6 +48,10 @@ package enum CoreLimits {
     package static let handOverLimit: Duration = .milliseconds(400)
     /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// A store that waits this long for another program's write transaction counts as locked.
+    ///
+    /// A host with a locked store hands over.
+    package static let storeLockLimit: Duration = .seconds(3)
     /// A login without a host is decided by this PC, as provisional, after this time.
     ///
     /// A login that a host does not answer within twice this time is answered as `unavailable`.
@@ -74,10 +78,12 @@ package enum CoreLimits {
     package static let partialsMax = 4_096
     /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.
     package static let earlyMessagesMax = 2
-    /// Lost batches that one message may ask for; further ones are ignored.
+    /// Lost batches of one peer that wait to be read for it; further ones are ignored.
     package static let wantedMax = 16
     /// Nodes whose proof of membership one message asks for; the others follow with later messages.
     package static let unprovenMax = 16
+    /// Payload bytes that are read of one lost batch, except for one larger chunk; the rest is not sent.
+    package static let resentBytesMax = 8 << 20
     /// Chunks in one request to the store; the others wait for the next request.
     package static let storeChunksMax = 64
     /// Payload bytes in one request to the store, except for one larger chunk; the others wait for the next request.

@@ -115,8 +115,12 @@ function showSummary() {
     : status.role === "host" ? "This PC is host." : `Host is ${status.host.name}.`;
   const pending = status.pendingChanges === 0 ? "" : ` ${plural(status.pendingChanges, "change", "changes")} not yet passed on.`;
   const waiting = status.waiting.reduce((sum, entry) => sum + entry.rows, 0);
+  const locked = status.lockedFiles.map(file => {
+    const program = file.process === null ? "a program" : `${file.process.program} (process ${file.process.id})`;
+    return ` On ${file.name} ${program} keeps clinic.db locked.`;
+  }).join("");
   fill("summary", `${host} ${plural(status.activeConnections, "connection", "connections")}.${pending}`
-    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`));
+    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked);
   fill("about", `ClinicSync ${status.node.version}, schema ${status.node.schemaVersion}, node ${status.node.id}`);
 }
 

@@ -30,7 +30,6 @@ struct MemberList: Sendable {
     }
 
     /// The display names of the clinic's PCs.
-    ///
     var names: [NodeID: String] {
         var names = self.register.names(greeted: self.greeted)
         if names[self.state.id] == nil { names[self.state.id] = self.state.name }

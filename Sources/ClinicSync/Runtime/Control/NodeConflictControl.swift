@@ -33,7 +33,7 @@ struct NodeConflictControl: ConflictControl {
 
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary {
         let resolution = try await StorageErrors.mapping {
-            try await self.storage.write { writer in
+            try await self.storage.writeForPeople { writer in
                 guard let expected = decision.expected else {
                     return try writer.resolveJournal(id, keeping: decision.keep.journal)
                 }
@@ -58,7 +58,7 @@ struct NodeConflictControl: ConflictControl {
         case .rowGone:
             throw ClinicSyncError(
                 .refused,
-                "The entry this conflict is about was deleted: enter it anew if it is needed, and keep \"current\" here."
+                "The entry this conflict is about was deleted: enter it again if it is needed, and keep \"current\" here."
             )
         case .changedSince:
             throw ClinicSyncError(
@@ -179,6 +179,8 @@ struct NodeConflictControl: ConflictControl {
     private static func isSame(_ value: SQLiteValue, _ expected: ConflictValue) -> Bool {
         let shown = self.value(value)
         if case .number(let number) = shown, case .integer(let other) = expected { return number == Double(other) }
+        // Swift calls texts equal that differ in Unicode normalisation.
+        if case .text(let text) = shown, case .text(let other) = expected { return text.utf8.elementsEqual(other.utf8) }
         return shown == expected
     }
 }

@@ -43,7 +43,7 @@ struct NodeNoticeControl: NoticeControl {
         return try await self.write(text, node: target, user: userID)
     }
 
-    private func write(_ text: String, node: NodeID?, user: String?) async throws -> String {
+    private func write(_ text: String, node: NodeID?, user: SQLiteValue?) async throws -> String {
         var generator = SystemRandomNumberGenerator()
         let now = self.state.correctedMilliseconds
         let notice = NoticeTable.NewNotice(
@@ -54,7 +54,7 @@ struct NodeNoticeControl: NoticeControl {
             createdAt: now,
             createdBy: self.state.id
         )
-        try await StorageErrors.mapping { try await self.storage.write { try NoticeTable.add(notice, $0) } }
+        try await StorageErrors.mapping { try await self.storage.writeForPeople { try NoticeTable.add(notice, $0) } }
         self.wrote()
         return notice.id
     }

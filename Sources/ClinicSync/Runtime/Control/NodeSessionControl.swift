@@ -49,13 +49,13 @@ struct NodeSessionControl: SessionControl {
         case .unsupportedHash:
             throw ClinicSyncError(
                 .refused,
-                "This user's password is stored in a way that cannot be checked: set it anew with clinic-node users passwd."
+                "This user's password is stored in a way that cannot be checked: set it again with clinic-node users passwd."
             )
         }
     }
 
     private func logIn(
-        _ userID: String,
+        _ userID: SQLiteValue,
         _ username: String,
         on deviceName: String,
         isForced: Bool
@@ -80,7 +80,7 @@ struct NodeSessionControl: SessionControl {
         case .granted:
             // The core has waited for the rows, so the store has them.
             let row = try await StorageErrors.mapping {
-                try await self.storage.read { try $0.session(request.sessionID) }
+                try await self.storage.read { try $0.session(.string(request.sessionID)) }
             }
             guard let row, row.isActive else { throw NodeSessionControl.undecided }
             return .granted(LoginGrant(session: SessionSummary(row), token: token))
@@ -106,7 +106,7 @@ struct NodeSessionControl: SessionControl {
             recordID: request.sessionID,
             timestamp: HybridTimestamp(milliseconds: request.loginMilliseconds, counter: 0),
             fields: [
-                "userId": .text(request.userID), "username": .text(request.username),
+                "userId": .text(request.userID.displayText), "username": .text(request.username),
                 "deviceId": .text(request.deviceID), "deviceName": .text(request.deviceName),
                 "with": .list(holders.map(\.eventValue)),
             ]
@@ -116,29 +116,33 @@ struct NodeSessionControl: SessionControl {
     func endSession(_ id: String) async throws {
         guard let row = try await self.session(id) else { throw NodeSessionControl.noSession }
         // The end of a session of this PC is a logout. The end of another PC's session is an administrator's action.
-        let reason: SessionEnd = row.deviceID == self.state.id.description ? .logout : .admin
-        _ = try await self.end([id], reason)
+        let reason: SessionEnd = row.deviceID == .string(self.state.id.description) ? .logout : .admin
+        _ = try await self.end([row.id], reason)
     }
 
     func endSessions(of username: String) async throws -> Int {
-        let summary = try await self.sessions(onlyActive: true)
-        let ids = summary.sessions.filter { $0.username == username || $0.userId == username }.map(\.id)
-        return try await self.end(ids, .admin)
+        let rows = try await StorageErrors.mapping {
+            try await self.storage.read { reader in
+                try reader.activeSessions(named: username, orUserIDs: SQLiteValue.displayed(as: username))
+            }
+        }
+        return try await self.end(rows.map(\.id), .admin)
     }
 
-    private func end(_ ids: [String], _ reason: SessionEnd) async throws -> Int {
+    private func end(_ ids: [SQLiteValue], _ reason: SessionEnd) async throws -> Int {
         let now = self.state.correctedMilliseconds
         let ended = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.endSessions(ids, reason, at: now) }
+            try await self.storage.writeForPeople { try $0.endSessions(ids, reason, at: now) }
         }
         self.inbox.post(.localCommitNoticed)
         return ended.count
     }
 
     func touchSession(_ id: String) async throws {
+        guard let row = try await self.session(id) else { throw NodeSessionControl.noSession }
         let now = self.state.correctedMilliseconds
         let lasts = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.touchSession(id, at: now) }
+            try await self.storage.writeForPeople { try $0.touchSession(row.id, at: now) }
         }
         guard let lasts else { throw NodeSessionControl.noSession }
         guard lasts else { throw ClinicSyncError(.refused, "This session has ended: log in again.") }
@@ -148,14 +152,22 @@ struct NodeSessionControl: SessionControl {
     func cleanSessions(olderThan age: Duration) async throws -> Int {
         let now = self.state.correctedMilliseconds
         let removed = try await StorageErrors.mapping {
-            try await self.storage.write { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
+            try await self.storage.writeForPeople { try $0.cleanSessions(olderThan: age.wholeMilliseconds, at: now) }
         }
         self.inbox.post(.localCommitNoticed)
         return removed
     }
 
+    /// Returns the session whose key is shown as `id`.
     private func session(_ id: String) async throws -> SessionRow? {
-        try await StorageErrors.mapping { try await self.storage.read { try $0.session(id) } }
+        try await StorageErrors.mapping {
+            try await self.storage.read { reader in
+                for key in SQLiteValue.displayed(as: id) {
+                    if let row = try reader.session(key) { return row }
+                }
+                return nil
+            }
+        }
     }
 
     private static var noSession: ClinicSyncError {
@@ -167,10 +179,10 @@ extension SessionSummary {
     /// Makes a summary from a row.
     init(_ row: SessionRow) {
         self.init(
-            id: row.id,
-            userId: row.userID,
+            id: row.id.displayText,
+            userId: row.userID.displayText,
             username: row.username,
-            deviceId: row.deviceID,
+            deviceId: row.deviceID.displayText,
             deviceName: row.deviceName,
             loginTime: row.loginTime,
             lastActivity: row.lastActivity,

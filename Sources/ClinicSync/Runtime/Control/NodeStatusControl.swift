@@ -65,7 +65,10 @@ struct NodeStatusControl: StatusControl {
             },
             progress: core.flatMap(NodeStatus.Progress.init),
             duplicateIdentities: core?.duplicates.map(\.description) ?? [],
-            damage: core?.damage.map(NodeStatus.Damage.init) ?? []
+            damage: core?.damage.map(NodeStatus.Damage.init) ?? [],
+            lockedFiles: core.map {
+                NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
+            } ?? []
         )
     }
 
@@ -107,6 +110,36 @@ extension NodeStatus.Damage {
             reason: damage.repair.reason,
             at: UTCTimestamp(milliseconds: damage.wallMilliseconds)
         )
+    }
+}
+
+extension NodeStatus.LockedFile {
+    /// Describes the PCs whose file is locked: this one, then the others.
+    fileprivate static func all(
+        of core: CoreStatus,
+        own: NodeID,
+        name: String,
+        names: [NodeID: String]
+    ) -> [NodeStatus.LockedFile] {
+        let here = core.storeLock.map { lock in
+            NodeStatus.LockedFile(
+                node: own.description,
+                name: name,
+                since: UTCTimestamp(milliseconds: lock.sinceMilliseconds),
+                process: lock.holder.map { Process(id: $0.process, program: $0.program) }
+            )
+        }
+        let others = core.peers.compactMap { peer in
+            peer.lockedSince.map { since in
+                NodeStatus.LockedFile(
+                    node: peer.id.description,
+                    name: names[peer.id] ?? peer.name,
+                    since: UTCTimestamp(milliseconds: since),
+                    process: nil
+                )
+            }
+        }
+        return (here.map { [$0] } ?? []) + others
     }
 }
 

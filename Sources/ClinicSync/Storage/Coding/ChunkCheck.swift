@@ -21,6 +21,18 @@ enum ChunkCheck {
         while try reader.next() != nil {}
     }
 
+    /// Whether a payload has the format, if the timestamp of its batch is left out of account.
+    static func canBeRead(_ payload: [UInt8]) -> Bool {
+        // A stamp in the middle has room for every difference between two stamps of one batch.
+        let middle = HybridTimestamp(milliseconds: Bounds.millisecondsMax / 2)
+        do throws(MalformedRecord) {
+            try self.read(payload, base: middle)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     /// Reads a payload of a chunk that is in memory.
     static func read(_ payload: [UInt8], base: HybridTimestamp) throws(MalformedRecord) {
         var failure: MalformedRecord?

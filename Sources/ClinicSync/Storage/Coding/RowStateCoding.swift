@@ -43,7 +43,11 @@ struct RowStateWriter {
                 self.body.byte(1)
                 self.version(register.version)
             }
-            self.body.value(register.value)
+            if self.plan.counterSlots & (1 << UInt64(slot)) != 0, let setting = state.setting(slot: slot) {
+                self.body.value(.blob(setting.encoded))
+            } else {
+                self.body.value(register.value)
+            }
         }
         self.body.unsigned(UInt64(state.counters.count))
         for part in state.counters {
@@ -151,10 +155,14 @@ struct RowStateReader {
         self.hasUnknownColumns = false
         for place in present.setBits {
             let version = try self.reader.byte() == 0 ? state.birth : try self.version()
-            let value = try self.reader.value().value
-            if self.slots[place] >= 0, self.slots[place] != self.plan.keySlot {
-                state.registers[self.slots[place]] = RowState.Register(value: value, version: version)
-            } else if self.unknownPlaces & (1 << UInt64(place)) != 0, value != .null, version != .genesis {
+            let value = try self.reader.value()
+            let slot = self.slots[place]
+            if slot >= 0, self.plan.counterSlots & (1 << UInt64(slot)) != 0 {
+                guard case .blob(let bytes) = value, let setting = CounterSetting(bytes, slot: slot) else { continue }
+                state.set(setting, slot: slot, version: version)
+            } else if slot >= 0, slot != self.plan.keySlot {
+                state.registers[slot] = RowState.Register(value: value.value, version: version)
+            } else if self.unknownPlaces & (1 << UInt64(place)) != 0, !value.isNull, version != .genesis {
                 self.hasUnknownColumns = true
             }
         }

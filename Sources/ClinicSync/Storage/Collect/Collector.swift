@@ -99,6 +99,14 @@ final class Collector {
     /// Keeps what was committed by a part of a request for its reply, or for the notice with its failure.
     func keep(_ collected: Collected) { self.untold.append(collected) }
 
+    /// Takes the changes that are committed and in no reply yet; notices about tables stay for a reply that has a place for them.
+    func takeUntoldChanges() -> Collected {
+        var untold = self.takeUntold()
+        self.keep(Collected(repairedTables: untold.repairedTables, tables: untold.tables))
+        (untold.repairedTables, untold.tables) = ([], [])
+        return untold
+    }
+
     /// Takes what is committed and in no reply yet.
     func takeUntold() -> Collected {
         defer { self.untold = Collected() }
@@ -117,12 +125,14 @@ final class Collector {
             return (marks, try self.batches.open(on: connection) != nil)
         }
         guard marks > 0 || isOpen else { return Collected() }
-        if marks > Collector.singleTransactionMarksMax,
-            try self.transactions.read({ try self.unmarked.mayBeCrowded(on: $0) })
-        {
-            try self.transactions.write { transaction in
-                _ = try self.unmarked.noteCrowds(in: transaction)
-                return .relaxed
+        if marks > Collector.singleTransactionMarksMax {
+            // Programs wait for a write transaction, so that these many rows are compared before it begins.
+            let crowded = try self.transactions.readSnapshot { try self.unmarked.crowdedTables(on: $0) }
+            if !crowded.isEmpty {
+                try self.transactions.write { transaction in
+                    try self.unmarked.noteCrowds(of: crowded, in: transaction)
+                    return .relaxed
+                }
             }
         }
         if marks > Collector.singleTransactionMarksMax, let snapshots = self.transactions.database.snapshots {
@@ -176,8 +186,10 @@ final class Collector {
         in transaction: borrowing WriteTransaction
     ) throws -> [LoggedChunk] {
         var marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
-        if marks.contains(where: { $0.source == .comparison }), try self.unmarked.noteCrowds(in: transaction) {
-            marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection)
+        if marks.contains(where: { $0.source == .comparison }) {
+            let crowded = try self.unmarked.crowdedTables(on: transaction.connection)
+            try self.unmarked.noteCrowds(of: crowded, in: transaction)
+            if !crowded.isEmpty { marks = try self.rows.marks.all(self.rows.plans, on: transaction.connection) }
         }
         var batch = try self.batches.open(on: transaction.connection)
         var logged: [LoggedChunk] = []
@@ -242,6 +254,8 @@ final class Collector {
             )
             if let chunk = try self.batches.logFullChunk(of: &batch, in: transaction) { collected.logged.append(chunk) }
             count += 1
+            // What the slice's rows cost other rows counts as the slice's time.
+            try self.projection.projectMany(events: &projected, in: transaction)
         } while !bulk.isSliceOver(after: count, since: start)
         let last =
             isDone

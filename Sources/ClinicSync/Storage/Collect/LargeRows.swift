@@ -2,9 +2,9 @@ import ClinicSyncModel
 
 /// Sets rows aside that are too large to be sent, and new rows whose key is.
 ///
-/// No peer takes a chunk with such a row, or names such a key in a comparison, and a peer that refuses a chunk gets nothing that comes after it. So the row
-/// stays in its PC's table, a note says so, and everything else goes on. An edit that makes the row smaller is collected like
-/// any other.
+/// No peer takes a chunk with such a row, or names such a key in a comparison. A peer that refuses a chunk gets nothing that
+/// comes after it. So the row stays in its PC's table, a note says so, and everything else goes on. An edit that makes the
+/// row smaller is collected like any other.
 struct LargeRows {
     let notes: StoreNotes
     /// The values of one change, in bytes; a larger change is not sent.
@@ -77,11 +77,12 @@ struct LargeRows {
 
     private func isTooLarge(_ slots: UInt64, _ plan: TablePlan, row: Statement) -> Bool {
         let sent = plan.unitsTouched(by: slots) | 1 << UInt64(plan.keySlot)
+        let valueBytesMax = plan.valueBytesMax ?? .max
         var bytes = 0
         for slot in sent.setBits {
-            let value = row.ref(Int32(slot))
-            if !SystemTableLimits.admits(value, in: plan) { return true }
-            bytes += value.byteCount
+            let size = row.ref(Int32(slot)).byteCount
+            if size > valueBytesMax { return true }
+            bytes += size
         }
         return bytes > self.changeBytesMax
     }

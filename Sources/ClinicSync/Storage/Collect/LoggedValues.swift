@@ -7,8 +7,25 @@ final class LoggedValues {
 
     private let log: BatchLog
     private let rows: RowStates
-    /// The batch that was read last: the columns of a row, and neighbouring rows, often have one.
-    private var last: (batch: LocalVersion, base: HybridTimestamp, payloads: [[UInt8]])?
+    /// The batches that were read last: the columns of a row, and neighbouring rows, often have the same few.
+    private var batches: [Batch] = []
+    private static let batchesMax = 4
+    /// The plans by whose slots the batches were read.
+    private var generation = 0
+
+    /// A column of a row.
+    private struct Place: Hashable {
+        let table: Int
+        let key: SQLiteValue
+        let slot: Int
+    }
+
+    /// What a batch wrote.
+    private struct Batch {
+        let version: LocalVersion
+        /// The values of each place, in the order of the changes.
+        var values: [Place: [SQLiteValue]] = [:]
+    }
 
     /// Searches `log`.
     init(log: BatchLog, rows: RowStates) {
@@ -35,58 +52,49 @@ final class LoggedValues {
         known: UInt32,
         on connection: Connection
     ) throws -> SQLiteValue? {
-        guard let batch = try self.batch(of: version, on: connection) else { return nil }
-        for payload in batch.payloads.reversed() {
-            let found = try payload.withUnsafeBytes { bytes in
-                try self.value(plan, key: key, slot: slot, in: bytes, base: batch.base)
-            }
-            if let found, ValueRef.with(found, { RowMeta.short(of: $0, plan, slot: slot) }) == known { return found }
-        }
-        return nil
+        if self.generation != self.rows.generation { self.forget() }
+        self.generation = self.rows.generation
+        let place = Place(table: plan.definition.number, key: key, slot: slot)
+        let values = try self.batch(of: version, on: connection)?.values[place] ?? []
+        return values.last { ValueRef.with($0) { RowMeta.short(of: $0, plan, slot: slot) } == known }
     }
 
-    private func batch(
-        of version: LocalVersion,
-        on connection: Connection
-    ) throws -> (base: HybridTimestamp, payloads: [[UInt8]])? {
-        if let last, last.batch.origin == version.origin, last.batch.sequence == version.sequence {
-            return (last.base, last.payloads)
+    private func batch(of version: LocalVersion, on connection: Connection) throws -> Batch? {
+        let read = self.batches.first {
+            $0.version.origin == version.origin && $0.version.sequence == version.sequence
         }
+        if let read { return read }
         guard version.sequence > 0,
             let bytes = try self.log.payloadBytes(of: version.origin, sequence: version.sequence, on: connection),
             bytes <= LoggedValues.bytesMax,
             let header = try self.log.header(of: version.origin, sequence: version.sequence, on: connection)
         else { return nil }
         let chunks = try self.log.chunks(of: version.origin, sequence: version.sequence, on: connection)
-        let payloads = chunks.map(\.payload)
-        self.last = (version, header.timestamp, payloads)
-        return (header.timestamp, payloads)
+        var batch = Batch(version: version)
+        for chunk in chunks {
+            chunk.payload.withUnsafeBytes { self.read($0, base: header.timestamp, into: &batch) }
+        }
+        if self.batches.count == LoggedValues.batchesMax { self.batches.removeFirst() }
+        self.batches.append(batch)
+        return batch
     }
 
-    /// The last value that a chunk gives the column.
-    private func value(
-        _ plan: TablePlan,
-        key: SQLiteValue,
-        slot: Int,
-        in payload: UnsafeRawBufferPointer,
-        base: HybridTimestamp
-    ) throws -> SQLiteValue? {
-        var found: SQLiteValue?
-        do {
+    private func read(_ payload: UnsafeRawBufferPointer, base: HybridTimestamp, into batch: inout Batch) {
+        do throws(MalformedRecord) {
             var reader = try ChangeChunkReader(payload, base: base, plans: self.rows.plans)
             while let change = try reader.next() {
-                guard change.plan === plan, change.slots & (1 << UInt64(slot)) != 0, change.key.value == key else {
-                    continue
+                guard let plan = change.plan else { continue }
+                let key = change.key.value
+                for slot in change.slots.setBits {
+                    let place = Place(table: plan.definition.number, key: key, slot: slot)
+                    batch.values[place, default: []].append(reader.values[slot].value)
                 }
-                found = reader.values[slot].value
             }
         } catch {
             // What stands before the damage is as good as ever: the hash tells.
-            return found
         }
-        return found
     }
 
     /// Forgets what was read: it may be rewritten.
-    func forget() { self.last = nil }
+    func forget() { self.batches = [] }
 }

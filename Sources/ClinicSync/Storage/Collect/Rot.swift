@@ -6,8 +6,8 @@ import ClinicSyncModel
 /// of the present value back and comparing the hash: one of them fits exactly when one bit was flipped. By chance one fits in a
 /// value of 100 bytes once in five million times.
 struct Rot {
-    /// Values with more bytes are not searched for a flipped bit: the work grows with the square.
-    static let bytesMax = 2_048
+    /// Values with more bytes are not searched for a flipped bit: the work grows with the square, and programs wait for it.
+    static let bytesMax = 256
 
     let plan: TablePlan
     let slot: Int

@@ -5,7 +5,7 @@ import ClinicSyncModel
 final class RowCollector {
     private let rows: RowStates
     private let saver: RowSaver
-    private let counters: Counters
+    private let counted: CountedChanges
     private let lost: LostValues
     private let large: LargeRows
     private let unmarked: UnmarkedRows
@@ -28,11 +28,11 @@ final class RowCollector {
     ) {
         self.rows = saver.rows
         self.saver = saver
-        self.counters = counters
         self.lost = lost
         self.large = large
         self.unmarked = unmarked
         self.written = WrittenRows(saver: saver)
+        self.counted = CountedChanges(counters: counters, written: self.written, lost: lost)
         self.batches = batches
         self.unshared = unshared
         self.clock = clock
@@ -186,7 +186,7 @@ final class RowCollector {
         in transaction: borrowing WriteTransaction
     ) throws {
         let plan = mark.plan
-        let replaced: ReplacedStamps
+        var replaced: ReplacedStamps
         let slots: UInt64
         let kind: ChangeKind
         switch difference {
@@ -199,6 +199,13 @@ final class RowCollector {
             // Columns of one CHECK are written together, or a merge could mix what the CHECK forbids.
             (kind, slots) = (.update, plan.unitsTouched(by: changed))
             replaced = self.replaced(meta, slots: slots)
+        }
+        if plan.counterSlots & slots != 0 {
+            for state in try self.counted.known(plan, key: mark.key, on: transaction.connection) {
+                let stamps = self.replaced(state)
+                replaced.largest = max(replaced.largest, stamps.largest)
+                replaced.shared = max(replaced.shared, stamps.shared)
+            }
         }
         let timestamp = self.batches.limited(
             self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
@@ -283,50 +290,15 @@ final class RowCollector {
             )
             unread.merge(aside) { first, _ in first }
         }
-        let totals = try self.bookCounters(
-            plan,
-            key: key,
-            slots: slots,
-            row: row,
-            sequence: version.sequence,
-            in: transaction
-        )
-        let replaced = try self.lost.replace(
-            plan,
-            key: mark.key,
+        try self.counted.append(
+            kind,
+            mark: (plan, mark.key),
             slots: slots,
             known: difference.meta,
             unread: unread,
-            in: transaction
-        )
-        batch.chunk.append(
-            kind,
-            plan: plan,
-            key: key,
-            timestamp: HybridTimestamp(rawValue: version.timestamp),
-            slots: slots,
-            replaced: replaced
-        ) { slot in
-            if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
-        }
-    }
-
-    private func bookCounters(
-        _ plan: TablePlan,
-        key: ValueRef,
-        slots: UInt64,
-        row: Statement,
-        sequence: UInt64,
-        in transaction: borrowing WriteTransaction
-    ) throws -> [Int: Int64] {
-        guard plan.counterSlots & slots != 0 else { return [:] }
-        return try self.counters.book(
-            plan,
-            key: key,
-            slots: slots,
             row: row,
-            members: try self.written.memberCounters(plan, key: key, on: transaction.connection),
-            sequence: sequence,
+            version: try self.rows.origins.global(version),
+            batch: &batch,
             in: transaction
         )
     }
@@ -508,30 +480,18 @@ final class RowCollector {
             self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
             let slots = plan.unitsTouched(by: meta.changedSlots(self.hasher.hashes, plan: plan))
             guard slots != 0 else { return }
-            let totals = try self.bookCounters(
-                plan,
-                key: key,
+            try self.counted.append(
+                .update,
+                mark: (plan, key.value),
                 slots: slots,
+                known: meta,
                 row: row,
-                sequence: version.sequence,
+                version: version,
+                batch: &batch,
                 in: transaction
             )
-            let replaced = try self.lost.replace(plan, key: key.value, slots: slots, known: meta, in: transaction)
-            batch.chunk.append(
-                .update,
-                plan: plan,
-                key: key,
-                timestamp: version.timestamp,
-                slots: slots,
-                replaced: replaced
-            ) { slot in
-                if let total = totals[slot] { .integer(total) } else { row.ref(Int32(slot)) }
-            }
             for slot in (slots & ~plan.counterSlots).setBits {
                 state.registers[slot] = RowState.Register(value: row.ref(Int32(slot)).value, version: version)
-            }
-            for rule in plan.uniqueRules where rule.mask & slots != 0 {
-                try self.written.queueFreeClaims(plan, rule, on: transaction.connection)
             }
         }
     }

@@ -27,16 +27,29 @@ final class Sweep {
     /// Compares whole tables and marks the rows that differ: one table, or all when `table` is `nil`.
     ///
     /// - Returns: The number of rows that had been written without a mark.
+    /// - Throws: ``StoreError`` of code `corrupt` for a table with a page that SQLite cannot read, after all other tables.
     func markEscaped(table: String?) throws -> Int {
         var escaped = 0
+        var corrupt: StoreError?
         for plan in self.plans where table == nil || plan.definition.name == table {
-            var after: SQLiteValue?
-            repeat {
-                let slice = try self.sweepSlice(plan, after: after)
-                escaped += slice.escaped
-                after = slice.through
-            } while after != nil
+            do {
+                escaped += try self.markEscaped(plan)
+            } catch let error as StoreError where error.code == .corrupt {
+                corrupt = error
+            }
         }
+        if let corrupt { throw corrupt }
+        return escaped
+    }
+
+    private func markEscaped(_ plan: TablePlan) throws -> Int {
+        var escaped = 0
+        var after: SQLiteValue?
+        repeat {
+            let slice = try self.sweepSlice(plan, after: after)
+            escaped += slice.escaped
+            after = slice.through
+        } while after != nil
         return escaped
     }
 
@@ -58,14 +71,29 @@ final class Sweep {
     func continueSlowly() throws -> Int {
         guard !self.plans.isEmpty else { return 0 }
         let plan = self.plans[self.next.table % self.plans.count]
-        let slice = try self.sweepSlice(plan, after: self.next.after)
-        self.next.after = slice.through
-        if slice.through == nil {
-            self.next.table += 1
-            // A round is over when the first table's turn comes again: then the triggers are looked at, too.
-            if self.next.table.isMultiple(of: self.plans.count) { self.repair.forgetCheck() }
+        do {
+            let slice = try self.sweepSlice(plan, after: self.next.after)
+            if slice.through == nil { try self.checkTotal(plan) }
+            self.advance(to: slice.through)
+            return slice.escaped
+        } catch let error as StoreError where error.code == .corrupt {
+            // The pages behind one that SQLite cannot read are out of reach; the other tables are not.
+            self.advance(to: nil)
+            throw error
         }
-        return slice.escaped
+    }
+
+    private func advance(to key: SQLiteValue?) {
+        self.next.after = key
+        guard key == nil else { return }
+        self.next.table += 1
+        // A round is over when the first table's turn comes again: then the triggers are looked at, too.
+        if self.next.table.isMultiple(of: self.plans.count) { self.repair.forgetCheck() }
+    }
+
+    private func checkTotal(_ plan: TablePlan) throws {
+        let isRight = try self.transactions.readSnapshot { try self.rows.table.isTotalRight(plan, on: $0) }
+        if !isRight { throw OwnDamage(.digest, "a table's count or digest is not that of its rows") }
     }
 
     /// Compares the rows after a key, at most ``rowsMax``, in a short read snapshot; marks those that differ.
@@ -102,6 +130,7 @@ final class Sweep {
         var last: SQLiteValue?
         var rows = 0
         var known = 0
+        var unknown: SQLiteValue?
         let hash = try connection.query("SELECT hash FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
         try connection.query(plan.sql.selectPage(isFirst: after == nil))
             .bind(1, start)
@@ -120,10 +149,16 @@ final class Sweep {
                     if meta?.changedSlots(self.hasher.hashes, plan: plan) != 0 { suspects.append(key.value) }
                 } else if stored != actual, try !self.isKnownToBeLarge(plan, key: key, row: row, on: connection) {
                     suspects.append(key.value)
+                    if stored == nil, try !self.rows.marks.contains(plan, key: key.value, on: connection) {
+                        unknown = key.value
+                    }
                 }
                 rows += 1
                 if rows == Sweep.rowsMax { last = key.value }
             }
+        if let unknown, try self.rows.table.hasLostRows(plan, on: connection) {
+            throw OwnDamage.lostRow(table: number, key: unknown)
+        }
         let range = "tableId = ?1 AND pk > ?2 AND (?3 IS NULL OR pk <= ?3)"
         let counted = try connection.query("SELECT count(*) FROM clinicsync_row WHERE \(range)")
             .bind(1, number)

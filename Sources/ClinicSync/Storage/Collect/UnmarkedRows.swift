@@ -45,28 +45,19 @@ final class UnmarkedRows: TransactionPart {
 
     // MARK: - Deciding
 
-    /// Whether ``noteCrowds(in:)`` may find something.
-    func mayBeCrowded(on connection: Connection) throws -> Bool {
-        try self.rows.plans.all.contains {
-            try self.rows.marks.countUnmarked($0, limit: self.crowdMin &+ 1, on: connection) > self.crowdMin
+    /// The tables of which very many rows differ without a mark of a program.
+    ///
+    /// Looks at each marked row of a table until it knows: with very many rows that are only here, that takes seconds.
+    func crowdedTables(on connection: Connection) throws -> [TablePlan] {
+        try self.rows.plans.all.filter { plan in
+            try self.rows.marks.countUnmarked(plan, limit: self.crowdMin &+ 1, on: connection) > self.crowdMin
+                && self.isCrowd(plan, on: connection)
         }
     }
 
-    /// Finds tables of which very many rows differ without a mark of a program, and makes their marks say so.
-    ///
-    /// - Returns: Whether marks were changed.
-    func noteCrowds(in transaction: borrowing WriteTransaction) throws -> Bool {
-        var isChanged = false
-        for plan in self.rows.plans.all {
-            guard
-                try self.rows.marks.countUnmarked(plan, limit: self.crowdMin &+ 1, on: transaction.connection)
-                    > self.crowdMin,
-                try self.isCrowd(plan, on: transaction.connection)
-            else { continue }
-            try self.rows.marks.noteCrowd(plan, in: transaction)
-            isChanged = true
-        }
-        return isChanged
+    /// Makes the marks of such tables say that there are very many.
+    func noteCrowds(of plans: [TablePlan], in transaction: borrowing WriteTransaction) throws {
+        for plan in plans { try self.rows.marks.noteCrowd(plan, in: transaction) }
     }
 
     /// Whether more rows of a table than ``crowdMin`` differ from what is known of them; rows that are only here do not count.
@@ -137,9 +128,9 @@ final class UnmarkedRows: TransactionPart {
         for slot in slots.setBits {
             let place = LostValues.Place(plan: plan, key: key, slot: slot)
             if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                let parts = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
-                let sum = parts.reduce(Int64(0)) { $1.slot == slot ? $0 &+ $1.total : $0 }
-                try self.lost.keep(.integer(sum), at: place, isShown: false, events: &events, in: transaction)
+                let known = try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+                let value = known.counterValue(slot: slot)
+                try self.lost.keep(value, at: place, isShown: false, events: &events, in: transaction)
                 continue
             }
             unread[slot] = LostValues.unread
@@ -240,7 +231,7 @@ final class UnmarkedRows: TransactionPart {
         }
     }
 
-    /// What the node knows of columns whose values the table has lost: sums of counters, and what the log has.
+    /// What the node knows of columns whose values the table has lost: counters, and what the log has.
     private func known(
         _ plan: TablePlan,
         key: SQLiteValue,
@@ -249,12 +240,12 @@ final class UnmarkedRows: TransactionPart {
         on connection: Connection
     ) throws -> [Int: SQLiteValue] {
         var found: [Int: SQLiteValue] = [:]
-        let parts =
+        let known =
             slots & plan.counterSlots == 0
-            ? [] : try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
+            ? nil : try ValueRef.with(key) { try self.rows.loader(connection).counters(plan, key: $0) }
         for slot in slots.setBits {
             if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                found[slot] = .integer(parts.reduce(0) { $1.slot == slot ? $0 &+ $1.total : $0 })
+                found[slot] = known?.counterValue(slot: slot)
             } else {
                 found[slot] = try self.loggedValue(plan, key: key, slot: slot, meta: meta, on: connection)
             }

@@ -42,23 +42,11 @@ final class WrittenRows {
                 // The row may have taken a key that another row claims, in the instant in which the key was free.
                 self.saver.enqueue(plan, key: key.value)
             }
-            // What the row showed before is gone from the table; rows that claim a key which no row shows are looked at.
-            for rule in plan.uniqueRules where rule.mask & slots != 0 {
-                try self.queueFreeClaims(plan, rule, on: connection)
-            }
+            // The key that the row gave up is gone from its table. If other rows claim it, the row was among the shadows: the
+            // index has its old claims, and ``RowSaver/stash`` queued them.
             for reference in plan.references where slots & (1 << UInt64(reference.slot)) != 0 {
                 try self.queueRevived(reference.parentTable, on: connection)
             }
-        }
-    }
-
-    /// Queues rows that claim a key which no row shows.
-    func queueFreeClaims(_ plan: TablePlan, _ rule: UniqueRule, on connection: Connection) throws {
-        guard self.shadows.exist(in: plan.definition.number) else { return }
-        let claims = self.saver.claims
-        for (value, key) in try claims.claimants(of: plan, rule, on: connection)
-        where try claims.holder(plan, rule, of: value, on: connection) == nil {
-            self.saver.enqueue(plan, key: key)
         }
     }
 
@@ -135,12 +123,46 @@ final class WrittenRows {
         }
     }
 
-    /// The counters of the hidden rows that are one with this row.
-    func memberCounters(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> [RowState.CounterPart] {
+    /// What is known of the counters of a row.
+    func counters(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> RowState {
+        try self.rows.loader(connection).counters(plan, key: key)
+    }
+
+    /// The hidden rows that are one with this row.
+    func members(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> [LocatedRow] {
         guard plan.mergeRule != nil, self.shadows.exist(in: plan.definition.number),
-            let located = try self.locateShadow(plan, key: key.value, on: connection)
+            let located = try self.locateShadow(plan, key: key, on: connection)
         else { return [] }
-        return try self.members(of: located.state, plan, on: connection).flatMap(\.state.counters)
+        return try self.members(of: located.state, plan, on: connection)
+    }
+
+    /// Sets a counter of hidden rows that are one with a row whose counter a program has set, because rows that are one add up.
+    func clear(
+        _ members: [LocatedRow],
+        of plan: TablePlan,
+        slot: Int,
+        version: Version,
+        batch: inout BatchBuilder,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        for member in members where member.state.counterValue(slot: slot) != .integer(0) {
+            var state = member.state
+            let bases = state.counters.filter { $0.slot == slot }
+            let setting = CounterSetting(value: .integer(0), bases: bases)
+            state.set(setting, slot: slot, version: version)
+            try ValueRef.with(state.key) { key in
+                let encoded = PinnedValues([.blob(setting.encoded)])
+                batch.chunk.append(
+                    .update,
+                    plan: plan,
+                    key: key,
+                    timestamp: version.timestamp,
+                    slots: 1 << UInt64(slot)
+                ) { _ in encoded.refs[0] }
+                try self.saver.saveCounters(plan, state, key: key, in: transaction)
+            }
+            try self.stash(plan, state, before: member, in: transaction)
+        }
     }
 
     /// Makes a program's edit of the key of rows that are one an edit of them all.

@@ -60,8 +60,8 @@ struct EventCollector {
         )
         if self.rowsLeft > 0 {
             self.rowsLeft -= 1
-            event.recordID = key().displayText
-            event.userID = plan.userSlot.flatMap { $0 == plan.keySlot ? event.recordID : value($0)?.text }
+            event.recordID = key()
+            event.userID = plan.userSlot.flatMap { $0 == plan.keySlot ? event.recordID : value($0)?.userKey }
         } else {
             let name = "\(plan.definition.number) \(change.operation.rawValue)"
             if let index = self.shared[name] { return self.share(index, change.slots, plan: plan) }
@@ -84,8 +84,11 @@ struct EventCollector {
 }
 
 extension SQLiteValue {
-    /// The text of a text value.
-    fileprivate var text: String? {
-        if case .text = self { self.displayText } else { nil }
+    /// The value, if it has the form of a user's key.
+    fileprivate var userKey: SQLiteValue? {
+        switch self {
+        case .text, .blob: self
+        case .null, .integer, .real: nil
+        }
     }
 }

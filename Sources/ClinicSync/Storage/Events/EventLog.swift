@@ -119,13 +119,12 @@ final class EventLog: TransactionPart {
         statement.bind(1, self.position).bind(2, change.timestamp.rawValue).bind(3, plan.definition.number)
         statement.bind(4, change.operation.number).bind(6, slots).bind(7, change.rows)
         statement.bind(8, change.isLocal ? 1 : 0)
-        if let key = change.recordID { statement.bind(5, text: key) } else { statement.bindNull(5) }
+        statement.bind(5, change.recordID ?? .null).bind(11, change.userID ?? .null)
         if let batch = change.batch {
             statement.bind(9, try self.origins.id(of: batch.origin, in: transaction)).bind(10, batch.sequence)
         } else {
             statement.bindNull(9).bindNull(10)
         }
-        if let user = change.userID { statement.bind(11, text: user) } else { statement.bindNull(11) }
         try statement.run()
         return self.position
     }

@@ -160,7 +160,7 @@ struct JournalResolver {
         }
         func value(_ slot: Int) -> SQLiteValue {
             if plan.names[slot] == entry.column { return entry.other.value }
-            if plan.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 { return state.counterValue(slot: slot) }
             return state.value(slot: slot) ?? .null
         }
         try self.checkReferences(plan, in: transaction) { plan.slot(of: $0).map(value) }

@@ -73,22 +73,12 @@ struct RowReporter {
 
     /// What a path may mean, the likeliest first.
     private static func places(_ text: String, plan: TablePlan) -> [(key: SQLiteValue, column: String?)] {
-        var places = self.keys(text).map { (key: $0, column: String?.none) }
+        var places = SQLiteValue.displayed(as: text).map { (key: $0, column: String?.none) }
         guard let slash = text.lastIndex(of: "/") else { return places }
         let column = String(text[text.index(after: slash)...])
         guard plan.slot(of: column) != nil else { return places }
-        places += self.keys(String(text[..<slash])).map { (key: $0, column: column) }
+        places += SQLiteValue.displayed(as: String(text[..<slash])).map { (key: $0, column: column) }
         return places
-    }
-
-    private static func keys(_ text: String) -> [SQLiteValue] {
-        guard text.hasPrefix("x'"), text.hasSuffix("'"), text.utf8.count >= 3, text.utf8.count % 2 == 1 else {
-            return [.string(text)]
-        }
-        let digits = Array(text.dropFirst(2).dropLast())
-        let bytes = stride(from: 0, to: digits.count, by: 2).map { UInt8(String(digits[$0...$0 + 1]), radix: 16) }
-        guard !bytes.contains(nil) else { return [.string(text)] }
-        return [.string(text), .blob(bytes.compactMap(\.self))]
     }
 
     /// Reports a row; `nil` when nothing is known of it.
@@ -120,7 +110,7 @@ struct RowReporter {
             guard let name, slot != plan.keySlot, column == nil || column == name else { continue }
             let register = state.flatMap { slot < $0.registers.count ? $0.registers[slot] : nil }
             let isCounter = plan.counterSlots & (1 << UInt64(slot)) != 0
-            let last = isCounter ? state.map { .integer($0.counterValue(slot: slot)) } : register?.value
+            let last = isCounter ? state?.counterValue(slot: slot) : register?.value
             report.columns.append(
                 RowReport.Column(
                     name: name,

@@ -132,31 +132,33 @@ final class BatchLog: TransactionPart {
             return .logged(try self.append(chunk, in: transaction))
         }
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
-        if let present = try self.content(of: chunk, origin: id, on: transaction.connection) {
+        if let present = try self.content(of: chunk, origin: id, isApplied: isApplied, on: transaction.connection) {
             guard present.isIntact else {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known
             }
-            guard present.content != Content(chunk) else { return .known }
+            let isSame = present.content == Content(chunk)
+            guard !isSame || !present.hasHeader else { return .known }
             let isOwn = chunk.batch.origin == self.origins.own
             let isSetAside = present.content == .setAside
             // An author that contradicts what is applied has used a number twice. Who passes on other content than is
-            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal.
-            if isOwn || sender == nil || (isApplied && sender?.node == chunk.batch.origin.node && !isSetAside) {
-                throw ForkedBatch(batch: chunk.batch)
-            }
-            guard !isApplied, sender?.mayReplace(chunk.batch) == true else { return .known }
+            // applied here may be honest: what is applied stands, and reconciliation makes the rows equal. Another header
+            // alone is no fork, because honest nodes leave out dependencies that no message can hold.
+            let isContradiction = isApplied && sender?.node == chunk.batch.origin.node && !isSetAside
+            if !isSame, isOwn || sender == nil || isContradiction { throw ForkedBatch(batch: chunk.batch) }
+            guard !isApplied, !isOwn, sender?.mayReplace(chunk.batch) == true else { return .known }
             try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
             replaced.append(chunk.batch)
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        // A late duplicate: it was applied and pruned, or set aside.
-        guard !isApplied else { return .known }
         let next = try self.nextChunk(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
-        guard chunk.index == next ?? 0 else { return .notKept }
-        guard try !self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection) else {
-            return .notKept
+        let isComplete = try self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
+        if isApplied {
+            // A late duplicate: it was applied and pruned, or set aside. Or the rest of a batch that is damaged here.
+            if let next, chunk.index == next, !isComplete { _ = try self.append(chunk, in: transaction) }
+            return .known
         }
+        guard chunk.index == next ?? 0, !isComplete else { return .notKept }
         return .logged(try self.append(chunk, in: transaction))
     }
 
@@ -173,23 +175,55 @@ final class BatchLog: TransactionPart {
         static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
     }
 
-    /// The content of the chunk that has this name in the log, and whether it is what was logged.
+    /// The content of the chunk that has this name in the log, whether it is what was logged, and whether it has the header
+    /// of `chunk`.
     private func content(
         of chunk: BatchChunk,
         origin id: Int,
+        isApplied: Bool,
         on connection: Connection
-    ) throws -> (content: Content, isIntact: Bool)? {
-        try connection
+    ) throws -> (content: Content, isIntact: Bool, hasHeader: Bool)? {
+        let header = chunk.header.map(VectorCoding.encode)
+        let found =
+            try connection
             .query(
-                "SELECT checksum, isLast, payload FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3"
+                """
+                SELECT checksum, isLast, payload, header FROM clinicsync_log
+                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
+                """
             )
             .bind(1, id)
             .bind(2, chunk.batch.sequence)
             .bind(3, chunk.index)
             .first { row in
                 let content = Content(checksum: row.unsigned(0), isLast: row.int64(1) != 0)
-                return (content, SipHash.hash64(row.blob(2)) == content.checksum)
+                let isRead = SipHash.hash64(row.blob(2)) == content.checksum
+                return (
+                    content: content,
+                    isIntact: isRead && (chunk.index > 0 || BatchLog.hasHeader(row.blob(3))),
+                    hasHeader: header.map { row.blob(3).elementsEqual($0) } ?? true
+                )
             }
+        guard var found, found.isIntact, isApplied, !found.content.isLast else { return found }
+        found.isIntact = try self.hasChunk(after: chunk, of: id, on: connection)
+        return found
+    }
+
+    private static func hasHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        do {
+            _ = try VectorCoding.decodeHeader(bytes)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func hasChunk(after chunk: BatchChunk, of id: Int, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
+            .bind(1, id)
+            .bind(2, chunk.batch.sequence)
+            .bind(3, chunk.index)
+            .first { _ in true } ?? false
     }
 
     /// Whether the last chunk of a batch is in the log.
@@ -231,6 +265,17 @@ final class BatchLog: TransactionPart {
             .bind(1, id)
             .bind(2, sequence)
             .run()
+    }
+
+    /// Removes all chunks of a peer's batch that is not applied.
+    ///
+    /// - Returns: Whether there was such a batch.
+    func removeWaiting(_ batch: BatchID, in transaction: borrowing WriteTransaction) throws -> Bool {
+        guard batch.origin != self.origins.own, let id = self.origins.id(of: batch.origin),
+            batch.sequence > self.origins.sequence(of: id)
+        else { return false }
+        try self.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+        return true
     }
 
     /// Puts a batch without changes in the place of a batch that no node can read.
@@ -275,17 +320,6 @@ final class BatchLog: TransactionPart {
         return removed
     }
 
-    /// The time when the newest chunk of a batch was logged, by this PC's clock; `nil` when no chunk of it is in the log.
-    func newestChunk(of id: Int, sequence: UInt64, on connection: Connection) throws -> Int64? {
-        let found =
-            try connection
-            .query("SELECT max(storedAt) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : $0.milliseconds(0) }
-        return found ?? nil
-    }
-
     /// Puts a peer's copy of a chunk in the place of a damaged one.
     private func heal(_ chunk: BatchChunk, of id: Int, in transaction: borrowing WriteTransaction) throws {
         let header = chunk.header.map { SQLiteValue.blob(VectorCoding.encode($0)) } ?? .null
@@ -298,6 +332,13 @@ final class BatchLog: TransactionPart {
             )
             .bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
             .bind(4, chunk.isLast ? 1 : 0).bind(5, header).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
+            .run()
+        guard chunk.isLast else { return }
+        // What stands behind the last chunk of a batch has a damaged number.
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
+            .bind(1, id)
+            .bind(2, chunk.batch.sequence)
+            .bind(3, chunk.index)
             .run()
     }
 

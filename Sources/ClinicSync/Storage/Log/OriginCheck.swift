@@ -8,6 +8,8 @@ import ClinicSyncModel
 struct OriginCheck {
     /// The node as an author.
     let own: Origin
+    /// The number of entries that ``AuthorNames/restore(in:)`` has corrected.
+    var restored = 0
 
     /// Repairs what makes no sense.
     ///
@@ -15,10 +17,19 @@ struct OriginCheck {
     /// - Throws: what SQLite reports.
     func mend(in transaction: borrowing WriteTransaction) throws -> [DamageRepair] {
         var repairs: [DamageRepair] = []
+        if self.restored > 0 {
+            let damage = OwnDamage(.origin, "the names or numbers of authors were changed")
+            repairs.append(DamageRepair(damage, count: self.restored, outcome: .rebuilt))
+        }
         let gaps = try self.fillGaps(in: transaction)
         if gaps > 0 {
             let damage = OwnDamage(.origin, "an author is missing or cannot be read")
             repairs.append(DamageRepair(damage, count: gaps, outcome: .refetching))
+        }
+        let nameless = try self.removeNameless(in: transaction)
+        if nameless > 0 {
+            let damage = OwnDamage(.log, "nobody knows whose batches these are")
+            repairs.append(DamageRepair(damage, count: nameless, outcome: .leftOut))
         }
         let seen = try self.mendSeen(in: transaction)
         if seen > 0 {
@@ -45,10 +56,10 @@ struct OriginCheck {
         }
         let far = ids.filter { $0 >= OriginCheck.authorsMax }
         ids.removeLast(far.count)
-        let known = Set(ids)
-        let used = try self.largestUsed(on: transaction.connection)
-        guard let last = ids.last.map({ max($0, used) }) else { return 0 }
-        var missing = (0...last).filter { !known.contains($0) }
+        guard let known = ids.last else { return 0 }
+        let last = try self.lastUsed(after: known, on: transaction.connection)
+        let present = Set(ids)
+        var missing = (0...last).filter { !present.contains($0) }
         // Authors are numbered without gaps. So a single author with an impossible number has the one that is missing.
         let isMoved = far.count == 1 && missing.count <= 1
         for id in far {
@@ -85,10 +96,27 @@ struct OriginCheck {
     /// More authors than any clinic has ever had.
     private static let authorsMax: Int64 = 1 << 16
 
-    /// The largest author's number that the log or a row uses.
-    private func largestUsed(on connection: Connection) throws -> Int64 {
-        let log = try connection.query("SELECT max(origin) FROM clinicsync_log").first { $0.int64(0) } ?? 0
-        return log < OriginCheck.authorsMax ? log : 0
+    /// The number of the last author, when `known` is the number of the last one that has an entry.
+    ///
+    /// The log may have batches of authors whose entries are lost. Authors are numbered without gaps. So a larger number with a
+    /// gap before it is damage of the log. The copy of the names, where the file has one, says how many authors there are.
+    private func lastUsed(after known: Int64, on connection: Connection) throws -> Int64 {
+        guard try AuthorNames.read(on: connection).isEmpty else { return known }
+        let used =
+            try connection
+            .query("SELECT max(origin), count(DISTINCT origin) FROM clinicsync_log WHERE origin > ?1")
+            .bind(1, known)
+            .first { (last: $0.int64(0), count: $0.int64(1)) }
+        guard let used, used.count > 0, used.last == known &+ used.count else { return known }
+        return used.last
+    }
+
+    /// Removes chunks of authors that have no entry: the next new author would get the number, and the chunks with it.
+    private func removeNameless(in transaction: borrowing WriteTransaction) throws -> Int {
+        try transaction
+            .statement("DELETE FROM clinicsync_log WHERE origin NOT IN (SELECT id FROM clinicsync_origin)")
+            .run()
+        return transaction.changes
     }
 
     private func mendSeen(in transaction: borrowing WriteTransaction) throws -> Int {
@@ -108,6 +136,7 @@ struct OriginCheck {
     /// Compares how far each author's batches are said to be applied with the batches in the log.
     private func mendNumbers(in transaction: borrowing WriteTransaction) throws -> Int {
         let connection = transaction.connection
+        let stray = try self.removeStrayOwn(in: transaction)
         let isWhole = try self.isLogWhole(on: connection)
         var wrong: [(id: Int64, sequence: Int64)] = []
         try connection
@@ -136,7 +165,31 @@ struct OriginCheck {
                 .bind(2, entry.sequence)
                 .run()
         }
-        return wrong.count
+        return wrong.count + stray
+    }
+
+    /// Removes chunks of this node with numbers behind a gap.
+    ///
+    /// A batch of this node counts as applied as soon as it is in the log. So such a number was changed in the log.
+    private func removeStrayOwn(in transaction: borrowing WriteTransaction) throws -> Int {
+        let own =
+            try transaction.connection
+            .query(
+                """
+                SELECT o.id, o.sequence, max(l.sequence), count(DISTINCT l.sequence) FROM clinicsync_origin o
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                WHERE o.node = ?1 AND o.incarnation = ?2
+                """
+            )
+            .bind(1, blob: self.own.node.storedBytes)
+            .bind(2, self.own.incarnation)
+            .first { (id: $0.int64(0), applied: $0.int64(1), last: $0.int64(2), count: $0.int64(3)) }
+        guard let own, own.count > 0, own.last != own.applied &+ own.count else { return 0 }
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence > ?2 + 1")
+            .bind(1, own.id)
+            .bind(2, own.applied)
+            .run()
+        return transaction.changes
     }
 
     /// Whether no chunk was ever removed from the log.

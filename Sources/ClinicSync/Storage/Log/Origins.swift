@@ -37,6 +37,8 @@ final class Origins: TransactionPart {
     /// The node's own small number.
     let ownID: Int
     private var state: State
+    /// `PRAGMA schema_version` when the table last said what this node knows; `nil` before the first transaction.
+    private var schemaVersion: Int64?
 
     /// Reads the table and gives `own` a number if it has none.
     ///
@@ -65,6 +67,9 @@ final class Origins: TransactionPart {
             try Origins.insert(own, id: state.entries.count, in: transaction)
             state.add(Entry(origin: own, sequence: 0, seen: VersionVector(), timestamp: 0))
         }
+        if try AuthorNames.read(on: transaction.connection) != state.names {
+            try AuthorNames.write(state.names, in: transaction)
+        }
         self.own = own
         self.state = state
         // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
@@ -79,6 +84,23 @@ final class Origins: TransactionPart {
     func memory() -> () -> Void {
         let saved = self.state
         return { self.state = saved }
+    }
+
+    /// Makes sure that the file is the one that this node wrote last.
+    ///
+    /// - Throws: ``StoreError/overwritten``; what SQLite reports.
+    func didBegin(_ transaction: borrowing WriteTransaction) throws {
+        guard try !self.isOverwritten(on: transaction.connection) else { throw StoreError.overwritten }
+        self.schemaVersion = try Transactions.schemaVersion(on: transaction.connection)
+    }
+
+    /// Whether another database was copied into the file, for example by `.restore` of the `sqlite3` shell.
+    ///
+    /// SQLite's backup always raises the version of the schema. Then the authors' progress decides: it differs from this
+    /// node's unless the copy is from this very moment.
+    func isOverwritten(on connection: Connection) throws -> Bool {
+        guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else { return false }
+        return try !connection.hasTable("clinicsync_origin") || !self.isAsWritten(on: connection)
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {
@@ -162,6 +184,7 @@ final class Origins: TransactionPart {
         let id = self.state.entries.count
         try Origins.insert(origin, id: id, in: transaction)
         self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        try AuthorNames.write(self.state.names, in: transaction)
         return id
     }
 

@@ -20,6 +20,10 @@ enum Settings {
         case eventBoot
         /// The columns of the tables as they were when rows were hashed.
         case schema
+        /// The authors by their small numbers; see ``AuthorNames``.
+        case authors
+        /// Set when every row whose key another row claims is among the shadows.
+        case contested
         /// The numbers of the tables whose rows have to be brought back.
         case incompleteTables
     }

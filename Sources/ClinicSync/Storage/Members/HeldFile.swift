@@ -26,6 +26,9 @@ package final class HeldFile: Sendable {
         self.descriptor = open(path, HeldFile.pathOnly | O_CLOEXEC)
     }
 
+    /// Whether there was a file to hold.
+    package var isHeld: Bool { self.descriptor >= 0 }
+
     deinit { if self.descriptor >= 0 { close(self.descriptor) } }
 
     /// What is wrong now; `nil` while the held file is at its path.

@@ -89,7 +89,7 @@ enum Incarnation {
         guard owner == origin.node.description else {
             throw StoreError(
                 code: .wrongNode,
-                message: "The database clinic.db belongs to another node: put this node's own file back, or join anew."
+                message: "The database clinic.db belongs to another node: put this node's own file back, or join again."
             )
         }
     }

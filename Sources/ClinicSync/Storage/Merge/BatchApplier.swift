@@ -58,22 +58,27 @@ final class BatchApplier {
     /// - Parameters:
     ///   - chunks: the chunks, in the order in which they came.
     ///   - connection: the connection.
+    /// - Returns: The batches whose first chunk in the log is not the one of these chunks.
     /// - Throws: ``MalformedChunk`` when a chunk is not what it says or cannot be read.
-    func check(_ chunks: [BatchChunk], on connection: Connection) throws {
-        var bases: [BatchID: HybridTimestamp] = [:]
+    func check(_ chunks: [BatchChunk], on connection: Connection) throws -> Set<BatchID> {
+        var sent: [BatchID: HybridTimestamp] = [:]
+        var outOfStep: Set<BatchID> = []
         for chunk in chunks {
             try ChunkCheck.outline(chunk)
-            let base =
-                try chunk.header?.timestamp ?? bases[chunk.batch] ?? self.timestamp(of: chunk.batch, on: connection)
+            if let header = chunk.header { sent[chunk.batch] = header.timestamp }
             // A chunk whose first chunk is missing is not kept.
-            guard let base else { continue }
-            bases[chunk.batch] = base
+            guard let base = try sent[chunk.batch] ?? self.timestamp(of: chunk.batch, on: connection) else { continue }
             do {
                 try ChunkCheck.read(chunk.payload, base: base)
             } catch {
-                throw MalformedChunk(reason: error.reason)
+                // Somebody else may have sent the first chunk in the log, under the author's name.
+                guard sent[chunk.batch] == nil, ChunkCheck.canBeRead(chunk.payload) else {
+                    throw MalformedChunk(reason: error.reason)
+                }
+                outOfStep.insert(chunk.batch)
             }
         }
+        return outOfStep
     }
 
     private func timestamp(of batch: BatchID, on connection: Connection) throws -> HybridTimestamp? {
@@ -85,6 +90,7 @@ final class BatchApplier {
     ///
     /// - Parameters:
     ///   - chunks: the chunks, checked by ``check(_:on:)``.
+    ///   - outOfStep: what ``check(_:on:)`` found. Such a batch must begin again, if the sender may replace it.
     ///   - sender: who sent them; `nil` for a sender that may not replace anything.
     ///   - options: how to apply.
     ///   - transaction: the transaction.
@@ -92,12 +98,16 @@ final class BatchApplier {
     /// - Throws: ``ForkedBatch``, ``UnreadableBatch``.
     func store(
         _ chunks: [BatchChunk],
+        outOfStep: Set<BatchID> = [],
         from sender: ChunkSender?,
         _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
-        for chunk in chunks {
+        for batch in outOfStep.sorted() where sender?.mayReplace(batch) == true {
+            if try self.log.removeWaiting(batch, in: transaction) { result.forgotten.append(batch) }
+        }
+        for chunk in chunks where !outOfStep.contains(chunk.batch) {
             switch try self.log.take(chunk, from: sender, replaced: &result.forgotten, in: transaction) {
             case .logged(let logged): result.logged.append(logged)
             case .known, .notKept: break
@@ -107,10 +117,10 @@ final class BatchApplier {
         return result
     }
 
-    /// An incomplete batch is removed when no chunk of it came for so long: 10 s.
-    static let incompleteMilliseconds: Int64 = 10_000
-    /// A whole batch that a linked peer has applied, and that waits here for so long, is fetched again: 60 s.
-    static let waitingMilliseconds: Int64 = 60_000
+    /// An incomplete batch is removed when no chunk of it came for so long.
+    static let incompleteLimit: Duration = .seconds(10)
+    /// A whole batch that a linked peer has applied, and that waits here for so long, is fetched again.
+    static let waitingLimit: Duration = .seconds(60)
 
     /// Applies what can be applied, and removes what nobody can apply.
     ///
@@ -120,36 +130,36 @@ final class BatchApplier {
     ///
     /// - Parameters:
     ///   - members: the verified members.
-    ///   - held: batches that linked peers have applied. Those that do not become whole here, or wait for too long, are
-    ///     removed: their author said different things to two nodes.
+    ///   - waiting: batches with the time without a new chunk. Those that linked peers have applied, and that do not become
+    ///     whole here or wait for too long, are removed: their author said different things to two nodes.
     ///   - options: how to apply.
     ///   - transaction: the transaction.
     /// - Returns: What was applied, and what was removed.
     /// - Throws: what SQLite reports.
     func discard(
         _ members: KnownMembers,
-        heldByPeers held: [BatchID],
+        waiting: [WaitingBatch],
         _ options: Options,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
         try self.applyReady(options, result: &result, in: transaction)
         guard !result.isPending else { return result }
-        let held = Set(held)
+        let waits = Dictionary(waiting.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
         for id in self.origins.ids where id != self.origins.ownID {
             let origin = try self.origins.origin(id)
             let next = self.origins.sequence(of: id) &+ 1
-            guard let newest = try self.log.newestChunk(of: id, sequence: next, on: transaction.connection) else {
-                continue
-            }
-            let age = self.clock.wallMilliseconds &- newest
+            guard try self.log.nextChunk(of: id, sequence: next, on: transaction.connection) != nil else { continue }
             let batch = try self.log.nextComplete(of: id, on: transaction.connection)
-            if held.contains(BatchID(origin: origin, sequence: next)) {
-                let limit = batch == nil ? BatchApplier.incompleteMilliseconds : BatchApplier.waitingMilliseconds
-                guard age > limit else { continue }
+            let wait = waits[BatchID(origin: origin, sequence: next)]
+            let waited = wait?.waited ?? .zero
+            if wait?.isHeldByPeer == true {
+                guard waited >= (batch == nil ? BatchApplier.incompleteLimit : BatchApplier.waitingLimit) else {
+                    continue
+                }
             } else {
                 guard members.past.contains(origin.node) else { continue }
-                guard batch.map({ self.isHopeless($0, members) }) ?? (age > BatchApplier.incompleteMilliseconds) else {
+                guard batch.map({ self.isHopeless($0, members) }) ?? (waited >= BatchApplier.incompleteLimit) else {
                     continue
                 }
             }

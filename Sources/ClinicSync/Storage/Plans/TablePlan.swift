@@ -15,8 +15,6 @@ final class TablePlan: Sendable {
     let valueSlots: UInt64
     /// The slots of counter columns.
     let counterSlots: UInt64
-    /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
-    let freshSlots: UInt64
     /// The UNIQUEs of the table.
     let uniqueRules: [UniqueRule]
     /// The references to other tables' keys.
@@ -45,18 +43,15 @@ final class TablePlan: Sendable {
         }
         var valueSlots: UInt64 = 0
         var counterSlots: UInt64 = 0
-        var freshSlots: UInt64 = 0
         var slotsByName: [String: Int] = [:]
         for column in definition.columns {
             let slot = column.slot
-            if column.isFresh { freshSlots |= 1 << UInt64(slot) }
             if slot != definition.keySlot { valueSlots |= 1 << UInt64(slot) }
             if column.isCounter { counterSlots |= 1 << UInt64(slot) }
             slotsByName[column.name] = slot
         }
         self.valueSlots = valueSlots
         self.counterSlots = counterSlots
-        self.freshSlots = freshSlots
         self.slotsByName = slotsByName
         let slots = 0..<definition.slotCount
         let defaults = slots.map { definition.column(slot: $0)?.defaultValue ?? .null }
@@ -91,7 +86,10 @@ final class TablePlan: Sendable {
     var mergeRule: UniqueRule? { self.uniqueRules.first { $0.policy == .merge } }
 
     /// The slots of columns that only other nodes' tables have; see ``ColumnDefinition/isAside``.
-    var asideSlots: UInt64 { self.valueSlots & ~self.sql.presentSlots }
+    var asideSlots: UInt64 { self.valueSlots & ~self.sql.places.present }
+
+    /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
+    var freshSlots: UInt64 { self.sql.places.fresh }
 
     /// The slots of all UNIQUEs.
     var uniqueSlots: UInt64 { self.uniqueRules.reduce(0) { $0 | $1.mask } }
@@ -123,10 +121,10 @@ final class TablePlan: Sendable {
 
     // MARK: - Values
 
-    /// The values of a state by slot, counters summed up.
+    /// The values of a state by slot.
     func values(of state: RowState) -> [SQLiteValue] {
         (0..<self.slotCount).map { slot in
-            if self.counterSlots & (1 << UInt64(slot)) != 0 { return .integer(state.counterValue(slot: slot)) }
+            if self.counterSlots & (1 << UInt64(slot)) != 0 { return state.counterValue(slot: slot) }
             return state.value(slot: slot) ?? self.defaults.values[slot]
         }
     }

@@ -22,8 +22,16 @@ struct TableSQL: Sendable {
 
     /// The newest saved values of a deleted row; columns in the order of slots.
     let selectLast: String
-    /// The slots of the columns that the table has.
-    let presentSlots: UInt64
+    /// Where the values of columns are.
+    let places: Places
+
+    /// Where the values of columns are that stood aside, or still do.
+    struct Places {
+        /// The slots of the columns that the table has.
+        let present: UInt64
+        /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
+        let fresh: UInt64
+    }
 
     /// Makes the SQL for `definition`; `names` gives the name of each slot's column.
     init(_ definition: TableDefinition, names: [String?]) {
@@ -32,7 +40,8 @@ struct TableSQL: Sendable {
         self.key = SQLText.name(definition.keyColumn)
         self.last = SQLText.name(CaptureTriggers.lastTable(for: definition))
         let present = definition.presentColumns
-        self.presentSlots = present.reduce(0) { $0 | 1 << UInt64($1.slot) }
+        func slots(_ columns: [ColumnDefinition]) -> UInt64 { columns.reduce(0) { $0 | 1 << UInt64($1.slot) } }
+        self.places = Places(present: slots(present), fresh: slots(present.filter(\.isFresh)))
         self.columns = SQLText.list(present.map(\.name))
         self.parameters = present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
         // Only numbers and this file's own names come into the text: a column that stands aside has its name from another node.
@@ -63,7 +72,7 @@ struct TableSQL: Sendable {
     func insert(with others: [String]) -> String {
         guard !others.isEmpty else { return self.insert }
         let columns = "\(self.columns), \(SQLText.list(others))"
-        let further = others.indices.map { "?\(self.names.count + $0 + 1)" }.joined(separator: ", ")
+        let further = others.indices.map { "?\($0 + self.names.count &+ 1)" }.joined(separator: ", ")
         return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.parameters), \(further))"
     }
 
@@ -98,9 +107,18 @@ struct TableSQL: Sendable {
     var markAll: String {
         """
         INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
-        SELECT ?1, \(self.key), ?2, ?3 FROM \(self.table) WHERE true
+        SELECT ?1, \(self.key), ?2, ?3 FROM \(self.table) WHERE \(self.key) IS NOT NULL
         UNION
         SELECT ?1, pk, ?2, ?3 FROM clinicsync_row WHERE tableId = ?1
+        """
+    }
+
+    /// Marks the rows of the table.
+    var markPresent: String {
+        """
+        INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
+        SELECT ?1, \(self.key), ?2, 1 FROM \(self.table) WHERE \(self.key) IS NOT NULL
+        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
         """
     }
 
@@ -129,6 +147,16 @@ struct TableSQL: Sendable {
     func selectPage(isFirst: Bool) -> String {
         let range = isFirst ? "" : "WHERE \(self.key) > ?1"
         return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
+    }
+
+    /// The keys of the rows of which the node knows nothing, and that no program has marked; ?1 is the table's number.
+    var unknownKeys: String {
+        let key = "\(self.table).\(self.key)"
+        return """
+            SELECT \(key) FROM \(self.table)
+            WHERE NOT EXISTS (SELECT 1 FROM clinicsync_row r WHERE r.tableId = ?1 AND r.pk = \(key))
+            AND NOT EXISTS (SELECT 1 FROM clinicsync_dirty d WHERE d.tableId = ?1 AND d.pk = \(key) AND d.n > 0)
+            """
     }
 
     /// Whether the table has a row with the key `pk`.

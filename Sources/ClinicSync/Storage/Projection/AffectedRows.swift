@@ -148,7 +148,8 @@ final class AffectedRows {
             let all = present.union(self.claims.references(plan, subject.state))
             try self.refresh(row, subject, claims: all, in: transaction)
         }
-        for claim in claims where claim.isKey {
+        for claim in claims where claim.isKey || claim.isWanted {
+            let claim = claim.key
             for claim in [claim, claim.wanted] {
                 for other in try self.rows.shadows.rows(claiming: claim, on: connection) { self.add(other) }
             }

@@ -151,10 +151,15 @@ struct FormConflicts {
         let plan = subject.plan
         guard try self.facts.group(of: row).count > 1, let shown = try self.facts.display(owner) else { return [] }
         var entries: [Conflict] = []
-        for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
-            guard let register = subject.state.registers[slot], register.value != .null,
-                let winner = shown.registers[slot], register.value != winner.value
-            else { continue }
+        for slot in plan.valueSlots.setBits {
+            guard let register = subject.state.registers[slot], register.value != .null else { continue }
+            if plan.counterSlots & (1 << UInt64(slot)) != 0 {
+                // Whole numbers add up.
+                if case .integer = register.value { continue }
+                guard register.value != shown.values[slot] else { continue }
+            } else {
+                guard let winner = shown.registers[slot], register.value != winner.value else { continue }
+            }
             entries.append(
                 self.conflict(
                     .mergedValue,

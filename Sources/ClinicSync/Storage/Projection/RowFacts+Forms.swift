@@ -17,10 +17,17 @@ extension RowFacts {
         var values: [SQLiteValue]
         /// Their writers.
         var registers: [RowState.Register?]
-        /// Whether they are the row's own state.
+        /// Whether they are the row's own state, and no other row's form depends on its keys.
         var isPlain: Bool
         /// Whether the row was deleted all the same.
         var isRevived: Bool
+        /// The keys it claims; rules that join rows are left out.
+        var keys: Set<ClaimName> = []
+        /// Whether another row claims one of its keys.
+        ///
+        /// Such a row is among the shadows, also when it shows its own state. Otherwise nothing would say which key it gave up
+        /// after a program has changed it: the table has the new key alone.
+        var isContested = false
         /// The keys it would show if they were free.
         var wanted: Set<ClaimName> = []
         /// The rules of keys that other rows have.
@@ -50,7 +57,9 @@ extension RowFacts {
         )
         for rule in subject.plan.uniqueRules where rule.policy != .merge {
             guard let claim = try self.claim(row, rule) else { continue }
+            shown.keys.insert(claim)
             let claimants = try self.claimants(claim, rule, subject.plan)
+            if claimants.count > 1 { shown.isContested = true }
             guard let owner = claimants.first, owner != row else { continue }
             shown.taken.append((rule, owner))
             switch rule.policy {
@@ -68,7 +77,7 @@ extension RowFacts {
         let isAlone = try self.group(of: row).count <= 1
         shown.isPlain =
             subject.isAlive && isAlone && shown.values == subject.plan.values(of: subject.state)
-            && shown.taken.isEmpty
+            && !shown.isContested
         return .shown(shown)
     }
 }

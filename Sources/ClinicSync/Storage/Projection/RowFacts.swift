@@ -240,6 +240,11 @@ final class RowFacts {
         return rows
     }
 
+    /// The rows that the index names as rows that would show a key if it were free.
+    func rowsWanting(_ key: ClaimName) throws -> [RowName] {
+        try self.rows.shadows.rows(claiming: key.wanted, on: self.connection)
+    }
+
     private func age(_ rule: UniqueRule, _ registers: [RowState.Register?], birth: Version) -> Version {
         rule.slots.compactMap { $0 < registers.count ? registers[$0]?.version : nil }.max() ?? birth
     }
@@ -264,7 +269,7 @@ final class RowFacts {
     struct Display {
         /// The columns by slot, with the versions of what they show.
         var registers: [RowState.Register?]
-        /// The same values, counters summed up.
+        /// The same values, with what counters show.
         var values: [SQLiteValue]
         /// The columns in which a reference shows NULL because the row it names was deleted.
         var detached: UInt64 = 0
@@ -287,13 +292,12 @@ final class RowFacts {
         return display
     }
 
-    /// Gives each column the newest value that is not NULL, and counters the sum of all.
+    /// Gives each column the newest value that is not NULL, and counters what the rows have together.
     private func join(_ members: [Subject], into display: inout Display) {
         let plan = members[0].plan
         for slot in plan.valueSlots.setBits {
             if plan.counterSlots & (1 << UInt64(slot)) != 0 {
-                let sum = members.reduce(Int64(0)) { $0 &+ $1.state.counterValue(slot: slot) }
-                display.values[slot] = .integer(sum)
+                display.values[slot] = CounterGroup(members.map(\.state), slot: slot).value
                 continue
             }
             let registers = members.compactMap { $0.state.registers[slot] }

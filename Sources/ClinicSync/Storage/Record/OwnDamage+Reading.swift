@@ -1,6 +1,12 @@
 import ClinicSyncCore
+import ClinicSyncModel
 
 extension OwnDamage {
+    /// The damage of a row that its table shows and of which the node knows nothing any more.
+    static func lostRow(table: Int, key: SQLiteValue) -> OwnDamage {
+        OwnDamage(.row, "what the node knew of a row is missing", at: .row(table: table, key: key))
+    }
+
     /// Runs `body`, which reads a part of the node's own tables; bytes and numbers that make no sense become an ``OwnDamage``.
     ///
     /// Decoders and checked conversions throw ``MalformedRecord``, because they do not know whose bytes they read.

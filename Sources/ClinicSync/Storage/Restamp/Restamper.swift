@@ -124,6 +124,9 @@ final class Restamper {
             guard let version = state.registers[slot]?.version else { continue }
             state.registers[slot]?.version = self.corrected(version, by: corrections)
         }
+        if plan.counterSlots != 0 {
+            try ValueRef.with(key) { try self.saver.saveCounterSettings(plan, state, key: $0, in: transaction) }
+        }
         if let version = state.deletion?.version {
             state.deletion?.version = self.corrected(version, by: corrections)
         }

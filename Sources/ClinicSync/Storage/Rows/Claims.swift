@@ -20,9 +20,9 @@ struct ClaimName: Hashable {
     /// Whether it is a key that a row claims.
     var isKey: Bool { self.rule < ReferenceRule.firstNumber }
 
-    /// The numbers under which rows claim or want a key of a rule.
-    static func numbers(of rule: UniqueRule) -> (claimed: Int, wanted: Int) {
-        (rule.number, rule.number + ClaimName.wantedRule)
+    /// The key itself, of the claim of a row that would show it.
+    var key: ClaimName {
+        self.isWanted ? ClaimName(table: self.table, rule: self.rule - ClaimName.wantedRule, value: self.value) : self
     }
 }
 
@@ -80,23 +80,6 @@ struct Claims {
             .bind(3, claim.value)
             .forEach { rows.append(RowName(table: claim.table, key: $0.ref(0).value)) }
         return rows
-    }
-
-    /// The rows that claim or want a key of one rule, with the key.
-    func claimants(
-        of plan: TablePlan,
-        _ rule: UniqueRule,
-        on connection: Connection
-    ) throws -> [(value: SQLiteValue, key: SQLiteValue)] {
-        var claims: [(value: SQLiteValue, key: SQLiteValue)] = []
-        let numbers = ClaimName.numbers(of: rule)
-        try connection
-            .query("SELECT value, pk FROM clinicsync_claim WHERE tableId = ?1 AND rule IN (?2, ?3)")
-            .bind(1, plan.definition.number)
-            .bind(2, numbers.claimed)
-            .bind(3, numbers.wanted)
-            .forEach { claims.append(($0.ref(0).value, $0.ref(1).value)) }
-        return claims
     }
 
     // MARK: - What a row claims

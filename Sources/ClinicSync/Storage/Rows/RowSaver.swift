@@ -11,6 +11,8 @@ final class RowSaver: TransactionPart {
     private let counters: Counters
     /// The rows whose form must be computed before the transaction ends.
     private(set) var queue = ProjectionQueue()
+    /// The numbers of the tables that have lost no rows, as far as this transaction has found out.
+    private var wholeTables: Set<Int> = []
 
     /// Saves into `rows`.
     init(rows: RowStates, claims: Claims, counters: Counters) {
@@ -23,6 +25,8 @@ final class RowSaver: TransactionPart {
         let saved = self.queue
         return { self.queue = saved }
     }
+
+    func didBegin(_ transaction: borrowing WriteTransaction) throws { self.wholeTables = [] }
 
     /// Takes the queued rows.
     func takeQueue() -> ProjectionQueue {
@@ -89,18 +93,43 @@ final class RowSaver: TransactionPart {
                 return change
             } catch let failure as SQLiteFailure where failure.isConstraint {
                 if before.residence.meta == nil, try self.rows.isInTable(plan, key: key, on: transaction.connection),
-                    try self.rows.table.hasLostRows(plan, on: transaction.connection)
+                    try self.hasLostRows(plan, on: transaction.connection)
                 {
-                    throw OwnDamage(
-                        .row,
-                        "what the node knew of a row is missing",
-                        at: .row(table: plan.definition.number, key: state.key)
-                    )
+                    throw OwnDamage.lostRow(table: plan.definition.number, key: state.key)
                 }
                 try self.stash(plan, state, key: key, before: before, cause: cause, in: transaction)
                 return nil
             }
         }
+    }
+
+    /// Whether rows of a table are lost; counts all rows of the table, once a transaction.
+    private func hasLostRows(_ plan: TablePlan, on connection: Connection) throws -> Bool {
+        let number = plan.definition.number
+        guard !self.wholeTables.contains(number) else { return false }
+        guard try !self.rows.table.hasLostRows(plan, on: connection) else { return true }
+        self.wholeTables.insert(number)
+        return false
+    }
+
+    /// Keeps what is known of a row's counters.
+    func saveCounters(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.counters.save(plan, state, key: key, in: transaction)
+    }
+
+    /// Keeps what a row's counters are set to, with other versions than before.
+    func saveCounterSettings(
+        _ plan: TablePlan,
+        _ state: RowState,
+        key: ValueRef,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try self.counters.saveSettings(plan, state, key: key, in: transaction)
     }
 
     /// Keeps a changed state for the projection, which computes the row's form.

@@ -88,9 +88,9 @@ struct RowStateLoader {
             key: key.value,
             birth: try self.global(meta.birth),
             registers: Array(repeating: nil, count: plan.slotCount),
-            counters: try self.counters(plan, key: key),
             deletion: try self.deletion(context: meta.context)
         )
+        try self.addCounters(plan, key: key, to: &state)
         _ = try self.connection.query(plan.sql.select).bind(1, key).first { row in
             // A counter is its parts; what the table shows of it is nobody's value, and never conflicts with another.
             for slot in (plan.valueSlots & ~plan.counterSlots).setBits {
@@ -99,7 +99,9 @@ struct RowStateLoader {
         }
         for group in meta.groups {
             let version = try self.global(group.version)
-            for slot in group.slots.setBits where slot < plan.slotCount { state.registers[slot]?.version = version }
+            // The version of a counter is kept with its value: these versions are of what was counted.
+            let slots = group.slots & plan.valueSlots & ~plan.counterSlots
+            for slot in slots.setBits { state.registers[slot]?.version = version }
         }
         return state
     }
@@ -122,7 +124,7 @@ struct RowStateLoader {
                 return (state, row.isNull(1) ? nil : row.int(1))
             }
         guard let found, var state = found.map({ $0.0 }) else { return nil }
-        state.counters = try self.counters(plan, key: key)
+        try self.addCounters(plan, key: key, to: &state)
         // The vector is kept apart, once for all deletions of a batch; the state keeps the version.
         if let context = found?.1, let deletion = try self.deletion(context: context) {
             let version = max(state.deletion?.version ?? .genesis, deletion.version)
@@ -131,28 +133,47 @@ struct RowStateLoader {
         return state
     }
 
-    func counters(_ plan: TablePlan, key: ValueRef) throws -> [RowState.CounterPart] {
-        guard plan.counterSlots != 0 else { return [] }
-        return try OwnDamage.reading(.counter, self.place(plan, key)) { try self.readCounters(plan, key: key) }
+    /// Adds what is known of a row's counters to its state.
+    ///
+    /// - Throws: ``OwnDamage``.
+    func addCounters(_ plan: TablePlan, key: ValueRef, to state: inout RowState) throws {
+        guard plan.counterSlots != 0 else { return }
+        try OwnDamage.reading(.counter, self.place(plan, key)) { try self.readCounters(plan, key: key, into: &state) }
     }
 
-    private func readCounters(_ plan: TablePlan, key: ValueRef) throws -> [RowState.CounterPart] {
+    private func readCounters(_ plan: TablePlan, key: ValueRef, into state: inout RowState) throws {
         var parts: [RowState.CounterPart] = []
+        var bases: [RowState.CounterPart] = []
+        var settings: [(slot: Int, register: RowState.Register)] = []
         try self.connection
             .query("SELECT slot, origin, total, sequence FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2")
             .bind(1, plan.definition.number)
             .bind(2, key)
             .forEach { row in
-                parts.append(
-                    RowState.CounterPart(
-                        slot: row.int(0),
-                        origin: try self.origin(row.int(1)),
-                        total: row.int64(2),
-                        sequence: try row.sequence(3)
-                    )
-                )
+                let (slot, use) = Counters.Use.read(row.int(0))
+                let origin = try self.origin(row.int(1))
+                let sequence = try row.sequence(3)
+                let part = RowState.CounterPart(slot: slot, origin: origin, total: row.int64(2), sequence: sequence)
+                switch use {
+                case .part: parts.append(part)
+                case .base: bases.append(part)
+                case .setting:
+                    settings.append((slot, try Counters.setting(row.ref(2), origin: origin, sequence: sequence)))
+                }
             }
-        return parts.sorted { ($0.slot, $0.origin) < ($1.slot, $1.origin) }
+        state.counters = parts.sorted { ($0.slot, $0.origin) < ($1.slot, $1.origin) }
+        state.bases = bases.sorted { ($0.slot, $0.origin) < ($1.slot, $1.origin) }
+        for setting in settings where state.registers.indices.contains(setting.slot) {
+            state.registers[setting.slot] = setting.register
+        }
+    }
+
+    /// What is known of a row's counters, in a state without anything else.
+    func counters(_ plan: TablePlan, key: ValueRef) throws -> RowState {
+        let registers = [RowState.Register?](repeating: nil, count: plan.slotCount)
+        var state = RowState(key: key.value, birth: .genesis, registers: registers)
+        try self.addCounters(plan, key: key, to: &state)
+        return state
     }
 
     /// The deletion kept under a number.

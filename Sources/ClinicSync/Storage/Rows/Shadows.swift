@@ -104,8 +104,7 @@ final class Shadows: TransactionPart {
         form: ShadowForm,
         in transaction: borrowing WriteTransaction
     ) throws {
-        var kept = state
-        kept.counters = []
+        var kept = state.withoutCounters(plan)
         kept.deletion = nil
         var writer = RowStateWriter(plan)
         writer.append(kept)

@@ -25,11 +25,11 @@ struct TableRows {
     ) throws {
         let statement = try transaction.statement(plan.sql.insert(with: others.map(\.name)))
         statement.bind(Int32(plan.keySlot + 1), key)
-        for slot in (plan.valueSlots & plan.sql.presentSlots).setBits {
+        for slot in (plan.valueSlots & plan.sql.places.present).setBits {
             bind(statement, Int32(slot + 1), slot)
         }
         for (index, column) in others.enumerated() {
-            statement.bind(Int32(plan.slotCount + index + 1), column.value)
+            statement.bind(Int32(clamping: plan.slotCount + index) &+ 1, column.value)
         }
         try statement.run()
         try self.setAside(plan, key: key, slots: plan.valueSlots, in: transaction, bind: bind)
@@ -47,7 +47,7 @@ struct TableRows {
         in transaction: borrowing WriteTransaction,
         bind: Binding
     ) throws -> Bool {
-        let present = slots & plan.sql.presentSlots
+        let present = slots & plan.sql.places.present
         var isThere = true
         if present != 0 {
             let statement = try transaction.statement(plan.sql.update(slots: present))

@@ -39,8 +39,7 @@ final class Tombstones: TransactionPart {
     /// Writes the tombstone of a row that its table does not show; a row without a deletion gets none.
     func bury(_ plan: TablePlan, _ state: RowState, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
         guard let deletion = state.deletion else { return }
-        var kept = state
-        kept.counters = []
+        var kept = state.withoutCounters(plan)
         kept.deletion = RowState.Deletion(seen: VersionVector(), version: deletion.version)
         var writer = RowStateWriter(plan)
         writer.append(kept)

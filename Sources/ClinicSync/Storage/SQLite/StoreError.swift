@@ -18,10 +18,14 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case readOnly
         /// The file was made by a newer program.
         case newerDatabase
+        /// Another program keeps a write transaction open.
+        case locked
         /// The manifest and the tables contradict each other.
         case schema
         /// The file belongs to another node.
         case wrongNode
+        /// The file's content was replaced by another database's while the store had it open.
+        case overwritten
         /// Anything else SQLite says.
         case database
     }
@@ -44,13 +48,27 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     package static let missing = StoreError(
         code: .missing,
         message:
-            "The database clinic.db is missing: restore it from a backup, or make the node anew with 'clinic-node join'."
+            "The database clinic.db is missing: restore it from a backup, or create the node again with 'clinic-node join'."
     )
 
     /// There is a database file already.
     package static let exists = StoreError(
         code: .exists,
         message: "A database clinic.db is already there: choose another directory."
+    )
+
+    /// The file's content was replaced while the store had it open.
+    package static let overwritten = StoreError(
+        code: .overwritten,
+        message:
+            "The database clinic.db was overwritten while the node ran: start the node again, on the new content."
+    )
+
+    /// Another program keeps a write transaction open.
+    package static let locked = StoreError(
+        code: .locked,
+        message:
+            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
     )
 
     /// Runs `body` and turns what SQLite says into an error for people.
@@ -71,8 +89,9 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
             self.init(
                 code: .corrupt,
                 message:
-                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join anew."
+                    "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join again."
             )
+        case 5: self = .locked
         case 13:
             self.init(
                 code: .diskFull,

@@ -75,6 +75,12 @@ package struct WriteTransaction: ~Copyable {
     /// The number of rows that the latest INSERT, UPDATE or DELETE changed.
     package var changes: Int { Int(sqlite3_changes(self.connection.handle)) }
 
+    /// Has copies of programs' triggers run on this connection from now on, in place of those before.
+    ///
+    /// When a statement fails while the copies run, it is repeated without them. If it then succeeds, the failure was theirs:
+    /// the row is written, and the failure is counted.
+    func run(_ copies: [TriggerCopy]) throws { try self.connection.run(copies) }
+
     /// Says that this transaction must be on the disk when it has ended, whatever its end says.
     ///
     /// In a transaction that began as relaxed this throws: the transaction is rolled back and its body runs again, in a durable
@@ -110,6 +116,13 @@ package final class Connection {
     /// The durability for which `synchronous` is set; `nil` before the first write transaction.
     private var durability: Durability?
     private var statements: [String: Statement] = [:]
+    /// The copies of programs' triggers that run now.
+    private var triggers: [TriggerCopy] = []
+    private var triggerFailures = 0
+    /// How long a write transaction waits for its lock; `nil`: as long as every statement does.
+    private var lockWait: (any LockWait)?
+    /// How long every other statement waits for locks.
+    private var busyTimeoutMilliseconds: Int32 = 0
 
     /// Wraps the handle of `database`.
     init(_ database: Database) throws {
@@ -181,7 +194,7 @@ package final class Connection {
             try self.execute(durability.pragma)
             self.durability = durability
         }
-        try self.execute("BEGIN IMMEDIATE")
+        try self.begin()
         do {
             let transaction = WriteTransaction(self, isDurable: durability == .durable)
             let ending = try body(transaction)
@@ -195,6 +208,24 @@ package final class Connection {
         }
     }
 
+    /// Begins a write transaction; waits for other programs' transactions as long as ``lockWait`` says.
+    private func begin() throws {
+        guard let wait = self.lockWait else { return try self.execute("BEGIN IMMEDIATE") }
+        sqlite3_busy_timeout(self.handle, LockWaiting.sliceMilliseconds)
+        defer { sqlite3_busy_timeout(self.handle, self.busyTimeoutMilliseconds) }
+        while true {
+            let code = sqlite3_exec(self.handle, "BEGIN IMMEDIATE", nil, nil, nil)
+            if code == SQLITE_OK { return wait.ended() }
+            guard code & 0xff == SQLITE_BUSY, wait.goesOn() else { throw self.failure(code) }
+        }
+    }
+
+    /// Lets `wait` decide from now on how long a write transaction waits for its lock.
+    func setLockWait(_ wait: any LockWait, busyTimeoutSeconds: Double) {
+        self.lockWait = wait
+        self.busyTimeoutMilliseconds = Int32(busyTimeoutSeconds * 1_000)
+    }
+
     /// The prepared statement of any SQL.
     fileprivate func prepared(_ sql: String) throws -> Statement {
         if let statement = self.statements[sql] { return statement }
@@ -206,6 +237,54 @@ package final class Connection {
     fileprivate func execute(_ sql: String) throws {
         let code = sqlite3_exec(self.handle, sql, nil, nil, nil)
         guard code == SQLITE_OK else { throw self.failure(code) }
+    }
+
+    // MARK: - Programs' triggers
+
+    fileprivate func run(_ copies: [TriggerCopy]) throws {
+        try self.dropTriggers()
+        self.triggers = copies
+        try self.createTriggers()
+    }
+
+    /// Makes the copies; one that SQLite refuses counts as a failure, and does not run.
+    private func createTriggers() throws {
+        for copy in self.triggers {
+            do { try self.execute(copy.sql) } catch let failure as SQLiteFailure {
+                guard self.isInTransaction else { throw failure }
+                self.triggerFailures += 1
+            }
+        }
+    }
+
+    private func dropTriggers() throws {
+        var names: [String] = []
+        // A statement of its own: another schema can have another result at each call.
+        try self.separateQuery("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
+            .forEach { names.append($0.string(0)) }
+        for name in names { try self.execute("DROP TRIGGER temp.\(SchemaCopy.quoted(name))") }
+    }
+
+    /// Repeats a failed statement without the copies of programs' triggers.
+    ///
+    /// - Returns: Whether the statement succeeded, so that the copies had failed.
+    /// - Throws: what SQLite reports about the copies.
+    fileprivate func succeedsWithoutTriggers(_ failure: SQLiteFailure, _ body: () -> Bool) throws -> Bool {
+        // After some errors (disk full, I/O) SQLite has rolled the whole transaction back.
+        guard !self.triggers.isEmpty, self.isInTransaction,
+            !self.triggers.contains(where: { $0.cannotCause(failure) })
+        else { return false }
+        try self.dropTriggers()
+        let succeeds = body()
+        try self.createTriggers()
+        if succeeds { self.triggerFailures += 1 }
+        return succeeds
+    }
+
+    /// The number of statements since the last call that programs' triggers made fail.
+    func takeTriggerFailures() -> Int {
+        defer { self.triggerFailures = 0 }
+        return self.triggerFailures
     }
 
     // MARK: - The connection itself
@@ -350,8 +429,7 @@ package final class Statement {
     /// Binds text, letting SQLite copy it.
     @discardableResult
     package func bind(_ index: Int32, text: String) -> Self {
-        sqlite3_bind_text(self.pointer, index, text, -1, Statement.transient)
-        return self
+        self.bind(index, SQLiteValue.string(text))
     }
 
     /// Binds NULL.
@@ -368,8 +446,17 @@ package final class Statement {
         if code == SQLITE_ROW { return true }
         let failure = code == SQLITE_DONE ? nil : self.connection.failure(code)
         sqlite3_reset(self.pointer)
-        if let failure { throw failure }
+        if let failure { try self.recover(from: failure) }
         return false
+    }
+
+    private func recover(from failure: SQLiteFailure) throws {
+        guard !self.isReadOnly else { throw failure }
+        let succeeds = try self.connection.succeedsWithoutTriggers(failure) {
+            defer { sqlite3_reset(self.pointer) }
+            return sqlite3_step(self.pointer) == SQLITE_DONE
+        }
+        guard succeeds else { throw failure }
     }
 
     /// Executes a statement that returns no rows.
@@ -413,8 +500,10 @@ package final class Statement {
 
     /// A text column; empty for NULL.
     package func string(_ column: Int32) -> String {
-        guard let text = sqlite3_column_text(self.pointer, column) else { return "" }
-        return String(cString: text)
+        // The length is needed because a text may have the character NUL.
+        let base = UnsafeRawPointer(sqlite3_column_text(self.pointer, column))
+        let bytes = UnsafeRawBufferPointer(start: base, count: Int(sqlite3_column_bytes(self.pointer, column)))
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// The bytes of a blob column, valid until the next step or reset.

@@ -75,8 +75,9 @@ package struct ClinicTables: Sendable, Hashable {
         var absent: [AbsentTable] = []
         for (name, rules) in manifest.tables.sorted(by: { $0.key < $1.key }) {
             do {
+                let isKnown = try isForgiving && rules.category != .system && registry.number(of: name) != nil
                 let ddl = try TableDDL(name: name, in: db)
-                let checked = try CheckedTable(ddl: ddl, rules: rules)
+                let checked = try CheckedTable(ddl: ddl, rules: rules, history: isKnown ? history : nil)
                 let others = rules.category == .system ? [:] : announced.tables[name] ?? [:]
                 let entry = try registry.entry(for: ddl, announced: others)
                 tables.append(

@@ -16,6 +16,8 @@ package struct SchemaHistory: Sendable, Hashable {
     private var droppedColumns: [String: Set<String>] = [:]
     /// By the table's present name: the words of the statements that make it or add to it, in small letters.
     private var words: [String: Set<String>] = [:]
+    /// The names of the indexes that migrations made, in small letters.
+    private var indexes: Set<String> = []
 
     /// The history of tables whose definitions never changed.
     package init() {}
@@ -50,6 +52,9 @@ package struct SchemaHistory: Sendable, Hashable {
         self.words[table.lowercased()]?.contains(column.lowercased()) == false
     }
 
+    /// Whether a migration made an index of this name.
+    package func hasIndex(_ name: String) -> Bool { self.indexes.contains(name.lowercased()) }
+
     // MARK: - Reading
 
     private mutating func read(_ statement: [SQLToken]) {
@@ -58,6 +63,11 @@ package struct SchemaHistory: Sendable, Hashable {
         if words.starts(with: ["create", "table"]), let name = words.dropFirst(2).first(where: { !Self.isFiller($0) }) {
             self.droppedTables.remove(name)
             self.words[name, default: []].formUnion(words)
+        } else if words.starts(with: ["create", "index"]) || words.starts(with: ["create", "unique", "index"]),
+            let start = words.firstIndex(of: "index"),
+            let name = words.dropFirst(start + 1).first(where: { !Self.isFiller($0) })
+        {
+            self.indexes.insert(name)
         } else if words.starts(with: ["drop", "table"]),
             let name = words.dropFirst(2).first(where: { !Self.isFiller($0) })
         {

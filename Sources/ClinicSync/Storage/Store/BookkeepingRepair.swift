@@ -106,6 +106,10 @@ final class BookkeepingRepair {
     ///
     /// - Returns: The number of rows.
     private func rebuildRows(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> Int {
+        if case .row(let table, let key) = damage.place, let plan = self.rows.plans[table] {
+            let lost = try self.rebuildLost(plan, in: transaction)
+            guard lost == 0, key != .null else { return lost }
+        }
         let earlier = self.unreported.count { $0.table == .row }
         if case .row(let table, let key) = damage.place, earlier < BookkeepingRepair.singleRowsMax {
             guard let plan = self.rows.plans[table] else { return 0 }
@@ -126,6 +130,35 @@ final class BookkeepingRepair {
             count += damaged.count
         }
         return count
+    }
+
+    /// Rebuilds what the node knew of rows, where it is gone from the file.
+    ///
+    /// Such rows never count as new ones: a new row would win over what others have written since.
+    ///
+    /// - Throws: what SQLite reports.
+    func rebuildLostRows() throws {
+        for plan in self.rows.plans.all
+        where try self.transactions.read({ try self.rows.table.hasLostRows(plan, on: $0) }) {
+            _ = self.mends(OwnDamage.lostRow(table: plan.definition.number, key: .null))
+        }
+    }
+
+    /// Rebuilds what the node knew of a table's rows, where it is gone.
+    ///
+    /// A row that a program has marked since may be a new one. So it stays an insertion, but one by somebody who had read
+    /// nothing: every node keeps what it replaces.
+    private func rebuildLost(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws -> Int {
+        guard try self.rows.table.hasLostRows(plan, on: transaction.connection) else { return 0 }
+        var lost: [SQLiteValue] = []
+        try transaction.connection.query(plan.sql.unknownKeys).bind(1, plan.definition.number).forEach { row in
+            lost.append(row.ref(0).value)
+        }
+        lost = try lost.filter { try !self.notes.isLarge(plan, key: $0, on: transaction.connection) }
+        for key in lost { try self.rebuild(plan, key: key, in: transaction) }
+        try self.rows.marks.distrustUnknown(plan, in: transaction)
+        if !lost.isEmpty { try self.rows.table.correctTotal(plan, in: transaction) }
+        return lost.count
     }
 
     private func damagedRows(_ plan: TablePlan, on connection: Connection) throws -> [SQLiteValue] {
@@ -204,13 +237,16 @@ final class BookkeepingRepair {
             .statement(
                 """
                 DELETE FROM clinicsync_counter WHERE tableId = ?1 AND pk = ?2
-                AND (origin NOT IN (SELECT id FROM clinicsync_origin) OR sequence < 0 OR typeof(total) <> 'integer'
-                OR slot < 0 OR slot >= ?3)
+                AND (origin NOT IN (SELECT id FROM clinicsync_origin) OR sequence < 0
+                OR typeof(total) <> CASE WHEN slot < ?4 THEN 'integer' ELSE 'blob' END
+                OR slot < 0 OR slot % ?5 >= ?3 OR slot >= ?4 + ?5)
                 """
             )
             .bind(1, table)
             .bind(2, key)
             .bind(3, plan.slotCount)
+            .bind(4, Counters.Use.setting.rawValue)
+            .bind(5, Counters.Use.base.rawValue)
             .run()
         let count = transaction.changes
         guard count > 0 else { return 0 }
@@ -324,6 +360,9 @@ final class BookkeepingRepair {
     /// applied is removed, so that it comes as if it had never been here.
     private func repairLog(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> DamageRepair {
         guard case .batch(let batch) = damage.place, let id = self.origins.id(of: batch.origin) else {
+            // The authors may be what is damaged: then the chunks have their authors again.
+            let authors = try self.origins.rewrite(in: transaction)
+            if authors > 0 { return DamageRepair(damage, count: authors, outcome: .rebuilt) }
             try transaction
                 .statement("DELETE FROM clinicsync_log WHERE origin NOT IN (SELECT id FROM clinicsync_origin)")
                 .run()

@@ -38,12 +38,12 @@ final class Merging {
 
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
-        try self.transactions.read { try self.applier.check(chunks, on: $0) }
+        let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
         if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
         do {
             let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
             let result = try self.apply(options) { options, transaction in
-                try self.applier.store(chunks, from: sender, options, in: transaction)
+                try self.applier.store(chunks, outOfStep: outOfStep, from: sender, options, in: transaction)
             }
             return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
         } catch let fork as ForkedBatch where fork.batch.origin == self.origins.own {
@@ -71,10 +71,10 @@ final class Merging {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
-    func discard(_ members: KnownMembers, heldByPeers held: [BatchID], offset: Int64) throws -> StoreOutcome {
+    func discard(_ members: KnownMembers, waiting: [WaitingBatch], offset: Int64) throws -> StoreOutcome {
         try self.collecting.collector.finishBulk(offset: offset)
         let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
-            try self.applier.discard(members, heldByPeers: held, options, in: transaction)
+            try self.applier.discard(members, waiting: waiting, options, in: transaction)
         }
         return self.outcome(result, storedBytes: 0)
     }
@@ -102,7 +102,7 @@ final class Merging {
     }
 
     private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
-        let before = self.collecting.collector.takeUntold()
+        let before = self.collecting.collector.takeUntoldChanges()
         return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
@@ -128,7 +128,7 @@ final class Merging {
                 .relaxed(try self.rowMerger.merge(states, plan: plan, offset: offset, in: transaction))
             }
         }
-        let before = self.collecting.collector.takeUntold()
+        let before = self.collecting.collector.takeUntoldChanges()
         return MergeOutcome(
             changedRows: merged.changedRows,
             events: before.events + merged.result.events,

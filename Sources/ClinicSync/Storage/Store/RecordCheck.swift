@@ -127,10 +127,13 @@ package struct RecordCheck: Sendable {
         if versions.contains(where: { $0.timestamp > .largest || $0.sequence > Bounds.sequenceMax }) {
             return "a version is out of range"
         }
-        let sequences = state.counters.map(\.sequence) + (state.deletion?.seen.entries.map(\.sequence) ?? [])
+        let sequences =
+            (state.counters + state.bases).map(\.sequence) + (state.deletion?.seen.entries.map(\.sequence) ?? [])
         if sequences.contains(where: { $0 > Bounds.sequenceMax }) { return "a sequence is out of range" }
-        let places = state.counters.map { ($0.slot, $0.origin) }
-        if !zip(places, places.dropFirst()).allSatisfy({ $0 < $1 }) { return "a counter's parts are out of order" }
+        for parts in [state.counters, state.bases] {
+            let places = parts.map { ($0.slot, $0.origin) }
+            if !zip(places, places.dropFirst()).allSatisfy({ $0 < $1 }) { return "a counter's parts are out of order" }
+        }
         return nil
     }
 

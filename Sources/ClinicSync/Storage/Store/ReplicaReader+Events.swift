@@ -48,12 +48,11 @@ extension ReplicaReader {
 
     private func event(_ row: Statement) throws -> LoggedEvent {
         let timestamp = HybridTimestamp(rawValue: row.unsigned(1))
-        let record = row.isNull(4) ? nil : row.string(4)
         if row.isNull(2) {
             let event = NamedEvent(
                 type: row.string(11),
                 category: EventCategory(rawValue: row.string(12)) ?? .system,
-                recordID: record,
+                recordID: row.isNull(4) ? nil : row.string(4),
                 timestamp: timestamp,
                 fields: Self.fields(row.string(13))
             )
@@ -65,7 +64,7 @@ extension ReplicaReader {
             category: plan?.definition.category ?? .data,
             table: plan?.definition.name ?? "",
             operation: RowOperation(number: row.int(3)) ?? .update,
-            recordID: record,
+            recordID: row.isNull(4) ? nil : row.value(4),
             columns: plan?.columnNames(row.unsigned(5)) ?? [],
             rows: row.int(6),
             timestamp: timestamp,
@@ -75,7 +74,7 @@ extension ReplicaReader {
                 : self.origins.author(row.int(8)).map {
                     BatchID(origin: $0, sequence: min(UInt64(clamping: row.int64(9)), Bounds.sequenceMax))
                 },
-            userID: row.isNull(10) ? nil : row.string(10)
+            userID: row.isNull(10) ? nil : row.value(10)
         )
         return LoggedEvent(position: try row.position(0), content: .change(change))
     }

@@ -72,11 +72,12 @@ package final class ReplicaReader {
         }
     }
 
-    /// The chunks of a batch, for a peer that has lost it; empty when this node does not have all of them intact.
-    package func chunks(of batch: BatchID) throws -> [BatchChunk] {
+    /// The first chunks of a batch, for a peer that has lost it: no further chunk once `maxBytes` are exceeded; empty when
+    /// this node does not have the batch whole, or not these chunks intact.
+    package func chunks(of batch: BatchID, maxBytes: Int) throws -> [BatchChunk] {
         try self.perform {
             try self.refreshOrigins()
-            return try self.log.chunks(of: batch, origins: self.origins)
+            return try self.log.chunks(of: batch, maxBytes: maxBytes, origins: self.origins)
         }
     }
 

@@ -8,15 +8,16 @@ package import ClinicSyncModel
 package final class ReplicaWriter {
     let transactions: Transactions
     let rows: RowStates
-    let journal: ConflictJournal
-    let events: EventLog
     let clock: StoreClock
-    let collecting: Collecting
     let limits: StoreLimits
-    private let programRows: ProgramRows
-    private let merging: Merging
-    private let upkeep: Upkeep
-    private let follower: SchemaFollower
+    private let parts: StoreBuilding.Parts
+    var journal: ConflictJournal { self.parts.journal }
+    var events: EventLog { self.parts.events }
+    var collecting: Collecting { self.parts.collecting }
+    private var programRows: ProgramRows { self.parts.programRows }
+    private var merging: Merging { self.parts.merging }
+    private var upkeep: Upkeep { self.parts.upkeep }
+    private var follower: SchemaFollower { self.parts.follower }
     private var repair: BookkeepingRepair { self.collecting.bookkeeping }
     private let report: StoreOpening.Report
     private let storeExtension: (any StoreExtension)?
@@ -62,15 +63,9 @@ package final class ReplicaWriter {
         self.report = opened.report
         self.limits = limits
         self.storeExtension = storeExtension
-        self.programRows = parts.programRows
-        self.journal = parts.journal
-        self.events = parts.events
-        self.collecting = parts.collecting
-        self.merging = parts.merging
-        self.upkeep = parts.upkeep
-        self.follower = parts.follower
+        self.parts = parts
         try self.adoptFile()
-        try self.follower.begin(schema: opened.schema)
+        try self.follower.begin(opened)
     }
 
     /// Does what an opened file needs, again after each repair of damage that it found.
@@ -104,6 +99,15 @@ package final class ReplicaWriter {
     package func rescue(to path: String) -> Bool {
         self.collecting.collector.abandonBulk()
         return self.transactions.database.copy(to: path)
+    }
+
+    /// Whether another database was copied into the open file, for example by `.restore` of the `sqlite3` shell.
+    ///
+    /// The store then refuses every write, and must be closed and opened again.
+    ///
+    /// - Throws: ``StoreError``.
+    package func isFileOverwritten() throws -> Bool {
+        try self.transactions.read { try self.rows.origins.isOverwritten(on: $0) }
     }
 
     // MARK: - What the store is
@@ -176,15 +180,15 @@ package final class ReplicaWriter {
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
-    /// ``StorageRequest/discard(_:heldByPeers:)``.
+    /// ``StorageRequest/discard(_:waiting:)``.
     ///
     /// - Throws: ``StoreError``; the store is as before then.
     package func discard(
         _ members: KnownMembers,
-        heldByPeers held: [BatchID] = [],
+        waiting: [WaitingBatch] = [],
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.follower.following { try self.merging.discard(members, heldByPeers: held, offset: offset) }
+        try self.follower.following { try self.merging.discard(members, waiting: waiting, offset: offset) }
     }
 
     /// Applies batches that are complete in the log but were too large for ``store(_:clockOffsetMilliseconds:)``.

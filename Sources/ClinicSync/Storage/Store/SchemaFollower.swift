@@ -13,26 +13,22 @@ final class SchemaFollower {
     private let collector: Collector
     private let repair: CaptureRepair
     private let adoption: FileAdoption
-    private let notes: StoreNotes
-    private let announcement: ColumnAnnouncement
-    /// The columns of which people know that some PCs lack them.
-    private var told: Set<AddedColumnReport.Column> = []
-    /// What became of tables before the store was opened.
-    private let noticed: [TableNotice]
+    private let programTriggers: ProgramTriggers
+    private let columns: ColumnFollower
     /// The plans for the reading half of the store.
     let published: PublishedPlans
     /// Whether rows may have to be shown.
     private var isPending = true
+    /// What tells the tables from others of their names that programs make later.
+    private var identities: [String: Int64] = [:]
 
     /// Follows the schema of `opened`.
     init(
         _ opened: StoreOpening.Opened,
         collecting: Collecting,
         adoption: FileAdoption,
-        announcement: ColumnAnnouncement
+        columns: ColumnFollower
     ) {
-        self.notes = opened.notes
-        self.announcement = announcement
         self.transactions = opened.transactions
         self.rows = opened.saver.rows
         self.tables = MissingTables(rows: opened.saver.rows, notes: opened.notes)
@@ -40,21 +36,23 @@ final class SchemaFollower {
         self.collector = collecting.collector
         self.repair = collecting.repair
         self.adoption = adoption
+        self.programTriggers = ProgramTriggers(opened.transactions)
+        opened.transactions.add(self.programTriggers)
         self.published = PublishedPlans(opened.saver.rows.plans)
-        self.noticed = opened.tables.notices
+        self.columns = columns
     }
 
-    /// Has write transactions fail from now on when a program changed the schema since it was read in `version`.
+    /// Has write transactions fail from now on when a program changed the schema since `opened` read it.
     ///
     /// Call it when opening is done. The next reply says what opening found.
     ///
     /// - Throws: ``StoreError``.
-    func begin(schema version: Int64) throws {
-        try self.announce()
-        self.told = Set(try self.waitingColumns().map(\.column))
-        self.transactions.expectSchema(version)
+    func begin(_ opened: StoreOpening.Opened) throws {
+        try self.columns.begin()
+        self.transactions.expectSchema(opened.schema)
+        self.identities = opened.tables.identities
         var collected = Collector.Collected()
-        collected.tables = self.noticed
+        collected.tables = opened.tables.notices
         self.collector.keep(collected)
     }
 
@@ -95,10 +93,12 @@ final class SchemaFollower {
             let (outcome, version) = try self.transactions.changeSchema { db, transaction in
                 let tables = try self.reading.tables(in: db)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
-                let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
+                let outcome = try self.tables
+                    .settle(tables, isMigrated: false, known: self.identities, in: db, transaction)
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
             }
             self.repair.noteChecked(version)
+            self.identities = outcome.identities
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)
@@ -112,54 +112,19 @@ final class SchemaFollower {
         // Its snapshot has the earlier schema.
         self.collector.abandonBulk()
         try self.adoption.rehash()
-        try self.announce()
-        try self.tellColumns()
-    }
-
-    // MARK: - Added columns
-
-    /// Announces the columns that programs added in this file, before their first values leave it.
-    private func announce() throws {
-        guard try self.transactions.read({ try self.announcement.isDue(on: $0) }) else { return }
-        try self.transactions.write(.durable) { transaction in
-            try self.announcement.renew(in: transaction)
-            return .durable
-        }
-    }
-
-    /// Reads the schema again when values came of unknown columns that other nodes announce, so that the values need not wait in
-    /// the log.
-    private func takeUpColumns() throws {
-        guard self.notes.takeUnknownColumns(),
-            try self.transactions.read({ connection in
-                let report = AddedColumnReport(plans: self.rows.plans, connection: connection)
-                return try report.announcesAny(of: self.notes.unread(on: connection).map(\.detail))
-            })
-        else { return }
-        self.repair.forgetCheck()
-        try self.follow()
-        guard try self.transactions.read({ try self.rows.marks.count(limit: 1, on: $0) == 0 }) else { return }
-        self.collector.keep(try self.showRows())
-    }
-
-    /// Has the next reply say which columns some PCs lack, as far as it was not said.
-    private func tellColumns() throws {
-        let entries = try self.waitingColumns()
         var collected = Collector.Collected()
-        for entry in entries where !self.told.contains(entry.column) {
-            collected.tables.append(
-                .columnWaits(table: entry.column.table, column: entry.column.name, reason: entry.reason)
-            )
-        }
-        self.told = Set(entries.map(\.column))
+        collected.tables = try self.columns.announceChanges()
         self.collector.keep(collected)
     }
 
-    private func waitingColumns() throws -> [AddedColumnReport.Entry] {
-        try self.transactions.read { try AddedColumnReport(plans: self.rows.plans, connection: $0).entries() }
+    /// Takes up columns of which values came that this file lacks, and shows what waited for them.
+    private func takeUpColumns() throws {
+        guard try self.columns.hasNewColumns() else { return }
+        self.repair.forgetCheck()
+        try self.follow()
+        guard try self.columns.hasNoMarks() else { return }
+        self.collector.keep(try self.showRows())
     }
-
-    // MARK: - Rows
 
     /// Shows the rows that can be shown since the schema was read; call it when no marks are left.
     ///

@@ -18,7 +18,9 @@ final class ServedLog {
         var start = head
         var isPruned = false
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
-            let author = try ServedLog.origin(row.int(0), of: origins)
+            guard let author = origins.author(row.int(0)) else {
+                throw OwnDamage(.origin, "the numbers of authors were changed")
+            }
             let known = vector[author]
             let statement = try self.connection.query(
                 "SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk = 0"
@@ -63,26 +65,32 @@ final class ServedLog {
         return (chunks, try self.head())
     }
 
-    /// The chunks of a batch; empty when this node does not have all of them intact.
-    func chunks(of batch: BatchID, origins: [Origin]) throws -> [BatchChunk] {
+    /// The first chunks of a batch: no further chunk once `maxBytes` are exceeded; empty when the batch is not whole here, or
+    /// one of these chunks is damaged.
+    func chunks(of batch: BatchID, maxBytes: Int, origins: [Origin]) throws -> [BatchChunk] {
         guard let id = origins.firstIndex(of: batch.origin) else { return [] }
         var chunks: [BatchChunk] = []
+        var bytes = 0
+        let statement = try self.connection.query(
+            """
+            SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
+            FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND EXISTS
+            (SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast <> 0) ORDER BY chunk
+            """
+        )
+        statement.bind(1, id).bind(2, batch.sequence)
+        defer { statement.reset() }
         do {
-            try self.connection
-                .query(
-                    """
-                    SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
-                    FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 ORDER BY chunk
-                    """
-                )
-                .bind(1, id)
-                .bind(2, batch.sequence)
-                .forEach { chunks.append(try self.intactChunk($0, of: batch)) }
+            while bytes < maxBytes, try statement.step() {
+                let chunk = try self.intactChunk(statement, of: batch)
+                bytes += chunk.payload.count
+                chunks.append(chunk)
+            }
         } catch is MalformedRecord {
             // The damage is found and repaired when the chunk is served in its turn.
             return []
         }
-        return chunks.last?.isLast == true ? chunks : []
+        return chunks
     }
 
     /// The number of the batch of this node, the author `own`, whose end is not in the log yet.
@@ -111,20 +119,47 @@ final class ServedLog {
         )
         let isLeftOut = self.leftOut.contains(batch)
         do {
-            if isLeftOut, try !self.hasHeader(row) { return self.substitute(row, of: batch, header: nil) }
-            return try self.intactChunk(row, of: batch)
+            let isEndMissing = try self.isEndMissing(row)
+            if isLeftOut, try !self.hasHeader(row) {
+                return self.substitute(row, of: batch, header: nil, isLast: isEndMissing)
+            }
+            var chunk = try self.intactChunk(row, of: batch)
+            guard isEndMissing else { return chunk }
+            guard isLeftOut else { throw MalformedRecord(reason: "the end of a batch is missing") }
+            chunk.isLast = true
+            return chunk
         } catch let malformed as MalformedRecord {
             guard isLeftOut else { throw OwnDamage(.log, malformed.reason, at: .batch(batch)) }
             let header = row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5))
-            return self.substitute(row, of: batch, header: header)
+            return self.substitute(row, of: batch, header: header, isLast: try self.isEndMissing(row))
         }
+    }
+
+    /// Whether a chunk is not the last one of its batch, the batch is applied, and no chunk follows.
+    private func isEndMissing(_ row: Statement) throws -> Bool {
+        guard row.int64(4) == 0 else { return false }
+        return try self.connection
+            .query(
+                """
+                SELECT 1 FROM clinicsync_origin o WHERE o.id = ?1 AND o.sequence >= ?2 AND NOT EXISTS
+                (SELECT 1 FROM clinicsync_log l WHERE l.origin = ?1 AND l.sequence = ?2 AND l.chunk > ?3)
+                """
+            )
+            .bind(1, row.int64(1))
+            .bind(2, row.int64(2))
+            .bind(3, row.int64(3))
+            .first { _ in true } ?? false
     }
 
     private func intactChunk(_ row: Statement, of batch: BatchID) throws -> BatchChunk {
         try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
+        let index = try row.chunkIndex(3)
+        guard row.isNull(5) == (index > 0) else {
+            throw MalformedRecord(reason: "the header is not with the first chunk")
+        }
         return BatchChunk(
             batch: batch,
-            index: try row.chunkIndex(3),
+            index: index,
             header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
             isLast: row.int64(4) != 0,
             checksum: row.unsigned(6),
@@ -151,7 +186,7 @@ final class ServedLog {
     /// A chunk without changes, in the place of one that no node has intact.
     ///
     /// A peer applies the batch, so that its vector goes past it. The rows reach the peer by reconciliation.
-    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?) -> BatchChunk {
+    private func substitute(_ row: Statement, of batch: BatchID, header: BatchHeader?, isLast: Bool) -> BatchChunk {
         let payload = ChangeChunkWriter(base: .genesis).payload()
         let index = UInt32(truncatingIfNeeded: row.int64(3))
         let unknown = BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 0)
@@ -159,7 +194,7 @@ final class ServedLog {
             batch: batch,
             index: index,
             header: index == 0 ? header ?? unknown : nil,
-            isLast: row.int64(4) != 0,
+            isLast: isLast || row.int64(4) != 0,
             checksum: BatchChunk.checksum(of: payload),
             payload: payload
         )

@@ -46,9 +46,9 @@ package final class WritingExecutor {
                 from: connection,
                 try self.writer.store(chunks, from: sender, clockOffsetMilliseconds: self.clockOffset)
             )
-        case .discard(let members, let held):
+        case .discard(let members, let waiting):
             return .discarded(
-                try self.writer.discard(members, heldByPeers: held, clockOffsetMilliseconds: self.clockOffset)
+                try self.writer.discard(members, waiting: waiting, clockOffsetMilliseconds: self.clockOffset)
             )
         case .applyStored:
             return .storedApplied(try self.writer.applyStored(clockOffsetMilliseconds: self.clockOffset))
@@ -120,8 +120,8 @@ package final class ReadingExecutor {
         case .leaveOut(let batch):
             self.reader.leaveOut(batch)
             return .leftOut(batch)
-        case .readBatch(let connection, let batch):
-            return .batchRead(for: connection, try self.reader.chunks(of: batch))
+        case .readBatch(let connection, let batch, let maxBytes):
+            return .batchRead(for: connection, try self.reader.chunks(of: batch, maxBytes: maxBytes))
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
             preconditionFailure("a request that writes was given to the reader")

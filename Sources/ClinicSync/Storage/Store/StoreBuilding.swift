@@ -36,7 +36,8 @@ struct StoreBuilding {
             transactions: self.opened.transactions,
             journal: journal,
             notes: self.opened.notes,
-            events: events
+            events: events,
+            common: CommonRules(self.opened.reading)
         )
         self.register(projection: projection, events: events)
         let repair = BookkeepingRepair(self.opened)
@@ -68,7 +69,7 @@ struct StoreBuilding {
             self.opened,
             collecting: collecting,
             adoption: adoption,
-            announcement: ColumnAnnouncement(programRows: programRows)
+            columns: ColumnFollower(self.opened, programRows: programRows)
         )
         collecting.follow(with: follower)
         let upkeep = Upkeep(

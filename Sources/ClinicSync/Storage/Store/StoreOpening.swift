@@ -65,7 +65,11 @@ struct StoreOpening {
             let transactions = try Transactions(self.database)
             return try transactions.changeSchema { db, transaction in
                 let manifest = try gate.manifest(self.schema.manifest, db, migrated)
-                let reading = SchemaReading(manifest: manifest, history: migrator.history)
+                let reading = SchemaReading(
+                    manifest: manifest,
+                    history: migrator.history,
+                    migrations: self.schema.migrations.filter { !migrated.held.contains($0.name) }
+                )
                 let tables = try reading.tables(in: db)
                 try gate.note(db, migrated)
                 let plans = TablePlans(tables)
@@ -100,6 +104,7 @@ struct StoreOpening {
     ) throws -> Opened {
         let connection = transaction.connection
         if migrated.isNew { try AdoptedSchema(plans).save(in: transaction) }
+        let restored = try AuthorNames.restore(in: transaction)
         var bound = Incarnation.Bound(origin: self.origin, rebirth: nil)
         if let place, let witness {
             bound = try Incarnation.bind(self.origin, to: place, witness: witness, in: transaction)
@@ -111,7 +116,7 @@ struct StoreOpening {
             wallMilliseconds: self.clock.wallMilliseconds,
             in: transaction
         )
-        let repairs = try OriginCheck(own: bound.origin).mend(in: transaction)
+        var repairs = try OriginCheck(own: bound.origin, restored: restored).mend(in: transaction)
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let contexts = DeletionContexts()
@@ -130,6 +135,10 @@ struct StoreOpening {
         try table.willCommit(transaction)
         let log = try BatchLog(origins: origins, clock: self.clock, witness: witness, in: transaction)
         try log.removeStray(in: transaction)
+        let holes = try LogHoles.fill(storedAt: self.clock.wallMilliseconds, in: transaction)
+        if holes > 0 {
+            repairs.append(DamageRepair(OwnDamage(.log, "chunks are missing"), count: holes, outcome: .refetching))
+        }
         return Opened(
             transactions: transactions,
             clock: self.clock,
@@ -159,8 +168,8 @@ struct SeedAdoption {
     /// Enters those seed rows of a table that the node does not know yet.
     func adopt(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
         var hasher = RowHasher()
-        for key in plan.definition.seedKeys.sorted() {
-            try ValueRef.with(.string(key)) { key in
+        for key in plan.definition.seedKeys.sorted(by: { $0.sortsBefore($1) }) {
+            try ValueRef.with(key) { key in
                 guard try !self.isKnown(plan, key: key, in: transaction) else { return }
                 let isThere: Bool? = try transaction.statement(plan.sql.select).bind(1, key).first { row in
                     hasher.hash(plan, key: key) { row.ref(Int32($0)) }

@@ -66,15 +66,20 @@ final class Upkeep {
     /// Does what an opened file needs before anything is collected.
     func adoptFile(isMigrated: Bool) throws {
         for id in self.origins.ids { self.clock.observe(self.origins.timestamp(of: id)) }
-        if isMigrated {
+        let isContestedKept = try self.transactions.read {
+            try Settings.read(.contested, on: $0) { _ in true } ?? false
+        }
+        if isMigrated || !isContestedKept {
             try self.transactions.write(.durable) { transaction in
-                // The rules of keys and references may have changed.
+                // The rules of keys and references may have changed, or an older program kept contested rows in their tables.
                 try self.projection.enqueueAll(in: transaction)
+                try Settings.set(.contested, to: .integer(1), in: transaction)
                 return .durable
             }
         }
         self.log.noteNumber()
         try self.adoption.adopt(collecting: self.collecting)
+        try self.collecting.bookkeeping.rebuildLostRows()
         try self.merging.examineLog()
     }
 

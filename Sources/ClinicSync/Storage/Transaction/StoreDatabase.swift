@@ -13,6 +13,8 @@ package struct StoreDatabase: Sendable {
     let snapshots: DatabaseQueue?
     /// Reads.
     let reader: DatabaseQueue
+    /// How long a write transaction waits for other programs' transactions; `nil`: ``busyTimeoutSeconds``.
+    let lockWait: (any LockWait)?
 
     /// How long a connection waits for another process's write transaction.
     static let busyTimeoutSeconds: Double = 30
@@ -26,22 +28,27 @@ package struct StoreDatabase: Sendable {
 
     /// Opens the file at `path`, which must exist.
     ///
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - lockWait: how long a write transaction waits for other programs' transactions; `nil`: 30 s.
+    /// - Returns: The database.
     /// - Throws: ``StoreError`` when the file is missing, damaged, or not writable.
-    package static func open(path: String) throws -> StoreDatabase {
+    package static func open(path: String, lockWait: (any LockWait)? = nil) throws -> StoreDatabase {
         guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }
-        return try self.connect(to: path)
+        return try self.connect(to: path, lockWait: lockWait)
     }
 
     /// Opens what SQLite finds under `name`, a path or a URI; makes the file if there is none.
     ///
     /// - Throws: ``StoreError`` when the file is damaged or not writable.
-    package static func connect(to name: String) throws -> StoreDatabase {
+    package static func connect(to name: String, lockWait: (any LockWait)? = nil) throws -> StoreDatabase {
         try StoreError.mapping {
             let writer = try DatabaseQueue(path: name, configuration: self.configuration(isFile: true))
             return StoreDatabase(
                 writer: writer,
                 snapshots: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true)),
-                reader: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true))
+                reader: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true)),
+                lockWait: lockWait
             )
         }
     }
@@ -66,7 +73,13 @@ package struct StoreDatabase: Sendable {
         self.init(writer: queue, snapshots: nil, reader: queue)
     }
 
-    init(writer: DatabaseQueue, snapshots: DatabaseQueue?, reader: DatabaseQueue) {
+    init(
+        writer: DatabaseQueue,
+        snapshots: DatabaseQueue?,
+        reader: DatabaseQueue,
+        lockWait: (any LockWait)? = nil
+    ) {
+        self.lockWait = lockWait
         self.writer = writer
         self.snapshots = snapshots
         self.reader = reader

@@ -69,6 +69,9 @@ package final class Transactions {
                     try connection.disableTriggers()
                     try connection.setCache(kibibytes: Transactions.cacheKibibytes)
                 }
+                if let wait = database.lockWait {
+                    connection.setLockWait(wait, busyTimeoutSeconds: StoreDatabase.busyTimeoutSeconds)
+                }
                 return connection
             }
         }
@@ -234,6 +237,9 @@ package final class Transactions {
             )
         }
     }
+
+    /// The number of statements since the last call that programs' triggers made fail.
+    func takeTriggerFailures() -> Int { self.connection.takeTriggerFailures() }
 
     /// Gives back the memory that a large batch took.
     func shrinkMemory() throws { try self.read { try $0.shrinkMemory() } }

@@ -26,23 +26,50 @@ import Testing
         return machine
     }
 
-    private func credit(_ chunk: BatchChunk, on id: ConnectionID, unproven: [NodeID] = []) -> Effect {
-        let credit = UInt32(chunk.payload.count)
-        return .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)))
+    private func question(on id: ConnectionID, unproven: [NodeID]) -> Effect {
+        .send([id], .acknowledge(Acknowledgement(applied: [], creditBytes: 0, unproven: unproven)))
     }
 
-    @Test("a chunk of an unknown author costs no credit and waits; as a member's it goes to the store, in its order")
+    @Test("a chunk of an unknown author waits and keeps its credit; as a member's it goes to the store, in its order")
     func waits() {
         var machine = self.machine()
         let chunks = [BatchChunk.of(7, 1), .of(8, 1), .of(7, 2)]
         for (chunk, unproven) in zip(chunks, [[NodeID.n(7)], [.n(8)], []]) {
             let effects = machine.received(chunk, on: .c(2), isStoreOpen: true)
-            #expect(effects == [self.credit(chunk, on: .c(2), unproven: unproven)])
+            #expect(effects == (unproven.isEmpty ? [] : [self.question(on: .c(2), unproven: unproven)]))
         }
         let members = KnownMembers(present: [.n(1), .n(2), .n(3), .n(7)])
         let (effects, outdated) = machine.membersChanged(members, isStoreOpen: true)
         #expect(effects == [.storage(.store(from: .c(2), [chunks[0], chunks[2]]))])
         #expect(outdated == [])
+    }
+
+    @Test("a chunk that waited for the proof of its author gives its credit back once; what had no room, at once")
+    func creditOnce() {
+        var machine = self.machine()
+        var (sent, returned) = (0, 0)
+        func count(_ effects: [Effect]?) {
+            for case .send(_, .acknowledge(let acknowledgement)) in effects ?? [] {
+                returned += Int(acknowledgement.creditBytes)
+            }
+        }
+        func send(_ author: UInt64, _ sequence: UInt64) {
+            let chunk = BatchChunk.of(author, sequence, bytes: 1 << 20)
+            sent += chunk.payload.count
+            let effects = machine.received(chunk, on: .c(2), isStoreOpen: true)
+            #expect(effects != nil, "batch \(sequence) of node \(author)")
+            count(effects)
+        }
+        // Of the credit of 8 MiB, chunks that wait use half. The fifth and sixth have no room.
+        for sequence in 1...UInt64(6) { send(7, sequence) }
+        #expect(returned == 2 << 20)
+        let (effects, outdated) = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
+        #expect(effects.count == 1 && outdated == [.c(2)])
+        // While the store works on them, the peer sends what its credit allows.
+        while sent - returned < 8 << 20 { send(2, UInt64(sent >> 20)) }
+        count(machine.stored(from: .c(2), bytes: 4 << 20, isStoreOpen: true))
+        count(machine.stored(from: .c(2), bytes: 4 << 20, isStoreOpen: true))
+        #expect(returned == sent)
     }
 
     @Test("chunks of members, of former members, of the sender itself and of a linked node go to the store at once")
@@ -57,15 +84,14 @@ import Testing
         machine.lost(.c(5))
         let late = BatchChunk.of(5, 2)
         let effects = machine.received(late, on: .c(2), isStoreOpen: true)
-        #expect(effects == [self.credit(late, on: .c(2), unproven: [.n(5)])])
+        #expect(effects == [self.question(on: .c(2), unproven: [.n(5)])])
     }
 
     @Test("whoever sent chunks of an unknown author is asked for the proof, once, and again when it does not come")
     func asked() {
         var machine = self.machine()
         _ = machine.received(.of(7, 1), on: .c(2), isStoreOpen: true)
-        let question = Acknowledgement(applied: [], creditBytes: 0, unproven: [.n(7)])
-        #expect(machine.askForProofsAgain() == [.send([.c(2)], .acknowledge(question))])
+        #expect(machine.askForProofsAgain() == [self.question(on: .c(2), unproven: [.n(7)])])
         _ = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
         #expect(machine.askForProofsAgain() == [])
     }
@@ -73,13 +99,20 @@ import Testing
     @Test("one message asks for sixteen proofs at most; the others follow, also those of authors without room")
     func manyAsked() {
         var parked = ParkedChunks()
-        for author in 100..<UInt64(130) { parked.park(.of(author, 1)) }
-        for author in 200..<UInt64(205) { parked.park(.of(author, 1, bytes: ParkedChunks.bytesMax)) }
-        #expect(parked.takeUnproven(again: false) == (100..<116).map { .n($0) })
-        #expect(parked.takeUnproven(again: false) == (116..<130).map { .n($0) } + [.n(200), .n(201)])
-        #expect(parked.takeUnproven(again: false) == [.n(202), .n(203), .n(204)])
-        #expect(parked.takeUnproven(again: false) == [])
-        #expect(parked.takeUnproven(again: true) == (100..<116).map { .n($0) })
+        func take(again: Bool = false) -> [NodeID] { parked.takeUnproven(again: again) }
+        for author in 100..<UInt64(130) {
+            let hasRoom = parked.park(.of(author, 1))
+            #expect(hasRoom)
+        }
+        for author in 200..<UInt64(205) {
+            let hasRoom = parked.park(.of(author, 1, bytes: ParkedChunks.bytesMax))
+            #expect(!hasRoom)
+        }
+        #expect(take() == (100..<116).map { .n($0) })
+        #expect(take() == (116..<130).map { .n($0) } + [.n(200), .n(201)])
+        #expect(take() == [.n(202), .n(203), .n(204)])
+        #expect(take() == [])
+        #expect(take(again: true) == (100..<116).map { .n($0) })
     }
 
     @Test("a node that knows no member takes chunks of everybody")
@@ -98,13 +131,19 @@ import Testing
         for author in 100..<UInt64(100 + ParkedChunks.chunksMax) {
             _ = machine.received(.of(author, 1), on: .c(2), isStoreOpen: true)
         }
-        _ = machine.received(.of(7, 1), on: .c(2), isStoreOpen: true)
+        let tooMany = BatchChunk.of(7, 1)
+        let credit = UInt32(tooMany.payload.count)
+        let answer = Acknowledgement(applied: [], creditBytes: credit, unproven: [.n(7)])
+        #expect(machine.received(tooMany, on: .c(2), isStoreOpen: true) == [.send([.c(2)], .acknowledge(answer))])
         let strangers = machine.membersChanged(KnownMembers(present: [.n(1), .n(8)]), isStoreOpen: true)
         #expect(strangers.effects == [] && strangers.outdated == [])
         let members = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
         #expect(members.effects == [] && members.outdated == [.c(2)])
         var parked = ParkedChunks()
-        for sequence in 1...UInt64(5) { parked.park(.of(7, sequence, bytes: 1 << 20)) }
+        for sequence in 1...UInt64(5) {
+            let hasRoom = parked.park(.of(7, sequence, bytes: 1 << 20))
+            #expect(hasRoom == (sequence < 5))
+        }
         let taken = parked.take { $0 == .n(7) }
         #expect(taken.chunks.map(\.batch.sequence) == [1, 2, 3, 4] && taken.isIncomplete)
     }
@@ -209,17 +248,38 @@ import Testing
     @Test("the store looks for leftovers only when a former member has batches that are not applied")
     func leftovers() {
         var machine = self.machine()
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil)
         machine.committed([BatchChunk.of(2, 1, of: 2).at(1)], vector: VersionVector())
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil && machine.waitCandidates == [])
         machine.committed([BatchChunk.of(9, 1, of: 2).at(2)], vector: VersionVector())
-        guard case .discard(let members, heldByPeers: []) = machine.discard(isRound: true) else {
+        guard case .discard(let members, waiting: []) = machine.discard(waiting: []) else {
             Issue.record("the leftovers of node 9 stay")
             return
         }
         #expect(members.past == [.n(9)])
+        #expect(machine.waitCandidates.map(\.holders) == [[]])
         machine.forgot([BatchID(origin: .o(9), sequence: 1)], sender: nil)
-        #expect(machine.discard(isRound: true) == nil)
+        #expect(machine.discard(waiting: []) == nil)
+    }
+
+    @Test("a batch waits as long as no chunk of it comes on one link with a peer that has applied it")
+    func waitingTimes() {
+        var waits = BatchWaits()
+        func waited(_ nextChunk: UInt32, _ holders: [ConnectionID], at second: Int) -> [WaitingBatch] {
+            let partial = PartialBatch(batch: BatchID(origin: .o(9), sequence: 1), nextChunk: nextChunk)
+            return waits.update([BatchWaits.Candidate(partial: partial, holders: holders)], at: .seconds(second))
+        }
+        #expect(waited(1, [.c(3)], at: 1_000).map(\.waited) == [.zero])
+        #expect(waited(1, [.c(3), .c(2)], at: 1_010).map(\.waited) == [.seconds(10)])
+        // The first link ends. The second one was not there all the time.
+        #expect(waited(1, [.c(2)], at: 1_020).map(\.waited) == [.zero])
+        #expect(waited(1, [.c(2)], at: 1_030).map(\.waited) == [.seconds(10)])
+        #expect(waited(2, [.c(2)], at: 1_040).map(\.waited) == [.zero])
+        // A former member's batch waits also while nobody has it.
+        #expect(waited(2, [], at: 1_050).map(\.waited) == [.seconds(10)])
+        #expect(waited(2, [], at: 1_050).map(\.isHeldByPeer) == [false])
+        #expect(waits.update([], at: .seconds(1_060)) == [])
+        #expect(waited(2, [], at: 1_070).map(\.waited) == [.zero])
     }
 
     @Test("a batch that a linked peer has applied and that is not whole here is fetched again from that peer")
@@ -229,10 +289,7 @@ import Testing
         machine.committed([part.at(1)], vector: VersionVector())
         let entry = VersionVector.Entry(origin: .o(9), sequence: 1)
         machine.acknowledged(Acknowledgement(applied: [entry], creditBytes: 0), on: .c(3), isHost: false)
-        guard case .discard(_, heldByPeers: [part.batch]) = machine.discard(isRound: true) else {
-            Issue.record("the batch is not fetched again")
-            return
-        }
+        #expect(machine.waitCandidates.map(\.holders) == [[.c(3)]])
         #expect(machine.connections(for: [part.batch]) == [.c(3)])
     }
 }

@@ -176,9 +176,39 @@ import Testing
         let wanted = BatchID(origin: .o(1), sequence: 1)
         let question = Acknowledgement(applied: [], creditBytes: 0, wanted: [wanted])
         let asked = bench.give(.received(.c(1), .acknowledge(question)))
-        #expect(asked.contains(.storage(.readBatch(for: .c(1), wanted))))
+        #expect(asked.contains { if case .storage(.readBatch(for: .c(1), wanted, _)) = $0 { true } else { false } })
         let sent = bench.give(.storageReplied(.batchRead(for: .c(1), [.own(1)])))
         #expect(sent == [.send([.c(1)], .chunk(.own(1)))])
+    }
+
+    @Test("a peer that asks for lost batches without end gets one at a time, as far as its credit reaches")
+    func wantedWithoutEnd() {
+        var bench = Bench(.host)
+        bench.start(vector: .v(1_000), logHead: 1)
+        bench.connect(1, to: .client(2), vector: .v(1_000), head: 1)
+        func reads(_ effects: [Effect]) -> [(batch: BatchID, maxBytes: Int)] {
+            effects.compactMap {
+                if case .storage(.readBatch(for: .c(1), let batch, let bytes)) = $0 { (batch, bytes) } else { nil }
+            }
+        }
+        var asked: [(batch: BatchID, maxBytes: Int)] = []
+        for question in 0..<50 as Range<UInt64> {
+            let wanted = (1...16).map { BatchID(origin: .o(1), sequence: question * 16 + $0) }
+            let credit = Acknowledgement(applied: [], creditBytes: .max, wanted: wanted)
+            asked += reads(bench.give(.received(.c(1), .acknowledge(credit))))
+        }
+        #expect(asked.map(\.batch.sequence) == [1])
+        #expect(asked.allSatisfy { $0.maxBytes <= CoreLimits.resentBytesMax })
+        // The next one is read when the store has answered, also when it could not.
+        var answered = 0
+        while let last = asked.popLast(), answered < 50 {
+            let request = StorageRequest.readBatch(for: .c(1), last.batch, maxBytes: last.maxBytes)
+            let reply: StorageReply =
+                answered.isMultiple(of: 2) ? .failed(request, .unavailable("x")) : .batchRead(for: .c(1), [])
+            asked = reads(bench.give(.storageReplied(reply)))
+            answered += 1
+        }
+        #expect((CoreLimits.wantedMax...CoreLimits.wantedMax + 1).contains(answered))
     }
 }
 

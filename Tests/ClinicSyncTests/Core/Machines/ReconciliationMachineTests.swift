@@ -266,7 +266,7 @@ import Testing
         var machine = ManualSyncStateMachine(.host)
         let clients = [LinkedPeer.follower(2)]
         #expect(
-            machine.requested(SyncRequest(id: 9, table: nil), by: .c(2)) == [
+            machine.requested(SyncRequest(id: 9, table: nil), by: .c(2), .host()) == [
                 .effect(.setTimer(.syncTimeout(1), after: .seconds(60))), .submit(.sweep(table: nil, .sync(id: 1))),
             ]
         )

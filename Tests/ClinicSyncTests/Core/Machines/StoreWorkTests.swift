@@ -24,6 +24,23 @@ import Testing
         #expect(machine.collect(offsetMilliseconds: 5) == [])
     }
 
+    @Test("of the requests to discard batches only the newest waits")
+    func discards() {
+        var machine = self.machine()
+        _ = machine.collect(offsetMilliseconds: 5)
+        for node in 1...3 as ClosedRange<UInt64> {
+            #expect(machine.submit(.discard(KnownMembers(past: [.n(node)]), waiting: [])) == [])
+            #expect(machine.submit(.recordTerm(node)) == [])
+        }
+        _ = machine.collected(hasMore: false, offsetMilliseconds: 5)
+        #expect(
+            machine.release() == [
+                .storage(.recordTerm(1)), .storage(.recordTerm(2)),
+                .storage(.discard(KnownMembers(past: [.n(3)]), waiting: [])), .storage(.recordTerm(3)),
+            ]
+        )
+    }
+
     @Test("a login that waits is not decided when its requester is gone, or when this node may decide no more")
     func withdrawn() {
         func decision(_ requester: Requester) -> StorageRequest {

@@ -1,0 +1,26 @@
+import Testing
+
+@testable import ClinicSync
+
+@Suite("Who holds a file's write lock")
+struct LockHolderTests {
+    @Test(
+        "the table of locks names the process",
+        arguments: [
+            ("1: POSIX  ADVISORY  WRITE 4711 fd:01:131077 120 120", 4_711),
+            ("1: POSIX  ADVISORY  WRITE 4711 00:2f:131077 0 EOF", 4_711),
+            ("1: POSIX  ADVISORY  READ 4711 fd:01:131077 120 120", nil),
+            ("1: POSIX  ADVISORY  WRITE 4711 fd:01:131077 124 124", nil),
+            ("1: POSIX  ADVISORY  WRITE 4711 fd:01:99 120 120", nil),
+            ("1: FLOCK  ADVISORY  WRITE 4711 fd:01:131077 0 EOF", nil),
+            ("1: OFDLCK ADVISORY  WRITE -1 fd:01:131077 120 120", nil),
+            ("1: POSIX  ADVISORY  WRITE 0 fd:01:131077 120 120", nil),
+            ("1: -> POSIX  ADVISORY  WRITE 4711 fd:01:131077 120 120", nil),
+            ("1: POSIX  ADVISORY  WRITE many fd:01:131077 120 120\nnonsense\n", nil),
+            ("1: POSIX  ADVISORY  READ 5 fd:01:131077 123 123\n2: POSIX  ADVISORY  WRITE 6 fd:01:131077 120 120\n", 6),
+        ] as [(String, Int32?)]
+    )
+    func table(_ text: String, _ process: Int32?) {
+        #expect(LockHolder.process(in: text, inode: 131_077) == process)
+    }
+}
