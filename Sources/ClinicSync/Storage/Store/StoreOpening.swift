@@ -137,7 +137,13 @@ struct StoreOpening {
         try log.removeStray(in: transaction)
         let holes = try LogHoles.fill(storedAt: self.clock.wallMilliseconds, in: transaction)
         if holes > 0 {
-            repairs.append(DamageRepair(OwnDamage(.log, "chunks are missing"), count: holes, outcome: .refetching))
+            repairs.append(
+                DamageRepair(
+                    OwnDamage(.log, "batches are missing, or chunks of them"),
+                    count: holes,
+                    outcome: .refetching
+                )
+            )
         }
         return Opened(
             transactions: transactions,
