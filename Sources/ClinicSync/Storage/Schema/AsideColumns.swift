@@ -11,6 +11,9 @@ struct AsideColumns {
         let defaultValue: SQLiteValue
     }
 
+    /// So many slots are left to columns that this PC's own programs add, whatever other nodes announce.
+    private static let ownColumnsMin = 16
+
     private let db: Database
     private let ddl: TableDDL
     private let number: Int
@@ -37,7 +40,7 @@ struct AsideColumns {
             !$0.isEmpty && !known.contains($0.lowercased()) && $0.utf8.count <= TableDefinition.nameBytesMax
         }
         let present = Set(ddl.columns.map(\.name)).union(recorded).count
-        return Array(names.prefix(max(0, TableDefinition.columnsMax - present)))
+        return Array(names.prefix(max(0, TableDefinition.columnsMax - AsideColumns.ownColumnsMin - present)))
     }
 
     /// Makes room for the values of columns that are taken up.

@@ -74,7 +74,7 @@ final class SchemaFollower {
             }
             do {
                 let result = try body()
-                try self.takeUpColumns()
+                self.takeUpColumns()
                 return result
             } catch let changed as SchemaChanged {
                 attempts += 1
@@ -118,12 +118,18 @@ final class SchemaFollower {
     }
 
     /// Takes up columns of which values came that this file lacks, and shows what waited for them.
-    private func takeUpColumns() throws {
-        guard try self.columns.hasNewColumns() else { return }
-        self.repair.forgetCheck()
-        try self.follow()
-        guard try self.columns.hasNoMarks() else { return }
-        self.collector.keep(try self.showRows())
+    ///
+    /// The request that brought the values has succeeded. So a failure is none of it: the next request reads the schema again.
+    private func takeUpColumns() {
+        do {
+            guard try self.columns.hasNewColumns() else { return }
+            self.repair.forgetCheck()
+            try self.follow()
+            guard try self.columns.hasNoMarks() else { return }
+            self.collector.keep(try self.showRows())
+        } catch {
+            self.repair.forgetCheck()
+        }
     }
 
     /// Shows the rows that can be shown since the schema was read; call it when no marks are left.
