@@ -65,7 +65,11 @@ struct StoreOpening {
             let transactions = try Transactions(self.database)
             return try transactions.changeSchema { db, transaction in
                 let manifest = try gate.manifest(self.schema.manifest, db, migrated)
-                let reading = SchemaReading(manifest: manifest, history: migrator.history)
+                let reading = SchemaReading(
+                    manifest: manifest,
+                    history: migrator.history,
+                    migrations: self.schema.migrations.filter { !migrated.held.contains($0.name) }
+                )
                 let tables = try reading.tables(in: db)
                 try gate.note(db, migrated)
                 let plans = TablePlans(tables)
