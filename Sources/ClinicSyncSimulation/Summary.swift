@@ -80,6 +80,7 @@ enum Summary {
         case .tableNoticed(let notice): "table \(notice)"
         case .escapedWrites(let count): "escaped \(count)"
         case .unmarkedSetBack(let count): "set back \(count)"
+        case .triggersFailed(let count): "triggers failed \(count)"
         case .clockSkew(let milliseconds): "skew \(milliseconds)"
         case .storageFailed(let failure): "storageFailed \(failure)"
         case .duplicateIdentity(let node, _): "duplicateIdentity \(Summary.letter(node))"

@@ -96,7 +96,7 @@ package enum SQLiteValue: Sendable, Hashable {
     }
 }
 
-extension SQLiteValue: ExpressibleByStringLiteral {
+extension SQLiteValue: ExpressibleByStringInterpolation {
     /// Makes text.
     package init(stringLiteral text: String) { self = .string(text) }
 }

@@ -104,6 +104,8 @@ package enum Notification: Sendable, Hashable {
     case escapedWrites(Int)
     /// So many rows differed without a mark and looked like damage: other nodes' values count, and the journal keeps these.
     case unmarkedSetBack(Int)
+    /// A trigger of a program on this PC failed for so many rows, which were written without it.
+    case triggersFailed(Int)
     /// Stamps from this far in the future arrived; the clinic's clock did not follow them.
     case clockSkew(milliseconds: Int64)
     /// Two processes carry the identity of one node: a cloned disk. `isSelf`: the identity is this node's.

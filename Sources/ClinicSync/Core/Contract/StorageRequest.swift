@@ -258,6 +258,8 @@ package struct CollectOutcome: Sendable, Hashable {
     package var unsentRows = 0
     /// Rows that differed without a program's mark and looked like damage, so that other nodes' values are put back.
     package var setBackRows = 0
+    /// Rows that were written without the copies of programs' triggers, because one of these failed.
+    package var failedTriggers = 0
 
     /// Makes an outcome.
     package init(

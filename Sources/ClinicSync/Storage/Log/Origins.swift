@@ -91,7 +91,7 @@ final class Origins: TransactionPart {
     /// - Throws: ``StoreError/overwritten``; what SQLite reports.
     func didBegin(_ transaction: borrowing WriteTransaction) throws {
         guard try !self.isOverwritten(on: transaction.connection) else { throw StoreError.overwritten }
-        self.schemaVersion = try Origins.schemaVersion(on: transaction.connection)
+        self.schemaVersion = try Transactions.schemaVersion(on: transaction.connection)
     }
 
     /// Whether another database was copied into the file, for example by `.restore` of the `sqlite3` shell.
@@ -99,12 +99,10 @@ final class Origins: TransactionPart {
     /// SQLite's backup always raises the version of the schema. Then the authors' progress decides: it differs from this
     /// node's unless the copy is from this very moment.
     func isOverwritten(on connection: Connection) throws -> Bool {
-        guard let known = self.schemaVersion, try Origins.schemaVersion(on: connection) != known else { return false }
+        guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else {
+            return false
+        }
         return try !connection.hasTable("clinicsync_origin") || !self.isAsWritten(on: connection)
-    }
-
-    private static func schemaVersion(on connection: Connection) throws -> Int64 {
-        try connection.query("PRAGMA schema_version").first { $0.int64(0) } ?? 0
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {

@@ -273,7 +273,11 @@ final class Merger {
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
         let isUnknown = before.residence.meta?.isUnknown == true
-        guard state != before.state || before.isAbsent || isUnknown else { return (false, isAhead) }
+        guard state != before.state || before.isAbsent || isUnknown else {
+            // The peer shows a row that a constraint refuses here: perhaps nothing stands against it any more.
+            if case .shadow(_, .setAside) = before.residence { self.saver.enqueue(plan, key: theirs.key) }
+            return (false, isAhead)
+        }
         if let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction) {
             events.add(visible, plan: plan, key: theirs.key, timestamp: state.largestTimestamp, batch: nil) {
                 state.value(slot: $0)

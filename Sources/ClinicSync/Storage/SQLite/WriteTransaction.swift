@@ -75,6 +75,12 @@ package struct WriteTransaction: ~Copyable {
     /// The number of rows that the latest INSERT, UPDATE or DELETE changed.
     package var changes: Int { Int(sqlite3_changes(self.connection.handle)) }
 
+    /// Has copies of programs' triggers run on this connection from now on, in place of those before.
+    ///
+    /// When a statement fails while the copies run, it is repeated without them. If it then succeeds, the failure was theirs:
+    /// the row is written, and the failure is counted.
+    func run(_ copies: [TriggerCopy]) throws { try self.connection.run(copies) }
+
     /// Says that this transaction must be on the disk when it has ended, whatever its end says.
     ///
     /// In a transaction that began as relaxed this throws: the transaction is rolled back and its body runs again, in a durable
@@ -110,6 +116,9 @@ package final class Connection {
     /// The durability for which `synchronous` is set; `nil` before the first write transaction.
     private var durability: Durability?
     private var statements: [String: Statement] = [:]
+    /// The copies of programs' triggers that run now.
+    private var triggers: [TriggerCopy] = []
+    private var triggerFailures = 0
     /// How long a write transaction waits for its lock; `nil`: as long as every statement does.
     private var lockWait: (any LockWait)?
     /// How long every other statement waits for locks.
@@ -212,9 +221,9 @@ package final class Connection {
     }
 
     /// Lets `wait` decide from now on how long a write transaction waits for its lock.
-    func setLockWait(_ wait: any LockWait, busyTimeoutSeconds: Double) {
+    func setLockWait(_ wait: any LockWait, busyTimeoutMilliseconds: Int32) {
         self.lockWait = wait
-        self.busyTimeoutMilliseconds = Int32(busyTimeoutSeconds * 1_000)
+        self.busyTimeoutMilliseconds = busyTimeoutMilliseconds
     }
 
     /// The prepared statement of any SQL.
@@ -228,6 +237,54 @@ package final class Connection {
     fileprivate func execute(_ sql: String) throws {
         let code = sqlite3_exec(self.handle, sql, nil, nil, nil)
         guard code == SQLITE_OK else { throw self.failure(code) }
+    }
+
+    // MARK: - Programs' triggers
+
+    fileprivate func run(_ copies: [TriggerCopy]) throws {
+        try self.dropTriggers()
+        self.triggers = copies
+        try self.createTriggers()
+    }
+
+    /// Makes the copies; one that SQLite refuses counts as a failure, and does not run.
+    private func createTriggers() throws {
+        for copy in self.triggers {
+            do { try self.execute(copy.sql) } catch let failure as SQLiteFailure {
+                guard self.isInTransaction else { throw failure }
+                self.triggerFailures += 1
+            }
+        }
+    }
+
+    private func dropTriggers() throws {
+        var names: [String] = []
+        // A statement of its own: another schema can have another result at each call.
+        try self.separateQuery("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'")
+            .forEach { names.append($0.string(0)) }
+        for name in names { try self.execute("DROP TRIGGER temp.\(SchemaCopy.quoted(name))") }
+    }
+
+    /// Repeats a failed statement without the copies of programs' triggers.
+    ///
+    /// - Returns: Whether the statement succeeded, so that the copies had failed.
+    /// - Throws: what SQLite reports about the copies.
+    fileprivate func succeedsWithoutTriggers(_ failure: SQLiteFailure, _ body: () -> Bool) throws -> Bool {
+        // After some errors (disk full, I/O) SQLite has rolled the whole transaction back.
+        guard !self.triggers.isEmpty, self.isInTransaction,
+            !self.triggers.contains(where: { $0.cannotCause(failure) })
+        else { return false }
+        try self.dropTriggers()
+        let succeeds = body()
+        try self.createTriggers()
+        if succeeds { self.triggerFailures += 1 }
+        return succeeds
+    }
+
+    /// The number of statements since the last call that programs' triggers made fail.
+    func takeTriggerFailures() -> Int {
+        defer { self.triggerFailures = 0 }
+        return self.triggerFailures
     }
 
     // MARK: - The connection itself
@@ -389,8 +446,17 @@ package final class Statement {
         if code == SQLITE_ROW { return true }
         let failure = code == SQLITE_DONE ? nil : self.connection.failure(code)
         sqlite3_reset(self.pointer)
-        if let failure { throw failure }
+        if let failure { try self.recover(from: failure) }
         return false
+    }
+
+    private func recover(from failure: SQLiteFailure) throws {
+        guard !self.isReadOnly else { throw failure }
+        let succeeds = try self.connection.succeedsWithoutTriggers(failure) {
+            defer { sqlite3_reset(self.pointer) }
+            return sqlite3_step(self.pointer) == SQLITE_DONE
+        }
+        guard succeeds else { throw failure }
     }
 
     /// Executes a statement that returns no rows.

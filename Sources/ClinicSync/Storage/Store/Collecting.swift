@@ -90,6 +90,7 @@ final class Collecting {
         )
         outcome.tables = total.tables
         outcome.setBackRows = self.collector.takeSetBack()
+        outcome.failedTriggers = self.transactions.takeTriggerFailures()
         return outcome
     }
 

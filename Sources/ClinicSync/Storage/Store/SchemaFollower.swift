@@ -13,12 +13,15 @@ final class SchemaFollower {
     private let collector: Collector
     private let repair: CaptureRepair
     private let adoption: FileAdoption
+    private let programTriggers: ProgramTriggers
     /// What became of tables before the store was opened.
     private let noticed: [TableNotice]
     /// The plans for the reading half of the store.
     let published: PublishedPlans
     /// Whether rows may have to be shown.
     private var isPending = true
+    /// What tells the tables from others of their names that programs make later.
+    private var identities: [String: Int64] = [:]
 
     /// Follows the schema of `opened`.
     init(_ opened: StoreOpening.Opened, collecting: Collecting, adoption: FileAdoption) {
@@ -29,15 +32,18 @@ final class SchemaFollower {
         self.collector = collecting.collector
         self.repair = collecting.repair
         self.adoption = adoption
+        self.programTriggers = ProgramTriggers(opened.transactions)
+        opened.transactions.add(self.programTriggers)
         self.published = PublishedPlans(opened.saver.rows.plans)
         self.noticed = opened.tables.notices
     }
 
-    /// Has write transactions fail from now on when a program changed the schema since it was read in `version`.
+    /// Has write transactions fail from now on when a program changed the schema since `opened` read it.
     ///
     /// Call it when opening is done. The next reply says what opening found.
-    func begin(schema version: Int64) {
-        self.transactions.expectSchema(version)
+    func begin(_ opened: StoreOpening.Opened) {
+        self.transactions.expectSchema(opened.schema)
+        self.identities = opened.tables.identities
         var collected = Collector.Collected()
         collected.tables = self.noticed
         self.collector.keep(collected)
@@ -78,10 +84,12 @@ final class SchemaFollower {
             let (outcome, version) = try self.transactions.changeSchema { db, transaction in
                 let tables = try self.reading.tables(in: db)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
-                let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
+                let outcome = try self.tables
+                    .settle(tables, isMigrated: false, known: self.identities, in: db, transaction)
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
             }
             self.repair.noteChecked(version)
+            self.identities = outcome.identities
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)

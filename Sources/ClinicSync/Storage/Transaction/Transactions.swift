@@ -70,7 +70,7 @@ package final class Transactions {
                     try connection.setCache(kibibytes: Transactions.cacheKibibytes)
                 }
                 if let wait = database.lockWait {
-                    connection.setLockWait(wait, busyTimeoutSeconds: StoreDatabase.busyTimeoutSeconds)
+                    connection.setLockWait(wait, busyTimeoutMilliseconds: StoreDatabase.busyTimeoutMilliseconds)
                 }
                 return connection
             }
@@ -237,6 +237,9 @@ package final class Transactions {
             )
         }
     }
+
+    /// The number of statements since the last call that programs' triggers made fail.
+    func takeTriggerFailures() -> Int { self.connection.takeTriggerFailures() }
 
     /// Gives back the memory that a large batch took.
     func shrinkMemory() throws { try self.read { try $0.shrinkMemory() } }
