@@ -34,7 +34,13 @@ final class LostValues {
         var overwritten: [Int] = []
 
         /// `delta`: the change as a state; `before`: the row's state before it.
-        init(_ change: ChangeChunkReader.Change, delta: RowState, of batch: BatchID, seen: VersionVector, before: RowState) {
+        init(
+            _ change: ChangeChunkReader.Change,
+            delta: RowState,
+            of batch: BatchID,
+            seen: VersionVector,
+            before: RowState
+        ) {
             self.version = Version(timestamp: change.timestamp, origin: batch.origin, sequence: batch.sequence)
             self.seen = seen
             self.replaced = change.replaced
@@ -322,7 +328,9 @@ final class LostValues {
     }
 
     /// Whether the journal has an entry for a value of a row.
-    private func isListed(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws -> Bool {
+    private func isListed(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws
+        -> Bool
+    {
         guard !self.journal.isEmpty else { return false }
         return try transaction
             .statement(
