@@ -259,6 +259,36 @@ final class LostValues {
         try self.journal.enter(conflict, isShown: isQuiet, events: &events, in: transaction)
     }
 
+    /// Enters other nodes' values that stood aside until a program added their column and wrote a value of its own.
+    ///
+    /// - Returns: By slot, what tells the receivers that the program had not read them.
+    func keepAside(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        slots: UInt64,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: UInt32] {
+        var unread: [Int: UInt32] = [:]
+        for slot in (slots & plan.freshSlots).setBits {
+            let value =
+                try transaction
+                .statement("DELETE FROM clinicsync_aside WHERE tableId = ?1 AND pk = ?2 AND slot = ?3 RETURNING value")
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, slot)
+                .first { $0.ref(0).value }
+            guard let value else { continue }
+            unread[slot] = LostValues.unread
+            let version = try self.rows.origins.global(meta.version(of: slot))
+            let place = Place(plan: plan, key: key, slot: slot)
+            let register = RowState.Register(value: value, version: version)
+            try self.keep(register, at: place, isDeleted: false, events: &events, in: transaction)
+        }
+        return unread
+    }
+
     /// Enters a value of this node's table that gives way to another and that no version stands for, unless the journal has it.
     ///
     /// Only this node makes the entry. A reconciliation brings it to the others.
