@@ -46,11 +46,11 @@ final class FaultInjector {
             return true
         case .diskFull:
             guard node.isRunning else { return false }
-            node.failingWrites += world.random.number(in: 1...4)
+            node.obstacle.failingWrites += world.random.number(in: 1...4)
             return true
         case .storeLock:
             guard node.isRunning, !node.isStopping else { return false }
-            world.lockStore(of: node, for: world.random.duration(.milliseconds(500), .seconds(9)))
+            node.lockStore(for: world.random.duration(.milliseconds(500), .seconds(9)), in: world)
             return true
         case .escapedWrite: return try self.writePastTriggers(at: node, in: world)
         case .crash, .powerCut, .restart, .lostRow: return try self.stopProcess(kind, of: node, in: world)

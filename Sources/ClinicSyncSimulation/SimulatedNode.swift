@@ -28,6 +28,14 @@ package final class SimulatedNode {
         }
     }
 
+    /// What keeps a store from writing.
+    struct StoreObstacle {
+        /// The number of write requests that the store will still refuse.
+        var failingWrites = 0
+        /// The end of a program's write transaction, for which the store waits.
+        var lockedUntil: Duration = .zero
+    }
+
     /// The requests of one of a store's two threads, and the replies that the core has not seen yet.
     struct StoreQueue {
         var requests: Deque<(request: StorageRequest, givenAt: Duration)> = []
@@ -64,10 +72,8 @@ package final class SimulatedNode {
     var processNumber = 0
     /// The end of the PC's suspension.
     var pausedUntil: Duration = .zero
-    /// The end of a program's write transaction, for which the store waits.
-    var lockedUntil: Duration = .zero
-    /// The number of write requests that the store will still refuse.
-    var failingWrites = 0
+    /// What keeps the store from writing.
+    var obstacle = StoreObstacle()
     /// Whether there is a program's commit without a notice so far.
     var hasUnnoticedCommit = false
     /// Whether the last process stopped in order and closed the file.

@@ -19,7 +19,7 @@ final class SimulatedPrograms {
         // Before its first start a PC has no tables. A suspended PC runs no programs.
         guard node.processNumber > 0, node.pausedUntil <= world.now, !world.isOut(node) else { return }
         // Programs wait for the lock like the node.
-        guard node.lockedUntil <= world.now else { return }
+        guard node.obstacle.lockedUntil <= world.now else { return }
         if world.random.chance(4), node.isRunning, !node.isStopping {
             _ = try world.requestSync(at: node.index)
             return

@@ -11,9 +11,9 @@ extension SimulatedWorld {
         self.disturb(until: self.now)
         self.note("world", "heals")
         for node in self.nodes {
-            node.failingWrites = 0
+            node.obstacle.failingWrites = 0
             node.pausedUntil = self.now
-            node.lockedUntil = self.now
+            node.obstacle.lockedUntil = self.now
             if !node.isRunning { self.schedule(.start(node: node.index), after: .milliseconds(10)) }
         }
         self.network.mend()

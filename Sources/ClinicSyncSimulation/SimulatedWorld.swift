@@ -130,7 +130,8 @@ package final class SimulatedWorld {
             try self.timerRunsOut(node, process, id, generation)
         case .storeExecutes(let node, let process, let isRead): try self.storeExecutes(node, process, isRead)
         case .storeReplies(let node, let process, let isRead): try self.storeReplies(node, process, isRead)
-        case .storeLocked(let node, let process, let since): try self.storeLocked(node, process, since)
+        case .storeLocked(let node, let process, let since):
+            try self.nodes[node].storeLocked(process, since: since, in: self)
         case .accept(let link): try self.accept(link)
         case .opened(let link): try self.opened(link)
         case .dialFailed(let node, let process, let address):
@@ -248,7 +249,7 @@ package final class SimulatedWorld {
 
     private func storeExecutes(_ index: Int, _ number: Int, _ isRead: Bool) throws {
         let queue = SimulatedNode.queue(isRead: isRead)
-        if !isRead, try self.waitsForLock(index, number) { return }
+        if !isRead, try self.nodes[index].waitsForLock(number, in: self) { return }
         guard let process = self.process(index, number),
             let (request, givenAt) = process[keyPath: queue].requests.popFirst()
         else { return }
@@ -258,8 +259,8 @@ package final class SimulatedWorld {
             reply = process.reading.perform(request)
         } else if let patience = request.patience, self.now - givenAt > patience {
             reply = .failed(request, .unavailable(FaultInjector.storeLocked))
-        } else if node.failingWrites > 0 {
-            node.failingWrites -= 1
+        } else if node.obstacle.failingWrites > 0 {
+            node.obstacle.failingWrites -= 1
             reply = .failed(request, .unavailable(FaultInjector.storeFailure))
         } else {
             let work = try node.disk.working(.of(request)) { process.writing.perform(request) }

@@ -155,6 +155,7 @@ struct TrapTests {
         "Runtime/Control/NodeStatusControl.swift": [(["Int(uptime.components.seconds)"], "by the monotonic clock")],
         "Runtime/Inbox.swift": [(["precondition("], caller)],
         "Runtime/LatencyLog.swift": [(["Int(LatencyLog.interval.components.seconds)"], "a constant")],
+        "Runtime/LockHolder.swift": [(["Int(words[4])", "Int(words[6])", "Int(words[7])"], text)],
         "Runtime/NodeClock.swift": [(["Int64(Date().timeIntervalSince1970 * 1_000)"], clock)],
         "Security/CertificateProfile.swift": [
             (

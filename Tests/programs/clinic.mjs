@@ -68,6 +68,10 @@ const commands = {
       db.exec("PRAGMA user_version = 2");
     });
   },
+  login: () =>
+    run(`INSERT INTO user_sessions(userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+      VALUES('u1', 'ana', 'node', ?, ?, ?, 'x')`, Date.now(), Date.now(), Date.now() + 3_600_000),
+  logout: () => run("UPDATE user_sessions SET isActive = ? WHERE deviceId = 'node'", String(false)),
   names: () => console.log(JSON.stringify(all("SELECT fullName FROM patients ORDER BY fullName").map((row) => row.fullName))),
 };
 commands[command]();

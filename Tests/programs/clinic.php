@@ -90,6 +90,14 @@ switch ($command) {
             $db->exec('PRAGMA user_version = 2');
         });
         break;
+    case 'login':
+        run($db, "INSERT INTO user_sessions(userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+            VALUES('u1', 'ana', 'php', ?, ?, ?, 'x')", [date(DATE_ATOM), date(DATE_ATOM), time() + 3600]);
+        break;
+    case 'logout':
+        // PDO makes the empty text of false.
+        run($db, "UPDATE user_sessions SET isActive = ? WHERE deviceId = 'php'", [false]);
+        break;
     case 'names':
         echo json_encode(run($db, 'SELECT fullName FROM patients ORDER BY fullName')->fetchAll(PDO::FETCH_COLUMN));
         break;

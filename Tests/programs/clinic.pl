@@ -66,6 +66,13 @@ if ($command eq "visit") {
 } elsif ($command eq "upgrade") {
     $db->do("PRAGMA foreign_keys = OFF");
     transaction(sub { clean(); rebuild("appointments"); rebuild("patients"); $db->do("PRAGMA user_version = 2") });
+} elsif ($command eq "login") {
+    # Perl's own time is in seconds.
+    $db->do("INSERT INTO user_sessions(userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+        VALUES('u1', 'ana', 'perl', ?, ?, ?, 'x')", {}, time, time, time + 3600);
+} elsif ($command eq "logout") {
+    # Perl's "false" is the empty text.
+    $db->do("UPDATE user_sessions SET isActive = ? WHERE deviceId = 'perl'", {}, 1 == 0);
 } elsif ($command eq "names") {
     print JSON::PP->new->ascii->encode($db->selectcol_arrayref("SELECT fullName FROM patients ORDER BY fullName"));
 } else {

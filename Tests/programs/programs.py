@@ -1,4 +1,7 @@
-"""Programs of several ecosystems on a node's file. Each has the commands `visit`, `upgrade` and `names`."""
+"""Programs of several ecosystems on a node's file. Each has the commands `visit`, `upgrade` and `names`.
+
+The programs in other languages than Python also log a user in and out, without the node's API.
+"""
 
 import contextlib
 import json
@@ -33,6 +36,12 @@ class Process:
 
     def upgrade(self):
         self.run("upgrade")
+
+    def login(self):
+        self.run("login")
+
+    def logout(self):
+        self.run("logout")
 
     def names(self):
         return json.loads(self.run("names"))

@@ -22,6 +22,11 @@ class Desk:
         return names
 
 
+def active(node):
+    """The programs that know a user as logged in."""
+    return [session["deviceId"] for session in node.get("/v1/sessions").json()["sessions"]]
+
+
 def run(program, check):
     with Clinic(program, ["reception", "doctor", "laboratory"]) as clinic:
         reception, doctor, laboratory = clinic.nodes
@@ -47,6 +52,19 @@ def run(program, check):
 
         work(1)
         wait("the first day's patients are everywhere", everywhere)
+
+        # Each language has its own forms of times and of "false": a session begins and ends everywhere.
+        for each in (desks[1].programs[0], *desks[2].programs):
+            each.login()
+            for node in clinic.nodes:
+                wait("%s has the login of %s" % (node.name, each.name), lambda: active(node) == [each.name])
+            each.logout()
+            for node in clinic.nodes:
+                wait("%s has the logout of %s" % (node.name, each.name), lambda: active(node) == [])
+        for node in clinic.nodes:
+            for session in node.get("/v1/sessions", params={"state": "all"}).json()["sessions"]:
+                check(session.get("endReason") is None, "the program ended the session, not a rule: %s" % session)
+                check(session["loginTime"].startswith("20"), "people read when it began: %s" % session)
 
         # The reception upgrades while all nodes run, and the others go on with the old version.
         desks[0].programs[0].upgrade()

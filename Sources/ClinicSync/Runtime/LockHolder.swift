@@ -16,11 +16,11 @@ enum LockHolder {
     static func find(databasePath path: String) -> StoreLock.Holder? {
         var index = stat()
         guard stat(path + "-shm", &index) == 0, let table = LockHolder.text("/proc/locks"),
-            let process = LockHolder.process(in: table, inode: UInt64(index.st_ino)),
+            let process = LockHolder.process(in: table, inode: index.st_ino),
             process != ProcessInfo.processInfo.processIdentifier
         else { return nil }
         let program = LockHolder.text("/proc/\(process)/comm") ?? ""
-        return StoreLock.Holder(process: Int(process), program: String(program.prefix { $0 != "\n" }))
+        return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
     }
 
     /// Returns the process that has the write lock on the WAL index with this inode.
@@ -33,15 +33,16 @@ enum LockHolder {
     ///     `7: POSIX  ADVISORY  WRITE 4711 fd:01:131077 120 120`.
     ///   - inode: the inode.
     /// - Returns: The process; `nil` when the table has none. Locks of other PID namespaces have the number 0.
-    static func process(in table: String, inode: UInt64) -> Int32? {
+    static func process(in table: String, inode: ino_t) -> Int? {
+        let inode = "\(inode)"
         for line in table.split(separator: "\n") {
             let words = line.split(separator: " ", omittingEmptySubsequences: true)
             // A waiting lock has an arrow in front of its kind, and so one word more.
             guard words.count == 8, words[1] == "POSIX", words[3] == "WRITE",
-                words[5].split(separator: ":").last.flatMap({ UInt64($0) }) == inode,
+                words[5].split(separator: ":").last.map(String.init) == inode,
                 let first = Int(words[6]), first <= LockHolder.writeLockByte,
                 Int(words[7]).map({ $0 >= LockHolder.writeLockByte }) ?? (words[7] == "EOF"),
-                let process = Int32(words[4]), process > 0
+                let process = Int(words[4]), process > 0
             else { continue }
             return process
         }

@@ -20,6 +20,20 @@ final class StorageService: Sendable {
         init(_ value: Value) { self.value = value }
     }
 
+    /// What the opening found of the node and its file.
+    private struct Bound: Sendable {
+        var origin: Origin
+        var rebirth: Rebirth?
+        var file: HeldFile
+        var staleLog: String?
+    }
+
+    /// How the service ends.
+    private struct End {
+        var isAbandoned = false
+        var isFileGone = false
+    }
+
     private let writing: NIOThreadPool
     private let reading: NIOThreadPool
     private let writer: Confined<WritingExecutor>
@@ -28,21 +42,23 @@ final class StorageService: Sendable {
     private let interrupt: @Sendable () -> Void
     /// Waits for other programs' write transactions.
     let lockWatch: StoreLockWatch
-    private let isAbandoned = NIOLockedValueBox(false)
-    private let isFileGone = NIOLockedValueBox(false)
+    private let end = NIOLockedValueBox(End())
 
     /// The state that the core needs at the start.
     let initialState: StoreState
     /// The position of the newest event at the start.
     let lastEventPosition: UInt64
+    /// What the opening found of the node and its file.
+    private let bound: Bound
+
     /// The node as an author, with its current incarnation.
-    let origin: Origin
+    var origin: Origin { self.bound.origin }
     /// Why the incarnation is new; `nil` when it is not new.
-    let rebirth: Rebirth?
+    var rebirth: Rebirth? { self.bound.rebirth }
     /// The database file.
-    let file: HeldFile
+    var file: HeldFile { self.bound.file }
     /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
-    let staleLog: String?
+    var staleLog: String? { self.bound.staleLog }
 
     /// Opens the store and starts the threads.
     ///
@@ -79,7 +95,7 @@ final class StorageService: Sendable {
                 let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
                 let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
                 let file = early.isHeld ? early : HeldFile(path: path)
-                let bound = (origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
+                let bound = Bound(origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
                 let state = try writer.state()
                 let events = writer.lastEventPosition
                 return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
@@ -110,7 +126,7 @@ final class StorageService: Sendable {
         interrupt: @escaping @Sendable () -> Void,
         state: StoreState,
         events: UInt64,
-        bound: (origin: Origin, rebirth: Rebirth?, file: HeldFile, staleLog: String?),
+        bound: Bound,
         lockWatch: StoreLockWatch
     ) {
         self.writing = writing
@@ -120,10 +136,7 @@ final class StorageService: Sendable {
         self.interrupt = interrupt
         self.initialState = state
         self.lastEventPosition = events
-        self.origin = bound.origin
-        self.rebirth = bound.rebirth
-        self.file = bound.file
-        self.staleLog = bound.staleLog
+        self.bound = bound
         self.lockWatch = lockWatch
     }
 
@@ -133,7 +146,7 @@ final class StorageService: Sendable {
     func submit(_ request: StorageRequest, reply: @escaping @Sendable (StorageReply, _ took: Duration) -> Void) {
         if request.isRead {
             self.reading.submit { state in
-                guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
+                guard state == .active, !self.end.withLockedValue({ $0.isAbandoned }) else { return }
                 let start = ContinuousClock.now
                 let answer = self.reader.value.perform(request)
                 reply(answer, start.duration(to: .now))
@@ -141,7 +154,7 @@ final class StorageService: Sendable {
         } else {
             let deadline = request.patience.map { ContinuousClock.now + $0 }
             self.writing.submit { state in
-                guard state == .active, !self.isAbandoned.withLockedValue({ $0 }) else { return }
+                guard state == .active, !self.end.withLockedValue({ $0.isAbandoned }) else { return }
                 let start = ContinuousClock.now
                 let answer = self.lockWatch.run(until: deadline) { self.writer.value.perform(request) }
                 reply(answer ?? .failed(request, .unavailable(StoreError.locked.message)), start.duration(to: .now))
@@ -194,7 +207,7 @@ final class StorageService: Sendable {
     ///
     /// The store rolls back the transaction in progress. The caller must call ``close()``.
     func abandon() {
-        self.isAbandoned.withLockedValue { $0 = true }
+        self.end.withLockedValue { $0.isAbandoned = true }
         self.lockWatch.abandon()
         self.interrupt()
     }
@@ -203,8 +216,8 @@ final class StorageService: Sendable {
     ///
     /// The caller must call ``close()``.
     func leaveFile() {
-        self.isFileGone.withLockedValue { $0 = true }
-        self.isAbandoned.withLockedValue { $0 = true }
+        self.end.withLockedValue { $0.isFileGone = true }
+        self.end.withLockedValue { $0.isAbandoned = true }
         self.lockWatch.abandon()
     }
 
@@ -227,7 +240,7 @@ final class StorageService: Sendable {
         self.lockWatch.stop()
         try await self.reading.runIfActive { self.reader.value.reader.close() }
         try await self.reading.shutdownGracefully()
-        let isFileGone = self.isFileGone.withLockedValue { $0 }
+        let isFileGone = self.end.withLockedValue { $0.isFileGone }
         try await self.writing.runIfActive { try self.writer.value.writer.close(isFileGone: isFileGone) }
         try await self.writing.shutdownGracefully()
     }

@@ -98,17 +98,20 @@ struct NodeTelemetry: Sendable {
             self.tell("log_too_short", details: ["peer": peer.description])
         case .ownDamage(let repair):
             self.record(repair)
-        case .storeLocked(let lock):
-            self.logger.warning(
-                "A program keeps a write transaction in clinic.db open, so this node cannot write: end it in that program",
-                metadata: [
-                    "lock.process": "\(lock.holder.map { String($0.process) } ?? "unknown")",
-                    "lock.program": "\(lock.holder?.program ?? "unknown")", "lock.waited": "\(lock.waited)",
-                ]
-            )
+        case .storeLocked(let lock): self.record(lock)
         case .storeUnlocked(let time):
             self.logger.notice("This node writes clinic.db again", metadata: ["lock.waited": "\(time)"])
         }
+    }
+
+    private func record(_ lock: StoreLock) {
+        self.logger.warning(
+            "A program keeps a write transaction in clinic.db open, so this node cannot write: end it in that program",
+            metadata: [
+                "lock.process": "\(lock.holder.map { String($0.process) } ?? "unknown")",
+                "lock.program": "\(lock.holder?.program ?? "unknown")", "lock.waited": "\(lock.waited)",
+            ]
+        )
     }
 
     private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {

@@ -256,7 +256,7 @@ private struct Network {
             } else {
                 self.nodes[node].writes.append(request)
             }
-        case .setTimer, .cancelTimer, .publish, .learn, .reply, .notify, .stopped: break
+        case .setTimer, .cancelTimer, .publish, .learn, .prove, .reply, .notify, .stopped: break
         }
     }
 

@@ -30,7 +30,7 @@ struct RowStateTests {
             ]
             return state
         }
-        #expect(self.join(states[0], states[1]).counterValue(slot: 2) == 8)
+        #expect(self.join(states[0], states[1]).counterValue(slot: 2) == .integer(8))
         #expect(self.join(states[1], states[0]) == self.join(states[0], states[1]))
     }
 

@@ -18,9 +18,9 @@ struct LockHolderTests {
             ("1: -> POSIX  ADVISORY  WRITE 4711 fd:01:131077 120 120", nil),
             ("1: POSIX  ADVISORY  WRITE many fd:01:131077 120 120\nnonsense\n", nil),
             ("1: POSIX  ADVISORY  READ 5 fd:01:131077 123 123\n2: POSIX  ADVISORY  WRITE 6 fd:01:131077 120 120\n", 6),
-        ] as [(String, Int32?)]
+        ] as [(String, Int?)]
     )
-    func table(_ text: String, _ process: Int32?) {
+    func table(_ text: String, _ process: Int?) {
         #expect(LockHolder.process(in: text, inode: 131_077) == process)
     }
 }

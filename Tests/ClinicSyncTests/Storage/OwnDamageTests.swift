@@ -365,7 +365,7 @@ struct OwnDamageTests {
                     return
                 }
                 if hasCopy {
-                    let copy = try self.b.reader.chunks(of: batch)
+                    let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
                     _ = writing.perform(.store(from: id, ChunkSender(node: self.b.origin.node, isHost: false), copy))
                 } else {
                     _ = reading.perform(.leaveOut(batch))

@@ -26,19 +26,24 @@ struct CounterEnumerationTests {
     }
 
     @Test("every sequence of writes ends as the model says", arguments: Course.allCases)
-    func sequences(course: Course) throws {
-        let cases = Self.sequences(of: course.writers.count { $0 != nil })
+    func updates(course: Course) throws { try self.prove(course, CounterModel.Write.updates, start: 10) }
+
+    @Test("every sequence of insertions and writes ends as the model says", arguments: [Course.apart, .heard])
+    func insertions(course: Course) throws { try self.prove(course, CounterModel.Write.insertions, start: nil) }
+
+    private func prove(_ course: Course, _ writes: [CounterModel.Write], start: Int?) throws {
+        let cases = Self.sequences(of: writes, course.writers.count { $0 != nil })
         var index = 0
         let steps = course.writers.map { pc -> Scenario.Step in
             guard let pc else { return .hears(.b, from: .a) }
             defer { index += 1 }
-            return .does(
-                pc,
-                "BEGIN;\n\(cases.map { $0[index].sql(Self.name($0), pc) }.joined(separator: "\n"))\nCOMMIT"
-            )
+            let sql = cases.map { $0[index].sql(Self.name($0), pc) }
+            return .does(pc, "BEGIN;\n\(sql.joined(separator: "\n"))\nCOMMIT")
         }
-        let start = cases.map { "INSERT INTO thing(id, n) VALUES ('\(Self.name($0))', 10);" }.joined(separator: "\n")
-        let scenario = Scenario(course.rawValue, start: "BEGIN;\n\(start)\nCOMMIT", steps: steps)
+        let rows = start.map { start in
+            cases.map { "INSERT INTO thing(id, n) VALUES ('\(Self.name($0))', \(start));" }.joined(separator: "\n")
+        }
+        let scenario = Scenario(course.rawValue, start: rows.map { "BEGIN;\n\($0)\nCOMMIT" } ?? "", steps: steps)
         let store = try ScenarioRun.outcome(scenario, on: Operation.template.get())
         let shown = try store.queue.read { db in
             try Row.fetchAll(db, sql: "SELECT id, CAST(n AS TEXT) AS n FROM thing").reduce(into: [String: String]()) {
@@ -46,19 +51,19 @@ struct CounterEnumerationTests {
             }
         }
         for writes in cases {
-            var model = CounterModel()
+            var model = CounterModel(start: start)
             var rest = writes[...]
             for pc in course.writers {
                 if let pc, let write = rest.popFirst() { model.write(write, pc) } else { model.hear(.b, from: .a) }
             }
-            #expect(shown[Self.name(writes)] == model.outcome.text, "\(course): \(writes.map(\.rawValue))")
+            #expect(shown[Self.name(writes)] == model.outcome?.text, "\(course): \(writes.map(\.rawValue))")
         }
     }
 
     /// All sequences of so many writes.
-    private static func sequences(of count: Int) -> [[CounterModel.Write]] {
+    private static func sequences(of writes: [CounterModel.Write], _ count: Int) -> [[CounterModel.Write]] {
         guard count > 0 else { return [[]] }
-        return self.sequences(of: count - 1).flatMap { rest in CounterModel.Write.allCases.map { rest + [$0] } }
+        return self.sequences(of: writes, count - 1).flatMap { rest in writes.map { rest + [$0] } }
     }
 
     private static func name(_ writes: [CounterModel.Write]) -> String {

@@ -63,13 +63,7 @@ enum Operation: String, CaseIterable, Sendable {
     }
 
     /// The number that the operation adds to the counter.
-    func difference(_ pc: Scenario.PC) -> Int {
-        switch self {
-        case .increment: [1, 100, 10_000][pc.rawValue]
-        case .reset: -10
-        default: 0
-        }
-    }
+    func difference(_ pc: Scenario.PC) -> Int { self == .increment ? [1, 100, 10_000][pc.rawValue] : 0 }
 
     /// Whether the thing is gone on the PC of the operation.
     var removes: Bool { self == .delete || self == .changeKey }
@@ -130,6 +124,8 @@ struct Collision: Sendable {
     /// The counter's value in the end; `nil` when the thing is not there, or was made again.
     var count: Int? {
         guard self.operations.allSatisfy(\.leavesCounter) else { return nil }
-        return zip(self.operations, Scenario.PC.allCases).reduce(10) { $0 + $1.0.difference($1.1) }
+        // Resets take away what all PCs had before, once.
+        let start = self.operations.contains(.reset) ? 0 : 10
+        return zip(self.operations, Scenario.PC.allCases).reduce(start) { $0 + $1.0.difference($1.1) }
     }
 }

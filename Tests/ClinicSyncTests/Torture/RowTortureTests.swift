@@ -225,6 +225,37 @@ struct RowTortureTests {
         )
         .shows("SELECT n FROM note", "5").journal(),
         Scenario(
+            "two resets and an increment",
+            start: Self.note,
+            .does(.a, "UPDATE note SET n = 0"),
+            .does(.b, "UPDATE note SET n = 0"),
+            .does(.c, "UPDATE note SET n = n + 5")
+        )
+        .shows("SELECT n FROM note", "5").journal(),
+        Scenario(
+            "a migration that changes the row's key on two PCs",
+            start: Self.note,
+            .does(.a, "UPDATE note SET id = 'new-' || id"),
+            .does(.b, "UPDATE note SET id = 'new-' || id"),
+            .does(.b, "UPDATE note SET n = n + 1")
+        )
+        .shows("SELECT id || ' ' || n FROM note", "new-x 11").journal(),
+        Scenario(
+            "a row that a migration inserts on two PCs",
+            .does(.a, "INSERT OR IGNORE INTO note(id, title, n) VALUES ('x', 'title', 5)"),
+            .does(.b, "INSERT OR IGNORE INTO note(id, title, n) VALUES ('x', 'title', 5)"),
+            .does(.a, "UPDATE note SET n = n + 1"),
+            .does(.b, "UPDATE note SET n = n + 2")
+        )
+        .shows("SELECT n FROM note", "8").journal(),
+        Scenario(
+            "a row inserted on two PCs with two values",
+            .does(.a, "INSERT INTO note(id, title, n) VALUES ('x', 'title', 5)"),
+            .does(.b, "INSERT INTO note(id, title, n) VALUES ('x', 'title', 6)"),
+            .does(.a, "UPDATE note SET n = n + 1")
+        )
+        .shows("SELECT n FROM note", "7").journal("value note/x/n=5*"),
+        Scenario(
             "a replaced row and an increment",
             start: Self.note,
             .does(.a, "INSERT OR REPLACE INTO note(id, title, body, n) VALUES ('x', 'title', 'body', 12)"),

@@ -34,9 +34,8 @@ final class TestPeer: Sendable {
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
             case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed,
-                .storageReplied,
-                .eventOccurred, .commandReceived,
-                .shutdownRequested:
+                .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested, .storeLocked,
+                .storeUnlocked:
                 self.misplaced += 1
             }
         }

@@ -11,6 +11,7 @@ package struct DataStateMachine: Sendable, Hashable {
     private var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
     private var damages = DamageStateMachine()
+    private var lock = StoreLockStateMachine()
     private var waits = BatchWaits()
 
     /// Makes a machine that has nothing.
@@ -197,13 +198,29 @@ package struct DataStateMachine: Sendable, Hashable {
         self.sync.commanded(table: table, request: request, context)
     }
 
+    /// Whether another program's write transaction keeps the store from writing.
+    package var isStoreLocked: Bool { self.lock.isLocked }
+
+    /// Describes the lock for people; `nil` when the store writes.
+    package func storeLock(at time: Duration, _ clinicMilliseconds: Int64) -> CoreStatus.StoreLock? {
+        self.lock.status(at: time, clinicMilliseconds: clinicMilliseconds)
+    }
+
     /// A program's write transaction keeps a client's store from writing.
     package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
         self.sync.locked(id, clients: clients)
     }
 
     /// Another program's write transaction keeps the store from writing.
-    package mutating func storeLocked() -> [Directive] { self.sync.storeLocked() }
+    package mutating func storeLocked(_ lock: StoreLock, at time: Duration) -> [Directive] {
+        self.lock.locked(lock, at: time) + self.sync.storeLocked() + [.unfit]
+    }
+
+    /// The store writes again.
+    package mutating func storeUnlocked(at time: Duration) -> [Directive] { self.lock.unlocked(at: time) }
+
+    /// A heartbeat; `isWaiting`: whether a request waits for the store.
+    package func reviewStoreLock(isWaiting: Bool) -> [Directive] { self.lock.review(isWaiting: isWaiting) }
 
     /// The node stops: nobody waits for a sync any more.
     package mutating func stop() -> [Directive] { self.sync.abdicated() + self.sync.answerWishes() }

@@ -90,11 +90,10 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// This host follows that node even without successors.
     private var heir: NodeID?
 
-    /// Whether another program's write transaction keeps this node's store from writing.
+    /// The node's priority while another program's write transaction keeps its store from writing; otherwise `nil`.
     ///
-    /// Such a node says that its priority is 0. So it claims nothing, and no host names it as a successor.
-    private var isStoreLocked = false
-    private let priority: UInt32
+    /// The candidacy of such a node has priority 0. So it claims nothing, and no host names it as a successor.
+    private var suspendedPriority: UInt32?
     private let timing: ElectionTiming
     private var startedAt: Duration = .zero
     private var pending: Pending?
@@ -103,7 +102,6 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// Makes an election that has not started.
     package init(candidacy: Candidacy, timing: ElectionTiming) {
         self.candidacy = candidacy
-        self.priority = candidacy.priority
         self.timing = timing
     }
 
@@ -304,13 +302,15 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.claim()
     }
 
+    private var isStoreLocked: Bool { self.suspendedPriority != nil }
+
     /// The store has waited for long, and its end is not known.
     ///
     /// A claim that waits for the store is given up: the clinic would get it when it does not expect it any more. A host
     /// that waits to be followed is followed now.
     package mutating func storeLocked() -> [Action] {
         guard !self.isStoreLocked else { return [] }
-        self.isStoreLocked = true
+        self.suspendedPriority = self.candidacy.priority
         self.candidacy.priority = 0
         defer { self.pending = nil }
         guard case .adopt(let reign, let id) = self.pending else { return [.announce] }
@@ -320,9 +320,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
 
     /// The store writes again: what was put off for it goes on.
     package mutating func storeUnlocked(at time: Duration) -> [Action] {
-        guard self.isStoreLocked else { return [] }
-        self.isStoreLocked = false
-        self.candidacy.priority = self.priority
+        guard let priority = self.suspendedPriority else { return [] }
+        self.suspendedPriority = nil
+        self.candidacy.priority = priority
         // The node followed this term without writing it down.
         let unwritten = self.reign.map { $0.term > self.recordedTerm ? $0.term : 0 } ?? 0
         let record: [Action] = unwritten > 0 ? [.record(term: unwritten)] : []

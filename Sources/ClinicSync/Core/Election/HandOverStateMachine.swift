@@ -55,6 +55,11 @@ package struct HandOverStateMachine: Sendable, Hashable {
     /// Whether the node stops as soon as its successor is host.
     package var isShutdown: Bool { self.successor?.isShutdown == true }
 
+    /// Whether the successor was asked and has not claimed yet.
+    package var isAsked: Bool {
+        if case .asked = self.state { true } else { false }
+    }
+
     /// The connection with a successor that does not have everything yet.
     package var awaited: ConnectionID? {
         if case .waiting(let successor) = self.state { successor.connection } else { nil }

@@ -16,13 +16,14 @@ extension CoreStatus {
         let vector = node.data.vector
         let pending = node.isHost ? 0 : node.data.pendingChanges
         var last = node.data.lastReconciliation
-        if node.storeLock != nil { last?.result = .unreachable }
+        let storeLock = node.data.storeLock(at: now.monotonic, node.clock.milliseconds(at: now.wallMilliseconds))
+        if storeLock != nil { last?.result = .unreachable }
         self.init(
             role: CoreStatus.role(of: node),
             term: node.election.reign?.term ?? node.election.highestTerm,
             host: CoreStatus.host(of: node),
             peers: known.map { CoreStatus.describe($0, of: node) },
-            pendingChanges: node.storeLock == nil ? pending : max(pending, 1),
+            pendingChanges: storeLock == nil ? pending : max(pending, 1),
             missingBatches: elsewhere.count(beyond: vector),
             partialBatches: node.data.partialsOfOthers,
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
@@ -32,7 +33,7 @@ extension CoreStatus {
                 duplicates: node.peers.duplicates(at: now.monotonic),
                 damage: node.data.damage,
                 backOffs: node.peers.backOffs(at: now.monotonic),
-                storeLock: node.storeLock(at: now)
+                storeLock: storeLock
             )
         )
     }

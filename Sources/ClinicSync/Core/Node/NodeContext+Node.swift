@@ -9,7 +9,7 @@ extension NodeContext {
             host: node.hostConnection,
             vector: node.data.vector,
             members: node.peers.members,
-            isStoreLocked: node.storeLock != nil
+            isStoreLocked: node.data.isStoreLocked
         )
     }
 }

@@ -36,14 +36,6 @@ extension NodeStateMachine {
 
     // MARK: - Reports
 
-    /// What this node says of itself and of the host.
-    var hostReport: HostReport {
-        let host = self.hostConnection.flatMap { self.peers.link($0)?.identity.addresses }
-        var report = self.election.report(addresses: self.isHost ? self.peers.addresses : host ?? [])
-        report.lockedSince = self.storeLock(at: self.now)?.sinceMilliseconds
-        return report
-    }
-
     /// Gives the election a peer's report.
     mutating func consider(_ report: HostReport, on id: ConnectionID, from node: NodeID) {
         self.refreshCandidacy()
@@ -57,7 +49,7 @@ extension NodeStateMachine {
 
     private mutating func announce() {
         let links = self.peers.linkIDs
-        if !links.isEmpty { self.emit(.send(links, .hostReport(self.hostReport))) }
+        if !links.isEmpty { self.emit(.send(links, .hostReport(HostReport(of: self)))) }
     }
 
     /// On the host: says who shall claim when this host is gone, when that has changed.
@@ -144,7 +136,7 @@ extension NodeStateMachine {
     ///
     /// Nothing more can get into the store. So it would be in vain to wait until the peer has everything.
     mutating func handOverAsUnfit() {
-        guard self.phase == .running, self.isHost, !self.handOver.isShutdown else { return }
+        guard self.phase == .running, self.isHost, !self.handOver.isShutdown, !self.handOver.isAsked else { return }
         self.chooseSuccessors()
         guard let heir = self.election.ownSuccessors.first, let peer = self.peers.linkedPeer(heir.node) else { return }
         let beginning = self.handOver.begin(with: peer.connection, isShutdown: false)

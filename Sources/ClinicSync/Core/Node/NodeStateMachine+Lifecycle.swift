@@ -26,7 +26,7 @@ extension NodeStateMachine {
         let isAlone = self.peers.knowsNoAddress
         self.carryOut(self.election.start(isAlone: isAlone, at: time, using: &self.turn.generator))
         for id in self.peers.connectionIDs {
-            let (greeting, early) = self.peers.takeEarly(id, greeting: self.hello)
+            let (greeting, early) = self.peers.takeEarly(id, greeting: Hello(of: self))
             self.carryOut(greeting)
             for message in early { self.receive(message, term: nil, on: id) }
         }

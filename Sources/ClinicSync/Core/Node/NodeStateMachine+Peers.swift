@@ -5,19 +5,9 @@ extension NodeStateMachine {
     /// A connection was opened.
     mutating func open(_ id: ConnectionID, dialled: String?, peer: NodeID) {
         // The end that dialled speaks first. The hello in answer can then say what was applied meanwhile.
-        let greeting = dialled != nil && self.phase == .running ? self.hello : nil
+        let greeting = dialled != nil && self.phase == .running ? Hello(of: self) : nil
         let time = self.now.monotonic
         self.carryOut(self.peers.opened(id, dialled: dialled, peer: peer, greeting: greeting, at: time))
-    }
-
-    /// What this node says first on a connection.
-    var hello: Hello {
-        self.peers.hello(
-            report: self.hostReport,
-            self.context,
-            partials: self.data.partials,
-            schemaVersion: self.data.schemaVersion
-        )
     }
 
     /// Closes a connection, if it is still there.
@@ -28,7 +18,7 @@ extension NodeStateMachine {
 
     /// A link begins.
     mutating func established(_ introduction: PeerIntroduction) {
-        let (id, report) = (introduction.connection, self.hostReport)
+        let (id, report) = (introduction.connection, HostReport(of: self))
         self.carryOut(self.data.linked(introduction))
         // Between this node's hello and the peer's hello, a change of the host was announced to links alone.
         if let greeted = introduction.greetedReport, (greeted.role, greeted.reign) != (report.role, report.reign) {
@@ -66,7 +56,7 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
-        self.reviewStoreLock()
+        self.carryOut(self.data.reviewStoreLock(isWaiting: self.turn.unansweredRequests > 0))
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))
@@ -110,8 +100,7 @@ extension NodeStateMachine {
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
-            guard self.isHost, report.lockedSince != nil else { return }
-            self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers))
+            if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):

@@ -18,8 +18,6 @@ package struct NodeStateMachine: Sendable, Equatable {
     var handOver = HandOverStateMachine()
     var data: DataStateMachine
     var sessions = SessionsStateMachine()
-    /// The lock for which the store waits.
-    var storeLock: LockedStore?
 
     /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
@@ -91,8 +89,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .timerFired(let timer): self.fire(timer)
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
-        case .storeLocked(let lock): self.storeLocked(lock)
-        case .storeUnlocked: self.storeUnlocked()
+        case .storeLocked(let lock): self.carryOut(self.data.storeLocked(lock, at: self.now.monotonic))
+        case .storeUnlocked: self.carryOut(self.data.storeUnlocked(at: self.now.monotonic))
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
@@ -131,7 +129,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .send(let id, let message): if self.peers.isLinked(id) { self.emit(.send([id], message)) }
             case .close(let id, let reason): self.close(id, reason)
             case .judge(let hello, let id):
-                self.carryOut(self.peers.welcome(hello, on: id, greeting: self.hello, at: self.now))
+                self.carryOut(self.peers.welcome(hello, on: id, greeting: Hello(of: self), at: self.now))
             case .established(let introduction): self.established(introduction)
             case .deliver(let message, let id, let node): self.deliver(message, on: id, from: node)
             case .lost(let id): self.lost(id)
@@ -149,6 +147,8 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .nameHeir(let node): self.election.nameHeir(node)
             case .reviewHandOver: self.handOverWhenCovered()
             case .unfit: self.handOverAsUnfit()
+            case .storeLock(true): self.carryOut(self.election.storeLocked())
+            case .storeLock(false): self.carryOut(self.election.storeUnlocked(at: self.now.monotonic))
             case .stop: self.stop()
             }
         }

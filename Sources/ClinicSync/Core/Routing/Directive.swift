@@ -49,6 +49,8 @@ package enum Directive: Sendable, Hashable {
     case nameHeir(NodeID?)
     /// This node's bookkeeping is damaged beyond repair, so another node should be host.
     case unfit
+    /// Tell the election whether another program's write transaction keeps the store from writing.
+    case storeLock(isLocked: Bool)
     /// Look whether the successor has applied everything that this host has.
     case reviewHandOver
     /// Stop the node.

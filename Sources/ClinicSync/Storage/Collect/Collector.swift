@@ -99,6 +99,14 @@ final class Collector {
     /// Keeps what was committed by a part of a request for its reply, or for the notice with its failure.
     func keep(_ collected: Collected) { self.untold.append(collected) }
 
+    /// Takes the changes that are committed and in no reply yet; notices about tables stay for a reply that has a place for them.
+    func takeUntoldChanges() -> Collected {
+        var untold = self.takeUntold()
+        self.keep(Collected(repairedTables: untold.repairedTables, tables: untold.tables))
+        (untold.repairedTables, untold.tables) = ([], [])
+        return untold
+    }
+
     /// Takes what is committed and in no reply yet.
     func takeUntold() -> Collected {
         defer { self.untold = Collected() }

@@ -5,6 +5,7 @@ import ClinicSyncModel
 struct CountedChanges {
     let counters: Counters
     let written: WrittenRows
+    let lost: LostValues
 
     /// What is known of the counters of a row and of the hidden rows that are one with it: a change of them comes later.
     func known(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> [RowState] {
@@ -18,7 +19,8 @@ struct CountedChanges {
     ///   - kind: insertion or update.
     ///   - mark: the row's table and key.
     ///   - slots: the columns that changed.
-    ///   - replaced: the hashes of the values that were replaced, for columns with entries in the journal.
+    ///   - known: what the node knew of the row; `nil` for a row that its table did not show.
+    ///   - unread: the columns of which nothing was read; see ``LostValues/unread``.
     ///   - row: the row as the program left it.
     ///   - version: the change's version.
     ///   - batch: the batch.
@@ -28,15 +30,31 @@ struct CountedChanges {
         _ kind: ChangeKind,
         mark: (plan: TablePlan, key: SQLiteValue),
         slots: UInt64,
-        replaced: [Int: UInt32],
+        known: RowMeta?,
+        unread: [Int: UInt32] = [:],
         row: Statement,
         version: Version,
         batch: inout BatchBuilder,
         in transaction: borrowing WriteTransaction
     ) throws {
         let plan = mark.plan
+        func replaced(_ settings: [Int: SQLiteValue], in transaction: borrowing WriteTransaction) throws -> [Int:
+            UInt32]
+        {
+            let set = settings.keys.reduce(UInt64(0)) { $0 | 1 << UInt64($1) }
+            return try self.lost.replace(
+                plan,
+                key: mark.key,
+                slots: slots & ~plan.counterSlots | set,
+                settings: settings,
+                known: known,
+                unread: unread,
+                in: transaction
+            )
+        }
         try ValueRef.with(mark.key) { key in
             guard plan.counterSlots & slots != 0 else {
+                let replaced = try replaced([:], in: transaction)
                 batch.chunk.append(
                     kind,
                     plan: plan,
@@ -53,6 +71,7 @@ struct CountedChanges {
                 key: key,
                 slots: slots,
                 row: row,
+                kind: kind,
                 members: members.map(\.state),
                 version: version,
                 in: transaction
@@ -62,7 +81,7 @@ struct CountedChanges {
                 plan,
                 key: key,
                 slots: slots,
-                replaced: replaced,
+                replaced: try replaced(booking.replaced, in: transaction),
                 row: row,
                 version: version,
                 booking,
@@ -97,19 +116,26 @@ struct CountedChanges {
         let encoded = PinnedValues(settings.map { .blob($0.value.encoded) })
         let places = Dictionary(settings.enumerated().map { ($0.element.key, $0.offset) }, uniquingKeysWith: { $1 })
         func setting(_ slot: Int) -> ValueRef? { places[slot].map { encoded.refs[$0] } }
+        let both = settings.reduce(UInt64(0)) { $0 | (booking.totals[$1.key] == nil ? 0 : 1 << UInt64($1.key)) }
+        // The number in an insertion is what the counter begins with. Here it is a total.
+        let later = kind == .insert ? both : 0
         batch.chunk.append(
             kind,
             plan: plan,
             key: key,
             timestamp: version.timestamp,
-            slots: slots,
+            slots: slots & ~later,
             replaced: replaced
         ) { slot in
             if let total = booking.totals[slot] { return .integer(total) }
             return setting(slot) ?? row.ref(Int32(slot))
         }
-        let both = settings.reduce(UInt64(0)) { $0 | (booking.totals[$1.key] == nil ? 0 : 1 << UInt64($1.key)) }
         guard both != 0 else { return }
+        if later != 0 {
+            batch.chunk.append(.update, plan: plan, key: key, timestamp: version.timestamp, slots: later) {
+                .integer(booking.totals[$0] ?? 0)
+            }
+        }
         batch.chunk.append(
             .update,
             plan: plan,

@@ -10,6 +10,8 @@ final class LoggedValues {
     /// The batches that were read last: the columns of a row, and neighbouring rows, often have the same few.
     private var batches: [Batch] = []
     private static let batchesMax = 4
+    /// The plans by whose slots the batches were read.
+    private var generation = 0
 
     /// A column of a row.
     private struct Place: Hashable {
@@ -50,6 +52,8 @@ final class LoggedValues {
         known: UInt32,
         on connection: Connection
     ) throws -> SQLiteValue? {
+        if self.generation != self.rows.generation { self.forget() }
+        self.generation = self.rows.generation
         let place = Place(table: plan.definition.number, key: key, slot: slot)
         let values = try self.batch(of: version, on: connection)?.values[place] ?? []
         return values.last { ValueRef.with($0) { RowMeta.short(of: $0, plan, slot: slot) } == known }

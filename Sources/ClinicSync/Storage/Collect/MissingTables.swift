@@ -17,6 +17,8 @@ struct MissingTables {
         var repaired: [String] = []
         /// The tables that vanished or came back.
         var notices: [TableNotice] = []
+        /// What tells the tables from others of their names that programs make later.
+        var identities: [String: Int64] = [:]
     }
 
     /// Puts triggers, marks and notes in order for the tables that were just read; the plans of ``rows`` are theirs.
@@ -24,6 +26,7 @@ struct MissingTables {
     /// - Parameters:
     ///   - tables: the tables.
     ///   - isMigrated: whether a migration changed the schema just now, so that all triggers are gone.
+    ///   - known: the identities of the tables that had triggers until now; empty when they are not known.
     ///   - db: the database.
     ///   - transaction: the transaction.
     /// - Returns: What became of the tables.
@@ -31,6 +34,7 @@ struct MissingTables {
     func settle(
         _ tables: ClinicTables,
         isMigrated: Bool,
+        known: [String: Int64] = [:],
         in db: Database,
         _ transaction: borrowing WriteTransaction
     ) throws -> Outcome {
@@ -59,12 +63,17 @@ struct MissingTables {
         if !isMigrated { try self.markNewColumns(of: tables, in: db, transaction) }
         let repaired = try CaptureTriggers.install(for: tables, in: db)
         outcome.repaired = repaired.map(\.name)
+        outcome.identities = try CaptureTriggers.identities(in: db)
         // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
         for table in isMigrated ? tables.tables : repaired {
             guard let plan = self.rows.plans[table.number] else { continue }
             if isMigrated {
                 try self.rows.marks.markAll(plan, in: transaction)
             } else {
+                // A program copied the rows into the new table, and so had read them: what differs is its ordinary edit.
+                if let former = known[table.name], former != outcome.identities[table.name] {
+                    try self.rows.marks.markPresent(plan, in: transaction)
+                }
                 try self.rows.marks.compareAll(plan, in: transaction)
             }
         }
@@ -131,7 +140,12 @@ struct MissingTables {
         for table in tables.tables {
             guard let plan = self.rows.plans[table.number] else { continue }
             for column in try CaptureTriggers.newColumns(of: table, in: db) {
-                try self.rows.marks.mark(plan, differingIn: column, in: transaction)
+                try self.rows.marks.mark(
+                    plan,
+                    differingIn: column.name,
+                    from: column.defaultValue,
+                    in: transaction
+                )
             }
         }
     }

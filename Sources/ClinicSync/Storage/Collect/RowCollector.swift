@@ -32,7 +32,7 @@ final class RowCollector {
         self.large = large
         self.unmarked = unmarked
         self.written = WrittenRows(saver: saver)
-        self.counted = CountedChanges(counters: counters, written: self.written)
+        self.counted = CountedChanges(counters: counters, written: self.written, lost: lost)
         self.batches = batches
         self.unshared = unshared
         self.clock = clock
@@ -279,19 +279,12 @@ final class RowCollector {
         } else if mark.source != .program {
             unread = try self.unmarked.unreadInsertion(plan, on: transaction.connection)
         }
-        let replaced = try self.lost.replace(
-            plan,
-            key: mark.key,
-            slots: slots,
-            known: difference.meta,
-            unread: unread,
-            in: transaction
-        )
         try self.counted.append(
             kind,
             mark: (plan, mark.key),
             slots: slots,
-            replaced: replaced,
+            known: difference.meta,
+            unread: unread,
             row: row,
             version: try self.rows.origins.global(version),
             batch: &batch,
@@ -476,12 +469,11 @@ final class RowCollector {
             self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
             let slots = plan.unitsTouched(by: meta.changedSlots(self.hasher.hashes, plan: plan))
             guard slots != 0 else { return }
-            let replaced = try self.lost.replace(plan, key: key.value, slots: slots, known: meta, in: transaction)
             try self.counted.append(
                 .update,
                 mark: (plan, key.value),
                 slots: slots,
-                replaced: replaced,
+                known: meta,
                 row: row,
                 version: version,
                 batch: &batch,

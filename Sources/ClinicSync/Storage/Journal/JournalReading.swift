@@ -153,7 +153,7 @@ struct JournalReading {
         var current: JournalEntry.Written?
         if let column = conflict.column {
             guard let slot = shownPlan.slot(of: column) else { return nil }
-            current = try self.current(shownPlan, key: shown, slot: slot)
+            current = try self.current(shownPlan, key: shown, slot: slot, beside: conflict.value)
         }
         return JournalEntry(
             id: id,
@@ -209,11 +209,19 @@ struct JournalReading {
     }
 
     /// What the table shows, with the version of it that the node knows.
-    func current(_ plan: TablePlan, key: SQLiteValue, slot: Int) throws -> JournalEntry.Written? {
-        let value = try self.connection.query(plan.sql.select).bind(1, key).first { $0.ref(Int32(slot)).value }
-        guard let value, let state = try self.loader.shown(plan, key: key) else { return nil }
+    ///
+    /// A counter that was set to `other` counts as showing `other`, whatever was counted since then.
+    private func current(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        slot: Int,
+        beside other: SQLiteValue
+    ) throws -> JournalEntry.Written? {
+        let shown = try self.connection.query(plan.sql.select).bind(1, key).first { $0.ref(Int32(slot)).value }
+        guard var value = shown, let state = try self.loader.shown(plan, key: key) else { return nil }
         let register = slot < state.registers.count ? state.registers[slot] : nil
         let version = register?.version ?? state.birth
+        if plan.counterSlots & (1 << UInt64(slot)) != 0, register?.value == other { value = other }
         return JournalEntry.Written(value: value, node: version.origin.node, timestamp: version.timestamp)
     }
 }

@@ -276,7 +276,8 @@ final class LostValues {
     /// - Parameters:
     ///   - plan: the row's table.
     ///   - key: the row's key.
-    ///   - slots: the columns that changed.
+    ///   - slots: the columns that changed; of counters those that were set.
+    ///   - settings: what these counters were set to before.
     ///   - known: what the node knew of the row; `nil` for a row that its table did not show.
     ///   - unread: the columns of which nothing was read; see ``unread``.
     ///   - transaction: the transaction.
@@ -286,6 +287,7 @@ final class LostValues {
         _ plan: TablePlan,
         key: SQLiteValue,
         slots: UInt64,
+        settings: [Int: SQLiteValue],
         known: RowMeta?,
         unread: [Int: UInt32] = [:],
         in transaction: borrowing WriteTransaction
@@ -305,7 +307,7 @@ final class LostValues {
         for slot in slots.setBits where unread[slot] == nil {
             let entries = try self.entries(plan, key: key, slot: slot, in: transaction)
             guard !entries.isEmpty else { continue }
-            let hash = slot < hashes.count ? hashes[slot] : 0
+            let hash = settings[slot].map(LostValues.shortHash) ?? (slot < hashes.count ? hashes[slot] : 0)
             replaced[slot] = hash
             for entry in entries where entry.hash == hash { try self.journal.withdraw(entry.id, in: transaction) }
         }

@@ -1,33 +1,32 @@
 import ClinicSyncModel
 
-/// Finds chunks that are missing in the log between others, although their batches are applied.
+/// Finds batches that are applied and are missing in the log, or of which a chunk is missing, between others of their author.
 ///
-/// Pruning removes an author's first chunks first. So a chunk that is missing behind another one of its author is damage, and so
-/// is a batch without an end. A peer that lacks it could never be served.
+/// Pruning removes an author's first chunks first. So what is missing behind another chunk of the author is damage. A peer that
+/// lacks the batch could never be served.
 enum LogHoles {
-    /// At most so many chunks are replaced at one opening.
-    static let chunksMax = 4_096
+    /// At most so many batches are replaced at one opening.
+    static let batchesMax = 4_096
 
     private struct Chunk {
         var origin: Int64
         var sequence: Int64
         var index: Int64
-        var isLast: Bool
     }
 
-    /// Puts a chunk that nobody can read in the place of each missing one.
+    /// Puts a chunk that nobody can read in the place of each such batch.
     ///
-    /// Then the log treats it as it treats a damaged chunk: a peer's copy takes its place, or it is served without changes.
+    /// Then the log treats the batch as it treats a damaged one: a peer's copy takes its place, or it is served without changes.
     ///
-    /// - Returns: The number of chunks that were missing.
+    /// - Returns: The number of batches.
     /// - Throws: what SQLite reports.
     static func fill(storedAt now: Int64, in transaction: borrowing WriteTransaction) throws -> Int {
-        var missing: [Chunk] = []
+        var broken: [Chunk] = []
         var last: Chunk?
         try transaction.connection
             .query(
                 """
-                SELECT l.origin, l.sequence, l.chunk, l.isLast FROM clinicsync_origin o
+                SELECT l.origin, l.sequence, l.chunk FROM clinicsync_origin o
                 JOIN clinicsync_log l ON l.origin = o.id AND l.sequence <= o.sequence
                 WHERE l.sequence BETWEEN 1 AND ?1 AND l.chunk BETWEEN 0 AND ?2
                 ORDER BY l.origin, l.sequence, l.chunk
@@ -36,48 +35,37 @@ enum LogHoles {
             .bind(1, Bounds.sequenceMax)
             .bind(2, Bounds.chunkIndexMax)
             .forEach { row in
-                let chunk = Chunk(
-                    origin: row.int64(0),
-                    sequence: row.int64(1),
-                    index: row.int64(2),
-                    isLast: row.int64(3) != 0
-                )
+                let chunk = Chunk(origin: row.int64(0), sequence: row.int64(1), index: row.int64(2))
                 defer { last = chunk }
-                guard let last, last.origin == chunk.origin, missing.count < LogHoles.chunksMax else { return }
-                missing += LogHoles.missing(between: last, and: chunk)
+                guard let last, last.origin == chunk.origin, broken.count < LogHoles.batchesMax else { return }
+                broken += LogHoles.broken(between: last, and: chunk)
             }
-        for chunk in missing.prefix(LogHoles.chunksMax) {
+        for batch in broken.prefix(LogHoles.batchesMax) {
+            try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+                .bind(1, batch.origin)
+                .bind(2, batch.sequence)
+                .run()
             try transaction
                 .statement(
                     """
                     INSERT INTO clinicsync_log (origin, sequence, chunk, isLast, checksum, storedAt, payload)
-                    VALUES (?1, ?2, ?3, ?4, 0, ?5, x'')
+                    VALUES (?1, ?2, 0, 1, 0, ?3, x'')
                     """
                 )
-                .bind(1, chunk.origin)
-                .bind(2, chunk.sequence)
-                .bind(3, chunk.index)
-                .bind(4, chunk.isLast ? 1 : 0)
-                .bind(5, now)
+                .bind(1, batch.origin)
+                .bind(2, batch.sequence)
+                .bind(3, now)
                 .run()
         }
-        return min(missing.count, LogHoles.chunksMax)
+        return min(broken.count, LogHoles.batchesMax)
     }
 
-    /// What is missing between two neighbours in the log.
-    private static func missing(between last: Chunk, and next: Chunk) -> [Chunk] {
-        func chunks(of sequence: Int64, from first: Int64, to end: Int64) -> [Chunk] {
-            guard first < end else { return [] }
-            return (first..<min(end, first &+ Int64(LogHoles.chunksMax))).map {
-                Chunk(origin: last.origin, sequence: sequence, index: $0, isLast: false)
-            }
+    /// The batches that are missing between two neighbours in the log, and that of the second one when a chunk before it is missing.
+    private static func broken(between last: Chunk, and next: Chunk) -> [Chunk] {
+        guard last.sequence < next.sequence else { return next.index > last.index &+ 1 ? [next] : [] }
+        let lost = (last.sequence &+ 1..<min(next.sequence, last.sequence &+ 1 &+ Int64(LogHoles.batchesMax))).map {
+            Chunk(origin: last.origin, sequence: $0, index: 0)
         }
-        guard last.sequence < next.sequence else {
-            return chunks(of: next.sequence, from: last.index &+ 1, to: next.index)
-        }
-        let lost = (last.sequence &+ 1..<min(next.sequence, last.sequence &+ 1 &+ Int64(LogHoles.chunksMax))).map {
-            Chunk(origin: last.origin, sequence: $0, index: 0, isLast: true)
-        }
-        return lost + chunks(of: next.sequence, from: 0, to: next.index)
+        return lost + (next.index > 0 ? [next] : [])
     }
 }

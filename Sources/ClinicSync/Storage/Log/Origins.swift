@@ -99,7 +99,9 @@ final class Origins: TransactionPart {
     /// SQLite's backup always raises the version of the schema. Then the authors' progress decides: it differs from this
     /// node's unless the copy is from this very moment.
     func isOverwritten(on connection: Connection) throws -> Bool {
-        guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else { return false }
+        guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else {
+            return false
+        }
         return try !connection.hasTable("clinicsync_origin") || !self.isAsWritten(on: connection)
     }
 

@@ -219,9 +219,16 @@ final class Merger {
             if plan.counterSlots & (1 << UInt64(slot)) == 0 {
                 delta.registers[slot] = RowState.Register(value: values[slot].value, version: version)
             } else if case .integer(let total) = values[slot] {
-                delta.counters.append(
-                    RowState.CounterPart(slot: slot, origin: version.origin, total: total, sequence: version.sequence)
+                let part = RowState.CounterPart(
+                    slot: slot,
+                    origin: version.origin,
+                    total: total,
+                    sequence: version.sequence
                 )
+                delta.merge(part)
+                guard change.kind == .insert, total != 0 else { continue }
+                // What a row begins with is a value: two PCs that insert the same row do not add up.
+                delta.set(CounterSetting(value: .integer(total), bases: [part]), slot: slot, version: version)
             } else if case .blob(let bytes) = values[slot], let setting = CounterSetting(bytes, slot: slot) {
                 delta.set(setting, slot: slot, version: version)
             }
@@ -258,7 +265,11 @@ final class Merger {
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
         let isUnknown = before.residence.meta?.isUnknown == true
-        guard state != before.state || before.isAbsent || isUnknown else { return (false, isAhead) }
+        guard state != before.state || before.isAbsent || isUnknown else {
+            // The peer shows a row that a constraint refuses here: perhaps nothing stands against it any more.
+            if case .shadow(_, .setAside) = before.residence { self.saver.enqueue(plan, key: theirs.key) }
+            return (false, isAhead)
+        }
         if let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction) {
             events.add(visible, plan: plan, key: theirs.key, timestamp: state.largestTimestamp, batch: nil) {
                 state.value(slot: $0)

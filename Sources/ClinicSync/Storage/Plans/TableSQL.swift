@@ -78,9 +78,18 @@ struct TableSQL: Sendable {
     var markAll: String {
         """
         INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
-        SELECT ?1, \(self.key), ?2, ?3 FROM \(self.table) WHERE true
+        SELECT ?1, \(self.key), ?2, ?3 FROM \(self.table) WHERE \(self.key) IS NOT NULL
         UNION
         SELECT ?1, pk, ?2, ?3 FROM clinicsync_row WHERE tableId = ?1
+        """
+    }
+
+    /// Marks the rows of the table.
+    var markPresent: String {
+        """
+        INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
+        SELECT ?1, \(self.key), ?2, 1 FROM \(self.table) WHERE \(self.key) IS NOT NULL
+        ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
         """
     }
 

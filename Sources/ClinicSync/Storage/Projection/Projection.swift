@@ -12,6 +12,7 @@ final class Projection: TransactionPart {
     private let journal: ConflictJournal
     private let notes: StoreNotes
     private let events: EventLog
+    private let common: CommonRules
 
     /// This many rows that wait are looked at after a change: enough to catch up, too few to slow transactions down.
     private static let waitingMax = 200
@@ -25,7 +26,8 @@ final class Projection: TransactionPart {
         transactions: Transactions,
         journal: ConflictJournal,
         notes: StoreNotes,
-        events: EventLog
+        events: EventLog,
+        common: CommonRules
     ) {
         self.rows = saver.rows
         self.saver = saver
@@ -33,6 +35,7 @@ final class Projection: TransactionPart {
         self.journal = journal
         self.notes = notes
         self.events = events
+        self.common = common
     }
 
     func memory() -> () -> Void { {} }
@@ -79,7 +82,45 @@ final class Projection: TransactionPart {
         }
     }
 
+    /// Queues rows that a constraint refuses, at most `limit`: what stood against them may be gone.
+    ///
+    /// - Returns: Whether there are any.
+    func enqueueRefused(limit: Int = -1, on connection: Connection) throws -> Bool {
+        let refused = try self.rows.shadows.rows(in: .setAside, limit: limit, on: connection)
+        for row in refused { self.saver.enqueue(row) }
+        return !refused.isEmpty
+    }
+
+    /// Whether a constraint refuses rows.
+    func hasRefused(on connection: Connection) throws -> Bool {
+        try !self.rows.shadows.rows(in: .setAside, limit: 1, on: connection).isEmpty
+    }
+
     // MARK: - One run
+
+    /// Why a row is set aside.
+    private struct Reason {
+        /// What the constraint said.
+        var message: String
+        /// Whether only this PC's file has the constraint.
+        var isOwn: Bool
+    }
+
+    /// Judges a refusal that no other row's key explains.
+    private func reason(_ refusal: FormWriter.Refusal, _ forms: [FormedRow]) throws -> Reason {
+        guard let formed = forms.first(where: { $0.row == refusal.row }), case .shown(let shown) = formed.form else {
+            return Reason(message: refusal.message, isOwn: false)
+        }
+        let plan = formed.subject.plan
+        let isOwn = try self.common.accept(plan, key: refusal.row.key, values: shown.values)
+        guard isOwn else { return Reason(message: refusal.message, isOwn: false) }
+        let indexes = plan.definition.ownIndexes.map(\.name).joined(separator: ", ")
+        let named = indexes.isEmpty ? "" : ", unique indexes of its own: \(indexes)"
+        let message =
+            "only this PC's database refuses it (\(refusal.message)\(named)): remove that constraint here, "
+            + "or make it the clinic's by a migration and a rule in clinic.json"
+        return Reason(message: message, isOwn: true)
+    }
 
     private func run(
         _ queue: ProjectionQueue,
@@ -91,7 +132,7 @@ final class Projection: TransactionPart {
         try affected.revive(in: transaction)
         try affected.close(in: transaction)
         // Rows that a constraint refuses in this run, with what it says.
-        var refused: [RowName: String] = [:]
+        var refused: [RowName: Reason] = [:]
         var written: [FormWriter.Written] = []
         var forms: [FormedRow] = []
         while true {
@@ -103,7 +144,7 @@ final class Projection: TransactionPart {
                 let unknown = refusal.blockers.filter { !affected.contains($0) }
                 guard !unknown.isEmpty else {
                     // Nothing can be moved out of the way: the row is set aside, on every node alike.
-                    guard refused.updateValue(refusal.message, forKey: refusal.row) == nil else {
+                    guard refused.updateValue(try self.reason(refusal, forms), forKey: refusal.row) == nil else {
                         throw StoreError(code: .corrupt, message: refusal.message)
                     }
                     continue
@@ -115,11 +156,20 @@ final class Projection: TransactionPart {
         let conflicts = FormConflicts(facts: facts)
         for formed in forms {
             let refusal = refused[formed.row]
-            try self.noteRefusal(refusal, of: formed, in: transaction)
+            try self.noteRefusal(refusal?.message, of: formed, in: transaction)
+            // What only this PC's file refuses is in no journal: the other nodes show the row.
+            let common =
+                refusal?.isOwn == true
+                ? try facts.form(of: formed.row, formed.subject, isRefused: false) : formed.form
             try self.journal.settle(
                 formed.subject.plan,
                 key: formed.row.key,
-                derived: try conflicts.conflicts(formed.row, formed.subject, formed.form, refusal: refusal),
+                derived: try conflicts.conflicts(
+                    formed.row,
+                    formed.subject,
+                    common,
+                    refusal: refusal?.message
+                ),
                 events: &events,
                 in: transaction
             )
@@ -141,7 +191,7 @@ final class Projection: TransactionPart {
     private func forms(
         of affected: AffectedRows,
         _ facts: RowFacts,
-        refused: [RowName: String],
+        refused: [RowName: Reason],
         in transaction: borrowing WriteTransaction
     ) throws -> [FormedRow] {
         while true {

@@ -32,8 +32,10 @@ struct Counters {
     struct Booking {
         /// This node's new totals by slot.
         var totals: [Int: Int64] = [:]
-        /// The columns that are set, by slot.
+        /// The columns that are set, by slot, as far as the totals do not say so.
         var settings: [Int: CounterSetting] = [:]
+        /// What all columns that are set were set to before, by slot; NULL for a column that was not.
+        var replaced: [Int: SQLiteValue] = [:]
     }
 
     /// What the column of a counter setting holds.
@@ -72,11 +74,13 @@ struct Counters {
         }
     }
 
+    /// Keeps a part or a base; `isNew`: whatever is there, because one batch may change a row several times.
     private func write(
         _ use: Use,
         _ part: RowState.CounterPart,
         _ plan: TablePlan,
         key: ValueRef,
+        isNew: Bool = false,
         in transaction: borrowing WriteTransaction
     ) throws {
         try transaction
@@ -85,7 +89,7 @@ struct Counters {
                 INSERT INTO clinicsync_counter (tableId, pk, slot, origin, total, sequence)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                 ON CONFLICT (tableId, pk, slot, origin) DO UPDATE SET total = ?5, sequence = ?6
-                WHERE sequence < ?6
+                WHERE ?7 OR sequence < ?6
                 """
             )
             .bind(1, plan.definition.number)
@@ -94,6 +98,7 @@ struct Counters {
             .bind(4, try self.origins.id(of: part.origin, in: transaction))
             .bind(5, part.total)
             .bind(6, part.sequence)
+            .bind(7, isNew ? 1 : 0)
             .run()
     }
 
@@ -131,14 +136,15 @@ struct Counters {
 
     /// Books what a program wrote into counter columns as this node's own change.
     ///
-    /// A whole number counts as the difference from what the column showed. Anything else sets the column, and so does the first
-    /// whole number after it.
+    /// A whole number counts as the difference from what the column showed, if it is not 0. The first value of a row, 0, and
+    /// anything that is no whole number set the column, and so does the first whole number after it.
     ///
     /// - Parameters:
     ///   - plan: the row's table.
     ///   - key: the row's key.
     ///   - slots: the columns that changed; others than counters are passed over.
     ///   - row: the row as the program left it.
+    ///   - kind: insertion or update.
     ///   - members: hidden rows that are one with this row: the row shows the sum over all of them.
     ///   - version: the version of the change.
     ///   - transaction: the transaction.
@@ -149,6 +155,7 @@ struct Counters {
         key: ValueRef,
         slots: UInt64,
         row: Statement,
+        kind: ChangeKind,
         members: [RowState],
         version: Version,
         in transaction: borrowing WriteTransaction
@@ -163,27 +170,39 @@ struct Counters {
         for slot in (plan.counterSlots & slots).setBits {
             let known = CounterGroup([state] + members, slot: slot)
             let written = row.isNull(Int32(slot)) ? .integer(0) : row.ref(Int32(slot)).value
-            var own = state.counters.first { $0.slot == slot && $0.origin == version.origin }?.total ?? 0
+            let isSet = Self.isSet(to: written, from: known, kind)
             if case .integer(let number) = written {
-                // Programs of older versions know the totals alone.
-                own &+= number &- (known.number ?? known.total)
-                booking.totals[slot] = own
+                let own = state.counters.first { $0.slot == slot && $0.origin == version.origin }?.total ?? 0
+                // Programs of older versions know the totals alone: a set value is their sum.
                 let part = RowState.CounterPart(
                     slot: slot,
                     origin: version.origin,
-                    total: own,
+                    total: own &+ (number &- (isSet ? known.total : known.number ?? known.total)),
                     sequence: version.sequence
                 )
+                booking.totals[slot] = part.total
                 state.counters.removeAll { $0.slot == slot && $0.origin == version.origin }
                 state.merge(part)
+                try self.write(.part, part, plan, key: key, isNew: true, in: transaction)
             }
-            guard booking.totals[slot] == nil || known.number == nil else { continue }
+            guard isSet else { continue }
             let setting = CounterSetting(value: written, bases: state.counters.filter { $0.slot == slot })
-            state.set(setting, slot: slot, version: version)
+            for base in setting.bases { try self.write(.base, base, plan, key: key, isNew: true, in: transaction) }
+            booking.replaced[slot] = state.value(slot: slot) ?? .null
+            let register = RowState.Register(value: written, version: version)
+            try self.write(register, slot: slot, plan, key: key, in: transaction)
+            // Receivers read the same from the insertion of a row that is new.
+            if kind == .insert, !known.isKnown, case .integer = written { continue }
             booking.settings[slot] = setting
         }
-        try self.save(plan, state, key: key, in: transaction)
         return booking
+    }
+
+    /// Whether a value sets a counter, and does not count beyond what it showed.
+    private static func isSet(to value: SQLiteValue, from known: CounterGroup, _ kind: ChangeKind) -> Bool {
+        guard case .integer(let number) = value, let before = known.number else { return true }
+        if kind == .insert { return number != 0 || known.isKnown }
+        return number == 0 && before != 0
     }
 
     /// Enters what a seed row shows in its counter columns as the genesis author's total.
@@ -211,6 +230,8 @@ struct CounterGroup {
     let value: SQLiteValue
     /// All that was counted, whatever the counters were set to.
     let total: Int64
+    /// Whether anything was counted or set.
+    let isKnown: Bool
 
     /// What is shown, if that is a whole number.
     var number: Int64? {
@@ -229,6 +250,9 @@ struct CounterGroup {
             }
         }
         self.value = other?.value ?? .integer(sum)
+        self.isKnown = states.contains { state in
+            state.value(slot: slot) != nil || state.counters.contains { $0.slot == slot }
+        }
         self.total = states.reduce(0) { $1.counters.reduce($0) { $1.slot == slot ? $0 &+ $1.total : $0 } }
     }
 }

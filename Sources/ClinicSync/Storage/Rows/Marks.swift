@@ -86,6 +86,14 @@ struct Marks {
             .run()
     }
 
+    /// Marks every row of a table, as a program's writes.
+    func markPresent(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement(plan.sql.markPresent)
+            .bind(1, plan.definition.number)
+            .bind(2, self.clock.wallMilliseconds)
+            .run()
+    }
+
     /// Has every row of a table and every row known of it compared: triggers may have missed changes of them.
     func compareAll(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement(plan.sql.markAll + " ON CONFLICT (tableId, pk) DO NOTHING")
@@ -117,13 +125,16 @@ struct Marks {
     }
 
     /// Marks, as a program's writes, the rows that have another value than the default in a column that was just added.
-    func mark(_ plan: TablePlan, differingIn column: ColumnDefinition, in transaction: borrowing WriteTransaction)
-        throws
-    {
-        try transaction.statement(plan.sql.markDiffering(column: column.name))
+    func mark(
+        _ plan: TablePlan,
+        differingIn column: String,
+        from value: SQLiteValue,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try transaction.statement(plan.sql.markDiffering(column: column))
             .bind(1, plan.definition.number)
             .bind(2, self.clock.wallMilliseconds)
-            .bind(3, column.defaultValue)
+            .bind(3, value)
             .run()
     }
 

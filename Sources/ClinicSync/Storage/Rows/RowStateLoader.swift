@@ -99,7 +99,9 @@ struct RowStateLoader {
         }
         for group in meta.groups {
             let version = try self.global(group.version)
-            for slot in group.slots.setBits where slot < plan.slotCount { state.registers[slot]?.version = version }
+            // The version of a counter is kept with its value: these versions are of what was counted.
+            let slots = group.slots & plan.valueSlots & ~plan.counterSlots
+            for slot in slots.setBits { state.registers[slot]?.version = version }
         }
         return state
     }

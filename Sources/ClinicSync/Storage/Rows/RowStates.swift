@@ -57,6 +57,8 @@ struct VisibleChange {
 final class RowStates {
     /// The plans of the tables as the schema was last read.
     private(set) var plans: TablePlans
+    /// Counts how often the plans were replaced.
+    private(set) var generation = 0
     let origins: Origins
     let table: RowTable
     let tombstones: Tombstones
@@ -87,7 +89,10 @@ final class RowStates {
     }
 
     /// Works by these plans from now on: a program changed the schema.
-    func use(_ plans: TablePlans) { self.plans = plans }
+    func use(_ plans: TablePlans) {
+        self.plans = plans
+        self.generation += 1
+    }
 
     // MARK: - Finding
 

@@ -68,7 +68,7 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
     package static let locked = StoreError(
         code: .locked,
         message:
-            "Another program keeps a write transaction in clinic.db open: 'clinic-node status' names the program; end the transaction there."
+            "Another program keeps a write transaction in clinic.db open: save or discard the changes in that program, then try again."
     )
 
     /// Runs `body` and turns what SQLite says into an error for people.

@@ -221,9 +221,9 @@ package final class Connection {
     }
 
     /// Lets `wait` decide from now on how long a write transaction waits for its lock.
-    func setLockWait(_ wait: any LockWait, busyTimeoutSeconds: Double) {
+    func setLockWait(_ wait: any LockWait, busyTimeoutMilliseconds: Int32) {
         self.lockWait = wait
-        self.busyTimeoutMilliseconds = Int32(busyTimeoutSeconds * 1_000)
+        self.busyTimeoutMilliseconds = busyTimeoutMilliseconds
     }
 
     /// The prepared statement of any SQL.

@@ -24,14 +24,19 @@ package enum CaptureTriggers {
             ),
             self.trigger("delete", "AFTER DELETE", table, body: [self.save(table), self.mark(table, "OLD")]),
         ]
-        guard !table.uniqueKeys.isEmpty else { return statements }
+        let keys = self.keys(of: table)
+        guard !keys.isEmpty else { return statements }
         let key = SQLText.name(table.keyColumn)
         let row = "\(SQLText.name(table.name)).\(key)"
-        statements.append(self.victims("replace", "BEFORE INSERT", table, except: "\(row) IS NOT NEW.\(key)"))
-        statements.append(
-            self.victims("replace_update", self.uniqueUpdate(of: table), table, except: "\(row) IS NOT OLD.\(key)")
-        )
+        statements.append(self.victims(keys, "replace", "BEFORE INSERT", table, except: "\(row) IS NOT NEW.\(key)"))
+        let update = self.uniqueUpdate(keys, of: table)
+        statements.append(self.victims(keys, "replace_update", update, table, except: "\(row) IS NOT OLD.\(key)"))
         return statements
+    }
+
+    /// The UNIQUEs by which a REPLACE may delete rows: those of the clinic, and those of this PC's file alone.
+    private static func keys(of table: TableDefinition) -> [UniqueKey] {
+        table.uniqueKeys + table.ownIndexes.compactMap(\.key)
     }
 
     /// The name of the table that keeps the values of a table's deleted rows.
@@ -110,6 +115,7 @@ package enum CaptureTriggers {
     /// recursive_triggers. The trigger also marks a conflicting row that stays, because the statement fails, is ignored
     /// or is an upsert. This is harmless: the collector finds the row unchanged.
     private static func victims(
+        _ keys: [UniqueKey],
         _ suffix: String,
         _ event: String,
         _ table: TableDefinition,
@@ -118,7 +124,7 @@ package enum CaptureTriggers {
         let source = SQLText.name(table.name)
         let columns = table.columns.map(\.name)
         // SQLite looks up each part of the OR in its own unique index.
-        let matches = table.uniqueKeys.map { "(\(self.match($0, in: source)))" }.joined(separator: " OR ")
+        let matches = keys.map { "(\(self.match($0, in: source)))" }.joined(separator: " OR ")
         let rows = "FROM \(source) WHERE (\(matches)) AND \(own)"
         let save = """
             INSERT INTO \(SQLText.name(self.lastTable(for: table)))(\(SQLText.list(columns)))
@@ -146,9 +152,9 @@ package enum CaptureTriggers {
     ///
     /// An update of a column in a partial index's predicate can add a row to the index. So with a partial index every
     /// update counts.
-    private static func uniqueUpdate(of table: TableDefinition) -> String {
-        guard table.uniqueKeys.allSatisfy({ $0.predicate == nil }) else { return "BEFORE UPDATE" }
-        let names = Set(table.uniqueKeys.flatMap(\.columns))
+    private static func uniqueUpdate(_ keys: [UniqueKey], of table: TableDefinition) -> String {
+        guard keys.allSatisfy({ $0.predicate == nil }) else { return "BEFORE UPDATE" }
+        let names = Set(keys.flatMap(\.columns))
         return "BEFORE UPDATE OF \(SQLText.list(table.columns.map(\.name).filter(names.contains)))"
     }
 }

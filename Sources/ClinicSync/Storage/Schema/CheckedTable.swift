@@ -6,17 +6,25 @@ struct CheckedTable {
     private let rules: Manifest.Table
     private let keyColumn: String
     private let uniqueKeys: [UniqueKey]
+    private let ownIndexes: [OwnIndex]
     private let foreignKeys: [ForeignKey]
     private let units: [Set<String>]
 
     /// Checks the DDL against the manifest entry.
     ///
+    /// - Parameters:
+    ///   - ddl: the definition.
+    ///   - rules: the manifest entry.
+    ///   - history: tells the indexes that migrations made from those of programs; `nil` when a program cannot have made any.
     /// - Throws: ``SchemaError`` for the first contradiction.
-    init(ddl: TableDDL, rules: Manifest.Table) throws {
+    init(ddl: TableDDL, rules: Manifest.Table, history: SchemaHistory? = nil) throws {
         self.ddl = ddl
         self.rules = rules
-        self.keyColumn = try Self.key(of: ddl)
-        self.uniqueKeys = try Self.uniqueKeys(of: ddl, rules: rules)
+        self.keyColumn = try Self.key(of: ddl, isForgiving: history != nil)
+        let own = ddl.uniqueIndexes.filter { Self.isOwn($0, rules: rules, history: history) }
+        self.ownIndexes = own.map { OwnIndex($0, of: ddl) }
+        let common = ddl.uniqueIndexes.filter { index in !own.contains { $0.name == index.name } }
+        self.uniqueKeys = try Self.uniqueKeys(common, of: ddl, rules: rules)
         self.foreignKeys = try Self.foreignKeys(of: ddl, rules: rules)
         try Self.checkCounters(of: ddl, rules: rules, key: self.keyColumn, uniqueKeys: self.uniqueKeys)
         self.units = ddl.checks.units(without: self.keyColumn)
@@ -61,6 +69,7 @@ struct CheckedTable {
             keySlot: keySlot,
             columns: columns,
             uniqueKeys: self.uniqueKeys,
+            ownIndexes: self.ownIndexes,
             foreignKeys: self.foreignKeys,
             deletePolicy: self.rules.deletes,
             isAppendOnly: self.rules.isAppendOnly,
@@ -93,7 +102,20 @@ struct CheckedTable {
         return names
     }
 
-    private static func key(of ddl: TableDDL) throws -> String {
+    /// Whether a program made a UNIQUE for its own file: an index that no migration made, or a constraint of a table made anew
+    /// that the manifest does not know.
+    private static func isOwn(
+        _ index: TableDDL.UniqueIndex,
+        rules: Manifest.Table,
+        history: SchemaHistory?
+    ) -> Bool {
+        guard let history else { return false }
+        if index.isCreated { return !history.hasIndex(index.name) }
+        return rules.duplicates[index.columns.map { $0 ?? "" }.joined(separator: ",")] == nil
+    }
+
+    /// The key column; `isForgiving`: whether it may lack NOT NULL, because our triggers refuse NULL as well.
+    private static func key(of ddl: TableDDL, isForgiving: Bool) throws -> String {
         func unusable(_ column: String?, _ reason: String) -> SchemaError {
             .unusableKey(table: ddl.name, column: column, reason: reason)
         }
@@ -103,16 +125,20 @@ struct CheckedTable {
             throw SchemaError.generatedColumn(table: ddl.name, column: part.column)
         }
         guard column.declaredType.uppercased() == "TEXT" else { throw unusable(column.name, "is not declared TEXT") }
-        guard column.isNotNull else { throw unusable(column.name, "may be NULL") }
+        guard column.isNotNull || isForgiving else { throw unusable(column.name, "may be NULL") }
         guard part.collation.uppercased() == "BINARY" else {
             throw unusable(column.name, "has the collation \(part.collation)")
         }
         return column.name
     }
 
-    private static func uniqueKeys(of ddl: TableDDL, rules: Manifest.Table) throws -> [UniqueKey] {
+    private static func uniqueKeys(
+        _ indexes: [TableDDL.UniqueIndex],
+        of ddl: TableDDL,
+        rules: Manifest.Table
+    ) throws -> [UniqueKey] {
         var keys: [UniqueKey] = []
-        for index in ddl.uniqueIndexes {
+        for index in indexes {
             let columns = index.columns.compactMap(\.self)
             guard columns.count == index.columns.count else {
                 throw SchemaError.uniqueExpression(table: ddl.name, index: index.name)
@@ -196,6 +222,23 @@ struct CheckedTable {
         guard ddl.columns.contains(where: { $0.name == column }) else {
             throw SchemaError.missingColumn(table: ddl.name, column: column, rule: rule)
         }
+    }
+}
+
+extension OwnIndex {
+    fileprivate init(_ index: TableDDL.UniqueIndex, of ddl: TableDDL) {
+        let columns = index.columns.compactMap(\.self)
+        let isPlain = columns.count == index.columns.count && !columns.contains(where: ddl.generatedColumns.contains)
+        self.init(
+            name: index.name,
+            key: isPlain
+                ? UniqueKey(
+                    columns: columns,
+                    collations: index.collations,
+                    predicate: index.predicate,
+                    policy: .park
+                ) : nil
+        )
     }
 }
 

@@ -74,8 +74,9 @@ package struct ClinicTables: Sendable, Hashable {
         var absent: [AbsentTable] = []
         for (name, rules) in manifest.tables.sorted(by: { $0.key < $1.key }) {
             do {
+                let isKnown = try isForgiving && rules.category != .system && registry.number(of: name) != nil
                 let ddl = try TableDDL(name: name, in: db)
-                let checked = try CheckedTable(ddl: ddl, rules: rules)
+                let checked = try CheckedTable(ddl: ddl, rules: rules, history: isKnown ? history : nil)
                 let entry = try registry.entry(for: name, columns: ddl.columns.map(\.name))
                 tables.append(try checked.definition(number: entry.number, slots: entry.slots, history: history))
             } catch let error as SchemaError where isForgiving && rules.category != .system {

@@ -14,6 +14,8 @@ package struct SchemaHistory: Sendable, Hashable {
     /// By the table's present name: the present name of each column, by its former name.
     private var columns: [String: [String: String]] = [:]
     private var droppedColumns: [String: Set<String>] = [:]
+    /// The names of the indexes that migrations made, in small letters.
+    private var indexes: Set<String> = []
 
     /// The history of tables whose definitions never changed.
     package init() {}
@@ -43,6 +45,9 @@ package struct SchemaHistory: Sendable, Hashable {
     /// Whether a table with this name was dropped.
     package func isDropped(table: String) -> Bool { self.droppedTables.contains(table.lowercased()) }
 
+    /// Whether a migration made an index of this name.
+    package func hasIndex(_ name: String) -> Bool { self.indexes.contains(name.lowercased()) }
+
     // MARK: - Reading
 
     private mutating func read(_ statement: [SQLToken]) {
@@ -50,6 +55,11 @@ package struct SchemaHistory: Sendable, Hashable {
         let words = statement.map { $0.name?.lowercased() ?? "" }
         if words.starts(with: ["create", "table"]), let name = words.dropFirst(2).first(where: { !Self.isFiller($0) }) {
             self.droppedTables.remove(name)
+        } else if words.starts(with: ["create", "index"]) || words.starts(with: ["create", "unique", "index"]),
+            let start = words.firstIndex(of: "index"),
+            let name = words.dropFirst(start + 1).first(where: { !Self.isFiller($0) })
+        {
+            self.indexes.insert(name)
         } else if words.starts(with: ["drop", "table"]),
             let name = words.dropFirst(2).first(where: { !Self.isFiller($0) })
         {

@@ -6,6 +6,8 @@ struct SchemaReading: Sendable {
     let manifest: Manifest
     /// What migrations renamed and dropped.
     let history: SchemaHistory
+    /// The migrations that are applied.
+    let migrations: [(name: String, sql: String)]
 
     /// Reads the tables; those that a program removed or made unfit are in ``ClinicTables/absent``.
     ///

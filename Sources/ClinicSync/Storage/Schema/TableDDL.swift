@@ -29,6 +29,8 @@ struct TableDDL {
 
     struct UniqueIndex {
         let name: String
+        /// Whether a `CREATE INDEX` made it, not the table's own definition.
+        let isCreated: Bool
         /// `nil` stands for an expression.
         let columns: [String?]
         let collations: [String]
@@ -107,6 +109,7 @@ struct TableDDL {
             others.append(
                 UniqueIndex(
                     name: indexName,
+                    isCreated: index["origin"] == "c",
                     columns: parts.map { $0["name"] },
                     collations: parts.map { $0["coll"] ?? "BINARY" },
                     predicate: predicate

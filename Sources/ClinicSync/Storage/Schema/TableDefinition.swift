@@ -28,6 +28,8 @@ package struct TableDefinition: Sendable, Hashable {
     package let columns: [ColumnDefinition]
     /// The UNIQUE constraints and unique indexes other than the primary key, ordered by their columns.
     package let uniqueKeys: [UniqueKey]
+    /// The UNIQUEs that only this PC's file has: a program made them, and no rule of the clinic names them.
+    package let ownIndexes: [OwnIndex]
     /// The references to other tables, ordered by their columns.
     package let foreignKeys: [ForeignKey]
     /// What a deletion does to an edit that the deletion's author had not seen.
@@ -96,6 +98,16 @@ package struct UniqueKey: Sendable, Hashable {
     package let predicate: String?
     /// What happens to the later of two equal values.
     package let policy: DuplicatePolicy
+}
+
+/// A UNIQUE that only this PC's file has.
+///
+/// It decides nothing that is replicated: a row that it refuses waits on this PC, and the other PCs show it.
+package struct OwnIndex: Sendable, Hashable {
+    /// The index's name.
+    package let name: String
+    /// What it compares, without a policy; `nil` when that is an expression.
+    package let key: UniqueKey?
 }
 
 /// A reference to another table.

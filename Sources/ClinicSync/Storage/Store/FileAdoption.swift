@@ -67,21 +67,22 @@ final class FileAdoption {
         get throws {
             try self.transactions.read { connection in
                 try !MissingTables.incomplete(on: connection).isEmpty || !self.unread.readable(on: connection).isEmpty
+                    || self.projection.hasRefused(on: connection)
             }
         }
     }
 
     /// Merges what the plans know now and did not before, and removes the notes of it; brings back the rows of tables that lost
-    /// theirs.
+    /// theirs; tries rows again that a constraint refused.
     ///
     /// Call it when no marks are left: what programs wrote must be known before anything is merged into it.
     ///
     /// - Returns: What was committed.
     func showRows() throws -> Collector.Collected {
+        guard try self.hasRowsToShow else { return Collector.Collected() }
         let (readable, incomplete) = try self.transactions.read { connection in
             (try self.unread.readable(on: connection), try MissingTables.incomplete(on: connection))
         }
-        guard !readable.isEmpty || !incomplete.isEmpty else { return Collector.Collected() }
         return try self.transactions.write(.durable) { transaction in
             try self.unshared.countAllAsShared(in: transaction)
             var events = EventCollector(isLocal: false)
@@ -92,6 +93,7 @@ final class FileAdoption {
                 try MissingTables.note([], in: transaction)
             }
             try self.unread.read(readable, events: &events, in: transaction)
+            _ = try self.projection.enqueueRefused(on: transaction.connection)
             try self.projection.project(events: &events, in: transaction)
             let recorded = try self.events.record(events, in: transaction)
             try self.unread.forget(readable, in: transaction)

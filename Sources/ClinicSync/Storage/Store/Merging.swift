@@ -102,7 +102,7 @@ final class Merging {
     }
 
     private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
-        let before = self.collecting.collector.takeUntold()
+        let before = self.collecting.collector.takeUntoldChanges()
         return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
@@ -128,7 +128,7 @@ final class Merging {
                 .relaxed(try self.rowMerger.merge(states, plan: plan, offset: offset, in: transaction))
             }
         }
-        let before = self.collecting.collector.takeUntold()
+        let before = self.collecting.collector.takeUntoldChanges()
         return MergeOutcome(
             changedRows: merged.changedRows,
             events: before.events + merged.result.events,

@@ -8,15 +8,16 @@ package import ClinicSyncModel
 package final class ReplicaWriter {
     let transactions: Transactions
     let rows: RowStates
-    let journal: ConflictJournal
-    let events: EventLog
     let clock: StoreClock
-    let collecting: Collecting
     let limits: StoreLimits
-    private let programRows: ProgramRows
-    private let merging: Merging
-    private let upkeep: Upkeep
-    private let follower: SchemaFollower
+    private let parts: StoreBuilding.Parts
+    var journal: ConflictJournal { self.parts.journal }
+    var events: EventLog { self.parts.events }
+    var collecting: Collecting { self.parts.collecting }
+    private var programRows: ProgramRows { self.parts.programRows }
+    private var merging: Merging { self.parts.merging }
+    private var upkeep: Upkeep { self.parts.upkeep }
+    private var follower: SchemaFollower { self.parts.follower }
     private var repair: BookkeepingRepair { self.collecting.bookkeeping }
     private let report: StoreOpening.Report
     private let storeExtension: (any StoreExtension)?
@@ -62,15 +63,9 @@ package final class ReplicaWriter {
         self.report = opened.report
         self.limits = limits
         self.storeExtension = storeExtension
-        self.programRows = parts.programRows
-        self.journal = parts.journal
-        self.events = parts.events
-        self.collecting = parts.collecting
-        self.merging = parts.merging
-        self.upkeep = parts.upkeep
-        self.follower = parts.follower
+        self.parts = parts
         try self.adoptFile()
-        self.follower.begin(schema: opened.schema)
+        self.follower.begin(opened)
     }
 
     /// Does what an opened file needs, again after each repair of damage that it found.

@@ -20,6 +20,8 @@ final class SchemaFollower {
     let published: PublishedPlans
     /// Whether rows may have to be shown.
     private var isPending = true
+    /// What tells the tables from others of their names that programs make later.
+    private var identities: [String: Int64] = [:]
 
     /// Follows the schema of `opened`.
     init(_ opened: StoreOpening.Opened, collecting: Collecting, adoption: FileAdoption) {
@@ -36,11 +38,12 @@ final class SchemaFollower {
         self.noticed = opened.tables.notices
     }
 
-    /// Has write transactions fail from now on when a program changed the schema since it was read in `version`.
+    /// Has write transactions fail from now on when a program changed the schema since `opened` read it.
     ///
     /// Call it when opening is done. The next reply says what opening found.
-    func begin(schema version: Int64) {
-        self.transactions.expectSchema(version)
+    func begin(_ opened: StoreOpening.Opened) {
+        self.transactions.expectSchema(opened.schema)
+        self.identities = opened.tables.identities
         var collected = Collector.Collected()
         collected.tables = self.noticed
         self.collector.keep(collected)
@@ -81,10 +84,12 @@ final class SchemaFollower {
             let (outcome, version) = try self.transactions.changeSchema { db, transaction in
                 let tables = try self.reading.tables(in: db)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
-                let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
+                let outcome = try self.tables
+                    .settle(tables, isMigrated: false, known: self.identities, in: db, transaction)
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
             }
             self.repair.noteChecked(version)
+            self.identities = outcome.identities
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)

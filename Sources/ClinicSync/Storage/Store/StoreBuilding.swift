@@ -36,7 +36,8 @@ struct StoreBuilding {
             transactions: self.opened.transactions,
             journal: journal,
             notes: self.opened.notes,
-            events: events
+            events: events,
+            common: CommonRules(self.opened.reading)
         )
         self.register(projection: projection, events: events)
         let repair = BookkeepingRepair(self.opened)

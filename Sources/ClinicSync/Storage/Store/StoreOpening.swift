@@ -65,7 +65,11 @@ struct StoreOpening {
             let transactions = try Transactions(self.database)
             return try transactions.changeSchema { db, transaction in
                 let manifest = try gate.manifest(self.schema.manifest, db, migrated)
-                let reading = SchemaReading(manifest: manifest, history: migrator.history)
+                let reading = SchemaReading(
+                    manifest: manifest,
+                    history: migrator.history,
+                    migrations: self.schema.migrations.filter { !migrated.held.contains($0.name) }
+                )
                 let tables = try reading.tables(in: db)
                 try gate.note(db, migrated)
                 let plans = TablePlans(tables)
@@ -133,7 +137,13 @@ struct StoreOpening {
         try log.removeStray(in: transaction)
         let holes = try LogHoles.fill(storedAt: self.clock.wallMilliseconds, in: transaction)
         if holes > 0 {
-            repairs.append(DamageRepair(OwnDamage(.log, "chunks are missing"), count: holes, outcome: .refetching))
+            repairs.append(
+                DamageRepair(
+                    OwnDamage(.log, "batches are missing, or chunks of them"),
+                    count: holes,
+                    outcome: .refetching
+                )
+            )
         }
         return Opened(
             transactions: transactions,

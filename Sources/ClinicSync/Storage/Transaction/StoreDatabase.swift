@@ -18,6 +18,8 @@ package struct StoreDatabase: Sendable {
 
     /// How long a connection waits for another process's write transaction.
     static let busyTimeoutSeconds: Double = 30
+    /// The same in milliseconds.
+    static let busyTimeoutMilliseconds: Int32 = 30_000
 
     /// Bytes of a page, half of SQLite's default.
     ///

@@ -70,7 +70,7 @@ package final class Transactions {
                     try connection.setCache(kibibytes: Transactions.cacheKibibytes)
                 }
                 if let wait = database.lockWait {
-                    connection.setLockWait(wait, busyTimeoutSeconds: StoreDatabase.busyTimeoutSeconds)
+                    connection.setLockWait(wait, busyTimeoutMilliseconds: StoreDatabase.busyTimeoutMilliseconds)
                 }
                 return connection
             }

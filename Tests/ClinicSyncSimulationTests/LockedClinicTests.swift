@@ -5,7 +5,7 @@ import GRDB
 import Testing
 
 /// Programs that keep a write transaction open, in virtual time.
-@Suite("A program keeps its write transaction open") struct StoreLockTests {
+@Suite("A program keeps its write transaction open") struct LockedClinicTests {
     /// Notes who became host, as each PC was told.
     private final class Observer: SimulationChecker {
         var hosts: [NodeID] = []
@@ -54,14 +54,14 @@ import Testing
         arguments: [1, 2]
     )
     func hostLocked(_ seed: UInt64) throws {
-        let (world, observer) = try StoreLockTests.clinic(seed)
+        let (world, observer) = try LockedClinicTests.clinic(seed)
         let host = try #require(world.nodes.first { $0.isHost })
         let others = world.nodes.filter { $0.index != host.index }
-        world.lockStore(of: host, for: .seconds(60))
-        try StoreLockTests.add("late", at: others[0].index, in: world)
+        host.lockStore(for: .seconds(60), in: world)
+        try LockedClinicTests.add("late", at: others[0].index, in: world)
         let login = try world.requestLogin(at: others[1].index, session: "s1", user: "nobody")
         try world.run(until: world.now + .seconds(6))
-        #expect(try StoreLockTests.has("late", others[1]))
+        #expect(try LockedClinicTests.has("late", others[1]))
         #expect(world.logins[login] == .refused)
         let next = try #require(others.first { $0.isHost })
         #expect(!host.isHost)
@@ -69,17 +69,17 @@ import Testing
         #expect(world.violation == nil, "\(world.violation ?? "")")
         #expect(world.hostTrouble() == nil)
         #expect(observer.hosts == [next.origin.node])
-        #expect(try StoreLockTests.has("late", host))
+        #expect(try LockedClinicTests.has("late", host))
     }
 
     @Test("when all PCs are locked the host stays; the first PC that works becomes host", arguments: [1, 2])
     func allLocked(_ seed: UInt64) throws {
-        let (world, observer) = try StoreLockTests.clinic(seed)
+        let (world, observer) = try LockedClinicTests.clinic(seed)
         let host = try #require(world.nodes.first { $0.isHost })
         let others = world.nodes.filter { $0.index != host.index }
         // The last but one is free first.
-        world.lockStore(of: others[0], for: .seconds(40))
-        for node in [host, others[1]] { world.lockStore(of: node, for: .seconds(60)) }
+        others[0].lockStore(for: .seconds(40), in: world)
+        for node in [host, others[1]] { node.lockStore(for: .seconds(60), in: world) }
         try world.run(until: world.now + .seconds(39))
         #expect(observer.hosts == [])
         #expect(host.isHost)
