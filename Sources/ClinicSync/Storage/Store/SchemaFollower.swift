@@ -19,8 +19,6 @@ final class SchemaFollower {
     let published: PublishedPlans
     /// Whether rows may have to be shown.
     private var isPending = true
-    /// What tells the tables from others of their names that programs make later.
-    private var identities: [String: Int64] = [:]
 
     /// Follows the schema of `opened`.
     init(
@@ -50,7 +48,6 @@ final class SchemaFollower {
     func begin(_ opened: StoreOpening.Opened) throws {
         try self.columns.begin()
         self.transactions.expectSchema(opened.schema)
-        self.identities = opened.tables.identities
         var collected = Collector.Collected()
         collected.tables = opened.tables.notices
         self.collector.keep(collected)
@@ -93,12 +90,10 @@ final class SchemaFollower {
             let (outcome, version) = try self.transactions.changeSchema { db, transaction in
                 let tables = try self.reading.tables(in: db)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
-                let outcome = try self.tables
-                    .settle(tables, isMigrated: false, known: self.identities, in: db, transaction)
+                let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
             }
             self.repair.noteChecked(version)
-            self.identities = outcome.identities
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)
