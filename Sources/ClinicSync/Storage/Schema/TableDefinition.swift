@@ -106,7 +106,7 @@ package struct UniqueKey: Sendable, Hashable {
 package struct OwnIndex: Sendable, Hashable {
     /// The index's name.
     package let name: String
-    /// What it compares; `nil` when that is an expression. The policy means nothing.
+    /// What it compares, without a policy; `nil` when that is an expression.
     package let key: UniqueKey?
 }
 
