@@ -6,7 +6,7 @@ extension HostReport {
         let host = node.hostConnection.flatMap { node.peers.link($0)?.identity.addresses }
         self = node.election.report(addresses: node.isHost ? node.peers.addresses : host ?? [])
         self.lockedSince =
-            node.data.storeLock(at: node.now.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
+            node.data.storeLock(at: node.context.time.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
     }
 }
 
