@@ -88,6 +88,14 @@ CREATE TABLE clinic_services (
     selectionCount INTEGER NOT NULL DEFAULT 0
 );
 
+CREATE TABLE clinicsync_aside (
+    tableId INTEGER NOT NULL,
+    pk              NOT NULL,
+    slot    INTEGER NOT NULL,
+    value,
+    PRIMARY KEY (tableId, pk, slot)
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_claim (
     tableId INTEGER NOT NULL,
     rule    INTEGER NOT NULL,
@@ -218,7 +226,7 @@ CREATE TABLE clinicsync_node (
     softwareVersion TEXT NOT NULL DEFAULT '',
     maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
-, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0, statement BLOB, renaming BLOB);
+, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0, statement BLOB, renaming BLOB, columns TEXT);
 
 CREATE TABLE clinicsync_notice (
     id TEXT PRIMARY KEY NOT NULL,

@@ -41,6 +41,8 @@ enum FuzzCorpus {
             return [#"{"host":"127.0.0.1","port":7451}"#, #"{"host":"::1","port":1}"#].map { Array($0.utf8) }
         case .joinCode: return try self.joinCodes().map { Array($0.utf8) }
         case .announcement: return self.announcements.map { Array($0.utf8) }
+        case .nodeStatement: return [SignedSamples.nodeStatement]
+        case .nameStatement: return [SignedSamples.nameStatement, SignedSamples.nameStatementByGrantee]
         case .address: return ["127.0.0.1:7450", "[fe80::1%eth0]:1", "front-desk.local:65535"].map { Array($0.utf8) }
         }
     }

@@ -156,6 +156,33 @@ enum FuzzLaws {
         return true
     }
 
+    static func nodeStatement(_ bytes: [UInt8], _ authority: ClinicAuthority) throws(FuzzFailure) -> Bool {
+        guard let entry = try FuzzLaws.read({ try NodeStatement(verifying: bytes, clinic: authority.id) }) else {
+            return false
+        }
+        try FuzzLaws.expect(entry.bytes == bytes, "a statement's bytes are others than were read")
+        try FuzzLaws.expect(bytes.count <= NodeStatement.bytesMax, "a statement is too large")
+        try FuzzLaws.expect(
+            SignedSamples.nodeStatement.dropLast(64).elementsEqual(bytes.dropLast(64)),
+            "a statement that nobody signed is accepted"
+        )
+        return true
+    }
+
+    static func nameStatement(_ bytes: [UInt8], _ authority: ClinicAuthority) throws(FuzzFailure) -> Bool {
+        guard let entry = try FuzzLaws.read({ try NameStatement(verifying: bytes, authority: authority) }) else {
+            return false
+        }
+        try FuzzLaws.expect(entry.bytes == bytes, "a name's bytes are others than were read")
+        try FuzzLaws.expect(bytes.count <= NameStatement.bytesMax, "a name is too large")
+        let samples = [SignedSamples.nameStatement, SignedSamples.nameStatementByGrantee]
+        try FuzzLaws.expect(
+            samples.contains { $0.dropLast(64).elementsEqual(bytes.dropLast(64)) },
+            "a name that nobody signed is accepted"
+        )
+        return true
+    }
+
     static func certificateRequest(_ bytes: [UInt8]) throws(FuzzFailure) -> Bool {
         guard let node = SignedSamples.grantee else { throw FuzzFailure("the sample's node has no id") }
         guard let key = CertificateRequest.publicKey(in: bytes, of: node) else { return false }

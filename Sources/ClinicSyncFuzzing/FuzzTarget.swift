@@ -43,6 +43,10 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case address
     /// The text record of a service on the LAN.
     case announcement
+    /// What a node says of itself, signed with its own key.
+    case nodeStatement
+    /// A name that a node with the right to sign gave to another.
+    case nameStatement
 
     /// The decoder with its corpus.
     ///
@@ -66,6 +70,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .joinCode: decode = FuzzLaws.joinCode
         case .address: decode = FuzzLaws.address
         case .announcement: decode = FuzzLaws.announcement
+        case .nodeStatement: decode = try self.signed(by: SignedSamples.namingAuthority, FuzzLaws.nodeStatement)
+        case .nameStatement: decode = try self.signed(by: SignedSamples.namingAuthority, FuzzLaws.nameStatement)
         }
         return FuzzSubject(name: self.rawValue, corpus: corpus, decode: decode)
     }
@@ -73,7 +79,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     /// Whether a signature protects every byte, so that hardly any mutated input is accepted.
     package var isSigned: Bool {
         switch self {
-        case .authority, .grant, .revocation, .certificateRequest: true
+        case .authority, .grant, .revocation, .certificateRequest, .nodeStatement, .nameStatement: true
         case .frame, .enrollment, .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value,
             .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement:
             false
@@ -81,9 +87,10 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     }
 
     private func signed(
+        by der: [UInt8] = SignedSamples.authority,
         _ law: @escaping @Sendable (_ bytes: [UInt8], _ authority: ClinicAuthority) throws(FuzzFailure) -> Bool
     ) throws -> @Sendable ([UInt8]) throws(FuzzFailure) -> Bool {
-        let authority = try ClinicAuthority(der: SignedSamples.authority)
+        let authority = try ClinicAuthority(der: der)
         return { (bytes: [UInt8]) throws(FuzzFailure) -> Bool in try law(bytes, authority) }
     }
 
@@ -108,7 +115,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .columns: check.columns(bytes)
         case .value: check.value(bytes)
         case .frame, .enrollment, .configuration, .identity, .invitations, .authority, .grant, .revocation,
-            .certificateRequest, .apiAddress, .joinCode, .address, .announcement:
+            .certificateRequest, .apiAddress, .joinCode, .address, .announcement, .nodeStatement, .nameStatement:
             .broken("\(self.rawValue) is no record")
         }
     }

@@ -93,6 +93,50 @@ enum SignedSamples {
         """
     )
 
+    /// The authority of the clinic of ``nodeStatement`` and the names; its private key is nowhere any more.
+    static let namingAuthority = bytes(
+        """
+        MIIBeDCCAR+gAwIBAgIQRHR5OeYYlbbqUrxUVntdijAKBggqhkjOPQQDAjAbMRkwFwYDVQQDDBBjbGluaWMgYXV0aG9yaXR5MB4XDTI2
+        MTAyMjEyMDAwMFoXDTM2MTExODEyMDAwMFowGzEZMBcGA1UEAwwQY2xpbmljIGF1dGhvcml0eTBZMBMGByqGSM49AgEGCCqGSM49AwEH
+        A0IABCRunFkOWAa9DobP63Qr06UoQMnr4BxHZYSeW9TL/IMcSZrUYNEc0whsWAom/x8R6Jjcf4/mEPjhtBAkId9XasmjRTBDMBIGA1Ud
+        EwEB/wQIMAYBAf8CAQEwDgYDVR0PAQH/BAQDAgIEMB0GA1UdDgQWBBTAbAfyt3Z2QyGsSVUChoEKiHX0jzAKBggqhkjOPQQDAgNHADBE
+        AiB/Svk3e3tjuOM/+DqFcMerRuDsNNkGFK3xdVXd+TODuQIgNvH3MiY92JsFjBtMDshuo2BhS4ohEH8K/gQfShJxe8M=
+        """
+    )
+
+    /// What a member of that clinic says of itself.
+    static let nodeStatement = bytes(
+        """
+        Y2xpbmljc3luYyBub2RlIDEKUjns+LwjmeKtROjF6+61HQA+RFGr+/YsYq8fRW/Xh4wAAAAAAAAAAwRy+rqbcY3Ym43YP2fLFYHAqHLb
+        T3gDdDrf/3Q4d5coU1njAikOSiYhnpGILZQrzR0bPqVvDIiKVrpYOrXkr+0dCkZyb250IGRlc2sAHzE5Mi4xNjguMS43Ojc0NTAgW2Zl
+        ODA6OjFdOjc0NTAFMS4yLjMAAAAOAAABoftnGABwPATFsXabYI8lmU2wgJSk89GvKyqM9GuhLPO/+iy4BtThvJ1kiZDIKnqgJKVGKXuT
+        XW7BA+kPPeoPPPui3glr
+        """
+    )
+
+    /// A name that the authority gave.
+    static let nameStatement = bytes(
+        """
+        Y2xpbmljc3luYyBuYW1lIDEKUjns+LwjmeKtROjF6+61HQAAAAAAAAABAAAAAAAAAAIAAAAAAAAABAVMYWJvcgCE1fbr96sOGBVTUWKh
+        PHL+onWIqj/dSTnQlJAjccQv2kIzpKE02dvDq8y8yJG18zuxi0VVq/KldqVp4cX5tjZw
+        """
+    )
+
+    /// A name that a node with a grant gave, with its chain.
+    static let nameStatementByGrantee = bytes(
+        """
+        Y2xpbmljc3luYyBuYW1lIDEKUjns+LwjmeKtROjF6+61HQAAAAAAAAABAAAAAAAAAAIAAAAAAAAABQdFbXBmYW5nAQHuMIIB6jCCAZCg
+        AwIBAgIQeTmie/h/XGeMGtzV83v08jAKBggqhkjOPQQDAjAbMRkwFwYDVQQDDBBjbGluaWMgYXV0aG9yaXR5MB4XDTI2MTAyMjEyMDAw
+        MFoXDTM2MTExODEyMDAwMFowLDEqMCgGA1UEAwwhc2lnbmVyIDAwN3MyNTNhenZ5cnA2NWJyejhucXhmMXdjMFkwEwYHKoZIzj0CAQYI
+        KoZIzj0DAQcDQgAEcvq6m3GN2JuN2D9nyxWBwKhy2094A3Q63/90OHeXKFNZ4wIpDkomIZ6RiC2UK80dGz6lbwyIila6WDq15K/tHaOB
+        pDCBoTASBgNVHRMBAf8ECDAGAQH/AgEAMA4GA1UdDwEB/wQEAwICBDA7BgNVHREENDAyhjB1cm46Y2xpbmljc3luYzpzaWduZXI6MDA3
+        czI1M2F6dnlycDY1YnJ6OG5xeGYxd2MwHQYDVR0OBBYEFKHlYU39p9xfJIlllNoe/hLfmH3mMB8GA1UdIwQYMBaAFMBsB/K3dnZDIaxJ
+        VQKGgQqIdfSPMAoGCCqGSM49BAMCA0gAMEUCIHBwG9GgB9P97quNbFtF9PYa+v2TV4yWesLri8BZtaLTAiEA6fVj5cDu0qxgijM3rT5q
+        sdFN5FtRoppVswkvvWPE40sLTJcoymjWJ24O/8BPWOc71+5pdV26qlKB44cYzxo2EMUABlFzZS85O6HqR9jBk7OEW7U9upUX8tEBsNGl
+        ph6Z
+        """
+    )
+
     private static func bytes(_ base64: String) -> [UInt8] {
         Array(Data(base64Encoded: base64, options: .ignoreUnknownCharacters) ?? Data())
     }

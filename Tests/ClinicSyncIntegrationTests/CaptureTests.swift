@@ -243,4 +243,29 @@ struct CaptureTests {
             try await clinic.wait(for: "the new row") { try other.integer("SELECT count(*) FROM patients") == 3 }
         }
     }
+
+    @Test("a column that a program adds on one PC waits on the other, both are equal, and it is there with the column")
+    func addedColumn() async throws {
+        let column = "ALTER TABLE patients ADD COLUMN nationalId TEXT;"
+        try await self.withPair(prepare: "INSERT INTO patients(id) VALUES ('a');") { clinic, path, other in
+            var events = try await clinic.nodes[1].events(categories: ["system"]).makeAsyncIterator()
+            try await Writer.sqlite3(path, column + "UPDATE patients SET nationalId = 'PH-1';")
+            try await clinic.wait(for: "the value") {
+                try other.integer("SELECT count(*) FROM clinicsync_aside WHERE value = 'PH-1'") == 1
+            }
+            #expect(try await clinic.host.sync().result == "equal")
+            var event = await events.next()
+            while let other = event, other.type != "column_waits" { event = await events.next() }
+            #expect(event?.details?["table"] == "patients")
+            #expect(event?.details?["reason"]?.contains(clinic.host.name) == true)
+            for node in clinic.nodes {
+                let waiting = try await node.status().waiting
+                #expect(waiting.contains { $0.table == "patients" && $0.reason.contains("nationalId") })
+            }
+            try await Writer.sqlite3(other.path, column)
+            try await clinic.wait(for: "the value in its column") {
+                try other.column("SELECT nationalId FROM patients") == ["PH-1"]
+            }
+        }
+    }
 }

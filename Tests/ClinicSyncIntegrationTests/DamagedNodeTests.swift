@@ -83,8 +83,10 @@ struct DamagedNodeTests {
             )
             #expect(try await host.sync().isConverged)
             try await client.stop()
-            // Another author has no name any more; the author's batches come again.
+            // Another author has no name any more, as in a file of a version without the copy of the names; the author's batches
+            // come again.
             try client.database.sql("DELETE FROM clinicsync_origin WHERE id = 2")
+            try client.database.sql("DELETE FROM clinicsync_setting WHERE name = 'authors'")
             try await client.start()
             try client.database.sql("INSERT INTO patients(id) VALUES ('nameless')")
             try await clinic.converge()

@@ -62,9 +62,9 @@ const commands = {
   upgrade: () => {
     db.exec("PRAGMA foreign_keys = OFF");
     transaction(() => {
-      clean();
       rebuild("appointments");
       rebuild("patients");
+      clean();
       db.exec("PRAGMA user_version = 2");
     });
   },

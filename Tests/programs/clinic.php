@@ -84,9 +84,9 @@ switch ($command) {
     case 'upgrade':
         $db->exec('PRAGMA foreign_keys = OFF');
         transaction($db, function () use ($db) {
-            clean($db);
             rebuild($db, 'appointments');
             rebuild($db, 'patients');
+            clean($db);
             $db->exec('PRAGMA user_version = 2');
         });
         break;

@@ -63,14 +63,14 @@ class Program:
         """Rebuilds two tables, and makes digits of telephone numbers."""
         with self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            patients = self.patients
-            for key, number in connection.execute(select(patients.c.id, patients.c.contactNumber)).all():
-                digits = re.sub(r"\D", "", number)
-                connection.execute(patients.update().where(patients.c.id == key).values(contactNumber=digits))
             operations = Operations(MigrationContext.configure(connection))
             for table in ("appointments", "patients"):
                 with operations.batch_alter_table(table, recreate="always"):
                     pass
+            patients = self.patients
+            for key, number in connection.execute(select(patients.c.id, patients.c.contactNumber)).all():
+                digits = re.sub(r"\D", "", number)
+                connection.execute(patients.update().where(patients.c.id == key).values(contactNumber=digits))
             connection.exec_driver_sql("PRAGMA user_version = 2")
             connection.commit()
 

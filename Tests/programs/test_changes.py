@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What upgrades change in the tables themselves, and values that no table wants. One PC is always later than the other."""
 
+import json
+
 import peewee
 import sqlite_utils
 from nodes import Clinic, main, wait
@@ -87,6 +89,23 @@ def full_text(clinic, check):
     check(equal(clinic), "the files are equal")
 
 
+def own_unique(clinic, check):
+    """Rows that an index of one PC alone refuses wait there, are named, and come back."""
+    a, b = clinic.nodes
+    database = sqlite_utils.Database(str(b.data / "clinic.db"))
+    database["patients"].create_index(["email"], unique=True, index_name="my_email")
+    database.close()
+    a.sql("INSERT INTO patients(id, fullName, email) VALUES('u1', 'Ana', 'x@example.org'), ('u2', 'Ben', 'x@example.org')")
+    wait("one of the rows is there", lambda: b.sql("SELECT count(*) FROM patients WHERE email = 'x@example.org'") == [(1,)])
+    wait("status names the index", lambda: "my_email" in json.dumps(b.status()))
+    check(b.stop() == 0, "the node stops")
+    b.start()
+    b.sql("DROP INDEX my_email")
+    wait("both rows are there", lambda: b.sql("SELECT count(*) FROM patients WHERE email = 'x@example.org'") == [(2,)])
+    wait("all is settled", clinic.settled)
+    check(equal(clinic), "the files are equal")
+
+
 def odd_counters(clinic, check):
     """A counter that is no whole number is the same on all PCs."""
     a, b = clinic.nodes
@@ -103,7 +122,7 @@ def odd_counters(clinic, check):
     wait("the counters are equal", lambda: clinic.settled() and equal(clinic))
 
 
-STEPS = [columns, full_text, odd_counters]
+STEPS = [columns, full_text, own_unique, odd_counters]
 
 
 def run(program, check):

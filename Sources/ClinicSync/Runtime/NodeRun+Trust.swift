@@ -48,15 +48,19 @@ extension NodeRun {
         self.register.note(unsigned: findings.facts, isWhole: true)
     }
 
-    /// Makes the exchange that synchronises trust and tables.
-    func makeExchange() -> TrustExchange {
-        let hints = MemberHints(
+    /// Makes the part that gives the core the members' addresses.
+    func makeMemberHints() -> MemberHints {
+        MemberHints(
             own: self.state.id,
             ownAddresses: { [state] in state.listen.map { AdvertisedAddresses.own(listening: $0) } ?? [] },
             isRevoked: { [trust] in trust.isRevoked($0) },
             found: { [inbox] in inbox.post(.peersFound($0)) }
         )
-        return TrustExchange(
+    }
+
+    /// Makes the exchange that synchronises trust and tables.
+    func makeExchange(hints: MemberHints) -> TrustExchange {
+        TrustExchange(
             TrustExchange.Surroundings(
                 trust: self.trust,
                 register: self.register,

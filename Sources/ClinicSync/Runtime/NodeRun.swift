@@ -62,7 +62,8 @@ struct NodeRun: Sendable {
         // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
         let desk = try self.makeDesk()
-        let exchange = self.makeExchange()
+        let hints = self.makeMemberHints()
+        let exchange = self.makeExchange(hints: hints)
         let transport = PeerTransport(
             group: self.settings.group,
             limits: TransportLimits(),
@@ -79,6 +80,8 @@ struct NodeRun: Sendable {
             parsing: try await transport.listen(on: self.settings.configuration.listen.description)
         )
         self.state.listens(at: listen)
+        // Before the core's first election: a node that knows no address takes itself for the first of its clinic.
+        hints.read(MemberList.rows(of: self.register))
         let discovery = self.makeDiscovery(listen: listen)
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)

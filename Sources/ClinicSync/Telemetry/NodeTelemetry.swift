@@ -133,6 +133,12 @@ struct NodeTelemetry: Sendable {
         case .returned(let table):
             self.logger.notice("A table of the clinic is back", metadata: ["table": "\(table)"])
             self.tell("table_returned", details: ["table": table])
+        case .columnWaits(let table, let column, let reason):
+            self.logger.notice(
+                "A column that programs added is not in the files of all PCs",
+                metadata: ["table": "\(table)", "column": "\(column)", "column.reason": "\(reason)"]
+            )
+            self.tell("column_waits", details: ["table": table, "column": column, "reason": reason])
         }
     }
 

@@ -25,6 +25,7 @@ package enum FrameGrammar {
         2: "Hello", 3: "Goodbye", 4: "Ping", 5: "Pong", 6: "Chunk", 7: "Acknowledge", 8: "Digests", 9: "RowHashes",
         10: "RowStates", 11: "SyncRequest", 12: "SyncRequest", 13: "VerifyReport", 14: "SyncReport", 17: "Revocation",
         18: "HostReport", 19: "HandOver", 20: "TransferRequest", 21: "LoginRequest", 22: "LoginReply",
+        23: "MemberProof",
     ]
 
     /// The fields of each message by their numbers.
@@ -44,7 +45,7 @@ package enum FrameGrammar {
         "Successor": [1: .node, 2: .text],
         "HostReport": [
             1: .number, 2: .number, 3: .message("Reign"), 4: .text, 5: .message("Candidacy"),
-            6: .message("Successor"),
+            6: .message("Successor"), 7: .number,
         ],
         "HandOver": [:],
         "TransferRequest": [1: .node],
@@ -55,7 +56,7 @@ package enum FrameGrammar {
         "Chunk": [
             1: .message("BatchName"), 2: .number, 3: .message("Header"), 4: .number, 5: .number, 6: .bytes,
         ],
-        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName")],
+        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node],
         "Table": [1: .text, 2: .number, 3: .bytes],
         "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table")],
         "RowHashes": [
@@ -67,8 +68,9 @@ package enum FrameGrammar {
         "SyncReport.Node": [1: .node, 2: .text, 3: .number],
         "SyncReport": [1: .number, 2: .number, 3: .number, 4: .message("SyncReport.Node")],
         "Revocation": [1: .bytes],
+        "MemberProof": [1: .bytes],
         "LoginRequest": [
-            1: .number, 2: .text, 3: .text, 4: .text, 5: .text, 6: .text, 7: .bytes, 8: .number, 9: .number,
+            1: .number, 2: .text, 3: .text, 4: .text, 5: .text, 6: .text, 7: .bytes, 8: .number, 9: .number, 10: .bytes,
         ],
         "Granted": [1: .number],
         "Holder": [1: .text, 2: .text, 3: .text, 4: .text, 5: .text],

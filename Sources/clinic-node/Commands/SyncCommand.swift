@@ -30,6 +30,7 @@ struct SyncCommand: AsyncParsableCommand {
         )
         if self.output.isJSON { try Output.json(summary) } else { try self.print(summary) }
         try await self.reportAbsent(summary)
+        try await self.reportWaiting()
         if !summary.isConverged { try await self.reportLocked() }
         guard summary.isConverged else { throw ExitCode(ExitCodes.failed) }
     }
@@ -42,6 +43,14 @@ struct SyncCommand: AsyncParsableCommand {
         guard !absent.isEmpty else { return }
         let names = absent.map { TerminalText.printable($0.name) }.joined(separator: ", ")
         Output.report("not connected, so not compared: \(names)")
+    }
+
+    /// Names what waits on this PC, and columns that are not in the files of all PCs.
+    private func reportWaiting() async throws {
+        let status: NodeStatus = try await self.data.request(.GET, "/v1/status")
+        for entry in status.waiting where self.table == nil || self.table == entry.table {
+            Output.report("\(TerminalText.printable(entry.table)): \(TerminalText.printable(entry.reason))")
+        }
     }
 
     /// Names the PCs whose file a program keeps locked: they could not be compared.

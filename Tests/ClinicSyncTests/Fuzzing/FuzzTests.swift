@@ -12,7 +12,7 @@ struct FuzzTests {
         case .frame, .changeChunk, .rowStates: 14_000
         case .enrollment, .vector, .header, .registers, .columns, .value: 9_000
         case .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement: 3_000
-        case .authority, .grant, .revocation, .certificateRequest: 1_500
+        case .authority, .grant, .revocation, .certificateRequest, .nodeStatement, .nameStatement: 1_500
         }
     }
 

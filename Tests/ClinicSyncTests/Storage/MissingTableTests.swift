@@ -115,15 +115,19 @@ struct MissingTableTests {
         try expectEqual([a, b])
     }
 
-    @Test("what a program changes while it copies a table into a new shape is its edit, of values that it had read")
-    func converted() throws {
-        let (a, b, ddl) = try self.stores()
+    @Test(
+        "what a program changes while it copies a table into a new shape is its edit, of values that it had read",
+        arguments: [true, false]
+    )
+    func converted(isRunning: Bool) throws {
+        var (a, b, ddl) = try self.stores()
         try b.sql(
             """
             CREATE TABLE copy AS SELECT * FROM patient_queue; DROP TABLE patient_queue; \(ddl);
             INSERT INTO patient_queue SELECT * FROM copy; DROP TABLE copy; UPDATE patient_queue SET patientsServed = 5
             """
         )
+        if !isRunning { b = try TestStore(reopening: b, schema: .clinic) }
         try converge([a, b])
         #expect(try self.reports(a) == ["q15", "q25", "q35"])
         for store in [a, b] { #expect(try store.reader.summary().openConflicts == 0) }

@@ -26,7 +26,11 @@ struct CounterEnumerationTests {
     }
 
     @Test("every sequence of writes ends as the model says", arguments: Course.allCases)
-    func updates(course: Course) throws { try self.prove(course, CounterModel.Write.updates, start: 10) }
+    func updates(course: Course) throws {
+        // Three PCs have many orders of delivery.
+        let writes = CounterModel.Write.updates.filter { course != .three || $0 != .whole }
+        try self.prove(course, writes, start: 10)
+    }
 
     @Test("every sequence of insertions and writes ends as the model says", arguments: [Course.apart, .heard])
     func insertions(course: Course) throws { try self.prove(course, CounterModel.Write.insertions, start: nil) }

@@ -200,6 +200,19 @@ struct RowTortureTests {
         .journal("overruled entry/q2/status=in_progress", "overruled entry/q2/doctor=Lim"),
     ]
 
+    static let heard: [Scenario] = [
+        Scenario(
+            "an edit of a value that another PC had seen and beaten",
+            start: Self.note,
+            .does(.a, "UPDATE note SET title = 'a1'"),
+            .does(.b, "UPDATE note SET title = 'b1'"),
+            .hears(.b, from: .a),
+            .does(.a, "UPDATE note SET title = 'a2'"),
+            .does(.b, "UPDATE note SET body = 'b2'")
+        )
+        .shows("SELECT title || ' ' || body FROM note", "a2 b2").journal("value note/x/title=b1").replaced("a1")
+    ]
+
     static let counters: [Scenario] = [
         Scenario(
             "sales of one item on two PCs",
@@ -342,6 +355,9 @@ struct RowTortureTests {
 
     @Test("deletions take what their author saw", arguments: Self.deletions)
     func deletionsMerge(_ scenario: Scenario) throws { try self.run(scenario) }
+
+    @Test("a value that its author replaced is in no journal, whatever came first", arguments: Self.heard)
+    func replacedMerge(_ scenario: Scenario) throws { try self.run(scenario) }
 
     @Test("counters add up", arguments: Self.counters)
     func countersMerge(_ scenario: Scenario) throws { try self.run(scenario) }

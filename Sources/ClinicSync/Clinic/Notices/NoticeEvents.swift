@@ -97,7 +97,8 @@ struct NoticeEvents {
         let age = now - NoticeEvents.noticeMilliseconds
         guard notice.createdAt > age, notice.createdAt < now + NoticeEvents.noticeMilliseconds else { return false }
         let names = [notice.id, notice.user ?? "", notice.createdBy, notice.author]
-        return NoticeText.isText(notice.text) && names.allSatisfy { $0.utf8.count <= NoticeEvents.idBytesMax }
+        return NoticeText.isText(notice.text)
+            && names.allSatisfy { $0.utf8.count <= NoticeEvents.idBytesMax && !$0.utf8.contains(0) }
     }
 
     private static func event(_ notice: Notice) -> NamedEvent {

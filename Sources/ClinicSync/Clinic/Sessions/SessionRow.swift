@@ -59,7 +59,11 @@ package struct SessionRow: Sendable, Hashable {
         self.endReason = row.isNull(9) ? nil : row.string(9)
         self.isActive = row.int64(10) != 0
         self.isProvisional = row.int64(11) != 0
-        self.moments = SessionMoments(row, from: 12)
+        self.moments = SessionMoments(
+            login: SessionMoments.moment(12, 13, of: row),
+            activity: SessionMoments.moment(14, 15, of: row),
+            expiry: SessionMoments.moment(16, 17, of: row)
+        )
     }
 
     package static func == (left: SessionRow, right: SessionRow) -> Bool {
@@ -106,20 +110,15 @@ struct SessionMoments: Sendable, Hashable {
     var activity: SessionMoment?
     var expiry: SessionMoment?
 
-    /// The columns that ``init(_:from:)`` reads.
+    /// The columns that ``SessionRow/init(_:)`` gives to ``moment(_:_:of:)``.
     static let columns = ["s.loginTime", "s.lastActivity", "s.expiresAt"]
         .map { "\(WrittenForms.milliseconds($0)), \(WrittenForms.isLocal($0))" }
         .joined(separator: ", ")
 
-    /// Reads the columns that begin at `first`.
-    init(_ row: Statement, from first: Int32) {
-        func moment(_ column: Int32) -> SessionMoment? {
-            guard !row.isNull(column) else { return nil }
-            return SessionMoment(milliseconds: row.int64(column), isLocal: row.int64(column + 1) != 0)
-        }
-        self.login = moment(first)
-        self.activity = moment(first + 2)
-        self.expiry = moment(first + 4)
+    /// Reads a time from the column with its milliseconds and the column that says whether it is local.
+    static func moment(_ milliseconds: Int32, _ isLocal: Int32, of row: Statement) -> SessionMoment? {
+        guard !row.isNull(milliseconds) else { return nil }
+        return SessionMoment(milliseconds: row.int64(milliseconds), isLocal: row.int64(isLocal) != 0)
     }
 
     /// Returns how long the session lasts from `base`, in milliseconds.

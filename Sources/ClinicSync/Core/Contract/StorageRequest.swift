@@ -238,6 +238,8 @@ package enum TableNotice: Sendable, Hashable {
     case missing(table: String, reason: String)
     /// The table is there again.
     case returned(table: String)
+    /// Programs added a column to the table on some PCs and not on others, where its values wait.
+    case columnWaits(table: String, column: String, reason: String)
 }
 
 /// The outcome of a collection.

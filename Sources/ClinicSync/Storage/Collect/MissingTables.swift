@@ -17,8 +17,6 @@ struct MissingTables {
         var repaired: [String] = []
         /// The tables that vanished or came back.
         var notices: [TableNotice] = []
-        /// What tells the tables from others of their names that programs make later.
-        var identities: [String: Int64] = [:]
     }
 
     /// Puts triggers, marks and notes in order for the tables that were just read; the plans of ``rows`` are theirs.
@@ -26,7 +24,6 @@ struct MissingTables {
     /// - Parameters:
     ///   - tables: the tables.
     ///   - isMigrated: whether a migration changed the schema just now, so that all triggers are gone.
-    ///   - known: the identities of the tables that had triggers until now; empty when they are not known.
     ///   - db: the database.
     ///   - transaction: the transaction.
     /// - Returns: What became of the tables.
@@ -34,7 +31,6 @@ struct MissingTables {
     func settle(
         _ tables: ClinicTables,
         isMigrated: Bool,
-        known: [String: Int64] = [:],
         in db: Database,
         _ transaction: borrowing WriteTransaction
     ) throws -> Outcome {
@@ -63,7 +59,7 @@ struct MissingTables {
         if !isMigrated { try self.markNewColumns(of: tables, in: db, transaction) }
         let repaired = try CaptureTriggers.install(for: tables, in: db)
         outcome.repaired = repaired.map(\.name)
-        outcome.identities = try CaptureTriggers.identities(in: db)
+        let remade = try self.remade(in: db, transaction)
         // Whatever was written to a table while its triggers were gone is found by comparing the whole table.
         for table in isMigrated ? tables.tables : repaired {
             guard let plan = self.rows.plans[table.number] else { continue }
@@ -71,13 +67,29 @@ struct MissingTables {
                 try self.rows.marks.markAll(plan, in: transaction)
             } else {
                 // A program copied the rows into the new table, and so had read them: what differs is its ordinary edit.
-                if let former = known[table.name], former != outcome.identities[table.name] {
+                if remade.contains(table.name) {
                     try self.rows.marks.markPresent(plan, in: transaction)
                 }
                 try self.rows.marks.compareAll(plan, in: transaction)
             }
         }
         return outcome
+    }
+
+    /// The tables that are other ones than when the schema was last read, also by an earlier process; notes which they are now.
+    private func remade(in db: Database, _ transaction: borrowing WriteTransaction) throws -> Set<String> {
+        let present = try CaptureTriggers.identities(in: db)
+        let text = try Settings.read(.tableIdentities, on: transaction.connection) { $0.string(0) } ?? ""
+        var known: [String: Int64] = [:]
+        for part in text.split(separator: ",") {
+            let pair = part.split(separator: ":")
+            guard pair.count == 2, let identity = Int64(pair[1]) else { continue }
+            known[String(pair[0])] = identity
+        }
+        let tables = self.rows.plans.all.map(\.definition.name)
+        let current = tables.compactMap { name in present[name].map { "\(name):\($0)" } }.joined(separator: ",")
+        if current != text { try Settings.set(.tableIdentities, to: .string(current), in: transaction) }
+        return Set(tables.filter { name in known[name].map { $0 != present[name] } ?? false })
     }
 
     // MARK: - Tables that are gone

@@ -282,6 +282,17 @@ final class RowCollector {
         } else if mark.source != .program {
             unread = try self.unmarked.unreadInsertion(plan, on: transaction.connection)
         }
+        if plan.freshSlots != 0, case .updated(let meta, let changed) = difference {
+            let aside = try self.lost.keepAside(
+                plan,
+                key: mark.key,
+                meta,
+                slots: changed,
+                events: &events,
+                in: transaction
+            )
+            unread.merge(aside) { first, _ in first }
+        }
         try self.counted.append(
             kind,
             mark: (plan, mark.key),

@@ -279,9 +279,11 @@ final class UnmarkedRows: TransactionPart {
     ) throws {
         guard !values.isEmpty else { return }
         let slots = values.keys.reduce(into: UInt64(0)) { slots, slot in slots |= 1 << UInt64(slot) }
-        let statement = try transaction.statement(plan.sql.update(slots: slots)).bind(1, key)
-        for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot] ?? .null) }
-        try statement.run()
+        _ = try ValueRef.with(key) { key in
+            try TableRows().update(plan, key: key, slots: slots, in: transaction) {
+                $0.bind($1, values[$2] ?? .null)
+            }
+        }
     }
 
     /// Makes the node know of some columns only what the table shows, under a version that every other version beats.

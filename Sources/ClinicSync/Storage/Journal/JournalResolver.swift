@@ -129,9 +129,19 @@ struct JournalResolver {
         }
         guard current.value != entry.other.value else { return false }
         try self.checkReferences(plan, in: transaction) { $0 == column ? entry.other.value : nil }
-        let statement = try transaction.statement(plan.sql.update(slots: 1 << UInt64(slot)))
-        try JournalResolver.refusing { try statement.bind(1, key).bind(2, entry.other.value).run() }
-        guard transaction.changes > 0 else { throw Refused(resolution: .rowGone) }
+        try JournalResolver.refusing {
+            try ValueRef.with(key) { key in
+                guard try self.rows.isInTable(plan, key: key, on: transaction.connection) else {
+                    throw Refused(resolution: .rowGone)
+                }
+                try TableRows().update(plan, key: key, slots: 1 << UInt64(slot), in: transaction) {
+                    statement,
+                    place,
+                    _ in
+                    statement.bind(place, entry.other.value)
+                }
+            }
+        }
         try self.programRows.mark(plan, key: key, in: transaction)
         return true
     }
@@ -154,9 +164,11 @@ struct JournalResolver {
             return state.value(slot: slot) ?? .null
         }
         try self.checkReferences(plan, in: transaction) { plan.slot(of: $0).map(value) }
-        let statement = try transaction.statement(plan.sql.insert).bind(Int32(plan.keySlot + 1), entry.row.key)
-        for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), value(slot)) }
-        try JournalResolver.refusing { try statement.run() }
+        try JournalResolver.refusing {
+            try ValueRef.with(entry.row.key) { key in
+                try TableRows().insert(plan, key: key, in: transaction) { $0.bind($1, value($2)) }
+            }
+        }
         try self.programRows.mark(plan, key: entry.row.key, in: transaction)
         return true
     }

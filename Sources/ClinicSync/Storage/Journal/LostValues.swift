@@ -28,13 +28,30 @@ final class LostValues {
         ///
         /// The values that it beat were entered then, because what its author had seen was not known yet.
         var known: [Int] = []
+        /// The columns in which it replaced a value that its author had seen.
+        ///
+        /// A reconciliation may have brought an entry of this value before the change.
+        var overwritten: [Int] = []
 
-        init(_ change: ChangeChunkReader.Change, of batch: BatchID, seen: VersionVector, before: RowState) {
+        /// `delta`: the change as a state; `before`: the row's state before it.
+        init(
+            _ change: ChangeChunkReader.Change,
+            delta: RowState,
+            of batch: BatchID,
+            seen: VersionVector,
+            before: RowState
+        ) {
             self.version = Version(timestamp: change.timestamp, origin: batch.origin, sequence: batch.sequence)
             self.seen = seen
             self.replaced = change.replaced
-            for slot in change.slots.setBits where slot < before.registers.count {
-                if before.registers[slot]?.version == self.version { self.known.append(slot) }
+            // What is counted in a counter replaces no value.
+            for slot in before.registers.indices where delta.value(slot: slot) != nil {
+                guard let version = before.registers[slot]?.version else { continue }
+                if version == self.version {
+                    self.known.append(slot)
+                } else if version < self.version, seen.covers(version) {
+                    self.overwritten.append(slot)
+                }
             }
         }
     }
@@ -84,14 +101,19 @@ final class LostValues {
         events: inout EventCollector,
         in transaction: borrowing WriteTransaction
     ) throws -> Int {
-        guard !losses.isEmpty || change?.replaced.isEmpty == false || change?.known.isEmpty == false else { return 0 }
+        let isOverwriting = change.map { !$0.overwritten.isEmpty } ?? false
+        guard
+            !losses.isEmpty || change?.replaced.isEmpty == false || change?.known.isEmpty == false
+                || (isOverwriting && !self.journal.isEmpty)
+        else { return 0 }
         let key = state.key
         guard self.journal.plan != nil, plan.definition.isClinical else { return 0 }
-        if let change, !self.journal.isEmpty {
+        if let change, try self.isListed(plan, key: key, in: transaction) {
             for (slot, hash) in change.replaced where hash != LostValues.unread {
                 try self.withdraw(plan, key: key, slot: slot, seen: change, hash: hash, in: transaction)
             }
-            for slot in losses.map(\.slot) + change.known where change.replaced[slot] == nil {
+            let slots = losses.map(\.slot) + change.known + change.overwritten
+            for slot in Set(slots).sorted() where change.replaced[slot] == nil {
                 try self.withdraw(plan, key: key, slot: slot, seen: change, hash: nil, in: transaction)
             }
         }
@@ -237,6 +259,36 @@ final class LostValues {
         try self.journal.enter(conflict, isShown: isQuiet, events: &events, in: transaction)
     }
 
+    /// Enters other nodes' values that stood aside until a program added their column and wrote a value of its own.
+    ///
+    /// - Returns: By slot, what tells the receivers that the program had not read them.
+    func keepAside(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ meta: RowMeta,
+        slots: UInt64,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> [Int: UInt32] {
+        var unread: [Int: UInt32] = [:]
+        for slot in (slots & plan.freshSlots).setBits {
+            let value =
+                try transaction
+                .statement("DELETE FROM clinicsync_aside WHERE tableId = ?1 AND pk = ?2 AND slot = ?3 RETURNING value")
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, slot)
+                .first { $0.ref(0).value }
+            guard let value else { continue }
+            unread[slot] = LostValues.unread
+            let version = try self.rows.origins.global(meta.version(of: slot))
+            let place = Place(plan: plan, key: key, slot: slot)
+            let register = RowState.Register(value: value, version: version)
+            try self.keep(register, at: place, isDeleted: false, events: &events, in: transaction)
+        }
+        return unread
+    }
+
     /// Enters a value of this node's table that gives way to another and that no version stands for, unless the journal has it.
     ///
     /// Only this node makes the entry. A reconciliation brings it to the others.
@@ -292,16 +344,7 @@ final class LostValues {
         unread: [Int: UInt32] = [:],
         in transaction: borrowing WriteTransaction
     ) throws -> [Int: UInt32] {
-        guard !self.journal.isEmpty, plan.definition.isClinical else { return unread }
-        let isListed: Bool? =
-            try transaction
-            .statement(
-                "SELECT 1 FROM clinicsync_conflict WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' LIMIT 1"
-            )
-            .bind(1, text: plan.definition.name)
-            .bind(2, key)
-            .first { _ in true }
-        guard isListed == true else { return unread }
+        guard plan.definition.isClinical, try self.isListed(plan, key: key, in: transaction) else { return unread }
         let hashes = try known?.columns ?? self.deletedHashes(plan, key: key, in: transaction)
         var replaced = unread
         for slot in slots.setBits where unread[slot] == nil {
@@ -312,6 +355,20 @@ final class LostValues {
             for entry in entries where entry.hash == hash { try self.journal.withdraw(entry.id, in: transaction) }
         }
         return replaced
+    }
+
+    /// Whether the journal has an entry for a value of a row.
+    private func isListed(_ plan: TablePlan, key: SQLiteValue, in transaction: borrowing WriteTransaction) throws
+        -> Bool
+    {
+        guard !self.journal.isEmpty else { return false }
+        return try transaction
+            .statement(
+                "SELECT 1 FROM clinicsync_conflict WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' LIMIT 1"
+            )
+            .bind(1, text: plan.definition.name)
+            .bind(2, key)
+            .first { _ in true } ?? false
     }
 
     /// The hash of each column's value of a row that was deleted once and inserted again: its author knew what is in the tombstone.

@@ -26,6 +26,8 @@ enum Settings {
         case contested
         /// The numbers of the tables whose rows have to be brought back.
         case incompleteTables
+        /// What tells the tables from others of their names that programs make later.
+        case tableIdentities
     }
 
     /// Reads a value with `body`; `nil` when it is not set.

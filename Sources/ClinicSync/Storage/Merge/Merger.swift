@@ -103,7 +103,13 @@ final class Merger {
         }
         result.conflicts += try self.lost.settle(
             losses,
-            by: LostValues.Overwriting(change, of: batch.id, seen: batch.seen, before: before.state),
+            by: LostValues.Overwriting(
+                change,
+                delta: delta,
+                of: batch.id,
+                seen: batch.seen,
+                before: before.state
+            ),
             plan: plan,
             state: state,
             events: &events,
@@ -229,7 +235,9 @@ final class Merger {
                 guard change.kind == .insert, total != 0 else { continue }
                 // What a row begins with is a value: two PCs that insert the same row do not add up.
                 delta.set(CounterSetting(value: .integer(total), bases: [part]), slot: slot, version: version)
-            } else if case .blob(let bytes) = values[slot], let setting = CounterSetting(bytes, slot: slot) {
+            } else if case .blob(let bytes) = values[slot], var setting = CounterSetting(bytes, slot: slot) {
+                // Nobody has seen more than there is. A number beyond it would hide what its author counts later.
+                setting.bases.removeAll { batch.seen[$0.origin] < $0.sequence }
                 delta.set(setting, slot: slot, version: version)
             }
         }

@@ -10,6 +10,8 @@ final class StoreNotes: TransactionPart {
     private var largeCount = 0
     /// The names of the tables that are noted as missing.
     private var missing: Set<String> = []
+    /// Whether values of unknown columns came since ``takeUnknownColumns()``.
+    private var hasUnknownColumns = false
 
     /// Counts the notes.
     ///
@@ -89,6 +91,12 @@ final class StoreNotes: TransactionPart {
 
     // MARK: - What this version does not understand
 
+    /// Whether values of unknown columns came since the last call: a node may have announced the columns.
+    func takeUnknownColumns() -> Bool {
+        defer { self.hasUnknownColumns = false }
+        return self.hasUnknownColumns
+    }
+
     /// Notes that a batch has rows for which this node has no table or column.
     ///
     /// The batch stays in the log until the node has read these rows.
@@ -100,6 +108,7 @@ final class StoreNotes: TransactionPart {
         in transaction: borrowing WriteTransaction
     ) throws {
         let what = columns.isEmpty ? "table" : "column"
+        if !columns.isEmpty { self.hasUnknownColumns = true }
         try self.add(
             .batch(batch, table: table, columns: columns),
             reason: self.isMissing(table)
@@ -118,6 +127,7 @@ final class StoreNotes: TransactionPart {
         in transaction: borrowing WriteTransaction
     ) throws {
         let table = plan.definition.name
+        self.hasUnknownColumns = true
         try self.add(
             .row(table: table, key: key),
             reason: "this version knows no such column in \(table): update the program",

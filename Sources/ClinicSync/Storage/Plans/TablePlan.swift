@@ -85,6 +85,12 @@ final class TablePlan: Sendable {
     /// The UNIQUE with the policy `merge`: rows with equal values become one row.
     var mergeRule: UniqueRule? { self.uniqueRules.first { $0.policy == .merge } }
 
+    /// The slots of columns that only other nodes' tables have; see ``ColumnDefinition/isAside``.
+    var asideSlots: UInt64 { self.valueSlots & ~self.sql.places.present }
+
+    /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
+    var freshSlots: UInt64 { self.sql.places.fresh }
+
     /// The slots of all UNIQUEs.
     var uniqueSlots: UInt64 { self.uniqueRules.reduce(0) { $0 | $1.mask } }
 

@@ -15,12 +15,23 @@ struct TableSQL: Sendable {
     private let key: String
     /// The table that keeps the values of deleted rows.
     private let last: String
-    /// The columns by slot; NULL for dropped ones.
-    private let bySlot: String
     /// The present columns.
     private let columns: String
     /// The parameters of the present columns.
     private let parameters: String
+
+    /// The newest saved values of a deleted row; columns in the order of slots.
+    let selectLast: String
+    /// Where the values of columns are.
+    let places: Places
+
+    /// Where the values of columns are that stood aside, or still do.
+    struct Places {
+        /// The slots of the columns that the table has.
+        let present: UInt64
+        /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
+        let fresh: UInt64
+    }
 
     /// Makes the SQL for `definition`; `names` gives the name of each slot's column.
     init(_ definition: TableDefinition, names: [String?]) {
@@ -28,10 +39,28 @@ struct TableSQL: Sendable {
         self.table = SQLText.name(definition.name)
         self.key = SQLText.name(definition.keyColumn)
         self.last = SQLText.name(CaptureTriggers.lastTable(for: definition))
-        self.bySlot = names.map { $0.map(SQLText.name) ?? "NULL" }.joined(separator: ", ")
-        self.columns = SQLText.list(definition.columns.map(\.name))
-        self.parameters = definition.columns.map { "?\($0.slot + 1)" }.joined(separator: ", ")
-        self.selectAll = "SELECT \(self.bySlot) FROM \(self.table)"
+        let present = definition.presentColumns
+        func slots(_ columns: [ColumnDefinition]) -> UInt64 { columns.reduce(0) { $0 | 1 << UInt64($1.slot) } }
+        self.places = Places(present: slots(present), fresh: slots(present.filter(\.isFresh)))
+        self.columns = SQLText.list(present.map(\.name))
+        self.parameters = present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        // Only numbers and this file's own names come into the text: a column that stands aside has its name from another node.
+        func bySlot(of source: String, _ key: String) -> String {
+            names.enumerated().map { slot, name in
+                guard let name, let column = definition.column(slot: slot) else { return "NULL" }
+                guard column.isAside else { return SQLText.name(name) }
+                let place = "FROM clinicsync_aside WHERE tableId = \(definition.number) AND slot = \(slot) AND pk"
+                return """
+                    (SELECT value \(place) = \(source).\(key) UNION ALL SELECT value \(place) = 0 LIMIT 1)
+                    """
+            }
+            .joined(separator: ", ")
+        }
+        self.selectAll = "SELECT \(bySlot(of: self.table, self.key)) FROM \(self.table)"
+        self.selectLast = """
+            SELECT \(bySlot(of: self.last, self.key)) FROM \(self.last) \
+            WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1
+            """
         self.select = "\(self.selectAll) WHERE \(self.key) = ?1"
         self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(self.parameters))"
         self.delete = "DELETE FROM \(self.table) WHERE \(self.key) = ?1"
@@ -43,11 +72,11 @@ struct TableSQL: Sendable {
     func insert(with others: [String]) -> String {
         guard !others.isEmpty else { return self.insert }
         let columns = "\(self.columns), \(SQLText.list(others))"
-        let further = others.indices.map { "?\(self.names.count + $0 + 1)" }.joined(separator: ", ")
+        let further = others.indices.map { "?\($0 + self.names.count &+ 1)" }.joined(separator: ", ")
         return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.parameters), \(further))"
     }
 
-    /// Sets the columns of `slots` in the row with key ?1; the values are ?2, ?3, … in the order of slots.
+    /// Sets present columns, those of `slots`, in the row with key ?1; the values are ?2, ?3, … in the order of slots.
     func update(slots: UInt64) -> String {
         let assignments = slots.setBits.enumerated()
             .map { "\(SQLText.name(self.names[$0.element] ?? "")) = ?\($0.offset + 2)" }
@@ -116,7 +145,7 @@ struct TableSQL: Sendable {
     ///
     /// No smallest key exists to start from: the column is declared TEXT, so SQLite would compare a number as text.
     func selectPage(isFirst: Bool) -> String {
-        let range = isFirst ? "" : "WHERE \(self.key) > ?1"
+        let range = isFirst ? "WHERE \(self.key) IS NOT NULL" : "WHERE \(self.key) > ?1"
         return "\(self.selectAll) \(range) ORDER BY \(self.key) LIMIT ?2"
     }
 
@@ -135,11 +164,6 @@ struct TableSQL: Sendable {
 
     // MARK: - Values of deleted rows
 
-    /// The newest saved values of a deleted row; columns in the order of slots.
-    var selectLast: String {
-        "SELECT \(self.bySlot) FROM \(self.last) WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1"
-    }
-
     /// Saves the values of the row with key ?1, as the capture trigger does when it is deleted.
     var saveLast: String {
         """
@@ -149,4 +173,14 @@ struct TableSQL: Sendable {
 
     /// Deletes the saved values of a row.
     var deleteLast: String { "DELETE FROM \(self.last) WHERE \(self.key) = ?1" }
+
+    // MARK: - Columns that stand aside
+
+    /// Deletes the values of a row that stand aside, unless the table has the row; ?1 is the key, ?2 the table's number.
+    var deleteAside: String {
+        """
+        DELETE FROM clinicsync_aside WHERE tableId = ?2 AND pk = ?1
+        AND NOT EXISTS (SELECT 1 FROM \(self.table) WHERE \(self.key) = ?1)
+        """
+    }
 }

@@ -125,7 +125,7 @@ final class FormWriter {
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         guard let meta = subject.residence.meta else { return nil }
-        try transaction.statement(subject.plan.sql.delete).bind(1, key).run()
+        try TableRows().delete(subject.plan, key: key, in: transaction)
         try self.rows.table.remove(subject.plan, key: key, hash: meta.hash, in: transaction)
         return VisibleChange(operation: .delete, slots: 0)
     }

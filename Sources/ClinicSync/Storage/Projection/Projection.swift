@@ -82,18 +82,16 @@ final class Projection: TransactionPart {
         }
     }
 
-    /// Queues rows that a constraint refuses, at most `limit`: what stood against them may be gone.
-    ///
-    /// - Returns: Whether there are any.
-    func enqueueRefused(limit: Int = -1, on connection: Connection) throws -> Bool {
-        let refused = try self.rows.shadows.rows(in: .setAside, limit: limit, on: connection)
-        for row in refused { self.saver.enqueue(row) }
-        return !refused.isEmpty
+    /// Queues the rows that a constraint refuses: what stood against them may be gone.
+    func enqueueRefused(on connection: Connection) throws {
+        guard try self.hasRefused(on: connection) else { return }
+        for row in try self.rows.shadows.rows(in: .setAside, on: connection) { self.saver.enqueue(row) }
     }
 
     /// Whether a constraint refuses rows.
     func hasRefused(on connection: Connection) throws -> Bool {
-        try !self.rows.shadows.rows(in: .setAside, limit: 1, on: connection).isEmpty
+        // A file that waits for its migration has no such table.
+        try !self.rows.shadows.isEmpty && !self.rows.shadows.rows(in: .setAside, limit: 1, on: connection).isEmpty
     }
 
     // MARK: - One run

@@ -233,5 +233,7 @@ struct Marks {
     /// Forgets the saved values of a row.
     func forgetLastValues(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement(plan.sql.deleteLast).bind(1, key).run()
+        // They stand for the row until its deletion is collected.
+        try TableRows().forgetAside(plan, key: key, in: transaction)
     }
 }

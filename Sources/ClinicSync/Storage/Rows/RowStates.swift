@@ -179,11 +179,8 @@ final class RowStates {
         guard try self.table.insert(plan, key: key, birth: birth, hashes: self.hasher.hashes, in: transaction) else {
             return false
         }
-        let insert = try transaction.statement(plan.sql.insert)
-        insert.bind(Int32(plan.keySlot + 1), key)
-        for slot in plan.valueSlots.setBits { insert.bind(Int32(slot + 1), values[slot]) }
         do {
-            try insert.run()
+            try TableRows().insert(plan, key: key, in: transaction) { $0.bind($1, values[$2]) }
         } catch let failure as SQLiteFailure where failure.isConstraint {
             // The long way will set it aside.
             try self.table.takeBack(plan, key: key, in: transaction)
@@ -222,21 +219,15 @@ final class RowStates {
         if meta?.isUnknown == true, !isFetched { hashes.row = RowMeta.unknownHash }
         let slots = meta?.changedSlots(self.hasher.hashes, plan: plan) ?? plan.valueSlots
         if meta == nil || lifted != nil {
-            let others = lifted?.columns ?? []
-            let statement = try transaction.statement(plan.sql.insert(with: others.map(\.name)))
-            statement.bind(Int32(plan.keySlot + 1), key)
-            for slot in plan.valueSlots.setBits { statement.bind(Int32(slot + 1), values[slot]) }
-            for (index, column) in others.enumerated() {
-                statement.bind(Int32(plan.slotCount + index + 1), column.value)
+            try TableRows().insert(plan, key: key, with: lifted?.columns ?? [], in: transaction) {
+                $0.bind($1, values[$2])
             }
-            try statement.run()
         } else if slots != 0 {
-            let statement = try transaction.statement(plan.sql.update(slots: slots))
-            statement.bind(1, key)
-            for (offset, slot) in slots.setBits.enumerated() { statement.bind(Int32(offset + 2), values[slot]) }
-            try statement.run()
+            let isThere = try TableRows().update(plan, key: key, slots: slots, in: transaction) {
+                $0.bind($1, values[$2])
+            }
             // The row is not in its table: a program deleted it unnoticed. Let the collector find that.
-            if transaction.changes == 0 { try self.marks.markUnmarked(plan, key: key, in: transaction) }
+            if !isThere { try self.marks.markUnmarked(plan, key: key, in: transaction) }
         }
         try self.table.write(
             plan,
@@ -286,7 +277,7 @@ final class RowStates {
         in transaction: borrowing WriteTransaction
     ) throws -> VisibleChange? {
         if let meta {
-            try transaction.statement(plan.sql.delete).bind(1, key).run()
+            try TableRows().delete(plan, key: key, in: transaction)
             try self.table.remove(plan, key: key, hash: meta.hash, in: transaction)
         }
         try self.tombstones.bury(plan, state, key: key, in: transaction)

@@ -53,7 +53,7 @@ extension CaptureTriggers {
     /// The columns of a table that its last-values table does not have: they were added since the triggers were installed.
     package static func newColumns(of table: TableDefinition, in db: Database) throws -> [ColumnDefinition] {
         let known = try self.columns(of: self.lastTable(for: table), in: db)
-        return known.isEmpty ? [] : table.columns.filter { !known.contains($0.name) }
+        return known.isEmpty ? [] : table.presentColumns.filter { !known.contains($0.name) }
     }
 
     /// What tells a table from another of its name: SQLite gives a table that is made anew another row of the schema.
@@ -104,7 +104,7 @@ extension CaptureTriggers {
             sql: "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)",
             arguments: [last + "_key"]
         )
-        return hasIndex == true && table.columns.allSatisfy { columns.contains($0.name) }
+        return hasIndex == true && table.presentColumns.allSatisfy { columns.contains($0.name) }
     }
 
     /// The texts of our triggers on a table, as the database has them.
@@ -128,7 +128,7 @@ extension CaptureTriggers {
             for statement in self.lastTableStatements(for: table) { try db.execute(sql: statement) }
             return
         }
-        for column in table.columns where !columns.contains(column.name) {
+        for column in table.presentColumns where !columns.contains(column.name) {
             try db.execute(sql: "ALTER TABLE \(SQLText.name(last)) ADD COLUMN \(SQLText.name(column.name))")
         }
         let index = SQLText.name(last + "_key")

@@ -13,6 +13,7 @@ package enum CaptureTriggers {
     /// Returns the names and texts of a table's triggers, as `sqlite_schema` keeps them.
     package static func statements(for table: TableDefinition) -> [(name: String, sql: String)] {
         var statements = [
+            self.refusal(table),
             self.trigger("insert", "AFTER INSERT", table, body: [self.mark(table, "NEW")]),
             self.trigger("update", "AFTER UPDATE", table, body: [self.mark(table, "NEW")]),
             self.trigger(
@@ -51,7 +52,7 @@ package enum CaptureTriggers {
     /// Returns the statements that create a table's last-values table and its index.
     package static func lastTableStatements(for table: TableDefinition) -> [String] {
         let last = self.lastTable(for: table)
-        let columns = SQLText.list(table.columns.map(\.name))
+        let columns = SQLText.list(table.presentColumns.map(\.name))
         return [
             "CREATE TABLE \(SQLText.name(last)) (\(columns))",
             "CREATE INDEX \(SQLText.name(last + "_key")) ON \(SQLText.name(last)) (\(SQLText.name(table.keyColumn)))",
@@ -65,7 +66,8 @@ package enum CaptureTriggers {
     /// If the guard's row is missing, the triggers capture all writes, so that no write is lost.
     private static let guardCondition = "NOT EXISTS (SELECT 1 FROM clinicsync_guard WHERE applying)"
 
-    private static let now = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
+    /// The present time in milliseconds since 1970, in SQL.
+    static let now = "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)"
 
     /// The UPSERT clause for a key that is already marked.
     ///
@@ -93,6 +95,23 @@ package enum CaptureTriggers {
         return (name, sql)
     }
 
+    /// A trigger that never runs: SQLite refuses `DROP COLUMN` with the name of the first trigger that needs the column.
+    ///
+    /// The name says what a person can do.
+    private static func refusal(_ table: TableDefinition) -> (name: String, sql: String) {
+        let columns = SQLText.list(table.presentColumns.map(\.name), prefix: "OLD.")
+        let name = "\(self.prefix)\(table.name)_is_replicated_to_drop_a_column_see_OPERATIONS_md"
+        let sql = """
+            CREATE TRIGGER \(SQLText.name(name)) AFTER UPDATE OF \(SQLText.name(table.keyColumn)) \
+            ON \(SQLText.name(table.name))
+            WHEN 0
+            BEGIN
+                SELECT \(columns);
+            END
+            """
+        return (name, sql)
+    }
+
     private static func mark(_ table: TableDefinition, _ row: String) -> String {
         """
         INSERT INTO clinicsync_dirty(tableId, pk, writtenAt, n)
@@ -102,7 +121,7 @@ package enum CaptureTriggers {
     }
 
     private static func save(_ table: TableDefinition) -> String {
-        let columns = table.columns.map(\.name)
+        let columns = table.presentColumns.map(\.name)
         return """
             INSERT INTO \(SQLText.name(self.lastTable(for: table)))(\(SQLText.list(columns)))
                 VALUES (\(SQLText.list(columns, prefix: "OLD.")))
@@ -122,7 +141,7 @@ package enum CaptureTriggers {
         except own: String
     ) -> (name: String, sql: String) {
         let source = SQLText.name(table.name)
-        let columns = table.columns.map(\.name)
+        let columns = table.presentColumns.map(\.name)
         // SQLite looks up each part of the OR in its own unique index.
         let matches = keys.map { "(\(self.match($0, in: source)))" }.joined(separator: " OR ")
         let rows = "FROM \(source) WHERE (\(matches)) AND \(own)"

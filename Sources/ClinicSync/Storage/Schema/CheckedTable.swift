@@ -34,7 +34,22 @@ struct CheckedTable {
     }
 
     /// Makes the definition with the number and the slots from the registry.
-    func definition(number: Int, slots: [String], history: SchemaHistory) throws -> TableDefinition {
+    ///
+    /// - Parameters:
+    ///   - number: the table's number.
+    ///   - slots: the names of columns by slot.
+    ///   - aside: columns that only other nodes' files have.
+    ///   - fresh: the slots of columns that stood aside until now.
+    ///   - history: what migrations renamed and dropped.
+    /// - Returns: The definition.
+    /// - Throws: ``SchemaError``.
+    func definition(
+        number: Int,
+        slots: [String],
+        aside: [AsideColumns.Column] = [],
+        fresh: Set<Int> = [],
+        history: SchemaHistory
+    ) throws -> TableDefinition {
         guard slots.count <= TableDefinition.columnsMax else {
             throw SchemaError.tooManyColumns(table: self.ddl.name, count: slots.count)
         }
@@ -45,7 +60,7 @@ struct CheckedTable {
             throw SchemaError.longName(table: self.ddl.name, column: name)
         }
         let slotByName = Dictionary(slots.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
-        let columns = self.ddl.columns.compactMap { column in
+        let present = self.ddl.columns.compactMap { column in
             slotByName[column.name].map { slot in
                 ColumnDefinition(
                     name: column.name,
@@ -53,12 +68,24 @@ struct CheckedTable {
                     declaredType: column.declaredType,
                     isNotNull: column.isNotNull,
                     isCounter: self.rules.counters.contains(column.name),
-                    defaultValue: self.ddl.defaults[column.name] ?? .null
+                    defaultValue: self.ddl.defaults[column.name] ?? .null,
+                    isFresh: fresh.contains(slot)
                 )
             }
         }
-        .sorted { $0.slot < $1.slot }
-        guard columns.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
+        let others = aside.map { column in
+            ColumnDefinition(
+                name: column.name,
+                slot: column.slot,
+                declaredType: "",
+                isNotNull: false,
+                isCounter: false,
+                defaultValue: column.defaultValue,
+                isAside: true
+            )
+        }
+        let columns = (present + others).sorted { $0.slot < $1.slot }
+        guard present.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
             throw SchemaError.damagedRegistry(table: self.ddl.name)
         }
         return TableDefinition(

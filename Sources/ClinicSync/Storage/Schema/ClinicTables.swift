@@ -67,6 +67,7 @@ package struct ClinicTables: Sendable, Hashable {
         isForgiving: Bool = false
     ) throws -> ClinicTables {
         let registry = TableRegistry(db: db, history: history)
+        let announced = try AddedColumns.announced(in: db)
         guard manifest.tables.count <= TableDefinition.tablesMax else {
             throw SchemaError.tooManyTables(count: manifest.tables.count)
         }
@@ -77,8 +78,17 @@ package struct ClinicTables: Sendable, Hashable {
                 let isKnown = try isForgiving && rules.category != .system && registry.number(of: name) != nil
                 let ddl = try TableDDL(name: name, in: db)
                 let checked = try CheckedTable(ddl: ddl, rules: rules, history: isKnown ? history : nil)
-                let entry = try registry.entry(for: name, columns: ddl.columns.map(\.name))
-                tables.append(try checked.definition(number: entry.number, slots: entry.slots, history: history))
+                let others = rules.category == .system ? [:] : announced.tables[name] ?? [:]
+                let entry = try registry.entry(for: ddl, announced: others)
+                tables.append(
+                    try checked.definition(
+                        number: entry.number,
+                        slots: entry.slots,
+                        aside: entry.aside,
+                        fresh: entry.fresh,
+                        history: history
+                    )
+                )
             } catch let error as SchemaError where isForgiving && rules.category != .system {
                 if case .damagedRegistry = error { throw error }
                 guard let number = try registry.number(of: name) else { throw error }
@@ -118,8 +128,46 @@ private struct TableRegistry {
         try self.row(of: table).flatMap { Int.fromDatabaseValue($0["id"]) }
     }
 
+    /// A table's number and the names of its columns by slot.
+    struct Entry {
+        var number: Int
+        var slots: [String]
+        /// The columns that only other nodes' files have.
+        var aside: [AsideColumns.Column] = []
+        /// The slots of columns that stood aside until now.
+        var fresh: Set<Int> = []
+    }
+
     /// Returns the number and the slots of a table; assigns those that are missing.
-    func entry(for table: String, columns: [String]) throws -> (number: Int, slots: [String]) {
+    ///
+    /// - Parameters:
+    ///   - ddl: the table.
+    ///   - announced: columns that other nodes have, with their defaults; those that the table lacks are taken up.
+    /// - Returns: The table's entry.
+    /// - Throws: ``SchemaError``, and what SQLite reports.
+    func entry(for ddl: TableDDL, announced: [String: SQLiteValue]) throws -> Entry {
+        let columns = ddl.columns.map(\.name)
+        let own = try self.entry(for: ddl.name, columns: columns)
+        let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'clinicsync_aside')"
+        guard try Bool.fetchOne(self.db, sql: exists) == true else {
+            return Entry(number: own.number, slots: own.slots)
+        }
+        let others = AsideColumns(ddl, number: own.number, in: self.db)
+        let new = AsideColumns.new(announced, ddl: ddl, recorded: own.slots, history: self.history)
+        let all = new.isEmpty ? own : try self.entry(for: ddl.name, columns: columns + new)
+        try others.add(
+            new.compactMap { name in
+                all.slots.firstIndex(of: name).map {
+                    AsideColumns.Column(name: name, slot: $0, defaultValue: announced[name] ?? .null)
+                }
+            }
+        )
+        let settled = try others.settle(slots: all.slots)
+        return Entry(number: all.number, slots: all.slots, aside: settled.aside, fresh: settled.fresh)
+    }
+
+    /// Returns the number and the slots of a table; assigns those that are missing.
+    private func entry(for table: String, columns: [String]) throws -> (number: Int, slots: [String]) {
         guard let row = try self.row(of: table) else {
             try self.db.execute(
                 sql: "INSERT INTO clinicsync_table(name, columns) VALUES (?, ?)",

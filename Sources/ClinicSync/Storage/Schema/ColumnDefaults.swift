@@ -46,12 +46,20 @@ enum ColumnDefaults {
         try db.execute(sql: "CREATE TABLE d (c \(column.declaredType) DEFAULT \(text)); INSERT INTO d DEFAULT VALUES")
         defer { _ = Result { try db.execute(sql: "DROP TABLE d") } }
         let value = try DatabaseValue.fetchOne(db, sql: "SELECT c FROM d") ?? .null
-        return switch value.storage {
-        case .null: .null
-        case .int64(let number): .integer(number)
-        case .double(let number): .double(number)
-        case .string(let text): .string(text)
-        case .blob(let data): .blob(Array(data))
-        }
+        return SQLiteValue(value)
+    }
+}
+
+extension SQLiteValue {
+    /// Makes a value of one that GRDB read.
+    init(_ value: DatabaseValue) {
+        self =
+            switch value.storage {
+            case .null: .null
+            case .int64(let number): .integer(number)
+            case .double(let number): .double(number)
+            case .string(let text): .string(text)
+            case .blob(let data): .blob(Array(data))
+            }
     }
 }

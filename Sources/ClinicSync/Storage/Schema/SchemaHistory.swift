@@ -14,6 +14,8 @@ package struct SchemaHistory: Sendable, Hashable {
     /// By the table's present name: the present name of each column, by its former name.
     private var columns: [String: [String: String]] = [:]
     private var droppedColumns: [String: Set<String>] = [:]
+    /// By the table's present name: the words of the statements that make it or add to it, in small letters.
+    private var words: [String: Set<String>] = [:]
     /// The names of the indexes that migrations made, in small letters.
     private var indexes: Set<String> = []
 
@@ -45,6 +47,11 @@ package struct SchemaHistory: Sendable, Hashable {
     /// Whether a table with this name was dropped.
     package func isDropped(table: String) -> Bool { self.droppedTables.contains(table.lowercased()) }
 
+    /// Whether no migration names this column of the table, so that a program must have added it.
+    package func isAdded(_ column: String, to table: String) -> Bool {
+        self.words[table.lowercased()]?.contains(column.lowercased()) == false
+    }
+
     /// Whether a migration made an index of this name.
     package func hasIndex(_ name: String) -> Bool { self.indexes.contains(name.lowercased()) }
 
@@ -55,6 +62,7 @@ package struct SchemaHistory: Sendable, Hashable {
         let words = statement.map { $0.name?.lowercased() ?? "" }
         if words.starts(with: ["create", "table"]), let name = words.dropFirst(2).first(where: { !Self.isFiller($0) }) {
             self.droppedTables.remove(name)
+            self.words[name, default: []].formUnion(words)
         } else if words.starts(with: ["create", "index"]) || words.starts(with: ["create", "unique", "index"]),
             let start = words.firstIndex(of: "index"),
             let name = words.dropFirst(start &+ 1).first(where: { !Self.isFiller($0) })
@@ -65,6 +73,7 @@ package struct SchemaHistory: Sendable, Hashable {
         {
             self.droppedTables.insert(name)
         } else if words.starts(with: ["alter", "table"]), words.count > 4 {
+            self.words[words[2], default: []].formUnion(words)
             self.alter(words[2], words.dropFirst(3).filter { $0 != "column" })
         }
     }
@@ -86,6 +95,7 @@ package struct SchemaHistory: Sendable, Hashable {
         self.tables[table] = name
         self.tables[name] = nil
         self.droppedTables.remove(name)
+        self.words[name, default: []].formUnion(self.words.removeValue(forKey: table) ?? [])
         // A table that replaces another table takes over that table's history.
         self.columns[name, default: [:]].merge(self.columns.removeValue(forKey: table) ?? [:]) { _, new in new }
         self.droppedColumns[name, default: []].formUnion(self.droppedColumns.removeValue(forKey: table) ?? [])

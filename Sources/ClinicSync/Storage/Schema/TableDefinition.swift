@@ -60,6 +60,9 @@ package struct TableDefinition: Sendable, Hashable {
     /// The number of slots that were ever used; slots start at 0.
     package let slotCount: Int
 
+    /// The columns that the table in this node's file has; see ``ColumnDefinition/isAside``.
+    package var presentColumns: [ColumnDefinition] { self.columns.filter { !$0.isAside } }
+
     /// The column with this slot; `nil` when the column was dropped or never existed.
     package func column(slot: Int) -> ColumnDefinition? {
         if slot < self.columns.count, self.columns[slot].slot == slot { return self.columns[slot] }
@@ -86,6 +89,10 @@ package struct ColumnDefinition: Sendable, Hashable {
     package let isCounter: Bool
     /// The column's value when no program wrote it: its DEFAULT if the DEFAULT is constant, otherwise NULL.
     package let defaultValue: SQLiteValue
+    /// Whether only other nodes' tables have the column: this node keeps its values in `clinicsync_aside`.
+    package var isAside = false
+    /// Whether the column stood aside until now, and other nodes' values of some rows still do: a program wrote another value.
+    package var isFresh = false
 }
 
 /// Columns in which no two rows of the table may hold equal values.

@@ -93,7 +93,7 @@ final class FileAdoption {
                 try MissingTables.note([], in: transaction)
             }
             try self.unread.read(readable, events: &events, in: transaction)
-            _ = try self.projection.enqueueRefused(on: transaction.connection)
+            try self.projection.enqueueRefused(on: transaction.connection)
             try self.projection.project(events: &events, in: transaction)
             let recorded = try self.events.record(events, in: transaction)
             try self.unread.forget(readable, in: transaction)

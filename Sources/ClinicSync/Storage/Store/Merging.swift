@@ -118,6 +118,16 @@ final class Merging {
     /// Merges a peer's rows of a range into ours, by the rules for changes.
     func merge(_ page: RowStatePage, within range: KeyRange, offset: Int64) throws -> MergeOutcome {
         guard let plan = self.rows.plans[page.table] else {
+            // A program removed the table while the peer answered: that is not the peer's fault.
+            if self.rows.plans.tables.absent.contains(where: { $0.name == page.table }) {
+                return MergeOutcome(
+                    changedRows: 0,
+                    events: [],
+                    logged: [],
+                    vector: self.origins.vector,
+                    aheadKeys: []
+                )
+            }
             throw MalformedChunk(reason: "the page is of a table that is not replicated")
         }
         try self.collecting.collector.finishBulk(offset: offset)

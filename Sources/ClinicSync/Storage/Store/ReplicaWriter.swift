@@ -65,7 +65,7 @@ package final class ReplicaWriter {
         self.storeExtension = storeExtension
         self.parts = parts
         try self.adoptFile()
-        self.follower.begin(opened)
+        try self.follower.begin(opened)
     }
 
     /// Does what an opened file needs, again after each repair of damage that it found.

@@ -14,17 +14,19 @@ final class SchemaFollower {
     private let repair: CaptureRepair
     private let adoption: FileAdoption
     private let programTriggers: ProgramTriggers
-    /// What became of tables before the store was opened.
-    private let noticed: [TableNotice]
+    private let columns: ColumnFollower
     /// The plans for the reading half of the store.
     let published: PublishedPlans
     /// Whether rows may have to be shown.
     private var isPending = true
-    /// What tells the tables from others of their names that programs make later.
-    private var identities: [String: Int64] = [:]
 
     /// Follows the schema of `opened`.
-    init(_ opened: StoreOpening.Opened, collecting: Collecting, adoption: FileAdoption) {
+    init(
+        _ opened: StoreOpening.Opened,
+        collecting: Collecting,
+        adoption: FileAdoption,
+        columns: ColumnFollower
+    ) {
         self.transactions = opened.transactions
         self.rows = opened.saver.rows
         self.tables = MissingTables(rows: opened.saver.rows, notes: opened.notes)
@@ -35,17 +37,19 @@ final class SchemaFollower {
         self.programTriggers = ProgramTriggers(opened.transactions)
         opened.transactions.add(self.programTriggers)
         self.published = PublishedPlans(opened.saver.rows.plans)
-        self.noticed = opened.tables.notices
+        self.columns = columns
     }
 
     /// Has write transactions fail from now on when a program changed the schema since `opened` read it.
     ///
     /// Call it when opening is done. The next reply says what opening found.
-    func begin(_ opened: StoreOpening.Opened) {
+    ///
+    /// - Throws: ``StoreError``.
+    func begin(_ opened: StoreOpening.Opened) throws {
+        try self.columns.begin()
         self.transactions.expectSchema(opened.schema)
-        self.identities = opened.tables.identities
         var collected = Collector.Collected()
-        collected.tables = self.noticed
+        collected.tables = opened.tables.notices
         self.collector.keep(collected)
     }
 
@@ -66,7 +70,9 @@ final class SchemaFollower {
                 try self.transactions.expectSchema(self.transactions.read { try Transactions.schemaVersion(on: $0) })
             }
             do {
-                return try body()
+                let result = try body()
+                self.takeUpColumns()
+                return result
             } catch let changed as SchemaChanged {
                 attempts += 1
                 guard attempts < SchemaFollower.attemptsMax else { throw changed }
@@ -84,12 +90,10 @@ final class SchemaFollower {
             let (outcome, version) = try self.transactions.changeSchema { db, transaction in
                 let tables = try self.reading.tables(in: db)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
-                let outcome = try self.tables
-                    .settle(tables, isMigrated: false, known: self.identities, in: db, transaction)
+                let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
             }
             self.repair.noteChecked(version)
-            self.identities = outcome.identities
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)
@@ -103,6 +107,24 @@ final class SchemaFollower {
         // Its snapshot has the earlier schema.
         self.collector.abandonBulk()
         try self.adoption.rehash()
+        var collected = Collector.Collected()
+        collected.tables = try self.columns.announceChanges()
+        self.collector.keep(collected)
+    }
+
+    /// Takes up columns of which values came that this file lacks, and shows what waited for them.
+    ///
+    /// The request that brought the values has succeeded. So a failure is none of it: the next request reads the schema again.
+    private func takeUpColumns() {
+        do {
+            guard try self.columns.hasNewColumns() else { return }
+            self.repair.forgetCheck()
+            try self.follow()
+            guard try self.columns.hasNoMarks() else { return }
+            self.collector.keep(try self.showRows())
+        } catch {
+            self.repair.forgetCheck()
+        }
     }
 
     /// Shows the rows that can be shown since the schema was read; call it when no marks are left.

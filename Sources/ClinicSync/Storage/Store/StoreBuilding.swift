@@ -65,7 +65,12 @@ struct StoreBuilding {
             projection: projection,
             events: events
         )
-        let follower = SchemaFollower(self.opened, collecting: collecting, adoption: adoption)
+        let follower = SchemaFollower(
+            self.opened,
+            collecting: collecting,
+            adoption: adoption,
+            columns: ColumnFollower(self.opened, programRows: programRows)
+        )
         collecting.follow(with: follower)
         let upkeep = Upkeep(
             self.opened,

@@ -43,6 +43,9 @@ extension StoreSummary {
                 let entry = StoreSummary.Waiting(table: name ?? "all", rows: rows, reason: row.string(1))
                 summary.waiting.append(entry)
             }
+        summary.waiting += try AddedColumnReport(plans: plans, connection: connection).entries().map {
+            StoreSummary.Waiting(table: $0.column.table, rows: $0.rows, reason: $0.reason)
+        }
         summary.openConflicts = try JournalReading(plans: plans, loader: journal).countOpen()
         return summary
     }
