@@ -38,7 +38,7 @@ struct ForgedProofs: Sendable {
         guard self.order.count == ForgedProofs.proofsMax else { return self.order.append(proof) }
         self.proofs.remove(self.order[self.next])
         self.order[self.next] = proof
-        self.next = (self.next + 1) % ForgedProofs.proofsMax
+        self.next = (self.next &+ 1) % ForgedProofs.proofsMax
     }
 
     /// Forgets everything: what was not valid may be valid now.
