@@ -91,6 +91,7 @@ enum MessageLimits {
         if (report.reign == nil) != (report.role == .searching) { return "a reign where none belongs" }
         return self.addresses(report.addresses)
             ?? self.count(report.successors.count, HostReport.successorsMax, "successors")
+            ?? self.count(report.lockedPeers.count, HostReport.lockedPeersMax, "locked peers")
             ?? report.successors.lazy.compactMap { self.addresses($0.addresses) }.first
     }
 

@@ -52,17 +52,24 @@ extension SimulatedWorld {
     {
         let request = self.requests.nextID()
         let node = self.nodes[index]
-        let login = LoginRequest(
+        let login = node.login(session: session, user: user, isForced: isForced)
+        try self.give(.commandReceived(request, .login(login)), to: index, process: node.processNumber)
+        return request
+    }
+}
+
+extension SimulatedNode {
+    /// A login that a program asks for now.
+    fileprivate func login(session: String, user: String, isForced: Bool) -> LoginRequest {
+        LoginRequest(
             sessionID: session,
             userID: .string(user),
             username: user,
-            deviceID: node.origin.node.description,
-            deviceName: node.name,
+            deviceID: self.origin.node.description,
+            deviceName: self.name,
             tokenHash: Array(repeating: 7, count: 32),
-            loginMilliseconds: node.process?.machine.clinicMilliseconds(at: node.clock.milliseconds) ?? 0,
+            loginMilliseconds: self.process?.machine.clinicMilliseconds(at: self.clock.milliseconds) ?? 0,
             isForced: isForced
         )
-        try self.give(.commandReceived(request, .login(login)), to: index, process: node.processNumber)
-        return request
     }
 }

@@ -35,10 +35,17 @@ extension SimulatedWorld {
         let end = self.now + time
         self.schedule(.change, at: end)
         self.disturb(until: self.now)
+        self.network.sever(groups, until: end)
+    }
+}
+
+extension SimulatedNetwork {
+    /// Blocks all paths between PCs of different groups.
+    fileprivate mutating func sever(_ groups: [[Int]], until end: Duration) {
         for (place, group) in groups.enumerated() {
             for (other, others) in groups.enumerated() where other != place {
                 for inside in group {
-                    for outside in others { self.network.paths[inside][outside].blockedUntil = end }
+                    for outside in others { self.paths[inside][outside].blockedUntil = end }
                 }
             }
         }

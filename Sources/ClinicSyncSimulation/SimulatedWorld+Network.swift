@@ -8,14 +8,8 @@ extension SimulatedWorld {
     /// A dial without an answer fails after this time.
     private static let dialLimit: Duration = .seconds(1)
 
-    /// The sender and the receiver of a pipe.
-    private func way(_ link: Int, pipe: Int) -> (sender: Int, receiver: Int) {
-        let ends = self.network.links[link].ends
-        return (ends[pipe].node, ends[1 - pipe].node)
-    }
-
     private func latency(_ link: Int, pipe: Int) -> Duration {
-        let (sender, receiver) = self.way(link, pipe: pipe)
+        let (sender, receiver) = self.network.way(link, pipe: pipe)
         let latency = self.random.duration(.microseconds(50), self.options.latencyMax)
         return self.network.paths[sender][receiver].slowUntil > self.now ? latency + .milliseconds(600) : latency
     }
@@ -27,12 +21,7 @@ extension SimulatedWorld {
             let event = SimulationEvent.dialFailed(node: node.index, process: process, address: address)
             return self.schedule(event, after: SimulatedWorld.dialLimit)
         }
-        let client = SimulatedNetwork.End(
-            node: node.index,
-            process: process,
-            id: self.network.nextID(),
-            isOpen: false
-        )
+        let client = SimulatedNetwork.End(node: node.index, process: process, id: self.network.nextID(), isOpen: false)
         let server = SimulatedNetwork.End(node: target.index, process: 0, id: self.network.nextID(), isOpen: false)
         self.network.links.append(SimulatedNetwork.Link(address: address, ends: [client, server]))
         let link = self.network.links.count - 1
@@ -81,7 +70,7 @@ extension SimulatedWorld {
     /// Pipe 0 leads away from end 0.
     private func post(_ bytes: [UInt8], _ link: Int, pipe: Int) {
         guard !self.network.links[link].pipes[pipe].isSwallowing else { return }
-        let (sender, receiver) = self.way(link, pipe: pipe)
+        let (sender, receiver) = self.network.way(link, pipe: pipe)
         let blocked = self.network.paths[sender][receiver].blockedUntil
         let arrival = max(
             max(self.now, blocked) + self.latency(link, pipe: pipe),
@@ -176,5 +165,13 @@ extension SimulatedWorld {
             let learns = max(self.now + self.latency(link, pipe: end), arrival)
             self.schedule(.closed(link: link, end: 1 - end), at: learns)
         }
+    }
+}
+
+extension SimulatedNetwork {
+    /// The sender and the receiver of a pipe.
+    fileprivate func way(_ link: Int, pipe: Int) -> (sender: Int, receiver: Int) {
+        let ends = self.links[link].ends
+        return (ends[pipe].node, ends[1 - pipe].node)
     }
 }

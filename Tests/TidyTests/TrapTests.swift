@@ -173,6 +173,7 @@ struct TrapTests {
         "Security/SigningKey.swift": [(["preconditionFailure("], caller)],
         "Security/StatementReader.swift": [(["UInt64(8 * (count - 1 - $0))"], "the place of a bit")],
         "Security/TrustStore+Signing.swift": [([") + 1"], "below the largest")],
+        "Storage/Collect/MissingTables.swift": [(["Int64(pair[1])"], text)],
         "Storage/Events/EventLog.swift": [
             (
                 ["UInt64(Bounds.milliseconds(clamping: wallMilliseconds))", "Int64(start)"],
@@ -182,9 +183,6 @@ struct TrapTests {
         "Storage/Journal/Conflict.swift": [(["first + 1"], column), (["UInt32(parts[1])"], text)],
         "Storage/Journal/JournalReading.swift": [(["first + 1"], column)],
         "Storage/Journal/OldJournal.swift": [(["self.rows.plans[row.int(0)"], lookUp)],
-        "Storage/Journal/RowReport.swift": [
-            (["UInt8(String(digits[$0...$0 + 1]), radix: 16)", "$0...$0 + 1"], "an even number of digits")
-        ],
         "Storage/Log/BatchLog.swift": [(["2) + 1", ") + 1"], "a chunk's number, read as such")],
         "Storage/Members/MigrationGate.swift": [(["Int64(version)"], wider)],
         "Storage/Members/StorePlace.swift": [(["UInt64(information.st_ino)"], "the same type")],

@@ -111,6 +111,25 @@ package struct HostReport: Sendable, Hashable {
     /// Since when a program's write transaction has kept the sender from writing: the clinic's time, milliseconds since
     /// 1970; `nil` when the sender writes.
     package var lockedSince: Int64?
+    /// From a host: its clients that a program's write transaction keeps from writing; at most ``lockedPeersMax``.
+    package var lockedPeers: [LockedPeer]
+
+    /// A node that a program's write transaction keeps from writing.
+    package struct LockedPeer: Sendable, Hashable {
+        /// The node.
+        package var node: NodeID
+        /// Since when: the clinic's time, milliseconds since 1970.
+        package var since: Int64
+
+        /// Makes an entry.
+        package init(node: NodeID, since: Int64) {
+            self.node = node
+            self.since = since
+        }
+    }
+
+    /// The largest number of locked clients; further ones are left out.
+    package static let lockedPeersMax = 16
 
     /// The largest number of successors.
     package static let successorsMax = 3
@@ -123,7 +142,8 @@ package struct HostReport: Sendable, Hashable {
         addresses: [String],
         candidacy: Candidacy,
         successors: [NodeAddresses],
-        lockedSince: Int64? = nil
+        lockedSince: Int64? = nil,
+        lockedPeers: [LockedPeer] = []
     ) {
         self.role = role
         self.term = term
@@ -132,5 +152,6 @@ package struct HostReport: Sendable, Hashable {
         self.candidacy = candidacy
         self.successors = successors
         self.lockedSince = lockedSince
+        self.lockedPeers = lockedPeers
     }
 }

@@ -46,7 +46,7 @@ package enum SQLiteValue: Sendable, Hashable {
         let digits = bytes[2..<bytes.count - 1].map { Character(Unicode.Scalar($0)).hexDigitValue }
         let blob = stride(from: 0, to: digits.count, by: 2).map { index -> UInt8? in
             guard let high = digits[index], let low = digits[index + 1] else { return nil }
-            return UInt8(high << 4 | low)
+            return UInt8(truncatingIfNeeded: high << 4 | low)
         }
         guard !blob.contains(nil) else { return values }
         return values + [.blob(blob.compactMap(\.self))]

@@ -1,5 +1,4 @@
 import ClinicSyncModel
-import OrderedCollections
 
 /// What nobody signed, remembered by its hash, so that a look at the tables verifies it once.
 ///
@@ -25,16 +24,23 @@ struct ForgedProofs: Sendable {
     /// The largest number of remembered proofs; the oldest is forgotten.
     static let proofsMax = 4_096
 
-    private var proofs: OrderedSet<Proof> = []
+    private var proofs: Set<Proof> = []
+    /// The same proofs; when there are very many, the oldest is at ``next``.
+    private var order: [Proof] = []
+    private var next = 0
 
     /// Whether a proof was found forged.
     func contains(_ proof: Proof) -> Bool { self.proofs.contains(proof) }
 
     /// Remembers a proof.
     mutating func insert(_ proof: Proof) {
-        if self.proofs.append(proof).inserted, self.proofs.count > ForgedProofs.proofsMax { self.proofs.removeFirst() }
+        guard self.proofs.insert(proof).inserted else { return }
+        guard self.order.count == ForgedProofs.proofsMax else { return self.order.append(proof) }
+        self.proofs.remove(self.order[self.next])
+        self.order[self.next] = proof
+        self.next = (self.next &+ 1) % ForgedProofs.proofsMax
     }
 
     /// Forgets everything: what was not valid may be valid now.
-    mutating func removeAll() { self.proofs = [] }
+    mutating func removeAll() { self = ForgedProofs() }
 }

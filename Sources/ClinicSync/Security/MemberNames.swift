@@ -43,7 +43,7 @@ enum MemberNames {
         var before = 0
         for (index, id) in ids.enumerated() {
             let after = index + 1 < ids.count ? self.common(id.text, ids[index + 1].text) : 0
-            marks[id.node] = String(id.text.prefix(max(self.digitsMin, max(before, after) + 1)))
+            marks[id.node] = String(id.text.prefix(max(self.digitsMin, max(before, after) &+ 1)))
             before = after
         }
         return marks

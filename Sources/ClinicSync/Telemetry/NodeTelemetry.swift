@@ -50,12 +50,8 @@ struct NodeTelemetry: Sendable {
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let nextTry):
-            self.log(
-                .info,
-                "Host is not reachable",
-                of: address,
-                ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
-            )
+            let metadata: Logger.Metadata = ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
+            self.log(.info, "Host is not reachable", of: address, metadata)
         case .reconciled(let result, let rows, let took):
             self.recordReconciliation(result, rows, took)
         case .conflictsRecorded(let count):

@@ -62,6 +62,7 @@ extension WireHostReport {
         self.candidacy = WireCandidacy(report.candidacy)
         self.successors = report.successors.map(Successor.init)
         self.lockedSince = report.lockedSince ?? 0
+        self.lockedPeers = report.lockedPeers.map(LockedPeer.init)
     }
 
     /// The report.
@@ -86,8 +87,23 @@ extension WireHostReport {
             addresses: try MessageCodec.addresses(self.addresses, limits, "addresses"),
             candidacy: candidacy,
             successors: try self.successorModels(limits),
-            lockedSince: lockedSince == 0 ? nil : lockedSince
+            lockedSince: lockedSince == 0 ? nil : lockedSince,
+            lockedPeers: try self.lockedModels()
         )
+    }
+
+    private func lockedModels() throws(WireDecodingError) -> [HostReport.LockedPeer] {
+        guard self.lockedPeers.count <= HostReport.lockedPeersMax else { throw .limitExceeded(field: "locked_peers") }
+        var locked = [HostReport.LockedPeer]()
+        for peer in self.lockedPeers {
+            locked.append(
+                HostReport.LockedPeer(
+                    node: try MessageCodec.node(peer.node, "locked_peer.node"),
+                    since: try MessageCodec.milliseconds(peer.since, "locked_peer.since")
+                )
+            )
+        }
+        return locked
     }
 
     private func successorModels(_ limits: WireLimits) throws(WireDecodingError) -> [NodeAddresses] {
@@ -102,6 +118,15 @@ extension WireHostReport {
             )
         }
         return successors
+    }
+}
+
+extension WireHostReport.LockedPeer {
+    /// The wire form of an entry.
+    init(_ peer: HostReport.LockedPeer) {
+        self.init()
+        self.node = peer.node.wireBytes
+        self.since = peer.since
     }
 }
 

@@ -90,7 +90,10 @@ struct FrameRule: Sendable {
                 repeated: [
                     self.repeated("successors", { _ in HostReport.successorsMax }, in: WireHostReport()) {
                         $0.successors = [.init()]
-                    }
+                    },
+                    self.repeated("locked_peers", { _ in HostReport.lockedPeersMax }, in: WireHostReport()) {
+                        $0.lockedPeers = [.init()]
+                    },
                 ]
             )
         case .handOver, .transferRequest: FrameRule(bytesMax: { $0.reportBytesMax })

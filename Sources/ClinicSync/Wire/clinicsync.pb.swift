@@ -734,6 +734,9 @@ package nonisolated struct WireHostReport: Sendable {
   /// milliseconds since 1970. 0: the sender writes.
   package var lockedSince: Int64 = 0
 
+  /// From a host: its clients that are kept from writing.
+  package var lockedPeers: [WireHostReport.LockedPeer] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -783,6 +786,22 @@ package nonisolated struct WireHostReport: Sendable {
     package var node: Data = Data()
 
     package var addresses: [String] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct LockedPeer: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// 16 bytes.
+    package var node: Data = Data()
+
+    /// As locked_since.
+    package var since: Int64 = 0
 
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2430,7 +2449,7 @@ nonisolated extension WireReign: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HostReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0\u{3}locked_since\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}role\0\u{1}term\0\u{1}reign\0\u{1}addresses\0\u{1}candidacy\0\u{1}successors\0\u{3}locked_since\0\u{3}locked_peers\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2445,6 +2464,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 5: try { try decoder.decodeSingularMessageField(value: &self._candidacy) }()
       case 6: try { try decoder.decodeRepeatedMessageField(value: &self.successors) }()
       case 7: try { try decoder.decodeSingularInt64Field(value: &self.lockedSince) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.lockedPeers) }()
       default: break
       }
     }
@@ -2476,6 +2496,9 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if self.lockedSince != 0 {
       try visitor.visitSingularInt64Field(value: self.lockedSince, fieldNumber: 7)
     }
+    if !self.lockedPeers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.lockedPeers, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2487,6 +2510,7 @@ nonisolated extension WireHostReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs._candidacy != rhs._candidacy {return false}
     if lhs.successors != rhs.successors {return false}
     if lhs.lockedSince != rhs.lockedSince {return false}
+    if lhs.lockedPeers != rhs.lockedPeers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2526,6 +2550,41 @@ nonisolated extension WireHostReport.Successor: SwiftProtobuf.Message, SwiftProt
   package static func ==(lhs: WireHostReport.Successor, rhs: WireHostReport.Successor) -> Bool {
     if lhs.node != rhs.node {return false}
     if lhs.addresses != rhs.addresses {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireHostReport.LockedPeer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireHostReport.protoMessageName + ".LockedPeer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}since\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.since) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.node.isEmpty {
+      try visitor.visitSingularBytesField(value: self.node, fieldNumber: 1)
+    }
+    if self.since != 0 {
+      try visitor.visitSingularInt64Field(value: self.since, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireHostReport.LockedPeer, rhs: WireHostReport.LockedPeer) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.since != rhs.since {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

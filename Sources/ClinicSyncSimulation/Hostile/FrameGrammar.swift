@@ -43,9 +43,10 @@ package enum FrameGrammar {
         "Candidacy": [1: .number, 2: .number, 3: .number, 4: .node],
         "Reign": [1: .number, 2: .message("Candidacy")],
         "Successor": [1: .node, 2: .text],
+        "LockedPeer": [1: .node, 2: .number],
         "HostReport": [
             1: .number, 2: .number, 3: .message("Reign"), 4: .text, 5: .message("Candidacy"),
-            6: .message("Successor"), 7: .number,
+            6: .message("Successor"), 7: .number, 8: .message("LockedPeer"),
         ],
         "HandOver": [:],
         "TransferRequest": [1: .node],

@@ -46,6 +46,8 @@ final class SessionWorkload: SimulationWorkload {
     }
 
     /// The writes of a program that does not use the node's API.
+    ///
+    /// The session lasts a week, so that no clock of the run ends it: clocks are wrong by up to a working day.
     private func writeSession(_ session: String, of user: String, _ program: SimulatedProgram) throws {
         let wall = Double(program.node.clock.milliseconds) / 1_000
         try program.transaction("writes \(session)") { db in
@@ -55,7 +57,7 @@ final class SessionWorkload: SimulationWorkload {
                         sessionToken)
                     SELECT ?1, id, id, ?2, ?2, strftime('%Y-%m-%dT%H:%M:%fZ', ?3, 'unixepoch'),
                         strftime('%Y-%m-%dT%H:%M:%fZ', ?3, 'unixepoch'),
-                        strftime('%Y-%m-%dT%H:%M:%fZ', ?3 + 28800, 'unixepoch'), 'hash'
+                        strftime('%Y-%m-%dT%H:%M:%fZ', ?3 + 604800, 'unixepoch'), 'hash'
                     FROM users WHERE id = ?4
                     """,
                 arguments: [session, "PC-\(program.node.name)", wall, user]

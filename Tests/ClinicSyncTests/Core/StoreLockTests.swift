@@ -92,6 +92,22 @@ import Testing
         #expect(replies.allSatisfy { $0.1.result == .unreachable && $0.1.nodes == report.nodes })
     }
 
+    @Test("the host tells all clients once which client is locked, and the status names it")
+    mutating func tellsClients() {
+        var report = CoreConfiguration.client(2).hostReport
+        report.lockedSince = 5
+        let locked = [HostReport.LockedPeer(node: .n(2), since: 5)]
+        self.bench.give(.received(.c(2), .hostReport(report)))
+        #expect(self.bench.node.status(at: self.bench.now).lockedPeers == locked)
+        let reports = (0..<2).map { _ in
+            self.bench.node.handle(.timerFired(.heartbeat), at: self.bench.now).compactMap { effect in
+                if case .send(_, .hostReport(let report)) = effect { report.lockedPeers } else { nil }
+            }
+        }
+        #expect(reports[0].last == locked)
+        #expect(reports[1] == [])
+    }
+
     @Test("while no request waits, a heartbeat makes one, which shows whether the store writes again")
     func probes() {
         var bench = Bench(.node(1))

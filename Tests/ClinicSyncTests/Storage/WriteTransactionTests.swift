@@ -27,6 +27,8 @@ struct WriteTransactionTests {
     init() throws {
         self.store = try TestStore(1)
         try self.store.sql("CREATE TABLE scratch (n INTEGER)")
+        // The store is to take the change of the schema for its own: without this, each transaction has it read again.
+        self.transactions.expectSchema(try self.transactions.read { try Transactions.schemaVersion(on: $0) })
         self.transactions.add(self.counter)
     }
 

@@ -198,7 +198,10 @@ struct RandomMessages {
             successors: (0..<self.count(3)).map { _ in
                 NodeAddresses(node: self.node(), addresses: self.addresses())
             },
-            lockedSince: Bool.random(using: &self.generator) ? Int64(self.number(42)) + 1 : nil
+            lockedSince: Bool.random(using: &self.generator) ? Int64(self.number(42)) + 1 : nil,
+            lockedPeers: (0..<self.count(2)).map { _ in
+                HostReport.LockedPeer(node: self.node(), since: Int64(self.number(42)))
+            }
         )
     }
 

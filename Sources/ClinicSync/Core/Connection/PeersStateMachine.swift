@@ -450,6 +450,14 @@ package struct PeersStateMachine: Sendable, Hashable {
         }
     }
 
+    /// The linked peers that a program's write transaction keeps from writing; at most ``HostReport/lockedPeersMax``.
+    package var lockedPeers: [HostReport.LockedPeer] {
+        let locked = self.links.values.compactMap { link in
+            link.report.lockedSince.map { HostReport.LockedPeer(node: link.identity.node, since: $0) }
+        }
+        return Array(locked.prefix(HostReport.lockedPeersMax))
+    }
+
     /// The linked peer with this id.
     package func linkedPeer(_ node: NodeID) -> LinkedPeer? { self.linkedPeers.first { $0.identity.node == node } }
 

@@ -49,9 +49,6 @@ package struct CoreStatus: Sendable, Hashable {
         package var lastSeen: Now
         /// The round trip of the last ping; `nil` before the first answer.
         package var roundTripMilliseconds: Double?
-        /// Since when a program's write transaction has kept the peer from writing: milliseconds since 1970; `nil` when
-        /// it writes, and without a connection.
-        package var lockedSince: Int64?
     }
 
     /// A peer whose connections end for a reason that a new connection does not change.
@@ -152,6 +149,8 @@ package struct CoreStatus: Sendable, Hashable {
         var backOffs: [BackOff]
         /// See ``CoreStatus/storeLock``.
         var storeLock: StoreLock?
+        /// See ``CoreStatus/lockedPeers``.
+        var lockedPeers: [HostReport.LockedPeer]
     }
 
     /// Nodes whose identity two processes carry, this node first.
@@ -162,4 +161,7 @@ package struct CoreStatus: Sendable, Hashable {
     package var backOffs: [BackOff] { self.troubles.backOffs }
     /// The lock for which this node's store waits.
     package var storeLock: StoreLock? { self.troubles.storeLock }
+    /// Other nodes that a program's write transaction keeps from writing, as far as this node or its host is connected
+    /// with them.
+    package var lockedPeers: [HostReport.LockedPeer] { self.troubles.lockedPeers }
 }

@@ -219,6 +219,11 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The store writes again.
     package mutating func storeUnlocked(at time: Duration) -> [Directive] { self.lock.unlocked(at: time) }
 
+    /// Notes the clients that are kept from writing; returns whether they are others than before.
+    package mutating func lockedPeersChanged(to peers: [HostReport.LockedPeer]) -> Bool {
+        self.lock.peersChanged(to: peers)
+    }
+
     /// A heartbeat; `isWaiting`: whether a request waits for the store.
     package func reviewStoreLock(isWaiting: Bool) -> [Directive] { self.lock.review(isWaiting: isWaiting) }
 

@@ -1,4 +1,4 @@
-import ClinicSyncModel
+package import ClinicSyncModel
 
 /// Another program's write transaction for which the store has waited long: `docs/design/0020-locked-store.md`.
 package struct StoreLockStateMachine: Sendable, Hashable {
@@ -13,6 +13,8 @@ package struct StoreLockStateMachine: Sendable, Hashable {
 
     /// Whether the store writes.
     package private(set) var state: State = .free
+    /// The clients of this host that are kept from writing, as the other clients know them.
+    private var peers: [HostReport.LockedPeer] = []
 
     /// Starts free.
     package init() {}
@@ -41,6 +43,14 @@ package struct StoreLockStateMachine: Sendable, Hashable {
     package func review(isWaiting: Bool) -> [Directive] {
         guard self.isLocked else { return [] }
         return [.unfit] + (isWaiting ? [] : [.effect(.storage(.recordAcknowledged([])))])
+    }
+
+    /// Notes the clients that are kept from writing.
+    ///
+    /// - Returns: Whether they are others than before, so that all clients must hear of them.
+    package mutating func peersChanged(to peers: [HostReport.LockedPeer]) -> Bool {
+        defer { self.peers = peers }
+        return self.peers != peers
     }
 
     /// Describes the lock for people.

@@ -33,9 +33,17 @@ extension CoreStatus {
                 duplicates: node.peers.duplicates(at: now.monotonic),
                 damage: node.data.damage,
                 backOffs: node.peers.backOffs(at: now.monotonic),
-                storeLock: storeLock
+                storeLock: storeLock,
+                lockedPeers: CoreStatus.lockedPeers(of: node)
             )
         )
+    }
+
+    private static func lockedPeers(of node: NodeStateMachine) -> [HostReport.LockedPeer] {
+        let linked = node.peers.lockedPeers
+        let told = node.hostConnection.flatMap { node.peers.link($0)?.report.lockedPeers } ?? []
+        let known = [node.configuration.origin.node] + linked.map(\.node)
+        return linked + told.filter { !known.contains($0.node) }
     }
 
     private static func role(of node: NodeStateMachine) -> Role {
@@ -74,8 +82,7 @@ extension CoreStatus {
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
             lastSeen: peer.lastSeen,
-            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) },
-            lockedSince: peer.connection.flatMap { node.peers.link($0)?.report.lockedSince }
+            roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
         )
     }
 }

@@ -5,8 +5,9 @@ extension HostReport {
     init(of node: NodeStateMachine) {
         let host = node.hostConnection.flatMap { node.peers.link($0)?.identity.addresses }
         self = node.election.report(addresses: node.isHost ? node.peers.addresses : host ?? [])
+        self.lockedPeers = node.isHost ? node.peers.lockedPeers : []
         self.lockedSince =
-            node.data.storeLock(at: node.now.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
+            node.data.storeLock(at: node.context.time.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
     }
 }
 

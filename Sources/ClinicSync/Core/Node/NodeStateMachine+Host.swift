@@ -47,7 +47,8 @@ extension NodeStateMachine {
         self.election.refresh(coverage: self.data.vector.total, at: self.now.monotonic)
     }
 
-    private mutating func announce() {
+    /// Sends this node's report to all peers.
+    mutating func announce() {
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .hostReport(HostReport(of: self)))) }
     }

@@ -56,6 +56,7 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
+        if self.isHost, self.data.lockedPeersChanged(to: self.peers.lockedPeers) { self.announce() }
         self.carryOut(self.data.reviewStoreLock(isWaiting: self.turn.unansweredRequests > 0))
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }

@@ -1,23 +1,6 @@
 package import ClinicSyncModel
 import OrderedCollections
 
-/// A batch that is not applied, and how long nothing has come of it.
-package struct WaitingBatch: Sendable, Hashable {
-    /// The batch.
-    package var batch: BatchID
-    /// Whether a linked peer has applied it.
-    package var isHeldByPeer: Bool
-    /// The time without a new chunk; for a batch that a peer has applied, on a link with such a peer.
-    package var waited: Duration
-
-    /// Describes a batch.
-    package init(_ batch: BatchID, isHeldByPeer: Bool, waited: Duration) {
-        self.batch = batch
-        self.isHeldByPeer = isHeldByPeer
-        self.waited = waited
-    }
-}
-
 /// Measures how long batches wait, by the monotonic clock of this process.
 ///
 /// The time in the log says when a chunk came by the PC's clock, which may be set, and goes on while the PC is off. Then a

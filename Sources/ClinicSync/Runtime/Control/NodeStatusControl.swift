@@ -129,15 +129,13 @@ extension NodeStatus.LockedFile {
                 process: lock.holder.map { Process(id: $0.process, program: $0.program) }
             )
         }
-        let others = core.peers.compactMap { peer in
-            peer.lockedSince.map { since in
-                NodeStatus.LockedFile(
-                    node: peer.id.description,
-                    name: names[peer.id] ?? peer.name,
-                    since: UTCTimestamp(milliseconds: since),
-                    process: nil
-                )
-            }
+        let others = core.lockedPeers.map { peer in
+            NodeStatus.LockedFile(
+                node: peer.node.description,
+                name: names[peer.node] ?? "",
+                since: UTCTimestamp(milliseconds: peer.since),
+                process: nil
+            )
         }
         return (here.map { [$0] } ?? []) + others
     }

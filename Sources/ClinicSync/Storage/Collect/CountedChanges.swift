@@ -88,14 +88,7 @@ struct CountedChanges {
                 &batch
             )
             for slot in booking.settings.keys.sorted() {
-                try self.written.clear(
-                    members,
-                    of: plan,
-                    slot: slot,
-                    version: version,
-                    batch: &batch,
-                    in: transaction
-                )
+                try self.written.clear(members, of: plan, slot: slot, version: version, batch: &batch, in: transaction)
             }
         }
     }
@@ -116,7 +109,9 @@ struct CountedChanges {
         let encoded = PinnedValues(settings.map { .blob($0.value.encoded) })
         let places = Dictionary(settings.enumerated().map { ($0.element.key, $0.offset) }, uniquingKeysWith: { $1 })
         func setting(_ slot: Int) -> ValueRef? { places[slot].map { encoded.refs[$0] } }
-        let both = settings.reduce(UInt64(0)) { $0 | (booking.totals[$1.key] == nil ? 0 : 1 << UInt64($1.key)) }
+        let both = settings.reduce(UInt64(0)) {
+            $0 | (booking.totals[$1.key] == nil ? 0 : 1 << UInt64(clamping: $1.key))
+        }
         // The number in an insertion is what the counter begins with. Here it is a total.
         let later = kind == .insert ? both : 0
         batch.chunk.append(
@@ -142,7 +137,7 @@ struct CountedChanges {
             key: key,
             timestamp: version.timestamp,
             slots: both,
-            replaced: replaced.filter { both & (1 << UInt64($0.key)) != 0 }
+            replaced: replaced.filter { both & (1 << UInt64(clamping: $0.key)) != 0 }
         ) { setting($0) ?? .null }
     }
 }

@@ -200,13 +200,7 @@ final class RowCollector {
             (kind, slots) = (.update, plan.unitsTouched(by: changed))
             replaced = self.replaced(meta, slots: slots)
         }
-        if plan.counterSlots & slots != 0 {
-            for state in try self.counted.known(plan, key: mark.key, on: transaction.connection) {
-                let stamps = self.replaced(state)
-                replaced.largest = max(replaced.largest, stamps.largest)
-                replaced.shared = max(replaced.shared, stamps.shared)
-            }
-        }
+        if plan.counterSlots & slots != 0 { try self.addCounters(of: mark, to: &replaced, on: transaction.connection) }
         let timestamp = self.batches.limited(
             self.clock.stamp(writtenAt: mark.writtenAt, offset: offset, after: replaced.largest),
             in: builder
@@ -250,6 +244,15 @@ final class RowCollector {
             timestamp: timestamp,
             batch: batch.id
         ) { row.ref(Int32($0)).value }
+    }
+
+    /// Counts the stamps of a row's counters as replaced, too.
+    private func addCounters(of mark: Mark, to replaced: inout ReplacedStamps, on connection: Connection) throws {
+        for state in try self.counted.known(mark.plan, key: mark.key, on: connection) {
+            let stamps = self.replaced(state)
+            replaced.largest = max(replaced.largest, stamps.largest)
+            replaced.shared = max(replaced.shared, stamps.shared)
+        }
     }
 
     /// Appends a change of a row to the batch's chunk.

@@ -132,19 +132,19 @@ final class BatchLog: TransactionPart {
             return .logged(try self.append(chunk, in: transaction))
         }
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
-        if let present = try self.content(of: chunk, origin: id, isApplied: isApplied, on: transaction.connection) {
+        let connection = transaction.connection
+        if let present = try LoggedContent.read(under: chunk, of: id, isApplied: isApplied, on: connection) {
             guard present.isIntact else {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known
             }
-            let isSame = present.content == Content(chunk)
+            let isSame = present.isSame
             guard !isSame || !present.hasHeader else { return .known }
             let isOwn = chunk.batch.origin == self.origins.own
-            let isSetAside = present.content == .setAside
             // An author that contradicts what is applied has used a number twice. Who passes on other content than is
             // applied here may be honest: what is applied stands, and reconciliation makes the rows equal. Another header
             // alone is no fork, because honest nodes leave out dependencies that no message can hold.
-            let isContradiction = isApplied && sender?.node == chunk.batch.origin.node && !isSetAside
+            let isContradiction = isApplied && sender?.node == chunk.batch.origin.node && !present.isSetAside
             if !isSame, isOwn || sender == nil || isContradiction { throw ForkedBatch(batch: chunk.batch) }
             guard !isApplied, !isOwn, sender?.mayReplace(chunk.batch) == true else { return .known }
             try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
@@ -160,70 +160,6 @@ final class BatchLog: TransactionPart {
         }
         guard chunk.index == next ?? 0, !isComplete else { return .notKept }
         return .logged(try self.append(chunk, in: transaction))
-    }
-
-    /// What tells the contents of two chunks of one name apart.
-    private struct Content: Equatable {
-        var checksum: UInt64
-        var isLast: Bool
-
-        init(checksum: UInt64, isLast: Bool) { (self.checksum, self.isLast) = (checksum, isLast) }
-
-        init(_ chunk: BatchChunk) { self.init(checksum: chunk.checksum, isLast: chunk.isLast) }
-
-        /// The only chunk of a batch that was set aside here, and perhaps not where it comes from.
-        static let setAside = Content(checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload), isLast: true)
-    }
-
-    /// The content of the chunk that has this name in the log, whether it is what was logged, and whether it has the header
-    /// of `chunk`.
-    private func content(
-        of chunk: BatchChunk,
-        origin id: Int,
-        isApplied: Bool,
-        on connection: Connection
-    ) throws -> (content: Content, isIntact: Bool, hasHeader: Bool)? {
-        let header = chunk.header.map(VectorCoding.encode)
-        let found =
-            try connection
-            .query(
-                """
-                SELECT checksum, isLast, payload, header FROM clinicsync_log
-                WHERE origin = ?1 AND sequence = ?2 AND chunk = ?3
-                """
-            )
-            .bind(1, id)
-            .bind(2, chunk.batch.sequence)
-            .bind(3, chunk.index)
-            .first { row in
-                let content = Content(checksum: row.unsigned(0), isLast: row.int64(1) != 0)
-                let isRead = SipHash.hash64(row.blob(2)) == content.checksum
-                return (
-                    content: content,
-                    isIntact: isRead && (chunk.index > 0 || BatchLog.hasHeader(row.blob(3))),
-                    hasHeader: header.map { row.blob(3).elementsEqual($0) } ?? true
-                )
-            }
-        guard var found, found.isIntact, isApplied, !found.content.isLast else { return found }
-        found.isIntact = try self.hasChunk(after: chunk, of: id, on: connection)
-        return found
-    }
-
-    private static func hasHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        do {
-            _ = try VectorCoding.decodeHeader(bytes)
-            return true
-        } catch {
-            return false
-        }
-    }
-
-    private func hasChunk(after chunk: BatchChunk, of id: Int, on connection: Connection) throws -> Bool {
-        try connection.query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
-            .bind(1, id)
-            .bind(2, chunk.batch.sequence)
-            .bind(3, chunk.index)
-            .first { _ in true } ?? false
     }
 
     /// Whether the last chunk of a batch is in the log.

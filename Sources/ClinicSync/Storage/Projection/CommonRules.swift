@@ -32,7 +32,7 @@ final class CommonRules {
         let columns = plan.definition.columns.filter { known.contains($0.name) }
         guard !columns.isEmpty else { return true }
         let names = SQLText.list(columns.map(\.name))
-        let parameters = columns.indices.map { "?\($0 + 1)" }.joined(separator: ", ")
+        let parameters = columns.indices.map { "?\($0 &+ 1)" }.joined(separator: ", ")
         do {
             return try connection.write(.relaxed) { transaction -> Ending<Bool> in
                 let insert = try transaction.statement(

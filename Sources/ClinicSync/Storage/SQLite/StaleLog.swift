@@ -116,7 +116,7 @@ package struct StaleLog {
         guard let head = self.bytes(descriptor, 32, at: 0), head.bigEndian(at: 4) == 3_007_000 else { return nil }
         let magic = head.bigEndian(at: 0)
         let pageBytes = head.bigEndian(at: 8)
-        guard magic & ~1 == 0x377f_0682, (512...65_536).contains(pageBytes), pageBytes & (pageBytes - 1) == 0 else {
+        guard magic & ~1 == 0x377f_0682, (512...65_536).contains(pageBytes), pageBytes & (pageBytes &- 1) == 0 else {
             return nil
         }
         var checksum = LogChecksum(isBigEndian: magic & 1 == 1)

@@ -65,7 +65,7 @@ package struct SchemaHistory: Sendable, Hashable {
             self.words[name, default: []].formUnion(words)
         } else if words.starts(with: ["create", "index"]) || words.starts(with: ["create", "unique", "index"]),
             let start = words.firstIndex(of: "index"),
-            let name = words.dropFirst(start + 1).first(where: { !Self.isFiller($0) })
+            let name = words.dropFirst(start &+ 1).first(where: { !Self.isFiller($0) })
         {
             self.indexes.insert(name)
         } else if words.starts(with: ["drop", "table"]),

@@ -43,13 +43,8 @@ struct StoreBuilding {
         let repair = BookkeepingRepair(self.opened)
         self.opened.transactions.onDamage { [weak repair] in repair?.mends($0) ?? false }
         let collecting = self.collecting(lost: lost, projection: projection, events: events, repair: repair)
-        let merger = Merger(
-            saver: self.opened.saver,
-            journal: journal,
-            lost: lost,
-            collector: collecting.collector,
-            events: events
-        )
+        let (saver, collector) = (self.opened.saver, collecting.collector)
+        let merger = Merger(saver: saver, journal: journal, lost: lost, collector: collector, events: events)
         let unreadable = UnreadableBatches(log: self.opened.log, origins: self.rows.origins, journal: journal)
         let merging = self.merging(
             merger,
