@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import ClinicSyncStorage
 import GRDB
 
