@@ -24,7 +24,20 @@ struct JournalLine: Hashable, Comparable, CustomStringConvertible {
 extension TestStore {
     /// The journal's entries about the clinic's tables, except entries whose value the table shows.
     func journalLines() throws -> [JournalLine] {
-        try self.queue.read { db in
+        // The table does not say what a counter was set to: the reader does.
+        let counters = try self.reader.journal(openOnly: false).filter { entry in
+            entry.kind == .value && TortureSchema.counters.contains("\(entry.row.table).\(entry.column ?? "")")
+        }
+        let counted = counters.map { entry in
+            JournalLine(
+                kind: "value",
+                table: entry.row.table,
+                key: entry.row.key.displayText,
+                column: entry.column,
+                value: entry.other.value.displayText
+            )
+        }
+        return try self.queue.read { db in
             let rows = try Row.fetchAll(
                 db,
                 sql: """
@@ -32,8 +45,8 @@ extension TestStore {
                     WHERE tableName NOT LIKE 'clinicsync%'
                     """
             )
-            var lines: Set<JournalLine> = []
-            for row in rows {
+            var lines = Set(counted)
+            for row in rows where !Self.isOfCounter(row) {
                 let line = JournalLine(
                     kind: row["kind"],
                     table: row["tableName"],
@@ -47,6 +60,14 @@ extension TestStore {
             }
             return lines.sorted()
         }
+    }
+
+    /// Whether an entry is for a value of a counter.
+    private static func isOfCounter(_ entry: Row) -> Bool {
+        let kind: String = entry["kind"]
+        let table: String = entry["tableName"]
+        let column: String? = entry["columnName"]
+        return kind == "value" && TortureSchema.counters.contains("\(table).\(column ?? "")")
     }
 
     /// Whether the entry's row shows the entry's value.

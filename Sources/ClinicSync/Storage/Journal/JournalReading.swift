@@ -50,6 +50,20 @@ struct JournalReading {
 
     /// Counts different values of a column that lost and that the rows do not show.
     private func countOpen(_ plan: TablePlan, column: String) throws -> Int {
+        if let slot = plan.slot(of: column), plan.counterSlots & (1 << UInt64(slot)) != 0 {
+            // The table does not say what a counter was set to. Few counters have entries.
+            let statement = try self.connection.query(
+                """
+                \(JournalReading.select)
+                WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
+                """
+            )
+            return try self.entries(
+                of: statement.bind(1, text: plan.definition.name).bind(2, text: column),
+                limit: .max
+            )
+            .count
+        }
         let key = SQLText.name(plan.definition.keyColumn)
         let shown = "t." + SQLText.name(column)
         let sql = """
