@@ -34,7 +34,7 @@ struct MissingTableTests {
     // MARK: - Made anew at once
 
     @Test(
-        "a table that is renamed or dropped and made anew gets its rows back, and the other tables go on",
+        "a table that is renamed or dropped and made again gets its rows back, and the other tables go on",
         arguments: ["ALTER TABLE patient_queue RENAME TO patient_queue_2025", "DROP TABLE patient_queue"]
     )
     func madeAnew(change: String) throws {
@@ -89,7 +89,7 @@ struct MissingTableTests {
         try expectEqual([a, b])
     }
 
-    @Test("rows that were deleted one by one before their table was made anew stay deleted")
+    @Test("rows that were deleted one by one before their table was made again stay deleted")
     func deletedBefore() throws {
         let (a, b, ddl) = try self.stores()
         try b.sql("DELETE FROM patient_queue WHERE id = 'q1'; DROP TABLE patient_queue; \(ddl)")
@@ -99,7 +99,7 @@ struct MissingTableTests {
     }
 
     @Test(
-        "a table that was made anew has deleted rows if it has most of them, and lost them if it has fewer",
+        "a table that was made again has deleted rows if it has most of them, and lost them if it has fewer",
         arguments: [("'q1', 'q2'", ["q11", "q22"]), ("'q1'", ["q11", "q22", "q33"])]
     )
     func rebuilt(kept: String, expected: [String]) throws {

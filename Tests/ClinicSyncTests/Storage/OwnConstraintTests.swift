@@ -87,7 +87,7 @@ struct OwnConstraintTests {
     }
 
     @Test(
-        "a constraint of a table that one PC made anew holds up nothing",
+        "a constraint of a table that one PC made again holds up nothing",
         arguments: [
             ("fullName TEXT", "fullName TEXT NOT NULL"), ("fullName TEXT", "fullName TEXT CHECK (fullName > '')"),
             ("fullName TEXT", "fullName TEXT UNIQUE"), ("fullName TEXT", "fullName TEXT COLLATE NOCASE UNIQUE"),
@@ -112,7 +112,7 @@ struct OwnConstraintTests {
         try expectEqual([a, b])
     }
 
-    @Test("a table that one PC made anew without NOT NULL at its key goes on, and takes no NULL")
+    @Test("a table that one PC made again without NOT NULL at its key goes on, and takes no NULL")
     func nullableKey() throws {
         var (a, b) = (try TestStore(1), try TestStore(2))
         try self.remake(b, "id TEXT PRIMARY KEY NOT NULL", "id TEXT PRIMARY KEY")

@@ -209,7 +209,7 @@ struct KeyTortureTests {
         )
         .shows("SELECT id || name || info FROM room ORDER BY id", "xblueby a yredby b").journal(),
         Scenario(
-            "a room made anew under the id of a parked one",
+            "a room made again under the id of a parked one",
             .does(.a, "INSERT INTO room(id, name) VALUES ('x', 'red')"),
             .does(.b, "INSERT INTO room(id, name, info) VALUES ('y', 'red', 'old')"),
             .hears(.b, from: .a),

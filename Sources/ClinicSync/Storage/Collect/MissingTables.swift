@@ -2,7 +2,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import GRDB
 
-/// Puts capture in order after a change of the schema, and keeps the rows of tables that programs dropped, renamed or made anew.
+/// Puts capture in order after a change of the schema, and keeps the rows of tables that programs dropped, renamed or made again.
 ///
 /// A table that is gone, or came back without its rows, is no deletion: rows are deleted by DELETE alone. So what the node knows of
 /// the rows is forgotten, without tombstones, and the rows return from the log and from other nodes.
@@ -121,11 +121,11 @@ struct MissingTables {
         return "the table \(what): its rows wait until there is a table \(table) again"
     }
 
-    // MARK: - Tables that came back or were made anew
+    // MARK: - Tables that came back or were made again
 
     /// Forgets the rows that a table has lost with its making, unless programs deleted them one by one.
     ///
-    /// A table that was made anew with most of its rows, as programs do to change its shape, has deleted the others
+    /// A table that was made again with most of its rows, as programs do to change its shape, has deleted the others
     /// (`docs/design/0014-unmarked-changes.md`).
     ///
     /// - Returns: Whether rows are missing now that were not deleted.

@@ -56,7 +56,7 @@ extension CaptureTriggers {
         return known.isEmpty ? [] : table.presentColumns.filter { !known.contains($0.name) }
     }
 
-    /// What tells a table from another of its name: SQLite gives a table that is made anew another row of the schema.
+    /// What tells a table from another of its name: SQLite gives a table that is made again another row of the schema.
     package static func identities(in db: Database) throws -> [String: Int64] {
         let rows = try Row.fetchAll(db, sql: "SELECT name, rowid FROM sqlite_schema WHERE type = 'table'")
         return Dictionary(rows.map { ($0["name"], $0["rowid"]) }, uniquingKeysWith: { first, _ in first })

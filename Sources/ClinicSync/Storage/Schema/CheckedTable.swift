@@ -129,7 +129,7 @@ struct CheckedTable {
         return names
     }
 
-    /// Whether a program made a UNIQUE for its own file: an index that no migration made, or a constraint of a table made anew
+    /// Whether a program made a UNIQUE for its own file: an index that no migration made, or a constraint of a table made again
     /// that the manifest does not know.
     private static func isOwn(
         _ index: TableDDL.UniqueIndex,
