@@ -38,7 +38,9 @@ struct LockWaitTests {
         let file = self.directory.file("clinic.db")
         self.path = file.path
         try SQLiteReplicaStore.create(at: file, origin: Origin(node: NodeID(high: 1, low: 1)))
-        self.program = try DatabaseQueue(path: file.path)
+        var configuration = Configuration()
+        configuration.allowsUnsafeTransactions = true
+        self.program = try DatabaseQueue(path: file.path, configuration: configuration)
         try self.program.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
     }
 
