@@ -41,11 +41,12 @@ struct LockWaitTests {
         var configuration = Configuration()
         configuration.allowsUnsafeTransactions = true
         self.program = try DatabaseQueue(path: file.path, configuration: configuration)
-        try self.program.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
     }
 
+    /// Writes while the program, whose transaction began after the store was opened, has the lock.
     private func write(_ patience: Patience) throws {
         let transactions = try Transactions(try StoreDatabase.open(path: self.path, lockWait: patience))
+        try self.program.writeWithoutTransaction { try $0.execute(sql: "BEGIN IMMEDIATE") }
         try transactions.write { transaction in
             try transaction.statement("DELETE FROM patients").run()
             return .relaxed
