@@ -84,14 +84,7 @@ struct ConflictBenchmark {
             ) { Int64(Date().timeIntervalSince1970 * 1_000) }
             func chunks(_ sql: String) throws -> [BatchChunk] {
                 try queue.writeWithoutTransaction { try $0.execute(sql: "BEGIN; \(sql); COMMIT") }
-                var chunks: [BatchChunk] = []
-                var hasMore = true
-                while hasMore {
-                    let outcome = try writer.collect(clockOffsetMilliseconds: 0)
-                    chunks += outcome.logged.map(\.chunk)
-                    hasMore = outcome.hasMore
-                }
-                return chunks
+                return try writer.collectedChunks()
             }
             self.base = try chunks(
                 """

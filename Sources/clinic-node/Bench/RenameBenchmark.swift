@@ -72,14 +72,14 @@ struct RenameBenchmark {
             origin: Origin(node: NodeID(using: &generator))
         ) { Int64(Date().timeIntervalSince1970 * 1_000) }
         try queue.writeWithoutTransaction { try $0.execute(sql: Self.services(count, author: "b")) }
-        let own = try Self.collected(writer)
-        try Self.store(Self.collected(other), in: writer)
+        let own = try writer.collectedChunks()
+        try Self.store(other.collectedChunks(), in: writer)
         try Self.store(own, in: other)
         try program.execute("UPDATE clinic_services SET serviceName = 'New ' || serviceName WHERE id LIKE 'a%'")
         var renamed: [BatchChunk] = []
         var collect = 0.0
         let lock = try LockWatch.longest(path: path) {
-            collect = try seconds { renamed = try Self.collected(writer) }
+            collect = try seconds { renamed = try writer.collectedChunks() }
         }
         let apply = try seconds { try Self.store(renamed, in: other) }
         try writer.close()
@@ -94,17 +94,6 @@ struct RenameBenchmark {
         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < \(count - 1))
         INSERT INTO clinic_services (id, serviceName) SELECT '\(author)' || i, 'Service ' || i FROM n
         """
-    }
-
-    private static func collected(_ writer: ReplicaWriter) throws -> [BatchChunk] {
-        var chunks: [BatchChunk] = []
-        var hasMore = true
-        while hasMore {
-            let outcome = try writer.collect(clockOffsetMilliseconds: 0)
-            chunks += outcome.logged.map(\.chunk)
-            hasMore = outcome.hasMore
-        }
-        return chunks
     }
 
     private static func store(_ chunks: [BatchChunk], in writer: ReplicaWriter) throws {
