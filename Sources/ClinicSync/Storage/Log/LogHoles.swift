@@ -41,23 +41,33 @@ enum LogHoles {
                 broken += LogHoles.broken(between: last, and: chunk)
             }
         for batch in broken.prefix(LogHoles.batchesMax) {
-            try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
-                .bind(1, batch.origin)
-                .bind(2, batch.sequence)
-                .run()
-            try transaction
-                .statement(
-                    """
-                    INSERT INTO clinicsync_log (origin, sequence, chunk, isLast, checksum, storedAt, payload)
-                    VALUES (?1, ?2, 0, 1, 0, ?3, x'')
-                    """
-                )
-                .bind(1, batch.origin)
-                .bind(2, batch.sequence)
-                .bind(3, now)
-                .run()
+            try self.replace(batch.sequence, of: batch.origin, storedAt: now, in: transaction)
         }
         return min(broken.count, LogHoles.batchesMax)
+    }
+
+    /// Puts a chunk that nobody can read in the place of a batch.
+    static func replace(
+        _ sequence: Int64,
+        of origin: Int64,
+        storedAt now: Int64,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
+            .bind(1, origin)
+            .bind(2, sequence)
+            .run()
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_log (origin, sequence, chunk, isLast, checksum, storedAt, payload)
+                VALUES (?1, ?2, 0, 1, 0, ?3, x'')
+                """
+            )
+            .bind(1, origin)
+            .bind(2, sequence)
+            .bind(3, now)
+            .run()
     }
 
     /// The batches that are missing between two neighbours in the log, and that of the second one when a chunk before it is missing.

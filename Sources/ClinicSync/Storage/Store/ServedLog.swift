@@ -35,10 +35,23 @@ final class ServedLog {
                     .first { try $0.position(0) }
                 start = min(start, (lowest ?? head) &- 1)
             } else if try row.sequence(1) > known {
+                // Pruning removes an author's first chunks first.
+                guard try !self.hasChunk(of: row.int64(0), upTo: known &+ 1) else {
+                    let batch = BatchID(origin: author, sequence: known &+ 1)
+                    throw OwnDamage(.log, "a batch is missing", at: .batch(batch))
+                }
                 isPruned = true
             }
         }
         return isPruned ? nil : start
+    }
+
+    private func hasChunk(of id: Int64, upTo sequence: UInt64) throws -> Bool {
+        try self.connection
+            .query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence BETWEEN 1 AND ?2 LIMIT 1")
+            .bind(1, id)
+            .bind(2, sequence)
+            .first { _ in true } ?? false
     }
 
     /// Chunks after `position`: at least one if there is one, and no further chunk once `maxBytes` are exceeded.
