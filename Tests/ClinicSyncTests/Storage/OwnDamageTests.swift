@@ -331,7 +331,10 @@ struct OwnDamageTests {
         let request = StorageRequest.locate(for: id, vector: VersionVector())
         guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
             case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let batch = repair.wanted.first
-        else { return Issue.record("the damage was not found, or not repaired") }
+        else {
+            Issue.record("the damage was not found, or not repaired")
+            return
+        }
         let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
         let sender = ChunkSender(node: self.b.origin.node, isHost: false)
         _ = self.executors[0].writing.perform(.store(from: id, sender, copy))
