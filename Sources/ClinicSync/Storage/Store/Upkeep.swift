@@ -56,7 +56,8 @@ final class Upkeep {
                 logHead: try self.log.head(on: connection),
                 schemaVersion: schemaVersion,
                 acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
-                term: try Term.recorded(on: connection)
+                term: try Term.recorded(on: connection),
+                staged: try StateStage.read(on: connection)
             )
         }
     }
@@ -148,6 +149,15 @@ final class Upkeep {
     func recordAcknowledged(_ members: [MemberProgress]) throws {
         try self.transactions.write { transaction in
             try self.members.record(members, in: transaction)
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).release(members, in: transaction)
+            return .relaxed
+        }
+    }
+
+    /// Keeps the log beyond `vector` for a peer that is being given the state.
+    func pin(_ peer: NodeID, _ vector: VersionVector) throws {
+        try self.transactions.write { transaction in
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).set(peer, vector, in: transaction)
             return .relaxed
         }
     }
@@ -160,6 +170,7 @@ final class Upkeep {
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
         try self.collecting.bookkeeping.checkNumbers()
+        try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         let escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
@@ -179,7 +190,9 @@ final class Upkeep {
         let floor = try self.transactions.read { connection -> VersionVector? in
             // A batch with rows that this version does not understand is read again after an update.
             if try self.adoption.notes.hasUnreadBatches(on: connection) { return nil }
-            return try self.members.commonVector(on: connection)
+            let common = try self.members.commonVector(on: connection)
+            let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
+            return pinned.flatMap { common?.meet($0) } ?? common
         }
         guard let floor else { return 0 }
         let pruner = LogPruner(origins: self.origins, clock: self.clock)
