@@ -243,7 +243,7 @@ CREATE TABLE clinicsync_origin (
     incarnation INTEGER NOT NULL,
     sequence    INTEGER NOT NULL DEFAULT 0,
     seen        BLOB    NOT NULL DEFAULT x'',
-    timestamp   INTEGER NOT NULL DEFAULT 0,
+    timestamp   INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 0,
     UNIQUE (node, incarnation)
 );
 

@@ -237,9 +237,10 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The present program needs the tables of m0005 and m0007 to open a file. They are dropped below.
+        // The present program needs the tables of m0005 and m0007, which are dropped below, and the column of m0016 to open a file.
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
+        migrations += ClinicSchema.migrations.filter { $0.name == "m0016_log_floor" }
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

@@ -154,6 +154,9 @@ final class Upkeep {
 
     // MARK: - Now and then
 
+    /// The most transactions that prune the log in one round of upkeep.
+    private static let pruningsMax = 4
+
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
         try self.collecting.bookkeeping.checkNumbers()
@@ -179,10 +182,17 @@ final class Upkeep {
             return try self.members.commonVector(on: connection)
         }
         guard let floor else { return 0 }
-        let horizon = self.clock.wallMilliseconds - retentionMilliseconds
-        return try self.transactions.write { transaction in
-            .relaxed(try self.log.prune(upTo: floor, storedBefore: horizon, in: transaction))
+        let pruner = LogPruner(origins: self.origins, clock: self.clock)
+        var pruned = 0
+        for _ in 0..<Upkeep.pruningsMax {
+            let chunks = try self.transactions.write { transaction in
+                let retention = retentionMilliseconds
+                return .relaxed(try pruner.prune(upTo: floor, retentionMilliseconds: retention, in: transaction))
+            }
+            pruned += chunks
+            if chunks == 0 { break }
         }
+        return pruned
     }
 
     private func pruneEvents() throws {
