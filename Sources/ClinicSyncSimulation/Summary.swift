@@ -61,7 +61,7 @@ enum Summary {
         case .learn: "learn"
         case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
-        case .stopped: "stopped"
+        case .stopped(let reason): "stopped \(reason)"
         }
     }
 

@@ -85,6 +85,12 @@ extension NodeStateMachine {
             .readBatch, .readState, .pinState, .stageState, .installState:
             break
         }
+        // No peer takes this node's batches any more, and the node takes none of the other content. The store has recorded
+        // that the next start begins a new incarnation.
+        if case .forked(let batch) = failure, batch.origin == self.configuration.origin, self.phase != .stopping {
+            self.stopReason = .forked
+            self.stop()
+        }
     }
 
     // MARK: - Commands and sessions
