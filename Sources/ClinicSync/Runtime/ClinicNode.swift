@@ -169,15 +169,36 @@ public final class ClinicNode: Service {
         try await run.run { running in self.running.withLockedValue { $0 = running } }
     }
 
+    private static func logLock(by holder: StoreLock.Holder?, to logger: Logger) {
+        logger.warning(
+            "A program keeps a write transaction in clinic.db open: the node starts when that program ends it",
+            metadata: [
+                "lock.process": "\(holder.map { String($0.process) } ?? "unknown")",
+                "lock.program": "\(holder?.program ?? "unknown")",
+            ]
+        )
+    }
+
     private func openStorage(_ register: MemberRegister) async throws -> StorageService {
+        let isTold = NIOLockedValueBox(false)
         let storage = try await StorageService.open(
-            path: self.settings.directory.databaseURL.path,
-            origin: Origin(node: self.state.id),
-            // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could only
-            // refuse it. `log.retention` will take effect when a host can send its state instead.
-            retention: ClinicNode.keepForEver,
-            judge: { register.members(in: $0) },
-            wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds }
+            StorageService.Opening(
+                path: self.settings.directory.databaseURL.path,
+                origin: Origin(node: self.state.id),
+                // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could
+                // only refuse it. `log.retention` will take effect when a host can send its state instead.
+                retention: ClinicNode.keepForEver,
+                judge: { register.members(in: $0) },
+                wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
+                onLocked: { [logger = self.settings.logger] holder in
+                    let wasTold = isTold.withLockedValue { isTold in
+                        defer { isTold = true }
+                        return isTold
+                    }
+                    if !wasTold { ClinicNode.logLock(by: holder, to: logger) }
+                    return !Task.isShuttingDownGracefully && !Task.isCancelled
+                }
+            )
         )
         if let staleLog = storage.staleLog {
             self.settings.logger.warning(

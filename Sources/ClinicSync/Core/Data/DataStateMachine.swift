@@ -55,6 +55,8 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Damage in the node's own bookkeeping since the start.
     package var damage: [CoreStatus.Damage] { self.damages.record }
+    /// Rows for which programs' triggers failed since the start.
+    package var failedTriggers: Int { self.damages.failedTriggers }
 
     // MARK: - Links
 
@@ -411,7 +413,7 @@ package struct DataStateMachine: Sendable, Hashable {
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
-        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
+        notices += self.damages.triggersFailed(outcome.failedTriggers)
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 

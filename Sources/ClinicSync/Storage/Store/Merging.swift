@@ -42,7 +42,7 @@ final class Merging {
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
-        if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
+        try self.collecting.collector.finishBulk(offset: offset)
         do {
             let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
             let result = try self.apply(options) { options, transaction in
