@@ -189,6 +189,9 @@ final class Origins: TransactionPart {
     /// The small numbers of all authors.
     var ids: Range<Int> { self.state.entries.indices }
 
+    /// How many incarnations of this node there were before the present one.
+    var formerIncarnations: Int { self.names.count { $0.node == self.own.node } - 1 }
+
     /// The small number of `origin`; `nil` when it has none.
     func id(of origin: Origin) -> Int? { self.state.ids[origin] }
 
