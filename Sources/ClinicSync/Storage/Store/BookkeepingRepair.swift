@@ -359,7 +359,7 @@ final class BookkeepingRepair {
     /// A batch that is applied stays in the log: the copy of another node takes its place when it arrives. A batch that is not
     /// applied is removed, so that it comes as if it had never been here.
     private func repairLog(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> DamageRepair {
-        guard case .batch(let batch) = damage.place, let id = self.origins.id(of: batch.origin) else {
+        guard case .batch(let batch, let chunk) = damage.place, let id = self.origins.id(of: batch.origin) else {
             // The authors may be what is damaged: then the chunks have their authors again.
             let authors = try self.origins.rewrite(in: transaction)
             if authors > 0 { return DamageRepair(damage, count: authors, outcome: .rebuilt) }
@@ -369,10 +369,12 @@ final class BookkeepingRepair {
             let count = transaction.changes
             return DamageRepair(damage, count: max(count, 1), outcome: count == 0 ? .failed : .leftOut)
         }
+        var lost = LostChunk(batch: batch, index: chunk)
         if batch.sequence > self.origins.sequence(of: id) {
             try self.log.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+            lost = LostChunk(batch: batch)
         }
-        return DamageRepair(damage, outcome: .refetching, wanted: [batch])
+        return DamageRepair(damage, outcome: .refetching, wanted: [lost])
     }
 
     /// Forgets the progress of members that cannot be read: they say it again.
