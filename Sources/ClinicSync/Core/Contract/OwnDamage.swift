@@ -50,6 +50,8 @@ package struct OwnDamage: Error, Sendable, Hashable {
         case row(table: Int, key: SQLiteValue)
         /// A batch in the log, from one of its chunks on.
         case batch(BatchID, chunk: UInt32 = 0)
+        /// The indexes of a table, by the table's number; `nil`: of every table.
+        case index(table: Int?)
     }
 
     /// The damaged table.

@@ -19,6 +19,8 @@ final class BookkeepingRepair {
     private let contexts = DeletionContexts()
     private var hasher = RowHasher()
     private var isRepairing = false
+    /// How often indexes are built again in one run: programs wait meanwhile, and a disk that fails damages them again.
+    private var reindexesLeft = 8
     /// The repairs that no reply has reported.
     private var unreported: [DamageRepair] = []
 
@@ -95,7 +97,8 @@ final class BookkeepingRepair {
         case .member: count = try self.removeMembers(in: transaction)
         case .unread:
             (count, outcome) = (try self.notes.removeMalformed(in: transaction), .leftOut)
-        case .guardFlag, .setting, .unshared, .event, .file: break
+        case .file: (count, outcome) = (try self.rebuildIndexes(damage, in: transaction), .rebuilt)
+        case .guardFlag, .setting, .unshared, .event: break
         }
         return DamageRepair(damage, count: max(count, 1), outcome: count == 0 ? .failed : outcome)
     }
@@ -350,6 +353,17 @@ final class BookkeepingRepair {
             state.deletion = RowState.Deletion(seen: seen, version: version)
             try ValueRef.with(state.key) { try self.rows.tombstones.bury(plan, state, key: $0, in: transaction) }
         }
+    }
+
+    /// Builds the indexes of a table again, or those of every table.
+    ///
+    /// - Returns: 1; 0 when it happened too often, or the damage is elsewhere in the file.
+    private func rebuildIndexes(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> Int {
+        guard case .index(let table) = damage.place, self.reindexesLeft > 0 else { return 0 }
+        self.reindexesLeft -= 1
+        let plan = table.flatMap { self.rows.plans[$0] }
+        try transaction.execute("REINDEX" + (plan.map { " " + SQLText.name($0.definition.name) } ?? ""))
+        return 1
     }
 
     // MARK: - The log and the members
