@@ -330,12 +330,12 @@ struct OwnDamageTests {
         try self.a.sql("UPDATE clinicsync_log SET chunk = -7 WHERE position = 1")
         let request = StorageRequest.locate(for: id, vector: VersionVector())
         guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
-            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let batch = repair.wanted.first
+            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let lost = repair.wanted.first
         else {
             Issue.record("the damage was not found, or not repaired")
             return
         }
-        let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
+        let copy = try self.b.reader.chunks(from: lost, maxBytes: .max)
         let sender = ChunkSender(node: self.b.origin.node, isHost: false)
         _ = self.executors[0].writing.perform(.store(from: id, sender, copy))
         #expect(try self.a.reader.locate(VersionVector()) != nil)
