@@ -39,6 +39,11 @@ struct MissingTables {
         var incomplete = try MissingTables.incomplete(on: transaction.connection)
         for table in tables.tables where table.isClinical {
             guard let plan = self.rows.plans[table.number] else { continue }
+            let vanished: UInt64 = table.columns.reduce(0) { $1.isVanished ? $0 | 1 << UInt64($1.slot) : $0 }
+            if vanished != 0, try self.rows.table.forget(vanished, of: plan, in: transaction) > 0 {
+                // The log brings back what it has of the dropped values; the rest comes with the next comparison.
+                incomplete.insert(table.number)
+            }
             let isBack = self.notes.isMissing(table.name)
             if isBack {
                 try self.notes.removeMissing(table.name, in: transaction)

@@ -39,6 +39,8 @@ final class Origins: TransactionPart {
     private var state: State
     /// `PRAGMA schema_version` when the table last said what this node knows; `nil` before the first transaction.
     private var schemaVersion: Int64?
+    /// A number of this opening, which the file has; a copy that an earlier opening left has another.
+    private let opening: Int64
 
     /// Reads the table and gives `own` a number if it has none.
     ///
@@ -70,6 +72,9 @@ final class Origins: TransactionPart {
         if try AuthorNames.read(on: transaction.connection) != state.names {
             try AuthorNames.write(state.names, in: transaction)
         }
+        // Always eight bytes, so that the file does not depend on the number.
+        self.opening = Int64.random(in: 1 << 56 ... .max)
+        try Settings.set(.opening, to: .integer(self.opening), in: transaction)
         self.own = own
         self.state = state
         // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
@@ -96,13 +101,17 @@ final class Origins: TransactionPart {
 
     /// Whether another database was copied into the file, for example by `.restore` of the `sqlite3` shell.
     ///
-    /// SQLite's backup always raises the version of the schema. Then the authors' progress decides: it differs from this
-    /// node's unless the copy is from this very moment.
+    /// SQLite's backup always raises the version of the schema. Then the number of the opening decides, and for a copy of the
+    /// same opening the authors' progress: it differs from this node's unless the copy is from this very moment.
     func isOverwritten(on connection: Connection) throws -> Bool {
         guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else {
             return false
         }
-        return try !connection.hasTable("clinicsync_origin") || !self.isAsWritten(on: connection)
+        guard try connection.hasTable("clinicsync_origin"), try connection.hasTable("clinicsync_setting") else {
+            return true
+        }
+        let opening = try Settings.read(.opening, on: connection) { $0.int64(0) }
+        return try opening != self.opening || !self.isAsWritten(on: connection)
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {

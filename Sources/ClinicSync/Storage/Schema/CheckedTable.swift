@@ -40,6 +40,7 @@ struct CheckedTable {
     ///   - slots: the names of columns by slot.
     ///   - aside: columns that only other nodes' files have.
     ///   - fresh: the slots of columns that stood aside until now.
+    ///   - common: the defaults and types of the columns as the clinic has them.
     ///   - history: what migrations renamed and dropped.
     /// - Returns: The definition.
     /// - Throws: ``SchemaError``.
@@ -48,6 +49,7 @@ struct CheckedTable {
         slots: [String],
         aside: [AsideColumns.Column] = [],
         fresh: Set<Int> = [],
+        common: CommonColumns,
         history: SchemaHistory
     ) throws -> TableDefinition {
         guard slots.count <= TableDefinition.columnsMax else {
@@ -68,8 +70,9 @@ struct CheckedTable {
                     declaredType: column.declaredType,
                     isNotNull: column.isNotNull,
                     isCounter: self.rules.counters.contains(column.name),
-                    defaultValue: self.ddl.defaults[column.name] ?? .null,
-                    isFresh: fresh.contains(slot)
+                    defaultValue: common.defaults[column.name] ?? .null,
+                    isFresh: fresh.contains(slot),
+                    isConverting: self.isConverting(column, common, history)
                 )
             }
         }
@@ -81,7 +84,8 @@ struct CheckedTable {
                 isNotNull: false,
                 isCounter: false,
                 defaultValue: column.defaultValue,
-                isAside: true
+                isAside: true,
+                isVanished: column.isVanished
             )
         }
         let columns = (present + others).sorted { $0.slot < $1.slot }
@@ -109,6 +113,16 @@ struct CheckedTable {
                 .subtracting(columns.map { $0.name.lowercased() }),
             slotCount: slots.count
         )
+    }
+
+    /// Whether values of other nodes may become others in this file.
+    ///
+    /// Other PCs may have added a column with any type, and one that takes every value as it is converts nothing.
+    private func isConverting(_ column: TableDDL.Column, _ common: CommonColumns, _ history: SchemaHistory) -> Bool {
+        guard column.name != self.keyColumn, !self.rules.counters.contains(column.name) else { return false }
+        let own = Affinity(declaredType: column.declaredType)
+        if history.isAdded(column.name, to: self.ddl.name) { return own != .blob }
+        return common.types[column.name].map { Affinity(declaredType: $0) != own } ?? false
     }
 
     /// The names that nodes of other schema versions use for the columns, in small letters, with the slots.

@@ -93,6 +93,10 @@ package struct ColumnDefinition: Sendable, Hashable {
     package var isAside = false
     /// Whether the column stood aside until now, and other nodes' values of some rows still do: a program wrote another value.
     package var isFresh = false
+    /// Whether the column's type in this file may convert values of other nodes: `clinicsync_aside` has those that it converts.
+    package var isConverting = false
+    /// Whether a program dropped the column, and this is the first look since then.
+    package var isVanished = false
 }
 
 /// Columns in which no two rows of the table may hold equal values.
