@@ -127,7 +127,8 @@ public final class ClinicNode: Service {
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
-    ///   `newerDatabase`, `permission`, `diskFull`, and `revoked` when the clinic has revoked the node.
+    ///   `newerDatabase`, `permission`, `diskFull`, `databaseReplaced`, `revoked` when the clinic has revoked the node, and
+    ///   `numbersTaken`: make another node of the directory and run it, which goes on under new numbers.
     public func run() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
