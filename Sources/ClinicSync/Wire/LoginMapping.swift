@@ -57,9 +57,9 @@ extension WireLoginRequest {
         guard let first = self.userKey.first else {
             return self.userBlob.isEmpty ? .string(user) : .blob(Array(self.userBlob))
         }
-        return switch UserKeyKind(rawValue: first) {
-        case .malformedText: .text(Array(self.userKey.dropFirst()))
-        case .emptyBlob: .blob([])
+        switch UserKeyKind(rawValue: first) {
+        case .malformedText: return .text(Array(self.userKey.dropFirst()))
+        case .emptyBlob: return .blob([])
         case nil: throw .unknownValue(field: "user_key")
         }
     }

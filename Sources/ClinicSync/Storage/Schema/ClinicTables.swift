@@ -1,4 +1,4 @@
-package import ClinicSyncModel
+import ClinicSyncModel
 import Foundation
 package import GRDB
 

@@ -1,7 +1,7 @@
 import ClinicSyncModel
 
 /// The defaults and types of a table's columns as the clinic has them, whatever a program made of the table in one PC's file.
-struct CommonColumns: Hashable {
+package struct CommonColumns: Hashable {
     /// The default of each column; NULL where there is none.
     var defaults: [String: SQLiteValue] = [:]
     /// The declared type of each column.

@@ -1,4 +1,3 @@
-import ClinicSyncModel
 import GRDB
 
 /// Reads the replicated tables of an open store's file, at the start and after each change that a program makes to the schema.
@@ -31,7 +30,7 @@ struct SchemaReading: Sendable {
 
     /// The clinic's tables as the migrations alone make them, empty and in memory.
     private func migrated() throws -> DatabaseQueue {
-        var configuration = Configuration()
+        var configuration = GRDB.Configuration()
         configuration.foreignKeysEnabled = false
         let scratch = try DatabaseQueue(configuration: configuration)
         try ClinicMigrator(self.migrations).migrate(scratch)
