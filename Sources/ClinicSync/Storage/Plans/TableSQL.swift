@@ -55,11 +55,11 @@ struct TableSQL: Sendable {
             names.enumerated().map { slot, name in
                 guard let name, let column = definition.column(slot: slot) else { return "NULL" }
                 let place = "FROM clinicsync_aside WHERE tableId = \(definition.number) AND slot = \(slot) AND pk"
-                if column.isConverting {
+                if let affinity = column.commonAffinity {
                     let shown = "\(source).\(SQLText.name(name))"
                     return """
                         coalesce((SELECT value \(place) = \(source).\(key) AND shown IS \(shown) AND shown IS NOT NULL \
-                        AND typeof(shown) = typeof(\(shown))), \(shown))
+                        AND typeof(shown) = typeof(\(shown))), \(affinity.sql(of: shown)))
                         """
                 }
                 guard column.isAside else { return SQLText.name(name) }

@@ -79,7 +79,7 @@ struct CheckedTable {
                     isDerived: self.isDerived(column.name),
                     defaultValue: common.defaults[column.name] ?? .null,
                     isFresh: fresh.contains(slot),
-                    isConverting: self.isConverting(column, common, history)
+                    commonAffinity: self.commonAffinity(of: column, common, history)
                 )
             }
         }
@@ -123,14 +123,19 @@ struct CheckedTable {
         )
     }
 
-    /// Whether values of other nodes may become others in this file.
-    ///
-    /// Other PCs may have added a column with any type, and one that takes every value as it is converts nothing.
-    private func isConverting(_ column: TableDDL.Column, _ common: CommonColumns, _ history: SchemaHistory) -> Bool {
-        guard column.name != self.keyColumn, !self.rules.counters.contains(column.name) else { return false }
+    /// The clinic's affinity of a column in which values of other nodes may become others in this file; `nil` for all others.
+    private func commonAffinity(
+        of column: TableDDL.Column,
+        _ common: CommonColumns,
+        _ history: SchemaHistory
+    ) -> Affinity? {
+        guard column.name != self.keyColumn, !self.rules.counters.contains(column.name) else { return nil }
         let own = Affinity(declaredType: column.declaredType)
-        if history.isAdded(column.name, to: self.ddl.name) { return own != .blob }
-        return common.types[column.name].map { Affinity(declaredType: $0) != own } ?? false
+        // Other PCs may have added the column with any type.
+        if history.isAdded(column.name, to: self.ddl.name) { return own == .blob ? nil : .blob }
+        guard let type = common.types[column.name] else { return nil }
+        let affinity = Affinity(declaredType: type)
+        return affinity == own ? nil : affinity
     }
 
     private func isDerived(_ column: String) -> Bool {

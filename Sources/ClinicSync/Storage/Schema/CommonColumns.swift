@@ -35,7 +35,7 @@ package struct CommonColumns: Hashable {
 }
 
 /// How SQLite converts what is written into a column, by the rules for declared types of tables that are not STRICT.
-enum Affinity {
+enum Affinity: Hashable {
     case text, numeric, integer, real, blob
 
     /// The affinity of a declared type.
@@ -51,6 +51,29 @@ enum Affinity {
             self = .real
         } else {
             self = .numeric
+        }
+    }
+
+    /// An expression for the value that a column with this affinity stores for a value of `column`, which has another affinity.
+    ///
+    /// What a program writes in a file with another type reaches the other PCs as if it were written there. Of texts only those
+    /// become numbers that the number gives back.
+    func sql(of column: String) -> String {
+        let isNumber = "typeof(\(column)) = 'text' AND CAST(CAST(\(column) AS NUMERIC) AS TEXT) = \(column)"
+        return switch self {
+        case .blob: column
+        case .text:
+            "CASE WHEN typeof(\(column)) IN ('integer', 'real') THEN CAST(\(column) AS TEXT) ELSE \(column) END"
+        case .real:
+            """
+            CASE WHEN typeof(\(column)) = 'integer' THEN CAST(\(column) AS REAL) \
+            WHEN \(isNumber) THEN CAST(\(column) AS REAL) ELSE \(column) END
+            """
+        case .integer, .numeric:
+            """
+            CASE WHEN typeof(\(column)) = 'real' AND abs(\(column)) < 9e15 AND \(column) = CAST(\(column) AS INTEGER) \
+            THEN CAST(\(column) AS INTEGER) WHEN \(isNumber) THEN CAST(\(column) AS NUMERIC) ELSE \(column) END
+            """
         }
     }
 }
