@@ -185,7 +185,12 @@ struct NodeRun: Sendable {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
             status: status,
-            tables: NodeTableControl(storage: self.storage, driver: driver, clock: self.settings.clock),
+            tables: NodeTableControl(
+                storage: self.storage,
+                driver: driver,
+                clock: self.settings.clock,
+                wrote: self.wrote
+            ),
             members: NodeMemberControl(
                 state: self.state,
                 storage: self.storage,

@@ -96,6 +96,30 @@ final class Upkeep {
         }
     }
 
+    // MARK: - Copies
+
+    /// Makes the file ready to be copied.
+    ///
+    /// A batch in a copy must not get other stamps later: a node that is restored from the copy has it with the present ones.
+    ///
+    /// - Returns: Whether the file was ready; `false` while programs' rows wait to be collected.
+    func prepareCopy() throws -> Bool {
+        guard !self.collecting.collector.isInBulk, try !self.transactions.read({ try self.hasMarks(on: $0) }) else {
+            return false
+        }
+        return try self.transactions.write(.durable) { transaction in
+            guard try !self.hasMarks(on: transaction.connection) else { return .durable(false) }
+            guard self.unshared.isIsolated else { return .durable(true) }
+            try self.unshared.countAllAsShared(in: transaction)
+            self.unshared.beginIsolation(after: self.log.highestNumber)
+            return .durable(true)
+        }
+    }
+
+    private func hasMarks(on connection: Connection) throws -> Bool {
+        try self.saver.rows.marks.count(limit: 1, on: connection) > 0
+    }
+
     // MARK: - Isolation
 
     /// From now on no other node can have the batches that are made.

@@ -1,0 +1,226 @@
+import ClinicSyncCore
+package import ClinicSyncModel
+import Foundation
+import Glibc
+
+/// Puts a backup in the place of a node's database, and merges into it what the database has and the backup lacks.
+///
+/// The node must be stopped. Nothing changes at the path before the new file is complete. The database that is there stays
+/// under another name. See `docs/design/0026-backup.md`.
+package struct FileRestore {
+    /// What became of the files.
+    package struct Outcome: Sendable, Hashable {
+        /// Where the database is that was there before; `nil` when there was none.
+        package var aside: String?
+        /// The number of batches that the database had and the backup lacked.
+        package var batches = 0
+        /// The number of places in the log of the database that could not be read.
+        package var unreadable = 0
+        /// Why the last changes of programs in the database could not be taken over; `nil` when they were.
+        package var lost: String?
+    }
+
+    /// The node's database.
+    package let path: String
+    /// The node.
+    package let node: NodeID
+    /// The tables whose rows are left out.
+    package let exclusions: BackupExclusions
+    /// The schema of this program.
+    package let schema: StoreSchema
+    /// This PC's time, milliseconds since 1970.
+    package let wallClock: @Sendable () -> Int64
+    private var restored: String { self.path + ".restoring" }
+
+    private func store(at path: String) -> StoppedStore {
+        StoppedStore(path: path, node: self.node, schema: self.schema, wallClock: self.wallClock)
+    }
+
+    /// Prepares a restore of the database at `path`.
+    package init(
+        path: String,
+        node: NodeID,
+        exclusions: BackupExclusions,
+        schema: StoreSchema = .clinic,
+        wallClock: @escaping @Sendable () -> Int64
+    ) {
+        self.path = path
+        self.node = node
+        self.exclusions = exclusions
+        self.schema = schema
+        self.wallClock = wallClock
+    }
+
+    /// Restores `backup`, which was examined before.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``; the database is as before then.
+    package func run(_ backup: BackupFile) throws -> Outcome {
+        var outcome = Outcome()
+        let isThere = FileManager.default.fileExists(atPath: self.path)
+        if isThere { try self.requireAlone() }
+        let copy = DatabaseCopy(source: backup.path, target: self.restored)
+        // What an interrupted restore has left.
+        copy.remove()
+        try copy.make()
+        do {
+            let present = isThere ? self.collectPresent(&outcome) : Present()
+            try copy.edit { try self.own(term: present.term, in: $0) }
+            try self.merge(&outcome, from: present.isOwn ? self.path : nil)
+            try self.keepOwner()
+            try copy.synchronize()
+            outcome.aside = try self.exchange(isThere: isThere)
+            return outcome
+        } catch {
+            copy.remove()
+            throw error
+        }
+    }
+
+    // MARK: - The present database
+
+    private func requireAlone() throws {
+        guard try FileLook(path: self.path).isAlone() else {
+            throw StoreError(
+                code: .locked,
+                message: "Another program has \(self.path) open: close it, then restore again."
+            )
+        }
+    }
+
+    /// What the database that is there says.
+    private struct Present {
+        /// Whether it is a database of this node, so that its log may be read.
+        var isOwn = false
+        /// The term that it knows; 0 when it cannot be read.
+        var term: UInt64 = 0
+    }
+
+    /// Makes batches of what programs wrote last, so that it is in the log.
+    private func collectPresent(_ outcome: inout Outcome) -> Present {
+        var present = Present()
+        do {
+            let owner = try DatabaseCopy(source: self.path, target: self.path).reading { db in
+                let connection = try Connection(db)
+                defer { connection.finalizeStatements() }
+                guard try connection.hasTable("clinicsync_setting") else { return String?.none }
+                return try Settings.read(.node, on: connection) { $0.string(0) }
+            }
+            guard owner == self.node.description else {
+                outcome.lost = "it is no database of this node"
+                return present
+            }
+            present.isOwn = true
+            present.term = try self.store(at: self.path).run { try $0.state().term }
+        } catch {
+            // The log of a damaged file may be readable all the same.
+            if let error = error as? StoreError, error.code == .corrupt { present.isOwn = true }
+            outcome.lost = "\(error)"
+        }
+        return present
+    }
+
+    // MARK: - The restored database
+
+    /// Makes the copy a database of this node.
+    private func own(term: UInt64, in transaction: borrowing WriteTransaction) throws {
+        try PrivateContent(exclusions: self.exclusions).remove(in: transaction)
+        try Settings.remove(.backup, in: transaction)
+        try Settings.set(.node, to: .string(self.node.description), in: transaction)
+        // A node that forgot a term could claim it a second time.
+        if try Term.recorded(on: transaction.connection) < term { try Term.record(term, in: transaction) }
+    }
+
+    /// Merges the batches of the log of `former` that the copy lacks.
+    private func merge(_ outcome: inout Outcome, from former: String?) throws {
+        let (batches, unreadable) = try self.store(at: self.restored).run { writer in
+            guard let former else { return (0, 0) }
+            var batches: Set<BatchID> = []
+            var refused = 0
+            let unread = Swift.Result {
+                try LogSalvage(path: former).read { chunks in
+                    let vector = try writer.state().vector
+                    let lacking = chunks.filter { vector[$0.batch.origin] < $0.batch.sequence }
+                    refused += try self.store(lacking, in: writer)
+                    batches.formUnion(lacking.map(\.batch))
+                }
+            }
+            do {
+                return (batches.count, try unread.get() + refused)
+            } catch let error as StoreError where error.code != .diskFull {
+                // Nothing at all can be read.
+                return (batches.count, refused + 1)
+            }
+        }
+        outcome.batches = batches
+        outcome.unreadable = unreadable
+    }
+
+    /// Stores chunks, and applies the batches that are complete.
+    ///
+    /// - Returns: The number of chunks that the store does not take.
+    private func store(_ chunks: [BatchChunk], in writer: ReplicaWriter) throws -> Int {
+        guard !chunks.isEmpty else { return 0 }
+        do {
+            var outcome = try writer.store(chunks, clockOffsetMilliseconds: 0)
+            while outcome.isApplyPending { outcome = try writer.applyStored(clockOffsetMilliseconds: 0) }
+            return 0
+        } catch let error where error is MalformedChunk || error is ForkedBatch {
+            guard chunks.count > 1 else { return 1 }
+            return try chunks.reduce(0) { try $0 + self.store([$1], in: writer) }
+        }
+    }
+
+    // MARK: - Files
+
+    /// Gives the new files the owner and the mode of the database, or the owner of its directory.
+    private func keepOwner() throws {
+        var information = stat()
+        let isThere = stat(self.path, &information) == 0
+        guard isThere || stat(URL(fileURLWithPath: self.path).deletingLastPathComponent().path, &information) == 0
+        else {
+            throw DatabaseCopy.failure(errno, self.path)
+        }
+        for path in [self.restored, self.restored + "-numbers"] {
+            if geteuid() == 0, chown(path, information.st_uid, information.st_gid) != 0 {
+                throw DatabaseCopy.failure(errno, path)
+            }
+        }
+        guard isThere else { return }
+        guard chmod(self.restored, information.st_mode & 0o777) == 0 else {
+            throw DatabaseCopy.failure(errno, self.restored)
+        }
+    }
+
+    /// Gives the restored database its name, and the former one another.
+    private func exchange(isThere: Bool) throws -> String? {
+        guard !FileManager.default.fileExists(atPath: self.restored + "-wal") else {
+            throw StoreError(
+                code: .locked,
+                message: "Another program has \(self.restored) open: close it, then restore again."
+            )
+        }
+        let aside = "\(self.path).set-aside-\(self.wallClock())"
+        if isThere {
+            // A program may have opened the file since.
+            try self.requireAlone()
+            try self.link(self.path, as: aside)
+            // Only a file that could not be opened has a log now.
+            if FileManager.default.fileExists(atPath: self.path + "-wal") {
+                try self.link(self.path + "-wal", as: aside + "-wal")
+            }
+        }
+        guard rename(self.restored, self.path) == 0 else { throw DatabaseCopy.failure(errno, self.path) }
+        for suffix in ["-wal", "-shm", "-journal"] { unlink(self.path + suffix) }
+        // Without this step the node would begin one more incarnation.
+        _ = rename(self.restored + "-numbers", self.path + "-numbers")
+        try DatabaseCopy(source: self.path, target: self.path).synchronize()
+        return isThere ? aside : nil
+    }
+
+    /// Gives a file a second name, so that it has a name at every moment.
+    private func link(_ path: String, as name: String) throws {
+        if Glibc.link(path, name) == 0 { return }
+        // Some file systems have no second names.
+        guard rename(path, name) == 0 else { throw DatabaseCopy.failure(errno, name) }
+    }
+}
