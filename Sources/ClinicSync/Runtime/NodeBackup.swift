@@ -80,29 +80,7 @@ package struct NodeBackup {
         for _ in 0..<NodeBackup.attemptsMax {
             try await self.prepare()
             let madeAt = self.clock.wallMilliseconds
-            let content = try StorageErrors.mapping {
-                try self.file.make(
-                    of: self.directory.databaseURL.path,
-                    label: BackupLabel(
-                        clinicID: self.identity.clinicID,
-                        clinicName: self.identity.clinicName,
-                        nodeName: self.identity.nodeName,
-                        madeAt: madeAt
-                    ),
-                    without: ClinicBackup.exclusions
-                ) { $0.marks == 0 }
-            }
-            guard let content else { continue }
-            var information = stat()
-            guard stat(self.file.path, &information) == 0 else {
-                throw AtomicFile.failure(errno, doing: "read", path: self.file.path)
-            }
-            return Made(
-                file: self.file.path,
-                bytes: Int64(clamping: information.st_size),
-                rows: content.rows,
-                madeAt: UTCTimestamp(milliseconds: madeAt)
-            )
+            if let made = try self.copy(at: madeAt) { return made }
         }
         throw ClinicSyncError(
             .timeout,
@@ -115,15 +93,46 @@ package struct NodeBackup {
         do {
             let lock = try self.directory.lockForRunning()
             defer { withExtendedLifetime(lock) {} }
-            try StorageErrors.mapping {
-                let database = self.directory.databaseURL.path
-                guard FileManager.default.fileExists(atPath: database) else { throw StoreError.missing }
-                let clock = self.clock
-                try StoppedStore(path: database, node: self.identity.nodeID) { clock.wallMilliseconds }.prepareCopy()
-            }
+            try self.collectStopped()
         } catch let error as ClinicSyncError where error.code == .alreadyRunning {
-            _ = try await LocalAPIClient(directory: self.directory).send(.POST, "/v1/backup", timeout: .seconds(90))
+            try await LocalAPIClient(directory: self.directory).post("/v1/backup", timeout: .seconds(90))
         }
+    }
+
+    private func collectStopped() throws {
+        try StorageErrors.mapping {
+            let database = self.directory.databaseURL.path
+            guard FileManager.default.fileExists(atPath: database) else { throw StoreError.missing }
+            let clock = self.clock
+            try StoppedStore(path: database, node: self.identity.nodeID) { clock.wallMilliseconds }.prepareCopy()
+        }
+    }
+
+    /// Makes the copy; `nil` when a program wrote at its moment.
+    private func copy(at madeAt: Int64) throws -> Made? {
+        let content = try StorageErrors.mapping {
+            try self.file.make(
+                of: self.directory.databaseURL.path,
+                label: BackupLabel(
+                    clinicID: self.identity.clinicID,
+                    clinicName: self.identity.clinicName,
+                    nodeName: self.identity.nodeName,
+                    madeAt: madeAt
+                ),
+                without: ClinicBackup.exclusions
+            ) { $0.marks == 0 }
+        }
+        guard let content else { return nil }
+        var information = stat()
+        guard stat(self.file.path, &information) == 0 else {
+            throw AtomicFile.failure(errno, doing: "read", path: self.file.path)
+        }
+        return Made(
+            file: self.file.path,
+            bytes: Int64(clamping: information.st_size),
+            rows: content.rows,
+            madeAt: UTCTimestamp(milliseconds: madeAt)
+        )
     }
 
     // MARK: - Restoring
