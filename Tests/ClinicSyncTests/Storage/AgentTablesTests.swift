@@ -197,7 +197,7 @@ struct AgentTablesTests {
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 15)
+            #expect(writer.schemaVersion == 17)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
@@ -237,9 +237,11 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The present program needs the tables of m0005 and m0007 to open a file. They are dropped below.
+        // The present program needs the tables of m0005 and m0007, which are dropped below, the column of m0016 and
+        // those of m0017 to open a file.
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
+        migrations += ClinicSchema.migrations.filter { ["m0016_log_floor", "m0017_state_transfer"].contains($0.name) }
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

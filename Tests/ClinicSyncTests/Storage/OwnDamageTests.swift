@@ -324,6 +324,26 @@ struct OwnDamageTests {
         )
     }
 
+    @Test("a batch that vanishes from the log while the node runs keeps no peer out")
+    func missingWhileRunning() throws {
+        let id = ConnectionID(rawValue: 1)
+        try self.a.sql("UPDATE clinicsync_log SET chunk = -7 WHERE position = 1")
+        let request = StorageRequest.locate(for: id, vector: VersionVector())
+        guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
+            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let batch = repair.wanted.first
+        else {
+            Issue.record("the damage was not found, or not repaired")
+            return
+        }
+        let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
+        let sender = ChunkSender(node: self.b.origin.node, isHost: false)
+        _ = self.executors[0].writing.perform(.store(from: id, sender, copy))
+        #expect(try self.a.reader.locate(VersionVector()) != nil)
+        let c = try TestStore(3)
+        try self.a.send(to: c)
+        try expectEqual([self.a, c])
+    }
+
     private func authors(_ store: TestStore) throws -> [String] {
         try store.queue.read {
             try String.fetchAll($0, sql: "SELECT id || hex(node) || incarnation FROM clinicsync_origin ORDER BY id")

@@ -128,5 +128,6 @@ struct ReplicaRepairTests {
         #expect(try a.writer.maintain(retentionMilliseconds: 500).pruned == 1)
         #expect(try a.reader.locate(VersionVector()) == nil)
         #expect(try a.reader.locate(try a.vector) != nil)
+        #expect(try a.value(Int.self, "SELECT max(floor) FROM clinicsync_origin") == 1)
     }
 }

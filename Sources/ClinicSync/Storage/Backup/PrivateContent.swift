@@ -11,11 +11,16 @@ struct PrivateContent {
         "row", "tombstone", "counter", "waiting", "shadow", "claim", "aside", "dirty",
     ]
 
+    /// The events of this PC; what members have, which they say again; own batches that may still change, which none in a
+    /// copy may; a state that is on its way from or to another node.
+    private static let transient = [
+        "event", "member", "unshared", "stage", "transfer", "pin",
+    ].map { "clinicsync_" + $0 }
+
     /// Takes it out.
     func remove(in transaction: borrowing WriteTransaction) throws {
         for table in self.exclusions.replicated { try self.forget(table, in: transaction) }
-        // The events of this PC; what members have, which they say again; what is told to nobody else.
-        for table in self.exclusions.local + ["clinicsync_event", "clinicsync_member", "clinicsync_unshared"] {
+        for table in self.exclusions.local + PrivateContent.transient {
             try self.empty(table, in: transaction)
         }
         guard try transaction.connection.hasTable("clinicsync_setting") else { return }

@@ -46,6 +46,7 @@ enum AuthorNames {
         var sequence: SQLiteValue
         var seen: SQLiteValue
         var timestamp: SQLiteValue
+        var floor: SQLiteValue
     }
 
     /// Gives every author that the copy names its number and its name back.
@@ -70,7 +71,14 @@ enum AuthorNames {
             }
             var entry =
                 moved ?? renamed
-                ?? Entry(id: 0, name: nil, sequence: .integer(0), seen: .blob([]), timestamp: .integer(0))
+                ?? Entry(
+                    id: 0,
+                    name: nil,
+                    sequence: .integer(0),
+                    seen: .blob([]),
+                    timestamp: .integer(0),
+                    floor: .integer(0)
+                )
             entry.id = Int64(clamping: id)
             entry.name = names[id]
             restored.append(entry)
@@ -89,7 +97,7 @@ enum AuthorNames {
     private static func entries(on connection: Connection) throws -> [Entry] {
         var entries: [Entry] = []
         try connection
-            .query("SELECT id, node, incarnation, sequence, seen, timestamp FROM clinicsync_origin ORDER BY id")
+            .query("SELECT id, node, incarnation, sequence, seen, timestamp, floor FROM clinicsync_origin ORDER BY id")
             .forEach { row in
                 var name: Origin?
                 if let node = NodeID(storedBytes: row.blob(1)), let incarnation: UInt32 = row.number(2, in: 0 ... .max)
@@ -102,7 +110,8 @@ enum AuthorNames {
                         name: name,
                         sequence: row.value(3),
                         seen: row.value(4),
-                        timestamp: row.value(5)
+                        timestamp: row.value(5),
+                        floor: row.value(6)
                     )
                 )
             }
@@ -114,8 +123,8 @@ enum AuthorNames {
         try transaction
             .statement(
                 """
-                INSERT INTO clinicsync_origin (id, node, incarnation, sequence, seen, timestamp)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                INSERT INTO clinicsync_origin (id, node, incarnation, sequence, seen, timestamp, floor)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                 """
             )
             .bind(1, entry.id)
@@ -124,6 +133,7 @@ enum AuthorNames {
             .bind(4, entry.sequence)
             .bind(5, entry.seen)
             .bind(6, entry.timestamp)
+            .bind(7, entry.floor)
             .run()
     }
 }

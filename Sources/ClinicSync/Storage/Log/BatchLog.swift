@@ -131,6 +131,7 @@ final class BatchLog: TransactionPart {
             guard self.origins.hasRoom(for: chunk.batch.origin), chunk.index == 0 else { return .notKept }
             return .logged(try self.append(chunk, in: transaction))
         }
+        guard chunk.batch.sequence > self.origins.floor(of: id) else { return .known }
         let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
         let connection = transaction.connection
         if let present = try LoggedContent.read(under: chunk, of: id, isApplied: isApplied, on: connection) {
@@ -154,8 +155,8 @@ final class BatchLog: TransactionPart {
         let next = try self.nextChunk(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
         let isComplete = try self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
         if isApplied {
-            // A late duplicate: it was applied and pruned, or set aside. Or the rest of a batch that is damaged here.
-            if let next, chunk.index == next, !isComplete { _ = try self.append(chunk, in: transaction) }
+            // A batch, or the rest of one, that is missing here through damage.
+            if chunk.index == next ?? 0, !isComplete { _ = try self.append(chunk, in: transaction) }
             return .known
         }
         guard chunk.index == next ?? 0, !isComplete else { return .notKept }
@@ -519,37 +520,5 @@ final class BatchLog: TransactionPart {
             .bind(1, chunk.position)
             .bind(2, blob: VectorCoding.encode(header))
             .run()
-    }
-
-    /// The largest number of an author's chunks that one call of ``prune(upTo:storedBefore:in:)`` removes.
-    ///
-    /// The limit keeps the transaction short.
-    static let pruneChunksMax = 256
-
-    /// Removes chunks of batches that `floor` covers, if they were logged before `horizon`.
-    ///
-    /// - Returns: The number of removed chunks.
-    func prune(upTo floor: VersionVector, storedBefore horizon: Int64, in transaction: borrowing WriteTransaction)
-        throws
-        -> Int
-    {
-        var removed = 0
-        for entry in floor.entries {
-            guard let id = self.origins.id(of: entry.origin) else { continue }
-            try transaction
-                .statement(
-                    """
-                    DELETE FROM clinicsync_log WHERE position IN (
-                    SELECT position FROM clinicsync_log WHERE origin = ?1 AND sequence <= ?2 AND storedAt < ?3 LIMIT ?4)
-                    """
-                )
-                .bind(1, id)
-                .bind(2, min(entry.sequence, self.origins.sequence(of: id)))
-                .bind(3, horizon)
-                .bind(4, BatchLog.pruneChunksMax)
-                .run()
-            removed += transaction.changes
-        }
-        return removed
     }
 }

@@ -36,6 +36,11 @@ struct OriginCheck {
             let damage = OwnDamage(.origin, "what an author had seen cannot be read")
             repairs.append(DamageRepair(damage, count: seen, outcome: .rebuilt))
         }
+        let floors = try self.mendFloors(in: transaction)
+        if floors > 0 {
+            let damage = OwnDamage(.origin, "the number of an author's newest batch that was pruned makes no sense")
+            repairs.append(DamageRepair(damage, count: floors, outcome: .rebuilt))
+        }
         let numbers = try self.mendNumbers(in: transaction)
         if numbers > 0 {
             let damage = OwnDamage(.origin, "the number of an author's newest batch is not in the log")
@@ -133,6 +138,37 @@ struct OriginCheck {
 
     // MARK: - Numbers
 
+    /// Corrects floors (``LogFloor``) that are no numbers, or above the author's newest applied batch.
+    ///
+    /// Then the author's first batch in the log decides, as far as its batches are applied. The batches that are missing above a
+    /// floor that is too low are fetched or left out like those of a damaged log.
+    private func mendFloors(in transaction: borrowing WriteTransaction) throws -> Int {
+        // The node's own entry that was lost, or whose number is too low, is made again from the log: no other node can replace it.
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_origin AS o SET (floor, sequence) = (l.first - 1, l.first - 1)
+                FROM (SELECT origin, min(sequence) AS first FROM clinicsync_log GROUP BY origin) AS l
+                WHERE l.origin = o.id AND o.node = ?1 AND o.incarnation = ?2 AND l.first > 1
+                AND ((o.sequence < o.floor AND o.floor = l.first - 1) OR (o.sequence = 0 AND o.floor = 0))
+                """
+            )
+            .bind(1, blob: self.own.node.storedBytes)
+            .bind(2, self.own.incarnation)
+            .run()
+        let count = transaction.changes
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_origin SET floor = max(0, min(sequence,
+                coalesce((SELECT min(l.sequence) - 1 FROM clinicsync_log l WHERE l.origin = clinicsync_origin.id), sequence)))
+                WHERE typeof(floor) <> 'integer' OR floor < 0 OR floor > max(0, sequence)
+                """
+            )
+            .run()
+        return count + transaction.changes
+    }
+
     /// Compares how far each author's batches are said to be applied with the batches in the log.
     private func mendNumbers(in transaction: borrowing WriteTransaction) throws -> Int {
         let connection = transaction.connection
@@ -143,17 +179,19 @@ struct OriginCheck {
             .query(
                 """
                 SELECT o.id, o.sequence, o.node, o.incarnation,
-                coalesce((SELECT max(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id AND l.isLast = 1), 0),
-                coalesce((SELECT min(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id), 0)
+                max(o.floor, coalesce((SELECT max(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id AND l.isLast = 1), 0)),
+                coalesce((SELECT min(l.sequence) FROM clinicsync_log l WHERE l.origin = o.id AND l.sequence > o.floor), 0),
+                o.floor
                 FROM clinicsync_origin o WHERE o.id > 0
                 """
             )
             .forEach { row in
-                let (sequence, logged, first) = (row.int64(1), row.int64(4), row.int64(5))
-                // A log that was pruned proves nothing. Pruning removes an author's first batches first.
-                guard first == 1 || (first == 0 && isWhole) else { return }
+                let (sequence, logged, first, floor) = (row.int64(1), row.int64(4), row.int64(5), row.int64(6))
                 let isOwn =
                     NodeID(storedBytes: row.blob(2)) == self.own.node && row.int64(3) == Int64(self.own.incarnation)
+                // A log that begins above the floor is damaged itself and proves nothing: its holes are filled. One without any
+                // batch proves that peers' batches are to come again; own numbers must not be given twice.
+                guard first == floor &+ 1 || (first == 0 && (isWhole || !isOwn)) else { return }
                 // The batches of others above the number are applied in their turn; own ones are applied when they are logged.
                 if sequence > logged || sequence < 0 || (isOwn && sequence < logged) {
                     wrong.append((row.int64(0), logged))

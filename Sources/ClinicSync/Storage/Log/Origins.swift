@@ -3,7 +3,8 @@ import ClinicSyncModel
 /// The authors of batches: the table `clinicsync_origin`.
 ///
 /// The file gives each author a small number, which its other tables use. For each author, the table has the number up
-/// to which this node has applied the author's batches, and the vector of the batches that the author had applied.
+/// to which this node has applied the author's batches, the number up to which they are no longer in the log, and the vector of
+/// the batches that the author had applied.
 final class Origins: TransactionPart {
     /// The node's knowledge of an author.
     private struct Entry {
@@ -14,6 +15,8 @@ final class Origins: TransactionPart {
         var seen: VersionVector
         /// The author's largest stamp.
         var timestamp: UInt64
+        /// The number up to which the author's batches are no longer in the log.
+        var floor: UInt64
         var isChanged = false
     }
 
@@ -46,7 +49,7 @@ final class Origins: TransactionPart {
     init(own: Origin, in transaction: borrowing WriteTransaction) throws {
         var state = State()
         try transaction
-            .statement("SELECT node, incarnation, sequence, seen, timestamp FROM clinicsync_origin ORDER BY id")
+            .statement("SELECT node, incarnation, sequence, seen, timestamp, floor FROM clinicsync_origin ORDER BY id")
             .forEach { row in
                 guard let node = NodeID(storedBytes: row.blob(0)) else {
                     throw MalformedRecord(reason: "an origin's id is not 16 bytes")
@@ -56,7 +59,8 @@ final class Origins: TransactionPart {
                         origin: Origin(node: node, incarnation: try row.incarnation(1)),
                         sequence: try row.sequence(2),
                         seen: try VectorCoding.decode(row.blob(3)),
-                        timestamp: HybridTimestamp(rawValue: row.unsigned(4)).rawValue
+                        timestamp: HybridTimestamp(rawValue: row.unsigned(4)).rawValue,
+                        floor: try row.sequence(5)
                     )
                 )
             }
@@ -65,7 +69,7 @@ final class Origins: TransactionPart {
         } else {
             self.ownID = state.entries.count
             try Origins.insert(own, id: state.entries.count, in: transaction)
-            state.add(Entry(origin: own, sequence: 0, seen: VersionVector(), timestamp: 0))
+            state.add(Entry(origin: own, sequence: 0, seen: VersionVector(), timestamp: 0, floor: 0))
         }
         if try AuthorNames.read(on: transaction.connection) != state.names {
             try AuthorNames.write(state.names, in: transaction)
@@ -102,17 +106,23 @@ final class Origins: TransactionPart {
         guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else {
             return false
         }
-        return try !connection.hasTable("clinicsync_origin") || !self.isAsWritten(on: connection)
+        let hasFloor = "SELECT 1 FROM pragma_table_info('clinicsync_origin') WHERE name = 'floor'"
+        // The copy can be of an older version.
+        guard try connection.query(hasFloor).first({ _ in true }) == true else { return true }
+        return try !self.isAsWritten(on: connection)
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {
         for (id, entry) in self.state.entries.enumerated() where entry.isChanged {
             try transaction
-                .statement("UPDATE clinicsync_origin SET sequence = ?2, seen = ?3, timestamp = ?4 WHERE id = ?1")
+                .statement(
+                    "UPDATE clinicsync_origin SET sequence = ?2, seen = ?3, timestamp = ?4, floor = ?5 WHERE id = ?1"
+                )
                 .bind(1, id)
                 .bind(2, entry.sequence)
                 .bind(3, blob: VectorCoding.encode(entry.seen))
                 .bind(4, entry.timestamp)
+                .bind(5, entry.floor)
                 .run()
             self.state.entries[id].isChanged = false
         }
@@ -125,7 +135,7 @@ final class Origins: TransactionPart {
         var next = 0
         var isSame = true
         try connection
-            .query("SELECT id, node, incarnation, sequence FROM clinicsync_origin ORDER BY id")
+            .query("SELECT id, node, incarnation, sequence, floor FROM clinicsync_origin ORDER BY id")
             .forEach { row in
                 defer { next += 1 }
                 guard next < self.state.entries.count else { return isSame = false }
@@ -134,6 +144,7 @@ final class Origins: TransactionPart {
                     row.int64(0) == Int64(clamping: next) && NodeID(storedBytes: row.blob(1)) == entry.origin.node
                     && row.int64(2) == Int64(entry.origin.incarnation)
                     && row.int64(3) == Int64(bitPattern: entry.sequence)
+                    && row.int64(4) == Int64(bitPattern: entry.floor)
                 if !isEqual { isSame = false }
             }
         return isSame && next == self.state.entries.count
@@ -148,10 +159,10 @@ final class Origins: TransactionPart {
             try transaction
                 .statement(
                     """
-                    INSERT INTO clinicsync_origin (id, node, incarnation, sequence, seen, timestamp)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE
-                    SET id = ?1, node = ?2, incarnation = ?3, sequence = ?4, seen = ?5, timestamp = ?6
-                    WHERE (id, node, incarnation, sequence, seen, timestamp) IS NOT (?1, ?2, ?3, ?4, ?5, ?6)
+                    INSERT INTO clinicsync_origin (id, node, incarnation, sequence, seen, timestamp, floor)
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE
+                    SET id = ?1, node = ?2, incarnation = ?3, sequence = ?4, seen = ?5, timestamp = ?6, floor = ?7
+                    WHERE (id, node, incarnation, sequence, seen, timestamp, floor) IS NOT (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                     """
                 )
                 .bind(1, id)
@@ -160,6 +171,7 @@ final class Origins: TransactionPart {
                 .bind(4, entry.sequence)
                 .bind(5, blob: VectorCoding.encode(entry.seen))
                 .bind(6, entry.timestamp)
+                .bind(7, entry.floor)
                 .run()
             count += transaction.changes
         }
@@ -185,7 +197,7 @@ final class Origins: TransactionPart {
         if let id = self.state.ids[origin] { return id }
         let id = self.state.entries.count
         try Origins.insert(origin, id: id, in: transaction)
-        self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0))
+        self.state.add(Entry(origin: origin, sequence: 0, seen: VersionVector(), timestamp: 0, floor: 0))
         try AuthorNames.write(self.state.names, in: transaction)
         return id
     }
@@ -265,6 +277,29 @@ final class Origins: TransactionPart {
     func advance(_ id: Int, to sequence: UInt64, timestamp: HybridTimestamp? = nil) {
         self.state.entries[id].sequence = sequence
         self.state.entries[id].timestamp = max(self.state.entries[id].timestamp, timestamp?.rawValue ?? 0)
+        self.state.entries[id].isChanged = true
+    }
+
+    /// The number up to which an author's batches are no longer in the log; see ``LogFloor``.
+    func floor(of id: Int) -> UInt64 { self.state.entries[id].floor }
+
+    /// The batches that are no longer in the log.
+    var floor: LogFloor {
+        LogFloor(
+            gone: VersionVector(
+                self.state.entries.lazy.map { VersionVector.Entry(origin: $0.origin, sequence: $0.floor) }
+            )
+        )
+    }
+
+    /// Notes that an author's batches up to `sequence` are no longer in the log, because they are removed in this transaction, or
+    /// because this node gets the state instead.
+    ///
+    /// Only applied batches count: call ``advance(_:to:timestamp:)`` first. A lower number changes nothing.
+    func raiseFloor(of id: Int, to sequence: UInt64) {
+        let floor = min(sequence, self.state.entries[id].sequence)
+        guard floor > self.state.entries[id].floor else { return }
+        self.state.entries[id].floor = floor
         self.state.entries[id].isChanged = true
     }
 

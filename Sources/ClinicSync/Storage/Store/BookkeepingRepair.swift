@@ -371,6 +371,9 @@ final class BookkeepingRepair {
         }
         if batch.sequence > self.origins.sequence(of: id) {
             try self.log.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+        } else if try self.log.position(of: id, sequence: batch.sequence, on: transaction.connection) == nil {
+            let (sequence, author) = (Int64(clamping: batch.sequence), Int64(clamping: id))
+            try LogHoles.replace(sequence, of: author, storedAt: 0, in: transaction)
         }
         return DamageRepair(damage, outcome: .refetching, wanted: [batch])
     }

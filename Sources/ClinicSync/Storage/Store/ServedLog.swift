@@ -12,11 +12,14 @@ final class ServedLog {
     /// Reads with `connection`.
     init(connection: Connection) { self.connection = connection }
 
-    /// The place in the log after which a peer with `vector` must be served; `nil` when something the peer lacks was pruned.
+    /// The place in the log after which a peer with `vector` must be served; `nil` when something the peer lacks is gone
+    /// (``LogFloor``), so that the peer needs the state.
+    ///
+    /// - Throws: ``OwnDamage`` when a batch above the floor is missing.
     func locate(_ vector: VersionVector, origins: [Origin]) throws -> UInt64? {
+        guard try LogFloor.read(of: origins, on: self.connection).isReached(by: vector) else { return nil }
         let head = try self.head()
         var start = head
-        var isPruned = false
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
             guard let author = origins.author(row.int(0)) else {
                 throw OwnDamage(.origin, "the numbers of authors were changed")
@@ -35,10 +38,11 @@ final class ServedLog {
                     .first { try $0.position(0) }
                 start = min(start, (lowest ?? head) &- 1)
             } else if try row.sequence(1) > known {
-                isPruned = true
+                let batch = BatchID(origin: author, sequence: known &+ 1)
+                throw OwnDamage(.log, "a batch is missing", at: .batch(batch))
             }
         }
-        return isPruned ? nil : start
+        return start
     }
 
     /// Chunks after `position`: at least one if there is one, and no further chunk once `maxBytes` are exceeded.
@@ -51,8 +55,9 @@ final class ServedLog {
         var bytes = 0
         let statement = try self.connection.query(
             """
-            SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
-            FROM clinicsync_log WHERE position > ?1 ORDER BY position
+            SELECT position, origin, sequence, chunk, isLast, header, checksum, payload FROM clinicsync_log
+            WHERE position > ?1 AND sequence > coalesce((SELECT o.floor FROM clinicsync_origin o WHERE o.id = origin), -1)
+            ORDER BY position
             """
         )
         statement.bind(1, position)
@@ -75,7 +80,8 @@ final class ServedLog {
             """
             SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
             FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND EXISTS
-            (SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast <> 0) ORDER BY chunk
+            (SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast <> 0)
+            AND sequence > (SELECT o.floor FROM clinicsync_origin o WHERE o.id = ?1) ORDER BY chunk
             """
         )
         statement.bind(1, id).bind(2, batch.sequence)

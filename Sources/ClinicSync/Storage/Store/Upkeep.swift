@@ -56,7 +56,8 @@ final class Upkeep {
                 logHead: try self.log.head(on: connection),
                 schemaVersion: schemaVersion,
                 acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
-                term: try Term.recorded(on: connection)
+                term: try Term.recorded(on: connection),
+                staged: try StateStage.read(on: connection)
             )
         }
     }
@@ -172,15 +173,28 @@ final class Upkeep {
     func recordAcknowledged(_ members: [MemberProgress]) throws {
         try self.transactions.write { transaction in
             try self.members.record(members, in: transaction)
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).release(members, in: transaction)
+            return .relaxed
+        }
+    }
+
+    /// Keeps the log beyond `vector` for a peer that is being given the state.
+    func pin(_ peer: NodeID, _ vector: VersionVector) throws {
+        try self.transactions.write { transaction in
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).set(peer, vector, in: transaction)
             return .relaxed
         }
     }
 
     // MARK: - Now and then
 
+    /// The most transactions that prune the log in one round of upkeep.
+    private static let pruningsMax = 4
+
     /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
     func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
         try self.collecting.bookkeeping.checkNumbers()
+        try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         let escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
@@ -200,13 +214,22 @@ final class Upkeep {
         let floor = try self.transactions.read { connection -> VersionVector? in
             // A batch with rows that this version does not understand is read again after an update.
             if try self.adoption.notes.hasUnreadBatches(on: connection) { return nil }
-            return try self.members.commonVector(on: connection)
+            let common = try self.members.commonVector(on: connection)
+            let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
+            return pinned.flatMap { common?.meet($0) } ?? common
         }
         guard let floor else { return 0 }
-        let horizon = self.clock.wallMilliseconds - retentionMilliseconds
-        return try self.transactions.write { transaction in
-            .relaxed(try self.log.prune(upTo: floor, storedBefore: horizon, in: transaction))
+        let pruner = LogPruner(origins: self.origins, clock: self.clock)
+        var pruned = 0
+        for _ in 0..<Upkeep.pruningsMax {
+            let chunks = try self.transactions.write { transaction in
+                let retention = retentionMilliseconds
+                return .relaxed(try pruner.prune(upTo: floor, retentionMilliseconds: retention, in: transaction))
+            }
+            pruned += chunks
+            if chunks == 0 { break }
         }
+        return pruned
     }
 
     private func pruneEvents() throws {
