@@ -61,6 +61,7 @@ struct NodeRun: Sendable {
         try await self.learnMembers()
         // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
+        self.announceRebuilt()
         let desk = try self.makeDesk()
         let hints = self.makeMemberHints()
         let exchange = self.makeExchange(hints: hints)

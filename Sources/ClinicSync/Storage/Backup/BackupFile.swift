@@ -92,7 +92,7 @@ package struct BackupFile: Sendable {
         guard information.st_mode & S_IFMT == S_IFREG else {
             throw StoreError(code: .missing, message: "\(self.path) is no file: name the file of a backup.")
         }
-        return try DatabaseCopy(source: self.path, target: self.path).reading { db in
+        return try DatabaseCopy.reading(self.path, isReadOnly: true) { db in
             let verdict = try String.fetchOne(db, sql: "PRAGMA integrity_check(1)") ?? "no answer"
             guard verdict == "ok" else {
                 throw StoreError(code: .corrupt, message: "\(self.path) is damaged (\(verdict)): use another backup.")

@@ -11,6 +11,10 @@ struct DatabaseCopy {
     let source: String
     /// The new file.
     let target: String
+    /// Whether nothing may be written beside the source.
+    ///
+    /// A node's own database is not opened so: such a connection leaves an empty write-ahead log behind when it is the last one.
+    var isReadOnly = false
 
     /// Makes the copy, readable by its owner alone.
     ///
@@ -21,20 +25,33 @@ struct DatabaseCopy {
         guard descriptor >= 0 else { throw DatabaseCopy.failure(errno, self.target) }
         close(descriptor)
         do {
-            try self.reading { db in try db.execute(sql: "VACUUM INTO ?", arguments: [self.target]) }
+            try DatabaseCopy.reading(self.source, isReadOnly: self.isReadOnly, writing: self.target) { db in
+                try db.execute(sql: "VACUUM INTO ?", arguments: [self.target])
+            }
         } catch {
             self.remove()
             throw error
         }
     }
 
-    /// Runs `body` with a connection that only reads the source.
-    func reading<Result>(_ body: (Database) throws -> Result) throws -> Result {
-        try DatabaseCopy.mapping(reading: self.source, writing: self.target) {
-            let queue = try DatabaseQueue(
-                path: self.source,
-                configuration: DatabaseCopy.configuration(isReadOnly: true)
-            )
+    /// Runs `body`, which only reads, with a connection to a file.
+    ///
+    /// - Parameters:
+    ///   - path: the file, which must exist.
+    ///   - isReadOnly: see ``isReadOnly``.
+    ///   - target: the file that `body` writes, for the messages of errors; `nil` when it writes none.
+    ///   - body: what to read.
+    /// - Returns: The result of `body`.
+    /// - Throws: ``StoreError``, and what `body` throws.
+    static func reading<Result>(
+        _ path: String,
+        isReadOnly: Bool = false,
+        writing target: String? = nil,
+        _ body: (Database) throws -> Result
+    ) throws -> Result {
+        try DatabaseCopy.mapping(reading: path, writing: target ?? path) {
+            let configuration = DatabaseCopy.configuration(isReadOnly: isReadOnly)
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
             let result = try queue.writeWithoutTransaction(body)
             try queue.close()
             return result

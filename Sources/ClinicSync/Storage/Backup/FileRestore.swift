@@ -55,17 +55,37 @@ package struct FileRestore {
     ///
     /// - Throws: ``StoreError``, ``SchemaError``; the database is as before then.
     package func run(_ backup: BackupFile) throws -> Outcome {
+        try self.replace { copy in
+            try DatabaseCopy(source: backup.path, target: copy, isReadOnly: true).make()
+        }
+    }
+
+    /// Puts a database without rows in the place of one that cannot be opened: the rows come from the other nodes.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``; nothing has changed then.
+    package func rebuild() throws -> Outcome {
+        try self.replace { copy in
+            try SQLiteReplicaStore.create(
+                at: URL(fileURLWithPath: copy),
+                origin: Origin(node: self.node),
+                isJoining: true
+            )
+        }
+    }
+
+    /// Makes a new database by `make`, merges the log of the former one into it, and puts it in the former one's place.
+    private func replace(_ make: (String) throws -> Void) throws -> Outcome {
         var outcome = Outcome()
         let isThere = FileManager.default.fileExists(atPath: self.path)
         if isThere { try self.requireAlone() }
-        let copy = DatabaseCopy(source: backup.path, target: self.restored)
+        let copy = DatabaseCopy(source: self.path, target: self.restored)
         // What an interrupted restore has left.
         copy.remove()
-        try copy.make()
         do {
-            let present = isThere ? self.collectPresent(&outcome) : Present()
-            try copy.edit { try self.own(term: present.term, in: $0) }
-            try self.merge(&outcome, from: present.isOwn ? self.path : nil)
+            try make(self.restored)
+            let former = self.collectFormer(&outcome)
+            try copy.edit { try self.own(term: former?.term ?? 0, in: $0) }
+            try self.merge(&outcome, from: former)
             try self.keepOwner()
             try copy.synchronize()
             outcome.aside = try self.exchange(isThere: isThere)
@@ -82,41 +102,45 @@ package struct FileRestore {
         guard try FileLook(path: self.path).isAlone() else {
             throw StoreError(
                 code: .locked,
-                message: "Another program has \(self.path) open: close it, then restore again."
+                message: "Another program has \(self.path) open: close it, then try again."
             )
         }
     }
 
-    /// What the database that is there says.
-    private struct Present {
-        /// Whether it is a database of this node, so that its log may be read.
-        var isOwn = false
+    /// A database of this node whose log is read.
+    private struct Former {
+        var path: String
         /// The term that it knows; 0 when it cannot be read.
         var term: UInt64 = 0
     }
 
+    /// The database from which batches are taken: the one at the path, or what a run saved when the file was deleted under it.
+    ///
     /// Makes batches of what programs wrote last, so that it is in the log.
-    private func collectPresent(_ outcome: inout Outcome) -> Present {
-        var present = Present()
+    private func collectFormer(_ outcome: inout Outcome) -> Former? {
+        let found = [self.path, self.path + ".rescued"].first { FileManager.default.fileExists(atPath: $0) }
+        guard var former = found.map({ Former(path: $0) }) else { return nil }
         do {
-            let owner = try DatabaseCopy(source: self.path, target: self.path).reading { db in
+            // Before anything reads the file: beside the log of another time it would read a mixture.
+            _ = try StaleLog(databasePath: former.path).setAside(at: self.wallClock())
+            let owner = try DatabaseCopy.reading(former.path) { db in
                 let connection = try Connection(db)
                 defer { connection.finalizeStatements() }
                 guard try connection.hasTable("clinicsync_setting") else { return String?.none }
                 return try Settings.read(.node, on: connection) { $0.string(0) }
             }
             guard owner == self.node.description else {
-                outcome.lost = "it is no database of this node"
-                return present
+                outcome.lost = "\(former.path) is no database of this node"
+                return nil
             }
-            present.isOwn = true
-            present.term = try self.store(at: self.path).run { try $0.state().term }
+            former.term = try self.store(at: former.path).run { try $0.state().term }
+            if former.path != self.path { unlink(former.path + "-numbers") }
         } catch {
-            // The log of a damaged file may be readable all the same.
-            if let error = error as? StoreError, error.code == .corrupt { present.isOwn = true }
             outcome.lost = "\(error)"
+            // The log of a damaged file may be readable all the same.
+            guard let error = error as? StoreError, error.code == .corrupt else { return nil }
         }
-        return present
+        return former
     }
 
     // MARK: - The restored database
@@ -131,13 +155,13 @@ package struct FileRestore {
     }
 
     /// Merges the batches of the log of `former` that the copy lacks.
-    private func merge(_ outcome: inout Outcome, from former: String?) throws {
+    private func merge(_ outcome: inout Outcome, from former: Former?) throws {
         let (batches, unreadable) = try self.store(at: self.restored).run { writer in
             guard let former else { return (0, 0) }
             var batches: Set<BatchID> = []
             var refused = 0
             let unread = Swift.Result {
-                try LogSalvage(path: former).read { chunks in
+                try LogSalvage(path: former.path).read { chunks in
                     let vector = try writer.state().vector
                     let lacking = chunks.filter { vector[$0.batch.origin] < $0.batch.sequence }
                     refused += try self.store(lacking, in: writer)
@@ -196,18 +220,15 @@ package struct FileRestore {
         guard !FileManager.default.fileExists(atPath: self.restored + "-wal") else {
             throw StoreError(
                 code: .locked,
-                message: "Another program has \(self.restored) open: close it, then restore again."
+                message: "Another program has \(self.restored) open: close it, then try again."
             )
         }
         let aside = "\(self.path).set-aside-\(self.wallClock())"
-        if isThere {
-            // A program may have opened the file since.
-            try self.requireAlone()
-            try self.link(self.path, as: aside)
-            // Only a file that could not be opened has a log now.
-            if FileManager.default.fileExists(atPath: self.path + "-wal") {
-                try self.link(self.path + "-wal", as: aside + "-wal")
-            }
+        // A program may have opened the file since.
+        if isThere { try self.requireAlone() }
+        // Only a file that could not be opened has a log now.
+        for suffix in ["", "-wal", "-journal"] where FileManager.default.fileExists(atPath: self.path + suffix) {
+            try self.link(self.path + suffix, as: aside + suffix)
         }
         guard rename(self.restored, self.path) == 0 else { throw DatabaseCopy.failure(errno, self.path) }
         for suffix in ["-wal", "-shm", "-journal"] { unlink(self.path + suffix) }

@@ -17,7 +17,7 @@ struct LogSalvage {
     /// - Returns: The number of places that could not be read.
     /// - Throws: ``StoreError`` when nothing can be read, and what `body` throws.
     func read(_ body: ([BatchChunk]) throws -> Void) throws -> Int {
-        try DatabaseCopy(source: self.path, target: self.path).reading { db in
+        try DatabaseCopy.reading(self.path) { db in
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
             let authors = try LogSalvage.authors(on: connection)

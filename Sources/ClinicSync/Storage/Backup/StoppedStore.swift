@@ -29,7 +29,9 @@ package struct StoppedStore {
     ///
     /// - Throws: ``StoreError``, also for a database of an older version: a backup changes no schema.
     package func prepareCopy() throws {
-        let isOutdated = try DatabaseCopy(source: self.path, target: self.path).reading { db in
+        // Before anything reads the file: beside the log of another time it would read a mixture.
+        _ = try StaleLog(databasePath: self.path).setAside(at: self.wallClock())
+        let isOutdated = try DatabaseCopy.reading(self.path) { db in
             try ClinicMigrator(self.schema.migrations).hasPending(db)
         }
         guard !isOutdated else {
