@@ -202,7 +202,7 @@ public final class ClinicNode: Service {
                 retention: ClinicNode.keepForEver,
                 judge: { register.members(in: $0) },
                 wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
-                mayRebuild: register.known.present.contains { $0 != self.state.id },
+                mayRebuild: register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),
                 onLocked: { [logger = self.settings.logger] holder in
                     let wasTold = isTold.withLockedValue { isTold in
                         defer { isTold = true }

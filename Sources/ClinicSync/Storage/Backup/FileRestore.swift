@@ -1,6 +1,7 @@
 import ClinicSyncCore
 package import ClinicSyncModel
 import Foundation
+import GRDB
 import Glibc
 
 /// Puts a backup in the place of a node's database, and merges into it what the database has and the backup lacks.
@@ -62,8 +63,18 @@ package struct FileRestore {
 
     /// Puts a database without rows in the place of one that cannot be opened: the rows come from the other nodes.
     ///
-    /// - Throws: ``StoreError``, ``SchemaError``; nothing has changed then.
+    /// - Throws: ``StoreError``, ``SchemaError``; nothing has changed then. A disk that damages every file must not be filled:
+    ///   the node refuses when it has set aside ``asideMax`` files within a day.
     package func rebuild() throws -> Outcome {
+        let since = self.wallClock() - FileRestore.day
+        guard try self.asides().count(where: { $0 > since }) < FileRestore.asideMax else {
+            throw StoreError(
+                code: .corrupt,
+                message:
+                    "The database clinic.db cannot be used, again after it was made again today: replace the disk, "
+                    + "then restore a backup with 'clinic-node restore FILE', or join again."
+            )
+        }
         try self.replace { copy in
             try SQLiteReplicaStore.create(
                 at: URL(fileURLWithPath: copy),
@@ -72,6 +83,25 @@ package struct FileRestore {
             )
         }
     }
+
+    /// The files that a rebuild may set aside within a day.
+    static let asideMax = 3
+    private static let day: Int64 = 86_400_000
+
+    /// The times at which former databases were set aside.
+    private func asides() throws -> [Int64] {
+        let url = URL(fileURLWithPath: self.path)
+        let prefix = url.lastPathComponent + FileRestore.asideSuffix
+        let names: [String]
+        do {
+            names = try FileManager.default.contentsOfDirectory(atPath: url.deletingLastPathComponent().path)
+        } catch {
+            throw StoreError(code: .readOnly, message: "The directory of \(self.path) cannot be read: \(error)")
+        }
+        return names.filter { $0.hasPrefix(prefix) }.compactMap { Int64($0.dropFirst(prefix.count)) }
+    }
+
+    private static let asideSuffix = ".set-aside-"
 
     /// Makes a new database by `make`, merges the log of the former one into it, and puts it in the former one's place.
     private func replace(_ make: (String) throws -> Void) throws -> Outcome {
@@ -136,11 +166,20 @@ package struct FileRestore {
             former.term = try self.store(at: former.path).run { try $0.state().term }
             if former.path != self.path { unlink(former.path + "-numbers") }
         } catch {
-            outcome.lost = "\(error)"
+            outcome.lost = "\(error)" + self.marks(in: former.path)
             // The log of a damaged file may be readable all the same.
             guard let error = error as? StoreError, error.code == .corrupt else { return nil }
         }
         return former
+    }
+
+    /// Says how many rows the log of a database lacks, if that can be read.
+    private func marks(in path: String) -> String {
+        let counted = Swift.Result {
+            try DatabaseCopy.reading(path) { try Int.fetchOne($0, sql: "SELECT count(*) FROM clinicsync_dirty") }
+        }
+        guard case .success(let count?) = counted else { return "" }
+        return " Rows that programs wrote and its log lacks: \(count)."
     }
 
     // MARK: - The restored database
@@ -223,7 +262,7 @@ package struct FileRestore {
                 message: "Another program has \(self.restored) open: close it, then try again."
             )
         }
-        let aside = "\(self.path).set-aside-\(self.wallClock())"
+        let aside = "\(self.path)\(FileRestore.asideSuffix)\(self.wallClock())"
         // A program may have opened the file since.
         if isThere { try self.requireAlone() }
         // Only a file that could not be opened has a log now.
@@ -231,6 +270,7 @@ package struct FileRestore {
             try self.link(self.path + suffix, as: aside + suffix)
         }
         guard rename(self.restored, self.path) == 0 else { throw DatabaseCopy.failure(errno, self.path) }
+        // After a crash in between, the next start sets the log aside: it does not belong to the new file (`StaleLog`).
         for suffix in ["-wal", "-shm", "-journal"] { unlink(self.path + suffix) }
         // Without this step the node would begin one more incarnation.
         _ = rename(self.restored + "-numbers", self.path + "-numbers")

@@ -9,8 +9,8 @@ struct LogSalvage {
     let path: String
     /// The chunks that are given together have about this size in bytes.
     static let pageBytes = 4 << 20
-    /// The gap that is skipped at most after a place that cannot be read, in positions.
-    private static let gapMax: UInt64 = 1 << 10
+    /// The places that cannot be read, one after another, after which nothing more is tried.
+    private static let failuresMax = 10_000
 
     /// Gives `body` all chunks in the order of the log, page by page.
     ///
@@ -21,32 +21,49 @@ struct LogSalvage {
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
             let authors = try LogSalvage.authors(on: connection)
-            let newest = try connection.query("SELECT max(position) FROM clinicsync_log").first { try $0.position(0) }
-            let last = newest ?? 0
-            var (position, gap, unreadable): (UInt64, UInt64, Int) = (0, 1, 0)
+            var walk = Walk()
             var (page, bytes): ([BatchChunk], Int) = ([], 0)
-            while position < last {
-                do {
-                    let found = try LogSalvage.next(after: position, authors: authors, on: connection)
-                    guard let next = found else { break }
-                    (position, gap) = (next.position, 1)
-                    guard let chunk = next.chunk else {
-                        unreadable += 1
-                        continue
-                    }
-                    page.append(chunk)
-                    bytes += chunk.payload.count
-                    guard bytes >= LogSalvage.pageBytes else { continue }
-                    try body(page)
-                    (page, bytes) = ([], 0)
-                } catch let failure as SQLiteFailure where LogSalvage.isDamage(failure) {
-                    unreadable += 1
-                    position += gap
-                    gap = min(gap * 2, LogSalvage.gapMax)
-                }
+            while let chunk = try walk.next({ try LogSalvage.next(after: $0, authors: authors, on: connection) }) {
+                page.append(chunk)
+                bytes += chunk.payload.count
+                guard bytes >= LogSalvage.pageBytes else { continue }
+                try body(page)
+                (page, bytes) = ([], 0)
             }
             if !page.isEmpty { try body(page) }
-            return unreadable
+            return walk.unreadable
+        }
+    }
+
+    /// A walk through the positions of a damaged log.
+    private struct Walk {
+        /// The number of places that could not be read.
+        var unreadable = 0
+        private var position: Int64 = 0
+        /// What is skipped at the next place that cannot be read; it doubles until something can be read again.
+        private var gap: Int64 = 1
+        private var failures = 0
+
+        /// The next chunk that can be read; `nil` at the end.
+        mutating func next(_ read: (Int64) throws -> (position: Int64, chunk: BatchChunk?)?) throws -> BatchChunk? {
+            while self.failures < LogSalvage.failuresMax {
+                do {
+                    guard let found = try read(self.position) else { return nil }
+                    (self.position, self.gap) = (found.position, 1)
+                    if let chunk = found.chunk {
+                        self.failures = 0
+                        return chunk
+                    }
+                } catch let failure as SQLiteFailure where LogSalvage.isDamage(failure) {
+                    let (next, isPast) = self.position.addingReportingOverflow(self.gap)
+                    guard !isPast else { return nil }
+                    self.position = next
+                    self.gap = self.gap.multipliedReportingOverflow(by: 2).overflow ? self.gap : self.gap * 2
+                }
+                self.unreadable += 1
+                self.failures += 1
+            }
+            return nil
         }
     }
 
@@ -71,10 +88,10 @@ struct LogSalvage {
 
     /// The next chunk in the log; without a chunk when its row cannot be read.
     private static func next(
-        after position: UInt64,
+        after position: Int64,
         authors: [Int64: Origin],
         on connection: Connection
-    ) throws -> (position: UInt64, chunk: BatchChunk?)? {
+    ) throws -> (position: Int64, chunk: BatchChunk?)? {
         try connection
             .query(
                 """
@@ -83,7 +100,7 @@ struct LogSalvage {
                 """
             )
             .bind(1, position)
-            .first { row in (try row.position(0), self.chunk(row, authors: authors)) }
+            .first { row in (row.int64(0), self.chunk(row, authors: authors)) }
     }
 
     private static func chunk(_ row: Statement, authors: [Int64: Origin]) -> BatchChunk? {
