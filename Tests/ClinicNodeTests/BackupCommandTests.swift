@@ -46,6 +46,11 @@ import Testing
         for data in [host, lab] {
             try await Binary.wait { try await self.patients(binary, data) == ["kept", "new", "of the lab"] }
         }
+        // The lab's node has written down that the host is a member that runs.
+        let members = lab + "/identity/members.json"
+        try await Binary.wait {
+            try String(contentsOfFile: members, encoding: .utf8).components(separatedBy: "\"statement\"").count == 3
+        }
         #expect(await first.stop() == 0)
         for suffix in ["", "-wal", "-shm"] {
             _ = Result { try FileManager.default.removeItem(atPath: lab + "/clinic.db" + suffix) }

@@ -270,6 +270,23 @@ struct RestoreTests {
         }
     }
 
+    @Test("a backup that is put in place by hand begins other numbers, too")
+    func byHand() throws {
+        let pc = try FilePlace()
+        let host = try TestStore(9)
+        let backup = pc.directory.file("backup.db")
+        try pc.insert("before")
+        _ = try pc.backUp(to: backup)
+        try pc.insert("after")
+        try pc.meet(host)
+        try pc.overwrite(with: try Data(contentsOf: backup))
+        try pc.insert("later")
+        try pc.open { #expect($0.rebirth == .moved) }
+        try pc.meet(host) { #expect($0.origin != FilePlace.origin) }
+        #expect(try pc.patients() == ["after", "before", "later"])
+        #expect(try host.value(Int.self, "SELECT count(*) FROM patients") == 3)
+    }
+
     @Test("a restore is refused while a program has the database open; what an interrupted one left does no harm")
     func inUse() throws {
         let pc = try FilePlace()
@@ -372,6 +389,37 @@ struct RebuildTests {
         #expect(try pc.patients() == ["not collected", "not sent"])
     }
 
+    @Test("a disk that damages each new file is not filled: the fourth one of a day is not made")
+    func damagedAgain() throws {
+        let pc = try FilePlace()
+        for attempt in 1...4 {
+            try pc.overwrite(with: Data("damage \(attempt)".utf8))
+            if attempt < 4 {
+                _ = try pc.restoration.rebuild()
+                continue
+            }
+            let error = #expect(throws: StoreError.self) { try pc.restoration.rebuild() }
+            #expect(error?.code == .corrupt)
+        }
+        #expect(try Data(contentsOf: pc.file) == Data("damage 4".utf8))
+    }
+
+    @Test("the log of a file that is gone is kept, and is not read into the new one")
+    func logAlone() throws {
+        let pc = try FilePlace()
+        try pc.open { writer in
+            try pc.insert("in the log")
+            _ = try writer.collect(clockOffsetMilliseconds: 0)
+            let crashed = try pc.copy()
+            #expect(FileManager.default.fileExists(atPath: crashed.file.path + "-wal"))
+            try FileManager.default.removeItem(at: crashed.file)
+            _ = try crashed.restoration.rebuild()
+            #expect(try crashed.patients() == [])
+            let names = try FileManager.default.contentsOfDirectory(atPath: crashed.directory.url.path)
+            #expect(names.contains { $0.hasPrefix("clinic.db.set-aside-") && $0.hasSuffix("-wal") })
+        }
+    }
+
     @Test("the database of another node is not taken for one without an owner")
     func otherNode() throws {
         let pc = try FilePlace()
@@ -415,7 +463,7 @@ extension FilePlace {
         ) { FilePlace.now }
     }
 
-    private static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+    static var now: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
 
     /// Opens the file, collects, and gives each side what it lacks.
     func meet(_ host: TestStore, _ body: (ReplicaWriter) throws -> Void = { _ in }) throws {

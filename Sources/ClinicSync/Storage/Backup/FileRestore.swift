@@ -262,20 +262,34 @@ package struct FileRestore {
                 message: "Another program has \(self.restored) open: close it, then try again."
             )
         }
-        let aside = "\(self.path)\(FileRestore.asideSuffix)\(self.wallClock())"
+        let aside = self.freeName()
         // A program may have opened the file since.
         if isThere { try self.requireAlone() }
-        // Only a file that could not be opened has a log now.
-        for suffix in ["", "-wal", "-journal"] where FileManager.default.fileExists(atPath: self.path + suffix) {
-            try self.link(self.path + suffix, as: aside + suffix)
+        if isThere { try self.link(self.path, as: aside) }
+        // Only a file that could not be opened has a log now. The log goes before the new file comes: beside it SQLite would read
+        // a mixture. After a crash in between the damaged file is found again.
+        for suffix in ["-wal", "-journal"] where FileManager.default.fileExists(atPath: self.path + suffix) {
+            guard rename(self.path + suffix, aside + suffix) == 0 else {
+                throw DatabaseCopy.failure(errno, aside + suffix)
+            }
         }
+        unlink(self.path + "-shm")
         guard rename(self.restored, self.path) == 0 else { throw DatabaseCopy.failure(errno, self.path) }
-        // After a crash in between, the next start sets the log aside: it does not belong to the new file (`StaleLog`).
-        for suffix in ["-wal", "-shm", "-journal"] { unlink(self.path + suffix) }
         // Without this step the node would begin one more incarnation.
         _ = rename(self.restored + "-numbers", self.path + "-numbers")
         try DatabaseCopy(source: self.path, target: self.path).synchronize()
         return isThere ? aside : nil
+    }
+
+    /// A name for the former database that no file has.
+    private func freeName() -> String {
+        var milliseconds = self.wallClock()
+        while true {
+            let name = "\(self.path)\(FileRestore.asideSuffix)\(milliseconds)"
+            let isTaken = ["", "-wal", "-journal"].contains { FileManager.default.fileExists(atPath: name + $0) }
+            guard isTaken else { return name }
+            milliseconds &+= 1
+        }
     }
 
     /// Gives a file a second name, so that it has a name at every moment.
