@@ -221,15 +221,17 @@ extension BatchChunk {
         _ sequence: UInt64,
         index: UInt32 = 0,
         of count: UInt32 = 1,
-        bytes: Int = 100
+        bytes: Int = 100,
+        timestamp: HybridTimestamp = .genesis,
+        checksum: UInt64 = 0
     ) -> BatchChunk {
         BatchChunk(
             batch: BatchID(origin: .o(origin), sequence: sequence),
             index: index,
             header: index == 0
-                ? BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 1) : nil,
+                ? BatchHeader(timestamp: timestamp, dependencies: VersionVector(), schemaVersion: 1) : nil,
             isLast: index + 1 == count,
-            checksum: 0,
+            checksum: checksum,
             payload: [UInt8](repeating: 7, count: bytes)
         )
     }

@@ -92,6 +92,25 @@ struct MessageCodecTests {
         #expect(throws: WireDecodingError.missing(field: "wanted")) { try MessageCodec.decode([0x52, 2, 0x22, 0]) }
     }
 
+    @Test("a peer that does not say from which chunk it wants a batch wants the whole of it")
+    func wantedChunks() throws {
+        let batch = BatchID(origin: Origin(node: MessageSamples.node), sequence: 2)
+        let wanted = [LostChunk(batch: batch), LostChunk(batch: batch, index: 300)]
+        let message = Message.acknowledge(Acknowledgement(applied: [], creditBytes: 0, wanted: wanted))
+        let bytes = MessageCodec.encode(message, term: 0)
+        #expect(MessageCodecTests.decoded(bytes)?.message == message)
+        // Two numbers that are no places of a batch: an older version does not send them.
+        let places: [UInt8] = [0x2A, 3, 0, 0xAC, 2]
+        #expect(Array(bytes.suffix(places.count)) == places)
+        var old = Array(bytes.dropLast(places.count))
+        old[1] -= UInt8(places.count)
+        let whole = Acknowledgement(applied: [], creditBytes: 0, wanted: Array(repeating: wanted[0], count: 2))
+        #expect(MessageCodecTests.decoded(old)?.message == .acknowledge(whole))
+        #expect(throws: WireDecodingError.limitExceeded(field: "wanted_from")) {
+            try MessageCodec.decode([0x3A, 3, 0x2A, 1, 1])
+        }
+    }
+
     @Test("a vector that does not ascend is refused")
     func unorderedVector() {
         // Two entries for one node: 32 equal bytes, sequences 1 and 1.

@@ -78,11 +78,11 @@ package enum CoreLimits {
     package static let partialsMax = 4_096
     /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.
     package static let earlyMessagesMax = 2
-    /// Lost batches of one peer that wait to be read for it; further ones are ignored.
+    /// Lost chunks of one peer that wait to be read for it; further ones are ignored.
     package static let wantedMax = 16
     /// Nodes whose proof of membership one message asks for; the others follow with later messages.
     package static let unprovenMax = 16
-    /// Payload bytes that are read of one lost batch, except for one larger chunk; the rest is not sent.
+    /// Payload bytes that are read from one lost chunk on, except for one larger chunk; the rest is sent when it is asked for.
     package static let resentBytesMax = 8 << 20
     /// Chunks in one request to the store; the others wait for the next request.
     package static let storeChunksMax = 64
