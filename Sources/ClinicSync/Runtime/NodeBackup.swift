@@ -16,6 +16,8 @@ package struct NodeBackup {
         package var bytes: Int64
         /// The number of rows in it, those of the nodes' own tables included.
         package var rows: Int64
+        /// The number of rows in it that programs wrote so shortly before that they may come twice after a restore; mostly 0.
+        package var uncollected: Int64
         /// When it was made, in UTC.
         package var madeAt: UTCTimestamp
     }
@@ -77,15 +79,13 @@ package struct NodeBackup {
     ///
     /// - Throws: ``ClinicSyncError``; no file is left then.
     package func make() async throws -> Made {
-        for _ in 0..<NodeBackup.attemptsMax {
+        for attempt in 1...NodeBackup.attemptsMax {
             try await self.prepare()
             let madeAt = self.clock.wallMilliseconds
-            if let made = try self.copy(at: madeAt) { return made }
+            // A backup with some rows that may count twice is better than none.
+            if let made = try self.copy(at: madeAt, isLast: attempt == NodeBackup.attemptsMax) { return made }
         }
-        throw ClinicSyncError(
-            .timeout,
-            "Programs write so much that no copy shows a moment without new rows: make the backup when they are done."
-        )
+        throw ClinicSyncError(.timeout, "Programs wrote at the moment of every copy: make the backup again.")
     }
 
     /// Has what programs wrote until now put into the log, by the node or by this process.
@@ -109,7 +109,7 @@ package struct NodeBackup {
     }
 
     /// Makes the copy; `nil` when a program wrote at its moment.
-    private func copy(at madeAt: Int64) throws -> Made? {
+    private func copy(at madeAt: Int64, isLast: Bool) throws -> Made? {
         let content = try StorageErrors.mapping {
             try self.file.make(
                 of: self.directory.databaseURL.path,
@@ -120,7 +120,7 @@ package struct NodeBackup {
                     madeAt: madeAt
                 ),
                 without: ClinicBackup.exclusions
-            ) { $0.marks == 0 }
+            ) { $0.marks == 0 || isLast }
         }
         guard let content else { return nil }
         var information = stat()
@@ -131,6 +131,7 @@ package struct NodeBackup {
             file: self.file.path,
             bytes: Int64(clamping: information.st_size),
             rows: content.rows,
+            uncollected: content.marks,
             madeAt: UTCTimestamp(milliseconds: madeAt)
         )
     }

@@ -19,6 +19,11 @@ struct BackupCommand: AsyncParsableCommand {
 
     func run() async throws {
         let made = try await NodeBackup(directory: self.data.directory(), path: self.file).make()
+        if made.uncollected > 0 {
+            Output.report(
+                "\(made.uncollected) rows were written at the moment of the copy and may come twice after a restore"
+            )
+        }
         if self.output.isJSON { return try Output.json(made) }
         try Output.line("backup  \(made.file)")
         try Output.line("rows    \(made.rows)")

@@ -117,8 +117,13 @@ final class Upkeep {
         }
     }
 
+    /// Whether rows wait to be collected; marks of tables that do not replicate are none.
     private func hasMarks(on connection: Connection) throws -> Bool {
-        try self.saver.rows.marks.count(limit: 1, on: connection) > 0
+        try self.saver.rows.plans.all.contains { plan in
+            try connection.query("SELECT 1 FROM clinicsync_dirty WHERE tableId = ?1 LIMIT 1")
+                .bind(1, plan.definition.number)
+                .first { _ in true } ?? false
+        }
     }
 
     // MARK: - Isolation
