@@ -218,7 +218,7 @@ package struct LocalAPIClient: Sendable {
     }
 
     private static func notRunning(_ directory: String) -> String {
-        "The node in \(directory) is not running: start it with clinic-node run."
+        "The node in \(directory) is not running: start it with clinic-node run --data \(directory)."
     }
 
     private static func escape(_ text: String) -> String {

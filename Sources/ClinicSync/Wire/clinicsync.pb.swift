@@ -1289,6 +1289,10 @@ package nonisolated struct WireLoginRequest: Sendable {
   /// The user's key when it is a BLOB; `user` is empty then.
   package var userBlob: Data = Data()
 
+  /// The user's key when neither `user` nor `user_blob` can say it; both are empty then. The first byte is 1 for a TEXT that is not
+  /// valid UTF-8, and 2 for an empty BLOB; the key's bytes follow.
+  package var userKey: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3614,7 +3618,7 @@ nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0\u{3}user_key\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3632,6 +3636,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
       case 10: try { try decoder.decodeSingularBytesField(value: &self.userBlob) }()
+      case 11: try { try decoder.decodeSingularBytesField(value: &self.userKey) }()
       default: break
       }
     }
@@ -3668,6 +3673,9 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.userBlob.isEmpty {
       try visitor.visitSingularBytesField(value: self.userBlob, fieldNumber: 10)
     }
+    if !self.userKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.userKey, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3682,6 +3690,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
     if lhs.isForced != rhs.isForced {return false}
     if lhs.userBlob != rhs.userBlob {return false}
+    if lhs.userKey != rhs.userKey {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -80,6 +80,7 @@ package enum FrameGrammar {
         "StateEnd": [1: .number, 2: .message("Vector"), 3: .message("Vector")],
         "LoginRequest": [
             1: .number, 2: .text, 3: .text, 4: .text, 5: .text, 6: .text, 7: .bytes, 8: .number, 9: .number, 10: .bytes,
+            11: .bytes,
         ],
         "Granted": [1: .number],
         "Holder": [1: .text, 2: .text, 3: .text, 4: .text, 5: .text],

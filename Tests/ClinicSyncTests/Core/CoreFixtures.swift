@@ -41,14 +41,19 @@ struct Bench {
 
     /// Starts the node and answers its first collection and application with nothing.
     @discardableResult
-    mutating func start(vector: VersionVector = VersionVector(), logHead: UInt64 = 0) -> [Effect] {
+    mutating func start(
+        vector: VersionVector = VersionVector(),
+        logHead: UInt64 = 0,
+        formerIncarnations: Int = 0
+    ) -> [Effect] {
         let state = StoreState(
             vector: vector,
             partials: [],
             logHead: logHead,
             schemaVersion: 1,
             acknowledgedByHost: 0,
-            term: 0
+            term: 0,
+            formerIncarnations: formerIncarnations
         )
         self.give(.started(state))
         let effects = self.give(.storageReplied(.collected(.of(vector: vector))))

@@ -16,6 +16,27 @@ struct MessageCodecTests {
         }
     }
 
+    @Test(
+        "a login keeps every key that a user can have",
+        arguments: [
+            SQLiteValue.string("u"), .string(""), .blob([]), .blob([0, 0xFF]), .text([0xFF, 0x41]), .text([0xC3]),
+        ]
+    )
+    func userKeys(key: SQLiteValue) throws {
+        let login = LoginRequest(
+            sessionID: "s",
+            userID: key,
+            username: "ana",
+            deviceID: "d",
+            deviceName: "Desk",
+            tokenHash: Array(0..<32),
+            loginMilliseconds: 7,
+            isForced: false
+        )
+        let sent = MessageCodec.encode(.loginRequest(id: 1, login), term: 1)
+        #expect(try MessageCodec.decode(sent).message == .loginRequest(id: 1, login))
+    }
+
     @Test("100 000 mutated inputs never trap, and what is accepted encodes again", arguments: 1...4)
     func mutations(seed: UInt64) throws {
         var messages = RandomMessages(seed: seed &* 1_000)

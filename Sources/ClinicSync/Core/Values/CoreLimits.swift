@@ -36,6 +36,13 @@ package enum CoreLimits {
     package static let hearingInterval: Duration = .seconds(5)
     /// The longest such time.
     package static let hearingIntervalMax: Duration = .seconds(60)
+    /// A node whose numbers others have used runs at least so long before it starts again on new ones.
+    ///
+    /// The time doubles with each former incarnation, up to ``forkPatienceMax``, because any member can cause it with one
+    /// message, and the clinic keeps batches of 256 incarnations of a node.
+    package static let forkPatience: Duration = .seconds(5)
+    /// The longest such time.
+    package static let forkPatienceMax: Duration = .seconds(86_400)
     /// The jitter that is added to the time after which a peer wants to be dialled again.
     package static let retryJitter: Duration = .seconds(1)
     /// Ends of connections with one peer that are counted; further ones make its wait no longer.

@@ -28,6 +28,8 @@ enum Settings {
         case incompleteTables
         /// What tells the tables from others of their names that programs make later.
         case tableIdentities
+        /// A number of the opening: a copy of the file that was made in an earlier one has another.
+        case opening
         /// What a backup says of itself; only in the file of a backup.
         case backup
     }

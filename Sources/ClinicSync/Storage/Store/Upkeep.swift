@@ -57,7 +57,8 @@ final class Upkeep {
                 schemaVersion: schemaVersion,
                 acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
                 term: try Term.recorded(on: connection),
-                staged: try StateStage.read(on: connection)
+                staged: try StateStage.read(on: connection),
+                formerIncarnations: self.origins.formerIncarnations
             )
         }
     }
