@@ -10,8 +10,9 @@ import Testing
 @Suite("The tables that nodes fill themselves")
 struct AgentTablesTests {
     static let tables = [
-        "clinicsync_conflict", "clinicsync_grant", "clinicsync_node", "clinicsync_notice", "clinicsync_probe",
-        "clinicsync_probe_answer", "clinicsync_provisional", "clinicsync_resolution", "clinicsync_revocation",
+        "clinicsync_conflict", "clinicsync_grant", "clinicsync_horizon", "clinicsync_lapse", "clinicsync_node",
+        "clinicsync_notice", "clinicsync_probe", "clinicsync_probe_answer", "clinicsync_provisional",
+        "clinicsync_resolution", "clinicsync_revocation",
     ]
 
     private func node(_ id: String, _ name: String, at: Int64 = 7) -> [String: SQLiteValue] {
@@ -191,13 +192,14 @@ struct AgentTablesTests {
             file.url,
             """
             INSERT INTO clinicsync_invitation VALUES (x'00', 1, 1); DROP TABLE clinicsync_unshared; DROP TABLE clinicsync_event;
+            ALTER TABLE clinicsync_origin DROP COLUMN floor; DROP TABLE clinicsync_horizon; DROP TABLE clinicsync_lapse;
             DELETE FROM patients WHERE id = 'p2';
             """
         )
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 15)
+            #expect(writer.schemaVersion == 16)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
@@ -237,10 +239,10 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The present program needs the tables of m0005 and m0007, which are dropped below, and the column of m0016 to open a file.
+        // The present program needs the tables of m0005, m0007 and m0016 to open a file. They are dropped below.
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
-        migrations += ClinicSchema.migrations.filter { $0.name == "m0016_log_floor" }
+        migrations[2].sql += ClinicSchema.migrations.filter { $0.name == "m0016_log_floor" }.map(\.sql).joined()
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

@@ -17,7 +17,7 @@ struct OldJournalTests {
         entries["clinicsync_conflict"] = nil
         entries["clinicsync_resolution"] = nil
         manifest["tables"] = entries
-        // The present program needs the column of m0016 to open a file.
+        // The present program needs what m0016 adds to open a file.
         let floor = ClinicSchema.migrations.filter { $0.name == "m0016_log_floor" }
         return StoreSchema(
             migrations: ClinicSchema.migrations.prefix(10) + floor,

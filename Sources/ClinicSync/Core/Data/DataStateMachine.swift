@@ -275,10 +275,14 @@ package struct DataStateMachine: Sendable, Hashable {
     package var isKeepingHouse: Bool { self.store.isKeepingHouse }
 
     /// Begins a round of housekeeping; none may be in progress.
-    package mutating func keepHouse(progress: [MemberProgress], at time: Duration) -> [Directive] {
+    package mutating func keepHouse(
+        progress: [MemberProgress],
+        presence: MemberPresence,
+        at time: Duration
+    ) -> [Directive] {
         let waiting = self.waits.update(self.replication.waitCandidates, at: time)
-        return self.store.keepHouse(progress: progress).directives + self.discard(waiting: waiting)
-            + self.replication.askForProofsAgain().directives
+        return self.store.keepHouse(progress: progress, presence: presence).directives
+            + self.discard(waiting: waiting) + self.replication.askForProofsAgain().directives
     }
 
     // MARK: - The store's replies
@@ -323,9 +327,11 @@ package struct DataStateMachine: Sendable, Hashable {
         case .rowsMerged(let id, let page, let outcome):
             let absorbed = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
             return absorbed + self.reconciliation.merged(from: id, page, outcome, context)
-        case .pruned(_, let escaped):
+        case .pruned(let outcome):
             self.store.housekeepingEnded()
-            return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
+            let notices: [Directive] =
+                outcome.escaped > 0 ? [.effect(.notify(.escapedWrites(outcome.escaped)))] : []
+            return notices + (outcome.escaped > 0 || outcome.hasDecided ? [.collect] : [])
         case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
         case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:

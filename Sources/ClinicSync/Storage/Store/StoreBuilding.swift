@@ -70,6 +70,7 @@ struct StoreBuilding {
         let upkeep = Upkeep(
             self.opened,
             members: Members(origins: self.rows.origins, clock: self.opened.clock),
+            programRows: programRows,
             events: events,
             projection: projection,
             collecting: collecting,
