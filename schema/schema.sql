@@ -260,6 +260,12 @@ CREATE TABLE clinicsync_origin (
     UNIQUE (node, incarnation)
 );
 
+CREATE TABLE clinicsync_pin (
+    peer   BLOB    PRIMARY KEY NOT NULL,
+    vector BLOB    NOT NULL,
+    since  INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_probe (
     node TEXT PRIMARY KEY NOT NULL,
     number INTEGER NOT NULL DEFAULT 0,
@@ -328,6 +334,13 @@ CREATE TABLE clinicsync_shadow (
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
 
+CREATE TABLE clinicsync_stage (
+    number    INTEGER PRIMARY KEY,
+    tableName TEXT    NOT NULL,
+    checksum  INTEGER NOT NULL,
+    payload   BLOB    NOT NULL
+);
+
 CREATE TABLE clinicsync_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
@@ -347,6 +360,17 @@ CREATE TABLE clinicsync_tombstone (
     context   INTEGER NOT NULL,
     PRIMARY KEY (tableId, pk)
 ) WITHOUT ROWID;
+
+CREATE TABLE clinicsync_transfer (
+    id         INTEGER PRIMARY KEY CHECK (id = 1),
+    vector     BLOB    NOT NULL,
+    through    BLOB,
+    tableName  TEXT    NOT NULL,
+    pk,
+    rows       INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    progressAt INTEGER NOT NULL
+);
 
 CREATE TABLE clinicsync_unread (
     pk             NOT NULL,

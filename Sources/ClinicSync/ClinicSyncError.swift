@@ -8,7 +8,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
             case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
-            case enrollmentRefused, notFound, sessionConflict, databaseReplaced
+            case enrollmentRefused, notFound, sessionConflict, databaseReplaced, numbersTaken
         }
 
         private let value: Value
@@ -51,6 +51,8 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let sessionConflict = Code(value: .sessionConflict)
         /// The database file was replaced, moved or deleted while the node ran.
         public static let databaseReplaced = Code(value: .databaseReplaced)
+        /// Other PCs have other changes under this PC's numbers; the next run uses new numbers.
+        public static let numbersTaken = Code(value: .numbersTaken)
         /// This PC was removed from the clinic.
         public static let revoked = Code(value: .revoked)
 

@@ -75,6 +75,32 @@ enum FuzzCorpus {
             .loginReply(LoginReply(id: 3, outcome: .granted(isProvisional: true))),
             .loginReply(LoginReply(id: 4, outcome: .conflict([self.holder, self.holder]))),
             .loginReply(LoginReply(id: 5, outcome: .refused)), .loginReply(LoginReply(id: 6, outcome: .unavailable)),
+            .state(.offer(StateOffer(rows: 1_000, bytes: 70_000))),
+            .state(
+                .request(
+                    StateRequest(
+                        id: 7,
+                        vector: self.vector,
+                        after: StateCursor(table: "patients", key: .string("p1")),
+                        creditBytes: 1 << 20
+                    )
+                )
+            ),
+            .state(
+                .page(
+                    StatePage(
+                        id: 7,
+                        vector: self.vector,
+                        table: "patients",
+                        through: .string("p2"),
+                        checksum: 7,
+                        payload: [1, 2, 3],
+                        rows: 1,
+                        isLast: true
+                    )
+                )
+            ),
+            .state(.end(StateEnd(id: 8, vector: self.vector, through: self.vector))),
         ] + self.comparisons
     }
 

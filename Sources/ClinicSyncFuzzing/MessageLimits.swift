@@ -34,10 +34,23 @@ enum MessageLimits {
         case .handOver, .transferRequest: nil
         case .loginRequest(_, let login): self.fault(of: login)
         case .loginReply(let reply): self.fault(of: reply.outcome)
+        case .state(let message): self.fault(of: message)
         case .revocation(let entry): self.count(entry.count, self.limits.revocationBytesMax, "revocation")
         case .memberProof(let chain):
             self.count(chain.count, self.limits.certificatesMax, "certificates")
                 ?? chain.lazy.compactMap { self.count($0.count, self.limits.certificateBytesMax, "certificate") }.first
+        }
+    }
+
+    private static func fault(of message: StateMessage) -> String? {
+        switch message {
+        case .offer(let offer): self.rows(offer.rows) ?? self.rows(offer.bytes)
+        case .request(let request):
+            self.vector(request.vector) ?? request.after.flatMap { self.name($0.table) ?? $0.key.flatMap(self.key) }
+        case .page(let page):
+            self.vector(page.vector) ?? self.name(page.table) ?? page.through.flatMap(self.key)
+                ?? self.count(page.payload.count, self.limits.rowStatesPayloadBytesMax, "state page")
+        case .end(let end): self.vector(end.vector) ?? self.vector(end.through)
         }
     }
 

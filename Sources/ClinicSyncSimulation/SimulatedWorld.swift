@@ -226,14 +226,14 @@ package final class SimulatedWorld {
         case .prove(let nodes, let id): self.prove(nodes, to: id, by: node, process)
         case .learn(.member(let chain)): try self.learn(chain, at: node)
         case .publish, .learn(.revocation), .notify, .reply(_, .hostTransferred): break
-        case .stopped:
+        case .stopped(let reason):
             self.note(node.name, "stopped")
             process.reading.reader.close()
             let (_, remains) = try node.disk.working(.closing) { try process.writing.writer.close() }
             self.endProcess(of: node)
             if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
             node.isClosed = true
-            if self.isDisturbed || node.isStopping { self.schedule(.start(node: node.index), after: .seconds(1)) }
+            if self.isDisturbed || node.isStopping || reason == .forked { self.schedule(.start(node: node.index), after: .seconds(1)) }
         }
     }
 

@@ -61,7 +61,7 @@ enum Summary {
         case .learn: "learn"
         case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
-        case .stopped: "stopped"
+        case .stopped(let reason): "stopped \(reason)"
         }
     }
 
@@ -138,6 +138,18 @@ enum Summary {
         case .transferRequest(let node): "transferRequest \(Summary.letter(node))"
         case .loginRequest(let id, let login): "loginRequest \(id) \(Summary.of(login))"
         case .loginReply(let reply): "loginReply \(reply.id) \(Summary.of(reply.outcome))"
+        case .state(let message): "state \(Summary.of(message))"
+        }
+    }
+
+    private static func of(_ message: StateMessage) -> String {
+        switch message {
+        case .offer(let offer): "offer \(offer.rows)"
+        case .request(let request):
+            "request \(request.id)\(Summary.of(request.vector)) \(request.after.map { $0.table } ?? "begin")"
+        case .page(let page):
+            "page \(page.id)\(Summary.of(page.vector)) \(page.table) \(page.rows)\(page.isLast ? "." : "")"
+        case .end(let end): "end \(end.id)\(Summary.of(end.through))"
         }
     }
 
@@ -165,7 +177,7 @@ enum Summary {
         case .store(let id, _, let chunks): "store c\(id.rawValue) \(chunks.count)"
         case .applyStored: "applyStored"
         case .discard(let members, let waiting): "discard \(members.past.count) \(waiting.count)"
-        case .locate(let id, _): "locate c\(id.rawValue)"
+        case .locate(let id, _, _): "locate c\(id.rawValue)"
         case .readLog(let id, let after, let bytes): "readLog c\(id.rawValue) \(after) \(bytes)"
         case .digests: "digests"
         case .sweep: "sweep"
@@ -185,6 +197,11 @@ enum Summary {
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
         case .readBatch(let id, let batch, _): "readBatch c\(id.rawValue) \(Summary.of(batch))"
+        case .readState(let id, let request): "readState c\(id.rawValue) \(request.id)"
+        case .pinState(let node, let vector): "pinState \(Summary.letter(node))\(Summary.of(vector))"
+        case .stageState(let id, let pages, let end):
+            "stageState c\(id.rawValue) \(pages.count)\(end == nil ? "" : ".")"
+        case .installState(let isForced): "installState\(isForced ? "!" : "")"
         }
     }
 
@@ -222,6 +239,14 @@ enum Summary {
         case .mended(let repair): "mended \(Summary.of(repair))"
         case .leftOut(let batch): "leftOut \(Summary.of(batch))"
         case .batchRead(let id, let chunks): "batchRead c\(id.rawValue) \(chunks.count)"
+        case .stateNeeded(let id, let offer): "stateNeeded c\(id.rawValue) \(offer.rows)"
+        case .stateRead(let id, let answer):
+            "stateRead c\(id.rawValue) \(answer.pages.count)\(answer.end == nil ? "" : ".")"
+        case .statePinned: "statePinned"
+        case .stateStaged(let id, let staged): "stateStaged c\(id.rawValue) \(staged.rows)"
+        case .stateWaits: "stateWaits"
+        case .stateInstalled(let rows, let outcome):
+            "stateInstalled \(rows)\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))"
         case .noticed(let notice, let reply):
             notice.repairs.reduce("") { $0 + "(\(Summary.of($1))) " }
                 + (notice.committed.map { "(committed\(Summary.of($0.logged))) " } ?? "") + Summary.of(reply)

@@ -23,6 +23,15 @@ enum PasswordPrompt {
         return answer.isEmpty ? name : answer
     }
 
+    /// Asks a question on the terminal; only the answer `yes` or `y` agrees.
+    static func askYes(_ question: String) throws -> Bool {
+        PasswordPrompt.prompt("\(question) [yes/no] ")
+        let answer = try PasswordPrompt.line(from: STDIN_FILENO, of: "the terminal", what: "answer").trimmingCharacters(
+            in: .whitespaces
+        )
+        return ["y", "yes"].contains(answer.lowercased())
+    }
+
     /// A new password: typed twice on a terminal, else one line of standard input.
     ///
     /// - Parameters:
@@ -67,7 +76,11 @@ enum PasswordPrompt {
     }
 
     /// Reads up to the end of a line, byte by byte: the bytes after it are for the next reader.
-    private static func line(from descriptor: Int32, of source: String) throws -> String {
+    private static func line(
+        from descriptor: Int32,
+        of source: String,
+        what: String = "password"
+    ) throws -> String {
         var bytes: [UInt8] = []
         var byte: UInt8 = 0
         var isEmpty = true
@@ -83,13 +96,13 @@ enum PasswordPrompt {
             bytes.append(byte)
         }
         guard !isEmpty else {
-            throw ClinicSyncError(.usage, "There is no password: write it as one line to \(source).")
+            throw ClinicSyncError(.usage, "There is no \(what): write it as one line to \(source).")
         }
         if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard bytes.count <= PasswordPrompt.lineBytesMax, let text = String(validating: bytes, as: UTF8.self) else {
             throw ClinicSyncError(
                 .usage,
-                "The first line of \(source) is no text or too long: write the password there."
+                "The first line of \(source) is no text or too long: write the \(what) there."
             )
         }
         return text

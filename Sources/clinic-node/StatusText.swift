@@ -74,6 +74,7 @@ struct StatusText {
             let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - file.since.milliseconds) / 1_000))
             facts.append(("locked", self.style.bad("for \(age)") + ": " + file.sentence(isHere: isHere)))
         }
+        for warning in status.warnings { facts.append(("look", self.style.warning(warning))) }
         for damage in status.damage {
             let text = damage.sentence
             let isMended = damage.outcome == "rebuilt" || damage.outcome == "refetching"

@@ -189,7 +189,25 @@ def conflicts(clinic, description, check):
     check((there["kept"], there["resolvedBy"]) == ("other", host.name), "which knows what was kept, and where")
     why(host, client, description, check)
     clinic.conflict(winner=host, loser=client, record="p2")
+    many(host, client, description, check)
     commands(client, check)
+
+
+def many(host, client, description, check):
+    """Tests decisions about all conflicts that fit: here one."""
+    path = "/v1/conflicts/resolve"
+
+    def decide(**body):
+        return description.accept("POST", path, host.post(path, json={"keep": "current", **body}))
+
+    check(decide(dryRun=True).json() == {"matching": 1, "resolved": 0, "left": [], "dryRun": True}, "it is counted")
+    fitting = {"table": "patients", "column": "fullName", "kind": "value", "pc": client.name, "since": "2026-01-01T00:00:00.000Z"}
+    check(decide(dryRun=True, **fitting).json()["matching"] == 1, "all filters fit it")
+    for name, value in {"table": "users", "column": "email", "pc": host.name, "until": "2026-01-01T00:00:00.000Z"}.items():
+        check(decide(**{name: value}).json()["matching"] == 0, "another %s does not" % name)
+    check(decide(expected=2).status_code == 409, "another number than a person saw is refused")
+    check(decide(tabel="users").status_code == 400, "a misspelt filter is refused")
+    check(host.status()["conflicts"]["open"] == 1, "nothing was settled")
 
 
 def why(host, client, description, check):
@@ -215,7 +233,12 @@ def commands(node, check):
     node.command("conflicts", "resolve", "../status", "--keep", "other", status=64)
     node.command("conflicts", "show", "471100", status=1)
     node.command("conflicts", "show", "4711", status=64)
-    node.command("conflicts", "resolve", entry["id"][:8], "--keep", "current")
+    for arguments in (["--all", entry["id"]], [], [entry["id"], "--table", "users"], ["--all", "--since", "yesterday"]):
+        node.command("conflicts", "resolve", *arguments, "--keep", "current", status=64)
+    for arguments in (["--dry-run"], ["--table", "users"], ["--until", "1d"]):
+        node.command("conflicts", "resolve", "--all", "--keep", "current", "--yes", *arguments)
+        check(entry["id"] in node.command("conflicts"), "it is open")
+    node.command("conflicts", "resolve", "--all", "--keep", "current", "--yes", "--column", "fullName", "--since", "1d")
     check(node.command("conflicts") == "", "none is left")
     check("resolved" in node.command("conflicts", "--all"), "conflicts --all lists what was resolved")
 

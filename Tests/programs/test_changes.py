@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """What upgrades change in the tables themselves, and values that no table wants. One PC is always later than the other."""
 
+import concurrent.futures
 import json
+import threading
+import time
 
 import peewee
 import sqlite_utils
@@ -122,7 +125,39 @@ def odd_counters(clinic, check):
     wait("the counters are equal", lambda: clinic.settled() and equal(clinic))
 
 
-STEPS = [columns, full_text, own_unique, odd_counters]
+def keystrokes(clinic, check):
+    """Two people type into one field, saved at each keystroke, with `updatedAt`: one entry is left, with all that was lost."""
+    a, b = clinic.nodes
+    wait("all is settled", clinic.settled)
+    before = [node.status()["conflicts"]["open"] for node in clinic.nodes]
+    together = threading.Barrier(2)
+
+    def type_text(node):
+        for length in range(1, 26):
+            together.wait(timeout=30)
+            text = "%s writes %s" % (node.name, "x" * length)
+            node.sql("UPDATE patients SET medicalHistory = ?, updatedAt = ? WHERE id = 'p1'", text, "%.6f" % time.time())
+
+    with concurrent.futures.ThreadPoolExecutor() as people:
+        for person in [people.submit(type_text, node) for node in clinic.nodes]:
+            person.result()
+    wait("all is settled", clinic.settled)
+    check(equal(clinic), "the files are equal")
+    lost = "SELECT count(DISTINCT value) FROM clinicsync_conflict WHERE recordId = 'p1' AND columnName = ?"
+    check(a.sql(lost, "updatedAt")[0][0] > 0, "saves crossed")
+    for node, open_before in zip(clinic.nodes, before):
+        check(node.status()["conflicts"]["open"] == open_before + 1, "one entry is open on %s" % node.name)
+        entries = [entry for entry in node.get("/v1/conflicts").json()["conflicts"] if entry["recordId"] == "p1"]
+        check([entry["column"] for entry in entries] == ["medicalHistory"], "it is about what they typed")
+        whole = node.get("/v1/conflicts/" + entries[0]["id"]).json()
+        check(whole["count"] == node.sql(lost, "medicalHistory")[0][0], "it stands for each lost text")
+        check(whole["count"] == 1 or len(whole["values"]) == whole["count"], "which can be read")
+    a.command("conflicts", "resolve", "--all", "--keep", "current", "--yes", "--table", "patients", "--column", "medicalHistory")
+    for node, open_before in zip(clinic.nodes, before):
+        wait("it is settled on %s" % node.name, lambda: node.status()["conflicts"]["open"] == open_before)
+
+
+STEPS = [columns, full_text, own_unique, odd_counters, keystrokes]
 
 
 def run(program, check):

@@ -50,16 +50,17 @@ struct ConflictSentence {
                 return "An entry in \(self.table), with \(self.other) as its \(self.columnName), was removed past "
                     + "the clinic's programs: it is deleted on every PC."
             }
-            return "\(self.writer) entered \(self.other) for \(self.place), but that entry was deleted."
+            return "\(self.writer) entered \(self.otherAfterOthers) for \(self.place), but that entry was deleted."
         }
         guard current.origin != self.facts.other.origin else {
             return
-                "\(self.writer) entered \(self.other) for \(self.place) and somewhere else another value was entered at "
+                "\(self.writer) entered \(self.otherAfterOthers) for \(self.place) and somewhere else another value was entered at "
                 + "the same time: \(self.shown) is shown now."
         }
         return
             "\(self.writer) and \(ConflictSentence.name(current)) changed \(self.place) without knowing of each other: "
-            + "\(self.shown) is shown now, \(self.other) is not."
+            + "\(self.shown) is shown now, \(self.other) "
+            + (self.facts.count > 1 ? "and \(self.others) are not." : "is not.")
     }
 
     private var takenValue: String {
@@ -107,8 +108,8 @@ struct ConflictSentence {
             "To bring the entry back: \(self.command)"
         case .value, .mergedValue:
             self.facts.current == nil
-                ? "The entry is deleted: enter it again if it is needed."
-                : "To show \(self.other) instead: \(self.command)"
+                ? "The entry is deleted: enter it again if it is needed." + self.whereOthersAre
+                : "To show \(self.other) instead: \(self.command)" + self.whereOthersAre
         case .overruled: "To bring the entry back with \(self.other): \(self.command)"
         case .kept, .revived: "To delete the entry after all: \(self.command)"
         case .renamed, .cleared, .parked:
@@ -127,8 +128,10 @@ struct ConflictSentence {
     }
 
     private var command: String {
-        "clinic-node conflicts resolve \(self.facts.id.prefix(ConflictSentence.idDigits)) --keep other"
+        "clinic-node conflicts resolve \(self.shortID) --keep other"
     }
+
+    private var shortID: Substring { self.facts.id.prefix(ConflictSentence.idDigits) }
 
     /// Whether the entry stands for a whole row that was deleted past the triggers.
     private var standsForRow: Bool { self.facts.kind == .value && self.facts.related == self.facts.row }
@@ -141,6 +144,13 @@ struct ConflictSentence {
     private var columnName: String { ConflictSentence.words(self.facts.column ?? "content") }
     private var place: String { "the \(self.columnName) of one entry in \(self.table)" }
     private var other: String { ConflictSentence.quote(self.facts.other.value) }
+    /// The lost values besides the newest.
+    private var others: String { self.facts.count == 2 ? "another value" : "\(self.facts.count - 1) other values" }
+    private var otherAfterOthers: String { self.facts.count > 1 ? "\(self.other) after \(self.others)" : self.other }
+    private var whereOthersAre: String {
+        guard self.facts.count > 1 else { return "" }
+        return " (all \(self.facts.count) values: clinic-node conflicts show \(self.shortID))"
+    }
     private var shown: String { ConflictSentence.quote(self.facts.current?.value ?? .null) }
     private var writer: String { ConflictSentence.name(self.facts.other) }
 

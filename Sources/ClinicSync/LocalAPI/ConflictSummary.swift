@@ -47,6 +47,29 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         }
     }
 
+    /// A value that was lost in the column of the entry.
+    public struct LostValue: Sendable, Hashable, Codable {
+        /// Identifies the value; a decision about this id counts for the whole entry.
+        public var id: String
+        /// The value.
+        public var value: ConflictValue
+        /// The node that wrote it.
+        public var origin: String
+        /// The display name of the node; empty when it is unknown.
+        public var originName: String
+        /// When it was written.
+        public var timestamp: UTCTimestamp
+
+        /// Describes a value.
+        package init(id: String, _ side: Side) {
+            self.id = id
+            self.value = side.value
+            self.origin = side.origin
+            self.originName = side.originName
+            self.timestamp = side.timestamp
+        }
+    }
+
     /// The other row of a conflict between two rows.
     public struct Row: Sendable, Hashable, Codable {
         /// Its table.
@@ -80,6 +103,11 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     ///
     /// For a deletion the value is `null` and the author is the node that deleted.
     public var other: Side
+    /// How many values of the column the entry stands for, `other` among them: two PCs that write one field again and again leave
+    /// one entry.
+    public var count: Int
+    /// These values, newest first and at most 500, when the entry is asked for by its id and stands for several; otherwise empty.
+    public var values: [LostValue]
     /// The other row; `null` when there is none.
     @Nullable public var related: Row?
     /// `open` or `resolved`.
@@ -118,6 +146,8 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         package var current: Side?
         /// The value that is not shown.
         package var other: Side
+        /// See ``ConflictSummary/count``.
+        package var count: Int
         /// The other row.
         package var related: Row?
 
@@ -130,6 +160,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
             column: String?,
             current: Side?,
             other: Side,
+            count: Int = 1,
             related: Row? = nil
         ) {
             self.id = id
@@ -139,6 +170,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
             self.column = column
             self.current = current
             self.other = other
+            self.count = count
             self.related = related
         }
     }
@@ -161,7 +193,7 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
     }
 
     /// Describes an entry.
-    package init(_ facts: Facts, decision: Decision? = nil) {
+    package init(_ facts: Facts, decision: Decision? = nil, values: [LostValue] = []) {
         self.id = facts.id
         self.table = facts.row.table
         self.recordId = facts.row.recordId
@@ -170,6 +202,8 @@ public struct ConflictSummary: Sendable, Hashable, Codable {
         self.kind = facts.kind.rawValue
         self.current = facts.current
         self.other = facts.other
+        self.count = facts.count
+        self.values = values
         self.related = facts.related
         self.state = decision == nil ? "open" : "resolved"
         self.resolvedAt = decision?.at

@@ -19,6 +19,10 @@ extension LocalAPIRoutes {
         group.get("/why") { request, _ in
             try Response.json(try await self.control.conflicts.why(try Query(request).text("path")))
         }
+        group.post("/conflicts/resolve") { request, _ in
+            let decision = try await request.json(ConflictsDecision.self)
+            return try Response.json(try await self.control.conflicts.resolve(decision))
+        }
         group.post("/conflicts/:id/resolve") { request, context in
             let decision = try await request.json(ConflictDecision.self)
             let id = try context.parameters.require("id")

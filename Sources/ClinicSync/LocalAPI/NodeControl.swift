@@ -97,6 +97,9 @@ package protocol ConflictControl: Sendable {
     /// Resolves an entry of the conflict journal and returns the resulting entry.
     func resolve(conflict id: String, _ decision: ConflictDecision) async throws -> ConflictSummary
 
+    /// Resolves all open entries of the conflict journal that fit, or counts them.
+    func resolve(_ decision: ConflictsDecision) async throws -> ConflictsResolution
+
     /// Returns the author of each value in a row (`TABLE/PK`) or in one column (`TABLE/PK/COLUMN`).
     func why(_ path: String) async throws -> WhySummary
 }

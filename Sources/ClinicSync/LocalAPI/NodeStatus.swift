@@ -366,6 +366,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     /// While this PC is among them, ``pendingChanges`` is at least 1 and the result of ``lastReconciliation`` is
     /// `unreachable`, because what waits for the file is not known.
     public var lockedFiles: [LockedFile]
+    /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
+    public var warnings: [String]
 
     /// Makes a status.
     public init(
@@ -386,7 +388,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         progress: Progress?,
         duplicateIdentities: [String] = [],
         damage: [Damage] = [],
-        lockedFiles: [LockedFile] = []
+        lockedFiles: [LockedFile] = [],
+        warnings: [String] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -406,5 +409,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.duplicateIdentities = duplicateIdentities
         self.damage = damage
         self.lockedFiles = lockedFiles
+        self.warnings = warnings
     }
 }

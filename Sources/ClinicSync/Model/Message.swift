@@ -44,6 +44,8 @@ package enum Message: Sendable, Hashable {
     case loginRequest(id: UInt64, LoginRequest)
     /// The host's answer to `loginRequest`.
     case loginReply(LoginReply)
+    /// A message of a state transfer.
+    case state(StateMessage)
 }
 
 /// The first message on a connection, from both sides.
@@ -74,6 +76,8 @@ package struct Hello: Sendable, Hashable {
     package var creditBytes: UInt32
     /// The id of the sender's process, random at each start; 0 means that the sender gives none.
     package var runID: UInt64
+    /// Whether the sender can take the state in place of history; older versions cannot.
+    package var takesState: Bool
 
     /// Makes a hello.
     package init(
@@ -88,7 +92,8 @@ package struct Hello: Sendable, Hashable {
         vector: VersionVector,
         partials: [PartialBatch],
         creditBytes: UInt32,
-        runID: UInt64 = 0
+        runID: UInt64 = 0,
+        takesState: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
@@ -102,6 +107,7 @@ package struct Hello: Sendable, Hashable {
         self.partials = partials
         self.creditBytes = creditBytes
         self.runID = runID
+        self.takesState = takesState
     }
 }
 

@@ -127,7 +127,8 @@ public final class ClinicNode: Service {
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
-    ///   `newerDatabase`, `permission`, `diskFull`, and `revoked` when the clinic has revoked the node.
+    ///   `newerDatabase`, `permission`, `diskFull`, `databaseReplaced`, `revoked` when the clinic has revoked the node, and
+    ///   `numbersTaken`: make another node of the directory and run it, which goes on under new numbers.
     public func run() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
@@ -168,15 +169,36 @@ public final class ClinicNode: Service {
         try await run.run { running in self.running.withLockedValue { $0 = running } }
     }
 
+    private static func logLock(by holder: StoreLock.Holder?, to logger: Logger) {
+        logger.warning(
+            "A program keeps a write transaction in clinic.db open: the node starts when that program ends it",
+            metadata: [
+                "lock.process": "\(holder.map { String($0.process) } ?? "unknown")",
+                "lock.program": "\(holder?.program ?? "unknown")",
+            ]
+        )
+    }
+
     private func openStorage(_ register: MemberRegister) async throws -> StorageService {
+        let isTold = NIOLockedValueBox(false)
         let storage = try await StorageService.open(
-            path: self.settings.directory.databaseURL.path,
-            origin: Origin(node: self.state.id),
-            // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could only
-            // refuse it. `log.retention` will take effect when a host can send its state instead.
-            retention: ClinicNode.keepForEver,
-            judge: { register.members(in: $0) },
-            wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds }
+            StorageService.Opening(
+                path: self.settings.directory.databaseURL.path,
+                origin: Origin(node: self.state.id),
+                // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could
+                // only refuse it. `log.retention` will take effect when a host can send its state instead.
+                retention: ClinicNode.keepForEver,
+                judge: { register.members(in: $0) },
+                wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
+                onLocked: { [logger = self.settings.logger] holder in
+                    let wasTold = isTold.withLockedValue { isTold in
+                        defer { isTold = true }
+                        return isTold
+                    }
+                    if !wasTold { ClinicNode.logLock(by: holder, to: logger) }
+                    return !Task.isShuttingDownGracefully && !Task.isCancelled
+                }
+            )
         )
         if let staleLog = storage.staleLog {
             self.settings.logger.warning(

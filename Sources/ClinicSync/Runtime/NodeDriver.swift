@@ -72,11 +72,14 @@ final class NodeDriver: Sendable {
     /// Drives the node until the core says that it has stopped.
     ///
     /// `started` must be the inbox's first item.
-    func run() async {
+    ///
+    /// - Returns: Why the core has stopped.
+    func run() async -> StopReason {
         var machine = NodeStateMachine(configuration: self.configuration)
         var timers = Timers()
         let surroundings = self.surroundings
         var isRunning = true
+        var stopReason = StopReason.requested
         for await items in surroundings.inbox {
             for item in items where isRunning {
                 let input: Input
@@ -89,7 +92,7 @@ final class NodeDriver: Sendable {
                     input = .timerFired(id)
                 }
                 for effect in machine.handle(input, at: surroundings.clock.now) {
-                    if case .stopped = effect { isRunning = false }
+                    if case .stopped(let reason) = effect { (isRunning, stopReason) = (false, reason) }
                     self.execute(effect, term: machine.term, timers: &timers)
                 }
                 if case .messageReceived(let connection, _, _) = input { surroundings.transport.consumed(connection) }
@@ -105,6 +108,7 @@ final class NodeDriver: Sendable {
         }
         timers.cancelAll()
         self.stop()
+        return stopReason
     }
 
     private func stop() {

@@ -255,25 +255,31 @@ struct NodeRun: Sendable {
             )
         }
         try await withGracefulShutdownHandler {
-            try await withThrowingTaskGroup(of: Bool.self) { tasks in
-                tasks.addTask {
-                    await driver.run()
-                    return true
-                }
+            try await withThrowingTaskGroup(of: StopReason?.self) { tasks in
+                tasks.addTask { await driver.run() }
                 tasks.addTask {
                     try await server.run()
-                    return false
+                    return nil
                 }
                 for agent in agents {
                     tasks.addTask {
                         // The end of the driver cancels this task, which is not a failure.
                         do { try await agent() } catch is CancellationError {}
-                        return false
+                        return nil
                     }
                 }
+                var stopReason = StopReason.requested
                 // The server ends after a graceful shutdown. The driver still sends goodbyes to its peers.
-                while let isDriver = try await tasks.next() {
-                    if isDriver { tasks.cancelAll() }
+                while let ended = try await tasks.next() {
+                    guard let reason = ended else { continue }
+                    stopReason = reason
+                    tasks.cancelAll()
+                }
+                guard stopReason == .requested else {
+                    throw ClinicSyncError(
+                        .numbersTaken,
+                        "Other PCs have other changes under this PC's numbers: start the node again, on new numbers."
+                    )
                 }
             }
         } onGracefulShutdown: {

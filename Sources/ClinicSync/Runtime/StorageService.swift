@@ -60,57 +60,55 @@ final class StorageService: Sendable {
     /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
     var staleLog: String? { self.bound.staleLog }
 
+    /// How a store is opened.
+    struct Opening: Sendable {
+        /// The database file.
+        var path: String
+        /// The node.
+        var origin: Origin
+        /// How long batches stay in the log.
+        var retention: Duration
+        /// Decides which members a migration waits for.
+        var judge: MemberListing.Judge?
+        /// Returns the wall time in milliseconds since 1970.
+        var wallClock: @Sendable () -> Int64
+        /// How long one attempt waits for another program's transaction.
+        var patience: Duration = CoreLimits.storeLockLimit
+        /// Called after each attempt that another program's transaction made fail, with the process that holds the lock.
+        ///
+        /// Returns whether to try again.
+        var onLocked: @Sendable (StoreLock.Holder?) -> Bool = { _ in false }
+    }
+
+    /// What an attempt to open the store makes.
+    private struct Opened: Sendable {
+        var writer: Confined<WritingExecutor>
+        var reader: Confined<ReadingExecutor>
+        var state: StoreState
+        var events: UInt64
+        var bound: Bound
+        var interrupt: @Sendable () -> Void
+    }
+
     /// Opens the store and starts the threads.
     ///
-    /// `judge` decides which members a migration waits for.
-    ///
     /// - Throws: ``StoreError``, ``SchemaError``.
-    static func open(
-        path: String,
-        origin: Origin,
-        retention: Duration,
-        judge: MemberListing.Judge? = nil,
-        wallClock: @escaping @Sendable () -> Int64
-    ) async throws -> StorageService {
+    static func open(_ opening: Opening) async throws -> StorageService {
         let writing = NIOThreadPool(numberOfThreads: 1)
         let reading = NIOThreadPool(numberOfThreads: 1)
         writing.start()
         reading.start()
-        let lockWatch = StoreLockWatch { LockHolder.find(databasePath: path) }
+        let lockWatch = StoreLockWatch(openingLimit: opening.patience) { LockHolder.find(databasePath: opening.path) }
         do {
-            let (writer, reader, state, events, bound, interrupt) = try await writing.runIfActive {
-                let staleLog = try StaleLog(databasePath: path).setAside(at: wallClock())
-                // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
-                let early = HeldFile(path: path)
-                let database = try StoreDatabase.open(path: path, lockWait: lockWatch)
-                let place = try StorePlace.of(databasePath: path)
-                let writer = try ReplicaWriter(
-                    database: database,
-                    origin: origin,
-                    place: place,
-                    judge: judge,
-                    storeExtension: ClinicExtension(),
-                    wallClock: wallClock
-                )
-                let executor = WritingExecutor(writer, retentionMilliseconds: retention.wholeMilliseconds)
-                let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
-                let file = early.isHeld ? early : HeldFile(path: path)
-                let bound = Bound(origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog)
-                let state = try writer.state()
-                let events = writer.lastEventPosition
-                return (Confined(executor), reader, state, events, bound, { @Sendable in database.interrupt() })
+            while true {
+                do {
+                    let opened = try await writing.runIfActive { try StorageService.attempt(opening, lockWatch) }
+                    return StorageService(writing: writing, reading: reading, opened, lockWatch: lockWatch)
+                } catch let error as StoreError where error == .locked {
+                    lockWatch.ended()
+                    guard opening.onLocked(lockWatch.holder) else { throw error }
+                }
             }
-            return StorageService(
-                writing: writing,
-                reading: reading,
-                writer: writer,
-                reader: reader,
-                interrupt: interrupt,
-                state: state,
-                events: events,
-                bound: bound,
-                lockWatch: lockWatch
-            )
         } catch {
             try await writing.shutdownGracefully()
             try await reading.shutdownGracefully()
@@ -118,25 +116,46 @@ final class StorageService: Sendable {
         }
     }
 
-    private init(
-        writing: NIOThreadPool,
-        reading: NIOThreadPool,
-        writer: Confined<WritingExecutor>,
-        reader: Confined<ReadingExecutor>,
-        interrupt: @escaping @Sendable () -> Void,
-        state: StoreState,
-        events: UInt64,
-        bound: Bound,
-        lockWatch: StoreLockWatch
-    ) {
+    /// Opens the store once; on its writing thread.
+    private static func attempt(_ opening: Opening, _ lockWatch: StoreLockWatch) throws -> Opened {
+        let staleLog = try StaleLog(databasePath: opening.path).setAside(at: opening.wallClock())
+        // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
+        let early = HeldFile(path: opening.path)
+        let database = try StoreDatabase.open(
+            path: opening.path,
+            lockWait: lockWatch,
+            patience: opening.patience / .seconds(1)
+        )
+        let writer = try ReplicaWriter(
+            database: database,
+            origin: opening.origin,
+            place: try StorePlace.of(databasePath: opening.path),
+            judge: opening.judge,
+            storeExtension: ClinicExtension(),
+            wallClock: opening.wallClock
+        )
+        let executor = WritingExecutor(writer, retentionMilliseconds: opening.retention.wholeMilliseconds)
+        let reader = Confined(ReadingExecutor(try ReplicaReader(beside: writer)))
+        let file = early.isHeld ? early : HeldFile(path: opening.path)
+        return Opened(
+            writer: Confined(executor),
+            reader: reader,
+            state: try writer.state(),
+            events: writer.lastEventPosition,
+            bound: Bound(origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog),
+            interrupt: { database.interrupt() }
+        )
+    }
+
+    private init(writing: NIOThreadPool, reading: NIOThreadPool, _ opened: Opened, lockWatch: StoreLockWatch) {
         self.writing = writing
         self.reading = reading
-        self.writer = writer
-        self.reader = reader
-        self.interrupt = interrupt
-        self.initialState = state
-        self.lastEventPosition = events
-        self.bound = bound
+        self.writer = opened.writer
+        self.reader = opened.reader
+        self.interrupt = opened.interrupt
+        self.initialState = opened.state
+        self.lastEventPosition = opened.events
+        self.bound = opened.bound
         self.lockWatch = lockWatch
     }
 

@@ -21,18 +21,29 @@ final class StoreLockWatch: LockWait {
         var report: (@Sendable (Input) -> Void)?
     }
 
-    /// How long a store waits that does not run yet.
-    private static let openingLimit: Duration = .seconds(30)
     /// How long a node that stops goes on waiting.
     private static let stoppingLimit: Duration = .seconds(2)
 
     private let state = NIOLockedValueBox(State())
+    /// How long a store waits that does not run yet.
+    let openingLimit: Duration
     private let findHolder: @Sendable () -> StoreLock.Holder?
 
     /// Makes a watch.
     ///
-    /// - Parameter findHolder: finds the process that holds the lock; called on the store's writing thread.
-    init(findHolder: @escaping @Sendable () -> StoreLock.Holder?) { self.findHolder = findHolder }
+    /// - Parameters:
+    ///   - openingLimit: how long an attempt to open the store waits.
+    ///   - findHolder: finds the process that holds the lock; called on the store's writing thread.
+    init(
+        openingLimit: Duration = CoreLimits.storeLockLimit,
+        findHolder: @escaping @Sendable () -> StoreLock.Holder?
+    ) {
+        self.openingLimit = openingLimit
+        self.findHolder = findHolder
+    }
+
+    /// The process that holds the lock now; `nil` when the system does not tell.
+    var holder: StoreLock.Holder? { self.findHolder() }
 
     /// Whether a wait is long enough to be known to the core.
     var isLocked: Bool { self.state.withLockedValue { $0.isReported } }
@@ -74,7 +85,7 @@ final class StoreLockWatch: LockWait {
             let isOver = [state.deadline, state.end].contains { $0.map { $0 <= now } ?? false }
             let isOpening = state.report == nil
             return (
-                !isOver && (!isOpening || waited < StoreLockWatch.openingLimit), isDue ? state.report : nil, waited
+                !isOver && (!isOpening || waited < self.openingLimit), isDue ? state.report : nil, waited
             )
         }
         report?(.storeLocked(StoreLock(waited: waited, holder: self.findHolder())))

@@ -35,6 +35,9 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case conflicts = "clinicsync_conflicts_recorded_total"
     case storageFailures = "clinicsync_storage_failures_total"
     case ownDamage = "clinicsync_own_damage_total"
+    case lockedFiles = "clinicsync_locked_files"
+    case storeLocks = "clinicsync_store_locks_total"
+    case failedTriggers = "clinicsync_failed_triggers_total"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -50,11 +53,11 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows,
+            .tableRows, .lockedFiles,
             .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
-            .hostChanges, .conflicts, .storageFailures, .ownDamage:
+            .hostChanges, .conflicts, .storageFailures, .ownDamage, .storeLocks, .failedTriggers:
             .counter
         case .replicationLag, .applyDuration, .roundTrip, .reconciliationDuration: .histogram
         }
@@ -105,6 +108,9 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .conflicts: "Values that lost to concurrent ones."
         case .storageFailures: "Requests that the store could not carry out."
         case .ownDamage: "Damaged entries found in the node's own bookkeeping, as far as they were reported."
+        case .lockedFiles: "PCs whose file another program keeps locked, as far as this node knows."
+        case .storeLocks: "How often another program kept this node from writing for three seconds."
+        case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }
     }
 }

@@ -80,6 +80,7 @@ struct NodeTelemetry: Sendable {
                 "A program's trigger failed for rows of other nodes: they are written without it",
                 metadata: ["change.count": "\(rows)"]
             )
+            self.metrics.count(.failedTriggers, rows)
             self.tell("trigger_failed", details: ["rows": "\(rows)"])
         case .clockSkew(let milliseconds):
             self.logger.warning("A peer's clock is wrong", metadata: ["clock.skew": "\(milliseconds)"])
@@ -101,6 +102,7 @@ struct NodeTelemetry: Sendable {
     }
 
     private func record(_ lock: StoreLock) {
+        self.metrics.count(.storeLocks)
         self.logger.warning(
             "A program keeps a write transaction in clinic.db open, so this node cannot write: end it in that program",
             metadata: [
@@ -108,6 +110,11 @@ struct NodeTelemetry: Sendable {
                 "lock.program": "\(lock.holder?.program ?? "unknown")", "lock.waited": "\(lock.waited)",
             ]
         )
+        // The store writes the event down when it writes again, so programs get it then.
+        var details: [String: String] = [:]
+        details["process"] = lock.holder.map { String($0.process) }
+        details["program"] = lock.holder?.program
+        self.tell("store_locked", details: details)
     }
 
     private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {

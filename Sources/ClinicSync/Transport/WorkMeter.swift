@@ -43,7 +43,7 @@ extension Message {
     /// Whether no other limit holds for the message.
     fileprivate var isMetered: Bool {
         switch self {
-        case .chunk, .rowHashes, .rowStates: false
+        case .chunk, .rowHashes, .rowStates, .state: false
         case .hello, .goodbye, .ping, .pong, .acknowledge, .digests, .syncRequest, .verifyRequest, .verifyReport,
             .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
             .loginReply:

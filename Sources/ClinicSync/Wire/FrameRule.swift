@@ -67,7 +67,7 @@ struct FrameRule: Sendable {
                 ],
                 report: self.number(in: WireHello()) { $0.hostReport = WireHostReport() }
             )
-        case .chunk: FrameRule(bytesMax: { $0.messageBytesMax })
+        case .chunk, .statePage: FrameRule(bytesMax: { $0.messageBytesMax })
         case .digests:
             FrameRule(repeated: [self.repeated("tables", { $0.tablesMax }, in: WireDigests()) { $0.tables = [.init()] }]
             )
@@ -115,7 +115,9 @@ struct FrameRule: Sendable {
                     },
                 ]
             )
-        case .goodbye, .ping, .pong, .syncRequest, .verifyRequest, .verifyReport, .revocation: FrameRule()
+        case .goodbye, .ping, .pong, .syncRequest, .verifyRequest, .verifyReport, .revocation, .stateOffer,
+            .stateRequest, .stateEnd:
+            FrameRule()
         }
     }
 

@@ -17,6 +17,7 @@ extension WireHello {
         self.partials = hello.partials.map(Partial.init)
         self.creditBytes = hello.creditBytes
         self.runID = hello.runID
+        self.takesState = hello.takesState
     }
 
     /// The hello.
@@ -39,7 +40,8 @@ extension WireHello {
             vector: try self.vector.vector(limits, "vector"),
             partials: try self.partialModels(limits),
             creditBytes: self.creditBytes,
-            runID: self.runID
+            runID: self.runID,
+            takesState: self.takesState
         )
     }
 

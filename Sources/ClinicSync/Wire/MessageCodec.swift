@@ -80,6 +80,10 @@ package enum MessageCodec {
         case .transferRequest(let node): .transferRequest(WireTransferRequest(node))
         case .loginRequest(let id, let login): .loginRequest(WireLoginRequest(id: id, login))
         case .loginReply(let reply): .loginReply(WireLoginReply(reply))
+        case .state(.offer(let offer)): .stateOffer(WireStateOffer(offer))
+        case .state(.request(let request)): .stateRequest(WireStateRequest(request))
+        case .state(.page(let page)): .statePage(WireStatePage(page))
+        case .state(.end(let end)): .stateEnd(WireStateEnd(end))
         }
     }
 
@@ -108,6 +112,10 @@ package enum MessageCodec {
         case .transferRequest(let wire): .transferRequest(try MessageCodec.node(wire.node, "node"))
         case .loginRequest(let wire): .loginRequest(id: wire.id, try wire.model(limits))
         case .loginReply(let wire): .loginReply(try wire.model(limits))
+        case .stateOffer(let wire): .state(.offer(try wire.model()))
+        case .stateRequest(let wire): .state(.request(try wire.model(limits)))
+        case .statePage(let wire): .state(.page(try wire.model(limits)))
+        case .stateEnd(let wire): .state(.end(try wire.model(limits)))
         }
     }
 }

@@ -390,6 +390,38 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .memberProof(newValue)}
   }
 
+  package var stateOffer: WireStateOffer {
+    get {
+      if case .stateOffer(let v)? = message {return v}
+      return WireStateOffer()
+    }
+    set {message = .stateOffer(newValue)}
+  }
+
+  package var stateRequest: WireStateRequest {
+    get {
+      if case .stateRequest(let v)? = message {return v}
+      return WireStateRequest()
+    }
+    set {message = .stateRequest(newValue)}
+  }
+
+  package var statePage: WireStatePage {
+    get {
+      if case .statePage(let v)? = message {return v}
+      return WireStatePage()
+    }
+    set {message = .statePage(newValue)}
+  }
+
+  package var stateEnd: WireStateEnd {
+    get {
+      if case .stateEnd(let v)? = message {return v}
+      return WireStateEnd()
+    }
+    set {message = .stateEnd(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -413,6 +445,10 @@ package nonisolated struct WireFrame: Sendable {
     case loginRequest(WireLoginRequest)
     case loginReply(WireLoginReply)
     case memberProof(WireMemberProof)
+    case stateOffer(WireStateOffer)
+    case stateRequest(WireStateRequest)
+    case statePage(WireStatePage)
+    case stateEnd(WireStateEnd)
 
   }
 
@@ -612,6 +648,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
   package var runID: UInt64 {
     get {_storage._runID}
     set {_uniqueStorage()._runID = newValue}
+  }
+
+  /// The sender can take the state in place of history.
+  package var takesState: Bool {
+    get {_storage._takesState}
+    set {_uniqueStorage()._takesState = newValue}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -1374,6 +1416,151 @@ package nonisolated struct WireLoginReply: Sendable {
   fileprivate var _batch: WireBatchName? = nil
 }
 
+/// The log no longer has what the receiver lacks, or would cost more than the state.
+package nonisolated struct WireStateOffer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var rows: UInt64 = 0
+
+  package var bytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// A wish for the next pages of a state.
+package nonisolated struct WireStateRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  /// What the state began with of which the sender has a part; absent with the first wish.
+  package var vector: WireVector {
+    get {_vector ?? WireVector()}
+    set {_vector = newValue}
+  }
+  /// Returns true if `vector` has been explicitly set.
+  package var hasVector: Bool {self._vector != nil}
+  /// Clears the value of `vector`. Subsequent reads from it will return its default value.
+  package mutating func clearVector() {self._vector = nil}
+
+  /// Present when the sender has a part: the table that it goes on with; empty after the authors.
+  package var table: String {
+    get {_table ?? String()}
+    set {_table = newValue}
+  }
+  /// Returns true if `table` has been explicitly set.
+  package var hasTable: Bool {self._table != nil}
+  /// Clears the value of `table`. Subsequent reads from it will return its default value.
+  package mutating func clearTable() {self._table = nil}
+
+  /// The last key of it that the sender has; absent: the whole table.
+  package var key: WireValue {
+    get {_key ?? WireValue()}
+    set {_key = newValue}
+  }
+  /// Returns true if `key` has been explicitly set.
+  package var hasKey: Bool {self._key != nil}
+  /// Clears the value of `key`. Subsequent reads from it will return its default value.
+  package mutating func clearKey() {self._key = nil}
+
+  package var creditBytes: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _vector: WireVector? = nil
+  fileprivate var _table: String? = nil
+  fileprivate var _key: WireValue? = nil
+}
+
+/// States of rows of a table whose keys follow one another.
+package nonisolated struct WireStatePage: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var vector: WireVector {
+    get {_vector ?? WireVector()}
+    set {_vector = newValue}
+  }
+  /// Returns true if `vector` has been explicitly set.
+  package var hasVector: Bool {self._vector != nil}
+  /// Clears the value of `vector`. Subsequent reads from it will return its default value.
+  package mutating func clearVector() {self._vector = nil}
+
+  /// Empty: the payload has the authors.
+  package var table: String = String()
+
+  /// The last key that the page covers; absent: the rest of the table.
+  package var through: WireValue {
+    get {_through ?? WireValue()}
+    set {_through = newValue}
+  }
+  /// Returns true if `through` has been explicitly set.
+  package var hasThrough: Bool {self._through != nil}
+  /// Clears the value of `through`. Subsequent reads from it will return its default value.
+  package mutating func clearThrough() {self._through = nil}
+
+  package var checksum: UInt64 = 0
+
+  package var payload: Data = Data()
+
+  package var rows: UInt32 = 0
+
+  package var isLast: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _vector: WireVector? = nil
+  fileprivate var _through: WireValue? = nil
+}
+
+/// All pages were sent.
+package nonisolated struct WireStateEnd: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var id: UInt64 = 0
+
+  package var vector: WireVector {
+    get {_vector ?? WireVector()}
+    set {_vector = newValue}
+  }
+  /// Returns true if `vector` has been explicitly set.
+  package var hasVector: Bool {self._vector != nil}
+  /// Clears the value of `vector`. Subsequent reads from it will return its default value.
+  package mutating func clearVector() {self._vector = nil}
+
+  /// No page is newer.
+  package var through: WireVector {
+    get {_through ?? WireVector()}
+    set {_through = newValue}
+  }
+  /// Returns true if `through` has been explicitly set.
+  package var hasThrough: Bool {self._through != nil}
+  /// Clears the value of `through`. Subsequent reads from it will return its default value.
+  package mutating func clearThrough() {self._through = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _vector: WireVector? = nil
+  fileprivate var _through: WireVector? = nil
+}
+
 /// One WebSocket message of an enrollment connection. Exactly one of the messages is present.
 package nonisolated struct WireEnrollmentFrame: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
@@ -1604,7 +1791,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{3}state_offer\0\u{3}state_request\0\u{3}state_page\0\u{3}state_end\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1873,6 +2060,58 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .memberProof(v)
         }
       }()
+      case 24: try {
+        var v: WireStateOffer?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stateOffer(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stateOffer(v)
+        }
+      }()
+      case 25: try {
+        var v: WireStateRequest?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stateRequest(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stateRequest(v)
+        }
+      }()
+      case 26: try {
+        var v: WireStatePage?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .statePage(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .statePage(v)
+        }
+      }()
+      case 27: try {
+        var v: WireStateEnd?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stateEnd(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stateEnd(v)
+        }
+      }()
       default: break
       }
     }
@@ -1966,6 +2205,22 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .memberProof?: try {
       guard case .memberProof(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 23)
+    }()
+    case .stateOffer?: try {
+      guard case .stateOffer(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+    }()
+    case .stateRequest?: try {
+      guard case .stateRequest(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+    }()
+    case .statePage?: try {
+      guard case .statePage(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+    }()
+    case .stateEnd?: try {
+      guard case .stateEnd(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
     }()
     case nil: break
     }
@@ -2179,7 +2434,7 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
 
   fileprivate class _StorageClass {
     var _protocolVersion: UInt32 = 0
@@ -2194,6 +2449,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _hostReport: WireHostReport? = nil
     var _wallMilliseconds: Int64 = 0
     var _runID: UInt64 = 0
+    var _takesState: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2216,6 +2472,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _hostReport = source._hostReport
       _wallMilliseconds = source._wallMilliseconds
       _runID = source._runID
+      _takesState = source._takesState
     }
   }
 
@@ -2246,6 +2503,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 14: try { try decoder.decodeSingularMessageField(value: &_storage._hostReport) }()
         case 15: try { try decoder.decodeSingularInt64Field(value: &_storage._wallMilliseconds) }()
         case 16: try { try decoder.decodeSingularFixed64Field(value: &_storage._runID) }()
+        case 17: try { try decoder.decodeSingularBoolField(value: &_storage._takesState) }()
         default: break
         }
       }
@@ -2294,6 +2552,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if _storage._runID != 0 {
         try visitor.visitSingularFixed64Field(value: _storage._runID, fieldNumber: 16)
       }
+      if _storage._takesState != false {
+        try visitor.visitSingularBoolField(value: _storage._takesState, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2315,6 +2576,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._hostReport != rhs_storage._hostReport {return false}
         if _storage._wallMilliseconds != rhs_storage._wallMilliseconds {return false}
         if _storage._runID != rhs_storage._runID {return false}
+        if _storage._takesState != rhs_storage._takesState {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3646,6 +3908,208 @@ nonisolated extension WireLoginReply.Unavailable: SwiftProtobuf.Message, SwiftPr
   }
 
   package static func ==(lhs: WireLoginReply.Unavailable, rhs: WireLoginReply.Unavailable) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStateOffer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StateOffer"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rows\0\u{1}bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.rows) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.bytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.rows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.rows, fieldNumber: 1)
+    }
+    if self.bytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.bytes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStateOffer, rhs: WireStateOffer) -> Bool {
+    if lhs.rows != rhs.rows {return false}
+    if lhs.bytes != rhs.bytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStateRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StateRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}key\0\u{3}credit_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._vector) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._table) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._key) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try { if let v = self._vector {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._table {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._key {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.creditBytes != 0 {
+      try visitor.visitSingularUInt32Field(value: self.creditBytes, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStateRequest, rhs: WireStateRequest) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs._vector != rhs._vector {return false}
+    if lhs._table != rhs._table {return false}
+    if lhs._key != rhs._key {return false}
+    if lhs.creditBytes != rhs.creditBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StatePage"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}through\0\u{1}checksum\0\u{1}payload\0\u{1}rows\0\u{3}is_last\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._vector) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._through) }()
+      case 5: try { try decoder.decodeSingularFixed64Field(value: &self.checksum) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
+      case 8: try { try decoder.decodeSingularBoolField(value: &self.isLast) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try { if let v = self._vector {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 3)
+    }
+    try { if let v = self._through {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.checksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.checksum, fieldNumber: 5)
+    }
+    if !self.payload.isEmpty {
+      try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 6)
+    }
+    if self.rows != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rows, fieldNumber: 7)
+    }
+    if self.isLast != false {
+      try visitor.visitSingularBoolField(value: self.isLast, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStatePage, rhs: WireStatePage) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs._vector != rhs._vector {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs._through != rhs._through {return false}
+    if lhs.checksum != rhs.checksum {return false}
+    if lhs.payload != rhs.payload {return false}
+    if lhs.rows != rhs.rows {return false}
+    if lhs.isLast != rhs.isLast {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStateEnd: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StateEnd"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}through\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._vector) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._through) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.id != 0 {
+      try visitor.visitSingularUInt64Field(value: self.id, fieldNumber: 1)
+    }
+    try { if let v = self._vector {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._through {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStateEnd, rhs: WireStateEnd) -> Bool {
+    if lhs.id != rhs.id {return false}
+    if lhs._vector != rhs._vector {return false}
+    if lhs._through != rhs._through {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -17,9 +17,13 @@ final class HonestyChecker: SimulationChecker {
                 // While a large import is collected, its batch is named before it is complete, so that nobody repairs a part.
                 let begun = try node.disk.newestLogged(of: node.origin)
                 try self.check(report.vector, of: node, in: world, begun: begun)
+            case .state(.page(let page)): try self.check(page.vector, of: node, in: world)
+            case .state(.end(let end)):
+                let begun = try node.disk.newestLogged(of: node.origin)
+                try self.check(end.through, of: node, in: world, begun: begun)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
                 .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-                .loginReply:
+                .loginReply, .state:
                 break
             }
         }

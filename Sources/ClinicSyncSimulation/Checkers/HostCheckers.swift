@@ -34,7 +34,7 @@ final class ReignChecker: SimulationChecker {
         case .hostReport(let report): report.role == .host
         case .hello(let hello): hello.hostReport.role == .host
         case .goodbye, .ping, .pong, .chunk, .acknowledge, .rowHashes, .rowStates, .syncRequest, .verifyReport,
-            .revocation, .memberProof, .transferRequest, .loginRequest:
+            .revocation, .memberProof, .transferRequest, .loginRequest, .state:
             false
         }
     }

@@ -25,7 +25,7 @@ package enum FrameGrammar {
         2: "Hello", 3: "Goodbye", 4: "Ping", 5: "Pong", 6: "Chunk", 7: "Acknowledge", 8: "Digests", 9: "RowHashes",
         10: "RowStates", 11: "SyncRequest", 12: "SyncRequest", 13: "VerifyReport", 14: "SyncReport", 17: "Revocation",
         18: "HostReport", 19: "HandOver", 20: "TransferRequest", 21: "LoginRequest", 22: "LoginReply",
-        23: "MemberProof",
+        23: "MemberProof", 24: "StateOffer", 25: "StateRequest", 26: "StatePage", 27: "StateEnd",
     ]
 
     /// The fields of each message by their numbers.
@@ -39,6 +39,7 @@ package enum FrameGrammar {
         "Hello": [
             1: .number, 2: .text, 5: .text, 6: .text, 7: .number, 10: .text, 11: .message("Vector"),
             12: .message("Partial"), 13: .number, 14: .message("HostReport"), 15: .number, 16: .number,
+            17: .number,
         ],
         "Candidacy": [1: .number, 2: .number, 3: .number, 4: .node],
         "Reign": [1: .number, 2: .message("Candidacy")],
@@ -70,6 +71,13 @@ package enum FrameGrammar {
         "SyncReport": [1: .number, 2: .number, 3: .number, 4: .message("SyncReport.Node")],
         "Revocation": [1: .bytes],
         "MemberProof": [1: .bytes],
+        "StateOffer": [1: .number, 2: .number],
+        "StateRequest": [1: .number, 2: .message("Vector"), 3: .text, 4: .message("Value"), 5: .number],
+        "StatePage": [
+            1: .number, 2: .message("Vector"), 3: .text, 4: .message("Value"), 5: .number, 6: .bytes, 7: .number,
+            8: .number,
+        ],
+        "StateEnd": [1: .number, 2: .message("Vector"), 3: .message("Vector")],
         "LoginRequest": [
             1: .number, 2: .text, 3: .text, 4: .text, 5: .text, 6: .text, 7: .bytes, 8: .number, 9: .number, 10: .bytes,
         ],

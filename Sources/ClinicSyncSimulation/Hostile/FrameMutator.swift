@@ -31,6 +31,23 @@ struct FrameMutator {
         .loginReply(LoginReply(id: 2, outcome: .conflict([]))),
         .rowStates(RowStatePage(round: 1, table: "patients", payload: [], wanted: [.string("p-A-0")], isLast: true)),
         .rowHashes(RowHashPage(round: 1, table: "patients", after: .null, through: .null, rows: [])),
+        .state(.offer(StateOffer(rows: 1, bytes: 1))),
+        .state(.request(StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: .max))),
+        .state(
+            .page(
+                StatePage(
+                    id: 1,
+                    vector: VersionVector(),
+                    table: "patients",
+                    through: nil,
+                    checksum: 1,
+                    payload: [1],
+                    rows: 1,
+                    isLast: true
+                )
+            )
+        ),
+        .state(.end(StateEnd(id: 1, vector: VersionVector(), through: VersionVector()))),
         .ping(Ping(id: .max)), .pong(Pong(id: 1, wallMilliseconds: .max)),
     ]
 

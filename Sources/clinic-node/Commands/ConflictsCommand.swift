@@ -2,13 +2,13 @@ import ArgumentParser
 import ClinicSync
 import NIOHTTP1
 
-/// `conflicts`: lists conflicts, shows one, and resolves it.
+/// `conflicts`: lists conflicts, shows one, and resolves one or many.
 struct ConflictsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "conflicts",
         abstract: "List conflicts between changes that PCs made without knowing of each other, and resolve them.",
         discussion: "All PCs share one journal: a decision on one PC applies to all PCs.",
-        subcommands: [List.self, Show.self, Resolve.self],
+        subcommands: [List.self, Show.self, ConflictsResolveCommand.self],
         defaultSubcommand: List.self
     )
 
@@ -59,43 +59,13 @@ struct ConflictsCommand: AsyncParsableCommand {
         }
     }
 
-    /// `conflicts resolve`.
-    struct Resolve: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "resolve",
-            abstract: "Resolve a conflict on all PCs: keep the current value, or write the other value.",
-            discussion: "This PC writes the other value as an ordinary edit, which reaches all other PCs."
-        )
-
-        @OptionGroup var data: DataOptions
-        @OptionGroup var output: OutputFormat
-        @Argument(help: "The conflict's id from the list, or at least its first six characters.") var id: String
-        @Option(help: ArgumentHelp("Which value to keep: current or other.", valueName: "value")) var keep: String
-
-        func validate() throws {
-            guard ConflictChoice(rawValue: self.keep) != nil else {
-                throw ValidationError("--keep is current or other, not \"\(self.keep)\".")
-            }
-        }
-
-        func run() async throws {
-            guard let choice = ConflictChoice(rawValue: self.keep) else { return }
-            let conflict: ConflictSummary = try await self.data.request(
-                .POST,
-                try ConflictsCommand.path(self.id) + "/resolve",
-                body: ConflictDecision(keep: choice),
-                timeout: .seconds(60)
-            )
-            if self.output.isJSON { return try Output.json(conflict) }
-            Output.report("conflict \(conflict.id) is resolved on all PCs: the \(choice.rawValue) value is kept")
-        }
-    }
-
     /// Digits of an id that must be given at least.
     private static let idDigitsMin = 6
+    /// Digits of the id of one of several values, enough for a command.
+    private static let idDigitsShown = 12
 
     /// The address of a conflict; an id is hexadecimal, so that nothing else can get into the address.
-    private static func path(_ id: String) throws -> String {
+    static func path(_ id: String) throws -> String {
         guard id.count >= self.idDigitsMin, id.allSatisfy({ $0.isASCII && $0.isHexDigit }) else {
             throw ClinicSyncError(
                 .usage,
@@ -116,6 +86,13 @@ struct ConflictsCommand: AsyncParsableCommand {
         let decision =
             (conflict.kept.map { ", kept \($0)" } ?? "") + (conflict.resolvedAt.map { " at \($0)" } ?? "")
             + (conflict.resolvedBy.map { " on \($0)" } ?? "")
+        let values = conflict.values.flatMap { value in
+            let name = value.originName.isEmpty ? value.origin : value.originName
+            return [
+                "\(value.id.prefix(ConflictsCommand.idDigitsShown)): by \(name) at \(value.timestamp)",
+                "    \(value.value)",
+            ]
+        }
         return [conflict.sentence, conflict.rule, conflict.takeBack, ""]
             + [
                 "id: \(conflict.id)", "kind: \(conflict.kind)",
@@ -123,5 +100,6 @@ struct ConflictsCommand: AsyncParsableCommand {
             ]
             + related + side("current", conflict.current) + side("other", conflict.other)
             + ["state: \(conflict.state)\(decision)"]
+            + (values.isEmpty ? [] : ["", "the \(conflict.count) values that are not shown, newest first:"]) + values
     }
 }

@@ -74,6 +74,22 @@ struct RunCommand: AsyncParsableCommand {
         }
         var logger = Logger(label: "clinic-node")
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"
+        while true {
+            do {
+                return try await self.serve(directory, configuration, logger)
+            } catch let error as ClinicSyncError where error.code == .numbersTaken {
+                logger.warning("Other nodes have other changes under this node's batch numbers: it starts again, on new ones")
+                try await Task.sleep(for: RunCommand.pause)
+            }
+        }
+    }
+
+    /// The pause before a node that goes on under new numbers starts again.
+    ///
+    /// A member that forges batches in this node's name can make it start again, so it must not do so endlessly fast.
+    private static let pause = Duration.seconds(1)
+
+    private func serve(_ directory: NodeDirectory, _ configuration: NodeConfiguration, _ logger: Logger) async throws {
         let node = try ClinicNode(
             directory: directory,
             configuration: configuration,

@@ -29,7 +29,7 @@ import Testing
                 .cancelTimer(.handshake(.c(1))),
                 .send([.c(1)], .hello(.of(.host))),
                 .notify(.peerConnected(.n(2), name: "PC 2", isHost: false)),
-                .storage(.locate(for: .c(1), vector: .v(0, 3))),
+                .storage(.locate(for: .c(1), vector: .v(0, 3), takesState: true)),
             ]
         )
     }

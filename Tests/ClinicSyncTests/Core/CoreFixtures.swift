@@ -208,7 +208,8 @@ extension Hello {
             vector: vector,
             partials: partials,
             creditBytes: credit,
-            runID: runID ?? RunWatch.runID(seed: node.randomSeed)
+            runID: runID ?? RunWatch.runID(seed: node.randomSeed),
+            takesState: true
         )
     }
 }

@@ -18,7 +18,7 @@ struct IsolationTests {
     }
 
     private let restamped = StorageReply.restamped(changes: 3, .of(vector: VersionVector()))
-    private let locate = StorageRequest.locate(for: .c(1), vector: VersionVector())
+    private let locate = StorageRequest.locate(for: .c(1), vector: VersionVector(), takesState: true)
 
     @Test("nothing is read for a peer before the stamps of what nobody else has are corrected")
     func waits() {
@@ -29,7 +29,7 @@ struct IsolationTests {
         // The node serves a further peer at once.
         bench.give(.connectionOpened(.c(2), dialled: nil, peer: .n(3)))
         let second = bench.node.handle(.received(.c(2), .hello(.of(.client(3)))), at: bench.now)
-        #expect(second.requests.contains(.locate(for: .c(2), vector: VersionVector())))
+        #expect(second.requests.contains(.locate(for: .c(2), vector: VersionVector(), takesState: true)))
         #expect(!second.contains { $0.isRestamp })
     }
 

@@ -15,14 +15,14 @@ import Testing
         #expect(effects.contains { if case .reply = $0 { true } else { false } })
         let progress = MemberProgress(node: .n(2), vector: .v(0, 2), seenMilliseconds: 1_000_000)
         #expect(effects.requests == [.recordAcknowledged([progress])])
-        #expect(!effects.contains(.stopped))
+        #expect(!effects.contains(.stopped(.requested)))
         #expect(host.give(.received(.c(1), .chunk(.of(2, 3)))) == [])
         #expect(host.give(.connectionOpened(.c(2), dialled: nil, peer: .n(2))).closes == [.shuttingDown])
         var last = CollectOutcome.of([BatchChunk.of(1, 1).at(1)], vector: .v(1), hasMore: true)
         last.events = [.of("patients")]
         #expect(host.give(.storageReplied(.collected(last))) == [.publish([.of("patients")])])
         // The store located the place in the log when the peer connected, and has answered.
-        #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped])
+        #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped(.requested)])
         #expect(host.give(.localCommitNoticed) == [])
         #expect(host.node.status(at: host.now).role == .stopped)
     }
@@ -47,10 +47,32 @@ import Testing
         #expect(effects.requests.filter { $0 == .recordAcknowledged([progress]) }.count == 1)
     }
 
+    @Test("a node whose numbers others have used for other content stops, so that it starts again on new ones")
+    func forked() throws {
+        var host = Bench(.host)
+        host.start()
+        host.connect(1, to: .client(2), vector: .v(1))
+        let request = try #require(host.give(.received(.c(1), .chunk(.of(1, 1)))).requests.first)
+        let failure = StorageFailure.forked(BatchID(origin: .o(1), sequence: 1))
+        #expect(host.give(.storageReplied(.failed(request, failure))).closes.first == .storageFailed)
+        // The peer's progress, which the end records.
+        #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped(.forked)])
+    }
+
+    @Test("a fork of another author's numbers stops nobody")
+    func forkedPeer() throws {
+        var host = Bench(.host)
+        host.start()
+        host.connect(1, to: .client(2))
+        let request = try #require(host.give(.received(.c(1), .chunk(.of(2, 1)))).requests.first)
+        host.give(.storageReplied(.failed(request, .forked(BatchID(origin: .o(2), sequence: 1)))))
+        #expect(host.node.status(at: host.now).role == .host)
+    }
+
     @Test("a node that stops before it started is stopped at once")
     func shutdownBeforeStart() {
         var host = Bench(.host)
-        #expect(host.give(.shutdownRequested) == [.stopped])
+        #expect(host.give(.shutdownRequested) == [.stopped(.requested)])
     }
 
     @Test("progress is recorded when there is some, and pruning waits for the pruning before")

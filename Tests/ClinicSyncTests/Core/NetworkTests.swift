@@ -42,7 +42,7 @@ private struct LogStore {
             let bytes = chunks.reduce(0) { $0 + $1.payload.count }
             return .stored(from: id, .of(logged, bytes: bytes, vector: self.vector))
         case .applyStored: return .storedApplied(.of(vector: self.vector))
-        case .locate(let id, let vector):
+        case .locate(let id, let vector, _):
             let first = self.log.first { vector[$0.chunk.batch.origin] < $0.chunk.batch.sequence }
             return .located(for: id, position: first.map { $0.position - 1 } ?? UInt64(self.log.count))
         case .readLog(let id, let after, _):
@@ -60,7 +60,8 @@ private struct LogStore {
         case .keepSessions: return .sessionsKept(changes: 0, .of(vector: self.vector))
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
-        case .rowHashes, .compare, .mergeRows, .rowStates, .mend, .leaveOut, .readBatch:
+        case .rowHashes, .compare, .mergeRows, .rowStates, .mend, .leaveOut, .readBatch, .readState, .pinState,
+            .stageState, .installState:
             return .failed(request, .unavailable("not part of this test"))
         }
     }

@@ -20,7 +20,8 @@ enum ConflictFixtures {
         _ kind: ConflictKind = .value,
         current: ConflictValue?,
         other: ConflictValue,
-        sameAuthor: Bool = false
+        sameAuthor: Bool = false,
+        count: Int = 1
     ) -> ConflictSummary {
         ConflictSummary(
             ConflictSummary.Facts(
@@ -31,6 +32,7 @@ enum ConflictFixtures {
                 column: "totalAmount",
                 current: current.map { self.side($0, sameAuthor ? 2 : 1) },
                 other: self.side(other, 2),
+                count: count,
                 related: kind == .value ? nil : ConflictSummary.Row(table: "patient_bills", recordId: "older")
             )
         )
@@ -51,6 +53,19 @@ enum ConflictFixtures {
         )
         let again = ConflictFixtures.conflict(current: .null, other: .number(2.5), sameAuthor: true).sentence
         #expect(again.hasSuffix("nothing is shown now.") && again.hasPrefix("Desk 2 entered 2.5 for"))
+    }
+
+    @Test("an entry for several values says how many, and where to read them")
+    func several() {
+        let twelve = ConflictFixtures.conflict(current: .text("Later"), other: .text("Earlier"), count: 12)
+        #expect(twelve.sentence.hasSuffix(": “Later” is shown now, “Earlier” and 11 other values are not."))
+        #expect(
+            twelve.takeBack
+                == "To show “Earlier” instead: clinic-node conflicts resolve 0123456789ab --keep other (all 12 values: "
+                + "clinic-node conflicts show 0123456789ab)"
+        )
+        let two = ConflictFixtures.conflict(current: nil, other: .text("Earlier"), count: 2)
+        #expect(two.sentence.contains("entered “Earlier” after another value for the total amount"))
     }
 
     @Test(

@@ -132,6 +132,15 @@ import Testing
             }
             return ConflictFixtures.nameOfAna
         }
+        func resolve(_ decision: ConflictsDecision) async throws -> ConflictsResolution {
+            let parts = [
+                decision.table, decision.column, decision.kind?.rawValue, decision.pc, decision.since?.description,
+            ]
+            self.calls.withLockedValue {
+                $0.append("resolve all \(decision.keep) \(parts.compactMap(\.self)) \(decision.dryRun)")
+            }
+            return ConflictsResolution(matching: 3, dryRun: decision.dryRun)
+        }
         func why(_ path: String) async throws -> WhySummary {
             self.calls.withLockedValue { $0.append("why \(path)") }
             let author = WhySummary.Author(
@@ -307,7 +316,7 @@ import Testing
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
                     + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#
                     + #""refusedConnections":6,"revokedNodes":7,"unsignedRows":0,"warnings":[]},"tables":[],"term":4,"#
-                    + #""waiting":[]}"# + "\n"
+                    + #""waiting":[],"warnings":[]}"# + "\n"
             )
         }
     }
@@ -423,6 +432,41 @@ import Testing
             #expect(unknown.hasPrefix("HTTP/1.1 404"))
         }
         #expect(control.calls.withLockedValue { $0 } == ["resolve 7 other 5"])
+    }
+
+    @Test("a decision about many conflicts has filters, and one that is misspelt settles nothing")
+    func manyDecisions() async throws {
+        let control = FixedControl()
+        try await self.serve(control) { address, _ in
+            func post(_ body: String) async throws -> String {
+                let headers = [
+                    "Host: \(address)", LocalAPIServerTests.authorization, "Content-Type: application/json",
+                    "Content-Length: \(body.utf8.count)",
+                ]
+                return try await self.get(
+                    address,
+                    "/v1/conflicts/resolve",
+                    headers: headers,
+                    method: "POST",
+                    body: body
+                )
+            }
+            let answer = try await post(
+                #"{"keep":"current","table":"t","kind":"value","pc":"Lab","since":"2026-11-27T10:00:00.000Z","dryRun":true}"#
+            )
+            #expect(answer.hasPrefix("HTTP/1.1 200"))
+            #expect(answer.contains(#"{"dryRun":true,"left":[],"matching":3,"resolved":0}"#))
+            for body in [
+                "{}", #"{"keep":"current","tabel":"t"}"#, #"{"keep":"current","kind":"odd"}"#,
+                #"{"keep":"current","since":"yesterday"}"#,
+            ] {
+                #expect(try await post(body).hasPrefix("HTTP/1.1 400"), "\(body)")
+            }
+        }
+        #expect(
+            control.calls.withLockedValue { $0 }
+                == [#"resolve all current ["t", "value", "Lab", "2026-11-27T10:00:00.000Z"] true"#]
+        )
     }
 
     @Test("a path with slashes reaches the node as it is, and no path is refused")

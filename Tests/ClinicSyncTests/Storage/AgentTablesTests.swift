@@ -193,13 +193,14 @@ struct AgentTablesTests {
             """
             INSERT INTO clinicsync_invitation VALUES (x'00', 1, 1); DROP TABLE clinicsync_unshared; DROP TABLE clinicsync_event;
             ALTER TABLE clinicsync_origin DROP COLUMN floor; DROP TABLE clinicsync_horizon; DROP TABLE clinicsync_lapse;
+            DROP TABLE clinicsync_stage; DROP TABLE clinicsync_transfer; DROP TABLE clinicsync_pin;
             DELETE FROM patients WHERE id = 'p2';
             """
         )
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 16)
+            #expect(writer.schemaVersion == 17)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
@@ -239,10 +240,11 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The present program needs the tables of m0005, m0007 and m0016 to open a file. They are dropped below.
+        // The present program needs the tables of m0005, m0007, m0016 and m0017 to open a file. They are dropped below.
+        let later = ["m0016_log_floor", "m0017_state_transfer"]
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
-        migrations[2].sql += ClinicSchema.migrations.filter { $0.name == "m0016_log_floor" }.map(\.sql).joined()
+        migrations[2].sql += ClinicSchema.migrations.filter { later.contains($0.name) }.map(\.sql).joined()
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

@@ -44,6 +44,8 @@ struct SchemaContradictionTests {
             .policyNeedsNull(table: "t", column: "a", rule: "duplicates")
         ),
         Contradiction(key, #""counters": ["n"]"#, .missingColumn(table: "t", column: "n", rule: "counters")),
+        Contradiction(key, #""derived": ["n"]"#, .missingColumn(table: "t", column: "n", rule: "derived")),
+        Contradiction(key, #""derived": ["id"]"#, .unusableDerived(table: "t", column: "id")),
         Contradiction("\(key), n INTEGER", #""counters": ["n"]"#, .unusableCounter(table: "t", column: "n")),
         Contradiction("\(key), n REAL NOT NULL", #""counters": ["n"]"#, .unusableCounter(table: "t", column: "n")),
         Contradiction(

@@ -22,4 +22,27 @@ import Testing
         }
         #expect((1...20).contains(events.withLockedValue { $0.count }))
     }
+
+    @Test("a locked store and failed triggers are events and metrics; the event names the program")
+    func lockedStore() {
+        let events = NIOLockedValueBox<[NamedEvent]>([])
+        let metrics = NodeMetrics()
+        let telemetry = NodeTelemetry(
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            metrics: metrics,
+            wallMilliseconds: { 0 },
+            onEvent: { event in events.withLockedValue { $0.append(event) } }
+        )
+        telemetry.record(
+            .storeLocked(StoreLock(waited: .seconds(3), holder: StoreLock.Holder(process: 7, program: "editor")))
+        )
+        telemetry.record(.triggersFailed(2))
+        let told = events.withLockedValue { $0 }
+        #expect(told.map(\.type) == ["store_locked", "trigger_failed"])
+        #expect(
+            told.first?.fields["details"] == .object(["process": .text("7"), "program": .text("editor")])
+        )
+        #expect(metrics.text.contains("clinicsync_store_locks_total 1"))
+        #expect(metrics.text.contains("clinicsync_failed_triggers_total 2"))
+    }
 }

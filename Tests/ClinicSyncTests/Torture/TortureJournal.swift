@@ -29,14 +29,20 @@ extension TestStore {
         let counters = try self.reader.journal(openOnly: false).filter { entry in
             entry.kind == .value && TortureSchema.counters.contains("\(entry.row.table).\(entry.column ?? "")")
         }
-        let counted = counters.map { entry in
-            JournalLine(
-                kind: "value",
-                table: entry.row.table,
-                key: entry.row.key.displayText,
-                column: entry.column,
-                value: entry.other.value.displayText
-            )
+        let counted = try counters.flatMap { entry in
+            var values = [entry.other.value]
+            if entry.count > 1, case .found(let whole) = try self.reader.journalEntry(entry.id) {
+                values = whole.values.map(\.written.value)
+            }
+            return values.map { value in
+                JournalLine(
+                    kind: "value",
+                    table: entry.row.table,
+                    key: entry.row.key.displayText,
+                    column: entry.column,
+                    value: value.displayText
+                )
+            }
         }
         return try self.queue.read { db in
             let rows = try Row.fetchAll(

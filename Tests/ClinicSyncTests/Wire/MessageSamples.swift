@@ -19,6 +19,7 @@ enum MessageSamples {
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
         ] + reconciliation + manual + [.revocation([7, 8])] + election + logins + [.memberProof([[9, 10], [11]])]
+        + states
 
     static let election: [Message] = [
         .hostReport(hello.hostReport),
@@ -71,6 +72,36 @@ enum MessageSamples {
             )
         ),
         .loginReply(LoginReply(id: 5, outcome: .refused)), .loginReply(LoginReply(id: 6, outcome: .unavailable)),
+    ]
+
+    static let states: [Message] = [
+        .state(.offer(StateOffer(rows: 1_000, bytes: 70_000))),
+        .state(.request(StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: 1 << 20))),
+        .state(
+            .request(
+                StateRequest(
+                    id: 2,
+                    vector: vector,
+                    after: StateCursor(table: "bills", key: .string("b1")),
+                    creditBytes: 1 << 20
+                )
+            )
+        ),
+        .state(
+            .page(
+                StatePage(
+                    id: 2,
+                    vector: vector,
+                    table: "bills",
+                    through: .string("b2"),
+                    checksum: 0x0123_4567_89AB_CDEF,
+                    payload: [1, 2, 3],
+                    rows: 1,
+                    isLast: true
+                )
+            )
+        ),
+        .state(.end(StateEnd(id: 3, vector: vector, through: vector))),
     ]
 
     static let candidacy = Candidacy(priority: 100, coverage: 70_000, uptimeBucket: 7, node: node)
@@ -165,6 +196,13 @@ enum MessageSamples {
 }
 
 extension MessageSamples {
+    /// The name of the message's kind in the documents.
+    static func name(_ message: Message) -> String {
+        func name(_ value: Any) -> String { String("\(value)".prefix { $0 != "(" }) }
+        guard case .state(let part) = message else { return name(message) }
+        return "state" + name(part).prefix(1).uppercased() + name(part).dropFirst()
+    }
+
     /// The number of the message's kind in `clinicsync.proto`.
     static func kind(_ message: Message) -> Int {
         switch message {
@@ -188,6 +226,10 @@ extension MessageSamples {
         case .loginRequest: 21
         case .loginReply: 22
         case .memberProof: 23
+        case .state(.offer): 24
+        case .state(.request): 25
+        case .state(.page): 26
+        case .state(.end): 27
         }
     }
 }

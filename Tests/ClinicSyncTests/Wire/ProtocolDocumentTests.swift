@@ -23,7 +23,7 @@ struct ProtocolDocumentTests {
             #expect(text.contains("| \(4_000 + Int(reason.rawValue)) | \(reason) |"))
         }
         for message in MessageSamples.all {
-            let name = "\(message)".prefix { $0 != "(" }
+            let name = MessageSamples.name(message)
             #expect(text.contains("| \(MessageSamples.kind(message)) | \(name) |"))
         }
         for limit in Mirror(reflecting: WireLimits.standard).children {

@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...21, using: &self.generator) {
+        switch Int.random(in: 2...25, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3:
             .goodbye(
@@ -57,6 +57,10 @@ struct RandomMessages {
         case 18: .transferRequest(self.node())
         case 19: .loginRequest(id: self.generator.next(), self.login())
         case 20: .memberProof([[1] + self.bytes(), [2]])
+        case 21: .state(.offer(StateOffer(rows: self.number(40), bytes: self.number(40))))
+        case 22: .state(.request(self.stateRequest()))
+        case 23: .state(.page(self.statePage()))
+        case 24: .state(.end(StateEnd(id: self.generator.next(), vector: self.vector(), through: self.vector())))
         default:
             .loginReply(
                 LoginReply(
@@ -66,6 +70,28 @@ struct RandomMessages {
                 )
             )
         }
+    }
+
+    private mutating func stateRequest() -> StateRequest {
+        StateRequest(
+            id: self.generator.next(),
+            vector: self.vector(),
+            after: self.optional { StateCursor(table: $0.text(), key: $0.optional { .string($0.text()) }) },
+            creditBytes: UInt32(self.number(32))
+        )
+    }
+
+    private mutating func statePage() -> StatePage {
+        StatePage(
+            id: self.generator.next(),
+            vector: self.vector(),
+            table: self.text(),
+            through: self.optional { .blob($0.bytes()) },
+            checksum: self.generator.next(),
+            payload: self.bytes(),
+            rows: UInt32(self.number(32)),
+            isLast: Bool.random(using: &self.generator)
+        )
     }
 
     private mutating func login() -> LoginRequest {

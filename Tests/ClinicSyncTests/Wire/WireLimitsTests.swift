@@ -111,6 +111,26 @@ struct WireLimitsTests {
             make: { .revocation(Array(repeating: 1, count: $0)) },
             max: limits.revocationBytesMax
         ),
+        Case(
+            field: "payload",
+            make: { count in
+                .state(
+                    .page(
+                        StatePage(
+                            id: 1,
+                            vector: VersionVector(),
+                            table: "bills",
+                            through: nil,
+                            checksum: 1,
+                            payload: [UInt8](repeating: 1, count: count),
+                            rows: 1,
+                            isLast: true
+                        )
+                    )
+                )
+            },
+            max: limits.rowStatesPayloadBytesMax
+        ),
     ]
 
     @Test("a message at a limit is accepted, one beyond it refused", arguments: cases)

@@ -7,7 +7,7 @@ extension Message {
         switch self {
         case .rowHashes, .syncRequest, .verifyReport, .transferRequest, .loginRequest: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowStates, .verifyRequest, .syncReport,
-            .revocation, .memberProof, .hostReport, .handOver, .loginReply:
+            .revocation, .memberProof, .hostReport, .handOver, .loginReply, .state:
             false
         }
     }
@@ -17,7 +17,7 @@ extension Message {
         switch self {
         case .verifyRequest, .syncReport, .handOver, .loginReply: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
-            .verifyReport, .revocation, .memberProof, .hostReport, .transferRequest, .loginRequest:
+            .verifyReport, .revocation, .memberProof, .hostReport, .transferRequest, .loginRequest, .state:
             false
         }
     }
@@ -28,7 +28,7 @@ extension Message {
         case .hello, .goodbye, .revocation: true
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
             .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-            .loginReply:
+            .loginReply, .state:
             false
         }
     }
@@ -39,7 +39,7 @@ extension Message {
         case .goodbye, .revocation: true
         case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
             .verifyRequest, .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest,
-            .loginRequest, .loginReply:
+            .loginRequest, .loginReply, .state:
             false
         }
     }

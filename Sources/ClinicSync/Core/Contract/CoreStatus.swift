@@ -151,6 +151,8 @@ package struct CoreStatus: Sendable, Hashable {
         var storeLock: StoreLock?
         /// See ``CoreStatus/lockedPeers``.
         var lockedPeers: [HostReport.LockedPeer]
+        /// See ``CoreStatus/failedTriggers``.
+        var failedTriggers: Int
     }
 
     /// Nodes whose identity two processes carry, this node first.
@@ -164,4 +166,6 @@ package struct CoreStatus: Sendable, Hashable {
     /// Other nodes that a program's write transaction keeps from writing, as far as this node or its host is connected
     /// with them.
     package var lockedPeers: [HostReport.LockedPeer] { self.troubles.lockedPeers }
+    /// Rows of other nodes for which a program's trigger failed since the start.
+    package var failedTriggers: Int { self.troubles.failedTriggers }
 }

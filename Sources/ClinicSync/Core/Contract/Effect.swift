@@ -30,7 +30,16 @@ package enum Effect: Sendable, Hashable {
     /// Report something to operators: log, metric, system event.
     case notify(Notification)
     /// The node has stopped; no effect follows.
-    case stopped
+    case stopped(StopReason)
+}
+
+/// Why a node stopped.
+package enum StopReason: Sendable, Hashable {
+    /// Somebody asked for it.
+    case requested
+    /// Other nodes have other content under this node's batch numbers, and the store has recorded that. The node must start
+    /// again, and then goes on in a new incarnation.
+    case forked
 }
 
 /// A timer of the core.

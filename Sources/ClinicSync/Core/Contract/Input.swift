@@ -89,6 +89,8 @@ package struct StoreState: Sendable, Hashable {
     package var acknowledgedByHost: UInt64
     /// The highest recorded term; 0 when there is none.
     package var term: UInt64
+    /// The part of a state that this node was being given; `nil` when there is none.
+    package var staged: StagedState?
 
     /// Makes a state.
     package init(
@@ -97,7 +99,8 @@ package struct StoreState: Sendable, Hashable {
         logHead: UInt64,
         schemaVersion: UInt32,
         acknowledgedByHost: UInt64,
-        term: UInt64
+        term: UInt64,
+        staged: StagedState? = nil
     ) {
         self.vector = vector
         self.partials = partials
@@ -105,5 +108,6 @@ package struct StoreState: Sendable, Hashable {
         self.schemaVersion = schemaVersion
         self.acknowledgedByHost = acknowledgedByHost
         self.term = term
+        self.staged = staged
     }
 }

@@ -20,8 +20,9 @@ package enum StorageRequest: Sendable, Hashable {
     /// Also remove those of `waiting` that linked peers have applied and that did not become whole for long, so that they are
     /// fetched again.
     case discard(KnownMembers, waiting: [WaitingBatch])
-    /// Read. Find the place in the log from which a peer with `vector` must be served.
-    case locate(for: ConnectionID, vector: VersionVector)
+    /// Read. Find the place in the log from which a peer with `vector` must be served; `takesState`: whether the peer can
+    /// take the state in place of history.
+    case locate(for: ConnectionID, vector: VersionVector, takesState: Bool = false)
     /// Read. Read chunks behind a place in the log: about `maxBytes` of payload at most, and at least one chunk.
     case readLog(for: ConnectionID, after: UInt64, maxBytes: Int)
     /// Read. Return counts and digests of the tables, with the vector that they belong to.
@@ -67,13 +68,23 @@ package enum StorageRequest: Sendable, Hashable {
     case leaveOut(BatchID)
     /// Read. Read the chunks of a batch that a peer has lost, up to so many bytes of payload.
     case readBatch(for: ConnectionID, BatchID, maxBytes: Int)
+    /// Read. Read the next pages of this node's state for a peer.
+    case readState(for: ConnectionID, StateRequest)
+    /// Keep the log beyond this vector for a day: a peer is being given the state.
+    case pinState(NodeID, VersionVector)
+    /// Store pages of a state that a peer gives, in their order; `end`: no page follows.
+    case stageState(from: ConnectionID, [StatePage], end: StateEnd?)
+    /// Merge the stored state and show it, in one transaction; `isForced`: although the log lacks batches that the state's
+    /// pages have a part of.
+    case installState(isForced: Bool)
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch: true
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState: true
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
-            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
+            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
+            .installState:
             false
         }
     }
@@ -87,7 +98,7 @@ package enum StorageRequest: Sendable, Hashable {
         case .decideLogin, .keepSessions: CoreLimits.loginLimit * 2
         case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
             .mergeRows, .rowStates, .recordAcknowledged, .prune, .recordTerm, .restamp, .beginIsolation, .recordEvent,
-            .mend, .leaveOut, .readBatch:
+            .mend, .leaveOut, .readBatch, .readState, .pinState, .stageState, .installState:
             nil
         }
     }
@@ -177,6 +188,18 @@ package enum StorageReply: Sendable, Hashable {
     case discarded(StoreOutcome)
     /// The peer is served from the place behind `position`; `nil`: the log no longer has what the peer lacks.
     case located(for: ConnectionID, position: UInt64?)
+    /// The log no longer has what the peer lacks, or would cost more bytes than the state: the peer is offered the state.
+    case stateNeeded(for: ConnectionID, StateOffer)
+    /// The next pages of this node's state, for a peer.
+    case stateRead(for: ConnectionID, StateAnswer)
+    /// The log keeps what the peer needs after its state.
+    case statePinned
+    /// Pages of a state are stored.
+    case stateStaged(from: ConnectionID, StagedState)
+    /// The state waits for batches that its pages have a part of and that are not in the log yet.
+    case stateWaits
+    /// The state is merged and shown; it had so many rows.
+    case stateInstalled(rows: UInt64, StoreOutcome)
     /// Chunks in the order of the log, and the place of the newest chunk in the log.
     case logRead(for: ConnectionID, chunks: [LoggedChunk], head: UInt64)
     /// Counts and digests.

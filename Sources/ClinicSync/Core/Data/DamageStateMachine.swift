@@ -29,6 +29,8 @@ package struct DamageStateMachine: Sendable, Hashable {
 
     /// Damage since the start, one entry for each table and outcome.
     package private(set) var record: [CoreStatus.Damage] = []
+    /// Rows for which programs' triggers failed since the start.
+    package private(set) var failedTriggers = 0
     private var reportedAt: OrderedDictionary<DamageRepair, Duration> = [:]
     /// Requests to repeat after each repair that the store was asked for, in the order of these repairs.
     private var repeats: [StorageRequest] = []
@@ -43,6 +45,13 @@ package struct DamageStateMachine: Sendable, Hashable {
 
     /// Starts without damage.
     package init() {}
+
+    /// Programs' triggers failed for some rows, which are written without them.
+    package mutating func triggersFailed(_ count: Int) -> [Directive] {
+        guard count > 0 else { return [] }
+        self.failedTriggers &+= count
+        return [.effect(.notify(.triggersFailed(count)))]
+    }
 
     // MARK: - Found and repaired
 

@@ -13,6 +13,7 @@ package struct DataStateMachine: Sendable, Hashable {
     private var damages = DamageStateMachine()
     private var lock = StoreLockStateMachine()
     private var waits = BatchWaits()
+    private var transfer = StateTransferStateMachine()
 
     /// Makes a machine that has nothing.
     package init(_ configuration: CoreConfiguration) {
@@ -26,8 +27,9 @@ package struct DataStateMachine: Sendable, Hashable {
     }
 
     /// Takes what the store holds when the node starts.
-    package mutating func start(_ state: StoreState) {
+    package mutating func start(_ state: StoreState, at time: Duration) {
         self.replication.start(state)
+        self.transfer.start(state.staged, at: time)
         self.store.start(schemaVersion: state.schemaVersion)
     }
 
@@ -53,6 +55,8 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Damage in the node's own bookkeeping since the start.
     package var damage: [CoreStatus.Damage] { self.damages.record }
+    /// Rows for which programs' triggers failed since the start.
+    package var failedTriggers: Int { self.damages.failedTriggers }
 
     // MARK: - Links
 
@@ -70,13 +74,19 @@ package struct DataStateMachine: Sendable, Hashable {
     ///   - id: The connection.
     ///   - isLast: Whether no link is left.
     ///   - clients: On the host, the linked peers.
+    ///   - time: The time.
     /// - Returns: What is to be done.
-    package mutating func lost(_ id: ConnectionID, isLast: Bool, clients: [LinkedPeer]?) -> [Directive] {
+    package mutating func lost(
+        _ id: ConnectionID,
+        isLast: Bool,
+        clients: [LinkedPeer]?,
+        at time: Duration
+    ) -> [Directive] {
         self.store.withdrawLogins(of: id)
         self.replication.lost(id)
         self.reconciliation.lost(id)
         let isolation = isLast ? self.replication.beginIsolation().directives : []
-        let searches = self.damages.lost(id)
+        let searches = self.damages.lost(id) + self.transfer.lost(id, at: time)
         return isolation + searches + (clients.map { self.sync.lost(id, clients: $0) } ?? [])
     }
 
@@ -134,8 +144,12 @@ package struct DataStateMachine: Sendable, Hashable {
     }
 
     /// A peer has applied batches and gives credit; ``readNext(for:)`` follows.
-    package mutating func acknowledged(_ acknowledgement: Acknowledgement, on id: ConnectionID, isHost: Bool) {
-        self.replication.acknowledged(acknowledgement, on: id, isHost: isHost)
+    package mutating func acknowledged(
+        _ acknowledgement: Acknowledgement,
+        on id: ConnectionID,
+        isHost: Bool
+    ) -> [Directive] {
+        self.replication.acknowledged(acknowledgement, on: id, isHost: isHost).directives
     }
 
     /// Reads the next chunks of the log for a peer, if the peer may be sent more.
@@ -160,6 +174,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
         case .syncRequest(let request): self.sync.requested(request, by: id, context)
         case .syncReport(let report): self.sync.reported(report)
+        case .state(let message): self.transfer.received(message, on: id, at: context.time.monotonic)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             []
@@ -280,9 +295,12 @@ package struct DataStateMachine: Sendable, Hashable {
         presence: MemberPresence,
         at time: Duration
     ) -> [Directive] {
-        let waiting = self.waits.update(self.replication.waitCandidates, at: time)
+        // The batches for which a state waits are not lost.
+        let candidates = self.transfer.source == nil ? self.replication.waitCandidates : []
+        let waiting = self.waits.update(candidates, at: time)
         return self.store.keepHouse(progress: progress, presence: presence).directives
-            + self.discard(waiting: waiting) + self.replication.askForProofsAgain().directives
+            + self.discard(waiting: waiting) + self.transfer.keepHouse(at: time)
+            + self.replication.askForProofsAgain().directives
     }
 
     // MARK: - The store's replies
@@ -333,9 +351,34 @@ package struct DataStateMachine: Sendable, Hashable {
                 outcome.escaped > 0 ? [.effect(.notify(.escapedWrites(outcome.escaped)))] : []
             return notices + (outcome.escaped > 0 || outcome.hasDecided ? [.collect] : [])
         case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
-        case .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded, .loginDecided,
+        case .stateNeeded, .stateRead, .stateStaged, .stateWaits, .stateInstalled:
+            return self.transferReplied(reply, context.time.monotonic)
+        case .statePinned, .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded,
+            .loginDecided,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
+        }
+    }
+
+    /// The store carried out a request of a state transfer.
+    private mutating func transferReplied(_ reply: StorageReply, _ time: Duration) -> [Directive] {
+        switch reply {
+        case .stateNeeded(let id, let offer):
+            self.replication.offered(id)
+            return self.transfer.needed(offer, by: id)
+        case .stateRead(let id, let answer):
+            let sending = self.transfer.read(answer, for: id, self.replication.node(of: id), at: time)
+            let tail = answer.end.map { self.replication.stateSent(id, $0.vector) } ?? []
+            return sending + tail.directives
+        case .stateStaged(let id, let staged): return self.transfer.staged(staged, from: id, at: time)
+        case .stateWaits:
+            self.transfer.waits()
+            return []
+        case .stateInstalled(_, let outcome):
+            self.transfer.installed()
+            self.replication.forgot(outcome.forgotten, sender: nil)
+            return self.absorb(outcome) + self.replication.announce().directives
+        default: return []
         }
     }
 
@@ -366,7 +409,7 @@ package struct DataStateMachine: Sendable, Hashable {
             effects += self.store.applyPending()
         }
         let closing: [Directive] = isOutOfStep ? [.close(id, .replaced)] : []
-        return absorbed + effects.directives + self.damages.stored(from: id) + closing
+        return absorbed + effects.directives + self.damages.stored(from: id) + closing + self.transfer.stored()
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.
@@ -376,7 +419,7 @@ package struct DataStateMachine: Sendable, Hashable {
             isRepaired ? [.effect(.notify(.captureRepaired(tables: outcome.repairedTables)))] : []
         notices += outcome.tables.map { .effect(.notify(.tableNoticed($0))) }
         if outcome.setBackRows > 0 { notices.append(.effect(.notify(.unmarkedSetBack(outcome.setBackRows)))) }
-        if outcome.failedTriggers > 0 { notices.append(.effect(.notify(.triggersFailed(outcome.failedTriggers)))) }
+        notices += self.damages.triggersFailed(outcome.failedTriggers)
         return notices + self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
     }
 
@@ -406,7 +449,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .collected(let outcome), .swept(_, _, let outcome), .restamped(_, let outcome),
             .loginDecided(_, _, let outcome), .sessionsKept(_, let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
-        case .stored(_, let outcome), .storedApplied(let outcome), .discarded(let outcome):
+        case .stored(_, let outcome), .storedApplied(let outcome), .discarded(let outcome),
+            .stateInstalled(_, let outcome):
             return self.absorbLast(outcome.events, vector: outcome.vector)
         case .rowsMerged(_, _, let outcome): return self.absorbLast(outcome.events, vector: outcome.vector)
         case .eventRecorded(let event): return [.publish([event])]
@@ -414,7 +458,8 @@ package struct DataStateMachine: Sendable, Hashable {
             let committed = notice.committed.map { self.absorbLast($0.events, vector: $0.vector) } ?? []
             return committed + self.repliedLast(reply)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead:
+            .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead, .stateNeeded, .stateRead,
+            .statePinned, .stateStaged, .stateWaits:
             return []
         }
     }
@@ -493,8 +538,8 @@ package struct DataStateMachine: Sendable, Hashable {
             let others = self.exclusiveWorkFailed(context, isRunning: isRunning)
             let end = context.isHost ? self.sync.sweepFailed(id: id) : self.reconciliation.sweepFailed(id: id)
             return notice + others + end
-        case .locate(let id, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
-            .rowStates(let id, _, _, _), .digests(.answer(let id, _)):
+        case .locate(let id, _, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
+            .rowStates(let id, _, _, _), .digests(.answer(let id, _)), .readState(let id, _), .stageState(let id, _, _):
             return notice + [.close(id, failure.closeReason)]
         case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)
         case .restamp: return notice + self.replication.restampFailed().map { .close($0, .storageFailed) }
@@ -505,7 +550,10 @@ package struct DataStateMachine: Sendable, Hashable {
             let waiting = self.damages.mendFailed()
             return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
         case .readBatch(let id, _, _): return notice + self.replication.batchRead(for: id, []).directives
-        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut: return notice
+        case .installState:
+            self.transfer.installFailed()
+            return notice
+        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .pinState: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice
         }
     }

@@ -34,7 +34,8 @@ extension CoreStatus {
                 damage: node.data.damage,
                 backOffs: node.peers.backOffs(at: now.monotonic),
                 storeLock: storeLock,
-                lockedPeers: CoreStatus.lockedPeers(of: node)
+                lockedPeers: CoreStatus.lockedPeers(of: node),
+                failedTriggers: node.data.failedTriggers
             )
         )
     }

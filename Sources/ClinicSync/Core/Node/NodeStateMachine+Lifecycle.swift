@@ -7,7 +7,7 @@ extension NodeStateMachine {
     /// The node starts: collects what programs wrote while it did not run.
     mutating func start(_ state: StoreState) {
         self.phase = .starting
-        self.data.start(state)
+        self.data.start(state, at: self.now.monotonic)
         self.election.restore(recordedTerm: state.term, at: self.now.monotonic)
         self.peers.learnConfigured(at: self.now.monotonic)
         self.emit(.setTimer(.heartbeat, after: self.configuration.heartbeatInterval))
@@ -67,7 +67,8 @@ extension NodeStateMachine {
             self.carryOut(self.data.mended(repair, peers: self.peers.linkedPeers, self.context, isRunning: isRunning))
         case .leftOut: break
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
-            .rowHashes, .compared, .rowsMerged, .rowStates, .pruned:
+            .rowHashes, .compared, .rowsMerged, .rowStates, .pruned, .stateNeeded, .stateRead, .statePinned,
+            .stateStaged, .stateWaits, .stateInstalled:
             if case .pruned(let outcome) = reply { self.peers.members.lapsed = outcome.lapsed }
             self.carryOut(self.data.replied(reply, self.context))
         }
@@ -82,8 +83,14 @@ extension NodeStateMachine {
         case .keepSessions: self.sessions.ruleFailed()
         case .recordEvent, .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes,
             .compare, .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
-            .readBatch:
+            .readBatch, .readState, .pinState, .stageState, .installState:
             break
+        }
+        // No peer takes this node's batches any more, and the node takes none of the other content. The store has recorded
+        // that the next start begins a new incarnation.
+        if case .forked(let batch) = failure, batch.origin == self.configuration.origin, self.phase != .stopping {
+            self.stopReason = .forked
+            self.stop()
         }
     }
 

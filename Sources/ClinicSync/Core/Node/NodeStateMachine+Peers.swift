@@ -32,9 +32,9 @@ extension NodeStateMachine {
     mutating func lost(_ id: ConnectionID) {
         let isLast = self.peers.isAlone && self.phase == .running
         let clients = self.isHost ? self.peers.linkedPeers : nil
-        self.carryOut(self.data.lost(id, isLast: isLast, clients: clients))
-        self.carryOut(self.handOver.lost(id))
         let time = self.now.monotonic
+        self.carryOut(self.data.lost(id, isLast: isLast, clients: clients, at: time))
+        self.carryOut(self.handOver.lost(id))
         self.carryOut(self.election.lost(id, at: time, using: &self.turn.generator))
     }
 
@@ -91,7 +91,7 @@ extension NodeStateMachine {
         case .acknowledge(let acknowledgement):
             self.peers.acknowledged(acknowledgement.applied, by: node)
             let isHost = id == self.hostConnection
-            self.data.acknowledged(acknowledgement, on: id, isHost: isHost)
+            self.carryOut(self.data.acknowledged(acknowledgement, on: id, isHost: isHost))
             self.settleLogins()
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
@@ -102,7 +102,7 @@ extension NodeStateMachine {
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
             if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
-        case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest:
+        case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))

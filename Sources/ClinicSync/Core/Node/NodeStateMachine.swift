@@ -11,6 +11,8 @@ import ClinicSyncModel
 package struct NodeStateMachine: Sendable, Equatable {
     let configuration: CoreConfiguration
     var phase: NodePhase = .created
+    /// Why the node is stopping.
+    var stopReason = StopReason.requested
     var turn: Turn
     var clock: ClinicClock
     var peers: PeersStateMachine
@@ -52,7 +54,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         }
         if self.phase == .stopping, self.turn.unansweredRequests == 0 {
             self.phase = .stopped
-            self.emit(.stopped)
+            self.emit(.stopped(self.stopReason))
         }
         return self.turn.end()
     }

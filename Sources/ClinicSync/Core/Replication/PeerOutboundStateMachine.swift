@@ -9,8 +9,12 @@ import OrderedCollections
 package struct PeerOutboundStateMachine: Sendable, Hashable {
     /// The way in which the peer is served.
     package enum State: Sendable, Hashable {
-        /// The store looks for the place in the log. Entered by `init`. Can transition to `catchingUp`, `live`.
+        /// The store looks for the place in the log. Entered by `init`, and when a peer has the state. Can transition to
+        /// `catchingUp`, `offered`.
         case locating
+        /// The log cannot serve the peer, which was offered the state. Entered when the store says so. Can transition to
+        /// `locating`.
+        case offered
         /// The store reads chunks from the log, one request at a time, as the peer's credit allows. Entered with the
         /// place in the log, and when the credit is used up. Can transition to `live`.
         case catchingUp(isReading: Bool)
@@ -42,6 +46,21 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         guard self.state == .locating else { return }
         self.cursor = position
         self.state = .catchingUp(isReading: false)
+    }
+
+    /// The log cannot serve the peer: it is offered the state.
+    package mutating func offered() {
+        if self.state == .locating { self.state = .offered }
+    }
+
+    /// The peer has applied more, or was sent a state that began with `vector`: perhaps the log can serve it now.
+    ///
+    /// - Returns: What the peer has or was sent; `nil` when it is served from the log already.
+    package mutating func locateAgain(_ vector: VersionVector = VersionVector()) -> VersionVector? {
+        guard self.state == .offered else { return nil }
+        self.sent.merge(vector.entries)
+        self.state = .locating
+        return self.sent.vector
     }
 
     /// Returns the next read of the log for the peer, if there is one; at the end of the log the peer is live.
@@ -100,7 +119,7 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
                 return false
             }
             self.cursor = logged.position
-        case .locating, .catchingUp:
+        case .locating, .offered, .catchingUp:
             // Small new batches go ahead of old ones, if the peer lacks no batch before them. The cursor stays, and the
             // read that reaches the chunk later skips it.
             let isWhole = chunk.index == 0 && chunk.isLast

@@ -19,6 +19,8 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         var outbound: PeerOutboundStateMachine
         /// What the peer sends.
         var inbound: PeerInboundStateMachine
+        /// Whether the peer can take the state in place of history.
+        var takesState: Bool
         /// The part of this node's vector that the peer has been told.
         var announced: VersionVector
         /// Batches under the peer's own name that were not applied when they came, and so were not sent.
@@ -188,10 +190,15 @@ package struct ReplicationStateMachine: Sendable, Hashable {
                 credit: Int(hello.creditBytes)
             ),
             inbound: PeerInboundStateMachine(credit: self.creditBytes),
+            takesState: hello.takesState,
             announced: greeted ?? self.vector
         )
         self.vector = self.ofKnownAuthors(self.chunks.vector)
-        return self.isolation.state == .over ? [.storage(.locate(for: id, vector: hello.vector))] : []
+        return self.isolation.state == .over ? self.locate(id, hello.vector) : []
+    }
+
+    private func locate(_ id: ConnectionID, _ vector: VersionVector) -> [Effect] {
+        [.storage(.locate(for: id, vector: vector, takesState: self.streams[id]?.takesState ?? false))]
     }
 
     /// A link is gone.
@@ -204,6 +211,9 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     package mutating func follow(acknowledged: VersionVector?) {
         self.acknowledgedByHost = acknowledged?[self.origin] ?? 0
     }
+
+    /// The peer at the other end of a link.
+    package func node(of id: ConnectionID) -> NodeID? { self.streams[id]?.node }
 
     // MARK: - Isolation
 
@@ -230,7 +240,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         guard self.isolation.restamped() else { return [] }
         var effects: [Effect] = []
         for peer in peers {
-            effects.append(.storage(.locate(for: peer.connection, vector: peer.acknowledged)))
+            effects += self.locate(peer.connection, peer.acknowledged)
             effects += self.storeNext(from: peer.connection, isStoreOpen: isStoreOpen)
         }
         return effects
@@ -388,6 +398,14 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         return self.readNext(for: id)
     }
 
+    /// The log cannot serve a peer, which is offered the state: it gets nothing of the log until it has the state.
+    package mutating func offered(_ id: ConnectionID) { self.streams[id]?.outbound.offered() }
+
+    /// A peer was sent the whole state, which began with `vector`: what follows comes from the log.
+    package mutating func stateSent(_ id: ConnectionID, _ vector: VersionVector) -> [Effect] {
+        self.streams[id]?.outbound.locateAgain(vector).map { self.locate(id, $0) } ?? []
+    }
+
     /// The store read chunks of the log for a peer.
     package mutating func logRead(for id: ConnectionID, _ chunks: [LoggedChunk], head: UInt64) -> [Effect] {
         self.logHead = max(self.logHead, head)
@@ -430,13 +448,23 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     // MARK: - Acknowledgements
 
     /// A peer has applied batches and gives credit; ``readNext(for:)`` follows.
-    package mutating func acknowledged(_ acknowledgement: Acknowledgement, on id: ConnectionID, isHost: Bool) {
+    ///
+    /// - Returns: The request for a place in the log, when the peer may have got from another node what it was offered.
+    @discardableResult
+    package mutating func acknowledged(
+        _ acknowledgement: Acknowledgement,
+        on id: ConnectionID,
+        isHost: Bool
+    ) -> [Effect] {
         if isHost {
             for entry in acknowledgement.applied where entry.origin == self.origin {
                 self.acknowledgedByHost = max(self.acknowledgedByHost, entry.sequence)
             }
         }
         self.streams[id]?.outbound.acknowledged(acknowledgement)
+        guard let node = self.streams[id]?.node, acknowledgement.applied.contains(where: { $0.origin.node != node })
+        else { return [] }
+        return self.streams[id]?.outbound.locateAgain().map { self.locate(id, $0) } ?? []
     }
 
     /// Tells every peer what this node has applied since it last told that peer; equal messages are encoded once.

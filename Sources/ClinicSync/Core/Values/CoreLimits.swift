@@ -120,6 +120,16 @@ package enum CoreLimits {
     ///
     /// A page of hashes has at most 4 096 rows, and an answer of this program at most 4 096 more.
     package static let repairKeysMax = 16_384
+    /// Payload bytes of a state that one request asks for; one page may exceed the rest.
+    package static let stateAnswerBytes: UInt32 = 1 << 20
+    /// Answers to such requests that wait for the store; no more are asked for until they are stored.
+    package static let stateAnswersStagingMax = 3
+    /// Pages in one answer to a request for a state; a further one is a `protocolViolation`.
+    package static let statePagesMax = 4_096
+    /// A whole state waits this long for batches that its pages have a part of; then it is shown without them.
+    package static let stateTailLimit: Duration = .seconds(30)
+    /// The log is pinned again for a peer that takes the state when the last pin is this old.
+    package static let statePinInterval: Duration = .seconds(600)
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.

@@ -120,7 +120,8 @@ function showSummary() {
     return ` On ${file.name} ${program} keeps clinic.db locked.`;
   }).join("");
   fill("summary", `${host} ${plural(status.activeConnections, "connection", "connections")}.${pending}`
-    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked);
+    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked
+    + status.warnings.map(warning => ` Look: ${warning}.`).join(""));
   fill("about", `ClinicSync ${status.node.version}, schema ${status.node.schemaVersion}, node ${status.node.id}`);
 }
 

@@ -42,34 +42,128 @@ struct NodeConflictControl: ConflictControl {
                 }
             }
         }
+        if let failure = self.failure(resolution, id) { throw failure }
+        // The decision is also a row, which other nodes receive.
+        self.wrote()
+        return try await self.conflict(id)
+    }
+
+    /// Why an entry was not settled, and what to do; `nil` when it was.
+    private func failure(_ resolution: JournalResolution, _ id: String) -> ClinicSyncError? {
         switch resolution {
-        case .resolved:
-            // The decision is also a row, which other nodes receive.
-            self.wrote()
-            return try await self.conflict(id)
-        case .unknown: throw NodeConflictControl.unknown(id)
-        case .ambiguous: throw NodeConflictControl.ambiguous
+        case .resolved: return nil
+        case .unknown: return NodeConflictControl.unknown(id)
+        case .ambiguous: return NodeConflictControl.ambiguous
         case .impossible(let entry):
             let takeBack = NodeConflictControl.describe(entry, names: self.members.names).takeBack
             let advice = takeBack.prefix(1).lowercased() + takeBack.dropFirst()
-            throw ClinicSyncError(.refused, "No command takes this back: \(advice)")
+            return ClinicSyncError(.refused, "No command takes this back: \(advice)")
         case .alreadyResolved:
-            throw ClinicSyncError(.refused, "Somebody has dealt with this conflict already: list the conflicts again.")
+            return ClinicSyncError(
+                .refused,
+                "Somebody has dealt with this conflict already: list the conflicts again."
+            )
         case .rowGone:
-            throw ClinicSyncError(
+            return ClinicSyncError(
                 .refused,
                 "The entry this conflict is about was deleted: enter it again if it is needed, and keep \"current\" here."
             )
         case .changedSince:
-            throw ClinicSyncError(
+            return ClinicSyncError(
                 .refused,
                 "The value was changed since it was shown: look at the conflict again, then decide."
             )
         case .refused(let reason):
-            throw ClinicSyncError(
+            return ClinicSyncError(
                 .refused,
                 "The table refuses it (\(reason)): correct the row in the program, then keep \"current\" here."
             )
+        }
+    }
+
+    // MARK: - Many entries
+
+    func resolve(_ decision: ConflictsDecision) async throws -> ConflictsResolution {
+        let entries = try await self.open(matching: try self.filter(decision))
+        if let expected = decision.expected, expected != entries.count {
+            throw ClinicSyncError(
+                .refused,
+                "\(entries.count) conflicts are meant now, not \(expected): look at the conflicts again, then decide."
+            )
+        }
+        var result = ConflictsResolution(matching: entries.count, dryRun: decision.dryRun)
+        guard !decision.dryRun, !entries.isEmpty else { return result }
+        defer { self.wrote() }
+        switch decision.keep {
+        case .current: try await self.settle(entries, &result)
+        case .other: try await self.restore(entries.compactMap(\.first), &result)
+        }
+        return result
+    }
+
+    private func filter(_ decision: ConflictsDecision) throws -> JournalFilter {
+        var filter = JournalFilter()
+        filter.table = decision.table
+        filter.column = decision.column
+        filter.kind = decision.kind
+        filter.node = try decision.pc.map { try self.members.find($0).id }
+        let since = decision.since?.milliseconds ?? Int64.min
+        let until = decision.until?.milliseconds ?? Int64.max
+        guard since <= until else {
+            throw ClinicSyncError(.usage, "\"since\" is later than \"until\": no conflict is meant.")
+        }
+        filter.times = since...until
+        return filter
+    }
+
+    /// The ids of the open entries that fit, read in pieces: other readers wait for no more than one of them.
+    private func open(matching filter: JournalFilter) async throws -> [[String]] {
+        var entries: [[String]] = []
+        var next: String? = ""
+        while let after = next {
+            let page = try await StorageErrors.mapping {
+                try await self.storage.read { try $0.openJournal(matching: filter, after: after) }
+            }
+            entries += page.entries
+            next = page.next
+        }
+        return entries
+    }
+
+    /// Settles entries in short transactions, between which programs write.
+    private func settle(_ entries: [[String]], _ result: inout ConflictsResolution) async throws {
+        let ids = entries.flatMap(\.self)
+        var start = 0
+        var at: Int64?
+        while start < ids.count {
+            let part = Array(ids[start..<min(start + ReplicaWriter.settledMax, ids.count)])
+            let time = at
+            let outcome = try await StorageErrors.mapping {
+                try await self.storage.writeForPeople { try $0.settleJournal(part, at: time) }
+            }
+            at = outcome.at
+            start += part.count
+        }
+        // Another PC may have settled some meanwhile: these are not open either.
+        result.resolved = entries.count
+    }
+
+    /// Writes lost values in short transactions, between which programs write.
+    private func restore(_ ids: [String], _ result: inout ConflictsResolution) async throws {
+        var start = 0
+        while start < ids.count {
+            let part = Array(ids[start..<min(start + ReplicaWriter.restoredMax, ids.count)])
+            let resolutions = try await StorageErrors.mapping {
+                try await self.storage.writeForPeople { try $0.restoreJournal(part) }
+            }
+            for (id, resolution) in zip(part, resolutions) {
+                if let failure = self.failure(resolution, id) {
+                    result.leave(id, reason: failure.message)
+                } else {
+                    result.resolved += 1
+                }
+            }
+            start += part.count
         }
     }
 
@@ -105,6 +199,7 @@ struct NodeConflictControl: ConflictControl {
             column: entry.column,
             current: entry.current.map(side),
             other: side(entry.other),
+            count: entry.count,
             related: entry.related.map(row)
         )
         let decision = entry.decision.map { decision in
@@ -114,7 +209,8 @@ struct NodeConflictControl: ConflictControl {
                 kept: decision.kept.rawValue
             )
         }
-        return ConflictSummary(facts, decision: decision)
+        let values = entry.values.map { ConflictSummary.LostValue(id: $0.id, side($0.written)) }
+        return ConflictSummary(facts, decision: decision, values: values)
     }
 
     /// Returns a PC's name.

@@ -106,7 +106,7 @@ struct NodeMemberControl: MemberControl {
         } else {
             let statement = try self.register.rename(row.id, to: name)
             _ = try await StorageErrors.mapping {
-                try await self.storage.write { writer in
+                try await self.storage.writeForPeople { writer in
                     try writer.putAgentRow(
                         table: AgentTables.nodes,
                         values: [
@@ -167,15 +167,15 @@ struct NodeMemberControl: MemberControl {
             throw ClinicSyncError(.refused, "This node was revoked: let the PC join again first.")
         }
         let certificate = try await NodeMemberControl.blocking { try self.trust.grant(to: row.certificate) }
-        self.register.learn(grant: certificate, of: row.id)
         _ = try await StorageErrors.mapping {
-            try await self.storage.write { writer in
+            try await self.storage.writeForPeople { writer in
                 try writer.putAgentRow(
                     table: AgentTables.grants,
                     values: AgentTables.grantValues(of: row.id, certificate: certificate)
                 )
             }
         }
+        self.register.learn(grant: certificate, of: row.id)
         self.wrote()
     }
 

@@ -68,8 +68,34 @@ struct NodeStatusControl: StatusControl {
             damage: core?.damage.map(NodeStatus.Damage.init) ?? [],
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
-            } ?? []
+            } ?? [],
+            warnings: NodeStatusControl.warnings(
+                failedTriggers: core?.failedTriggers ?? 0,
+                staleLog: self.storage.staleLog
+            )
         )
+    }
+
+    /// What a person should look after, in sentences.
+    ///
+    /// - Parameters:
+    ///   - failedTriggers: the rows for which a program's trigger failed.
+    ///   - staleLog: where a write-ahead log is that did not belong to the file; `nil` when there was none.
+    static func warnings(failedTriggers: Int, staleLog: String?) -> [String] {
+        var warnings: [String] = []
+        if failedTriggers > 0 {
+            warnings.append(
+                "a program's trigger failed for \(failedTriggers) row\(failedTriggers == 1 ? "" : "s") of other PCs, which "
+                    + "are there: rebuild in that program what the trigger keeps, for example a full-text index"
+            )
+        }
+        if let staleLog {
+            warnings.append(
+                "a write-ahead log beside clinic.db did not belong to it and is now \(staleLog): delete it when nobody "
+                    + "misses its last changes"
+            )
+        }
+        return warnings
     }
 
     func latency() async throws -> LatencyHistory { self.latencies.history }

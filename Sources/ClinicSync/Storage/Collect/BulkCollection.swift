@@ -18,13 +18,16 @@ final class BulkCollection {
     private var isOpen = true
     private var slices = 0
     private var foreignVersion: Int64?
-    private var slicesSinceForeign = Int.max
+    /// A program has just written what is collected.
+    private var slicesSinceForeign = 0
 
     /// How long the write lock is left free between slices: SQLite's busy handler looks every 25 ms or more often in
     /// the first 128 ms of a wait, so that a program that waits for the lock finds it free.
     static let gap: TimeInterval = 0.026
-    /// The write lock is held for this long at a time; below 50 ms, to leave room for the commit.
+    /// The write lock is held for this long at a time; below 50 ms, to leave room for the last rows and the commit.
     private static let slice: Duration = .milliseconds(30)
+    /// After so many marks the collector looks at the clock: up to 3 ms with rows that concern other rows.
+    private static let marksBetweenLooks = 8
     /// While no program writes, the lock is left free only after this many slices, which take less than 128 ms.
     static let slicesBetweenGaps = 3
     /// Programs count as writing for this many slices after their last commit.
@@ -52,7 +55,7 @@ final class BulkCollection {
     /// Whether a slice that began at `start` ends after its first `count` marks.
     func isSliceOver(after count: Int, since start: ContinuousClock.Instant) -> Bool {
         if let sliceMarks { return count >= sliceMarks }
-        return count & 31 == 0 && start.duration(to: .now) >= BulkCollection.slice
+        return count.isMultiple(of: BulkCollection.marksBetweenLooks) && start.duration(to: .now) >= BulkCollection.slice
     }
 
     /// Lets programs have the write lock before the next slice; `connection` is the one that writes.

@@ -26,6 +26,11 @@ struct Conflict: Sendable, Hashable {
     /// The other row.
     var related: Reference?
 
+    /// Whether the value stands for a whole row that was deleted past the triggers: the row refers to itself.
+    var standsForRow: Bool {
+        self.kind == .value && self.related == Reference(table: self.table, key: self.key)
+    }
+
     /// 32 hexadecimal digits that name exactly this entry: a hash of all its parts.
     ///
     /// Of everything, so that rows of the journal under one id never differ: they all carry the genesis version, and of rows
@@ -48,6 +53,18 @@ struct Conflict: Sendable, Hashable {
         writer.value(self.related?.key ?? .null)
         let (low, high) = writer.bytes.withUnsafeBytes { SipHash.hash128($0) }
         return Digest(high: high, low: low).description
+    }
+}
+
+extension Conflict {
+    /// Whether people see nothing of the entry, because programs set its column at each save: no person entered what lost.
+    ///
+    /// The entry is in the replicated table all the same. So nodes are equal whose rules differ, as those of two versions.
+    func isDerived(_ plans: TablePlans) -> Bool {
+        guard let column = self.column, !self.standsForRow, let plan = plans[self.table],
+            let slot = plan.slot(of: column)
+        else { return false }
+        return plan.derivedSlots & (1 << UInt64(slot)) != 0
     }
 }
 

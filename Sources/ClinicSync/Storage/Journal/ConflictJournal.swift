@@ -85,7 +85,7 @@ final class ConflictJournal {
         _ = state.merge(derived) { _, _ in true }
         guard before.isAbsent || state != before.state,
             let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction),
-            visible.operation == .insert, !isShown
+            visible.operation == .insert, !isShown, !conflict.isDerived(self.rows.plans)
         else { return }
         events.add(named: self.recorded(conflict))
     }
@@ -141,7 +141,7 @@ final class ConflictJournal {
             } else {
                 self.saver.enqueue(plan, key: conflict.key)
             }
-        } else if try !self.isShown(conflict, plan: plan, in: transaction) {
+        } else if try !conflict.isDerived(self.rows.plans) && !self.isShown(conflict, plan: plan, in: transaction) {
             events.add(named: self.recorded(conflict))
         }
     }

@@ -12,6 +12,14 @@ package struct JournalEntry: Sendable, Hashable {
         package var timestamp: HybridTimestamp
     }
 
+    /// A lost value, with the id of the entry that stands for it alone.
+    package struct LostValue: Sendable, Hashable {
+        /// The id.
+        package var id: String
+        /// The value.
+        package var written: Written
+    }
+
     /// A row.
     package struct Row: Sendable, Hashable {
         /// Its table.
@@ -48,6 +56,10 @@ package struct JournalEntry: Sendable, Hashable {
     package var related: Row?
     /// What a person decided, on any PC; `nil` for an open entry.
     package var decision: Decision?
+    /// How many lost values of the column the entry stands for, this one among them; see ``LossGroup``.
+    package var count = 1
+    /// These values, newest first and at most ``ReplicaReader/journalEntriesMax``, where one entry with several is asked for.
+    package var values: [LostValue] = []
 
     /// Whether the value stands for a whole row that was deleted past the triggers: the row refers to itself.
     package var standsForRow: Bool {

@@ -25,60 +25,73 @@ struct JournalReading {
     func countOpen() throws -> Int {
         guard self.plans[Conflict.table] != nil else { return 0 }
         var count = 0
-        var values: [(plan: TablePlan, column: String)] = []
+        var lost: [(plan: TablePlan, column: String)] = []
         try self.connection
             .query(
                 """
-                SELECT iif((kind = 'batch') = (tableName = '\(Conflict.batches)'), tableName, ''),
-                    CASE kind WHEN 'value' THEN columnName END, count(*)
+                SELECT iif((kind = 'batch') = (tableName = '\(Conflict.batches)'), tableName, ''), kind = 'value',
+                    columnName, count(*)
                 FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
-                WHERE \(JournalReading.isOpen) GROUP BY 1, 2
+                WHERE \(JournalReading.isOpen) GROUP BY 1, 2, 3
                 """
             )
             .forEach { row in
-                if row.string(0) == Conflict.batches { count += row.int(2) }
+                let entries = row.int(3)
+                if row.string(0) == Conflict.batches { count = entries &+ count }
                 guard let plan = self.plans[row.string(0)], plan.definition.isClinical else { return }
-                if row.isNull(1) {
-                    count = row.int(2) &+ count
-                } else if plan.slot(of: row.string(1)) != nil {
-                    values.append((plan, row.string(1)))
+                let slot = row.isNull(2) ? nil : plan.slot(of: row.string(2))
+                if row.int(1) == 1 {
+                    if slot != nil { lost.append((plan, row.string(2))) }
+                } else if row.isNull(2) || slot.map({ plan.derivedSlots & (1 << UInt64($0)) == 0 }) == true {
+                    count = entries &+ count
                 }
             }
-        for (plan, column) in values { count += try self.countOpen(plan, column: column) }
+        for (plan, column) in lost { count += try self.countOpen(plan, column: column) }
         return count
     }
 
-    /// Counts different values of a column that lost and that the rows do not show.
+    /// Counts the open entries for lost values of a column.
+    ///
+    /// Most rows have values of one other PC, which are one entry. The others are counted as they are listed, and so are those of
+    /// columns that the table does not show as they are.
     private func countOpen(_ plan: TablePlan, column: String) throws -> Int {
-        if let slot = plan.slot(of: column), plan.counterSlots & (1 << UInt64(slot)) != 0 {
-            // The table does not say what a counter was set to. Few counters have entries.
-            let statement = try self.connection.query(
-                """
-                \(JournalReading.select)
-                WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
-                """
-            )
-            return try self.entries(
-                of: statement.bind(1, text: plan.definition.name).bind(2, text: column),
-                limit: .max
-            )
-            .count
-        }
+        guard let slot = plan.slot(of: column), let name = plan.names[slot] else { return 0 }
+        let bit: UInt64 = 1 << UInt64(slot)
         let key = SQLText.name(plan.definition.keyColumn)
-        let shown = "t." + SQLText.name(column)
-        let sql = """
-            SELECT count(*) FROM (
-                SELECT DISTINCT c.recordId, typeof(c.value), c.value
-                FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
-                LEFT JOIN \(SQLText.name(plan.definition.name)) t ON t.\(key) = c.recordId
-                WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
-                AND (t.\(key) IS NULL OR typeof(\(shown)) <> typeof(c.value)
-                    OR \(shown) IS NOT c.value COLLATE BINARY))
+        let shown = "t." + SQLText.name(name)
+        // Who lost what is not shown; a value that stands for a row is an entry by itself.
+        let author = "substr(c.origin, 1, instr(c.origin || '.', '.') - 1) || coalesce(c.relatedTable, '')"
+        let isPlain = (plan.counterSlots | plan.derivedSlots | plan.asideSlots) & bit == 0
+        let sql =
+            isPlain
+            ? """
+            SELECT c.recordId, count(DISTINCT \(author))
+            FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
+            LEFT JOIN \(SQLText.name(plan.definition.name)) t ON t.\(key) = c.recordId
+            WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
+            AND (t.\(key) IS NULL OR typeof(\(shown)) <> typeof(c.value) OR \(shown) IS NOT c.value COLLATE BINARY)
+            GROUP BY c.recordId
             """
-        return try self.connection.query(sql)
+            : """
+            SELECT DISTINCT c.recordId, 2
+            FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
+            WHERE c.kind = 'value' AND c.tableName = ?1 AND c.columnName = ?2 AND \(JournalReading.isOpen)
+            AND (?3 = 0 OR c.relatedTable IS NOT NULL)
+            """
+        var count = 0
+        var several: [SQLiteValue] = []
+        let statement = try self.connection.query(sql)
             .bind(1, text: plan.definition.name)
             .bind(2, text: column)
-            .first { $0.int(0) } ?? 0
+        if !isPlain { statement.bind(3, plan.derivedSlots & bit == 0 ? 0 : 1) }
+        try statement.forEach { row in
+            if row.int(1) == 1 { count += 1 } else { several.append(row.ref(0).value) }
+        }
+        for key in several {
+            let place = Place(table: plan.definition.name, key: key, column: column)
+            count += try self.groups(place).count { $0.isOpen }
+        }
+        return count
     }
 
     // MARK: - Listing
@@ -91,44 +104,147 @@ struct JournalReading {
             \(JournalReading.select) WHERE ?1 = 0 OR \(JournalReading.isOpen) ORDER BY c.timestamp DESC, c.id
             """
         )
-        return try self.entries(of: statement.bind(1, openOnly ? 1 : 0), limit: limit)
+        var entries: [JournalEntry] = []
+        var groups = GroupCache()
+        defer { statement.reset() }
+        statement.bind(1, openOnly ? 1 : 0)
+        while entries.count < limit, try statement.step() {
+            guard let conflict = Conflict(statement, from: 1) else { continue }
+            var count = 1
+            if conflict.kind == .value {
+                guard let group = try self.group(ledBy: statement.string(0), conflict, cache: &groups) else { continue }
+                count = group.values.count
+            }
+            guard var entry = try self.entry(statement) else { continue }
+            entry.count = count
+            entries.append(entry)
+        }
+        return entries
     }
 
-    /// All entries about a row that are listed, newest first.
+    /// See ``ReplicaReader/openJournal(matching:after:)``.
+    func open(matching filter: JournalFilter, after id: String, rowsMax: Int) throws -> JournalMatches {
+        var matches = JournalMatches()
+        guard self.plans[Conflict.table] != nil else { return matches }
+        let statement = try self.connection.query(
+            "\(JournalReading.select) WHERE \(JournalReading.isOpen) AND c.id > ?1 ORDER BY c.id LIMIT ?2"
+        )
+        var groups = GroupCache()
+        var rows = 0
+        defer { statement.reset() }
+        statement.bind(1, text: id).bind(2, rowsMax)
+        while try statement.step() {
+            rows += 1
+            let id = statement.string(0)
+            matches.next = rows == rowsMax ? id : nil
+            guard let conflict = Conflict(statement, from: 1), filter.matches(conflict) else { continue }
+            if conflict.kind == .value {
+                guard let group = try self.group(ledBy: id, conflict, cache: &groups),
+                    filter.node.map({ group.has(author: $0) }) ?? true
+                else { continue }
+                matches.entries.append([id] + group.ids.filter { $0 != id })
+            } else if filter.node.map({ $0 == conflict.version.origin.node }) ?? true,
+                try self.entry(statement) != nil
+            {
+                matches.entries.append([id])
+            }
+        }
+        return matches
+    }
+
+    // MARK: - Groups
+
+    /// A column of a row.
+    private struct Place: Hashable {
+        var table: String
+        var key: SQLiteValue
+        var column: String
+    }
+
+    /// The groups of the columns that were read so far, by the id of their newest value.
+    private typealias GroupCache = [Place: [String: LossGroup]]
+
+    /// The group that is listed under the id of this lost value; `nil` when it is listed under another one, or not at all.
+    private func group(ledBy id: String, _ conflict: Conflict, cache: inout GroupCache) throws -> LossGroup? {
+        guard let column = conflict.column else { return nil }
+        let place = Place(table: conflict.table, key: conflict.key, column: column)
+        if let groups = cache[place] { return groups[id] }
+        var groups: [String: LossGroup] = [:]
+        for group in try self.groups(place) {
+            if let first = group.values.first { groups[first.id] = group }
+        }
+        cache[place] = groups
+        return groups[id]
+    }
+
+    /// The group of an entry for a lost value; `nil` for other entries, and when the row shows the value.
+    private func group(of entry: JournalEntry) throws -> LossGroup? {
+        guard entry.kind == .value, let column = entry.column else { return nil }
+        let place = Place(table: entry.row.table, key: entry.row.key, column: column)
+        return try self.groups(place).first { $0.ids.contains(entry.id) }
+    }
+
+    /// The entries that a decision about an open entry settles: of a lost value those of its group.
+    func settled(with entry: JournalEntry) throws -> [String] {
+        try self.group(of: entry).map { $0.isOpen ? $0.ids : [entry.id] } ?? [entry.id]
+    }
+
+    /// The column of a place, which may have its former name there.
+    private func column(_ place: Place) -> (plan: TablePlan, slot: Int)? {
+        guard let plan = self.plans[place.table], plan.definition.isClinical, let slot = plan.slot(of: place.column)
+        else { return nil }
+        return (plan, slot)
+    }
+
+    /// The lost values of a column of a row, in groups.
+    private func groups(_ place: Place) throws -> [LossGroup] {
+        guard let (plan, slot) = self.column(place) else { return [] }
+        var losses: [StoredLoss] = []
+        try self.connection
+            .query(
+                """
+                \(JournalReading.select)
+                WHERE c.tableName = ?1 AND c.recordId = ?2 AND c.kind = 'value' AND c.columnName = ?3
+                ORDER BY c.timestamp DESC, c.id
+                """
+            )
+            .bind(1, text: place.table)
+            .bind(2, place.key)
+            .bind(3, text: place.column)
+            .forEach { row in
+                guard let conflict = Conflict(row, from: 1), !conflict.isDerived(self.plans) else { return }
+                losses.append(StoredLoss(id: row.string(0), conflict: conflict, decision: self.decision(row)))
+            }
+        guard !losses.isEmpty else { return [] }
+        let shown = try self.shown(plan, key: place.key, slot: slot)
+        return LossGroup.groups(of: losses, shownBy: shown?.author.origin.node) { shown?.shows($0) == true }
+    }
+
+    /// All entries about a row, newest first: each lost value by itself.
     func entries(_ plan: TablePlan, key: SQLiteValue) throws -> [JournalEntry] {
         guard self.plans[Conflict.table] != nil else { return [] }
         let statement = try self.connection.query(
             "\(JournalReading.select) WHERE tableName = ?1 AND recordId = ?2 ORDER BY c.timestamp DESC, c.id"
         )
-        return try self.entries(of: statement.bind(1, text: plan.definition.name).bind(2, key), limit: .max)
-    }
-
-    private func entries(of statement: Statement, limit: Int) throws -> [JournalEntry] {
         var entries: [JournalEntry] = []
-        var values: Set<Place> = []
-        defer { statement.reset() }
-        while entries.count < limit, try statement.step() {
-            guard let entry = try self.entry(statement) else { continue }
+        var values: Set<LostValue> = []
+        try statement.bind(1, text: plan.definition.name).bind(2, key).forEach { row in
+            guard let entry = try self.entry(row) else { return }
             if entry.kind == .value {
                 // What somebody decided stays listed, also when the row shows it since then.
                 guard entry.decision != nil || entry.current?.value != entry.other.value,
-                    values.insert(Place(entry)).inserted
-                else { continue }
+                    values.insert(LostValue(column: entry.column, value: entry.other.value)).inserted
+                else { return }
             }
             entries.append(entry)
         }
         return entries
     }
 
-    /// A value of a column that was lost; entries with equal places say the same.
-    private struct Place: Hashable {
-        var row: JournalEntry.Row
+    /// A value of a column that was lost; entries with equal ones say the same.
+    private struct LostValue: Hashable {
         var column: String?
         var value: SQLiteValue
-
-        init(_ entry: JournalEntry) {
-            (self.row, self.column, self.value) = (entry.row, entry.column, entry.other.value)
-        }
     }
 
     // MARK: - One entry
@@ -148,14 +264,35 @@ struct JournalReading {
             .bind(1, text: prefix)
             .bind(2, text: prefix + "g")
         try statement.forEach { if let entry = try self.entry($0) { found.append(entry) } }
-        guard let entry = found.first else { return .unknown }
-        return found.count == 1 ? .found(entry) : .ambiguous
+        guard var entry = found.first else { return .unknown }
+        guard found.count == 1 else { return .ambiguous }
+        if let group = try self.group(of: entry), group.values.count > 1 {
+            entry.count = group.values.count
+            entry.values = group.values.prefix(ReplicaReader.journalEntriesMax).map {
+                JournalEntry.LostValue(id: $0.id, written: $0.written)
+            }
+        }
+        return .found(entry)
     }
 
-    /// The entry of a row; `nil` when its table or column is not there any more, or is not the clinic's.
+    /// Whether the journal has the entry and no person has dealt with it.
+    func isOpen(_ id: String) throws -> Bool {
+        try self.connection
+            .query(
+                """
+                SELECT 1 FROM clinicsync_conflict c LEFT JOIN clinicsync_resolution r ON r.id = c.id
+                WHERE c.id = ?1 AND \(JournalReading.isOpen)
+                """
+            )
+            .bind(1, text: id)
+            .first { _ in true } ?? false
+    }
+
+    /// The entry of a row; `nil` when its table or column is not there any more or is not the clinic's, or when nobody entered the
+    /// value.
     private func entry(_ row: Statement) throws -> JournalEntry? {
         let id = row.string(0)
-        guard let conflict = Conflict(row, from: 1) else { return nil }
+        guard let conflict = Conflict(row, from: 1), !conflict.isDerived(self.plans) else { return nil }
         let decision = self.decision(row)
         if conflict.kind == .batch { return JournalReading.entry(id, ofBatch: conflict, decision: decision) }
         guard let plan = self.plans[conflict.table], plan.definition.isClinical else { return nil }
@@ -167,7 +304,7 @@ struct JournalReading {
         var current: JournalEntry.Written?
         if let column = conflict.column {
             guard let slot = shownPlan.slot(of: column) else { return nil }
-            current = try self.current(shownPlan, key: shown, slot: slot, beside: conflict.value)
+            current = try self.shown(shownPlan, key: shown, slot: slot)?.beside(conflict.value)
         }
         return JournalEntry(
             id: id,
@@ -222,20 +359,32 @@ struct JournalReading {
         return JournalEntry.Row(table: plan.definition.name, key: key, isShown: isShown == true)
     }
 
+    /// What the table shows in a column.
+    private struct Shown {
+        var value: SQLiteValue
+        var author: Version
+        /// What a counter was set to, whatever was counted since then.
+        var set: SQLiteValue?
+
+        /// Whether it counts as this value.
+        func shows(_ value: SQLiteValue) -> Bool { value == self.value || value == self.set }
+
+        /// What people see beside a lost value.
+        func beside(_ other: SQLiteValue) -> JournalEntry.Written {
+            JournalEntry.Written(
+                value: self.set == other ? other : self.value,
+                node: self.author.origin.node,
+                timestamp: self.author.timestamp
+            )
+        }
+    }
+
     /// What the table shows, with the version of it that the node knows.
-    ///
-    /// A counter that was set to `other` counts as showing `other`, whatever was counted since then.
-    private func current(
-        _ plan: TablePlan,
-        key: SQLiteValue,
-        slot: Int,
-        beside other: SQLiteValue
-    ) throws -> JournalEntry.Written? {
-        let shown = try self.connection.query(plan.sql.select).bind(1, key).first { $0.ref(Int32(slot)).value }
-        guard var value = shown, let state = try self.loader.shown(plan, key: key) else { return nil }
+    private func shown(_ plan: TablePlan, key: SQLiteValue, slot: Int) throws -> Shown? {
+        let value = try self.connection.query(plan.sql.select).bind(1, key).first { $0.ref(Int32(slot)).value }
+        guard let value, let state = try self.loader.shown(plan, key: key) else { return nil }
         let register = slot < state.registers.count ? state.registers[slot] : nil
-        let version = register?.version ?? state.birth
-        if plan.counterSlots & (1 << UInt64(slot)) != 0, register?.value == other { value = other }
-        return JournalEntry.Written(value: value, node: version.origin.node, timestamp: version.timestamp)
+        let isCounter = plan.counterSlots & (1 << UInt64(slot)) != 0
+        return Shown(value: value, author: register?.version ?? state.birth, set: isCounter ? register?.value : nil)
     }
 }

@@ -23,7 +23,7 @@ struct JournalResolver {
 
     /// Marks an entry as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
     ///
-    /// Entries that say the same of one column are dealt with together.
+    /// Lost values that people see as one entry are dealt with together.
     ///
     /// - Parameters:
     ///   - prefix: the beginning of the entry's id, six digits at least.
@@ -49,39 +49,40 @@ struct JournalResolver {
         if let isExpected, let current = entry.current, !isExpected(current.value) {
             throw Refused(resolution: .changedSince)
         }
+        // Before the lost value is shown.
+        let ids = try reading.settled(with: entry)
         let hasChanged = choice == .other ? try self.restore(entry, in: transaction) : false
-        try self.settle(entry, keeping: choice, in: transaction)
+        try self.settle(ids, keeping: choice, at: self.programRows.clinicMilliseconds, in: transaction)
         return hasChanged
     }
 
-    /// Writes down that an entry, and the entries that say the same, are dealt with.
-    private func settle(
-        _ entry: JournalEntry,
+    /// Marks entries as dealt with that are still open, and changes no row.
+    ///
+    /// - Returns: The number of entries that were open.
+    /// - Throws: what SQLite reports.
+    func settleOpen(
+        _ ids: [String],
         keeping choice: JournalChoice,
+        at milliseconds: Int64,
         in transaction: borrowing WriteTransaction
-    )
-        throws
-    {
+    ) throws -> Int {
+        let reading = JournalReading(plans: self.rows.plans, loader: self.rows.loader(transaction.connection))
+        let open = try ids.filter { try reading.isOpen($0) }
+        try self.settle(open, keeping: choice, at: milliseconds, in: transaction)
+        return open.count
+    }
+
+    /// Writes down that entries are dealt with.
+    private func settle(
+        _ ids: [String],
+        keeping choice: JournalChoice,
+        at milliseconds: Int64,
+        in transaction: borrowing WriteTransaction
+    ) throws {
         guard let resolutions = self.rows.plans[Conflict.resolutions] else { return }
-        var ids = [entry.id]
-        if entry.kind == .value, let column = entry.column {
-            try transaction
-                .statement(
-                    """
-                    SELECT id, value FROM clinicsync_conflict
-                    WHERE tableName = ?1 AND recordId = ?2 AND kind = 'value' AND columnName = ?3
-                    """
-                )
-                .bind(1, text: entry.row.table)
-                .bind(2, entry.row.key)
-                .bind(3, text: column)
-                .forEach { row in
-                    if row.ref(1).value == entry.other.value, row.string(0) != entry.id { ids.append(row.string(0)) }
-                }
-        }
-        let now = self.programRows.clinicMilliseconds
+        let node = self.programRows.origin.node
         for id in ids {
-            let values = Conflict.resolution(of: id, kept: choice.rawValue, at: now, by: self.programRows.origin.node)
+            let values = Conflict.resolution(of: id, kept: choice.rawValue, at: milliseconds, by: node)
             try self.programRows.put(resolutions, values: values, in: transaction)
         }
     }

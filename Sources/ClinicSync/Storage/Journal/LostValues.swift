@@ -90,7 +90,7 @@ final class LostValues {
     ///   - state: the row's state afterwards.
     ///   - events: gets `conflict_recorded` for each entry that was not there and differs from what the row shows.
     ///   - transaction: the transaction.
-    /// - Returns: The number of values that lost to different ones.
+    /// - Returns: The number of values that lost to different ones, without those that nobody entered.
     /// - Throws: what SQLite reports.
     @discardableResult
     func settle(
@@ -130,7 +130,7 @@ final class LostValues {
                 version: loss.loser.version
             )
             try self.journal.enter(conflict, isShown: isShown, events: &events, in: transaction)
-            if !isShown { count += 1 }
+            if !isShown, !conflict.isDerived(self.rows.plans) { count += 1 }
         }
         return count
     }

@@ -14,6 +14,16 @@ struct MergeResult {
     var largestTimestamp = HybridTimestamp.genesis
     /// Batches of which chunks were removed from the log; they came back, or may come again.
     var forgotten: [BatchID] = []
+
+    /// Adds what a later part of the same transaction did.
+    mutating func append(_ other: MergeResult) {
+        self.logged += other.logged
+        self.events += other.events
+        self.conflicts += other.conflicts
+        self.isPending = self.isPending || other.isPending
+        self.largestTimestamp = max(self.largestTimestamp, other.largestTimestamp)
+        self.forgotten += other.forgotten
+    }
 }
 
 /// The batch whose changes are applied.
@@ -246,12 +256,16 @@ final class Merger {
 
     // MARK: - Whole rows
 
-    /// Merges a peer's row of a reconciliation into ours.
+    /// Merges a peer's row of a reconciliation, or of a state, into ours.
+    ///
+    /// `settled`: versions of these batches that lose have no entry made, because the peer's journal has it if there must be
+    /// one, and comes too.
     ///
     /// - Returns: Whether our row changed, and whether our row has something that the peer's has not.
     func merge(
         _ theirs: RowState,
         plan: TablePlan,
+        settled: VersionVector? = nil,
         offset: Int64,
         events: inout EventCollector,
         result: inout MergeResult,
@@ -268,7 +282,7 @@ final class Merger {
         var state = before.state
         let theirs = theirs.limited(toBatches: self.origins.vector.total)
         try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
-        let losses = state.merge(theirs) { self.origins.hasSeen($0, $1) }
+        let losses = state.merge(theirs) { settled?.covers($1) == true || self.origins.hasSeen($0, $1) }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.

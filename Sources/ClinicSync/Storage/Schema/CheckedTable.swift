@@ -9,6 +9,8 @@ struct CheckedTable {
     private let ownIndexes: [OwnIndex]
     private let foreignKeys: [ForeignKey]
     private let units: [Set<String>]
+    /// The key, the counters, and the columns of UNIQUEs and references: their conflicts matter.
+    private let bound: Set<String>
 
     /// Checks the DDL against the manifest entry.
     ///
@@ -27,6 +29,10 @@ struct CheckedTable {
         self.uniqueKeys = try Self.uniqueKeys(common, of: ddl, rules: rules)
         self.foreignKeys = try Self.foreignKeys(of: ddl, rules: rules)
         try Self.checkCounters(of: ddl, rules: rules, key: self.keyColumn, uniqueKeys: self.uniqueKeys)
+        self.bound = Set(
+            [self.keyColumn] + rules.counters + self.uniqueKeys.flatMap(\.columns) + self.foreignKeys.flatMap(\.columns)
+        )
+        try Self.checkDerived(of: ddl, rules: rules, bound: self.bound, isForgiving: history != nil)
         self.units = ddl.checks.units(without: self.keyColumn)
         if let counter = rules.counters.first(where: { name in self.units.contains { $0.contains(name) } }) {
             throw SchemaError.counterInCheck(table: ddl.name, column: counter)
@@ -68,6 +74,7 @@ struct CheckedTable {
                     declaredType: column.declaredType,
                     isNotNull: column.isNotNull,
                     isCounter: self.rules.counters.contains(column.name),
+                    isDerived: self.isDerived(column.name),
                     defaultValue: self.ddl.defaults[column.name] ?? .null,
                     isFresh: fresh.contains(slot)
                 )
@@ -80,6 +87,7 @@ struct CheckedTable {
                 declaredType: "",
                 isNotNull: false,
                 isCounter: false,
+                isDerived: self.isDerived(column.name),
                 defaultValue: column.defaultValue,
                 isAside: true
             )
@@ -109,6 +117,11 @@ struct CheckedTable {
                 .subtracting(columns.map { $0.name.lowercased() }),
             slotCount: slots.count
         )
+    }
+
+    private func isDerived(_ column: String) -> Bool {
+        guard !self.bound.contains(column) else { return false }
+        return self.rules.derived?.contains(column) ?? Manifest.Table.isDerivedByName(column)
     }
 
     /// The names that nodes of other schema versions use for the columns, in small letters, with the slots.
@@ -239,6 +252,19 @@ struct CheckedTable {
             else {
                 throw SchemaError.unusableCounter(table: ddl.name, column: name)
             }
+        }
+    }
+
+    /// `isForgiving`: whether a column may be missing, because a program may have dropped it.
+    private static func checkDerived(
+        of ddl: TableDDL,
+        rules: Manifest.Table,
+        bound: Set<String>,
+        isForgiving: Bool
+    ) throws {
+        for name in rules.derived ?? [] {
+            if !isForgiving { try Self.check(name, of: ddl, rule: "derived") }
+            guard !bound.contains(name) else { throw SchemaError.unusableDerived(table: ddl.name, column: name) }
         }
     }
 

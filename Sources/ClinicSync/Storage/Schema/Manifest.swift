@@ -20,6 +20,9 @@ package struct Manifest: Sendable, Hashable, Decodable {
         package let isAppendOnly: Bool
         /// The counter columns; the increments of all nodes add up in them.
         package let counters: [String]
+        /// The columns of which a lost value needs no entry in the conflict journal; `nil`: those whose names say so, see
+        /// ``isDerivedByName(_:)``.
+        package let derived: [String]?
         /// The policy of each UNIQUE, by the names of its columns joined with ",".
         package let duplicates: [String: DuplicatePolicy]
         /// The policies of foreign key columns that differ from the DDL.
@@ -77,8 +80,13 @@ package struct Manifest: Sendable, Hashable, Decodable {
 
 extension Manifest.Table {
     private static let known = [
-        "category", "deletes", "appendOnly", "counters", "duplicates", "references", "seeds",
+        "category", "deletes", "appendOnly", "counters", "derived", "duplicates", "references", "seeds",
     ]
+
+    /// Whether programs set a column of this name by themselves at each save, so that nobody loses what a person entered.
+    static func isDerivedByName(_ column: String) -> Bool {
+        ["updatedat", "lastactivity"].contains(column.lowercased())
+    }
 
     /// Whether a table with this name is the node's own; exactly these tables have the category `system`.
     private static func isReserved(_ name: String) -> Bool {
@@ -106,6 +114,7 @@ extension Manifest.Table {
         self.deletes = try fields.word(DeletePolicy.self, "deletes") ?? .keep
         self.isAppendOnly = try fields.value(Bool.self, "appendOnly") ?? false
         self.counters = try fields.value([String].self, "counters") ?? []
+        self.derived = try fields.value([String].self, "derived")
         self.duplicates = try fields.words(DuplicatePolicy.self, "duplicates")
         self.references = try fields.words(ReferencePolicy.self, "references")
         self.seeds = try fields.value([String].self, "seeds") ?? []

@@ -33,6 +33,8 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
     /// A counter is in a CHECK with other columns: each PC's edit can pass the CHECK while the sum of the edits breaks
     /// it.
     case counterInCheck(table: String, column: String)
+    /// A column whose lost values need no entry is the key, a counter, in a UNIQUE, or a reference.
+    case unusableDerived(table: String, column: String)
     /// A unique index is over an expression: the columns do not show which row owns a key.
     case uniqueExpression(table: String, index: String)
     /// The manifest has no duplicate policy for a UNIQUE.
@@ -105,6 +107,9 @@ package enum SchemaError: Error, Sendable, Hashable, CustomStringConvertible {
         case .counterInCheck(let table, let column):
             "The counter \(table).\(column) is in a CHECK with other columns, which increments of several PCs can break; "
                 + "take it out of the CHECK or of \"counters\" in the manifest."
+        case .unusableDerived(let table, let column):
+            "The column \(table).\(column) is the key, a counter, in a UNIQUE or a reference, and its conflicts matter; "
+                + "remove it from \"derived\" in the manifest."
         case .uniqueExpression(let table, let index):
             "The unique index \(index) on \(table) is over an expression; make it unique over plain columns."
         case .uniqueWithoutPolicy(let table, let columns):

@@ -87,6 +87,8 @@ package struct ColumnDefinition: Sendable, Hashable {
     package let isNotNull: Bool
     /// Whether the column is a counter: the increments of all nodes add up in it.
     package let isCounter: Bool
+    /// Whether a lost value of the column needs no entry in the conflict journal, because programs set it at each save.
+    package var isDerived = false
     /// The column's value when no program wrote it: its DEFAULT if the DEFAULT is constant, otherwise NULL.
     package let defaultValue: SQLiteValue
     /// Whether only other nodes' tables have the column: this node keeps its values in `clinicsync_aside`.

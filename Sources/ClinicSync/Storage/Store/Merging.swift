@@ -7,6 +7,7 @@ final class Merging {
     private let rows: RowStates
     private let applier: BatchApplier
     private let rowMerger: RowMerger
+    private let stateMerger: StateMerger
     private let collecting: Collecting
     private let limits: StoreLimits
     private var origins: Origins { self.rows.origins }
@@ -19,6 +20,7 @@ final class Merging {
         rows: RowStates,
         applier: BatchApplier,
         rowMerger: RowMerger,
+        stateMerger: StateMerger,
         collecting: Collecting,
         limits: StoreLimits
     ) {
@@ -26,6 +28,7 @@ final class Merging {
         self.rows = rows
         self.applier = applier
         self.rowMerger = rowMerger
+        self.stateMerger = stateMerger
         self.collecting = collecting
         self.limits = limits
     }
@@ -39,7 +42,7 @@ final class Merging {
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
-        if self.collecting.collector.isInBulk { try self.collecting.collector.finishBulk(offset: offset) }
+        try self.collecting.collector.finishBulk(offset: offset)
         do {
             let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
             let result = try self.apply(options) { options, transaction in
@@ -146,5 +149,72 @@ final class Merging {
             vector: self.origins.vector,
             aheadKeys: merged.aheadKeys
         )
+    }
+
+    // MARK: - State in place of history
+
+    /// Stores pages of a state that a peer gives.
+    ///
+    /// - Returns: What is stored.
+    func stage(_ pages: [StatePage], end: StateEnd?) throws -> StagedState {
+        let staged = try self.transactions.read { try StateStage.read(on: $0) }
+        try self.stateMerger.check(pages, behind: staged)
+        let now = try self.transactions.write { transaction in
+            .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+        }
+        if let now, let fork = self.stateMerger.fork(in: now) { throw try self.renounce(fork) }
+        guard let now else { throw MalformedChunk(reason: "the state does not begin with the authors") }
+        return now
+    }
+
+    /// Merges the stored state and shows it.
+    ///
+    /// - Returns: How many rows it has, and what was applied; `nil` when batches are missing of which its pages have a part,
+    ///   unless `isForced`.
+    func install(isForced: Bool, offset: Int64) throws -> (rows: UInt64, outcome: StoreOutcome)? {
+        let (staged, hasTail) = try self.transactions.readSnapshot { connection in
+            let staged = try StateStage.read(on: connection)
+            return (staged, try staged.map { try self.stateMerger.hasTail(of: $0, on: connection) } ?? true)
+        }
+        guard let staged, let through = staged.through else {
+            return (0, self.outcome(MergeResult(), storedBytes: 0))
+        }
+        if let fork = self.stateMerger.fork(in: staged) { throw try self.renounce(fork) }
+        guard hasTail || isForced else { return nil }
+        self.hasFilledCache = true
+        try self.collecting.collector.finishBulk(offset: offset)
+        do {
+            let result = try self.transactions.write(.durable) { transaction in
+                let merger = self.stateMerger
+                return .durable(try merger.install(staged, through: through, offset: offset, in: transaction))
+            }
+            return (staged.rows, self.outcome(result, storedBytes: 0))
+        } catch is MalformedRecord, is MalformedChunk {
+            // The file does not have what was stored: begin again.
+            try self.forgetState()
+            return (0, self.outcome(MergeResult(), storedBytes: 0))
+        }
+    }
+
+    /// Forgets a state that has made no progress for too long.
+    func forgetOldState(at milliseconds: Int64) throws {
+        guard try self.transactions.read({ try StateStage.isExpired(at: milliseconds, on: $0) }) else { return }
+        try self.forgetState()
+    }
+
+    private func forgetState() throws {
+        try self.transactions.write { transaction in
+            try StateStage.clear(in: transaction)
+            return Ending.relaxed
+        }
+    }
+
+    /// Another state of this node made a batch: the next opening begins a new incarnation.
+    private func renounce(_ batch: BatchID) throws -> ForkedBatch {
+        try self.transactions.write(.durable) { transaction in
+            try Incarnation.renounce(self.origins.own, in: transaction)
+            return .durable
+        }
+        return ForkedBatch(batch: batch)
     }
 }

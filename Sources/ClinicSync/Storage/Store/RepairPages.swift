@@ -161,7 +161,7 @@ struct RepairPages {
     }
 
     /// What this node knows of a row, without the columns of which it knows only what its table shows.
-    private func sendable(_ plan: TablePlan, key: SQLiteValue, _ states: RowStateLoader) throws -> RowState? {
+    func sendable(_ plan: TablePlan, key: SQLiteValue, _ states: RowStateLoader) throws -> RowState? {
         guard var state = try states.state(plan, key: key) else { return nil }
         let meta = try ValueRef.with(key) { try states.meta(plan, key: $0) }
         guard meta?.isUnknown == true else { return state }

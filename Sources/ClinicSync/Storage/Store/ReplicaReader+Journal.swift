@@ -5,10 +5,13 @@ extension ReplicaReader {
     /// Entries of one list at most; the newest are given.
     package static let journalEntriesMax = 500
 
+    /// Rows of the journal that one search looks at.
+    private static let journalRowsMax = 1_000
+
     /// The newest entries of the journal, newest first.
     ///
-    /// Entries of dropped tables or columns are left out, and so are open entries whose value the row shows. Of entries that say the
-    /// same of one column only one is given.
+    /// Entries of dropped tables or columns are left out, and so are open entries whose value the row shows, and values that no
+    /// person entered (``ColumnDefinition/isDerived``). Values of two PCs that lost in one column of a row are one entry.
     ///
     /// - Parameters:
     ///   - openOnly: whether only open entries are given.
@@ -30,6 +33,23 @@ extension ReplicaReader {
     package func journalEntry(_ prefix: String) throws -> JournalLookup {
         try self.perform {
             try JournalReading(plans: self.plans, loader: try self.journalLoader()).entry(prefix)
+        }
+    }
+
+    /// The open entries that a filter lets through, as they are listed, in the order of their ids.
+    ///
+    /// Looks at some thousand rows of the journal, so that no other reader waits for long: call it again with
+    /// ``JournalMatches/next`` until that is `nil`.
+    ///
+    /// - Parameters:
+    ///   - filter: which entries.
+    ///   - id: where to go on; an empty text at the beginning.
+    /// - Returns: The entries among those rows.
+    /// - Throws: ``StoreError``.
+    package func openJournal(matching filter: JournalFilter, after id: String) throws -> JournalMatches {
+        try self.perform {
+            try JournalReading(plans: self.plans, loader: try self.journalLoader())
+                .open(matching: filter, after: id, rowsMax: ReplicaReader.journalRowsMax)
         }
     }
 

@@ -1,4 +1,4 @@
-import ClinicSyncCore
+package import ClinicSyncCore
 package import ClinicSyncModel
 import GRDB
 
@@ -63,6 +63,21 @@ package final class ReplicaReader {
             return try self.log.locate(vector, origins: self.origins)
         }
     }
+
+    /// What a peer is offered in place of the log after `position`; `nil` when the log is as cheap.
+    package func stateOffer(inPlaceOfLogAfter position: UInt64?) throws -> StateOffer? {
+        try self.perform { try StatePages(reader: self).offer(inPlaceOfLogAfter: position) }
+    }
+
+    /// The next pages of the state, for a peer.
+    ///
+    /// - Throws: ``StoreError``; ``OwnDamage`` for a row that cannot be read.
+    package func statePages(_ request: StateRequest) throws -> StateAnswer {
+        try self.perform { try StatePages(reader: self).answer(request) }
+    }
+
+    /// The authors by their small numbers; inside ``perform(_:)``, after ``refreshOrigins()``.
+    var authorNames: [Origin] { self.origins }
 
     /// Chunks after `position`: at least one if there is one, and no further chunk once `maxBytes` are exceeded.
     package func readLog(after position: UInt64, maxBytes: Int) throws -> (chunks: [LoggedChunk], head: UInt64) {

@@ -212,6 +212,34 @@ package final class ReplicaWriter {
         try self.follower.following { try self.merging.merge(page, within: range, offset: offset) }
     }
 
+    // MARK: - State in place of history
+
+    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:_:end:)``.
+    ///
+    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the state has batches of this node that
+    ///   this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored then.
+    package func stageState(_ pages: [StatePage], end: StateEnd?) throws -> StagedState {
+        try self.follower.following { try self.merging.stage(pages, end: end) }
+    }
+
+    /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.
+    ///
+    /// - Returns: How many rows it has, and what was applied; `nil` when it waits for batches.
+    /// - Throws: ``ForkedBatch`` as above; ``StoreError``. The store is as before then.
+    package func installState(
+        isForced: Bool,
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> (rows: UInt64, outcome: StoreOutcome)? {
+        try self.follower.following { try self.merging.install(isForced: isForced, offset: offset) }
+    }
+
+    /// Keeps the log beyond `vector` for a peer; see ``StorageRequest/pinState(_:_:)``.
+    ///
+    /// - Throws: ``StoreError``.
+    package func pinState(_ peer: NodeID, _ vector: VersionVector) throws {
+        try self.follower.following { try self.upkeep.pin(peer, vector) }
+    }
+
     // MARK: - Own damage
 
     /// Repairs a part of the node's own bookkeeping; see ``StorageRequest/mend(_:)``.
@@ -393,29 +421,5 @@ package final class ReplicaWriter {
             preconditionFailure("\(table) is no table that nodes fill")
         }
         return plan
-    }
-
-    /// Marks an entry of the journal as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
-    ///
-    /// - Parameters:
-    ///   - prefix: the beginning of the entry's id, six digits at least.
-    ///   - choice: what the table must show.
-    ///   - isExpected: whether what the row shows now is what the person saw; `nil` when that does not matter.
-    /// - Returns: How it ended; post `localCommitNoticed` when something was written.
-    /// - Throws: ``StoreError``; nothing is written then.
-    package func resolveJournal(
-        _ prefix: String,
-        keeping choice: JournalChoice,
-        isExpected: ((SQLiteValue) -> Bool)? = nil
-    ) throws -> JournalResolution {
-        do {
-            return try self.write(.durable) { rows, transaction in
-                let resolver = JournalResolver(programRows: rows)
-                let hasChanged = try resolver.resolve(prefix, keeping: choice, isExpected: isExpected, in: transaction)
-                return .durable(.resolved(hasChanged: hasChanged))
-            }
-        } catch let refused as JournalResolver.Refused {
-            return refused.resolution
-        }
     }
 }

@@ -82,7 +82,18 @@ package final class WritingExecutor {
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
         case .mend(let damage): return .mended(try self.writer.repair(damage))
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch:
+        case .pinState(let peer, let vector):
+            try self.writer.pinState(peer, vector)
+            return .statePinned
+        case .stageState(let connection, let pages, let end):
+            return .stateStaged(from: connection, try self.writer.stageState(pages, end: end))
+        case .installState(let isForced):
+            let installed = try self.writer.installState(
+                isForced: isForced,
+                clockOffsetMilliseconds: self.clockOffset
+            )
+            return installed.map { .stateInstalled(rows: $0.rows, $0.outcome) } ?? .stateWaits
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState:
             preconditionFailure("a request that reads was given to the writer")
         }
     }
@@ -103,8 +114,14 @@ package final class ReadingExecutor {
 
     private func reply(to request: StorageRequest) throws -> StorageReply {
         switch request {
-        case .locate(let connection, let vector):
-            return .located(for: connection, position: try self.reader.locate(vector))
+        case .locate(let connection, let vector, let takesState):
+            let position = try self.reader.locate(vector)
+            if takesState, let offer = try self.reader.stateOffer(inPlaceOfLogAfter: position) {
+                return .stateNeeded(for: connection, offer)
+            }
+            return .located(for: connection, position: position)
+        case .readState(let connection, let request):
+            return .stateRead(for: connection, try self.reader.statePages(request))
         case .readLog(let connection, let position, let maxBytes):
             let (chunks, head) = try self.reader.readLog(after: position, maxBytes: maxBytes)
             return .logRead(for: connection, chunks: chunks, head: head)
@@ -124,7 +141,8 @@ package final class ReadingExecutor {
         case .readBatch(let connection, let batch, let maxBytes):
             return .batchRead(for: connection, try self.reader.chunks(of: batch, maxBytes: maxBytes))
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
-            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend:
+            .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
+            .installState:
             preconditionFailure("a request that writes was given to the reader")
         }
     }

@@ -184,11 +184,23 @@ struct StoreBuilding {
             events: events,
             notes: self.opened.notes
         )
+        let stateMerger = StateMerger(
+            rows: self.rows,
+            log: self.opened.log,
+            unshared: self.opened.unshared,
+            merger: merger,
+            applier: applier,
+            projection: projection,
+            events: events,
+            notes: self.opened.notes,
+            clock: self.opened.clock
+        )
         return Merging(
             transactions: self.opened.transactions,
             rows: self.rows,
             applier: applier,
             rowMerger: rowMerger,
+            stateMerger: stateMerger,
             collecting: collecting,
             limits: self.limits
         )

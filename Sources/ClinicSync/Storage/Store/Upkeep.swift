@@ -58,7 +58,8 @@ final class Upkeep {
                 logHead: try self.log.head(on: connection),
                 schemaVersion: schemaVersion,
                 acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
-                term: try Term.recorded(on: connection)
+                term: try Term.recorded(on: connection),
+                staged: try StateStage.read(on: connection)
             )
         }
     }
@@ -150,6 +151,15 @@ final class Upkeep {
     func recordAcknowledged(_ members: [MemberProgress]) throws {
         try self.transactions.write { transaction in
             try self.members.record(members, in: transaction)
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).release(members, in: transaction)
+            return .relaxed
+        }
+    }
+
+    /// Keeps the log beyond `vector` for a peer that is being given the state.
+    func pin(_ peer: NodeID, _ vector: VersionVector) throws {
+        try self.transactions.write { transaction in
+            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).set(peer, vector, in: transaction)
             return .relaxed
         }
     }
@@ -163,6 +173,7 @@ final class Upkeep {
     /// the file.
     func maintain(retentionMilliseconds: Int64, presence: MemberPresence) throws -> UpkeepOutcome {
         try self.collecting.bookkeeping.checkNumbers()
+        try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         var outcome = UpkeepOutcome()
         if presence.isHost {
             outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
@@ -203,7 +214,9 @@ final class Upkeep {
             // What this version does not understand is read again after an update. But an old note must not keep the log for ever.
             let oldest = self.clock.wallMilliseconds - Lapses.silenceMilliseconds
             let unread = try self.adoption.notes.unreadBatches(notedAfter: oldest, on: connection)
-            return horizon.limited(before: unread)
+            // A state that is on its way to a peer needs the batches that come after it.
+            let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
+            return (pinned.map { horizon.meet($0) } ?? horizon).limited(before: unread)
         }
         guard let limit else { return 0 }
         let pruner = LogPruner(origins: self.origins, clock: self.clock)

@@ -17,7 +17,7 @@ package struct StoreDatabase: Sendable {
     let lockWait: (any LockWait)?
 
     /// How long a connection waits for another process's write transaction.
-    static let busyTimeoutSeconds: Double = 30
+    package static let busyTimeoutSeconds: Double = 30
     /// The same in milliseconds.
     static let busyTimeoutMilliseconds: Int32 = 30_000
 
@@ -33,19 +33,30 @@ package struct StoreDatabase: Sendable {
     /// - Parameters:
     ///   - path: the file.
     ///   - lockWait: how long a write transaction waits for other programs' transactions; `nil`: 30 s.
+    ///   - patience: how long, in seconds, a migration waits for other programs' transactions.
     /// - Returns: The database.
     /// - Throws: ``StoreError`` when the file is missing, damaged, or not writable.
-    package static func open(path: String, lockWait: (any LockWait)? = nil) throws -> StoreDatabase {
+    package static func open(
+        path: String,
+        lockWait: (any LockWait)? = nil,
+        patience: Double = StoreDatabase.busyTimeoutSeconds
+    ) throws -> StoreDatabase {
         guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }
-        return try self.connect(to: path, lockWait: lockWait)
+        return try self.connect(to: path, lockWait: lockWait, patience: patience)
     }
 
     /// Opens what SQLite finds under `name`, a path or a URI; makes the file if there is none.
     ///
     /// - Throws: ``StoreError`` when the file is damaged or not writable.
-    package static func connect(to name: String, lockWait: (any LockWait)? = nil) throws -> StoreDatabase {
+    package static func connect(
+        to name: String,
+        lockWait: (any LockWait)? = nil,
+        patience: Double = StoreDatabase.busyTimeoutSeconds
+    ) throws -> StoreDatabase {
         try StoreError.mapping {
-            let writer = try DatabaseQueue(path: name, configuration: self.configuration(isFile: true))
+            var configuration = self.configuration(isFile: true)
+            configuration.busyMode = .timeout(patience)
+            let writer = try DatabaseQueue(path: name, configuration: configuration)
             return StoreDatabase(
                 writer: writer,
                 snapshots: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true)),

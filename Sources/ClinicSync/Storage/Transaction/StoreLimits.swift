@@ -23,6 +23,10 @@ package struct StoreLimits: Sendable, Hashable {
     package var eventsKept = 10_000
     /// Of a reconciliation.
     package var repair = RepairLimits()
+    /// Payload bytes of one answer to a peer that takes the state, except for one larger page.
+    package var stateAnswerBytes = 512 << 10
+    /// A peer that lacks fewer chunks of the log than this gets them, and not the state.
+    package var stateLogChunksMin = 4_096
     /// The largest key that leaves this PC, in bytes; a receiver takes no larger one.
     package var keyBytesMax = 4_096
     /// Of one table, with more unmarked changes at a time than this the values of the other nodes are shown again.

@@ -210,6 +210,15 @@ import Testing
         }
         #expect((CoreLimits.wantedMax...CoreLimits.wantedMax + 1).contains(answered))
     }
+
+    @Test("rows for which programs' triggers failed add up for status, and are told each time")
+    func failedTriggers() {
+        var machine = DamageStateMachine()
+        #expect(machine.triggersFailed(0).isEmpty)
+        #expect(machine.triggersFailed(2) == [.effect(.notify(.triggersFailed(2)))])
+        _ = machine.triggersFailed(3)
+        #expect(machine.failedTriggers == 5)
+    }
 }
 
 extension BatchChunk {

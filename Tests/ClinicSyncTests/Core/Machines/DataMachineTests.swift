@@ -114,7 +114,7 @@ import Testing
     @Test("the end of the last link isolates the node")
     func lost() {
         var machine = self.exchanging()
-        #expect(machine.lost(.c(2), isLast: true, clients: []) == [.effect(.storage(.beginIsolation))])
+        #expect(machine.lost(.c(2), isLast: true, clients: [], at: .zero) == [.effect(.storage(.beginIsolation))])
         #expect(machine.isIsolated)
         #expect(machine.received(.of(2, 1), on: .c(2)) == [.close(.c(2), .protocolViolation)])
     }

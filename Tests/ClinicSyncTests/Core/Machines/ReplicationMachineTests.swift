@@ -30,12 +30,12 @@ import Testing
         )
         #expect(
             machine.restamped(peers: [.follower(2, acknowledged: .v(1))], isStoreOpen: true) == [
-                .storage(.locate(for: .c(2), vector: .v(1))), .storage(.store(from: .c(2), [.of(2, 1)])),
+                .storage(.locate(for: .c(2), vector: .v(1), takesState: true)), .storage(.store(from: .c(2), [.of(2, 1)])),
             ]
         )
         #expect(
             machine.linked(.c(3), self.introduced(3), greeted: nil) == [
-                .storage(.locate(for: .c(3), vector: VersionVector()))
+                .storage(.locate(for: .c(3), vector: VersionVector(), takesState: true))
             ]
         )
         #expect(machine.beginIsolation() == [.storage(.beginIsolation)])

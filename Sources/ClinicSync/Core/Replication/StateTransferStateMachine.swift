@@ -1,0 +1,317 @@
+package import ClinicSyncModel
+import OrderedCollections
+
+/// State in place of history: what this node takes of a peer's state, and what it gives of its own.
+///
+/// A peer whose log cannot bring this node up to date offers its state. This node asks for pages, an answer at a time, and
+/// the store keeps them. When all are there, the store merges and shows them in one transaction. A break costs nothing: the
+/// next offer, of any peer, continues behind the last page that is stored.
+///
+/// The giving side keeps nothing between two requests but what it was asked.
+package struct StateTransferStateMachine: Sendable, Hashable {
+    /// What this node does to get a state.
+    package enum State: Sendable, Hashable {
+        /// Nothing. Entered at the start, when a state is shown, and when its sender is gone. Can transition to `receiving`.
+        case idle
+        /// Pages are asked for and stored. Entered with an offer. Can transition to `installing`, `idle`.
+        case receiving(Source)
+        /// All pages are stored. The store merges them, or waits for batches of which they have a part. `from`: the sender,
+        /// while it is linked. Entered with the end's storage. Can transition to `idle`, and to `receiving` when the sender
+        /// is gone and another peer offers its state.
+        case installing(from: ConnectionID?, isWorking: Bool, since: Duration)
+    }
+
+    /// The peer that sends the pages.
+    package struct Source: Sendable, Hashable {
+        /// The connection.
+        package var connection: ConnectionID
+        /// The number of the newest request.
+        package var request: UInt64
+        /// Pages of the answer that have arrived.
+        package var pages: [StatePage] = []
+        /// Whether the answer is complete, so that the next request may follow.
+        package var isAnswered = false
+        /// Answers that the store has not stored yet.
+        package var staging = 0
+        /// The vector of the state, and the place behind the last page that has arrived.
+        package var vector: VersionVector
+        /// See `vector`; `nil` before the first page.
+        package var cursor: StateCursor?
+    }
+
+    /// A peer to which this node gives its state.
+    private struct Receiver: Sendable, Hashable {
+        /// The request that the store works on, and one that waits for it.
+        var isReading = false
+        var waiting: StateRequest?
+        /// What the log is pinned for, and since when.
+        var pinned: VersionVector?
+        var pinnedAt: Duration = .zero
+    }
+
+    /// What this node does to get a state.
+    package private(set) var state: State = .idle
+    /// The part of a state that is stored.
+    package private(set) var staged: StagedState?
+    /// The sizes that the sender has named, and when the first request went out since the node's start.
+    package private(set) var offer: StateOffer?
+    /// See `offer`.
+    package private(set) var startedAt: Duration?
+    private var offers: OrderedDictionary<ConnectionID, StateOffer> = [:]
+    private var receivers: OrderedDictionary<ConnectionID, Receiver> = [:]
+    private var lastRequest: UInt64 = 0
+
+    /// Makes a machine that neither takes nor gives.
+    package init() {}
+
+    /// Takes what the store has of a state when the node starts.
+    package mutating func start(_ staged: StagedState?, at time: Duration) {
+        self.staged = staged
+        if staged?.through != nil { self.state = .installing(from: nil, isWorking: false, since: time) }
+    }
+
+    /// The connection from which this node gets a state.
+    package var source: ConnectionID? {
+        switch self.state {
+        case .idle: nil
+        case .receiving(let source): source.connection
+        case .installing(let id, _, _): id
+        }
+    }
+
+    /// How many peers are being given this node's state.
+    package var receiverCount: Int { self.receivers.count { $0.value.pinned != nil } }
+
+    // MARK: - Messages
+
+    /// A peer sent a message of a transfer.
+    package mutating func received(_ message: StateMessage, on id: ConnectionID, at time: Duration) -> [Directive] {
+        switch message {
+        case .offer(let offer): self.offered(offer, on: id, at: time)
+        case .request(let request): self.requested(request, on: id)
+        case .page(let page): self.received(page, on: id)
+        case .end(let end): self.received(end, on: id)
+        }
+    }
+
+    private mutating func offered(_ offer: StateOffer, on id: ConnectionID, at time: Duration) -> [Directive] {
+        self.offers[id] = offer
+        switch self.state {
+        case .idle, .installing(nil, false, _): return self.begin(at: time)
+        case .receiving, .installing: return []
+        }
+    }
+
+    /// Asks the first peer that offers its state.
+    private mutating func begin(at time: Duration) -> [Directive] {
+        guard let (id, offer) = self.offers.elements.first.map({ ($0.key, $0.value) }) else { return [] }
+        self.offer = offer
+        self.startedAt = self.startedAt ?? time
+        let vector = self.staged?.vector ?? VersionVector()
+        return self.request(Source(connection: id, request: 0, vector: vector, cursor: self.staged?.cursor))
+    }
+
+    private mutating func request(_ source: Source) -> [Directive] {
+        var source = source
+        self.lastRequest += 1
+        source.request = self.lastRequest
+        source.isAnswered = false
+        self.state = .receiving(source)
+        let request = StateRequest(
+            id: source.request,
+            vector: source.vector,
+            after: source.cursor,
+            creditBytes: CoreLimits.stateAnswerBytes
+        )
+        return [.send(source.connection, .state(.request(request)))]
+    }
+
+    private mutating func received(_ page: StatePage, on id: ConnectionID) -> [Directive] {
+        // Race: the page was on its way when this node turned to another peer, or got what it needs.
+        guard case .receiving(var source) = self.state, source.connection == id, source.request == page.id,
+            !source.isAnswered
+        else { return [] }
+        guard source.take(page) else { return [.close(id, .protocolViolation)] }
+        guard page.isLast else {
+            self.state = .receiving(source)
+            return []
+        }
+        let pages = source.takePages()
+        source.isAnswered = true
+        source.staging += 1
+        self.state = .receiving(source)
+        return [.submit(.stageState(from: id, pages, end: nil))] + self.requestNext()
+    }
+
+    private mutating func received(_ end: StateEnd, on id: ConnectionID) -> [Directive] {
+        guard case .receiving(var source) = self.state, source.connection == id, source.request == end.id,
+            !source.isAnswered
+        else { return [] }
+        guard source.vector == end.vector, source.cursor != nil, end.through.covers(end.vector) else {
+            return [.close(id, .protocolViolation)]
+        }
+        let pages = source.takePages()
+        // Nothing is asked for any more.
+        source.isAnswered = true
+        source.request = 0
+        self.state = .receiving(source)
+        return [.submit(.stageState(from: id, pages, end: end))]
+    }
+
+    /// Asks for the next pages, if the store is not too far behind.
+    private mutating func requestNext() -> [Directive] {
+        guard case .receiving(let source) = self.state, source.isAnswered, source.request != 0,
+            source.staging <= CoreLimits.stateAnswersStagingMax
+        else { return [] }
+        return self.request(source)
+    }
+
+    // MARK: - The store's replies to the taking side
+
+    /// Pages are stored.
+    package mutating func staged(_ staged: StagedState, from id: ConnectionID, at time: Duration) -> [Directive] {
+        self.staged = staged
+        guard case .receiving(var source) = self.state, source.connection == id else { return [] }
+        source.staging = max(0, source.staging - 1)
+        self.state = .receiving(source)
+        guard staged.through != nil else { return self.requestNext() }
+        self.state = .installing(from: id, isWorking: true, since: time)
+        return [.submit(.installState(isForced: false))]
+    }
+
+    /// The state waits for batches that are not in the log yet.
+    package mutating func waits() {
+        guard case .installing(let id, _, let since) = self.state else { return }
+        self.state = .installing(from: id, isWorking: false, since: since)
+    }
+
+    /// Chunks were stored: perhaps the state waits no more.
+    package mutating func stored() -> [Directive] {
+        guard case .installing(let id, false, let since) = self.state else { return [] }
+        self.state = .installing(from: id, isWorking: true, since: since)
+        return [.submit(.installState(isForced: false))]
+    }
+
+    /// A round of housekeeping begins: a state that waits for too long is shown without what it waits for.
+    package mutating func keepHouse(at time: Duration) -> [Directive] {
+        guard case .installing(let id, false, let since) = self.state else { return [] }
+        self.state = .installing(from: id, isWorking: true, since: since)
+        return [.submit(.installState(isForced: time - since >= CoreLimits.stateTailLimit))]
+    }
+
+    /// The state is shown.
+    package mutating func installed() {
+        self.state = .idle
+        self.staged = nil
+        self.offer = nil
+        self.startedAt = nil
+        // Who still has what this node lacks says so again.
+        self.offers = [:]
+    }
+
+    /// The store could not merge the state.
+    ///
+    /// It tries to merge them again with the next round of housekeeping.
+    package mutating func installFailed() { self.waits() }
+
+    // MARK: - Links
+
+    /// A link is gone.
+    package mutating func lost(_ id: ConnectionID, at time: Duration) -> [Directive] {
+        self.offers[id] = nil
+        self.receivers[id] = nil
+        switch self.state {
+        case .receiving(let source) where source.connection == id:
+            self.state = .idle
+            return self.begin(at: time)
+        case .installing(id?, let isWorking, let since):
+            self.state = .installing(from: nil, isWorking: isWorking, since: since)
+            // The batches that the state waits for come from another peer, once that has heard of the state.
+            return isWorking ? [] : self.begin(at: time)
+        case .idle, .receiving, .installing: return []
+        }
+    }
+
+    // MARK: - The giving side
+
+    /// The log cannot serve a peer.
+    package mutating func needed(_ offer: StateOffer, by id: ConnectionID) -> [Directive] {
+        [.send(id, .state(.offer(offer)))]
+    }
+
+    private mutating func requested(_ request: StateRequest, on id: ConnectionID) -> [Directive] {
+        var receiver = self.receivers[id] ?? Receiver()
+        defer { self.receivers[id] = receiver }
+        guard !receiver.isReading else {
+            // A peer has one request at a time, and one more when it begins again.
+            guard receiver.waiting == nil else { return [.close(id, .protocolViolation)] }
+            receiver.waiting = request
+            return []
+        }
+        receiver.isReading = true
+        return [.effect(.storage(.readState(for: id, request)))]
+    }
+
+    /// The store has read pages for a peer.
+    ///
+    /// - Parameters:
+    ///   - answer: The pages.
+    ///   - id: The connection.
+    ///   - node: The peer.
+    ///   - time: The time.
+    /// - Returns: What is to be done.
+    package mutating func read(
+        _ answer: StateAnswer,
+        for id: ConnectionID,
+        _ node: NodeID?,
+        at time: Duration
+    ) -> [Directive] {
+        // Race: the link is gone.
+        guard var receiver = self.receivers[id], let node else { return [] }
+        var directives = answer.pages.map { Directive.send(id, .state(.page($0))) }
+        if let end = answer.end { directives.append(.send(id, .state(.end(end)))) }
+        if let vector = answer.end?.vector ?? answer.pages.first?.vector,
+            receiver.pinned != vector || time - receiver.pinnedAt >= CoreLimits.statePinInterval
+        {
+            receiver.pinned = vector
+            receiver.pinnedAt = time
+            directives.append(.effect(.storage(.pinState(node, vector))))
+        }
+        receiver.isReading = false
+        if let next = receiver.waiting {
+            receiver.waiting = nil
+            receiver.isReading = true
+            directives.append(.effect(.storage(.readState(for: id, next))))
+        }
+        self.receivers[id] = receiver
+        return directives
+    }
+}
+
+extension StateTransferStateMachine.Source {
+    /// Takes a page of the answer.
+    ///
+    /// - Returns: Whether it follows the page before it; the first page of a state begins it again.
+    fileprivate mutating func take(_ page: StatePage) -> Bool {
+        let bytes = self.pages.reduce(0) { $0 + $1.payload.count }
+        guard bytes < CoreLimits.stateAnswerBytes, self.pages.count < CoreLimits.statePagesMax,
+            page.payload.count <= CoreLimits.chunkBytesMax
+        else { return false }
+        if page.vector != self.vector {
+            // The sender cannot continue what this node has: it begins again, with the authors.
+            guard self.pages.isEmpty, page.table.isEmpty else { return false }
+            self.vector = page.vector
+        } else if let cursor = self.cursor, !page.cursor.isBehind(cursor) {
+            return false
+        }
+        self.cursor = page.cursor
+        self.pages.append(page)
+        return true
+    }
+
+    /// Takes the pages of an answer out.
+    fileprivate mutating func takePages() -> [StatePage] {
+        defer { self.pages = [] }
+        return self.pages
+    }
+}

@@ -1,0 +1,234 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Reads this node's state for a peer, page by page, each answer in one short read snapshot of a reader.
+///
+/// The state is ordered by table and key. Rows that change behind the place where the peer is come to it from the log, because
+/// the log keeps what the node had not applied when the transfer began: see `docs/design/0024-state-transfer.md`.
+struct StatePages {
+    let reader: ReplicaReader
+
+    /// Keys that are looked up at a time.
+    private static let keysMax = 512
+
+    // MARK: - Offers
+
+    /// What can be offered in place of the log behind `position`.
+    ///
+    /// - Parameter position: where the log can serve the peer; `nil` when it cannot.
+    /// - Returns: The offer; `nil` when the log is as cheap.
+    /// - Throws: what SQLite reports.
+    func offer(inPlaceOfLogAfter position: UInt64?) throws -> StateOffer? {
+        let sizes = try self.sizes()
+        guard let position else { return sizes.offer }
+        let logged = try self.reader.connection
+            .query("SELECT count(*) FROM (SELECT 1 FROM clinicsync_log WHERE position > ?1 LIMIT ?2)")
+            .bind(1, position)
+            .bind(2, self.reader.limits.stateLogChunksMin)
+            .first { $0.int(0) }
+        guard logged ?? 0 >= self.reader.limits.stateLogChunksMin else { return nil }
+        let bytes = try self.logBytes(after: position)
+        return bytes > sizes.offer.bytes ? sizes.offer : nil
+    }
+
+    private func logBytes(after position: UInt64) throws -> UInt64 {
+        try self.reader.connection.query("SELECT sum(length(payload)) FROM clinicsync_log WHERE position > ?1")
+            .bind(1, position)
+            .first { UInt64(clamping: $0.int64(0)) } ?? 0
+    }
+
+    /// The rows, and the bytes of the file without its log: at least as many as the pages have.
+    private func sizes() throws -> (offer: StateOffer, log: UInt64) {
+        let connection = self.reader.connection
+        func number(_ pragma: String) throws -> UInt64 {
+            try connection.query("PRAGMA \(pragma)").first { UInt64(clamping: $0.int64(0)) } ?? 0
+        }
+        let rows = try connection.query("SELECT sum(rows) FROM clinicsync_digest").first { $0.int64(0) } ?? 0
+        let pages = try number("page_count") - min(number("freelist_count"), number("page_count"))
+        let log = try self.logBytes(after: 0)
+        let file = pages.multipliedReportingOverflow(by: try number("page_size")).partialValue
+        let bytes = min(file - min(log, file), Bounds.rowsMax)
+        return (StateOffer(rows: min(UInt64(clamping: rows), Bounds.rowsMax), bytes: bytes), log)
+    }
+
+    // MARK: - Pages
+
+    /// The next pages for a peer.
+    ///
+    /// A peer that has a part of a state which this node cannot continue, because it lacks batches of it, gets the state from
+    /// its beginning.
+    func answer(_ request: StateRequest) throws -> StateAnswer {
+        try self.reader.refreshOrigins()
+        let vector = try self.reader.vector()
+        // While a large import is collected, tables show a part of it. The receiver waits for the whole batch.
+        var through = vector
+        if let open = try self.reader.log.openBatch(of: self.reader.own.id) {
+            through.advance(self.reader.own.origin, to: open)
+        }
+        var answer = StateAnswer(pages: [])
+        var cursor = request.after
+        var start = request.vector
+        if cursor == nil || !vector.covers(start) {
+            start = vector
+            cursor = StateCursor(table: "")
+            let payload = AuthorCoding.encode(try self.authors())
+            answer.pages.append(self.page(request, start, StateCursor(table: ""), payload, rows: 0))
+        }
+        var writing = Writing(request: request, vector: start, through: through)
+        writing.bytes = answer.pages.reduce(0) { $0 + $1.payload.count }
+        let credit = min(Int(request.creditBytes), self.reader.limits.stateAnswerBytes)
+        for plan in self.plans(after: cursor) {
+            var after = plan.definition.name == cursor?.table ? cursor?.key : nil
+            var isWhole = false
+            while !isWhole {
+                guard writing.bytes < credit else { return self.unfinished(answer) }
+                let keys = try self.keys(of: plan, after: after)
+                isWhole = keys.count < StatePages.keysMax
+                (after, isWhole) = try self.write(plan, keys, isWhole: isWhole, credit, &writing, to: &answer)
+            }
+        }
+        answer.end = StateEnd(id: request.id, vector: start, through: through)
+        return answer
+    }
+
+    /// What one answer has written so far.
+    private struct Writing {
+        let request: StateRequest
+        let vector: VersionVector
+        let through: VersionVector
+        var bytes = 0
+    }
+
+    private func unfinished(_ answer: StateAnswer) -> StateAnswer {
+        var answer = answer
+        answer.pages[answer.pages.count - 1].isLast = true
+        return answer
+    }
+
+    /// The tables that are not complete behind `cursor`, in the order of their names' bytes.
+    private func plans(after cursor: StateCursor?) -> [TablePlan] {
+        self.reader.plans.all
+            .sorted { $0.definition.name.utf8.lexicographicallyPrecedes($1.definition.name.utf8) }
+            .filter { StateCursor(table: $0.definition.name).isBehind(cursor ?? StateCursor(table: "")) }
+    }
+
+    /// The next keys of a table: of rows that it shows, that are deleted, or that show another form.
+    private func keys(of plan: TablePlan, after: SQLiteValue?) throws -> [SQLiteValue] {
+        var keys: [SQLiteValue] = []
+        // Keys are texts and blobs; every number is smaller.
+        try self.reader.connection
+            .query(
+                """
+                SELECT pk FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2
+                UNION SELECT pk FROM clinicsync_tombstone WHERE tableId = ?1 AND pk > ?2
+                UNION SELECT pk FROM clinicsync_shadow WHERE tableId = ?1 AND pk > ?2
+                ORDER BY pk LIMIT ?3
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, after ?? .integer(0))
+            .bind(3, StatePages.keysMax)
+            .forEach { keys.append($0.ref(0).value) }
+        return keys
+    }
+
+    /// Writes the states of these rows into pages.
+    ///
+    /// - Returns: The last key that is written, and whether the table is complete.
+    private func write(
+        _ plan: TablePlan,
+        _ keys: [SQLiteValue],
+        isWhole: Bool,
+        _ credit: Int,
+        _ writing: inout Writing,
+        to answer: inout StateAnswer
+    ) throws -> (after: SQLiteValue?, isWhole: Bool) {
+        let states = self.reader.loader(try self.reader.vector())
+        var writer = RowStateWriter(plan)
+        var rows: UInt32 = 0
+        func close(at key: SQLiteValue?) {
+            let cursor = StateCursor(table: plan.definition.name, key: key)
+            let payload = rows == 0 ? [] : writer.payload()
+            writing.bytes += payload.count
+            answer.pages.append(self.page(writing.request, writing.vector, cursor, payload, rows: rows))
+            writer = RowStateWriter(plan)
+            rows = 0
+        }
+        for (index, key) in keys.enumerated() {
+            if try self.append(key, of: plan, states, through: writing.through, to: &writer) { rows += 1 }
+            guard writer.count >= self.reader.limits.pageBytes else { continue }
+            let isLast = isWhole && index == keys.count - 1
+            close(at: isLast ? nil : key)
+            if isLast { return (nil, true) }
+            if writing.bytes >= credit { return (key, false) }
+        }
+        if isWhole {
+            close(at: nil)
+            return (nil, true)
+        }
+        let last = keys.last
+        close(at: last)
+        return (last, false)
+    }
+
+    /// Appends a row, unless it must not be seen elsewhere: see ``RepairPages``.
+    private func append(
+        _ key: SQLiteValue,
+        of plan: TablePlan,
+        _ states: RowStateLoader,
+        through: VersionVector,
+        to writer: inout RowStateWriter
+    ) throws -> Bool {
+        guard key.byteCount <= self.reader.limits.keyBytesMax,
+            var state = try RepairPages(reader: self.reader).sendable(plan, key: key, states),
+            RowStateWriter.takes(state), state.names(only: { through.covers($0) })
+        else { return false }
+        state.limitSeen(to: through)
+        let end = writer.count
+        writer.append(state)
+        guard writer.count - end <= self.reader.limits.stateBytesMax else {
+            writer.truncate(to: end)
+            return false
+        }
+        return true
+    }
+
+    private func page(
+        _ request: StateRequest,
+        _ vector: VersionVector,
+        _ cursor: StateCursor,
+        _ payload: [UInt8],
+        rows: UInt32
+    ) -> StatePage {
+        StatePage(
+            id: request.id,
+            vector: vector,
+            table: cursor.table,
+            through: cursor.key,
+            checksum: BatchChunk.checksum(of: payload),
+            payload: payload,
+            rows: rows,
+            isLast: false
+        )
+    }
+
+    /// The authors of batches, with what each had applied.
+    private func authors() throws -> [AuthorState] {
+        var authors: [AuthorState] = []
+        try self.reader.connection.query("SELECT id, sequence, timestamp, seen FROM clinicsync_origin ORDER BY id")
+            .forEach { row in
+                let origin = try ServedLog.origin(row.int(0), of: self.reader.authorNames)
+                let sequence = try OwnDamage.reading(.origin) { try row.sequence(1) }
+                guard origin.node != Origin.genesis.node, sequence > 0 else { return }
+                authors.append(
+                    AuthorState(
+                        origin: origin,
+                        sequence: sequence,
+                        timestamp: HybridTimestamp(rawValue: row.unsigned(2)),
+                        seen: try OwnDamage.reading(.origin) { try VectorCoding.decode(row.blob(3)) }
+                    )
+                )
+            }
+        return authors
+    }
+}

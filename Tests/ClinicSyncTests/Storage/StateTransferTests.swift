@@ -1,0 +1,377 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import Testing
+
+@testable import ClinicSyncStorage
+
+/// Gives a store the state of another one, answer by answer.
+struct StateFerry {
+    /// The node that takes the state.
+    let receiver: TestStore
+    private var requests: UInt64 = 0
+
+    init(to receiver: TestStore) { self.receiver = receiver }
+
+    /// Asks `sender` for the next pages, and stores them.
+    ///
+    /// - Returns: Whether the state is complete.
+    mutating func step(from sender: TestStore) throws -> Bool {
+        let staged = try self.receiver.writer.state().staged
+        self.requests += 1
+        let request = StateRequest(
+            id: self.requests,
+            vector: staged?.vector ?? VersionVector(),
+            after: staged?.cursor,
+            creditBytes: .max
+        )
+        let answer = try sender.reader.statePages(request)
+        _ = try self.receiver.writer.stageState(answer.pages, end: answer.end)
+        return answer.end != nil
+    }
+
+    /// Stores the whole state of `sender`; `between` is called after each answer but the last.
+    mutating func carry(from sender: TestStore, between: (Int) throws -> Void = { _ in }) throws {
+        var count = 0
+        while try !self.step(from: sender) {
+            count += 1
+            try between(count)
+        }
+    }
+
+    /// Gives the receiver the batches of `sender` beyond the stored state.
+    func sendTail(from sender: TestStore) throws {
+        let staged = try #require(try self.receiver.writer.state().staged)
+        let position = try #require(try sender.reader.locate(staged.vector))
+        let chunks = try sender.reader.readLog(after: position, maxBytes: .max).chunks.map(\.chunk)
+            .filter { staged.vector[$0.batch.origin] < $0.batch.sequence && $0.batch.origin != self.receiver.origin }
+        _ = try self.receiver.writer.store(chunks, clockOffsetMilliseconds: 0)
+    }
+
+    /// Merges and shows the stored state; `nil` when it waits for batches.
+    func install(isForced: Bool = false) throws -> UInt64? {
+        try self.receiver.writer.installState(isForced: isForced, clockOffsetMilliseconds: 0)?.rows
+    }
+}
+
+@Suite("A state in place of history")
+struct StateTransferTests {
+    /// Sizes with which a clinic of some rows has many pages and answers.
+    static var limits: StoreLimits {
+        var limits = StoreLimits()
+        limits.pageBytes = 600
+        limits.stateAnswerBytes = 1_000
+        return limits
+    }
+
+    private static func store(_ number: UInt64) throws -> TestStore { try TestStore(number, limits: self.limits) }
+
+    /// A store with 40 patients, bills, a counted service, a deleted patient and an entry in the journal, and its peer.
+    private func clinic() throws -> (a: TestStore, b: TestStore) {
+        let (a, b) = (try Self.store(1), try Self.store(2))
+        for number in 10..<50 {
+            try a.sql("INSERT INTO patients(id, fullName) VALUES('p\(number)', 'Ana \(number)')")
+        }
+        try a.sql(
+            """
+            INSERT INTO patient_bills(id, patientId, invoiceNumber, billDate, totalAmount, status)
+            VALUES('x', 'p10', 'INV-1', '2026-11-27', 10, 'open')
+            """
+        )
+        try converge([a, b])
+        try a.sql("UPDATE clinic_services SET selectionCount = selectionCount + 3 WHERE id = 'service-urinalysis'")
+        try b.sql("UPDATE clinic_services SET selectionCount = selectionCount + 4 WHERE id = 'service-urinalysis'")
+        try a.sql("UPDATE patients SET fullName = 'One' WHERE id = 'p11'")
+        b.now += 10
+        try b.sql("UPDATE patients SET fullName = 'Two' WHERE id = 'p11'")
+        try b.sql("DELETE FROM patients WHERE id = 'p12'")
+        // A row with the same invoice number, made on both.
+        try b.sql(
+            """
+            INSERT INTO patient_bills(id, patientId, invoiceNumber, billDate, totalAmount, status)
+            VALUES('y', 'p13', 'INV-1', '2026-11-27', 20, 'open')
+            """
+        )
+        try converge([a, b])
+        return (a, b)
+    }
+
+    /// Has `store` remove its whole log.
+    private func prune(_ store: TestStore) throws {
+        store.now += 1_000
+        let level = MemberProgress(node: TestStore.node(9), vector: try store.vector, seenMilliseconds: store.now)
+        try store.writer.recordAcknowledged([level])
+        while try store.writer.maintain(retentionMilliseconds: 500).pruned > 0 {}
+        #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_log") == 0)
+    }
+
+    @Test("a new node gets everything as state, sees nothing of it before all is there, and goes on by the log")
+    func newNode() throws {
+        let (a, b) = try self.clinic()
+        try self.prune(a)
+        let c = try Self.store(3)
+        #expect(try a.reader.locate(VersionVector()) == nil)
+        let offer = try #require(try a.reader.stateOffer(inPlaceOfLogAfter: nil))
+        #expect(offer.rows > 40 && offer.bytes > 0)
+        var ferry = StateFerry(to: c)
+        var answers = 0
+        try ferry.carry(from: a) { count in
+            answers = count
+            #expect(try c.value(Int.self, "SELECT count(*) FROM patients") == 0)
+            #expect(try c.vector == VersionVector())
+        }
+        #expect(answers > 5)
+        #expect(try ferry.install() ?? 0 >= offer.rows)
+        #expect(try c.vector == a.vector)
+        #expect(try c.writer.state().staged == nil)
+        try expectEqual([a, b, c])
+        #expect(try c.reader.journal(openOnly: true) == a.reader.journal(openOnly: true))
+        // History goes on, and a deleter's knowledge holds.
+        try b.sql("UPDATE patients SET fullName = 'New' WHERE id = 'p20'")
+        try b.sql("DELETE FROM patients WHERE id = 'p21'")
+        try b.sql("UPDATE clinic_services SET selectionCount = selectionCount + 1 WHERE id = 'service-urinalysis'")
+        try b.send(to: a)
+        try b.send(to: c)
+        try c.sql("UPDATE patients SET fullName = 'Own' WHERE id = 'p22'")
+        try converge([a, c])
+        try c.send(to: b)
+        try expectEqual([a, b, c])
+        #expect(try c.reader.summary().openConflicts == a.reader.summary().openConflicts)
+    }
+
+    @Test("rows that change behind, at and before the place of the transfer are equal in the end", arguments: 0..<4)
+    func changesMeanwhile(seed: Int) throws {
+        let (a, b) = try self.clinic()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        try ferry.carry(from: a) { count in
+            let (first, second) = (10 + (count * 7 + seed) % 40, 10 + (count * 11 + seed * 3) % 40)
+            switch (count + seed) % 6 {
+            case 0: try a.sql("UPDATE patients SET fullName = 'Changed \(count)' WHERE id = 'p\(first)'")
+            case 1: try b.sql("DELETE FROM patients WHERE id = 'p\(second)'")
+            case 2: try a.sql("INSERT OR REPLACE INTO patients(id, fullName) VALUES('p\(second)', 'Back')")
+            case 3:
+                let service = "WHERE id = 'service-urinalysis'"
+                try a.sql("UPDATE clinic_services SET selectionCount = selectionCount + 1 \(service)")
+                try b.sql("UPDATE clinic_services SET selectionCount = selectionCount + 2 \(service)")
+            case 4:
+                try a.sql("UPDATE patients SET address = 'A \(count)' WHERE id = 'p\(first)'")
+                b.now += 5
+                try b.sql("UPDATE patients SET address = 'B \(count)' WHERE id = 'p\(first)'")
+            default: try b.sql("UPDATE patient_bills SET invoiceNumber = 'INV-1' WHERE id = 'y'")
+            }
+            try converge([a, b])
+        }
+        // The pages have parts of batches that are not here.
+        #expect(try ferry.install() == nil)
+        #expect(try c.value(Int.self, "SELECT count(*) FROM patients") == 0)
+        try ferry.sendTail(from: a)
+        #expect(try ferry.install() != nil)
+        #expect(try c.vector == a.vector)
+        try expectEqual([a, b, c])
+        // An entry may be there that the others do not have, never one too few.
+        let theirs = Set(try a.reader.journal(openOnly: true).map(\.id))
+        #expect(theirs.isSubset(of: Set(try c.reader.journal(openOnly: true).map(\.id))))
+    }
+
+    @Test("a node behind the floor comes back: its changes stay, what was deleted stays so, conflicts are kept")
+    func comesBack() throws {
+        let (a, b) = try self.clinic()
+        let c = try Self.store(3)
+        try converge([a, b, c])
+        // C is away, and works.
+        try c.sql("UPDATE patients SET fullName = 'Away' WHERE id = 'p30'")
+        try c.sql("UPDATE patients SET address = 'Edited' WHERE id = 'p31'")
+        try c.sql("INSERT INTO patients(id, fullName) VALUES('q1', 'Only here')")
+        try c.sql("UPDATE clinic_services SET selectionCount = selectionCount + 9 WHERE id = 'service-urinalysis'")
+        try c.collect()
+        a.now += 5_000
+        try a.sql("UPDATE patients SET fullName = 'Meanwhile' WHERE id = 'p30'")
+        try a.sql("DELETE FROM patients WHERE id = 'p32'")
+        try a.sql("DELETE FROM patients WHERE id = 'p31'")
+        try converge([a, b])
+        try self.prune(a)
+        #expect(try a.reader.locate(try c.vector) == nil)
+        var ferry = StateFerry(to: c)
+        var hasWritten = false
+        try ferry.carry(from: a) { _ in
+            guard !hasWritten else { return }
+            hasWritten = true
+            try c.sql("INSERT INTO patients(id, fullName) VALUES('q2', 'During the transfer')")
+        }
+        #expect(hasWritten)
+        #expect(try ferry.install() != nil)
+        #expect(try c.value(String.self, "SELECT fullName FROM patients WHERE id = 'p30'") == "Meanwhile")
+        #expect(try c.value(Int.self, "SELECT count(*) FROM patients WHERE id = 'p32'") == 0)
+        #expect(try c.value(Int.self, "SELECT count(*) FROM patients WHERE id IN ('q1', 'q2')") == 2)
+        try c.send(to: a)
+        try c.send(to: b)
+        try expectEqual([a, b, c])
+        #expect(
+            try a.value(
+                Int.self,
+                "SELECT selectionCount FROM clinic_services WHERE id = 'service-urinalysis'"
+            ) == 16
+        )
+        let lost = "SELECT count(*) FROM clinicsync_conflict WHERE kind = 'value' AND recordId = 'p30'"
+        for store in [a, b, c] { #expect(try store.value(Int.self, lost) == 1) }
+        // An edit that the deleter had not seen keeps the row.
+        #expect(try b.value(Int.self, "SELECT count(*) FROM patients WHERE id = 'p31'") == 1)
+    }
+
+    @Test("a transfer goes on after a restart, and from another node that has what it began with")
+    func resumed() throws {
+        let (a, b) = try self.clinic()
+        var c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        for _ in 0..<4 { #expect(try !ferry.step(from: a)) }
+        let staged = try #require(try c.writer.state().staged)
+        c = try TestStore(reopening: c, schema: c.schema)
+        #expect(try c.writer.state().staged == staged)
+        ferry = StateFerry(to: c)
+        try ferry.carry(from: b) { _ in #expect(try c.writer.state().staged?.vector == staged.vector) }
+        #expect(try ferry.install() != nil)
+        try expectEqual([a, b, c])
+    }
+
+    @Test("a sender that lacks what the transfer began with begins it again")
+    func beginsAgain() throws {
+        let (a, b) = try self.clinic()
+        try a.sql("INSERT INTO patients(id, fullName) VALUES('p50', 'Only on A')")
+        try a.collect()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        for _ in 0..<4 { #expect(try !ferry.step(from: a)) }
+        #expect(try !ferry.step(from: b))
+        #expect(try c.writer.state().staged?.vector == b.vector)
+        try ferry.carry(from: b)
+        #expect(try ferry.install() != nil)
+        try expectEqual([b, c])
+        try a.send(to: c)
+        try a.send(to: b)
+        try expectEqual([a, b, c])
+    }
+
+    @Test("a page that is not what it says is refused, and nothing of its answer is kept")
+    func refused() throws {
+        let (a, _) = try self.clinic()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        #expect(try !ferry.step(from: a))
+        let staged = try #require(try c.writer.state().staged)
+        let request = StateRequest(id: 9, vector: staged.vector, after: staged.cursor, creditBytes: .max)
+        let page = try #require(try a.reader.statePages(request).pages.first)
+        func expectRefused(_ change: (inout StatePage) -> Void) throws {
+            var page = page
+            change(&page)
+            #expect(throws: MalformedChunk.self) { try c.writer.stageState([page], end: nil) }
+            #expect(try c.writer.state().staged == staged)
+        }
+        try expectRefused { $0.payload[$0.payload.count - 1] ^= 1 }
+        try expectRefused {
+            $0.payload.removeLast()
+            $0.checksum = BatchChunk.checksum(of: $0.payload)
+        }
+        try expectRefused { $0.through = .string("!") }
+        try expectRefused {
+            $0.table = ""
+            $0.payload = AuthorCoding.encode([])
+            $0.checksum = BatchChunk.checksum(of: $0.payload)
+        }
+        // What was on its way from another peer is left out.
+        var late = page
+        late.vector = VersionVector([.init(origin: a.origin, sequence: 1)])
+        #expect(try c.writer.stageState([late], end: nil) == staged)
+        try ferry.carry(from: a)
+        #expect(try ferry.install() != nil)
+    }
+
+    @Test("a state with numbers of this node that it does not know begins a new incarnation")
+    func forked() throws {
+        let (a, b) = try self.clinic()
+        let c = try Self.store(3)
+        try c.sql("INSERT INTO patients(id, fullName) VALUES('q1', 'First life')")
+        try converge([a, b, c])
+        // The file of C is lost; the new one has the same identity.
+        let again = try Self.store(3)
+        var ferry = StateFerry(to: again)
+        #expect(throws: ForkedBatch.self) { try ferry.carry(from: a) }
+        let renounced = "SELECT count(*) FROM clinicsync_setting WHERE name = 'renounced'"
+        #expect(try again.value(Int.self, renounced) == 1)
+    }
+
+    @Test("the log stays for a peer that takes the state, until the peer has what it began with or a day passes")
+    func pinned() throws {
+        let (a, _) = try self.clinic()
+        let began = try a.vector
+        try a.sql("INSERT INTO patients(id, fullName) VALUES('p50', 'Later')")
+        try a.collect()
+        func logged() throws -> Int? { try a.value(Int.self, "SELECT count(*) FROM clinicsync_log") }
+        func upkeep() throws {
+            a.now += 1_000
+            let other = MemberProgress(node: TestStore.node(9), vector: try a.vector, seenMilliseconds: a.now)
+            try a.writer.recordAcknowledged([other])
+            while try a.writer.maintain(retentionMilliseconds: 500).pruned > 0 {}
+        }
+        let peer = TestStore.node(3)
+        try a.writer.pinState(peer, began)
+        try upkeep()
+        #expect(try logged() == 1)
+        #expect(try a.reader.locate(began) != nil)
+        try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: began, seenMilliseconds: a.now)])
+        try upkeep()
+        #expect(try logged() == 1, "what the member lacks stays")
+        try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: try a.vector, seenMilliseconds: a.now)])
+        try upkeep()
+        #expect(try logged() == 0)
+        try a.sql("INSERT INTO patients(id, fullName) VALUES('p51', 'Later still')")
+        try a.collect()
+        try a.writer.pinState(TestStore.node(4), began)
+        a.now += StatePins.lifeMilliseconds
+        try upkeep()
+        #expect(try logged() == 0)
+    }
+
+    @Test("a stored part without progress for a day is forgotten")
+    func expired() throws {
+        let (a, _) = try self.clinic()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        for _ in 0..<3 { #expect(try !ferry.step(from: a)) }
+        c.now += StateStage.lifeMilliseconds - 1
+        _ = try c.writer.maintain(retentionMilliseconds: 1_000)
+        #expect(try c.writer.state().staged != nil)
+        c.now += 2
+        _ = try c.writer.maintain(retentionMilliseconds: 1_000)
+        #expect(try c.writer.state().staged == nil)
+        #expect(try c.value(Int.self, "SELECT count(*) FROM clinicsync_stage") == 0)
+    }
+
+    @Test("authors come as they were written, and other bytes are refused")
+    func authors() throws {
+        let (first, second) = (Origin(node: TestStore.node(1)), Origin(node: TestStore.node(2), incarnation: 7))
+        let authors = [
+            AuthorState(
+                origin: first,
+                sequence: 5,
+                timestamp: HybridTimestamp(milliseconds: 1_800_000_000_000),
+                seen: VersionVector([.init(origin: first, sequence: 5), .init(origin: second, sequence: 2)])
+            ),
+            AuthorState(origin: second, sequence: 3, timestamp: .genesis, seen: VersionVector()),
+        ]
+        let bytes = AuthorCoding.encode(authors)
+        #expect(try bytes.withUnsafeBytes { try AuthorCoding.decode($0) } == authors)
+        for count in 0..<bytes.count {
+            #expect(throws: MalformedRecord.self) {
+                try bytes[..<count].withUnsafeBytes { try AuthorCoding.decode($0) }
+            }
+        }
+        #expect(throws: MalformedRecord.self) {
+            try AuthorCoding.encode([authors[0], authors[0]]).withUnsafeBytes { try AuthorCoding.decode($0) }
+        }
+        // Nobody has seen what does not exist.
+        var claim = authors
+        claim[0].seen = VersionVector([.init(origin: second, sequence: 1 << 40)])
+        let decoded = try AuthorCoding.encode(claim).withUnsafeBytes { try AuthorCoding.decode($0) }
+        #expect(decoded[0].seen == VersionVector([.init(origin: second, sequence: 3)]))
+    }
+}
