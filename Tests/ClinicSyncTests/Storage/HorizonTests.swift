@@ -125,7 +125,13 @@ struct HorizonTests {
     private func horizon(_ store: TestStore) throws -> VersionVector? {
         try store.writer.read { rows, connection in
             let members = Members(origins: store.writer.rows.origins, clock: store.writer.clock)
-            return try Horizon(members: members, programRows: rows, clock: store.writer.clock).vector(on: connection)
+            let horizon = Horizon(
+                members: members,
+                programRows: rows,
+                clock: store.writer.clock,
+                silenceMilliseconds: StoreLimits.standard.silenceMilliseconds
+            )
+            return try horizon.vector(on: connection)
         }
     }
 
@@ -185,5 +191,38 @@ struct HorizonTests {
         #expect(batches[1] <= 60)
         #expect(try self.chunks(self.a) <= 20)
         #expect(try self.chunks(self.b) > 20, "its own upkeep did not run")
+    }
+
+    /// A month of a clinic, 1 : 1 000: 50 changes a day of 200 rows with half a kilobyte each, in 10 batches.
+    @Test("a month of changes leaves the file no larger than the tables and the log of the retention's week")
+    func month() throws {
+        let lone = try TestStore(7, eventsKept: 100)
+        for row in 0..<200 {
+            try lone.sql("INSERT INTO patients(id, fullName, address) VALUES('p\(row)', 'Ana', hex(zeroblob(250)))")
+        }
+        try lone.collect()
+        var pages: [Int] = []
+        for day in 0..<30 {
+            for batch in 0..<10 {
+                try lone.sql(
+                    "UPDATE patients SET address = hex(randomblob(250)) WHERE CAST(substr(id, 2) AS INTEGER) / 5 % 40 = ?",
+                    [(day * 10 + batch) % 40]
+                )
+                try lone.collect()
+                lone.now += Self.day / 10
+                let presence = MemberPresence(
+                    isHost: true,
+                    members: [lone.origin.node],
+                    clinicMilliseconds: lone.now
+                )
+                _ = try lone.writer.maintain(retentionMilliseconds: Self.retention, presence: presence)
+            }
+            pages.append(try lone.value(Int.self, "PRAGMA page_count") ?? 0)
+        }
+        let afterWeek = pages[8]
+        #expect(try #require(pages.last) <= afterWeek + afterWeek / 20, "\(pages)")
+        #expect(pages[7] > pages[0], "the log of a week is seen")
+        let oldest = try lone.value(Int64.self, "SELECT min(storedAt) FROM clinicsync_log") ?? 0
+        #expect(oldest >= lone.now - Self.retention - 2 * Self.day / 10)
     }
 }

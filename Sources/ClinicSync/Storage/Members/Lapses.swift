@@ -2,13 +2,11 @@ import ClinicSyncModel
 
 /// The members that have lapsed: the replicated table `clinicsync_lapse`.
 ///
-/// A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as a host
+/// A host has a member lapse that was silent for ``StoreLimits/silenceMilliseconds``. A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as a host
 /// finds that it has everything.
 enum Lapses {
     /// The table.
     static let table = "clinicsync_lapse"
-    /// The silence after which a host has a member lapse: 30 days.
-    static let silenceMilliseconds: Int64 = 30 * 86_400_000
     /// So many rows are read; a clinic has fewer members.
     private static let rowsMax = 4_096
 
@@ -32,16 +30,21 @@ enum Lapses {
     ///
     /// - Parameters:
     ///   - now: the time, milliseconds since 1970.
+    ///   - silence: the silence after which members lapse, in milliseconds.
     ///   - connection: the connection that reads.
     /// - Throws: what SQLite reports.
-    static func confirmed(at now: Int64, on connection: Connection) throws -> [NodeID] {
+    static func confirmed(
+        at now: Int64,
+        silence: Int64 = StoreLimits.silenceStandard,
+        on connection: Connection
+    ) throws -> [NodeID] {
         try self.decided(on: connection)
             .filter { node in
                 let seen =
                     try connection.query("SELECT seenAt FROM clinicsync_member WHERE node = ?1")
                     .bind(1, blob: node.storedBytes)
                     .first { $0.milliseconds(0) }
-                return (seen ?? 0) < now &- self.silenceMilliseconds
+                return (seen ?? 0) < now &- silence
             }
     }
 }

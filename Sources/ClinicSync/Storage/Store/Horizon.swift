@@ -19,6 +19,7 @@ struct Horizon {
     let members: Members
     let programRows: ProgramRows
     let clock: StoreClock
+    let silenceMilliseconds: Int64
     private var origins: Origins { self.members.origins }
 
     /// What the host is to write.
@@ -74,7 +75,8 @@ struct Horizon {
         let nodes = presence.members.isEmpty ? progress.keys.sorted() : presence.members
         var decision = Decision()
         // Without a list of members and without having met one, nothing is known: there may be members.
-        guard !nodes.isEmpty else { return decision }
+        let plans = self.programRows.rows.plans
+        guard !nodes.isEmpty, plans[Horizon.table] != nil, plans[Lapses.table] != nil else { return decision }
         let said = try self.lastSaid(on: connection)
         var common = self.origins.vector
         for node in nodes where node != self.origins.own.node {
@@ -88,7 +90,7 @@ struct Horizon {
                 let seen = max(progress[node]?.seenMilliseconds ?? 0, said[node] ?? 0)
                 if seen == 0 {
                     decision.unheard.append(node)
-                } else if seen < presence.clinicMilliseconds &- Lapses.silenceMilliseconds {
+                } else if seen < presence.clinicMilliseconds &- self.silenceMilliseconds {
                     decision.lapses.append(node)
                     continue
                 }

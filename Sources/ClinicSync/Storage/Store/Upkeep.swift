@@ -21,8 +21,7 @@ final class Upkeep {
     /// Keeps the tables of `opened`.
     init(
         _ opened: StoreOpening.Opened,
-        members: Members,
-        programRows: ProgramRows,
+        horizon: Horizon,
         events: EventLog,
         projection: Projection,
         collecting: Collecting,
@@ -33,7 +32,7 @@ final class Upkeep {
         self.saver = opened.saver
         self.log = opened.log
         self.unshared = opened.unshared
-        self.horizon = Horizon(members: members, programRows: programRows, clock: opened.clock)
+        self.horizon = horizon
         self.clock = opened.clock
         self.events = events
         self.projection = projection
@@ -179,7 +178,7 @@ final class Upkeep {
             outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
         }
         let now = presence.clinicMilliseconds
-        outcome.lapsed = try self.transactions.read { try Lapses.confirmed(at: now, on: $0) }
+        outcome.lapsed = try self.transactions.read { try Lapses.confirmed(at: now, silence: self.horizon.silenceMilliseconds, on: $0) }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
@@ -212,7 +211,7 @@ final class Upkeep {
         let limit = try self.transactions.read { connection -> VersionVector? in
             guard let horizon = try self.horizon.vector(on: connection) else { return nil }
             // What this version does not understand is read again after an update. But an old note must not keep the log for ever.
-            let oldest = self.clock.wallMilliseconds - Lapses.silenceMilliseconds
+            let oldest = self.clock.wallMilliseconds - self.horizon.silenceMilliseconds
             let unread = try self.adoption.notes.unreadBatches(notedAfter: oldest, on: connection)
             // A state that is on its way to a peer needs the batches that come after it.
             let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)

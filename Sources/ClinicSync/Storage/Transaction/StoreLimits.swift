@@ -32,6 +32,11 @@ package struct StoreLimits: Sendable, Hashable {
     /// Of one table, with more unmarked changes at a time than this the values of the other nodes are shown again.
     package var unmarkedMax = 1_000
 
+    /// A host has a member lapse after this silence; the simulator makes it short.
+    package var silenceMilliseconds = StoreLimits.silenceStandard
+    /// The silence after which members lapse: 30 days.
+    static let silenceStandard: Int64 = 30 * 86_400_000
+
     /// The sizes every node has.
     package static let standard = StoreLimits()
 
