@@ -169,7 +169,9 @@ struct HorizonTests {
         #expect(try self.b.value(Int.self, "SELECT count(*) FROM patients") == 2)
     }
 
-    @Test("an idle clinic's horizon costs one batch in the time of the retention, a busy one.s at most one in an eighth of it")
+    @Test(
+        "an idle clinic's horizon costs one batch in the time of the retention, a busy one.s at most one in an eighth of it"
+    )
     func cost() throws {
         let members = [self.a.origin.node, self.b.origin.node]
         let retention: Int64 = 60_000

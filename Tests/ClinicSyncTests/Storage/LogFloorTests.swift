@@ -152,7 +152,9 @@ struct LogFloorTests {
         try expectEqual([a, self.b])
     }
 
-    @Test("a chunk that was logged with a clock far ahead does not keep the log, and a clock that is behind prunes nothing")
+    @Test(
+        "a chunk that was logged with a clock far ahead does not keep the log, and a clock that is behind prunes nothing"
+    )
     func wrongClock() throws {
         try self.b.sql("UPDATE clinicsync_log SET storedAt = storedAt + 31536000000 WHERE sequence = 2")
         self.b.now += 1_000

@@ -1,8 +1,9 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// The members that have lapsed: the replicated table `clinicsync_lapse`.
 ///
-/// A host has a member lapse that was silent for ``StoreLimits/silenceMilliseconds``. A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as a host
+/// A host has a member lapse that was silent for ``CoreLimits/silenceMilliseconds``. A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as a host
 /// finds that it has everything.
 enum Lapses {
     /// The table.
@@ -32,10 +33,11 @@ enum Lapses {
     ///   - now: the time, milliseconds since 1970.
     ///   - silence: the silence after which members lapse, in milliseconds.
     ///   - connection: the connection that reads.
+    /// - Returns: The members, ascending.
     /// - Throws: what SQLite reports.
     static func confirmed(
         at now: Int64,
-        silence: Int64 = StoreLimits.silenceStandard,
+        silence: Int64 = CoreLimits.silenceMilliseconds,
         on connection: Connection
     ) throws -> [NodeID] {
         try self.decided(on: connection)

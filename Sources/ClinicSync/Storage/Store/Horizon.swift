@@ -1,10 +1,10 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// What every active member has: the batches that the logs of all nodes may lose. Decides it on the host, and reads it everywhere.
+/// What every active member has: the batches that the logs of all nodes may lose.
 ///
-/// A client knows only its host's progress, and a host only that of those which it heard. So a host writes what it found into the
-/// replicated table `clinicsync_horizon`, and every node prunes by this row alone. It also decides who has lapsed (``Lapses``).
+/// A host decides it: a client knows only its host's progress. It writes what it found into the replicated table
+/// `clinicsync_horizon`, and every node prunes by this row alone. It also decides who has lapsed (``Lapses``).
 ///
 /// A horizon that was decided too early, or by a program, harms nobody: who lacks a batch that the logs do not have gets the state.
 /// See `docs/design/0025-pruning.md`.
@@ -62,6 +62,7 @@ struct Horizon {
     ///   - presence: the members, and who is connected.
     ///   - retentionMilliseconds: how long the log is kept at least.
     ///   - connection: the connection that reads.
+    /// - Returns: The decision.
     /// - Throws: ``OwnDamage`` when the progress of a member cannot be read; what SQLite reports.
     func decide(
         _ presence: MemberPresence,

@@ -297,7 +297,9 @@ package final class ReplicaWriter {
     }
 
     /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
-    /// file, so that programs need not. A host also decides who has lapsed, and what every active member has.
+    /// file, so that programs need not.
+    ///
+    /// A host also decides who has lapsed, and what every active member has.
     ///
     /// - Parameters:
     ///   - retentionMilliseconds: how long the log is kept at least.

@@ -178,7 +178,9 @@ final class Upkeep {
             outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
         }
         let now = presence.clinicMilliseconds
-        outcome.lapsed = try self.transactions.read { try Lapses.confirmed(at: now, silence: self.horizon.silenceMilliseconds, on: $0) }
+        outcome.lapsed = try self.transactions.read {
+            try Lapses.confirmed(at: now, silence: self.horizon.silenceMilliseconds, on: $0)
+        }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()

@@ -1,3 +1,5 @@
+import ClinicSyncCore
+
 /// Sizes by which a store divides its work; the simulator makes them small, so that little data meets every path.
 package struct StoreLimits: Sendable, Hashable {
     /// A chunk of an own batch is closed at this size.
@@ -33,9 +35,7 @@ package struct StoreLimits: Sendable, Hashable {
     package var unmarkedMax = 1_000
 
     /// A host has a member lapse after this silence; the simulator makes it short.
-    package var silenceMilliseconds = StoreLimits.silenceStandard
-    /// The silence after which members lapse: 30 days.
-    static let silenceStandard: Int64 = 30 * 86_400_000
+    package var silenceMilliseconds = CoreLimits.silenceMilliseconds
 
     /// The sizes every node has.
     package static let standard = StoreLimits()
