@@ -7,11 +7,18 @@ package struct KnownMembers: Sendable, Hashable {
     package let present: [NodeID]
     /// Nodes that were members and are not any more, because they or their signers are revoked; ascending.
     package let past: [NodeID]
+    /// When members last ran, by their own signed statements, milliseconds since 1970; of the others nothing is signed.
+    package let days: [NodeID: Int64]
     /// Members that lapsed by a host's decision: nothing waits for them.
     package var lapsed: [NodeID] = []
 
     /// Makes a set; a node in both lists counts as present.
-    package init(present: some Sequence<NodeID> = [], past: some Sequence<NodeID> = []) {
+    package init(
+        present: some Sequence<NodeID> = [],
+        past: some Sequence<NodeID> = [],
+        days: [NodeID: Int64] = [:]
+    ) {
+        self.days = days
         let members = Set(present)
         self.present = members.sorted()
         self.past = Set(past).subtracting(members).sorted()

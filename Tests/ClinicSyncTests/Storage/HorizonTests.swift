@@ -12,6 +12,8 @@ struct HorizonTests {
     private let a: TestStore
     private let b: TestStore
     private let third = TestStore.node(3)
+    /// What the third PC last signed of itself: that it ran on the first day.
+    private var days: [NodeID: Int64] { [self.third: 1_800_000_000_000] }
     private var members: [NodeID] { [self.a.origin.node, self.b.origin.node, self.third] }
 
     /// Three PCs: `a` is host, `b` has everything, and the third has nothing yet.
@@ -45,6 +47,7 @@ struct HorizonTests {
         let presence = MemberPresence(
             isHost: true,
             members: members ?? self.members,
+            days: self.days,
             linked: linked,
             clinicMilliseconds: host.now
         )
@@ -76,13 +79,43 @@ struct HorizonTests {
         #expect(decided.pruned > 0)
         #expect(try self.a.reader.locate(VersionVector()) == nil)
         // A client prunes by what the host decided, though it never heard the third PC.
-        let client = MemberPresence(isHost: false, clinicMilliseconds: self.b.now)
+        let client = MemberPresence(
+            isHost: false,
+            members: self.members,
+            days: self.days,
+            clinicMilliseconds: self.b.now
+        )
         let before = try self.chunks(self.b)
         let outcome = try self.b.writer.maintain(retentionMilliseconds: Self.retention, presence: client)
         #expect(outcome.lapsed == [self.third] && !outcome.hasDecided)
         #expect(outcome.pruned > 0)
         #expect(try self.chunks(self.b) == before - outcome.pruned)
         try expectEqual([self.a, self.b])
+    }
+
+    @Test(
+        "a lapse that a program writes lowers no majority: only one that the member's own signed statement bears out counts"
+    )
+    func forgedLapse() throws {
+        for node in self.members {
+            try self.b.sql("INSERT INTO clinicsync_lapse (node) VALUES (?)", [node.description])
+        }
+        func lapsed(_ days: [NodeID: Int64]) throws -> [NodeID] {
+            let presence = MemberPresence(
+                isHost: false,
+                members: self.members,
+                days: days,
+                clinicMilliseconds: self.b.now
+            )
+            return try self.b.writer.maintain(retentionMilliseconds: Self.retention, presence: presence).lapsed
+        }
+        self.pass(days: 31)
+        // `b` never heard the third PC, as a client never hears another client.
+        #expect(try lapsed([:]) == [])
+        #expect(try lapsed([self.third: self.b.now - Self.day]) == [])
+        #expect(try lapsed(self.days) == [self.third])
+        try self.heard(self.third, by: self.b, vector: VersionVector())
+        #expect(try lapsed(self.days) == [])
     }
 
     @Test("a member that lapsed is active again when it is connected and has everything, not before")

@@ -136,6 +136,30 @@ struct LogFloorTests {
         try expectEqual([self.a, b])
     }
 
+    @Test(
+        "a floor far below what the log has is raised, so that who lacks those batches gets the state",
+        arguments: [true, false]
+    )
+    func farBelow(isAllGone: Bool) throws {
+        for number in 9...80 {
+            try self.a.sql("INSERT INTO patients(id, fullName) VALUES('p\(number)', 'Ana')")
+            try self.a.collect()
+        }
+        let vector = try self.a.vector
+        try self.prune(self.a)
+        if !isAllGone {
+            try self.a.sql("INSERT INTO patients(id, fullName) VALUES('last', 'Ana')")
+            try self.a.collect()
+        }
+        try self.a.sql("UPDATE clinicsync_origin SET floor = 0")
+        let a = try self.reopened(self.a)
+        #expect(a.writer.takeNotice().repairs.contains { $0.table == .origin })
+        #expect(try self.floor(a) == 80)
+        #expect(try a.vector[a.origin] == (isAllGone ? 80 : 81))
+        #expect(try a.reader.locate(VersionVector()) == nil)
+        #expect(try a.reader.locate(vector) != nil)
+    }
+
     @Test("a node whose own entry is lost takes its numbers from its pruned log, and gives none twice")
     func ownEntry() throws {
         try self.prune(self.a)

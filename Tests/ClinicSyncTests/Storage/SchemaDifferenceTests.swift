@@ -306,7 +306,7 @@ struct DestructiveMigrationTests {
         try self.member(a, 2, version: 9_000, aliveAt: a.now - 31 * self.day)
         try a.sql("INSERT INTO clinicsync_lapse (node) VALUES (?)", [NodeID(high: 0xC11, low: 2).description])
         // Any program can say of a member that it lapsed. Who was heard lately counts.
-        try self.member(a, 4, version: 9_000, aliveAt: a.now)
+        try self.member(a, 4, version: 9_000, aliveAt: a.now - 31 * self.day)
         try a.sql("INSERT INTO clinicsync_lapse (node) VALUES (?)", [NodeID(high: 0xC11, low: 4).description])
         let heard = MemberProgress(node: NodeID(high: 0xC11, low: 4), vector: try a.vector, seenMilliseconds: a.now)
         try a.writer.recordAcknowledged([heard])

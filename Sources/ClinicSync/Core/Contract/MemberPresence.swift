@@ -8,6 +8,8 @@ package struct MemberPresence: Sendable, Hashable {
     package var isHost: Bool
     /// The members as signatures prove them, ascending, this node included; empty when the node knows of no proofs.
     package var members: [NodeID]
+    /// When members last ran, by their own signed statements, milliseconds since 1970.
+    package var days: [NodeID: Int64]
     /// The nodes that are connected.
     package var linked: [NodeID]
     /// The clinic's time, milliseconds since 1970.
@@ -17,11 +19,13 @@ package struct MemberPresence: Sendable, Hashable {
     package init(
         isHost: Bool,
         members: [NodeID] = [],
+        days: [NodeID: Int64] = [:],
         linked: [NodeID] = [],
         clinicMilliseconds: Int64 = 0
     ) {
         self.isHost = isHost
         self.members = members
+        self.days = days
         self.linked = linked
         self.clinicMilliseconds = clinicMilliseconds
     }

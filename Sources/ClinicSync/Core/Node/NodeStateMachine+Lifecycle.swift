@@ -138,6 +138,7 @@ extension NodeStateMachine {
         let presence = MemberPresence(
             isHost: self.isHost,
             members: self.peers.members.present,
+            days: self.peers.members.days,
             linked: self.peers.linkedPeers.map(\.identity.node).sorted(),
             clinicMilliseconds: self.context.clinicMilliseconds
         )

@@ -8,45 +8,46 @@ import ClinicSyncModel
 enum Lapses {
     /// The table.
     static let table = "clinicsync_lapse"
-    /// So many rows are read; a clinic has fewer members.
-    private static let rowsMax = 4_096
-
-    /// The members that have lapsed by a host's decision, ascending; none when a program removed the table.
+    /// Those of `nodes` that have lapsed by a host's decision.
     ///
     /// - Throws: what SQLite reports.
-    static func decided(on connection: Connection) throws -> [NodeID] {
+    static func decided(among nodes: [NodeID], on connection: Connection) throws -> [NodeID] {
+        // A program may have removed the table.
         guard try connection.hasTable(self.table) else { return [] }
-        var nodes: Set<NodeID> = []
-        try connection.query("SELECT node FROM clinicsync_lapse LIMIT ?1").bind(1, self.rowsMax)
-            .forEach { row in
-                if let node = NodeID(row.string(0)) { nodes.insert(node) }
-            }
-        return nodes.sorted()
+        return try nodes.filter { node in
+            try connection.query("SELECT 1 FROM clinicsync_lapse WHERE node = ?1").bind(1, text: node.description)
+                .first { _ in true } ?? false
+        }
     }
 
-    /// The members that have lapsed, as far as this node has heard nothing else.
+    /// Those of `nodes` that have lapsed, and of which this node knows by a signature that they did not run lately.
     ///
-    /// Any program of any member can write the table. So a member that this node heard lately counts for logins and migrations,
-    /// whatever the table says.
+    /// Any program of any member can write the table. So a member counts for logins and migrations unless its own last signed statement
+    /// is old too, and this node has not heard it since.
     ///
     /// - Parameters:
+    ///   - nodes: the members.
+    ///   - days: when members last ran, by their signed statements.
     ///   - now: the time, milliseconds since 1970.
     ///   - silence: the silence after which members lapse, in milliseconds.
     ///   - connection: the connection that reads.
-    /// - Returns: The members, ascending.
+    /// - Returns: The members, in the order of `nodes`.
     /// - Throws: what SQLite reports.
     static func confirmed(
+        among nodes: [NodeID],
+        days: [NodeID: Int64],
         at now: Int64,
         silence: Int64 = CoreLimits.silenceMilliseconds,
         on connection: Connection
     ) throws -> [NodeID] {
-        try self.decided(on: connection)
+        let silent = nodes.filter { node in days[node].map { $0 < now &- silence } ?? false }
+        return try self.decided(among: silent, on: connection)
             .filter { node in
-                let seen =
+                let heard =
                     try connection.query("SELECT seenAt FROM clinicsync_member WHERE node = ?1")
                     .bind(1, blob: node.storedBytes)
                     .first { $0.milliseconds(0) }
-                return (seen ?? 0) < now &- silence
+                return (heard ?? 0) < now &- silence
             }
     }
 }

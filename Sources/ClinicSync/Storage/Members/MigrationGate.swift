@@ -38,7 +38,7 @@ struct MigrationGate {
         else { return true }
         let others = try self.others(db)
         if others.isEmpty { return try !self.hasJoined(db) }
-        let lapsed = try self.lapsed(db)
+        let lapsed = try self.lapsed(others, db)
         for node in others where node.schemaVersion < Int64(version) && !lapsed.contains(node.id) {
             self.laggards.append(node.name.isEmpty ? node.id.description : node.name)
         }
@@ -61,12 +61,18 @@ struct MigrationGate {
         return members.filter { $0.id != self.owner }.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
     }
 
-    /// The members that have lapsed, by the hosts' decisions.
-    private func lapsed(_ db: Database) throws -> Set<NodeID> {
+    /// Those members that have lapsed, by a host's decision and by their own signed statements.
+    private func lapsed(_ members: [MemberListing.Node], _ db: Database) throws -> [NodeID] {
         guard try db.tableExists(Lapses.table) else { return [] }
         let connection = try Connection(db)
         defer { connection.finalizeStatements() }
-        return Set(try Lapses.confirmed(at: self.wallMilliseconds, on: connection))
+        let stated = members.filter { self.judge == nil || !$0.statement.isEmpty }.map { ($0.id, $0.aliveAt) }
+        return try Lapses.confirmed(
+            among: members.map(\.id),
+            days: Dictionary(stated, uniquingKeysWith: { first, _ in first }),
+            at: self.wallMilliseconds,
+            on: connection
+        )
     }
 
     private func hasJoined(_ db: Database) throws -> Bool {

@@ -71,14 +71,13 @@ struct Horizon {
     ) throws -> Decision {
         let known = try self.row(on: connection)
         let progress = try self.members.progress(on: connection)
-        let lapsed = Set(try Lapses.decided(on: connection))
         let linked = Set(presence.linked)
         let nodes = presence.members.isEmpty ? progress.keys.sorted() : presence.members
+        let lapsed = Set(try Lapses.decided(among: nodes, on: connection))
         var decision = Decision()
         // Without a list of members and without having met one, nothing is known: there may be members.
         let plans = self.programRows.rows.plans
         guard !nodes.isEmpty, plans[Horizon.table] != nil, plans[Lapses.table] != nil else { return decision }
-        let said = try self.lastSaid(on: connection)
         var common = self.origins.vector
         for node in nodes where node != self.origins.own.node {
             let isLinked = linked.contains(node)
@@ -88,7 +87,8 @@ struct Horizon {
                 guard isLinked, vector.covers(known?.vector ?? VersionVector()) else { continue }
                 decision.returns.append(node)
             } else if !isLinked {
-                let seen = max(progress[node]?.seenMilliseconds ?? 0, said[node] ?? 0)
+                // What nobody signed does not count: it could have everybody lapse.
+                let seen = max(progress[node]?.seenMilliseconds ?? 0, presence.days[node] ?? 0)
                 if seen == 0 {
                     decision.unheard.append(node)
                 } else if seen < presence.clinicMilliseconds &- self.silenceMilliseconds {
@@ -105,16 +105,6 @@ struct Horizon {
             decision.vector = common
         }
         return decision
-    }
-
-    /// When members last said that they run, by their own rows; milliseconds since 1970.
-    private func lastSaid(on connection: Connection) throws -> [NodeID: Int64] {
-        guard try connection.hasTable("clinicsync_node") else { return [:] }
-        var times: [NodeID: Int64] = [:]
-        try connection.query("SELECT id, max(aliveAt, joinedAt) FROM clinicsync_node").forEach { row in
-            if let node = NodeID(row.string(0)) { times[node] = row.milliseconds(1) }
-        }
-        return times
     }
 
     /// Whether the horizon is to be written again: not often, and only if the log has anything that is old enough.

@@ -177,9 +177,14 @@ final class Upkeep {
         if presence.isHost {
             outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
         }
-        let now = presence.clinicMilliseconds
-        outcome.lapsed = try self.transactions.read {
-            try Lapses.confirmed(at: now, silence: self.horizon.silenceMilliseconds, on: $0)
+        outcome.lapsed = try self.transactions.read { connection in
+            try Lapses.confirmed(
+                among: presence.members,
+                days: presence.days,
+                at: presence.clinicMilliseconds,
+                silence: self.horizon.silenceMilliseconds,
+                on: connection
+            )
         }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
         outcome.escaped = try self.collecting.continueSlowSweep()
