@@ -43,7 +43,7 @@ final class Upkeep {
             saver: opened.saver,
             log: opened.log,
             unshared: opened.unshared,
-            members: members,
+            members: horizon.members,
             clock: opened.clock
         )
     }
