@@ -52,6 +52,10 @@ struct ConflictSentence {
             }
             return "\(self.writer) entered \(self.otherAfterOthers) for \(self.place), but that entry was deleted."
         }
+        guard current.value != self.facts.other.value else {
+            return
+                "\(self.writer) entered \(self.otherAfterOthers) for \(self.place), which lost to another value and is shown now."
+        }
         guard current.origin != self.facts.other.origin else {
             return
                 "\(self.writer) entered \(self.otherAfterOthers) for \(self.place) and somewhere else another value was entered at "
@@ -106,6 +110,8 @@ struct ConflictSentence {
         switch self.facts.kind {
         case .value where self.facts.current == nil && self.standsForRow:
             "To bring the entry back: \(self.command)"
+        case .value where self.facts.current?.value == self.facts.other.value:
+            "Nothing needs to be done: \(self.other) is shown." + self.whereOthersAre
         case .value, .mergedValue:
             self.facts.current == nil
                 ? "The entry is deleted: enter it again if it is needed." + self.whereOthersAre

@@ -57,7 +57,6 @@ struct NodeTelemetry: Sendable {
         case .conflictsRecorded(let count):
             self.metrics.count(.conflicts, count)
             self.logger.notice("Conflicting edits recorded in the journal", metadata: ["conflict.count": "\(count)"])
-            self.tell("conflict_recorded", details: ["count": "\(count)"])
         case .captureRepaired(let tables):
             self.logger.warning("Capture triggers were missing and are back", metadata: ["tables": "\(tables)"])
             self.tell("capture_repaired", details: ["tables": tables.joined(separator: ",")])

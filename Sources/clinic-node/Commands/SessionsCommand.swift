@@ -112,9 +112,11 @@ struct SessionsCommand: AsyncParsableCommand {
             } else {
                 let own = try self.data.directory().identity().nodeID.description
                 let summary = try await SessionsCommand.sessions(self.data, all: false)
-                for session in summary.sessions where session.deviceId == own {
-                    try await SessionsCommand.end(session.id, self.data)
-                }
+                let sessions = summary.sessions.filter { $0.deviceId == own }
+                for session in sessions { try await SessionsCommand.end(session.id, self.data) }
+                Output.report(
+                    sessions.isEmpty ? "nobody was logged in on this PC" : "\(sessions.count) sessions were ended"
+                )
             }
         }
     }

@@ -72,9 +72,15 @@ struct SyncCommand: AsyncParsableCommand {
                     + " \(summary.milliseconds) ms"
             )
         case "differs":
-            try Output.line(style.bad("The nodes are not proven equal: run the command again, then look at the log."))
+            try Output.line(
+                style.bad(
+                    "The nodes are not proven equal: run clinic-node status on those that differ, then this command again."
+                )
+            )
         default:
-            try Output.line(style.warning("There was no node to compare with: check that the host runs."))
+            try Output.line(
+                style.warning("There was no node to compare with: check that the other PCs run, and the lines below.")
+            )
         }
         guard !summary.nodes.isEmpty else { return }
         var table = TextTable([("NODE", .left), ("RESULT", .left)])

@@ -55,6 +55,17 @@ enum ConflictFixtures {
         #expect(again.hasSuffix("nothing is shown now.") && again.hasPrefix("Desk 2 entered 2.5 for"))
     }
 
+    @Test("an entry whose value was written again does not say that it is not shown")
+    func shownAgain() {
+        let kept = ConflictFixtures.conflict(current: .text("Earlier"), other: .text("Earlier"))
+        #expect(
+            kept.sentence
+                == "Desk 2 entered “Earlier” for the total amount of one entry in patient bills, which lost to another "
+                + "value and is shown now."
+        )
+        #expect(kept.takeBack == "Nothing needs to be done: “Earlier” is shown.")
+    }
+
     @Test("an entry for several values says how many, and where to read them")
     func several() {
         let twelve = ConflictFixtures.conflict(current: .text("Later"), other: .text("Earlier"), count: 12)

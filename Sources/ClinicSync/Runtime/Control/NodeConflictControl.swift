@@ -143,10 +143,16 @@ struct NodeConflictControl: ConflictControl {
             }
             at = outcome.at
             start += part.count
+            try await self.makeWay()
         }
         // Another PC may have settled some meanwhile: these are not open either.
         result.resolved = entries.count
     }
+
+    /// Leaves the lock free between two transactions.
+    ///
+    /// SQLite's lock is not fair: who takes it again at once starves the programs that wait, which look about every 25 ms.
+    private func makeWay() async throws { try await Task.sleep(for: .milliseconds(26)) }
 
     /// Writes lost values in short transactions, between which programs write.
     private func restore(_ ids: [String], _ result: inout ConflictsResolution) async throws {
@@ -163,7 +169,8 @@ struct NodeConflictControl: ConflictControl {
                     result.resolved += 1
                 }
             }
-            start += part.count
+            start += resolutions.count
+            try await self.makeWay()
         }
     }
 

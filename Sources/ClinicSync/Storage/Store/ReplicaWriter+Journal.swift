@@ -4,8 +4,10 @@ package import ClinicSyncModel
 extension ReplicaWriter {
     /// Entries that one call marks as dealt with at most: few milliseconds of the lock.
     package static let settledMax = 250
-    /// Entries whose lost value one call writes at most: some ten milliseconds of the lock.
+    /// Entries whose lost value one call writes at most.
     package static let restoredMax = 50
+    /// A call that writes lost values begins no further entry after this time, so that programs wait for about 50 ms at most.
+    private static let restoring = Duration.milliseconds(20)
 
     /// Marks an entry of the journal as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
     ///
@@ -36,13 +38,16 @@ extension ReplicaWriter {
     /// What is refused for one entry leaves the others alone.
     ///
     /// - Parameter ids: the entries, at most ``restoredMax``.
-    /// - Returns: How it ended for each of them; post `localCommitNoticed` when something was written.
+    /// - Returns: How it ended for the first of them, one at least; call again with the others. Post `localCommitNoticed` when something
+    ///   was written.
     /// - Throws: ``StoreError``; nothing is written then.
     package func restoreJournal(_ ids: [String]) throws -> [JournalResolution] {
         try self.write(.durable) { rows, transaction in
             let resolver = JournalResolver(programRows: rows)
+            let start = ContinuousClock.now
             var resolutions: [JournalResolution] = []
-            for id in ids.prefix(ReplicaWriter.restoredMax) {
+            for id in ids.prefix(ReplicaWriter.restoredMax)
+            where resolutions.isEmpty || ContinuousClock.now - start < ReplicaWriter.restoring {
                 do {
                     let hasChanged = try self.transactions.savepoint(in: transaction) {
                         try resolver.resolve(id, keeping: .other, isExpected: nil, in: transaction)
