@@ -216,7 +216,7 @@ final class Upkeep {
                 on: connection
             )
         }
-        outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
+        outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds, linked: presence.linked)
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
         guard !self.collecting.collector.isInBulk else { return outcome }
@@ -243,8 +243,10 @@ final class Upkeep {
 
     /// Removes chunks from the log that are older than the retention and that every active member has.
     ///
+    /// What a connected node has not acknowledged stays as well: it may be on its way to it, and the node must not miss it silently.
+    ///
     /// - Returns: The number of chunks that were removed.
-    private func prune(retentionMilliseconds: Int64) throws -> Int {
+    private func prune(retentionMilliseconds: Int64, linked: [NodeID]) throws -> Int {
         let limit = try self.transactions.read { connection -> VersionVector? in
             guard let horizon = try self.horizon.vector(on: connection) else { return nil }
             // What this version does not understand is read again after an update. But an old note must not keep the log for ever.
@@ -252,7 +254,10 @@ final class Upkeep {
             let unread = try self.adoption.notes.unreadBatches(notedAfter: oldest, on: connection)
             // A state that is on its way to a peer needs the batches that come after it.
             let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
-            return (pinned.map { horizon.meet($0) } ?? horizon).limited(before: unread)
+            var limit = pinned.map { horizon.meet($0) } ?? horizon
+            let progress = linked.isEmpty ? [:] : try self.members.progress(on: connection)
+            for node in linked { limit = limit.meet(progress[node]?.vector ?? VersionVector()) }
+            return limit.limited(before: unread)
         }
         guard let limit else { return 0 }
         let pruner = LogPruner(origins: self.origins, clock: self.clock)
