@@ -179,7 +179,7 @@ final class RowTable: TransactionPart {
                 meta.assign(slots, to: LocalVersion(timestamp: 0, origin: 0, sequence: 0))
                 var hashes = RowHashes()
                 for slot in meta.columns.indices where slots & (1 << UInt64(slot)) == 0 {
-                    hashes.columns[slot] = UInt64(meta.columns[slot])
+                    hashes.columns[slot] = UInt64(truncatingIfNeeded: meta.columns[slot])
                 }
                 hashes.row = RowMeta.unknownHash
                 try self.write(

@@ -228,8 +228,15 @@ final class ServedLog {
     }
 
     private func head() throws -> UInt64 {
-        // The sequence survives pruning, which max(position) would not.
-        try self.connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
+        // The sequence survives pruning, which max(position) does not. A chunk whose position was damaged is beyond it.
+        try self.connection
+            .query(
+                """
+                SELECT max(seq, coalesce((SELECT max(position) FROM clinicsync_log WHERE position <= ?1), 0))
+                FROM sqlite_sequence WHERE name = 'clinicsync_log'
+                """
+            )
+            .bind(1, Bounds.positionMax)
             .first { try $0.position(0) } ?? 0
     }
 
