@@ -110,21 +110,6 @@ import Testing
         }
     }
 
-    @Test("a member that lapsed does not count among those whose majority is needed, unless it is connected")
-    func lapsed() {
-        var host = Bench(.host)
-        host.start()
-        host.give(.membersChanged(KnownMembers(present: [.n(1), .n(2), .n(3), .n(4)])))
-        host.connect(1, to: .client(2))
-        host.give(.storageReplied(.pruned(UpkeepOutcome(lapsed: [.n(2), .n(3), .n(9)]))))
-        #expect(host.machine.peers.members.count(with: [.n(1), .n(2)]) == 3)
-        // The list of members may come again at any time.
-        host.give(.membersChanged(KnownMembers(present: [.n(1), .n(2), .n(3), .n(4), .n(5)])))
-        #expect(host.machine.peers.members.count(with: [.n(1), .n(2)]) == 4)
-        host.give(.storageReplied(.pruned(UpkeepOutcome())))
-        #expect(host.machine.peers.members.count(with: [.n(1), .n(2)]) == 5)
-    }
-
     @Test("peers stay listed after their loss, the longest lost one making room")
     func directoryIsBounded() {
         var directory = PeerDirectory()

@@ -255,7 +255,7 @@ final class Upkeep {
             // A state that is on its way to a peer needs the batches that come after it.
             let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
             var limit = pinned.map { horizon.meet($0) } ?? horizon
-            let progress = linked.isEmpty ? [:] : try self.members.progress(on: connection)
+            let progress = try linked.isEmpty ? [:] : self.members.progress(on: connection)
             for node in linked { limit = limit.meet(progress[node]?.vector ?? VersionVector()) }
             return limit.limited(before: unread)
         }
