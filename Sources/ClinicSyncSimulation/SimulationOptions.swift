@@ -86,6 +86,10 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var hasFewTables = false
     /// Whether each node knows only itself as a member at the start, and learns of others by connections and proofs.
     package var areStrangers = false
+    /// How long the log is kept at least, in milliseconds: usually longer than a run.
+    package var retentionMilliseconds: Int64 = 7 * 86_400_000
+    /// A member that was silent for so long lapses, in milliseconds.
+    package var silenceMilliseconds: Int64 = 30 * 86_400_000
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 
@@ -135,6 +139,16 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.writeInterval = .milliseconds(Int64(20 + seed % 5 * 60))
         options.workloads.removeAll { $0 == .uniqueClash }
         if options.workloads.isEmpty { options.workloads = [.registration] }
+        options.areStrangers = false
+        return options
+    }
+
+    /// A run in which logs are pruned all the time, and PCs are off for so long that they lapse and come back by a state.
+    package static func pruning(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.random(seed: seed)
+        options.retentionMilliseconds = 500 + Int64(seed % 4) * 500
+        options.silenceMilliseconds = 1_000 + Int64(seed % 3) * 2_000
+        options.faults += [.restart, .partition, .crash]
         options.areStrangers = false
         return options
     }

@@ -14,11 +14,15 @@ public struct SimulationRun {
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
     public static func result(seed: UInt64) throws -> SimulationResult { try self.result(of: .random(seed: seed)) }
 
-    /// Carries out the run of `options`.
+    /// Carries out the run of `options`; `observers` see it besides the checkers of every run.
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
-    package static func result(of options: SimulationOptions) throws -> SimulationResult {
+    package static func result(
+        of options: SimulationOptions,
+        observers: [any SimulationChecker] = []
+    ) throws -> SimulationResult {
         let world = try SimulatedWorld(options)
+        world.checkers += observers
         let run = SimulationRun(world: world)
         try world.run(until: options.safety)
         world.heal()

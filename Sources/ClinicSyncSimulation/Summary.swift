@@ -226,7 +226,7 @@ enum Summary {
             "merged \(page.table) \(outcome.changedRows) \(outcome.aheadKeys.count)"
         case .rowStates(_, let pages, _): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
-        case .pruned(let chunks, let escaped): "pruned \(chunks) \(escaped)"
+        case .pruned(let outcome): "pruned \(outcome.pruned) \(outcome.escaped)"
         case .termRecorded(let term): "termRecorded \(term)"
         case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"
         case .isolationBegun: "isolationBegun"

@@ -98,9 +98,10 @@ struct StateTransferTests {
     /// Has `store` remove its whole log.
     private func prune(_ store: TestStore) throws {
         store.now += 1_000
-        let level = MemberProgress(node: TestStore.node(9), vector: try store.vector, seenMilliseconds: store.now)
-        try store.writer.recordAcknowledged([level])
-        while try store.writer.maintain(retentionMilliseconds: 500).pruned > 0 {}
+        let (pruner, all) = (LogPruner(origins: store.writer.rows.origins, clock: store.writer.clock), try store.vector)
+        while try store.writer.transactions.write({ transaction in
+            .relaxed(try pruner.prune(upTo: all, retentionMilliseconds: 500, in: transaction))
+        }) > 0 {}
         #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_log") == 0)
     }
 
@@ -306,11 +307,12 @@ struct StateTransferTests {
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p50', 'Later')")
         try a.collect()
         func logged() throws -> Int? { try a.value(Int.self, "SELECT count(*) FROM clinicsync_log") }
-        func upkeep() throws {
+        func upkeep(linked: [NodeID] = []) throws {
             a.now += 1_000
             let other = MemberProgress(node: TestStore.node(9), vector: try a.vector, seenMilliseconds: a.now)
             try a.writer.recordAcknowledged([other])
-            while try a.writer.maintain(retentionMilliseconds: 500).pruned > 0 {}
+            let presence = MemberPresence(isHost: true, linked: linked, clinicMilliseconds: a.now)
+            while try a.writer.maintain(retentionMilliseconds: 500, presence: presence).pruned > 0 {}
         }
         let peer = TestStore.node(3)
         try a.writer.pinState(peer, began)
@@ -318,15 +320,16 @@ struct StateTransferTests {
         #expect(try logged() == 1)
         #expect(try a.reader.locate(began) != nil)
         try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: began, seenMilliseconds: a.now)])
-        try upkeep()
-        #expect(try logged() == 1, "what the member lacks stays")
+        try upkeep(linked: [peer])
+        #expect(try logged() == 1, "what the connected member lacks stays")
         try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: try a.vector, seenMilliseconds: a.now)])
-        try upkeep()
+        try upkeep(linked: [peer])
         #expect(try logged() == 0)
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p51', 'Later still')")
         try a.collect()
         try a.writer.pinState(TestStore.node(4), began)
         a.now += StatePins.lifeMilliseconds
+        try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: try a.vector, seenMilliseconds: a.now)])
         try upkeep()
         #expect(try logged() == 0)
     }

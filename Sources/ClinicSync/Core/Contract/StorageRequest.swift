@@ -40,7 +40,7 @@ package enum StorageRequest: Sendable, Hashable {
     /// Record what members have applied, for pruning and `status`.
     case recordAcknowledged([MemberProgress])
     /// Remove from the log what no member needs, and continue the slow sweep.
-    case prune
+    case prune(MemberPresence)
     /// Record the highest term that this node claimed or followed. It is on the disk before the reply. A term lower
     /// than the recorded one changes nothing.
     case recordTerm(UInt64)
@@ -216,8 +216,8 @@ package enum StorageReply: Sendable, Hashable {
     case rowStates(for: ConnectionID, [RowStatePage], rest: [SQLiteValue])
     /// Progress is recorded.
     case acknowledgedRecorded
-    /// The log is pruned; `escaped` rows had been written without a mark, and the store has marked them.
-    case pruned(chunks: Int, escaped: Int)
+    /// A round of upkeep is done.
+    case pruned(UpkeepOutcome)
     /// The term that is on the disk now: the one in the request, or a higher one.
     case termRecorded(UInt64)
     /// So many changes carry new stamps; the outcome is of marks that were collected on the way.

@@ -290,12 +290,16 @@ package struct DataStateMachine: Sendable, Hashable {
     package var isKeepingHouse: Bool { self.store.isKeepingHouse }
 
     /// Begins a round of housekeeping; none may be in progress.
-    package mutating func keepHouse(progress: [MemberProgress], at time: Duration) -> [Directive] {
+    package mutating func keepHouse(
+        progress: [MemberProgress],
+        presence: MemberPresence,
+        at time: Duration
+    ) -> [Directive] {
         // The batches for which a state waits are not lost.
         let candidates = self.transfer.source == nil ? self.replication.waitCandidates : []
         let waiting = self.waits.update(candidates, at: time)
-        return self.store.keepHouse(progress: progress).directives + self.discard(waiting: waiting)
-            + self.transfer.keepHouse(at: time)
+        return self.store.keepHouse(progress: progress, presence: presence).directives
+            + self.discard(waiting: waiting) + self.transfer.keepHouse(at: time)
             + self.replication.askForProofsAgain().directives
     }
 
@@ -341,9 +345,11 @@ package struct DataStateMachine: Sendable, Hashable {
         case .rowsMerged(let id, let page, let outcome):
             let absorbed = self.absorb(outcome.logged, vector: outcome.vector, events: outcome.events)
             return absorbed + self.reconciliation.merged(from: id, page, outcome, context)
-        case .pruned(_, let escaped):
+        case .pruned(let outcome):
             self.store.housekeepingEnded()
-            return escaped > 0 ? [.effect(.notify(.escapedWrites(escaped))), .collect] : []
+            let notices: [Directive] =
+                outcome.escaped > 0 ? [.effect(.notify(.escapedWrites(outcome.escaped)))] : []
+            return notices + (outcome.escaped > 0 || outcome.hasDecided ? [.collect] : [])
         case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
         case .stateNeeded, .stateRead, .stateStaged, .stateWaits, .stateInstalled:
             return self.transferReplied(reply, context.time.monotonic)

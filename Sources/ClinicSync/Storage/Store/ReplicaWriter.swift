@@ -307,10 +307,20 @@ package final class ReplicaWriter {
     /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
     /// file, so that programs need not.
     ///
-    /// - Returns: The number of chunks removed, and of rows found that had been written without a mark.
+    /// A host also decides who has lapsed, and what every active member has.
+    ///
+    /// - Parameters:
+    ///   - retentionMilliseconds: how long the log is kept at least.
+    ///   - presence: the members, and who is connected.
+    /// - Returns: What was done.
     /// - Throws: ``StoreError``.
-    package func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
-        try self.follower.following { try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds) }
+    package func maintain(
+        retentionMilliseconds: Int64,
+        presence: MemberPresence = MemberPresence(isHost: false)
+    ) throws -> UpkeepOutcome {
+        try self.follower.following {
+            try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds, presence: presence)
+        }
     }
 
     /// Writes down an event that belongs to no change of a row.

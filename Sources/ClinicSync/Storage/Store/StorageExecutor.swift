@@ -61,9 +61,10 @@ package final class WritingExecutor {
         case .recordAcknowledged(let members):
             try self.writer.recordAcknowledged(members)
             return .acknowledgedRecorded
-        case .prune:
-            let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
-            return .pruned(chunks: done.pruned, escaped: done.escaped)
+        case .prune(let presence):
+            return .pruned(
+                try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds, presence: presence)
+            )
         case .recordTerm(let term):
             return .termRecorded(try self.writer.recordTerm(term))
         case .restamp(let offset):
