@@ -244,7 +244,8 @@ enum Summary {
         case .stateRead(let id, let answer):
             "stateRead c\(id.rawValue) \(answer.pages.count)\(answer.end == nil ? "" : ".")"
         case .statePinned: "statePinned"
-        case .stateStaged(let id, let staged): "stateStaged c\(id.rawValue) \(staged.rows)"
+        case .stateStaged(let id, let staged):
+            "stateStaged c\(id.rawValue) \(staged.map { "\($0.rows)" } ?? "forgotten")"
         case .stateWaits: "stateWaits"
         case .stateInstalled(let rows, let outcome):
             "stateInstalled \(rows)\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))"

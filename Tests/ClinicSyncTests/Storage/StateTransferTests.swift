@@ -360,6 +360,26 @@ struct StateTransferTests {
         #expect(try c.value(Int.self, "SELECT count(*) FROM clinicsync_stage") == 0)
     }
 
+    @Test("a stored part is of no use any more when the log has brought what it began with")
+    func overtaken() throws {
+        let (a, _) = try self.clinic()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        for _ in 0..<3 { #expect(try !ferry.step(from: a)) }
+        let staged = try #require(try c.writer.state().staged)
+        _ = try c.writer.maintain(retentionMilliseconds: 1_000)
+        #expect(try c.writer.state().staged == staged)
+        try a.send(to: c)
+        _ = try c.writer.maintain(retentionMilliseconds: 1_000)
+        #expect(try c.writer.state().staged == nil)
+        // A peer's next answer says nothing without the beginning.
+        let request = StateRequest(id: 9, vector: staged.vector, after: staged.cursor, creditBytes: 0)
+        let answer = try a.reader.statePages(request)
+        #expect(answer.pages.count == 1)
+        #expect(try c.writer.stageState(answer.pages, end: nil) == nil)
+        try expectEqual([a, c])
+    }
+
     @Test("authors come as they were written, and other bytes are refused")
     func authors() throws {
         let (first, second) = (Origin(node: TestStore.node(1)), Origin(node: TestStore.node(2), incarnation: 7))

@@ -196,8 +196,8 @@ package enum StorageReply: Sendable, Hashable {
     case stateRead(for: ConnectionID, StateAnswer)
     /// The log keeps what the peer needs after its state.
     case statePinned
-    /// Pages of a state are stored.
-    case stateStaged(from: ConnectionID, StagedState)
+    /// Pages of a state are stored; `nil`: what came before them was forgotten, so the state must begin again.
+    case stateStaged(from: ConnectionID, StagedState?)
     /// The state waits for batches that its pages have a part of and that are not in the log yet.
     case stateWaits
     /// The state is merged and shown; it had so many rows.

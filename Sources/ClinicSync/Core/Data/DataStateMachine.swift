@@ -55,7 +55,8 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// How far the state is that this node takes from a peer, with the peer.
     package func stateTransfer(at time: Duration) -> (StateTransferStateMachine.Progress, from: NodeID?)? {
-        self.transfer.progress(at: time).map { ($0, $0.source.flatMap { self.replication.node(of: $0) }) }
+        let progress = self.transfer.progress(at: time, having: self.replication.vector)
+        return progress.map { ($0, $0.source.flatMap { self.replication.node(of: $0) }) }
     }
 
     /// Damage in the node's own bookkeeping since the start.
@@ -372,7 +373,10 @@ package struct DataStateMachine: Sendable, Hashable {
             let sending = self.transfer.read(answer, for: id, self.replication.node(of: id), at: time)
             let tail = answer.end.map { self.replication.stateSent(id, $0.vector) } ?? []
             return sending + tail.directives
-        case .stateStaged(let id, let staged): return self.transfer.staged(staged, from: id, at: time)
+        case .stateStaged(let id, let staged):
+            // The log has brought what the state began with.
+            if staged == nil, self.transfer.isOvertaken(by: self.replication.vector) { self.transfer.installed() }
+            return self.transfer.staged(staged, from: id, at: time)
         case .stateWaits:
             self.transfer.waits()
             return []

@@ -115,9 +115,14 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     /// How many peers are being given this node's state.
     package var receiverCount: Int { self.receivers.count { $0.value.pinned != nil } }
 
-    /// How far the state is that this node takes; `nil` when it takes none.
-    package func progress(at time: Duration) -> Progress? {
-        guard self.state != .idle || self.staged != nil else { return nil }
+    /// How far the state is that this node takes; `nil` when it takes none, or has got what the state began with from the log.
+    ///
+    /// - Parameters:
+    ///   - time: The time.
+    ///   - vector: What this node has applied.
+    /// - Returns: The progress.
+    package func progress(at time: Duration, having vector: VersionVector = VersionVector()) -> Progress? {
+        guard self.state != .idle || (self.staged != nil && !self.isOvertaken(by: vector)) else { return nil }
         let (rows, bytes) = (self.staged?.rows ?? 0, self.staged?.bytes ?? 0)
         var progress = Progress(
             source: self.source,
@@ -137,6 +142,11 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         let left = Double(progress.rowsTotal - rows) * Double(seconds) / Double(rows - beginning.rows)
         progress.timeLeft = .seconds(min(left, 1e9))
         return progress
+    }
+
+    /// Whether a node with `vector` has what the stored state began with.
+    package func isOvertaken(by vector: VersionVector) -> Bool {
+        self.staged.map { vector.covers($0.vector) } ?? false
     }
 
     // MARK: - Messages
@@ -264,10 +274,14 @@ package struct StateTransferStateMachine: Sendable, Hashable {
 
     // MARK: - The store's replies to the taking side
 
-    /// Pages are stored.
-    package mutating func staged(_ staged: StagedState, from id: ConnectionID, at time: Duration) -> [Directive] {
+    /// Pages are stored; `nil`: what came before them was forgotten.
+    package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
+        guard let staged else {
+            self.state = .idle
+            return self.begin(at: time)
+        }
         source.staging = max(0, source.staging - 1)
         self.state = .receiving(source)
         guard staged.through != nil else { return self.requestNext() }
@@ -400,8 +414,8 @@ extension StateTransferStateMachine.Source {
             // The sender cannot continue what this node has: it begins again, with the authors.
             guard self.pages.isEmpty, page.table.isEmpty else { return false }
             self.vector = page.vector
-        } else if let cursor = self.cursor, !page.cursor.isBehind(cursor) {
-            return false
+        } else if !page.table.isEmpty || self.cursor != nil {
+            guard let cursor = self.cursor, page.cursor.isBehind(cursor) else { return false }
         }
         self.cursor = page.cursor
         self.pages.append(page)

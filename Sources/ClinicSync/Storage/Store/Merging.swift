@@ -159,9 +159,9 @@ final class Merging {
     ///   - pages: the pages, in their order.
     ///   - end: the end, when no page follows.
     ///   - isFromHost: whether this node's host sent them.
-    /// - Returns: What is stored.
+    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
     /// - Throws: ``MalformedChunk``, ``ForkedBatch``, ``StoreError``.
-    func stage(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool) throws -> StagedState {
+    func stage(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool) throws -> StagedState? {
         let staged = try self.transactions.read { try StateStage.read(on: $0) }
         try self.stateMerger.check(pages, end: end, behind: staged)
         if let fork = self.stateMerger.fork(in: pages.map(\.vector) + (end.map { [$0.through] } ?? [])) {
@@ -169,11 +169,9 @@ final class Merging {
             throw try self.renounce(fork)
         }
         do {
-            let now = try self.transactions.write { transaction in
+            return try self.transactions.write { transaction in
                 .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
             }
-            guard let now else { throw MalformedChunk(reason: "the state does not begin with the authors") }
-            return now
         } catch let error as StoreError where error.code == .diskFull {
             // Programs need the room more than a state that does not fit.
             try self.forgetState()
@@ -209,10 +207,13 @@ final class Merging {
         }
     }
 
-    /// Forgets a state that has made no progress for too long.
+    /// Forgets a state that has made no progress for too long, or whose beginning has come from the log meanwhile.
     func forgetOldState(at milliseconds: Int64) throws {
-        guard try self.transactions.read({ try StateStage.isExpired(at: milliseconds, on: $0) }) else { return }
-        try self.forgetState()
+        let isOld = try self.transactions.read { connection in
+            guard try !StateStage.isExpired(at: milliseconds, on: connection) else { return true }
+            return try StateStage.read(on: connection).map { self.origins.vector.covers($0.vector) } ?? false
+        }
+        if isOld { try self.forgetState() }
     }
 
     private func forgetState() throws {

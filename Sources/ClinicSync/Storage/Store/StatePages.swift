@@ -78,7 +78,8 @@ struct StatePages {
         }
         var writing = Writing(request: request, vector: start, through: through)
         writing.bytes = answer.pages.reduce(0) { $0 + $1.payload.count }
-        let credit = min(Int(clamping: request.creditBytes), self.reader.limits.stateAnswerBytes)
+        // An answer has a page, however little the peer asks for.
+        let credit = max(1, min(Int(clamping: request.creditBytes), self.reader.limits.stateAnswerBytes))
         for plan in self.plans(after: cursor) {
             var after = plan.definition.name == cursor?.table ? cursor?.key : nil
             var isWhole = false

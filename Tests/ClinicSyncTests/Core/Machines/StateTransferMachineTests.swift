@@ -154,6 +154,19 @@ import Testing
         )
     }
 
+    @Test("a state whose beginning the store has forgotten begins again")
+    func forgotten() {
+        var machine = StateTransferStateMachine()
+        machine.start(self.staged("bills", "b1"), at: .zero)
+        _ = machine.received(.offer(self.offer), on: .c(1), at: .zero)
+        _ = machine.received(.page(self.page(1, "bills")), on: .c(1), at: .zero)
+        #expect(machine.staged(nil, from: .c(1), at: .zero) == [self.asks(1, self.request(3))])
+        #expect(machine.staged == nil)
+        // A state without authors is none.
+        let page = self.page(3, "bills", vector: .v())
+        #expect(machine.received(.page(page), on: .c(1), at: .zero) == [.close(.c(1), .protocolViolation)])
+    }
+
     @Test("a sender that begins again is followed from the authors on")
     func beginsAgain() {
         var machine = StateTransferStateMachine()
