@@ -196,7 +196,9 @@ final class StateMerger {
             if page.table.isEmpty {
                 try self.adopt(StateMerger.authors(page.payload), upTo: staged.vector, in: transaction)
             } else if let plan = self.plan(page.table) {
-                let merging = Merging(settled: staged.vector, through: through, offset: offset)
+                // The sender may name authors that the file has no room for; the rows say nothing of others then.
+                let known = through.filter { self.origins.id(of: $0) != nil }
+                let merging = Merging(settled: staged.vector, through: known, offset: offset)
                 try self.merge(page.payload, plan, merging, &events, &result, in: transaction)
             }
         }
