@@ -75,7 +75,7 @@ package struct FileRestore {
                     + "then restore a backup with 'clinic-node restore FILE', or join again."
             )
         }
-        try self.replace { copy in
+        return try self.replace { copy in
             try SQLiteReplicaStore.create(
                 at: URL(fileURLWithPath: copy),
                 origin: Origin(node: self.node),

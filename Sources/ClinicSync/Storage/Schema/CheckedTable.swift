@@ -83,20 +83,7 @@ struct CheckedTable {
                 )
             }
         }
-        let others = aside.map { column in
-            ColumnDefinition(
-                name: column.name,
-                slot: column.slot,
-                declaredType: "",
-                isNotNull: false,
-                isCounter: false,
-                isDerived: self.isDerived(column.name),
-                defaultValue: column.defaultValue,
-                isAside: true,
-                isVanished: column.isVanished
-            )
-        }
-        let columns = (present + others).sorted { $0.slot < $1.slot }
+        let columns = (present + aside.map(self.standingAside)).sorted { $0.slot < $1.slot }
         guard present.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
             throw SchemaError.damagedRegistry(table: self.ddl.name)
         }
@@ -120,6 +107,21 @@ struct CheckedTable {
                 .union(slots.map { $0.lowercased() })
                 .subtracting(columns.map { $0.name.lowercased() }),
             slotCount: slots.count
+        )
+    }
+
+    /// A column that only other nodes' files have.
+    private func standingAside(_ column: AsideColumns.Column) -> ColumnDefinition {
+        ColumnDefinition(
+            name: column.name,
+            slot: column.slot,
+            declaredType: "",
+            isNotNull: false,
+            isCounter: false,
+            isDerived: self.isDerived(column.name),
+            defaultValue: column.defaultValue,
+            isAside: true,
+            isVanished: column.isVanished
         )
     }
 
