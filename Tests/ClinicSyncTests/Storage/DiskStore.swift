@@ -123,14 +123,6 @@ final class DiskStore {
         return try body(cut.writer)
     }
 
-    /// Whether SQLite finds no fault in the file that a power cut now would leave.
-    func isWhole(afterLosing loss: MemoryDisk.Loss, seed: UInt64) throws -> Bool {
-        let disk = try self.disk.afterPowerCut(losing: loss, seed: seed)
-        let queue = try DatabaseQueue(path: disk.uri("clinic.db"))
-        defer { _ = Swift.Result { try queue.close() } }
-        return try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") == ["ok"] }
-    }
-
     /// What peers are sent of the log of a store.
     func logged(by writer: ReplicaWriter) throws -> [BatchChunk] {
         let reader = try ReplicaReader(beside: writer)

@@ -56,6 +56,12 @@ struct StoreScenario {
             ]),
             seenMilliseconds: other.now
         )
+        let presence = MemberPresence(
+            isHost: true,
+            members: [TestStore.node(1), TestStore.node(2)],
+            linked: [TestStore.node(2)],
+            clinicMilliseconds: other.now
+        )
         self.steps = [
             Step(
                 sql: """
@@ -74,7 +80,7 @@ struct StoreScenario {
                 sql: "UPDATE patients SET lastName = 'H' WHERE id = 'p1'; DELETE FROM clinicsync_dirty",
                 request: .sweep(table: nil, .sync(id: 1))
             ),
-            Step(request: .prune), Step(request: .restamp(offsetMilliseconds: 0)),
+            Step(request: .prune(presence)), Step(request: .restamp(offsetMilliseconds: 0)),
         ]
         let store = try DiskStore(1)
         self.template = try store.disk.afterPowerCut(losing: .nothing)
@@ -96,7 +102,7 @@ struct StoreScenario {
     }
 
     static func executor(of store: DiskStore) -> WritingExecutor {
-        WritingExecutor(store.writer, retentionMilliseconds: -1)
+        WritingExecutor(store.writer, retentionMilliseconds: 0)
     }
 
     /// Why a request failed; `nil` when it did not.
