@@ -83,7 +83,8 @@ struct LogSalvage {
                 guard let node = NodeID(storedBytes: row.blob(1)),
                     let incarnation: UInt32 = row.number(2, in: 0 ... .max)
                 else { return }
-                authors[row.int64(0)] = Origin(node: node, incarnation: incarnation)
+                let number = row.int64(0)
+                authors[number] = Origin(node: node, incarnation: incarnation)
             }
         } catch let failure as SQLiteFailure where self.isDamage(failure) {}
         return authors
@@ -108,7 +109,8 @@ struct LogSalvage {
 
     private static func chunk(_ row: Statement, authors: [Int64: Origin]) -> BatchChunk? {
         do {
-            guard let author = authors[row.int64(1)] else { return nil }
+            let number = row.int64(1)
+            guard let author = authors[number] else { return nil }
             try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
             let index = try row.chunkIndex(3)
             guard row.isNull(5) == (index > 0) else { return nil }
