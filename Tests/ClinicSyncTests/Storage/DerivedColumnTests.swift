@@ -185,7 +185,9 @@ struct DerivedColumnTests {
             #expect(try self.open(store) == ["value p nationalId PH-0 1"])
             #expect(try store.reader.summary().openConflicts == 1)
         }
-        try expectEqual(stores)
+        // The tables differ by the columns.
+        let digests = try stores[0].reader.digests().tables
+        for store in stores { #expect(try store.reader.digests().tables == digests) }
     }
 
     // MARK: - Saving at each keystroke
@@ -249,7 +251,10 @@ struct DerivedColumnTests {
             let all = try store.reader.journal(openOnly: false)
             #expect(all.map(\.count) == [12], "what was settled at once is listed at once")
             #expect(all.first?.decision?.kept == .other)
-            #expect(try store.reader.report("patients/p/address").columns.first?.beaten.count == 12)
+            #expect(
+                try store.reader.report("patients/p/address").columns.first?.beaten.count == 11,
+                "all but the chosen"
+            )
         }
     }
 
