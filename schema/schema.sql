@@ -92,7 +92,7 @@ CREATE TABLE clinicsync_aside (
     tableId INTEGER NOT NULL,
     pk              NOT NULL,
     slot    INTEGER NOT NULL,
-    value,
+    value, shown,
     PRIMARY KEY (tableId, pk, slot)
 ) WITHOUT ROWID;
 
@@ -226,7 +226,7 @@ CREATE TABLE clinicsync_node (
     softwareVersion TEXT NOT NULL DEFAULT '',
     maySign INTEGER NOT NULL DEFAULT 0,
     joinedAt INTEGER NOT NULL DEFAULT 0
-, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0, statement BLOB, renaming BLOB, columns TEXT);
+, addresses TEXT NOT NULL DEFAULT '', schemaVersion INTEGER NOT NULL DEFAULT 0, aliveAt INTEGER NOT NULL DEFAULT 0, statement BLOB, renaming BLOB, columns TEXT, lacks TEXT);
 
 CREATE TABLE clinicsync_notice (
     id TEXT PRIMARY KEY NOT NULL,
@@ -332,7 +332,7 @@ CREATE TABLE clinicsync_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),
     columns TEXT NOT NULL CHECK (typeof(columns) = 'text')
-);
+, defaults TEXT, types TEXT);
 
 CREATE TABLE clinicsync_told (
     id TEXT PRIMARY KEY NOT NULL,

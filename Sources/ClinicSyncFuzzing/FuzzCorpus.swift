@@ -65,7 +65,7 @@ enum FuzzCorpus {
                 Acknowledgement(
                     applied: self.vector.entries.reversed(),
                     creditBytes: 70_000,
-                    wanted: [batch],
+                    wanted: [LostChunk(batch: batch, index: 5)],
                     unproven: [self.node]
                 )
             ),
@@ -146,7 +146,7 @@ enum FuzzCorpus {
             hostReport: self.hostReport,
             wallMilliseconds: 1_795_000_000_123,
             vector: self.vector,
-            partials: [PartialBatch(batch: batch, nextChunk: 3)],
+            partials: [PartialBatch(batch: batch, nextChunk: 3, content: .init(first: 7, timestamp: 8, newest: 9))],
             creditBytes: 8 << 20
         )
     }

@@ -60,6 +60,7 @@ enum Summary {
         case .reply(let request, .loginDecided(let outcome)): "answer(r\(request.rawValue) \(Summary.of(outcome)))"
         case .learn: "learn"
         case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
+        case .meter(let id, _): "meter(c\(id.rawValue))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped(let reason): "stopped \(reason)"
         }
@@ -196,7 +197,7 @@ enum Summary {
         case .recordEvent(let event): "recordEvent \(event.type)"
         case .mend(let damage): "mend \(damage.table.rawValue)"
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
-        case .readBatch(let id, let batch, _): "readBatch c\(id.rawValue) \(Summary.of(batch))"
+        case .readBatch(let id, let lost, _): "readBatch c\(id.rawValue) \(Summary.of(lost.batch)).\(lost.index)"
         case .readState(let id, let request): "readState c\(id.rawValue) \(request.id)"
         case .pinState(let node, let vector): "pinState \(Summary.letter(node))\(Summary.of(vector))"
         case .stageState(let id, let pages, let end):

@@ -173,6 +173,7 @@ struct TrapTests {
         "Security/SigningKey.swift": [(["preconditionFailure("], caller)],
         "Security/StatementReader.swift": [(["UInt64(8 * (count - 1 - $0))"], "the place of a bit")],
         "Security/TrustStore+Signing.swift": [([") + 1"], "below the largest")],
+        "Storage/Backup/FileRestore.swift": [(["Int64($0.dropFirst(prefix.count))"], text)],
         "Storage/Collect/MissingTables.swift": [(["Int64(pair[1])"], text)],
         "Storage/Events/EventLog.swift": [
             (

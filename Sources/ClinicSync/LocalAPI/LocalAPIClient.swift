@@ -80,6 +80,13 @@ package struct LocalAPIClient: Sendable {
         }
     }
 
+    /// Sends a `POST` request without a body, whose answer says nothing but that it is done.
+    ///
+    /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.
+    package func post(_ path: String, timeout: Duration) async throws {
+        _ = try await self.send(.POST, path, timeout: timeout)
+    }
+
     /// Sends a request and hands over each line of the answer as it comes; returns when the stream ends.
     ///
     /// `onPosition` is called first, with the position after which a stream of events begins.

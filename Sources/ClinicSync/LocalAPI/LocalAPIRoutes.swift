@@ -72,6 +72,10 @@ struct LocalAPIRoutes: Sendable {
             return Response(status: .noContent)
         }
         guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
+        guarded.post("/backup") { _, _ in
+            try await self.control.tables.prepareBackup()
+            return Response(status: .noContent)
+        }
         guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
         guarded.get("/events") { request, _ in try await self.events(request) }
         self.addConflicts(to: guarded)

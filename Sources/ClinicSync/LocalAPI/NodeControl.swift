@@ -61,6 +61,9 @@ package protocol TableControl: Sendable {
 
     /// Compares all reachable nodes and repairs differences, within `timeout`.
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary
+
+    /// Makes the database file ready to be copied: what programs wrote until now is in the node's log afterwards.
+    func prepareBackup() async throws
 }
 
 /// Lists and changes the members of the clinic.

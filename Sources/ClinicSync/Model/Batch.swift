@@ -95,10 +95,68 @@ package struct PartialBatch: Sendable, Hashable {
     package let batch: BatchID
     /// The first chunk that is missing.
     package let nextChunk: UInt32
+    /// What tells these chunks from other content of the same name.
+    package let content: Content
+
+    /// What tells the chunks of a batch from other content of the same name; 0 for what is not known.
+    ///
+    /// The first and the newest chunk suffice: content of another author's making is a whole beginning or the end of what has
+    /// arrived, because a chunk that differs from a later copy of the author removes the batch.
+    package struct Content: Sendable, Hashable {
+        /// The checksum of the first chunk.
+        package var first: UInt64
+        /// The timestamp in the first chunk's header.
+        package var timestamp: UInt64
+        /// The checksum of the newest chunk, the one before ``PartialBatch/nextChunk``.
+        package var newest: UInt64
+
+        /// Makes a description.
+        package init(first: UInt64 = 0, timestamp: UInt64 = 0, newest: UInt64 = 0) {
+            self.first = first
+            self.timestamp = timestamp
+            self.newest = newest
+        }
+    }
 
     /// Makes a partial batch.
-    package init(batch: BatchID, nextChunk: UInt32) {
+    package init(batch: BatchID, nextChunk: UInt32, content: Content = Content()) {
         self.batch = batch
         self.nextChunk = nextChunk
+        self.content = content
+    }
+
+    /// Whether `chunk` is of the same name, and of other content.
+    package func contradicts(_ chunk: BatchChunk) -> Bool {
+        guard chunk.batch == self.batch else { return false }
+        func differs(_ known: UInt64, _ other: UInt64?) -> Bool { known != 0 && known != other }
+        if chunk.index == 0, differs(self.content.first, chunk.checksum) { return true }
+        if chunk.index == 0, differs(self.content.timestamp, chunk.header?.timestamp.rawValue) { return true }
+        return chunk.index &+ 1 == self.nextChunk && differs(self.content.newest, chunk.checksum)
+    }
+
+    /// What is known of the batch with one chunk more.
+    package func adding(_ chunk: BatchChunk) -> PartialBatch {
+        guard chunk.index >= self.nextChunk else { return self }
+        var content = self.content
+        if chunk.index == 0 {
+            content.first = chunk.checksum
+            content.timestamp = chunk.header?.timestamp.rawValue ?? 0
+        }
+        content.newest = chunk.checksum
+        return PartialBatch(batch: self.batch, nextChunk: chunk.index &+ 1, content: content)
+    }
+}
+
+/// A chunk that a node lost to damage, and perhaps the chunks after it.
+package struct LostChunk: Sendable, Hashable {
+    /// The batch.
+    package let batch: BatchID
+    /// The place of the first chunk that is lost.
+    package let index: UInt32
+
+    /// Names a chunk.
+    package init(batch: BatchID, index: UInt32 = 0) {
+        self.batch = batch
+        self.index = index
     }
 }

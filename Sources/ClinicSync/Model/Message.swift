@@ -190,8 +190,8 @@ package struct Acknowledgement: Sendable, Hashable {
     ///
     /// The sender may send as many again. Stored bytes need not be on the disk.
     package var creditBytes: UInt32
-    /// Batches that the sender once had and lost to damage: the receiver sends them again, if it has them.
-    package var wanted: [BatchID]
+    /// Chunks that the sender once had and lost to damage: the receiver sends them and those after them again, if it has them.
+    package var wanted: [LostChunk]
     /// Nodes whose chunks the sender keeps aside until it has the proof that they are members: the receiver sends the proofs
     /// that it has.
     package var unproven: [NodeID]
@@ -200,7 +200,7 @@ package struct Acknowledgement: Sendable, Hashable {
     package init(
         applied: [VersionVector.Entry],
         creditBytes: UInt32,
-        wanted: [BatchID] = [],
+        wanted: [LostChunk] = [],
         unproven: [NodeID] = []
     ) {
         self.applied = applied

@@ -169,6 +169,18 @@ public final class ClinicNode: Service {
         try await run.run { running in self.running.withLockedValue { $0 = running } }
     }
 
+    private static func log(_ rebuilt: StorageService.Rebuilt, to logger: Logger) {
+        logger.error(
+            "The database could not be used and was made again: its rows come from the other PCs",
+            metadata: [
+                "file.found": "\(rebuilt.found)", "file.set_aside": "\(rebuilt.outcome.aside ?? "none")",
+                "file.merged_batches": "\(rebuilt.outcome.batches)",
+                "file.unreadable": "\(rebuilt.outcome.unreadable)",
+                "file.not_taken_over": "\(rebuilt.outcome.lost ?? "nothing")",
+            ]
+        )
+    }
+
     private static func logLock(by holder: StoreLock.Holder?, to logger: Logger) {
         logger.warning(
             "A program keeps a write transaction in clinic.db open: the node starts when that program ends it",
@@ -190,6 +202,7 @@ public final class ClinicNode: Service {
                 retention: ClinicNode.keepForEver,
                 judge: { register.members(in: $0) },
                 wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
+                mayRebuild: register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),
                 onLocked: { [logger = self.settings.logger] holder in
                     let wasTold = isTold.withLockedValue { isTold in
                         defer { isTold = true }
@@ -206,6 +219,7 @@ public final class ClinicNode: Service {
                 metadata: ["store.stale_log": "\(staleLog)"]
             )
         }
+        if let rebuilt = storage.rebuilt { ClinicNode.log(rebuilt, to: self.settings.logger) }
         if let rebirth = storage.rebirth {
             self.settings.logger.notice(
                 "The database is a copy or came from a backup: the node goes on under new batch numbers",

@@ -163,6 +163,8 @@ final class NodeDriver: Sendable {
             for chain in nodes.compactMap(surroundings.proof) {
                 surroundings.transport.send(.memberProof(chain), term: term, over: [connection])
             }
+        case .meter(let connection, let bytes):
+            surroundings.transport.meter(connection, bytes: bytes)
         case .notify(let notification):
             surroundings.telemetry.record(notification)
         case .stopped:

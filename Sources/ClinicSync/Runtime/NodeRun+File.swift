@@ -35,6 +35,25 @@ extension NodeRun {
         throw ClinicSyncError(.databaseReplaced, try await self.sentence(fault, watch, path: path))
     }
 
+    /// Tells programs that the database is a new one, whose rows come from the other nodes.
+    func announceRebuilt() {
+        guard let rebuilt = self.storage.rebuilt else { return }
+        self.inbox.post(
+            .eventOccurred(
+                NamedEvent(
+                    type: "database_rebuilt",
+                    category: .system,
+                    timestamp: HybridTimestamp(milliseconds: self.settings.clock.wallMilliseconds),
+                    fields: [
+                        "details": .object([
+                            "found": .text("\(rebuilt.found)"), "setAside": .text(rebuilt.outcome.aside ?? ""),
+                        ])
+                    ]
+                )
+            )
+        )
+    }
+
     private func sentence(_ fault: DatabaseFileWatch.Fault, _ watch: DatabaseFileWatch, path: String) async throws
         -> String
     {

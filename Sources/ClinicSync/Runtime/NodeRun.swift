@@ -61,6 +61,7 @@ struct NodeRun: Sendable {
         try await self.learnMembers()
         // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
+        self.announceRebuilt()
         let desk = try self.makeDesk()
         let hints = self.makeMemberHints()
         let exchange = self.makeExchange(hints: hints)
@@ -185,7 +186,12 @@ struct NodeRun: Sendable {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
             status: status,
-            tables: NodeTableControl(storage: self.storage, driver: driver, clock: self.settings.clock),
+            tables: NodeTableControl(
+                storage: self.storage,
+                driver: driver,
+                clock: self.settings.clock,
+                wrote: self.wrote
+            ),
             members: NodeMemberControl(
                 state: self.state,
                 storage: self.storage,

@@ -26,6 +26,15 @@ final class StorageService: Sendable {
         var rebirth: Rebirth?
         var file: HeldFile
         var staleLog: String?
+        var rebuilt: Rebuilt?
+    }
+
+    /// What was found in the place of the database, and what became of it.
+    struct Rebuilt: Sendable {
+        /// What was there.
+        var found: DatabaseLook
+        /// What became of it.
+        var outcome: FileRestore.Outcome
     }
 
     /// How the service ends.
@@ -59,6 +68,8 @@ final class StorageService: Sendable {
     var file: HeldFile { self.bound.file }
     /// Where the write-ahead log is that did not belong to the file and was set aside; `nil` when there was none.
     var staleLog: String? { self.bound.staleLog }
+    /// Why the database is a new one, whose rows come from the other nodes; `nil` when the database was there.
+    var rebuilt: Rebuilt? { self.bound.rebuilt }
 
     /// How a store is opened.
     struct Opening: Sendable {
@@ -74,6 +85,8 @@ final class StorageService: Sendable {
         var wallClock: @Sendable () -> Int64
         /// How long one attempt waits for another program's transaction.
         var patience: Duration = CoreLimits.storeLockLimit
+        /// Whether a database that is missing or cannot be opened is made again, because other nodes have its rows.
+        var mayRebuild = false
         /// Called after each attempt that another program's transaction made fail, with the process that holds the lock.
         ///
         /// Returns whether to try again.
@@ -119,6 +132,37 @@ final class StorageService: Sendable {
     /// Opens the store once; on its writing thread.
     private static func attempt(_ opening: Opening, _ lockWatch: StoreLockWatch) throws -> Opened {
         let staleLog = try StaleLog(databasePath: opening.path).setAside(at: opening.wallClock())
+        let found = try DatabaseLook.at(opening.path)
+        var rebuilt: Rebuilt?
+        if let refusal = found.refusal {
+            guard opening.mayRebuild else { throw refusal }
+            rebuilt = try self.rebuild(opening, found)
+        }
+        do {
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+        } catch let error as StoreError where error.code == .corrupt && opening.mayRebuild && rebuilt == nil {
+            rebuilt = try self.rebuild(opening, .damaged)
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+        }
+    }
+
+    /// Puts a new database in the place of what was found; the former file stays under another name.
+    private static func rebuild(_ opening: Opening, _ found: DatabaseLook) throws -> Rebuilt {
+        let restore = FileRestore(
+            path: opening.path,
+            node: opening.origin.node,
+            exclusions: ClinicBackup.exclusions,
+            wallClock: opening.wallClock
+        )
+        return Rebuilt(found: found, outcome: try restore.rebuild())
+    }
+
+    private static func open(
+        _ opening: Opening,
+        _ lockWatch: StoreLockWatch,
+        staleLog: String?,
+        rebuilt: Rebuilt?
+    ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
         let database = try StoreDatabase.open(
@@ -142,7 +186,13 @@ final class StorageService: Sendable {
             reader: reader,
             state: try writer.state(),
             events: writer.lastEventPosition,
-            bound: Bound(origin: writer.origin, rebirth: writer.rebirth, file: file, staleLog: staleLog),
+            bound: Bound(
+                origin: writer.origin,
+                rebirth: writer.rebirth,
+                file: file,
+                staleLog: staleLog,
+                rebuilt: rebuilt
+            ),
             interrupt: { database.interrupt() }
         )
     }

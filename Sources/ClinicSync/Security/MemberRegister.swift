@@ -97,6 +97,18 @@ package final class MemberRegister: Sendable {
         )
     }
 
+    /// Returns whether another member has run in the last 30 days, by what it signed, so that it has the clinic's rows.
+    ///
+    /// A member that was thrown away and never revoked has them no more.
+    package func hasLiveMember(besides node: NodeID, at wallMilliseconds: Int64) -> Bool {
+        self.members.contains { member in
+            guard member.node != node, self.isPresent(member), let statement = member.statement else { return false }
+            return statement.facts.aliveAt > wallMilliseconds - MemberRegister.liveMilliseconds
+        }
+    }
+
+    private static let liveMilliseconds: Int64 = 30 * 86_400_000
+
     /// Returns whether a member may sign certificates.
     package func maySign(_ node: NodeID) -> Bool {
         if node == self.trust.nodeID { return self.trust.maySign }

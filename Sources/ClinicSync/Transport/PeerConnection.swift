@@ -39,6 +39,8 @@ final class PeerConnection: Sendable {
         /// Bytes of messages that the kernel has not accepted yet, including `pending`.
         var outboundBytes = 0
         var unconsumed = 0
+        /// Units of work that the handler has not measured yet; see ``WorkMeter``.
+        var unmeasured: Double = 0
         /// Whether the handler waits for ``PeerConnection/consumed()`` before it continues to read.
         var isReadPaused = false
         /// Whether this node has sent its close frame, or drops the connection.
@@ -123,6 +125,19 @@ final class PeerConnection: Sendable {
     /// Counts a message that was posted.
     func posted() {
         self.state.withLockedValue { $0.unconsumed += 1 }
+    }
+
+    /// Adds the work of a message of `bytes` that no other limit holds; from any thread.
+    func meter(bytes: Int) {
+        self.state.withLockedValue { $0.unmeasured += WorkMeter.units(of: bytes) }
+    }
+
+    /// Returns the work that was added since the last call.
+    func takeUnmeasured() -> Double {
+        self.state.withLockedValue { state in
+            defer { state.unmeasured = 0 }
+            return state.unmeasured
+        }
     }
 
     /// Returns whether the handler may read the socket; if not, ``consumed()`` resumes reading.

@@ -63,6 +63,7 @@ final class PeerConnectionHandler: ChannelInboundHandler {
 
     /// Reads more, at once or when the peer's work is done.
     private func readOn(_ context: ChannelHandlerContext) {
+        self.meter.count(units: self.connection.takeUnmeasured(), at: PeerConnectionHandler.now)
         // A connection that ends discards what arrives, and waits for the peer's close frame.
         if !self.connection.isEnding, let wait = self.meter.wait(at: PeerConnectionHandler.now) {
             guard !self.isResting else { return }

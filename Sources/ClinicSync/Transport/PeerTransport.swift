@@ -117,6 +117,11 @@ package final class PeerTransport: Sendable {
         self.registry.withLockedValue { $0.connection(connection) }?.consumed()
     }
 
+    /// Counts a message of `connection` of so many bytes that costs the peer no credit; see ``WorkMeter``.
+    package func meter(_ connection: ConnectionID, bytes: Int) {
+        self.registry.withLockedValue { $0.connection(connection) }?.meter(bytes: bytes)
+    }
+
     /// Returns the number of bytes queued for `connection` that its peer has not accepted; 0 when it is not open.
     package func outboundBytes(of connection: ConnectionID) -> Int {
         self.registry.withLockedValue { $0.connection(connection) }?.outboundBytes ?? 0

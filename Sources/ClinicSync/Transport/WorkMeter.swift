@@ -2,8 +2,8 @@ import ClinicSyncModel
 
 /// Measures the work that a peer's messages cause, and says how long the node must not read more of them.
 ///
-/// Chunks and the pages of a comparison have limits of their own: credit, and answers to questions. All other messages
-/// are small and rare between honest nodes, but a hostile member can send them without end, and each costs the node's
+/// Chunks and the pages of a comparison have limits of their own: credit, and answers to questions. The core says which chunks
+/// cost no credit; they are measured here. All other messages are small and rare between honest nodes, but a hostile member can send them without end, and each costs the node's
 /// one driver some time. A message costs one unit, and one more for each KiB.
 struct WorkMeter {
     private let rate: Double
@@ -22,8 +22,18 @@ struct WorkMeter {
     mutating func count(_ message: Message, bytes: Int, at now: Duration) {
         guard message.isMetered else { return }
         self.fill(at: now)
-        self.tokens -= 1 + Double(bytes) / 1_024
+        self.tokens -= WorkMeter.units(of: bytes)
     }
+
+    /// Counts `units` of work besides the messages, which came up to `now`.
+    mutating func count(units: Double, at now: Duration) {
+        guard units > 0 else { return }
+        self.fill(at: now)
+        self.tokens -= units
+    }
+
+    /// The units of a message of `bytes`.
+    static func units(of bytes: Int) -> Double { 1 + Double(bytes) / 1_024 }
 
     /// Returns how long the node must wait before it reads more; `nil` when it may read now.
     mutating func wait(at now: Duration) -> Duration? {

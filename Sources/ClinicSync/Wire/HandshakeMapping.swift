@@ -51,7 +51,15 @@ extension WireHello {
         partials.reserveCapacity(self.partials.count)
         for partial in self.partials {
             let nextChunk = try MessageCodec.chunkIndex(partial.nextChunk, "partial.next_chunk")
-            partials.append(PartialBatch(batch: try partial.batch.model(), nextChunk: nextChunk))
+            // Nothing is computed with these numbers: they are only compared.
+            let content = PartialBatch.Content(
+                first: partial.firstChecksum,
+                timestamp: partial.timestamp,
+                newest: partial.newestChecksum
+            )
+            partials.append(
+                PartialBatch(batch: try partial.batch.model(), nextChunk: nextChunk, content: content)
+            )
         }
         return partials
     }
@@ -63,6 +71,9 @@ extension WireHello.Partial {
         self.init()
         self.batch = WireBatchName(partial.batch)
         self.nextChunk = partial.nextChunk
+        self.firstChecksum = partial.content.first
+        self.timestamp = partial.content.timestamp
+        self.newestChecksum = partial.content.newest
     }
 }
 

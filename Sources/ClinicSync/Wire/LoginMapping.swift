@@ -8,10 +8,12 @@ extension WireLoginRequest {
         self.init()
         self.id = id
         self.session = login.sessionID
-        if case .blob(let bytes) = login.userID {
-            self.userBlob = Data(bytes)
-        } else {
-            self.user = login.userID.displayText
+        switch login.userID {
+        case .blob(let bytes) where !bytes.isEmpty: self.userBlob = Data(bytes)
+        case .blob: self.userKey = Data([UserKeyKind.emptyBlob.rawValue])
+        case .text(let bytes) where String(validating: bytes, as: UTF8.self) == nil:
+            self.userKey = Data([UserKeyKind.malformedText.rawValue] + bytes)
+        case .text, .integer, .real, .null: self.user = login.userID.displayText
         }
         self.username = login.username
         self.device = login.deviceID
@@ -27,10 +29,9 @@ extension WireLoginRequest {
         guard !self.session.isEmpty else { throw .missing(field: "session") }
         guard self.tokenHash.count == 32 else { throw .wrongLength(field: "token_hash") }
         guard self.userBlob.count <= max else { throw .limitExceeded(field: "user_blob") }
-        let user = try MessageCodec.text(self.user, max: max, "user")
         return LoginRequest(
             sessionID: try MessageCodec.text(self.session, max: max, "session"),
-            userID: self.userBlob.isEmpty ? .string(user) : .blob(Array(self.userBlob)),
+            userID: try self.userID(max: max),
             username: try MessageCodec.text(self.username, max: max, "username"),
             deviceID: try MessageCodec.text(self.device, max: max, "device"),
             deviceName: try MessageCodec.text(self.deviceName, max: max, "device_name"),
@@ -38,6 +39,29 @@ extension WireLoginRequest {
             loginMilliseconds: try MessageCodec.milliseconds(self.loginMilliseconds, "login_milliseconds"),
             isForced: self.isForced
         )
+    }
+}
+
+/// What the first byte of `user_key` says.
+private enum UserKeyKind: UInt8 {
+    /// A TEXT that is not valid UTF-8 follows.
+    case malformedText = 1
+    /// The key is an empty BLOB.
+    case emptyBlob = 2
+}
+
+extension WireLoginRequest {
+    private func userID(max: Int) throws(WireDecodingError) -> SQLiteValue {
+        let user = try MessageCodec.text(self.user, max: max, "user")
+        guard self.userKey.count <= max else { throw .limitExceeded(field: "user_key") }
+        guard let first = self.userKey.first else {
+            return self.userBlob.isEmpty ? .string(user) : .blob(Array(self.userBlob))
+        }
+        switch UserKeyKind(rawValue: first) {
+        case .malformedText: return .text(Array(self.userKey.dropFirst()))
+        case .emptyBlob: return .blob([])
+        case nil: throw .unknownValue(field: "user_key")
+        }
     }
 }
 

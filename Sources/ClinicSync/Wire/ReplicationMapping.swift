@@ -55,7 +55,9 @@ extension WireAcknowledge {
         self.init()
         self.applied = WireVector(acknowledgement.applied)
         self.creditBytes = acknowledgement.creditBytes
-        self.wanted = acknowledgement.wanted.map(WireBatchName.init)
+        self.wanted = acknowledgement.wanted.map { WireBatchName($0.batch) }
+        let chunks = acknowledgement.wanted.map(\.index)
+        if chunks.contains(where: { $0 > 0 }) { self.wantedFrom = chunks }
         self.unproven = acknowledgement.unproven.map { Data($0.bytes) }
     }
 
@@ -76,10 +78,15 @@ extension WireAcknowledge {
         return nodes
     }
 
-    private func wantedModels(_ limits: WireLimits) throws(WireDecodingError) -> [BatchID] {
+    private func wantedModels(_ limits: WireLimits) throws(WireDecodingError) -> [LostChunk] {
         guard self.wanted.count <= limits.wantedBatchesMax else { throw .limitExceeded(field: "wanted") }
-        var wanted: [BatchID] = []
-        for name in self.wanted { wanted.append(try name.model()) }
+        guard self.wantedFrom.count <= self.wanted.count else { throw .limitExceeded(field: "wanted_from") }
+        var wanted: [LostChunk] = []
+        for (place, name) in self.wanted.enumerated() {
+            let index = place < self.wantedFrom.count ? self.wantedFrom[place] : 0
+            let chunk = try MessageCodec.chunkIndex(index, "wanted_from")
+            wanted.append(LostChunk(batch: try name.model(), index: chunk))
+        }
         return wanted
     }
 }

@@ -675,6 +675,16 @@ package nonisolated struct WireHello: @unchecked Sendable {
 
     package var nextChunk: UInt32 = 0
 
+    /// What tells the sender's chunks from other content under the same name; 0 for what the sender does not know.
+    /// The checksum of the first chunk.
+    package var firstChecksum: UInt64 = 0
+
+    /// The timestamp in the first chunk's header.
+    package var timestamp: UInt64 = 0
+
+    /// The checksum of the chunk before next_chunk.
+    package var newestChecksum: UInt64 = 0
+
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
     package init() {}
@@ -1019,6 +1029,9 @@ package nonisolated struct WireAcknowledge: Sendable {
   /// the proof of one answers with a MemberProof.
   package var unproven: [Data] = []
 
+  /// Of each batch in wanted, in the same order, the first chunk that is wanted; 0 for those beyond the end.
+  package var wantedFrom: [UInt32] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1275,6 +1288,10 @@ package nonisolated struct WireLoginRequest: Sendable {
 
   /// The user's key when it is a BLOB; `user` is empty then.
   package var userBlob: Data = Data()
+
+  /// The user's key when neither `user` nor `user_blob` can say it; both are empty then. The first byte is 1 for a TEXT that is not
+  /// valid UTF-8, and 2 for an empty BLOB; the key's bytes follow.
+  package var userKey: Data = Data()
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -2588,7 +2605,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
 
 nonisolated extension WireHello.Partial: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = WireHello.protoMessageName + ".Partial"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}batch\0\u{3}next_chunk\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}batch\0\u{3}next_chunk\0\u{3}first_checksum\0\u{1}timestamp\0\u{3}newest_checksum\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2598,6 +2615,9 @@ nonisolated extension WireHello.Partial: SwiftProtobuf.Message, SwiftProtobuf._M
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularMessageField(value: &self._batch) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.nextChunk) }()
+      case 3: try { try decoder.decodeSingularFixed64Field(value: &self.firstChecksum) }()
+      case 4: try { try decoder.decodeSingularFixed64Field(value: &self.timestamp) }()
+      case 5: try { try decoder.decodeSingularFixed64Field(value: &self.newestChecksum) }()
       default: break
       }
     }
@@ -2614,12 +2634,24 @@ nonisolated extension WireHello.Partial: SwiftProtobuf.Message, SwiftProtobuf._M
     if self.nextChunk != 0 {
       try visitor.visitSingularUInt32Field(value: self.nextChunk, fieldNumber: 2)
     }
+    if self.firstChecksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.firstChecksum, fieldNumber: 3)
+    }
+    if self.timestamp != 0 {
+      try visitor.visitSingularFixed64Field(value: self.timestamp, fieldNumber: 4)
+    }
+    if self.newestChecksum != 0 {
+      try visitor.visitSingularFixed64Field(value: self.newestChecksum, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireHello.Partial, rhs: WireHello.Partial) -> Bool {
     if lhs._batch != rhs._batch {return false}
     if lhs.nextChunk != rhs.nextChunk {return false}
+    if lhs.firstChecksum != rhs.firstChecksum {return false}
+    if lhs.timestamp != rhs.timestamp {return false}
+    if lhs.newestChecksum != rhs.newestChecksum {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3106,7 +3138,7 @@ nonisolated extension WireChunk.Header: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledge"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0\u{3}wanted_from\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3118,6 +3150,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.creditBytes) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
       case 4: try { try decoder.decodeRepeatedBytesField(value: &self.unproven) }()
+      case 5: try { try decoder.decodeRepeatedUInt32Field(value: &self.wantedFrom) }()
       default: break
       }
     }
@@ -3140,6 +3173,9 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.unproven.isEmpty {
       try visitor.visitRepeatedBytesField(value: self.unproven, fieldNumber: 4)
     }
+    if !self.wantedFrom.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.wantedFrom, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3148,6 +3184,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.creditBytes != rhs.creditBytes {return false}
     if lhs.wanted != rhs.wanted {return false}
     if lhs.unproven != rhs.unproven {return false}
+    if lhs.wantedFrom != rhs.wantedFrom {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3581,7 +3618,7 @@ nonisolated extension WireMemberProof: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LoginRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}session\0\u{1}user\0\u{1}username\0\u{1}device\0\u{3}device_name\0\u{3}token_hash\0\u{3}login_milliseconds\0\u{3}is_forced\0\u{3}user_blob\0\u{3}user_key\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3599,6 +3636,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.loginMilliseconds) }()
       case 9: try { try decoder.decodeSingularBoolField(value: &self.isForced) }()
       case 10: try { try decoder.decodeSingularBytesField(value: &self.userBlob) }()
+      case 11: try { try decoder.decodeSingularBytesField(value: &self.userKey) }()
       default: break
       }
     }
@@ -3635,6 +3673,9 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if !self.userBlob.isEmpty {
       try visitor.visitSingularBytesField(value: self.userBlob, fieldNumber: 10)
     }
+    if !self.userKey.isEmpty {
+      try visitor.visitSingularBytesField(value: self.userKey, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3649,6 +3690,7 @@ nonisolated extension WireLoginRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.loginMilliseconds != rhs.loginMilliseconds {return false}
     if lhs.isForced != rhs.isForced {return false}
     if lhs.userBlob != rhs.userBlob {return false}
+    if lhs.userKey != rhs.userKey {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -35,7 +35,7 @@ package enum FrameGrammar {
         "Value": [1: .message("Null"), 2: .number, 3: .number, 4: .bytes, 5: .bytes],
         "Vector": [1: .nodes, 2: .numbers, 3: .numbers],
         "BatchName": [1: .node, 2: .number, 3: .number],
-        "Partial": [1: .message("BatchName"), 2: .number],
+        "Partial": [1: .message("BatchName"), 2: .number, 3: .number, 4: .number, 5: .number],
         "Hello": [
             1: .number, 2: .text, 5: .text, 6: .text, 7: .number, 10: .text, 11: .message("Vector"),
             12: .message("Partial"), 13: .number, 14: .message("HostReport"), 15: .number, 16: .number,
@@ -58,7 +58,7 @@ package enum FrameGrammar {
         "Chunk": [
             1: .message("BatchName"), 2: .number, 3: .message("Header"), 4: .number, 5: .number, 6: .bytes,
         ],
-        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node],
+        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node, 5: .numbers],
         "Table": [1: .text, 2: .number, 3: .bytes],
         "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table")],
         "RowHashes": [
@@ -80,6 +80,7 @@ package enum FrameGrammar {
         "StateEnd": [1: .number, 2: .message("Vector"), 3: .message("Vector")],
         "LoginRequest": [
             1: .number, 2: .text, 3: .text, 4: .text, 5: .text, 6: .text, 7: .bytes, 8: .number, 9: .number, 10: .bytes,
+            11: .bytes,
         ],
         "Granted": [1: .number],
         "Holder": [1: .text, 2: .text, 3: .text, 4: .text, 5: .text],

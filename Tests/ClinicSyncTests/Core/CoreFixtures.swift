@@ -41,14 +41,19 @@ struct Bench {
 
     /// Starts the node and answers its first collection and application with nothing.
     @discardableResult
-    mutating func start(vector: VersionVector = VersionVector(), logHead: UInt64 = 0) -> [Effect] {
+    mutating func start(
+        vector: VersionVector = VersionVector(),
+        logHead: UInt64 = 0,
+        formerIncarnations: Int = 0
+    ) -> [Effect] {
         let state = StoreState(
             vector: vector,
             partials: [],
             logHead: logHead,
             schemaVersion: 1,
             acknowledgedByHost: 0,
-            term: 0
+            term: 0,
+            formerIncarnations: formerIncarnations
         )
         self.give(.started(state))
         let effects = self.give(.storageReplied(.collected(.of(vector: vector))))
@@ -221,15 +226,17 @@ extension BatchChunk {
         _ sequence: UInt64,
         index: UInt32 = 0,
         of count: UInt32 = 1,
-        bytes: Int = 100
+        bytes: Int = 100,
+        timestamp: HybridTimestamp = .genesis,
+        checksum: UInt64 = 0
     ) -> BatchChunk {
         BatchChunk(
             batch: BatchID(origin: .o(origin), sequence: sequence),
             index: index,
             header: index == 0
-                ? BatchHeader(timestamp: .genesis, dependencies: VersionVector(), schemaVersion: 1) : nil,
+                ? BatchHeader(timestamp: timestamp, dependencies: VersionVector(), schemaVersion: 1) : nil,
             isLast: index + 1 == count,
-            checksum: 0,
+            checksum: checksum,
             payload: [UInt8](repeating: 7, count: bytes)
         )
     }

@@ -47,15 +47,24 @@ import Testing
         #expect(effects.requests.filter { $0 == .recordAcknowledged([progress]) }.count == 1)
     }
 
-    @Test("a node whose numbers others have used for other content stops, so that it starts again on new ones")
-    func forked() throws {
+    @Test(
+        "a node whose numbers others have used stops, so that it starts again on new ones, but each time later",
+        arguments: [(0, 5), (1, 10), (4, 80), (200, 86_400)]
+    )
+    func forked(_ formerIncarnations: Int, _ seconds: Int) throws {
         var host = Bench(.host)
-        host.start()
-        host.connect(1, to: .client(2), vector: .v(1))
-        let request = try #require(host.give(.received(.c(1), .chunk(.of(1, 1)))).requests.first)
+        host.start(formerIncarnations: formerIncarnations)
         let failure = StorageFailure.forked(BatchID(origin: .o(1), sequence: 1))
-        #expect(host.give(.storageReplied(.failed(request, failure))).closes.first == .storageFailed)
-        // The peer's progress, which the end records.
+        host.connect(1, to: .client(2), vector: .v(1))
+        let early = try #require(host.give(.received(.c(1), .chunk(.of(1, 1)))).requests.first)
+        #expect(host.give(.storageReplied(.failed(early, failure))).closes.first == .storageFailed)
+        #expect(host.node.status(at: host.now).role == .host)
+        host.advance(.seconds(seconds))
+        host.connect(2, to: .client(3), vector: .v(1))
+        let late = try #require(host.give(.received(.c(2), .chunk(.of(1, 1)))).requests.first)
+        host.give(.storageReplied(.failed(late, failure)))
+        #expect(host.node.status(at: host.now).role == .stopped)
+        // The peers' progress, which the end records.
         #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped(.forked)])
     }
 

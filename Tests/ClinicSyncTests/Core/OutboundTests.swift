@@ -72,6 +72,63 @@ import Testing
         #expect(outbound.sent.partials.isEmpty)
     }
 
+    /// Batch 3 of node 1 in three chunks with the checksums 11, 12 and 13.
+    private func batch() -> [LoggedChunk] {
+        let stamp = HybridTimestamp(milliseconds: 5)
+        return (0..<3 as Range<UInt32>).map { index in
+            BatchChunk.of(1, 3, index: index, of: 3, timestamp: stamp, checksum: UInt64(11 + index))
+                .at(UInt64(index) + 1)
+        }
+    }
+
+    /// A peer with batch 2 of node 1, and with two chunks of batch 3 with this content.
+    private func holder(of content: PartialBatch.Content) -> PeerOutboundStateMachine {
+        let partial = PartialBatch(batch: BatchID(origin: .o(1), sequence: 3), nextChunk: 2, content: content)
+        return self.machine(vector: .v(2), partials: [partial])
+    }
+
+    @Test("a peer whose first chunk of a batch is another one is sent the batch from its beginning")
+    func otherFirstChunk() {
+        let (log, stamp) = (self.batch(), HybridTimestamp(milliseconds: 5).rawValue)
+        let cases: [(content: PartialBatch.Content, count: Int)] = [
+            (.init(first: 11, timestamp: stamp, newest: 12), 1), (.init(first: 11), 1),
+            // A peer of an older version does not say what it has.
+            (.init(), 1), (.init(first: 99, timestamp: stamp, newest: 12), 3), (.init(first: 11, timestamp: 1), 3),
+        ]
+        for (content, count) in cases {
+            var outbound = self.holder(of: content)
+            #expect(outbound.nextRead(head: 3, maxBytes: 1_000) != nil)
+            #expect(outbound.logRead(log, head: 3) == log.suffix(count).map(\.chunk), "\(content)")
+            #expect(outbound.nextLocate() == nil)
+        }
+    }
+
+    @Test("a peer whose newest chunk of a batch is another one is served again from before the batch")
+    func otherNewestChunk() {
+        let log = self.batch()
+        var outbound = self.holder(of: .init(first: 11, newest: 98))
+        #expect(outbound.nextRead(head: 3, maxBytes: 1_000) != nil)
+        #expect(outbound.logRead(log, head: 3) == [])
+        #expect(outbound.state == .locating)
+        #expect(outbound.nextLocate() == .v(2))
+        #expect(outbound.nextLocate() == nil)
+        outbound.located(0)
+        #expect(outbound.nextRead(head: 3, maxBytes: 1_000)?.after == 0)
+        #expect(outbound.logRead(log, head: 3) == log.map(\.chunk))
+    }
+
+    @Test("what a live peer sent of a batch counts only while this node has the same content")
+    func otherContentWhileLive() {
+        let log = self.batch()
+        var outbound = self.machine(vector: .v(2))
+        _ = outbound.nextRead(head: 0, maxBytes: 100)
+        outbound.received(.of(1, 3, index: 0, of: 3, checksum: 97))
+        #expect(outbound.offer(log[0]) == true)
+        outbound.received(.of(1, 3, index: 1, of: 3, checksum: 98))
+        #expect(outbound.offer(log[1]) == false)
+        #expect(outbound.nextLocate() == .v(2))
+    }
+
     @Test("a peer never gets back what it sent, chunk by chunk")
     func noEcho() {
         var outbound = self.machine()

@@ -55,6 +55,8 @@ import Testing
             return SyncSummary(SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: []), took: .milliseconds(9))
         }
 
+        func prepareBackup() async throws { self.calls.withLockedValue { $0.append("backup") } }
+
         func notify(_ text: String, node: String?, user: String?) async throws -> String {
             self.calls.withLockedValue { $0.append("notify \(text) \(node ?? "-") \(user ?? "-")") }
             return "notice 1"

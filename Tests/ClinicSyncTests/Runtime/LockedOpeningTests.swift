@@ -1,6 +1,7 @@
 import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
+import Foundation
 import GRDB
 import NIOConcurrencyHelpers
 import Testing

@@ -155,14 +155,18 @@ final class FilePlace {
     static let origin = Origin(node: NodeID(high: 0xC11, low: 1))
 
     let directory: TemporaryDirectory
+    /// The node when the file was made.
+    let origin: Origin
     var file: URL { self.directory.url.appending(path: "clinic.db") }
 
-    init() throws {
+    init(_ origin: Origin = FilePlace.origin) throws {
         self.directory = try TemporaryDirectory()
-        try SQLiteReplicaStore.create(at: self.file, origin: FilePlace.origin)
+        self.origin = origin
+        try SQLiteReplicaStore.create(at: self.file, origin: origin)
     }
 
     private init(copyOf other: FilePlace) throws {
+        self.origin = other.origin
         self.directory = try TemporaryDirectory()
         for name in try FileManager.default.contentsOfDirectory(atPath: other.directory.url.path) {
             try FileManager.default.copyItem(
@@ -223,7 +227,7 @@ final class FilePlace {
         )
         let writer = try ReplicaWriter(
             database: try StoreDatabase.open(path: self.file.path),
-            origin: FilePlace.origin,
+            origin: self.origin,
             place: place,
             wallClock: { Int64(Date().timeIntervalSince1970 * 1_000) }
         )

@@ -52,8 +52,12 @@ struct LogFloorTests {
             guard let position else { continue }
             #expect(try self.a.reader.readLog(after: position, maxBytes: .max).chunks.count == 9 - Int(known))
         }
-        #expect(try self.a.reader.chunks(of: BatchID(origin: self.a.origin, sequence: 8), maxBytes: .max) == [])
-        #expect(try self.a.reader.chunks(of: BatchID(origin: self.a.origin, sequence: 9), maxBytes: .max).count == 1)
+        func chunks(_ sequence: UInt64) throws -> [BatchChunk] {
+            let batch = BatchID(origin: self.a.origin, sequence: sequence)
+            return try self.a.reader.chunks(from: LostChunk(batch: batch), maxBytes: .max)
+        }
+        #expect(try chunks(8) == [])
+        #expect(try chunks(9).count == 1)
     }
 
     @Test("a log that was pruned is no damage, to a node that runs and to one that is opened")
@@ -101,11 +105,11 @@ struct LogFloorTests {
         for _ in 0..<8 {
             let request = StorageRequest.readLog(for: id, after: 0, maxBytes: .max)
             guard case .failed(_, .damaged(let damage)) = reading.perform(request) else { break }
-            guard case .mended(let repair) = writing.perform(.mend(damage)), let batch = repair.wanted.first else {
+            guard case .mended(let repair) = writing.perform(.mend(damage)), let lost = repair.wanted.first else {
                 Issue.record("\(damage) was not repaired")
                 return
             }
-            let copy = try self.a.reader.chunks(of: batch, maxBytes: .max)
+            let copy = try self.a.reader.chunks(from: lost, maxBytes: .max)
             _ = writing.perform(.store(from: id, sender, copy))
         }
         #expect(try b.vector == self.a.vector)

@@ -330,12 +330,12 @@ struct OwnDamageTests {
         try self.a.sql("UPDATE clinicsync_log SET chunk = -7 WHERE position = 1")
         let request = StorageRequest.locate(for: id, vector: VersionVector())
         guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
-            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let batch = repair.wanted.first
+            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)), let lost = repair.wanted.first
         else {
             Issue.record("the damage was not found, or not repaired")
             return
         }
-        let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
+        let copy = try self.b.reader.chunks(from: lost, maxBytes: .max)
         let sender = ChunkSender(node: self.b.origin.node, isHost: false)
         _ = self.executors[0].writing.perform(.store(from: id, sender, copy))
         #expect(try self.a.reader.locate(VersionVector()) != nil)
@@ -380,15 +380,15 @@ struct OwnDamageTests {
                 var reply = writing.perform(.mend(found))
                 // What was found when the file was opened comes with the first reply.
                 if case .noticed(_, let later) = reply { reply = later }
-                guard case .mended(let repair) = reply, let batch = repair.wanted.first else {
+                guard case .mended(let repair) = reply, let lost = repair.wanted.first else {
                     Issue.record("the repair of \(found) failed: \(reply)")
                     return
                 }
                 if hasCopy {
-                    let copy = try self.b.reader.chunks(of: batch, maxBytes: .max)
+                    let copy = try self.b.reader.chunks(from: lost, maxBytes: .max)
                     _ = writing.perform(.store(from: id, ChunkSender(node: self.b.origin.node, isHost: false), copy))
                 } else {
-                    _ = reading.perform(.leaveOut(batch))
+                    _ = reading.perform(.leaveOut(lost.batch))
                 }
             case let other:
                 Issue.record("the log is not served: \(other)")
@@ -426,13 +426,13 @@ struct OwnDamageTests {
             Issue.record("no damage was found")
             return
         }
-        #expect(damage.place == .batch(batch))
+        #expect(damage.place == .batch(batch, chunk: 0))
         guard case .mended(let repair) = self.executors[0].writing.perform(.mend(damage)) else {
             Issue.record("the repair failed")
             return
         }
-        #expect(repair.wanted == [batch])
-        let question = StorageRequest.readBatch(for: id, batch, maxBytes: .max)
+        #expect(repair.wanted == [LostChunk(batch: batch)])
+        let question = StorageRequest.readBatch(for: id, from: LostChunk(batch: batch), maxBytes: .max)
         guard case .batchRead(_, let chunks) = self.executors[1].reading.perform(question) else {
             Issue.record("the peer does not send the batch")
             return
@@ -443,6 +443,52 @@ struct OwnDamageTests {
             return
         }
         #expect(healed == intact)
+    }
+
+    @Test("a damaged chunk of a large batch is asked for by its place, and sent from there")
+    func damagedChunkOfLargeBatch() throws {
+        let text = String(repeating: "y", count: 200_000)
+        for row in 0..<8 {
+            try self.b.sql("INSERT INTO patients(id, fullName, address) VALUES('large\(row)', 'x', '\(text)')")
+        }
+        try self.b.collect()
+        let start = try #require(try self.b.reader.locate(try self.a.vector))
+        let chunks = try self.b.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
+            .filter { $0.batch.origin == self.b.origin }
+        try #require(chunks.count > 4)
+        let sender = ChunkSender(node: self.b.origin.node, isHost: false)
+        _ = try self.a.writer.store(chunks, from: sender, clockOffsetMilliseconds: 0)
+        if try self.a.vector != self.b.vector { _ = try self.a.writer.applyStored(clockOffsetMilliseconds: 0) }
+        let batch = chunks[0].batch
+        try self.a.sql(
+            "UPDATE clinicsync_log SET payload = x'0100' WHERE chunk = 3 AND sequence = \(batch.sequence)"
+                + " AND length(payload) > 100000"
+        )
+        let id = ConnectionID(rawValue: 1)
+        let request = StorageRequest.readLog(for: id, after: 0, maxBytes: .max)
+        guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
+            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage))
+        else {
+            Issue.record("no damage was found")
+            return
+        }
+        let lost = LostChunk(batch: batch, index: 3)
+        #expect(repair.wanted == [lost])
+        // A peer whose own copy is damaged further on sends what comes before.
+        try self.b.sql(
+            "UPDATE clinicsync_log SET payload = x'0100' WHERE chunk = 4 AND sequence = \(batch.sequence)"
+                + " AND length(payload) > 100000"
+        )
+        #expect(try self.b.reader.chunks(from: LostChunk(batch: batch), maxBytes: .max) == Array(chunks[..<4]))
+        #expect(try self.b.reader.chunks(from: LostChunk(batch: batch, index: 1 << 20), maxBytes: .max) == [])
+        let copy = try self.b.reader.chunks(from: lost, maxBytes: .max)
+        #expect(copy == [chunks[3]])
+        _ = self.executors[0].writing.perform(.store(from: id, copy))
+        guard case .logRead(_, let healed, _) = self.executors[0].reading.perform(request) else {
+            Issue.record("the batch is still damaged")
+            return
+        }
+        #expect(healed.map(\.chunk).filter { $0.batch == batch } == chunks)
     }
 
     @Test("a batch that no node has intact is served without changes, and its rows come by reconciliation")
@@ -501,7 +547,7 @@ struct OwnDamageTests {
             "UPDATE clinicsync_log SET header = (SELECT header FROM clinicsync_log ORDER BY position LIMIT 1) WHERE payload = x'01ff'"
         )
         let reply = self.executors[0].writing.perform(.applyStored)
-        #expect(self.repairs(reply).flatMap(\.wanted) == [waiting.batch])
+        #expect(self.repairs(reply).flatMap(\.wanted) == [LostChunk(batch: waiting.batch)])
         #expect(try self.a.value(Int.self, "SELECT count(*) FROM clinicsync_log WHERE payload = x'01ff'") == 0)
         _ = self.executors[0].writing.perform(.store(from: id, chunks))
         try expectEqual([self.a, self.b])

@@ -350,6 +350,33 @@ struct PoisonTests {
         )
     }
 
+    @Test("what a peer sends behind other content of its own is not appended to what the log has")
+    func mixture() throws {
+        let victim = Origin(node: TestStore.node(2))
+        let store = try TestStore(1)
+        let forged = self.chunk(of: victim, isLast: false, payload: self.patient("forged"))
+        let honest = [
+            self.chunk(of: victim, isLast: false, payload: self.patient("first")),
+            self.chunk(of: victim, index: 1, payload: self.patient("rest")),
+        ]
+        let relay = ChunkSender(node: TestStore.node(7), isHost: false)
+        _ = try self.take([forged], store, from: ChunkSender(node: Self.x.node, isHost: false))
+        // The hello says which content the log has.
+        let partial = PartialBatch(batch: forged.batch, nextChunk: 0).adding(forged)
+        #expect(try store.writer.state().partials == [partial])
+        #expect(partial.content.first == forged.checksum && partial.contradicts(honest[0]))
+        #expect(try self.take(honest, store, from: relay).logged == [])
+        #expect(try self.take([honest[1]], store, from: relay).logged == [])
+        // The author's word replaces the forged chunk. Then the relay has the same content as the log.
+        let author = ChunkSender(node: victim.node, isHost: false)
+        #expect(try self.take([honest[0]], store, from: author).forgotten == [forged.batch])
+        #expect(try self.take([honest[1]], store, from: relay).logged.map(\.chunk) == [honest[1]])
+        #expect(
+            try store.value(String.self, "SELECT group_concat(id) FROM (SELECT id FROM patients ORDER BY id)")
+                == "first,rest"
+        )
+    }
+
     @Test("a true chunk with a forged header gives way to the author's, or the host's, as long as it is not applied")
     func forgedHeader() throws {
         let victim = Origin(node: TestStore.node(2))

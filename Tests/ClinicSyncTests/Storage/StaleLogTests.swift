@@ -126,6 +126,30 @@ struct StaleLogTests {
         }
         #expect(try pc.patients() == ["p1", "p3"])
     }
+
+    @Test("a copy of the file from before the last start is noticed, also when it has every batch")
+    func sameProgress() throws {
+        let pc = try FilePlace()
+        let backup = try DatabaseQueue()
+        try pc.open { writer in
+            let program = try DatabaseQueue(path: pc.file.path)
+            try pc.insert("p1")
+            _ = try writer.collect(clockOffsetMilliseconds: 0)
+            try program.backup(to: backup)
+            try program.close()
+        }
+        try pc.open { writer in
+            _ = try writer.collect(clockOffsetMilliseconds: 0)
+            let program = try DatabaseQueue(path: pc.file.path)
+            try program.execute("CREATE TABLE mine(a)")
+            #expect(try !writer.isFileOverwritten())
+            _ = try writer.collect(clockOffsetMilliseconds: 0)
+            try backup.backup(to: program)
+            #expect(try writer.isFileOverwritten())
+            #expect(throws: StoreError.overwritten) { _ = try writer.recordTerm(7) }
+            try program.close()
+        }
+    }
 }
 
 extension DatabaseQueue {

@@ -114,7 +114,7 @@ struct StateTransferTests {
         #expect(offer.rows > 40 && offer.bytes > 0)
         var ferry = StateFerry(to: c)
         var answers = 0
-        try ferry.carry(from: a) { count in
+        try ferry.carry(from: a) { count throws in
             answers = count
             #expect(try c.value(Int.self, "SELECT count(*) FROM patients") == 0)
             #expect(try c.vector == VersionVector())
@@ -228,7 +228,7 @@ struct StateTransferTests {
         c = try TestStore(reopening: c, schema: c.schema)
         #expect(try c.writer.state().staged == staged)
         ferry = StateFerry(to: c)
-        try ferry.carry(from: b) { _ in #expect(try c.writer.state().staged?.vector == staged.vector) }
+        try ferry.carry(from: b) { _ throws in #expect(try c.writer.state().staged?.vector == staged.vector) }
         #expect(try ferry.install() != nil)
         try expectEqual([a, b, c])
     }

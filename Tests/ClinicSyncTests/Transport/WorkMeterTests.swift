@@ -26,6 +26,9 @@ import Testing
         var meter = WorkMeter(rate: 100, burst: 50)
         meter.count(Self.ping, bytes: 149 << 10, at: .seconds(1))
         #expect(meter.wait(at: .seconds(1)) == .seconds(1))
+        var counted = WorkMeter(rate: 100, burst: 50)
+        counted.count(units: WorkMeter.units(of: 149 << 10), at: .seconds(1))
+        #expect(counted.wait(at: .seconds(1)) == .seconds(1))
         var other = WorkMeter(rate: 100, burst: 50)
         for message in MessageSamples.all {
             switch message {
@@ -34,6 +37,22 @@ import Testing
             }
         }
         #expect(other.wait(at: .seconds(1)) == nil)
+    }
+
+    @Test("chunks that cost no credit are read at the rate, when the core has counted them", .timeLimit(.minutes(1)))
+    func countedByTheCore() async throws {
+        var limits = TestPeer.patient
+        limits.workPerSecond = 1_000
+        limits.workBurst = 10
+        let pair = try await TestPair(server: try TestPeer(limits: limits))
+        pair.server.transport.meter(pair.serverSide, bytes: 300 << 10)
+        pair.client.send(Self.ping, over: [pair.clientSide])
+        _ = try await pair.server.messages(1, of: pair.serverSide)
+        let start = ContinuousClock.now
+        pair.client.send(Self.ping, over: [pair.clientSide])
+        _ = try await pair.server.messages(2, of: pair.serverSide)
+        #expect(ContinuousClock.now - start > .milliseconds(50))
+        await pair.shutdown()
     }
 
     @Test("a peer that sends without end stays connected and is read at the rate", .timeLimit(.minutes(1)))

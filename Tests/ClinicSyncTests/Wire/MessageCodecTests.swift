@@ -16,6 +16,27 @@ struct MessageCodecTests {
         }
     }
 
+    @Test(
+        "a login keeps every key that a user can have",
+        arguments: [
+            SQLiteValue.string("u"), .string(""), .blob([]), .blob([0, 0xFF]), .text([0xFF, 0x41]), .text([0xC3]),
+        ]
+    )
+    func userKeys(key: SQLiteValue) throws {
+        let login = LoginRequest(
+            sessionID: "s",
+            userID: key,
+            username: "ana",
+            deviceID: "d",
+            deviceName: "Desk",
+            tokenHash: Array(0..<32),
+            loginMilliseconds: 7,
+            isForced: false
+        )
+        let sent = MessageCodec.encode(.loginRequest(id: 1, login), term: 1)
+        #expect(try MessageCodec.decode(sent).message == .loginRequest(id: 1, login))
+    }
+
     @Test("100 000 mutated inputs never trap, and what is accepted encodes again", arguments: 1...4)
     func mutations(seed: UInt64) throws {
         var messages = RandomMessages(seed: seed &* 1_000)
@@ -90,6 +111,25 @@ struct MessageCodecTests {
         #expect(throws: WireDecodingError.missing(field: "vector")) { try MessageCodec.decode([0x42, 0]) }
         #expect(throws: WireDecodingError.missing(field: "header")) { try MessageCodec.decode([0x32, 0]) }
         #expect(throws: WireDecodingError.missing(field: "wanted")) { try MessageCodec.decode([0x52, 2, 0x22, 0]) }
+    }
+
+    @Test("a peer that does not say from which chunk it wants a batch wants the whole of it")
+    func wantedChunks() throws {
+        let batch = BatchID(origin: Origin(node: MessageSamples.node), sequence: 2)
+        let wanted = [LostChunk(batch: batch), LostChunk(batch: batch, index: 300)]
+        let message = Message.acknowledge(Acknowledgement(applied: [], creditBytes: 0, wanted: wanted))
+        let bytes = MessageCodec.encode(message, term: 0)
+        #expect(MessageCodecTests.decoded(bytes)?.message == message)
+        // Two numbers that are no places of a batch: an older version does not send them.
+        let places: [UInt8] = [0x2A, 3, 0, 0xAC, 2]
+        #expect(Array(bytes.suffix(places.count)) == places)
+        var old = Array(bytes.dropLast(places.count))
+        old[1] -= UInt8(places.count)
+        let whole = Acknowledgement(applied: [], creditBytes: 0, wanted: Array(repeating: wanted[0], count: 2))
+        #expect(MessageCodecTests.decoded(old)?.message == .acknowledge(whole))
+        #expect(throws: WireDecodingError.limitExceeded(field: "wanted_from")) {
+            try MessageCodec.decode([0x3A, 3, 0x2A, 1, 1])
+        }
     }
 
     @Test("a vector that does not ascend is refused")

@@ -39,7 +39,9 @@ struct RandomMessages {
                 Acknowledgement(
                     applied: self.vector().entries,
                     creditBytes: UInt32(self.number(32)),
-                    wanted: (0..<self.count()).map { _ in self.batch() },
+                    wanted: (0..<self.count()).map { _ in
+                        LostChunk(batch: self.batch(), index: UInt32(self.number(23)))
+                    },
                     unproven: (0..<self.count()).map { _ in self.node() }
                 )
             )
@@ -192,7 +194,11 @@ struct RandomMessages {
             wallMilliseconds: Int64(self.number(42)),
             vector: self.vector(),
             partials: (0..<self.count()).map { _ in
-                PartialBatch(batch: self.batch(), nextChunk: UInt32(self.number(23)))
+                PartialBatch(
+                    batch: self.batch(),
+                    nextChunk: UInt32(self.number(23)),
+                    content: .init(first: self.number(63), timestamp: self.number(63), newest: self.number(63))
+                )
             },
             creditBytes: UInt32(self.number(32)),
             runID: self.generator.next()

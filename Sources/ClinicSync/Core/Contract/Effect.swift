@@ -25,6 +25,8 @@ package enum Effect: Sendable, Hashable {
     case learn(SignedEntry)
     /// Send the peer the proofs that these nodes are or were members, those that this node has.
     case prove([NodeID], to: ConnectionID)
+    /// Count a message of the peer that costs it no credit: a peer that sends many is read later.
+    case meter(ConnectionID, bytes: Int)
     /// Answer a command.
     case reply(RequestID, CommandReply)
     /// Report something to operators: log, metric, system event.

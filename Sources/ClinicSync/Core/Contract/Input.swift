@@ -91,6 +91,8 @@ package struct StoreState: Sendable, Hashable {
     package var term: UInt64
     /// The part of a state that this node was being given; `nil` when there is none.
     package var staged: StagedState?
+    /// How often this node has gone on under new numbers.
+    package var formerIncarnations: Int
 
     /// Makes a state.
     package init(
@@ -100,7 +102,8 @@ package struct StoreState: Sendable, Hashable {
         schemaVersion: UInt32,
         acknowledgedByHost: UInt64,
         term: UInt64,
-        staged: StagedState? = nil
+        staged: StagedState? = nil,
+        formerIncarnations: Int = 0
     ) {
         self.vector = vector
         self.partials = partials
@@ -109,5 +112,6 @@ package struct StoreState: Sendable, Hashable {
         self.acknowledgedByHost = acknowledgedByHost
         self.term = term
         self.staged = staged
+        self.formerIncarnations = formerIncarnations
     }
 }

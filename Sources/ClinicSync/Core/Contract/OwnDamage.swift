@@ -48,8 +48,10 @@ package struct OwnDamage: Error, Sendable, Hashable {
         case somewhere
         /// The row of a table, by the table's number and the row's key.
         case row(table: Int, key: SQLiteValue)
-        /// A batch in the log.
-        case batch(BatchID)
+        /// A batch in the log, from one of its chunks on.
+        case batch(BatchID, chunk: UInt32 = 0)
+        /// The indexes of a table, by the table's number; `nil`: of every table.
+        case index(table: Int?)
     }
 
     /// The damaged table.
@@ -89,15 +91,15 @@ package struct DamageRepair: Sendable, Hashable {
     package var count: Int
     /// What the repair did.
     package var outcome: Outcome
-    /// Batches that the node must ask another node for.
-    package var wanted: [BatchID]
+    /// Chunks that the node must ask another node for.
+    package var wanted: [LostChunk]
 
     /// Makes a report.
     package init(
         _ damage: OwnDamage,
         count: Int = 1,
         outcome: Outcome,
-        wanted: [BatchID] = []
+        wanted: [LostChunk] = []
     ) {
         self.table = damage.table
         self.reason = damage.reason

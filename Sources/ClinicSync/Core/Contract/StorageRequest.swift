@@ -66,8 +66,8 @@ package enum StorageRequest: Sendable, Hashable {
     /// Read. From now on serve the batch without its damaged chunks: no other node has it. Its rows reach a peer by
     /// reconciliation.
     case leaveOut(BatchID)
-    /// Read. Read the chunks of a batch that a peer has lost, up to so many bytes of payload.
-    case readBatch(for: ConnectionID, BatchID, maxBytes: Int)
+    /// Read. Read chunks of a batch that a peer has lost, from one chunk on and up to so many bytes of payload.
+    case readBatch(for: ConnectionID, from: LostChunk, maxBytes: Int)
     /// Read. Read the next pages of this node's state for a peer.
     case readState(for: ConnectionID, StateRequest)
     /// Keep the log beyond this vector for a day: a peer is being given the state.

@@ -8,7 +8,7 @@ import OrderedCollections
 /// (``StoreNotice``). A damaged batch of the log is requested from a peer that has it; when no peer sends it, the batch is
 /// served without its damaged chunks.
 package struct DamageStateMachine: Sendable, Hashable {
-    /// A batch that this node lost.
+    /// A chunk that this node lost, and perhaps those after it.
     private struct Search: Sendable, Hashable {
         /// Requests that need the batch and wait until the search is over.
         var waiting: [StorageRequest] = []
@@ -20,7 +20,7 @@ package struct DamageStateMachine: Sendable, Hashable {
         var isLeftOut = false
     }
 
-    /// Batches searched at a time; beyond it a batch is left out without a search.
+    /// Chunks searched at a time; beyond it the chunk's batch is left out without a search.
     package static let searchesMax = 64
     /// How long a peer has to send a batch.
     package static let refetchLimit: Duration = .seconds(2)
@@ -36,7 +36,7 @@ package struct DamageStateMachine: Sendable, Hashable {
     private var repeats: [StorageRequest] = []
     /// The last request that was repeated; when it finds the same damage again, the repair had no effect.
     private var lastRepeat: Repeat?
-    private var searches: OrderedDictionary<BatchID, Search> = [:]
+    private var searches: OrderedDictionary<LostChunk, Search> = [:]
 
     private struct Repeat: Sendable, Hashable {
         var request: StorageRequest
@@ -78,8 +78,8 @@ package struct DamageStateMachine: Sendable, Hashable {
         guard !self.repeats.isEmpty else { return (self.note(repair, context), nil) }
         let request = self.repeats.removeFirst()
         if repair.outcome == .failed { return (self.note(repair, context) + [.unfit], request) }
-        guard let batch = repair.wanted.first else { return (self.note(repair, context) + [.storage(request)], nil) }
-        return (self.search(for: batch, waiting: request, repair: repair, peers: peers, context), nil)
+        guard let chunk = repair.wanted.first else { return (self.note(repair, context) + [.storage(request)], nil) }
+        return (self.search(for: chunk, waiting: request, repair: repair, peers: peers, context), nil)
     }
 
     /// The store could not carry out a repair that it was asked for.
@@ -125,47 +125,47 @@ package struct DamageStateMachine: Sendable, Hashable {
     // MARK: - Batches that are lost
 
     private mutating func search(
-        for batch: BatchID,
+        for chunk: LostChunk,
         waiting request: StorageRequest,
         repair: DamageRepair,
         peers: [LinkedPeer],
         _ context: NodeContext
     ) -> [Directive] {
-        var search = self.searches[batch] ?? Search()
+        var search = self.searches[chunk] ?? Search()
         search.waiting.append(request)
         if search.asked != nil {
-            self.searches[batch] = search
+            self.searches[chunk] = search
             return []
         }
         let isFirst = search.tried.isEmpty && !search.isLeftOut
-        let (directives, asked) = self.request(batch, from: peers, except: search.tried)
+        let (directives, asked) = self.request(chunk, from: peers, except: search.tried)
         guard let asked, !search.isLeftOut, self.searches.count < DamageStateMachine.searchesMax else {
             search.isLeftOut = true
             search.waiting = []
-            self.searches[batch] = search
+            self.searches[chunk] = search
             self.dropOldSearches()
             var outcome = repair
             outcome.outcome = .leftOut
             let notes = isFirst || !search.tried.isEmpty ? self.note(outcome, context) : []
-            return notes + [.storage(.leaveOut(batch)), .storage(request)]
+            return notes + [.storage(.leaveOut(chunk.batch)), .storage(request)]
         }
         search.asked = asked
         search.tried.append(asked)
-        self.searches[batch] = search
+        self.searches[chunk] = search
         return (isFirst ? self.note(repair, context) : []) + directives
     }
 
     /// Asks the first peer that has the batch, this node's host first.
     private func request(
-        _ batch: BatchID,
+        _ chunk: LostChunk,
         from peers: [LinkedPeer],
         except tried: [ConnectionID]
     ) -> (directives: [Directive], asked: ConnectionID?) {
         let peer = peers.first {
-            $0.acknowledged[batch.origin] >= batch.sequence && !tried.contains($0.connection)
+            $0.acknowledged[chunk.batch.origin] >= chunk.batch.sequence && !tried.contains($0.connection)
         }
         guard let peer else { return ([], nil) }
-        let question = Acknowledgement(applied: [], creditBytes: 0, wanted: [batch])
+        let question = Acknowledgement(applied: [], creditBytes: 0, wanted: [chunk])
         let timer = Effect.setTimer(.refetch, after: DamageStateMachine.refetchLimit)
         return ([.effect(.send([peer.connection], .acknowledge(question))), .effect(timer)], peer.connection)
     }
@@ -182,12 +182,12 @@ package struct DamageStateMachine: Sendable, Hashable {
     /// Gives the requests again that wait for peers; a request that finds the batch damaged still asks the next peer.
     private mutating func resume(_ isOver: (ConnectionID) -> Bool) -> [Directive] {
         var directives: [Directive] = []
-        for batch in Array(self.searches.keys) {
-            guard var search = self.searches[batch], let asked = search.asked, isOver(asked) else { continue }
+        for chunk in Array(self.searches.keys) {
+            guard var search = self.searches[chunk], let asked = search.asked, isOver(asked) else { continue }
             directives += search.waiting.map { .storage($0) }
             search.asked = nil
             search.waiting = []
-            self.searches[batch] = search
+            self.searches[chunk] = search
             self.lastRepeat = nil
         }
         return directives

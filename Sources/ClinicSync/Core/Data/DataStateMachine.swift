@@ -472,7 +472,7 @@ package struct DataStateMachine: Sendable, Hashable {
         _ context: NodeContext
     ) -> [Directive] {
         let committed = notice.committed.map { self.absorb($0) } ?? []
-        for repair in notice.repairs { self.replication.forgot(repair.wanted, sender: nil) }
+        for repair in notice.repairs { self.replication.forgot(repair.wanted.map(\.batch), sender: nil) }
         return committed + self.damages.noticed(notice.repairs, peers: peers, context)
     }
 
@@ -489,9 +489,9 @@ package struct DataStateMachine: Sendable, Hashable {
         return directives + self.failed(failed, failure, context, isRunning: isRunning)
     }
 
-    /// A peer wants batches that it lost to damage.
-    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Directive] {
-        self.replication.wanted(batches, by: id).directives
+    /// A peer wants chunks that it lost to damage.
+    package mutating func wanted(_ chunks: [LostChunk], by id: ConnectionID) -> [Directive] {
+        self.replication.wanted(chunks, by: id).directives
     }
 
     /// No peer has sent a lost batch in time.

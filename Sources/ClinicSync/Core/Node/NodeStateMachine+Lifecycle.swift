@@ -7,6 +7,7 @@ extension NodeStateMachine {
     /// The node starts: collects what programs wrote while it did not run.
     mutating func start(_ state: StoreState) {
         self.phase = .starting
+        self.ending.started(formerIncarnations: state.formerIncarnations, at: self.now.monotonic)
         self.data.start(state, at: self.now.monotonic)
         self.election.restore(recordedTerm: state.term, at: self.now.monotonic)
         self.peers.learnConfigured(at: self.now.monotonic)
@@ -85,10 +86,9 @@ extension NodeStateMachine {
             .readBatch, .readState, .pinState, .stageState, .installState:
             break
         }
-        // No peer takes this node's batches any more, and the node takes none of the other content. The store has recorded
-        // that the next start begins a new incarnation.
-        if case .forked(let batch) = failure, batch.origin == self.configuration.origin, self.phase != .stopping {
-            self.stopReason = .forked
+        if case .forked(let batch) = failure, batch.origin == self.configuration.origin,
+            self.ending.mayFork(at: self.now.monotonic)
+        {
             self.stop()
         }
     }

@@ -11,8 +11,7 @@ import ClinicSyncModel
 package struct NodeStateMachine: Sendable, Equatable {
     let configuration: CoreConfiguration
     var phase: NodePhase = .created
-    /// Why the node is stopping.
-    var stopReason = StopReason.requested
+    var ending = Ending()
     var turn: Turn
     var clock: ClinicClock
     var peers: PeersStateMachine
@@ -54,7 +53,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         }
         if self.phase == .stopping, self.turn.unansweredRequests == 0 {
             self.phase = .stopped
-            self.emit(.stopped(self.stopReason))
+            self.emit(.stopped(self.ending.reason))
         }
         return self.turn.end()
     }

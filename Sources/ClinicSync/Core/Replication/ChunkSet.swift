@@ -11,15 +11,18 @@ package struct ChunkSet: Sendable, Hashable {
     package init(vector: VersionVector, partials: [PartialBatch]) {
         self.vector = vector
         self.partials = []
-        for partial in partials { self.raise(partial.batch, to: partial.nextChunk) }
+        for partial in partials { self.raise(partial) }
     }
 
     /// Whether the set contains the chunk.
     package func has(_ chunk: BatchChunk) -> Bool {
         if self.vector[chunk.batch.origin] >= chunk.batch.sequence { return true }
-        let index = self.index(of: chunk.batch)
-        guard index < self.partials.count, self.partials[index].batch == chunk.batch else { return false }
-        return self.partials[index].nextChunk > chunk.index
+        return self.partial(of: chunk.batch).map { $0.nextChunk > chunk.index } ?? false
+    }
+
+    /// Whether the set has chunks of other content under the batch's name.
+    package func contradicts(_ chunk: BatchChunk) -> Bool {
+        self.partial(of: chunk.batch)?.contradicts(chunk) ?? false
     }
 
     /// Adds a chunk; the batch counts as whole with its last chunk.
@@ -29,14 +32,14 @@ package struct ChunkSet: Sendable, Hashable {
     package mutating func record(_ chunk: BatchChunk) {
         let batch = chunk.batch
         guard chunk.isLast, self.vector[batch.origin] &+ 1 == batch.sequence else {
-            return self.raise(batch, to: chunk.index &+ 1)
+            return self.raise(chunk)
         }
         self.merge([VersionVector.Entry(origin: batch.origin, sequence: batch.sequence)])
     }
 
     /// Adds a chunk; the batch counts as whole only when ``merge(_:)`` says so.
     package mutating func hold(_ chunk: BatchChunk) {
-        self.raise(chunk.batch, to: chunk.index &+ 1)
+        self.raise(chunk)
     }
 
     /// Adds whole batches.
@@ -57,16 +60,26 @@ package struct ChunkSet: Sendable, Hashable {
         self.partials.removeAll { batches.contains($0.batch) }
     }
 
-    private mutating func raise(_ batch: BatchID, to nextChunk: UInt32) {
-        guard self.vector[batch.origin] < batch.sequence else { return }
-        let index = self.index(of: batch)
-        if index < self.partials.count, self.partials[index].batch == batch {
-            let next = max(self.partials[index].nextChunk, nextChunk)
-            self.partials[index] = PartialBatch(batch: batch, nextChunk: next)
+    private mutating func raise(_ chunk: BatchChunk) {
+        let known = self.partial(of: chunk.batch) ?? PartialBatch(batch: chunk.batch, nextChunk: 0)
+        self.raise(known.adding(chunk))
+    }
+
+    private mutating func raise(_ partial: PartialBatch) {
+        guard self.vector[partial.batch.origin] < partial.batch.sequence else { return }
+        let index = self.index(of: partial.batch)
+        if index < self.partials.count, self.partials[index].batch == partial.batch {
+            if self.partials[index].nextChunk < partial.nextChunk { self.partials[index] = partial }
         } else {
-            self.partials.insert(PartialBatch(batch: batch, nextChunk: nextChunk), at: index)
+            self.partials.insert(partial, at: index)
             if self.partials.count > CoreLimits.partialsMax { self.partials.removeFirst() }
         }
+    }
+
+    private func partial(of batch: BatchID) -> PartialBatch? {
+        let index = self.index(of: batch)
+        guard index < self.partials.count, self.partials[index].batch == batch else { return nil }
+        return self.partials[index]
     }
 
     private mutating func dropCovered() {

@@ -9,8 +9,8 @@ import OrderedCollections
 package struct PeerOutboundStateMachine: Sendable, Hashable {
     /// The way in which the peer is served.
     package enum State: Sendable, Hashable {
-        /// The store looks for the place in the log. Entered by `init`, and when a peer has the state. Can transition to
-        /// `catchingUp`, `offered`.
+        /// The store looks for the place in the log. Entered by `init`, when the peer turns out to have other content of a batch
+        /// than this node, and when the peer has the state. Can transition to `catchingUp`, `offered`.
         case locating
         /// The log cannot serve the peer, which was offered the state. Entered when the store says so. Can transition to
         /// `locating`.
@@ -31,8 +31,10 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
     package private(set) var sent: ChunkSet
     /// Payload bytes that may still be sent; one chunk may exceed the rest of the credit.
     package private(set) var credit: Int
-    /// Batches that the peer has lost, in the order in which they are read.
-    private var lost: OrderedSet<BatchID> = []
+    /// Whether the store must look for the place in the log again.
+    private var mustLocate = false
+    /// Chunks that the peer has lost, in the order in which they are read.
+    private var lost: OrderedSet<LostChunk> = []
     private var isReadingLost = false
 
     /// Starts with the vector, the partial batches and the credit in the peer's hello.
@@ -46,6 +48,27 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         guard self.state == .locating else { return }
         self.cursor = position
         self.state = .catchingUp(isReading: false)
+    }
+
+    /// Returns what the peer has, if the store must look again for the place from which the peer is served.
+    package mutating func nextLocate() -> VersionVector? {
+        guard self.mustLocate else { return nil }
+        self.mustLocate = false
+        return self.sent.vector
+    }
+
+    /// Whether the peer has a chunk, and needs none of its batch.
+    ///
+    /// A peer that has other content under the batch's name is sent the batch from its beginning. A chunk after the first tells
+    /// this too late: the peer must be served from the batch's first chunk again.
+    private mutating func has(_ chunk: BatchChunk) -> Bool {
+        guard self.sent.contradicts(chunk) else { return self.sent.has(chunk) }
+        self.sent.forget([chunk.batch])
+        if chunk.index > 0 {
+            self.state = .locating
+            self.mustLocate = true
+        }
+        return false
     }
 
     /// The log cannot serve the peer: it is offered the state.
@@ -93,7 +116,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         if chunks.isEmpty { self.cursor = max(self.cursor, head) }
         var sending: [BatchChunk] = []
         for logged in chunks where logged.position > self.cursor {
-            if !self.sent.has(logged.chunk), !isWithheld(logged.chunk) {
+            let isKnown = self.has(logged.chunk)
+            guard self.state != .locating else { break }
+            if !isKnown, !isWithheld(logged.chunk) {
                 guard self.credit > 0 else { break }
                 self.spend(on: logged.chunk)
                 sending.append(logged.chunk)
@@ -110,7 +135,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         let chunk = logged.chunk
         switch self.state {
         case .live:
-            guard !self.sent.has(chunk) else {
+            let isKnown = self.has(chunk)
+            guard self.state == .live else { return false }
+            guard !isKnown else {
                 self.cursor = logged.position
                 return false
             }
@@ -124,25 +151,25 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
             // read that reaches the chunk later skips it.
             let isWhole = chunk.index == 0 && chunk.isLast
             let isNext = self.sent.vector[chunk.batch.origin] &+ 1 == chunk.batch.sequence
-            guard isWhole, isNext, self.credit > 0, !self.sent.has(chunk) else { return false }
+            guard isWhole, isNext, self.credit > 0, !self.has(chunk) else { return false }
         }
         self.spend(on: chunk)
         return true
     }
 
-    /// The peer has lost batches; of more than ``CoreLimits/wantedMax`` at a time the rest is ignored.
-    package mutating func wanted(_ batches: [BatchID]) {
-        for batch in batches where self.lost.count < CoreLimits.wantedMax { self.lost.append(batch) }
+    /// The peer has lost chunks; of more than ``CoreLimits/wantedMax`` at a time the rest is ignored.
+    package mutating func wanted(_ chunks: [LostChunk]) {
+        for chunk in chunks where self.lost.count < CoreLimits.wantedMax { self.lost.append(chunk) }
     }
 
-    /// Returns the next read of a batch that the peer has lost: one at a time, while there is credit.
-    package mutating func nextWanted() -> (batch: BatchID, maxBytes: Int)? {
+    /// Returns the next read of chunks that the peer has lost: one at a time, while there is credit.
+    package mutating func nextWanted() -> (chunk: LostChunk, maxBytes: Int)? {
         guard !self.isReadingLost, self.credit > 0, !self.lost.isEmpty else { return nil }
         self.isReadingLost = true
         return (self.lost.removeFirst(), min(self.credit, CoreLimits.resentBytesMax))
     }
 
-    /// The store has read the batch, or could not.
+    /// The store has read the chunks, or could not.
     package mutating func wantedRead() { self.isReadingLost = false }
 
     /// Decides whether a chunk that the peer has lost goes to it.

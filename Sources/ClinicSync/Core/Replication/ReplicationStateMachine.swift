@@ -269,9 +269,13 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         // chunk's batch, so waiting for the row alone could last for ever.
         let unproven = self.streams[id]?.inbound.takeUnproven() ?? []
         let credit = arrival == .dropped ? UInt32(clamping: chunk.payload.count) : 0
-        guard credit > 0 || !unproven.isEmpty else { return [] }
-        let acknowledgement = Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)
-        return [.send([id], .acknowledge(acknowledgement))]
+        // A dropped chunk costs the peer no credit, so it counts as other messages do.
+        var effects: [Effect] = arrival == .dropped ? [.meter(id, bytes: chunk.payload.count)] : []
+        if credit > 0 || !unproven.isEmpty {
+            let acknowledgement = Acknowledgement(applied: [], creditBytes: credit, unproven: unproven)
+            effects.append(.send([id], .acknowledge(acknowledgement)))
+        }
+        return effects
     }
 
     private mutating func storeNext(from id: ConnectionID, isStoreOpen: Bool) -> [Effect] {
@@ -324,13 +328,13 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Out
 
-    /// A peer has lost batches: they are read and sent one after another, as the peer's credit allows.
-    package mutating func wanted(_ batches: [BatchID], by id: ConnectionID) -> [Effect] {
-        self.streams[id]?.outbound.wanted(batches)
+    /// A peer has lost chunks: they are read and sent one after another, as the peer's credit allows.
+    package mutating func wanted(_ chunks: [LostChunk], by id: ConnectionID) -> [Effect] {
+        self.streams[id]?.outbound.wanted(chunks)
         return self.readWanted(for: id)
     }
 
-    /// The store has read a batch that a peer has lost; empty when it cannot be sent.
+    /// The store has read chunks that a peer has lost; empty when they cannot be sent.
     package mutating func batchRead(for id: ConnectionID, _ chunks: [BatchChunk]) -> [Effect] {
         self.streams[id]?.outbound.wantedRead()
         var effects: [Effect] = []
@@ -344,7 +348,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     private mutating func readWanted(for id: ConnectionID) -> [Effect] {
         guard let read = self.streams[id]?.outbound.nextWanted() else { return [] }
-        return [.storage(.readBatch(for: id, read.batch, maxBytes: read.maxBytes))]
+        return [.storage(.readBatch(for: id, from: read.chunk, maxBytes: read.maxBytes))]
     }
 
     /// Sends new chunks to every peer that keeps up; each chunk is encoded once.
@@ -362,7 +366,13 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             }
             if !receivers.isEmpty { effects.append(self.send(chunk.chunk, to: receivers)) }
         }
-        return effects
+        return effects + Array(self.streams.keys).flatMap { self.relocate(for: $0) }
+    }
+
+    /// The request for the place in the log of a peer that turned out to have other content of a batch.
+    private mutating func relocate(for id: ConnectionID) -> [Effect] {
+        guard let vector = self.streams[id]?.outbound.nextLocate() else { return [] }
+        return self.locate(id, vector)
     }
 
     /// Whether a chunk must not be sent now to the peer at `index`; notes that it was not.
@@ -421,7 +431,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     /// Returns the requests for what the peer has lost and for the next chunks of the log, if the peer may be sent more.
     package mutating func readNext(for id: ConnectionID) -> [Effect] {
-        let wanted = self.readWanted(for: id)
+        let wanted = self.readWanted(for: id) + self.relocate(for: id)
         guard let read = self.streams[id]?.outbound.nextRead(head: self.logHead, maxBytes: self.logReadBytes) else {
             return wanted
         }

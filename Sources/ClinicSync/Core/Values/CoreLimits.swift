@@ -36,6 +36,13 @@ package enum CoreLimits {
     package static let hearingInterval: Duration = .seconds(5)
     /// The longest such time.
     package static let hearingIntervalMax: Duration = .seconds(60)
+    /// A node whose numbers others have used runs at least so long before it starts again on new ones.
+    ///
+    /// The time doubles with each former incarnation, up to ``forkPatienceMax``, because any member can cause it with one
+    /// message, and the clinic keeps batches of 256 incarnations of a node.
+    package static let forkPatience: Duration = .seconds(5)
+    /// The longest such time.
+    package static let forkPatienceMax: Duration = .seconds(86_400)
     /// The jitter that is added to the time after which a peer wants to be dialled again.
     package static let retryJitter: Duration = .seconds(1)
     /// Ends of connections with one peer that are counted; further ones make its wait no longer.
@@ -78,11 +85,11 @@ package enum CoreLimits {
     package static let partialsMax = 4_096
     /// Messages kept of a connection while the first collection runs; a further one is a `protocolViolation`.
     package static let earlyMessagesMax = 2
-    /// Lost batches of one peer that wait to be read for it; further ones are ignored.
+    /// Lost chunks of one peer that wait to be read for it; further ones are ignored.
     package static let wantedMax = 16
     /// Nodes whose proof of membership one message asks for; the others follow with later messages.
     package static let unprovenMax = 16
-    /// Payload bytes that are read of one lost batch, except for one larger chunk; the rest is not sent.
+    /// Payload bytes that are read from one lost chunk on, except for one larger chunk; the rest is sent when it is asked for.
     package static let resentBytesMax = 8 << 20
     /// Chunks in one request to the store; the others wait for the next request.
     package static let storeChunksMax = 64

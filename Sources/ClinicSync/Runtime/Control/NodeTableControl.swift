@@ -7,6 +7,8 @@ struct NodeTableControl: TableControl {
     let storage: StorageService
     let driver: NodeDriver
     let clock: NodeClock
+    /// Makes the collector check at once for rows that programs wrote.
+    let wrote: @Sendable () -> Void
 
     func digest(table: String?) async throws -> DigestSummary {
         DigestSummary(
@@ -39,5 +41,24 @@ struct NodeTableControl: TableControl {
         }
         guard case .synced(let report) = reply else { throw tooLong }
         return SyncSummary(report, took: self.clock.now.monotonic - started)
+    }
+
+    /// How long the collector may take before a backup, for example after a large import.
+    private static let collectionLimit = Duration.seconds(60)
+    /// The pause between two looks whether programs' rows are collected.
+    private static let pause = Duration.milliseconds(10)
+
+    func prepareBackup() async throws {
+        let end = self.clock.now.monotonic + NodeTableControl.collectionLimit
+        while try await !StorageErrors.mapping({ try await self.storage.writeForPeople { try $0.prepareCopy() } }) {
+            guard self.clock.now.monotonic < end else {
+                throw ClinicSyncError(
+                    .timeout,
+                    "Programs write so much that the node has not caught up: make the backup when they are done."
+                )
+            }
+            self.wrote()
+            try await Task.sleep(for: NodeTableControl.pause)
+        }
     }
 }

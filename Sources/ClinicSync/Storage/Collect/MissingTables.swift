@@ -39,6 +39,11 @@ struct MissingTables {
         var incomplete = try MissingTables.incomplete(on: transaction.connection)
         for table in tables.tables where table.isClinical {
             guard let plan = self.rows.plans[table.number] else { continue }
+            let vanished: UInt64 = table.columns.reduce(0) { $1.isVanished ? $0 | 1 << UInt64($1.slot) : $0 }
+            if vanished != 0, try self.rows.table.forget(vanished, of: plan, in: transaction) > 0 {
+                // The log brings back what it has of the dropped values; the rest comes with the next comparison.
+                incomplete.insert(table.number)
+            }
             let isBack = self.notes.isMissing(table.name)
             if isBack {
                 try self.notes.removeMissing(table.name, in: transaction)
@@ -52,7 +57,10 @@ struct MissingTables {
             }
         }
         for table in tables.absent {
-            guard let notice = try self.miss(table, movedTo: moved[table.name], in: transaction) else { continue }
+            let isView = try db.viewExists(table.name)
+            guard let notice = try self.miss(table, movedTo: moved[table.name], isView: isView, in: transaction) else {
+                continue
+            }
             outcome.notices.append(notice)
         }
         try MissingTables.note(incomplete, in: transaction)
@@ -102,6 +110,7 @@ struct MissingTables {
     private func miss(
         _ table: AbsentTable,
         movedTo name: String?,
+        isView: Bool,
         in transaction: borrowing WriteTransaction
     ) throws -> TableNotice? {
         try self.rows.marks.removeAll(ofTable: table.number, in: transaction)
@@ -110,14 +119,15 @@ struct MissingTables {
         if case .missingTable = table.error {
             // The note was made when the table was renamed, and says so.
             if isKnown { return nil }
-            reason = MissingTables.reason(table.name, movedTo: name)
+            reason = MissingTables.reason(table.name, movedTo: name, isView: isView)
         }
         try self.notes.addMissing(table.name, reason: reason, in: transaction)
         return isKnown ? nil : .missing(table: table.name, reason: reason)
     }
 
-    private static func reason(_ table: String, movedTo name: String?) -> String {
-        let what = name.map { "is called \($0) now" } ?? "is not in this PC's database"
+    private static func reason(_ table: String, movedTo name: String?, isView: Bool) -> String {
+        let place = name.map { "is called \($0) now" } ?? "is not in this PC's database"
+        let what = isView ? "\(place), and a view has its name" : place
         return "the table \(what): its rows wait until there is a table \(table) again"
     }
 

@@ -62,6 +62,9 @@ final class RowCollector {
             var refused: Refused?
             let isThere: Bool? = try source.query(mark.plan.sql.select).bind(1, key).first { row in
                 let difference = try self.difference(mark.plan, key: key, row: row, in: transaction)
+                if difference.isBirth, mark.source != .program {
+                    try self.rows.marks.indexes.check(mark.plan, on: transaction.connection)
+                }
                 if try self.large.setAside(difference, mark: mark, row: row, in: transaction) { return true }
                 if case .updated(let meta, let slots) = difference,
                     try self.unmarked.isRefused(mark, meta, slots: slots, row: row, on: transaction.connection)
@@ -145,6 +148,7 @@ final class RowCollector {
     ) throws {
         try self.large.notes.removeLarge(mark.plan, key: mark.key, in: transaction)
         guard let meta = try self.rows.table.meta(mark.plan, key: key, on: transaction.connection) else { return }
+        if mark.source != .program { try self.rows.marks.indexes.check(mark.plan, on: transaction.connection) }
         guard try !self.unmarked.isDeletionRefused(mark, on: transaction.connection) else {
             guard try self.rows.marks.isCurrent(mark, key: key, on: transaction.connection) else { return }
             return try self.unmarked.forgetMissing(mark.plan, key: mark.key, meta: meta, in: transaction)

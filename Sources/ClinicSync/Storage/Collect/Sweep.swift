@@ -45,6 +45,7 @@ final class Sweep {
     private func markEscaped(_ plan: TablePlan) throws -> Int {
         var escaped = 0
         var after: SQLiteValue?
+        self.rows.marks.indexes.forget(plan)
         repeat {
             let slice = try self.sweepSlice(plan, after: after)
             escaped += slice.escaped
@@ -73,7 +74,10 @@ final class Sweep {
         let plan = self.plans[self.next.table % self.plans.count]
         do {
             let slice = try self.sweepSlice(plan, after: self.next.after)
-            if slice.through == nil { try self.checkTotal(plan) }
+            if slice.through == nil {
+                self.rows.marks.indexes.forget(plan)
+                try self.checkTotal(plan)
+            }
             self.advance(to: slice.through)
             return slice.escaped
         } catch let error as StoreError where error.code == .corrupt {
@@ -156,8 +160,11 @@ final class Sweep {
                 rows += 1
                 if rows == Sweep.rowsMax { last = key.value }
             }
-        if let unknown, try self.rows.table.hasLostRows(plan, on: connection) {
-            throw OwnDamage.lostRow(table: number, key: unknown)
+        if let unknown {
+            try self.rows.marks.indexes.check(plan, on: connection)
+            if try self.rows.table.hasLostRows(plan, on: connection) {
+                throw OwnDamage.lostRow(table: number, key: unknown)
+            }
         }
         let range = "tableId = ?1 AND pk > ?2 AND (?3 IS NULL OR pk <= ?3)"
         let counted = try connection.query("SELECT count(*) FROM clinicsync_row WHERE \(range)")
@@ -166,11 +173,15 @@ final class Sweep {
             .bind(3, last ?? .null)
             .first { $0.int(0) }
         if counted != known {
+            var missing: [SQLiteValue] = []
             try connection.query("SELECT pk FROM clinicsync_row WHERE \(range) AND NOT \(plan.sql.exists)")
                 .bind(1, number)
                 .bind(2, start)
                 .bind(3, last ?? .null)
-                .forEach { suspects.append($0.ref(0).value) }
+                .forEach { missing.append($0.ref(0).value) }
+            missing = try missing.filter { try !self.rows.marks.contains(plan, key: $0, on: connection) }
+            if !missing.isEmpty { try self.rows.marks.indexes.check(plan, on: connection) }
+            suspects += missing
         }
         // A row with a mark has not escaped: the collector will come to it.
         return (try suspects.filter { try !self.rows.marks.contains(plan, key: $0, on: connection) }, last)

@@ -274,7 +274,12 @@ final class LostValues {
         for slot in (slots & plan.freshSlots).setBits {
             let value =
                 try transaction
-                .statement("DELETE FROM clinicsync_aside WHERE tableId = ?1 AND pk = ?2 AND slot = ?3 RETURNING value")
+                .statement(
+                    """
+                    DELETE FROM clinicsync_aside WHERE tableId = ?1 AND pk = ?2 AND slot = ?3 AND shown IS NULL
+                    RETURNING value
+                    """
+                )
                 .bind(1, plan.definition.number)
                 .bind(2, key)
                 .bind(3, slot)

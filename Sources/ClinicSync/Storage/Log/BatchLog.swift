@@ -12,6 +12,8 @@ final class BatchLog: TransactionPart {
     private let witness: NumberWitness?
     /// The highest number of an own batch with a chunk in the log; the batch can be incomplete.
     private var highestOwn: UInt64
+    /// Batches of which peers have other content.
+    private var others = OtherContent()
 
     /// Opens the log.
     ///
@@ -27,8 +29,11 @@ final class BatchLog: TransactionPart {
     }
 
     func memory() -> () -> Void {
-        let saved = self.highestOwn
-        return { self.highestOwn = saved }
+        let (highestOwn, others) = (self.highestOwn, self.others)
+        return {
+            self.highestOwn = highestOwn
+            self.others = others
+        }
     }
 
     func didCommit() { self.noteNumber() }
@@ -131,8 +136,9 @@ final class BatchLog: TransactionPart {
             guard self.origins.hasRoom(for: chunk.batch.origin), chunk.index == 0 else { return .notKept }
             return .logged(try self.append(chunk, in: transaction))
         }
-        guard chunk.batch.sequence > self.origins.floor(of: id) else { return .known }
-        let isApplied = chunk.batch.sequence <= self.origins.sequence(of: id)
+        let sequence = chunk.batch.sequence
+        guard sequence > self.origins.floor(of: id) else { return .known }
+        let isApplied = sequence <= self.origins.sequence(of: id)
         let connection = transaction.connection
         if let present = try LoggedContent.read(under: chunk, of: id, isApplied: isApplied, on: connection) {
             guard present.isIntact else {
@@ -147,19 +153,23 @@ final class BatchLog: TransactionPart {
             // alone is no fork, because honest nodes leave out dependencies that no message can hold.
             let isContradiction = isApplied && sender?.node == chunk.batch.origin.node && !present.isSetAside
             if !isSame, isOwn || sender == nil || isContradiction { throw ForkedBatch(batch: chunk.batch) }
-            guard !isApplied, !isOwn, sender?.mayReplace(chunk.batch) == true else { return .known }
-            try self.removeBatch(of: id, sequence: chunk.batch.sequence, in: transaction)
+            guard !isApplied, !isOwn, let sender, sender.mayReplace(chunk.batch) else {
+                if !isApplied, let sender { self.others.note(sender.node, author: id, sequence: sequence) }
+                return .known
+            }
+            try self.removeBatch(of: id, sequence: sequence, in: transaction)
             replaced.append(chunk.batch)
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        let next = try self.nextChunk(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
-        let isComplete = try self.isComplete(of: id, sequence: chunk.batch.sequence, on: transaction.connection)
+        let next = try self.nextChunk(of: id, sequence: sequence, on: transaction.connection)
+        let isComplete = try self.isComplete(of: id, sequence: sequence, on: transaction.connection)
         if isApplied {
             // A batch, or the rest of one, that is missing here through damage.
             if chunk.index == next ?? 0, !isComplete { _ = try self.append(chunk, in: transaction) }
             return .known
         }
         guard chunk.index == next ?? 0, !isComplete else { return .notKept }
+        guard !self.others.has(sender?.node, author: id, sequence: sequence) else { return .notKept }
         return .logged(try self.append(chunk, in: transaction))
     }
 
@@ -198,6 +208,7 @@ final class BatchLog: TransactionPart {
 
     /// Removes all chunks of a batch.
     func removeBatch(of id: Int, sequence: UInt64, in transaction: borrowing WriteTransaction) throws {
+        self.others.forget(author: id, sequence...sequence)
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
             .bind(1, id)
             .bind(2, sequence)
@@ -241,6 +252,7 @@ final class BatchLog: TransactionPart {
     func removeBatches(of id: Int, from sequence: UInt64, in transaction: borrowing WriteTransaction) throws
         -> [BatchID]
     {
+        self.others.forget(author: id, sequence...UInt64.max)
         let origin = try self.origins.origin(id)
         var removed: [BatchID] = []
         try transaction
@@ -282,9 +294,14 @@ final class BatchLog: TransactionPart {
     // MARK: - Reading
 
     /// Reads a part of the log; what makes no sense in it is damage of the batch.
-    private func reading<Result>(_ id: Int, _ sequence: UInt64, _ body: () throws -> Result) throws -> Result {
-        let origin = try self.origins.origin(id)
-        return try OwnDamage.reading(.log, .batch(BatchID(origin: origin, sequence: sequence)), body)
+    private func reading<Result>(
+        _ id: Int,
+        _ sequence: UInt64,
+        chunk: Int = 0,
+        _ body: () throws -> Result
+    ) throws -> Result {
+        let batch = BatchID(origin: try self.origins.origin(id), sequence: sequence)
+        return try OwnDamage.reading(.log, .batch(batch, chunk: UInt32(clamping: chunk)), body)
     }
 
     /// The peers' batches of which only some chunks have arrived.
@@ -293,9 +310,13 @@ final class BatchLog: TransactionPart {
         try connection
             .query(
                 """
-                SELECT l.origin, l.sequence, max(l.chunk), max(l.isLast) FROM clinicsync_origin o
-                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
-                WHERE o.id <> ?1 GROUP BY l.origin, l.sequence
+                SELECT p.origin, p.sequence, p.newest, f.checksum, f.header, n.checksum FROM (
+                    SELECT l.origin, l.sequence, max(l.chunk) AS newest FROM clinicsync_origin o
+                    JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence
+                    WHERE o.id <> ?1 GROUP BY l.origin, l.sequence
+                ) p
+                LEFT JOIN clinicsync_log f ON f.origin = p.origin AND f.sequence = p.sequence AND f.chunk = 0
+                LEFT JOIN clinicsync_log n ON n.origin = p.origin AND n.sequence = p.sequence AND n.chunk = p.newest
                 """
             )
             .bind(1, self.origins.ownID)
@@ -303,7 +324,12 @@ final class BatchLog: TransactionPart {
                 let batch = BatchID(origin: try self.origins.origin(row.int(0)), sequence: try row.sequence(1))
                 // The last chunk has no successor.
                 let next = min(try row.chunkIndex(2) + 1, Bounds.chunkIndexMax)
-                partials.append(PartialBatch(batch: batch, nextChunk: next))
+                let content = PartialBatch.Content(
+                    first: row.unsigned(3),
+                    timestamp: LoggedContent.timestamp(inHeader: row.blob(4)),
+                    newest: row.unsigned(5)
+                )
+                partials.append(PartialBatch(batch: batch, nextChunk: next, content: content))
             }
         return partials
     }
@@ -414,7 +440,9 @@ final class BatchLog: TransactionPart {
             .bind(2, sequence)
             .bind(3, chunk)
             .first { row in
-                try self.reading(id, sequence) { try BatchLog.check(row.blob(0), checksum: row.unsigned(1)) }
+                try self.reading(id, sequence, chunk: chunk) {
+                    try BatchLog.check(row.blob(0), checksum: row.unsigned(1))
+                }
                 try body(row.blob(0))
             }
     }

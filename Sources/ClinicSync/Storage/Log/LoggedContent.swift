@@ -56,6 +56,15 @@ struct LoggedContent {
         return content
     }
 
+    /// The timestamp in a stored header; 0 when the header cannot be read.
+    static func timestamp(inHeader bytes: UnsafeRawBufferPointer) -> UInt64 {
+        do throws(MalformedRecord) {
+            return try VectorCoding.decodeHeader(bytes).timestamp.rawValue
+        } catch {
+            return 0
+        }
+    }
+
     private static func isHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
         do {
             _ = try VectorCoding.decodeHeader(bytes)

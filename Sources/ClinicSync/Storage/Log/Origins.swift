@@ -42,6 +42,8 @@ final class Origins: TransactionPart {
     private var state: State
     /// `PRAGMA schema_version` when the table last said what this node knows; `nil` before the first transaction.
     private var schemaVersion: Int64?
+    /// A number of this opening, which the file has; a copy that an earlier opening left has another.
+    private let opening: Int64
 
     /// Reads the table and gives `own` a number if it has none.
     ///
@@ -74,6 +76,9 @@ final class Origins: TransactionPart {
         if try AuthorNames.read(on: transaction.connection) != state.names {
             try AuthorNames.write(state.names, in: transaction)
         }
+        // Always eight bytes, so that the file does not depend on the number.
+        self.opening = Int64.random(in: 1 << 56 ... .max)
+        try Settings.set(.opening, to: .integer(self.opening), in: transaction)
         self.own = own
         self.state = state
         // An author can have seen only what there is, and its batches are applied here only after what it had seen. A larger
@@ -100,16 +105,19 @@ final class Origins: TransactionPart {
 
     /// Whether another database was copied into the file, for example by `.restore` of the `sqlite3` shell.
     ///
-    /// SQLite's backup always raises the version of the schema. Then the authors' progress decides: it differs from this
-    /// node's unless the copy is from this very moment.
+    /// SQLite's backup always raises the version of the schema. Then the number of the opening decides, and for a copy of the
+    /// same opening the authors' progress: it differs from this node's unless the copy is from this very moment.
     func isOverwritten(on connection: Connection) throws -> Bool {
         guard let known = self.schemaVersion, try Transactions.schemaVersion(on: connection) != known else {
             return false
         }
         let hasFloor = "SELECT 1 FROM pragma_table_info('clinicsync_origin') WHERE name = 'floor'"
         // The copy can be of an older version.
-        guard try connection.query(hasFloor).first({ _ in true }) == true else { return true }
-        return try !self.isAsWritten(on: connection)
+        guard try connection.query(hasFloor).first({ _ in true }) == true,
+            try connection.hasTable("clinicsync_setting")
+        else { return true }
+        let opening = try Settings.read(.opening, on: connection) { $0.int64(0) }
+        return try opening != self.opening || !self.isAsWritten(on: connection)
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {
@@ -188,6 +196,9 @@ final class Origins: TransactionPart {
 
     /// The small numbers of all authors.
     var ids: Range<Int> { self.state.entries.indices }
+
+    /// How many incarnations of this node there were before the present one.
+    var formerIncarnations: Int { self.names.count { $0.node == self.own.node } - 1 }
 
     /// The small number of `origin`; `nil` when it has none.
     func id(of origin: Origin) -> Int? { self.state.ids[origin] }

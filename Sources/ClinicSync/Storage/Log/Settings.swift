@@ -28,6 +28,10 @@ enum Settings {
         case incompleteTables
         /// What tells the tables from others of their names that programs make later.
         case tableIdentities
+        /// A number of the opening: a copy of the file that was made in an earlier one has another.
+        case opening
+        /// What a backup says of itself; only in the file of a backup.
+        case backup
     }
 
     /// Reads a value with `body`; `nil` when it is not set.
@@ -48,5 +52,10 @@ enum Settings {
             .bind(1, text: name.rawValue)
             .bind(2, value)
             .run()
+    }
+
+    /// Removes a value.
+    static func remove(_ name: Name, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_setting WHERE name = ?1").bind(1, text: name.rawValue).run()
     }
 }

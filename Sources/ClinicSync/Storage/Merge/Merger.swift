@@ -321,7 +321,8 @@ final class Merger {
                 continue
             }
             state.registers[slot] = nil
-            guard ours.value != theirs.value else { continue }
+            // Of a column that a program dropped here the table shows nothing that anybody entered.
+            guard ours.value != theirs.value, plan.asideSlots & (1 << UInt64(slot)) == 0 else { continue }
             let place = LostValues.Place(plan: plan, key: state.key, slot: slot)
             try self.lost.keep(ours.value, at: place, isShown: false, events: &events, in: transaction)
         }

@@ -130,6 +130,10 @@ final class SchemaAdoption {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard let meta = try self.rows.table.meta(plan, key: key, on: transaction.connection) else { return }
+        let (history, definition) = (self.rows.plans.tables.history, plan.definition)
+        let added = definition.presentColumns.reduce(UInt64(0)) { slots, column in
+            history.isAdded(column.name, to: definition.name) ? slots | 1 << UInt64(column.slot) : slots
+        }
         let isEdited = try transaction.statement(plan.sql.select).bind(1, key).first { row in
             self.hasher.hash(plan, key: key) { row.ref(Int32($0)) }
             self.hashes = self.hasher.hashes
@@ -138,7 +142,10 @@ final class SchemaAdoption {
                 let stored = slot < meta.columns.count ? meta.columns[slot] : 0
                 let hash = RowHashes.column(row.ref(Int32(slot)))
                 let expected = oldDefaults[slot].map { RowHashes.relative(hash, to: $0) } ?? self.hashes.columns[slot]
-                guard RowMeta.short(expected) != stored else { continue }
+                // The clinic has another default now for a column that programs added. The one that was here is this PC's value.
+                let isOwnDefault =
+                    stored == 0 && expected == 0 && self.hashes.columns[slot] != 0 && added & (1 << UInt64(slot)) != 0
+                guard RowMeta.short(expected) != stored || isOwnDefault else { continue }
                 isEdited = true
                 self.hashes.columns[slot] = UInt64(stored)
             }

@@ -96,6 +96,9 @@ final class TablePlan: Sendable {
     /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
     var freshSlots: UInt64 { self.sql.places.fresh }
 
+    /// The slots of columns that may convert values of other nodes; see ``ColumnDefinition/isConverting``.
+    var convertingSlots: UInt64 { self.sql.places.converting }
+
     /// The slots of all UNIQUEs.
     var uniqueSlots: UInt64 { self.uniqueRules.reduce(0) { $0 | $1.mask } }
 

@@ -31,6 +31,8 @@ struct TableSQL: Sendable {
         let present: UInt64
         /// The slots of columns of which other nodes' values still stand aside; see ``ColumnDefinition/isFresh``.
         let fresh: UInt64
+        /// The slots of columns that may convert values; see ``ColumnDefinition/isConverting``.
+        let converting: UInt64
     }
 
     /// Makes the SQL for `definition`; `names` gives the name of each slot's column.
@@ -41,15 +43,26 @@ struct TableSQL: Sendable {
         self.last = SQLText.name(CaptureTriggers.lastTable(for: definition))
         let present = definition.presentColumns
         func slots(_ columns: [ColumnDefinition]) -> UInt64 { columns.reduce(0) { $0 | 1 << UInt64($1.slot) } }
-        self.places = Places(present: slots(present), fresh: slots(present.filter(\.isFresh)))
+        self.places = Places(
+            present: slots(present),
+            fresh: slots(present.filter(\.isFresh)),
+            converting: slots(present.filter(\.isConverting))
+        )
         self.columns = SQLText.list(present.map(\.name))
         self.parameters = present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
         // Only numbers and this file's own names come into the text: a column that stands aside has its name from another node.
         func bySlot(of source: String, _ key: String) -> String {
             names.enumerated().map { slot, name in
                 guard let name, let column = definition.column(slot: slot) else { return "NULL" }
-                guard column.isAside else { return SQLText.name(name) }
                 let place = "FROM clinicsync_aside WHERE tableId = \(definition.number) AND slot = \(slot) AND pk"
+                if let affinity = column.commonAffinity {
+                    let shown = "\(source).\(SQLText.name(name))"
+                    return """
+                        coalesce((SELECT value \(place) = \(source).\(key) AND shown IS \(shown) AND shown IS NOT NULL \
+                        AND typeof(shown) = typeof(\(shown))), \(affinity.sql(of: shown)))
+                        """
+                }
+                guard column.isAside else { return SQLText.name(name) }
                 return """
                     (SELECT value \(place) = \(source).\(key) UNION ALL SELECT value \(place) = 0 LIMIT 1)
                     """
@@ -175,6 +188,17 @@ struct TableSQL: Sendable {
     var deleteLast: String { "DELETE FROM \(self.last) WHERE \(self.key) = ?1" }
 
     // MARK: - Columns that stand aside
+
+    /// Keeps the value ?4 of the column in slot ?3, number ?2 of the table, if the row with key ?1 shows it converted.
+    func keepConverted(slot: Int) -> String {
+        let column = SQLText.name(self.names[slot] ?? "")
+        return """
+            INSERT INTO clinicsync_aside (tableId, pk, slot, value, shown)
+            SELECT ?2, ?1, ?3, ?4, \(column) FROM \(self.table)
+            WHERE \(self.key) = ?1 AND (typeof(\(column)) <> typeof(?4) OR +\(column) IS NOT ?4)
+            ON CONFLICT (tableId, pk, slot) DO NOTHING
+            """
+    }
 
     /// Deletes the values of a row that stand aside, unless the table has the row; ?1 is the key, ?2 the table's number.
     var deleteAside: String {

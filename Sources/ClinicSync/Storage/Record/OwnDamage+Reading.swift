@@ -7,6 +7,11 @@ extension OwnDamage {
         OwnDamage(.row, "what the node knew of a row is missing", at: .row(table: table, key: key))
     }
 
+    /// The damage of an index that does not show the rows of its table; `nil`: the table is not known.
+    static func index(of table: Int?) -> OwnDamage {
+        OwnDamage(.file, "an index does not show the rows of its table", at: .index(table: table))
+    }
+
     /// Runs `body`, which reads a part of the node's own tables; bytes and numbers that make no sense become an ``OwnDamage``.
     ///
     /// Decoders and checked conversions throw ``MalformedRecord``, because they do not know whose bytes they read.

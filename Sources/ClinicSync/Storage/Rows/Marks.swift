@@ -43,6 +43,8 @@ struct Mark {
 /// The marks that capture triggers leave, `clinicsync_dirty`, and the values of deleted rows that they save, `clinicsync_last_…`.
 struct Marks {
     let clock: StoreClock
+    /// Tells a row that is missing or new from an index that does not show the table's rows.
+    let indexes = IndexCheck()
 
     /// The count of a mark whose table has very many unmarked changes; no trigger counts up to 0 from there.
     static let crowdCount: Int64 = -(1 << 40)

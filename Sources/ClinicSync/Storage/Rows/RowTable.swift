@@ -15,6 +15,8 @@ final class RowTable: TransactionPart {
     private var totals: [Int: Total]
     /// The tables whose totals are not written yet.
     private var changed: Set<Int> = []
+    /// `PRAGMA schema_version` when the table of totals last said what this node knows; `nil` before the first transaction.
+    private var schemaVersion: Int64?
     /// The buffer in which hashes of columns are encoded.
     private var encoded = ByteWriter()
 
@@ -37,6 +39,18 @@ final class RowTable: TransactionPart {
     func memory() -> () -> Void {
         let (totals, changed) = (self.totals, self.changed)
         return { (self.totals, self.changed) = (totals, changed) }
+    }
+
+    /// Makes sure that no other state of the file, with the same progress of all authors, was copied into it: SQLite's backup
+    /// always raises the version of the schema, and what reconciliations brought is in no progress.
+    ///
+    /// - Throws: ``StoreError/overwritten``; what SQLite reports.
+    func didBegin(_ transaction: borrowing WriteTransaction) throws {
+        let version = try Transactions.schemaVersion(on: transaction.connection)
+        if let known = self.schemaVersion, known != version {
+            guard try self.areTotalsAsWritten(on: transaction.connection) else { throw StoreError.overwritten }
+        }
+        self.schemaVersion = version
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {
@@ -63,6 +77,9 @@ final class RowTable: TransactionPart {
     }
 
     // MARK: - Totals
+
+    /// The sum of the hashes of the rows that a table shows.
+    func digest(of plan: TablePlan) -> Digest { self.totals[plan.definition.number]?.digest ?? .zero }
 
     /// The number of rows that a table shows.
     func rows(of plan: TablePlan) -> Int64 { self.totals[plan.definition.number]?.rows ?? 0 }
@@ -131,6 +148,43 @@ final class RowTable: TransactionPart {
             .bind(1, plan.definition.number)
             .run()
         return transaction.changes
+    }
+
+    /// Forgets the values of columns that a program dropped from the table: who wrote them, and what they were.
+    ///
+    /// Rows that had such a value get the unknown hash, so that the next comparison brings the values from another node.
+    ///
+    /// - Returns: The number of rows.
+    func forget(_ slots: UInt64, of plan: TablePlan, in transaction: borrowing WriteTransaction) throws -> Int {
+        let connection = transaction.connection
+        var keys: [SQLiteValue] = []
+        try connection.query("SELECT pk FROM clinicsync_row WHERE tableId = ?1")
+            .bind(1, plan.definition.number)
+            .forEach { keys.append($0.ref(0).value) }
+        var count = 0
+        for key in keys {
+            try ValueRef.with(key) { key in
+                guard var meta = try self.meta(plan, key: key, on: connection),
+                    slots.setBits.contains(where: { $0 < meta.columns.count && meta.columns[$0] != 0 })
+                else { return }
+                count += 1
+                meta.assign(slots, to: LocalVersion(timestamp: 0, origin: 0, sequence: 0))
+                var hashes = RowHashes()
+                for slot in meta.columns.indices where slots & (1 << UInt64(slot)) == 0 {
+                    hashes.columns[slot] = UInt64(meta.columns[slot])
+                }
+                hashes.row = RowMeta.unknownHash
+                try self.write(
+                    plan,
+                    key: key,
+                    Versions(birth: meta.birth, groups: meta.encodedGroups, context: meta.context),
+                    hashes: hashes,
+                    replacing: meta.hash,
+                    in: transaction
+                )
+            }
+        }
+        return count
     }
 
     /// Makes a table's total the sum over its rows.

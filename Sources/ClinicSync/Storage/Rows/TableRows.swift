@@ -72,7 +72,7 @@ struct TableRows {
     ///
     /// - Throws: what SQLite reports.
     func forgetAside(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
-        guard plan.asideSlots != 0 else { return }
+        guard plan.asideSlots | plan.convertingSlots != 0 else { return }
         try transaction.statement(plan.sql.deleteAside).bind(1, key).bind(2, plan.definition.number).run()
     }
 
@@ -94,6 +94,22 @@ struct TableRows {
                 )
                 .bind(1, plan.definition.number)
                 .bind(2, key)
+                .bind(3, slot)
+            bind(statement, 4, slot)
+            try statement.run()
+        }
+        for slot in (slots & plan.convertingSlots).setBits {
+            try transaction
+                .statement(
+                    "DELETE FROM clinicsync_aside WHERE tableId = ?1 AND pk = ?2 AND slot = ?3 AND shown IS NOT NULL"
+                )
+                .bind(1, plan.definition.number)
+                .bind(2, key)
+                .bind(3, slot)
+                .run()
+            let statement = try transaction.statement(plan.sql.keepConverted(slot: slot))
+                .bind(1, key)
+                .bind(2, plan.definition.number)
                 .bind(3, slot)
             bind(statement, 4, slot)
             try statement.run()

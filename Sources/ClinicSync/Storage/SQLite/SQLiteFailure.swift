@@ -10,6 +10,9 @@ package struct SQLiteFailure: Error, Hashable, CustomStringConvertible {
     /// Whether a constraint of the schema refused the row.
     package var isConstraint: Bool { self.code & 0xff == SQLITE_CONSTRAINT }
 
+    /// Whether SQLite found that an index does not show the rows of its table.
+    package var isOfIndex: Bool { self.code == SQLITE_CORRUPT | (3 << 8) }
+
     /// The message and the code.
     package var description: String { "\(self.message) (SQLite \(self.code))" }
 }

@@ -180,11 +180,25 @@ private struct LogChecksum {
 /// Reads the beginning of a database file through SQLite's own file.
 ///
 /// A descriptor of our own would end the locks of all connections of this process when it is closed.
-private struct FileLook {
+struct FileLook {
     let path: String
+
+    /// Whether no other connection, of any process, has the file open and in use.
+    func isAlone() throws -> Bool { try self.locked { _, _ in true } ?? false }
 
     /// Runs `body` with the first bytes of the file, while no other connection has the file open; `nil` otherwise.
     func alone<Result>(_ body: ([UInt8]) throws -> Result?) throws -> Result? {
+        try self.locked { file, methods in
+            var bytes = [UInt8](repeating: 0, count: 100)
+            guard methods.xRead?(file, &bytes, Int32(clamping: bytes.count), 0) == SQLITE_OK else { return nil }
+            return try body(bytes)
+        }
+    }
+
+    /// Runs `body` while this connection has the file for itself; `nil` when another one uses it.
+    private func locked<Result>(
+        _ body: (UnsafeMutablePointer<sqlite3_file>, sqlite3_io_methods) throws -> Result?
+    ) throws -> Result? {
         var connection: OpaquePointer?
         defer { sqlite3_close(connection) }
         // Opening reads neither the log nor anything else but the header.
@@ -193,16 +207,14 @@ private struct FileLook {
         var file: UnsafeMutablePointer<sqlite3_file>?
         sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &file)
         guard let file, let methods = file.pointee.pMethods?.pointee, let lock = methods.xLock,
-            let unlock = methods.xUnlock, let read = methods.xRead
+            let unlock = methods.xUnlock
         else { return nil }
         defer { _ = unlock(file, SQLITE_LOCK_NONE) }
         // Every connection in WAL mode holds a shared lock as long as it is open.
         guard lock(file, SQLITE_LOCK_SHARED) == SQLITE_OK, lock(file, SQLITE_LOCK_EXCLUSIVE) == SQLITE_OK else {
             return nil
         }
-        var bytes = [UInt8](repeating: 0, count: 100)
-        guard read(file, &bytes, Int32(clamping: bytes.count), 0) == SQLITE_OK else { return nil }
-        return try body(bytes)
+        return try body(file, methods)
     }
 }
 

@@ -22,6 +22,48 @@ struct AddedColumns: Hashable {
         }
     }
 
+    /// The columns of the clinic's tables that the file lacks because a program dropped them, and the tables that it lacks: an
+    /// empty list stands for the whole table.
+    static func lacking(in tables: ClinicTables) -> [String: [String]] {
+        var lacking: [String: [String]] = [:]
+        for table in tables.clinical {
+            let columns = table.columns.filter { $0.isAside && !tables.history.isAdded($0.name, to: table.name) }
+            if !columns.isEmpty { lacking[table.name] = columns.map(\.name).sorted() }
+        }
+        for table in tables.absent { lacking[table.name] = [] }
+        return lacking
+    }
+
+    /// The text for ``lacking(in:)``; `nil` when nothing is lacking, or too much to be sent.
+    static func text(lacking: [String: [String]]) throws -> String? {
+        guard !lacking.isEmpty else { return nil }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let data = try encoder.encode(lacking)
+        return data.count <= AddedColumns.bytesMax ? String(decoding: data, as: UTF8.self) : nil
+    }
+
+    /// Reads what ``text(lacking:)`` makes; what makes no sense counts as nothing, because any program can write it.
+    static func lacking(text: String) -> [String: [String]] {
+        do { return try JSONDecoder().decode([String: [String]].self, from: Data(text.utf8)) } catch { return [:] }
+    }
+
+    /// Defaults as JSON.
+    static func text(defaults: [String: SQLiteValue]) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        return String(decoding: try encoder.encode(defaults.mapValues(Default.init)), as: UTF8.self)
+    }
+
+    /// Reads what ``text(defaults:)`` makes; `nil` when it makes no sense.
+    static func defaults(text: String) -> [String: SQLiteValue]? {
+        do {
+            return try JSONDecoder().decode([String: Default].self, from: Data(text.utf8)).mapValues(\.value)
+        } catch {
+            return nil
+        }
+    }
+
     /// Reads an announcement; what makes no sense is left out, because any program can write it.
     init(text: String) {
         do {
@@ -53,12 +95,15 @@ struct AddedColumns: Hashable {
             db,
             sql: "SELECT columns FROM clinicsync_node WHERE typeof(columns) = 'text' ORDER BY id"
         )
-        for text in texts {
-            for (table, columns) in AddedColumns(text: text).tables {
-                all.tables[table, default: [:]].merge(columns) { first, _ in first }
-            }
-        }
+        for text in texts { all.add(AddedColumns(text: text)) }
         return all
+    }
+
+    /// Adds the columns of another node; the defaults that are there already stay.
+    mutating func add(_ other: AddedColumns) {
+        for (table, columns) in other.tables {
+            self.tables[table, default: [:]].merge(columns) { first, _ in first }
+        }
     }
 
     /// The JSON form of a default: an object with the storage class and the value, empty for NULL.

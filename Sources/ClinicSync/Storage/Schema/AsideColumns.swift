@@ -9,6 +9,8 @@ struct AsideColumns {
         let name: String
         let slot: Int
         let defaultValue: SQLiteValue
+        /// Whether a program dropped the column, and this is the first look since then.
+        var isVanished = false
     }
 
     /// So many slots are left to columns that this PC's own programs add, whatever other nodes announce.
@@ -43,11 +45,32 @@ struct AsideColumns {
         return Array(names.prefix(max(0, TableDefinition.columnsMax - AsideColumns.ownColumnsMin - present)))
     }
 
+    /// The names of columns that the table had at an earlier look, and that it has no more.
+    ///
+    /// Columns that migrations dropped or renamed by `ALTER TABLE`, and columns that stand aside, are none of them.
+    func missing(slots: [String], history: SchemaHistory) throws -> [String] {
+        let present = Set((self.ddl.columns.map(\.name) + self.ddl.generatedColumns).map { $0.lowercased() })
+        let former = Set(history.formerNames(ofColumnsOf: self.ddl.name).keys).union(
+            history.dropped(from: self.ddl.name)
+        )
+        let missing = slots.enumerated().filter { _, name in
+            !present.contains(name.lowercased()) && !former.contains(name.lowercased())
+        }
+        guard !missing.isEmpty else { return [] }
+        let known = try Int.fetchSet(
+            self.db,
+            sql: "SELECT slot FROM clinicsync_aside WHERE tableId = ? AND pk = 0",
+            arguments: [self.number]
+        )
+        return missing.filter { !known.contains($0.offset) }.map(\.element)
+    }
+
     /// Makes room for the values of columns that are taken up.
     func add(_ columns: [Column]) throws {
         for column in columns {
             try self.db.execute(
-                sql: "INSERT INTO clinicsync_aside VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING",
+                sql:
+                    "INSERT INTO clinicsync_aside (tableId, pk, slot, value) VALUES (?, 0, ?, ?) ON CONFLICT DO NOTHING",
                 arguments: [self.number, column.slot, column.defaultValue.databaseValue]
             )
         }
@@ -97,9 +120,22 @@ struct AsideColumns {
                 """,
             arguments: arguments + ["default": (self.ddl.defaults[column] ?? .null).databaseValue]
         )
+        // The column's type may convert a value. The row keeps the value while the table shows what became of it.
+        let name = "\(table).\(SQLText.name(column))"
         try self.db.execute(
             sql: """
-                DELETE FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND pk <> 0 AND (
+                UPDATE clinicsync_aside SET shown = (
+                    SELECT \(name) FROM \(table) WHERE \(SQLText.name(key)) = clinicsync_aside.pk
+                    AND \(name) IS clinicsync_aside.value
+                    AND (typeof(\(name)) <> typeof(clinicsync_aside.value) OR +\(name) IS NOT clinicsync_aside.value)
+                )
+                WHERE tableId = :table AND slot = :slot AND pk <> 0
+                """,
+            arguments: arguments
+        )
+        try self.db.execute(
+            sql: """
+                DELETE FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND pk <> 0 AND shown IS NULL AND (
                     value IS (SELECT value FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND pk = 0)
                     OR NOT EXISTS (
                         SELECT 1 FROM \(table) WHERE \(SQLText.name(key)) = clinicsync_aside.pk
@@ -113,15 +149,16 @@ struct AsideColumns {
             sql: """
                 INSERT INTO clinicsync_dirty (tableId, pk, writtenAt, n)
                 SELECT tableId, pk, \(CaptureTriggers.now), 1 FROM clinicsync_aside
-                WHERE tableId = :table AND slot = :slot AND pk <> 0
+                WHERE tableId = :table AND slot = :slot AND pk <> 0 AND shown IS NULL
                 ON CONFLICT (tableId, pk) DO UPDATE SET n = n + 1
                 """,
             arguments: arguments
         )
         try self.db.execute(
             sql: """
-                DELETE FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND NOT EXISTS (
-                    SELECT 1 FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND pk <> 0
+                DELETE FROM clinicsync_aside WHERE tableId = :table AND slot = :slot AND shown IS NULL AND NOT EXISTS (
+                    SELECT 1 FROM clinicsync_aside
+                    WHERE tableId = :table AND slot = :slot AND pk <> 0 AND shown IS NULL
                 )
                 """,
             arguments: arguments

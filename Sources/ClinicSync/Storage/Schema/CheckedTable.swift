@@ -46,6 +46,7 @@ struct CheckedTable {
     ///   - slots: the names of columns by slot.
     ///   - aside: columns that only other nodes' files have.
     ///   - fresh: the slots of columns that stood aside until now.
+    ///   - common: the defaults and types of the columns as the clinic has them.
     ///   - history: what migrations renamed and dropped.
     /// - Returns: The definition.
     /// - Throws: ``SchemaError``.
@@ -54,6 +55,7 @@ struct CheckedTable {
         slots: [String],
         aside: [AsideColumns.Column] = [],
         fresh: Set<Int> = [],
+        common: CommonColumns,
         history: SchemaHistory
     ) throws -> TableDefinition {
         guard slots.count <= TableDefinition.columnsMax else {
@@ -75,8 +77,9 @@ struct CheckedTable {
                     isNotNull: column.isNotNull,
                     isCounter: self.rules.counters.contains(column.name),
                     isDerived: self.isDerived(column.name),
-                    defaultValue: self.ddl.defaults[column.name] ?? .null,
-                    isFresh: fresh.contains(slot)
+                    defaultValue: common.defaults[column.name] ?? .null,
+                    isFresh: fresh.contains(slot),
+                    commonAffinity: self.commonAffinity(of: column, common, history)
                 )
             }
         }
@@ -89,7 +92,8 @@ struct CheckedTable {
                 isCounter: false,
                 isDerived: self.isDerived(column.name),
                 defaultValue: column.defaultValue,
-                isAside: true
+                isAside: true,
+                isVanished: column.isVanished
             )
         }
         let columns = (present + others).sorted { $0.slot < $1.slot }
@@ -117,6 +121,21 @@ struct CheckedTable {
                 .subtracting(columns.map { $0.name.lowercased() }),
             slotCount: slots.count
         )
+    }
+
+    /// The clinic's affinity of a column in which values of other nodes may become others in this file; `nil` for all others.
+    private func commonAffinity(
+        of column: TableDDL.Column,
+        _ common: CommonColumns,
+        _ history: SchemaHistory
+    ) -> Affinity? {
+        guard column.name != self.keyColumn, !self.rules.counters.contains(column.name) else { return nil }
+        let own = Affinity(declaredType: column.declaredType)
+        // Other PCs may have added the column with any type.
+        if history.isAdded(column.name, to: self.ddl.name) { return own == .blob ? nil : .blob }
+        guard let type = common.types[column.name] else { return nil }
+        let affinity = Affinity(declaredType: type)
+        return affinity == own ? nil : affinity
     }
 
     private func isDerived(_ column: String) -> Bool {

@@ -77,6 +77,13 @@ package struct ClinicMigrator: Sendable {
         return outcome
     }
 
+    /// Whether ``migrate(_:permits:)`` would change the database, apart from destructive migrations and those after them.
+    package func hasPending(_ db: Database) throws -> Bool {
+        let applied = try DatabaseMigrator().appliedIdentifiers(db)
+        let end = self.nextDestructive(from: 0, applied: applied)
+        return self.names[..<end].contains { !applied.contains($0) }
+    }
+
     /// The index of the first destructive migration at or after `start` that is not applied.
     ///
     /// When there is no such migration, returns the number of migrations.

@@ -56,6 +56,7 @@ package struct ClinicTables: Sendable, Hashable {
     ///   - db: the database.
     ///   - manifest: the rules.
     ///   - history: what migrations renamed and dropped.
+    ///   - common: the columns of a table as the migrations have them; called when the file has others than before, or lacks one.
     ///   - isForgiving: whether a table of the clinic that was replicated before and is missing now, or does not fit, is left
     ///     out (``absent``) instead of thrown. A program did that to its file, and the other tables must go on.
     /// - Returns: The tables.
@@ -64,9 +65,10 @@ package struct ClinicTables: Sendable, Hashable {
         from db: Database,
         manifest: Manifest,
         history: SchemaHistory = SchemaHistory(),
-        isForgiving: Bool = false
+        isForgiving: Bool = false,
+        common: ((String) throws -> CommonColumns)? = nil
     ) throws -> ClinicTables {
-        let registry = TableRegistry(db: db, history: history)
+        let registry = TableRegistry(db: db, history: history, common: common)
         let announced = try AddedColumns.announced(in: db)
         guard manifest.tables.count <= TableDefinition.tablesMax else {
             throw SchemaError.tooManyTables(count: manifest.tables.count)
@@ -86,6 +88,7 @@ package struct ClinicTables: Sendable, Hashable {
                         slots: entry.slots,
                         aside: entry.aside,
                         fresh: entry.fresh,
+                        common: entry.common,
                         history: history
                     )
                 )
@@ -122,6 +125,8 @@ package struct AbsentTable: Sendable, Hashable {
 private struct TableRegistry {
     let db: Database
     let history: SchemaHistory
+    /// The columns of a table as the migrations have them; `nil`: nothing new is noted.
+    let common: ((String) throws -> CommonColumns)?
 
     /// The number of a table; `nil` when it was never replicated in this file.
     func number(of table: String) throws -> Int? {
@@ -136,6 +141,8 @@ private struct TableRegistry {
         var aside: [AsideColumns.Column] = []
         /// The slots of columns that stood aside until now.
         var fresh: Set<Int> = []
+        /// The defaults and types of the columns as the clinic has them.
+        var common: CommonColumns
     }
 
     /// Returns the number and the slots of a table; assigns those that are missing.
@@ -147,23 +154,114 @@ private struct TableRegistry {
     /// - Throws: ``SchemaError``, and what SQLite reports.
     func entry(for ddl: TableDDL, announced: [String: SQLiteValue]) throws -> Entry {
         let columns = ddl.columns.map(\.name)
+        let isNew = try self.number(of: ddl.name) == nil
         let own = try self.entry(for: ddl.name, columns: columns)
         let exists = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'clinicsync_aside')"
         guard try Bool.fetchOne(self.db, sql: exists) == true else {
-            return Entry(number: own.number, slots: own.slots)
+            return Entry(number: own.number, slots: own.slots, common: CommonColumns(ddl))
         }
+        let known = try self.columns(of: ddl, number: own.number, announced: announced, isNew: isNew)
         let others = AsideColumns(ddl, number: own.number, in: self.db)
         let new = AsideColumns.new(announced, ddl: ddl, recorded: own.slots, history: self.history)
         let all = new.isEmpty ? own : try self.entry(for: ddl.name, columns: columns + new)
+        let vanished = try self.vanished(others, of: ddl.name, slots: own.slots)
         try others.add(
-            new.compactMap { name in
+            (new + vanished).compactMap { name in
                 all.slots.firstIndex(of: name).map {
-                    AsideColumns.Column(name: name, slot: $0, defaultValue: announced[name] ?? .null)
+                    AsideColumns.Column(
+                        name: name,
+                        slot: $0,
+                        defaultValue: announced[name] ?? known.defaults[name] ?? .null
+                    )
                 }
             }
         )
         let settled = try others.settle(slots: all.slots)
-        return Entry(number: all.number, slots: all.slots, aside: settled.aside, fresh: settled.fresh)
+        let aside = settled.aside.map { column in
+            var column = column
+            column.isVanished = vanished.contains(column.name)
+            return column
+        }
+        return Entry(
+            number: all.number,
+            slots: all.slots,
+            aside: aside,
+            fresh: settled.fresh,
+            common: known
+        )
+    }
+
+    /// The columns that a program dropped from a table since the last look.
+    ///
+    /// A column that a migration dropped, or left out of a table that it made again, is none of them.
+    private func vanished(_ columns: AsideColumns, of table: String, slots: [String]) throws -> [String] {
+        let missing = try columns.missing(slots: slots, history: self.history)
+        guard !missing.isEmpty, let common = try self.common?(table) else { return [] }
+        return missing.filter { self.history.isAdded($0, to: table) || common.has($0) }
+    }
+
+    /// The columns of a table as the clinic has them; notes them for the time when a program drops or changes them.
+    ///
+    /// A column that a migration made is as the migration has it. The default of one that programs added is the announced one,
+    /// and this file's as long as nobody announces the column.
+    private func columns(
+        of ddl: TableDDL,
+        number: Int,
+        announced: [String: SQLiteValue],
+        isNew: Bool
+    ) throws -> CommonColumns {
+        let own = CommonColumns(ddl)
+        let exists = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('clinicsync_table') WHERE name = 'types')"
+        guard try Bool.fetchOne(self.db, sql: exists) == true else { return own }
+        let noted = try self.noted(number)
+        let migrated = ddl.columns.map(\.name).filter { !self.history.isAdded($0, to: ddl.name) }
+        // In a new file the migrations have just made the table.
+        var migrations = own
+        if !isNew, migrated.contains(where: { !own.agrees(with: noted, in: $0) }) {
+            migrations = try self.common?(ddl.name) ?? (noted == CommonColumns() ? own : noted)
+        }
+        var columns = noted
+        for column in ddl.columns.map(\.name) {
+            columns.take(column, from: own)
+            if migrated.contains(column) {
+                columns.take(column, from: migrations)
+            } else if let value = announced[column] {
+                columns.defaults[column] = value
+            }
+        }
+        if columns != noted, isNew || self.common != nil { try self.note(columns, number) }
+        return columns
+    }
+
+    private func noted(_ number: Int) throws -> CommonColumns {
+        var columns = CommonColumns()
+        let row = try Row.fetchOne(
+            self.db,
+            sql: "SELECT defaults, types FROM clinicsync_table WHERE id = ?",
+            arguments: [number]
+        )
+        guard let row, let defaults = String.fromDatabaseValue(row["defaults"]).flatMap(AddedColumns.defaults(text:)),
+            let types = String.fromDatabaseValue(row["types"])
+        else { return columns }
+        do {
+            columns.types = try JSONDecoder().decode([String: String].self, from: Data(types.utf8))
+            columns.defaults = defaults
+            return columns
+        } catch {
+            return CommonColumns()
+        }
+    }
+
+    private func note(_ columns: CommonColumns, _ number: Int) throws {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        try self.db.execute(
+            sql: "UPDATE clinicsync_table SET defaults = ?, types = ? WHERE id = ?",
+            arguments: [
+                try AddedColumns.text(defaults: columns.defaults),
+                String(decoding: try encoder.encode(columns.types), as: UTF8.self), number,
+            ]
+        )
     }
 
     /// Returns the number and the slots of a table; assigns those that are missing.

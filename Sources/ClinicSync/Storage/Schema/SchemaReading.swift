@@ -13,6 +13,27 @@ struct SchemaReading: Sendable {
     ///
     /// - Throws: ``SchemaError`` when a table that nodes fill does not fit, or one that was never replicated.
     func tables(in db: Database) throws -> ClinicTables {
-        try ClinicTables.read(from: db, manifest: self.manifest, history: self.history, isForgiving: true)
+        var scratch: DatabaseQueue?
+        defer { _ = Result { try scratch?.close() } }
+        return try ClinicTables.read(
+            from: db,
+            manifest: self.manifest,
+            history: self.history,
+            isForgiving: true,
+            common: { table in
+                let migrated = try scratch ?? self.migrated()
+                scratch = migrated
+                return try migrated.read { CommonColumns(try TableDDL(name: table, in: $0)) }
+            }
+        )
+    }
+
+    /// The clinic's tables as the migrations alone make them, empty and in memory.
+    private func migrated() throws -> DatabaseQueue {
+        var configuration = GRDB.Configuration()
+        configuration.foreignKeysEnabled = false
+        let scratch = try DatabaseQueue(configuration: configuration)
+        try ClinicMigrator(self.migrations).migrate(scratch)
+        return scratch
     }
 }

@@ -1,6 +1,6 @@
 import ClinicSyncModel
 
-/// Says which columns that programs added are not in the files of all PCs.
+/// Says which columns that programs added or dropped are not in the files of all PCs, and which tables other PCs lack.
 struct AddedColumnReport {
     let plans: TablePlans
     let connection: Connection
@@ -9,9 +9,11 @@ struct AddedColumnReport {
     private struct Member {
         var name: String
         var columns: AddedColumns
+        /// The columns that programs dropped from its file, by table; an empty list stands for the table.
+        var lacks: [String: [String]]
     }
 
-    /// A column of a table.
+    /// A column of a table; the table itself when the name is empty.
     struct Column: Hashable {
         var table: String
         var name: String
@@ -46,7 +48,39 @@ struct AddedColumnReport {
                 }
             }
         }
+        for column in Set(members.flatMap(Self.lacking)).subtracting(seen).sorted(by: Self.precedes) {
+            guard found.count < Self.columnsMax, let entry = try self.lacked(column, members) else { continue }
+            found.append(entry)
+        }
         return found
+    }
+
+    private static func precedes(_ first: Column, _ second: Column) -> Bool {
+        (first.table, first.name) < (second.table, second.name)
+    }
+
+    private static func lacking(_ member: Member) -> [Column] {
+        member.lacks.flatMap { table, columns in
+            columns.isEmpty ? [Column(table: table, name: "")] : columns.map { Column(table: table, name: $0) }
+        }
+    }
+
+    /// What some PCs lack because programs dropped or renamed it there.
+    private func lacked(_ column: Column, _ members: [Member]) throws -> Entry? {
+        // A table that this file lacks itself has a note that says more.
+        guard let plan = self.plans[column.table], plan.definition.isClinical else { return nil }
+        let names = Self.names(members.filter { Self.lacking($0).contains(column) })
+        guard !column.name.isEmpty else {
+            let reason =
+                "the table is not in the file of \(names), or does not fit there: its rows wait there until there is a table "
+                + "\(column.table) again"
+            return Entry(column: column, rows: 0, reason: reason)
+        }
+        guard let own = plan.definition.column(column.name) else { return nil }
+        let reason =
+            "the column \(column.name) was dropped or renamed in the file of \(names): its values wait there until a program "
+            + "adds a column \(column.name)"
+        return Entry(column: column, rows: own.isAside ? try self.count(plan, slot: own.slot) : 0, reason: reason)
     }
 
     /// Whether a node announces one of the unknown columns that `details` name.
@@ -60,6 +94,18 @@ struct AddedColumnReport {
                 plan.isUnknown(column)
                     && members.contains { $0.columns.tables[plan.definition.name]?[column] != nil }
             }
+        }
+    }
+
+    /// Whether the clinic has another default for one of the columns of `own`.
+    ///
+    /// - Throws: what SQLite reports.
+    func hasOtherDefaults(than own: AddedColumns) throws -> Bool {
+        var announced = AddedColumns()
+        try self.connection.query("SELECT columns FROM clinicsync_node WHERE typeof(columns) = 'text' ORDER BY id")
+            .forEach { announced.add(AddedColumns(text: $0.string(0))) }
+        return own.tables.contains { table, columns in
+            columns.contains { name, value in announced.tables[table]?[name].map { $0 != value } ?? false }
         }
     }
 
@@ -79,7 +125,10 @@ struct AddedColumnReport {
     private func count(_ plan: TablePlan, slot: Int) throws -> Int {
         try self.connection
             .query(
-                "SELECT count(*) FROM clinicsync_aside WHERE tableId = ?1 AND slot = ?2 AND pk <> 0 AND value IS NOT NULL"
+                """
+                SELECT count(*) FROM clinicsync_aside
+                WHERE tableId = ?1 AND slot = ?2 AND pk <> 0 AND value IS NOT NULL AND shown IS NULL
+                """
             )
             .bind(1, plan.definition.number)
             .bind(2, slot)
@@ -92,18 +141,20 @@ struct AddedColumnReport {
 
     /// The members that are not revoked, in the order of their ids.
     private func members() throws -> [Member] {
-        guard self.plans["clinicsync_node"]?.slot(of: "columns") != nil else { return [] }
+        guard let plan = self.plans["clinicsync_node"], plan.slot(of: "columns") != nil else { return [] }
+        let lacks = plan.slot(of: "lacks") == nil ? "NULL" : "lacks"
         var members: [Member] = []
         try self.connection
             .query(
                 """
-                SELECT name, columns FROM clinicsync_node
+                SELECT name, columns, \(lacks) FROM clinicsync_node
                 WHERE id NOT IN (SELECT node FROM clinicsync_revocation) ORDER BY id
                 """
             )
             .forEach { row in
                 let columns = row.isNull(1) ? AddedColumns() : AddedColumns(text: row.string(1))
-                members.append(Member(name: row.string(0), columns: columns))
+                let lacks = row.isNull(2) ? [:] : AddedColumns.lacking(text: row.string(2))
+                members.append(Member(name: row.string(0), columns: columns, lacks: lacks))
             }
         return members
     }

@@ -19,6 +19,8 @@ final class BookkeepingRepair {
     private let contexts = DeletionContexts()
     private var hasher = RowHasher()
     private var isRepairing = false
+    /// How often indexes are built again in one run: programs wait meanwhile, and a disk that fails damages them again.
+    private var reindexesLeft = 8
     /// The repairs that no reply has reported.
     private var unreported: [DamageRepair] = []
 
@@ -95,7 +97,8 @@ final class BookkeepingRepair {
         case .member: count = try self.removeMembers(in: transaction)
         case .unread:
             (count, outcome) = (try self.notes.removeMalformed(in: transaction), .leftOut)
-        case .guardFlag, .setting, .unshared, .event, .file: break
+        case .file: (count, outcome) = (try self.rebuildIndexes(damage, in: transaction), .rebuilt)
+        case .guardFlag, .setting, .unshared, .event: break
         }
         return DamageRepair(damage, count: max(count, 1), outcome: count == 0 ? .failed : outcome)
     }
@@ -352,6 +355,17 @@ final class BookkeepingRepair {
         }
     }
 
+    /// Builds the indexes of a table again, or those of every table.
+    ///
+    /// - Returns: 1; 0 when it happened too often, or the damage is elsewhere in the file.
+    private func rebuildIndexes(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> Int {
+        guard case .index(let table) = damage.place, self.reindexesLeft > 0 else { return 0 }
+        self.reindexesLeft -= 1
+        let plan = table.flatMap { self.rows.plans[$0] }
+        try transaction.execute("REINDEX" + (plan.map { " " + SQLText.name($0.definition.name) } ?? ""))
+        return 1
+    }
+
     // MARK: - The log and the members
 
     /// Has a damaged batch fetched from another node.
@@ -359,7 +373,7 @@ final class BookkeepingRepair {
     /// A batch that is applied stays in the log: the copy of another node takes its place when it arrives. A batch that is not
     /// applied is removed, so that it comes as if it had never been here.
     private func repairLog(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> DamageRepair {
-        guard case .batch(let batch) = damage.place, let id = self.origins.id(of: batch.origin) else {
+        guard case .batch(let batch, let chunk) = damage.place, let id = self.origins.id(of: batch.origin) else {
             // The authors may be what is damaged: then the chunks have their authors again.
             let authors = try self.origins.rewrite(in: transaction)
             if authors > 0 { return DamageRepair(damage, count: authors, outcome: .rebuilt) }
@@ -369,13 +383,15 @@ final class BookkeepingRepair {
             let count = transaction.changes
             return DamageRepair(damage, count: max(count, 1), outcome: count == 0 ? .failed : .leftOut)
         }
+        var lost = LostChunk(batch: batch, index: chunk)
         if batch.sequence > self.origins.sequence(of: id) {
             try self.log.removeBatch(of: id, sequence: batch.sequence, in: transaction)
+            lost = LostChunk(batch: batch)
         } else if try self.log.position(of: id, sequence: batch.sequence, on: transaction.connection) == nil {
             let (sequence, author) = (Int64(clamping: batch.sequence), Int64(clamping: id))
             try LogHoles.replace(sequence, of: author, storedAt: 0, in: transaction)
         }
-        return DamageRepair(damage, outcome: .refetching, wanted: [batch])
+        return DamageRepair(damage, outcome: .refetching, wanted: [lost])
     }
 
     /// Forgets the progress of members that cannot be read: they say it again.

@@ -4,13 +4,15 @@ import ClinicSyncModel
 struct ColumnAnnouncement {
     private static let table = "clinicsync_node"
     private static let column = "columns"
+    private static let lacks = "lacks"
 
     let programRows: ProgramRows
 
     /// Whether the node's row says something else than the present tables.
     func isDue(on connection: Connection) throws -> Bool {
         guard let plan = self.plan else { return false }
-        return try self.announced(plan, on: connection) != self.wanted()
+        return try self.announced(plan, Self.column, on: connection) != self.wanted()
+            || self.announced(plan, Self.lacks, on: connection) != self.lacking()
     }
 
     /// Writes the node's row; the collector makes a batch of it, in which no value of the columns stands before it.
@@ -18,6 +20,9 @@ struct ColumnAnnouncement {
         guard let plan = self.plan else { return }
         var values = [plan.definition.keyColumn: self.key, Self.column: SQLiteValue.null]
         if let text = try self.wanted() { values[Self.column] = .string(text) }
+        if plan.slot(of: Self.lacks) != nil {
+            values[Self.lacks] = try self.lacking().map(SQLiteValue.string) ?? .null
+        }
         try self.programRows.put(plan, values: values, in: transaction)
     }
 
@@ -28,10 +33,15 @@ struct ColumnAnnouncement {
         return plan?.slot(of: Self.column) == nil ? nil : plan
     }
 
-    private func announced(_ plan: TablePlan, on connection: Connection) throws -> String? {
-        guard let slot = plan.slot(of: Self.column) else { return nil }
+    private func announced(_ plan: TablePlan, _ column: String, on connection: Connection) throws -> String? {
+        guard let slot = plan.slot(of: column) else { return nil }
         return try connection.query(plan.sql.select).bind(1, self.key)
             .first { row -> String? in row.ref(Int32(slot)).isNull ? nil : row.string(Int32(slot)) } ?? nil
+    }
+
+    private func lacking() throws -> String? {
+        guard self.plan?.slot(of: Self.lacks) != nil else { return nil }
+        return try AddedColumns.text(lacking: AddedColumns.lacking(in: self.programRows.rows.plans.tables))
     }
 
     private func wanted() throws -> String? { try AddedColumns(of: self.programRows.rows.plans.tables).text() }

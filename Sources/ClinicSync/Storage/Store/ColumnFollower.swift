@@ -12,6 +12,8 @@ final class ColumnFollower {
     private let announcement: ColumnAnnouncement
     /// The columns of which people know that some PCs lack them.
     private var told: Set<AddedColumnReport.Column> = []
+    /// The digest of the announcements that were looked at last.
+    private var lookedAt: Digest?
 
     /// Follows the columns of `opened`.
     init(_ opened: StoreOpening.Opened, programRows: ProgramRows) {
@@ -37,7 +39,7 @@ final class ColumnFollower {
         try self.announce()
         let entries = try self.waiting()
         defer { self.told = Set(entries.map(\.column)) }
-        return entries.filter { !self.told.contains($0.column) }.map { entry in
+        return entries.filter { !self.told.contains($0.column) && !$0.column.name.isEmpty }.map { entry in
             .columnWaits(table: entry.column.table, column: entry.column.name, reason: entry.reason)
         }
     }
@@ -47,10 +49,23 @@ final class ColumnFollower {
     ///
     /// - Throws: ``StoreError``.
     func hasNewColumns() throws -> Bool {
-        guard self.notes.takeUnknownColumns() else { return false }
+        guard self.notes.takeUnknownColumns() else { return try self.hasOtherDefaults() }
         return try self.transactions.read { connection in
             let report = AddedColumnReport(plans: self.rows.plans, connection: connection)
             return try report.announcesAny(of: self.notes.unread(on: connection).map(\.detail))
+        }
+    }
+
+    /// Whether the clinic has another default than this node for a column that programs added here: two PCs added it with
+    /// different defaults.
+    private func hasOtherDefaults() throws -> Bool {
+        let own = AddedColumns(of: self.rows.plans.tables)
+        guard !own.tables.isEmpty, let members = self.rows.plans["clinicsync_node"] else { return false }
+        let digest = self.rows.table.digest(of: members)
+        guard digest != self.lookedAt else { return false }
+        self.lookedAt = digest
+        return try self.transactions.read { connection in
+            try AddedColumnReport(plans: self.rows.plans, connection: connection).hasOtherDefaults(than: own)
         }
     }
 

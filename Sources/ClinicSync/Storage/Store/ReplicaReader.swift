@@ -87,12 +87,14 @@ package final class ReplicaReader {
         }
     }
 
-    /// The first chunks of a batch, for a peer that has lost it: no further chunk once `maxBytes` are exceeded; empty when
-    /// this node does not have the batch whole, or not these chunks intact.
-    package func chunks(of batch: BatchID, maxBytes: Int) throws -> [BatchChunk] {
+    /// The chunks of a batch from one that a peer has lost: no further chunk once `maxBytes` are exceeded, and none from a
+    /// damaged chunk on.
+    ///
+    /// Empty when this node does not have the batch whole, or not the first of these chunks intact.
+    package func chunks(from lost: LostChunk, maxBytes: Int) throws -> [BatchChunk] {
         try self.perform {
             try self.refreshOrigins()
-            return try self.log.chunks(of: batch, maxBytes: maxBytes, origins: self.origins)
+            return try self.log.chunks(from: lost, maxBytes: maxBytes, origins: self.origins)
         }
     }
 

@@ -101,6 +101,14 @@ package final class ReplicaWriter {
         return self.transactions.database.copy(to: path)
     }
 
+    /// Makes the file ready to be copied by a backup: counts every own batch as shared, so that it gets no other stamps.
+    ///
+    /// - Returns: Whether the file is ready; `false` while programs' rows wait to be collected.
+    /// - Throws: ``StoreError``.
+    package func prepareCopy() throws -> Bool {
+        try self.follower.following { try self.upkeep.prepareCopy() }
+    }
+
     /// Whether another database was copied into the open file, for example by `.restore` of the `sqlite3` shell.
     ///
     /// The store then refuses every write, and must be closed and opened again.

@@ -70,21 +70,22 @@ final class ServedLog {
         return (chunks, try self.head())
     }
 
-    /// The first chunks of a batch: no further chunk once `maxBytes` are exceeded; empty when the batch is not whole here, or
-    /// one of these chunks is damaged.
-    func chunks(of batch: BatchID, maxBytes: Int, origins: [Origin]) throws -> [BatchChunk] {
+    /// The chunks of a batch from one on: no further chunk once `maxBytes` are exceeded, and none from a damaged chunk on; empty
+    /// when the batch is not whole here.
+    func chunks(from lost: LostChunk, maxBytes: Int, origins: [Origin]) throws -> [BatchChunk] {
+        let batch = lost.batch
         guard let id = origins.firstIndex(of: batch.origin) else { return [] }
         var chunks: [BatchChunk] = []
         var bytes = 0
         let statement = try self.connection.query(
             """
             SELECT position, origin, sequence, chunk, isLast, header, checksum, payload
-            FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND EXISTS
+            FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk >= ?3 AND EXISTS
             (SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast <> 0)
             AND sequence > (SELECT o.floor FROM clinicsync_origin o WHERE o.id = ?1) ORDER BY chunk
             """
         )
-        statement.bind(1, id).bind(2, batch.sequence)
+        statement.bind(1, id).bind(2, batch.sequence).bind(3, lost.index)
         defer { statement.reset() }
         do {
             while bytes < maxBytes, try statement.step() {
@@ -94,7 +95,7 @@ final class ServedLog {
             }
         } catch is MalformedRecord {
             // The damage is found and repaired when the chunk is served in its turn.
-            return []
+            return chunks
         }
         return chunks
     }
@@ -135,7 +136,10 @@ final class ServedLog {
             chunk.isLast = true
             return chunk
         } catch let malformed as MalformedRecord {
-            guard isLeftOut else { throw OwnDamage(.log, malformed.reason, at: .batch(batch)) }
+            guard isLeftOut else {
+                let place = OwnDamage.Place.batch(batch, chunk: UInt32(clamping: row.int64(3)))
+                throw OwnDamage(.log, malformed.reason, at: place)
+            }
             let header = row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5))
             return self.substitute(row, of: batch, header: header, isLast: try self.isEndMissing(row))
         }

@@ -137,8 +137,8 @@ package final class ReadingExecutor {
         case .leaveOut(let batch):
             self.reader.leaveOut(batch)
             return .leftOut(batch)
-        case .readBatch(let connection, let batch, let maxBytes):
-            return .batchRead(for: connection, try self.reader.chunks(of: batch, maxBytes: maxBytes))
+        case .readBatch(let connection, let chunk, let maxBytes):
+            return .batchRead(for: connection, try self.reader.chunks(from: chunk, maxBytes: maxBytes))
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
             .installState:

@@ -57,7 +57,8 @@ final class Upkeep {
                 schemaVersion: schemaVersion,
                 acknowledgedByHost: try self.members.acknowledgedOwn(on: connection),
                 term: try Term.recorded(on: connection),
-                staged: try StateStage.read(on: connection)
+                staged: try StateStage.read(on: connection),
+                formerIncarnations: self.origins.formerIncarnations
             )
         }
     }
@@ -94,6 +95,35 @@ final class Upkeep {
                 try EventLog.noteClosed(in: transaction)
                 return .durable
             }
+        }
+    }
+
+    // MARK: - Copies
+
+    /// Makes the file ready to be copied.
+    ///
+    /// A batch in a copy must not get other stamps later: a node that is restored from the copy has it with the present ones.
+    ///
+    /// - Returns: Whether the file was ready; `false` while programs' rows wait to be collected.
+    func prepareCopy() throws -> Bool {
+        guard !self.collecting.collector.isInBulk, try !self.transactions.read({ try self.hasMarks(on: $0) }) else {
+            return false
+        }
+        return try self.transactions.write(.durable) { transaction in
+            guard try !self.hasMarks(on: transaction.connection) else { return .durable(false) }
+            guard self.unshared.isIsolated else { return .durable(true) }
+            try self.unshared.countAllAsShared(in: transaction)
+            self.unshared.beginIsolation(after: self.log.highestNumber)
+            return .durable(true)
+        }
+    }
+
+    /// Whether rows wait to be collected; marks of tables that do not replicate are none.
+    private func hasMarks(on connection: Connection) throws -> Bool {
+        try self.saver.rows.plans.all.contains { plan in
+            try connection.query("SELECT 1 FROM clinicsync_dirty WHERE tableId = ?1 LIMIT 1")
+                .bind(1, plan.definition.number)
+                .first { _ in true } ?? false
         }
     }
 

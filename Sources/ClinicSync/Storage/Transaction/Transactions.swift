@@ -182,6 +182,9 @@ package final class Transactions {
             }
             for part in self.parts { part.value.didCommit() }
             return result
+        } catch let failure as SQLiteFailure where failure.isOfIndex {
+            restore()
+            throw OwnDamage.index(of: nil)
         } catch {
             restore()
             throw error

@@ -134,7 +134,14 @@ import Testing
         let tooMany = BatchChunk.of(7, 1)
         let credit = UInt32(tooMany.payload.count)
         let answer = Acknowledgement(applied: [], creditBytes: credit, unproven: [.n(7)])
-        #expect(machine.received(tooMany, on: .c(2), isStoreOpen: true) == [.send([.c(2)], .acknowledge(answer))])
+        // It costs no credit, so the transport counts it.
+        #expect(
+            machine.received(tooMany, on: .c(2), isStoreOpen: true) == [
+                .meter(.c(2), bytes: tooMany.payload.count), .send([.c(2)], .acknowledge(answer)),
+            ]
+        )
+        let empty = BatchChunk.of(7, 2, bytes: 0)
+        #expect(machine.received(empty, on: .c(2), isStoreOpen: true) == [.meter(.c(2), bytes: 0)])
         let strangers = machine.membersChanged(KnownMembers(present: [.n(1), .n(8)]), isStoreOpen: true)
         #expect(strangers.effects == [] && strangers.outdated == [])
         let members = machine.membersChanged(KnownMembers(present: [.n(1), .n(7)]), isStoreOpen: true)
@@ -243,6 +250,28 @@ import Testing
         _ = machine.located(.c(4), at: 2)
         let sent = machine.logRead(for: .c(4), [own[0].at(3), own[1].at(4)], head: 4)
         #expect(sent == own.map { .send([.c(4)], .chunk($0)) })
+    }
+
+    @Test("a peer whose part of a batch ends with other content than this node's is looked up in the log again")
+    func otherContent() {
+        var machine = self.machine()
+        let log = (0..<3 as Range<UInt32>).map { index in
+            BatchChunk.of(3, 1, index: index, of: 3, checksum: UInt64(11 + index)).at(UInt64(index) + 1)
+        }
+        machine.committed(log, vector: .v(0, 0, 1))
+        let content = PartialBatch.Content(first: 11, newest: 98)
+        let partial = PartialBatch(batch: log[0].chunk.batch, nextChunk: 2, content: content)
+        _ = machine.linked(.c(4), .of(.client(4), partials: [partial]), greeted: nil)
+        let read = StorageRequest.readLog(for: .c(4), after: 0, maxBytes: 1 << 20)
+        #expect(machine.located(.c(4), at: 0).count == 1)
+        let locate = StorageRequest.locate(for: .c(4), vector: VersionVector())
+        #expect(machine.logRead(for: .c(4), log, head: 3) == [.storage(locate)])
+        guard case .storage(.readLog(for: .c(4), after: 0, _))? = machine.located(.c(4), at: 0).first else {
+            Issue.record("expected \(read)")
+            return
+        }
+        let sent = machine.logRead(for: .c(4), log, head: 3)
+        #expect(sent == log.map { .send([.c(4)], .chunk($0.chunk)) })
     }
 
     @Test("the store looks for leftovers only when a former member has batches that are not applied")

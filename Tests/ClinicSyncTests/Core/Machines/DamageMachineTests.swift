@@ -4,9 +4,10 @@ import Testing
 
 @Suite("Damage in the node's own bookkeeping, as its machine sees it") struct DamageMachineTests {
     private let batch = BatchID(origin: .o(5), sequence: 3)
+    private var lost: LostChunk { LostChunk(batch: self.batch, index: 7) }
     private let row = OwnDamage(.row, "reason", at: .row(table: 1, key: .string("p")))
 
-    private var log: OwnDamage { OwnDamage(.log, "reason", at: .batch(self.batch)) }
+    private var log: OwnDamage { OwnDamage(.log, "reason", at: .batch(self.batch, chunk: 7)) }
 
     private func read(_ id: UInt64) -> StorageRequest { .readLog(for: .c(id), after: 0, maxBytes: 9) }
 
@@ -24,14 +25,14 @@ import Testing
     }
 
     private func question(to id: UInt64) -> [Directive] {
-        let wanted = Message.acknowledge(Acknowledgement(applied: [], creditBytes: 0, wanted: [self.batch]))
+        let wanted = Message.acknowledge(Acknowledgement(applied: [], creditBytes: 0, wanted: [self.lost]))
         return [
             .effect(.send([.c(id)], wanted)),
             .effect(.setTimer(.refetch, after: DamageStateMachine.refetchLimit)),
         ]
     }
 
-    private func report(_ damage: OwnDamage, _ outcome: DamageRepair.Outcome, wanted: [BatchID] = []) -> Directive {
+    private func report(_ damage: OwnDamage, _ outcome: DamageRepair.Outcome, wanted: [LostChunk] = []) -> Directive {
         .effect(.notify(.ownDamage(DamageRepair(damage, outcome: outcome, wanted: wanted))))
     }
 
@@ -89,11 +90,11 @@ import Testing
     )
     func refetched() {
         var machine = DamageStateMachine()
-        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.batch])
+        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.lost])
         _ = machine.found(self.log, by: self.read(1))
         let peers = [self.peer(1, has: 2), self.peer(2, has: 3), self.peer(3, has: 3)]
         let (directives, _) = machine.mended(repair, peers: peers, .host())
-        #expect(directives == [self.report(self.log, .refetching, wanted: [self.batch])] + self.question(to: 2))
+        #expect(directives == [self.report(self.log, .refetching, wanted: [self.lost])] + self.question(to: 2))
         #expect(machine.stored(from: .c(3)) == [])
         #expect(machine.stored(from: .c(2)) == [.effect(.storage(self.read(1)))])
     }
@@ -101,7 +102,7 @@ import Testing
     @Test("a peer that is gone or silent is passed over; without another peer the batch is left out")
     func leftOut() {
         var machine = DamageStateMachine()
-        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.batch])
+        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.lost])
         let peers = [self.peer(2, has: 3), self.peer(3, has: 9)]
         _ = machine.found(self.log, by: self.read(1))
         _ = machine.mended(repair, peers: peers, .host())
@@ -113,16 +114,32 @@ import Testing
         let (directives, _) = machine.mended(repair, peers: peers, .host())
         #expect(
             directives == [
-                self.report(self.log, .leftOut, wanted: [self.batch]), .effect(.storage(.leaveOut(self.batch))),
+                self.report(self.log, .leftOut, wanted: [self.lost]), .effect(.storage(.leaveOut(self.batch))),
                 .effect(.storage(self.read(1))),
             ]
         )
     }
 
+    @Test("the next damaged chunk of a batch is asked of the same peer again")
+    func nextChunk() {
+        var machine = DamageStateMachine()
+        let peers = [self.peer(2, has: 3)]
+        for index in [7, 90] as [UInt32] {
+            let damage = OwnDamage(.log, "reason", at: .batch(self.batch, chunk: index))
+            let lost = LostChunk(batch: self.batch, index: index)
+            _ = machine.found(damage, by: self.read(1))
+            let repair = DamageRepair(damage, outcome: .refetching, wanted: [lost])
+            let (directives, _) = machine.mended(repair, peers: peers, .host())
+            let question = Message.acknowledge(Acknowledgement(applied: [], creditBytes: 0, wanted: [lost]))
+            #expect(directives.contains(.effect(.send([.c(2)], question))))
+            #expect(machine.stored(from: .c(2)) == [.effect(.storage(self.read(1)))])
+        }
+    }
+
     @Test("a second peer that needs the batch waits for the same copy")
     func shared() {
         var machine = DamageStateMachine()
-        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.batch])
+        let repair = DamageRepair(self.log, outcome: .refetching, wanted: [self.lost])
         let peers = [self.peer(2, has: 3)]
         _ = machine.found(self.log, by: self.read(1))
         _ = machine.mended(repair, peers: peers, .host())
@@ -173,10 +190,12 @@ import Testing
         var bench = Bench(.host)
         bench.start(vector: .v(1), logHead: 1)
         bench.connect(1, to: .client(2), vector: .v(1), head: 1)
-        let wanted = BatchID(origin: .o(1), sequence: 1)
+        let wanted = LostChunk(batch: BatchID(origin: .o(1), sequence: 1), index: 40)
         let question = Acknowledgement(applied: [], creditBytes: 0, wanted: [wanted])
         let asked = bench.give(.received(.c(1), .acknowledge(question)))
-        #expect(asked.contains { if case .storage(.readBatch(for: .c(1), wanted, _)) = $0 { true } else { false } })
+        #expect(
+            asked.contains { if case .storage(.readBatch(for: .c(1), from: wanted, _)) = $0 { true } else { false } }
+        )
         let sent = bench.give(.storageReplied(.batchRead(for: .c(1), [.own(1)])))
         #expect(sent == [.send([.c(1)], .chunk(.own(1)))])
     }
@@ -186,23 +205,23 @@ import Testing
         var bench = Bench(.host)
         bench.start(vector: .v(1_000), logHead: 1)
         bench.connect(1, to: .client(2), vector: .v(1_000), head: 1)
-        func reads(_ effects: [Effect]) -> [(batch: BatchID, maxBytes: Int)] {
+        func reads(_ effects: [Effect]) -> [(lost: LostChunk, maxBytes: Int)] {
             effects.compactMap {
-                if case .storage(.readBatch(for: .c(1), let batch, let bytes)) = $0 { (batch, bytes) } else { nil }
+                if case .storage(.readBatch(for: .c(1), let lost, let bytes)) = $0 { (lost, bytes) } else { nil }
             }
         }
-        var asked: [(batch: BatchID, maxBytes: Int)] = []
+        var asked: [(lost: LostChunk, maxBytes: Int)] = []
         for question in 0..<50 as Range<UInt64> {
-            let wanted = (1...16).map { BatchID(origin: .o(1), sequence: question * 16 + $0) }
+            let wanted = (1...16).map { LostChunk(batch: BatchID(origin: .o(1), sequence: question * 16 + $0)) }
             let credit = Acknowledgement(applied: [], creditBytes: .max, wanted: wanted)
             asked += reads(bench.give(.received(.c(1), .acknowledge(credit))))
         }
-        #expect(asked.map(\.batch.sequence) == [1])
+        #expect(asked.map(\.lost.batch.sequence) == [1])
         #expect(asked.allSatisfy { $0.maxBytes <= CoreLimits.resentBytesMax })
         // The next one is read when the store has answered, also when it could not.
         var answered = 0
         while let last = asked.popLast(), answered < 50 {
-            let request = StorageRequest.readBatch(for: .c(1), last.batch, maxBytes: last.maxBytes)
+            let request = StorageRequest.readBatch(for: .c(1), from: last.lost, maxBytes: last.maxBytes)
             let reply: StorageReply =
                 answered.isMultiple(of: 2) ? .failed(request, .unavailable("x")) : .batchRead(for: .c(1), [])
             asked = reads(bench.give(.storageReplied(reply)))

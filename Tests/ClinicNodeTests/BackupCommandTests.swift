@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+
+/// Backups, restores, and databases that are gone, with the built program.
+@Suite(.timeLimit(.minutes(2)), .serialized) struct BackupCommandTests {
+    private func patients(_ binary: Binary, _ data: String) async throws -> [String] {
+        let outcome = try await binary.sqlite3(data, "SELECT id FROM patients ORDER BY id")
+        return outcome.output.split(separator: "\n").map(String.init)
+    }
+
+    private func insert(_ binary: Binary, _ data: String, _ id: String) async throws {
+        let outcome = try await binary.sqlite3(data, "INSERT INTO patients(id) VALUES ('\(id)')")
+        #expect(outcome.status == 0, "\(outcome.errors)")
+    }
+
+    @Test("a backup of a running node brings another PC back, and a deleted or foreign database comes from the others")
+    func backupAndRestore() async throws {
+        let binary = try Binary()
+        let (host, lab) = (binary.data("host"), binary.data("lab"))
+        #expect(try await binary.run(["init", "--data", host]).status == 0)
+        let agent = try await Agent(binary, data: host)
+        let code = try await binary.run(["invite", "--data", host]).output.trimmingCharacters(in: .newlines)
+        #expect(try await binary.run(["join", code, "--data", lab, "--name", "lab"]).status == 0)
+        for id in ["deleted", "kept"] { try await self.insert(binary, host, id) }
+        let file = binary.data("clinic.backup")
+        let made = try await binary.run(["backup", file, "--data", host, "--json"])
+        #expect(made.status == 0, "\(made.errors)")
+        let object = try JSONSerialization.jsonObject(with: Data(made.output.utf8)) as? [String: Any]
+        #expect(object?["file"] as? String == file)
+        #expect((object?["bytes"] as? Int) ?? 0 > 100_000)
+        let again = try await binary.run(["backup", file, "--data", host])
+        #expect(again.status == 1)
+        #expect(again.errors.contains("is there already"))
+        #expect(try await binary.run(["backup", host + "/clinic.db", "--data", host]).status == 64)
+        let running = try await binary.run(["restore", file, "--data", host])
+        #expect(running.status == 1)
+        #expect(running.errors.contains("already running"))
+        _ = try await binary.sqlite3(host, "DELETE FROM patients WHERE id = 'deleted'")
+        try await self.insert(binary, host, "new")
+        // The other PC was never started: the backup is the first that it gets.
+        try await self.insert(binary, lab, "of the lab")
+        let restored = try await binary.run(["restore", file, "--data", lab])
+        #expect(restored.status == 0, "\(restored.errors)")
+        #expect(try await self.patients(binary, lab) == ["deleted", "kept", "of the lab"])
+        let first = try await Agent(binary, data: lab)
+        for data in [host, lab] {
+            try await Binary.wait { try await self.patients(binary, data) == ["kept", "new", "of the lab"] }
+        }
+        // The lab's node has written down that the host is a member that runs.
+        let members = lab + "/identity/members.json"
+        try await Binary.wait {
+            try String(contentsOfFile: members, encoding: .utf8).components(separatedBy: "\"statement\"").count == 3
+        }
+        #expect(await first.stop() == 0)
+        for suffix in ["", "-wal", "-shm"] {
+            _ = Result { try FileManager.default.removeItem(atPath: lab + "/clinic.db" + suffix) }
+        }
+        _ = try await binary.sqlite3(lab, "CREATE TABLE notes(text); INSERT INTO notes VALUES ('of a program')")
+        let second = try await Agent(binary, data: lab)
+        #expect(second.errors.contains("was made again"))
+        try await Binary.wait { try await self.patients(binary, lab) == ["kept", "new", "of the lab"] }
+        let names = try FileManager.default.contentsOfDirectory(atPath: lab)
+        #expect(names.count { $0.hasPrefix("clinic.db.set-aside-") } == 2)
+        #expect(await second.stop() == 0)
+        #expect(await agent.stop() == 0)
+        try binary.clean()
+    }
+
+    @Test("the only PC of a clinic does not begin an empty clinic when its database is gone")
+    func alone() async throws {
+        let binary = try Binary()
+        let data = binary.data()
+        #expect(try await binary.run(["init", "--data", data]).status == 0)
+        try await self.insert(binary, data, "p1")
+        let file = binary.data("clinic.backup")
+        #expect(try await binary.run(["backup", file, "--data", data]).status == 0)
+        for suffix in ["", "-wal", "-shm"] {
+            _ = Result { try FileManager.default.removeItem(atPath: data + "/clinic.db" + suffix) }
+        }
+        try Data().write(to: URL(filePath: data + "/clinic.db"))
+        let run = ["run", "--data", data, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--discovery", "off"]
+        let outcome = try await binary.run(run)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("clinic-node restore FILE"))
+        #expect(try await binary.run(["restore", file, "--data", data]).status == 0)
+        let agent = try await Agent(binary, data: data)
+        #expect(try await self.patients(binary, data) == ["p1"])
+        #expect(await agent.stop() == 0)
+        try binary.clean()
+    }
+}
