@@ -83,20 +83,7 @@ struct CheckedTable {
                 )
             }
         }
-        let others = aside.map { column in
-            ColumnDefinition(
-                name: column.name,
-                slot: column.slot,
-                declaredType: "",
-                isNotNull: false,
-                isCounter: false,
-                isDerived: self.isDerived(column.name),
-                defaultValue: column.defaultValue,
-                isAside: true,
-                isVanished: column.isVanished
-            )
-        }
-        let columns = (present + others).sorted { $0.slot < $1.slot }
+        let columns = (present + aside.map(self.definition)).sorted { $0.slot < $1.slot }
         guard present.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
             throw SchemaError.damagedRegistry(table: self.ddl.name)
         }
@@ -136,6 +123,21 @@ struct CheckedTable {
         guard let type = common.types[column.name] else { return nil }
         let affinity = Affinity(declaredType: type)
         return affinity == own ? nil : affinity
+    }
+
+    /// The definition of a column that only other nodes' files have.
+    private func definition(of column: AsideColumns.Column) -> ColumnDefinition {
+        ColumnDefinition(
+            name: column.name,
+            slot: column.slot,
+            declaredType: "",
+            isNotNull: false,
+            isCounter: false,
+            isDerived: self.isDerived(column.name),
+            defaultValue: column.defaultValue,
+            isAside: true,
+            isVanished: column.isVanished
+        )
     }
 
     private func isDerived(_ column: String) -> Bool {
