@@ -40,7 +40,7 @@ struct Suspect {
             switch notification {
             case .storageFailed(let failure): self.complain("\(failure)")
             case .ownDamage(let repair): self.complain("\(repair)")
-            case .escapedWrites, .unmarkedSetBack, .captureRepaired: self.complain("\(notification)")
+            case .escapedWrites, .unmarkedSetBack, .captureRepaired, .logTooShort: self.complain("\(notification)")
             case .reconciled(.differs, _, _): self.complain("differs")
             default: break
             }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ClinicSync
+import Foundation
 
 /// `restore`: puts a backup in the place of the node's database.
 struct RestoreCommand: ParsableCommand {

@@ -12,12 +12,14 @@ import Testing
         let (origin, file) = (Origin(node: NodeID(high: 1, low: 2)), directory.file("clinic.db"))
         try SQLiteReplicaStore.create(at: file, origin: origin)
         try FileManager.default.copyItem(at: file, to: directory.file("backup.db"))
-        let storage = try await StorageService.open(StorageService.Opening(
-            path: file.path,
-            origin: origin,
-            retention: .seconds(1),
-            wallClock: { 1_800_000_000_000 }
-        ))
+        let storage = try await StorageService.open(
+            StorageService.Opening(
+                path: file.path,
+                origin: origin,
+                retention: .seconds(1),
+                wallClock: { 1_800_000_000_000 }
+            )
+        )
         #expect(DatabaseFileWatch(storage.file).fault == nil)
         try FileManager.default.removeItem(at: file)
         #expect(DatabaseFileWatch(storage.file).fault == .missing)

@@ -15,12 +15,14 @@ import Testing
         let origin = Origin(node: NodeID(high: 1, low: 2))
         try SQLiteReplicaStore.create(at: directory.file("clinic.db"), origin: origin)
         let now: Int64 = 1_800_000_000_000
-        let storage = try await StorageService.open(StorageService.Opening(
-            path: directory.file("clinic.db").path,
-            origin: origin,
-            retention: .seconds(1),
-            wallClock: { now }
-        ))
+        let storage = try await StorageService.open(
+            StorageService.Opening(
+                path: directory.file("clinic.db").path,
+                origin: origin,
+                retention: .seconds(1),
+                wallClock: { now }
+            )
+        )
         let (day, wrote) = (Int64(86_400_000), NIOLockedValueBox(0))
         let rows = ["old": now - 2 * day - 1, "kept": now - 2 * day, "new": now, "later": now + 3 * day]
         try await storage.write { writer in

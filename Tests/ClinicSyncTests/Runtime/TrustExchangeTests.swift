@@ -24,12 +24,14 @@ import Testing
             let directory = try TemporaryDirectory()
             let origin = Origin(node: clinic.host.nodeID)
             try SQLiteReplicaStore.create(at: directory.file("clinic.db"), origin: origin)
-            let storage = try await StorageService.open(StorageService.Opening(
-                path: directory.file("clinic.db").path,
-                origin: origin,
-                retention: .seconds(1),
-                wallClock: { clinic.clock.now }
-            ))
+            let storage = try await StorageService.open(
+                StorageService.Opening(
+                    path: directory.file("clinic.db").path,
+                    origin: origin,
+                    retention: .seconds(1),
+                    wallClock: { clinic.clock.now }
+                )
+            )
             let register = MemberRegister(trust: clinic.host)
             let (time, isHost, name) = (self.time, self.isHost, self.name)
             self.clinic = clinic

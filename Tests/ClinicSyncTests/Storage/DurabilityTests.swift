@@ -206,6 +206,63 @@ struct DurabilityTests {
         return (sent, try pc.afterPowerCut { try pc.logged(by: $0) })
     }
 
+    @Test("what a node has when it closes its file in order is on the disk")
+    func closed() throws {
+        #expect(try self.vectorAfterClosing(isSynced: true) == 1)
+        #expect(
+            try self.vectorAfterClosing(isSynced: false) == 0,
+            "nothing would have found out that closing is not synced"
+        )
+    }
+
+    /// The number of a peer's batch after a power cut that follows an orderly end.
+    private func vectorAfterClosing(isSynced: Bool) throws -> UInt64 {
+        let pc = try DiskStore(1)
+        _ = try pc.writer.store(DiskStore.chunks(ofPatient: "p2"), clockOffsetMilliseconds: 0)
+        if !isSynced { pc.disk.ignoreSyncs(of: "-wal") }
+        try pc.close()
+        pc.disk.ignoreSyncs(of: nil)
+        return try pc.afterPowerCut { try $0.state().vector[Origin(node: TestStore.node(2))] }
+    }
+
+    @Test(
+        "a power cut in the middle of a checkpoint damages no file, because the log is on the disk before it is copied"
+    )
+    func checkpoint() throws {
+        #expect(try self.damagedByCheckpoint(isSynced: true) == 0)
+        #expect(
+            try self.damagedByCheckpoint(isSynced: false) > 0,
+            "nothing would have found out that the log is not synced"
+        )
+    }
+
+    /// How many of the power cuts during a checkpoint leave a damaged file.
+    private func damagedByCheckpoint(isSynced: Bool) throws -> Int {
+        let pc = try DiskStore(1)
+        let other = try TestStore(2)
+        try other.sql(
+            """
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+            INSERT INTO patients (id, firstName, lastName) SELECT 'p' || i, 'Ada', 'B' FROM n
+            """
+        )
+        try other.collect()
+        _ = try pc.writer.store(DiskStore.chunks(of: other), clockOffsetMilliseconds: 0)
+        if !isSynced { pc.disk.ignoreSyncs(of: "-wal") }
+        var (operations, cuts, damaged) = (0, 0, 0)
+        pc.disk.observe { _, _ in
+            operations += 1
+            guard operations.isMultiple(of: 5), cuts < 40 else { return }
+            cuts += 1
+            let loss = [MemoryDisk.Loss.all, .tail, .writes, .sectors][cuts % 4]
+            if (try? pc.isWhole(afterLosing: loss, seed: UInt64(cuts))) != true { damaged += 1 }
+        }
+        _ = WritingExecutor(pc.writer, retentionMilliseconds: .max / 2).perform(.prune)
+        pc.disk.observe(nil)
+        #expect(cuts > 4, "the checkpoint copied nothing")
+        return damaged
+    }
+
     @Test("a batch of a peer waits for no disk")
     func relaxed() throws {
         let pc = try DiskStore(1)
@@ -332,6 +389,14 @@ private final class DiskStore {
             collects: false
         )
         return try body(cut.writer)
+    }
+
+    /// Whether SQLite finds no fault in the file that a power cut now would leave.
+    func isWhole(afterLosing loss: MemoryDisk.Loss, seed: UInt64) throws -> Bool {
+        let disk = try self.disk.afterPowerCut(losing: loss, seed: seed)
+        let queue = try DatabaseQueue(path: disk.uri("clinic.db"))
+        defer { _ = Swift.Result { try queue.close() } }
+        return try queue.read { try String.fetchAll($0, sql: "PRAGMA integrity_check") == ["ok"] }
     }
 
     /// What peers are sent of the log of a store.

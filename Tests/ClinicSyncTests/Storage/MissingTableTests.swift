@@ -136,18 +136,15 @@ struct MissingTableTests {
 
     // MARK: - Missing for a while
 
-    @Test("a view that takes the name of a renamed table is named, the rest goes on, and the table returns when it goes")
+    @Test("a view that takes the name of a renamed table is named, the rest goes on, and the table returns")
     func view() throws {
         let (a, b, _) = try self.stores()
         try b.sql("ALTER TABLE patient_queue RENAME TO pq; CREATE VIEW patient_queue AS SELECT * FROM pq")
         try b.sql("INSERT INTO patients (id, fullName) VALUES ('p1', 'Ana')")
         try a.sql("UPDATE patient_queue SET patientsServed = 8 WHERE id = 'q1'")
         try converge([a, b])
-        #expect(
-            try self.waiting(b).contains {
-                $0.contains("is called pq now, and a view has its name: its rows wait until there is a table patient_queue again")
-            }
-        )
+        let named = "the table is called pq now, and a view has its name: its rows wait"
+        #expect(try self.waiting(b).contains { $0.contains(named) })
         #expect(try a.value(String.self, "SELECT fullName FROM patients") == "Ana")
         try b.sql("DROP VIEW patient_queue; ALTER TABLE pq RENAME TO patient_queue")
         try converge([a, b])

@@ -477,6 +477,11 @@ struct PoisonTests {
         _ = try self.take([self.chunk(2, dependencies: never, payload: self.patient("q"))], store, from: x)
         #expect(try discard(second, after: 59) == [])
         #expect(try discard(second, after: 60) == [second])
+        // The second one is missing altogether: the log of the peer that sent the third one is damaged.
+        let third = BatchID(origin: Self.x, sequence: 3)
+        _ = try self.take([self.chunk(3, payload: self.patient("r"))], store, from: x)
+        #expect(try discard(third, after: 59) == [])
+        #expect(try discard(third, after: 60) == [third])
     }
 
     @Test("an own batch that a crash left open is closed before a peer's batch is applied")

@@ -24,6 +24,10 @@ package struct OwnDamage: Error, Sendable, Hashable {
         case log
         /// The authors, and how far their batches are applied.
         case origin
+        /// The marks of what programs wrote.
+        case dirty
+        /// The numbers of the replicated tables and of their columns.
+        case table
         /// Single values.
         case setting
         /// The progress of members.

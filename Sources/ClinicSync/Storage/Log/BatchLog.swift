@@ -370,6 +370,14 @@ final class BatchLog: TransactionPart {
         return next ?? nil
     }
 
+    /// The number of an author's first batch in the log that is not applied; `nil` when there is none.
+    func firstWaiting(of id: Int, on connection: Connection) throws -> UInt64? {
+        try connection.query("SELECT min(sequence) FROM clinicsync_log WHERE origin = ?1 AND sequence > ?2")
+            .bind(1, id)
+            .bind(2, self.origins.sequence(of: id))
+            .first { $0.isNull(0) ? nil : try $0.sequence(0) } ?? nil
+    }
+
     /// The batches in the log that are applied, in the order in which they came: their authors and numbers.
     func applied(on connection: Connection) throws -> [(id: Int, sequence: UInt64)] {
         var batches: [(id: Int, sequence: UInt64)] = []

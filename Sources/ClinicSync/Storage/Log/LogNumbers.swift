@@ -1,7 +1,11 @@
+import ClinicSyncCore
 import ClinicSyncModel
 
 /// Mends the numbers of the change log when a file is opened, so that the log can be read and appended to.
 enum LogNumbers {
+    /// What is reported when a batch of this node has an impossible number.
+    static var damage: OwnDamage { OwnDamage(.log, "a batch of this node has another number") }
+
     /// Removes peers' chunks with impossible numbers, and gives new positions to chunks whose positions leave no room.
     ///
     /// - Parameters:
@@ -31,6 +35,34 @@ enum LogNumbers {
             .bind(3, Bounds.chunkIndexMax)
             .run()
     }
+
+    // MARK: - Own numbers
+
+    /// Whether the log has a chunk of this node whose number is behind a gap.
+    ///
+    /// A batch of this node is applied when it is logged whole, and one that is not whole yet has the next number. So such a number
+    /// was changed in the log. No peer may get the chunk: it would wait there for the batches before it.
+    static func hasStray(of own: Int, after applied: UInt64, on connection: Connection) throws -> Bool {
+        try connection.query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence > ?2 LIMIT 1")
+            .bind(1, own)
+            .bind(2, applied &+ 1)
+            .first { _ in true } ?? false
+    }
+
+    /// Removes chunks of this node with numbers behind a gap.
+    ///
+    /// - Returns: The number of chunks.
+    static func removeStray(of own: Int, after applied: UInt64, in transaction: borrowing WriteTransaction) throws
+        -> Int
+    {
+        try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence > ?2")
+            .bind(1, own)
+            .bind(2, applied &+ 1)
+            .run()
+        return transaction.changes
+    }
+
+    // MARK: - Positions
 
     /// The number of positions that must be left after the newest one.
     private static let room: UInt64 = 1 << 40

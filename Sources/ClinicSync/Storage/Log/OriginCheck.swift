@@ -172,7 +172,7 @@ struct OriginCheck {
     /// Compares how far each author's batches are said to be applied with the batches in the log.
     private func mendNumbers(in transaction: borrowing WriteTransaction) throws -> Int {
         let connection = transaction.connection
-        let stray = try self.removeStrayOwn(in: transaction)
+        let stray = try self.removeStrayOwn(in: transaction) + self.mendGenesis(in: transaction)
         let isWhole = try self.isLogWhole(on: connection)
         var wrong: [(id: Int64, sequence: Int64)] = []
         try connection
@@ -204,6 +204,20 @@ struct OriginCheck {
                 .run()
         }
         return wrong.count + stray
+    }
+
+    /// Corrects the number of the author of the seed rows, who makes no batches.
+    private func mendGenesis(in transaction: borrowing WriteTransaction) throws -> Int {
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_origin SET sequence = 0, floor = 0
+                WHERE node = ?1 AND incarnation = 0 AND (sequence <> 0 OR floor <> 0)
+                """
+            )
+            .bind(1, blob: Origin.genesis.node.storedBytes)
+            .run()
+        return transaction.changes
     }
 
     /// Removes chunks of this node with numbers behind a gap.

@@ -22,6 +22,8 @@ enum Settings {
         case schema
         /// The authors by their small numbers; see ``AuthorNames``.
         case authors
+        /// The tables by their small numbers, with their columns; see ``TableNames``.
+        case tables
         /// Set when every row whose key another row claims is among the shadows.
         case contested
         /// The numbers of the tables whose rows have to be brought back.

@@ -149,16 +149,18 @@ final class BatchApplier {
         for id in self.origins.ids where id != self.origins.ownID {
             let origin = try self.origins.origin(id)
             let next = self.origins.sequence(of: id) &+ 1
-            guard try self.log.nextChunk(of: id, sequence: next, on: transaction.connection) != nil else { continue }
+            guard let first = try self.log.firstWaiting(of: id, on: transaction.connection) else { continue }
             let batch = try self.log.nextComplete(of: id, on: transaction.connection)
-            let wait = waits[BatchID(origin: origin, sequence: next)]
+            let isIncomplete = batch == nil && first == next
+            let wait = waits[BatchID(origin: origin, sequence: first)]
             let waited = wait?.waited ?? .zero
             if wait?.isHeldByPeer == true {
-                guard waited >= (batch == nil ? BatchApplier.incompleteLimit : BatchApplier.waitingLimit) else {
+                // Also when the next batch is missing altogether: a peer whose log is damaged may have passed it over.
+                guard waited >= (isIncomplete ? BatchApplier.incompleteLimit : BatchApplier.waitingLimit) else {
                     continue
                 }
             } else {
-                guard members.past.contains(origin.node) else { continue }
+                guard first == next, members.past.contains(origin.node) else { continue }
                 guard batch.map({ self.isHopeless($0, members) }) ?? (waited >= BatchApplier.incompleteLimit) else {
                     continue
                 }

@@ -145,6 +145,30 @@ struct Marks {
         try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1").bind(1, number).run()
     }
 
+    /// Whether a mark names a table that never was: what a program wrote there is not known.
+    ///
+    /// Looks before the first number and after the last one, because there may be very many marks.
+    func hasNameless(on connection: Connection) throws -> Bool {
+        try connection
+            .query(
+                """
+                SELECT EXISTS (SELECT 1 FROM clinicsync_dirty WHERE tableId > (SELECT max(id) FROM clinicsync_table))
+                OR EXISTS (SELECT 1 FROM clinicsync_dirty WHERE tableId < (SELECT min(id) FROM clinicsync_table))
+                """
+            )
+            .first { $0.int64(0) != 0 } ?? false
+    }
+
+    /// Removes the marks that name tables that never were.
+    ///
+    /// - Returns: The number of marks.
+    func removeNameless(in transaction: borrowing WriteTransaction) throws -> Int {
+        try transaction
+            .statement("DELETE FROM clinicsync_dirty WHERE tableId NOT IN (SELECT id FROM clinicsync_table)")
+            .run()
+        return transaction.changes
+    }
+
     /// Removes the marks of rows that are not in their table.
     func removeMissing(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
         try transaction.statement("DELETE FROM clinicsync_dirty WHERE tableId = ?1 AND NOT \(plan.sql.exists)")

@@ -99,12 +99,20 @@ final class RowTable: TransactionPart {
 
     /// Whether there are fewer rows than were counted: a program removed what the node knew of a row.
     ///
-    /// A row that a program wrote without a mark is unknown too, but was never counted.
+    /// A row that a program wrote without a mark is unknown too, but was never counted. Keys are texts and blobs: an entry with a
+    /// number as its key had another one.
     func hasLostRows(_ plan: TablePlan, on connection: Connection) throws -> Bool {
-        let rows = try connection.query("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1")
+        let rows = try connection.query("SELECT count(*) FROM clinicsync_row WHERE tableId = ?1 AND pk >= ''")
             .bind(1, plan.definition.number)
             .first { $0.int64(0) }
         return rows ?? 0 < self.rows(of: plan)
+    }
+
+    /// Removes the entries whose keys are numbers; totals stay as they are.
+    func removeNumbers(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("DELETE FROM clinicsync_row WHERE tableId = ?1 AND pk < ''")
+            .bind(1, plan.definition.number)
+            .run()
     }
 
     /// Whether the table of totals says what this node knows.
@@ -171,7 +179,7 @@ final class RowTable: TransactionPart {
                 meta.assign(slots, to: LocalVersion(timestamp: 0, origin: 0, sequence: 0))
                 var hashes = RowHashes()
                 for slot in meta.columns.indices where slots & (1 << UInt64(slot)) == 0 {
-                    hashes.columns[slot] = UInt64(meta.columns[slot])
+                    hashes.columns[slot] = UInt64(truncatingIfNeeded: meta.columns[slot])
                 }
                 hashes.row = RowMeta.unknownHash
                 try self.write(

@@ -83,7 +83,7 @@ struct CheckedTable {
                 )
             }
         }
-        let columns = (present + aside.map(self.definition)).sorted { $0.slot < $1.slot }
+        let columns = (present + aside.map(self.standingAside)).sorted { $0.slot < $1.slot }
         guard present.count == self.ddl.columns.count, let keySlot = slotByName[self.keyColumn] else {
             throw SchemaError.damagedRegistry(table: self.ddl.name)
         }
@@ -110,6 +110,21 @@ struct CheckedTable {
         )
     }
 
+    /// A column that only other nodes' files have.
+    private func standingAside(_ column: AsideColumns.Column) -> ColumnDefinition {
+        ColumnDefinition(
+            name: column.name,
+            slot: column.slot,
+            declaredType: "",
+            isNotNull: false,
+            isCounter: false,
+            isDerived: self.isDerived(column.name),
+            defaultValue: column.defaultValue,
+            isAside: true,
+            isVanished: column.isVanished
+        )
+    }
+
     /// The clinic's affinity of a column in which values of other nodes may become others in this file; `nil` for all others.
     private func commonAffinity(
         of column: TableDDL.Column,
@@ -123,21 +138,6 @@ struct CheckedTable {
         guard let type = common.types[column.name] else { return nil }
         let affinity = Affinity(declaredType: type)
         return affinity == own ? nil : affinity
-    }
-
-    /// The definition of a column that only other nodes' files have.
-    private func definition(of column: AsideColumns.Column) -> ColumnDefinition {
-        ColumnDefinition(
-            name: column.name,
-            slot: column.slot,
-            declaredType: "",
-            isNotNull: false,
-            isCounter: false,
-            isDerived: self.isDerived(column.name),
-            defaultValue: column.defaultValue,
-            isAside: true,
-            isVanished: column.isVanished
-        )
     }
 
     private func isDerived(_ column: String) -> Bool {

@@ -56,9 +56,9 @@ package struct ClinicTables: Sendable, Hashable {
     ///   - db: the database.
     ///   - manifest: the rules.
     ///   - history: what migrations renamed and dropped.
-    ///   - common: the columns of a table as the migrations have them; called when the file has others than before, or lacks one.
     ///   - isForgiving: whether a table of the clinic that was replicated before and is missing now, or does not fit, is left
     ///     out (``absent``) instead of thrown. A program did that to its file, and the other tables must go on.
+    ///   - common: the columns of a table as the migrations have them; called when the file has others than before, or lacks one.
     /// - Returns: The tables.
     /// - Throws: ``SchemaError`` for the first contradiction, in the order of the tables' names.
     package static func read(

@@ -23,7 +23,10 @@ struct SchemaReading: Sendable {
             common: { table in
                 let migrated = try scratch ?? self.migrated()
                 scratch = migrated
-                return try migrated.read { CommonColumns(try TableDDL(name: table, in: $0)) }
+                return try migrated.read { db in
+                    // A table that no migration made is this file's own matter.
+                    try db.tableExists(table) ? CommonColumns(try TableDDL(name: table, in: db)) : CommonColumns()
+                }
             }
         )
     }

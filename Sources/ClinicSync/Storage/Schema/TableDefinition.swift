@@ -95,8 +95,10 @@ package struct ColumnDefinition: Sendable, Hashable {
     package var isAside = false
     /// Whether the column stood aside until now, and other nodes' values of some rows still do: a program wrote another value.
     package var isFresh = false
-    /// The clinic's affinity of the column if its type in this file may convert values of other nodes; `clinicsync_aside` has
-    /// those that it converts. It is `blob`, which converts nothing, when PCs may have added the column with any type.
+    /// The clinic's affinity of the column if its type in this file may convert values of other nodes.
+    ///
+    /// `clinicsync_aside` has the values that it converts. The affinity is `blob`, which converts nothing, when PCs may have
+    /// added the column with any type.
     var commonAffinity: Affinity?
     /// Whether a program dropped the column, and this is the first look since then.
     package var isVanished = false

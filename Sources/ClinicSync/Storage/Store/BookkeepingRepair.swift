@@ -19,6 +19,8 @@ final class BookkeepingRepair {
     private let contexts = DeletionContexts()
     private var hasher = RowHasher()
     private var isRepairing = false
+    /// Whether all tables have to be compared with what the node knows, because marks were lost.
+    private var isComparisonDue = false
     /// How often indexes are built again in one run: programs wait meanwhile, and a disk that fails damages them again.
     private var reindexesLeft = 8
     /// The repairs that no reply has reported.
@@ -45,6 +47,12 @@ final class BookkeepingRepair {
         return self.unreported
     }
 
+    /// Takes whether all tables have to be compared with what the node knows.
+    func takeComparisonDue() -> Bool {
+        defer { self.isComparisonDue = false }
+        return self.isComparisonDue
+    }
+
     /// Repairs damage that a request found, and reports it with the next reply.
     ///
     /// - Returns: Whether the request may be carried out again.
@@ -60,12 +68,25 @@ final class BookkeepingRepair {
     ///
     /// - Throws: ``StoreError``.
     func checkNumbers() throws {
-        let (hasOrigins, hasTotals) = try self.transactions.readSnapshot { connection in
-            let hasOrigins = try self.origins.isAsWritten(on: connection)
-            return (hasOrigins, try self.rows.table.areTotalsAsWritten(on: connection))
+        let damages = try self.transactions.readSnapshot { connection in
+            var damages: [OwnDamage] = []
+            if try !self.origins.isAsWritten(on: connection) {
+                damages.append(OwnDamage(.origin, "the numbers of authors were changed"))
+            }
+            if try !self.rows.table.areTotalsAsWritten(on: connection) {
+                damages.append(OwnDamage(.digest, "counts or digests were changed"))
+            }
+            if try !TableNames.isAsWritten(on: connection) { damages.append(TableNames.damage) }
+            if try self.rows.marks.hasNameless(on: connection) {
+                damages.append(OwnDamage(.dirty, "a mark names no table"))
+            }
+            let own = self.origins.ownID
+            if try LogNumbers.hasStray(of: own, after: self.origins.sequence(of: own), on: connection) {
+                damages.append(LogNumbers.damage)
+            }
+            return damages
         }
-        if !hasOrigins { _ = self.mends(OwnDamage(.origin, "the numbers of authors were changed")) }
-        if !hasTotals { _ = self.mends(OwnDamage(.digest, "counts or digests were changed")) }
+        for damage in damages { _ = self.mends(damage) }
     }
 
     /// Repairs damage.
@@ -94,6 +115,10 @@ final class BookkeepingRepair {
             (count, outcome) = (1, .rebuilt)
         case .log: return try self.repairLog(damage, in: transaction)
         case .origin: (count, outcome) = (try self.origins.rewrite(in: transaction), .rebuilt)
+        case .table: (count, outcome) = (try TableNames.restore(in: transaction)?.count ?? 0, .rebuilt)
+        case .dirty:
+            count = try self.rows.marks.removeNameless(in: transaction)
+            (self.isComparisonDue, outcome) = (true, .rebuilt)
         case .member: count = try self.removeMembers(in: transaction)
         case .unread:
             (count, outcome) = (try self.notes.removeMalformed(in: transaction), .leftOut)
@@ -152,6 +177,7 @@ final class BookkeepingRepair {
     /// A row that a program has marked since may be a new one. So it stays an insertion, but one by somebody who had read
     /// nothing: every node keeps what it replaces.
     private func rebuildLost(_ plan: TablePlan, in transaction: borrowing WriteTransaction) throws -> Int {
+        try self.rows.table.removeNumbers(plan, in: transaction)
         guard try self.rows.table.hasLostRows(plan, on: transaction.connection) else { return 0 }
         var lost: [SQLiteValue] = []
         try transaction.connection.query(plan.sql.unknownKeys).bind(1, plan.definition.number).forEach { row in
@@ -373,10 +399,13 @@ final class BookkeepingRepair {
     /// A batch that is applied stays in the log: the copy of another node takes its place when it arrives. A batch that is not
     /// applied is removed, so that it comes as if it had never been here.
     private func repairLog(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> DamageRepair {
+        // The authors, or their numbers, may be what is damaged: then the log has everything.
+        let authors = try self.origins.rewrite(in: transaction)
+        guard authors == 0 else { return DamageRepair(damage, count: authors, outcome: .rebuilt) }
+        let own = self.origins.ownID
+        let stray = try LogNumbers.removeStray(of: own, after: self.origins.sequence(of: own), in: transaction)
+        guard stray == 0 else { return DamageRepair(damage, count: stray, outcome: .leftOut) }
         guard case .batch(let batch, let chunk) = damage.place, let id = self.origins.id(of: batch.origin) else {
-            // The authors may be what is damaged: then the chunks have their authors again.
-            let authors = try self.origins.rewrite(in: transaction)
-            if authors > 0 { return DamageRepair(damage, count: authors, outcome: .rebuilt) }
             try transaction
                 .statement("DELETE FROM clinicsync_log WHERE origin NOT IN (SELECT id FROM clinicsync_origin)")
                 .run()

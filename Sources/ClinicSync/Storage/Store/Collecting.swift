@@ -15,6 +15,8 @@ final class Collecting {
     private var follower: SchemaFollower?
     /// Whether rows may have been written while capture was switched off.
     private var isSweepDue = false
+    /// Whether marks of rows were lost.
+    private var isComparisonDue = false
 
     /// Collects with `collector`.
     init(
@@ -57,9 +59,12 @@ final class Collecting {
     /// Switches capture on again if a program left it off, and marks what was written meanwhile.
     private func mendGuard() throws {
         if try self.repair.switchOn() { self.isSweepDue = true }
+        if self.bookkeeping.takeComparisonDue() { self.isComparisonDue = true }
         // During a collection in slices its snapshot is the truth; the sweep waits for its end.
-        guard self.isSweepDue, !self.collector.isInBulk else { return }
+        guard self.isSweepDue || self.isComparisonDue, !self.collector.isInBulk else { return }
         let escaped = try self.sweep.markEscaped(table: nil)
+        self.isComparisonDue = false
+        guard self.isSweepDue else { return }
         self.isSweepDue = false
         let damage = OwnDamage(.guardFlag, "a program had switched capture off")
         self.bookkeeping.note(DamageRepair(damage, count: max(escaped, 1), outcome: .rebuilt))

@@ -59,11 +59,13 @@ final class ColumnFollower {
     /// Whether the clinic has another default than this node for a column that programs added here: two PCs added it with
     /// different defaults.
     private func hasOtherDefaults() throws -> Bool {
-        let own = AddedColumns(of: self.rows.plans.tables)
-        guard !own.tables.isEmpty, let members = self.rows.plans["clinicsync_node"] else { return false }
+        // This runs with every request: as long as no node's row changed, there is nothing to look at.
+        guard let members = self.rows.plans["clinicsync_node"] else { return false }
         let digest = self.rows.table.digest(of: members)
         guard digest != self.lookedAt else { return false }
         self.lookedAt = digest
+        let own = AddedColumns(of: self.rows.plans.tables)
+        guard !own.tables.isEmpty else { return false }
         return try self.transactions.read { connection in
             try AddedColumnReport(plans: self.rows.plans, connection: connection).hasOtherDefaults(than: own)
         }

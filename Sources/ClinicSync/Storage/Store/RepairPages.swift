@@ -140,7 +140,7 @@ struct RepairPages {
         }
         let vector = try self.reader.vector()
         let states = self.reader.loader(vector)
-        let open = try self.reader.log.openBatch(of: self.reader.own.id)
+        let open = try self.reader.log.openBatch()
         var rest: [SQLiteValue] = []
         for (index, key) in keys.enumerated() {
             if !isWhole, bytes >= self.reader.limits.repair.answerBytes {

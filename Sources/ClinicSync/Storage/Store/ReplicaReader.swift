@@ -29,7 +29,7 @@ package final class ReplicaReader {
         self.connection =
             database.reader === database.writer
             ? writer.transactions.connection : try database.reader.writeWithoutTransaction { try Connection($0) }
-        self.log = ServedLog(connection: self.connection)
+        self.log = ServedLog(connection: self.connection, own: self.own.id)
     }
 
     /// Ends reading; call it before the writer closes the connections.
@@ -136,7 +136,7 @@ package final class ReplicaReader {
         try self.perform {
             try self.refreshOrigins()
             var vector = try self.vector()
-            if let open = try self.log.openBatch(of: self.own.id) { vector.advance(self.own.origin, to: open) }
+            if let open = try self.log.openBatch() { vector.advance(self.own.origin, to: open) }
             // Once: the writing thread may replace the plans at any moment.
             let plans = self.plans.all
             var tables = plans.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }

@@ -12,6 +12,7 @@ final class SchemaFollower {
     private let reading: SchemaReading
     private let collector: Collector
     private let repair: CaptureRepair
+    private let bookkeeping: BookkeepingRepair
     private let adoption: FileAdoption
     private let programTriggers: ProgramTriggers
     private let columns: ColumnFollower
@@ -33,6 +34,7 @@ final class SchemaFollower {
         self.reading = opened.reading
         self.collector = collecting.collector
         self.repair = collecting.repair
+        self.bookkeeping = collecting.bookkeeping
         self.adoption = adoption
         self.programTriggers = ProgramTriggers(opened.transactions)
         opened.transactions.add(self.programTriggers)
@@ -87,12 +89,15 @@ final class SchemaFollower {
         guard try self.repair.isCheckDue() else { return }
         let before = self.rows.plans
         do {
-            let (outcome, version) = try self.transactions.changeSchema { db, transaction in
+            let (outcome, version, restored) = try self.transactions.changeSchema { db, transaction in
+                let restored = try TableNames.restore(in: transaction)
                 let tables = try self.reading.tables(in: db)
+                try TableNames.save(in: transaction)
                 if tables != before.tables { self.rows.use(TablePlans(tables)) }
                 let outcome = try self.tables.settle(tables, isMigrated: false, in: db, transaction)
-                return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection)))
+                return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection), restored))
             }
+            if let restored { self.bookkeeping.note(restored) }
             self.repair.noteChecked(version)
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices

@@ -6,11 +6,16 @@ import ClinicSyncModel
 /// Every chunk is checked when it is read: a damaged chunk never leaves this node. Each method runs inside a read snapshot.
 final class ServedLog {
     private let connection: Connection
+    /// This node's small number as an author.
+    private let own: Int
     /// Batches that are served without their damaged chunks.
     private var leftOut: Set<BatchID> = []
 
-    /// Reads with `connection`.
-    init(connection: Connection) { self.connection = connection }
+    /// Reads with `connection` the log of the node with the small number `own`.
+    init(connection: Connection, own: Int) {
+        self.connection = connection
+        self.own = own
+    }
 
     /// The place in the log after which a peer with `vector` must be served; `nil` when something the peer lacks is gone
     /// (``LogFloor``), so that the peer needs the state.
@@ -51,6 +56,7 @@ final class ServedLog {
         maxBytes: Int,
         origins: [Origin]
     ) throws -> (chunks: [LoggedChunk], head: UInt64) {
+        try self.checkOwnNumbers()
         var chunks: [LoggedChunk] = []
         var bytes = 0
         let statement = try self.connection.query(
@@ -100,16 +106,27 @@ final class ServedLog {
         return chunks
     }
 
-    /// The number of the batch of this node, the author `own`, whose end is not in the log yet.
-    func openBatch(of own: Int) throws -> UInt64? {
+    /// Makes sure that no chunk of this node with an impossible number is served.
+    private func checkOwnNumbers() throws {
+        let applied =
+            try self.connection.query("SELECT sequence FROM clinicsync_origin WHERE id = ?1")
+            .bind(1, self.own)
+            .first { try $0.sequence(0) } ?? 0
+        guard try !LogNumbers.hasStray(of: self.own, after: applied, on: self.connection) else {
+            throw LogNumbers.damage
+        }
+    }
+
+    /// The number of the batch of this node whose end is not in the log yet.
+    func openBatch() throws -> UInt64? {
         try self.connection
             .query(
                 """
                 SELECT l.sequence FROM clinicsync_origin o
-                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence > o.sequence WHERE o.id = ?1 LIMIT 1
+                JOIN clinicsync_log l ON l.origin = o.id AND l.sequence = o.sequence + 1 WHERE o.id = ?1 LIMIT 1
                 """
             )
-            .bind(1, own)
+            .bind(1, self.own)
             .first { try $0.sequence(0) }
     }
 
@@ -211,8 +228,15 @@ final class ServedLog {
     }
 
     private func head() throws -> UInt64 {
-        // The sequence survives pruning, which max(position) would not.
-        try self.connection.query("SELECT seq FROM sqlite_sequence WHERE name = 'clinicsync_log'")
+        // The sequence survives pruning, which max(position) does not. A chunk whose position was damaged is beyond it.
+        try self.connection
+            .query(
+                """
+                SELECT max(seq, coalesce((SELECT max(position) FROM clinicsync_log WHERE position <= ?1), 0))
+                FROM sqlite_sequence WHERE name = 'clinicsync_log'
+                """
+            )
+            .bind(1, Bounds.positionMax)
             .first { try $0.position(0) } ?? 0
     }
 

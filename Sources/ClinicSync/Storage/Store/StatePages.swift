@@ -62,7 +62,7 @@ struct StatePages {
         let vector = try self.reader.vector()
         // While a large import is collected, tables show a part of it. The receiver waits for the whole batch.
         var through = vector
-        if let open = try self.reader.log.openBatch(of: self.reader.own.id) {
+        if let open = try self.reader.log.openBatch() {
             through.advance(self.reader.own.origin, to: open)
         }
         var answer = StateAnswer(pages: [])

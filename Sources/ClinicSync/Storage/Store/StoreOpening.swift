@@ -28,7 +28,7 @@ struct StoreOpening {
         /// The newest position given to an event.
         let eventPosition: UInt64
         /// Damage in the file that was found and repaired.
-        let repairs: [DamageRepair]
+        var repairs: [DamageRepair]
         let report: Report
         /// How the tables are read again when a program changes the schema.
         let reading: SchemaReading
@@ -70,7 +70,9 @@ struct StoreOpening {
                     history: migrator.history,
                     migrations: self.schema.migrations.filter { !migrated.held.contains($0.name) }
                 )
+                let restored = try TableNames.restore(in: transaction)
                 let tables = try reading.tables(in: db)
+                try TableNames.save(in: transaction)
                 try gate.note(db, migrated)
                 let plans = TablePlans(tables)
                 guard !plans.all.isEmpty else {
@@ -84,6 +86,7 @@ struct StoreOpening {
                     migrated: migrated,
                     in: transaction
                 )
+                if let restored { opened.repairs.append(restored) }
                 let rows = opened.saver.rows
                 opened.tables = try MissingTables(rows: rows, notes: opened.notes)
                     .settle(tables, isMigrated: migrated.isMigrated, in: db, transaction)
