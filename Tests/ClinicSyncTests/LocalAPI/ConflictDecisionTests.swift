@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import NIOConcurrencyHelpers
 import Testing
 
 @testable import ClinicSync

@@ -1,5 +1,3 @@
-package import ClinicSyncModel
-
 /// Carries out one decision about many entries of the conflict journal, a part of them in each call.
 ///
 /// Every call is one transaction. Between two calls programs write.
