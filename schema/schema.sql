@@ -180,6 +180,13 @@ CREATE TABLE clinicsync_guard (
     applying INTEGER NOT NULL DEFAULT 0 CHECK (applying IN (0, 1))
 );
 
+CREATE TABLE clinicsync_horizon (
+    id     TEXT PRIMARY KEY NOT NULL,
+    vector BLOB,
+    at     INTEGER NOT NULL DEFAULT 0,
+    host   TEXT NOT NULL DEFAULT ''
+);
+
 CREATE TABLE clinicsync_journal (
     id         INTEGER PRIMARY KEY,
     tableId    INTEGER NOT NULL,
@@ -197,6 +204,12 @@ CREATE TABLE clinicsync_journal (
 );
 
 CREATE INDEX clinicsync_journal_open ON clinicsync_journal (tableId) WHERE resolvedAt IS NULL;
+
+CREATE TABLE clinicsync_lapse (
+    node  TEXT PRIMARY KEY NOT NULL,
+    since INTEGER NOT NULL DEFAULT 0,
+    host  TEXT NOT NULL DEFAULT ''
+);
 
 CREATE TABLE clinicsync_log (
     position INTEGER PRIMARY KEY AUTOINCREMENT,

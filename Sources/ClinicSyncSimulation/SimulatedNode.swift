@@ -65,7 +65,7 @@ package final class SimulatedNode {
     /// What each process begins with.
     var configuration: CoreConfiguration
     /// What the store of each process is opened with.
-    private let setup: (limits: StoreLimits, schema: StoreSchema)
+    private let setup: (limits: StoreLimits, schema: StoreSchema, retention: Int64)
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.
@@ -85,7 +85,11 @@ package final class SimulatedNode {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
         self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
-        self.setup = (SimulatedNode.limits(options), try options.hasFewTables ? DiskTemplates.schema() : .clinic)
+        self.setup = (
+            SimulatedNode.limits(options),
+            try options.hasFewTables ? DiskTemplates.schema() : .clinic,
+            options.retentionMilliseconds
+        )
         self.configuration = SimulatedNode.configuration(index, options)
     }
 
@@ -103,7 +107,9 @@ package final class SimulatedNode {
         limits.chunkBytes = options.chunkBytes
         limits.smallBatchBytes = 3 * options.chunkBytes
         limits.pageBytes = options.chunkBytes
+        limits.stateAnswerBytes = 2 * options.chunkBytes
         limits.repair.hashesPage = 20
+        limits.silenceMilliseconds = options.silenceMilliseconds
         limits.sliceMarks = 100
         return limits
     }
@@ -160,7 +166,7 @@ package final class SimulatedNode {
         self.hasUnnoticedCommit = false
         self.process = Process(
             machine: NodeStateMachine(configuration: self.configuration),
-            writing: WritingExecutor(writer, retentionMilliseconds: 7 * 86_400_000),
+            writing: WritingExecutor(writer, retentionMilliseconds: self.setup.retention),
             reading: ReadingExecutor(try ReplicaReader(beside: writer))
         )
         return try writer.state()

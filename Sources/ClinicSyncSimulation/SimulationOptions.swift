@@ -86,6 +86,12 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var hasFewTables = false
     /// Whether each node knows only itself as a member at the start, and learns of others by connections and proofs.
     package var areStrangers = false
+    /// How long the log is kept at least, in milliseconds: usually longer than a run.
+    package var retentionMilliseconds: Int64 = 7 * 86_400_000
+    /// A member that was silent for so long lapses, in milliseconds.
+    package var silenceMilliseconds: Int64 = 30 * 86_400_000
+    /// When the last node joins; `nil`: at the beginning, like the others.
+    package var joinAt: Duration?
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 
@@ -136,6 +142,35 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.workloads.removeAll { $0 == .uniqueClash }
         if options.workloads.isEmpty { options.workloads = [.registration] }
         options.areStrangers = false
+        return options
+    }
+
+    /// A run in which logs are pruned all the time, and PCs are off for so long that they lapse and come back by a state.
+    package static func pruning(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.random(seed: seed)
+        options.retentionMilliseconds = 500 + Int64(seed % 4) * 500
+        options.silenceMilliseconds = 1_000 + Int64(seed % 3) * 2_000
+        options.faults += [.restart, .partition, .crash]
+        options.areStrangers = false
+        return options
+    }
+
+    /// A run in which a PC joins late, when the others' logs no longer begin at the beginning, among faults.
+    package static func joining(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.random(seed: seed)
+        options.nodes = max(options.nodes, 3)
+        while options.skews.count < options.nodes { options.skews.append(0) }
+        while options.priorities.count < options.nodes { options.priorities.append(100) }
+        options.safety = .seconds(12)
+        options.joinAt = .milliseconds(Int64(5_000 + seed % 5 * 1_000))
+        options.retentionMilliseconds = 200
+        options.faults = [.crash, .powerCut, .connectionCut, .restart]
+        options.faultInterval = .milliseconds(Int64(300 + seed % 3 * 300))
+        options.writeInterval = .milliseconds(150)
+        options.latencyMax = .milliseconds(20)
+        options.workloads.removeAll { $0 == .uniqueClash }
+        if options.workloads.isEmpty { options.workloads = [.registration] }
+        options.areStrangers = seed % 3 == 0 && !options.workloads.contains(.sessions)
         return options
     }
 

@@ -14,12 +14,17 @@ public struct SimulationRun {
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
     public static func result(seed: UInt64) throws -> SimulationResult { try self.result(of: .random(seed: seed)) }
 
-    /// Carries out the run of `options`.
+    /// Carries out the run of `options`; `observers` see it besides the checkers of every run.
     ///
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
-    package static func result(of options: SimulationOptions) throws -> SimulationResult {
+    package static func result(
+        of options: SimulationOptions,
+        observers: [any SimulationChecker] = []
+    ) throws -> SimulationResult {
         let world = try SimulatedWorld(options)
+        world.checkers += observers
         let run = SimulationRun(world: world)
+        if let time = options.joinAt { try run.join(at: time) }
         try world.run(until: options.safety)
         world.heal()
         let convergence = try run.converge(within: options.reconcileInterval * 2)
@@ -34,6 +39,15 @@ public struct SimulationRun {
             transactions: world.programs.transactions,
             convergence: convergence
         )
+    }
+
+    /// The last node starts only at `time`.
+    private func join(at time: Duration) throws {
+        let joiner = self.world.nodes.count - 1
+        self.world.phase.joiner = joiner
+        try self.world.run(until: time)
+        self.world.phase.joiner = nil
+        self.world.schedule(.start(node: joiner), after: .zero)
     }
 
     /// Runs until all nodes are equal and their digests show it.

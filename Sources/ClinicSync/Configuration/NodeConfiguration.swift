@@ -31,8 +31,7 @@ public struct NodeConfiguration: Sendable, Hashable {
     public var reconcileEvery = Duration.seconds(30)
     /// `log.retention`: 1 m to 365 d, default 7 d.
     ///
-    /// The key is accepted but has no effect yet. It will take effect when a node can receive pruned changes in another
-    /// way.
+    /// A batch stays in the log for so long at least, and until every active member has it. Who needs it later gets the state.
     public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
     public var logLevel = "notice"

@@ -7,9 +7,18 @@ package struct KnownMembers: Sendable, Hashable {
     package let present: [NodeID]
     /// Nodes that were members and are not any more, because they or their signers are revoked; ascending.
     package let past: [NodeID]
+    /// When members last ran, by their own signed statements, milliseconds since 1970; of the others nothing is signed.
+    package let days: [NodeID: Int64]
+    /// Members that lapsed by a host's decision: nothing waits for them.
+    package var lapsed: [NodeID] = []
 
     /// Makes a set; a node in both lists counts as present.
-    package init(present: some Sequence<NodeID> = [], past: some Sequence<NodeID> = []) {
+    package init(
+        present: some Sequence<NodeID> = [],
+        past: some Sequence<NodeID> = [],
+        days: [NodeID: Int64] = [:]
+    ) {
+        self.days = days
         let members = Set(present)
         self.present = members.sorted()
         self.past = Set(past).subtracting(members).sorted()
@@ -20,12 +29,14 @@ package struct KnownMembers: Sendable, Hashable {
         KnownMembers.contains(node, in: self.present) || KnownMembers.contains(node, in: self.past)
     }
 
-    /// Returns the number of members when these connected nodes count as members too.
+    /// Returns the number of active members when these connected nodes count as members too.
     ///
     /// A connected node has proved its membership to the transport, possibly a moment before this set was made.
     package func count(with connected: some Sequence<NodeID>) -> Int {
-        let others = Set(connected).filter { !KnownMembers.contains($0, in: self.present) }
-        return self.present.count + others.count
+        let connected = Set(connected)
+        let others = connected.filter { !KnownMembers.contains($0, in: self.present) }
+        let absent = Set(self.lapsed).filter { KnownMembers.contains($0, in: self.present) && !connected.contains($0) }
+        return self.present.count - absent.count + others.count
     }
 
     private static func contains(_ node: NodeID, in sorted: [NodeID]) -> Bool {

@@ -93,6 +93,23 @@ package struct VersionVector: Sendable, Hashable {
         )
     }
 
+    /// Returns the vector that covers none of `batches`, and of their authors only what came before the first of them.
+    package func limited(before batches: some Sequence<BatchID>) -> VersionVector {
+        var result = self
+        for batch in batches {
+            let index = result.position(of: batch.origin)
+            guard index < result.entries.count, result.entries[index].origin == batch.origin,
+                result.entries[index].sequence >= batch.sequence
+            else { continue }
+            if batch.sequence > 1 {
+                result.entries[index].sequence = batch.sequence - 1
+            } else {
+                result.entries.remove(at: index)
+            }
+        }
+        return result
+    }
+
     /// Returns the entries of the origins for which `isIncluded` holds.
     package func filter(_ isIncluded: (Origin) -> Bool) -> VersionVector {
         // Most often nothing is left out, and nothing is copied.

@@ -121,9 +121,6 @@ public final class ClinicNode: Service {
     /// tests.
     package func kill() { self.running.withLockedValue { $0 }?.kill() }
 
-    /// Longer than any clinic lives.
-    private static let keepForEver = Duration.seconds(1_000 * 365 * 86_400)
-
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
@@ -197,9 +194,7 @@ public final class ClinicNode: Service {
             StorageService.Opening(
                 path: self.settings.directory.databaseURL.path,
                 origin: Origin(node: self.state.id),
-                // Pruning is disabled. A node that joins later needs the whole log, and a host with a pruned log could
-                // only refuse it. `log.retention` will take effect when a host can send its state instead.
-                retention: ClinicNode.keepForEver,
+                retention: self.settings.configuration.logRetention,
                 judge: { register.members(in: $0) },
                 wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
                 mayRebuild: register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),

@@ -91,9 +91,11 @@ package final class MemberRegister: Sendable {
     package var known: KnownMembers {
         let members = self.members
         let revoked = self.trust.knownRevocations.map(\.node).filter { self.trust.isRevoked($0) }
+        let days = members.compactMap { member in member.statement.map { (member.node, $0.facts.aliveAt) } }
         return KnownMembers(
             present: members.filter { self.isPresent($0) }.map(\.node) + [self.trust.nodeID],
-            past: members.map(\.node) + revoked
+            past: members.map(\.node) + revoked,
+            days: Dictionary(days, uniquingKeysWith: { first, _ in first })
         )
     }
 

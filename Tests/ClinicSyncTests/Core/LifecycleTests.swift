@@ -90,16 +90,24 @@ import Testing
         host.start()
         host.connect(1, to: .client(2))
         let progress = MemberProgress(node: .n(2), vector: .v(), seenMilliseconds: 1_000_000)
+        let presence = MemberPresence(isHost: true, linked: [.n(2)], clinicMilliseconds: 1_000_000)
         #expect(
             host.give(.timerFired(.housekeeping)) == [
                 .setTimer(.housekeeping, after: .seconds(10)),
                 .storage(.recordAcknowledged([progress])),
-                .storage(.prune),
+                .storage(.prune(presence)),
             ]
         )
         #expect(host.give(.timerFired(.housekeeping)).requests == [])
-        host.give(.storageReplied(.pruned(chunks: 0, escaped: 0)))
-        #expect(host.give(.timerFired(.housekeeping)).requests == [.prune])
+        host.give(.storageReplied(.pruned(UpkeepOutcome())))
+        #expect(host.give(.timerFired(.housekeeping)).requests == [.prune(presence)])
+        // What the store decided for all nodes, or found, is collected at once.
+        for outcome in [UpkeepOutcome(escaped: 1), UpkeepOutcome(hasDecided: true)] {
+            let effects = host.give(.storageReplied(.pruned(outcome)))
+            #expect(effects.requests.contains { if case .collect = $0 { true } else { false } })
+            host.give(.storageReplied(.collected(.of(vector: .v()))))
+            host.give(.timerFired(.housekeeping))
+        }
     }
 
     @Test("peers stay listed after their loss, the longest lost one making room")

@@ -166,6 +166,21 @@ import Testing
         #expect(decided(KnownMembers(present: (1...5).map { .n($0) }, past: [.n(6)])) ?? (0, 0) == (3, 5))
     }
 
+    @Test("members that lapsed count only while they are connected, also when the list of members comes again")
+    func lapsed() {
+        var host = self.host()
+        host.give(.storageReplied(.pruned(UpkeepOutcome(lapsed: [.n(2), .n(4), .n(5), .n(9)]))))
+        host.give(.membersChanged(KnownMembers(present: (1...6).map { .n($0) })))
+        func decided() -> Int? {
+            guard case .decideLogin(let decision)? = self.request(&host, of: 2).requests.first else { return nil }
+            host.give(.storageReplied(.loginDecided(decision, .decided(.refused, members: 0), .of(vector: .v()))))
+            return decision.members
+        }
+        #expect(decided() == 4)
+        host.give(.storageReplied(.pruned(UpkeepOutcome())))
+        #expect(decided() == 6)
+    }
+
     @Test("the rows of a granted login leave with the store's decision, before any node confirms them")
     func rowsLeaveAtOnce() {
         var host = self.host()

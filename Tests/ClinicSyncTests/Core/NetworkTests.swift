@@ -50,7 +50,7 @@ private struct LogStore {
             return .logRead(for: id, chunks: chunks, head: UInt64(self.log.count))
         case .digests(let purpose): return .digests(purpose, vector: self.vector, tables: [])
         case .recordAcknowledged: return .acknowledgedRecorded
-        case .prune: return .pruned(chunks: 0, escaped: 0)
+        case .prune: return .pruned(UpkeepOutcome())
         case .discard: return .discarded(.of(vector: self.vector))
         case .recordTerm(let term): return .termRecorded(term)
         case .restamp: return .restamped(changes: 0, .of(vector: self.vector))

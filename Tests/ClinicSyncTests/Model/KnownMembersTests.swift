@@ -13,4 +13,14 @@ import Testing
         #expect(KnownMembers().count(with: [.n(1)]) == 1)
         #expect(!KnownMembers().knows(.n(1)))
     }
+
+    @Test("members that lapsed count only while they are connected, and stay members")
+    func lapsed() {
+        var members = KnownMembers(present: [.n(1), .n(2), .n(3), .n(4)])
+        members.lapsed = [.n(3), .n(4), .n(4), .n(9)]
+        #expect(members.count(with: [.n(1)]) == 2)
+        #expect(members.count(with: [.n(1), .n(4)]) == 3)
+        #expect(members.count(with: [.n(9)]) == 3)
+        #expect(members.knows(.n(4)))
+    }
 }

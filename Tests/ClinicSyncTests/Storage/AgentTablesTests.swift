@@ -10,8 +10,9 @@ import Testing
 @Suite("The tables that nodes fill themselves")
 struct AgentTablesTests {
     static let tables = [
-        "clinicsync_conflict", "clinicsync_grant", "clinicsync_node", "clinicsync_notice", "clinicsync_probe",
-        "clinicsync_probe_answer", "clinicsync_provisional", "clinicsync_resolution", "clinicsync_revocation",
+        "clinicsync_conflict", "clinicsync_grant", "clinicsync_horizon", "clinicsync_lapse", "clinicsync_node",
+        "clinicsync_notice", "clinicsync_probe", "clinicsync_probe_answer", "clinicsync_provisional",
+        "clinicsync_resolution", "clinicsync_revocation",
     ]
 
     private func node(_ id: String, _ name: String, at: Int64 = 7) -> [String: SQLiteValue] {
@@ -191,13 +192,15 @@ struct AgentTablesTests {
             file.url,
             """
             INSERT INTO clinicsync_invitation VALUES (x'00', 1, 1); DROP TABLE clinicsync_unshared; DROP TABLE clinicsync_event;
+            ALTER TABLE clinicsync_origin DROP COLUMN floor; DROP TABLE clinicsync_horizon; DROP TABLE clinicsync_lapse;
+            DROP TABLE clinicsync_stage; DROP TABLE clinicsync_transfer; DROP TABLE clinicsync_pin;
             DELETE FROM patients WHERE id = 'p2';
             """
         )
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 17)
+            #expect(writer.schemaVersion == 21)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
@@ -237,11 +240,11 @@ struct AgentTablesTests {
         let entries = try #require(manifest["tables"] as? [String: Any])
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
-        // The present program needs the tables of m0005 and m0007, which are dropped below, the column of m0016 and
-        // those of m0017 to open a file.
+        // The present program needs the tables of m0005, m0007, m0016 and m0017 to open a file. They are dropped below.
+        let later = ["m0016_log_floor", "m0017_state_transfer"]
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
-        migrations += ClinicSchema.migrations.filter { ["m0016_log_floor", "m0017_state_transfer"].contains($0.name) }
+        migrations[2].sql += ClinicSchema.migrations.filter { later.contains($0.name) }.map(\.sql).joined()
         return StoreSchema(
             migrations: migrations,
             manifest: String(decoding: json, as: UTF8.self)

@@ -23,10 +23,15 @@ struct LogFloorTests {
     /// Has `store` remove everything from its log that came up to now.
     private func prune(_ store: TestStore) throws {
         store.now += 1_000
-        let level = MemberProgress(node: TestStore.node(9), vector: try store.vector, seenMilliseconds: store.now)
-        try store.writer.recordAcknowledged([level])
-        while try store.writer.maintain(retentionMilliseconds: 500).pruned > 0 {}
+        while try self.prune(store, upTo: store.vector, retention: 500) > 0 {}
         #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_log") == 0)
+    }
+
+    private func prune(_ store: TestStore, upTo limit: VersionVector, retention: Int64) throws -> Int {
+        let pruner = LogPruner(origins: store.writer.rows.origins, clock: store.writer.clock)
+        return try store.writer.transactions.write { transaction in
+            .relaxed(try pruner.prune(upTo: limit, retentionMilliseconds: retention, in: transaction))
+        }
     }
 
     private func floor(_ store: TestStore) throws -> UInt64 {
@@ -135,6 +140,30 @@ struct LogFloorTests {
         try expectEqual([self.a, b])
     }
 
+    @Test(
+        "a floor far below what the log has is raised, so that who lacks those batches gets the state",
+        arguments: [true, false]
+    )
+    func farBelow(isAllGone: Bool) throws {
+        for number in 9...80 {
+            try self.a.sql("INSERT INTO patients(id, fullName) VALUES('p\(number)', 'Ana')")
+            try self.a.collect()
+        }
+        let vector = try self.a.vector
+        try self.prune(self.a)
+        if !isAllGone {
+            try self.a.sql("INSERT INTO patients(id, fullName) VALUES('last', 'Ana')")
+            try self.a.collect()
+        }
+        try self.a.sql("UPDATE clinicsync_origin SET floor = 0")
+        let a = try self.reopened(self.a)
+        #expect(a.writer.takeNotice().repairs.contains { $0.table == .origin })
+        #expect(try self.floor(a) == 80)
+        #expect(try a.vector[a.origin] == (isAllGone ? 80 : 81))
+        #expect(try a.reader.locate(VersionVector()) == nil)
+        #expect(try a.reader.locate(vector) != nil)
+    }
+
     @Test("a node whose own entry is lost takes its numbers from its pruned log, and gives none twice")
     func ownEntry() throws {
         try self.prune(self.a)
@@ -151,16 +180,16 @@ struct LogFloorTests {
         try expectEqual([a, self.b])
     }
 
-    @Test("a chunk that was logged with a clock far ahead does not keep the log, and a clock that is behind prunes nothing")
+    @Test(
+        "a chunk that was logged with a clock far ahead does not keep the log, and a clock that is behind prunes nothing"
+    )
     func wrongClock() throws {
         try self.b.sql("UPDATE clinicsync_log SET storedAt = storedAt + 31536000000 WHERE sequence = 2")
         self.b.now += 1_000
-        let level = MemberProgress(node: TestStore.node(9), vector: try self.b.vector, seenMilliseconds: self.b.now)
-        try self.b.writer.recordAcknowledged([level])
         self.b.now -= 86_400_000
-        #expect(try self.b.writer.maintain(retentionMilliseconds: 0).pruned == 0)
+        #expect(try self.prune(self.b, upTo: self.b.vector, retention: 0) == 0)
         self.b.now += 86_400_000
-        #expect(try self.b.writer.maintain(retentionMilliseconds: 500).pruned == 8)
+        #expect(try self.prune(self.b, upTo: self.b.vector, retention: 500) == 8)
     }
 
     @Test("a large batch leaves the log in short transactions, and counts as gone from the first one on")
@@ -174,13 +203,9 @@ struct LogFloorTests {
             """
         )
         self.b.now += 1_000
-        let pruner = LogPruner(origins: self.b.writer.rows.origins, clock: self.b.writer.clock)
         let limit = VersionVector([.init(origin: self.a.origin, sequence: 1)])
         for expected in [LogPruner.chunksMax, LogPruner.chunksMax, 1, 0] {
-            let removed = try self.b.writer.transactions.write { transaction in
-                .relaxed(try pruner.prune(upTo: limit, retentionMilliseconds: 500, in: transaction))
-            }
-            #expect(removed == expected)
+            #expect(try self.prune(self.b, upTo: limit, retention: 500) == expected)
             #expect(try self.floor(self.b) == 1)
             #expect(try self.b.reader.locate(VersionVector()) == nil)
             let served = try self.b.reader.readLog(after: 0, maxBytes: .max).chunks

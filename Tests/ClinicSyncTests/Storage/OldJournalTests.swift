@@ -17,7 +17,7 @@ struct OldJournalTests {
         entries["clinicsync_conflict"] = nil
         entries["clinicsync_resolution"] = nil
         manifest["tables"] = entries
-        // The present program needs the column of m0016 and the tables of m0017 to open a file.
+        // The present program needs what m0016 and m0017 add to open a file.
         let later = ClinicSchema.migrations.filter { ["m0016_log_floor", "m0017_state_transfer"].contains($0.name) }
         return StoreSchema(
             migrations: ClinicSchema.migrations.prefix(10) + later,

@@ -118,7 +118,7 @@ struct OwnDamageTests {
         let a = try TestStore(reopening: self.a, schema: self.a.schema)
         let writing = WritingExecutor(a.writer, retentionMilliseconds: .max / 2)
         let tables = before.count
-        let found = (0...tables).flatMap { _ in self.repairs(writing.perform(.prune)) }
+        let found = (0...tables).flatMap { _ in self.repairs(writing.perform(.prune(MemberPresence(isHost: false)))) }
         #expect(found.map(\.table) == [.digest])
         #expect(try a.reader.digests().tables == before)
     }
@@ -271,7 +271,7 @@ struct OwnDamageTests {
     func numbersWhileRunning(damage: String) throws {
         let before = try self.a.reader.digests()
         try self.a.sql(damage)
-        let reply = self.executors[0].writing.perform(.prune)
+        let reply = self.executors[0].writing.perform(.prune(MemberPresence(isHost: false)))
         #expect(self.repairs(reply).map(\.outcome) == [.rebuilt])
         try self.a.renewReader()
         let after = try self.a.reader.digests()
@@ -579,7 +579,7 @@ struct DamagedPageTests {
                 sql: "INSERT INTO users(id, username) VALUES('u1', 'ana'); DELETE FROM clinicsync_dirty"
             )
         }
-        let slow = (0..<40).compactMap { _ in self.damage(executor.perform(.prune)) }
+        let slow = (0..<40).compactMap { _ in self.damage(executor.perform(.prune(MemberPresence(isHost: false)))) }
         #expect(slow.map(\.table).contains(.file))
         guard case .collected(let outcome) = executor.perform(.collect(clockOffsetMilliseconds: 0)) else {
             Issue.record("the node cannot collect")

@@ -118,14 +118,19 @@ struct ReplicaRepairTests {
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p1', 'Ana')")
         try a.collect()
         a.now += 1_000
-        #expect(try a.writer.maintain(retentionMilliseconds: 500).pruned == 0)
+        func prune(retention: Int64) throws -> Int {
+            let members = [a.origin.node, b.origin.node]
+            let presence = MemberPresence(isHost: true, members: members, clinicMilliseconds: a.now)
+            return try a.writer.maintain(retentionMilliseconds: retention, presence: presence).pruned
+        }
+        #expect(try prune(retention: 500) == 0)
         let behind = MemberProgress(node: b.origin.node, vector: VersionVector(), seenMilliseconds: a.now)
         try a.writer.recordAcknowledged([behind])
-        #expect(try a.writer.maintain(retentionMilliseconds: 500).pruned == 0)
+        #expect(try prune(retention: 500) == 0)
         let level = MemberProgress(node: b.origin.node, vector: try a.vector, seenMilliseconds: a.now)
         try a.writer.recordAcknowledged([level])
-        #expect(try a.writer.maintain(retentionMilliseconds: 5_000).pruned == 0)
-        #expect(try a.writer.maintain(retentionMilliseconds: 500).pruned == 1)
+        #expect(try prune(retention: 5_000) == 0)
+        #expect(try prune(retention: 500) == 1)
         #expect(try a.reader.locate(VersionVector()) == nil)
         #expect(try a.reader.locate(try a.vector) != nil)
         #expect(try a.value(Int.self, "SELECT max(floor) FROM clinicsync_origin") == 1)

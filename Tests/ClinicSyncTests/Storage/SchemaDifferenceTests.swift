@@ -300,10 +300,19 @@ struct DestructiveMigrationTests {
         #expect(try a.reader.summary().waiting.isEmpty)
     }
 
-    @Test("do not wait for members that were sent away or silent for 30 days, but for those of which nothing is known")
+    @Test("do not wait for members that were sent away or lapsed, but for those of which nothing is known")
     func activeMembers() throws {
         var a = try TestStore(1, schema: Versions.first)
         try self.member(a, 2, version: 9_000, aliveAt: a.now - 31 * self.day)
+        try a.sql("INSERT INTO clinicsync_lapse (node) VALUES (?)", [NodeID(high: 0xC11, low: 2).description])
+        // Any program can say of a member that it lapsed. Who was heard lately counts.
+        try self.member(a, 4, version: 9_000, aliveAt: a.now - 31 * self.day)
+        try a.sql("INSERT INTO clinicsync_lapse (node) VALUES (?)", [NodeID(high: 0xC11, low: 4).description])
+        let heard = MemberProgress(node: NodeID(high: 0xC11, low: 4), vector: try a.vector, seenMilliseconds: a.now)
+        try a.writer.recordAcknowledged([heard])
+        a = try TestStore(reopening: a, schema: Versions.dropped)
+        #expect(try self.hasWord(a))
+        try self.member(a, 4, version: 9_001, aliveAt: a.now)
         try self.member(a, 3, version: 0, aliveAt: 0)
         a = try TestStore(reopening: a, schema: Versions.dropped)
         #expect(try self.hasWord(a))

@@ -106,11 +106,13 @@ package struct StoreWorkStateMachine: Sendable, Hashable {
 
     /// Begins a round of housekeeping; none may be in progress.
     ///
-    /// - Parameter progress: What the store does not know yet of the members' progress.
+    /// - Parameters:
+    ///   - progress: What the store does not know yet of the members' progress.
+    ///   - presence: The members, and who is connected.
     /// - Returns: The requests.
-    package mutating func keepHouse(progress: [MemberProgress]) -> [Effect] {
+    package mutating func keepHouse(progress: [MemberProgress], presence: MemberPresence) -> [Effect] {
         self.isKeepingHouse = true
-        return StoreWorkStateMachine.record(progress) + [.storage(.prune)]
+        return StoreWorkStateMachine.record(progress) + [.storage(.prune(presence))]
     }
 
     /// The timer of the next round of housekeeping.

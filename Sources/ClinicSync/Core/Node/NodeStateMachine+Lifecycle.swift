@@ -70,6 +70,7 @@ extension NodeStateMachine {
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
             .rowHashes, .compared, .rowsMerged, .rowStates, .pruned, .stateNeeded, .stateRead, .statePinned,
             .stateStaged, .stateWaits, .stateInstalled:
+            if case .pruned(let outcome) = reply { self.peers.members.lapsed = outcome.lapsed }
             self.carryOut(self.data.replied(reply, self.context))
         }
     }
@@ -134,7 +135,14 @@ extension NodeStateMachine {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
         let progress = self.takeProgress(everything: false)
-        self.carryOut(self.data.keepHouse(progress: progress, at: self.now.monotonic))
+        let presence = MemberPresence(
+            isHost: self.isHost,
+            members: self.peers.members.present,
+            days: self.peers.members.days,
+            linked: self.peers.linkedPeers.map(\.identity.node).sorted(),
+            clinicMilliseconds: self.context.clinicMilliseconds
+        )
+        self.carryOut(self.data.keepHouse(progress: progress, presence: presence, at: self.now.monotonic))
     }
 
     private mutating func takeProgress(everything: Bool) -> [MemberProgress] {

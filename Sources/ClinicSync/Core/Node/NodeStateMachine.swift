@@ -77,7 +77,9 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
         case .membersChanged(let members):
+            let lapsed = self.peers.members.lapsed
             self.peers.members = members
+            self.peers.members.lapsed = lapsed
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):

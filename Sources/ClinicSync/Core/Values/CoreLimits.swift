@@ -131,12 +131,18 @@ package enum CoreLimits {
     package static let stateAnswerBytes: UInt32 = 1 << 20
     /// Answers to such requests that wait for the store; no more are asked for until they are stored.
     package static let stateAnswersStagingMax = 3
+    /// Payload bytes of a state that a sender can announce; a larger number counts as this one.
+    package static let stateBytesMax: UInt64 = 1 << 36
+    /// A state may have four times the announced payload bytes and these; more is a `protocolViolation`.
+    package static let stateBytesMin: UInt64 = 64 << 20
     /// Pages in one answer to a request for a state; a further one is a `protocolViolation`.
     package static let statePagesMax = 4_096
     /// A whole state waits this long for batches that its pages have a part of; then it is shown without them.
     package static let stateTailLimit: Duration = .seconds(30)
     /// The log is pinned again for a peer that takes the state when the last pin is this old.
     package static let statePinInterval: Duration = .seconds(600)
+    /// A host has a member lapse that was silent for so many milliseconds: 30 days. Nothing waits for it then.
+    package static let silenceMilliseconds: Int64 = 30 * 86_400_000
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.

@@ -20,6 +20,7 @@ struct LogFloor: Sendable, Hashable {
     /// - Parameters:
     ///   - origins: the authors by their small numbers.
     ///   - connection: the connection that reads.
+    /// - Returns: The floor.
     /// - Throws: ``OwnDamage`` when the table has an unknown author or an impossible number; what SQLite reports.
     static func read(of origins: [Origin], on connection: Connection) throws -> LogFloor {
         var entries: [VersionVector.Entry] = []
@@ -38,4 +39,9 @@ struct LogFloor: Sendable, Hashable {
 
     /// Whether the log can bring a node that has the batches of `vector` up to date; otherwise the node needs the state.
     func isReached(by vector: VersionVector) -> Bool { vector.covers(self.gone) }
+}
+
+extension [Origin] {
+    /// The author with a small number; `nil` when there is none.
+    func author(_ number: Int) -> Origin? { self.indices.contains(number) ? self[number] : nil }
 }

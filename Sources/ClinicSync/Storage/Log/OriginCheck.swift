@@ -166,7 +166,30 @@ struct OriginCheck {
                 """
             )
             .run()
-        return count + transaction.changes
+        return try count + transaction.changes + self.raiseFloors(in: transaction)
+    }
+
+    /// So many of an author's batches may be missing at the front of its log, or all of them, and count as damage of the log.
+    private static let lostMax: Int64 = 64
+
+    /// Raises floors that are far below the author's first batch in the log.
+    ///
+    /// Of a log that lost so many batches nobody can be served. Who needs them gets the state.
+    private func raiseFloors(in transaction: borrowing WriteTransaction) throws -> Int {
+        // A log from which nothing was ever removed says that the number is wrong, not the floor.
+        guard try !self.isLogWhole(on: transaction.connection) else { return 0 }
+        try transaction
+            .statement(
+                """
+                UPDATE clinicsync_origin AS o SET floor = g.last FROM (
+                SELECT p.id AS id, min(p.sequence, coalesce((SELECT min(l.sequence) - 1 FROM clinicsync_log l
+                WHERE l.origin = p.id AND l.sequence > p.floor), p.sequence)) AS last FROM clinicsync_origin p) AS g
+                WHERE g.id = o.id AND o.id > 0 AND g.last - o.floor > ?1
+                """
+            )
+            .bind(1, OriginCheck.lostMax)
+            .run()
+        return transaction.changes
     }
 
     /// Compares how far each author's batches are said to be applied with the batches in the log.

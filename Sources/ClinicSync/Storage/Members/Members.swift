@@ -3,9 +3,6 @@ package import ClinicSyncModel
 
 /// The progress of the members: the table `clinicsync_member`.
 struct Members {
-    /// The silence after which the log is no longer kept for a member: 30 days.
-    static let lapseMilliseconds: Int64 = 30 * 86_400_000
-
     let origins: Origins
     let clock: StoreClock
 
@@ -38,18 +35,17 @@ struct Members {
         return largest
     }
 
-    /// The vector of the batches that all members have; `nil` without members.
+    /// The progress of every member that this node has met.
     ///
-    /// Members that were silent for too long do not count.
-    func commonVector(on connection: Connection) throws -> VersionVector? {
-        var common: VersionVector?
-        try connection.query("SELECT vector FROM clinicsync_member WHERE seenAt > ?1")
-            .bind(1, self.clock.wallMilliseconds - Members.lapseMilliseconds)
-            .forEach { row in
-                let vector = try OwnDamage.reading(.member) { try VectorCoding.decode(row.blob(0)) }
-                common = common.map { $0.meet(vector) } ?? vector
-            }
-        return common
+    /// - Throws: ``OwnDamage`` when one cannot be read; what SQLite reports.
+    func progress(on connection: Connection) throws -> [NodeID: MemberProgress] {
+        var members: [NodeID: MemberProgress] = [:]
+        try connection.query("SELECT node, vector, seenAt FROM clinicsync_member").forEach { row in
+            guard let node = NodeID(storedBytes: row.blob(0)) else { return }
+            let vector = try OwnDamage.reading(.member) { try VectorCoding.decode(row.blob(1)) }
+            members[node] = MemberProgress(node: node, vector: vector, seenMilliseconds: row.milliseconds(2))
+        }
+        return members
     }
 }
 

@@ -5,8 +5,8 @@ import GRDB
 /// Decides whether a destructive migration may be applied, and which rules apply until then.
 ///
 /// A node whose program lacks the migration still sends and needs the columns and tables that the migration removes. So
-/// the migration waits until every active member's program has it. A member is active when it is not revoked and was
-/// present within ``Members/lapseMilliseconds``.
+/// the migration waits until every active member's program has it. A member is active when it is neither revoked nor
+/// lapsed (``Lapses``).
 struct MigrationGate {
     /// The file's node.
     let owner: NodeID
@@ -38,8 +38,8 @@ struct MigrationGate {
         else { return true }
         let others = try self.others(db)
         if others.isEmpty { return try !self.hasJoined(db) }
-        for node in others {
-            guard node.schemaVersion < Int64(version), try self.isActive(node, db) else { continue }
+        let lapsed = try self.lapsed(others, db)
+        for node in others where node.schemaVersion < Int64(version) && !lapsed.contains(node.id) {
             self.laggards.append(node.name.isEmpty ? node.id.description : node.name)
         }
         return self.laggards.isEmpty
@@ -61,17 +61,18 @@ struct MigrationGate {
         return members.filter { $0.id != self.owner }.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
     }
 
-    /// Whether a member was present lately, according to itself or to this node's record.
-    ///
-    /// A member whose state is unknown counts as active.
-    private func isActive(_ node: MemberListing.Node, _ db: Database) throws -> Bool {
-        let met = try DatabaseValue.fetchOne(
-            db,
-            sql: "SELECT seenAt FROM clinicsync_member WHERE node = ?",
-            arguments: [Data(node.id.storedBytes)]
+    /// Those members that have lapsed, by a host's decision and by their own signed statements.
+    private func lapsed(_ members: [MemberListing.Node], _ db: Database) throws -> [NodeID] {
+        guard try db.tableExists(Lapses.table) else { return [] }
+        let connection = try Connection(db)
+        defer { connection.finalizeStatements() }
+        let stated = members.filter { self.judge == nil || !$0.statement.isEmpty }.map { ($0.id, $0.aliveAt) }
+        return try Lapses.confirmed(
+            among: members.map(\.id),
+            days: Dictionary(stated, uniquingKeysWith: { first, _ in first }),
+            at: self.wallMilliseconds,
+            on: connection
         )
-        let seen = max(node.aliveAt, met.flatMap { Int64.fromDatabaseValue($0) } ?? 0)
-        return seen == 0 || seen > self.wallMilliseconds - Members.lapseMilliseconds
     }
 
     private func hasJoined(_ db: Database) throws -> Bool {

@@ -159,9 +159,27 @@ final class StoreNotes: TransactionPart {
         return malformed.count
     }
 
-    /// Whether batches in the log have tables or columns that this version does not understand.
-    func hasUnreadBatches(on connection: Connection) throws -> Bool {
-        try connection.query("SELECT 1 FROM clinicsync_unread WHERE typeof(pk) = 'text'").first { _ in true } ?? false
+    /// The batches in the log that have tables or columns that this version does not understand.
+    ///
+    /// - Parameters:
+    ///   - oldest: the time, milliseconds since 1970; batches that were noted earlier are left out.
+    ///   - connection: the connection that reads.
+    /// - Throws: ``OwnDamage`` when a detail cannot be read; what SQLite reports.
+    func unreadBatches(notedAfter oldest: Int64, on connection: Connection) throws -> [BatchID] {
+        var batches: [BatchID] = []
+        try connection
+            .query(
+                """
+                SELECT u.detail FROM clinicsync_unread u JOIN clinicsync_waiting w ON w.tableId = 0 AND w.pk = u.pk
+                WHERE typeof(u.pk) = 'text' AND w.since > ?1
+                """
+            )
+            .bind(1, oldest)
+            .forEach { row in
+                let detail = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(0)) }
+                if let batch = detail.batch { batches.append(batch) }
+            }
+        return batches
     }
 
     // MARK: - Tables that are missing

@@ -21,6 +21,8 @@ package enum SystemTableLimits {
         case "clinicsync_conflict": return nil
         case "clinicsync_grant": return 8 << 10
         case "clinicsync_revocation": return 32 << 10
+        // A vector with the authors of a large clinic.
+        case "clinicsync_horizon": return 128 << 10
         // The ids of all nodes with spaces between them.
         case "clinicsync_probe_answer": return 64 << 10
         default: return self.valueBytesMax

@@ -222,12 +222,14 @@ package final class ReplicaWriter {
 
     // MARK: - State in place of history
 
-    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:_:end:)``.
+    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:isHost:_:end:)``.
     ///
-    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the state has batches of this node that
-    ///   this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored then.
-    package func stageState(_ pages: [StatePage], end: StateEnd?) throws -> StagedState {
-        try self.follower.following { try self.merging.stage(pages, end: end) }
+    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the host's state has batches of this
+    ///   node that this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored
+    ///   then.
+    package func stageState(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool = true) throws -> StagedState? {
+        try self.follower.following { try self.merging.stage(pages, end: end, isFromHost: isFromHost) }
     }
 
     /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.
@@ -244,8 +246,8 @@ package final class ReplicaWriter {
     /// Keeps the log beyond `vector` for a peer; see ``StorageRequest/pinState(_:_:)``.
     ///
     /// - Throws: ``StoreError``.
-    package func pinState(_ peer: NodeID, _ vector: VersionVector) throws {
-        try self.follower.following { try self.upkeep.pin(peer, vector) }
+    package func pinState(_ peer: NodeID, _ vector: VersionVector, isNew: Bool = true) throws {
+        try self.follower.following { try self.upkeep.pin(peer, vector, isNew: isNew) }
     }
 
     // MARK: - Own damage
@@ -307,10 +309,20 @@ package final class ReplicaWriter {
     /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
     /// file, so that programs need not.
     ///
-    /// - Returns: The number of chunks removed, and of rows found that had been written without a mark.
+    /// A host also decides who has lapsed, and what every active member has.
+    ///
+    /// - Parameters:
+    ///   - retentionMilliseconds: how long the log is kept at least.
+    ///   - presence: the members, and who is connected.
+    /// - Returns: What was done.
     /// - Throws: ``StoreError``.
-    package func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
-        try self.follower.following { try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds) }
+    package func maintain(
+        retentionMilliseconds: Int64,
+        presence: MemberPresence = MemberPresence(isHost: false)
+    ) throws -> UpkeepOutcome {
+        try self.follower.following {
+            try self.upkeep.maintain(retentionMilliseconds: retentionMilliseconds, presence: presence)
+        }
     }
 
     /// Writes down an event that belongs to no change of a row.

@@ -246,8 +246,3 @@ final class ServedLog {
         return origin
     }
 }
-
-extension [Origin] {
-    /// The author with a small number; `nil` when there is none.
-    func author(_ number: Int) -> Origin? { self.indices.contains(number) ? self[number] : nil }
-}

@@ -61,9 +61,10 @@ package final class WritingExecutor {
         case .recordAcknowledged(let members):
             try self.writer.recordAcknowledged(members)
             return .acknowledgedRecorded
-        case .prune:
-            let done = try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds)
-            return .pruned(chunks: done.pruned, escaped: done.escaped)
+        case .prune(let presence):
+            return .pruned(
+                try self.writer.maintain(retentionMilliseconds: self.retentionMilliseconds, presence: presence)
+            )
         case .recordTerm(let term):
             return .termRecorded(try self.writer.recordTerm(term))
         case .restamp(let offset):
@@ -81,11 +82,14 @@ package final class WritingExecutor {
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
         case .mend(let damage): return .mended(try self.writer.repair(damage))
-        case .pinState(let peer, let vector):
-            try self.writer.pinState(peer, vector)
+        case .pinState(let peer, let vector, let isNew):
+            try self.writer.pinState(peer, vector, isNew: isNew)
             return .statePinned
-        case .stageState(let connection, let pages, let end):
-            return .stateStaged(from: connection, try self.writer.stageState(pages, end: end))
+        case .stageState(let connection, let isHost, let pages, let end):
+            return .stateStaged(
+                from: connection,
+                try self.writer.stageState(pages, end: end, isFromHost: isHost)
+            )
         case .installState(let isForced):
             let installed = try self.writer.installState(
                 isForced: isForced,

@@ -69,7 +69,12 @@ struct StoreBuilding {
         collecting.follow(with: follower)
         let upkeep = Upkeep(
             self.opened,
-            members: Members(origins: self.rows.origins, clock: self.opened.clock),
+            horizon: Horizon(
+                members: Members(origins: self.rows.origins, clock: self.opened.clock),
+                programRows: programRows,
+                clock: self.opened.clock,
+                silenceMilliseconds: self.limits.silenceMilliseconds
+            ),
             events: events,
             projection: projection,
             collecting: collecting,
@@ -187,6 +192,7 @@ struct StoreBuilding {
             rows: self.rows,
             log: self.opened.log,
             unshared: self.opened.unshared,
+            saver: self.opened.saver,
             merger: merger,
             applier: applier,
             projection: projection,

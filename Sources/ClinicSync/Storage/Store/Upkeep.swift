@@ -7,7 +7,7 @@ final class Upkeep {
     private let saver: RowSaver
     private let log: BatchLog
     private let unshared: UnsharedBatches
-    private let members: Members
+    private let horizon: Horizon
     private let clock: StoreClock
     private let events: EventLog
     private let projection: Projection
@@ -16,11 +16,12 @@ final class Upkeep {
     private let restamper: Restamper
     private let adoption: FileAdoption
     private var origins: Origins { self.saver.rows.origins }
+    private var members: Members { self.horizon.members }
 
     /// Keeps the tables of `opened`.
     init(
         _ opened: StoreOpening.Opened,
-        members: Members,
+        horizon: Horizon,
         events: EventLog,
         projection: Projection,
         collecting: Collecting,
@@ -31,7 +32,7 @@ final class Upkeep {
         self.saver = opened.saver
         self.log = opened.log
         self.unshared = opened.unshared
-        self.members = members
+        self.horizon = horizon
         self.clock = opened.clock
         self.events = events
         self.projection = projection
@@ -42,7 +43,7 @@ final class Upkeep {
             saver: opened.saver,
             log: opened.log,
             unshared: opened.unshared,
-            members: members,
+            members: horizon.members,
             clock: opened.clock
         )
     }
@@ -185,9 +186,12 @@ final class Upkeep {
     }
 
     /// Keeps the log beyond `vector` for a peer that is being given the state.
-    func pin(_ peer: NodeID, _ vector: VersionVector) throws {
+    ///
+    /// Unless it `isNew`, only when the log is kept for the peer already.
+    func pin(_ peer: NodeID, _ vector: VersionVector, isNew: Bool) throws {
         try self.transactions.write { transaction in
-            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).set(peer, vector, in: transaction)
+            let pins = StatePins(wallMilliseconds: self.clock.wallMilliseconds)
+            try isNew ? pins.set(peer, vector, in: transaction) : pins.renew(peer, vector, in: transaction)
             return .relaxed
         }
     }
@@ -197,40 +201,74 @@ final class Upkeep {
     /// The most transactions that prune the log in one round of upkeep.
     private static let pruningsMax = 4
 
-    /// Prunes the logs, continues the slow sweep, and moves the write-ahead log into the file.
-    func maintain(retentionMilliseconds: Int64) throws -> (pruned: Int, escaped: Int) {
+    /// Decides as host what every active member has, prunes the logs, continues the slow sweep, and moves the write-ahead log into
+    /// the file.
+    func maintain(retentionMilliseconds: Int64, presence: MemberPresence) throws -> UpkeepOutcome {
         try self.collecting.bookkeeping.checkNumbers()
         try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
-        let pruned = try self.prune(retentionMilliseconds: retentionMilliseconds)
-        let escaped = try self.collecting.continueSlowSweep()
+        var outcome = UpkeepOutcome()
+        if presence.isHost {
+            outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
+        }
+        outcome.lapsed = try self.transactions.read { connection in
+            try Lapses.confirmed(
+                among: presence.members,
+                days: presence.days,
+                at: presence.clinicMilliseconds,
+                silence: self.horizon.silenceMilliseconds,
+                on: connection
+            )
+        }
+        outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds, linked: presence.linked)
+        outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
-        guard !self.collecting.collector.isInBulk else { return (pruned, escaped) }
+        guard !self.collecting.collector.isInBulk else { return outcome }
         try self.transactions.checkpoint()
         let hasCollected = self.collecting.collector.takeFilledCache()
         if self.merging.takeFilledCache() || hasCollected { try self.transactions.shrinkMemory() }
-        return (pruned, escaped)
+        return outcome
     }
 
-    /// Removes chunks from the log that are older than the retention and that every known member has.
+    /// Writes down who has lapsed and what every active member has.
     ///
-    /// Without known members nothing is removed.
+    /// - Returns: Whether there was anything to write.
+    private func decide(_ presence: MemberPresence, retentionMilliseconds: Int64) throws -> Bool {
+        let decision = try self.transactions.read { connection in
+            try self.horizon.decide(presence, retentionMilliseconds: retentionMilliseconds, on: connection)
+        }
+        guard !decision.isEmpty else { return false }
+        try self.transactions.write(.durable) { transaction in
+            try self.horizon.write(decision, at: presence.clinicMilliseconds, in: transaction)
+            return .durable
+        }
+        return true
+    }
+
+    /// Removes chunks from the log that are older than the retention and that every active member has.
+    ///
+    /// What a connected node has not acknowledged stays as well: it may be on its way to it, and the node must not miss it silently.
     ///
     /// - Returns: The number of chunks that were removed.
-    private func prune(retentionMilliseconds: Int64) throws -> Int {
-        let floor = try self.transactions.read { connection -> VersionVector? in
-            // A batch with rows that this version does not understand is read again after an update.
-            if try self.adoption.notes.hasUnreadBatches(on: connection) { return nil }
-            let common = try self.members.commonVector(on: connection)
+    private func prune(retentionMilliseconds: Int64, linked: [NodeID]) throws -> Int {
+        let limit = try self.transactions.read { connection -> VersionVector? in
+            guard let horizon = try self.horizon.vector(on: connection) else { return nil }
+            // What this version does not understand is read again after an update. But an old note must not keep the log for ever.
+            let oldest = self.clock.wallMilliseconds - self.horizon.silenceMilliseconds
+            let unread = try self.adoption.notes.unreadBatches(notedAfter: oldest, on: connection)
+            // A state that is on its way to a peer needs the batches that come after it.
             let pinned = try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: connection)
-            return pinned.flatMap { common?.meet($0) } ?? common
+            var limit = pinned.map { horizon.meet($0) } ?? horizon
+            let progress = try linked.isEmpty ? [:] : self.members.progress(on: connection)
+            for node in linked { limit = limit.meet(progress[node]?.vector ?? VersionVector()) }
+            return limit.limited(before: unread)
         }
-        guard let floor else { return 0 }
+        guard let limit else { return 0 }
         let pruner = LogPruner(origins: self.origins, clock: self.clock)
         var pruned = 0
         for _ in 0..<Upkeep.pruningsMax {
             let chunks = try self.transactions.write { transaction in
                 let retention = retentionMilliseconds
-                return .relaxed(try pruner.prune(upTo: floor, retentionMilliseconds: retention, in: transaction))
+                return .relaxed(try pruner.prune(upTo: limit, retentionMilliseconds: retention, in: transaction))
             }
             pruned += chunks
             if chunks == 0 { break }

@@ -1,3 +1,5 @@
+import ClinicSyncCore
+
 /// Sizes by which a store divides its work; the simulator makes them small, so that little data meets every path.
 package struct StoreLimits: Sendable, Hashable {
     /// A chunk of an own batch is closed at this size.
@@ -31,6 +33,9 @@ package struct StoreLimits: Sendable, Hashable {
     package var keyBytesMax = 4_096
     /// Of one table, with more unmarked changes at a time than this the values of the other nodes are shown again.
     package var unmarkedMax = 1_000
+
+    /// A host has a member lapse after this silence; the simulator makes it short.
+    package var silenceMilliseconds = CoreLimits.silenceMilliseconds
 
     /// The sizes every node has.
     package static let standard = StoreLimits()

@@ -180,7 +180,7 @@ import Testing
         bench.give(.connectionOpened(.c(1), dialled: nil, peer: .n(2)))
         bench.give(.received(.c(1), .hello(hello)))
         let damage = OwnDamage(.file, "the file is damaged")
-        let effects = bench.give(.storageReplied(.failed(.prune, .damaged(damage))))
+        let effects = bench.give(.storageReplied(.failed(.prune(MemberPresence(isHost: true)), .damaged(damage))))
         #expect(effects.contains(.send([.c(1)], .handOver)))
         #expect(bench.node.status(at: bench.now).damage.map(\.repair.outcome) == [.failed])
     }

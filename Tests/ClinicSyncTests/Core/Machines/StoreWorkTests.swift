@@ -120,10 +120,15 @@ import Testing
     func housekeeping() {
         var machine = self.machine()
         let progress = [MemberProgress(node: .n(2), vector: .v(1), seenMilliseconds: 4)]
-        #expect(machine.keepHouse(progress: progress) == [.storage(.recordAcknowledged(progress)), .storage(.prune)])
+        let presence = MemberPresence(isHost: true, members: [.n(1), .n(2)], linked: [.n(2)], clinicMilliseconds: 5)
+        #expect(
+            machine.keepHouse(progress: progress, presence: presence) == [
+                .storage(.recordAcknowledged(progress)), .storage(.prune(presence)),
+            ]
+        )
         #expect(machine.isKeepingHouse)
         machine.housekeepingEnded()
-        #expect(machine.keepHouse(progress: []) == [.storage(.prune)])
+        #expect(machine.keepHouse(progress: [], presence: presence) == [.storage(.prune(presence))])
         #expect(machine.housekeepingTimer == .setTimer(.housekeeping, after: .seconds(10)))
     }
 }
