@@ -107,6 +107,7 @@ package final class SimulatedNode {
         limits.chunkBytes = options.chunkBytes
         limits.smallBatchBytes = 3 * options.chunkBytes
         limits.pageBytes = options.chunkBytes
+        limits.stateAnswerBytes = 2 * options.chunkBytes
         limits.repair.hashesPage = 20
         limits.silenceMilliseconds = options.silenceMilliseconds
         limits.sliceMarks = 100

@@ -90,6 +90,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var retentionMilliseconds: Int64 = 7 * 86_400_000
     /// A member that was silent for so long lapses, in milliseconds.
     package var silenceMilliseconds: Int64 = 30 * 86_400_000
+    /// When the last node joins; `nil`: at the beginning, like the others.
+    package var joinAt: Duration?
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 
@@ -150,6 +152,27 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.silenceMilliseconds = 1_000 + Int64(seed % 3) * 2_000
         options.faults += [.restart, .partition, .crash]
         options.areStrangers = false
+        return options
+    }
+
+    /// A run in which a PC joins late, when the others' logs no longer begin at the beginning, among faults.
+    package static func joining(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.random(seed: seed)
+        options.nodes = max(options.nodes, 3)
+        while options.skews.count < options.nodes { options.skews.append(0) }
+        while options.priorities.count < options.nodes { options.priorities.append(100) }
+        options.safety = .seconds(12)
+        options.joinAt = .milliseconds(Int64(5_000 + seed % 5 * 1_000))
+        options.retentionMilliseconds = 200
+        // The others do not wait for the PC that has not come yet.
+        options.silenceMilliseconds = 500
+        options.faults = [.crash, .powerCut, .connectionCut, .restart]
+        options.faultInterval = .milliseconds(Int64(300 + seed % 3 * 300))
+        options.writeInterval = .milliseconds(150)
+        options.latencyMax = .milliseconds(20)
+        options.workloads.removeAll { $0 == .uniqueClash }
+        if options.workloads.isEmpty { options.workloads = [.registration] }
+        options.areStrangers = seed % 3 == 0 && !options.workloads.contains(.sessions)
         return options
     }
 

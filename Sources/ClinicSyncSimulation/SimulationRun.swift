@@ -24,6 +24,7 @@ public struct SimulationRun {
         let world = try SimulatedWorld(options)
         world.checkers += observers
         let run = SimulationRun(world: world)
+        if let time = options.joinAt { try run.join(at: time) }
         try world.run(until: options.safety)
         world.heal()
         let convergence = try run.converge(within: options.reconcileInterval * 2)
@@ -38,6 +39,15 @@ public struct SimulationRun {
             transactions: world.programs.transactions,
             convergence: convergence
         )
+    }
+
+    /// The last node starts only at `time`.
+    private func join(at time: Duration) throws {
+        let joiner = self.world.nodes.count - 1
+        self.world.phase.joiner = joiner
+        try self.world.run(until: time)
+        self.world.phase.joiner = nil
+        self.world.schedule(.start(node: joiner), after: .zero)
     }
 
     /// Runs until all nodes are equal and their digests show it.

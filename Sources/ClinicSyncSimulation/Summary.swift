@@ -199,8 +199,8 @@ enum Summary {
         case .leaveOut(let batch): "leaveOut \(Summary.of(batch))"
         case .readBatch(let id, let lost, _): "readBatch c\(id.rawValue) \(Summary.of(lost.batch)).\(lost.index)"
         case .readState(let id, let request): "readState c\(id.rawValue) \(request.id)"
-        case .pinState(let node, let vector): "pinState \(Summary.letter(node))\(Summary.of(vector))"
-        case .stageState(let id, let pages, let end):
+        case .pinState(let node, let vector, _): "pinState \(Summary.letter(node))\(Summary.of(vector))"
+        case .stageState(let id, _, let pages, let end):
             "stageState c\(id.rawValue) \(pages.count)\(end == nil ? "" : ".")"
         case .installState(let isForced): "installState\(isForced ? "!" : "")"
         }
@@ -244,7 +244,8 @@ enum Summary {
         case .stateRead(let id, let answer):
             "stateRead c\(id.rawValue) \(answer.pages.count)\(answer.end == nil ? "" : ".")"
         case .statePinned: "statePinned"
-        case .stateStaged(let id, let staged): "stateStaged c\(id.rawValue) \(staged.rows)"
+        case .stateStaged(let id, let staged):
+            "stateStaged c\(id.rawValue) \(staged.map { "\($0.rows)" } ?? "forgotten")"
         case .stateWaits: "stateWaits"
         case .stateInstalled(let rows, let outcome):
             "stateInstalled \(rows)\(Summary.of(outcome.logged))\(Summary.of(outcome.vector))"

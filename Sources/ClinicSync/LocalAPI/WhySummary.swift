@@ -56,6 +56,8 @@ public struct WhySummary: Sendable, Hashable, Codable {
     public var columns: [Column]
     /// Conflicts that concern the whole row, newest first.
     public var conflicts: [ConflictSummary]
+    /// When this PC got the rows of another PC in place of the history that made them; `null` when it has all of the history.
+    @Nullable public var historySince: UTCTimestamp?
 
     /// Describes a row.
     public init(
@@ -64,7 +66,8 @@ public struct WhySummary: Sendable, Hashable, Codable {
         state: String,
         deleted: Author?,
         columns: [Column],
-        conflicts: [ConflictSummary]
+        conflicts: [ConflictSummary],
+        historySince: UTCTimestamp? = nil
     ) {
         self.table = table
         self.recordId = recordId
@@ -72,5 +75,6 @@ public struct WhySummary: Sendable, Hashable, Codable {
         self.deleted = deleted
         self.columns = columns
         self.conflicts = conflicts
+        self.historySince = historySince
     }
 }

@@ -53,10 +53,10 @@ extension Message {
     /// Whether no other limit holds for the message.
     fileprivate var isMetered: Bool {
         switch self {
-        case .chunk, .rowHashes, .rowStates, .state: false
+        case .chunk, .rowHashes, .rowStates, .state(.page): false
         case .hello, .goodbye, .ping, .pong, .acknowledge, .digests, .syncRequest, .verifyRequest, .verifyReport,
             .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-            .loginReply:
+            .loginReply, .state(.offer), .state(.request), .state(.end):
             true
         }
     }

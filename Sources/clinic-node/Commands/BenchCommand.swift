@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
             """,
         subcommands: [
             BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
-            BenchSessions.self, BenchFailover.self,
+            BenchSessions.self, BenchFailover.self, BenchJoin.self,
         ]
     )
 }
@@ -192,5 +192,28 @@ struct BenchFailover: ParsableCommand {
 
     func run() throws {
         try BenchReport.make("failover", asJSON: self.output.isJSON, FailoverBenchmark(rounds: self.rounds).run)
+    }
+}
+
+/// `bench join`.
+struct BenchJoin: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "join",
+        abstract: "Measure how long a new PC takes to get everything from a clinic whose log was emptied.",
+        discussion: """
+            Starts a host and a new node as processes of this machine. The baseline is a copy of the host's file and a check of \
+            the copy by SQLite.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Rows of the clinic.", valueName: "n")) var rows = 200_000
+
+    func validate() throws {
+        guard (1...10_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 10000000.") }
+    }
+
+    func run() throws {
+        try BenchReport.make("join", asJSON: self.output.isJSON, JoinBenchmark(rows: self.rows).run)
     }
 }

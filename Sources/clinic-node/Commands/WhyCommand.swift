@@ -31,7 +31,9 @@ struct WhyCommand: AsyncParsableCommand {
         let row = "\(report.table)/\(report.recordId)"
         var lines: [String]
         switch (report.state, report.deleted) {
-        case ("unknown", _): return ["This PC has never had the row \(row)."]
+        case ("unknown", _):
+            guard let since = report.historySince else { return ["This PC has never had the row \(row)."] }
+            return ["This PC has not had the row \(row) since it got the other PCs' rows without history, at \(since)."]
         case ("deleted", let author?): lines = ["\(row) was deleted by \(self.text(author))."]
         case ("hidden", _): lines = ["\(row) is not shown in its table."]
         case (_, let author?): lines = ["\(row) is shown, though it was deleted by \(self.text(author))."]
@@ -43,6 +45,9 @@ struct WhyCommand: AsyncParsableCommand {
             lines.append("\(column.column): \(column.value)")
             lines.append("  \(author)")
             lines += column.beat.map { "  \($0.sentence) (\($0.id))" }
+        }
+        if let since = report.historySince {
+            lines.append("History on this PC begins at \(since), when it got the other PCs' rows.")
         }
         return lines
     }

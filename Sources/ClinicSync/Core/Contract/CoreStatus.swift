@@ -112,6 +112,24 @@ package struct CoreStatus: Sendable, Hashable {
         package var holder: ClinicSyncCore.StoreLock.Holder?
     }
 
+    /// The state that this node gets in place of history.
+    package struct StateTransfer: Sendable, Hashable {
+        /// The node that sends it; `nil` when it is not connected.
+        package var from: NodeID?
+        /// Rows that are stored.
+        package var rows: UInt64
+        /// Rows that the state has, as the sender said.
+        package var rowsTotal: UInt64
+        /// Payload bytes that are stored.
+        package var bytes: UInt64
+        /// Payload bytes a second; 0 when nothing can be said yet.
+        package var bytesPerSecond: UInt64
+        /// The time that the rest takes; `nil` when nothing can be said yet.
+        package var timeLeft: Duration?
+        /// Whether all of it is stored, and is shown next.
+        package var isWhole: Bool
+    }
+
     /// The node's role.
     package var role: Role
     /// The host's term.
@@ -136,6 +154,8 @@ package struct CoreStatus: Sendable, Hashable {
     package var lastReconciliation: Reconciliation?
     /// What this node has applied.
     package var vector: VersionVector
+    /// The state that this node gets in place of history; `nil` when it gets none.
+    package var stateTransfer: StateTransfer?
     /// What is wrong, as far as the node knows.
     var troubles: Troubles
 

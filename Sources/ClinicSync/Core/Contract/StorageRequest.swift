@@ -70,10 +70,12 @@ package enum StorageRequest: Sendable, Hashable {
     case readBatch(for: ConnectionID, from: LostChunk, maxBytes: Int)
     /// Read. Read the next pages of this node's state for a peer.
     case readState(for: ConnectionID, StateRequest)
-    /// Keep the log beyond this vector for a day: a peer is being given the state.
-    case pinState(NodeID, VersionVector)
-    /// Store pages of a state that a peer gives, in their order; `end`: no page follows.
-    case stageState(from: ConnectionID, [StatePage], end: StateEnd?)
+    /// Keep the log beyond this vector for a day: a peer is being given the state. Unless it `isNew`, only a day more when
+    /// the log is kept for it already.
+    case pinState(NodeID, VersionVector, isNew: Bool)
+    /// Store pages of a state that a peer gives, in their order; `end`: no page follows; `isHost`: the peer is this node's
+    /// host.
+    case stageState(from: ConnectionID, isHost: Bool, [StatePage], end: StateEnd?)
     /// Merge the stored state and show it, in one transaction; `isForced`: although the log lacks batches that the state's
     /// pages have a part of.
     case installState(isForced: Bool)
@@ -194,8 +196,8 @@ package enum StorageReply: Sendable, Hashable {
     case stateRead(for: ConnectionID, StateAnswer)
     /// The log keeps what the peer needs after its state.
     case statePinned
-    /// Pages of a state are stored.
-    case stateStaged(from: ConnectionID, StagedState)
+    /// Pages of a state are stored; `nil`: what came before them was forgotten, so the state must begin again.
+    case stateStaged(from: ConnectionID, StagedState?)
     /// The state waits for batches that its pages have a part of and that are not in the log yet.
     case stateWaits
     /// The state is merged and shown; it had so many rows.

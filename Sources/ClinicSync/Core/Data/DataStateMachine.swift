@@ -53,6 +53,12 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The newest reconciliation that came to a result.
     package var lastReconciliation: CoreStatus.Reconciliation? { self.reconciliation.last }
 
+    /// How far the state is that this node takes from a peer, with the peer.
+    package func stateTransfer(at time: Duration) -> (StateTransferStateMachine.Progress, from: NodeID?)? {
+        let progress = self.transfer.progress(at: time, having: self.replication.vector)
+        return progress.map { ($0, $0.source.flatMap { self.replication.node(of: $0) }) }
+    }
+
     /// Damage in the node's own bookkeeping since the start.
     package var damage: [CoreStatus.Damage] { self.damages.record }
     /// Rows for which programs' triggers failed since the start.
@@ -93,7 +99,8 @@ package struct DataStateMachine: Sendable, Hashable {
     /// This node's host changed, or is gone: what it did as that host's client ends.
     package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
         self.replication.hostChanged(context.host)
-        return self.reconciliation.hostChanged(context) + self.sync.answerWishes()
+        let transfer = self.transfer.hostChanged(context.host, at: context.time.monotonic)
+        return self.reconciliation.hostChanged(context) + self.sync.answerWishes() + transfer
     }
 
     /// This node follows another host, or none: it decides on no login any more, and breaks off a sync of the clinic.
@@ -168,16 +175,18 @@ package struct DataStateMachine: Sendable, Hashable {
     /// A peer sent a message of reconciliation or of a manual sync; any other message is ignored.
     package mutating func received(_ message: Message, on id: ConnectionID, _ context: NodeContext) -> [Directive] {
         switch message {
-        case .digests(let report): self.reconciliation.received(self.ofKnownAuthors(report), on: id, context)
-        case .rowHashes(let page): self.reconciliation.received(page, on: id)
-        case .rowStates(let page): self.reconciliation.received(page, on: id, context)
-        case .verifyRequest(let request): self.reconciliation.beginVerification(request, for: id)
-        case .syncRequest(let request): self.sync.requested(request, by: id, context)
-        case .syncReport(let report): self.sync.reported(report)
-        case .state(let message): self.transfer.received(message, on: id, at: context.time.monotonic)
+        case .digests(let report): return self.reconciliation.received(self.ofKnownAuthors(report), on: id, context)
+        case .rowHashes(let page): return self.reconciliation.received(page, on: id)
+        case .rowStates(let page): return self.reconciliation.received(page, on: id, context)
+        case .verifyRequest(let request): return self.reconciliation.beginVerification(request, for: id)
+        case .syncRequest(let request): return self.sync.requested(request, by: id, context)
+        case .syncReport(let report): return self.sync.reported(report)
+        case .state(let message):
+            let hasMore = self.replication.claimsMore(id)
+            return self.transfer.received(message, on: id, hasMore: hasMore, at: context.time.monotonic)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
-            []
+            return []
         }
     }
 
@@ -370,7 +379,10 @@ package struct DataStateMachine: Sendable, Hashable {
             let sending = self.transfer.read(answer, for: id, self.replication.node(of: id), at: time)
             let tail = answer.end.map { self.replication.stateSent(id, $0.vector) } ?? []
             return sending + tail.directives
-        case .stateStaged(let id, let staged): return self.transfer.staged(staged, from: id, at: time)
+        case .stateStaged(let id, let staged):
+            // The log has brought what the state began with.
+            if staged == nil, self.transfer.isOvertaken(by: self.replication.vector) { self.transfer.installed() }
+            return self.transfer.staged(staged, from: id, at: time)
         case .stateWaits:
             self.transfer.waits()
             return []
@@ -539,7 +551,8 @@ package struct DataStateMachine: Sendable, Hashable {
             let end = context.isHost ? self.sync.sweepFailed(id: id) : self.reconciliation.sweepFailed(id: id)
             return notice + others + end
         case .locate(let id, _, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
-            .rowStates(let id, _, _, _), .digests(.answer(let id, _)), .readState(let id, _), .stageState(let id, _, _):
+            .rowStates(let id, _, _, _), .digests(.answer(let id, _)), .readState(let id, _),
+            .stageState(let id, _, _, _):
             return notice + [.close(id, failure.closeReason)]
         case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)
         case .restamp: return notice + self.replication.restampFailed().map { .close($0, .storageFailed) }

@@ -29,6 +29,7 @@ extension CoreStatus {
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
             lastReconciliation: last,
             vector: vector,
+            stateTransfer: CoreStatus.stateTransfer(of: node, at: now.monotonic),
             troubles: Troubles(
                 duplicates: node.peers.duplicates(at: now.monotonic),
                 damage: node.data.damage,
@@ -38,6 +39,20 @@ extension CoreStatus {
                 failedTriggers: node.data.failedTriggers
             )
         )
+    }
+
+    private static func stateTransfer(of node: NodeStateMachine, at time: Duration) -> StateTransfer? {
+        node.data.stateTransfer(at: time).map { progress, from in
+            StateTransfer(
+                from: from,
+                rows: progress.rows,
+                rowsTotal: progress.rowsTotal,
+                bytes: progress.bytes,
+                bytesPerSecond: progress.bytesPerSecond,
+                timeLeft: progress.timeLeft,
+                isWhole: progress.isWhole
+            )
+        }
     }
 
     private static func lockedPeers(of node: NodeStateMachine) -> [HostReport.LockedPeer] {

@@ -212,6 +212,11 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.acknowledgedByHost = acknowledged?[self.origin] ?? 0
     }
 
+    /// Whether a linked peer says that it has batches which this node lacks.
+    package func claimsMore(_ id: ConnectionID) -> Bool {
+        self.streams[id].map { !self.chunks.vector.covers($0.outbound.sent.vector) } ?? false
+    }
+
     /// The peer at the other end of a link.
     package func node(of id: ConnectionID) -> NodeID? { self.streams[id]?.node }
 

@@ -39,6 +39,39 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         package var cursor: StateCursor?
     }
 
+    /// A peer's offer.
+    private struct Offer: Sendable, Hashable {
+        let sizes: StateOffer
+        /// Whether the peer says that it has batches which this node lacks.
+        let hasMore: Bool
+    }
+
+    /// Where a transfer began since this node's start, for its rate.
+    private struct Beginning: Sendable, Hashable {
+        var offer: StateOffer
+        let time: Duration
+        let bytes: UInt64
+        let rows: UInt64
+    }
+
+    /// How far the state is that this node takes.
+    package struct Progress: Sendable, Hashable {
+        /// The connection with the sender; `nil` when it is gone.
+        package var source: ConnectionID?
+        /// Rows that are stored, and rows that the sender named in its offer, or more.
+        package var rows: UInt64
+        /// See `rows`.
+        package var rowsTotal: UInt64
+        /// Payload bytes that are stored.
+        package var bytes: UInt64
+        /// Payload bytes a second since the node's start; 0 when nothing can be said yet.
+        package var bytesPerSecond: UInt64
+        /// How long the rest of the rows takes at that rate; `nil` when nothing can be said yet.
+        package var timeLeft: Duration?
+        /// Whether all pages are stored, so that the state is shown next.
+        package var isWhole: Bool
+    }
+
     /// A peer to which this node gives its state.
     private struct Receiver: Sendable, Hashable {
         /// The request that the store works on, and one that waits for it.
@@ -53,11 +86,11 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package private(set) var state: State = .idle
     /// The part of a state that is stored.
     package private(set) var staged: StagedState?
-    /// The sizes that the sender has named, and when the first request went out since the node's start.
-    package private(set) var offer: StateOffer?
-    /// See `offer`.
-    package private(set) var startedAt: Duration?
-    private var offers: OrderedDictionary<ConnectionID, StateOffer> = [:]
+    /// Where the transfer began since this node's start.
+    private var beginning: Beginning?
+    private var offers: OrderedDictionary<ConnectionID, Offer> = [:]
+    /// The connection with this node's host; `nil` when it is host itself, or has none.
+    private var host: ConnectionID?
     private var receivers: OrderedDictionary<ConnectionID, Receiver> = [:]
     private var lastRequest: UInt64 = 0
 
@@ -82,31 +115,93 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     /// How many peers are being given this node's state.
     package var receiverCount: Int { self.receivers.count { $0.value.pinned != nil } }
 
+    /// How far the state is that this node takes; `nil` when it takes none, or has got what the state began with from the log.
+    ///
+    /// - Parameters:
+    ///   - time: The time.
+    ///   - vector: What this node has applied.
+    /// - Returns: The progress.
+    package func progress(at time: Duration, having vector: VersionVector = VersionVector()) -> Progress? {
+        guard self.state != .idle || (self.staged != nil && !self.isOvertaken(by: vector)) else { return nil }
+        let (rows, bytes) = (self.staged?.rows ?? 0, self.staged?.bytes ?? 0)
+        var progress = Progress(
+            source: self.source,
+            rows: rows,
+            rowsTotal: max(rows, self.beginning?.offer.rows ?? 0),
+            bytes: bytes,
+            bytesPerSecond: 0,
+            timeLeft: nil,
+            isWhole: self.staged?.through != nil
+        )
+        // A state that began again has fewer bytes than before.
+        guard let beginning = self.beginning, beginning.bytes < bytes, beginning.rows < rows,
+            time > beginning.time
+        else { return progress }
+        let seconds = max(1, UInt64(clamping: (time - beginning.time).components.seconds))
+        progress.bytesPerSecond = (bytes - beginning.bytes) / seconds
+        let left = Double(progress.rowsTotal - rows) * Double(seconds) / Double(rows - beginning.rows)
+        progress.timeLeft = .seconds(min(left, 1e9))
+        return progress
+    }
+
+    /// Whether a node with `vector` has what the stored state began with.
+    package func isOvertaken(by vector: VersionVector) -> Bool {
+        self.staged.map { vector.covers($0.vector) } ?? false
+    }
+
     // MARK: - Messages
 
     /// A peer sent a message of a transfer.
-    package mutating func received(_ message: StateMessage, on id: ConnectionID, at time: Duration) -> [Directive] {
+    ///
+    /// - Parameters:
+    ///   - message: The message.
+    ///   - id: The connection.
+    ///   - hasMore: Whether the peer says that it has batches which this node lacks.
+    ///   - time: The time.
+    /// - Returns: What is to be done.
+    package mutating func received(
+        _ message: StateMessage,
+        on id: ConnectionID,
+        hasMore: Bool = true,
+        at time: Duration
+    ) -> [Directive] {
         switch message {
-        case .offer(let offer): self.offered(offer, on: id, at: time)
+        case .offer(let offer): self.offered(Offer(sizes: offer, hasMore: hasMore), on: id, at: time)
         case .request(let request): self.requested(request, on: id)
         case .page(let page): self.received(page, on: id)
         case .end(let end): self.received(end, on: id)
         }
     }
 
-    private mutating func offered(_ offer: StateOffer, on id: ConnectionID, at time: Duration) -> [Directive] {
+    private mutating func offered(_ offer: Offer, on id: ConnectionID, at time: Duration) -> [Directive] {
         self.offers[id] = offer
+        return self.beginIfIdle(at: time)
+    }
+
+    /// This node follows the host at the other end of that connection, or no other host.
+    package mutating func hostChanged(_ id: ConnectionID?, at time: Duration) -> [Directive] {
+        self.host = id
+        return self.beginIfIdle(at: time)
+    }
+
+    private mutating func beginIfIdle(at time: Duration) -> [Directive] {
         switch self.state {
-        case .idle, .installing(nil, false, _): return self.begin(at: time)
-        case .receiving, .installing: return []
+        case .idle, .installing(nil, false, _): self.begin(at: time)
+        case .receiving, .installing: []
         }
     }
 
-    /// Asks the first peer that offers its state.
+    /// Whether this node takes the state that a peer offers: a client its host's alone, another node only more than it has.
+    private func mayTake(_ id: ConnectionID, _ offer: Offer) -> Bool { self.host.map { $0 == id } ?? offer.hasMore }
+
+    /// Asks the first peer whose state this node may take.
     private mutating func begin(at time: Duration) -> [Directive] {
-        guard let (id, offer) = self.offers.elements.first.map({ ($0.key, $0.value) }) else { return [] }
-        self.offer = offer
-        self.startedAt = self.startedAt ?? time
+        guard let entry = self.offers.elements.first(where: { self.mayTake($0.key, $0.value) }) else { return [] }
+        let (id, offer) = (entry.key, entry.value.sizes)
+        let bytes = self.staged?.bytes ?? 0
+        self.beginning =
+            self.beginning ?? Beginning(offer: offer, time: time, bytes: bytes, rows: self.staged?.rows ?? 0)
+        self.beginning?.offer = offer
         let vector = self.staged?.vector ?? VersionVector()
         return self.request(Source(connection: id, request: 0, vector: vector, cursor: self.staged?.cursor))
     }
@@ -126,12 +221,19 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         return [.send(source.connection, .state(.request(request)))]
     }
 
+    /// The payload bytes that the pages of a state may have: more than the sender said, but not without end.
+    private var bytesMax: UInt64 {
+        let said = min(self.beginning?.offer.bytes ?? 0, CoreLimits.stateBytesMax)
+        return said * 4 + CoreLimits.stateBytesMin
+    }
+
     private mutating func received(_ page: StatePage, on id: ConnectionID) -> [Directive] {
         // Race: the page was on its way when this node turned to another peer, or got what it needs.
         guard case .receiving(var source) = self.state, source.connection == id, source.request == page.id,
             !source.isAnswered
         else { return [] }
-        guard source.take(page) else { return [.close(id, .protocolViolation)] }
+        let stored = self.staged?.bytes ?? 0
+        guard stored <= self.bytesMax, source.take(page) else { return [.close(id, .protocolViolation)] }
         guard page.isLast else {
             self.state = .receiving(source)
             return []
@@ -140,7 +242,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         source.isAnswered = true
         source.staging += 1
         self.state = .receiving(source)
-        return [.submit(.stageState(from: id, pages, end: nil))] + self.requestNext()
+        return [self.stage(pages, end: nil, from: id)] + self.requestNext()
     }
 
     private mutating func received(_ end: StateEnd, on id: ConnectionID) -> [Directive] {
@@ -155,7 +257,11 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         source.isAnswered = true
         source.request = 0
         self.state = .receiving(source)
-        return [.submit(.stageState(from: id, pages, end: end))]
+        return [self.stage(pages, end: end, from: id)]
+    }
+
+    private func stage(_ pages: [StatePage], end: StateEnd?, from id: ConnectionID) -> Directive {
+        .submit(.stageState(from: id, isHost: id == self.host, pages, end: end))
     }
 
     /// Asks for the next pages, if the store is not too far behind.
@@ -168,10 +274,14 @@ package struct StateTransferStateMachine: Sendable, Hashable {
 
     // MARK: - The store's replies to the taking side
 
-    /// Pages are stored.
-    package mutating func staged(_ staged: StagedState, from id: ConnectionID, at time: Duration) -> [Directive] {
+    /// Pages are stored; `nil`: what came before them was forgotten.
+    package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
+        guard let staged else {
+            self.state = .idle
+            return self.begin(at: time)
+        }
         source.staging = max(0, source.staging - 1)
         self.state = .receiving(source)
         guard staged.through != nil else { return self.requestNext() }
@@ -203,8 +313,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package mutating func installed() {
         self.state = .idle
         self.staged = nil
-        self.offer = nil
-        self.startedAt = nil
+        self.beginning = nil
         // Who still has what this node lacks says so again.
         self.offers = [:]
     }
@@ -270,12 +379,16 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         guard var receiver = self.receivers[id], let node else { return [] }
         var directives = answer.pages.map { Directive.send(id, .state(.page($0))) }
         if let end = answer.end { directives.append(.send(id, .state(.end(end)))) }
-        if let vector = answer.end?.vector ?? answer.pages.first?.vector,
-            receiver.pinned != vector || time - receiver.pinnedAt >= CoreLimits.statePinInterval
-        {
-            receiver.pinned = vector
+        // The peer does not choose what is kept for it: this node chose the vector with the first page.
+        if let first = answer.pages.first, first.table.isEmpty, receiver.pinned != first.vector {
+            receiver.pinned = first.vector
             receiver.pinnedAt = time
-            directives.append(.effect(.storage(.pinState(node, vector))))
+            directives.append(.effect(.storage(.pinState(node, first.vector, isNew: true))))
+        } else if time - receiver.pinnedAt >= CoreLimits.statePinInterval,
+            let vector = answer.end?.vector ?? answer.pages.first?.vector
+        {
+            receiver.pinnedAt = time
+            directives.append(.effect(.storage(.pinState(node, vector, isNew: false))))
         }
         receiver.isReading = false
         if let next = receiver.waiting {
@@ -301,8 +414,8 @@ extension StateTransferStateMachine.Source {
             // The sender cannot continue what this node has: it begins again, with the authors.
             guard self.pages.isEmpty, page.table.isEmpty else { return false }
             self.vector = page.vector
-        } else if let cursor = self.cursor, !page.cursor.isBehind(cursor) {
-            return false
+        } else if !page.table.isEmpty || self.cursor != nil {
+            guard let cursor = self.cursor, page.cursor.isBehind(cursor) else { return false }
         }
         self.cursor = page.cursor
         self.pages.append(page)

@@ -131,6 +131,10 @@ package enum CoreLimits {
     package static let stateAnswerBytes: UInt32 = 1 << 20
     /// Answers to such requests that wait for the store; no more are asked for until they are stored.
     package static let stateAnswersStagingMax = 3
+    /// Payload bytes of a state that a sender can announce; a larger number counts as this one.
+    package static let stateBytesMax: UInt64 = 1 << 36
+    /// A state may have four times the announced payload bytes and these; more is a `protocolViolation`.
+    package static let stateBytesMin: UInt64 = 64 << 20
     /// Pages in one answer to a request for a state; a further one is a `protocolViolation`.
     package static let statePagesMax = 4_096
     /// A whole state waits this long for batches that its pages have a part of; then it is shown without them.

@@ -231,8 +231,11 @@ struct NodeConflictControl: ConflictControl {
 
     func why(_ path: String) async throws -> WhySummary {
         let report: RowReport
+        let since: Int64?
         do {
-            report = try await StorageErrors.mapping { try await self.storage.read { try $0.report(path) } }
+            (report, since) = try await StorageErrors.mapping {
+                try await self.storage.read { (try $0.report(path), try $0.stateTakenAt()) }
+            }
         } catch is MalformedPath {
             throw ClinicSyncError(
                 .usage,
@@ -261,7 +264,8 @@ struct NodeConflictControl: ConflictControl {
                     beat: column.beaten.map { NodeConflictControl.describe($0, names: names) }
                 )
             },
-            conflicts: report.conflicts.map { NodeConflictControl.describe($0, names: names) }
+            conflicts: report.conflicts.map { NodeConflictControl.describe($0, names: names) },
+            historySince: since.map { UTCTimestamp(milliseconds: $0) }
         )
     }
 

@@ -63,7 +63,7 @@ struct NodeStatusControl: StatusControl {
             waiting: summary.waiting.map {
                 NodeStatus.Waiting(table: $0.table, rows: $0.rows, reason: $0.reason)
             },
-            progress: core.flatMap(NodeStatus.Progress.init),
+            progress: core.flatMap { NodeStatus.Progress($0, names: names) },
             duplicateIdentities: core?.duplicates.map(\.description) ?? [],
             damage: core?.damage.map(NodeStatus.Damage.init) ?? [],
             lockedFiles: core.map {
@@ -120,9 +120,28 @@ struct NodeStatusControl: StatusControl {
 
 extension NodeStatus.Progress {
     /// Makes the progress from the core's status; `nil` when the node waits for nothing.
-    fileprivate init?(_ core: CoreStatus) {
-        guard core.missingBatches > 0 || core.partialBatches > 0 else { return nil }
-        self.init(missingBatches: Int(clamping: core.missingBatches), partialBatches: core.partialBatches)
+    fileprivate init?(_ core: CoreStatus, names: [NodeID: String]) {
+        guard core.missingBatches > 0 || core.partialBatches > 0 || core.stateTransfer != nil else { return nil }
+        self.init(
+            missingBatches: Int(clamping: core.missingBatches),
+            partialBatches: core.partialBatches,
+            state: core.stateTransfer.map { State($0, names: names) }
+        )
+    }
+}
+
+extension NodeStatus.Progress.State {
+    /// Describes a state that this node gets.
+    fileprivate init(_ transfer: CoreStatus.StateTransfer, names: [NodeID: String]) {
+        self.init(
+            from: transfer.from.map { names[$0] ?? $0.description },
+            rows: Int(clamping: transfer.rows),
+            rowsTotal: Int(clamping: transfer.rowsTotal),
+            bytes: Int(clamping: transfer.bytes),
+            bytesPerSecond: Int(clamping: transfer.bytesPerSecond),
+            secondsLeft: transfer.timeLeft.map { Int(clamping: ($0 + .milliseconds(999)).components.seconds) },
+            complete: transfer.isWhole
+        )
     }
 }
 

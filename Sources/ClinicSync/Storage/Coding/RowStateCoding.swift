@@ -135,6 +135,45 @@ struct RowStateReader {
         self.plan = plan
     }
 
+    /// A row that one change wrote as a whole and nobody changed since, where it is in the page.
+    struct PlainRow {
+        let key: ValueRef
+        let birth: Version
+        fileprivate let end: ByteReader
+    }
+
+    /// Whether all rows were read.
+    var isAtEnd: Bool { self.reader.isAtEnd }
+
+    /// The next row, if it is a plain one, without reading past it: its values are references into the page.
+    ///
+    /// - Parameter values: gets the values by slot.
+    /// - Returns: The row, which ``skip(_:)`` passes over; `nil` when the next row is no plain one.
+    /// - Throws: ``MalformedRecord``.
+    func plainRow(values: inout [ValueRef]) throws(MalformedRecord) -> PlainRow? {
+        var ahead = self
+        let key = try ahead.reader.value()
+        let birth = try ahead.version()
+        let present = try ahead.reader.unsigned()
+        guard present >> UInt64(self.slots.count) == 0 else { return nil }
+        var filled: UInt64 = 0
+        for place in present.setBits {
+            guard try ahead.reader.byte() == 0 else { return nil }
+            let slot = self.slots[place]
+            let value = try ahead.reader.value()
+            guard slot >= 0, slot != self.plan.keySlot else { return nil }
+            values[slot] = value
+            filled |= 1 << UInt64(slot)
+        }
+        guard filled == self.plan.valueSlots, try ahead.reader.unsigned() == 0, try ahead.reader.byte() == 0 else {
+            return nil
+        }
+        return PlainRow(key: key, birth: birth, end: ahead.reader)
+    }
+
+    /// Passes over a row.
+    mutating func skip(_ row: PlainRow) { self.reader = row.end }
+
     /// The next row; `nil` at the end.
     mutating func next() throws(MalformedRecord) -> RowState? {
         guard !self.reader.isAtEnd else { return nil }

@@ -28,6 +28,8 @@ enum Settings {
         case contested
         /// The numbers of the tables whose rows have to be brought back.
         case incompleteTables
+        /// When the node last got a state in place of history: this PC's time, milliseconds since 1970.
+        case stateTaken
         /// What tells the tables from others of their names that programs make later.
         case tableIdentities
         /// A number of the opening: a copy of the file that was made in an earlier one has another.

@@ -39,6 +39,15 @@ struct StatePins {
             .run()
     }
 
+    /// Keeps the log for another day, if it is kept for `peer` beyond `vector`.
+    func renew(_ peer: NodeID, _ vector: VersionVector, in transaction: borrowing WriteTransaction) throws {
+        try transaction.statement("UPDATE clinicsync_pin SET since = ?3 WHERE peer = ?1 AND vector = ?2")
+            .bind(1, blob: peer.storedBytes)
+            .bind(2, blob: VectorCoding.encode(vector))
+            .bind(3, self.wallMilliseconds)
+            .run()
+    }
+
     /// Ends the pins of members that have what their state began with.
     func release(_ members: [MemberProgress], in transaction: borrowing WriteTransaction) throws {
         for member in members {

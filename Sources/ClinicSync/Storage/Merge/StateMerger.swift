@@ -9,6 +9,7 @@ final class StateMerger {
     private let rows: RowStates
     private let log: BatchLog
     private let unshared: UnsharedBatches
+    private let saver: RowSaver
     private let merger: Merger
     private let applier: BatchApplier
     private let projection: Projection
@@ -22,6 +23,7 @@ final class StateMerger {
         rows: RowStates,
         log: BatchLog,
         unshared: UnsharedBatches,
+        saver: RowSaver,
         merger: Merger,
         applier: BatchApplier,
         projection: Projection,
@@ -32,6 +34,7 @@ final class StateMerger {
         self.rows = rows
         self.log = log
         self.unshared = unshared
+        self.saver = saver
         self.merger = merger
         self.applier = applier
         self.projection = projection
@@ -46,9 +49,11 @@ final class StateMerger {
     ///
     /// - Parameters:
     ///   - pages: the pages, in their order.
+    ///   - end: the end, when no page follows.
     ///   - staged: what is stored already.
     /// - Throws: ``MalformedChunk`` when a page is not what it says.
-    func check(_ pages: [StatePage], behind staged: StagedState?) throws {
+    func check(_ pages: [StatePage], end: StateEnd?, behind staged: StagedState?) throws {
+        if let end { try self.checkNumbers(end.through) }
         var cursor = staged?.cursor
         for page in pages {
             guard page.checksum == BatchChunk.checksum(of: page.payload) else {
@@ -62,6 +67,7 @@ final class StateMerger {
                 guard vector.covers(page.vector) else {
                     throw MalformedChunk(reason: "the state lacks an author")
                 }
+                try self.checkNumbers(page.vector)
                 cursor = page.cursor
                 continue
             }
@@ -71,6 +77,20 @@ final class StateMerger {
             )
             if let plan = self.plan(page.table) { _ = try self.decode(page.payload, plan, range) }
             cursor = page.cursor
+        }
+    }
+
+    /// The batches of one author that a state may have beyond what this node has.
+    ///
+    /// No author makes as many. Beyond the numbers that a sender makes up, the author still has room for its own.
+    private static let batchesMax: UInt64 = 1 << 32
+
+    private func checkNumbers(_ vector: VersionVector) throws {
+        for entry in vector.entries {
+            let known = self.origins.sequence(of: entry.origin)
+            guard entry.sequence <= known || entry.sequence - known <= StateMerger.batchesMax else {
+                throw MalformedChunk(reason: "the state has too many batches of one author")
+            }
         }
     }
 
@@ -126,10 +146,10 @@ final class StateMerger {
 
     // MARK: - The whole state
 
-    /// A batch of this node that the state has and this node does not know it made: it is an earlier state of itself.
-    func fork(in staged: StagedState) -> BatchID? {
+    /// A batch of this node that a state has and this node does not know it made: it is an earlier state of itself.
+    func fork(in vectors: [VersionVector]) -> BatchID? {
         let own = self.origins.own
-        let known = max(staged.vector[own], staged.through?[own] ?? 0)
+        let known = vectors.reduce(0) { max($0, $1[own]) }
         return known > self.log.highestNumber ? BatchID(origin: own, sequence: known) : nil
     }
 
@@ -141,19 +161,9 @@ final class StateMerger {
             let known = max(id.map { self.origins.sequence(of: $0) } ?? 0, staged.vector[entry.origin])
             guard known < entry.sequence else { continue }
             guard let id else { return false }
-            let logged =
-                try connection
-                .query(
-                    """
-                    SELECT count(DISTINCT sequence) FROM clinicsync_log
-                    WHERE origin = ?1 AND sequence > ?2 AND sequence <= ?3 AND isLast = 1
-                    """
-                )
-                .bind(1, id)
-                .bind(2, known)
-                .bind(3, entry.sequence)
-                .first { UInt64(clamping: $0.int64(0)) }
-            guard logged == entry.sequence - known else { return false }
+            for sequence in known &+ 1...entry.sequence {
+                guard try self.log.complete(of: id, sequence: sequence, on: connection) != nil else { return false }
+            }
         }
         return true
     }
@@ -186,19 +196,28 @@ final class StateMerger {
             if page.table.isEmpty {
                 try self.adopt(StateMerger.authors(page.payload), upTo: staged.vector, in: transaction)
             } else if let plan = self.plan(page.table) {
-                for row in try self.decode(page.payload, plan, .all) {
-                    try self.merge(row, plan, staged, through, offset, &events, &result, in: transaction)
-                }
+                // The sender may name authors that the file has no room for; the rows say nothing of others then.
+                let known = through.filter { self.origins.id(of: $0) != nil }
+                let merging = Merging(settled: staged.vector, through: known, offset: offset)
+                try self.merge(page.payload, plan, merging, &events, &result, in: transaction)
             }
         }
         self.clock.observe(result.largestTimestamp)
         try StateStage.clear(in: transaction)
+        try Settings.set(.stateTaken, to: .integer(self.clock.wallMilliseconds), in: transaction)
         let options = BatchApplier.Options(limit: .max, offset: offset)
         let tail = try self.applier.store([], from: nil, options, in: transaction)
         try self.projection.project(events: &events, in: transaction)
         result.events += try self.events.record(events, in: transaction)
         result.append(tail)
         return result
+    }
+
+    /// The places for authors that states leave free, so that made-up authors keep no new PC out.
+    private static let authorsLeft = 1_024
+
+    private func hasRoom(for author: Origin) -> Bool {
+        self.origins.ids.count < Origins.originsMax - StateMerger.authorsLeft && self.origins.hasRoom(for: author)
     }
 
     /// Takes over what each author had made and seen when the state began.
@@ -221,29 +240,91 @@ final class StateMerger {
         }
     }
 
+    /// What the rows of a state are merged by.
+    private struct Merging {
+        /// What the state began with: the sender knew what the authors of these batches had seen, and its journal comes with
+        /// the state.
+        let settled: VersionVector
+        /// What no page is newer than.
+        let through: VersionVector
+        /// What to add to this PC's time to get the clinic's.
+        let offset: Int64
+    }
+
+    /// Merges the rows of a page.
     private func merge(
-        _ received: RowMerger.Received,
+        _ payload: [UInt8],
         _ plan: TablePlan,
-        _ staged: StagedState,
-        _ through: VersionVector,
-        _ offset: Int64,
+        _ merging: Merging,
         _ events: inout EventCollector,
         _ result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
-        var state = received.state
-        guard state.names(only: { through.covers($0) }) else { return }
-        state.limitSeen(to: through)
-        if !received.unknownColumns.isEmpty {
-            try self.notes.addUnread(plan, key: state.key, columns: received.unknownColumns, in: transaction)
+        try payload.withUnsafeBytes { bytes in
+            var reader = try RowStateReader(bytes, plan: plan)
+            var values = [ValueRef](repeating: .null, count: plan.slotCount)
+            while !reader.isAtEnd {
+                if plan.definition.isClinical, plan.counterSlots == 0, plan.valueBytesMax == nil,
+                    let row = try reader.plainRow(values: &values), merging.through.covers(row.birth),
+                    row.birth.timestamp <= .lastTime,
+                    try self.insertFresh(row, values, plan, &events, in: transaction)
+                {
+                    result.largestTimestamp = max(result.largestTimestamp, row.birth.timestamp)
+                    reader.skip(row)
+                    continue
+                }
+                guard let state = try reader.next() else { break }
+                let unknown = reader.hasUnknownColumns ? reader.unknownColumns : []
+                try self.merge(state, unknown, plan, merging, &events, &result, in: transaction)
+            }
         }
-        result.largestTimestamp = max(result.largestTimestamp, state.largestTimestamp.limited(toBatches: through.total))
+    }
+
+    /// Inserts a row of which this node knows nothing, without building its state.
+    private func insertFresh(
+        _ row: RowStateReader.PlainRow,
+        _ values: [ValueRef],
+        _ plan: TablePlan,
+        _ events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let birth = try self.origins.local(row.birth, in: transaction)
+        guard try self.rows.insertFresh(plan, key: row.key, values: values, birth: birth, in: transaction) else {
+            return false
+        }
+        try self.saver.enqueueIfEntangled(plan, key: row.key, on: transaction.connection) { values[$0] }
+        events.add(
+            VisibleChange(operation: .insert, slots: plan.valueSlots),
+            plan: plan,
+            key: row.key.value,
+            timestamp: row.birth.timestamp,
+            batch: nil
+        ) { values[$0].value }
+        return true
+    }
+
+    private func merge(
+        _ theirs: RowState,
+        _ unknownColumns: [String],
+        _ plan: TablePlan,
+        _ merging: Merging,
+        _ events: inout EventCollector,
+        _ result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        var state = theirs
+        guard state.names(only: { merging.through.covers($0) }) else { return }
+        state.limitSeen(to: merging.through)
+        if !unknownColumns.isEmpty {
+            try self.notes.addUnread(plan, key: state.key, columns: unknownColumns, in: transaction)
+        }
+        let largest = state.largestTimestamp.limited(toBatches: merging.through.total)
+        result.largestTimestamp = max(result.largestTimestamp, largest)
         _ = try self.merger.merge(
             state,
             plan: plan,
-            // The sender knew what the authors of these had seen, and its journal comes with the state.
-            settled: staged.vector,
-            offset: offset,
+            settled: merging.settled,
+            offset: merging.offset,
             events: &events,
             result: &result,
             in: transaction

@@ -18,6 +18,23 @@ struct RowStateLoader {
         }
     }
 
+    /// A row's own merged state, with what the node knows of the row that the table shows.
+    ///
+    /// - Parameters:
+    ///   - plan: the row's table.
+    ///   - key: the row's key.
+    ///   - mayBeShadow: whether rows of the table may show another form than their own.
+    /// - Returns: The state and the metadata; `nil` when nothing is known of the row.
+    /// - Throws: ``OwnDamage``; what SQLite reports.
+    func known(_ plan: TablePlan, key: SQLiteValue, mayBeShadow: Bool) throws -> (state: RowState, meta: RowMeta?)? {
+        try ValueRef.with(key) { key in
+            let meta = try self.meta(plan, key: key)
+            if mayBeShadow, let state = try self.stored(.shadow, plan, key: key) { return (state, meta) }
+            if let meta { return (try self.state(plan, key: key, meta: meta), meta) }
+            return try self.stored(.tombstone, plan, key: key).map { ($0, nil) }
+        }
+    }
+
     /// What a table shows of a row, with the versions of those values; the row's own state where the table does not show it.
     func shown(_ plan: TablePlan, key: SQLiteValue) throws -> RowState? {
         let state = try ValueRef.with(key) { key in

@@ -155,16 +155,28 @@ final class Merging {
 
     /// Stores pages of a state that a peer gives.
     ///
-    /// - Returns: What is stored.
-    func stage(_ pages: [StatePage], end: StateEnd?) throws -> StagedState {
+    /// - Parameters:
+    ///   - pages: the pages, in their order.
+    ///   - end: the end, when no page follows.
+    ///   - isFromHost: whether this node's host sent them.
+    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Throws: ``MalformedChunk``, ``ForkedBatch``, ``StoreError``.
+    func stage(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool) throws -> StagedState? {
         let staged = try self.transactions.read { try StateStage.read(on: $0) }
-        try self.stateMerger.check(pages, behind: staged)
-        let now = try self.transactions.write { transaction in
-            .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+        try self.stateMerger.check(pages, end: end, behind: staged)
+        if let fork = self.stateMerger.fork(in: pages.map(\.vector) + (end.map { [$0.through] } ?? [])) {
+            guard isFromHost else { throw MalformedChunk(reason: "the state has batches that this node never made") }
+            throw try self.renounce(fork)
         }
-        if let now, let fork = self.stateMerger.fork(in: now) { throw try self.renounce(fork) }
-        guard let now else { throw MalformedChunk(reason: "the state does not begin with the authors") }
-        return now
+        do {
+            return try self.transactions.write { transaction in
+                .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+            }
+        } catch let error as StoreError where error.code == .diskFull {
+            // Programs need the room more than a state that does not fit.
+            try self.forgetState()
+            throw error
+        }
     }
 
     /// Merges the stored state and shows it.
@@ -179,7 +191,6 @@ final class Merging {
         guard let staged, let through = staged.through else {
             return (0, self.outcome(MergeResult(), storedBytes: 0))
         }
-        if let fork = self.stateMerger.fork(in: staged) { throw try self.renounce(fork) }
         guard hasTail || isForced else { return nil }
         self.hasFilledCache = true
         try self.collecting.collector.finishBulk(offset: offset)
@@ -196,10 +207,13 @@ final class Merging {
         }
     }
 
-    /// Forgets a state that has made no progress for too long.
+    /// Forgets a state that has made no progress for too long, or whose beginning has come from the log meanwhile.
     func forgetOldState(at milliseconds: Int64) throws {
-        guard try self.transactions.read({ try StateStage.isExpired(at: milliseconds, on: $0) }) else { return }
-        try self.forgetState()
+        let isOld = try self.transactions.read { connection in
+            guard try !StateStage.isExpired(at: milliseconds, on: connection) else { return true }
+            return try StateStage.read(on: connection).map { self.origins.vector.covers($0.vector) } ?? false
+        }
+        if isOld { try self.forgetState() }
     }
 
     private func forgetState() throws {

@@ -147,7 +147,7 @@ struct RepairPages {
                 rest = Array(keys[index...])
                 break
             }
-            guard var state = try self.sendable(plan, key: key, states) else { continue }
+            guard var state = try RepairPages.sendable(plan, key: key, states) else { continue }
             if let open, state.isTouched(by: BatchID(origin: self.reader.own.origin, sequence: open)) { continue }
             guard RowStateWriter.takes(state), state.names(only: { vector.covers($0) }) else { continue }
             state.limitSeen(to: vector)
@@ -161,10 +161,15 @@ struct RepairPages {
     }
 
     /// What this node knows of a row, without the columns of which it knows only what its table shows.
-    func sendable(_ plan: TablePlan, key: SQLiteValue, _ states: RowStateLoader) throws -> RowState? {
-        guard var state = try states.state(plan, key: key) else { return nil }
-        let meta = try ValueRef.with(key) { try states.meta(plan, key: $0) }
-        guard meta?.isUnknown == true else { return state }
+    static func sendable(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        _ states: RowStateLoader,
+        mayBeShadow: Bool = true
+    ) throws -> RowState? {
+        guard let known = try states.known(plan, key: key, mayBeShadow: mayBeShadow) else { return nil }
+        guard known.meta?.isUnknown == true else { return known.state }
+        var state = known.state
         for slot in state.registers.indices where state.registers[slot]?.version == .genesis {
             state.registers[slot] = nil
         }

@@ -76,6 +76,13 @@ package final class ReplicaReader {
         try self.perform { try StatePages(reader: self).answer(request) }
     }
 
+    /// When this node last got a state in place of history, milliseconds since 1970; `nil` when it has all of its history.
+    package func stateTakenAt() throws -> Int64? {
+        try self.perform {
+            try Settings.read(.stateTaken, on: self.connection) { Bounds.milliseconds(clamping: $0.int64(0)) }
+        }
+    }
+
     /// The authors by their small numbers; inside ``perform(_:)``, after ``refreshOrigins()``.
     var authorNames: [Origin] { self.origins }
 

@@ -222,12 +222,14 @@ package final class ReplicaWriter {
 
     // MARK: - State in place of history
 
-    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:_:end:)``.
+    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:isHost:_:end:)``.
     ///
-    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the state has batches of this node that
-    ///   this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored then.
-    package func stageState(_ pages: [StatePage], end: StateEnd?) throws -> StagedState {
-        try self.follower.following { try self.merging.stage(pages, end: end) }
+    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the host's state has batches of this
+    ///   node that this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored
+    ///   then.
+    package func stageState(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool = true) throws -> StagedState? {
+        try self.follower.following { try self.merging.stage(pages, end: end, isFromHost: isFromHost) }
     }
 
     /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.
@@ -244,8 +246,8 @@ package final class ReplicaWriter {
     /// Keeps the log beyond `vector` for a peer; see ``StorageRequest/pinState(_:_:)``.
     ///
     /// - Throws: ``StoreError``.
-    package func pinState(_ peer: NodeID, _ vector: VersionVector) throws {
-        try self.follower.following { try self.upkeep.pin(peer, vector) }
+    package func pinState(_ peer: NodeID, _ vector: VersionVector, isNew: Bool = true) throws {
+        try self.follower.following { try self.upkeep.pin(peer, vector, isNew: isNew) }
     }
 
     // MARK: - Own damage

@@ -68,7 +68,9 @@ struct StatePages {
         var answer = StateAnswer(pages: [])
         var cursor = request.after
         var start = request.vector
-        if cursor == nil || !vector.covers(start) {
+        let floor = try LogFloor.read(of: self.reader.authorNames, on: self.reader.connection)
+        // The log must still have what follows, or the peer would wait for it in vain.
+        if cursor == nil || !vector.covers(start) || !floor.isReached(by: start) {
             start = vector
             cursor = StateCursor(table: "")
             let payload = AuthorCoding.encode(try self.authors())
@@ -76,7 +78,8 @@ struct StatePages {
         }
         var writing = Writing(request: request, vector: start, through: through)
         writing.bytes = answer.pages.reduce(0) { $0 + $1.payload.count }
-        let credit = min(Int(request.creditBytes), self.reader.limits.stateAnswerBytes)
+        // An answer has a page, however little the peer asks for.
+        let credit = max(1, min(Int(clamping: request.creditBytes), self.reader.limits.stateAnswerBytes))
         for plan in self.plans(after: cursor) {
             var after = plan.definition.name == cursor?.table ? cursor?.key : nil
             var isWhole = false
@@ -143,7 +146,8 @@ struct StatePages {
         _ writing: inout Writing,
         to answer: inout StateAnswer
     ) throws -> (after: SQLiteValue?, isWhole: Bool) {
-        let states = self.reader.loader(try self.reader.vector())
+        let states = self.reader.loader(writing.through)
+        let mayBeShadow = try self.hasShadows(plan)
         var writer = RowStateWriter(plan)
         var rows: UInt32 = 0
         func close(at key: SQLiteValue?) {
@@ -155,7 +159,8 @@ struct StatePages {
             rows = 0
         }
         for (index, key) in keys.enumerated() {
-            if try self.append(key, of: plan, states, through: writing.through, to: &writer) { rows += 1 }
+            let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow)
+            if let state, self.append(state, through: writing.through, to: &writer) { rows += 1 }
             guard writer.count >= self.reader.limits.pageBytes else { continue }
             let isLast = isWhole && index == keys.count - 1
             close(at: isLast ? nil : key)
@@ -171,18 +176,19 @@ struct StatePages {
         return (last, false)
     }
 
+    /// Whether rows of a table show another form than their own.
+    private func hasShadows(_ plan: TablePlan) throws -> Bool {
+        try self.reader.connection.query("SELECT 1 FROM clinicsync_shadow WHERE tableId = ?1 LIMIT 1")
+            .bind(1, plan.definition.number)
+            .first { _ in true } ?? false
+    }
+
     /// Appends a row, unless it must not be seen elsewhere: see ``RepairPages``.
-    private func append(
-        _ key: SQLiteValue,
-        of plan: TablePlan,
-        _ states: RowStateLoader,
-        through: VersionVector,
-        to writer: inout RowStateWriter
-    ) throws -> Bool {
-        guard key.byteCount <= self.reader.limits.keyBytesMax,
-            var state = try RepairPages(reader: self.reader).sendable(plan, key: key, states),
-            RowStateWriter.takes(state), state.names(only: { through.covers($0) })
+    private func append(_ row: RowState, through: VersionVector, to writer: inout RowStateWriter) -> Bool {
+        guard row.key.byteCount <= self.reader.limits.keyBytesMax, RowStateWriter.takes(row),
+            row.names(only: { through.covers($0) })
         else { return false }
+        var state = row
         state.limitSeen(to: through)
         let end = writer.count
         writer.append(state)

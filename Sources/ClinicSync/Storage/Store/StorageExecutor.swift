@@ -82,11 +82,14 @@ package final class WritingExecutor {
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
         case .mend(let damage): return .mended(try self.writer.repair(damage))
-        case .pinState(let peer, let vector):
-            try self.writer.pinState(peer, vector)
+        case .pinState(let peer, let vector, let isNew):
+            try self.writer.pinState(peer, vector, isNew: isNew)
             return .statePinned
-        case .stageState(let connection, let pages, let end):
-            return .stateStaged(from: connection, try self.writer.stageState(pages, end: end))
+        case .stageState(let connection, let isHost, let pages, let end):
+            return .stateStaged(
+                from: connection,
+                try self.writer.stageState(pages, end: end, isFromHost: isHost)
+            )
         case .installState(let isForced):
             let installed = try self.writer.installState(
                 isForced: isForced,

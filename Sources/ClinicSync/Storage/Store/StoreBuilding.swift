@@ -192,6 +192,7 @@ struct StoreBuilding {
             rows: self.rows,
             log: self.opened.log,
             unshared: self.opened.unshared,
+            saver: self.opened.saver,
             merger: merger,
             applier: applier,
             projection: projection,

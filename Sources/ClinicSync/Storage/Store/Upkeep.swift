@@ -186,9 +186,12 @@ final class Upkeep {
     }
 
     /// Keeps the log beyond `vector` for a peer that is being given the state.
-    func pin(_ peer: NodeID, _ vector: VersionVector) throws {
+    ///
+    /// Unless it `isNew`, only when the log is kept for the peer already.
+    func pin(_ peer: NodeID, _ vector: VersionVector, isNew: Bool) throws {
         try self.transactions.write { transaction in
-            try StatePins(wallMilliseconds: self.clock.wallMilliseconds).set(peer, vector, in: transaction)
+            let pins = StatePins(wallMilliseconds: self.clock.wallMilliseconds)
+            try isNew ? pins.set(peer, vector, in: transaction) : pins.renew(peer, vector, in: transaction)
             return .relaxed
         }
     }

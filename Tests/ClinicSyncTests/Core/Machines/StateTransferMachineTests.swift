@@ -63,7 +63,7 @@ import Testing
         #expect(machine.received(.page(first), on: .c(1), at: .zero) == [])
         #expect(
             machine.received(.page(second), on: .c(1), at: .zero) == [
-                .submit(.stageState(from: .c(1), [first, second], end: nil)),
+                .submit(.stageState(from: .c(1), isHost: false, [first, second], end: nil)),
                 self.asks(1, self.request(2, self.vector, after: second.cursor)),
             ]
         )
@@ -72,7 +72,9 @@ import Testing
         #expect(machine.received(.page(last), on: .c(1), at: .zero) == [])
         let end = StateEnd(id: 2, vector: self.vector, through: self.through)
         #expect(
-            machine.received(.end(end), on: .c(1), at: .zero) == [.submit(.stageState(from: .c(1), [last], end: end))]
+            machine.received(.end(end), on: .c(1), at: .zero) == [
+                .submit(.stageState(from: .c(1), isHost: false, [last], end: end))
+            ]
         )
         let whole = self.staged("bills", through: self.through)
         #expect(
@@ -94,6 +96,25 @@ import Testing
         #expect(machine.keepHouse(at: .seconds(31)) == [.submit(.installState(isForced: true))])
         machine.installFailed()
         #expect(machine.keepHouse(at: .seconds(41)) == [.submit(.installState(isForced: true))])
+    }
+
+    @Test("the progress has the rate since this process began, and the time that the rest takes at that rate")
+    func progress() {
+        var machine = StateTransferStateMachine()
+        #expect(machine.progress(at: .zero) == nil)
+        var staged = self.staged("bills", "b1")
+        (staged.rows, staged.bytes) = (20, 2_000)
+        machine.start(staged, at: .zero)
+        #expect(machine.progress(at: .zero)?.source == nil)
+        _ = machine.received(.offer(self.offer), on: .c(1), at: .seconds(10))
+        let begun = machine.progress(at: .seconds(11))
+        #expect(begun?.source == .c(1) && begun?.rows == 20 && begun?.rowsTotal == 100)
+        #expect(begun?.bytesPerSecond == 0 && begun?.timeLeft == nil && begun?.isWhole == false)
+        (staged.rows, staged.bytes) = (60, 8_000)
+        _ = machine.staged(staged, from: .c(1), at: .seconds(14))
+        let later = machine.progress(at: .seconds(14))
+        #expect(later?.rows == 60 && later?.bytes == 8_000 && later?.bytesPerSecond == 1_500)
+        #expect(later?.timeLeft == .seconds(4))
     }
 
     @Test("when the sender is gone, another peer continues behind the last page that is stored")
@@ -127,8 +148,23 @@ import Testing
         )
         let end = StateEnd(id: 1, vector: self.vector, through: .v(7))
         #expect(
-            machine.received(.end(end), on: .c(2), at: .zero) == [.submit(.stageState(from: .c(2), [], end: end))]
+            machine.received(.end(end), on: .c(2), at: .zero) == [
+                .submit(.stageState(from: .c(2), isHost: false, [], end: end))
+            ]
         )
+    }
+
+    @Test("a state whose beginning the store has forgotten begins again")
+    func forgotten() {
+        var machine = StateTransferStateMachine()
+        machine.start(self.staged("bills", "b1"), at: .zero)
+        _ = machine.received(.offer(self.offer), on: .c(1), at: .zero)
+        _ = machine.received(.page(self.page(1, "bills")), on: .c(1), at: .zero)
+        #expect(machine.staged(nil, from: .c(1), at: .zero) == [self.asks(1, self.request(3))])
+        #expect(machine.staged == nil)
+        // A state without authors is none.
+        let page = self.page(3, "bills", vector: .v())
+        #expect(machine.received(.page(page), on: .c(1), at: .zero) == [.close(.c(1), .protocolViolation)])
     }
 
     @Test("a sender that begins again is followed from the authors on")
@@ -139,7 +175,7 @@ import Testing
         let page = self.page(1, "", vector: .v(4))
         #expect(
             machine.received(.page(page), on: .c(1), at: .zero) == [
-                .submit(.stageState(from: .c(1), [page], end: nil)),
+                .submit(.stageState(from: .c(1), isHost: false, [page], end: nil)),
                 self.asks(1, self.request(2, .v(4), after: StateCursor(table: ""))),
             ]
         )
@@ -169,6 +205,35 @@ import Testing
         #expect(machine.received(.end(end), on: .c(1), at: .zero) == [.close(.c(1), .protocolViolation)])
     }
 
+    @Test("a client takes its host's state alone, and another node only a state that has more than it has")
+    func mayTake() {
+        var client = StateTransferStateMachine()
+        #expect(client.hostChanged(.c(1), at: .zero) == [])
+        #expect(client.received(.offer(self.offer), on: .c(2), at: .zero) == [])
+        #expect(client.received(.request(self.request(1)), on: .c(2), at: .zero).count == 1)
+        // The peer becomes host.
+        #expect(client.hostChanged(.c(2), at: .zero) == [self.asks(2, self.request(1))])
+        var host = StateTransferStateMachine()
+        #expect(host.received(.offer(self.offer), on: .c(2), hasMore: false, at: .zero) == [])
+        #expect(
+            host.received(.offer(self.offer), on: .c(3), hasMore: true, at: .zero) == [self.asks(3, self.request(1))]
+        )
+    }
+
+    @Test("pages without end break the protocol")
+    func tooMany() {
+        var machine = self.receiving()
+        _ = machine.received(.page(self.page(1, "")), on: .c(1), at: .zero)
+        var staged = self.staged("")
+        staged.bytes = 4 * self.offer.bytes + CoreLimits.stateBytesMin
+        _ = machine.staged(staged, from: .c(1), at: .zero)
+        #expect(machine.received(.page(self.page(2, "bills", "b1", isLast: false)), on: .c(1), at: .zero) == [])
+        staged.bytes += 1
+        _ = machine.staged(staged, from: .c(1), at: .zero)
+        let directives = machine.received(.page(self.page(2, "bills", "b2")), on: .c(1), at: .zero)
+        #expect(directives == [.close(.c(1), .protocolViolation)])
+    }
+
     @Test("a sender reads one answer at a time, sends it in order, and keeps its log beyond the beginning")
     func sends() {
         var machine = StateTransferStateMachine()
@@ -188,7 +253,8 @@ import Testing
         #expect(
             machine.read(StateAnswer(pages: [first, second]), for: .c(2), .n(2), at: .zero) == [
                 .send(.c(2), .state(.page(first))), .send(.c(2), .state(.page(second))),
-                .effect(.storage(.pinState(.n(2), self.vector))), .effect(.storage(.readState(for: .c(2), next))),
+                .effect(.storage(.pinState(.n(2), self.vector, isNew: true))),
+                .effect(.storage(.readState(for: .c(2), next))),
             ]
         )
         let end = StateEnd(id: 2, vector: self.vector, through: self.through)
@@ -239,7 +305,7 @@ import Testing
         let end = StateEnd(id: 1, vector: self.vector, through: self.through)
         #expect(
             machine.replied(.stateRead(for: .c(2), StateAnswer(pages: [], end: end)), .host()) == [
-                .send(.c(2), .state(.end(end))), .effect(.storage(.pinState(.n(2), self.vector))),
+                .send(.c(2), .state(.end(end))),
                 .effect(.storage(.locate(for: .c(2), vector: self.vector, takesState: true))),
             ]
         )
