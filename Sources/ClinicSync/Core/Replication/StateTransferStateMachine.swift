@@ -278,11 +278,14 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
-        guard let staged else {
-            self.state = .idle
-            return self.begin(at: time)
-        }
         source.staging = max(0, source.staging - 1)
+        guard let staged else {
+            // What else was sent meanwhile is forgotten, too.
+            source.isAnswered = true
+            source.request = 0
+            self.state = source.staging == 0 ? .idle : .receiving(source)
+            return source.staging == 0 ? self.begin(at: time) : []
+        }
         self.state = .receiving(source)
         guard staged.through != nil else { return self.requestNext() }
         self.state = .installing(from: id, isWorking: true, since: time)

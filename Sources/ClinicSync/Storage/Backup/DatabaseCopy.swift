@@ -39,6 +39,7 @@ struct DatabaseCopy {
     /// - Parameters:
     ///   - path: the file, which must exist.
     ///   - isReadOnly: see ``isReadOnly``.
+    ///   - patience: how long to wait for other programs' transactions, in seconds.
     ///   - target: the file that `body` writes, for the messages of errors; `nil` when it writes none.
     ///   - body: what to read.
     /// - Returns: The result of `body`.
@@ -46,11 +47,12 @@ struct DatabaseCopy {
     static func reading<Result>(
         _ path: String,
         isReadOnly: Bool = false,
+        patience: Double = StoreDatabase.busyTimeoutSeconds,
         writing target: String? = nil,
         _ body: (Database) throws -> Result
     ) throws -> Result {
         try DatabaseCopy.mapping(reading: path, writing: target ?? path) {
-            let configuration = DatabaseCopy.configuration(isReadOnly: isReadOnly)
+            let configuration = DatabaseCopy.configuration(isReadOnly: isReadOnly, patience: patience)
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             let result = try queue.writeWithoutTransaction(body)
             try queue.close()
@@ -98,11 +100,14 @@ struct DatabaseCopy {
         for suffix in ["", "-journal", "-wal", "-shm", "-numbers"] { unlink(self.target + suffix) }
     }
 
-    private static func configuration(isReadOnly: Bool) -> GRDB.Configuration {
+    private static func configuration(
+        isReadOnly: Bool,
+        patience: Double = StoreDatabase.busyTimeoutSeconds
+    ) -> GRDB.Configuration {
         var configuration = GRDB.Configuration()
         configuration.readonly = isReadOnly
         configuration.foreignKeysEnabled = false
-        configuration.busyMode = .timeout(StoreDatabase.busyTimeoutSeconds)
+        configuration.busyMode = .timeout(patience)
         return configuration
     }
 
@@ -130,6 +135,7 @@ struct DatabaseCopy {
         -> StoreError
     {
         switch code & 0xff {
+        case 5, 6: StoreError.locked
         case 11, 26:
             StoreError(
                 code: .corrupt,

@@ -26,7 +26,7 @@ package enum DatabaseLook: Sendable, Hashable {
             return .missing
         }
         do {
-            let isOfNode = try DatabaseCopy.reading(path) { db in
+            let isOfNode = try DatabaseCopy.reading(path, patience: 0) { db in
                 let connection = try Connection(db)
                 defer { connection.finalizeStatements() }
                 return try connection.hasTable("clinicsync_setting") && connection.hasTable("clinicsync_origin")
@@ -34,6 +34,9 @@ package enum DatabaseLook: Sendable, Hashable {
             return isOfNode ? .ofNode : .foreign
         } catch let error as StoreError where error.code == .corrupt {
             return .damaged
+        } catch let error as StoreError where error.code == .locked {
+            // A program uses it as a database. Who opens it waits for that program.
+            return .ofNode
         }
     }
 
