@@ -303,6 +303,7 @@ simdisk *simdisk_create(const char *name) {
 void simdisk_destroy(simdisk *disk) {
     sqlite3_vfs_unregister(&disk->vfs);
     simdisk_observe(disk, NULL, NULL);
+    simdisk_judge_with(disk, NULL, NULL);
     simdisk_leave(disk);
 }
 
@@ -332,6 +333,15 @@ void simdisk_announce(simdisk *disk, simdisk_operation operation, const char *na
 void simdisk_observe(simdisk *disk, simdisk_observer observer, void *context) {
     disk->observer = observer;
     disk->context = context;
+}
+
+int simdisk_judged(simdisk *disk, simdisk_operation operation, const char *name) {
+    return disk->judge ? disk->judge(disk->judgeContext, operation, name ? name : "") : SQLITE_OK;
+}
+
+void simdisk_judge_with(simdisk *disk, simdisk_judge judge, void *context) {
+    disk->judge = judge;
+    disk->judgeContext = context;
 }
 
 void simdisk_ignore_syncs(simdisk *disk, const char *suffix) {

@@ -67,11 +67,15 @@ struct simdisk {
     char *ignored;
     simdisk_observer observer;
     void *context;
+    simdisk_judge judge;
+    void *judgeContext;
 };
 
 /// Gives up one use of the disk, which goes with its last. Called without the mutex.
 void simdisk_leave(simdisk *disk);
 void simdisk_announce(simdisk *disk, simdisk_operation operation, const char *name);
+/// SQLITE_OK when the operation may happen.
+int simdisk_judged(simdisk *disk, simdisk_operation operation, const char *name);
 simdisk_file *simdisk_locked_find(simdisk *disk, const char *name);
 /// The file of the name, made if need be; without a name a file of its own. It has one more reference. NULL without memory.
 simdisk_file *simdisk_locked_make(simdisk *disk, const char *name);

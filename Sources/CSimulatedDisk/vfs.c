@@ -28,6 +28,8 @@ static void unlock(handle *handle) { pthread_mutex_unlock(&handle->disk->mutex);
 
 static int file_read(sqlite3_file *base, void *bytes, int count, sqlite3_int64 offset) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_READ, handle->name);
+    if (verdict) return verdict;
     lock(handle);
     simdisk_content *now = &handle->file->now;
     int64_t there = now->size - offset;
@@ -42,6 +44,8 @@ static int file_read(sqlite3_file *base, void *bytes, int count, sqlite3_int64 o
 
 static int file_write(sqlite3_file *base, const void *bytes, int count, sqlite3_int64 offset) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_WRITE, handle->name);
+    if (verdict) return verdict;
     simdisk_announce(handle->disk, SIMDISK_WRITE, handle->name);
     lock(handle);
     int code = simdisk_locked_write(handle->file, bytes, count, offset);
@@ -51,6 +55,8 @@ static int file_write(sqlite3_file *base, const void *bytes, int count, sqlite3_
 
 static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_TRUNCATE, handle->name);
+    if (verdict) return verdict;
     simdisk_announce(handle->disk, SIMDISK_TRUNCATE, handle->name);
     lock(handle);
     int code = simdisk_locked_truncate(handle->file, size);
@@ -61,6 +67,8 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 size) {
 static int file_sync(sqlite3_file *base, int flags) {
     (void)flags;
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_SYNC, handle->name);
+    if (verdict) return verdict;
     simdisk_announce(handle->disk, SIMDISK_SYNC, handle->name);
     lock(handle);
     int code = simdisk_locked_sync(handle->disk, handle->file, handle->name);
@@ -74,6 +82,8 @@ static int file_sync(sqlite3_file *base, int flags) {
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *size) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_SIZE, handle->name);
+    if (verdict) return verdict;
     lock(handle);
     *size = handle->file->now.size;
     unlock(handle);
@@ -93,6 +103,8 @@ static void give_up_locks(handle *handle, int level) {
 
 static int file_lock(sqlite3_file *base, int level) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_LOCK, handle->name);
+    if (verdict) return verdict;
     int code = SQLITE_OK;
     lock(handle);
     simdisk_file *file = handle->file;
@@ -141,6 +153,8 @@ static int file_check_reserved(sqlite3_file *base, int *result) {
 
 static int shm_map(sqlite3_file *base, int region, int size, int extend, void volatile **memory) {
     handle *handle = (struct handle *)base;
+    int verdict = simdisk_judged(handle->disk, SIMDISK_MAP, handle->name);
+    if (verdict) return verdict;
     int code = SQLITE_OK;
     *memory = NULL;
     lock(handle);
@@ -176,6 +190,8 @@ static void shm_unlock(handle *handle, uint16_t mask) {
 
 static int shm_lock(sqlite3_file *base, int first, int count, int flags) {
     handle *handle = (struct handle *)base;
+    int verdict = flags & SQLITE_SHM_UNLOCK ? SQLITE_OK : simdisk_judged(handle->disk, SIMDISK_LOCK, handle->name);
+    if (verdict) return verdict;
     uint16_t mask = (uint16_t)(((1 << count) - 1) << first);
     int code = SQLITE_OK;
     lock(handle);
@@ -282,6 +298,10 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
     memset(handle, 0, sizeof *handle);
     pthread_mutex_lock(&disk->mutex);
     int isThere = name && simdisk_locked_find(disk, name);
+    pthread_mutex_unlock(&disk->mutex);
+    int verdict = isThere || !(flags & SQLITE_OPEN_CREATE) ? SQLITE_OK : simdisk_judged(disk, SIMDISK_CREATE, name);
+    if (verdict) return verdict;
+    pthread_mutex_lock(&disk->mutex);
     int code = SQLITE_OK;
     if (!isThere && !(flags & SQLITE_OPEN_CREATE)) {
         code = SQLITE_CANTOPEN;
@@ -306,6 +326,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
 
 static int vfs_delete(sqlite3_vfs *vfs, const char *name, int syncsDirectory) {
     simdisk *disk = vfs->pAppData;
+    int verdict = simdisk_judged(disk, SIMDISK_DELETE, name);
+    if (verdict) return verdict;
     simdisk_announce(disk, SIMDISK_DELETE, name);
     pthread_mutex_lock(&disk->mutex);
     int isThere = simdisk_locked_find(disk, name) != NULL;

@@ -26,6 +26,27 @@ package final class MemoryDisk {
         case sectors
     }
 
+    /// What a disk may refuse to do with a file.
+    package enum Access: Sendable, Hashable, CaseIterable {
+        case read, size, lock, map, write, truncate, sync, create, delete
+    }
+
+    /// Why a disk refuses something.
+    package enum Refusal: Sendable, Hashable, CaseIterable {
+        /// There is no room; only what needs room can be refused so.
+        case full
+        /// Nothing may be written any more; only what writes can be refused so.
+        case readOnly
+        /// The disk fails.
+        case error
+    }
+
+    private final class Judge {
+        let body: (Access, String) -> Refusal?
+
+        init(_ body: @escaping (Access, String) -> Refusal?) { self.body = body }
+    }
+
     private final class Observer {
         let body: (Operation, String) -> Void
 
@@ -37,6 +58,7 @@ package final class MemoryDisk {
     private let disk: OpaquePointer
     private let name: String
     private var observer: Observer?
+    private var judge: Judge?
 
     /// Makes an empty disk.
     package convenience init() throws { try self.init { simdisk_create($0) } }
@@ -82,6 +104,23 @@ package final class MemoryDisk {
         )
     }
 
+    /// Asks `body` before each access, on the access's thread, whether the disk refuses it; `nil` ends this.
+    ///
+    /// A refused access has no effect. `body` may take its time, as a slow disk does.
+    package func refuse(_ body: ((Access, String) -> Refusal?)?) {
+        self.judge = body.map { Judge($0) }
+        guard let judge = self.judge else { return simdisk_judge_with(self.disk, nil, nil) }
+        simdisk_judge_with(
+            self.disk,
+            { context, code, file in
+                guard let context, let file, let access = MemoryDisk.access(code) else { return 0 }
+                let judge = Unmanaged<Judge>.fromOpaque(context).takeUnretainedValue()
+                return judge.body(access, String(cString: file)).map { MemoryDisk.code(of: $0, to: access) } ?? 0
+            },
+            Unmanaged.passUnretained(judge).toOpaque()
+        )
+    }
+
     /// From now on syncs of files whose name ends with `suffix` do nothing; "/" stands for the directory, `nil` ends it.
     package func ignoreSyncs(of suffix: String?) { simdisk_ignore_syncs(self.disk, suffix) }
 
@@ -110,6 +149,37 @@ package final class MemoryDisk {
         case .tail: SIMDISK_LOSE_TAIL
         case .writes: SIMDISK_LOSE_WRITES
         case .sectors: SIMDISK_LOSE_SECTORS
+        }
+    }
+
+    private static func access(_ code: simdisk_operation) -> Access? {
+        switch code {
+        case SIMDISK_READ: .read
+        case SIMDISK_SIZE: .size
+        case SIMDISK_LOCK: .lock
+        case SIMDISK_MAP: .map
+        case SIMDISK_WRITE: .write
+        case SIMDISK_TRUNCATE: .truncate
+        case SIMDISK_SYNC: .sync
+        case SIMDISK_CREATE: .create
+        case SIMDISK_DELETE: .delete
+        default: nil
+        }
+    }
+
+    /// What SQLite's VFS for Unix reports then: an `SQLITE_IOERR_…`, `SQLITE_FULL` or `SQLITE_CANTOPEN`.
+    private static func code(of refusal: Refusal, to access: Access) -> Int32 {
+        if refusal == .full { return 13 }
+        return switch access {
+        case .read: 266
+        case .size: 1_802
+        case .lock: 3_850
+        case .map: 5_386
+        case .write: 778
+        case .truncate: 1_546
+        case .sync: 1_034
+        case .create: 14
+        case .delete: 2_570
         }
     }
 

@@ -22,6 +22,11 @@ typedef enum simdisk_operation {
     SIMDISK_CREATE,
     SIMDISK_DELETE,
     SIMDISK_SYNC_DIRECTORY,
+    // Only judges hear of these.
+    SIMDISK_READ,
+    SIMDISK_SIZE,
+    SIMDISK_LOCK,
+    SIMDISK_MAP,
 } simdisk_operation;
 
 /// What a power cut leaves of what was not synced.
@@ -41,6 +46,10 @@ typedef enum simdisk_loss {
 /// Called before an operation, without any lock held; not set while other threads use the disk.
 typedef void (*simdisk_observer)(void *context, simdisk_operation operation, const char *file);
 
+/// Called before an operation, without any lock held: SQLITE_OK lets it happen, another result code makes it fail without
+/// any effect. It may take its time, as a slow disk does. Not set while other threads use the disk.
+typedef int (*simdisk_judge)(void *context, simdisk_operation operation, const char *file);
+
 /// Makes an empty disk and registers it with SQLite as a VFS of the name, which must be new. NULL without memory.
 simdisk *simdisk_create(const char *name);
 
@@ -52,6 +61,9 @@ simdisk *simdisk_after_power_cut(simdisk *from, const char *name, simdisk_loss l
 
 /// Has `observer` called before each operation; NULL ends it.
 void simdisk_observe(simdisk *disk, simdisk_observer observer, void *context);
+
+/// Has `judge` decide about each operation; NULL ends it. A disk after a power cut has no judge.
+void simdisk_judge_with(simdisk *disk, simdisk_judge judge, void *context);
 
 /// From now on syncs of files whose name ends with `suffix` do nothing, as on a disk that lies; NULL ends it.
 /// An empty suffix means all, "/" the directory.

@@ -26,7 +26,7 @@ struct DamagedNumbersTests {
     private func named(by store: TestStore) -> [OwnDamage.Table] {
         let executor = WritingExecutor(store.writer, retentionMilliseconds: .max / 2)
         return (0..<80).flatMap { _ in
-            guard case .noticed(let notice, _) = executor.perform(.prune) else { return [DamageRepair]() }
+            guard case .noticed(let notice, _) = executor.perform(.prune(MemberPresence(isHost: false))) else { return [DamageRepair]() }
             return notice.repairs
         }.map(\.table)
     }
@@ -136,7 +136,7 @@ struct DamagedNumbersTests {
         try self.a.sql("UPDATE patients SET fullName = 'Bea' WHERE id = 'p2'")
         try self.a.sql("UPDATE clinicsync_dirty SET tableId = x''")
         let executor = WritingExecutor(self.a.writer, retentionMilliseconds: .max / 2)
-        guard case .noticed(let notice, _) = executor.perform(.prune) else {
+        guard case .noticed(let notice, _) = executor.perform(.prune(MemberPresence(isHost: false))) else {
             Issue.record("the node says nothing")
             return
         }

@@ -118,7 +118,9 @@ enum TableNames {
 
     private static func entries(on connection: Connection) throws -> [Entry] {
         var entries: [Entry] = []
-        try connection.query("SELECT id, name, columns FROM clinicsync_table ORDER BY id").forEach { row in
+        // A name that is no text is found by nobody.
+        let names = "CASE typeof(name) WHEN 'text' THEN name ELSE '' END, CAST(columns AS TEXT)"
+        try connection.query("SELECT id, \(names) FROM clinicsync_table ORDER BY id").forEach { row in
             entries.append(Entry(id: row.int64(0), name: row.string(1), columns: row.string(2)))
         }
         return entries

@@ -1,0 +1,74 @@
+import ClinicSyncModel
+import ClinicSyncSimulation
+import ClinicSyncStorage
+import Testing
+
+/// A node's process ends just before one of its writes; what it had written is there for the next process.
+@Suite("The end of a process at any write")
+struct CrashTests {
+    @Test("no batch is half applied, none is lost and none is there twice, at whatever write the process ends")
+    func anyWrite() throws {
+        let scenario = try StoreScenario()
+        let reference = try scenario.reference()
+        var total = 0
+        _ = try self.run(scenario) { total += 1 }
+        #expect(total > 20)
+        for place in StoreScenario.places(of: total, count: 24) {
+            var left = place
+            let crash = try self.run(scenario) {
+                left -= 1
+            } isOver: {
+                left <= 0
+            }
+            guard let crash else { continue }
+            // The next process carries out the request that was interrupted, and goes on.
+            let store = try DiskStore(1, on: crash.disk, collects: false)
+            #expect(try store.writer.state().vector.covers(crash.told), "at \(place) the node forgot what it had told")
+            let executor = StoreScenario.executor(of: store)
+            for (number, step) in scenario.steps.enumerated().dropFirst(crash.step) {
+                if number > crash.step, !step.sql.isEmpty { try store.sql(step.sql) }
+                #expect(StoreScenario.failure(in: executor.perform(step.request)) == nil, "at \(place), step \(number)")
+            }
+            #expect(try StoreScenario.result(of: store) == reference, "at \(place)")
+        }
+    }
+
+    private struct Crash {
+        /// What is left.
+        var disk: MemoryDisk
+        /// The step that was interrupted.
+        var step: Int
+        /// What the node had replied before that step.
+        var told: VersionVector
+    }
+
+    /// Runs a scenario until its process ends.
+    ///
+    /// - Parameters:
+    ///   - scenario: the scenario.
+    ///   - onWrite: called before each write.
+    ///   - isOver: whether the process ends before the present write.
+    /// - Returns: What is left; `nil` when the process did not end.
+    private func run(
+        _ scenario: StoreScenario,
+        onWrite: @escaping () -> Void,
+        isOver: @escaping () -> Bool = { false }
+    ) throws -> Crash? {
+        let store = try DiskStore(1, on: scenario.disk(), collects: false)
+        let executor = StoreScenario.executor(of: store)
+        var remains: Result<MemoryDisk, any Error>?
+        for (number, step) in scenario.steps.enumerated() {
+            if !step.sql.isEmpty { try store.sql(step.sql) }
+            let told = try store.writer.state().vector
+            store.disk.observe { _, _ in
+                onWrite()
+                guard remains == nil, isOver() else { return }
+                remains = Result { try store.disk.afterPowerCut(losing: .nothing) }
+            }
+            _ = executor.perform(step.request)
+            store.disk.observe(nil)
+            if let remains { return Crash(disk: try remains.get(), step: number, told: told) }
+        }
+        return nil
+    }
+}
