@@ -233,7 +233,9 @@ package final class SimulatedWorld {
             self.endProcess(of: node)
             if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
             node.isClosed = true
-            if self.isDisturbed || node.isStopping || reason == .forked { self.schedule(.start(node: node.index), after: .seconds(1)) }
+            if self.isDisturbed || node.isStopping || reason == .forked {
+                self.schedule(.start(node: node.index), after: .seconds(1))
+            }
         }
     }
 

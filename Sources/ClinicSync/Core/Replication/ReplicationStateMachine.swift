@@ -222,6 +222,9 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Isolation
 
+    /// Whether batches are exchanged.
+    package var isExchanging: Bool { self.isolation.state == .over }
+
     /// Whether nothing is exchanged because there is no connection or the clinic's time is not known.
     package var isIsolated: Bool { self.isolation.state == .isolated }
 

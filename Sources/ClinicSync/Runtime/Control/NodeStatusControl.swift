@@ -81,6 +81,7 @@ struct NodeStatusControl: StatusControl {
     /// - Parameters:
     ///   - failedTriggers: the rows for which a program's trigger failed.
     ///   - staleLog: where a write-ahead log is that did not belong to the file; `nil` when there was none.
+    /// - Returns: One sentence for each; none when all is well.
     static func warnings(failedTriggers: Int, staleLog: String?) -> [String] {
         var warnings: [String] = []
         if failedTriggers > 0 {
