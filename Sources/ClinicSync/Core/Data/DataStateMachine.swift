@@ -390,7 +390,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stateInstalled(_, let outcome):
             self.transfer.installed()
             self.replication.forgot(outcome.forgotten, sender: nil)
-            return self.absorb(outcome) + self.replication.announce().directives
+            let absorbed = self.absorb(outcome)
+            return absorbed + (self.replication.announce() + self.replication.stateInstalled()).directives
         default: return []
         }
     }

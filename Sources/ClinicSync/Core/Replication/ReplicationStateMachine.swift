@@ -424,6 +424,17 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.streams[id]?.outbound.locateAgain(vector).map { self.locate(id, $0) } ?? []
     }
 
+    /// This node got a state in place of history: peers that lack what the log does not have need the state as well.
+    package mutating func stateInstalled() -> [Effect] {
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for id in Array(self.streams.keys) {
+            guard let vector = self.streams[id]?.outbound.locateAfresh() else { continue }
+            effects += self.locate(id, vector)
+        }
+        return effects
+    }
+
     /// The store read chunks of the log for a peer.
     package mutating func logRead(for id: ConnectionID, _ chunks: [LoggedChunk], head: UInt64) -> [Effect] {
         self.logHead = max(self.logHead, head)
