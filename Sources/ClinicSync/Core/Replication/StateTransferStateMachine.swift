@@ -281,7 +281,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
-        source.staging = max(0, source.staging - 1)
+        source.staging = max(0, source.staging &- 1)
         guard let staged else {
             // What else was sent meanwhile is forgotten, too.
             source.isAnswered = true
