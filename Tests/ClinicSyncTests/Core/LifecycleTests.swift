@@ -52,21 +52,21 @@ import Testing
         arguments: [(0, 5), (1, 10), (4, 80), (200, 86_400)]
     )
     func forked(_ formerIncarnations: Int, _ seconds: Int) throws {
-        var host = Bench(.host)
-        host.start(formerIncarnations: formerIncarnations)
-        let failure = StorageFailure.forked(BatchID(origin: .o(1), sequence: 1))
-        host.connect(1, to: .client(2), vector: .v(1))
-        let early = try #require(host.give(.received(.c(1), .chunk(.of(1, 1)))).requests.first)
-        #expect(host.give(.storageReplied(.failed(early, failure))).closes.first == .storageFailed)
-        #expect(host.node.status(at: host.now).role == .host)
-        host.advance(.seconds(seconds))
-        host.give(.timerFired(.retryStorage))
-        host.connect(2, to: .client(3), vector: .v(1))
-        let late = try #require(host.give(.received(.c(2), .chunk(.of(1, 1)))).requests.first)
-        host.give(.storageReplied(.failed(late, failure)))
-        #expect(host.node.status(at: host.now).role == .stopped)
-        // The peers' progress, which the end records.
-        #expect(host.give(.storageReplied(.acknowledgedRecorded)) == [.stopped(.forked)])
+        let failure = StorageFailure.forked(BatchID(origin: .o(2), sequence: 1))
+        for isLate in [false, true] {
+            var client = Bench(.client(2))
+            client.start(formerIncarnations: formerIncarnations)
+            client.advance(.seconds(isLate ? seconds : seconds - 1))
+            client.connect(1, to: .host, vector: .v(0, 1))
+            let request = try #require(client.give(.received(.c(1), .chunk(.of(2, 1)))).requests.first)
+            #expect(client.give(.storageReplied(.failed(request, failure))).closes.first == .storageFailed)
+            #expect((client.node.status(at: client.now).role == .stopped) == isLate)
+            guard isLate else { continue }
+            // The last answers of the store.
+            var effects: [Effect] = []
+            for _ in 0..<4 where effects.isEmpty { effects = client.give(.storageReplied(.acknowledgedRecorded)) }
+            #expect(effects == [.stopped(.forked)])
+        }
     }
 
     @Test("a fork of another author's numbers stops nobody")

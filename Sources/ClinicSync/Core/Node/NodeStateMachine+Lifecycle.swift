@@ -2,8 +2,6 @@ import ClinicSyncModel
 
 // Start, the store's replies, commands, sessions, stop.
 extension NodeStateMachine {
-    // MARK: - Start
-
     /// The node starts: collects what programs wrote while it did not run.
     mutating func start(_ state: StoreState) {
         self.phase = .starting
@@ -54,7 +52,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.restamped(peers: self.peers.linkedPeers))
         case .located(let id, nil):
             guard let node = self.peers.link(id)?.identity.node else { return }
-            // Nothing serves the peer. It connects again with its back-off; another host may have helped it meanwhile.
+            // It connects again with its back-off; another host may have helped it meanwhile.
             self.emit(.notify(.logTooShort(for: node)))
             self.close(id, .storageFailed)
         case .failed(let request, let failure): self.failed(request, failure)
