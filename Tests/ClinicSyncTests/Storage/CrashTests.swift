@@ -49,6 +49,7 @@ struct CrashTests {
     ///   - onWrite: called before each write.
     ///   - isOver: whether the process ends before the present write.
     /// - Returns: What is left; `nil` when the process did not end.
+    /// - Throws: What the store throws when it is opened.
     private func run(
         _ scenario: StoreScenario,
         onWrite: @escaping () -> Void,

@@ -26,7 +26,9 @@ struct DamagedNumbersTests {
     private func named(by store: TestStore) -> [OwnDamage.Table] {
         let executor = WritingExecutor(store.writer, retentionMilliseconds: .max / 2)
         return (0..<80).flatMap { _ in
-            guard case .noticed(let notice, _) = executor.perform(.prune(MemberPresence(isHost: false))) else { return [DamageRepair]() }
+            guard case .noticed(let notice, _) = executor.perform(.prune(MemberPresence(isHost: false))) else {
+                return [DamageRepair]()
+            }
             return notice.repairs
         }.map(\.table)
     }
