@@ -163,7 +163,7 @@ import Testing
     }
 
     /// Serves on a free port while `body` runs, then stops gracefully.
-    private func serve(
+    func serve(
         _ control: FixedControl = FixedControl(),
         allowedOrigins: [String] = [],
         _ body: @escaping @Sendable (NetworkAddress, ServiceGroup) async throws -> Void
@@ -204,7 +204,7 @@ import Testing
         }
     }
 
-    private func get(
+    func get(
         _ address: NetworkAddress,
         _ path: String,
         headers: [String],
@@ -215,7 +215,7 @@ import Testing
         return try await self.exchange(address, lines.joined(separator: "\r\n") + "\r\n\r\n" + body)
     }
 
-    private static let authorization = "Authorization: Bearer \(token)"
+    static let authorization = "Authorization: Bearer \(token)"
 
     @Test("health needs no token and says nothing else")
     func health() async throws {
@@ -434,41 +434,6 @@ import Testing
             #expect(unknown.hasPrefix("HTTP/1.1 404"))
         }
         #expect(control.calls.withLockedValue { $0 } == ["resolve 7 other 5"])
-    }
-
-    @Test("a decision about many conflicts has filters, and one that is misspelt settles nothing")
-    func manyDecisions() async throws {
-        let control = FixedControl()
-        try await self.serve(control) { address, _ in
-            func post(_ body: String) async throws -> String {
-                let headers = [
-                    "Host: \(address)", LocalAPIServerTests.authorization, "Content-Type: application/json",
-                    "Content-Length: \(body.utf8.count)",
-                ]
-                return try await self.get(
-                    address,
-                    "/v1/conflicts/resolve",
-                    headers: headers,
-                    method: "POST",
-                    body: body
-                )
-            }
-            let answer = try await post(
-                #"{"keep":"current","table":"t","kind":"value","pc":"Lab","since":"2026-11-27T10:00:00.000Z","dryRun":true}"#
-            )
-            #expect(answer.hasPrefix("HTTP/1.1 200"))
-            #expect(answer.contains(#"{"dryRun":true,"left":[],"matching":3,"resolved":0}"#))
-            for body in [
-                "{}", #"{"keep":"current","tabel":"t"}"#, #"{"keep":"current","kind":"odd"}"#,
-                #"{"keep":"current","since":"yesterday"}"#,
-            ] {
-                #expect(try await post(body).hasPrefix("HTTP/1.1 400"), "\(body)")
-            }
-        }
-        #expect(
-            control.calls.withLockedValue { $0 }
-                == [#"resolve all current ["t", "value", "Lab", "2026-11-27T10:00:00.000Z"] true"#]
-        )
     }
 
     @Test("a path with slashes reaches the node as it is, and no path is refused")

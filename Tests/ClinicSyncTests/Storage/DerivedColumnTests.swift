@@ -185,7 +185,9 @@ struct DerivedColumnTests {
             #expect(try self.open(store) == ["value p nationalId PH-0 1"])
             #expect(try store.reader.summary().openConflicts == 1)
         }
-        try expectEqual(stores)
+        // The tables differ by the columns.
+        let digests = try stores[0].reader.digests().tables
+        for store in stores { #expect(try store.reader.digests().tables == digests) }
     }
 
     // MARK: - Saving at each keystroke
@@ -249,7 +251,10 @@ struct DerivedColumnTests {
             let all = try store.reader.journal(openOnly: false)
             #expect(all.map(\.count) == [12], "what was settled at once is listed at once")
             #expect(all.first?.decision?.kept == .other)
-            #expect(try store.reader.report("patients/p/address").columns.first?.beaten.count == 12)
+            #expect(
+                try store.reader.report("patients/p/address").columns.first?.beaten.count == 11,
+                "all but the chosen"
+            )
         }
     }
 
@@ -344,11 +349,11 @@ struct DerivedColumnTests {
     func settleMany() throws {
         let stores = try self.crowd(300)
         let ids = try self.matching(JournalFilter(), stores[1]).flatMap(\.self)
-        let first = try stores[1].writer.settleJournal(ids)
-        #expect(first.settled == ReplicaWriter.settledMax)
-        let rest = Array(ids.dropFirst(ReplicaWriter.settledMax))
-        #expect(try stores[1].writer.settleJournal(rest, at: first.at).settled == rest.count)
-        #expect(try stores[1].writer.settleJournal(rest).settled == 0, "they are not open any more")
+        let first = try stores[1].writer.journalDecisions.settle(ids)
+        #expect(first.settled == JournalDecisions.settledMax)
+        let rest = Array(ids.dropFirst(JournalDecisions.settledMax))
+        #expect(try stores[1].writer.journalDecisions.settle(rest, at: first.at).settled == rest.count)
+        #expect(try stores[1].writer.journalDecisions.settle(rest).settled == 0, "they are not open any more")
         try converge(stores)
         try expectEqual(stores)
         for store in stores {
@@ -367,7 +372,9 @@ struct DerivedColumnTests {
         filter.column = "fullName"
         let ids = try self.matching(filter, b).compactMap(\.first)
         var endings: [JournalResolution] = []
-        while endings.count < ids.count { endings += try b.writer.restoreJournal(Array(ids[endings.count...])) }
+        while endings.count < ids.count {
+            endings += try b.writer.journalDecisions.restore(Array(ids[endings.count...]))
+        }
         #expect(endings.count == 20)
         #expect(endings.count { $0 == .resolved(hasChanged: true) } == 19)
         #expect(endings.count { $0 == .rowGone } == 1)

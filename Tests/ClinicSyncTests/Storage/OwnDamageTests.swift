@@ -445,52 +445,6 @@ struct OwnDamageTests {
         #expect(healed == intact)
     }
 
-    @Test("a damaged chunk of a large batch is asked for by its place, and sent from there")
-    func damagedChunkOfLargeBatch() throws {
-        let text = String(repeating: "y", count: 200_000)
-        for row in 0..<8 {
-            try self.b.sql("INSERT INTO patients(id, fullName, address) VALUES('large\(row)', 'x', '\(text)')")
-        }
-        try self.b.collect()
-        let start = try #require(try self.b.reader.locate(try self.a.vector))
-        let chunks = try self.b.reader.readLog(after: start, maxBytes: .max).chunks.map(\.chunk)
-            .filter { $0.batch.origin == self.b.origin }
-        try #require(chunks.count > 4)
-        let sender = ChunkSender(node: self.b.origin.node, isHost: false)
-        _ = try self.a.writer.store(chunks, from: sender, clockOffsetMilliseconds: 0)
-        if try self.a.vector != self.b.vector { _ = try self.a.writer.applyStored(clockOffsetMilliseconds: 0) }
-        let batch = chunks[0].batch
-        try self.a.sql(
-            "UPDATE clinicsync_log SET payload = x'0100' WHERE chunk = 3 AND sequence = \(batch.sequence)"
-                + " AND length(payload) > 100000"
-        )
-        let id = ConnectionID(rawValue: 1)
-        let request = StorageRequest.readLog(for: id, after: 0, maxBytes: .max)
-        guard case .failed(_, .damaged(let damage)) = self.executors[0].reading.perform(request),
-            case .mended(let repair) = self.executors[0].writing.perform(.mend(damage))
-        else {
-            Issue.record("no damage was found")
-            return
-        }
-        let lost = LostChunk(batch: batch, index: 3)
-        #expect(repair.wanted == [lost])
-        // A peer whose own copy is damaged further on sends what comes before.
-        try self.b.sql(
-            "UPDATE clinicsync_log SET payload = x'0100' WHERE chunk = 4 AND sequence = \(batch.sequence)"
-                + " AND length(payload) > 100000"
-        )
-        #expect(try self.b.reader.chunks(from: LostChunk(batch: batch), maxBytes: .max) == Array(chunks[..<4]))
-        #expect(try self.b.reader.chunks(from: LostChunk(batch: batch, index: 1 << 20), maxBytes: .max) == [])
-        let copy = try self.b.reader.chunks(from: lost, maxBytes: .max)
-        #expect(copy == [chunks[3]])
-        _ = self.executors[0].writing.perform(.store(from: id, copy))
-        guard case .logRead(_, let healed, _) = self.executors[0].reading.perform(request) else {
-            Issue.record("the batch is still damaged")
-            return
-        }
-        #expect(healed.map(\.chunk).filter { $0.batch == batch } == chunks)
-    }
-
     @Test("a batch that no node has intact is served without changes, and its rows come by reconciliation")
     func lostBatch() throws {
         try self.flipByte(of: 1)

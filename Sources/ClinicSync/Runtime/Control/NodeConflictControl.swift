@@ -136,10 +136,10 @@ struct NodeConflictControl: ConflictControl {
         var start = 0
         var at: Int64?
         while start < ids.count {
-            let part = Array(ids[start..<min(start + ReplicaWriter.settledMax, ids.count)])
+            let part = Array(ids[start..<min(start + JournalDecisions.settledMax, ids.count)])
             let time = at
             let outcome = try await StorageErrors.mapping {
-                try await self.storage.writeForPeople { try $0.settleJournal(part, at: time) }
+                try await self.storage.writeForPeople { try $0.journalDecisions.settle(part, at: time) }
             }
             at = outcome.at
             start += part.count
@@ -158,9 +158,9 @@ struct NodeConflictControl: ConflictControl {
     private func restore(_ ids: [String], _ result: inout ConflictsResolution) async throws {
         var start = 0
         while start < ids.count {
-            let part = Array(ids[start..<min(start + ReplicaWriter.restoredMax, ids.count)])
+            let part = Array(ids[start..<min(start + JournalDecisions.restoredMax, ids.count)])
             let resolutions = try await StorageErrors.mapping {
-                try await self.storage.writeForPeople { try $0.restoreJournal(part) }
+                try await self.storage.writeForPeople { try $0.journalDecisions.restore(part) }
             }
             for (id, resolution) in zip(part, resolutions) {
                 if let failure = self.failure(resolution, id) {

@@ -40,6 +40,7 @@ struct DatabaseCopy {
     ///   - path: the file, which must exist.
     ///   - isReadOnly: see ``isReadOnly``.
     ///   - patience: how long to wait for other programs' transactions, in seconds.
+    ///   - isCut: whether the file may be shorter than it says; the pages that are there can be read then.
     ///   - target: the file that `body` writes, for the messages of errors; `nil` when it writes none.
     ///   - body: what to read.
     /// - Returns: The result of `body`.
@@ -48,11 +49,14 @@ struct DatabaseCopy {
         _ path: String,
         isReadOnly: Bool = false,
         patience: Double = StoreDatabase.busyTimeoutSeconds,
+        isCut: Bool = false,
         writing target: String? = nil,
         _ body: (Database) throws -> Result
     ) throws -> Result {
         try DatabaseCopy.mapping(reading: path, writing: target ?? path) {
-            let configuration = DatabaseCopy.configuration(isReadOnly: isReadOnly, patience: patience)
+            var configuration = DatabaseCopy.configuration(isReadOnly: isReadOnly, patience: patience)
+            // With this setting SQLite does not compare the size of the file with its header.
+            if isCut { configuration.prepareDatabase { try $0.execute(sql: "PRAGMA writable_schema = ON") } }
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             let result = try queue.writeWithoutTransaction(body)
             try queue.close()

@@ -211,7 +211,7 @@ package struct FileRestore {
                 return (batches.count, try unread.get() + refused)
             } catch let error as StoreError where error.code != .diskFull {
                 // Nothing at all can be read.
-                return (batches.count, refused + 1)
+                return (batches.count, refused &+ 1)
             }
         }
         outcome.batches = batches

@@ -17,7 +17,7 @@ struct LogSalvage {
     /// - Returns: The number of places that could not be read.
     /// - Throws: ``StoreError`` when nothing can be read, and what `body` throws.
     func read(_ body: ([BatchChunk]) throws -> Void) throws -> Int {
-        try DatabaseCopy.reading(self.path) { db in
+        try DatabaseCopy.reading(self.path, isCut: true) { db in
             let connection = try Connection(db)
             defer { connection.finalizeStatements() }
             let authors = try LogSalvage.authors(on: connection)
@@ -71,18 +71,22 @@ struct LogSalvage {
         [SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_IOERR].contains(failure.code & 0xff)
     }
 
-    /// The authors by their small numbers.
+    /// The authors by their small numbers, as far as they can be read.
     private static func authors(on connection: Connection) throws -> [Int64: Origin] {
-        let names = try AuthorNames.read(on: connection)
-        guard names.isEmpty else {
-            return Dictionary(uniqueKeysWithValues: names.enumerated().map { (Int64(clamping: $0), $1) })
-        }
         var authors: [Int64: Origin] = [:]
-        try connection.query("SELECT id, node, incarnation FROM clinicsync_origin").forEach { row in
-            guard let node = NodeID(storedBytes: row.blob(1)), let incarnation: UInt32 = row.number(2, in: 0 ... .max)
-            else { return }
-            authors[row.int64(0)] = Origin(node: node, incarnation: incarnation)
-        }
+        do {
+            for (id, name) in try AuthorNames.read(on: connection).enumerated() { authors[Int64(clamping: id)] = name }
+        } catch let failure as SQLiteFailure where self.isDamage(failure) {}
+        guard authors.isEmpty else { return authors }
+        do {
+            try connection.query("SELECT id, node, incarnation FROM clinicsync_origin").forEach { row in
+                guard let node = NodeID(storedBytes: row.blob(1)),
+                    let incarnation: UInt32 = row.number(2, in: 0 ... .max)
+                else { return }
+                let number = row.int64(0)
+                authors[number] = Origin(node: node, incarnation: incarnation)
+            }
+        } catch let failure as SQLiteFailure where self.isDamage(failure) {}
         return authors
     }
 
@@ -105,7 +109,8 @@ struct LogSalvage {
 
     private static func chunk(_ row: Statement, authors: [Int64: Origin]) -> BatchChunk? {
         do {
-            guard let author = authors[row.int64(1)] else { return nil }
+            let number = row.int64(1)
+            guard let author = authors[number] else { return nil }
             try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
             let index = try row.chunkIndex(3)
             guard row.isNull(5) == (index > 0) else { return nil }

@@ -64,7 +64,7 @@ extension Conflict {
         guard let column = self.column, !self.standsForRow, let plan = plans[self.table],
             let slot = plan.slot(of: column)
         else { return false }
-        return plan.derivedSlots & (1 << UInt64(slot)) != 0
+        return plan.isDerived(slot: slot)
     }
 }
 

@@ -42,7 +42,7 @@ struct JournalReading {
                 let slot = row.isNull(2) ? nil : plan.slot(of: row.string(2))
                 if row.int(1) == 1 {
                     if slot != nil { lost.append((plan, row.string(2))) }
-                } else if row.isNull(2) || slot.map({ plan.derivedSlots & (1 << UInt64($0)) == 0 }) == true {
+                } else if row.isNull(2) || slot.map({ !plan.isDerived(slot: $0) }) == true {
                     count = entries &+ count
                 }
             }
@@ -56,12 +56,12 @@ struct JournalReading {
     /// columns that the table does not show as they are.
     private func countOpen(_ plan: TablePlan, column: String) throws -> Int {
         guard let slot = plan.slot(of: column), let name = plan.names[slot] else { return 0 }
-        let bit: UInt64 = 1 << UInt64(slot)
         let key = SQLText.name(plan.definition.keyColumn)
         let shown = "t." + SQLText.name(name)
         // Who lost what is not shown; a value that stands for a row is an entry by itself.
         let author = "substr(c.origin, 1, instr(c.origin || '.', '.') - 1) || coalesce(c.relatedTable, '')"
-        let isPlain = (plan.counterSlots | plan.derivedSlots | plan.asideSlots) & bit == 0
+        let isDerived = plan.isDerived(slot: slot)
+        let isPlain = !isDerived && (plan.counterSlots | plan.asideSlots) & (1 << UInt64(slot)) == 0
         let sql =
             isPlain
             ? """
@@ -83,7 +83,7 @@ struct JournalReading {
         let statement = try self.connection.query(sql)
             .bind(1, text: plan.definition.name)
             .bind(2, text: column)
-        if !isPlain { statement.bind(3, plan.derivedSlots & bit == 0 ? 0 : 1) }
+        if !isPlain { statement.bind(3, isDerived ? 1 : 0) }
         try statement.forEach { row in
             if row.int(1) == 1 { count += 1 } else { several.append(row.ref(0).value) }
         }

@@ -15,8 +15,6 @@ final class TablePlan: Sendable {
     let valueSlots: UInt64
     /// The slots of counter columns.
     let counterSlots: UInt64
-    /// The slots of columns of which a lost value needs no entry in the journal; see ``ColumnDefinition/isDerived``.
-    let derivedSlots: UInt64
     /// The UNIQUEs of the table.
     let uniqueRules: [UniqueRule]
     /// The references to other tables' keys.
@@ -45,18 +43,15 @@ final class TablePlan: Sendable {
         }
         var valueSlots: UInt64 = 0
         var counterSlots: UInt64 = 0
-        var derivedSlots: UInt64 = 0
         var slotsByName: [String: Int] = [:]
         for column in definition.columns {
             let slot = column.slot
             if slot != definition.keySlot { valueSlots |= 1 << UInt64(slot) }
             if column.isCounter { counterSlots |= 1 << UInt64(slot) }
-            if column.isDerived { derivedSlots |= 1 << UInt64(slot) }
             slotsByName[column.name] = slot
         }
         self.valueSlots = valueSlots
         self.counterSlots = counterSlots
-        self.derivedSlots = derivedSlots
         self.slotsByName = slotsByName
         let slots = 0..<definition.slotCount
         let defaults = slots.map { definition.column(slot: $0)?.defaultValue ?? .null }
@@ -98,6 +93,9 @@ final class TablePlan: Sendable {
 
     /// The slots of columns that may convert values of other nodes; see ``ColumnDefinition/isConverting``.
     var convertingSlots: UInt64 { self.sql.places.converting }
+
+    /// Whether a lost value of this slot's column needs no entry in the journal; see ``ColumnDefinition/isDerived``.
+    func isDerived(slot: Int) -> Bool { self.definition.column(slot: slot)?.isDerived == true }
 
     /// The slots of all UNIQUEs.
     var uniqueSlots: UInt64 { self.uniqueRules.reduce(0) { $0 | $1.mask } }

@@ -264,7 +264,7 @@ import Testing
         _ = machine.linked(.c(4), .of(.client(4), partials: [partial]), greeted: nil)
         let read = StorageRequest.readLog(for: .c(4), after: 0, maxBytes: 1 << 20)
         #expect(machine.located(.c(4), at: 0).count == 1)
-        let locate = StorageRequest.locate(for: .c(4), vector: VersionVector())
+        let locate = StorageRequest.locate(for: .c(4), vector: VersionVector(), takesState: true)
         #expect(machine.logRead(for: .c(4), log, head: 3) == [.storage(locate)])
         guard case .storage(.readLog(for: .c(4), after: 0, _))? = machine.located(.c(4), at: 0).first else {
             Issue.record("expected \(read)")
