@@ -164,6 +164,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.safety = .seconds(12)
         options.joinAt = .milliseconds(Int64(5_000 + seed % 5 * 1_000))
         options.retentionMilliseconds = 200
+        // The others do not wait for the PC that has not come yet.
+        options.silenceMilliseconds = 500
         options.faults = [.crash, .powerCut, .connectionCut, .restart]
         options.faultInterval = .milliseconds(Int64(300 + seed % 3 * 300))
         options.writeInterval = .milliseconds(150)

@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import GRDB
 import Testing
 
 @testable import ClinicSyncStorage

@@ -99,9 +99,12 @@ struct StateTransferTests {
     private func prune(_ store: TestStore) throws {
         store.now += 1_000
         let (pruner, all) = (LogPruner(origins: store.writer.rows.origins, clock: store.writer.clock), try store.vector)
-        while try store.writer.transactions.write({ transaction in
-            .relaxed(try pruner.prune(upTo: all, retentionMilliseconds: 500, in: transaction))
-        }) > 0 {}
+        var removed = 1
+        while removed > 0 {
+            removed = try store.writer.transactions.write { transaction in
+                .relaxed(try pruner.prune(upTo: all, retentionMilliseconds: 500, in: transaction))
+            }
+        }
         #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_log") == 0)
     }
 
