@@ -233,7 +233,8 @@ package final class SimulatedWorld {
             self.endProcess(of: node)
             if let remains { return try self.faults.powerGoes(at: node, leaving: remains, in: self) }
             node.isClosed = true
-            if self.isDisturbed || node.isStopping || reason == .forked { self.schedule(.start(node: node.index), after: .seconds(1)) }
+            let comesBack = self.isDisturbed || node.isStopping || reason == .forked
+            if comesBack { self.schedule(.start(node: node.index), after: .seconds(1)) }
         }
     }
 

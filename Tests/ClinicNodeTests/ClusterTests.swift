@@ -142,9 +142,9 @@ import Testing
         let program = try #require(try binary.makeProcess([]).executableURL?.path)
         // Runs in a mount namespace that ends with the shell.
         let script = """
-            mkdir -p '\(data)' && mount -t tmpfs -o size=2400k none '\(data)' || exit 99
+            mkdir -p '\(data)' && mount -t tmpfs -o size=3m none '\(data)' || exit 99
             '\(program)' init --data '\(data)/node' >/dev/null || exit 98
-            head -c 8m /dev/zero > '\(data)/filler' 2>/dev/null
+            head -c 6m /dev/zero > '\(data)/filler' 2>/dev/null
             '\(program)' run --data '\(data)/node' --listen 127.0.0.1:0 --api 127.0.0.1:0
             echo "status $?" >&2
             rm '\(data)/filler'

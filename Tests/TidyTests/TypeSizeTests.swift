@@ -16,7 +16,9 @@ struct TypeSizeTests {
         // A row of a table; a table as DDL and manifest describe it.
         "SessionRow", "TableDefinition",
         // Limits and settings.
-        "CoreConfiguration", "SimulationOptions", "TransportLimits", "WireLimits",
+        "CoreConfiguration", "SimulationOptions", "StoreLimits", "TransportLimits", "WireLimits",
+        // A message, whose fields docs/PROTOCOL.md fixes.
+        "Hello",
     ]
 
     /// What a type comes to over all its parts.

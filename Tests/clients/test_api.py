@@ -392,6 +392,7 @@ def run(program, check):
         conflicts(clinic, description, check)
         sessions(clinic, description, check)
         people(clinic, description, check)
+        description.accept("POST", "/v1/backup", clinic.nodes[0].post("/v1/backup"))
         events(clinic.nodes[0], description, check)
         dashboard(clinic.nodes[0], description, check)
         origins(clinic, check)

@@ -102,7 +102,7 @@ package struct VersionVector: Sendable, Hashable {
                 result.entries[index].sequence >= batch.sequence
             else { continue }
             if batch.sequence > 1 {
-                result.entries[index].sequence = batch.sequence - 1
+                result.entries[index].sequence = batch.sequence &- 1
             } else {
                 result.entries.remove(at: index)
             }

@@ -78,7 +78,9 @@ struct RunCommand: AsyncParsableCommand {
             do {
                 return try await self.serve(directory, configuration, logger)
             } catch let error as ClinicSyncError where error.code == .numbersTaken {
-                logger.warning("Other nodes have other changes under this node's batch numbers: it starts again, on new ones")
+                logger.warning(
+                    "Other nodes have other changes under this node's batch numbers: it starts again, on new ones"
+                )
                 try await Task.sleep(for: RunCommand.pause)
             }
         }

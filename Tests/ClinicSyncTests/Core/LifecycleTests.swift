@@ -60,6 +60,7 @@ import Testing
         #expect(host.give(.storageReplied(.failed(early, failure))).closes.first == .storageFailed)
         #expect(host.node.status(at: host.now).role == .host)
         host.advance(.seconds(seconds))
+        host.give(.timerFired(.retryStorage))
         host.connect(2, to: .client(3), vector: .v(1))
         let late = try #require(host.give(.received(.c(2), .chunk(.of(1, 1)))).requests.first)
         host.give(.storageReplied(.failed(late, failure)))

@@ -14,7 +14,7 @@ struct CrashTests {
         var total = 0
         _ = try self.run(scenario) { total += 1 }
         #expect(total > 20)
-        for place in StoreScenario.places(of: total, count: 24) {
+        for place in StoreScenario.places(of: total, count: 16) {
             var left = place
             let crash = try self.run(scenario) {
                 left -= 1
@@ -50,7 +50,7 @@ struct CrashTests {
     ///   - onWrite: called before each write.
     ///   - isOver: whether the process ends before the present write.
     /// - Returns: What is left; `nil` when the process did not end.
-    /// - Throws: What the store throws when it is opened.
+    /// - Throws: What the store throws before the process ends.
     private func run(
         _ scenario: StoreScenario,
         onWrite: @escaping () -> Void,

@@ -183,7 +183,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .syncReport(let report): return self.sync.reported(report)
         case .state(let message):
             let hasMore = self.replication.claimsMore(id)
-            return self.transfer.received(message, on: id, hasMore: hasMore, at: context.time.monotonic)
+            let time = context.time.monotonic
+            return self.transfer.received(message, on: id, hasMore: hasMore, at: time) + self.answerOffers()
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             return []
@@ -389,7 +390,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stateInstalled(_, let outcome):
             self.transfer.installed()
             self.replication.forgot(outcome.forgotten, sender: nil)
-            return self.absorb(outcome) + self.replication.announce().directives
+            let absorbed = self.absorb(outcome)
+            return absorbed + (self.replication.announce() + self.replication.stateInstalled()).directives
         default: return []
         }
     }
@@ -441,6 +443,11 @@ package struct DataStateMachine: Sendable, Hashable {
         return directives + [.stamped(outcome.largestTimestamp)]
     }
 
+    /// Tells peers whose logs do not reach this node what it has got meanwhile; they send it nothing that it could acknowledge.
+    private mutating func answerOffers() -> [Directive] {
+        self.transfer.hasOffers && self.replication.isExchanging ? self.announce() : []
+    }
+
     /// Takes over what the store committed: tells programs, and passes on to peers what was logged.
     private mutating func absorb(
         _ logged: [LoggedChunk],
@@ -451,7 +458,7 @@ package struct DataStateMachine: Sendable, Hashable {
         var directives = [Directive.applied]
         if !events.isEmpty { directives.append(.effect(.publish(events))) }
         if events.contains(where: { $0.change?.category == .user }) { directives.append(.usersChanged) }
-        directives += self.replication.relay(logged).directives
+        directives += self.replication.relay(logged).directives + self.answerOffers()
         return directives + self.replication.takeWithheld().map { .close($0, .replaced) }
     }
 

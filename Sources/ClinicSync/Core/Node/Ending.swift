@@ -18,9 +18,9 @@ struct Ending: Sendable, Equatable {
         self.forksFrom = time + patience
     }
 
-    /// Others have other content under this node's numbers: whether the node ends because of it.
-    mutating func mayFork(at time: Duration) -> Bool {
-        guard time >= self.forksFrom else { return false }
+    /// The store failed: whether the node, whose author is `origin`, ends because of it.
+    mutating func isEnded(by failure: StorageFailure, _ origin: Origin, at time: Duration) -> Bool {
+        guard case .forked(let batch) = failure, batch.origin == origin, time >= self.forksFrom else { return false }
         self.reason = .forked
         return true
     }

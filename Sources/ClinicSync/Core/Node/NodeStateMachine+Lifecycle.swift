@@ -24,8 +24,7 @@ extension NodeStateMachine {
         self.refreshCandidacy()
         self.peers.beginSearch(at: time, using: &self.turn.generator)
         self.dial()
-        let isAlone = self.peers.knowsNoAddress
-        self.carryOut(self.election.start(isAlone: isAlone, at: time, using: &self.turn.generator))
+        self.carryOut(self.election.start(isAlone: self.peers.knowsNoAddress, at: time, using: &self.turn.generator))
         for id in self.peers.connectionIDs {
             let (greeting, early) = self.peers.takeEarly(id, greeting: Hello(of: self))
             self.carryOut(greeting)
@@ -38,7 +37,7 @@ extension NodeStateMachine {
     /// Gives the store's reply to the machine that asked.
     mutating func receive(_ reply: StorageReply) {
         switch reply {
-        case .acknowledgedRecorded, .isolationBegun: break
+        case .acknowledgedRecorded, .isolationBegun, .leftOut: break
         case .termRecorded(let term):
             self.refreshCandidacy()
             self.carryOut(self.election.recorded(term, at: self.now.monotonic))
@@ -55,8 +54,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.restamped(peers: self.peers.linkedPeers))
         case .located(let id, nil):
             guard let node = self.peers.link(id)?.identity.node else { return }
-            // The log no longer has what the peer lacks, and there is no other way to serve the peer. It connects again
-            // with its back-off; reconciliation with another host may have helped it meanwhile.
+            // Nothing serves the peer. It connects again with its back-off; another host may have helped it meanwhile.
             self.emit(.notify(.logTooShort(for: node)))
             self.close(id, .storageFailed)
         case .failed(let request, let failure): self.failed(request, failure)
@@ -66,7 +64,6 @@ extension NodeStateMachine {
         case .mended(let repair):
             let isRunning = self.phase == .running
             self.carryOut(self.data.mended(repair, peers: self.peers.linkedPeers, self.context, isRunning: isRunning))
-        case .leftOut: break
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
             .rowHashes, .compared, .rowsMerged, .rowStates, .pruned, .stateNeeded, .stateRead, .statePinned,
             .stateStaged, .stateWaits, .stateInstalled:
@@ -82,16 +79,9 @@ extension NodeStateMachine {
             self.carryOut(self.election.recordingFailed(retryAfter: self.configuration.storageRetryDelay))
         case .decideLogin(let decision): self.loginDecided(decision, .decided(.unavailable, members: 0))
         case .keepSessions: self.sessions.ruleFailed()
-        case .recordEvent, .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes,
-            .compare, .mergeRows, .rowStates, .recordAcknowledged, .prune, .restamp, .beginIsolation, .mend, .leaveOut,
-            .readBatch, .readState, .pinState, .stageState, .installState:
-            break
+        default: break
         }
-        if case .forked(let batch) = failure, batch.origin == self.configuration.origin,
-            self.ending.mayFork(at: self.now.monotonic)
-        {
-            self.stop()
-        }
+        if self.ending.isEnded(by: failure, self.configuration.origin, at: self.now.monotonic) { self.stop() }
     }
 
     // MARK: - Commands and sessions

@@ -62,10 +62,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         switch input {
         case .started(let state): self.start(state)
         case .shutdownRequested: self.phase = .stopping
-        case .connectionOpened, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
-            .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
-            .storeLocked, .storeUnlocked, .eventOccurred, .commandReceived:
-            preconditionFailure("the node was given work before it was started")
+        default: preconditionFailure("the node was given work before it was started")
         }
     }
 

@@ -72,8 +72,14 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
     }
 
     /// The log cannot serve the peer: it is offered the state.
-    package mutating func offered() {
-        if self.state == .locating { self.state = .offered }
+    package mutating func offered() { self.state = .offered }
+
+    /// This node got a state, so its log may not have what the peer lacks: the store looks for the place again.
+    ///
+    /// - Returns: What the peer has or was sent.
+    package mutating func locateAfresh() -> VersionVector {
+        self.state = .locating
+        return self.sent.vector
     }
 
     /// The peer has applied more, or was sent a state that began with `vector`: perhaps the log can serve it now.

@@ -222,6 +222,9 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     // MARK: - Isolation
 
+    /// Whether batches are exchanged.
+    package var isExchanging: Bool { self.isolation.state == .over }
+
     /// Whether nothing is exchanged because there is no connection or the clinic's time is not known.
     package var isIsolated: Bool { self.isolation.state == .isolated }
 
@@ -419,6 +422,17 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// A peer was sent the whole state, which began with `vector`: what follows comes from the log.
     package mutating func stateSent(_ id: ConnectionID, _ vector: VersionVector) -> [Effect] {
         self.streams[id]?.outbound.locateAgain(vector).map { self.locate(id, $0) } ?? []
+    }
+
+    /// This node got a state in place of history: peers that lack what the log does not have need the state as well.
+    package mutating func stateInstalled() -> [Effect] {
+        guard self.isolation.state == .over else { return [] }
+        var effects: [Effect] = []
+        for id in Array(self.streams.keys) {
+            guard let vector = self.streams[id]?.outbound.locateAfresh() else { continue }
+            effects += self.locate(id, vector)
+        }
+        return effects
     }
 
     /// The store read chunks of the log for a peer.

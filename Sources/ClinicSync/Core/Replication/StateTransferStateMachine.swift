@@ -112,6 +112,9 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         }
     }
 
+    /// Whether a peer has offered its state and waits with its log.
+    package var hasOffers: Bool { !self.offers.isEmpty }
+
     /// How many peers are being given this node's state.
     package var receiverCount: Int { self.receivers.count { $0.value.pinned != nil } }
 
@@ -278,7 +281,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
-        source.staging = max(0, source.staging - 1)
+        source.staging = max(0, source.staging &- 1)
         guard let staged else {
             // What else was sent meanwhile is forgotten, too.
             source.isAnswered = true

@@ -141,7 +141,9 @@ package enum CoreLimits {
     package static let stateTailLimit: Duration = .seconds(30)
     /// The log is pinned again for a peer that takes the state when the last pin is this old.
     package static let statePinInterval: Duration = .seconds(600)
-    /// A host has a member lapse that was silent for so many milliseconds: 30 days. Nothing waits for it then.
+    /// A host has a member lapse that was silent for so many milliseconds: 30 days.
+    ///
+    /// Nothing waits for it then.
     package static let silenceMilliseconds: Int64 = 30 * 86_400_000
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16

@@ -81,6 +81,7 @@ struct NodeStatusControl: StatusControl {
     /// - Parameters:
     ///   - failedTriggers: the rows for which a program's trigger failed.
     ///   - staleLog: where a write-ahead log is that did not belong to the file; `nil` when there was none.
+    /// - Returns: One sentence for each; none when all is well.
     static func warnings(failedTriggers: Int, staleLog: String?) -> [String] {
         var warnings: [String] = []
         if failedTriggers > 0 {
@@ -253,15 +254,18 @@ extension NodeStatus.BackOff {
     fileprivate init(_ backOff: CoreStatus.BackOff) {
         self.init(
             reason: "\(backOff.reason)",
-            message: NodeStatus.BackOff.message(backOff.reason, isPeersWord: backOff.isPeersWord),
+            message: BackOffSentence.of(backOff.reason, isPeersWord: backOff.isPeersWord),
             by: backOff.isPeersWord ? "peer" : "self",
             failures: backOff.failures,
             lastedSeconds: Int(clamping: backOff.lasted.components.seconds),
             retrySeconds: Int(clamping: (backOff.retryIn + .milliseconds(999)).components.seconds)
         )
     }
+}
 
-    private static func message(_ reason: CloseReason, isPeersWord: Bool) -> String {
+/// What a person may do about a peer that waits.
+private enum BackOffSentence {
+    static func of(_ reason: CloseReason, isPeersWord: Bool) -> String {
         switch reason {
         case .protocolViolation:
             isPeersWord

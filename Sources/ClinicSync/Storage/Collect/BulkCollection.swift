@@ -55,7 +55,8 @@ final class BulkCollection {
     /// Whether a slice that began at `start` ends after its first `count` marks.
     func isSliceOver(after count: Int, since start: ContinuousClock.Instant) -> Bool {
         if let sliceMarks { return count >= sliceMarks }
-        return count.isMultiple(of: BulkCollection.marksBetweenLooks) && start.duration(to: .now) >= BulkCollection.slice
+        return count.isMultiple(of: BulkCollection.marksBetweenLooks)
+            && start.duration(to: .now) >= BulkCollection.slice
     }
 
     /// Lets programs have the write lock before the next slice; `connection` is the one that writes.

@@ -58,7 +58,7 @@ package struct JournalEntry: Sendable, Hashable {
     package var decision: Decision?
     /// How many lost values of the column the entry stands for, this one among them; see ``LossGroup``.
     package var count = 1
-    /// These values, newest first and at most ``ReplicaReader/journalEntriesMax``, where one entry with several is asked for.
+    /// These values, newest first and at most ``JournalReading/entriesMax``, where one entry with several is asked for.
     package var values: [LostValue] = []
 
     /// Whether the value stands for a whole row that was deleted past the triggers: the row refers to itself.

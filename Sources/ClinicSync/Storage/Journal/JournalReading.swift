@@ -10,6 +10,8 @@ struct JournalReading {
 
     /// Digits of an id that must be given at least.
     static let prefixMin = 6
+    /// Entries, and values of one entry, that are read at a time.
+    static let entriesMax = 500
 
     private static let select = """
         SELECT c.id, \(Conflict.columns), kept, resolvedAt, r.node
@@ -268,7 +270,7 @@ struct JournalReading {
         guard found.count == 1 else { return .ambiguous }
         if let group = try self.group(of: entry), group.values.count > 1 {
             entry.count = group.values.count
-            entry.values = group.values.prefix(ReplicaReader.journalEntriesMax).map {
+            entry.values = group.values.prefix(JournalReading.entriesMax).map {
                 JournalEntry.LostValue(id: $0.id, written: $0.written)
             }
         }

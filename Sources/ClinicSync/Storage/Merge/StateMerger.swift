@@ -205,11 +205,13 @@ final class StateMerger {
         self.clock.observe(result.largestTimestamp)
         try StateStage.clear(in: transaction)
         try Settings.set(.stateTaken, to: .integer(self.clock.wallMilliseconds), in: transaction)
-        let options = BatchApplier.Options(limit: .max, offset: offset)
-        let tail = try self.applier.store([], from: nil, options, in: transaction)
-        try self.projection.project(events: &events, in: transaction)
+        // Events are told in the order of their positions.
         result.events += try self.events.record(events, in: transaction)
-        result.append(tail)
+        let options = BatchApplier.Options(limit: .max, offset: offset)
+        result.append(try self.applier.store([], from: nil, options, in: transaction))
+        var projected = EventCollector(isLocal: false)
+        try self.projection.project(events: &projected, in: transaction)
+        result.events += try self.events.record(projected, in: transaction)
         return result
     }
 

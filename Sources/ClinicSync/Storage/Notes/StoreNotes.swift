@@ -164,6 +164,7 @@ final class StoreNotes: TransactionPart {
     /// - Parameters:
     ///   - oldest: the time, milliseconds since 1970; batches that were noted earlier are left out.
     ///   - connection: the connection that reads.
+    /// - Returns: Their names.
     /// - Throws: ``OwnDamage`` when a detail cannot be read; what SQLite reports.
     func unreadBatches(notedAfter oldest: Int64, on connection: Connection) throws -> [BatchID] {
         var batches: [BatchID] = []

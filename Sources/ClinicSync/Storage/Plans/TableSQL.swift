@@ -172,6 +172,9 @@ struct TableSQL: Sendable {
             """
     }
 
+    /// Says what is wrong in the table and its indexes, or `ok`.
+    var integrityCheck: String { "PRAGMA integrity_check(\(self.table))" }
+
     /// Whether the table has a row with the key `pk`.
     var exists: String { "EXISTS (SELECT 1 FROM \(self.table) WHERE \(self.key) = pk)" }
 

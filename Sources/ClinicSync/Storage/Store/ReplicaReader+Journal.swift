@@ -3,7 +3,7 @@ import ClinicSyncModel
 /// The conflict journal, for people.
 extension ReplicaReader {
     /// Entries of one list at most; the newest are given.
-    package static let journalEntriesMax = 500
+    package static let journalEntriesMax = JournalReading.entriesMax
 
     /// Rows of the journal that one search looks at.
     private static let journalRowsMax = 1_000

@@ -45,13 +45,12 @@ struct StoreBuilding {
         let collecting = self.collecting(lost: lost, projection: projection, events: events, repair: repair)
         let (saver, collector) = (self.opened.saver, collecting.collector)
         let merger = Merger(saver: saver, journal: journal, lost: lost, collector: collector, events: events)
-        let unreadable = UnreadableBatches(log: self.opened.log, origins: self.rows.origins, journal: journal)
         let merging = self.merging(
             merger,
             collecting: collecting,
             projection: projection,
             events: events,
-            unreadable: unreadable
+            unreadable: UnreadableBatches(log: self.opened.log, origins: self.rows.origins, journal: journal)
         )
         let adoption = self.adoption(
             merger,

@@ -30,7 +30,8 @@ import Testing
         )
         #expect(
             machine.restamped(peers: [.follower(2, acknowledged: .v(1))], isStoreOpen: true) == [
-                .storage(.locate(for: .c(2), vector: .v(1), takesState: true)), .storage(.store(from: .c(2), [.of(2, 1)])),
+                .storage(.locate(for: .c(2), vector: .v(1), takesState: true)),
+                .storage(.store(from: .c(2), [.of(2, 1)])),
             ]
         )
         #expect(

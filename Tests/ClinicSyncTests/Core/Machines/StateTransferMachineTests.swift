@@ -310,4 +310,26 @@ import Testing
             ]
         )
     }
+
+    @Test("a node that got a state looks again from where it serves its peers: the log does not have what it got")
+    func servesAfresh() {
+        var outbound = PeerOutboundStateMachine(vector: .v(2), partials: [], credit: 1_000)
+        outbound.located(3)
+        #expect(outbound.nextRead(head: 3, maxBytes: 100) == nil)
+        #expect(outbound.state == .live)
+        #expect(outbound.locateAfresh() == .v(2))
+        outbound.offered()
+        #expect(outbound.state == .offered)
+        var machine = DataStateMachine(.host)
+        let hello = Hello.of(.client(2))
+        _ = machine.linked(
+            PeerIntroduction(connection: .c(2), identity: PeerIdentity(.n(2), hello), hello: hello)
+        )
+        _ = machine.endIsolation(.host())
+        _ = machine.restamped(peers: [.follower(2)])
+        _ = machine.replied(.located(for: .c(2), position: 0), .host())
+        let outcome = StoreOutcome.of([], bytes: 0, vector: .v(5))
+        let directives = machine.replied(.stateInstalled(rows: 3, outcome), .host())
+        #expect(directives.contains(.effect(.storage(.locate(for: .c(2), vector: .v(), takesState: true)))))
+    }
 }

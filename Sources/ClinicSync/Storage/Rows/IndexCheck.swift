@@ -20,7 +20,7 @@ final class IndexCheck {
         guard !self.right.contains(plan.definition.number) else { return }
         var isDamaged = false
         // Other findings, as of a CHECK that old rows do not fulfil, are not about an index.
-        try connection.query("PRAGMA integrity_check(\(SQLText.name(plan.definition.name)))").forEach { row in
+        try connection.query(plan.sql.integrityCheck).forEach { row in
             if row.string(0).contains("index") { isDamaged = true }
         }
         guard !isDamaged else { throw OwnDamage.index(of: plan.definition.number) }
