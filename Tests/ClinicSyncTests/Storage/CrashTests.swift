@@ -14,7 +14,7 @@ struct CrashTests {
         var total = 0
         _ = try self.run(scenario) { total += 1 }
         #expect(total > 20)
-        for place in StoreScenario.places(of: total, count: 24) {
+        for place in StoreScenario.places(of: total, count: 16) {
             var left = place
             let crash = try self.run(scenario) {
                 left -= 1

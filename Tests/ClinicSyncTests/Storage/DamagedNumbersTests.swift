@@ -22,10 +22,10 @@ struct DamagedNumbersTests {
         _ = self.a.writer.takeNotice()
     }
 
-    /// The damaged tables that a node names in the replies to requests of its housekeeping.
-    private func named(by store: TestStore) -> [OwnDamage.Table] {
+    /// The damaged tables that a node names in the replies to requests of its housekeeping; each comes to one more table.
+    private func named(by store: TestStore, rounds: Int = 2) -> [OwnDamage.Table] {
         let executor = WritingExecutor(store.writer, retentionMilliseconds: .max / 2)
-        return (0..<80).flatMap { _ in
+        return (0..<rounds).flatMap { _ in
             guard case .noticed(let notice, _) = executor.perform(.prune(MemberPresence(isHost: false))) else {
                 return [DamageRepair]()
             }
@@ -37,7 +37,9 @@ struct DamagedNumbersTests {
     private func settle(_ a: TestStore, _ b: TestStore) throws {
         for _ in 0..<3 {
             try converge([a, b])
-            for table in try a.reader.digests().tables.map(\.name) {
+            for (ours, theirs) in zip(try a.reader.digests().tables, try b.reader.digests().tables) where ours != theirs
+            {
+                let table = ours.name
                 let answers = try b.reader.compare(try a.reader.rowHashes(round: 1, table: table, after: nil))
                 for answer in answers { _ = try a.writer.merge(answer, clockOffsetMilliseconds: 0) }
                 for states in try a.reader.rowStates(round: 1, table: table, keys: answers.flatMap(\.wanted)) {
@@ -128,7 +130,7 @@ struct DamagedNumbersTests {
     func numberAsKey(isRunning: Bool) throws {
         try self.a.sql("UPDATE clinicsync_row SET pk = -7 WHERE pk = 'p1'")
         let a = isRunning ? self.a : try TestStore(reopening: self.a, schema: self.a.schema)
-        #expect((isRunning ? self.named(by: a) : a.writer.takeNotice().repairs.map(\.table)).contains(.row))
+        #expect((isRunning ? self.named(by: a, rounds: 80) : a.writer.takeNotice().repairs.map(\.table)).contains(.row))
         #expect(try a.value(Int.self, "SELECT count(*) FROM clinicsync_row WHERE pk < ''") == 0)
         try self.settle(a, self.b)
     }

@@ -19,7 +19,7 @@ struct DiskFaultTests {
             return nil
         }
         #expect(counted.failures.isEmpty && counted.result == reference)
-        for place in StoreScenario.places(of: total, count: 40) {
+        for place in StoreScenario.places(of: total, count: 24) {
             var left = place
             let run = try self.run(scenario) { _ in
                 left -= 1
@@ -42,7 +42,7 @@ struct DiskFaultTests {
         }
         _ = try DiskStore(1, on: disk, collects: false)
         disk.refuse(nil)
-        for place in StoreScenario.places(of: total, count: 20) {
+        for place in StoreScenario.places(of: total, count: 10) {
             let disk = try scenario.disk()
             var left = place
             disk.refuse { _, _ in
