@@ -32,7 +32,8 @@ import Testing
     @Test("a PC joins during writes, among kills and power cuts of both sides, and every promise holds")
     func everyPromise() throws {
         let observer = Observer()
-        for seed in 1...10 as ClosedRange<UInt64> {
+        // Of the first forty seeds, which all hold, those whose transfers are broken off or wait.
+        for seed in [4, 5, 10, 29] as [UInt64] {
             let result = try SimulationRun.result(of: .joining(seed: seed), observers: [observer])
             #expect(result.violation == nil, "\(result.options)")
         }
