@@ -79,7 +79,10 @@ struct NumberTests {
                 #expect(entries.reduce(0) { $0 + $1.count } == values.count)
                 // What is shown can be written as JSON and as text.
                 #expect(entries.allSatisfy { $0.resolvedAt.map { !$0.description.isEmpty } ?? true })
-                #expect(try await node.why("patients/p1").columns.flatMap(\.beat).reduce(0) { $0 + $1.count } == values.count)
+                #expect(
+                    try await node.why("patients/p1").columns.flatMap(\.beat).reduce(0) { $0 + $1.count }
+                        == values.count
+                )
                 // The decision with the long text is larger than its table's limit, and stays on its PC.
                 #expect(try await node.status().conflicts.open == (node === x ? 0 : 1))
             }
