@@ -3,8 +3,9 @@ import ClinicSyncModel
 /// Measures the work that a peer's messages cause, and says how long the node must not read more of them.
 ///
 /// Chunks and the pages of a comparison have limits of their own: credit, and answers to questions. The core says which chunks
-/// cost no credit; they are measured here. All other messages are small and rare between honest nodes, but a hostile member can send them without end, and each costs the node's
-/// one driver some time. A message costs one unit, and one more for each KiB.
+/// cost no credit; they are measured here. All other messages are small and rare between honest nodes, but a hostile member
+/// can send them without end, and each costs the node's one driver some time. A message costs one unit, and one more for
+/// each KiB.
 struct WorkMeter {
     private let rate: Double
     private let burst: Double

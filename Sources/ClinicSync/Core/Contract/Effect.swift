@@ -37,7 +37,7 @@ package enum Effect: Sendable, Hashable {
 
 /// Why a node stopped.
 package enum StopReason: Sendable, Hashable {
-    /// Somebody asked for it.
+    /// The service manager or the embedding program asked for it.
     case requested
     /// Other nodes have other content under this node's batch numbers, and the store has recorded that. The node must start
     /// again, and then goes on in a new incarnation.

@@ -143,16 +143,11 @@ struct NodeConflictControl: ConflictControl {
             }
             at = outcome.at
             start += part.count
-            try await self.makeWay()
+            try await Task.sleep(for: LockWaiting.gap)
         }
         // Another PC may have settled some meanwhile: these are not open either.
         result.resolved = entries.count
     }
-
-    /// Leaves the lock free between two transactions.
-    ///
-    /// SQLite's lock is not fair: who takes it again at once starves the programs that wait, which look about every 25 ms.
-    private func makeWay() async throws { try await Task.sleep(for: .milliseconds(26)) }
 
     /// Writes lost values in short transactions, between which programs write.
     private func restore(_ ids: [String], _ result: inout ConflictsResolution) async throws {
@@ -170,7 +165,7 @@ struct NodeConflictControl: ConflictControl {
                 }
             }
             start += resolutions.count
-            try await self.makeWay()
+            try await Task.sleep(for: LockWaiting.gap)
         }
     }
 

@@ -21,9 +21,6 @@ final class BulkCollection {
     /// A program has just written what is collected.
     private var slicesSinceForeign = 0
 
-    /// How long the write lock is left free between slices: SQLite's busy handler looks every 25 ms or more often in
-    /// the first 128 ms of a wait, so that a program that waits for the lock finds it free.
-    static let gap: TimeInterval = 0.026
     /// The write lock is held for this long at a time; below 50 ms, to leave room for the last rows and the commit.
     private static let slice: Duration = .milliseconds(30)
     /// After so many marks the collector looks at the clock: up to 3 ms with rows that concern other rows.
@@ -60,8 +57,6 @@ final class BulkCollection {
     }
 
     /// Lets programs have the write lock before the next slice; `connection` is the one that writes.
-    ///
-    /// SQLite's lock is not fair: a connection that takes it again at once starves the connections that wait for it.
     func makeWay(_ connection: Connection) throws {
         defer { self.slices += 1 }
         let version = try connection.query("PRAGMA data_version").first { $0.int64(0) }
@@ -73,7 +68,7 @@ final class BulkCollection {
         guard self.sliceMarks == nil, self.slices > 0,
             isCrowded || self.slices.isMultiple(of: BulkCollection.slicesBetweenGaps)
         else { return }
-        Thread.sleep(forTimeInterval: BulkCollection.gap)
+        Thread.sleep(forTimeInterval: LockWaiting.gap / .seconds(1))
     }
 
     /// Ends the snapshot.

@@ -3,8 +3,10 @@ import ClinicSyncModel
 
 /// The members that have lapsed: the replicated table `clinicsync_lapse`.
 ///
-/// A host has a member lapse that was silent for ``CoreLimits/silenceMilliseconds``. A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as a host
-/// finds that it has everything.
+/// A host has a member lapse that was silent for ``CoreLimits/silenceMilliseconds``.
+///
+/// A member that lapsed keeps neither the log nor logins nor migrations waiting. It may return: it is active again as soon as
+/// a host finds that it has everything.
 enum Lapses {
     /// The table.
     static let table = "clinicsync_lapse"

@@ -15,4 +15,9 @@ package protocol LockWait: AnyObject, Sendable {
 package enum LockWaiting {
     /// How long SQLite waits before ``LockWait`` is asked whether to go on.
     package static let sliceMilliseconds: Int32 = 250
+    /// How long work of many transactions leaves the lock free between two of them.
+    ///
+    /// The lock is not fair: a connection that takes it again at once starves those that wait. SQLite's busy handler looks
+    /// every 25 ms or more often in the first 128 ms of a wait, so a program that waits finds the lock free.
+    package static let gap: Duration = .milliseconds(26)
 }
