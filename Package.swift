@@ -205,8 +205,8 @@ let package = Package(
         .executableTarget(
             name: "clinic-node",
             dependencies: [
-                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage",
-                "ClinicSyncDemo",
+                "ClinicSync", "ClinicSyncClinic", "ClinicSyncModel", "ClinicSyncWire", "ClinicSyncCore",
+                "ClinicSyncStorage", "ClinicSyncDemo",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "GRDBSQLite", package: "GRDB.swift"),

@@ -341,6 +341,15 @@ CREATE TABLE clinicsync_stage (
     payload   BLOB    NOT NULL
 );
 
+CREATE TABLE clinicsync_sum (
+    tableId INTEGER NOT NULL,
+    kind    INTEGER NOT NULL,
+    rows    INTEGER NOT NULL,
+    high    INTEGER NOT NULL,
+    low     INTEGER NOT NULL,
+    PRIMARY KEY (tableId, kind)
+) WITHOUT ROWID;
+
 CREATE TABLE clinicsync_table (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE CHECK (typeof(name) = 'text'),

@@ -30,6 +30,7 @@ enum FuzzCorpus {
         case .columns: return try RecordCorpus.make().columns
         case .value:
             return [[0], [1, 5], [2, 0, 0, 0, 0, 0, 0, 0xF8, 0x3F], [3, 2, 0x61, 0x62], [4, 3, 0, 1, 0xFF]]
+        case .ranges: return RecordCheck.rangeSamples
         case .configuration: return self.configurations.map { Array($0.utf8) }
         case .identity: return self.identities
         case .invitations: return self.invitations
@@ -152,7 +153,10 @@ enum FuzzCorpus {
     }
 
     private static var comparisons: [Message] {
-        let tables = [TableDigest(name: "bills", rows: 2, digest: Digest(high: 1, low: 2))]
+        var table = TableDigest(name: "bills", rows: 2, digest: Digest(high: 1, low: 2))
+        let tables = [table]
+        (table.hidden, table.deleted) = (StateSum(rows: 1, digest: Digest(high: 3, low: 4)), .zero)
+        let sum = Digest(high: 5, low: 6)
         let rows = [
             RowHash(key: .string("b1"), hash: Digest(high: 3, low: 4)),
             RowHash(key: .integer(-1), hash: Digest(high: 5, low: 6)),
@@ -160,7 +164,10 @@ enum FuzzCorpus {
         let nodes = [SyncReport.Node(id: self.node, name: "Laboratory", result: .unreachable)]
         return [
             .digests(DigestReport(round: 11, vector: self.vector, tables: tables)),
+            .digests(DigestReport(round: 11, vector: self.vector, sum: sum, tables: [table])),
             .rowHashes(RowHashPage(round: 11, table: "bills", after: .null, through: .double(1.5), rows: rows)),
+            .stateRanges(StateRangePage(round: 11, table: "b", ranges: [0, 2, 1, 1, 2, 3, 4, 5, 6, 7, 8])),
+            .stateWants(StateWants(round: 11, table: "b", ids: [1, 2])),
             .rowStates(RowStatePage(round: 11, table: "b", payload: [0xFF], wanted: [.blob([0, 1])], isLast: true)),
             .syncRequest(SyncRequest(id: 21, table: nil)), .verifyRequest(SyncRequest(id: 21, table: "")),
             .verifyReport(VerifyReport(id: 21, result: .repaired, repairedRows: 3)),

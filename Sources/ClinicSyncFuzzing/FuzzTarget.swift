@@ -47,6 +47,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case nodeStatement
     /// A name that a node with the right to sign gave to another.
     case nameStatement
+    /// A message of ranges of states.
+    case ranges
 
     /// The decoder with its corpus.
     ///
@@ -57,7 +59,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .frame: decode = FuzzLaws.frame
         case .enrollment: decode = FuzzLaws.enrollment
-        case .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value:
+        case .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value, .ranges:
             decode = try self.record()
         case .configuration: decode = FuzzLaws.configuration
         case .identity: decode = FuzzLaws.identity
@@ -81,7 +83,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .authority, .grant, .revocation, .certificateRequest, .nodeStatement, .nameStatement: true
         case .frame, .enrollment, .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value,
-            .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement:
+            .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement, .ranges:
             false
         }
     }
@@ -114,6 +116,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         case .registers: check.registers(bytes)
         case .columns: check.columns(bytes)
         case .value: check.value(bytes)
+        case .ranges: check.ranges(bytes)
         case .frame, .enrollment, .configuration, .identity, .invitations, .authority, .grant, .revocation,
             .certificateRequest, .apiAddress, .joinCode, .address, .announcement, .nodeStatement, .nameStatement:
             .broken("\(self.rawValue) is no record")

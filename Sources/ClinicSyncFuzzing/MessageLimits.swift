@@ -17,13 +17,17 @@ enum MessageLimits {
         case .digests(let report):
             self.vector(report.vector)
                 ?? self.count(report.tables.count, self.limits.tablesMax, "tables")
-                ?? report.tables.lazy.compactMap { self.name($0.name) ?? self.rows($0.rows) }.first
+                ?? report.tables.lazy.compactMap(self.fault).first
         case .rowHashes(let page): self.fault(of: page)
         case .rowStates(let page):
             self.name(page.table)
                 ?? self.count(page.payload.count, self.limits.rowStatesPayloadBytesMax, "row states")
                 ?? self.count(page.wanted.count, self.limits.wantedKeysMax, "wanted keys")
                 ?? page.wanted.lazy.compactMap(self.key).first
+        case .stateRanges(let page):
+            self.name(page.table) ?? self.count(page.ranges.count, self.limits.rangesBytesMax, "ranges")
+        case .stateWants(let wants):
+            self.name(wants.table) ?? self.count(wants.ids.count, self.limits.wantedKeysMax, "wanted states")
         case .syncRequest(let request), .verifyRequest(let request): request.table.flatMap(self.name)
         case .verifyReport(let report): self.rows(report.repairedRows)
         case .syncReport(let report):
@@ -118,6 +122,11 @@ enum MessageLimits {
         if let header = chunk.header, header.timestamp.rawValue >= 1 << 63 { return "a stamp cannot be stored" }
         return self.sequence(chunk.batch.sequence) ?? chunk.header.flatMap { self.vector($0.dependencies) }
             ?? self.count(chunk.payload.count, self.limits.chunkPayloadBytesMax, "chunk")
+    }
+
+    private static func fault(of table: TableDigest) -> String? {
+        self.name(table.name) ?? self.rows(table.rows) ?? table.hidden.flatMap { self.rows($0.rows) }
+            ?? table.deleted.flatMap { self.rows($0.rows) }
     }
 
     private static func fault(of page: RowHashPage) -> String? {

@@ -38,6 +38,23 @@ package struct Digest: Sendable, Hashable, CustomStringConvertible {
     package var description: String { self.high.padded(to: 16, radix: 16) + self.low.padded(to: 16, radix: 16) }
 }
 
+/// How many states a set has, and the sum of their hashes.
+package struct StateSum: Sendable, Hashable {
+    /// How many states there are.
+    package var rows: UInt64
+    /// The sum of their hashes.
+    package var digest: Digest
+
+    /// The sum of no states.
+    package static let zero = StateSum(rows: 0, digest: .zero)
+
+    /// Makes a sum.
+    package init(rows: UInt64, digest: Digest) {
+        self.rows = rows
+        self.digest = digest
+    }
+}
+
 /// Rows and digest of one replicated table.
 package struct TableDigest: Sendable, Hashable {
     /// The table's name.
@@ -46,11 +63,30 @@ package struct TableDigest: Sendable, Hashable {
     package var rows: UInt64
     /// The sum of the rows' hashes.
     package var digest: Digest
+    /// The own states of rows that the table hides, or shows in another form; `nil` when the node does not know the sum.
+    package var hidden: StateSum?
+    /// The states of deleted rows; `nil` when the node does not know the sum.
+    package var deleted: StateSum?
 
     /// Makes a table's digest.
-    package init(name: String, rows: UInt64, digest: Digest) {
+    package init(
+        name: String,
+        rows: UInt64,
+        digest: Digest,
+        hidden: StateSum? = nil,
+        deleted: StateSum? = nil
+    ) {
         self.name = name
         self.rows = rows
         self.digest = digest
+        self.hidden = hidden
+        self.deleted = deleted
+    }
+
+    /// Whether nothing contradicts that two nodes have the same states: a sum that one of them does not know is not compared.
+    package func agrees(with other: TableDigest) -> Bool {
+        func isSame(_ ours: StateSum?, _ theirs: StateSum?) -> Bool { ours == nil || theirs == nil || ours == theirs }
+        return self.name == other.name && self.rows == other.rows && self.digest == other.digest
+            && isSame(self.hidden, other.hidden) && isSame(self.deleted, other.deleted)
     }
 }

@@ -22,6 +22,10 @@ package enum Message: Sendable, Hashable {
     case rowHashes(RowHashPage)
     /// Rows with all their versions, in either direction.
     case rowStates(RowStatePage)
+    /// Ranges of the states of a table that differs: questions from the client, answers from the host.
+    case stateRanges(StateRangePage)
+    /// The client asks the host for states that it lacks.
+    case stateWants(StateWants)
     /// A client asks the host for a manual sync of the whole clinic.
     case syncRequest(SyncRequest)
     /// The host asks a client to sweep its tables and reconcile at once.
@@ -216,13 +220,16 @@ package struct DigestReport: Sendable, Hashable {
     package var round: UInt64
     /// The batches that were applied at that moment.
     package var vector: VersionVector
-    /// All replicated tables, in the order of their names.
+    /// The hash of all tables' names, counts and sums; `nil` from a node of an earlier version.
+    package var sum: Digest?
+    /// All replicated tables, in the order of their names; empty when the receiver needs only ``sum``.
     package var tables: [TableDigest]
 
     /// Makes a report.
-    package init(round: UInt64, vector: VersionVector, tables: [TableDigest]) {
+    package init(round: UInt64, vector: VersionVector, sum: Digest? = nil, tables: [TableDigest]) {
         self.round = round
         self.vector = vector
+        self.sum = sum
         self.tables = tables
     }
 }
@@ -242,6 +249,9 @@ package struct RowHash: Sendable, Hashable {
 }
 
 /// The hashes of all rows of a table whose keys lie in a range, in the order of their keys.
+///
+/// With ``hasHidden``, rows that the table does not show as they are count too: the hash of a key is the sum of the hashes of
+/// what the table shows and of the state that it does not show.
 package struct RowHashPage: Sendable, Hashable {
     /// The round.
     package var round: UInt64
@@ -253,6 +263,8 @@ package struct RowHashPage: Sendable, Hashable {
     package var through: SQLiteValue?
     /// The rows, at most 2 000.
     package var rows: [RowHash]
+    /// Whether hidden and deleted rows are among them.
+    package var hasHidden: Bool
 
     /// Makes a page.
     package init(
@@ -260,13 +272,52 @@ package struct RowHashPage: Sendable, Hashable {
         table: String,
         after: SQLiteValue?,
         through: SQLiteValue?,
-        rows: [RowHash]
+        rows: [RowHash],
+        hasHidden: Bool = false
     ) {
         self.round = round
         self.table = table
         self.after = after
         self.through = through
         self.rows = rows
+        self.hasHidden = hasHidden
+    }
+}
+
+/// A message of a range-based reconciliation of one table.
+package struct StateRangePage: Sendable, Hashable {
+    /// The round.
+    package var round: UInt64
+    /// The table.
+    package var table: String
+    /// The ranges, as `docs/PROTOCOL.md` describes them; empty in an answer that finds no difference.
+    package var ranges: [UInt8]
+    /// Whether the states differ in too many places, so that keys must be compared instead.
+    package var isTooLong: Bool
+
+    /// Makes a message.
+    package init(round: UInt64, table: String, ranges: [UInt8], isTooLong: Bool = false) {
+        self.round = round
+        self.table = table
+        self.ranges = ranges
+        self.isTooLong = isTooLong
+    }
+}
+
+/// The states of one table that a client lacks.
+package struct StateWants: Sendable, Hashable {
+    /// The round.
+    package var round: UInt64
+    /// The table.
+    package var table: String
+    /// The states, by the lower halves of their hashes.
+    package var ids: [UInt64]
+
+    /// Makes a wish.
+    package init(round: UInt64, table: String, ids: [UInt64]) {
+        self.round = round
+        self.table = table
+        self.ids = ids
     }
 }
 

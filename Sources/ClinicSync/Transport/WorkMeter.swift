@@ -54,7 +54,7 @@ extension Message {
     /// Whether no other limit holds for the message.
     fileprivate var isMetered: Bool {
         switch self {
-        case .chunk, .rowHashes, .rowStates, .state(.page): false
+        case .chunk, .rowHashes, .rowStates, .state(.page), .stateRanges, .stateWants: false
         case .hello, .goodbye, .ping, .pong, .acknowledge, .digests, .syncRequest, .verifyRequest, .verifyReport,
             .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
             .loginReply, .state(.offer), .state(.request), .state(.end):

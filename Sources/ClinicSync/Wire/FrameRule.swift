@@ -116,7 +116,7 @@ struct FrameRule: Sendable {
                 ]
             )
         case .goodbye, .ping, .pong, .syncRequest, .verifyRequest, .verifyReport, .revocation, .stateOffer,
-            .stateRequest, .stateEnd:
+            .stateRequest, .stateEnd, .stateRanges, .stateWants:
             FrameRule()
         }
     }

@@ -8,6 +8,7 @@ extension WireDigests {
         self.round = report.round
         self.vector = WireVector(report.vector.entries)
         self.tables = report.tables.map(Table.init)
+        if let sum = report.sum { self.sum = sum.wireBytes }
     }
 
     /// The report.
@@ -20,6 +21,7 @@ extension WireDigests {
         return DigestReport(
             round: self.round,
             vector: try self.vector.vector(limits, "vector"),
+            sum: self.sum.isEmpty ? nil : try MessageCodec.digest(self.sum, "sum"),
             tables: tables
         )
     }
@@ -32,6 +34,10 @@ extension WireDigests.Table {
         self.name = table.name
         self.rows = table.rows
         self.digest = table.digest.wireBytes
+        if let hidden = table.hidden { (self.hiddenRows, self.hiddenDigest) = (hidden.rows, hidden.digest.wireBytes) }
+        if let deleted = table.deleted {
+            (self.deletedRows, self.deletedDigest) = (deleted.rows, deleted.digest.wireBytes)
+        }
     }
 
     /// The table's digest.
@@ -39,8 +45,15 @@ extension WireDigests.Table {
         TableDigest(
             name: try MessageCodec.text(self.name, max: limits.nameBytesMax, "name"),
             rows: try MessageCodec.rows(self.rows, "rows"),
-            digest: try MessageCodec.digest(self.digest, "digest")
+            digest: try MessageCodec.digest(self.digest, "digest"),
+            hidden: try Self.sum(self.hiddenRows, self.hiddenDigest, "hidden"),
+            deleted: try Self.sum(self.deletedRows, self.deletedDigest, "deleted")
         )
+    }
+
+    private static func sum(_ rows: UInt64, _ digest: Data, _ field: String) throws(WireDecodingError) -> StateSum? {
+        guard !digest.isEmpty else { return nil }
+        return StateSum(rows: try MessageCodec.rows(rows, field), digest: try MessageCodec.digest(digest, field))
     }
 }
 
@@ -57,6 +70,7 @@ extension WireRowHashes {
         hashes.reserveCapacity(page.rows.count * 16)
         for row in page.rows { MessageCodec.append(high: row.hash.high, low: row.hash.low, to: &hashes) }
         self.hashes = Data(hashes)
+        self.hasHidden_p = page.hasHidden
     }
 
     /// The page.
@@ -72,7 +86,8 @@ extension WireRowHashes {
             rows: keys.enumerated().map { index, key in
                 let (high, low) = MessageCodec.halves(of: hashes, at: index)
                 return RowHash(key: key, hash: Digest(high: high, low: low))
-            }
+            },
+            hasHidden: self.hasHidden_p
         )
     }
 }
@@ -98,6 +113,47 @@ extension WireRowStates {
             wanted: try WireValue.keys(self.wanted, max: limits.wantedKeysMax, limits, "wanted"),
             isLast: self.isLast,
             covered: self.hasCovered ? try self.covered.key(limits, "covered") : nil
+        )
+    }
+}
+
+extension WireStateRanges {
+    /// The wire form of ranges.
+    init(_ page: StateRangePage) {
+        self.init()
+        self.round = page.round
+        self.table = page.table
+        self.ranges = Data(page.ranges)
+        self.isTooLong = page.isTooLong
+    }
+
+    /// The ranges.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> StateRangePage {
+        StateRangePage(
+            round: self.round,
+            table: try MessageCodec.text(self.table, max: limits.nameBytesMax, "table"),
+            ranges: try MessageCodec.bytes(self.ranges, max: limits.rangesBytesMax, "ranges"),
+            isTooLong: self.isTooLong
+        )
+    }
+}
+
+extension WireStateWants {
+    /// The wire form of a wish.
+    init(_ wants: StateWants) {
+        self.init()
+        self.round = wants.round
+        self.table = wants.table
+        self.ids = wants.ids
+    }
+
+    /// The wish.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> StateWants {
+        guard self.ids.count <= limits.wantedKeysMax else { throw .limitExceeded(field: "ids") }
+        return StateWants(
+            round: self.round,
+            table: try MessageCodec.text(self.table, max: limits.nameBytesMax, "table"),
+            ids: self.ids
         )
     }
 }

@@ -45,8 +45,12 @@ package struct WireLimits: Sendable, Hashable {
     ///
     /// Senders stop at 2 000.
     package var rowHashesMax = 4_096
-    /// Keys that a page of row states requests: as many as a page of hashes can name.
+    /// Keys that a page of row states requests, and states that a client requests: as many as a page of hashes can name.
     package var wantedKeysMax = 4_096
+    /// The ranges of one message of a reconciliation.
+    ///
+    /// Senders stop at 64 KiB, with the range that reaches this.
+    package var rangesBytesMax = 512 << 10
     /// Lost batches that one acknowledgement requests.
     package var wantedBatchesMax = 16
     /// Nodes whose proof of membership one acknowledgement requests.

@@ -422,6 +422,22 @@ package nonisolated struct WireFrame: Sendable {
     set {message = .stateEnd(newValue)}
   }
 
+  package var stateRanges: WireStateRanges {
+    get {
+      if case .stateRanges(let v)? = message {return v}
+      return WireStateRanges()
+    }
+    set {message = .stateRanges(newValue)}
+  }
+
+  package var stateWants: WireStateWants {
+    get {
+      if case .stateWants(let v)? = message {return v}
+      return WireStateWants()
+    }
+    set {message = .stateWants(newValue)}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Message: Equatable, Sendable {
@@ -449,6 +465,8 @@ package nonisolated struct WireFrame: Sendable {
     case stateRequest(WireStateRequest)
     case statePage(WireStatePage)
     case stateEnd(WireStateEnd)
+    case stateRanges(WireStateRanges)
+    case stateWants(WireStateWants)
 
   }
 
@@ -1058,6 +1076,9 @@ package nonisolated struct WireDigests: Sendable {
 
   package var tables: [WireDigests.Table] = []
 
+  /// The hash of all tables' names, counts and sums: 16 bytes; empty from nodes of earlier versions.
+  package var sum: Data = Data()
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated struct Table: Sendable {
@@ -1071,6 +1092,16 @@ package nonisolated struct WireDigests: Sendable {
 
     /// 16 bytes, most significant first.
     package var digest: Data = Data()
+
+    /// Own states of rows that are hidden or shown in another form; an empty digest: the sender does not know the sum.
+    package var hiddenRows: UInt64 = 0
+
+    package var hiddenDigest: Data = Data()
+
+    /// States of deleted rows; an empty digest: the sender does not know the sum.
+    package var deletedRows: UInt64 = 0
+
+    package var deletedDigest: Data = Data()
 
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1116,6 +1147,9 @@ package nonisolated struct WireRowHashes: Sendable {
   /// The rows' hashes of 16 bytes each, in the same order.
   package var hashes: Data = Data()
 
+  /// Whether hidden and deleted rows are among them.
+  package var hasHidden_p: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1155,6 +1189,44 @@ package nonisolated struct WireRowStates: Sendable {
   package init() {}
 
   fileprivate var _covered: WireValue? = nil
+}
+
+/// Ranges of the states of one table.
+package nonisolated struct WireStateRanges: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var round: UInt64 = 0
+
+  package var table: String = String()
+
+  package var ranges: Data = Data()
+
+  /// In an answer: the states differ in too many places, so that keys must be compared instead.
+  package var isTooLong: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// States that the sender lacks.
+package nonisolated struct WireStateWants: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var round: UInt64 = 0
+
+  package var table: String = String()
+
+  /// The lower halves of the states' hashes.
+  package var ids: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// A wish for a manual sync, of the clinic (sync_request) or of one client (verify_request).
@@ -1808,7 +1880,7 @@ nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Frame"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{3}state_offer\0\u{3}state_request\0\u{3}state_page\0\u{3}state_end\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}term\0\u{1}hello\0\u{1}goodbye\0\u{1}ping\0\u{1}pong\0\u{1}chunk\0\u{1}acknowledge\0\u{1}digests\0\u{3}row_hashes\0\u{3}row_states\0\u{3}sync_request\0\u{3}verify_request\0\u{3}verify_report\0\u{3}sync_report\0\u{2}\u{3}revocation\0\u{3}host_report\0\u{3}hand_over\0\u{3}transfer_request\0\u{3}login_request\0\u{3}login_reply\0\u{3}member_proof\0\u{3}state_offer\0\u{3}state_request\0\u{3}state_page\0\u{3}state_end\0\u{4}\u{3}state_ranges\0\u{3}state_wants\0\u{c}\u{f}\u{1}\u{c}\u{10}\u{1}")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2129,6 +2201,32 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
           self.message = .stateEnd(v)
         }
       }()
+      case 30: try {
+        var v: WireStateRanges?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stateRanges(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stateRanges(v)
+        }
+      }()
+      case 31: try {
+        var v: WireStateWants?
+        var hadOneofValue = false
+        if let current = self.message {
+          hadOneofValue = true
+          if case .stateWants(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.message = .stateWants(v)
+        }
+      }()
       default: break
       }
     }
@@ -2238,6 +2336,14 @@ nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     case .stateEnd?: try {
       guard case .stateEnd(let v)? = self.message else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 27)
+    }()
+    case .stateRanges?: try {
+      guard case .stateRanges(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+    }()
+    case .stateWants?: try {
+      guard case .stateWants(let v)? = self.message else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 31)
     }()
     case nil: break
     }
@@ -3192,7 +3298,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension WireDigests: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Digests"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}vector\0\u{1}tables\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}vector\0\u{1}tables\0\u{1}sum\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3203,6 +3309,7 @@ nonisolated extension WireDigests: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._vector) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.tables) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.sum) }()
       default: break
       }
     }
@@ -3222,6 +3329,9 @@ nonisolated extension WireDigests: SwiftProtobuf.Message, SwiftProtobuf._Message
     if !self.tables.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.tables, fieldNumber: 3)
     }
+    if !self.sum.isEmpty {
+      try visitor.visitSingularBytesField(value: self.sum, fieldNumber: 4)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3229,6 +3339,7 @@ nonisolated extension WireDigests: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs.round != rhs.round {return false}
     if lhs._vector != rhs._vector {return false}
     if lhs.tables != rhs.tables {return false}
+    if lhs.sum != rhs.sum {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3236,7 +3347,7 @@ nonisolated extension WireDigests: SwiftProtobuf.Message, SwiftProtobuf._Message
 
 nonisolated extension WireDigests.Table: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = WireDigests.protoMessageName + ".Table"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}rows\0\u{1}digest\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}rows\0\u{1}digest\0\u{3}hidden_rows\0\u{3}hidden_digest\0\u{3}deleted_rows\0\u{3}deleted_digest\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3247,6 +3358,10 @@ nonisolated extension WireDigests.Table: SwiftProtobuf.Message, SwiftProtobuf._M
       case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
       case 2: try { try decoder.decodeSingularUInt64Field(value: &self.rows) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.digest) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.hiddenRows) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.hiddenDigest) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.deletedRows) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.deletedDigest) }()
       default: break
       }
     }
@@ -3262,6 +3377,18 @@ nonisolated extension WireDigests.Table: SwiftProtobuf.Message, SwiftProtobuf._M
     if !self.digest.isEmpty {
       try visitor.visitSingularBytesField(value: self.digest, fieldNumber: 3)
     }
+    if self.hiddenRows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.hiddenRows, fieldNumber: 4)
+    }
+    if !self.hiddenDigest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hiddenDigest, fieldNumber: 5)
+    }
+    if self.deletedRows != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deletedRows, fieldNumber: 6)
+    }
+    if !self.deletedDigest.isEmpty {
+      try visitor.visitSingularBytesField(value: self.deletedDigest, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3269,6 +3396,10 @@ nonisolated extension WireDigests.Table: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.name != rhs.name {return false}
     if lhs.rows != rhs.rows {return false}
     if lhs.digest != rhs.digest {return false}
+    if lhs.hiddenRows != rhs.hiddenRows {return false}
+    if lhs.hiddenDigest != rhs.hiddenDigest {return false}
+    if lhs.deletedRows != rhs.deletedRows {return false}
+    if lhs.deletedDigest != rhs.deletedDigest {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3276,7 +3407,7 @@ nonisolated extension WireDigests.Table: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireRowHashes: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RowHashes"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}after\0\u{1}through\0\u{1}keys\0\u{1}hashes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}after\0\u{1}through\0\u{1}keys\0\u{1}hashes\0\u{3}has_hidden\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3290,6 +3421,7 @@ nonisolated extension WireRowHashes: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeSingularMessageField(value: &self._through) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.keys) }()
       case 6: try { try decoder.decodeSingularBytesField(value: &self.hashes) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.hasHidden_p) }()
       default: break
       }
     }
@@ -3318,6 +3450,9 @@ nonisolated extension WireRowHashes: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.hashes.isEmpty {
       try visitor.visitSingularBytesField(value: self.hashes, fieldNumber: 6)
     }
+    if self.hasHidden_p != false {
+      try visitor.visitSingularBoolField(value: self.hasHidden_p, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3328,6 +3463,7 @@ nonisolated extension WireRowHashes: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs._through != rhs._through {return false}
     if lhs.keys != rhs.keys {return false}
     if lhs.hashes != rhs.hashes {return false}
+    if lhs.hasHidden_p != rhs.hasHidden_p {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3387,6 +3523,91 @@ nonisolated extension WireRowStates: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.wanted != rhs.wanted {return false}
     if lhs.isLast != rhs.isLast {return false}
     if lhs._covered != rhs._covered {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStateRanges: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StateRanges"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}ranges\0\u{3}is_too_long\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.ranges) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.isTooLong) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 1)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 2)
+    }
+    if !self.ranges.isEmpty {
+      try visitor.visitSingularBytesField(value: self.ranges, fieldNumber: 3)
+    }
+    if self.isTooLong != false {
+      try visitor.visitSingularBoolField(value: self.isTooLong, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStateRanges, rhs: WireStateRanges) -> Bool {
+    if lhs.round != rhs.round {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.ranges != rhs.ranges {return false}
+    if lhs.isTooLong != rhs.isTooLong {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireStateWants: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StateWants"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}table\0\u{1}ids\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.table) }()
+      case 3: try { try decoder.decodeRepeatedFixed64Field(value: &self.ids) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 1)
+    }
+    if !self.table.isEmpty {
+      try visitor.visitSingularStringField(value: self.table, fieldNumber: 2)
+    }
+    if !self.ids.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.ids, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireStateWants, rhs: WireStateWants) -> Bool {
+    if lhs.round != rhs.round {return false}
+    if lhs.table != rhs.table {return false}
+    if lhs.ids != rhs.ids {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

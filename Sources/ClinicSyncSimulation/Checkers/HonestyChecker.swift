@@ -23,7 +23,7 @@ final class HonestyChecker: SimulationChecker {
                 try self.check(end.through, of: node, in: world, begun: begun)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
                 .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-                .loginReply, .state:
+                .loginReply, .state, .stateRanges, .stateWants:
                 break
             }
         }

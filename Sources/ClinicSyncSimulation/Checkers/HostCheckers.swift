@@ -36,7 +36,8 @@ final class ReignChecker: SimulationChecker {
         case .hostReport(let report): report.role == .host
         case .hello(let hello): hello.hostReport.role == .host
         case .goodbye, .ping, .pong, .chunk, .acknowledge, .rowHashes, .rowStates, .syncRequest, .verifyReport,
-            .revocation, .memberProof, .transferRequest, .loginRequest, .state:
+            .revocation, .memberProof, .transferRequest, .loginRequest, .state, .stateRanges,
+            .stateWants:
             false
         }
     }

@@ -26,6 +26,7 @@ package enum FrameGrammar {
         10: "RowStates", 11: "SyncRequest", 12: "SyncRequest", 13: "VerifyReport", 14: "SyncReport", 17: "Revocation",
         18: "HostReport", 19: "HandOver", 20: "TransferRequest", 21: "LoginRequest", 22: "LoginReply",
         23: "MemberProof", 24: "StateOffer", 25: "StateRequest", 26: "StatePage", 27: "StateEnd",
+        30: "StateRanges", 31: "StateWants",
     ]
 
     /// The fields of each message by their numbers.
@@ -59,12 +60,15 @@ package enum FrameGrammar {
             1: .message("BatchName"), 2: .number, 3: .message("Header"), 4: .number, 5: .number, 6: .bytes,
         ],
         "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node, 5: .numbers],
-        "Table": [1: .text, 2: .number, 3: .bytes],
-        "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table")],
+        "Table": [1: .text, 2: .number, 3: .bytes, 4: .number, 5: .bytes, 6: .number, 7: .bytes],
+        "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table"), 4: .bytes],
         "RowHashes": [
             1: .number, 2: .text, 3: .message("Value"), 4: .message("Value"), 5: .message("Value"), 6: .bytes,
+            7: .number,
         ],
         "RowStates": [1: .number, 2: .text, 3: .bytes, 4: .message("Value"), 5: .number, 6: .message("Value")],
+        "StateRanges": [1: .number, 2: .text, 3: .bytes, 4: .number],
+        "StateWants": [1: .number, 2: .text, 3: .numbers],
         "SyncRequest": [1: .number, 2: .text],
         "VerifyReport": [1: .number, 2: .number, 3: .number],
         "SyncReport.Node": [1: .node, 2: .text, 3: .number],

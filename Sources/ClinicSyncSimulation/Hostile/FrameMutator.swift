@@ -31,6 +31,8 @@ struct FrameMutator {
         .loginReply(LoginReply(id: 2, outcome: .conflict([]))),
         .rowStates(RowStatePage(round: 1, table: "patients", payload: [], wanted: [.string("p-A-0")], isLast: true)),
         .rowHashes(RowHashPage(round: 1, table: "patients", after: .null, through: .null, rows: [])),
+        .stateRanges(StateRangePage(round: 1, table: "patients", ranges: [0, 2, 0])),
+        .stateWants(StateWants(round: 1, table: "patients", ids: [1])),
         .state(.offer(StateOffer(rows: 1, bytes: 1))),
         .state(.request(StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: .max))),
         .state(

@@ -11,7 +11,7 @@ struct BenchCommand: ParsableCommand {
             """,
         subcommands: [
             BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
-            BenchSessions.self, BenchFailover.self, BenchJoin.self,
+            BenchSessions.self, BenchFailover.self, BenchJoin.self, BenchReconcile.self,
         ]
     )
 }
@@ -90,6 +90,32 @@ struct BenchSize: ParsableCommand {
 
     func run() throws {
         try BenchReport.make("size", asJSON: self.output.isJSON, SizeBenchmark(rows: self.rows).run)
+    }
+}
+
+/// `bench reconcile`.
+struct BenchReconcile: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reconcile",
+        abstract: "Measure what comparing and repairing the tables of two nodes costs.",
+        discussion: """
+            Two nodes with the same rows compare their tables: equal ones, then with 10 rows missing on one of them, then with \
+            the 100 newest rows missing. Counts the bytes of the messages that find the differences, and apart from them the \
+            bytes of the rows.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Rows of each node.", valueName: "n")) var rows = 100_000
+
+    func validate() throws {
+        guard (1_000...1_000_000).contains(self.rows) else {
+            throw ValidationError("--rows is from 1000 to 1000000.")
+        }
+    }
+
+    func run() throws {
+        try BenchReport.make("reconcile", asJSON: self.output.isJSON, ReconcileBenchmark(rows: self.rows).run)
     }
 }
 

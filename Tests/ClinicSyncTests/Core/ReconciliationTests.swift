@@ -60,6 +60,212 @@ import Testing
         #expect(machine.isIdle)
     }
 
+    /// A report with a sum, as nodes of this version make it.
+    private func summed(
+        _ round: UInt64,
+        _ sum: UInt64,
+        _ tables: [TableDigest],
+        at vector: VersionVector = .v(1)
+    ) -> DigestReport {
+        DigestReport(round: round, vector: vector, sum: Digest(high: 0, low: sum), tables: tables)
+    }
+
+    private func measured(_ machine: inout Machine, _ report: DigestReport) -> [Machine.Action] {
+        machine.measured(round: report.round, vector: report.vector, tables: report.tables, sum: report.sum)
+    }
+
+    @Test("a host that knows the sum is asked with the sum alone; another host, which may not know it, gets the tables")
+    func sumAlone() {
+        var machine = Machine(retriesMax: 3)
+        for round: UInt64 in 1...3 {
+            _ = machine.begin(.periodic, table: nil, at: .zero)
+            let ours = self.summed(round, 7, self.tables(1, 1))
+            #expect(self.measured(&machine, ours) == [.ask(round == 2 ? self.summed(2, 7, []) : ours)])
+            #expect(machine.answered(self.summed(round, 7, [])) == self.finished(.equal))
+            if round == 2 { machine.forgetHost() }
+        }
+    }
+
+    @Test("a hidden row that differs has its table compared with hidden rows; a host that does not know them, without")
+    func hidden() {
+        func tables(_ hidden: UInt64?) -> [TableDigest] {
+            var tables = self.tables(1, 1)
+            tables[1].hidden = hidden.map { StateSum(rows: 1, digest: Digest(high: 0, low: $0)) }
+            return tables
+        }
+        for (theirs, expected) in [
+            (
+                self.summed(1, 8, tables(6)),
+                [Machine.Action.compareRanges(StateRangePage(round: 1, table: "t2", ranges: []))]
+            ),
+            (self.summed(1, 8, tables(5)), self.finished(.equal)),
+            (self.summed(1, 8, tables(nil)), self.finished(.equal)),
+            (DigestReport(round: 1, vector: .v(1), tables: tables(nil)), self.finished(.equal)),
+            (
+                DigestReport(round: 1, vector: .v(1), tables: self.tables(1, 3)),
+                [.hash(round: 1, table: "t2", after: nil, hasHidden: false)]
+            ),
+        ] {
+            var machine = Machine(retriesMax: 3)
+            _ = machine.begin(.periodic, table: nil, at: .zero)
+            _ = self.measured(&machine, self.summed(1, 7, tables(5)))
+            #expect(machine.answered(theirs) == expected)
+        }
+    }
+
+    @Test("the sum is of all tables: with one table in question, this one must exist")
+    func sumOfOneTable() {
+        for (table, result) in [("t2", ReconciliationResult.equal), ("t3", .differs)] {
+            var machine = Machine(retriesMax: 3)
+            _ = machine.begin(.periodic, table: table, at: .zero)
+            _ = self.measured(&machine, self.summed(1, 7, self.tables(1, 1)))
+            #expect(machine.answered(self.summed(1, 7, [])) == self.finished(result))
+        }
+    }
+
+    /// A machine whose host has answered that two tables differ.
+    private func ranging() -> Machine {
+        var machine = Machine(retriesMax: 3)
+        _ = machine.begin(.periodic, table: nil, at: .zero)
+        _ = self.measured(&machine, self.summed(1, 7, self.tables(1, 1)))
+        #expect(machine.answered(self.summed(1, 8, self.tables(2, 2))) == [.compareRanges(self.ranges())])
+        return machine
+    }
+
+    private func ranges(_ bytes: [UInt8] = [], table: String = "t1", isTooLong: Bool = false) -> StateRangePage {
+        StateRangePage(round: 1, table: table, ranges: bytes, isTooLong: isTooLong)
+    }
+
+    private func step(
+        _ next: [UInt8]?,
+        have: [SQLiteValue] = [],
+        need: [UInt64] = [],
+        isTooLong: Bool = false
+    ) -> RangeStep {
+        let next = next.map { self.ranges($0) }
+        return RangeStep(round: 1, table: "t1", next: next, haveKeys: have, need: need, isTooLong: isTooLong)
+    }
+
+    @Test("ranges are compared until everything is; then the host sends what is lacking here and gets what it lacks")
+    func rangesAreCompared() {
+        var machine = self.ranging()
+        #expect(machine.received(self.ranges([9])) == [], "an answer without a question")
+        #expect(machine.ranged(self.step([1])) == [.sendRanges(self.ranges([1]))])
+        #expect(machine.ranged(self.step([1])) == [], "a second reply of the store")
+        #expect(machine.received(self.ranges([9], table: "t2")) == [], "another table")
+        #expect(machine.received(self.ranges([2])) == [.compareRanges(self.ranges([2]))])
+        #expect(machine.ranged(self.step([3], have: [.integer(1)], need: [5])) == [.sendRanges(self.ranges([3]))])
+        #expect(machine.received(self.ranges([4])) == [.compareRanges(self.ranges([4]))])
+        let wants = StateWants(round: 1, table: "t1", ids: [5, 6])
+        #expect(machine.ranged(self.step(nil, need: [6])) == [.sendWants(wants)])
+        let rows = self.page(1, payload: [1])
+        #expect(machine.received(rows) == [.merge(rows, within: .all)])
+        #expect(
+            machine.merged(rows, changedRows: 2, aheadKeys: [])
+                == [.gather(round: 1, table: "t1", keys: [.integer(1)])]
+        )
+        let push = self.page(1, payload: [2])
+        #expect(machine.gathered([push]) == [.sendStates(push)])
+        #expect(machine.received(self.page(1)) == [.compareRanges(self.ranges(table: "t2"))])
+    }
+
+    @Test("ranges without a difference end the table: another change was on its way")
+    func noDifference() {
+        var machine = self.ranging()
+        _ = machine.ranged(self.step([1]))
+        #expect(machine.received(self.ranges()) == [.compareRanges(self.ranges(table: "t2"))])
+    }
+
+    @Test("a host that lacks rows gets them without being asked for any")
+    func hostLacks() {
+        var machine = self.ranging()
+        _ = machine.ranged(self.step([1]))
+        _ = machine.received(self.ranges([2]))
+        #expect(
+            machine.ranged(self.step(nil, have: [.integer(1)]))
+                == [.gather(round: 1, table: "t1", keys: [.integer(1)])]
+        )
+    }
+
+    @Test("where too much differs, on either side, the table is compared page by page")
+    func tooManyDifferences() {
+        let pages = [Machine.Action.hash(round: 1, table: "t1", after: nil, hasHidden: true)]
+        var ours = self.ranging()
+        #expect(ours.ranged(self.step(nil, isTooLong: true)) == pages)
+        var theirs = self.ranging()
+        _ = theirs.ranged(self.step([1]))
+        #expect(theirs.received(self.ranges(isTooLong: true)) == pages)
+        var many = self.ranging()
+        #expect(many.ranged(self.step([1], need: Array(0...UInt64(CoreLimits.rangedRowsMax)))) == pages)
+        var endless = self.ranging()
+        for _ in 0..<CoreLimits.rangeMessagesMax {
+            #expect(endless.ranged(self.step([1])) == [.sendRanges(self.ranges([1]))])
+            #expect(endless.received(self.ranges([2])) == [.compareRanges(self.ranges([2]))])
+        }
+        #expect(endless.ranged(self.step([1])) == pages)
+    }
+
+    @Test("a host answers ranges and wishes, takes rows of the table, and closes a client that asks without end")
+    func hostAnswersRanges() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(2, to: .client(2))
+        let request = StorageRequest.compareRanges(.answer(to: .c(2)), self.ranges([1]))
+        #expect(host.give(.received(.c(2), .stateRanges(self.ranges([1])))) == [.storage(request)])
+        #expect(
+            host.give(.storageReplied(.rangesAnswered(for: .c(2), self.ranges([2]))))
+                == [.send([.c(2)], .stateRanges(self.ranges([2])))]
+        )
+        let wants = StateWants(round: 1, table: "t1", ids: [5])
+        #expect(host.give(.received(.c(2), .stateWants(wants))) == [.storage(.wantedStates(from: .c(2), wants))])
+        #expect(
+            host.give(.storageReplied(.compared(for: .c(2), [self.page(1)]))) == [
+                .send([.c(2)], .rowStates(self.page(1)))
+            ]
+        )
+        let rows = self.page(1, payload: [1])
+        #expect(
+            host.give(.received(.c(2), .rowStates(rows))) == [.storage(.mergeRows(from: .c(2), rows, within: .all))]
+        )
+        #expect(host.give(.received(.c(2), .stateRanges(self.ranges([1])))) == [.storage(request)])
+        // The store reads one table at a time: others wait, and those of a lost client are not carried out.
+        host.connect(3, to: .client(3))
+        #expect(host.give(.received(.c(3), .stateRanges(self.ranges([1])))) == [])
+        #expect(host.give(.received(.c(2), .stateRanges(self.ranges([3])))) == [])
+        host.give(.connectionClosed(.c(3)))
+        let waiting = StorageRequest.compareRanges(.answer(to: .c(2)), self.ranges([3]))
+        #expect(
+            host.give(.storageReplied(.rangesAnswered(for: .c(2), self.ranges([2]))))
+                == [.send([.c(2)], .stateRanges(self.ranges([2]))), .storage(waiting)]
+        )
+        for _ in 1..<CoreLimits.questionsMax { host.give(.received(.c(2), .stateRanges(self.ranges([1])))) }
+        #expect(host.give(.received(.c(2), .stateWants(wants))).contains(.close(.c(2), .protocolViolation)))
+    }
+
+    @Test("a host sends its tables only to a client that needs them to find the differing ones")
+    func hostWithSum() {
+        var host = Bench(.host)
+        host.start()
+        host.connect(2, to: .client(2))
+        let ours = self.tables(2)
+        for (question, tables, result) in [
+            (self.summed(1, 7, [], at: .v()), [], ReconciliationResult.equal),
+            (self.summed(2, 8, [], at: .v()), ours, .differs),
+            (self.summed(3, 8, [], at: .v(0, 4)), [], .differs),
+            (DigestReport(round: 4, vector: .v(), tables: ours), ours, .equal),
+        ] {
+            host.give(.received(.c(2), .digests(question)))
+            let purpose = DigestPurpose.answer(to: .c(2), question: question)
+            let sum = Digest(high: 0, low: 7)
+            let answer = DigestReport(round: question.round, vector: .v(), sum: sum, tables: tables)
+            #expect(
+                host.give(.storageReplied(.digests(purpose, vector: .v(), tables: ours, sum: sum)))
+                    == [.send([.c(2)], .digests(answer))]
+            )
+            #expect(host.node.status(at: host.now).lastReconciliation?.result == result)
+        }
+    }
+
     @Test("changes on their way are waited for a number of times, and are no difference")
     func retries() {
         var machine = self.asking(retries: 2)

@@ -45,6 +45,12 @@ struct BoundsTests {
         )
     }
 
+    private static func digests(_ change: (inout TableDigest) -> Void) -> Message {
+        var table = TableDigest(name: "t", rows: 1, digest: .zero)
+        change(&table)
+        return .digests(DigestReport(round: .max, vector: VersionVector(), tables: [table]))
+    }
+
     private static func hello(_ change: (inout Hello) -> Void) -> Message {
         var hello = Hello(
             protocolVersion: 1,
@@ -110,6 +116,12 @@ struct BoundsTests {
                     tables: [TableDigest(name: "t", rows: $0, digest: .zero)]
                 )
             )
+        },
+        Field(name: "hidden", largest: Bounds.rowsMax) { number in
+            BoundsTests.digests { $0.hidden = StateSum(rows: number, digest: .zero) }
+        },
+        Field(name: "deleted", largest: Bounds.rowsMax) { number in
+            BoundsTests.digests { $0.deleted = StateSum(rows: number, digest: .zero) }
         },
         Field(name: "repaired_rows", largest: Bounds.rowsMax) {
             .verifyReport(VerifyReport(id: .max, result: .equal, repairedRows: $0))

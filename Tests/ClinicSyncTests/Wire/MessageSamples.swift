@@ -19,7 +19,29 @@ enum MessageSamples {
             .pong(Pong(id: 5, wallMilliseconds: 1_795_000_000_123)), .chunk(firstChunk), .chunk(laterChunk),
             .acknowledge(Acknowledgement(applied: vector.entries.reversed(), creditBytes: 70_000)),
         ] + reconciliation + manual + [.revocation([7, 8])] + election + logins + [.memberProof([[9, 10], [11]])]
-        + states
+        + states + ranges
+
+    static let ranges: [Message] = [
+        .stateRanges(StateRangePage(round: 11, table: "bills", ranges: [1, 2, 3], isTooLong: true)),
+        .stateWants(StateWants(round: 11, table: "bills", ids: [1, 0x0102_0304_0506_0708])),
+        .digests(
+            DigestReport(
+                round: 12,
+                vector: VersionVector(),
+                sum: Digest(high: 9, low: 10),
+                tables: [
+                    TableDigest(
+                        name: "bills",
+                        rows: 2,
+                        digest: Digest(high: 1, low: 2),
+                        hidden: StateSum(rows: 3, digest: Digest(high: 3, low: 4)),
+                        deleted: .zero
+                    )
+                ]
+            )
+        ),
+        .rowHashes(RowHashPage(round: 12, table: "bills", after: nil, through: nil, rows: [], hasHidden: true)),
+    ]
 
     static let election: [Message] = [
         .hostReport(hello.hostReport),
@@ -226,6 +248,8 @@ extension MessageSamples {
         case .loginRequest: 21
         case .loginReply: 22
         case .memberProof: 23
+        case .stateRanges: 30
+        case .stateWants: 31
         case .state(.offer): 24
         case .state(.request): 25
         case .state(.page): 26

@@ -24,7 +24,7 @@ struct RandomMessages {
     init(seed: UInt64) { self.generator = SeededGenerator(seed: seed) }
 
     mutating func next() -> Message {
-        switch Int.random(in: 2...25, using: &self.generator) {
+        switch Int.random(in: 2...27, using: &self.generator) {
         case 2: .hello(self.hello())
         case 3:
             .goodbye(
@@ -62,6 +62,23 @@ struct RandomMessages {
         case 21: .state(.offer(StateOffer(rows: self.number(40), bytes: self.number(40))))
         case 22: .state(.request(self.stateRequest()))
         case 23: .state(.page(self.statePage()))
+        case 25:
+            .stateRanges(
+                StateRangePage(
+                    round: self.generator.next(),
+                    table: self.text(),
+                    ranges: self.bytes(),
+                    isTooLong: Bool.random(using: &self.generator)
+                )
+            )
+        case 26:
+            .stateWants(
+                StateWants(
+                    round: self.generator.next(),
+                    table: self.text(),
+                    ids: (0..<self.count()).map { _ in self.generator.next() }
+                )
+            )
         case 24: .state(.end(StateEnd(id: self.generator.next(), vector: self.vector(), through: self.vector())))
         default:
             .loginReply(
@@ -258,8 +275,15 @@ struct RandomMessages {
         DigestReport(
             round: self.generator.next(),
             vector: self.vector(),
+            sum: self.optional { $0.digest() },
             tables: (0..<self.count()).map { _ in
-                TableDigest(name: self.text(), rows: self.number(48), digest: self.digest())
+                TableDigest(
+                    name: self.text(),
+                    rows: self.number(48),
+                    digest: self.digest(),
+                    hidden: self.optional { StateSum(rows: $0.number(48), digest: $0.digest()) },
+                    deleted: self.optional { StateSum(rows: $0.number(48), digest: $0.digest()) }
+                )
             }
         )
     }

@@ -48,6 +48,19 @@ struct WireLimitsTests {
             max: limits.rowHashesMax
         ),
         Case(
+            field: "ranges",
+            make: {
+                let ranges = [UInt8](repeating: 1, count: $0)
+                return .stateRanges(StateRangePage(round: 1, table: "t", ranges: ranges))
+            },
+            max: limits.rangesBytesMax
+        ),
+        Case(
+            field: "ids",
+            make: { .stateWants(StateWants(round: 1, table: "t", ids: Array(repeating: 1, count: $0))) },
+            max: limits.wantedKeysMax
+        ),
+        Case(
             field: "applied",
             make: { .acknowledge(Acknowledgement(applied: WireLimitsTests.entries($0), creditBytes: 0)) },
             max: limits.vectorEntriesMax

@@ -5,9 +5,9 @@ extension Message {
     /// Whether only clients send the message, and only a host acts on it.
     var isForHosts: Bool {
         switch self {
-        case .rowHashes, .syncRequest, .verifyReport, .transferRequest, .loginRequest: true
+        case .rowHashes, .stateWants, .syncRequest, .verifyReport, .transferRequest, .loginRequest: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowStates, .verifyRequest, .syncReport,
-            .revocation, .memberProof, .hostReport, .handOver, .loginReply, .state:
+            .revocation, .memberProof, .hostReport, .handOver, .loginReply, .state, .stateRanges:
             false
         }
     }
@@ -17,7 +17,8 @@ extension Message {
         switch self {
         case .verifyRequest, .syncReport, .handOver, .loginReply: true
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
-            .verifyReport, .revocation, .memberProof, .hostReport, .transferRequest, .loginRequest, .state:
+            .verifyReport, .revocation, .memberProof, .hostReport, .transferRequest, .loginRequest, .state,
+            .stateRanges, .stateWants:
             false
         }
     }
@@ -28,7 +29,7 @@ extension Message {
         case .hello, .goodbye, .revocation: true
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
             .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-            .loginReply, .state:
+            .loginReply, .state, .stateRanges, .stateWants:
             false
         }
     }
@@ -39,7 +40,7 @@ extension Message {
         case .goodbye, .revocation: true
         case .hello, .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest,
             .verifyRequest, .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest,
-            .loginRequest, .loginReply, .state:
+            .loginRequest, .loginReply, .state, .stateRanges, .stateWants:
             false
         }
     }

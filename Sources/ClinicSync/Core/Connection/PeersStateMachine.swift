@@ -332,7 +332,7 @@ package struct PeersStateMachine: Sendable, Hashable {
             return self.saidGoodbye(reason, retryAfter: wait, on: connection.id, from: connection.peer, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
             .verifyReport, .syncReport, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
-            .loginReply, .state:
+            .loginReply, .state, .stateRanges, .stateWants:
             return self.refuse(connection.id, .protocolViolation)
         }
     }
@@ -352,7 +352,8 @@ package struct PeersStateMachine: Sendable, Hashable {
         case .goodbye(let reason, let wait):
             return self.saidGoodbye(reason, retryAfter: wait, on: id, from: identity.node, at: now)
         case .ping, .pong, .chunk, .acknowledge, .digests, .rowHashes, .rowStates, .syncRequest, .verifyRequest,
-            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply, .state:
+            .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply, .state,
+            .stateRanges, .stateWants:
             // Peer violation: a node says what it is before it speaks as client or as host, and when it no longer is.
             let role = self.links[id]?.report.role
             let isWrong = (message.isForHosts && role != .client) || (message.isForClients && role != .host)

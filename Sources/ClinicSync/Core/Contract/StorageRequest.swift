@@ -30,9 +30,13 @@ package enum StorageRequest: Sendable, Hashable {
     /// Compare the real tables with the node's bookkeeping, and collect the differences as local edits.
     case sweep(table: String?, SweepPurpose)
     /// Read. Return the page of row hashes of `table` that begins behind the key `after`.
-    case rowHashes(round: UInt64, table: String, after: SQLiteValue?)
+    case rowHashes(round: UInt64, table: String, after: SQLiteValue?, hasHidden: Bool = false)
     /// Read. Compare a peer's page with this node's rows: which rows the peer lacks, and which rows this node lacks.
     case compare(from: ConnectionID, RowHashPage)
+    /// Read. Compare ranges of a table's states: begin, go on with the host's answer, or answer a client.
+    case compareRanges(RangesPurpose, StateRangePage)
+    /// Read. Return the states that a client asks for, in pages.
+    case wantedStates(from: ConnectionID, StateWants)
     /// Merge a peer's rows into this node's rows. A row outside the range that was asked for makes the page malformed.
     case mergeRows(from: ConnectionID, RowStatePage, within: KeyRange)
     /// Read. Return the states of these rows, in pages: as many rows as one answer may have.
@@ -83,7 +87,9 @@ package enum StorageRequest: Sendable, Hashable {
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
         switch self {
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState: true
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState,
+            .compareRanges, .wantedStates:
+            true
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
             .installState:
@@ -100,7 +106,8 @@ package enum StorageRequest: Sendable, Hashable {
         case .decideLogin, .keepSessions: CoreLimits.loginLimit * 2
         case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
             .mergeRows, .rowStates, .recordAcknowledged, .prune, .recordTerm, .restamp, .beginIsolation, .recordEvent,
-            .mend, .leaveOut, .readBatch, .readState, .pinState, .stageState, .installState:
+            .mend, .leaveOut, .readBatch, .readState, .pinState, .stageState, .installState,
+            .compareRanges, .wantedStates:
             nil
         }
     }
@@ -112,6 +119,47 @@ package enum DigestPurpose: Sendable, Hashable {
     case question(round: UInt64)
     /// The answer to a client's question.
     case answer(to: ConnectionID, question: DigestReport)
+}
+
+/// The use of a comparison of ranges.
+package enum RangesPurpose: Sendable, Hashable {
+    /// This node's round: a page without ranges begins, any other is the host's answer.
+    case question
+    /// A client's question.
+    case answer(to: ConnectionID)
+}
+
+/// What a comparison of ranges has found so far.
+package struct RangeStep: Sendable, Hashable {
+    /// The round.
+    package var round: UInt64
+    /// The table.
+    package var table: String
+    /// The next message to the host; `nil` when everything is compared.
+    package var next: StateRangePage?
+    /// Keys of rows of whose states the host has others, or none.
+    package var haveKeys: [SQLiteValue]
+    /// States that only the host has.
+    package var need: [UInt64]
+    /// Whether the differences are too many for ranges.
+    package var isTooLong: Bool
+
+    /// Makes a step.
+    package init(
+        round: UInt64,
+        table: String,
+        next: StateRangePage? = nil,
+        haveKeys: [SQLiteValue] = [],
+        need: [UInt64] = [],
+        isTooLong: Bool = false
+    ) {
+        self.round = round
+        self.table = table
+        self.next = next
+        self.haveKeys = haveKeys
+        self.need = need
+        self.isTooLong = isTooLong
+    }
 }
 
 /// The use of a sweep; the reply repeats it.
@@ -205,12 +253,16 @@ package enum StorageReply: Sendable, Hashable {
     /// Chunks in the order of the log, and the place of the newest chunk in the log.
     case logRead(for: ConnectionID, chunks: [LoggedChunk], head: UInt64)
     /// Counts and digests.
-    case digests(DigestPurpose, vector: VersionVector, tables: [TableDigest])
+    case digests(DigestPurpose, vector: VersionVector, tables: [TableDigest], sum: Digest? = nil)
     /// A sweep is done; `escaped` rows had been written without a mark, and the outcome is of their collection.
     case swept(SweepPurpose, escaped: Int, CollectOutcome)
     /// A page of this node's row hashes.
     case rowHashes(RowHashPage)
-    /// The answer to a peer's page.
+    /// A step of this node's comparison of ranges.
+    case ranged(RangeStep)
+    /// The answer to a client's ranges.
+    case rangesAnswered(for: ConnectionID, StateRangePage)
+    /// The answer to a peer's page, or the states that it asked for.
     case compared(for: ConnectionID, [RowStatePage])
     /// A peer's rows are merged.
     case rowsMerged(from: ConnectionID, RowStatePage, MergeOutcome)

@@ -178,6 +178,8 @@ package struct DataStateMachine: Sendable, Hashable {
         case .digests(let report): return self.reconciliation.received(self.ofKnownAuthors(report), on: id, context)
         case .rowHashes(let page): return self.reconciliation.received(page, on: id)
         case .rowStates(let page): return self.reconciliation.received(page, on: id, context)
+        case .stateRanges(let page): return self.reconciliation.received(page, on: id, context)
+        case .stateWants(let wants): return self.reconciliation.received(wants, on: id)
         case .verifyRequest(let request): return self.reconciliation.beginVerification(request, for: id)
         case .syncRequest(let request): return self.sync.requested(request, by: id, context)
         case .syncReport(let report): return self.sync.reported(report)
@@ -346,10 +348,12 @@ package struct DataStateMachine: Sendable, Hashable {
             return self.replication.located(id, at: position).directives
         case .logRead(let id, let chunks, let head):
             return self.replication.logRead(for: id, chunks, head: head).directives
-        case .digests(let purpose, let vector, let tables):
+        case .digests(let purpose, let vector, let tables, let sum):
             let vector = self.replication.ofKnownAuthors(vector)
-            return self.reconciliation.measured(purpose, vector: vector, tables: tables, context)
+            return self.reconciliation.measured(purpose, vector: vector, tables: tables, sum: sum, context)
         case .rowHashes(let page): return self.reconciliation.hashed(page, context)
+        case .ranged(let step): return self.reconciliation.ranged(step, context)
+        case .rangesAnswered(let id, let page): return self.reconciliation.answered(for: id, page)
         case .compared(let id, let pages): return self.reconciliation.compared(for: id, pages)
         case .rowStates(_, let pages, let rest): return self.reconciliation.gathered(pages, rest: rest, context)
         case .rowsMerged(let id, let page, let outcome):
@@ -478,7 +482,7 @@ package struct DataStateMachine: Sendable, Hashable {
             return committed + self.repliedLast(reply)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
             .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead, .stateNeeded, .stateRead,
-            .statePinned, .stateStaged, .stateWaits:
+            .statePinned, .stateStaged, .stateWaits, .ranged, .rangesAnswered:
             return []
         }
     }
@@ -561,7 +565,10 @@ package struct DataStateMachine: Sendable, Hashable {
             .rowStates(let id, _, _, _), .digests(.answer(let id, _)), .readState(let id, _),
             .stageState(let id, _, _, _):
             return notice + [.close(id, failure.closeReason)]
+        case .compareRanges(.answer(let id), _), .wantedStates(let id, _):
+            return notice + [.close(id, failure.closeReason)] + self.reconciliation.scanEnded()
         case .digests(.question), .rowHashes: return notice + self.reconciliation.breakOff(context)
+        case .compareRanges(.question, _): return notice + self.reconciliation.rangesFailed(failure, context)
         case .restamp: return notice + self.replication.restampFailed().map { .close($0, .storageFailed) }
         case .prune:
             self.store.housekeepingEnded()
@@ -582,17 +589,5 @@ package struct DataStateMachine: Sendable, Hashable {
     private mutating func exclusiveWorkFailed(_ context: NodeContext, isRunning: Bool) -> [Directive] {
         guard let collectAgain = self.store.exclusiveWorkFailed(), isRunning else { return [] }
         return self.opened(collectAgain: collectAgain, context)
-    }
-}
-
-extension StorageFailure {
-    /// Why a connection closes whose request failed.
-    ///
-    /// A peer is at fault only for bytes that cannot be decoded. It may have relayed a forked batch in good faith.
-    fileprivate var closeReason: CloseReason {
-        switch self {
-        case .malformed: .protocolViolation
-        case .unavailable, .forked, .damaged: .storageFailed
-        }
     }
 }

@@ -64,7 +64,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.mended(repair, peers: self.peers.linkedPeers, self.context, isRunning: isRunning))
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
             .rowHashes, .compared, .rowsMerged, .rowStates, .pruned, .stateNeeded, .stateRead, .statePinned,
-            .stateStaged, .stateWaits, .stateInstalled:
+            .stateStaged, .stateWaits, .stateInstalled, .ranged, .rangesAnswered:
             if case .pruned(let outcome) = reply { self.peers.members.lapsed = outcome.lapsed }
             self.carryOut(self.data.replied(reply, self.context))
         }

@@ -102,7 +102,8 @@ extension NodeStateMachine {
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
             if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
-        case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state:
+        case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state, .stateRanges,
+            .stateWants:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))

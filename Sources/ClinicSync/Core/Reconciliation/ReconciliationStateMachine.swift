@@ -7,6 +7,12 @@ import OrderedCollections
 /// manual sync). ``RoundStateMachine`` says how a round goes; here it meets the host's connection, the store and the
 /// timers.
 package struct ReconciliationStateMachine: Sendable, Hashable {
+    /// A client's request for which the store reads a whole table.
+    private struct Scan: Sendable, Hashable {
+        let connection: ConnectionID
+        let request: StorageRequest
+    }
+
     private let interval: Duration
     private let retryDelay: Duration
     private let roundLimit: Duration
@@ -14,6 +20,10 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     private var verification: Verification?
     /// What the store works on for each linked peer.
     private var quotas: OrderedDictionary<ConnectionID, ReconciliationQuota> = [:]
+    /// Clients' requests for which the store reads a whole table; the store has the first one, the others wait.
+    ///
+    /// One at a time, so that other peers' requests for the log come between them.
+    private var scans: [Scan] = []
     /// The newest reconciliation that came to a result.
     package private(set) var last: CoreStatus.Reconciliation?
 
@@ -64,7 +74,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     /// The node follows another host, or none: the round and the verification with the former host are over.
     package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
         self.verification = nil
-        return self.breakOff(context)
+        let end = self.breakOff(context)
+        self.round.forgetHost()
+        return end
     }
 
     private mutating func begin(
@@ -84,8 +96,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
                 result.append(.effect(.storage(.digests(.question(round: round)))))
             case .waitForChanges:
                 result.append(.effect(.setTimer(.retryRound, after: self.retryDelay)))
-            case .hash(let round, let table, let after):
-                result.append(.effect(.storage(.rowHashes(round: round, table: table, after: after))))
+            case .hash(let round, let table, let after, let hasHidden):
+                let request = StorageRequest.rowHashes(round: round, table: table, after: after, hasHidden: hasHidden)
+                result.append(.effect(.storage(request)))
             case .gather(let round, let table, let keys):
                 guard let host = context.host else { continue }
                 result.append(.effect(.storage(.rowStates(for: host, round: round, table: table, keys: keys))))
@@ -93,6 +106,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
                 guard let host = context.host else { continue }
                 result.append(.submit(.mergeRows(from: host, page, within: range)))
             case .ask(let report): result += self.send(.digests(report), to: context.host)
+            case .compareRanges(let page): result.append(.effect(.storage(.compareRanges(.question, page))))
+            case .sendRanges(let page): result += self.send(.stateRanges(page), to: context.host)
+            case .sendWants(let wants): result += self.send(.stateWants(wants), to: context.host)
             case .sendHashes(let page): result += self.send(.rowHashes(page), to: context.host)
             case .sendStates(let page): result += self.send(.rowStates(page), to: context.host)
             case .finish(let outcome): result += self.finish(outcome, context)
@@ -191,8 +207,42 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     /// A client sent a page of its row hashes: from now on it may send rows of this range.
     package mutating func received(_ page: RowHashPage, on id: ConnectionID) -> [Directive] {
         guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
-        self.quotas[id]?.ask(page)
+        let range = KeyRange(after: page.after, through: page.through)
+        self.quotas[id]?.ask(round: page.round, table: page.table, range: range)
         return [.effect(.storage(.compare(from: id, page)))]
+    }
+
+    /// A client compares ranges of states, or the host answers. From now on the client may send rows of the table.
+    package mutating func received(
+        _ page: StateRangePage,
+        on id: ConnectionID,
+        _ context: NodeContext
+    ) -> [Directive] {
+        guard context.isHost else {
+            return id == context.host ? self.perform(self.round.received(page), context) : []
+        }
+        guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
+        self.quotas[id]?.ask(round: page.round, table: page.table, range: .all)
+        return self.scan(.compareRanges(.answer(to: id), page), for: id)
+    }
+
+    /// A client asks for states that it lacks.
+    package mutating func received(_ wants: StateWants, on id: ConnectionID) -> [Directive] {
+        guard self.quotas[id]?.beginQuestion() == true else { return [.close(id, .protocolViolation)] }
+        return self.scan(.wantedStates(from: id, wants), for: id)
+    }
+
+    private mutating func scan(_ request: StorageRequest, for id: ConnectionID) -> [Directive] {
+        self.scans.append(Scan(connection: id, request: request))
+        return self.scans.count == 1 ? [.effect(.storage(request))] : []
+    }
+
+    /// The store has carried out the first scan, or failed: the next one of a linked client begins.
+    package mutating func scanEnded() -> [Directive] {
+        guard !self.scans.isEmpty else { return [] }
+        self.scans.removeFirst()
+        self.scans.removeAll { self.quotas[$0.connection] == nil }
+        return self.scans.first.map { [.effect(.storage($0.request))] } ?? []
     }
 
     /// The store has counts and digests: for this node's round, or for a client's question.
@@ -200,24 +250,26 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         _ purpose: DigestPurpose,
         vector: VersionVector,
         tables: [TableDigest],
+        sum: Digest? = nil,
         _ context: NodeContext
     ) -> [Directive] {
         switch purpose {
         case .question(let round):
-            return self.perform(self.round.measured(round: round, vector: vector, tables: tables), context)
+            return self.perform(self.round.measured(round: round, vector: vector, tables: tables, sum: sum), context)
         case .answer(let id, let question):
+            let report = DigestReport(round: question.round, vector: vector, sum: sum, tables: tables)
             guard self.quotas[id] != nil else { return [] }
             self.quotas[id]?.endQuestion()
-            let answer = DigestReport(round: question.round, vector: vector, tables: tables)
+            let isEqual = question.agrees(with: report)
             if question.vector == vector {
                 self.last = CoreStatus.Reconciliation(
                     wallMilliseconds: context.clinicMilliseconds,
-                    result: question.tables == tables ? .equal : .differs,
+                    result: isEqual ? .equal : .differs,
                     took: .zero,
                     repairedRows: 0
                 )
             }
-            return self.send(.digests(answer), to: id)
+            return self.send(.digests(question.answered(by: report)), to: id)
         }
     }
 
@@ -226,11 +278,35 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         self.perform(self.round.hashed(page), context)
     }
 
-    /// The store compared a client's page with the host's rows.
-    package mutating func compared(for id: ConnectionID, _ pages: [RowStatePage]) -> [Directive] {
-        guard self.quotas[id] != nil else { return [] }
+    /// The store compared ranges of this node's round.
+    package mutating func ranged(_ step: RangeStep, _ context: NodeContext) -> [Directive] {
+        self.perform(self.round.ranged(step), context)
+    }
+
+    /// The store could not compare ranges of this node's round: the host's may be no ranges.
+    package mutating func rangesFailed(_ failure: StorageFailure, _ context: NodeContext) -> [Directive] {
+        let end = self.breakOff(context)
+        guard case .malformed = failure, let host = context.host else { return end }
+        return end + [.close(host, .protocolViolation)]
+    }
+
+    /// The store compared a client's ranges with the host's states.
+    package mutating func answered(for id: ConnectionID, _ page: StateRangePage) -> [Directive] {
+        let next = self.scanEnded()
+        guard self.quotas[id] != nil else { return next }
         self.quotas[id]?.endQuestion()
-        return pages.flatMap { self.send(.rowStates($0), to: id) }
+        return self.send(.stateRanges(page), to: id) + next
+    }
+
+    /// The store compared a client's page with the host's rows, or has the states that the client wants.
+    package mutating func compared(for id: ConnectionID, _ pages: [RowStatePage]) -> [Directive] {
+        var next: [Directive] = []
+        if let scan = self.scans.first, scan.connection == id, case .wantedStates = scan.request {
+            next = self.scanEnded()
+        }
+        guard self.quotas[id] != nil else { return next }
+        self.quotas[id]?.endQuestion()
+        return pages.flatMap { self.send(.rowStates($0), to: id) } + next
     }
 
     // MARK: - Both: rows

@@ -4,7 +4,9 @@ package import ClinicSyncModel
 ///
 /// A round asks the store and then the host for counts and digests. Different vectors mean that changes are in transit,
 /// which is no difference: the round is tried again a little later. With equal vectors, tables whose digests differ are
-/// repaired page by page. The client sends its row hashes; the host sends its rows, which the client merges; the client
+/// repaired. Ranges of states, by the time of their last change, show which states differ: the client asks for those that
+/// it lacks, merges them, and sends its own. Where too much differs, and with a host of an earlier version, a table is
+/// repaired page by page: the client sends its row hashes; the host sends its rows, which the client merges; the client
 /// sends the rows that the host wants; the host confirms them. A last comparison shows whether the repair was complete.
 ///
 /// Every question has a number. Replies and messages with another number are late and are ignored. An answer about what
@@ -16,10 +18,13 @@ package struct RoundStateMachine: Sendable, Hashable {
         case idle
         /// The store was asked for digests. Entered by ``begin(_:table:at:)``. Can transition to `asking`, `idle`.
         case measuring(Round)
-        /// The host was asked for digests. Can transition to `waitingForChanges`, `hashing`, `idle`.
+        /// The host was asked for digests. Can transition to `waitingForChanges`, `ranging`, `hashing`, `idle`.
         case asking(Round, ours: DigestReport)
         /// Changes are in transit; a timer runs. Can transition to `measuring`, `idle`.
         case waitingForChanges(Round)
+        /// The store compares ranges of states, or the host does. Can transition to `exchanging`, `gathering`, `hashing`,
+        /// `measuring`, `idle`.
+        case ranging(Round, Repair, Ranging)
         /// The store was asked for a page of row hashes. Can transition to `exchanging`, `idle`.
         case hashing(Round, Repair)
         /// The page went to the host; the host's rows arrive and are merged. Can transition to `gathering`, `hashing`,
@@ -65,6 +70,20 @@ package struct RoundStateMachine: Sendable, Hashable {
         package var tables: [String]
         /// The next page begins behind this key; `nil`: with the smallest key.
         package var after: SQLiteValue?
+        /// Whether the host compares hidden and deleted rows too, and ranges of states.
+        package var hasHidden = false
+    }
+
+    /// The comparison of one table's states by ranges.
+    package struct Ranging: Sendable, Hashable {
+        /// Keys of rows of whose states the host has others, or none.
+        package var keys: [SQLiteValue] = []
+        /// States that only the host has.
+        package var need: [UInt64] = []
+        /// How many messages went to the host.
+        package var messages = 0
+        /// Whether the host must answer next; otherwise the store.
+        package var isAsked = false
     }
 
     /// The exchange of the rows of one page.
@@ -92,7 +111,13 @@ package struct RoundStateMachine: Sendable, Hashable {
         /// Start the retry timer.
         case waitForChanges
         /// Ask the store for a page of row hashes.
-        case hash(round: UInt64, table: String, after: SQLiteValue?)
+        case hash(round: UInt64, table: String, after: SQLiteValue?, hasHidden: Bool = false)
+        /// Ask the store to compare ranges: to begin, or with the host's answer.
+        case compareRanges(StateRangePage)
+        /// Send the host ranges.
+        case sendRanges(StateRangePage)
+        /// Ask the host for states.
+        case sendWants(StateWants)
         /// Send the host a page of row hashes.
         case sendHashes(RowHashPage)
         /// Let the store merge the host's rows, which must lie in this range.
@@ -134,6 +159,8 @@ package struct RoundStateMachine: Sendable, Hashable {
     package private(set) var state: State = .idle
     private let retriesMax: Int
     private var lastID: UInt64 = 0
+    /// Whether the host has answered with the sum of all tables, so that it needs no more of this node's report.
+    private var hostHasSum = false
 
     /// Makes a machine without a round.
     package init(retriesMax: Int) {
@@ -151,21 +178,28 @@ package struct RoundStateMachine: Sendable, Hashable {
         return self.measure(Round(trigger: trigger, table: table, startedAt: time, id: 0))
     }
 
+    /// Another node becomes host, or none: it may be of another version.
+    package mutating func forgetHost() { self.hostHasSum = false }
+
     /// The store has this node's digests.
     package mutating func measured(
         round id: UInt64,
         vector: VersionVector,
-        tables: [TableDigest]
+        tables: [TableDigest],
+        sum: Digest? = nil
     ) -> [Action] {
         guard case .measuring(let round) = self.state, round.id == id else { return [] }
-        let ours = DigestReport(round: id, vector: vector, tables: tables)
+        var ours = DigestReport(round: id, vector: vector, sum: sum, tables: tables)
         self.state = .asking(round, ours: ours)
+        // A host of an earlier version needs the tables to know whether they are equal.
+        if self.hostHasSum, ours.sum != nil { ours.tables = [] }
         return [.ask(ours)]
     }
 
     /// The host's digests arrived.
     package mutating func answered(_ theirs: DigestReport) -> [Action] {
         guard case .asking(var round, let ours) = self.state, round.id == theirs.round else { return [] }
+        self.hostHasSum = theirs.sum != nil
         guard ours.vector == theirs.vector else {
             round.retries += 1
             guard round.retries <= self.retriesMax else { return self.finish(round, nil) }
@@ -173,12 +207,12 @@ package struct RoundStateMachine: Sendable, Hashable {
             return [.waitForChanges]
         }
         round.retries = 0
-        guard let (tables, isWhole) = Self.differing(ours.tables, theirs.tables, only: round.table) else {
+        guard let (tables, isWhole) = Self.differing(ours, theirs, only: round.table) else {
             return self.finish(round, .differs)
         }
         if tables.isEmpty { return self.finish(round, !isWhole ? .differs : round.hasRepaired ? .repaired : .equal) }
         if round.hasRepaired { return self.finish(round, .differs) }
-        return self.hash(round, Repair(tables: tables, after: nil))
+        return self.compareTable(round, Repair(tables: tables, after: nil, hasHidden: theirs.sum != nil))
     }
 
     /// The retry timer fired: compares again.
@@ -186,6 +220,50 @@ package struct RoundStateMachine: Sendable, Hashable {
         guard case .waitingForChanges(let round) = self.state else { return [] }
         return self.measure(round)
     }
+
+    // MARK: - Ranges
+
+    /// The store compared ranges.
+    package mutating func ranged(_ step: RangeStep) -> [Action] {
+        guard case .ranging(let round, let repair, var ranging) = self.state, !ranging.isAsked,
+            step.round == round.id, step.table == repair.tables.first
+        else { return [] }
+        ranging.keys += step.haveKeys
+        ranging.need += step.need
+        ranging.messages += 1
+        // Differences that fill whole ranges cost less in pages.
+        guard !step.isTooLong, ranging.keys.count + ranging.need.count <= CoreLimits.rangedRowsMax,
+            ranging.messages <= CoreLimits.rangeMessagesMax
+        else { return self.hash(round, repair) }
+        guard let next = step.next else { return self.exchange(round, repair, ranging) }
+        ranging.isAsked = true
+        self.state = .ranging(round, repair, ranging)
+        return [.sendRanges(next)]
+    }
+
+    /// The host's answer arrived.
+    package mutating func received(_ page: StateRangePage) -> [Action] {
+        guard case .ranging(let round, let repair, var ranging) = self.state, ranging.isAsked,
+            page.round == round.id, page.table == repair.tables.first
+        else { return [] }
+        if page.isTooLong { return self.hash(round, repair) }
+        guard !page.ranges.isEmpty else { return self.exchange(round, repair, ranging) }
+        ranging.isAsked = false
+        self.state = .ranging(round, repair, ranging)
+        return [.compareRanges(page)]
+    }
+
+    /// Everything is compared: exchanges the states that were found.
+    private mutating func exchange(_ round: Round, _ repair: Repair, _ ranging: Ranging) -> [Action] {
+        var exchange = Exchange(range: .all, through: nil)
+        exchange.keys = ranging.keys
+        exchange.hasLast = ranging.need.isEmpty
+        guard !ranging.need.isEmpty else { return self.proceed(round, repair, exchange) }
+        self.state = .exchanging(round, repair, exchange)
+        return [.sendWants(StateWants(round: round.id, table: repair.tables[0], ids: ranging.need))]
+    }
+
+    // MARK: - Pages
 
     /// The store has a page of this node's row hashes.
     package mutating func hashed(_ page: RowHashPage) -> [Action] {
@@ -204,7 +282,7 @@ package struct RoundStateMachine: Sendable, Hashable {
         case .awaitingReceipt(let round, let repair, let rest):
             guard round.id == page.round, page.isLast else { return [] }
             return rest.isEmpty ? self.nextPage(round, repair) : self.gather(round, repair, rest)
-        case .idle, .measuring, .asking, .waitingForChanges, .hashing, .gathering:
+        case .idle, .measuring, .asking, .waitingForChanges, .ranging, .hashing, .gathering:
             // Race: the round of these rows has timed out meanwhile.
             return []
         }
@@ -258,7 +336,7 @@ package struct RoundStateMachine: Sendable, Hashable {
     package mutating func breakOff() -> [Action] {
         switch self.state {
         case .idle: return []
-        case .measuring(let round), .asking(let round, _), .waitingForChanges(let round),
+        case .measuring(let round), .asking(let round, _), .waitingForChanges(let round), .ranging(let round, _, _),
             .hashing(let round, _), .exchanging(let round, _, _), .gathering(let round, _),
             .awaitingReceipt(let round, _, _):
             return self.finish(round, .unreachable)
@@ -275,9 +353,17 @@ package struct RoundStateMachine: Sendable, Hashable {
         return [.measure(round: round.id)]
     }
 
+    /// Begins with a table: by ranges of states, or page by page when the host knows no ranges.
+    private mutating func compareTable(_ round: Round, _ repair: Repair) -> [Action] {
+        guard repair.hasHidden else { return self.hash(round, repair) }
+        self.state = .ranging(round, repair, Ranging())
+        return [.compareRanges(StateRangePage(round: round.id, table: repair.tables[0], ranges: []))]
+    }
+
     private mutating func hash(_ round: Round, _ repair: Repair) -> [Action] {
         self.state = .hashing(round, repair)
-        return [.hash(round: round.id, table: repair.tables[0], after: repair.after)]
+        let hasHidden = repair.hasHidden
+        return [.hash(round: round.id, table: repair.tables[0], after: repair.after, hasHidden: hasHidden)]
     }
 
     private mutating func proceed(_ round: Round, _ repair: Repair, _ exchange: Exchange) -> [Action] {
@@ -302,8 +388,9 @@ package struct RoundStateMachine: Sendable, Hashable {
     /// Continues behind the page that was just repaired: `repair.after` is its last key.
     private mutating func nextPage(_ round: Round, _ repair: Repair) -> [Action] {
         var repair = repair
-        if repair.after == nil { repair.tables.removeFirst() }
-        guard repair.tables.isEmpty else { return self.hash(round, repair) }
+        if repair.after != nil { return self.hash(round, repair) }
+        repair.tables.removeFirst()
+        guard repair.tables.isEmpty else { return self.compareTable(round, repair) }
         var round = round
         round.hasRepaired = true
         return self.measure(round)
@@ -325,16 +412,35 @@ package struct RoundStateMachine: Sendable, Hashable {
     /// Nodes with different schema versions repair the tables that both have. `nil` when one of them lacks the one
     /// table in question.
     private static func differing(
-        _ ours: [TableDigest],
-        _ theirs: [TableDigest],
+        _ ours: DigestReport,
+        _ theirs: DigestReport,
         only table: String?
     ) -> (names: [String], isWhole: Bool)? {
-        let ours = ours.filter { table == nil || $0.name == table }
-        let theirs = theirs.filter { table == nil || $0.name == table }
-        let isWhole = ours.map(\.name) == theirs.map(\.name)
-        guard table == nil || (isWhole && !ours.isEmpty) else { return nil }
-        let names = ours.filter { table in theirs.contains { $0.name == table.name && $0 != table } }.map(\.name)
+        let isSame = ours.sum != nil && ours.sum == theirs.sum
+        let (ours, theirs) = (ours.tables, isSame ? ours.tables : theirs.tables)
+        let our = ours.filter { table == nil || $0.name == table }
+        let their = theirs.filter { table == nil || $0.name == table }
+        let isWhole = our.map(\.name) == their.map(\.name)
+        guard table == nil || (isWhole && !our.isEmpty) else { return nil }
+        let names = our.filter { table in their.contains { $0.name == table.name && !$0.agrees(with: table) } }
+            .map(\.name)
         return (names, isWhole)
+    }
+}
+
+extension DigestReport {
+    /// Whether two reports have the same tables, as far as both tell.
+    func agrees(with other: DigestReport) -> Bool {
+        if let sum = self.sum, let theirs = other.sum { return sum == theirs }
+        return self.tables.count == other.tables.count
+            && zip(self.tables, other.tables).allSatisfy { $0.agrees(with: $1) }
+    }
+
+    /// The host's answer to this question, which needs the tables only to find those that differ.
+    package func answered(by report: DigestReport) -> DigestReport {
+        var answer = report
+        if self.sum != nil, self.vector != report.vector || self.sum == report.sum { answer.tables = [] }
+        return answer
     }
 }
 

@@ -51,7 +51,7 @@ struct ReconciliationQuota: Sendable, Hashable {
         case refused
     }
 
-    /// A client's page of hashes, without the hashes.
+    /// What a client asks about.
     private struct Question: Sendable, Hashable {
         let round: UInt64
         let table: String
@@ -61,7 +61,7 @@ struct ReconciliationQuota: Sendable, Hashable {
     private var questions = 0
     private var pages = 0
     private var bytes = 0
-    /// The client's newest page of hashes: this node compares it and asks for rows of its range.
+    /// The client's newest page of hashes or ranges: this node compares it and takes rows of its range.
     private var question: Question?
 
     /// A peer asked a question.
@@ -75,10 +75,9 @@ struct ReconciliationQuota: Sendable, Hashable {
     /// The store answered a question.
     mutating func endQuestion() { self.questions -= 1 }
 
-    /// A client sent a page of hashes.
-    mutating func ask(_ page: RowHashPage) {
-        let range = KeyRange(after: page.after, through: page.through)
-        self.question = Question(round: page.round, table: page.table, range: range)
+    /// A client asks about keys of a table: from now on it may send rows of this range.
+    mutating func ask(round: UInt64, table: String, range: KeyRange) {
+        self.question = Question(round: round, table: table, range: range)
     }
 
     /// The range of the client's question to which a page of rows belongs; `nil` when nobody asked for the page.

@@ -141,6 +141,10 @@ package enum CoreLimits {
     package static let stateTailLimit: Duration = .seconds(30)
     /// The log is pinned again for a peer that takes the state when the last pin is this old.
     package static let statePinInterval: Duration = .seconds(600)
+    /// Rows that a comparison of ranges finds; with more of them the table is compared by keys, in pages.
+    package static let rangedRowsMax = 2_048
+    /// Messages with which a client compares the ranges of one table: each makes a range 16 times smaller.
+    package static let rangeMessagesMax = 16
     /// A host has a member lapse that was silent for so many milliseconds: 30 days.
     ///
     /// Nothing waits for it then.

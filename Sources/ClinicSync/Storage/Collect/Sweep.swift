@@ -54,15 +54,22 @@ final class Sweep {
         return escaped
     }
 
-    /// Corrects the counts and digests that are not the sums over their tables' rows.
+    /// Corrects the counts and digests that are not the sums over their tables' rows and states.
     func correctTotals(table: String?) throws {
         for plan in self.plans where table == nil || plan.definition.name == table {
-            let isRight = try self.transactions.readSnapshot { try self.rows.table.isTotalRight(plan, on: $0) }
-            guard !isRight else { continue }
+            guard try !self.areTotalsRight(plan) else { continue }
             try self.transactions.write { transaction in
                 try self.rows.table.correctTotal(plan, in: transaction)
+                self.rows.sums.markStale(plan)
                 return .relaxed
             }
+        }
+    }
+
+    /// Whether the totals of a table are the sums over its rows, and over the states that it does not show.
+    private func areTotalsRight(_ plan: TablePlan) throws -> Bool {
+        try self.transactions.readSnapshot {
+            try self.rows.table.isTotalRight(plan, on: $0) && self.rows.sums.areRight(plan, on: $0)
         }
     }
 
@@ -96,8 +103,8 @@ final class Sweep {
     }
 
     private func checkTotal(_ plan: TablePlan) throws {
-        let isRight = try self.transactions.readSnapshot { try self.rows.table.isTotalRight(plan, on: $0) }
-        if !isRight { throw OwnDamage(.digest, "a table's count or digest is not that of its rows") }
+        guard try !self.areTotalsRight(plan) else { return }
+        throw OwnDamage(.digest, "a table's count or digest is not that of its rows")
     }
 
     /// Compares the rows after a key, at most ``rowsMax``, in a short read snapshot; marks those that differ.

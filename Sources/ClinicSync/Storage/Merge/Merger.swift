@@ -280,6 +280,7 @@ final class Merger {
             in: transaction
         )
         var state = before.state
+        if state.deletion != nil { state.limitSeen(to: self.possible) }
         let theirs = theirs.limited(toBatches: self.origins.vector.total)
         try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
         let losses = state.merge(theirs) { settled?.covers($1) == true || self.origins.hasSeen($0, $1) }
@@ -287,7 +288,9 @@ final class Merger {
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
         let isUnknown = before.residence.meta?.isUnknown == true
-        guard state != before.state || before.isAbsent || isUnknown else {
+        let isKept = try state == before.state && !before.isAbsent && !isUnknown
+            && self.rows.isKept(plan, before, on: transaction.connection)
+        guard !isKept else {
             // The peer shows a row that a constraint refuses here: perhaps nothing stands against it any more.
             if case .shadow(_, .setAside) = before.residence { self.saver.enqueue(plan, key: theirs.key) }
             return (false, isAhead)
@@ -301,6 +304,13 @@ final class Merger {
             }
         }
         return (true, isAhead)
+    }
+
+    /// Everything that a deletion in this file can have seen: what is applied, and the own batch that is being collected.
+    private var possible: VersionVector {
+        var vector = self.origins.vector
+        vector.advance(self.origins.own, to: vector[self.origins.own] &+ 1)
+        return vector
     }
 
     /// Of a row whose versions this node does not know any more, takes out the columns that `other` has: they are taken from there.

@@ -92,6 +92,7 @@ final class SchemaAdoption {
                 uniquingKeysWith: { first, _ in first }
             )
             try self.rehash(plan, oldDefaults: defaults, in: transaction)
+            self.rows.sums.markStale(plan)
         }
         current.tables.merge(before.tables) { new, _ in new }
         try current.save(in: transaction)

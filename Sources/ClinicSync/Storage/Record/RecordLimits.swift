@@ -12,4 +12,6 @@ package enum RecordLimits {
     package static let originsMax = 65_536
     /// Parts of the counters of one row: one for each counter column and author.
     package static let counterPartsMax = 65_536
+    /// Ids of one range of a reconciliation.
+    package static let rangeIDsMax = 65_536
 }

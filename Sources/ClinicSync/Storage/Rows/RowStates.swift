@@ -63,6 +63,7 @@ final class RowStates {
     let table: RowTable
     let tombstones: Tombstones
     let shadows: Shadows
+    let sums: StateSums
     let marks: Marks
     private let contexts: DeletionContexts
     private let existing: (Origin) -> UInt64
@@ -75,6 +76,7 @@ final class RowStates {
         table: RowTable,
         tombstones: Tombstones,
         shadows: Shadows,
+        sums: StateSums,
         contexts: DeletionContexts,
         marks: Marks
     ) {
@@ -83,6 +85,7 @@ final class RowStates {
         self.table = table
         self.tombstones = tombstones
         self.shadows = shadows
+        self.sums = sums
         self.contexts = contexts
         self.marks = marks
         self.existing = { origins.sequence(of: $0) }
@@ -91,6 +94,7 @@ final class RowStates {
     /// Works by these plans from now on: a program changed the schema.
     func use(_ plans: TablePlans) {
         self.plans = plans
+        self.sums.use(plans)
         self.generation += 1
     }
 
@@ -129,6 +133,19 @@ final class RowStates {
         return ValueRef.with(located.state.key) { key in
             self.hasher.hash(plan, key: key, plan.values(of: located.state))
             return meta.changedSlots(self.hasher.hashes, plan: plan) == 0
+        }
+    }
+
+    /// Whether the file has of a hidden or deleted row what was read of it: damage that reading corrects does not last.
+    func isKept(_ plan: TablePlan, _ located: LocatedRow, on connection: Connection) throws -> Bool {
+        let kind: StateSums.Kind
+        switch located.residence {
+        case .absent, .row: return true
+        case .tombstone: kind = .deleted
+        case .shadow: kind = .hidden
+        }
+        return try ValueRef.with(located.state.key) { key in
+            try self.sums.isStored(located.state.withoutCounters(plan), kind, plan, key: key, on: connection)
         }
     }
 

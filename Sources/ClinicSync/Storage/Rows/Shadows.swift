@@ -15,14 +15,16 @@ final class Shadows: TransactionPart {
 
     private let contexts: DeletionContexts
     private let claims: Claims
+    private let sums: StateSums
     private var state = State()
 
     /// Counts the rows.
     ///
     /// - Throws: what SQLite reports.
-    init(contexts: DeletionContexts, claims: Claims, on connection: Connection) throws {
+    init(contexts: DeletionContexts, claims: Claims, sums: StateSums, on connection: Connection) throws {
         self.contexts = contexts
         self.claims = claims
+        self.sums = sums
         // A file of an earlier version that waits for its migration has no such table.
         guard try connection.hasTable("clinicsync_shadow") else { return }
         try connection.query("SELECT tableId, form, count(*) FROM clinicsync_shadow GROUP BY 1, 2").forEach { row in
@@ -105,10 +107,12 @@ final class Shadows: TransactionPart {
         in transaction: borrowing WriteTransaction
     ) throws {
         var kept = state.withoutCounters(plan)
+        let before = try self.sums.stored(.hidden, plan, key: key, on: transaction.connection)
+        self.sums.replace(before, by: kept, .hidden, plan)
         kept.deletion = nil
         var writer = RowStateWriter(plan)
         writer.append(kept)
-        let old = try self.storedForm(plan, key: key, on: transaction.connection)
+        let old = before == .absent ? nil : try self.storedForm(plan, key: key, on: transaction.connection)
         let statement = try transaction.statement(
             """
             INSERT INTO clinicsync_shadow (tableId, pk, form, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -129,6 +133,8 @@ final class Shadows: TransactionPart {
     /// Forgets a row whose table shows its own state again, with its claims.
     func remove(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
         guard let old = try self.form(plan, key: key, on: transaction.connection) else { return }
+        let before = try self.sums.stored(.hidden, plan, key: key, on: transaction.connection)
+        self.sums.replace(before, by: nil, .hidden, plan)
         try transaction.statement("DELETE FROM clinicsync_shadow WHERE tableId = ?1 AND pk = ?2")
             .bind(1, plan.definition.number)
             .bind(2, key)

@@ -4,6 +4,7 @@ import ClinicSyncModel
 /// The states of deleted rows: the table `clinicsync_tombstone`.
 final class Tombstones: TransactionPart {
     private let contexts: DeletionContexts
+    private let sums: StateSums
     /// The number of tombstones by the table's number.
     ///
     /// It may be too high after overwriting; it only says whether looking for a tombstone is worth while.
@@ -12,8 +13,9 @@ final class Tombstones: TransactionPart {
     /// Counts the tombstones.
     ///
     /// - Throws: what SQLite reports.
-    init(contexts: DeletionContexts, on connection: Connection) throws {
+    init(contexts: DeletionContexts, sums: StateSums, on connection: Connection) throws {
         self.contexts = contexts
+        self.sums = sums
         try connection.query("SELECT tableId, count(*) FROM clinicsync_tombstone GROUP BY tableId").forEach { row in
             self.counts[row.int(0)] = row.int(1)
         }
@@ -40,6 +42,8 @@ final class Tombstones: TransactionPart {
     func bury(_ plan: TablePlan, _ state: RowState, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
         guard let deletion = state.deletion else { return }
         var kept = state.withoutCounters(plan)
+        let old = try self.stored(plan, key: key, on: transaction.connection)
+        self.sums.replace(old, by: kept, .deleted, plan)
         kept.deletion = RowState.Deletion(seen: VersionVector(), version: deletion.version)
         var writer = RowStateWriter(plan)
         writer.append(kept)
@@ -61,10 +65,18 @@ final class Tombstones: TransactionPart {
 
     /// Removes the tombstone of a row that is shown again.
     func remove(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        let old = try self.stored(plan, key: key, on: transaction.connection)
+        guard old != .absent else { return }
+        self.sums.replace(old, by: nil, .deleted, plan)
         try transaction.statement("DELETE FROM clinicsync_tombstone WHERE tableId = ?1 AND pk = ?2")
             .bind(1, plan.definition.number)
             .bind(2, key)
             .run()
+    }
+
+    private func stored(_ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> StateSums.Stored {
+        guard self.mayExist(in: plan.definition.number) else { return .absent }
+        return try self.sums.stored(.deleted, plan, key: key, on: connection)
     }
 }
 
@@ -72,32 +84,41 @@ final class Tombstones: TransactionPart {
 ///
 /// A vector is kept once for all deletions of a batch.
 struct DeletionContexts {
-    /// The number under which a deletion's vector is kept.
-    func number(of deletion: RowState.Deletion, in transaction: borrowing WriteTransaction) throws -> Int {
+    let sums: StateSums
+
+    /// The stored form of a deletion: its version, then what the deleters had seen.
+    static func encoded(_ deletion: RowState.Deletion) -> [UInt8] {
         var writer = ByteWriter()
         writer.fixed64(deletion.version.timestamp.rawValue)
         writer.origin(deletion.version.origin)
         writer.unsigned(deletion.version.sequence)
         writer.raw(VectorCoding.encode(deletion.seen))
-        let hash = Int64(bitPattern: writer.bytes.withUnsafeBytes { SipHash.hash64($0) })
+        return writer.bytes
+    }
+
+    /// The number under which a deletion's vector is kept.
+    func number(of deletion: RowState.Deletion, in transaction: borrowing WriteTransaction) throws -> Int {
+        let bytes = DeletionContexts.encoded(deletion)
+        let hash = Int64(bitPattern: bytes.withUnsafeBytes { SipHash.hash64($0) })
         var id: Int?
         var isIntact = true
         _ = try transaction.statement("SELECT id, vector FROM clinicsync_context WHERE hash = ?1").bind(1, hash).first {
             row in
             id = row.int(0)
-            isIntact = row.blob(1).elementsEqual(writer.bytes)
+            isIntact = row.blob(1).elementsEqual(bytes)
         }
         if let id, !isIntact {
-            // The file was damaged there: the hash is of what is written now.
+            // The file was damaged there: the hash is of what is written now. Other rows have the same context.
+            self.sums.markAllStale()
             try transaction.statement("UPDATE clinicsync_context SET vector = ?2 WHERE id = ?1")
                 .bind(1, id)
-                .bind(2, blob: writer.bytes)
+                .bind(2, blob: bytes)
                 .run()
         }
         if let id { return id }
         try transaction.statement("INSERT INTO clinicsync_context (hash, vector) VALUES (?1, ?2)")
             .bind(1, hash)
-            .bind(2, blob: writer.bytes)
+            .bind(2, blob: bytes)
             .run()
         return try transaction.statement("SELECT last_insert_rowid()").first { $0.int(0) } ?? 0
     }

@@ -16,7 +16,6 @@ final class BookkeepingRepair {
     private let counters: Counters
     private let log: BatchLog
     private let notes: StoreNotes
-    private let contexts = DeletionContexts()
     private var hasher = RowHasher()
     private var isRepairing = false
     /// Whether all tables have to be compared with what the node knows, because marks were lost.
@@ -73,7 +72,8 @@ final class BookkeepingRepair {
             if try !self.origins.isAsWritten(on: connection) {
                 damages.append(OwnDamage(.origin, "the numbers of authors were changed"))
             }
-            if try !self.rows.table.areTotalsAsWritten(on: connection) {
+            let hasTotals = try self.rows.table.areTotalsAsWritten(on: connection)
+            if try !hasTotals || !self.rows.sums.areAsWritten(on: connection) {
                 damages.append(OwnDamage(.digest, "counts or digests were changed"))
             }
             if try !TableNames.isAsWritten(on: connection) { damages.append(TableNames.damage) }
@@ -112,6 +112,7 @@ final class BookkeepingRepair {
         case .context: count = try self.rebuildContexts(in: transaction)
         case .digest:
             for plan in self.rows.plans.all { try self.rows.table.correctTotal(plan, in: transaction) }
+            self.rows.sums.markAllStale()
             (count, outcome) = (1, .rebuilt)
         case .log: return try self.repairLog(damage, in: transaction)
         case .origin: (count, outcome) = (try self.origins.rewrite(in: transaction), .rebuilt)
@@ -345,6 +346,7 @@ final class BookkeepingRepair {
             }
             return true
         }
+        if !damaged.isEmpty { self.rows.sums.markAllStale() }
         for id in damaged {
             try transaction.statement("DELETE FROM clinicsync_context WHERE id = ?1").bind(1, id).run()
             for table in ["clinicsync_row", "clinicsync_shadow"] {

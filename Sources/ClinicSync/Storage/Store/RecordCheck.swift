@@ -200,7 +200,7 @@ package struct RecordCheck: Sendable {
         }
     }
 
-    private func verdict(_ body: () throws -> String?) -> Verdict {
+    func verdict(_ body: () throws -> String?) -> Verdict {
         do {
             return try body().map { .broken($0) } ?? .accepted
         } catch is MalformedRecord {

@@ -10,9 +10,10 @@ struct RepairPages {
     /// The page of row hashes after `after`.
     ///
     /// Rows with keys that no peer takes are in no page: see ``LargeRows``.
-    func hashes(round: UInt64, table: String, after: SQLiteValue?) throws -> RowHashPage {
+    func hashes(round: UInt64, table: String, after: SQLiteValue?, hasHidden: Bool) throws -> RowHashPage {
         let range = KeyRange(after: after, through: nil)
-        var rows = try self.hashes(table: table, in: range, limit: self.reader.limits.repair.hashesPage)
+        let limit = self.reader.limits.repair.hashesPage
+        var rows = try self.hashes(table: table, in: range, limit: limit, hasHidden: hasHidden)
         var isWhole = rows.count < self.reader.limits.repair.hashesPage
         var bytes = 0
         for (index, row) in rows.enumerated() {
@@ -27,7 +28,8 @@ struct RepairPages {
             table: table,
             after: after,
             through: isWhole ? nil : rows.last?.key,
-            rows: rows
+            rows: rows,
+            hasHidden: hasHidden
         )
     }
 
@@ -41,7 +43,7 @@ struct RepairPages {
         }
         let range = KeyRange(after: page.after, through: page.through)
         let limit = self.reader.limits.repair.answerRowsMax
-        var ours = try self.hashes(table: page.table, in: range, limit: limit &+ 1)
+        var ours = try self.hashes(table: page.table, in: range, limit: limit &+ 1, hasHidden: page.hasHidden)
         var covered: SQLiteValue?
         if ours.count > limit {
             ours.removeSubrange(limit...)
@@ -95,8 +97,52 @@ struct RepairPages {
         return (pages, rest)
     }
 
-    private func hashes(table: String, in range: KeyRange, limit: Int) throws -> [RowHash] {
+    /// The hashes of the first rows in a range of keys, at most `limit`.
+    private func hashes(table: String, in range: KeyRange, limit: Int, hasHidden: Bool) throws -> [RowHash] {
         guard let plan = self.reader.plans[table] else { return [] }
+        let shown = try self.shownHashes(plan, in: range, limit: limit)
+        guard hasHidden else { return shown }
+        var sums: [SQLiteValue: Digest] = [:]
+        for row in shown { sums[row.key] = row.hash }
+        for kind in StateSums.Kind.allCases {
+            for row in try self.hashes(kind, of: plan, in: range, limit: limit) {
+                sums[row.key, default: .zero] += row.hash
+            }
+        }
+        // A part that the limit cut off begins behind `limit` keys: so the first keys have all their parts.
+        return sums.map { RowHash(key: $0.key, hash: $0.value) }.sorted { $0.key.sortsBefore($1.key) }
+            .prefix(limit).map { $0 }
+    }
+
+    /// The hashes of states that the table does not show.
+    private func hashes(
+        _ kind: StateSums.Kind,
+        of plan: TablePlan,
+        in range: KeyRange,
+        limit: Int
+    ) throws -> [RowHash] {
+        guard try self.reader.connection.hasTable("clinicsync_\(kind.table.rawValue)") else { return [] }
+        let statement = try self.reader.connection.query(
+            """
+            \(kind.select) WHERE s.tableId = ?1 AND s.pk > ?2
+            AND (?3 IS NULL OR s.pk <= ?3) AND length(CAST(s.pk AS BLOB)) <= ?5 ORDER BY s.pk LIMIT ?4
+            """
+        )
+        statement.bind(1, plan.definition.number).bind(2, range.after ?? .integer(0))
+        statement.bind(3, range.through ?? .null).bind(4, limit).bind(5, self.reader.limits.keyBytesMax)
+        var hasher = StateHasher()
+        var rows: [RowHash] = []
+        try statement.forEach { row in
+            let key = row.ref(0).value
+            let hash = try OwnDamage.reading(kind.table, .row(table: plan.definition.number, key: key)) {
+                try StateSums.hash(row, plan, with: &hasher)
+            }
+            rows.append(RowHash(key: key, hash: hash))
+        }
+        return rows
+    }
+
+    private func shownHashes(_ plan: TablePlan, in range: KeyRange, limit: Int) throws -> [RowHash] {
         let statement = try self.reader.connection.query(
             """
             SELECT pk, hash FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2

@@ -18,6 +18,8 @@ package final class ReplicaReader {
     private(set) var origins: [Origin] = []
     let log: ServedLog
     let limits: StoreLimits
+    /// The states of the table whose ranges are being compared.
+    private var index: StateIndex?
 
     /// Reads beside `writer`.
     package init(beside writer: ReplicaWriter) throws {
@@ -140,23 +142,42 @@ package final class ReplicaReader {
     /// While a large import is being collected, the vector names the import's batch, although the tables show only a part of
     /// it. No other node has that vector, so no node mistakes the part for a difference to repair.
     package func digests() throws -> (vector: VersionVector, tables: [TableDigest]) {
-        try self.perform {
+        // A comparison of sums begins or ends a reconciliation.
+        self.index = nil
+        return try self.perform {
             try self.refreshOrigins()
             var vector = try self.vector()
             if let open = try self.log.openBatch() { vector.advance(self.own.origin, to: open) }
             // Once: the writing thread may replace the plans at any moment.
             let plans = self.plans.all
-            var tables = plans.map { TableDigest(name: $0.definition.name, rows: 0, digest: .zero) }
-            for (index, plan) in plans.enumerated() {
-                _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
-                    .bind(1, plan.definition.number)
-                    .first { row in
-                        tables[index].rows = min(UInt64(clamping: row.int64(0)), Bounds.rowsMax)
-                        tables[index].digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
-                    }
-            }
-            return (vector, tables)
+            return (vector, try plans.map(self.digest))
         }
+    }
+
+    /// Counts and sums of one table; inside ``perform(_:)``.
+    private func digest(_ plan: TablePlan) throws -> TableDigest {
+        var table = TableDigest(name: plan.definition.name, rows: 0, digest: .zero)
+        let number = plan.definition.number
+        _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
+            .bind(1, number)
+            .first { row in
+                table.rows = min(UInt64(clamping: row.int64(0)), Bounds.rowsMax)
+                table.digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
+            }
+        let sums = try StateSums.sums(of: number, on: self.connection)
+        (table.hidden, table.deleted) = (sums[.hidden], sums[.deleted])
+        return table
+    }
+
+    /// The index of a table's states, made again when the table has changed since; inside ``perform(_:)``.
+    func stateIndex(_ plan: TablePlan) throws -> StateIndex {
+        let digest = try self.digest(plan)
+        if let index = self.index, index.digest == digest { return index }
+        // Never two at a time.
+        self.index = nil
+        let index = try StateIndex(plan, digest, reader: self)
+        self.index = index
+        return index
     }
 
     /// What this node has applied; inside ``perform(_:)``, after ``refreshOrigins()``.

@@ -96,7 +96,8 @@ package final class WritingExecutor {
                 clockOffsetMilliseconds: self.clockOffset
             )
             return installed.map { .stateInstalled(rows: $0.rows, $0.outcome) } ?? .stateWaits
-        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState:
+        case .locate, .readLog, .digests, .rowHashes, .compare, .rowStates, .leaveOut, .readBatch, .readState,
+            .compareRanges, .wantedStates:
             preconditionFailure("a request that reads was given to the writer")
         }
     }
@@ -130,11 +131,18 @@ package final class ReadingExecutor {
             return .logRead(for: connection, chunks: chunks, head: head)
         case .digests(let purpose):
             let (vector, tables) = try self.reader.digests()
-            return .digests(purpose, vector: vector, tables: tables)
-        case .rowHashes(let round, let table, let after):
-            return .rowHashes(try self.reader.rowHashes(round: round, table: table, after: after))
+            return .digests(purpose, vector: vector, tables: tables, sum: ReportSum.of(tables))
+        case .rowHashes(let round, let table, let after, let hasHidden):
+            return .rowHashes(
+                try self.reader.rowHashes(round: round, table: table, after: after, hasHidden: hasHidden)
+            )
         case .compare(let connection, let page):
             return .compared(for: connection, try self.reader.compare(page))
+        case .compareRanges(.question, let page): return .ranged(try self.reader.compareRanges(page))
+        case .compareRanges(.answer(let connection), let page):
+            return .rangesAnswered(for: connection, try self.reader.answerRanges(page))
+        case .wantedStates(let connection, let wants):
+            return .compared(for: connection, try self.reader.states(wants))
         case .rowStates(let connection, let round, let table, let keys):
             let (pages, rest) = try self.reader.answer(round: round, table: table, keys: keys)
             return .rowStates(for: connection, pages, rest: rest)

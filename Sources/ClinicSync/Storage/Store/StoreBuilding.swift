@@ -99,6 +99,7 @@ struct StoreBuilding {
         transactions.add(self.opened.saver)
         transactions.add(self.rows.shadows)
         transactions.add(self.rows.tombstones)
+        transactions.add(self.rows.sums)
         transactions.add(self.rows.table)
         transactions.add(events)
         transactions.add(self.opened.notes)

@@ -91,6 +91,7 @@ struct StoreOpening {
                 opened.tables = try MissingTables(rows: rows, notes: opened.notes)
                     .settle(tables, isMigrated: migrated.isMigrated, in: db, transaction)
                 try rows.table.willCommit(transaction)
+                try rows.sums.willCommit(transaction)
                 opened.schema = try Transactions.schemaVersion(on: transaction.connection)
                 return .durable(opened)
             }
@@ -122,14 +123,16 @@ struct StoreOpening {
         var repairs = try OriginCheck(own: bound.origin, restored: restored).mend(in: transaction)
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
-        let contexts = DeletionContexts()
         let claims = Claims()
+        let sums = try StateSums(plans: plans, on: connection)
+        let contexts = DeletionContexts(sums: sums)
         let rows = RowStates(
             plans: plans,
             origins: origins,
             table: table,
-            tombstones: try Tombstones(contexts: contexts, on: connection),
-            shadows: try Shadows(contexts: contexts, claims: claims, on: connection),
+            tombstones: try Tombstones(contexts: contexts, sums: sums, on: connection),
+            shadows: try Shadows(contexts: contexts, claims: claims, sums: sums, on: connection),
+            sums: sums,
             contexts: contexts,
             marks: Marks(clock: self.clock)
         )

@@ -54,6 +54,8 @@ package struct RepairLimits: Sendable, Hashable {
     package var answerRowsMax = 4_096
     /// An answer ends with the page that reaches this many bytes.
     package var answerBytes = 4 << 20
+    /// The ranges of one message; with more the table is compared by keys.
+    package var rangesBytes = 64 << 10
 
     /// Makes the standard sizes.
     package init() {}

@@ -1,0 +1,281 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// Counts and sums of the states of rows that their tables do not show as they are: the table `clinicsync_sum`.
+///
+/// ``Shadows`` and ``Tombstones`` keep the sums with each change. A sum that cannot be kept this way, because the former state
+/// cannot be read, is computed again before the transaction commits.
+final class StateSums: TransactionPart {
+    /// Which states are summed.
+    enum Kind: Int, CaseIterable {
+        /// Those in `clinicsync_shadow`.
+        case hidden = 0
+        /// Those in `clinicsync_tombstone`.
+        case deleted = 1
+
+        /// The table of the states.
+        var table: OwnDamage.Table { self == .hidden ? .shadow : .tombstone }
+    }
+
+    /// What the file has of a state.
+    enum Stored: Equatable {
+        /// Nothing.
+        case absent
+        /// The state with this hash.
+        case hashed(Digest)
+        /// Bytes that are no state.
+        case unreadable
+    }
+
+    /// What one sum is of.
+    private struct Place: Hashable, Comparable {
+        let table: Int
+        let kind: Kind
+
+        static func < (left: Place, right: Place) -> Bool {
+            (left.table, left.kind.rawValue) < (right.table, right.kind.rawValue)
+        }
+    }
+
+    /// What a transaction that is rolled back puts back.
+    private struct State {
+        var sums: [Place: StateSum] = [:]
+        /// The sums that are not written yet.
+        var changed: Set<Place> = []
+        /// The sums that must be computed again.
+        var stale: Set<Place> = []
+    }
+
+    private var plans: TablePlans
+    private var state = State()
+    private var hasher = StateHasher()
+
+    /// Reads the sums; those that the file lacks are computed with the next commit.
+    ///
+    /// - Throws: what SQLite reports.
+    init(plans: TablePlans, on connection: Connection) throws {
+        self.plans = plans
+        try StateSums.read(on: connection) { place, sum in self.state.sums[place] = sum }
+        self.markMissing()
+    }
+
+    func memory() -> () -> Void {
+        let saved = self.state
+        return { self.state = saved }
+    }
+
+    func willCommit(_ transaction: borrowing WriteTransaction) throws {
+        guard !self.state.stale.isEmpty || !self.state.changed.isEmpty else { return }
+        for place in self.state.stale.sorted() {
+            guard let plan = self.plans[place.table] else { continue }
+            self.state.sums[place] = try self.sum(plan, place.kind, isStrict: false, on: transaction.connection)
+            self.state.changed.insert(place)
+        }
+        self.state.stale.removeAll()
+        defer { self.state.changed.removeAll() }
+        guard try transaction.connection.hasTable("clinicsync_sum") else { return }
+        for place in self.state.changed.sorted() {
+            try self.write(self.state.sums[place] ?? .zero, of: place, in: transaction)
+        }
+    }
+
+    /// Works by these plans from now on.
+    func use(_ plans: TablePlans) {
+        self.plans = plans
+        self.markMissing()
+    }
+
+    private func markMissing() {
+        for plan in self.plans.all {
+            for kind in Kind.allCases {
+                let place = Place(table: plan.definition.number, kind: kind)
+                if self.state.sums[place] == nil { self.state.stale.insert(place) }
+            }
+        }
+    }
+
+    private func write(_ sum: StateSum, of place: Place, in transaction: borrowing WriteTransaction) throws {
+        try transaction
+            .statement(
+                """
+                INSERT INTO clinicsync_sum (tableId, kind, rows, high, low) VALUES (?1, ?2, ?3, ?4, ?5)
+                ON CONFLICT (tableId, kind) DO UPDATE SET rows = ?3, high = ?4, low = ?5
+                """
+            )
+            .bind(1, place.table)
+            .bind(2, place.kind.rawValue)
+            .bind(3, Int64(clamping: sum.rows))
+            .bind(4, sum.digest.high)
+            .bind(5, sum.digest.low)
+            .run()
+    }
+
+    // MARK: - Keeping
+
+    /// A state that is about to be replaced or removed.
+    func stored(_ kind: Kind, _ plan: TablePlan, key: ValueRef, on connection: Connection) throws -> Stored {
+        try connection.query("\(kind.select) WHERE s.tableId = ?1 AND s.pk = ?2")
+            .bind(1, plan.definition.number)
+            .bind(2, key)
+            .first { row in
+                let result = Result { try self.hash(row, plan) }
+                return if case .success(let hash) = result { .hashed(hash) } else { .unreadable }
+            } ?? .absent
+    }
+
+    /// Whether the file has exactly this state of a row.
+    func isStored(
+        _ state: RowState,
+        _ kind: Kind,
+        _ plan: TablePlan,
+        key: ValueRef,
+        on connection: Connection
+    ) throws -> Bool {
+        try self.stored(kind, plan, key: key, on: connection) == .hashed(self.hasher.hash(plan, state))
+    }
+
+    /// Counts `new` in place of `old`; `nil` when the state is removed.
+    func replace(_ old: Stored, by new: RowState?, _ kind: Kind, _ plan: TablePlan) {
+        let place = Place(table: plan.definition.number, kind: kind)
+        var sum = self.state.sums[place] ?? .zero
+        switch old {
+        case .absent: break
+        case .hashed(let hash):
+            sum.digest -= hash
+            // A program may have put any count into the file that was opened.
+            sum.rows = max(sum.rows, 1) &- 1
+        case .unreadable: self.state.stale.insert(place)
+        }
+        if let new {
+            sum.digest += self.hasher.hash(plan, new)
+            sum.rows &+= 1
+        }
+        self.state.sums[place] = sum
+        self.state.changed.insert(place)
+    }
+
+    /// Has all sums computed again with the next commit.
+    func markAllStale() {
+        for plan in self.plans.all { self.markStale(plan) }
+    }
+
+    /// Has the sums of one table computed again with the next commit.
+    func markStale(_ plan: TablePlan) {
+        for kind in Kind.allCases { self.state.stale.insert(Place(table: plan.definition.number, kind: kind)) }
+    }
+
+    // MARK: - Checking
+
+    /// Whether the sums of a table are those of its states.
+    ///
+    /// - Throws: ``OwnDamage`` for a state that cannot be read.
+    func areRight(_ plan: TablePlan, on connection: Connection) throws -> Bool {
+        for kind in Kind.allCases {
+            let place = Place(table: plan.definition.number, kind: kind)
+            guard try self.state.sums[place] == self.sum(plan, kind, isStrict: true, on: connection) else { return false }
+        }
+        return true
+    }
+
+    /// Whether the table of sums says what this node knows.
+    ///
+    /// Only this node writes it. So another content is damage.
+    func areAsWritten(on connection: Connection) throws -> Bool {
+        // A file of an earlier version that waits for its migration has no such table.
+        guard try connection.hasTable("clinicsync_sum") else { return true }
+        var rest = self.state.sums
+        try StateSums.read(on: connection) { place, sum in
+            if rest[place] == sum { rest[place] = nil }
+        }
+        return rest.isEmpty
+    }
+
+    private func sum(_ plan: TablePlan, _ kind: Kind, isStrict: Bool, on connection: Connection) throws -> StateSum {
+        var sum = StateSum.zero
+        guard try connection.hasTable("clinicsync_\(kind.table.rawValue)") else { return sum }
+        let number = plan.definition.number
+        try connection.query("\(kind.select) WHERE s.tableId = ?1").bind(1, number).forEach { row in
+            sum.rows += 1
+            let result = Result { try self.hash(row, plan) }
+            switch result {
+            case .success(let hash): sum.digest += hash
+            case .failure(let error):
+                guard isStrict else { return }
+                try OwnDamage.reading(kind.table, .row(table: number, key: row.ref(0).value)) { throw error }
+            }
+        }
+        return sum
+    }
+
+    private func hash(_ row: Statement, _ plan: TablePlan) throws -> Digest {
+        try StateSums.hash(row, plan, with: &self.hasher)
+    }
+}
+
+// MARK: - Reading
+
+extension StateSums {
+    /// The hash of the state in a row of ``Kind/select``.
+    ///
+    /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
+    static func hash(_ row: Statement, _ plan: TablePlan, with hasher: inout StateHasher) throws -> Digest {
+        try self.stampAndHash(row, plan, with: &hasher).hash
+    }
+
+    /// The newest stamp and the hash of the state in a row of ``Kind/select``.
+    ///
+    /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
+    static func stampAndHash(
+        _ row: Statement,
+        _ plan: TablePlan,
+        with hasher: inout StateHasher
+    ) throws -> (stamp: UInt64, hash: Digest) {
+        var reader = try RowStateReader(row.blob(1), plan: plan)
+        guard let state = try reader.next(), row.ref(0).value == state.key else {
+            throw MalformedRecord(reason: "the state is not of its row")
+        }
+        guard !row.isNull(2) else {
+            guard row.isNull(3) else { throw OwnDamage(.context, "what a deleter had seen is missing") }
+            return (state.largestTimestamp.rawValue, hasher.hash(plan, state, deletion: nil))
+        }
+        // What the deleters had seen begins with the deletion's stamp.
+        var deletion = ByteReader(row.blob(2))
+        let stamp = max(state.largestTimestamp, try deletion.timestamp())
+        return (stamp.rawValue, hasher.hash(plan, state, deletion: row.blob(2)))
+    }
+
+    /// The sums of a table's states that the file has.
+    static func sums(of table: Int, on connection: Connection) throws -> [Kind: StateSum] {
+        guard try connection.hasTable("clinicsync_sum") else { return [:] }
+        var sums: [Kind: StateSum] = [:]
+        try connection.query("SELECT kind, rows, high, low FROM clinicsync_sum WHERE tableId = ?1").bind(1, table)
+            .forEach { row in
+                guard let kind = Kind(rawValue: row.int(0)) else { return }
+                sums[kind] = StateSums.sum(row, from: 1)
+            }
+        return sums
+    }
+
+    private static func read(on connection: Connection, _ body: (Place, StateSum) -> Void) throws {
+        guard try connection.hasTable("clinicsync_sum") else { return }
+        try connection.query("SELECT tableId, kind, rows, high, low FROM clinicsync_sum").forEach { row in
+            guard let kind = Kind(rawValue: row.int(1)) else { return }
+            body(Place(table: row.int(0), kind: kind), StateSums.sum(row, from: 2))
+        }
+    }
+
+    private static func sum(_ row: Statement, from column: Int32) -> StateSum {
+        let rows = min(UInt64(clamping: row.int64(column)), Bounds.rowsMax)
+        return StateSum(rows: rows, digest: Digest(high: row.unsigned(column + 1), low: row.unsigned(column + 2)))
+    }
+}
+
+extension StateSums.Kind {
+    /// Selects keys, states, what their deleters had seen, and the numbers of that.
+    var select: String {
+        """
+        SELECT s.pk, s.state, c.vector, s.context FROM clinicsync_\(self.table.rawValue) AS s
+        LEFT JOIN clinicsync_context AS c ON c.id = s.context
+        """
+    }
+}
