@@ -276,6 +276,26 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// What is wrong with the disk under this PC's `clinic.db`, while it lasts.
+    public struct DiskFault: Sendable, Hashable, Codable {
+        /// What is wrong: `full`, `readOnly`, `failing` or `slow`.
+        public var fault: String
+        /// When it began.
+        public var since: UTCTimestamp
+        /// What to do, in one or two sentences for people.
+        public var message: String
+
+        /// Makes an entry.
+        public init(fault: String, since: UTCTimestamp, message: String) {
+            self.fault = fault
+            self.since = since
+            self.message = message
+        }
+
+        /// The fault in words.
+        public var name: String { self.fault == "readOnly" ? "read-only" : self.fault }
+    }
+
     /// The progress of this node while it catches up.
     public struct Progress: Sendable, Hashable, Codable {
         /// Known batches that this node has not applied yet.
@@ -408,6 +428,10 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     /// While this PC is among them, ``pendingChanges`` is at least 1 and the result of ``lastReconciliation`` is
     /// `unreachable`, because what waits for the file is not known.
     public var lockedFiles: [LockedFile]
+    /// What is wrong with the disk under this PC's `clinic.db`, while it lasts; empty when all is well.
+    ///
+    /// While the disk is full, read-only or failing, ``pendingChanges`` and ``lastReconciliation`` are as for a locked file.
+    public var diskFaults: [DiskFault]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
 
@@ -431,6 +455,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         duplicateIdentities: [String] = [],
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
+        diskFaults: [DiskFault] = [],
         warnings: [String] = []
     ) {
         self.node = node
@@ -451,6 +476,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.duplicateIdentities = duplicateIdentities
         self.damage = damage
         self.lockedFiles = lockedFiles
+        self.diskFaults = diskFaults
         self.warnings = warnings
     }
 }

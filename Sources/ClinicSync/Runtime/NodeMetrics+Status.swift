@@ -1,3 +1,5 @@
+import ClinicSyncCore
+
 extension NodeMetrics {
     /// Records the values of a status.
     func record(_ status: NodeStatus, eventPosition: UInt64) {
@@ -11,6 +13,8 @@ extension NodeMetrics {
         self.set(.pendingChanges, to: Double(status.pendingChanges))
         self.set(.clockOffset, to: Double(status.clockOffsetMilliseconds))
         self.set(.lockedFiles, to: Double(status.lockedFiles.count))
+        let faults = status.diskFaults.map(\.fault)
+        self.set(.diskFault, to: DiskFault.allCases.map { ($0.rawValue, faults.contains($0.rawValue) ? 1 : 0) })
         self.set(.waitingRows, to: Double(status.waiting.reduce(0) { $0 + $1.rows }))
         self.set(.openConflicts, to: Double(status.conflicts.open))
         self.follow(.eventPosition, eventPosition)

@@ -38,6 +38,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case lockedFiles = "clinicsync_locked_files"
     case storeLocks = "clinicsync_store_locks_total"
     case failedTriggers = "clinicsync_failed_triggers_total"
+    case diskFault = "clinicsync_disk_fault"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -53,7 +54,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles,
+            .tableRows, .lockedFiles, .diskFault,
             .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
@@ -65,11 +66,12 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
 
     /// The name of the metric's only label; `nil` when it has none.
     ///
-    /// Values are roles, tables or ids of nodes, so their number is small.
+    /// Values are roles, tables, faults or ids of nodes, so their number is small.
     package var label: String? {
         switch self {
         case .role: "role"
         case .tableRows: "table"
+        case .diskFault: "fault"
         case .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
@@ -110,6 +112,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .ownDamage: "Damaged entries found in the node's own bookkeeping, as far as they were reported."
         case .lockedFiles: "PCs whose file another program keeps locked, as far as this node knows."
         case .storeLocks: "How often another program kept this node from writing for three seconds."
+        case .diskFault: "1 while the disk under clinic.db has the fault, else 0."
         case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }
     }

@@ -69,6 +69,7 @@ struct NodeStatusControl: StatusControl {
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
+            diskFaults: core?.diskFaults.map(NodeStatus.DiskFault.init) ?? [],
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
@@ -155,6 +156,17 @@ extension NodeStatus.Damage {
             outcome: damage.repair.outcome.rawValue,
             reason: damage.repair.reason,
             at: UTCTimestamp(milliseconds: damage.wallMilliseconds)
+        )
+    }
+}
+
+extension NodeStatus.DiskFault {
+    /// Describes a fault.
+    fileprivate init(_ fault: CoreStatus.DiskFault) {
+        self.init(
+            fault: fault.kind.rawValue,
+            since: UTCTimestamp(milliseconds: fault.sinceMilliseconds),
+            message: fault.reason
         )
     }
 }
