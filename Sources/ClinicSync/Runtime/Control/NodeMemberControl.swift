@@ -28,6 +28,9 @@ struct NodeMemberControl: MemberControl {
     func nodes() async throws -> NodesSummary {
         let rows = self.list.rows
         let progress = try await StorageErrors.mapping { try await self.storage.read { try $0.memberProgress() } }
+        let standings = try await StorageErrors.mapping {
+            try await self.storage.read { try $0.standings(of: rows.map(\.id)) }
+        }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let core = self.state.core
         let peers = Dictionary(
@@ -44,6 +47,7 @@ struct NodeMemberControl: MemberControl {
                 MemberKnowledge(
                     peer: peers[row.id],
                     recorded: recorded[row.id],
+                    standing: standings[row.id] ?? .active,
                     isHost: core?.host?.id == row.id,
                     maySign: row.maySign,
                     certificateExpiresAt: self.trust.certificateExpiry(of: row.certificate),
@@ -60,6 +64,8 @@ struct NodeMemberControl: MemberControl {
         var peer: CoreStatus.Peer?
         /// The member's last recorded progress, which may be old.
         var recorded: MemberLag?
+        /// How far the member takes part, by what is stored here.
+        var standing: MemberStanding
         var isHost: Bool
         var maySign: Bool
         var certificateExpiresAt: Int64?
@@ -70,12 +76,16 @@ struct NodeMemberControl: MemberControl {
         let isSelf = row.id == self.state.id
         let seenAt = known.peer?.lastSeen.wallMilliseconds ?? known.recorded?.seenMilliseconds
         let lag = known.peer?.lagBatches ?? known.recorded?.lagBatches
+        // What a peer says of itself counts more than what was stored.
+        let standing =
+            known.peer?.isConnected == true ? (known.peer?.isJoining == true ? .joining : .active) : known.standing
         return NodesSummary.Node(
             id: row.id.description,
             name: row.name,
             address: row.addresses.first ?? "",
             addresses: row.addresses,
             role: known.revokedAt != nil ? "revoked" : known.isHost ? "host" : "client",
+            standing: known.revokedAt != nil ? "revoked" : standing.rawValue,
             isSelf: isSelf,
             connected: isSelf || known.peer?.isConnected == true,
             lastSeen: isSelf ? nil : seenAt.map(UTCTimestamp.init(milliseconds:)),

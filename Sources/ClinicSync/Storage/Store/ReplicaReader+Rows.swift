@@ -53,4 +53,39 @@ extension ReplicaReader {
             return members
         }
     }
+
+    /// How far members take part in the clinic, by what this node has stored.
+    ///
+    /// A node hears only from nodes that it is connected with. So another member counts as joining here when this node has no batch of it, or
+    /// when it has told this node that it has nothing of others.
+    ///
+    /// - Throws: ``StoreError``.
+    package func standings(of nodes: [NodeID]) throws -> [NodeID: MemberStanding] {
+        let vector = try self.digests().vector
+        let own = self.own.origin.node
+        return try self.perform {
+            var standings = Dictionary(
+                nodes.map { ($0, MemberStanding.active) },
+                uniquingKeysWith: { first, _ in first }
+            )
+            let hasJoined =
+                try self.connection.query("SELECT 1 FROM clinicsync_setting WHERE name = 'joined'").first { _ in true }
+            if hasJoined != nil, !vector.hasOthers(than: own) {
+                standings[own] = .joining
+                return standings
+            }
+            let authors = Set(vector.entries.map(\.origin.node))
+            for node in nodes where node != own && !authors.contains(node) && !authors.isEmpty {
+                standings[node] = .joining
+            }
+            try self.connection.query("SELECT node, vector FROM clinicsync_member").forEach { row in
+                guard let node = NodeID(storedBytes: row.blob(0)), standings[node] != nil, vector.hasOthers(than: node)
+                else { return }
+                let told = try VectorCoding.decode(row.blob(1))
+                if !told.isEmpty, !told.hasOthers(than: node) { standings[node] = .joining }
+            }
+            for node in try Lapses.decided(among: nodes, on: self.connection) { standings[node] = .lapsed }
+            return standings
+        }
+    }
 }
