@@ -36,6 +36,8 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var certificateExpires: UTCTimestamp?
         /// When it was revoked.
         public var revokedAt: UTCTimestamp?
+        /// When it lapsed, after 30 days of silence; `nil` for a member that did not, or is back.
+        public var lapsedAt: UTCTimestamp?
 
         /// Describes a member.
         public init(
@@ -52,7 +54,8 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             version: String,
             maySign: Bool,
             certificateExpires: UTCTimestamp?,
-            revokedAt: UTCTimestamp?
+            revokedAt: UTCTimestamp?,
+            lapsedAt: UTCTimestamp? = nil
         ) {
             self.id = id
             self.name = name
@@ -68,6 +71,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             self.maySign = maySign
             self.certificateExpires = certificateExpires
             self.revokedAt = revokedAt
+            self.lapsedAt = lapsedAt
         }
     }
 

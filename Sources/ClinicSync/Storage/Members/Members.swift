@@ -49,16 +49,6 @@ struct Members {
     }
 }
 
-/// How far a member takes part in the clinic.
-package enum MemberStanding: String, Sendable, Hashable {
-    /// It has the clinic's rows, and others wait for it.
-    case active
-    /// It has joined and has nothing of the other nodes yet.
-    case joining
-    /// A host has had it lapse after a long silence.
-    case lapsed
-}
-
 /// The progress of a member when this node last recorded it.
 package struct MemberLag: Sendable, Hashable {
     /// The member.
