@@ -12,6 +12,9 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var addresses: [String]
         /// `host`, `client`, or `revoked`.
         public var role: String
+        /// How far it takes part in the clinic: `active`; `joining` while it has joined and has nothing of the other nodes yet; `lapsed`
+        /// after a silence of 30 days; or `revoked`.
+        public var standing: String
         /// Whether the member is the node that answers.
         public var isSelf: Bool
         /// Whether the member is connected with the node that answers.
@@ -33,6 +36,8 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var certificateExpires: UTCTimestamp?
         /// When it was revoked.
         public var revokedAt: UTCTimestamp?
+        /// When it lapsed, after 30 days of silence; `nil` for a member that did not, or is back.
+        public var lapsedAt: UTCTimestamp?
 
         /// Describes a member.
         public init(
@@ -41,6 +46,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             address: String,
             addresses: [String],
             role: String,
+            standing: String,
             isSelf: Bool,
             connected: Bool,
             lastSeen: UTCTimestamp?,
@@ -48,13 +54,15 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             version: String,
             maySign: Bool,
             certificateExpires: UTCTimestamp?,
-            revokedAt: UTCTimestamp?
+            revokedAt: UTCTimestamp?,
+            lapsedAt: UTCTimestamp? = nil
         ) {
             self.id = id
             self.name = name
             self.address = address
             self.addresses = addresses
             self.role = role
+            self.standing = standing
             self.isSelf = isSelf
             self.connected = connected
             self.lastSeen = lastSeen
@@ -63,6 +71,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             self.maySign = maySign
             self.certificateExpires = certificateExpires
             self.revokedAt = revokedAt
+            self.lapsedAt = lapsedAt
         }
     }
 
