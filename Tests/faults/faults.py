@@ -379,9 +379,11 @@ class Clinic:
                 with contextlib.closing(sqlite3.connect(target)) as copy:
                     database.backup(copy)
                 self.copies.setdefault(node.name, []).append(target)
-        for files in (self.backups, self.copies.get(node.name, [])):
-            while len(files) > 4:
-                files.pop(1).unlink()
+        # The first ones stay: what they lack is no longer in the logs when the run is long.
+        with self.loss:
+            for files in (self.backups, self.copies.get(node.name, [])):
+                while len(files) > 4:
+                    files.pop(1).unlink()
 
     def is_elsewhere(self, node, key):
         """Whether all other PCs that run have a row, and at least two."""
@@ -604,6 +606,7 @@ class Clinic:
                     " (SELECT count(*) FROM payments WHERE billId = b.id) FROM patient_bills b"
                 )
             }
+            pruned = database.execute("SELECT sum(floor) FROM clinicsync_origin").fetchone()[0]
             count = database.execute("SELECT selectionCount FROM clinic_services WHERE id = ?", (self.service,)).fetchone()[0]
         lost = [text for program in self.programs for text in program.lost(rows, bills)]
         if lost:
@@ -619,7 +622,8 @@ class Clinic:
         ends = sum((node.ends for node in nodes), collections.Counter())
         self.say("faults: %s" % ", ".join("%s %d" % fault for fault in faults))
         self.say("nodes that ended by themselves and were started again: %d" % sum(ends.values()))
-        self.say("%d new rows written, and %d refused by SQLite" % (written, sum(sum(p.refused.values()) for p in self.programs)))
+        refused = sum(sum(program.refused.values()) for program in self.programs)
+        self.say("%d new rows written, and %d writes refused by SQLite; %d batches pruned from the log" % (written, refused, pruned))
         self.say("%d files are equal: %d tables, %d rows" % (len(nodes), len(content), sum(map(len, content.values()))))
         self.say("no committed row is lost; seed %d" % self.seed)
 
