@@ -162,7 +162,8 @@ struct StatusText {
         ])
         for peer in self.status.peers {
             let ping = peer.roundTripMilliseconds.map { "\(($0 * 10).rounded() / 10) ms" } ?? "-"
-            let state = peer.connected ? "connected" : peer.lastSeen.map { "seen \(self.ago($0))" } ?? "never seen"
+            let connected = peer.joining ? "connected, joining" : "connected"
+            let state = peer.connected ? connected : peer.lastSeen.map { "seen \(self.ago($0))" } ?? "never seen"
             table.add([peer.name, peer.role, peer.address, state, String(peer.lagBatches), ping])
         }
         return [""] + table.lines(indent: 2, style: self.style)

@@ -117,6 +117,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         @Nullable public var roundTripMilliseconds: Double?
         /// Why connections with the peer end again and again; `nil` for a peer that works.
         @Nullable public var backOff: BackOff?
+        /// Whether the peer has joined and has nothing of the other nodes yet.
+        public var joining: Bool
 
         /// Makes a peer's description.
         public init(
@@ -128,7 +130,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             lagBatches: Int,
             lastSeen: UTCTimestamp?,
             roundTripMilliseconds: Double?,
-            backOff: BackOff? = nil
+            backOff: BackOff? = nil,
+            joining: Bool = false
         ) {
             self.id = id
             self.name = name
@@ -139,6 +142,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             self.lastSeen = lastSeen
             self.roundTripMilliseconds = roundTripMilliseconds
             self.backOff = backOff
+            self.joining = joining
         }
     }
 

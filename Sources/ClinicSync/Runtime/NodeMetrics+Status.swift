@@ -22,6 +22,7 @@ extension NodeMetrics {
         self.follow(.refusedConnections, status.security.refusedConnections)
         self.set(.tableRows, to: status.tables.map { ($0.name, Double($0.rows)) })
         self.set(.peerConnected, to: status.peers.map { ($0.id, $0.connected ? 1 : 0) })
+        self.set(.peerJoining, to: status.peers.map { ($0.id, $0.joining ? 1 : 0) })
         self.set(.peerLag, to: status.peers.map { ($0.id, Double($0.lagBatches)) })
         self.set(
             .peerRoundTrip,

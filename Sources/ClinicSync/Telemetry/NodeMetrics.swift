@@ -17,6 +17,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case refusedConnections = "clinicsync_refused_connections_total"
     case tableRows = "clinicsync_table_rows"
     case peerConnected = "clinicsync_peer_connected"
+    case peerJoining = "clinicsync_peer_joining"
     case peerLag = "clinicsync_peer_lag_batches"
     case peerRoundTrip = "clinicsync_peer_round_trip_seconds"
     case reconciledAt = "clinicsync_last_reconciliation_timestamp_seconds"
@@ -55,8 +56,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles, .lapsedNodes, .diskFault,
-            .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
+            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .peerConnected, .peerJoining, .peerLag,
+            .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
             .hostChanges, .conflicts, .storageFailures, .ownDamage, .storeLocks, .failedTriggers:
@@ -73,7 +74,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .role: "role"
         case .tableRows: "table"
         case .diskFault: "fault"
-        case .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
+        case .peerConnected, .peerJoining, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
     }
@@ -93,6 +94,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .refusedConnections: "Connections of strangers that were refused."
         case .tableRows: "Rows of a replicated table."
         case .peerConnected: "1 when the peer is connected, else 0."
+        case .peerJoining: "1 when the peer has joined and has nothing of the other PCs yet, else 0."
         case .peerLag: "Batches that the peer has not applied yet."
         case .peerRoundTrip: "The round trip of the newest ping."
         case .reconciledAt: "When the newest reconciliation ended, by the PC's clock."

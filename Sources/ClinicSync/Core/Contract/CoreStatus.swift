@@ -45,6 +45,8 @@ package struct CoreStatus: Sendable, Hashable {
         package var isConnected: Bool
         /// Batches that this node has applied and the peer has not, as far as the peer has said.
         package var lagBatches: UInt64
+        /// Whether the peer has joined and has nothing of the other nodes yet, as far as it has said.
+        package var isJoining: Bool
         /// When its last message arrived.
         package var lastSeen: Now
         /// The round trip of the last ping; `nil` before the first answer.

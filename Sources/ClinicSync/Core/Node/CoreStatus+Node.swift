@@ -101,6 +101,8 @@ extension CoreStatus {
             role: self.role(of: peer, in: node),
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
+            isJoining: !peer.acknowledged.hasOthers(than: peer.identity.node)
+                && node.data.vector.hasOthers(than: peer.identity.node),
             lastSeen: peer.lastSeen,
             roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
         )

@@ -257,7 +257,8 @@ extension NodeStatus.Peer {
             lagBatches: Int(clamping: peer.lagBatches),
             lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
             roundTripMilliseconds: peer.roundTripMilliseconds,
-            backOff: backOff.map(NodeStatus.BackOff.init)
+            backOff: backOff.map(NodeStatus.BackOff.init),
+            joining: peer.isJoining
         )
     }
 }
