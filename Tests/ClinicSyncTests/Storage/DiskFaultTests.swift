@@ -19,7 +19,7 @@ struct DiskFaultTests {
             return nil
         }
         #expect(counted.failures.isEmpty && counted.result == reference)
-        for place in StoreScenario.places(of: total, count: 24) {
+        for place in StoreScenario.places(of: total, count: 16) {
             var left = place
             let run = try self.run(scenario) { _ in
                 left -= 1
