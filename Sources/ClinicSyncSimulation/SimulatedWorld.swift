@@ -225,7 +225,7 @@ package final class SimulatedWorld {
         case .reply(let request, .loginDecided(let outcome)): self.requests.answer(request, outcome)
         case .prove(let nodes, let id): self.prove(nodes, to: id, by: node, process)
         case .learn(.member(let chain)): try self.learn(chain, at: node)
-        case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred): break
+        case .publish, .learn(.revocation), .learn(.epoch), .meter, .notify, .reply(_, .hostTransferred): break
         case .stopped(let reason):
             self.note(node.name, "stopped")
             process.reading.reader.close()

@@ -27,6 +27,7 @@ final class StorageService: Sendable {
         var file: HeldFile
         var staleLog: String?
         var rebuilt: Rebuilt?
+        var epoch: EpochState
     }
 
     /// What was found in the place of the database, and what became of it.
@@ -71,6 +72,9 @@ final class StorageService: Sendable {
     /// Why the database is a new one, whose rows come from the other nodes; `nil` when the database was there.
     var rebuilt: Rebuilt? { self.bound.rebuilt }
 
+    /// The epoch of the data at the opening, and what the opening has done for it.
+    var epoch: EpochState { self.bound.epoch }
+
     /// How a store is opened.
     struct Opening: Sendable {
         /// The database file.
@@ -87,6 +91,8 @@ final class StorageService: Sendable {
         var patience: Duration = CoreLimits.storeLockLimit
         /// Whether a database that is missing or cannot be opened is made again, because other nodes have its rows.
         var mayRebuild = false
+        /// What the node knows of epochs.
+        var epochs = EpochKnowledge()
         /// Called after each attempt that another program's transaction made fail, with the process that holds the lock.
         ///
         /// Returns whether to try again.
@@ -134,15 +140,17 @@ final class StorageService: Sendable {
         let staleLog = try StaleLog(databasePath: opening.path).setAside(at: opening.wallClock())
         let found = try DatabaseLook.at(opening.path)
         var rebuilt: Rebuilt?
+        // A program has a file for itself that cannot be read now.
+        let epoch = found == .ofNode ? try EpochStep(opening).take() : EpochState(of: try opening.epochs.greatest())
         if let refusal = found.refusal {
             guard opening.mayRebuild else { throw refusal }
             rebuilt = try self.rebuild(opening, found)
         }
         do {
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         } catch let error as StoreError where error.code == .corrupt && opening.mayRebuild && rebuilt == nil {
             rebuilt = try self.rebuild(opening, .damaged)
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
     }
 
@@ -152,6 +160,7 @@ final class StorageService: Sendable {
             path: opening.path,
             node: opening.origin.node,
             exclusions: ClinicBackup.exclusions,
+            epoch: try opening.epochs.greatest(),
             wallClock: opening.wallClock
         )
         return Rebuilt(found: found, outcome: try restore.rebuild())
@@ -161,7 +170,8 @@ final class StorageService: Sendable {
         _ opening: Opening,
         _ lockWatch: StoreLockWatch,
         staleLog: String?,
-        rebuilt: Rebuilt?
+        rebuilt: Rebuilt?,
+        epoch: EpochState
     ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
@@ -191,7 +201,8 @@ final class StorageService: Sendable {
                 rebirth: writer.rebirth,
                 file: file,
                 staleLog: staleLog,
-                rebuilt: rebuilt
+                rebuilt: rebuilt,
+                epoch: epoch
             ),
             interrupt: { database.interrupt() }
         )

@@ -313,7 +313,7 @@ extension CloseReason {
     /// The peer then waits (``PeerBackOff``).
     package var isLasting: Bool {
         switch self {
-        case .protocolViolation, .protocolVersion, .wrongClinic, .duplicateIdentity, .storageFailed: true
+        case .protocolViolation, .protocolVersion, .wrongClinic, .duplicateIdentity, .storageFailed, .otherEpoch: true
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
             .overloaded, .revoked:
             false

@@ -15,6 +15,7 @@ struct NodeStatusControl: StatusControl {
     let latencies: LatencyLog
     /// The node's metrics.
     let values: NodeMetrics
+    let epochs: EpochWatch
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -72,7 +73,7 @@ struct NodeStatusControl: StatusControl {
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
-            )
+            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all
         )
     }
 
@@ -279,6 +280,8 @@ private enum BackOffSentence {
             isPeersWord
                 ? "That PC cannot serve this PC: look at that PC's log."
                 : "This PC cannot serve that PC: look at this PC's log."
+        case .otherEpoch:
+            "The whole clinic was brought back to a backup, and one of the two PCs has not followed yet: look at its status."
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
             .overloaded, .revoked:
             "Connections with that PC end again and again."
