@@ -69,6 +69,10 @@ struct StatusText {
                 : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
             facts.append(("double", self.style.bad(text)))
         }
+        if !status.lapsedNodes.isEmpty {
+            let count = status.lapsedNodes.count
+            facts.append(("lapsed", "\(count) PC\(count == 1 ? "" : "s") silent for 30 days: see clinic-node nodes"))
+        }
         for file in status.lockedFiles {
             let isHere = file.node == status.node.id
             let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - file.since.milliseconds) / 1_000))

@@ -401,6 +401,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
 
     /// Node ids that two PCs use with the same key, as after cloning a disk; this node's id comes first.
     public var duplicateIdentities: [String]
+    /// Ids of members that have lapsed: they were silent for 30 days, and nothing waits for them.
+    public var lapsedNodes: [String]
     /// Damage in the node's own bookkeeping since the node started; empty when all is well.
     public var damage: [Damage]
     /// PCs whose `clinic.db` a program keeps locked, this PC first; empty when all is well.
@@ -429,6 +431,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         waiting: [Waiting],
         progress: Progress?,
         duplicateIdentities: [String] = [],
+        lapsedNodes: [String] = [],
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
         warnings: [String] = []
@@ -449,6 +452,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.waiting = waiting
         self.progress = progress
         self.duplicateIdentities = duplicateIdentities
+        self.lapsedNodes = lapsedNodes
         self.damage = damage
         self.lockedFiles = lockedFiles
         self.warnings = warnings

@@ -33,6 +33,8 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var certificateExpires: UTCTimestamp?
         /// When it was revoked.
         public var revokedAt: UTCTimestamp?
+        /// When it lapsed, after 30 days of silence; `nil` for a member that did not, or is back.
+        public var lapsedAt: UTCTimestamp?
 
         /// Describes a member.
         public init(
@@ -48,7 +50,8 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             version: String,
             maySign: Bool,
             certificateExpires: UTCTimestamp?,
-            revokedAt: UTCTimestamp?
+            revokedAt: UTCTimestamp?,
+            lapsedAt: UTCTimestamp? = nil
         ) {
             self.id = id
             self.name = name
@@ -63,6 +66,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             self.maySign = maySign
             self.certificateExpires = certificateExpires
             self.revokedAt = revokedAt
+            self.lapsedAt = lapsedAt
         }
     }
 

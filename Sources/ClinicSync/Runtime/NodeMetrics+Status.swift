@@ -11,6 +11,7 @@ extension NodeMetrics {
         self.set(.pendingChanges, to: Double(status.pendingChanges))
         self.set(.clockOffset, to: Double(status.clockOffsetMilliseconds))
         self.set(.lockedFiles, to: Double(status.lockedFiles.count))
+        self.set(.lapsedNodes, to: Double(status.lapsedNodes.count))
         self.set(.waitingRows, to: Double(status.waiting.reduce(0) { $0 + $1.rows }))
         self.set(.openConflicts, to: Double(status.conflicts.open))
         self.follow(.eventPosition, eventPosition)

@@ -36,6 +36,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case storageFailures = "clinicsync_storage_failures_total"
     case ownDamage = "clinicsync_own_damage_total"
     case lockedFiles = "clinicsync_locked_files"
+    case lapsedNodes = "clinicsync_lapsed_nodes"
     case storeLocks = "clinicsync_store_locks_total"
     case failedTriggers = "clinicsync_failed_triggers_total"
 
@@ -53,7 +54,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles,
+            .tableRows, .lockedFiles, .lapsedNodes,
             .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
@@ -109,6 +110,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .storageFailures: "Requests that the store could not carry out."
         case .ownDamage: "Damaged entries found in the node's own bookkeeping, as far as they were reported."
         case .lockedFiles: "PCs whose file another program keeps locked, as far as this node knows."
+        case .lapsedNodes: "Members that were silent for 30 days, so that nothing waits for them."
         case .storeLocks: "How often another program kept this node from writing for three seconds."
         case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }

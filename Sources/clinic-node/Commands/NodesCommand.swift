@@ -30,7 +30,8 @@ struct NodesCommand: AsyncParsableCommand {
             ])
             for node in summary.nodes {
                 table.add([
-                    node.name + (node.isSelf ? " (this)" : ""), node.id, node.address, node.role,
+                    node.name + (node.isSelf ? " (this)" : ""), node.id, node.address,
+                    node.lapsedAt == nil ? node.role : "lapsed",
                     node.connected ? "yes" : "no", node.lagBatches.map(String.init) ?? "-",
                     node.version.isEmpty ? "-" : node.version,
                     node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",

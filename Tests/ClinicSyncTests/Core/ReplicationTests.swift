@@ -247,21 +247,4 @@ import Testing
         client.give(.received(.c(1), self.acknowledge([(1, 4)])))
         #expect(client.node.status(at: client.now).missingBatches == 4)
     }
-
-    @Test("a peer that waits with its state hears what this node got from others, at once and whenever there is more")
-    func openOffer() {
-        var host = Bench(.host)
-        host.start()
-        host.connect(1, to: .client(2))
-        host.connect(2, to: .client(3))
-        let outcome = StoreOutcome.of(vector: .v(0, 1))
-        // Without an offer it hears with the next chunk that it sends.
-        let silent = host.give(.storageReplied(.stored(from: .c(1), outcome)))
-        #expect(!silent.contains(.send([.c(2)], self.acknowledge([(2, 1)]))))
-        let offer = StateMessage.offer(StateOffer(rows: 1, bytes: 1))
-        #expect(host.give(.received(.c(2), .state(offer))).messages == [self.acknowledge([(2, 1)])])
-        let later = StoreOutcome.of(vector: .v(0, 2))
-        let effects = host.give(.storageReplied(.stored(from: .c(1), later)))
-        #expect(effects.contains(.send([.c(1), .c(2)], self.acknowledge([(2, 2)]))))
-    }
 }

@@ -313,7 +313,7 @@ import Testing
             #expect(
                 text == #"{"activeConnections":5,"clinic":{"id":"c","name":"Clinic"},"clockOffsetMilliseconds":-7,"#
                     + #""conflicts":{"open":8},"damage":[],"duplicateIdentities":[],"host":null,"lastReconciliation":null,"#
-                    + #""lockedFiles":[],"#
+                    + #""lapsedNodes":[],"lockedFiles":[],"#
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
                     + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#

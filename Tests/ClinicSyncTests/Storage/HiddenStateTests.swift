@@ -134,7 +134,7 @@ struct HiddenStateTests {
         let writing = WritingExecutor(self.a.writer, retentionMilliseconds: .max / 2)
         let tables = try self.a.reader.digests().tables.count
         let repairs = (0...tables).flatMap { _ -> [DamageRepair] in
-            if case .noticed(let notice, _) = writing.perform(.prune) { notice.repairs } else { [] }
+            if case .noticed(let notice, _) = writing.perform(.prune(MemberPresence(isHost: false))) { notice.repairs } else { [] }
         }
         #expect(repairs.map(\.table) == [.digest])
         #expect(try self.digest(self.a, "patients").deleted == .zero)

@@ -156,6 +156,61 @@ struct HorizonTests {
         try expectEqual([self.a, self.b])
     }
 
+    @Test("rows of the horizon and of lapses that are about no member are removed; members that lapsed are listed")
+    func strays() throws {
+        let strangers = [TestStore.node(8).description, "x", ""]
+        for name in strangers + [self.third.description] {
+            try self.b.sql("INSERT INTO clinicsync_lapse (node, since) VALUES (?, 7)", [name])
+        }
+        try self.b.sql("INSERT INTO clinicsync_horizon (id) VALUES ('other')")
+        try self.b.send(to: self.a)
+        #expect(try self.a.reader.lapses() == [TestStore.node(8): 7, self.third: 7])
+        #expect(try self.a.reader.summary().lapsed == [TestStore.node(8), self.third].sorted())
+        // Without a list of members nobody can tell.
+        try self.keepHouse(self.a, linked: [self.b.origin.node], members: [])
+        #expect(try self.b.value(Int.self, "SELECT count(*) FROM clinicsync_lapse") == 4)
+        try self.keepHouse(self.a, linked: [self.b.origin.node])
+        #expect(try self.b.reader.lapses() == [self.third: 7])
+        #expect(try self.b.value(Int.self, "SELECT count(*) FROM clinicsync_lapse") == 1)
+        #expect(try self.b.value(Int.self, "SELECT count(*) FROM clinicsync_horizon WHERE id = 'other'") == 0)
+        try expectEqual([self.a, self.b])
+    }
+
+    @Test("a settled entry of the journal goes on every node when it is old and all have it; an open one stays")
+    func settledEntries() throws {
+        let members = [self.a.origin.node, self.b.origin.node]
+        for column in ["contactNumber", "address"] {
+            try self.a.sql("UPDATE patients SET \(column) = 'of a' WHERE id = 'p1'")
+            try self.b.sql("UPDATE patients SET \(column) = 'of b' WHERE id = 'p1'")
+        }
+        try self.a.collect()
+        try self.b.collect()
+        try self.b.send(to: self.a)
+        try self.a.send(to: self.b)
+        let settled = try #require(
+            try self.b.value(String.self, "SELECT id FROM clinicsync_conflict WHERE columnName = 'contactNumber'")
+        )
+        #expect(try self.b.writer.resolveJournal(settled, keeping: .current) == .resolved(hasChanged: false))
+        // What was decided about an entry that is gone.
+        try self.b.sql("INSERT INTO clinicsync_resolution VALUES ('gone', 'current', \(self.b.now), 'x')")
+        try self.b.send(to: self.a)
+        func entries(_ store: TestStore) throws -> [Int?] {
+            try ["conflict", "resolution"].map { try store.value(Int.self, "SELECT count(*) FROM clinicsync_\($0)") }
+        }
+        #expect(try entries(self.a) == [2, 2])
+        try self.heard(self.b.origin.node, by: self.a, vector: self.b.vector)
+        try self.keepHouse(self.a, linked: [self.b.origin.node], members: members)
+        #expect(try entries(self.a) == [2, 2], "it is not old")
+        for _ in 0..<2 {
+            self.pass(days: 8)
+            try self.keepHouse(self.a, linked: [self.b.origin.node], members: members)
+        }
+        #expect(try entries(self.a) == [1, 0])
+        #expect(try entries(self.b) == [1, 0])
+        #expect(try self.b.value(String.self, "SELECT columnName FROM clinicsync_conflict") == "address")
+        try expectEqual([self.a, self.b])
+    }
+
     private func horizon(_ store: TestStore) throws -> VersionVector? {
         try store.writer.read { rows, connection in
             let members = Members(origins: store.writer.rows.origins, clock: store.writer.clock)

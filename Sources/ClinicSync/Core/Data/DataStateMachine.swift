@@ -186,7 +186,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .state(let message):
             let hasMore = self.replication.claimsMore(id)
             let time = context.time.monotonic
-            return self.transfer.received(message, on: id, hasMore: hasMore, at: time) + self.answerOffers()
+            return self.transfer.received(message, on: id, hasMore: hasMore, at: time)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             return []
@@ -310,9 +310,10 @@ package struct DataStateMachine: Sendable, Hashable {
         // The batches for which a state waits are not lost.
         let candidates = self.transfer.source == nil ? self.replication.waitCandidates : []
         let waiting = self.waits.update(candidates, at: time)
+        let stalled = self.replication.takeStalled(isTakingState: self.transfer.state != .idle, at: time)
         return self.store.keepHouse(progress: progress, presence: presence).directives
             + self.discard(waiting: waiting) + self.transfer.keepHouse(at: time)
-            + self.replication.askForProofsAgain().directives
+            + self.replication.askForProofsAgain().directives + stalled.map { .close($0, .replaced) }
     }
 
     // MARK: - The store's replies
@@ -447,11 +448,6 @@ package struct DataStateMachine: Sendable, Hashable {
         return directives + [.stamped(outcome.largestTimestamp)]
     }
 
-    /// Tells peers whose logs do not reach this node what it has got meanwhile; they send it nothing that it could acknowledge.
-    private mutating func answerOffers() -> [Directive] {
-        self.transfer.hasOffers && self.replication.isExchanging ? self.announce() : []
-    }
-
     /// Takes over what the store committed: tells programs, and passes on to peers what was logged.
     private mutating func absorb(
         _ logged: [LoggedChunk],
@@ -462,7 +458,7 @@ package struct DataStateMachine: Sendable, Hashable {
         var directives = [Directive.applied]
         if !events.isEmpty { directives.append(.effect(.publish(events))) }
         if events.contains(where: { $0.change?.category == .user }) { directives.append(.usersChanged) }
-        directives += self.replication.relay(logged).directives + self.answerOffers()
+        directives += self.replication.relay(logged).directives
         return directives + self.replication.takeWithheld().map { .close($0, .replaced) }
     }
 

@@ -27,7 +27,9 @@ struct NodeMemberControl: MemberControl {
 
     func nodes() async throws -> NodesSummary {
         let rows = self.list.rows
-        let progress = try await StorageErrors.mapping { try await self.storage.read { try $0.memberProgress() } }
+        let (progress, lapses) = try await StorageErrors.mapping {
+            try await self.storage.read { (try $0.memberProgress(), try $0.lapses()) }
+        }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let core = self.state.core
         let peers = Dictionary(
@@ -47,7 +49,8 @@ struct NodeMemberControl: MemberControl {
                     isHost: core?.host?.id == row.id,
                     maySign: row.maySign,
                     certificateExpiresAt: self.trust.certificateExpiry(of: row.certificate),
-                    revokedAt: revocations[row.id]
+                    revokedAt: revocations[row.id],
+                    lapsedAt: lapses[row.id]
                 )
             )
         }
@@ -64,6 +67,7 @@ struct NodeMemberControl: MemberControl {
         var maySign: Bool
         var certificateExpiresAt: Int64?
         var revokedAt: Int64?
+        var lapsedAt: Int64?
     }
 
     private func describe(_ row: AgentTables.Node, _ known: MemberKnowledge) -> NodesSummary.Node {
@@ -83,7 +87,8 @@ struct NodeMemberControl: MemberControl {
             version: row.softwareVersion,
             maySign: known.maySign,
             certificateExpires: known.certificateExpiresAt.map(UTCTimestamp.init(milliseconds:)),
-            revokedAt: known.revokedAt.map(UTCTimestamp.init(milliseconds:))
+            revokedAt: known.revokedAt.map(UTCTimestamp.init(milliseconds:)),
+            lapsedAt: known.lapsedAt.map(UTCTimestamp.init(milliseconds:))
         )
     }
 

@@ -66,6 +66,7 @@ struct NodeStatusControl: StatusControl {
             },
             progress: core.flatMap { NodeStatus.Progress($0, names: names) },
             duplicateIdentities: core?.duplicates.map(\.description) ?? [],
+            lapsedNodes: Set(self.register.known.present).intersection(summary.lapsed).sorted().map(\.description),
             damage: core?.damage.map(NodeStatus.Damage.init) ?? [],
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)

@@ -10,6 +10,38 @@ import ClinicSyncModel
 enum Lapses {
     /// The table.
     static let table = "clinicsync_lapse"
+
+    /// When members lapsed, milliseconds since 1970, by a host's decision; at most as many as a clinic can have.
+    ///
+    /// - Throws: what SQLite reports.
+    static func all(on connection: Connection) throws -> [NodeID: Int64] {
+        // A program may have removed the table.
+        guard try connection.hasTable(self.table) else { return [:] }
+        var lapses: [NodeID: Int64] = [:]
+        try connection.query("SELECT node, since FROM clinicsync_lapse LIMIT ?1").bind(1, self.rowsMax).forEach { row in
+            // Any program may have written anything there.
+            guard let node = NodeID(row.string(0)) else { return }
+            lapses[node] = row.milliseconds(1)
+        }
+        return lapses
+    }
+
+    /// The rows that are read at a time.
+    private static let rowsMax = 4_096
+
+    /// The keys of rows that name none of `members`, at most `limit`.
+    ///
+    /// - Throws: what SQLite reports.
+    static func strays(among members: [NodeID], limit: Int, on connection: Connection) throws -> [SQLiteValue] {
+        guard try connection.hasTable(self.table) else { return [] }
+        let names = Set(members.map(\.description))
+        var strays: [SQLiteValue] = []
+        try connection.query("SELECT node FROM clinicsync_lapse").forEach { row in
+            if strays.count < limit, !names.contains(row.string(0)) { strays.append(row.ref(0).value) }
+        }
+        return strays
+    }
+
     /// Those of `nodes` that have lapsed by a host's decision.
     ///
     /// - Throws: what SQLite reports.

@@ -32,10 +32,13 @@ struct Horizon {
         var returns: [NodeID] = []
         /// Members of which nothing is known, so that their silence is counted from now on.
         var unheard: [NodeID] = []
+        /// Rows of the two tables that are about no member: the tables' names and the rows' keys.
+        var strays: [(table: String, key: SQLiteValue)] = []
 
         /// Whether there is nothing to write.
         var isEmpty: Bool {
             self.vector == nil && self.lapses.isEmpty && self.returns.isEmpty && self.unheard.isEmpty
+                && self.strays.isEmpty
         }
     }
 
@@ -78,6 +81,7 @@ struct Horizon {
         // Without a list of members and without having met one, nothing is known: there may be members.
         let plans = self.programRows.rows.plans
         guard !nodes.isEmpty, plans[Horizon.table] != nil, plans[Lapses.table] != nil else { return decision }
+        if !presence.members.isEmpty { decision.strays = try self.strays(among: presence.members, on: connection) }
         var common = self.origins.vector
         for node in nodes where node != self.origins.own.node {
             let isLinked = linked.contains(node)
@@ -105,6 +109,24 @@ struct Horizon {
             decision.vector = common
         }
         return decision
+    }
+
+    /// The most rows about no member that one decision removes.
+    private static let straysMax = 64
+
+    /// The rows that a former member, or a program, left.
+    private func strays(
+        among members: [NodeID],
+        on connection: Connection
+    ) throws -> [(table: String, key: SQLiteValue)] {
+        var strays = try Lapses.strays(among: members, limit: Horizon.straysMax, on: connection)
+            .map { (table: Lapses.table, key: $0) }
+        guard try connection.hasTable(Horizon.table) else { return strays }
+        try connection.query("SELECT id FROM clinicsync_horizon WHERE id <> ?1 LIMIT ?2")
+            .bind(1, text: Horizon.key)
+            .bind(2, Horizon.straysMax)
+            .forEach { strays.append((table: Horizon.table, key: $0.ref(0).value)) }
+        return strays
     }
 
     /// Whether the horizon is to be written again: not often, and only if the log has anything that is old enough.
@@ -144,6 +166,10 @@ struct Horizon {
             for node in decision.returns {
                 _ = try self.programRows.delete(plan, key: .string(node.description), in: transaction)
             }
+        }
+        for stray in decision.strays {
+            guard let plan = plans[stray.table] else { continue }
+            _ = try self.programRows.delete(plan, key: stray.key, in: transaction)
         }
         let unheard = decision.unheard.map {
             MemberProgress(node: $0, vector: VersionVector(), seenMilliseconds: clinicMilliseconds)

@@ -37,6 +37,11 @@ extension ReplicaReader {
 
     private var agentTables: AgentTableReading { AgentTableReading(plans: self.plans, connection: self.connection) }
 
+    /// When nodes lapsed by a host's decision, milliseconds since 1970.
+    ///
+    /// - Throws: ``StoreError``.
+    package func lapses() throws -> [NodeID: Int64] { try self.perform { try Lapses.all(on: self.connection) } }
+
     /// What is written down of members, those that are not connected included.
     ///
     /// - Throws: ``StoreError``.

@@ -1,5 +1,5 @@
 import ClinicSyncCore
-import ClinicSyncModel
+package import ClinicSyncModel
 
 /// What people want to know about a store beside its digests.
 package struct StoreSummary: Sendable, Hashable {
@@ -17,12 +17,14 @@ package struct StoreSummary: Sendable, Hashable {
     package var waiting: [Waiting]
     /// The number of open entries of the conflict journal.
     package var openConflicts: Int
+    /// The nodes that have lapsed by a host's decision, members or not, in ascending order.
+    package var lapsed: [NodeID]
 }
 
 extension StoreSummary {
     /// Reads the summary of a store; `journal` reads the states of rows that the conflict journal names.
     static func read(_ plans: TablePlans, journal: RowStateLoader, on connection: Connection) throws -> StoreSummary {
-        var summary = StoreSummary(waiting: [], openConflicts: 0)
+        var summary = StoreSummary(waiting: [], openConflicts: 0, lapsed: try Lapses.all(on: connection).keys.sorted())
         try connection
             .query(
                 """

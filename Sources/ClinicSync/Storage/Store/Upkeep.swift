@@ -208,7 +208,9 @@ final class Upkeep {
         try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         var outcome = UpkeepOutcome()
         if presence.isHost {
-            outcome.hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
+            let hasDecided = try self.decide(presence, retentionMilliseconds: retentionMilliseconds)
+            let hasRemoved = try self.removeSettled(presence, retentionMilliseconds: retentionMilliseconds)
+            outcome.hasDecided = hasDecided || hasRemoved
         }
         outcome.lapsed = try self.transactions.read { connection in
             try Lapses.confirmed(
@@ -239,6 +241,24 @@ final class Upkeep {
         guard !decision.isEmpty else { return false }
         try self.transactions.write(.durable) { transaction in
             try self.horizon.write(decision, at: presence.clinicMilliseconds, in: transaction)
+            return .durable
+        }
+        return true
+    }
+
+    /// Removes entries of the journal that people settled before the retention.
+    ///
+    /// - Returns: Whether there were any.
+    private func removeSettled(_ presence: MemberPresence, retentionMilliseconds: Int64) throws -> Bool {
+        let entries = SettledEntries(programRows: self.horizon.programRows)
+        let ids = try self.transactions.read { connection -> [SQLiteValue] in
+            guard let horizon = try self.horizon.vector(on: connection) else { return [] }
+            let oldest = presence.clinicMilliseconds &- max(0, retentionMilliseconds)
+            return try entries.old(coveredBy: horizon, before: oldest, on: connection)
+        }
+        guard !ids.isEmpty else { return false }
+        try self.transactions.write(.durable) { transaction in
+            try entries.remove(ids, in: transaction)
             return .durable
         }
         return true
