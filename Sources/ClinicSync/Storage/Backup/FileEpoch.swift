@@ -64,11 +64,11 @@ package struct FileEpoch {
 
     /// Whether no node and no program has written any row into the file.
     private static func isUnused(on connection: Connection) throws -> Bool {
-        let sources = [
-            "clinicsync_origin WHERE sequence > 0", "clinicsync_log", "clinicsync_dirty", "clinicsync_stage",
-        ]
-        return try sources.allSatisfy { source in
-            try connection.query("SELECT 1 FROM \(source) LIMIT 1").first { _ in true } == nil
+        let conditions = ["origin": "sequence > 0", "log": "1", "dirty": "1", "stage": "1"]
+        return try conditions.allSatisfy { table, condition in
+            guard try connection.hasTable("clinicsync_" + table) else { return true }
+            let row = "SELECT 1 FROM clinicsync_\(table) WHERE \(condition) LIMIT 1"
+            return try connection.query(row).first { _ in true } == nil
         }
     }
 }
