@@ -59,6 +59,8 @@ package final class SimulatedNode {
     package var isHost: Bool {
         self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
     }
+    /// The epoch of the node's data.
+    package var epoch: Epoch? { self.configuration.epoch }
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 
@@ -66,6 +68,8 @@ package final class SimulatedNode {
     var configuration: CoreConfiguration
     /// What the store of each process is opened with.
     private let setup: (limits: StoreLimits, schema: StoreSchema, retention: Int64)
+    /// The epoch that the node follows at its next start; `nil` when its data has the greatest that it knows.
+    var following: Epoch?
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.
