@@ -376,8 +376,8 @@ static int vfs_time_milliseconds(sqlite3_vfs *vfs, sqlite3_int64 *milliseconds) 
 }
 
 static int vfs_last_error(sqlite3_vfs *vfs, int size, char *text) {
-    (void)vfs, (void)size, (void)text;
-    return 0;
+    (void)size, (void)text;
+    return ((simdisk *)vfs->pAppData)->systemError;
 }
 
 void simdisk_describe_vfs(simdisk *disk, const char *name) {

@@ -5,7 +5,9 @@ import GRDB
 // Bringing a simulated clinic back to a backup. Statements of epochs have no signatures.
 extension SimulatedWorld {
     /// Makes a backup of what a PC's disk has now.
-    package func backUp(_ node: SimulatedNode) throws -> MemoryDisk { try node.disk.memory.afterPowerCut(losing: .nothing) }
+    package func backUp(_ node: SimulatedNode) throws -> MemoryDisk {
+        try node.disk.memory.afterPowerCut(losing: .nothing)
+    }
 
     /// Brings the clinic back to a backup, as an administrator does on one PC.
     ///
@@ -36,8 +38,8 @@ extension SimulatedWorld {
 
     /// A peer told a node of an epoch: its process ends, and follows at its next start.
     func learn(epoch statement: [UInt8], at node: SimulatedNode) {
-        guard let epoch = Epoch(statement: statement), Optional(epoch).exceeds(node.following ?? node.configuration.epoch)
-        else { return }
+        let known = node.following ?? node.configuration.epoch
+        guard let epoch = Epoch(statement: statement), Optional(epoch).exceeds(known) else { return }
         node.following = epoch
         self.schedule(.start(node: node.index), after: .milliseconds(10))
     }
@@ -61,6 +63,8 @@ extension SimulatedWorld {
 extension SimulatedDisk {
     /// The node that opens the file next begins a new incarnation.
     fileprivate func forgetPlace() throws {
-        try self.database.write { try $0.execute(sql: "UPDATE clinicsync_setting SET value = x'' WHERE name = 'place'") }
+        try self.database.write { db in
+            try db.execute(sql: "UPDATE clinicsync_setting SET value = x'' WHERE name = 'place'")
+        }
     }
 }

@@ -64,7 +64,9 @@ import Testing
             for id in ["kept"] + world.nodes.map({ "new of \($0.name)" }) {
                 #expect(try WholeClinicRunTests.count(id, node) == 1, "\(id) at \(node.name)")
             }
-            for id in ["lost", "offline"] { #expect(try WholeClinicRunTests.count(id, node) == 0, "\(id) at \(node.name)") }
+            for id in ["lost", "offline"] {
+                #expect(try WholeClinicRunTests.count(id, node) == 0, "\(id) at \(node.name)")
+            }
         }
         #expect(world.hostTrouble() == nil)
     }

@@ -81,7 +81,10 @@ final class EpochWatch: Sendable {
                 return state.refusal != reason
             }
             guard isNews else { return }
-            self.logger.error("A peer offers a return to a backup that this node refuses", metadata: ["reason": "\(reason)"])
+            self.logger.error(
+                "A peer offers a return to a backup that this node refuses",
+                metadata: ["epoch.refusal": "\(reason)"]
+            )
             self.tell("epoch_refused", ["reason": reason])
         }
     }

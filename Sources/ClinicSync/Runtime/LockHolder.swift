@@ -33,7 +33,8 @@ enum LockHolder {
         var file = stat()
         guard stat(path, &file) == 0, let table = LockHolder.text("/proc/locks") else { return nil }
         let own = ProcessInfo.processInfo.processIdentifier
-        guard let process = LockHolder.users(in: table, inode: file.st_ino).first(where: { $0 != own }) else { return nil }
+        let users = LockHolder.users(in: table, inode: file.st_ino)
+        guard let process = users.first(where: { $0 != own }) else { return nil }
         let program = LockHolder.text("/proc/\(process)/comm") ?? ""
         return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
     }

@@ -49,6 +49,7 @@ struct NodeRun: Sendable {
             logger: settings.logger
         ) { [inbox] in inbox.post(.eventOccurred($0)) }
         self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
+        self.storage.diskWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
     }
 
@@ -115,6 +116,7 @@ struct NodeRun: Sendable {
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
+            { try await self.storage.diskWatch.run() },
         ]
         do {
             try await self.watch {

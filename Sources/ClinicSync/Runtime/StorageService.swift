@@ -28,6 +28,7 @@ final class StorageService: Sendable {
         var staleLog: String?
         var rebuilt: Rebuilt?
         var epoch: EpochState
+        var diskWatch: SlowDiskWatch
     }
 
     /// What was found in the place of the database, and what became of it.
@@ -52,6 +53,8 @@ final class StorageService: Sendable {
     private let interrupt: @Sendable () -> Void
     /// Waits for other programs' write transactions.
     let lockWatch: StoreLockWatch
+    /// Finds out that the disk is slow.
+    var diskWatch: SlowDiskWatch { self.bound.diskWatch }
     private let end = NIOLockedValueBox(End())
 
     /// The state that the core needs at the start.
@@ -175,9 +178,11 @@ final class StorageService: Sendable {
     ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
+        let diskWatch = SlowDiskWatch()
         let database = try StoreDatabase.open(
             path: opening.path,
             lockWait: lockWatch,
+            syncWatch: diskWatch,
             patience: opening.patience / .seconds(1)
         )
         let writer = try ReplicaWriter(
@@ -202,7 +207,8 @@ final class StorageService: Sendable {
                 file: file,
                 staleLog: staleLog,
                 rebuilt: rebuilt,
-                epoch: epoch
+                epoch: epoch,
+                diskWatch: diskWatch
             ),
             interrupt: { database.interrupt() }
         )

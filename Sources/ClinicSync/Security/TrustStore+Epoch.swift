@@ -69,6 +69,7 @@ extension TrustStore {
     /// - Parameters:
     ///   - other: an epoch that the new one must exceed, too.
     ///   - batches: how many batches the restored state has.
+    /// - Returns: The epoch.
     /// - Throws: ``ClinicSyncError`` of code `refused` without the right to sign.
     package func makeEpoch(exceeding other: Epoch?, batches: UInt64) throws -> Epoch {
         let issuer = try self.requireIssuer()

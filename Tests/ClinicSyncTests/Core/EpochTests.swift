@@ -114,12 +114,14 @@ struct EpochTests {
         #expect(epoch.number == 5 && epoch.node == .n(7) && epoch.batches == 12)
         #expect(epoch.clinic == NodeID(high: 9, low: 9) && epoch.decidedAt == 1_795_000_000_000)
         let good = epoch.statement
-        for bytes in [[], Array(good.prefix(Epoch.bodyBytes - 1)), [0] + good, good + Array(repeating: 0, count: 8 << 10)] {
+        let short = Array(good.prefix(Epoch.bodyBytes - 1))
+        for bytes in [[], short, [0] + good, good + Array(repeating: 0, count: 8 << 10)] {
             #expect(Epoch(statement: bytes) == nil)
         }
-        for (number, time, batches) in [(0, 7, 0), (Epoch.numberMax + 1, 7, 0), (1, .max, 0), (1, 7, .max)]
-            as [(UInt64, Int64, UInt64)]
-        {
+        let outside: [(UInt64, Int64, UInt64)] = [
+            (0, 7, 0), (Epoch.numberMax + 1, 7, 0), (1, .max, 0), (1, 7, .max),
+        ]
+        for (number, time, batches) in outside {
             #expect(throws: Epoch.Malformed.self) { try Epoch.of(number, by: .n(1), at: time, batches: batches) }
         }
     }

@@ -208,8 +208,10 @@ import Testing
             ]
         )
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 2)
+        #expect(host.node.status(at: host.now).peers.first?.isJoining == true)
         host.give(.received(.c(2), self.acknowledge([(1, 2)], 200)))
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 0)
+        #expect(host.node.status(at: host.now).peers.first?.isJoining == false)
         host.give(.connectionOpened(.c(3), dialled: nil, peer: .n(3)))
         host.give(.received(.c(3), .hello(.of(.client(3)))))
         let pruned = host.give(.storageReplied(.located(for: .c(3), position: nil)))

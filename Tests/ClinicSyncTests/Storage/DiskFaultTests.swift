@@ -63,14 +63,14 @@ struct DiskFaultTests {
     struct Cause: Sendable {
         var refusal: MemoryDisk.Refusal
         var accesses: Set<MemoryDisk.Access>
-        /// What a person reads.
-        var words: String
+        /// What the node says.
+        var fault: DiskFault
     }
 
     static let causes = [
-        Cause(refusal: .full, accesses: [.write, .create], words: "The disk is full"),
-        Cause(refusal: .readOnly, accesses: [.write, .truncate, .create, .delete], words: "SQLite reports"),
-        Cause(refusal: .error, accesses: Set(MemoryDisk.Access.allCases), words: "SQLite reports"),
+        Cause(refusal: .full, accesses: [.write, .create], fault: .full),
+        Cause(refusal: .readOnly, accesses: [.write, .truncate, .create, .delete], fault: .readOnly),
+        Cause(refusal: .error, accesses: Set(MemoryDisk.Access.allCases), fault: .failing),
     ]
 
     @Test(
@@ -82,7 +82,7 @@ struct DiskFaultTests {
         let reference = try scenario.reference()
         let store = try DiskStore(1, on: scenario.disk(), collects: false)
         let executor = StoreScenario.executor(of: store)
-        var failures: [String] = []
+        var failures: [StorageFailure] = []
         for step in scenario.steps {
             if !step.sql.isEmpty { try store.sql(step.sql) }
             let vector = try store.writer.state().vector
@@ -90,16 +90,34 @@ struct DiskFaultTests {
             // The core tries again and again.
             for _ in 0..<2 {
                 guard let failure = StoreScenario.failure(in: executor.perform(step.request)) else { continue }
-                failures.append("\(failure)")
+                failures.append(failure)
                 guard cause.refusal != .error else { continue }
                 #expect(try store.reader.digests().vector == vector, "what the node has is served")
             }
+            let probe = StoreScenario.failure(in: executor.perform(.probeDisk))
+            #expect(probe.flatMap(self.fault) == cause.fault, "a probe finds the cause")
             store.disk.refuse(nil)
+            #expect(StoreScenario.failure(in: executor.perform(.probeDisk)) == nil)
             #expect(StoreScenario.failure(in: executor.perform(step.request)) == nil)
         }
         #expect(try StoreScenario.result(of: store) == reference)
         #expect(failures.count >= 6)
-        #expect(failures.allSatisfy { $0.contains(cause.words) }, "\(Set(failures))")
+        #expect(failures.allSatisfy { self.fault($0) == cause.fault }, "\(Set(failures))")
+        #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_setting WHERE name = 'probe'") == 0)
+    }
+
+    /// What the node says of a failure; `nil` when it does not take the disk for its cause.
+    private func fault(_ failure: StorageFailure) -> DiskFault? {
+        if case .disk(let fault, _) = failure { fault } else { nil }
+    }
+
+    @Test("what SQLite reports of a disk is named; running out of memory is no error of a disk")
+    func named() {
+        let names: [(Int32, DiskFault?)] = [
+            (13, .full), (8, .readOnly), (1_544, .readOnly), (14, .readOnly), (778, .failing), (266, .failing),
+            (10 | 12 << 8, nil), (5, nil), (11, nil), (26, nil), (19, nil),
+        ]
+        for (code, fault) in names { #expect(StoreError(code: code, message: "").diskFault == fault, "\(code)") }
     }
 
     @Test("a sync that takes long keeps nobody waiting who only reads")

@@ -42,7 +42,7 @@ struct WholeClinicTests {
         #expect(try pc.patients() == ["before"])
     }
 
-    @Test("a node that follows has nothing but what the new epoch has; its former file is merged when a person asks for it")
+    @Test("a node that follows has what the new epoch has; its former file is merged when a person asks for it")
     func follows() throws {
         let (former, next) = (try TestStore(9), try TestStore(8))
         let (first, backup) = try self.place(meeting: former)

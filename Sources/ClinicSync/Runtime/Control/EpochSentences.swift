@@ -13,7 +13,9 @@ struct EpochSentences {
 
     /// One sentence for each fact; none when there is none.
     var all: [String] {
-        [self.followed.map(self.sentence), self.report.waiting.map(self.sentence), self.report.refusal].compactMap { $0 }
+        [self.followed.map(self.sentence), self.report.waiting.map(self.sentence), self.report.refusal].compactMap {
+            $0
+        }
     }
 
     private func decision(_ epoch: Epoch) -> String {
@@ -30,8 +32,8 @@ struct EpochSentences {
             }
         let unread = followed.outcome.lost.map { ", and it could not be read in full: \($0)" } ?? ""
         let aside = followed.outcome.aside ?? "nowhere"
-        return "\(self.decision(followed.epoch)): this PC's former database is \(aside), \(own)\(unread); to merge all of it "
-            + "into the clinic again, stop the node and run clinic-node restore \(aside)"
+        return "\(self.decision(followed.epoch)): this PC's former database is \(aside), \(own)\(unread); "
+            + "to merge all of it into the clinic again, stop the node and run clinic-node restore \(aside)"
     }
 
     private func sentence(_ waiting: Epoch) -> String {

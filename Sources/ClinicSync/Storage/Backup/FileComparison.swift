@@ -56,9 +56,9 @@ package struct FileComparison {
         table.hasPrefix("clinicsync_") || self.exclusions.replicated.contains(table)
     }
 
-    private func rows(of one: String, comparedWith other: String, _ db: Database) throws -> [
-        (name: String, missing: Int, other: Int)
-    ] {
+    private func rows(of one: String, comparedWith other: String, _ db: Database) throws -> [(
+        name: String, missing: Int, other: Int
+    )] {
         let rows = try Row.fetchAll(
             db,
             sql: """

@@ -36,6 +36,8 @@ enum Settings {
         case opening
         /// The signed statement of the epoch of the data; see `docs/design/0029-whole-clinic.md`.
         case epoch
+        /// What is written to find out whether the disk takes writes; there for a moment.
+        case probe
         /// What a backup says of itself; only in the file of a backup.
         case backup
     }

@@ -185,6 +185,21 @@ final class Upkeep {
         }
     }
 
+    /// Writes ``probeBytes`` to the disk and removes them.
+    func probeDisk() throws {
+        try self.transactions.write(.durable) { transaction in
+            try Settings.set(.probe, to: .blob([UInt8](repeating: 0, count: Upkeep.probeBytes)), in: transaction)
+            return .durable
+        }
+        try self.transactions.write(.durable) { transaction in
+            try Settings.remove(.probe, in: transaction)
+            return .durable
+        }
+    }
+
+    /// The size of a probe of the disk: more than what the write-ahead log has room for by chance.
+    private static let probeBytes = 64 << 10
+
     /// Keeps the log beyond `vector` for a peer that is being given the state.
     ///
     /// Unless it `isNew`, only when the log is kept for the peer already.
