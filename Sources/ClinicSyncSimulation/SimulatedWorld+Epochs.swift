@@ -1,5 +1,6 @@
 import ClinicSyncCore
 package import ClinicSyncModel
+import ClinicSyncStorage
 import GRDB
 
 // Bringing a simulated clinic back to a backup. Statements of epochs have no signatures.

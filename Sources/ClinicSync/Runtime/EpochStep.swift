@@ -1,6 +1,7 @@
 import ClinicSyncClinic
 import ClinicSyncModel
 import ClinicSyncStorage
+import Foundation
 
 /// What a node knows of epochs when it opens its database.
 struct EpochKnowledge: Sendable {
@@ -31,6 +32,11 @@ struct EpochState: Sendable {
 
     /// The state of data of `epoch`.
     init(of epoch: Epoch?) { self.data = epoch }
+
+    /// The state of a database that was just made again.
+    init(rebuilt opening: StorageService.Opening) throws {
+        self.data = opening.epochs.verified(try FileEpoch(path: opening.path).read())
+    }
 }
 
 /// Brings the database in line with the greatest epoch that the node knows, before the node opens it.
@@ -39,9 +45,17 @@ struct EpochState: Sendable {
 /// `docs/design/0029-whole-clinic.md`.
 struct EpochStep {
     private let opening: StorageService.Opening
+    private let attempts: Int
 
     /// Prepares the opening.
-    init(_ opening: StorageService.Opening) { self.opening = opening }
+    ///
+    /// - Parameters:
+    ///   - opening: how the store is opened.
+    ///   - attempts: how often the file is tried. Programs that open it for each query have it open now and then.
+    init(_ opening: StorageService.Opening, attempts: Int = 10) {
+        self.opening = opening
+        self.attempts = attempts
+    }
 
     /// Takes the step.
     ///
@@ -63,20 +77,35 @@ struct EpochStep {
             state.data = greatest
             return state
         }
-        do {
-            let restore = FileRestore(
-                path: self.opening.path,
-                node: self.opening.origin.node,
-                exclusions: ClinicBackup.exclusions,
-                epoch: data,
-                wallClock: self.opening.wallClock
-            )
-            let outcome = try restore.follow(greatest)
-            state.followed = EpochState.Followed(epoch: greatest, outcome: outcome)
-            state.data = greatest
-        } catch let error as StoreError where error.code == .locked {
+        guard let outcome = try self.exchange(for: greatest, from: data) else {
             state.isHeld = true
+            return state
         }
+        state.followed = EpochState.Followed(epoch: greatest, outcome: outcome)
+        state.data = greatest
         return state
+    }
+
+    /// The pause between two tries, in seconds.
+    private static let pause = 0.1
+
+    /// Exchanges the file; `nil` while a program has it open.
+    private func exchange(for epoch: Epoch, from data: Epoch?) throws -> FileRestore.Outcome? {
+        let restore = FileRestore(
+            path: self.opening.path,
+            node: self.opening.origin.node,
+            exclusions: ClinicBackup.exclusions,
+            epoch: data,
+            wallClock: self.opening.wallClock
+        )
+        for attempt in 0..<self.attempts {
+            do {
+                return try restore.follow(epoch)
+            } catch let error as StoreError where error.code == .locked {
+                // The store's writing thread has nothing else to do.
+                if attempt + 1 < self.attempts { Thread.sleep(forTimeInterval: EpochStep.pause) }
+            }
+        }
+        return nil
     }
 }

@@ -95,7 +95,7 @@ final class EpochWatch: Sendable {
     func run() async throws {
         for await _ in self.wakes {
             guard let epoch = self.greatest(), Optional(epoch).exceeds(self.data) else { continue }
-            try await self.await(epoch)
+            try await self.waitForPrograms(epoch)
             throw ClinicSyncError(
                 .broughtBack,
                 "The whole clinic was brought back to a backup: start the node again, which gets the clinic's data from the other "
@@ -105,7 +105,7 @@ final class EpochWatch: Sendable {
     }
 
     /// Waits until no other program has the database open.
-    private func await(_ epoch: Epoch) async throws {
+    private func waitForPrograms(_ epoch: Epoch) async throws {
         if self.held { self.wait(for: epoch, self.holder()) }
         if self.held { try await Task.sleep(for: EpochWatch.patience) }
         while let holder = self.holder() {

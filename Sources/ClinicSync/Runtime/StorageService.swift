@@ -143,16 +143,16 @@ final class StorageService: Sendable {
         let staleLog = try StaleLog(databasePath: opening.path).setAside(at: opening.wallClock())
         let found = try DatabaseLook.at(opening.path)
         var rebuilt: Rebuilt?
-        // A program has a file for itself that cannot be read now.
-        let epoch = found == .ofNode ? try EpochStep(opening).take() : EpochState(of: try opening.epochs.greatest())
         if let refusal = found.refusal {
             guard opening.mayRebuild else { throw refusal }
             rebuilt = try self.rebuild(opening, found)
         }
         do {
+            let epoch = rebuilt == nil ? try EpochStep(opening).take() : try EpochState(rebuilt: opening)
             return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         } catch let error as StoreError where error.code == .corrupt && opening.mayRebuild && rebuilt == nil {
             rebuilt = try self.rebuild(opening, .damaged)
+            let epoch = try EpochState(rebuilt: opening)
             return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
     }

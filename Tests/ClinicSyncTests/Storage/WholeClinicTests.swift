@@ -140,7 +140,7 @@ struct WholeClinicTests {
             verified: { $0 },
             keep: { #expect($0 == kept) }
         )
-        return try EpochStep(opening).take()
+        return try EpochStep(opening, attempts: 2).take()
     }
 
     @Test("at its start a node follows the greatest epoch that it knows, and then does not again")
