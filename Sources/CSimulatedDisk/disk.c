@@ -338,7 +338,8 @@ void simdisk_observe(simdisk *disk, simdisk_observer observer, void *context) {
 int simdisk_judged(simdisk *disk, simdisk_operation operation, const char *name) {
     if (!disk->judge) return SQLITE_OK;
     simdisk_verdict verdict = disk->judge(disk->judgeContext, operation, name ? name : "");
-    disk->systemError = verdict.systemError;
+    // As `errno`: what succeeds leaves it as it is.
+    if (verdict.code != SQLITE_OK) disk->systemError = verdict.systemError;
     return verdict.code;
 }
 

@@ -255,8 +255,9 @@ static int file_close(sqlite3_file *base) {
 }
 
 static int file_control(sqlite3_file *base, int operation, void *argument) {
-    (void)base, (void)operation, (void)argument;
-    return SQLITE_NOTFOUND;
+    if (operation != SQLITE_FCNTL_LAST_ERRNO) return SQLITE_NOTFOUND;
+    *(int *)argument = ((handle *)base)->disk->systemError;
+    return SQLITE_OK;
 }
 
 static int file_sector_size(sqlite3_file *base) {

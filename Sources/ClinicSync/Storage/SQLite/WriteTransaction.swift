@@ -319,11 +319,21 @@ package final class Connection {
     /// SQLite reports an I/O error when a file system became read-only, or an account's share of the disk is used up.
     private func cause(of code: Int32) -> Int32 {
         guard code & 0xff == SQLITE_IOERR else { return code }
-        return switch sqlite3_system_errno(self.handle) {
-        case EROFS: SQLITE_READONLY
-        case EDQUOT: SQLITE_FULL
-        default: code
-        }
+        // A failed commit leaves the system's error with the file alone: the write-ahead log, or the database.
+        let errors = [SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER].map { self.systemError(of: $0) }
+        if errors.contains(EROFS) { return SQLITE_READONLY }
+        return errors.contains(EDQUOT) ? SQLITE_FULL : code
+    }
+
+    /// The number of the system's last error with a file; 0 when there was none, or SQLite does not tell.
+    private func systemError(of pointer: Int32) -> Int32 {
+        var file: UnsafeMutablePointer<sqlite3_file>?
+        var number: Int32 = 0
+        guard sqlite3_file_control(self.handle, "main", pointer, &file) == SQLITE_OK, let file,
+            let control = file.pointee.pMethods?.pointee.xFileControl,
+            control(file, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK
+        else { return 0 }
+        return number
     }
 
     /// Switches triggers off for this connection alone; other programs' connections fire theirs.
