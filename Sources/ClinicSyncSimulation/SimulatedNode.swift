@@ -68,8 +68,6 @@ package final class SimulatedNode {
     var configuration: CoreConfiguration
     /// What the store of each process is opened with.
     private let setup: (limits: StoreLimits, schema: StoreSchema, retention: Int64)
-    /// The epoch that the node follows at its next start; `nil` when its data has the greatest that it knows.
-    var following: Epoch?
     /// The process, if it runs.
     var process: Process?
     /// The number of processes so far; events for an earlier process are ignored.

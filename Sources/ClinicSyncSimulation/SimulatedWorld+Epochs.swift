@@ -32,16 +32,16 @@ extension SimulatedWorld {
             )
         )
         node.configuration.epoch = epoch
-        node.following = nil
+        node.disk.following = nil
         self.schedule(.start(node: node.index), after: .seconds(1))
         return epoch
     }
 
     /// A peer told a node of an epoch: its process ends, and follows at its next start.
     func learn(epoch statement: [UInt8], at node: SimulatedNode) {
-        let known = node.following ?? node.configuration.epoch
+        let known = node.disk.following ?? node.configuration.epoch
         guard let epoch = Epoch(statement: statement), Optional(epoch).exceeds(known) else { return }
-        node.following = epoch
+        node.disk.following = epoch
         self.schedule(.start(node: node.index), after: .milliseconds(10))
     }
 
@@ -57,7 +57,7 @@ extension SimulatedWorld {
         node.process = nil
         try node.disk.forgetPlace()
         node.configuration.epoch = epoch
-        node.following = nil
+        node.disk.following = nil
     }
 }
 

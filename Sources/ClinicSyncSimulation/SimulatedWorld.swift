@@ -160,7 +160,7 @@ package final class SimulatedWorld {
 
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
-        if let epoch = node.following { try self.follow(epoch, at: node) }
+        if let epoch = node.disk.following { try self.follow(epoch, at: node) }
         guard node.process == nil, !self.isOut(node), self.phase.joiner != index else { return }
         let (state, remains): (StoreState, MemoryDisk?)
         do {
