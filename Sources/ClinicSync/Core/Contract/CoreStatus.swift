@@ -122,6 +122,13 @@ package struct CoreStatus: Sendable, Hashable {
         package var reason: String
         /// When it began: the clinic's time, milliseconds since 1970.
         package var sinceMilliseconds: Int64
+
+        /// Makes a description.
+        package init(kind: ClinicSyncCore.DiskFault, reason: String, sinceMilliseconds: Int64) {
+            self.kind = kind
+            self.reason = reason
+            self.sinceMilliseconds = sinceMilliseconds
+        }
     }
 
     /// The state that this node gets in place of history.

@@ -296,8 +296,9 @@ final class Merger {
             try state == before.state && !before.isAbsent && !isUnknown
             && self.rows.isKept(plan, before, on: transaction.connection)
         guard !isKept else {
-            // The peer shows a row that a constraint refuses here: perhaps nothing stands against it any more.
-            if case .shadow(_, .setAside) = before.residence { self.saver.enqueue(plan, key: theirs.key) }
+            // The peer may show the row in another form: a constraint refused it here and would not any more, or this file lost
+            // what told the node to compute the form again.
+            if settled == nil { self.saver.enqueue(plan, key: theirs.key) }
             return (false, isAhead)
         }
         try self.makeRoom(plan, for: state, before: before, events: &events, in: transaction)

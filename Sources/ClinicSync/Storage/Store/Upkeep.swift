@@ -220,6 +220,7 @@ final class Upkeep {
     /// the file.
     func maintain(retentionMilliseconds: Int64, presence: MemberPresence) throws -> UpkeepOutcome {
         try self.collecting.bookkeeping.checkNumbers()
+        try self.refreshSums()
         try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         var outcome = UpkeepOutcome()
         if presence.isHost {
@@ -244,6 +245,14 @@ final class Upkeep {
         let hasCollected = self.collecting.collector.takeFilledCache()
         if self.merging.takeFilledCache() || hasCollected { try self.transactions.shrinkMemory() }
         return outcome
+    }
+
+    /// Computes large sums again that a transaction could not keep.
+    private func refreshSums() throws {
+        let sums = self.saver.rows.sums
+        guard sums.isStale else { return }
+        try self.transactions.readSnapshot { try sums.refresh(on: $0) }
+        try self.transactions.write { _ in .relaxed }
     }
 
     /// Writes down who has lapsed and what every active member has.
