@@ -71,7 +71,7 @@ struct NodeStatusControl: StatusControl {
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
-            diskFaults: core?.diskFaults.map(NodeStatus.DiskFault.init) ?? [],
+            diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
@@ -162,7 +162,7 @@ extension NodeStatus.Damage {
     }
 }
 
-extension NodeStatus.DiskFault {
+extension DiskFaultSummary {
     /// Describes a fault.
     fileprivate init(_ fault: CoreStatus.DiskFault) {
         self.init(
