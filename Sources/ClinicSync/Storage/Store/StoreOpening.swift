@@ -124,7 +124,7 @@ struct StoreOpening {
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let claims = Claims()
-        let sums = try StateSums(plans: plans, on: connection)
+        let sums = try StateSums(plans: plans, table: table, on: connection)
         let contexts = DeletionContexts(sums: sums)
         let rows = RowStates(
             plans: plans,
