@@ -336,7 +336,11 @@ void simdisk_observe(simdisk *disk, simdisk_observer observer, void *context) {
 }
 
 int simdisk_judged(simdisk *disk, simdisk_operation operation, const char *name) {
-    return disk->judge ? disk->judge(disk->judgeContext, operation, name ? name : "") : SQLITE_OK;
+    if (!disk->judge) return SQLITE_OK;
+    simdisk_verdict verdict = disk->judge(disk->judgeContext, operation, name ? name : "");
+    // As `errno`: what succeeds leaves it as it is.
+    if (verdict.code != SQLITE_OK) disk->systemError = verdict.systemError;
+    return verdict.code;
 }
 
 void simdisk_judge_with(simdisk *disk, simdisk_judge judge, void *context) {

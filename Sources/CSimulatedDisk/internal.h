@@ -69,6 +69,7 @@ struct simdisk {
     void *context;
     simdisk_judge judge;
     void *judgeContext;
+    int systemError;
 };
 
 /// Gives up one use of the disk, which goes with its last. Called without the mutex.

@@ -255,8 +255,9 @@ static int file_close(sqlite3_file *base) {
 }
 
 static int file_control(sqlite3_file *base, int operation, void *argument) {
-    (void)base, (void)operation, (void)argument;
-    return SQLITE_NOTFOUND;
+    if (operation != SQLITE_FCNTL_LAST_ERRNO) return SQLITE_NOTFOUND;
+    *(int *)argument = ((handle *)base)->disk->systemError;
+    return SQLITE_OK;
 }
 
 static int file_sector_size(sqlite3_file *base) {
@@ -376,8 +377,8 @@ static int vfs_time_milliseconds(sqlite3_vfs *vfs, sqlite3_int64 *milliseconds) 
 }
 
 static int vfs_last_error(sqlite3_vfs *vfs, int size, char *text) {
-    (void)vfs, (void)size, (void)text;
-    return 0;
+    (void)size, (void)text;
+    return ((simdisk *)vfs->pAppData)->systemError;
 }
 
 void simdisk_describe_vfs(simdisk *disk, const char *name) {

@@ -10,7 +10,9 @@ final class FaultInjector {
     /// The answer of a store to a request that waited for a program's transaction for too long.
     static let storeLocked = "a simulated program keeps the file locked"
     /// Both answers.
-    static let storeFailures = [FaultInjector.storeFailure, FaultInjector.storeLocked]
+    static let storeFailures: [StorageFailure] = [
+        .disk(.full, FaultInjector.storeFailure), .unavailable(FaultInjector.storeLocked),
+    ]
 
     /// The number of times that each fault happened.
     private(set) var fired: [FaultKind: Int] = [:]

@@ -1,5 +1,6 @@
 import CSimulatedDisk
 package import ClinicSyncStorage
+import Foundation
 import NIOConcurrencyHelpers
 
 /// A directory in memory with its own SQLite VFS, which records the synced content of each file.
@@ -113,9 +114,10 @@ package final class MemoryDisk {
         simdisk_judge_with(
             self.disk,
             { context, code, file in
-                guard let context, let file, let access = MemoryDisk.access(code) else { return 0 }
+                guard let context, let file, let access = MemoryDisk.access(code) else { return simdisk_verdict() }
                 let judge = Unmanaged<Judge>.fromOpaque(context).takeUnretainedValue()
-                return judge.body(access, String(cString: file)).map { MemoryDisk.code(of: $0, to: access) } ?? 0
+                return judge.body(access, String(cString: file)).map { MemoryDisk.verdict($0, on: access) }
+                    ?? simdisk_verdict()
             },
             Unmanaged.passUnretained(judge).toOpaque()
         )
@@ -167,10 +169,17 @@ package final class MemoryDisk {
         }
     }
 
-    /// What SQLite's VFS for Unix reports then: an `SQLITE_IOERR_…`, `SQLITE_FULL` or `SQLITE_CANTOPEN`.
-    private static func code(of refusal: Refusal, to access: Access) -> Int32 {
-        if refusal == .full { return 13 }
-        return switch access {
+    /// What SQLite's VFS for Unix reports then: an `SQLITE_IOERR_…`, `SQLITE_FULL` or `SQLITE_CANTOPEN`, with the system's error.
+    private static func verdict(_ refusal: Refusal, on access: Access) -> simdisk_verdict {
+        switch refusal {
+        case .full: simdisk_verdict(code: 13, systemError: 0)
+        case .readOnly: simdisk_verdict(code: self.code(of: access), systemError: EROFS)
+        case .error: simdisk_verdict(code: self.code(of: access), systemError: EIO)
+        }
+    }
+
+    private static func code(of access: Access) -> Int32 {
+        switch access {
         case .read: 266
         case .size: 1_802
         case .lock: 3_850

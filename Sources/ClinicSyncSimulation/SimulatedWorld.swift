@@ -262,7 +262,7 @@ package final class SimulatedWorld {
             reply = .failed(request, .unavailable(FaultInjector.storeLocked))
         } else if node.obstacle.failingWrites > 0 {
             node.obstacle.failingWrites -= 1
-            reply = .failed(request, .unavailable(FaultInjector.storeFailure))
+            reply = .failed(request, .disk(.full, FaultInjector.storeFailure))
         } else {
             let work = try node.disk.working(.of(request)) { process.writing.perform(request) }
             if let remains = work.remains {

@@ -29,6 +29,7 @@ enum Summary {
         case .localCommitNoticed: "notice"
         case .storeLocked: "store locked"
         case .storeUnlocked: "store unlocked"
+        case .syncsTakeLong(let reason): "syncs \(reason == nil ? "quick" : "slow")"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
@@ -89,6 +90,8 @@ enum Summary {
         case .ownDamage(let repair): "ownDamage \(Summary.of(repair))"
         case .storeLocked: "storeLocked"
         case .storeUnlocked(let time): "storeUnlocked \(time)"
+        case .diskFault(let fault, _): "diskFault \(fault)"
+        case .diskRecovered(let fault, let time): "diskRecovered \(fault) \(time)"
         }
     }
 
@@ -208,6 +211,7 @@ enum Summary {
         case .pinState(let node, let vector, _): "pinState \(Summary.letter(node))\(Summary.of(vector))"
         case .stageState(let id, _, let pages, let end):
             "stageState c\(id.rawValue) \(pages.count)\(end == nil ? "" : ".")"
+        case .probeDisk: "probeDisk"
         case .installState(let isForced): "installState\(isForced ? "!" : "")"
         }
     }
@@ -234,6 +238,7 @@ enum Summary {
         case .rangesAnswered(let id, let page): "rangesAnswered c\(id.rawValue) \(page.table) \(page.ranges.count)"
         case .rowStates(_, let pages, _): "rowStates \(pages.count)"
         case .acknowledgedRecorded: "recorded"
+        case .diskProbed: "probed"
         case .pruned(let outcome): "pruned \(outcome.pruned) \(outcome.escaped)"
         case .termRecorded(let term): "termRecorded \(term)"
         case .restamped(let changes, let outcome): "restamped \(changes)\(Summary.of(outcome.logged))"

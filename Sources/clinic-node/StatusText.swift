@@ -78,6 +78,10 @@ struct StatusText {
             let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - file.since.milliseconds) / 1_000))
             facts.append(("locked", self.style.bad("for \(age)") + ": " + file.sentence(isHere: isHere)))
         }
+        for fault in status.diskFaults {
+            let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - fault.since.milliseconds) / 1_000))
+            facts.append(("disk", self.style.bad("\(fault.name) for \(age)") + ": " + fault.message))
+        }
         for warning in status.warnings { facts.append(("look", self.style.warning(warning))) }
         for damage in status.damage {
             let text = damage.sentence
@@ -108,11 +112,14 @@ struct StatusText {
         return progress.partialBatches == 0 ? missing : missing + ", \(progress.partialBatches) of them arrived in part"
     }
 
-    /// Whether a program keeps this PC's file locked, so that the node does not know what it lacks.
-    private var isLocked: Bool { self.status.lockedFiles.contains { $0.node == self.status.node.id } }
+    /// Why the node does not know what it lacks: it cannot write this PC's file; `nil` when it can.
+    private var obstacle: String? {
+        if self.status.lockedFiles.contains(where: { $0.node == self.status.node.id }) { return "clinic.db is locked" }
+        return self.status.diskFaults.first { $0.fault != "slow" }.map { "the disk is \($0.name)" }
+    }
 
     private var pending: String {
-        if self.isLocked { return self.style.warning("not known while clinic.db is locked") }
+        if let obstacle { return self.style.warning("not known while \(obstacle)") }
         return switch self.status.pendingChanges {
         case 0: "0 changes (the host has everything)"
         case 1: self.style.warning("1 change that the host does not have yet")
@@ -129,7 +136,7 @@ struct StatusText {
     }
 
     private var reconciliation: String {
-        if self.isLocked { return self.style.warning("not known while clinic.db is locked") }
+        if let obstacle { return self.style.warning("not known while \(obstacle)") }
         guard let last = self.status.lastReconciliation else { return self.style.dim("not yet") }
         let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - last.at.milliseconds) / 1_000))
         let text = "\(age) ago, took \(last.milliseconds) ms"
@@ -155,7 +162,8 @@ struct StatusText {
         ])
         for peer in self.status.peers {
             let ping = peer.roundTripMilliseconds.map { "\(($0 * 10).rounded() / 10) ms" } ?? "-"
-            let state = peer.connected ? "connected" : peer.lastSeen.map { "seen \(self.ago($0))" } ?? "never seen"
+            let connected = peer.joining ? "connected, joining" : "connected"
+            let state = peer.connected ? connected : peer.lastSeen.map { "seen \(self.ago($0))" } ?? "never seen"
             table.add([peer.name, peer.role, peer.address, state, String(peer.lagBatches), ping])
         }
         return [""] + table.lines(indent: 2, style: self.style)

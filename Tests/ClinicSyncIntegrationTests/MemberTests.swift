@@ -70,6 +70,7 @@ struct MemberTests {
             }
             let connected = try #require(try await self.member(name, host))
             #expect(connected.connected && connected.lagBatches == 0 && !connected.version.isEmpty)
+            #expect(connected.standing == "active")
             #expect(connected.addresses.first == connected.address && connected.address == tablet.address)
             try await tablet.stop()
             try host.database.sql("INSERT INTO patients(id) VALUES ('p1')")

@@ -46,9 +46,15 @@ typedef enum simdisk_loss {
 /// Called before an operation, without any lock held; not set while other threads use the disk.
 typedef void (*simdisk_observer)(void *context, simdisk_operation operation, const char *file);
 
+/// A result code of SQLite's, and the number of the system's error behind it (`errno`).
+typedef struct {
+    int code;
+    int systemError;
+} simdisk_verdict;
+
 /// Called before an operation, without any lock held: SQLITE_OK lets it happen, another result code makes it fail without
 /// any effect. It may take its time, as a slow disk does. Not set while other threads use the disk.
-typedef int (*simdisk_judge)(void *context, simdisk_operation operation, const char *file);
+typedef simdisk_verdict (*simdisk_judge)(void *context, simdisk_operation operation, const char *file);
 
 /// Makes an empty disk and registers it with SQLite as a VFS of the name, which must be new. NULL without memory.
 simdisk *simdisk_create(const char *name);

@@ -117,6 +117,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         @Nullable public var roundTripMilliseconds: Double?
         /// Why connections with the peer end again and again; `nil` for a peer that works.
         @Nullable public var backOff: BackOff?
+        /// Whether the peer has joined and has nothing of the other nodes yet.
+        public var joining: Bool
 
         /// Makes a peer's description.
         public init(
@@ -128,7 +130,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             lagBatches: Int,
             lastSeen: UTCTimestamp?,
             roundTripMilliseconds: Double?,
-            backOff: BackOff? = nil
+            backOff: BackOff? = nil,
+            joining: Bool = false
         ) {
             self.id = id
             self.name = name
@@ -139,6 +142,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             self.lastSeen = lastSeen
             self.roundTripMilliseconds = roundTripMilliseconds
             self.backOff = backOff
+            self.joining = joining
         }
     }
 
@@ -276,6 +280,26 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
+    /// What is wrong with the disk under this PC's `clinic.db`, while it lasts.
+    public struct DiskFault: Sendable, Hashable, Codable {
+        /// What is wrong: `full`, `readOnly`, `failing` or `slow`.
+        public var fault: String
+        /// When it began.
+        public var since: UTCTimestamp
+        /// What to do, in one or two sentences for people.
+        public var message: String
+
+        /// Makes an entry.
+        public init(fault: String, since: UTCTimestamp, message: String) {
+            self.fault = fault
+            self.since = since
+            self.message = message
+        }
+
+        /// The fault in words.
+        public var name: String { self.fault == "readOnly" ? "read-only" : self.fault }
+    }
+
     /// The progress of this node while it catches up.
     public struct Progress: Sendable, Hashable, Codable {
         /// Known batches that this node has not applied yet.
@@ -410,6 +434,10 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     /// While this PC is among them, ``pendingChanges`` is at least 1 and the result of ``lastReconciliation`` is
     /// `unreachable`, because what waits for the file is not known.
     public var lockedFiles: [LockedFile]
+    /// What is wrong with the disk under this PC's `clinic.db`, while it lasts; empty when all is well.
+    ///
+    /// While the disk is full, read-only or failing, ``pendingChanges`` and ``lastReconciliation`` are as for a locked file.
+    public var diskFaults: [DiskFault]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
 
@@ -434,6 +462,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         lapsedNodes: [String] = [],
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
+        diskFaults: [DiskFault] = [],
         warnings: [String] = []
     ) {
         self.node = node
@@ -455,6 +484,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.lapsedNodes = lapsedNodes
         self.damage = damage
         self.lockedFiles = lockedFiles
+        self.diskFaults = diskFaults
         self.warnings = warnings
     }
 }

@@ -12,6 +12,9 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var addresses: [String]
         /// `host`, `client`, or `revoked`.
         public var role: String
+        /// How far it takes part in the clinic: `active`; `joining` while it has joined and has nothing of the other nodes yet; `lapsed`
+        /// after a silence of 30 days; or `revoked`.
+        public var standing: String
         /// Whether the member is the node that answers.
         public var isSelf: Bool
         /// Whether the member is connected with the node that answers.
@@ -43,6 +46,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             address: String,
             addresses: [String],
             role: String,
+            standing: String,
             isSelf: Bool,
             connected: Bool,
             lastSeen: UTCTimestamp?,
@@ -58,6 +62,7 @@ public struct NodesSummary: Sendable, Hashable, Codable {
             self.address = address
             self.addresses = addresses
             self.role = role
+            self.standing = standing
             self.isSelf = isSelf
             self.connected = connected
             self.lastSeen = lastSeen

@@ -58,6 +58,11 @@ package struct VersionVector: Sendable, Hashable {
         version.sequence == 0 || self[version.origin] >= version.sequence
     }
 
+    /// Whether a batch of another node than `node` is covered.
+    package func hasOthers(than node: NodeID) -> Bool {
+        self.entries.contains { $0.origin.node != node }
+    }
+
     /// Whether every batch of `other` is covered.
     package func covers(_ other: VersionVector) -> Bool {
         other.entries.allSatisfy { self[$0.origin] >= $0.sequence }

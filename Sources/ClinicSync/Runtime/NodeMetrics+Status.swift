@@ -1,3 +1,5 @@
+import ClinicSyncCore
+
 extension NodeMetrics {
     /// Records the values of a status.
     func record(_ status: NodeStatus, eventPosition: UInt64) {
@@ -11,6 +13,8 @@ extension NodeMetrics {
         self.set(.pendingChanges, to: Double(status.pendingChanges))
         self.set(.clockOffset, to: Double(status.clockOffsetMilliseconds))
         self.set(.lockedFiles, to: Double(status.lockedFiles.count))
+        let faults = status.diskFaults.map(\.fault)
+        self.set(.diskFault, to: DiskFault.allCases.map { ($0.rawValue, faults.contains($0.rawValue) ? 1 : 0) })
         self.set(.lapsedNodes, to: Double(status.lapsedNodes.count))
         self.set(.waitingRows, to: Double(status.waiting.reduce(0) { $0 + $1.rows }))
         self.set(.openConflicts, to: Double(status.conflicts.open))
@@ -18,6 +22,7 @@ extension NodeMetrics {
         self.follow(.refusedConnections, status.security.refusedConnections)
         self.set(.tableRows, to: status.tables.map { ($0.name, Double($0.rows)) })
         self.set(.peerConnected, to: status.peers.map { ($0.id, $0.connected ? 1 : 0) })
+        self.set(.peerJoining, to: status.peers.map { ($0.id, $0.joining ? 1 : 0) })
         self.set(.peerLag, to: status.peers.map { ($0.id, Double($0.lagBatches)) })
         self.set(
             .peerRoundTrip,

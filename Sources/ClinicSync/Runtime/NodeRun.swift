@@ -40,6 +40,7 @@ struct NodeRun: Sendable {
         self.register = register
         self.storage = storage
         self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
+        self.storage.diskWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
     }
 
@@ -104,6 +105,7 @@ struct NodeRun: Sendable {
             { try await discovery?.run() }, { try await self.people.run() },
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
+            { try await self.storage.diskWatch.run() },
         ]
         do {
             try await self.watch {

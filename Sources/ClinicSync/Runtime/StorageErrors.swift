@@ -58,7 +58,7 @@ package enum StorageErrors {
 
     private static func code(_ code: StoreError.Code) -> ClinicSyncError.Code {
         switch code {
-        case .missing, .wrongNode, .schema, .locked, .database: .storage
+        case .missing, .wrongNode, .schema, .locked, .failing, .database: .storage
         case .overwritten: .databaseReplaced
         case .exists: .refused
         case .corrupt: .corrupt

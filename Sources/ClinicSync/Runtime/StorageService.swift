@@ -27,6 +27,7 @@ final class StorageService: Sendable {
         var file: HeldFile
         var staleLog: String?
         var rebuilt: Rebuilt?
+        var diskWatch: SlowDiskWatch
     }
 
     /// What was found in the place of the database, and what became of it.
@@ -51,6 +52,8 @@ final class StorageService: Sendable {
     private let interrupt: @Sendable () -> Void
     /// Waits for other programs' write transactions.
     let lockWatch: StoreLockWatch
+    /// Finds out that the disk is slow.
+    var diskWatch: SlowDiskWatch { self.bound.diskWatch }
     private let end = NIOLockedValueBox(End())
 
     /// The state that the core needs at the start.
@@ -165,9 +168,11 @@ final class StorageService: Sendable {
     ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
+        let diskWatch = SlowDiskWatch()
         let database = try StoreDatabase.open(
             path: opening.path,
             lockWait: lockWatch,
+            syncWatch: diskWatch,
             patience: opening.patience / .seconds(1)
         )
         let writer = try ReplicaWriter(
@@ -191,7 +196,8 @@ final class StorageService: Sendable {
                 rebirth: writer.rebirth,
                 file: file,
                 staleLog: staleLog,
-                rebuilt: rebuilt
+                rebuilt: rebuilt,
+                diskWatch: diskWatch
             ),
             interrupt: { database.interrupt() }
         )

@@ -17,6 +17,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case refusedConnections = "clinicsync_refused_connections_total"
     case tableRows = "clinicsync_table_rows"
     case peerConnected = "clinicsync_peer_connected"
+    case peerJoining = "clinicsync_peer_joining"
     case peerLag = "clinicsync_peer_lag_batches"
     case peerRoundTrip = "clinicsync_peer_round_trip_seconds"
     case reconciledAt = "clinicsync_last_reconciliation_timestamp_seconds"
@@ -39,6 +40,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case lapsedNodes = "clinicsync_lapsed_nodes"
     case storeLocks = "clinicsync_store_locks_total"
     case failedTriggers = "clinicsync_failed_triggers_total"
+    case diskFault = "clinicsync_disk_fault"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -54,8 +56,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles, .lapsedNodes,
-            .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
+            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .peerConnected, .peerJoining, .peerLag,
+            .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
             .hostChanges, .conflicts, .storageFailures, .ownDamage, .storeLocks, .failedTriggers:
@@ -66,12 +68,13 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
 
     /// The name of the metric's only label; `nil` when it has none.
     ///
-    /// Values are roles, tables or ids of nodes, so their number is small.
+    /// Values are roles, tables, faults or ids of nodes, so their number is small.
     package var label: String? {
         switch self {
         case .role: "role"
         case .tableRows: "table"
-        case .peerConnected, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
+        case .diskFault: "fault"
+        case .peerConnected, .peerJoining, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
     }
@@ -91,6 +94,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .refusedConnections: "Connections of strangers that were refused."
         case .tableRows: "Rows of a replicated table."
         case .peerConnected: "1 when the peer is connected, else 0."
+        case .peerJoining: "1 when the peer has joined and has nothing of the other PCs yet, else 0."
         case .peerLag: "Batches that the peer has not applied yet."
         case .peerRoundTrip: "The round trip of the newest ping."
         case .reconciledAt: "When the newest reconciliation ended, by the PC's clock."
@@ -112,6 +116,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .lockedFiles: "PCs whose file another program keeps locked, as far as this node knows."
         case .lapsedNodes: "Members that were silent for 30 days, so that nothing waits for them."
         case .storeLocks: "How often another program kept this node from writing for three seconds."
+        case .diskFault: "1 while the disk under clinic.db has the fault, else 0."
         case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }
     }

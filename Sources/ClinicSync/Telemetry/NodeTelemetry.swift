@@ -95,9 +95,26 @@ struct NodeTelemetry: Sendable {
         case .ownDamage(let repair):
             self.record(repair)
         case .storeLocked(let lock): self.record(lock)
+        case .diskFault(let fault, let reason): self.record(fault, reason)
+        case .diskRecovered(let fault, let time):
+            self.logger.notice(
+                "The disk works again",
+                metadata: ["disk.fault": "\(fault.rawValue)", "disk.lasted": "\(time)"]
+            )
+            self.tell("disk_recovered", details: ["fault": fault.rawValue, "seconds": "\(time.components.seconds)"])
         case .storeUnlocked(let time):
             self.logger.notice("This node writes clinic.db again", metadata: ["lock.waited": "\(time)"])
         }
+    }
+
+    private func record(_ fault: DiskFault, _ reason: String) {
+        self.logger.error(
+            fault == .slow
+                ? "The disk is slow" : "The disk refuses what this node needs, so it is not host until the disk works",
+            metadata: ["disk.fault": "\(fault.rawValue)", "error.message": "\(reason)"]
+        )
+        // On a disk that takes no writes, programs get the event when the disk works again.
+        self.tell("disk_fault", details: ["fault": fault.rawValue])
     }
 
     private func record(_ lock: StoreLock) {
@@ -233,6 +250,9 @@ struct NodeTelemetry: Sendable {
         switch failure {
         case .unavailable(let reason):
             self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
+        case .disk(let fault, let reason):
+            let metadata: Logger.Metadata = ["disk.fault": "\(fault.rawValue)", "error.message": "\(reason)"]
+            self.log(.error, "The disk refused, trying again", of: fault.rawValue, metadata)
         case .malformed(let reason):
             self.log(.warning, "A peer sent data that cannot be decoded", of: "", ["error.message": "\(reason)"])
         case .damaged(let damage):

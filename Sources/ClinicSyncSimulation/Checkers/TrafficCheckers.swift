@@ -78,7 +78,7 @@ final class FailureChecker: SimulationChecker {
                 if !self.isHarmless(reason, in: world) { world.fail("\(node.name) turns a peer away: \(reason)") }
             case .notify(.storageFailed(let failure)):
                 if self.isRefusal(input, in: world) { continue }
-                guard !FaultInjector.storeFailures.contains(where: { failure == .unavailable($0) }) else { continue }
+                guard !FaultInjector.storeFailures.contains(failure) else { continue }
                 world.fail("\(node.name)'s store failed: \(failure)")
             case .notify(.escapedWrites(let count)), .notify(.unmarkedSetBack(let count)):
                 if !self.mayEscape { world.fail("\(count) writes escaped capture on \(node.name)") }

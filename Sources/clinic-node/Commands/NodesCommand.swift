@@ -29,9 +29,9 @@ struct NodesCommand: AsyncParsableCommand {
                 ("LAG", .right), ("VERSION", .left), ("SIGNS", .left), ("LAST SEEN", .left),
             ])
             for node in summary.nodes {
+                let role = ["joining", "lapsed"].contains(node.standing) ? node.standing : node.role
                 table.add([
-                    node.name + (node.isSelf ? " (this)" : ""), node.id, node.address,
-                    node.lapsedAt == nil ? node.role : "lapsed",
+                    node.name + (node.isSelf ? " (this)" : ""), node.id, node.address, role,
                     node.connected ? "yes" : "no", node.lagBatches.map(String.init) ?? "-",
                     node.version.isEmpty ? "-" : node.version,
                     node.maySign ? "yes" : "no", node.isSelf ? "now" : node.lastSeen?.description ?? "-",

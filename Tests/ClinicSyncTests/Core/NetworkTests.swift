@@ -61,7 +61,7 @@ private struct LogStore {
         case .recordEvent(let event): return .eventRecorded(LoggedEvent(position: 1, content: .named(event)))
         case .sweep(_, let purpose): return .swept(purpose, escaped: 0, self.collect())
         case .rowHashes, .compare, .mergeRows, .rowStates, .mend, .leaveOut, .readBatch, .readState, .pinState,
-            .stageState, .installState, .compareRanges, .wantedStates:
+            .stageState, .installState, .compareRanges, .wantedStates, .probeDisk:
             return .failed(request, .unavailable("not part of this test"))
         }
     }

@@ -208,8 +208,10 @@ import Testing
             ]
         )
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 2)
+        #expect(host.node.status(at: host.now).peers.first?.isJoining == true)
         host.give(.received(.c(2), self.acknowledge([(1, 2)], 200)))
         #expect(host.node.status(at: host.now).peers.first?.lagBatches == 0)
+        #expect(host.node.status(at: host.now).peers.first?.isJoining == false)
         host.give(.connectionOpened(.c(3), dialled: nil, peer: .n(3)))
         host.give(.received(.c(3), .hello(.of(.client(3)))))
         let pruned = host.give(.storageReplied(.located(for: .c(3), position: nil)))
@@ -246,22 +248,5 @@ import Testing
         #expect(client.node.status(at: client.now).partialBatches == 1)
         client.give(.received(.c(1), self.acknowledge([(1, 4)])))
         #expect(client.node.status(at: client.now).missingBatches == 4)
-    }
-
-    @Test("a peer that waits with its state hears what this node got from others, at once and whenever there is more")
-    func openOffer() {
-        var host = Bench(.host)
-        host.start()
-        host.connect(1, to: .client(2))
-        host.connect(2, to: .client(3))
-        let outcome = StoreOutcome.of(vector: .v(0, 1))
-        // Without an offer it hears with the next chunk that it sends.
-        let silent = host.give(.storageReplied(.stored(from: .c(1), outcome)))
-        #expect(!silent.contains(.send([.c(2)], self.acknowledge([(2, 1)]))))
-        let offer = StateMessage.offer(StateOffer(rows: 1, bytes: 1))
-        #expect(host.give(.received(.c(2), .state(offer))).messages == [self.acknowledge([(2, 1)])])
-        let later = StoreOutcome.of(vector: .v(0, 2))
-        let effects = host.give(.storageReplied(.stored(from: .c(1), later)))
-        #expect(effects.contains(.send([.c(1), .c(2)], self.acknowledge([(2, 2)]))))
     }
 }

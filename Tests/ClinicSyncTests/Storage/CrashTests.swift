@@ -8,13 +8,20 @@ import Testing
 @Suite("The end of a process at any write")
 struct CrashTests {
     @Test("no batch is half applied, none is lost and none is there twice, at whatever write the process ends")
-    func anyWrite() throws {
-        let scenario = try StoreScenario()
+    func working() throws { try self.endAnywhere(.working(), places: 6) }
+
+    @Test("a node that is being given the state goes on where it was, or begins again, and has it once")
+    func joining() throws { try self.endAnywhere(.joining(), places: 6) }
+
+    @Test("a node whose file was put back goes on under new numbers once, and gets back what it had made")
+    func restored() throws { try self.endAnywhere(.restored(), places: 4) }
+
+    private func endAnywhere(_ scenario: StoreScenario, places: Int) throws {
         let reference = try scenario.reference()
         var total = 0
         _ = try self.run(scenario) { total += 1 }
         #expect(total > 20)
-        for place in StoreScenario.places(of: total, count: 16) {
+        for place in StoreScenario.places(of: total, count: places) {
             var left = place
             let crash = try self.run(scenario) {
                 left -= 1
@@ -25,10 +32,9 @@ struct CrashTests {
             // The next process carries out the request that was interrupted, and goes on.
             let store = try DiskStore(1, on: crash.disk, collects: false)
             #expect(try store.writer.state().vector.covers(crash.told), "at \(place) the node forgot what it had told")
-            let executor = StoreScenario.executor(of: store)
-            for (number, step) in scenario.steps.enumerated().dropFirst(crash.step) {
-                if number > crash.step, !step.sql.isEmpty { try store.sql(step.sql) }
-                #expect(StoreScenario.failure(in: executor.perform(step.request)) == nil, "at \(place), step \(number)")
+            for (number, step) in scenario.steps.enumerated().dropFirst(crash.step ?? 0) {
+                if number != crash.step, !step.sql.isEmpty { try store.sql(step.sql) }
+                #expect(try StoreScenario.failure(of: step, in: store) == nil, "at \(place), step \(number)")
             }
             #expect(try StoreScenario.result(of: store) == reference, "at \(place)")
         }
@@ -37,8 +43,8 @@ struct CrashTests {
     private struct Crash {
         /// What is left.
         var disk: MemoryDisk
-        /// The step that was interrupted.
-        var step: Int
+        /// The step that was interrupted; `nil`: the opening.
+        var step: Int?
         /// What the node had replied before that step.
         var told: VersionVector
     }
@@ -56,19 +62,23 @@ struct CrashTests {
         onWrite: @escaping () -> Void,
         isOver: @escaping () -> Bool = { false }
     ) throws -> Crash? {
-        let store = try DiskStore(1, on: scenario.disk(), collects: false)
-        let executor = StoreScenario.executor(of: store)
+        let disk = try scenario.disk()
         var remains: Result<MemoryDisk, any Error>?
+        func observing<Value>(_ body: () throws -> Value) throws -> Value {
+            disk.observe { _, _ in
+                onWrite()
+                guard remains == nil, isOver() else { return }
+                remains = Result { try disk.afterPowerCut(losing: .nothing) }
+            }
+            defer { disk.observe(nil) }
+            return try body()
+        }
+        let store = try observing { try DiskStore(1, on: disk, collects: false) }
+        if let remains { return Crash(disk: try remains.get(), step: nil, told: VersionVector()) }
         for (number, step) in scenario.steps.enumerated() {
             if !step.sql.isEmpty { try store.sql(step.sql) }
             let told = try store.writer.state().vector
-            store.disk.observe { _, _ in
-                onWrite()
-                guard remains == nil, isOver() else { return }
-                remains = Result { try store.disk.afterPowerCut(losing: .nothing) }
-            }
-            _ = executor.perform(step.request)
-            store.disk.observe(nil)
+            _ = try observing { try StoreScenario.failure(of: step, in: store) }
             if let remains { return Crash(disk: try remains.get(), step: number, told: told) }
         }
         return nil

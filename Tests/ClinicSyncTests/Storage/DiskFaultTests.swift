@@ -11,7 +11,7 @@ import Testing
 struct DiskFaultTests {
     @Test("an access that fails fails one request, which succeeds when it is carried out again")
     func onceAnywhere() throws {
-        let scenario = try StoreScenario()
+        let scenario = try StoreScenario.working()
         let reference = try scenario.reference()
         var total = 0
         let counted = try self.run(scenario) { _ in
@@ -19,7 +19,7 @@ struct DiskFaultTests {
             return nil
         }
         #expect(counted.failures.isEmpty && counted.result == reference)
-        for place in StoreScenario.places(of: total, count: 24) {
+        for place in StoreScenario.places(of: total, count: 16) {
             var left = place
             let run = try self.run(scenario) { _ in
                 left -= 1
@@ -32,7 +32,7 @@ struct DiskFaultTests {
 
     @Test("an opening during which the disk fails says so, and the next one finds everything")
     func opening() throws {
-        let scenario = try StoreScenario()
+        let scenario = try StoreScenario.working()
         let disk = try scenario.disk()
         let before = try DiskStore(1, on: disk, collects: false).writer.state().vector
         var total = 0
@@ -63,14 +63,14 @@ struct DiskFaultTests {
     struct Cause: Sendable {
         var refusal: MemoryDisk.Refusal
         var accesses: Set<MemoryDisk.Access>
-        /// What a person reads.
-        var words: String
+        /// What the node says.
+        var fault: DiskFault
     }
 
     static let causes = [
-        Cause(refusal: .full, accesses: [.write, .create], words: "The disk is full"),
-        Cause(refusal: .readOnly, accesses: [.write, .truncate, .create, .delete], words: "SQLite reports"),
-        Cause(refusal: .error, accesses: Set(MemoryDisk.Access.allCases), words: "SQLite reports"),
+        Cause(refusal: .full, accesses: [.write, .create], fault: .full),
+        Cause(refusal: .readOnly, accesses: [.write, .truncate, .create, .delete], fault: .readOnly),
+        Cause(refusal: .error, accesses: Set(MemoryDisk.Access.allCases), fault: .failing),
     ]
 
     @Test(
@@ -78,28 +78,46 @@ struct DiskFaultTests {
         arguments: causes
     )
     func lasting(cause: Cause) throws {
-        let scenario = try StoreScenario()
+        let scenario = try StoreScenario.working()
         let reference = try scenario.reference()
         let store = try DiskStore(1, on: scenario.disk(), collects: false)
         let executor = StoreScenario.executor(of: store)
-        var failures: [String] = []
+        var failures: [StorageFailure] = []
         for step in scenario.steps {
             if !step.sql.isEmpty { try store.sql(step.sql) }
             let vector = try store.writer.state().vector
             store.disk.refuse { access, _ in cause.accesses.contains(access) ? cause.refusal : nil }
             // The core tries again and again.
             for _ in 0..<2 {
-                guard let failure = StoreScenario.failure(in: executor.perform(step.request)) else { continue }
-                failures.append("\(failure)")
+                guard let failure = try StoreScenario.failure(of: step, in: store) else { continue }
+                failures.append(failure)
                 guard cause.refusal != .error else { continue }
                 #expect(try store.reader.digests().vector == vector, "what the node has is served")
             }
+            let probe = StoreScenario.failure(in: executor.perform(.probeDisk))
+            #expect(probe.flatMap(self.fault) == cause.fault, "a probe finds the cause")
             store.disk.refuse(nil)
-            #expect(StoreScenario.failure(in: executor.perform(step.request)) == nil)
+            #expect(StoreScenario.failure(in: executor.perform(.probeDisk)) == nil)
+            #expect(try StoreScenario.failure(of: step, in: store) == nil)
         }
         #expect(try StoreScenario.result(of: store) == reference)
         #expect(failures.count >= 6)
-        #expect(failures.allSatisfy { $0.contains(cause.words) }, "\(Set(failures))")
+        #expect(failures.allSatisfy { self.fault($0) == cause.fault }, "\(Set(failures))")
+        #expect(try store.value(Int.self, "SELECT count(*) FROM clinicsync_setting WHERE name = 'probe'") == 0)
+    }
+
+    /// What the node says of a failure; `nil` when it does not take the disk for its cause.
+    private func fault(_ failure: StorageFailure) -> DiskFault? {
+        if case .disk(let fault, _) = failure { fault } else { nil }
+    }
+
+    @Test("what SQLite reports of a disk is named; running out of memory is no error of a disk")
+    func named() {
+        let names: [(Int32, DiskFault?)] = [
+            (13, .full), (8, .readOnly), (1_544, .readOnly), (14, .readOnly), (778, .failing), (266, .failing),
+            (10 | 12 << 8, nil), (5, nil), (11, nil), (26, nil), (19, nil),
+        ]
+        for (code, fault) in names { #expect(StoreError(code: code, message: "").diskFault == fault, "\(code)") }
     }
 
     @Test("a sync that takes long keeps nobody waiting who only reads")
@@ -137,15 +155,14 @@ struct DiskFaultTests {
         refusing refusal: @escaping (MemoryDisk.Access) -> MemoryDisk.Refusal?
     ) throws -> (failures: [String], result: StoreScenario.Result) {
         let store = try DiskStore(1, on: scenario.disk(), collects: false)
-        let executor = StoreScenario.executor(of: store)
         var failures: [String] = []
         for step in scenario.steps {
             if !step.sql.isEmpty { try store.sql(step.sql) }
             store.disk.refuse { access, _ in refusal(access) }
-            if let failure = StoreScenario.failure(in: executor.perform(step.request)) {
+            if let failure = try StoreScenario.failure(of: step, in: store) {
                 failures.append("\(failure)")
-                let again = StoreScenario.failure(in: executor.perform(step.request))
-                #expect(again == nil, "\(step.request) fails again")
+                let again = try StoreScenario.failure(of: step, in: store)
+                #expect(again == nil, "fails again: \(failure)")
             }
             store.disk.refuse(nil)
         }

@@ -20,6 +20,9 @@ struct HiddenStateTests {
         )
         try self.a.collect()
         try self.a.sql("UPDATE patients SET address = 'elsewhere' WHERE id = 'gone'")
+        try self.a.collect()
+        // The deleter has seen more than what the deleted row names.
+        try self.a.sql("UPDATE patients SET address = 'there' WHERE id = 'p1'")
         try converge(self.stores)
         try self.a.sql(self.bill("bill-b"))
         try self.b.sql(self.bill("bill-c"))
@@ -44,6 +47,7 @@ struct HiddenStateTests {
     /// Reconciles until both nodes are equal; the journal's entries travel as rows too.
     private func repair(_ run: RoundRun) throws {
         var results: [ReconciliationResult?] = []
+        try converge(self.stores)
         repeat {
             results.append(try run.round())
             try converge(self.stores)
@@ -60,7 +64,7 @@ struct HiddenStateTests {
     func sums() throws {
         try expectEqual(self.stores)
         #expect(try self.digest(self.a, "patients").deleted?.rows == 1)
-        #expect(try self.digest(self.a, "patient_bills").hidden?.rows == 1)
+        #expect(try self.digest(self.a, "patient_bills").hidden?.rows == 2)
         #expect(try self.digest(self.a, "patient_bills").deleted == .zero)
         // A third node gets everything at once, from the second one.
         let late = try TestStore(3)
@@ -100,9 +104,15 @@ struct HiddenStateTests {
         "patients: UPDATE clinicsync_context SET vector = substr(vector, 1, length(vector) - 1) || x'07'",
         "patient_bills: DELETE FROM clinicsync_shadow",
         "patient_bills: UPDATE clinicsync_shadow SET state = x'ff'",
+        "patient_bills: DELETE FROM clinicsync_shadow WHERE pk = 'bill-c'",
+        "patient_bills: DELETE FROM clinicsync_shadow; DELETE FROM clinicsync_claim",
+        "patient_bills: DELETE FROM clinicsync_shadow; DELETE FROM clinicsync_conflict",
     ]
 
-    @Test("damage to the bookkeeping of a hidden or deleted row is found by a manual sync and repaired", arguments: damages)
+    @Test(
+        "damage to the bookkeeping of a hidden or deleted row is found by a manual sync and repaired",
+        arguments: damages
+    )
     func damaged(damage: String) throws {
         let parts = damage.split(separator: ": ", maxSplits: 1).map(String.init)
         try self.a.sql(parts[1])
@@ -117,7 +127,25 @@ struct HiddenStateTests {
         try expectEqual(self.stores)
     }
 
-    @Test("a last value of a deleted row that was changed in one file is found; one of both stays, the other is in the journal")
+    @Test(
+        "a row that shows another form shows its own again although what finds it was lost",
+        arguments: ["", " WHERE pk = 'bill-b'", " WHERE pk = 'bill-c'"]
+    )
+    func lostClaims(which: String) throws {
+        try self.a.sql("DELETE FROM clinicsync_claim\(which)")
+        try self.b.sql("UPDATE patient_bills SET invoiceNumber = 'INV-9' WHERE id = 'bill-b'")
+        try converge(self.stores)
+        var result: ReconciliationResult?
+        for host in self.stores.reversed() {
+            let client = host === self.a ? self.b : self.a
+            result = try RoundRun(client: client, host: host).round()
+        }
+        #expect(result == .equal)
+        #expect(try self.a.value(String.self, "SELECT invoiceNumber FROM patient_bills WHERE id = 'bill-c'") == "INV-2")
+        try expectEqual(self.stores)
+    }
+
+    @Test("a last value of a deleted row that was changed in one file is found, and the journal has the other one")
     func changedValue() throws {
         let state = try #require(try self.a.value(Data.self, "SELECT state FROM clinicsync_tombstone"))
         let range = try #require(state.range(of: Data("elsewhere".utf8)))
@@ -134,7 +162,10 @@ struct HiddenStateTests {
         let writing = WritingExecutor(self.a.writer, retentionMilliseconds: .max / 2)
         let tables = try self.a.reader.digests().tables.count
         let repairs = (0...tables).flatMap { _ -> [DamageRepair] in
-            if case .noticed(let notice, _) = writing.perform(.prune(MemberPresence(isHost: false))) { notice.repairs } else { [] }
+            guard case .noticed(let notice, _) = writing.perform(.prune(MemberPresence(isHost: false))) else {
+                return []
+            }
+            return notice.repairs
         }
         #expect(repairs.map(\.table) == [.digest])
         #expect(try self.digest(self.a, "patients").deleted == .zero)
@@ -162,8 +193,8 @@ struct HiddenStateTests {
 
     @Test("for a node of an earlier version a page has the shown rows alone, and so has the answer")
     func earlierVersion() throws {
-        let keys = try self.a.reader.rowHashes(round: 1, table: "patients", after: nil, hasHidden: false).rows.map(\.key)
-        #expect(keys == [.string("p1")])
+        let shown = try self.a.reader.rowHashes(round: 1, table: "patients", after: nil, hasHidden: false)
+        #expect(shown.rows.map(\.key) == [.string("p1")])
         let whole = try self.a.reader.rowHashes(round: 1, table: "patients", after: nil)
         #expect(whole.rows.map(\.key) == [.string("gone"), .string("p1")])
         try self.a.sql("DELETE FROM clinicsync_tombstone")

@@ -95,4 +95,131 @@ struct LargeRowTests {
         for page in pages { _ = try fresh.writer.merge(page, clockOffsetMilliseconds: 0) }
         #expect(try fresh.value(String.self, "SELECT group_concat(id) FROM patients") == "p2")
     }
+
+    // MARK: - Other PCs write the row
+
+    /// Stores that send values of a kibibyte at most, with a patient that the second one entered.
+    private func smallStores() throws -> (a: TestStore, b: TestStore) {
+        var limits = StoreLimits()
+        limits.changeBytesMax = 1 << 10
+        limits.stateBytesMax = 2 << 10
+        let (a, b) = (try TestStore(1, limits: limits), try TestStore(2, limits: limits))
+        try b.sql("INSERT INTO patients (id, fullName, medicalHistory, address) VALUES ('p1', 'Ana', 'first', 'here')")
+        try a.sql("INSERT INTO users (id, username) VALUES ('u1', 'u1')")
+        try converge([a, b])
+        return (a, b)
+    }
+
+    /// The journal's values: column and length.
+    private func lost(_ store: TestStore) throws -> [String] {
+        try store.queue.read { db in
+            try String.fetchAll(
+                db,
+                sql: "SELECT columnName || ' ' || length(value) FROM clinicsync_conflict ORDER BY 1"
+            )
+        }
+    }
+
+    private func patient(_ store: TestStore) throws -> String? {
+        try store.value(
+            String.self,
+            "SELECT fullName || ', ' || coalesce(medicalHistory, '-') || ', ' || coalesce(address, '-') FROM patients"
+        )
+    }
+
+    /// Compares until both nodes are equal, and checks that nothing of theirs differs.
+    private func reconcile(_ a: TestStore, _ b: TestStore) throws {
+        for (client, host) in [(a, b), (b, a)] {
+            let run = RoundRun(client: client, host: host)
+            var results: [ReconciliationResult?] = []
+            repeat {
+                results.append(try run.round())
+                try converge([a, b])
+            } while results.last != .equal && results.count < 4
+            #expect(results.last == .equal)
+        }
+        for store in [a, b] { try store.verify() }
+    }
+
+    @Test(
+        "a large value that another PC overwrites is in the journal of its PC; the row is equal everywhere",
+        arguments: [true, false],
+        ["medicalHistory = 'second'", "address = 'there'"]
+    )
+    func overwritten(hasLog: Bool, edit: String) throws {
+        let (a, b) = try self.smallStores()
+        // The log has what the row showed before, or has been pruned.
+        if !hasLog { try a.sql("DELETE FROM clinicsync_log") }
+        try a.sql("UPDATE patients SET medicalHistory = zeroblob(4096), address = 'mine' WHERE id = 'p1'")
+        #expect(try a.collect().logged.isEmpty)
+        b.now += 10
+        try b.sql("UPDATE patients SET \(edit) WHERE id = 'p1'")
+        try b.send(to: a)
+        #expect(try self.lost(a) == ["address 4", "medicalHistory 4096"])
+        try self.reconcile(a, b)
+        #expect(try self.patient(a) == self.patient(b))
+        #expect(try self.patient(b) == (edit.hasPrefix("m") ? "Ana, second, here" : "Ana, first, there"))
+        // The short value has reached the other PC's journal. The large one is named as waiting, and a sync says so.
+        #expect(try self.lost(b) == ["address 4"])
+        #expect(try self.reasons(a).map { $0.hasPrefix("clinicsync_conflict 1: a lost value larger") } == [true])
+        #expect(try a.writer.sweep(table: nil, clockOffsetMilliseconds: 0).1.unsentRows == 1)
+        #expect(try a.reader.journal(openOnly: true).count == 2)
+    }
+
+    @Test("a person can take a large value back, or settle it: then nothing of it is left in the journal")
+    func settled() throws {
+        for choice in [JournalChoice.other, .current] {
+            let (a, b) = try self.smallStores()
+            try a.sql("UPDATE patients SET medicalHistory = zeroblob(4096) WHERE id = 'p1'")
+            try a.collect()
+            b.now += 10
+            try b.sql("UPDATE patients SET medicalHistory = 'second' WHERE id = 'p1'")
+            try b.send(to: a)
+            // The same value does not make a second entry.
+            try a.sql("UPDATE patients SET medicalHistory = zeroblob(4096) WHERE id = 'p1'")
+            b.now += 10
+            try b.sql("UPDATE patients SET medicalHistory = 'third' WHERE id = 'p1'")
+            try b.send(to: a)
+            let entry = try #require(try a.reader.journal(openOnly: true).first)
+            #expect(try self.lost(a) == ["medicalHistory 4096"])
+            #expect(
+                try a.writer.resolveJournal(entry.id, keeping: choice) == .resolved(hasChanged: choice == .other)
+            )
+            try a.collect()
+            #expect(try self.lost(a) == [])
+            let length = try a.value(Int.self, "SELECT length(medicalHistory) FROM patients WHERE id = 'p1'")
+            #expect(length == (choice == .other ? 4_096 : 5))
+            #expect(try self.reasons(a).count == (choice == .other ? 1 : 0))
+            try a.sql("UPDATE patients SET medicalHistory = 'short' WHERE id = 'p1'")
+            try converge([a, b])
+            try expectEqual([a, b])
+        }
+    }
+
+    @Test("a row with a large value that another PC deletes is gone, and the value is in the journal")
+    func deletedElsewhere() throws {
+        let (a, b) = try self.smallStores()
+        try a.sql("UPDATE patients SET medicalHistory = zeroblob(4096) WHERE id = 'p1'")
+        try a.collect()
+        b.now += 10
+        try b.sql("DELETE FROM patients WHERE id = 'p1'")
+        try b.send(to: a)
+        #expect(try a.value(Int.self, "SELECT count(*) FROM patients") == 0)
+        #expect(try self.lost(a) == ["medicalHistory 4096"])
+        try self.reconcile(a, b)
+    }
+
+    @Test("a new row that is too large gives way to another PC's row of its key, and its values are in the journal")
+    func insertedElsewhere() throws {
+        let (a, b) = try self.smallStores()
+        try a.sql("INSERT INTO patients (id, fullName, medicalHistory) VALUES ('p2', 'Bea', zeroblob(4096))")
+        try a.collect()
+        b.now += 10
+        try b.sql("DELETE FROM patients WHERE id = 'p1'; INSERT INTO patients (id, fullName) VALUES ('p2', 'Cleo')")
+        try b.send(to: a)
+        #expect(try self.patient(a) == "Cleo, -, -")
+        #expect(try self.lost(a) == ["fullName 3", "medicalHistory 4096"])
+        try self.reconcile(a, b)
+        #expect(try self.lost(b) == ["fullName 3"])
+    }
 }

@@ -68,7 +68,9 @@ struct RangeReconciliationTests {
                 for number in 0..<UInt64(differing) {
                     switch Int.random(in: 0..<3, using: &random) {
                     case 0 where !ours.isEmpty: ours.remove(at: Int.random(in: ours.indices, using: &random))
-                    case 1: ours.append(self.item(UInt64.random(in: 0...UInt64.max, using: &random), 1_000_000 + number))
+                    case 1:
+                        let stamp = UInt64.random(in: 0...UInt64.max, using: &random)
+                        ours.append(self.item(stamp, 1_000_000 + number))
                     default:
                         // Items of one batch have one stamp.
                         theirs.append(self.item((1_800_000_000_000 + size / 2 * 61_803) << 16, 2_000_000 + number))

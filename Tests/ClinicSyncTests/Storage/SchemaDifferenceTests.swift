@@ -323,6 +323,70 @@ struct DestructiveMigrationTests {
         #expect(try !self.hasWord(a))
     }
 
+    @Test("do not wait for a member that has joined and never came, unless anything of it is known")
+    func joined() throws {
+        let a = try TestStore(1, schema: Versions.first)
+        try a.sql("INSERT INTO things (id, word) VALUES ('a', 'w')")
+        try self.member(a, 2, version: 9_001, aliveAt: a.now)
+        /// Opens the file while the clinic has a certificate of a further member.
+        func isHeld(by number: UInt64, statement: [UInt8]) throws -> Bool {
+            let member = MemberListing.Node(
+                id: TestStore.node(number),
+                name: "",
+                certificate: [1],
+                statement: statement,
+                schemaVersion: 0,
+                aliveAt: 0
+            )
+            _ = try ReplicaWriter(
+                database: StoreDatabase(single: a.queue),
+                origin: a.origin,
+                schema: Versions.dropped,
+                judge: { $0.nodes.filter { $0.schemaVersion == 9_001 } + [member] },
+                wallClock: { 1_800_000_000_000 }
+            )
+            return try self.hasWord(a)
+        }
+        let c = try TestStore(3, schema: Versions.first)
+        try c.sql("INSERT INTO things (id, word) VALUES ('c', 'w')")
+        try c.send(to: a)
+        #expect(try isHeld(by: 3, statement: []))
+        #expect(try isHeld(by: 4, statement: [1]))
+        #expect(try !isHeld(by: 4, statement: []))
+    }
+
+    @Test("a PC that joins by the state of a PC which has dropped a column drops it at its next start, and is equal")
+    func joinsByState() throws {
+        let a = try TestStore(1, schema: Versions.dropped)
+        try a.sql("INSERT INTO things (id, name) VALUES ('a', 'x'), ('b', 'y')")
+        try self.member(a, 1, version: 9_001, aliveAt: a.now)
+        let queue = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
+        do {
+            let writer = try ReplicaWriter(
+                database: StoreDatabase(single: queue),
+                origin: Origin(node: TestStore.node(3)),
+                schema: Versions.dropped,
+                isJoining: true,
+                wallClock: { 1_800_000_000_000 }
+            )
+            #expect(writer.schemaVersion == 9_000)
+        }
+        var c = try TestStore(3, schema: Versions.dropped, over: queue)
+        #expect(c.writer.schemaVersion == 9_000)
+        var ferry = StateFerry(to: c)
+        try ferry.carry(from: a)
+        #expect(try ferry.install() != nil)
+        // A program that needs the column still writes it: the others show the row without it.
+        try c.sql("INSERT INTO things (id, name, word) VALUES ('c', 'z', 'w')")
+        try converge([a, c])
+        #expect(try a.value(Int.self, "SELECT count(*) FROM things") == 3)
+        c = try TestStore(reopening: c, schema: Versions.dropped)
+        #expect(c.writer.schemaVersion == 9_001)
+        #expect(try !self.hasWord(c))
+        try converge([a, c])
+        try expectEqual([a, c])
+    }
+
     @Test("that wait keep the rules of the tables they take away")
     func manifest() throws {
         let gone = Versions.schema(

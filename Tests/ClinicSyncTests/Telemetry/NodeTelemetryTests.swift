@@ -45,4 +45,22 @@ import Testing
         #expect(metrics.text.contains("clinicsync_store_locks_total 1"))
         #expect(metrics.text.contains("clinicsync_failed_triggers_total 2"))
     }
+
+    @Test("a disk's fault and its end are events, and no reason of SQLite's is in them")
+    func disk() {
+        let events = NIOLockedValueBox<[NamedEvent]>([])
+        let telemetry = NodeTelemetry(
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            metrics: NodeMetrics(),
+            wallMilliseconds: { 0 },
+            onEvent: { event in events.withLockedValue { $0.append(event) } }
+        )
+        telemetry.record(.diskFault(.readOnly, "reason"))
+        telemetry.record(.storageFailed(.disk(.readOnly, "reason")))
+        telemetry.record(.diskRecovered(.readOnly, after: .seconds(7)))
+        let told = events.withLockedValue { $0 }
+        #expect(told.map(\.type) == ["disk_fault", "disk_recovered"])
+        #expect(told.first?.fields["details"] == .object(["fault": .text("readOnly")]))
+        #expect(told.last?.fields["details"] == .object(["fault": .text("readOnly"), "seconds": .text("7")]))
+    }
 }

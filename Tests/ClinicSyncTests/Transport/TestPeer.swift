@@ -35,7 +35,7 @@ final class TestPeer: Sendable {
                 self.closed.append(id)
             case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed,
                 .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested, .storeLocked,
-                .storeUnlocked:
+                .storeUnlocked, .syncsTakeLong:
                 self.misplaced += 1
             }
         }

@@ -32,7 +32,8 @@ import Testing
         var other = WorkMeter(rate: 100, burst: 50)
         for message in MessageSamples.all {
             switch message {
-            case .chunk, .rowHashes, .rowStates, .stateRanges, .stateWants: other.count(message, bytes: 1 << 20, at: .seconds(1))
+            case .chunk, .rowHashes, .rowStates, .stateRanges, .stateWants:
+                other.count(message, bytes: 1 << 20, at: .seconds(1))
             default: break
             }
         }

@@ -45,6 +45,8 @@ package struct CoreStatus: Sendable, Hashable {
         package var isConnected: Bool
         /// Batches that this node has applied and the peer has not, as far as the peer has said.
         package var lagBatches: UInt64
+        /// Whether the peer has joined and has nothing of the other nodes yet, as far as it has said.
+        package var isJoining: Bool
         /// When its last message arrived.
         package var lastSeen: Now
         /// The round trip of the last ping; `nil` before the first answer.
@@ -112,6 +114,23 @@ package struct CoreStatus: Sendable, Hashable {
         package var holder: ClinicSyncCore.StoreLock.Holder?
     }
 
+    /// A fault of the disk under the store that lasts.
+    package struct DiskFault: Sendable, Hashable {
+        /// What is wrong.
+        package var kind: ClinicSyncCore.DiskFault
+        /// What SQLite said last, in words; never a value of a row.
+        package var reason: String
+        /// When it began: the clinic's time, milliseconds since 1970.
+        package var sinceMilliseconds: Int64
+
+        /// Makes a description.
+        package init(kind: ClinicSyncCore.DiskFault, reason: String, sinceMilliseconds: Int64) {
+            self.kind = kind
+            self.reason = reason
+            self.sinceMilliseconds = sinceMilliseconds
+        }
+    }
+
     /// The state that this node gets in place of history.
     package struct StateTransfer: Sendable, Hashable {
         /// The node that sends it; `nil` when it is not connected.
@@ -140,7 +159,7 @@ package struct CoreStatus: Sendable, Hashable {
     package var peers: [Peer]
     /// This node's batches that the host has not acknowledged; 0 on the host.
     ///
-    /// At least 1 while the store is locked, because the node cannot collect then.
+    /// At least 1 while the store is locked or the disk refuses to write, because the node cannot collect then.
     package var pendingChanges: UInt64
     /// Batches that a peer has applied and this node has not.
     package var missingBatches: UInt64
@@ -150,7 +169,7 @@ package struct CoreStatus: Sendable, Hashable {
     package var clockOffsetMilliseconds: Int64
     /// The newest reconciliation that came to a result.
     ///
-    /// Its result is `unreachable` while the store is locked, because the tables lack what waits.
+    /// Its result is `unreachable` while the store cannot write, because the tables lack what waits.
     package var lastReconciliation: Reconciliation?
     /// What this node has applied.
     package var vector: VersionVector
@@ -169,6 +188,8 @@ package struct CoreStatus: Sendable, Hashable {
         var backOffs: [BackOff]
         /// See ``CoreStatus/storeLock``.
         var storeLock: StoreLock?
+        /// See ``CoreStatus/diskFaults``.
+        var diskFaults: [DiskFault]
         /// See ``CoreStatus/lockedPeers``.
         var lockedPeers: [HostReport.LockedPeer]
         /// See ``CoreStatus/failedTriggers``.
@@ -183,6 +204,8 @@ package struct CoreStatus: Sendable, Hashable {
     package var backOffs: [BackOff] { self.troubles.backOffs }
     /// The lock for which this node's store waits.
     package var storeLock: StoreLock? { self.troubles.storeLock }
+    /// Faults of the disk under this node's store that last.
+    package var diskFaults: [DiskFault] { self.troubles.diskFaults }
     /// Other nodes that a program's write transaction keeps from writing, as far as this node or its host is connected
     /// with them.
     package var lockedPeers: [HostReport.LockedPeer] { self.troubles.lockedPeers }

@@ -131,4 +131,8 @@ package enum Notification: Sendable, Hashable {
     case storeLocked(StoreLock)
     /// The store writes again, after so much time.
     case storeUnlocked(after: Duration)
+    /// The disk under the store has a fault, with the reason in words; work goes on when it ends.
+    case diskFault(DiskFault, String)
+    /// The disk works again, after so much time.
+    case diskRecovered(DiskFault, after: Duration)
 }

@@ -33,6 +33,8 @@ package enum Input: Sendable, Hashable {
     case storeLocked(StoreLock)
     /// The store writes again.
     case storeUnlocked
+    /// Every sync of the store's disk takes long, as these words say; `nil`: no longer.
+    case syncsTakeLong(String?)
     /// Programs must hear of an event that is not a change of a row.
     case eventOccurred(NamedEvent)
     /// A person or program asks for something.

@@ -83,6 +83,8 @@ package enum StorageRequest: Sendable, Hashable {
     /// Merge the stored state and show it, in one transaction; `isForced`: although the log lacks batches that the state's
     /// pages have a part of.
     case installState(isForced: Bool)
+    /// Write 64 KiB to the disk and remove them, to find out whether the disk works again.
+    case probeDisk
 
     /// Whether the request only reads, and so may run beside a long write.
     package var isRead: Bool {
@@ -92,7 +94,7 @@ package enum StorageRequest: Sendable, Hashable {
             true
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
-            .installState:
+            .installState, .probeDisk:
             false
         }
     }
@@ -106,7 +108,7 @@ package enum StorageRequest: Sendable, Hashable {
         case .decideLogin, .keepSessions: CoreLimits.loginLimit * 2
         case .collect, .store, .applyStored, .discard, .locate, .readLog, .digests, .sweep, .rowHashes, .compare,
             .mergeRows, .rowStates, .recordAcknowledged, .prune, .recordTerm, .restamp, .beginIsolation, .recordEvent,
-            .mend, .leaveOut, .readBatch, .readState, .pinState, .stageState, .installState,
+            .mend, .leaveOut, .readBatch, .readState, .pinState, .stageState, .installState, .probeDisk,
             .compareRanges, .wantedStates:
             nil
         }
@@ -270,6 +272,8 @@ package enum StorageReply: Sendable, Hashable {
     case rowStates(for: ConnectionID, [RowStatePage], rest: [SQLiteValue])
     /// Progress is recorded.
     case acknowledgedRecorded
+    /// The disk took the probe.
+    case diskProbed
     /// A round of upkeep is done.
     case pruned(UpkeepOutcome)
     /// The term that is on the disk now: the one in the request, or a higher one.
@@ -299,8 +303,10 @@ package enum StorageReply: Sendable, Hashable {
 
 /// Why the store could not carry out a request.
 package enum StorageFailure: Sendable, Hashable {
-    /// No space, no permission, an I/O error: may pass, so the node tries again.
+    /// A lock, or whatever else SQLite reports: may pass, so the node tries again.
     case unavailable(String)
+    /// The disk refuses: may pass, so the node tries again, and says so while it lasts.
+    case disk(DiskFault, String)
     /// A peer's bytes cannot be decoded; nothing of them was kept.
     case malformed(String)
     /// Two different batches carry the same name.

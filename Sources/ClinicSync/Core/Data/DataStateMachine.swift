@@ -11,7 +11,8 @@ package struct DataStateMachine: Sendable, Hashable {
     private var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
     private var damages = DamageStateMachine()
-    private var lock = StoreLockStateMachine()
+    /// What keeps the store from writing.
+    package var access = StoreAccessStateMachine()
     private var waits = BatchWaits()
     private var transfer = StateTransferStateMachine()
 
@@ -186,7 +187,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .state(let message):
             let hasMore = self.replication.claimsMore(id)
             let time = context.time.monotonic
-            return self.transfer.received(message, on: id, hasMore: hasMore, at: time) + self.answerOffers()
+            return self.transfer.received(message, on: id, hasMore: hasMore, at: time)
         case .hello, .goodbye, .ping, .pong, .chunk, .acknowledge, .revocation, .memberProof, .hostReport, .handOver,
             .verifyReport, .transferRequest, .loginRequest, .loginReply:
             return []
@@ -225,14 +226,6 @@ package struct DataStateMachine: Sendable, Hashable {
         self.sync.commanded(table: table, request: request, context)
     }
 
-    /// Whether another program's write transaction keeps the store from writing.
-    package var isStoreLocked: Bool { self.lock.isLocked }
-
-    /// Describes the lock for people; `nil` when the store writes.
-    package func storeLock(at time: Duration, _ clinicMilliseconds: Int64) -> CoreStatus.StoreLock? {
-        self.lock.status(at: time, clinicMilliseconds: clinicMilliseconds)
-    }
-
     /// A program's write transaction keeps a client's store from writing.
     package mutating func locked(_ id: ConnectionID, clients: [LinkedPeer]) -> [Directive] {
         self.sync.locked(id, clients: clients)
@@ -240,19 +233,8 @@ package struct DataStateMachine: Sendable, Hashable {
 
     /// Another program's write transaction keeps the store from writing.
     package mutating func storeLocked(_ lock: StoreLock, at time: Duration) -> [Directive] {
-        self.lock.locked(lock, at: time) + self.sync.storeLocked() + [.unfit]
+        self.access.locked(lock, at: time) + self.sync.storeLocked() + [.unfit]
     }
-
-    /// The store writes again.
-    package mutating func storeUnlocked(at time: Duration) -> [Directive] { self.lock.unlocked(at: time) }
-
-    /// Notes the clients that are kept from writing; returns whether they are others than before.
-    package mutating func lockedPeersChanged(to peers: [HostReport.LockedPeer]) -> Bool {
-        self.lock.peersChanged(to: peers)
-    }
-
-    /// A heartbeat; `isWaiting`: whether a request waits for the store.
-    package func reviewStoreLock(isWaiting: Bool) -> [Directive] { self.lock.review(isWaiting: isWaiting) }
 
     /// The node stops: nobody waits for a sync any more.
     package mutating func stop() -> [Directive] { self.sync.abdicated() + self.sync.answerWishes() }
@@ -310,9 +292,10 @@ package struct DataStateMachine: Sendable, Hashable {
         // The batches for which a state waits are not lost.
         let candidates = self.transfer.source == nil ? self.replication.waitCandidates : []
         let waiting = self.waits.update(candidates, at: time)
+        let stalled = self.replication.takeStalled(isTakingState: self.transfer.state != .idle, at: time)
         return self.store.keepHouse(progress: progress, presence: presence).directives
             + self.discard(waiting: waiting) + self.transfer.keepHouse(at: time)
-            + self.replication.askForProofsAgain().directives
+            + self.replication.askForProofsAgain().directives + stalled.map { .close($0, .replaced) }
     }
 
     // MARK: - The store's replies
@@ -368,7 +351,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .stateNeeded, .stateRead, .stateStaged, .stateWaits, .stateInstalled:
             return self.transferReplied(reply, context.time.monotonic)
         case .statePinned, .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded,
-            .loginDecided,
+            .loginDecided, .diskProbed,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
         }
@@ -447,11 +430,6 @@ package struct DataStateMachine: Sendable, Hashable {
         return directives + [.stamped(outcome.largestTimestamp)]
     }
 
-    /// Tells peers whose logs do not reach this node what it has got meanwhile; they send it nothing that it could acknowledge.
-    private mutating func answerOffers() -> [Directive] {
-        self.transfer.hasOffers && self.replication.isExchanging ? self.announce() : []
-    }
-
     /// Takes over what the store committed: tells programs, and passes on to peers what was logged.
     private mutating func absorb(
         _ logged: [LoggedChunk],
@@ -462,7 +440,7 @@ package struct DataStateMachine: Sendable, Hashable {
         var directives = [Directive.applied]
         if !events.isEmpty { directives.append(.effect(.publish(events))) }
         if events.contains(where: { $0.change?.category == .user }) { directives.append(.usersChanged) }
-        directives += self.replication.relay(logged).directives + self.answerOffers()
+        directives += self.replication.relay(logged).directives
         return directives + self.replication.takeWithheld().map { .close($0, .replaced) }
     }
 
@@ -481,8 +459,8 @@ package struct DataStateMachine: Sendable, Hashable {
             let committed = notice.committed.map { self.absorbLast($0.events, vector: $0.vector) } ?? []
             return committed + self.repliedLast(reply)
         case .located, .logRead, .digests, .rowHashes, .compared, .rowStates, .acknowledgedRecorded, .pruned,
-            .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead, .stateNeeded, .stateRead,
-            .statePinned, .stateStaged, .stateWaits, .ranged, .rangesAnswered:
+            .diskProbed, .termRecorded, .isolationBegun, .failed, .mended, .leftOut, .batchRead, .stateNeeded,
+            .stateRead, .statePinned, .stateStaged, .stateWaits, .ranged, .rangesAnswered:
             return []
         }
     }
@@ -580,7 +558,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .installState:
             self.transfer.installFailed()
             return notice
-        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .pinState: return notice
+        case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .pinState, .probeDisk: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice
         }
     }

@@ -7,7 +7,7 @@ extension StorageFailure {
     var closeReason: CloseReason {
         switch self {
         case .malformed: .protocolViolation
-        case .unavailable, .forked, .damaged: .storageFailed
+        case .unavailable, .disk, .forked, .damaged: .storageFailed
         }
     }
 }

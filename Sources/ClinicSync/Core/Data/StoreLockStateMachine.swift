@@ -25,14 +25,14 @@ package struct StoreLockStateMachine: Sendable, Hashable {
     /// The store has waited long.
     package mutating func locked(_ lock: StoreLock, at time: Duration) -> [Directive] {
         self.state = .locked(since: time - lock.waited, lock.holder)
-        return [.effect(.notify(.storeLocked(lock))), .storeLock(isLocked: true)]
+        return [.effect(.notify(.storeLocked(lock)))]
     }
 
     /// The store writes again.
     package mutating func unlocked(at time: Duration) -> [Directive] {
         guard case .locked(let since, _) = self.state else { return [] }
         self.state = .free
-        return [.effect(.notify(.storeUnlocked(after: time - since))), .storeLock(isLocked: false)]
+        return [.effect(.notify(.storeUnlocked(after: time - since)))]
     }
 
     /// A heartbeat: a host tries again to hand over, and the node finds out whether the store writes again.

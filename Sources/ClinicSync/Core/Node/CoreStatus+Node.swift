@@ -16,14 +16,17 @@ extension CoreStatus {
         let vector = node.data.vector
         let pending = node.isHost ? 0 : node.data.pendingChanges
         var last = node.data.lastReconciliation
-        let storeLock = node.data.storeLock(at: now.monotonic, node.clock.milliseconds(at: now.wallMilliseconds))
-        if storeLock != nil { last?.result = .unreachable }
+        let clinicMilliseconds = node.clock.milliseconds(at: now.wallMilliseconds)
+        let storeLock = node.data.access.lock(at: now.monotonic, clinicMilliseconds)
+        let diskFaults = node.data.access.diskFaults(at: now.monotonic, clinicMilliseconds)
+        let isBlocked = storeLock != nil || diskFaults.contains { $0.kind != .slow }
+        if isBlocked { last?.result = .unreachable }
         self.init(
             role: CoreStatus.role(of: node),
             term: node.election.reign?.term ?? node.election.highestTerm,
             host: CoreStatus.host(of: node),
             peers: known.map { CoreStatus.describe($0, of: node) },
-            pendingChanges: storeLock == nil ? pending : max(pending, 1),
+            pendingChanges: isBlocked ? max(pending, 1) : pending,
             missingBatches: elsewhere.count(beyond: vector),
             partialBatches: node.data.partialsOfOthers,
             clockOffsetMilliseconds: node.clock.offsetMilliseconds,
@@ -35,6 +38,7 @@ extension CoreStatus {
                 damage: node.data.damage,
                 backOffs: node.peers.backOffs(at: now.monotonic),
                 storeLock: storeLock,
+                diskFaults: diskFaults,
                 lockedPeers: CoreStatus.lockedPeers(of: node),
                 failedTriggers: node.data.failedTriggers
             )
@@ -97,6 +101,8 @@ extension CoreStatus {
             role: self.role(of: peer, in: node),
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
+            isJoining: !peer.acknowledged.hasOthers(than: peer.identity.node)
+                && node.data.vector.hasOthers(than: peer.identity.node),
             lastSeen: peer.lastSeen,
             roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
         )

@@ -7,7 +7,7 @@ extension HostReport {
         self = node.election.report(addresses: node.isHost ? node.peers.addresses : host ?? [])
         self.lockedPeers = node.isHost ? node.peers.lockedPeers : []
         self.lockedSince =
-            node.data.storeLock(at: node.context.time.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
+            node.data.access.lock(at: node.context.time.monotonic, node.context.clinicMilliseconds)?.sinceMilliseconds
     }
 }
 

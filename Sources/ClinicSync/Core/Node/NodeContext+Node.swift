@@ -9,7 +9,7 @@ extension NodeContext {
             host: node.hostConnection,
             vector: node.data.vector,
             members: node.peers.members,
-            isStoreLocked: node.data.isStoreLocked
+            isStoreLocked: node.data.access.isLocked
         )
     }
 }

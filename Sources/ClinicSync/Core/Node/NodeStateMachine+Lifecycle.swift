@@ -36,6 +36,7 @@ extension NodeStateMachine {
     mutating func receive(_ reply: StorageReply) {
         switch reply {
         case .acknowledgedRecorded, .isolationBegun, .leftOut: break
+        case .diskProbed: self.carryOut(self.data.access.probed(at: self.now.monotonic))
         case .termRecorded(let term):
             self.refreshCandidacy()
             self.carryOut(self.election.recorded(term, at: self.now.monotonic))
@@ -71,6 +72,7 @@ extension NodeStateMachine {
     }
 
     private mutating func failed(_ request: StorageRequest, _ failure: StorageFailure) {
+        self.carryOut(self.data.access.failed(request, failure, at: self.now.monotonic))
         self.carryOut(self.data.failed(request, failure, self.context, isRunning: self.phase == .running))
         switch request {
         case .recordTerm:

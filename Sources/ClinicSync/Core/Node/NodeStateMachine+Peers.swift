@@ -56,8 +56,9 @@ extension NodeStateMachine {
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
-        if self.isHost, self.data.lockedPeersChanged(to: self.peers.lockedPeers) { self.announce() }
-        self.carryOut(self.data.reviewStoreLock(isWaiting: self.turn.unansweredRequests > 0))
+        if self.isHost, self.data.access.peersChanged(to: self.peers.lockedPeers) { self.announce() }
+        let isWaiting = self.turn.unansweredRequests > 0
+        self.carryOut(self.data.access.review(isWaiting: isWaiting, at: self.now.monotonic))
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))

@@ -90,7 +90,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
         case .storeLocked(let lock): self.carryOut(self.data.storeLocked(lock, at: self.now.monotonic))
-        case .storeUnlocked: self.carryOut(self.data.storeUnlocked(at: self.now.monotonic))
+        case .storeUnlocked: self.carryOut(self.data.access.unlocked(at: self.now.monotonic))
+        case .syncsTakeLong(let reason): self.carryOut(self.data.access.syncsTakeLong(reason, at: self.now.monotonic))
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
@@ -147,8 +148,8 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .nameHeir(let node): self.election.nameHeir(node)
             case .reviewHandOver: self.handOverWhenCovered()
             case .unfit: self.handOverAsUnfit()
-            case .storeLock(true): self.carryOut(self.election.storeLocked())
-            case .storeLock(false): self.carryOut(self.election.storeUnlocked(at: self.now.monotonic))
+            case .storeBlocked(true): self.carryOut(self.election.storeLocked())
+            case .storeBlocked(false): self.carryOut(self.election.storeUnlocked(at: self.now.monotonic))
             case .stop: self.stop()
             }
         }

@@ -212,7 +212,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         return [.effect(.storage(.compare(from: id, page)))]
     }
 
-    /// A client compares ranges of states, or the host answers. From now on the client may send rows of the table.
+    /// A client compares ranges of states, or the host answers.
+    ///
+    /// From now on the client may send rows of the table.
     package mutating func received(
         _ page: StateRangePage,
         on id: ConnectionID,

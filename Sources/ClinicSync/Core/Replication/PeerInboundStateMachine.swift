@@ -14,6 +14,9 @@ package struct PeerInboundStateMachine: Sendable, Hashable {
     /// Chunks whose authors are not known as members yet.
     private var parked: ParkedChunks
 
+    /// Whether chunks wait for the store, or the store works on them.
+    package var hasWork: Bool { self.isStoring || !self.waiting.isEmpty }
+
     /// Starts with the credit that this node's hello grants.
     package init(credit: Int) {
         self.credit = credit

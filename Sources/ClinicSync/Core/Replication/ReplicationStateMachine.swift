@@ -52,6 +52,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     package private(set) var vector = VersionVector()
     private var isolation = IsolationStateMachine()
     private var streams: OrderedDictionary<ConnectionID, Streams> = [:]
+    private var stalls = StallWatch()
 
     /// Makes a machine without peers.
     package init(_ configuration: CoreConfiguration) {
@@ -163,6 +164,29 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         self.streams.keys.filter { id in
             batches.contains { (self.streams[id]?.outbound.sent.vector[$0.origin] ?? 0) >= $0.sequence }
         }
+    }
+
+    /// Looks for links over which nothing comes of what their peers have and this node lacks.
+    ///
+    /// - Parameters:
+    ///   - isTakingState: Whether this node takes a state in place of batches.
+    ///   - time: The time.
+    /// - Returns: The connections that must close, so that the next hello says what is missing.
+    package mutating func takeStalled(isTakingState: Bool, at time: Duration) -> [ConnectionID] {
+        guard self.isExchanging, !isTakingState else {
+            self.stalls.forget()
+            return []
+        }
+        // What other nodes know of this node's batches and it does not, came before a restored file (``takeWithheld()``).
+        let peers = self.streams.map { id, streams in
+            StallWatch.Peer(
+                connection: id,
+                node: streams.node,
+                has: streams.outbound.sent.vector.filter { $0 != self.origin && self.knows($0.node) },
+                isStoring: streams.inbound.hasWork
+            )
+        }
+        return self.stalls.update(peers, having: self.chunks, at: time)
     }
 
     // MARK: - Links

@@ -112,9 +112,6 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         }
     }
 
-    /// Whether a peer has offered its state and waits with its log.
-    package var hasOffers: Bool { !self.offers.isEmpty }
-
     /// How many peers are being given this node's state.
     package var receiverCount: Int { self.receivers.count { $0.value.pinned != nil } }
 

@@ -47,10 +47,10 @@ package enum Directive: Sendable, Hashable {
 
     /// Tell the election whom this host has asked to take its place; `nil`: nobody any more.
     case nameHeir(NodeID?)
-    /// This node's bookkeeping is damaged beyond repair, so another node should be host.
+    /// This node's bookkeeping is damaged beyond repair, or its store cannot write, so another node should be host.
     case unfit
-    /// Tell the election whether another program's write transaction keeps the store from writing.
-    case storeLock(isLocked: Bool)
+    /// Tell the election whether another program's write transaction or the disk keeps the store from writing.
+    case storeBlocked(Bool)
     /// Look whether the successor has applied everything that this host has.
     case reviewHandOver
     /// Stop the node.

@@ -149,6 +149,12 @@ package enum CoreLimits {
     ///
     /// Nothing waits for it then.
     package static let silenceMilliseconds: Int64 = 30 * 86_400_000
+    /// A link closes when its peer has what this node lacks and nothing of it has come for so long.
+    ///
+    /// The time doubles with each close in a row, up to ``stallLimitMax``.
+    package static let stallLimit: Duration = .seconds(30)
+    /// The longest such time.
+    package static let stallLimitMax: Duration = .seconds(3_600)
     /// Manual syncs that wait for the one in progress; further ones are answered as `unreachable` at once.
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.

@@ -119,13 +119,14 @@ function showSummary() {
     const program = file.process === null ? "a program" : `${file.process.program} (process ${file.process.id})`;
     return ` On ${file.name} ${program} keeps clinic.db locked.`;
   }).join("");
+  const disk = status.diskFaults.map(fault => ` ${fault.message}`).join("");
   const transfer = status.progress?.state ?? null;
   const catching = transfer === null ? "" : transfer.complete ? " This PC has received all rows and shows them next."
     : ` This PC receives all rows: ${transfer.rows} of about ${transfer.rowsTotal}, `
       + `${(transfer.bytes / 1e6).toFixed(1)} MB at ${(transfer.bytesPerSecond / 1e6).toFixed(1)} MB/s`
       + (transfer.secondsLeft === null ? "." : `, ${transfer.secondsLeft} s left.`);
   fill("summary", `${host} ${plural(status.activeConnections, "connection", "connections")}.${pending}`
-    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked + catching
+    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked + disk + catching
     + status.warnings.map(warning => ` Look: ${warning}.`).join(""));
   fill("about", `ClinicSync ${status.node.version}, schema ${status.node.schemaVersion}, node ${status.node.id}`);
 }

@@ -27,8 +27,10 @@ struct NodeMemberControl: MemberControl {
 
     func nodes() async throws -> NodesSummary {
         let rows = self.list.rows
-        let (progress, lapses) = try await StorageErrors.mapping {
-            try await self.storage.read { (try $0.memberProgress(), try $0.lapses()) }
+        let (progress, lapses, joining) = try await StorageErrors.mapping {
+            try await self.storage.read {
+                (try $0.memberProgress(), try $0.lapses(), try $0.joiningMembers(among: rows.map(\.id)))
+            }
         }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let core = self.state.core
@@ -46,6 +48,7 @@ struct NodeMemberControl: MemberControl {
                 MemberKnowledge(
                     peer: peers[row.id],
                     recorded: recorded[row.id],
+                    isJoining: joining.contains(row.id),
                     isHost: core?.host?.id == row.id,
                     maySign: row.maySign,
                     certificateExpiresAt: self.trust.certificateExpiry(of: row.certificate),
@@ -63,11 +66,22 @@ struct NodeMemberControl: MemberControl {
         var peer: CoreStatus.Peer?
         /// The member's last recorded progress, which may be old.
         var recorded: MemberLag?
+        /// Whether the member has joined and has nothing of others, by what is stored here.
+        var isJoining: Bool
         var isHost: Bool
         var maySign: Bool
         var certificateExpiresAt: Int64?
         var revokedAt: Int64?
         var lapsedAt: Int64?
+
+        /// See ``NodesSummary/Node/standing``.
+        var standing: String {
+            if self.revokedAt != nil { return "revoked" }
+            if self.lapsedAt != nil { return "lapsed" }
+            // What a peer says counts more than what was stored.
+            let isJoining = self.peer.map { $0.isConnected ? $0.isJoining : self.isJoining } ?? self.isJoining
+            return isJoining ? "joining" : "active"
+        }
     }
 
     private func describe(_ row: AgentTables.Node, _ known: MemberKnowledge) -> NodesSummary.Node {
@@ -80,6 +94,7 @@ struct NodeMemberControl: MemberControl {
             address: row.addresses.first ?? "",
             addresses: row.addresses,
             role: known.revokedAt != nil ? "revoked" : known.isHost ? "host" : "client",
+            standing: known.standing,
             isSelf: isSelf,
             connected: isSelf || known.peer?.isConnected == true,
             lastSeen: isSelf ? nil : seenAt.map(UTCTimestamp.init(milliseconds:)),

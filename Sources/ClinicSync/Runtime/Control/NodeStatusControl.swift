@@ -70,6 +70,7 @@ struct NodeStatusControl: StatusControl {
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
+            diskFaults: core?.diskFaults.map(NodeStatus.DiskFault.init) ?? [],
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
@@ -160,6 +161,17 @@ extension NodeStatus.Damage {
     }
 }
 
+extension NodeStatus.DiskFault {
+    /// Describes a fault.
+    fileprivate init(_ fault: CoreStatus.DiskFault) {
+        self.init(
+            fault: fault.kind.rawValue,
+            since: UTCTimestamp(milliseconds: fault.sinceMilliseconds),
+            message: fault.reason
+        )
+    }
+}
+
 extension NodeStatus.LockedFile {
     /// Describes the PCs whose file is locked: this one, then the others.
     fileprivate static func all(
@@ -245,7 +257,8 @@ extension NodeStatus.Peer {
             lagBatches: Int(clamping: peer.lagBatches),
             lastSeen: UTCTimestamp(milliseconds: peer.lastSeen.wallMilliseconds),
             roundTripMilliseconds: peer.roundTripMilliseconds,
-            backOff: backOff.map(NodeStatus.BackOff.init)
+            backOff: backOff.map(NodeStatus.BackOff.init),
+            joining: peer.isJoining
         )
     }
 }

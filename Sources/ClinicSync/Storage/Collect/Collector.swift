@@ -19,6 +19,8 @@ final class Collector {
     private let rows: RowStates
     private let rowCollector: RowCollector
     private let unmarked: UnmarkedRows
+    /// Has rows that are too large to be sent give way to others' rows.
+    let unsent: UnsentRows
     private let batches: OwnBatches
     private let projection: Projection
     private let events: EventLog
@@ -36,6 +38,7 @@ final class Collector {
         rows: RowStates,
         rowCollector: RowCollector,
         unmarked: UnmarkedRows,
+        unsent: UnsentRows,
         batches: OwnBatches,
         projection: Projection,
         events: EventLog,
@@ -45,6 +48,7 @@ final class Collector {
         self.rows = rows
         self.rowCollector = rowCollector
         self.unmarked = unmarked
+        self.unsent = unsent
         self.batches = batches
         self.projection = projection
         self.events = events

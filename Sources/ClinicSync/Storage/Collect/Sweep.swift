@@ -58,18 +58,27 @@ final class Sweep {
     func correctTotals(table: String?) throws {
         for plan in self.plans where table == nil || plan.definition.name == table {
             guard try !self.areTotalsRight(plan) else { continue }
+            self.rows.sums.markStale(plan)
+            try self.transactions.readSnapshot { try self.rows.sums.refresh(on: $0) }
             try self.transactions.write { transaction in
                 try self.rows.table.correctTotal(plan, in: transaction)
-                self.rows.sums.markStale(plan)
                 return .relaxed
             }
         }
     }
 
     /// Whether the totals of a table are the sums over its rows, and over the states that it does not show.
+    ///
+    /// - Throws: ``OwnDamage`` for states that cannot be read, or are missing.
     private func areTotalsRight(_ plan: TablePlan) throws -> Bool {
-        try self.transactions.readSnapshot {
-            try self.rows.table.isTotalRight(plan, on: $0) && self.rows.sums.areRight(plan, on: $0)
+        try self.transactions.readSnapshot { connection in
+            guard try self.rows.sums.areRight(plan, on: connection) else {
+                guard try self.rows.shadows.lost(plan, on: connection).isEmpty else {
+                    throw OwnDamage.lostShadows(table: plan.definition.number)
+                }
+                return false
+            }
+            return try self.rows.table.isTotalRight(plan, on: connection)
         }
     }
 

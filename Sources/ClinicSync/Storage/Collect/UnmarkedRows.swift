@@ -208,16 +208,8 @@ final class UnmarkedRows: TransactionPart {
             let place = LostValues.Place(plan: plan, key: key, slot: slot)
             try self.lost.keep(values[slot], at: place, isShown: false, events: &events, in: transaction)
         }
-        let isShadow = try ValueRef.with(key) {
-            try self.rows.shadows.contains(plan.definition.number, key: $0, on: transaction.connection)
-        }
-        if isShadow {
-            // Its own state is kept apart. The projection writes it again, as soon as the node knows what the table shows.
-            try ValueRef.with(key) { key in
-                try self.rows.table.replaceHashes(plan, key: key, hashes: hashes, old: meta.hash, in: transaction)
-            }
-            self.saver.enqueue(plan, key: key)
-            return
+        if try self.isInShadow(plan, key: key, on: transaction.connection) {
+            return try self.projectAgain(plan, key: key, meta: meta, hashes: hashes, in: transaction)
         }
         // The log is searched from one end to the other for each row, which is too much work for very many.
         let searched = mark.source == .crowd ? slots & plan.counterSlots : slots
@@ -229,6 +221,59 @@ final class UnmarkedRows: TransactionPart {
             try self.write(plan, key: key, values: counters, in: transaction)
             try self.forget(plan, key: key, meta: meta, slots: slots, hashes: hashes, counters, in: transaction)
         }
+    }
+
+    /// Puts back what other nodes have in the columns `slots` of a row whose own values are too large to be sent.
+    ///
+    /// The caller has entered the values in the journal. Where the log does not have the others' values, the columns get defaults and count
+    /// as not known: a state with the large values could not be compared with another node's.
+    func replace(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        meta: RowMeta,
+        slots: UInt64,
+        hashes: RowHashes,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        if try self.isInShadow(plan, key: key, on: transaction.connection) {
+            return try self.projectAgain(plan, key: key, meta: meta, hashes: hashes, in: transaction)
+        }
+        var values = try self.known(plan, key: key, meta: meta, slots: slots, on: transaction.connection)
+        var missing = values.keys.reduce(slots) { $0 & ~(1 << UInt64(clamping: $1)) }
+        for slot in missing.setBits { values[slot] = plan.placeholder(slot: slot) }
+        do {
+            try self.write(plan, key: key, values: values, in: transaction)
+        } catch let failure as SQLiteFailure where failure.isConstraint {
+            // The table shows the large values until another node's come.
+            (values, missing) = ([:], slots)
+        }
+        guard missing != 0 else { return }
+        var hashes = hashes
+        for (slot, value) in values {
+            let hash = ValueRef.with(value, RowHashes.column)
+            hashes.columns[slot] = RowHashes.relative(hash, to: plan.hashing.defaults[slot])
+        }
+        try self.forget(plan, key: key, meta: meta, slots: missing, hashes: hashes, [:], in: transaction)
+    }
+
+    private func isInShadow(_ plan: TablePlan, key: SQLiteValue, on connection: Connection) throws -> Bool {
+        try ValueRef.with(key) {
+            try self.rows.shadows.contains(plan.definition.number, key: $0, on: connection)
+        }
+    }
+
+    /// Has the projection write a row again whose own state is kept apart, as soon as the node knows what the table shows.
+    private func projectAgain(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        meta: RowMeta,
+        hashes: RowHashes,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        try ValueRef.with(key) { key in
+            try self.rows.table.replaceHashes(plan, key: key, hashes: hashes, old: meta.hash, in: transaction)
+        }
+        self.saver.enqueue(plan, key: key)
     }
 
     /// What the node knows of columns whose values the table has lost: counters, and what the log has.

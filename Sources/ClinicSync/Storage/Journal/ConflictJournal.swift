@@ -10,14 +10,19 @@ final class ConflictJournal {
     private let rows: RowStates
     private let saver: RowSaver
     private let clock: StoreClock
+    private let notes: StoreNotes
+    /// The largest value in bytes that other nodes can have; see ``StoreLimits/changeBytesMax``.
+    private let valueBytesMax: Int
     /// The plan of the journal's table; `nil` in a file from before the journal was replicated.
     var plan: TablePlan? { self.rows.plans[Conflict.table] }
 
     /// Keeps the journal of the tables of `saver`.
-    init(saver: RowSaver, clock: StoreClock) {
+    init(saver: RowSaver, clock: StoreClock, notes: StoreNotes, limits: StoreLimits) {
         self.rows = saver.rows
         self.saver = saver
         self.clock = clock
+        self.notes = notes
+        self.valueBytesMax = limits.changeBytesMax
     }
 
     /// Whether the journal has no entry: all that most transactions need to know of it.
@@ -79,6 +84,12 @@ final class ConflictJournal {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard let plan = self.plan else { return }
+        let size = ValueRef.with(conflict.value) { $0.byteCount }
+        guard size <= self.valueBytesMax else {
+            let isNew = try self.enterHere(conflict, plan, in: transaction)
+            if isNew, !isShown { events.add(named: self.recorded(conflict)) }
+            return
+        }
         let derived = conflict.state(plan)
         let before = try self.rows.locate(plan, key: derived.key, on: transaction.connection)
         var state = before.state
@@ -88,6 +99,41 @@ final class ConflictJournal {
             visible.operation == .insert, !isShown, !conflict.isDerived(self.rows.plans)
         else { return }
         events.add(named: self.recorded(conflict))
+    }
+
+    /// Enters a value that is too large for other nodes, into this PC's table alone; a note says so.
+    ///
+    /// The node knows nothing of the entry, as of any row that is too large to be sent. So no comparison includes it.
+    ///
+    /// - Returns: Whether the journal did not have the entry.
+    private func enterHere(
+        _ conflict: Conflict,
+        _ plan: TablePlan,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        let state = conflict.state(plan)
+        let values = plan.values(of: state)
+        let isNew = try ValueRef.with(state.key) { key in
+            guard try !self.rows.isInTable(plan, key: key, on: transaction.connection) else { return false }
+            try TableRows().insert(plan, key: key, in: transaction) { $0.bind($1, values[$2]) }
+            return true
+        }
+        guard isNew else { return false }
+        let reason = "a lost value larger than \(self.valueBytesMax >> 20) MiB and so on this PC alone: settle it here"
+        try self.notes.addLarge(plan, key: state.key, reason: reason, in: transaction)
+        return true
+    }
+
+    /// Removes an entry that only this PC has, after a person has dealt with it; does nothing about other entries.
+    func removeSettled(_ id: String, in transaction: borrowing WriteTransaction) throws {
+        guard let plan = self.plan, try self.notes.isLarge(plan, key: .string(id), on: transaction.connection) else {
+            return
+        }
+        try ValueRef.with(.string(id)) { key in
+            guard try self.rows.table.meta(plan, key: key, on: transaction.connection) == nil else { return }
+            try TableRows().delete(plan, key: key, in: transaction)
+        }
+        try self.notes.removeLarge(plan, key: .string(id), in: transaction)
     }
 
     /// Takes an entry out of the journal, with what is known of it.

@@ -19,6 +19,7 @@ struct JournalResolver {
     }
 
     let programRows: ProgramRows
+    let journal: ConflictJournal
     private var rows: RowStates { self.programRows.rows }
 
     /// Marks an entry as dealt with, on every node; with ``JournalChoice/other`` writes what lost.
@@ -84,6 +85,7 @@ struct JournalResolver {
         for id in ids {
             let values = Conflict.resolution(of: id, kept: choice.rawValue, at: milliseconds, by: node)
             try self.programRows.put(resolutions, values: values, in: transaction)
+            try self.journal.removeSettled(id, in: transaction)
         }
     }
 

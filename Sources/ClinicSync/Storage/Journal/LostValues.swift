@@ -326,6 +326,12 @@ final class LostValues {
         try self.journal.enter(conflict, isShown: isShown, events: &events, in: transaction)
     }
 
+    /// Whether the journal has a value of this node's table that gave way at a place.
+    func hasKept(_ place: Place, in transaction: borrowing WriteTransaction) throws -> Bool {
+        try self.entries(place.plan, key: place.key, slot: place.slot, in: transaction)
+            .contains { $0.version.origin == self.rows.origins.own }
+    }
+
     // MARK: - Own changes
 
     /// Brings the journal in line with a change of this node's programs, and returns what its receivers need to do the same.

@@ -140,7 +140,8 @@ final class BatchLog: TransactionPart {
         guard sequence > self.origins.floor(of: id) else { return .known }
         let isApplied = sequence <= self.origins.sequence(of: id)
         let connection = transaction.connection
-        if let present = try LoggedContent.read(under: chunk, of: id, isApplied: isApplied, on: connection) {
+        let applied = isApplied ? self.origins.vector : nil
+        if let present = try LoggedContent.read(under: chunk, of: id, applied: applied, on: connection) {
             guard present.isIntact else {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known

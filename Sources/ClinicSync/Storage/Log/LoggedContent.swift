@@ -16,14 +16,14 @@ struct LoggedContent {
     /// - Parameters:
     ///   - chunk: the chunk.
     ///   - id: its author.
-    ///   - isApplied: whether its batch is applied.
+    ///   - applied: what this node has applied, if the batch is applied.
     ///   - connection: the connection.
     /// - Returns: What the log has; `nil` when it has nothing of that name.
     /// - Throws: what SQLite reports.
     static func read(
         under chunk: BatchChunk,
         of id: Int,
-        isApplied: Bool,
+        applied: VersionVector?,
         on connection: Connection
     ) throws -> LoggedContent? {
         let header = chunk.header.map(VectorCoding.encode)
@@ -43,7 +43,7 @@ struct LoggedContent {
                 let (checksum, isLast) = (row.unsigned(0), row.int64(1) != 0)
                 let isRead = SipHash.hash64(row.blob(2)) == checksum
                 let content = LoggedContent(
-                    isIntact: isRead && (chunk.index > 0 || self.isHeader(row.blob(3))),
+                    isIntact: isRead && (chunk.index > 0 || self.isHeader(row.blob(3), applied)),
                     isSame: checksum == chunk.checksum && isLast == chunk.isLast,
                     hasHeader: header.map { row.blob(3).elementsEqual($0) } ?? true,
                     isSetAside: isLast && checksum == setAside
@@ -51,7 +51,7 @@ struct LoggedContent {
                 return (content: content, isLast: isLast)
             }
         guard var content = found?.content else { return nil }
-        guard content.isIntact, isApplied, found?.isLast == false else { return content }
+        guard content.isIntact, applied != nil, found?.isLast == false else { return content }
         content.isIntact = try self.hasChunk(after: chunk, of: id, on: connection)
         return content
     }
@@ -65,10 +65,14 @@ struct LoggedContent {
         }
     }
 
-    private static func isHeader(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    /// The damage of the header of an applied batch: a batch is applied only after its dependencies.
+    static let unknownDependencies = MalformedRecord(reason: "a batch depends on batches that are not here")
+
+    /// Whether bytes are a header, and for an applied batch one that it can have.
+    private static func isHeader(_ bytes: UnsafeRawBufferPointer, _ applied: VersionVector?) -> Bool {
         do {
-            _ = try VectorCoding.decodeHeader(bytes)
-            return true
+            let header = try VectorCoding.decodeHeader(bytes)
+            return applied?.covers(header.dependencies) ?? true
         } catch {
             return false
         }

@@ -6,7 +6,7 @@ import GRDB
 ///
 /// A node whose program lacks the migration still sends and needs the columns and tables that the migration removes. So
 /// the migration waits until every active member's program has it. A member is active when it is neither revoked nor
-/// lapsed (``Lapses``).
+/// lapsed (``Lapses``), and has come to the clinic: one that has joined and sent nothing yet has nothing to lose.
 struct MigrationGate {
     /// The file's node.
     let owner: NodeID
@@ -52,13 +52,31 @@ struct MigrationGate {
         let listing = try MemberListing.read(db)
         var members = listing.nodes
         if let judge = self.judge {
-            members = judge(listing)
+            members = try self.arrived(judge(listing), listing, db)
         } else {
             let rows = try DatabaseValue.fetchAll(db, sql: "SELECT node FROM clinicsync_revocation")
             let revoked = Set(rows.compactMap { String.fromDatabaseValue($0) })
             members.removeAll { revoked.contains($0.id.description) }
         }
         return members.filter { $0.id != self.owner }.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
+    }
+
+    /// Leaves out the members that have joined and never came: only their certificates are known.
+    ///
+    /// A member signs a statement, writes its row, and has a batch of its own, from its first run on. Others can remove the row, and
+    /// nobody can remove what this node has of the other two.
+    private func arrived(
+        _ members: [MemberListing.Node],
+        _ listing: MemberListing,
+        _ db: Database
+    ) throws -> [MemberListing.Node] {
+        let listed = Set(listing.nodes.map(\.id))
+        return try members.filter { member in
+            if !member.statement.isEmpty || listed.contains(member.id) { return true }
+            let arguments: StatementArguments = [Data(member.id.storedBytes)]
+            let sql = "SELECT EXISTS (SELECT 1 FROM clinicsync_origin WHERE node = ? AND sequence > 0)"
+            return try Bool.fetchOne(db, sql: sql, arguments: arguments) ?? true
+        }
     }
 
     /// Those members that have lapsed, by a host's decision and by their own signed statements.

@@ -89,6 +89,7 @@ final class Merger {
             plan,
             key: change.key.value,
             offset: batch.offset,
+            events: &events,
             result: &result,
             in: transaction
         )
@@ -129,6 +130,7 @@ final class Merger {
             in: transaction
         )
         guard state != before.state else { return }
+        try self.makeRoom(plan, for: state, before: before, events: &events, in: transaction)
         try self.save(plan, state, from: before, change: change, of: batch, events: &events, in: transaction)
     }
 
@@ -172,6 +174,7 @@ final class Merger {
         in transaction: borrowing WriteTransaction
     ) throws {
         guard slots != 0, Merger.admits(change, plan: plan, values: values) else { return }
+        try self.collector.unsent.giveWay(plan, key: change.key.value, events: &events, in: transaction)
         let before = try self.rows.locate(plan, key: change.key.value, on: transaction.connection)
         guard !before.isAbsent else { return }
         var state = before.state
@@ -308,6 +311,7 @@ final class Merger {
             plan,
             key: theirs.key,
             offset: offset,
+            events: &events,
             result: &result,
             in: transaction
         )
@@ -324,10 +328,12 @@ final class Merger {
             try state == before.state && !before.isAbsent && !isUnknown
             && self.rows.isKept(plan, before, on: transaction.connection)
         guard !isKept else {
-            // The peer shows a row that a constraint refuses here: perhaps nothing stands against it any more.
-            if case .shadow(_, .setAside) = before.residence { self.saver.enqueue(plan, key: theirs.key) }
+            // The peer may show the row in another form: a constraint refused it here and would not any more, or this file lost
+            // what told the node to compute the form again.
+            if settled == nil { self.saver.enqueue(plan, key: theirs.key) }
             return (false, isAhead)
         }
+        try self.makeRoom(plan, for: state, before: before, events: &events, in: transaction)
         if let visible = try self.saver.save(plan, state, from: before, cause: nil, in: transaction) {
             events.add(visible, plan: plan, key: theirs.key, timestamp: state.largestTimestamp, batch: nil) {
                 state.value(slot: $0)
@@ -367,6 +373,8 @@ final class Merger {
             // Of a column that a program dropped here the table shows nothing that anybody entered.
             guard ours.value != theirs.value, plan.asideSlots & (1 << UInt64(slot)) == 0 else { continue }
             let place = LostValues.Place(plan: plan, key: state.key, slot: slot)
+            // Stands for a value that was too large to be sent, and is in the journal.
+            if ours.value == plan.placeholder(slot: slot), try self.lost.hasKept(place, in: transaction) { continue }
             try self.lost.keep(ours.value, at: place, isShown: false, events: &events, in: transaction)
         }
     }
@@ -399,14 +407,34 @@ final class Merger {
         _ plan: TablePlan,
         key: SQLiteValue,
         offset: Int64,
+        events: inout EventCollector,
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> LocatedRow {
+        try self.collector.unsent.giveWay(plan, key: key, events: &events, in: transaction)
         let located = try self.rows.locate(plan, key: key, on: transaction.connection)
         if self.rows.isAsKnown(plan, located) { return located }
         try ValueRef.with(key) { try self.rows.marks.markUnmarked(plan, key: $0, in: transaction) }
         try self.collectAll(offset: offset, result: &result, in: transaction)
+        // What was written past the triggers may be too large to be sent.
+        try self.collector.unsent.giveWay(plan, key: key, events: &events, in: transaction)
         return try self.rows.locate(plan, key: key, on: transaction.connection)
+    }
+
+    /// Removes a new row of this PC that is too large to be sent, where the table is about to show another node's row of its key.
+    private func makeRoom(
+        _ plan: TablePlan,
+        for state: RowState,
+        before: LocatedRow,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        switch before.residence {
+        case .row, .shadow: return
+        case .absent, .tombstone: break
+        }
+        guard state.isVisible(plan.definition.deletePolicy) else { return }
+        try self.collector.unsent.makeRoom(plan, for: state, events: &events, in: transaction)
     }
 
     /// Collects all marks before something is merged into their rows.

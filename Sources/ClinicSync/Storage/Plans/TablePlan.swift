@@ -105,6 +105,13 @@ final class TablePlan: Sendable {
         self.units.reduce(slots) { $1 & slots == 0 ? $0 : $0 | $1 }
     }
 
+    /// The value that a column shows while no value of it is known: its default, or an empty text where NULL is not allowed.
+    func placeholder(slot: Int) -> SQLiteValue {
+        let value = self.defaults.values[slot]
+        guard value == .null, self.definition.column(slot: slot)?.isNotNull == true else { return value }
+        return .text([])
+    }
+
     /// The largest size of a value in bytes; `nil` when only the limit of all rows applies.
     var valueBytesMax: Int? { SystemTableLimits.valueBytesMax(in: self.definition) }
 

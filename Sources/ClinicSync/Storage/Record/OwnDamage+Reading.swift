@@ -7,6 +7,11 @@ extension OwnDamage {
         OwnDamage(.row, "what the node knew of a row is missing", at: .row(table: table, key: key))
     }
 
+    /// The damage of rows whose own states are missing: their table shows them in another form, or their keys are claimed.
+    static func lostShadows(table: Int) -> OwnDamage {
+        OwnDamage(.shadow, "own states of rows are missing", at: .row(table: table, key: .null))
+    }
+
     /// The damage of an index that does not show the rows of its table; `nil`: the table is not known.
     static func index(of table: Int?) -> OwnDamage {
         OwnDamage(.file, "an index does not show the rows of its table", at: .index(table: table))

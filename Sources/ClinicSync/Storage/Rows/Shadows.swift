@@ -96,6 +96,32 @@ final class Shadows: TransactionPart {
         return try self.claims.rows(claiming: claim, on: connection)
     }
 
+    // MARK: - Loss
+
+    /// The keys of rows that are in the shadows by what the claims and the journal say, and are not.
+    ///
+    /// A program or a disk removed their states. A row that its table shows must not count as plain then: what it shows is not its
+    /// own value.
+    func lost(_ plan: TablePlan, on connection: Connection) throws -> Set<SQLiteValue> {
+        var keys: Set<SQLiteValue> = []
+        func read(_ sql: String, key: String) throws {
+            let isMissing = "NOT EXISTS (SELECT 1 FROM clinicsync_shadow AS s WHERE s.tableId = ?1 AND s.pk = \(key))"
+            try connection.query("SELECT \(key) FROM \(sql) AND \(isMissing)")
+                .bind(1, plan.definition.number)
+                .forEach { keys.insert($0.ref(0).value) }
+        }
+        try read("clinicsync_claim AS c WHERE c.tableId = ?1", key: "c.pk")
+        guard try connection.hasTable("clinicsync_conflict") else { return keys }
+        try read(
+            """
+            clinicsync_conflict AS c WHERE c.tableName = (SELECT name FROM clinicsync_table WHERE id = ?1)
+            AND c.kind IN ('renamed', 'cleared', 'detached', 'mergedValue')
+            """,
+            key: "c.recordId"
+        )
+        return keys
+    }
+
     // MARK: - Writing
 
     /// Keeps a row's own state.
@@ -141,6 +167,11 @@ final class Shadows: TransactionPart {
             .run()
         try self.claims.remove(plan, key: key, in: transaction)
         self.count(plan.definition.number, from: old, to: nil)
+    }
+
+    /// Forgets the claims of a row that has no state here.
+    func removeClaims(_ plan: TablePlan, key: ValueRef, in transaction: borrowing WriteTransaction) throws {
+        try self.claims.remove(plan, key: key, in: transaction)
     }
 
     private func count(_ table: Int, from old: ShadowForm?, to new: ShadowForm?) {

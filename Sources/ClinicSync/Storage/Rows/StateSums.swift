@@ -4,7 +4,8 @@ import ClinicSyncModel
 /// Counts and sums of the states of rows that their tables do not show as they are: the table `clinicsync_sum`.
 ///
 /// ``Shadows`` and ``Tombstones`` keep the sums with each change. A sum that cannot be kept this way, because the former state
-/// cannot be read, is computed again before the transaction commits.
+/// cannot be read, is computed again: before the transaction commits, or, when it is of many states, outside of one by
+/// ``refresh(on:)``. Until then it differs from other nodes' sums.
 final class StateSums: TransactionPart {
     /// Which states are summed.
     enum Kind: Int, CaseIterable {
@@ -50,12 +51,15 @@ final class StateSums: TransactionPart {
         var forgotten = ForgottenRows()
     }
 
+    /// Sums of more states than these are not computed while programs cannot write.
+    private static let computedAtOnceMax: UInt64 = 20_000
+
     private var plans: TablePlans
     private let table: RowTable
     private var state = State()
     private var hasher = StateHasher()
 
-    /// Reads the sums; those that the file lacks are computed with the next commit.
+    /// Reads the sums; those that the file lacks are computed with the first commit.
     ///
     /// - Throws: what SQLite reports.
     init(plans: TablePlans, table: RowTable, on connection: Connection) throws {
@@ -76,12 +80,10 @@ final class StateSums: TransactionPart {
             try self.followHorizon(in: transaction)
         }
         guard !self.state.stale.isEmpty || !self.state.changed.isEmpty else { return }
-        for place in self.state.stale.sorted() {
-            guard let plan = self.plans[place.table] else { continue }
-            self.state.sums[place] = try self.sum(plan, place.kind, isStrict: false, on: transaction.connection)
-            self.state.changed.insert(place)
+        // Of a sum that is missing the states are counted only at the opening.
+        try self.compute(on: transaction.connection) {
+            self.state.sums[$0]?.rows ?? 0 <= StateSums.computedAtOnceMax
         }
-        self.state.stale.removeAll()
         defer { self.state.changed.removeAll() }
         guard try transaction.connection.hasTable("clinicsync_sum") else { return }
         for place in self.state.changed.sorted() {
@@ -102,6 +104,23 @@ final class StateSums: TransactionPart {
         try decided.use(in: transaction)
         for plan in self.plans.all {
             self.state.stale.insert(Place(table: plan.definition.number, kind: .deleted))
+        }
+    }
+
+    /// Whether sums have to be computed again.
+    var isStale: Bool { !self.state.stale.isEmpty }
+
+    /// Computes the sums that have to be; the next commit writes them.
+    ///
+    /// - Throws: what SQLite reports.
+    func refresh(on connection: Connection) throws { try self.compute(on: connection) { _ in true } }
+
+    private func compute(on connection: Connection, where isWanted: (Place) -> Bool) throws {
+        for place in self.state.stale.sorted() where isWanted(place) {
+            self.state.stale.remove(place)
+            guard let plan = self.plans[place.table] else { continue }
+            self.state.sums[place] = try self.sum(plan, place.kind, isStrict: false, on: connection)
+            self.state.changed.insert(place)
         }
     }
 
@@ -190,12 +209,12 @@ final class StateSums: TransactionPart {
         self.state.changed.insert(place)
     }
 
-    /// Has all sums computed again with the next commit.
+    /// Has all sums computed again.
     func markAllStale() {
         for plan in self.plans.all { self.markStale(plan) }
     }
 
-    /// Has the sums of one table computed again with the next commit.
+    /// Has the sums of one table computed again.
     func markStale(_ plan: TablePlan) {
         for kind in Kind.allCases { self.state.stale.insert(Place(table: plan.definition.number, kind: kind)) }
     }
@@ -208,9 +227,8 @@ final class StateSums: TransactionPart {
     func areRight(_ plan: TablePlan, on connection: Connection) throws -> Bool {
         for kind in Kind.allCases {
             let place = Place(table: plan.definition.number, kind: kind)
-            guard try self.state.sums[place] == self.sum(plan, kind, isStrict: true, on: connection) else {
-                return false
-            }
+            let sum = try self.sum(plan, kind, isStrict: true, on: connection)
+            guard self.state.sums[place] == sum else { return false }
         }
         return true
     }
@@ -293,7 +311,7 @@ extension StateSums {
         try connection.query("SELECT kind, rows, high, low FROM clinicsync_sum WHERE tableId = ?1").bind(1, table)
             .forEach { row in
                 guard let kind = Kind(rawValue: row.int(0)) else { return }
-                sums[kind] = StateSums.sum(row, from: 1)
+                sums[kind] = StateSums.sum(row, (1, 2, 3))
             }
         return sums
     }
@@ -302,13 +320,13 @@ extension StateSums {
         guard try connection.hasTable("clinicsync_sum") else { return }
         try connection.query("SELECT tableId, kind, rows, high, low FROM clinicsync_sum").forEach { row in
             guard let kind = Kind(rawValue: row.int(1)) else { return }
-            body(Place(table: row.int(0), kind: kind), StateSums.sum(row, from: 2))
+            body(Place(table: row.int(0), kind: kind), StateSums.sum(row, (2, 3, 4)))
         }
     }
 
-    private static func sum(_ row: Statement, from column: Int32) -> StateSum {
-        let rows = min(UInt64(clamping: row.int64(column)), Bounds.rowsMax)
-        return StateSum(rows: rows, digest: Digest(high: row.unsigned(column + 1), low: row.unsigned(column + 2)))
+    private static func sum(_ row: Statement, _ columns: (rows: Int32, high: Int32, low: Int32)) -> StateSum {
+        let rows = min(UInt64(clamping: row.int64(columns.rows)), Bounds.rowsMax)
+        return StateSum(rows: rows, digest: Digest(high: row.unsigned(columns.high), low: row.unsigned(columns.low)))
     }
 }
 

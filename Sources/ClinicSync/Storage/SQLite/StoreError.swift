@@ -1,3 +1,4 @@
+package import ClinicSyncCore
 import GRDB
 
 /// Why a store cannot be opened or cannot continue.
@@ -16,6 +17,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         case diskFull
         /// The file or its directory cannot be written.
         case readOnly
+        /// The disk reports errors.
+        case failing
         /// The file was made by a newer program.
         case newerDatabase
         /// Another program keeps a write transaction open.
@@ -82,6 +85,19 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
         }
     }
 
+    /// `SQLITE_IOERR_NOMEM`, which is no error of a disk.
+    private static let noMemory: Int32 = 10 | 12 << 8
+
+    /// What is wrong with the disk, when that is the trouble.
+    package var diskFault: DiskFault? {
+        switch self.code {
+        case .diskFull: .full
+        case .readOnly: .readOnly
+        case .failing: .failing
+        case .missing, .exists, .corrupt, .newerDatabase, .locked, .schema, .wrongNode, .overwritten, .database: nil
+        }
+    }
+
     /// The error of an SQLite result code.
     package init(code: Int32, message: String) {
         switch code & 0xff {
@@ -102,6 +118,12 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
                 code: .readOnly,
                 message:
                     "The database cannot be written (\(message)): check the permissions of clinic.db and its directory."
+            )
+        case 10 where code != StoreError.noMemory:
+            self.init(
+                code: .failing,
+                message:
+                    "The disk reports errors (\(message), code \(code)): check it with 'smartctl -a'; work goes on by itself when it does."
             )
         default:
             self.init(

@@ -1,5 +1,6 @@
 import CSQLiteShim
 package import ClinicSyncModel
+import Foundation
 import GRDB
 import GRDBSQLite
 
@@ -121,6 +122,8 @@ package final class Connection {
     private var triggerFailures = 0
     /// How long a write transaction waits for its lock; `nil`: as long as every statement does.
     private var lockWait: (any LockWait)?
+    /// Learns when a durable transaction commits; `nil` in the simulator.
+    private var syncWatch: (any SyncWatch)?
     /// How long every other statement waits for locks.
     private var busyTimeoutMilliseconds: Int32 = 0
 
@@ -199,13 +202,20 @@ package final class Connection {
             let transaction = WriteTransaction(self, isDurable: durability == .durable)
             let ending = try body(transaction)
             if ending.durability == .durable, durability == .relaxed { throw DurabilityRequired() }
-            try self.execute("COMMIT")
+            try self.commit(durability)
             return ending.result
         } catch {
             // After some errors (disk full, I/O) SQLite has rolled back by itself.
             if self.isInTransaction { try self.execute("ROLLBACK") }
             throw error
         }
+    }
+
+    private func commit(_ durability: Durability) throws {
+        guard durability == .durable, let watch = self.syncWatch else { return try self.execute("COMMIT") }
+        watch.syncBegan()
+        defer { watch.syncEnded() }
+        try self.execute("COMMIT")
     }
 
     /// Begins a write transaction; waits for other programs' transactions as long as ``lockWait`` says.
@@ -225,6 +235,9 @@ package final class Connection {
         self.lockWait = wait
         self.busyTimeoutMilliseconds = busyTimeoutMilliseconds
     }
+
+    /// Tells `watch` of every durable commit from now on.
+    func setSyncWatch(_ watch: any SyncWatch) { self.syncWatch = watch }
 
     /// The prepared statement of any SQL.
     fileprivate func prepared(_ sql: String) throws -> Statement {
@@ -294,10 +307,33 @@ package final class Connection {
 
     /// The failure that the handle reports now.
     func failure(_ code: Int32) -> SQLiteFailure {
-        SQLiteFailure(
-            code: sqlite3_extended_errcode(self.handle) == SQLITE_OK ? code : sqlite3_extended_errcode(self.handle),
+        let known = sqlite3_extended_errcode(self.handle)
+        return SQLiteFailure(
+            code: self.cause(of: known == SQLITE_OK ? code : known),
             message: String(cString: sqlite3_errmsg(self.handle))
         )
+    }
+
+    /// The code of a failure, with what the system says about a write that failed.
+    ///
+    /// SQLite reports an I/O error when a file system became read-only, or an account's share of the disk is used up.
+    private func cause(of code: Int32) -> Int32 {
+        guard code & 0xff == SQLITE_IOERR else { return code }
+        // A failed commit leaves the system's error with the file alone: the write-ahead log, or the database.
+        let errors = [SQLITE_FCNTL_JOURNAL_POINTER, SQLITE_FCNTL_FILE_POINTER].map { self.systemError(of: $0) }
+        if errors.contains(EROFS) { return SQLITE_READONLY }
+        return errors.contains(EDQUOT) ? SQLITE_FULL : code
+    }
+
+    /// The number of the system's last error with a file; 0 when there was none, or SQLite does not tell.
+    private func systemError(of pointer: Int32) -> Int32 {
+        var file: UnsafeMutablePointer<sqlite3_file>?
+        var number: Int32 = 0
+        guard sqlite3_file_control(self.handle, "main", pointer, &file) == SQLITE_OK, let file,
+            let control = file.pointee.pMethods?.pointee.xFileControl,
+            control(file, SQLITE_FCNTL_LAST_ERRNO, &number) == SQLITE_OK
+        else { return 0 }
+        return number
     }
 
     /// Switches triggers off for this connection alone; other programs' connections fire theirs.

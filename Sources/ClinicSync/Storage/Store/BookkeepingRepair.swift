@@ -309,20 +309,25 @@ final class BookkeepingRepair {
         return 1
     }
 
-    /// Removes a shadow that cannot be read; the row's state comes from another node.
+    /// Removes a shadow that cannot be read, or what is left of shadows that are missing; other nodes have the rows' states.
     private func removeShadow(_ damage: OwnDamage, in transaction: borrowing WriteTransaction) throws -> Int {
         guard case .row(let table, let key) = damage.place, let plan = self.rows.plans[table] else { return 0 }
-        try ValueRef.with(key) { try self.rows.shadows.remove(plan, key: $0, in: transaction) }
-        let isShown = try transaction.connection
-            .query("SELECT 1 FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
-            .bind(1, table)
-            .bind(2, key)
-            .first { _ in true }
-        if isShown == true {
-            try self.rebuild(plan, key: key, in: transaction)
-            try self.rows.table.correctTotal(plan, in: transaction)
+        let keys = key == .null ? try self.rows.shadows.lost(plan, on: transaction.connection) : [key]
+        self.rows.sums.markStale(plan)
+        for key in keys.sorted(by: { $0.sortsBefore($1) }) {
+            try ValueRef.with(key) {
+                try self.rows.shadows.remove(plan, key: $0, in: transaction)
+                try self.rows.shadows.removeClaims(plan, key: $0, in: transaction)
+            }
+            let isShown = try transaction.connection
+                .query("SELECT 1 FROM clinicsync_row WHERE tableId = ?1 AND pk = ?2")
+                .bind(1, table)
+                .bind(2, key)
+                .first { _ in true }
+            if isShown == true { try self.rebuild(plan, key: key, in: transaction) }
         }
-        return 1
+        try self.rows.table.correctTotal(plan, in: transaction)
+        return keys.count
     }
 
     // MARK: - What deleters had seen

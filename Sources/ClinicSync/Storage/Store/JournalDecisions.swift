@@ -21,7 +21,7 @@ package struct JournalDecisions {
     /// - Throws: ``StoreError``; nothing is written then.
     package func restore(_ ids: [String]) throws -> [JournalResolution] {
         try self.writer.write(.durable) { rows, transaction in
-            let resolver = JournalResolver(programRows: rows)
+            let resolver = JournalResolver(programRows: rows, journal: self.writer.journal)
             let start = ContinuousClock.now
             var resolutions: [JournalResolution] = []
             for id in ids.prefix(JournalDecisions.restoredMax)
@@ -50,7 +50,7 @@ package struct JournalDecisions {
     package func settle(_ ids: [String], at milliseconds: Int64? = nil) throws -> (at: Int64, settled: Int) {
         try self.writer.write(.durable) { rows, transaction in
             let at = milliseconds ?? rows.clinicMilliseconds
-            let settled = try JournalResolver(programRows: rows).settleOpen(
+            let settled = try JournalResolver(programRows: rows, journal: self.writer.journal).settleOpen(
                 Array(ids.prefix(JournalDecisions.settledMax)),
                 keeping: .current,
                 at: at,

@@ -58,4 +58,29 @@ extension ReplicaReader {
             return members
         }
     }
+
+    /// Those of `nodes` that have joined and have nothing of the other nodes yet, by what this node has stored.
+    ///
+    /// A node hears only from nodes that it is connected with. So another member counts as joining here when this node has no
+    /// batch of it, or when it has told this node that it has nothing of others.
+    ///
+    /// - Throws: ``StoreError``.
+    package func joiningMembers(among nodes: [NodeID]) throws -> Set<NodeID> {
+        let vector = try self.digests().vector
+        let own = self.own.origin.node
+        return try self.perform {
+            let hasJoined =
+                try self.connection.query("SELECT 1 FROM clinicsync_setting WHERE name = 'joined'").first { _ in true }
+            if hasJoined != nil, !vector.hasOthers(than: own) { return nodes.contains(own) ? [own] : [] }
+            let authors = Set(vector.entries.map(\.origin.node))
+            var joining = Set(authors.isEmpty ? [] : nodes.filter { $0 != own && !authors.contains($0) })
+            try self.connection.query("SELECT node, vector FROM clinicsync_member").forEach { row in
+                guard let node = NodeID(storedBytes: row.blob(0)), nodes.contains(node), vector.hasOthers(than: node)
+                else { return }
+                let told = try VectorCoding.decode(row.blob(1))
+                if !told.isEmpty, !told.hasOthers(than: node) { joining.insert(node) }
+            }
+            return joining
+        }
+    }
 }

@@ -20,7 +20,7 @@ extension ReplicaWriter {
     ) throws -> JournalResolution {
         do {
             return try self.write(.durable) { rows, transaction in
-                let resolver = JournalResolver(programRows: rows)
+                let resolver = JournalResolver(programRows: rows, journal: self.journal)
                 let hasChanged = try resolver.resolve(prefix, keeping: choice, isExpected: isExpected, in: transaction)
                 return .durable(.resolved(hasChanged: hasChanged))
             }

@@ -95,7 +95,7 @@ final class ServedLog {
         defer { statement.reset() }
         do {
             while bytes < maxBytes, try statement.step() {
-                let chunk = try self.intactChunk(statement, of: batch)
+                let chunk = try self.intactChunk(statement, of: batch, origins)
                 bytes += chunk.payload.count
                 chunks.append(chunk)
             }
@@ -147,7 +147,7 @@ final class ServedLog {
             if isLeftOut, try !self.hasHeader(row) {
                 return self.substitute(row, of: batch, header: nil, isLast: isEndMissing)
             }
-            var chunk = try self.intactChunk(row, of: batch)
+            var chunk = try self.intactChunk(row, of: batch, origins)
             guard isEndMissing else { return chunk }
             guard isLeftOut else { throw MalformedRecord(reason: "the end of a batch is missing") }
             chunk.isLast = true
@@ -178,7 +178,7 @@ final class ServedLog {
             .first { _ in true } ?? false
     }
 
-    private func intactChunk(_ row: Statement, of batch: BatchID) throws -> BatchChunk {
+    private func intactChunk(_ row: Statement, of batch: BatchID, _ origins: [Origin]) throws -> BatchChunk {
         try BatchLog.check(row.blob(7), checksum: row.unsigned(6))
         let index = try row.chunkIndex(3)
         guard row.isNull(5) == (index > 0) else {
@@ -187,11 +187,45 @@ final class ServedLog {
         return BatchChunk(
             batch: batch,
             index: index,
-            header: row.isNull(5) ? nil : try VectorCoding.decodeHeader(row.blob(5)),
+            header: row.isNull(5) ? nil : try self.header(row.blob(5), of: batch, origins),
             isLast: row.int64(4) != 0,
             checksum: row.unsigned(6),
             payload: Array(row.blob(7))
         )
+    }
+
+    /// The header of a batch.
+    ///
+    /// A batch is applied after its dependencies. So an applied batch with dependencies that are not applied has a damaged
+    /// header, and a peer that got it would wait for ever. A batch that is left out keeps the dependencies that are applied.
+    private func header(
+        _ bytes: UnsafeRawBufferPointer,
+        of batch: BatchID,
+        _ origins: [Origin]
+    ) throws -> BatchHeader {
+        let header = try VectorCoding.decodeHeader(bytes)
+        guard !header.dependencies.isEmpty else { return header }
+        let applied = try self.applied(origins)
+        guard applied[batch.origin] >= batch.sequence, !applied.covers(header.dependencies) else { return header }
+        guard self.leftOut.contains(batch) else { throw LoggedContent.unknownDependencies }
+        return BatchHeader(
+            timestamp: header.timestamp,
+            dependencies: header.dependencies.meet(applied),
+            schemaVersion: header.schemaVersion
+        )
+    }
+
+    /// What this node has applied.
+    private func applied(_ origins: [Origin]) throws -> VersionVector {
+        var entries: [VersionVector.Entry] = []
+        try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in
+            guard let author = origins.author(row.int(0)) else {
+                throw OwnDamage(.origin, "the numbers of authors were changed")
+            }
+            let sequence = try OwnDamage.reading(.origin) { try row.sequence(1) }
+            entries.append(VersionVector.Entry(origin: author, sequence: sequence))
+        }
+        return VersionVector(entries)
     }
 
     /// Whether the header of a chunk's batch can be read: without it the stamps of all its changes are unknown.

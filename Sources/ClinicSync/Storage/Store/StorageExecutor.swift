@@ -81,6 +81,9 @@ package final class WritingExecutor {
             return reply
         case .recordEvent(let event):
             return .eventRecorded(try self.writer.recordEvent(event))
+        case .probeDisk:
+            try self.writer.probeDisk()
+            return .diskProbed
         case .mend(let damage): return .mended(try self.writer.repair(damage))
         case .pinState(let peer, let vector, let isNew):
             try self.writer.pinState(peer, vector, isNew: isNew)
@@ -153,7 +156,7 @@ package final class ReadingExecutor {
             return .batchRead(for: connection, try self.reader.chunks(from: chunk, maxBytes: maxBytes))
         case .collect, .store, .applyStored, .discard, .sweep, .mergeRows, .recordAcknowledged, .prune, .recordTerm,
             .restamp, .beginIsolation, .decideLogin, .keepSessions, .recordEvent, .mend, .pinState, .stageState,
-            .installState:
+            .installState, .probeDisk:
             preconditionFailure("a request that writes was given to the reader")
         }
     }
@@ -173,6 +176,8 @@ extension StorageReply {
             return .failed(request, .damaged(OwnDamage(.file, malformed.reason)))
         } catch let error as StoreError where error.code == .corrupt {
             return .failed(request, .damaged(OwnDamage(.file, error.message)))
+        } catch let error as StoreError where error.diskFault != nil {
+            return .failed(request, .disk(error.diskFault ?? .failing, error.message))
         } catch let fork as ForkedBatch {
             return .failed(request, .forked(fork.batch))
         } catch {

@@ -22,7 +22,12 @@ struct StoreBuilding {
     /// Builds the parts.
     func parts() -> Parts {
         let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
-        let journal = ConflictJournal(saver: self.opened.saver, clock: self.opened.clock)
+        let journal = ConflictJournal(
+            saver: self.opened.saver,
+            clock: self.opened.clock,
+            notes: self.opened.notes,
+            limits: self.limits
+        )
         let lost = LostValues(journal: journal, rows: self.rows)
         let events = EventLog(
             origins: self.rows.origins,
@@ -145,6 +150,7 @@ struct StoreBuilding {
             rows: self.rows,
             rowCollector: rowCollector,
             unmarked: unmarked,
+            unsent: UnsentRows(rows: self.rows, lost: lost, notes: self.opened.notes, unmarked: unmarked),
             batches: batches,
             projection: projection,
             events: events,

@@ -124,18 +124,7 @@ struct StoreOpening {
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let claims = Claims()
-        let sums = try StateSums(plans: plans, table: table, on: connection)
-        let contexts = DeletionContexts(sums: sums)
-        let rows = RowStates(
-            plans: plans,
-            origins: origins,
-            table: table,
-            tombstones: try Tombstones(contexts: contexts, sums: sums, on: connection),
-            shadows: try Shadows(contexts: contexts, claims: claims, sums: sums, on: connection),
-            sums: sums,
-            contexts: contexts,
-            marks: Marks(clock: self.clock)
-        )
+        let rows = try self.rows(plans, origins, table, claims, on: connection)
         let counters = Counters(origins: origins)
         for plan in plans.all { try SeedAdoption(rows: rows, counters: counters).adopt(plan, in: transaction) }
         try table.willCommit(transaction)
@@ -168,6 +157,27 @@ struct StoreOpening {
                 isMigrated: migrated.isMigrated
             ),
             reading: reading
+        )
+    }
+
+    private func rows(
+        _ plans: TablePlans,
+        _ origins: Origins,
+        _ table: RowTable,
+        _ claims: Claims,
+        on connection: Connection
+    ) throws -> RowStates {
+        let sums = try StateSums(plans: plans, table: table, on: connection)
+        let contexts = DeletionContexts(sums: sums)
+        return RowStates(
+            plans: plans,
+            origins: origins,
+            table: table,
+            tombstones: try Tombstones(contexts: contexts, sums: sums, on: connection),
+            shadows: try Shadows(contexts: contexts, claims: claims, sums: sums, on: connection),
+            sums: sums,
+            contexts: contexts,
+            marks: Marks(clock: self.clock)
         )
     }
 }

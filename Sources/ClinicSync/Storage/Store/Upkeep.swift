@@ -185,6 +185,21 @@ final class Upkeep {
         }
     }
 
+    /// Writes ``probeBytes`` to the disk and removes them.
+    func probeDisk() throws {
+        try self.transactions.write(.durable) { transaction in
+            try Settings.set(.probe, to: .blob([UInt8](repeating: 0, count: Upkeep.probeBytes)), in: transaction)
+            return .durable
+        }
+        try self.transactions.write(.durable) { transaction in
+            try Settings.remove(.probe, in: transaction)
+            return .durable
+        }
+    }
+
+    /// The size of a probe of the disk: more than what the write-ahead log has room for by chance.
+    private static let probeBytes = 64 << 10
+
     /// Keeps the log beyond `vector` for a peer that is being given the state.
     ///
     /// Unless it `isNew`, only when the log is kept for the peer already.
@@ -205,6 +220,7 @@ final class Upkeep {
     /// the file.
     func maintain(retentionMilliseconds: Int64, presence: MemberPresence) throws -> UpkeepOutcome {
         try self.collecting.bookkeeping.checkNumbers()
+        try self.refreshSums()
         try self.merging.forgetOldState(at: self.clock.wallMilliseconds)
         var outcome = UpkeepOutcome()
         if presence.isHost {
@@ -230,6 +246,14 @@ final class Upkeep {
         let hasCollected = self.collecting.collector.takeFilledCache()
         if self.merging.takeFilledCache() || hasCollected { try self.transactions.shrinkMemory() }
         return outcome
+    }
+
+    /// Computes large sums again that a transaction could not keep.
+    private func refreshSums() throws {
+        let sums = self.saver.rows.sums
+        guard sums.isStale else { return }
+        try self.transactions.readSnapshot { try sums.refresh(on: $0) }
+        try self.transactions.write { _ in .relaxed }
     }
 
     /// Writes down who has lapsed and what every active member has.

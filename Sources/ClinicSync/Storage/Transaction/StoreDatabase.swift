@@ -15,6 +15,8 @@ package struct StoreDatabase: Sendable {
     let reader: DatabaseQueue
     /// How long a write transaction waits for other programs' transactions; `nil`: ``busyTimeoutSeconds``.
     let lockWait: (any LockWait)?
+    /// Learns of the writing connection's syncs; `nil`: nobody does.
+    let syncWatch: (any SyncWatch)?
 
     /// How long a connection waits for another process's write transaction.
     package static let busyTimeoutSeconds: Double = 30
@@ -33,16 +35,18 @@ package struct StoreDatabase: Sendable {
     /// - Parameters:
     ///   - path: the file.
     ///   - lockWait: how long a write transaction waits for other programs' transactions; `nil`: 30 s.
+    ///   - syncWatch: learns of the writing connection's syncs.
     ///   - patience: how long, in seconds, a migration waits for other programs' transactions.
     /// - Returns: The database.
     /// - Throws: ``StoreError`` when the file is missing, damaged, or not writable.
     package static func open(
         path: String,
         lockWait: (any LockWait)? = nil,
+        syncWatch: (any SyncWatch)? = nil,
         patience: Double = StoreDatabase.busyTimeoutSeconds
     ) throws -> StoreDatabase {
         guard FileManager.default.fileExists(atPath: path) else { throw StoreError.missing }
-        return try self.connect(to: path, lockWait: lockWait, patience: patience)
+        return try self.connect(to: path, lockWait: lockWait, syncWatch: syncWatch, patience: patience)
     }
 
     /// Opens what SQLite finds under `name`, a path or a URI; makes the file if there is none.
@@ -51,6 +55,7 @@ package struct StoreDatabase: Sendable {
     package static func connect(
         to name: String,
         lockWait: (any LockWait)? = nil,
+        syncWatch: (any SyncWatch)? = nil,
         patience: Double = StoreDatabase.busyTimeoutSeconds
     ) throws -> StoreDatabase {
         try StoreError.mapping {
@@ -61,7 +66,8 @@ package struct StoreDatabase: Sendable {
                 writer: writer,
                 snapshots: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true)),
                 reader: try DatabaseQueue(path: name, configuration: self.configuration(isFile: true)),
-                lockWait: lockWait
+                lockWait: lockWait,
+                syncWatch: syncWatch
             )
         }
     }
@@ -90,9 +96,11 @@ package struct StoreDatabase: Sendable {
         writer: DatabaseQueue,
         snapshots: DatabaseQueue?,
         reader: DatabaseQueue,
-        lockWait: (any LockWait)? = nil
+        lockWait: (any LockWait)? = nil,
+        syncWatch: (any SyncWatch)? = nil
     ) {
         self.lockWait = lockWait
+        self.syncWatch = syncWatch
         self.writer = writer
         self.snapshots = snapshots
         self.reader = reader

@@ -72,6 +72,7 @@ package final class Transactions {
                 if let wait = database.lockWait {
                     connection.setLockWait(wait, busyTimeoutMilliseconds: StoreDatabase.busyTimeoutMilliseconds)
                 }
+                if let watch = database.syncWatch { connection.setSyncWatch(watch) }
                 return connection
             }
         }
