@@ -1621,12 +1621,26 @@ package nonisolated struct WireStatePage: Sendable {
 
   package var isLast: Bool = false
 
+  /// The deletions whose tombstones the sender may have forgotten; with the first page of each answer.
+  package var forgotten: WireVector {
+    get {_forgotten ?? WireVector()}
+    set {_forgotten = newValue}
+  }
+  /// Returns true if `forgotten` has been explicitly set.
+  package var hasForgotten: Bool {self._forgotten != nil}
+  /// Clears the value of `forgotten`. Subsequent reads from it will return its default value.
+  package mutating func clearForgotten() {self._forgotten = nil}
+
+  /// Whether rows of the range are left out.
+  package var lacksRows: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vector: WireVector? = nil
   fileprivate var _through: WireValue? = nil
+  fileprivate var _forgotten: WireVector? = nil
 }
 
 /// All pages were sent.
@@ -4288,7 +4302,7 @@ nonisolated extension WireStateRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatePage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}through\0\u{1}checksum\0\u{1}payload\0\u{1}rows\0\u{3}is_last\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}through\0\u{1}checksum\0\u{1}payload\0\u{1}rows\0\u{3}is_last\0\u{1}forgotten\0\u{3}lacks_rows\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4304,6 +4318,8 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 6: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.isLast) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._forgotten) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.lacksRows) }()
       default: break
       }
     }
@@ -4338,6 +4354,12 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.isLast != false {
       try visitor.visitSingularBoolField(value: self.isLast, fieldNumber: 8)
     }
+    try { if let v = self._forgotten {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if self.lacksRows != false {
+      try visitor.visitSingularBoolField(value: self.lacksRows, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4350,6 +4372,8 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.payload != rhs.payload {return false}
     if lhs.rows != rhs.rows {return false}
     if lhs.isLast != rhs.isLast {return false}
+    if lhs._forgotten != rhs._forgotten {return false}
+    if lhs.lacksRows != rhs.lacksRows {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -40,6 +40,12 @@ enum Settings {
         case probe
         /// What a backup says of itself; only in the file of a backup.
         case backup
+        /// The deletions that count in no sum; see ``ForgottenRows``.
+        case forgotten
+        /// The deletions whose tombstones may be gone from the file.
+        case removed
+        /// Set when this file once lost rows without a deletion: that it lacks a row says nothing.
+        case lostRows
     }
 
     /// Reads a value with `body`; `nil` when it is not set.
