@@ -93,6 +93,9 @@ final class Merger {
             result: &result,
             in: transaction
         )
+        if try self.isForgotten(change, plan, before, values: values, of: batch, events: &events, in: transaction) {
+            return
+        }
         var state = before.state
         let delta = self.delta(change, plan: plan, values: values, of: batch)
         try self.giveWay(&state, to: delta, before: before, plan: plan, events: &events, in: transaction)
@@ -129,6 +132,35 @@ final class Merger {
         guard state != before.state else { return }
         try self.makeRoom(plan, for: state, before: before, events: &events, in: transaction)
         try self.save(plan, state, from: before, change: change, of: batch, events: &events, in: transaction)
+    }
+
+    /// Keeps a change in the journal that is of a row whose deletion is forgotten, as far as this node knows.
+    ///
+    /// The node that made the change has the whole row, alive or deleted, and the next comparison brings it. Until then, and if that
+    /// node does not come back, the journal has what people entered. Half a row is never shown.
+    ///
+    /// - Returns: Whether the change is of such a row, so that nothing is to be merged.
+    private func isForgotten(
+        _ change: ChangeChunkReader.Change,
+        _ plan: TablePlan,
+        _ before: LocatedRow,
+        values: [ValueRef],
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        // Every author of a change had the row's insertion, which is applied before: a row of which nothing is known was deleted.
+        guard before.isAbsent, change.kind != .insert, !self.rows.sums.forgotten.vector.isEmpty,
+            plan.definition.isClinical ? plan.counterSlots == 0 : self.rows.plans.forget(plan)
+        else { return false }
+        guard change.kind == .update else { return true }
+        let version = Version(timestamp: change.timestamp, origin: batch.id.origin, sequence: batch.id.sequence)
+        for slot in change.slots.setBits {
+            let place = LostValues.Place(plan: plan, key: change.key.value, slot: slot)
+            let register = RowState.Register(value: values[slot].value, version: version)
+            try self.lost.keep(register, at: place, isDeleted: true, events: &events, in: transaction)
+        }
+        return true
     }
 
     /// Merges some columns of a change whose other columns were merged long ago.
