@@ -16,6 +16,8 @@ package final class SimulatedDisk {
     private(set) var memory: MemoryDisk
     /// The connection of the PC's programs.
     package private(set) var database: DatabaseQueue
+    /// The epoch that the node follows at its next start; `nil` when its data has the greatest that it knows.
+    var following: Epoch?
     /// The sync that this run leaves out, to see that it is missed.
     private let missingSync: MissingSync?
     /// How often the PC was started.

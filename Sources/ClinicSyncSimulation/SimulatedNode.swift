@@ -59,6 +59,8 @@ package final class SimulatedNode {
     package var isHost: Bool {
         self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
     }
+    /// The epoch of the node's data.
+    package var epoch: Epoch? { self.configuration.epoch }
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 

@@ -280,26 +280,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         }
     }
 
-    /// What is wrong with the disk under this PC's `clinic.db`, while it lasts.
-    public struct DiskFault: Sendable, Hashable, Codable {
-        /// What is wrong: `full`, `readOnly`, `failing` or `slow`.
-        public var fault: String
-        /// When it began.
-        public var since: UTCTimestamp
-        /// What to do, in one or two sentences for people.
-        public var message: String
-
-        /// Makes an entry.
-        public init(fault: String, since: UTCTimestamp, message: String) {
-            self.fault = fault
-            self.since = since
-            self.message = message
-        }
-
-        /// The fault in words.
-        public var name: String { self.fault == "readOnly" ? "read-only" : self.fault }
-    }
-
     /// The progress of this node while it catches up.
     public struct Progress: Sendable, Hashable, Codable {
         /// Known batches that this node has not applied yet.
@@ -437,7 +417,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     /// What is wrong with the disk under this PC's `clinic.db`, while it lasts; empty when all is well.
     ///
     /// While the disk is full, read-only or failing, ``pendingChanges`` and ``lastReconciliation`` are as for a locked file.
-    public var diskFaults: [DiskFault]
+    public var diskFaults: [DiskFaultSummary]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
 
@@ -462,7 +442,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         lapsedNodes: [String] = [],
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
-        diskFaults: [DiskFault] = [],
+        diskFaults: [DiskFaultSummary] = [],
         warnings: [String] = []
     ) {
         self.node = node

@@ -520,6 +520,16 @@ package struct DataStateMachine: Sendable, Hashable {
         _ context: NodeContext,
         isRunning: Bool
     ) -> [Directive] {
+        let fault = self.access.failed(request, failure, at: context.time.monotonic)
+        return fault + self.end(of: request, failure, context, isRunning: isRunning)
+    }
+
+    private mutating func end(
+        of request: StorageRequest,
+        _ failure: StorageFailure,
+        _ context: NodeContext,
+        isRunning: Bool
+    ) -> [Directive] {
         if case .damaged(let damage) = failure {
             if let directives = self.damages.found(damage, by: request) { return directives }
             let notes = self.damages.note(DamageRepair(damage, outcome: .failed), context) + [.unfit]

@@ -15,6 +15,7 @@ struct NodeStatusControl: StatusControl {
     let latencies: LatencyLog
     /// The node's metrics.
     let values: NodeMetrics
+    let epochs: EpochWatch
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -70,11 +71,11 @@ struct NodeStatusControl: StatusControl {
             lockedFiles: core.map {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
-            diskFaults: core?.diskFaults.map(NodeStatus.DiskFault.init) ?? [],
+            diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
-            )
+            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all
         )
     }
 
@@ -161,7 +162,7 @@ extension NodeStatus.Damage {
     }
 }
 
-extension NodeStatus.DiskFault {
+extension DiskFaultSummary {
     /// Describes a fault.
     fileprivate init(_ fault: CoreStatus.DiskFault) {
         self.init(
@@ -293,6 +294,8 @@ private enum BackOffSentence {
             isPeersWord
                 ? "That PC cannot serve this PC: look at that PC's log."
                 : "This PC cannot serve that PC: look at this PC's log."
+        case .otherEpoch:
+            "The whole clinic was brought back to a backup, and one of the two PCs has not followed yet: look at its status."
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
             .overloaded, .revoked:
             "Connections with that PC end again and again."
