@@ -34,12 +34,12 @@ struct PruneBenchmark {
         let beside = try BenchFiles.megabytes(plain, after: "PRAGMA optimize")
         let tombstones = try ProgramConnection(path: node, synchronous: .normal)
             .integer("SELECT count(*) FROM clinicsync_tombstone")
-        let whole = try BenchFiles.megabytes(node, after: "VACUUM")
+        let unpruned = try BenchFiles.megabytes(node, after: "VACUUM")
         let pruned = try BenchFiles.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
         let vacuumed = try BenchFiles.megabytes(plain, after: "VACUUM")
-        let log = whole - pruned
+        let log = unpruned - pruned
         let title = "file after \(self.days) days of \(self.changes) changes"
-        return [
+        let whole = [
             Measurement(
                 "\(title), less the log of the retention",
                 unit: "MB",
@@ -53,6 +53,10 @@ struct PruneBenchmark {
             Measurement("free pages in the file", unit: "MB", samples: [free]),
             Measurement("deleted rows that the file knows", unit: "rows", samples: [Double(tombstones)]),
         ]
+        return try whole
+            + SizeBenchmark.parts(of: node).map {
+                Measurement("\($0.table), after VACUUM", unit: "MB", samples: [$0.megabytes])
+            }
     }
 
     /// Lets the days pass.

@@ -32,7 +32,9 @@ struct SizeBenchmark {
             ),
         ]
         return try whole
-            + self.parts(of: node).map { Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes]) }
+            + SizeBenchmark.parts(of: node).map {
+                Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes])
+            }
     }
 
     /// Collects the rows that programs wrote, as a node does.
@@ -55,13 +57,13 @@ struct SizeBenchmark {
         return path
     }
 
-    private struct Part {
+    struct Part {
         var table: String
         var megabytes: Double
     }
 
     /// The size of each of the node's tables with its indexes, the largest first: the file shrinks by it without the rows.
-    private func parts(of path: String) throws -> [Part] {
+    static func parts(of path: String) throws -> [Part] {
         let connection = try ProgramConnection(path: path, synchronous: .normal)
         let tables = try connection.texts(
             """
