@@ -27,6 +27,7 @@ final class StorageService: Sendable {
         var file: HeldFile
         var staleLog: String?
         var rebuilt: Rebuilt?
+        var epoch: EpochState
         var diskWatch: SlowDiskWatch
     }
 
@@ -74,6 +75,9 @@ final class StorageService: Sendable {
     /// Why the database is a new one, whose rows come from the other nodes; `nil` when the database was there.
     var rebuilt: Rebuilt? { self.bound.rebuilt }
 
+    /// The epoch of the data at the opening, and what the opening has done for it.
+    var epoch: EpochState { self.bound.epoch }
+
     /// How a store is opened.
     struct Opening: Sendable {
         /// The database file.
@@ -90,6 +94,8 @@ final class StorageService: Sendable {
         var patience: Duration = CoreLimits.storeLockLimit
         /// Whether a database that is missing or cannot be opened is made again, because other nodes have its rows.
         var mayRebuild = false
+        /// What the node knows of epochs.
+        var epochs = EpochKnowledge()
         /// Called after each attempt that another program's transaction made fail, with the process that holds the lock.
         ///
         /// Returns whether to try again.
@@ -142,10 +148,12 @@ final class StorageService: Sendable {
             rebuilt = try self.rebuild(opening, found)
         }
         do {
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            let epoch = rebuilt == nil ? try EpochStep(opening).take() : try EpochState(rebuilt: opening)
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         } catch let error as StoreError where error.code == .corrupt && opening.mayRebuild && rebuilt == nil {
             rebuilt = try self.rebuild(opening, .damaged)
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            let epoch = try EpochState(rebuilt: opening)
+            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
     }
 
@@ -155,6 +163,7 @@ final class StorageService: Sendable {
             path: opening.path,
             node: opening.origin.node,
             exclusions: ClinicBackup.exclusions,
+            epoch: try opening.epochs.greatest(),
             wallClock: opening.wallClock
         )
         return Rebuilt(found: found, outcome: try restore.rebuild())
@@ -164,7 +173,8 @@ final class StorageService: Sendable {
         _ opening: Opening,
         _ lockWatch: StoreLockWatch,
         staleLog: String?,
-        rebuilt: Rebuilt?
+        rebuilt: Rebuilt?,
+        epoch: EpochState
     ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
@@ -197,6 +207,7 @@ final class StorageService: Sendable {
                 file: file,
                 staleLog: staleLog,
                 rebuilt: rebuilt,
+                epoch: epoch,
                 diskWatch: diskWatch
             ),
             interrupt: { database.interrupt() }

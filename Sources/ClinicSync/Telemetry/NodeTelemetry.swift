@@ -96,12 +96,7 @@ struct NodeTelemetry: Sendable {
             self.record(repair)
         case .storeLocked(let lock): self.record(lock)
         case .diskFault(let fault, let reason): self.record(fault, reason)
-        case .diskRecovered(let fault, let time):
-            self.logger.notice(
-                "The disk works again",
-                metadata: ["disk.fault": "\(fault.rawValue)", "disk.lasted": "\(time)"]
-            )
-            self.tell("disk_recovered", details: ["fault": fault.rawValue, "seconds": "\(time.components.seconds)"])
+        case .diskRecovered(let fault, let time): self.recordEnd(of: fault, after: time)
         case .storeUnlocked(let time):
             self.logger.notice("This node writes clinic.db again", metadata: ["lock.waited": "\(time)"])
         }
@@ -115,6 +110,14 @@ struct NodeTelemetry: Sendable {
         )
         // On a disk that takes no writes, programs get the event when the disk works again.
         self.tell("disk_fault", details: ["fault": fault.rawValue])
+    }
+
+    private func recordEnd(of fault: DiskFault, after time: Duration) {
+        self.logger.notice(
+            "The disk works again",
+            metadata: ["disk.fault": "\(fault.rawValue)", "disk.lasted": "\(time)"]
+        )
+        self.tell("disk_recovered", details: ["fault": fault.rawValue, "seconds": "\(time.components.seconds)"])
     }
 
     private func record(_ lock: StoreLock) {

@@ -5,7 +5,7 @@ import Testing
 /// What a node does and says while the disk under its store refuses, or is slow.
 @Suite("A disk with a fault, as one node sees it") struct DiskTests {
     private var bench = Bench(.host)
-    private let collect = StorageRequest.collect(clockOffsetMilliseconds: 0)
+    private let write = StorageRequest.recordAcknowledged([])
     private let full = StorageFailure.disk(.full, "no room")
 
     /// Node 1 is host; node 2 follows it.
@@ -67,7 +67,7 @@ import Testing
     mutating func recovery() {
         let probe = Effect.storage(.probeDisk)
         var beats = [self.beat()]
-        _ = self.fail(self.collect, self.full)
+        _ = self.fail(self.write, self.full)
         beats += [self.beat(), self.beat(after: .seconds(3))]
         _ = self.fail(.probeDisk, self.full)
         beats.append(self.beat())
@@ -106,7 +106,7 @@ import Testing
     @Test("a program's lock that ends while the disk is full does not make the node fit, nor the other way round")
     mutating func lockedBesides() {
         let lock = StoreLock(waited: .seconds(3), holder: nil)
-        let refused = self.announced(by: .storageReplied(.failed(self.collect, self.full)))
+        let refused = self.announced(by: .storageReplied(.failed(self.write, self.full)))
         #expect(refused == 0)
         let locked = self.announced(by: .storeLocked(lock))
         let unlocked = self.announced(by: .storeUnlocked)

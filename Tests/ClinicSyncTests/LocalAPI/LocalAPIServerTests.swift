@@ -312,8 +312,8 @@ import Testing
             let text = String(decoding: try await client.send(.GET, "/v1/status", timeout: .seconds(10)), as: UTF8.self)
             #expect(
                 text == #"{"activeConnections":5,"clinic":{"id":"c","name":"Clinic"},"clockOffsetMilliseconds":-7,"#
-                    + #""conflicts":{"open":8},"damage":[],"diskFaults":[],"duplicateIdentities":[],"host":null,"lastReconciliation":null,"#
-                    + #""lapsedNodes":[],"lockedFiles":[],"#
+                    + #""conflicts":{"open":8},"damage":[],"diskFaults":[],"duplicateIdentities":[],"host":null,"#
+                    + #""lapsedNodes":[],"lastReconciliation":null,"lockedFiles":[],"#
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
                     + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#

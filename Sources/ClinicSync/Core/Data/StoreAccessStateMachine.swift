@@ -30,8 +30,11 @@ package struct StoreAccessStateMachine: Sendable, Hashable {
         self.change { $0.lock.locked(lock, at: time) }
     }
 
-    /// No other program's write transaction keeps the store from writing any more.
-    package mutating func unlocked(at time: Duration) -> [Directive] { self.change { $0.lock.unlocked(at: time) } }
+    /// The lock has ended, or the time that syncs take has changed; any other input is nothing new.
+    package mutating func heard(_ input: Input, at time: Duration) -> [Directive] {
+        if case .syncsTakeLong(let reason) = input { return self.syncsTakeLong(reason, at: time) }
+        return input == .storeUnlocked ? self.change { $0.lock.unlocked(at: time) } : []
+    }
 
     /// Notes the clients that are kept from writing; returns whether they are others than before.
     package mutating func peersChanged(to peers: [HostReport.LockedPeer]) -> Bool { self.lock.peersChanged(to: peers) }
@@ -50,8 +53,7 @@ package struct StoreAccessStateMachine: Sendable, Hashable {
     /// The disk took a probe.
     package mutating func probed(at time: Duration) -> [Directive] { self.change { $0.disk.probed(at: time) } }
 
-    /// Every sync of the disk takes long, or no longer does; `reason`: in words, `nil` when it is over.
-    package mutating func syncsTakeLong(_ reason: String?, at time: Duration) -> [Directive] {
+    private mutating func syncsTakeLong(_ reason: String?, at time: Duration) -> [Directive] {
         reason.map { self.disk.slow($0, at: time) } ?? self.disk.quick(at: time)
     }
 

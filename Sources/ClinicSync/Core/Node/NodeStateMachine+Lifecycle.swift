@@ -72,7 +72,6 @@ extension NodeStateMachine {
     }
 
     private mutating func failed(_ request: StorageRequest, _ failure: StorageFailure) {
-        self.carryOut(self.data.access.failed(request, failure, at: self.now.monotonic))
         self.carryOut(self.data.failed(request, failure, self.context, isRunning: self.phase == .running))
         switch request {
         case .recordTerm:

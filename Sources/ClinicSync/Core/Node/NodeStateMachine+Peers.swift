@@ -57,8 +57,7 @@ extension NodeStateMachine {
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
         if self.isHost, self.data.access.peersChanged(to: self.peers.lockedPeers) { self.announce() }
-        let isWaiting = self.turn.unansweredRequests > 0
-        self.carryOut(self.data.access.review(isWaiting: isWaiting, at: self.now.monotonic))
+        self.carryOut(self.data.access.review(isWaiting: self.turn.unansweredRequests > 0, at: self.now.monotonic))
         let links = self.peers.linkIDs
         if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))

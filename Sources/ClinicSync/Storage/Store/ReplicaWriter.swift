@@ -306,9 +306,7 @@ package final class ReplicaWriter {
         try self.follower.following { try self.upkeep.recordAcknowledged(members) }
     }
 
-    /// Writes 64 KiB to the disk and removes them, so that the next write of that size has room.
-    ///
-    /// - Throws: ``StoreError``, when the disk does not work.
+    /// Writes 64 KiB to the disk and removes them; throws ``StoreError`` when the disk does not work.
     package func probeDisk() throws { try self.follower.following { try self.upkeep.probeDisk() } }
 
     /// Does what has to be done now and then: prunes the log, continues the slow sweep, and moves the write-ahead log into the
