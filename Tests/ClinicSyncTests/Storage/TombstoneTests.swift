@@ -43,12 +43,34 @@ struct TombstoneTests {
     }
 
     private func delete(_ ids: [String]) throws {
+        try self.delete(ids, at: self.a)
+        try converge([self.a, self.b])
+    }
+
+    private func delete(_ ids: [String], at store: TestStore) throws {
         for id in ids {
             let place = id.hasPrefix("i") ? "bill_items WHERE id" : "active_patient_queue WHERE queueEntryId"
-            try self.a.sql("DELETE FROM \(place) = '\(id)'")
-            try self.a.collect()
+            try store.sql("DELETE FROM \(place) = '\(id)'")
+            try store.collect()
         }
-        try converge([self.a, self.b])
+    }
+
+    /// Lets `c` work on for itself, as host of a clinic whose other members lapse.
+    private func passAlone() throws {
+        let others = [self.a, self.b].map(\.origin.node)
+        let start = self.c.now
+        for _ in 0..<7 {
+            self.c.now += 8 * Self.day
+            let presence = MemberPresence(
+                isHost: true,
+                members: others + [self.c.origin.node],
+                days: [others[0]: start, others[1]: start],
+                clinicMilliseconds: self.c.now
+            )
+            _ = try self.c.writer.maintain(retentionMilliseconds: Self.retention, presence: presence)
+            try self.c.collect()
+        }
+        self.c.now = start
     }
 
     /// Lets the other two work on for days; `c` lapses.
@@ -288,6 +310,41 @@ struct TombstoneTests {
         try converge([self.a, self.b, self.c])
         try self.reconcile()
         #expect(try self.rows(self.b) == ["i2", "i3", "i4", "i9", "q1", "q2", "q3"])
+    }
+
+    @Test(
+        "two parts of a clinic that forgot what the other never heard of agree: what was deleted in one stays so in both"
+    )
+    func split() throws {
+        try self.delete(["i1", "i3", "q1"])
+        try self.delete(["i2", "i4", "q2"], at: self.c)
+        try self.passAlone()
+        #expect(try self.tombstones(self.c) == [])
+        try self.pass()
+        #expect(try self.tombstones(self.a) == [])
+        // Each edits a row that the other has deleted.
+        try self.c.sql("UPDATE bill_items SET description = 'MRI' WHERE id = 'i1'")
+        try self.a.sql("UPDATE bill_items SET description = 'CT' WHERE id = 'i2'")
+        try converge([self.a, self.b])
+        try self.c.collect()
+        #expect(try self.a.reader.locate(self.c.vector) == nil)
+        #expect(try self.c.reader.locate(self.a.vector) == nil)
+        // Both read their pages before either knows the other's state.
+        var (toC, toA) = (StateFerry(to: self.c), StateFerry(to: self.a))
+        try toC.carry(from: self.a)
+        try toA.carry(from: self.c)
+        #expect(try toC.install() != nil)
+        #expect(try toA.install() != nil)
+        var toB = StateFerry(to: self.b)
+        try toB.carry(from: self.a)
+        #expect(try toB.install() != nil)
+        try self.c.send(to: self.a)
+        try converge([self.a, self.b, self.c])
+        try self.reconcile()
+        for store in [self.a, self.b, self.c] {
+            #expect(try self.rows(store) == ["i1", "i2", "q3"])
+            #expect(try store.value(String.self, "SELECT group_concat(description) FROM bill_items") == "MRI,CT")
+        }
     }
 
     @Test("a backup of before the deletions, put back, brings nothing back")
