@@ -10,7 +10,7 @@ import NIOConcurrencyHelpers
 /// The time is virtual: each hour the programs write a part of the day's changes, the only other member acknowledges them, and the
 /// node does its upkeep, as host.
 struct PruneBenchmark {
-    /// Changes of a day: two of five edit a patient, a quarter add a row for good, the rest is the day's queue, which is deleted in the evening.
+    /// Changes of a day: a third edit a patient, a fifth add a row for good, and the rest is the day's queue, which the evening deletes.
     var changes: Int
     /// Days that pass.
     var days: Int
@@ -122,16 +122,17 @@ private struct ClinicDay {
 
     private mutating func patient() -> String { self.patients[self.below(self.patients.count)] }
 
-    /// Ten patients are edited, six appointments are added, three patients come, are called and will leave the queue.
+    /// Eight patients are edited, five appointments are added, and two patients come, move in the queue four times, and are deleted
+    /// from it in the evening.
     mutating func transaction() -> String {
         var sql = "BEGIN IMMEDIATE;"
-        for _ in 0..<10 {
+        for _ in 0..<8 {
             sql += """
                 UPDATE patients SET contactNumber = '09\(100_000_000 + self.below(900_000_000))',
                 updatedAt = '2026-11-28T08:00:00.000Z' WHERE id = '\(self.patient())';
                 """
         }
-        for _ in 0..<6 {
+        for _ in 0..<5 {
             self.last += 1
             sql += """
                 INSERT INTO appointments(id, patientId, date, time, consultationType, durationMinutes, status, notes)
@@ -139,16 +140,20 @@ private struct ClinicDay {
                 'General consultation', 30, 'Scheduled', 'Follow-up of the visit of last month');
                 """
         }
-        for _ in 0..<3 {
+        for _ in 0..<2 {
             self.last += 1
             let key = "q-\(self.last)-\(self.below(1_000_000))"
             sql += """
                 INSERT INTO active_patient_queue(queueEntryId, patientId, patientName, arrivalTime, queueNumber, status, createdAt)
                 VALUES('\(key)', '\(self.patient())', 'Ana Reyes', '2026-11-28T08:00:00.000Z', \(self.last % 200), 'waiting',
                 '2026-11-28T08:00:00.000Z');
-                UPDATE active_patient_queue SET status = 'served', servedAt = '2026-11-28T09:00:00.000Z'
-                WHERE queueEntryId = '\(key)';
                 """
+            for status in ["in_progress", "in_consultation", "paid", "served"] {
+                sql += """
+                    UPDATE active_patient_queue SET status = '\(status)', servedAt = '2026-11-28T09:00:00.000Z'
+                    WHERE queueEntryId = '\(key)';
+                    """
+            }
         }
         return sql + "COMMIT"
     }
