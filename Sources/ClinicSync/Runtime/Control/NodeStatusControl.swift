@@ -124,17 +124,17 @@ struct NodeStatusControl: StatusControl {
 
 extension NodeStatus.Progress {
     /// Makes the progress from the core's status; `nil` when the node waits for nothing.
-    fileprivate init?(_ core: CoreStatus, names: [NodeID: String]) {
+    init?(_ core: CoreStatus, names: [NodeID: String]) {
         guard core.missingBatches > 0 || core.partialBatches > 0 || core.stateTransfer != nil else { return nil }
         self.init(
             missingBatches: Int(clamping: core.missingBatches),
             partialBatches: core.partialBatches,
-            state: core.stateTransfer.map { State($0, names: names) }
+            state: core.stateTransfer.map { StateTransferSummary($0, names: names) }
         )
     }
 }
 
-extension NodeStatus.Progress.State {
+extension StateTransferSummary {
     /// Describes a state that this node gets.
     fileprivate init(_ transfer: CoreStatus.StateTransfer, names: [NodeID: String]) {
         self.init(
@@ -144,7 +144,14 @@ extension NodeStatus.Progress.State {
             bytes: Int(clamping: transfer.bytes),
             bytesPerSecond: Int(clamping: transfer.bytesPerSecond),
             secondsLeft: transfer.timeLeft.map { Int(clamping: ($0 + .milliseconds(999)).components.seconds) },
-            complete: transfer.isWhole
+            complete: transfer.isWhole,
+            failure: transfer.failure.map { failure in
+                Failure(
+                    failures: failure.count,
+                    message: failure.reason,
+                    retrySeconds: Int(clamping: (failure.retryIn + .milliseconds(999)).components.seconds)
+                )
+            }
         )
     }
 }
