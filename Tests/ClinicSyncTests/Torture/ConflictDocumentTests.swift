@@ -1,5 +1,6 @@
 import ClinicSyncSimulation
 import Foundation
+import GRDB
 import Testing
 
 /// Compares the tables in `docs/CONFLICTS.md` with the engine.
