@@ -105,7 +105,7 @@ struct NodeRun: Sendable {
             { try await discovery?.run() }, { try await self.people.run() },
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
-            { try await self.storage.diskWatch.run() },
+            { try await self.storage.diskWatch.run() }, { try await self.watchDamage() },
         ]
         do {
             try await self.watch {
