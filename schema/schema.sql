@@ -185,7 +185,7 @@ CREATE TABLE clinicsync_horizon (
     vector BLOB,
     at     INTEGER NOT NULL DEFAULT 0,
     host   TEXT NOT NULL DEFAULT ''
-);
+, forgotten BLOB);
 
 CREATE TABLE clinicsync_journal (
     id         INTEGER PRIMARY KEY,
@@ -339,7 +339,7 @@ CREATE TABLE clinicsync_stage (
     tableName TEXT    NOT NULL,
     checksum  INTEGER NOT NULL,
     payload   BLOB    NOT NULL
-);
+, pk, lacksRows INTEGER NOT NULL DEFAULT 0);
 
 CREATE TABLE clinicsync_sum (
     tableId INTEGER NOT NULL,
@@ -379,7 +379,7 @@ CREATE TABLE clinicsync_transfer (
     rows       INTEGER NOT NULL,
     bytes      INTEGER NOT NULL,
     progressAt INTEGER NOT NULL
-);
+, forgotten BLOB);
 
 CREATE TABLE clinicsync_unread (
     pk             NOT NULL,

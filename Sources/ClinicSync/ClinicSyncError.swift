@@ -8,7 +8,7 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         private enum Value: String {
             case portInUse, addressNotAllowed, malformedAddress, notReachable, refused, configuration, storage
             case notANode, alreadyRunning, newerDatabase, corrupt, diskFull, permission, timeout, usage, revoked
-            case enrollmentRefused, notFound, sessionConflict, databaseReplaced, numbersTaken
+            case enrollmentRefused, notFound, sessionConflict, databaseReplaced, numbersTaken, broughtBack
         }
 
         private let value: Value
@@ -53,6 +53,8 @@ public struct ClinicSyncError: Error, Sendable, Hashable, CustomStringConvertibl
         public static let databaseReplaced = Code(value: .databaseReplaced)
         /// Other PCs have other changes under this PC's numbers; the next run uses new numbers.
         public static let numbersTaken = Code(value: .numbersTaken)
+        /// The whole clinic was brought back to a backup; the next run follows, with a new database.
+        public static let broughtBack = Code(value: .broughtBack)
         /// This PC was removed from the clinic.
         public static let revoked = Code(value: .revoked)
 

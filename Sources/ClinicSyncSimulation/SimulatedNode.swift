@@ -59,6 +59,8 @@ package final class SimulatedNode {
     package var isHost: Bool {
         self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
     }
+    /// The epoch of the node's data.
+    package var epoch: Epoch? { self.configuration.epoch }
     /// Whether the node's process runs.
     package var isRunning: Bool { self.process != nil }
 
@@ -84,7 +86,11 @@ package final class SimulatedNode {
     init(index: Int, options: SimulationOptions, template: MemoryDisk? = nil) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
+        self.disk = try SimulatedDisk(
+            missingSync: options.missingSync,
+            template: template,
+            incarnation: UInt32(1_000 * (index + 1))
+        )
         self.setup = (
             SimulatedNode.limits(options),
             try options.hasFewTables ? DiskTemplates.schema() : .clinic,
@@ -160,6 +166,7 @@ package final class SimulatedNode {
             limits: self.setup.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }
+        self.configuration.origin = writer.origin
         self.processNumber += 1
         self.isStopping = false
         self.isClosed = false

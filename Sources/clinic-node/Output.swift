@@ -28,6 +28,7 @@ enum Output {
 
     /// Tells the person something that is not data.
     static func report(_ text: String) {
+        StatusLine.standardError.clear()
         let bytes = Array((TerminalText.printable(text) + "\n").utf8)
         // If standard error is closed, there is nowhere to report it.
         _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)

@@ -89,23 +89,12 @@ struct StatusText {
             facts.append(("damage", isMended ? self.style.warning(text) : self.style.bad(text)))
         }
         if let progress = status.progress {
-            let text = progress.state.map(StatusText.text) ?? StatusText.text(progress)
-            facts.append(("catching up", self.style.warning(text)))
+            let text = progress.state?.sentence ?? StatusText.text(progress)
+            let hasFailed = progress.state?.failure != nil
+            facts.append(("catching up", hasFailed ? self.style.bad(text) : self.style.warning(text)))
         }
         return facts
     }
-
-    /// How far the state is that this PC gets.
-    private static func text(_ state: NodeStatus.Progress.State) -> String {
-        let from = state.from.map { " from \($0)" } ?? ", waiting for a PC that has it"
-        if state.complete { return "all \(state.rows) rows have arrived\(from) and are shown next" }
-        var text = "\(state.rows) of about \(state.rowsTotal) rows\(from), \(StatusText.megabytes(state.bytes))"
-        if state.bytesPerSecond > 0 { text += " at \(StatusText.megabytes(state.bytesPerSecond))/s" }
-        if let left = state.secondsLeft { text += ", about \(StatusText.age(seconds: left)) left" }
-        return text
-    }
-
-    private static func megabytes(_ bytes: Int) -> String { "\(Double(bytes / 100_000) / 10) MB" }
 
     private static func text(_ progress: NodeStatus.Progress) -> String {
         let missing = "\(progress.missingBatches) batch\(progress.missingBatches == 1 ? "" : "es") to come"

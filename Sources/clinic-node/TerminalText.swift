@@ -67,6 +67,7 @@ struct TerminalLogHandler: LogHandler {
         var event = event
         event.message = "\(TerminalText.printable(event.message.description))"
         event.metadata = event.metadata?.mapValues(TerminalLogHandler.printable)
+        StatusLine.standardError.clear()
         self.handler.log(event: event)
     }
 

@@ -66,6 +66,63 @@ import Testing
         try binary.clean()
     }
 
+    @Test("all PCs go back to a backup, a PC that was off too; what is set aside comes back when a person wants it")
+    func wholeClinic() async throws {
+        let binary = try Binary()
+        let names = ["host", "lab", "away"]
+        let data = names.map { binary.data($0) }
+        let ports = (0..<3).map { Int.random(in: 20_000..<31_000) / 3 * 3 + $0 }
+        func start(_ index: Int) async throws -> Agent {
+            let peers = ports.filter { $0 != ports[index] }.flatMap { ["--peer", "127.0.0.1:\($0)"] }
+            return try await Agent(binary, data: data[index], ["--listen", "127.0.0.1:\(ports[index])"] + peers)
+        }
+        #expect(try await binary.run(["init", "--data", data[0]]).status == 0)
+        var host = try await start(0)
+        for index in 1...2 {
+            let code = try await binary.run(["invite", "--data", data[0]]).output.trimmingCharacters(in: .newlines)
+            #expect(try await binary.run(["join", code, "--data", data[index], "--name", names[index]]).status == 0)
+        }
+        let lab = try await start(1)
+        var away = try await start(2)
+        try await self.insert(binary, data[1], "before")
+        for data in data { try await Binary.wait { try await self.patients(binary, data) == ["before"] } }
+        let file = binary.data("clinic.backup")
+        #expect(try await binary.run(["backup", file, "--data", data[0]]).status == 0)
+        try await self.insert(binary, data[0], "after")
+        for data in data { try await Binary.wait { try await self.patients(binary, data) == ["after", "before"] } }
+        #expect(await away.stop() == 0)
+        try await self.insert(binary, data[2], "away")
+        #expect(await host.stop() == 0)
+        let act = ["restore", file, "--data", data[0], "--whole-clinic"]
+        let unasked = try await binary.run(act)
+        #expect(unasked.status == 64 && unasked.errors.contains("--yes"))
+        let notAllowed = try await binary.run(["restore", file, "--data", data[2], "--whole-clinic", "--yes"])
+        #expect(notAllowed.status == 1 && notAllowed.errors.contains("right to sign"))
+        let done = try await binary.run(act + ["--yes", "--json"])
+        #expect(done.status == 0, "\(done.errors)")
+        let object = try JSONSerialization.jsonObject(with: Data(done.output.utf8)) as? [String: Any]
+        #expect(object?["epoch"] as? Int == 1)
+        #expect((object?["differences"] as? [[String: Any]])?.contains { $0["table"] as? String == "patients" } == true)
+        host = try await start(0)
+        // The lab's node runs: it starts again by itself.
+        try await Binary.wait { try await self.patients(binary, data[1]) == ["before"] }
+        away = try await start(2)
+        try await Binary.wait { try await self.patients(binary, data[2]) == ["before"] }
+        let files = try FileManager.default.contentsOfDirectory(atPath: data[2]).sorted()
+        let aside = try #require(files.first { $0.hasPrefix("clinic.db.set-aside-") })
+        let status = try await binary.run(["status", "--data", data[2]])
+        #expect(status.output.contains(aside), "\(status.output)")
+        #expect(await away.stop() == 0)
+        let merged = try await binary.run(["restore", data[2] + "/" + aside, "--data", data[2]])
+        #expect(merged.status == 0, "\(merged.errors)")
+        away = try await start(2)
+        for data in data {
+            try await Binary.wait { try await self.patients(binary, data) == ["after", "away", "before"] }
+        }
+        for agent in [away, lab, host] { #expect(await agent.stop() == 0) }
+        try binary.clean()
+    }
+
     @Test("the only PC of a clinic does not begin an empty clinic when its database is gone")
     func alone() async throws {
         let binary = try Binary()

@@ -59,6 +59,8 @@ package struct NodeDirectory: Sendable, Hashable {
     package var revocationsURL: URL { self.file("identity/revocations.json") }
     /// What is known of the members.
     package var membersURL: URL { self.file("identity/members.json") }
+    /// The signed statement of the greatest known epoch.
+    package var epochURL: URL { self.file("identity/epoch") }
     /// The configuration; the file is optional.
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
@@ -113,7 +115,7 @@ package struct NodeDirectory: Sendable, Hashable {
         for url in [
             self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
             self.grantURL,
-            self.invitationsURL, self.revocationsURL, self.membersURL,
+            self.invitationsURL, self.revocationsURL, self.membersURL, self.epochURL,
         ] {
             unlink(url.path)
         }

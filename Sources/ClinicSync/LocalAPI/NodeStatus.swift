@@ -287,52 +287,13 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         /// Batches that have arrived in part.
         public var partialBatches: Int
         /// The state that this node gets in place of history; `null` when it gets none.
-        @Nullable public var state: State?
+        @Nullable public var state: StateTransferSummary?
 
         /// Makes a progress value.
-        public init(missingBatches: Int, partialBatches: Int, state: State? = nil) {
+        public init(missingBatches: Int, partialBatches: Int, state: StateTransferSummary? = nil) {
             self.missingBatches = missingBatches
             self.partialBatches = partialBatches
             self.state = state
-        }
-
-        /// The state that this node gets in place of history: the rows of all tables, from another PC.
-        ///
-        /// Programs see it when it is complete.
-        public struct State: Sendable, Hashable, Codable {
-            /// The name of the PC that sends it; `null` when that PC is not connected.
-            @Nullable public var from: String?
-            /// Rows that have arrived.
-            public var rows: Int
-            /// Rows that there are, as the sender said at the beginning.
-            public var rowsTotal: Int
-            /// Bytes that have arrived.
-            public var bytes: Int
-            /// Bytes a second; 0 when nothing can be said yet.
-            public var bytesPerSecond: Int
-            /// Seconds that the rest takes; `null` when nothing can be said yet.
-            @Nullable public var secondsLeft: Int?
-            /// Whether all of it has arrived, and is shown next.
-            public var complete: Bool
-
-            /// Makes a description.
-            public init(
-                from: String?,
-                rows: Int,
-                rowsTotal: Int,
-                bytes: Int,
-                bytesPerSecond: Int,
-                secondsLeft: Int?,
-                complete: Bool
-            ) {
-                self.from = from
-                self.rows = rows
-                self.rowsTotal = rowsTotal
-                self.bytes = bytes
-                self.bytesPerSecond = bytesPerSecond
-                self.secondsLeft = secondsLeft
-                self.complete = complete
-            }
         }
     }
 

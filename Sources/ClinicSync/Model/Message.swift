@@ -82,6 +82,10 @@ package struct Hello: Sendable, Hashable {
     package var runID: UInt64
     /// Whether the sender can take the state in place of history; older versions cannot.
     package var takesState: Bool
+    /// Whether the sender knows epochs; older versions do not.
+    package var knowsEpochs: Bool
+    /// The epoch of the sender's data, unverified; `nil` when there is none.
+    package var epoch: Epoch?
 
     /// Makes a hello.
     package init(
@@ -97,7 +101,9 @@ package struct Hello: Sendable, Hashable {
         partials: [PartialBatch],
         creditBytes: UInt32,
         runID: UInt64 = 0,
-        takesState: Bool = false
+        takesState: Bool = false,
+        knowsEpochs: Bool = false,
+        epoch: Epoch? = nil
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
@@ -112,6 +118,8 @@ package struct Hello: Sendable, Hashable {
         self.creditBytes = creditBytes
         self.runID = runID
         self.takesState = takesState
+        self.knowsEpochs = knowsEpochs
+        self.epoch = epoch
     }
 }
 
@@ -161,6 +169,9 @@ package enum CloseReason: UInt16, Sendable, Hashable, CaseIterable {
     case storageFailed = 13
     /// The peer was revoked. The node sent the revocation before.
     case revoked = 14
+    /// The peer's data is of another epoch: the whole clinic was brought back to a backup, and one of the two has not
+    /// followed yet.
+    case otherEpoch = 15
 }
 
 /// A sign of life.
@@ -218,7 +229,7 @@ package struct Acknowledgement: Sendable, Hashable {
 package struct DigestReport: Sendable, Hashable {
     /// The client's number of the round; the answer repeats it.
     package var round: UInt64
-    /// The batches that were applied at that moment.
+    /// The batches that were applied at that moment; empty in an answer that confirms ``sum``.
     package var vector: VersionVector
     /// The hash of all tables' names, counts and sums; `nil` from a node of an earlier version.
     package var sum: Digest?

@@ -89,6 +89,10 @@ package struct StatePage: Sendable, Hashable {
     package var rows: UInt32
     /// Whether this is the last page of the answer to the request.
     package var isLast: Bool
+    /// What may have been forgotten of deleted rows: of a row that the state lacks and that this covers, the tombstone may be gone.
+    package var forgotten: VersionVector
+    /// Whether the sender left out rows of the page's range, which are too large to be sent.
+    package var lacksRows: Bool
 
     /// Makes a page.
     package init(
@@ -99,7 +103,9 @@ package struct StatePage: Sendable, Hashable {
         checksum: UInt64,
         payload: [UInt8],
         rows: UInt32,
-        isLast: Bool
+        isLast: Bool,
+        forgotten: VersionVector = VersionVector(),
+        lacksRows: Bool = false
     ) {
         self.id = id
         self.vector = vector
@@ -109,6 +115,8 @@ package struct StatePage: Sendable, Hashable {
         self.payload = payload
         self.rows = rows
         self.isLast = isLast
+        self.forgotten = forgotten
+        self.lacksRows = lacksRows
     }
 
     /// The place behind the page.

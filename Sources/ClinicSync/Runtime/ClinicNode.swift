@@ -101,6 +101,15 @@ public final class ClinicNode: Service {
         self.events = EventBroadcaster { clock.wallMilliseconds }
     }
 
+    /// How far this node is while it catches up with the clinic; `nil` when it waits for nothing, or does not run.
+    ///
+    /// It reads what the node noted last, so it costs nothing and can be read every second from any thread.
+    public var progress: NodeStatus.Progress? {
+        self.state.core.flatMap { core in
+            NodeStatus.Progress(core, names: Dictionary(core.peers.map { ($0.id, $0.name) }) { first, _ in first })
+        }
+    }
+
     /// Returns the operations that people and programs can request of the node.
     ///
     /// - Throws: ``ClinicSyncError`` of code `notReachable` while the node does not run.
@@ -124,8 +133,9 @@ public final class ClinicNode: Service {
     /// Runs the node until a graceful shutdown or an error.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
-    ///   `newerDatabase`, `permission`, `diskFull`, `databaseReplaced`, `revoked` when the clinic has revoked the node, and
-    ///   `numbersTaken`: make another node of the directory and run it, which goes on under new numbers.
+    ///   `newerDatabase`, `permission`, `diskFull`, `databaseReplaced`, and `revoked` when the clinic has revoked the node. After
+    ///   `numbersTaken` and `broughtBack` make another node of the directory and run it: it goes on under new numbers, or
+    ///   with the data to which the whole clinic was brought back.
     public func run() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
@@ -139,7 +149,7 @@ public final class ClinicNode: Service {
         let trust = try NodeRun.loadTrust(self.settings)
         try await StorageErrors.mapping {
             let register = MemberRegister(trust: trust)
-            let storage = try await self.openStorage(register)
+            let storage = try await self.openStorage(register, trust)
             let run = NodeRun(
                 settings: self.settings,
                 state: self.state,
@@ -188,7 +198,19 @@ public final class ClinicNode: Service {
         )
     }
 
-    private func openStorage(_ register: MemberRegister) async throws -> StorageService {
+    private static func log(_ followed: EpochState.Followed, to logger: Logger) {
+        logger.warning(
+            "The whole clinic was brought back to a backup: the former database was set aside, the rows come from the other PCs",
+            metadata: [
+                "epoch.number": "\(followed.epoch.number)", "epoch.node": "\(followed.epoch.node)",
+                "file.set_aside": "\(followed.outcome.aside ?? "none")",
+                "file.own_batches": "\(followed.outcome.unshared)",
+                "file.not_read": "\(followed.outcome.lost ?? "nothing")",
+            ]
+        )
+    }
+
+    private func openStorage(_ register: MemberRegister, _ trust: TrustStore) async throws -> StorageService {
         let isTold = NIOLockedValueBox(false)
         let storage = try await StorageService.open(
             StorageService.Opening(
@@ -198,6 +220,11 @@ public final class ClinicNode: Service {
                 judge: { register.members(in: $0) },
                 wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
                 mayRebuild: register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),
+                epochs: EpochKnowledge(
+                    greatest: { trust.epoch },
+                    verified: { trust.verified($0) },
+                    keep: { try trust.keep($0) }
+                ),
                 onLocked: { [logger = self.settings.logger] holder in
                     let wasTold = isTold.withLockedValue { isTold in
                         defer { isTold = true }
@@ -215,6 +242,7 @@ public final class ClinicNode: Service {
             )
         }
         if let rebuilt = storage.rebuilt { ClinicNode.log(rebuilt, to: self.settings.logger) }
+        if let followed = storage.epoch.followed { ClinicNode.log(followed, to: self.settings.logger) }
         if let rebirth = storage.rebirth {
             self.settings.logger.notice(
                 "The database is a copy or came from a backup: the node goes on under new batch numbers",

@@ -23,6 +23,34 @@ enum LockHolder {
         return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
     }
 
+    /// Finds another process that has the database open and in use.
+    ///
+    /// Every connection in WAL mode holds a shared lock on the database as long as it is open.
+    ///
+    /// - Parameter path: the database.
+    /// - Returns: The first such process; `nil` when there is none, or the system does not tell.
+    static func user(databasePath path: String) -> StoreLock.Holder? {
+        var file = stat()
+        guard stat(path, &file) == 0, let table = LockHolder.text("/proc/locks") else { return nil }
+        let own = ProcessInfo.processInfo.processIdentifier
+        let users = LockHolder.users(in: table, inode: file.st_ino)
+        guard let process = users.first(where: { $0 != own }) else { return nil }
+        let program = LockHolder.text("/proc/\(process)/comm") ?? ""
+        return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
+    }
+
+    /// Returns the processes that have any lock on the file with this inode; see ``process(in:inode:)``.
+    static func users(in table: String, inode: ino_t) -> [Int] {
+        let inode = "\(inode)"
+        return table.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ", omittingEmptySubsequences: true)
+            guard words.count == 8, words[1] == "POSIX", words[5].split(separator: ":").last.map(String.init) == inode,
+                let process = Int(words[4]), process > 0
+            else { return nil }
+            return process
+        }
+    }
+
     /// Returns the process that has the write lock on the WAL index with this inode.
     ///
     /// The table names the device too, but some file systems (btrfs, overlayfs) show another device there than to

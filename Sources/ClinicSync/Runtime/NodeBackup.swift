@@ -38,10 +38,10 @@ package struct NodeBackup {
         package var notTakenOver: String?
     }
 
-    private let directory: NodeDirectory
-    private let identity: NodeIdentity
-    private let file: BackupFile
-    private let clock: NodeClock
+    let directory: NodeDirectory
+    let identity: NodeIdentity
+    let file: BackupFile
+    let clock: NodeClock
 
     /// Prepares a backup or a restore of the node in `directory`, with the file at `path`.
     ///
@@ -151,7 +151,8 @@ package struct NodeBackup {
             try FileRestore(
                 path: self.directory.databaseURL.path,
                 node: self.identity.nodeID,
-                exclusions: ClinicBackup.exclusions
+                exclusions: ClinicBackup.exclusions,
+                epoch: try TrustStore.load(directory: self.directory) { clock.wallMilliseconds }.epoch
             ) { clock.wallMilliseconds }.run(self.file)
         }
         return Restored(
@@ -164,7 +165,7 @@ package struct NodeBackup {
         )
     }
 
-    private func requireOwnClinic(_ content: BackupFile.Content) throws {
+    func requireOwnClinic(_ content: BackupFile.Content) throws {
         guard let label = content.label else {
             guard content.node == self.identity.nodeID else {
                 throw ClinicSyncError(

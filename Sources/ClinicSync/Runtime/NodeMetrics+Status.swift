@@ -32,9 +32,23 @@ extension NodeMetrics {
             .peerBackOff,
             to: status.peers.compactMap { peer in peer.backOff.map { (peer.id, Double($0.retrySeconds)) } }
         )
+        self.record(status.progress?.state)
         guard let last = status.lastReconciliation else { return }
         self.set(.reconciledAt, to: Double(last.at.milliseconds) / 1_000)
         self.set(.reconciledEqual, to: ["equal", "repaired"].contains(last.result) ? 1 : 0)
         self.set(.reconciledRows, to: Double(last.repairedRows))
+    }
+
+    /// Records how far the state is that this node gets in place of history; without one, these metrics have no value.
+    private func record(_ state: StateTransferSummary?) {
+        func set(_ metric: NodeMetric, _ value: Int?) {
+            self.set(metric, to: value.map { [(nil, Double($0))] } ?? [])
+        }
+        set(.stateRows, state?.rows)
+        set(.stateRowsExpected, state?.rowsTotal)
+        set(.stateBytes, state?.bytes)
+        set(.stateRate, state?.bytesPerSecond)
+        set(.stateTimeLeft, state?.secondsLeft)
+        set(.stateFailures, state.map { $0.failure?.failures ?? 0 })
     }
 }

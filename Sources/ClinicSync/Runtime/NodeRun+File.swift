@@ -82,6 +82,28 @@ extension NodeRun {
         )
     }
 
+    /// Tells programs that the node has followed an epoch, and where its former database is.
+    func announceFollowed() {
+        guard let followed = self.storage.epoch.followed else { return }
+        self.inbox.post(
+            .eventOccurred(
+                NamedEvent(
+                    type: "clinic_brought_back",
+                    category: .system,
+                    timestamp: HybridTimestamp(milliseconds: self.settings.clock.wallMilliseconds),
+                    fields: [
+                        "details": .object([
+                            "epoch": .text("\(followed.epoch.number)"),
+                            "decidedBy": .text(followed.epoch.node.description),
+                            "setAside": .text(followed.outcome.aside ?? ""),
+                            "ownBatches": .text("\(followed.outcome.unshared)"),
+                        ])
+                    ]
+                )
+            )
+        )
+    }
+
     private func sentence(_ fault: DatabaseFileWatch.Fault, _ watch: DatabaseFileWatch, path: String) async throws
         -> String
     {

@@ -83,6 +83,7 @@ extension NodeRun {
                     hints.read(MemberList.rows(of: register))
                 },
                 isHost: { [state] in state.core?.role == .host },
+                judgedEpoch: { [epochs] in epochs.judged($0) },
                 wallClock: { [state] in state.clock.wallMilliseconds },
                 monotonic: { [state] in state.clock.now.monotonic },
                 renamed: { [directory = self.settings.directory, state] name in

@@ -16,6 +16,8 @@ struct NodeRun: Sendable {
     let register: MemberRegister
     let storage: StorageService
     let inbox = Inbox()
+    /// Ends the run when the node must follow an epoch.
+    let epochs: EpochWatch
     /// The parts that serve people.
     ///
     /// They have threads, so the run must close them.
@@ -39,6 +41,13 @@ struct NodeRun: Sendable {
         self.trust = trust
         self.register = register
         self.storage = storage
+        self.epochs = EpochWatch(
+            path: settings.directory.databaseURL.path,
+            opened: storage.epoch,
+            greatest: { trust.epoch },
+            clock: settings.clock,
+            logger: settings.logger
+        ) { [inbox] in inbox.post(.eventOccurred($0)) }
         self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
         self.storage.diskWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
@@ -63,6 +72,7 @@ struct NodeRun: Sendable {
         // Post this first: peers may connect and programs may commit as soon as the node listens and watches.
         self.inbox.post(.started(self.storage.initialState))
         self.announceRebuilt()
+        self.announceFollowed()
         let desk = try self.makeDesk()
         let hints = self.makeMemberHints()
         let exchange = self.makeExchange(hints: hints)
@@ -105,6 +115,7 @@ struct NodeRun: Sendable {
             { try await discovery?.run() }, { try await self.people.run() },
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
+            { try await self.epochs.run() },
             { try await self.storage.diskWatch.run() }, { try await self.watchDamage() },
         ]
         do {
@@ -173,6 +184,7 @@ struct NodeRun: Sendable {
             events: self.events,
             latencies: self.latencies,
             values: self.settings.metrics,
+            epochs: self.epochs,
             startedAt: self.settings.clock.now.monotonic
         )
     }
@@ -318,6 +330,7 @@ struct NodeRun: Sendable {
             members: self.register.known,
             randomSeed: generator.next()
         )
+        core.epoch = self.storage.epoch.data
         core.priority = UInt32(clamping: self.settings.configuration.priority)
         core.reconcileInterval = self.settings.configuration.reconcileEvery
         self.settings.tuning(&core)

@@ -27,6 +27,7 @@ final class StorageService: Sendable {
         var file: HeldFile
         var staleLog: String?
         var rebuilt: Rebuilt?
+        var epoch: EpochState
         var diskWatch: SlowDiskWatch
     }
 
@@ -74,6 +75,9 @@ final class StorageService: Sendable {
     /// Why the database is a new one, whose rows come from the other nodes; `nil` when the database was there.
     var rebuilt: Rebuilt? { self.bound.rebuilt }
 
+    /// The epoch of the data at the opening, and what the opening has done for it.
+    var epoch: EpochState { self.bound.epoch }
+
     /// How a store is opened.
     struct Opening: Sendable {
         /// The database file.
@@ -90,6 +94,8 @@ final class StorageService: Sendable {
         var patience: Duration = CoreLimits.storeLockLimit
         /// Whether a database that is missing or cannot be opened is made again, because other nodes have its rows.
         var mayRebuild = false
+        /// What the node knows of epochs.
+        var epochs = EpochKnowledge()
         /// Called after each attempt that another program's transaction made fail, with the process that holds the lock.
         ///
         /// Returns whether to try again.
@@ -147,10 +153,12 @@ final class StorageService: Sendable {
         }
         var opened: Opened
         do {
-            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            let epoch = rebuilt == nil ? try EpochStep(opening).take() : try EpochState(rebuilt: opening)
+            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         } catch where opening.mayRebuild && rebuilt == nil && self.isDamage(error) {
             rebuilt = try self.rebuild(opening, .damaged)
-            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt)
+            let epoch = try EpochState(rebuilt: opening)
+            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
         if opening.mayRebuild { suspicion.forget() }
         return opened
@@ -168,6 +176,7 @@ final class StorageService: Sendable {
             path: opening.path,
             node: opening.origin.node,
             exclusions: ClinicBackup.exclusions,
+            epoch: try opening.epochs.greatest(),
             wallClock: opening.wallClock
         )
         return Rebuilt(found: found, outcome: try restore.rebuild())
@@ -177,7 +186,8 @@ final class StorageService: Sendable {
         _ opening: Opening,
         _ lockWatch: StoreLockWatch,
         staleLog: String?,
-        rebuilt: Rebuilt?
+        rebuilt: Rebuilt?,
+        epoch: EpochState
     ) throws -> Opened {
         // Opening takes seconds with a large log. A file that comes to the path meanwhile is another one.
         let early = HeldFile(path: opening.path)
@@ -210,6 +220,7 @@ final class StorageService: Sendable {
                 file: file,
                 staleLog: staleLog,
                 rebuilt: rebuilt,
+                epoch: epoch,
                 diskWatch: diskWatch
             ),
             interrupt: { database.interrupt() }

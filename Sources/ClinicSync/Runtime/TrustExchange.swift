@@ -22,6 +22,8 @@ final class TrustExchange: Sendable {
         var membersChanged: @Sendable () -> Void
         /// Returns whether this node is host.
         var isHost: @Sendable () -> Bool
+        /// Called with the verdict about an epoch that a peer offered.
+        var judgedEpoch: @Sendable (TrustStore.EpochVerdict) -> Void = { _ in }
         var wallClock: @Sendable () -> Int64
         /// A monotonic clock.
         var monotonic: @Sendable () -> Duration
@@ -137,6 +139,8 @@ final class TrustExchange: Sendable {
         }
         findings.learn(offers, self.trust, self.register)
         if findings.hasNewRevocation { reviewPeers() }
+        // After the revocations that came with it.
+        for verdict in findings.epochs { self.surroundings.judgedEpoch(verdict) }
         let isWhole = places.isEmpty && next.isEmpty
         self.adopt(findings, next, isWhole: isWhole)
         let own = try self.own()

@@ -29,6 +29,8 @@ struct TrustLook {
         var unsigned: [Row] = []
         /// Facts in the rows of members that have not signed a statement.
         var facts: [NodeID: NodeStatement.Facts] = [:]
+        /// What becomes of the epochs that peers offered.
+        var epochs: [TrustStore.EpochVerdict] = []
         /// The failures to write down what is known.
         var failures: [any Error] = []
     }
@@ -132,13 +134,22 @@ extension TrustLook.Findings {
     /// Takes what peers sent.
     mutating func learn(_ offers: [SignedEntry], _ trust: TrustStore, _ register: MemberRegister) {
         var revocations: [[UInt8]] = []
+        var epochs: [[UInt8]] = []
         for offer in offers {
             switch offer {
             case .revocation(let entry): revocations.append(entry)
+            case .epoch(let statement): epochs.append(statement)
             case .member(let chain): if register.learn(chain: chain) == .new { self.hasNewMember = true }
             }
         }
         self.learn(revocations, trust)
+        for statement in epochs {
+            do {
+                self.epochs.append(try trust.learn(epoch: statement))
+            } catch {
+                self.failures.append(error)
+            }
+        }
     }
 
     /// Takes signed revocations, and writes them down at once.

@@ -17,6 +17,8 @@ package struct IdentityFiles: Sendable {
     package var grant: [UInt8]?
     /// Signed revocations.
     package var revocations: [[UInt8]]
+    /// The signed statement of the greatest known epoch.
+    package var epoch: [UInt8]?
 
     /// The largest size of the revocations file in bytes.
     static let revocationsBytesMax = 256 << 20
@@ -28,7 +30,8 @@ package struct IdentityFiles: Sendable {
         authority: ClinicAuthority,
         authorityKey: SigningKey? = nil,
         grant: [UInt8]? = nil,
-        revocations: [[UInt8]] = []
+        revocations: [[UInt8]] = [],
+        epoch: [UInt8]? = nil
     ) {
         self.key = key
         self.certificates = certificates
@@ -36,6 +39,7 @@ package struct IdentityFiles: Sendable {
         self.authorityKey = authorityKey
         self.grant = grant
         self.revocations = revocations
+        self.epoch = epoch
     }
 
     /// Makes a new clinic: its authority, and its first node, which holds the authority's key.
@@ -84,7 +88,8 @@ package struct IdentityFiles: Sendable {
                 try SigningKey(pem: IdentityFiles.text($0))
             },
             grant: try IdentityFiles.optional(directory.grantURL, IdentityFiles.der),
-            revocations: try IdentityFiles.revocations(in: directory)
+            revocations: try IdentityFiles.revocations(in: directory),
+            epoch: try AtomicFile.read(directory.epochURL)
         )
     }
 
@@ -97,6 +102,11 @@ package struct IdentityFiles: Sendable {
     /// Replaces the grant.
     static func write(grant: [UInt8], to directory: NodeDirectory) throws {
         try IdentityFiles.write(IdentityFiles.pem(grant), to: directory.grantURL)
+    }
+
+    /// Replaces the statement of the greatest known epoch.
+    static func write(epoch statement: [UInt8], to directory: NodeDirectory) throws {
+        try AtomicFile.write(statement, to: directory.epochURL, mode: 0o600)
     }
 
     /// Replaces the revocations.

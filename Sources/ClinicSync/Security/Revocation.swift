@@ -1,7 +1,5 @@
 package import ClinicSyncModel
-import Crypto
 import Foundation
-import X509
 
 /// A signed statement that a node is no longer a member of the clinic.
 ///
@@ -88,14 +86,8 @@ package struct Revocation: Sendable, Hashable {
             vouched.append(node)
         }
         self.vouched = vouched
-        let grants = try (0..<Int(reader.integer(1))).map { _ in Array(try reader.take(Int(reader.integer(2)))) }
-        let signed = reader.consumed
-        let signature = try P256.Signing.ECDSASignature(rawRepresentation: reader.take(64))
-        guard reader.isAtEnd, grants.count <= 1, self.clinic == authority.id else { throw StatementReader.Malformed() }
-        let grant = try grants.first.map { try SigningGrant(verifying: $0, authority: authority) }
-        let key = P256.Signing.PublicKey((grant?.certificate ?? authority.certificate).publicKey)
-        guard let key, key.isValidSignature(signature, for: signed) else { throw StatementReader.Malformed() }
-        self.signer = grant?.node
+        guard self.clinic == authority.id else { throw StatementReader.Malformed() }
+        self.signer = try reader.signer(authority: authority)
         self.bytes = reader.bytes
     }
 
@@ -121,10 +113,7 @@ package struct Revocation: Sendable, Hashable {
         bytes += StatementBytes.encoded(number, 8) + node.bytes + StatementBytes.encoded(UInt64(bitPattern: now), 8)
         bytes += StatementBytes.encoded(UInt64(vouched.count), 2)
         for node in vouched { bytes += node.bytes }
-        bytes += StatementBytes.encoded(UInt64(issuer.chain.count), 1)
-        for certificate in issuer.chain { bytes += StatementBytes.encoded(UInt64(certificate.count), 2) + certificate }
-        bytes += Array(try issuer.signingKey.key.signature(for: bytes).rawRepresentation)
-        try self.init(verifying: bytes, authority: authority)
+        try self.init(verifying: try issuer.signed(bytes), authority: authority)
     }
 
     private static let magic = Array("clinicsync revocation 1\n".utf8)

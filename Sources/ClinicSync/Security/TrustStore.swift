@@ -31,6 +31,8 @@ package final class TrustStore: Sendable {
         var previousCertificate: [UInt8]?
         var grant: SigningGrant?
         var revocations: [NodeID: Revocation]
+        /// The greatest known epoch.
+        var epoch: Epoch?
         /// Whether the file contains all of ``revocations``.
         var isSaved = true
 
@@ -125,7 +127,8 @@ package final class TrustStore: Sendable {
                     authority: files.authority.der
                 ),
                 grant: grant?.node == id ? grant : nil,
-                revocations: revocations
+                revocations: revocations,
+                epoch: try files.epoch.map { try EpochProof(verifying: $0, authority: files.authority).epoch }
             )
         )
     }

@@ -23,6 +23,12 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case reconciledAt = "clinicsync_last_reconciliation_timestamp_seconds"
     case reconciledEqual = "clinicsync_last_reconciliation_equal"
     case reconciledRows = "clinicsync_last_reconciliation_repaired_rows"
+    case stateRows = "clinicsync_state_transfer_rows"
+    case stateRowsExpected = "clinicsync_state_transfer_rows_expected"
+    case stateBytes = "clinicsync_state_transfer_bytes"
+    case stateRate = "clinicsync_state_transfer_bytes_per_second"
+    case stateTimeLeft = "clinicsync_state_transfer_left_seconds"
+    case stateFailures = "clinicsync_state_transfer_failures"
     case replicationLag = "clinicsync_replication_lag_seconds"
     case appliedChanges = "clinicsync_replication_changes_applied_total"
     case applyDuration = "clinicsync_apply_duration_seconds"
@@ -57,7 +63,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
             .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .peerConnected, .peerJoining, .peerLag,
-            .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows:
+            .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows, .stateRows,
+            .stateRowsExpected, .stateBytes, .stateRate, .stateTimeLeft, .stateFailures:
             .gauge
         case .eventPosition, .refusedConnections, .appliedChanges, .repairedRows, .peersTurnedAway, .peersLost,
             .hostChanges, .conflicts, .storageFailures, .ownDamage, .storeLocks, .failedTriggers:
@@ -100,6 +107,12 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .reconciledAt: "When the newest reconciliation ended, by the PC's clock."
         case .reconciledEqual: "1 when the newest reconciliation proved the tables equal, else 0."
         case .reconciledRows: "Rows that the newest reconciliation repaired."
+        case .stateRows: "Rows that have arrived of the state that this node gets in place of history."
+        case .stateRowsExpected: "Rows that this state has, as its sender said."
+        case .stateBytes: "Bytes that have arrived of this state."
+        case .stateRate: "Bytes of this state that arrive in a second; 0 when nothing can be said yet."
+        case .stateTimeLeft: "Seconds until the rest of this state has arrived, at that rate."
+        case .stateFailures: "Failures in a row to show this state although all of it has arrived."
         case .replicationLag: "Time from a change on another node until it was committed here, by the clinic's time."
         case .appliedChanges: "Rows that changes of other nodes changed here."
         case .applyDuration: "Time that the store took to apply received batches."

@@ -18,6 +18,7 @@ extension WireHello {
         self.creditBytes = hello.creditBytes
         self.runID = hello.runID
         self.takesState = hello.takesState
+        if hello.knowsEpochs || hello.epoch != nil { self.epoch = Data(hello.epoch?.statement ?? []) }
     }
 
     /// The hello.
@@ -41,8 +42,17 @@ extension WireHello {
             partials: try self.partialModels(limits),
             creditBytes: self.creditBytes,
             runID: self.runID,
-            takesState: self.takesState
+            takesState: self.takesState,
+            knowsEpochs: self.hasEpoch,
+            epoch: try self.epochModel()
         )
+    }
+
+    private func epochModel() throws(WireDecodingError) -> Epoch? {
+        guard !self.epoch.isEmpty else { return nil }
+        guard self.epoch.count <= Epoch.bytesMax else { throw .limitExceeded(field: "epoch") }
+        guard let epoch = Epoch(statement: Array(self.epoch)) else { throw .malformed }
+        return epoch
     }
 
     private func partialModels(_ limits: WireLimits) throws(WireDecodingError) -> [PartialBatch] {

@@ -58,6 +58,8 @@ extension WireStatePage {
         self.payload = Data(page.payload)
         self.rows = page.rows
         self.isLast = page.isLast
+        if !page.forgotten.isEmpty { self.forgotten = WireVector(page.forgotten.entries) }
+        self.lacksRows = page.lacksRows
     }
 
     /// The page.
@@ -71,7 +73,9 @@ extension WireStatePage {
             checksum: self.checksum,
             payload: try MessageCodec.bytes(self.payload, max: limits.rowStatesPayloadBytesMax, "payload"),
             rows: self.rows,
-            isLast: self.isLast
+            isLast: self.isLast,
+            forgotten: self.hasForgotten ? try self.forgotten.vector(limits, "forgotten") : VersionVector(),
+            lacksRows: self.lacksRows
         )
     }
 }

@@ -47,6 +47,7 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
   case overloaded // = 12
   case storageFailed // = 13
   case revoked // = 14
+  case otherEpoch // = 15
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -69,6 +70,7 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     case 12: self = .overloaded
     case 13: self = .storageFailed
     case 14: self = .revoked
+    case 15: self = .otherEpoch
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -89,6 +91,7 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     case .overloaded: return 12
     case .storageFailed: return 13
     case .revoked: return 14
+    case .otherEpoch: return 15
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -109,6 +112,7 @@ package nonisolated enum WireCloseReason: SwiftProtobuf.Enum, Swift.CaseIterable
     .overloaded,
     .storageFailed,
     .revoked,
+    .otherEpoch,
   ]
 
 }
@@ -673,6 +677,16 @@ package nonisolated struct WireHello: @unchecked Sendable {
     get {_storage._takesState}
     set {_uniqueStorage()._takesState = newValue}
   }
+
+  /// The signed statement of the epoch of the sender's data; empty: the data has none; absent: the sender knows no epochs.
+  package var epoch: Data {
+    get {_storage._epoch ?? Data()}
+    set {_uniqueStorage()._epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {_storage._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {_uniqueStorage()._epoch = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1607,12 +1621,26 @@ package nonisolated struct WireStatePage: Sendable {
 
   package var isLast: Bool = false
 
+  /// The deletions whose tombstones the sender may have forgotten; with the first page of each answer.
+  package var forgotten: WireVector {
+    get {_forgotten ?? WireVector()}
+    set {_forgotten = newValue}
+  }
+  /// Returns true if `forgotten` has been explicitly set.
+  package var hasForgotten: Bool {self._forgotten != nil}
+  /// Clears the value of `forgotten`. Subsequent reads from it will return its default value.
+  package mutating func clearForgotten() {self._forgotten = nil}
+
+  /// Whether rows of the range are left out.
+  package var lacksRows: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _vector: WireVector? = nil
   fileprivate var _through: WireValue? = nil
+  fileprivate var _forgotten: WireVector? = nil
 }
 
 /// All pages were sent.
@@ -1867,7 +1895,7 @@ package nonisolated struct WireEnrollmentReply: Sendable {
 fileprivate nonisolated let _protobuf_package = "clinicsync.v1"
 
 nonisolated extension WireCloseReason: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CLOSE_REASON_SHUTTING_DOWN\0\u{1}CLOSE_REASON_PEER_SILENT\0\u{1}CLOSE_REASON_PROTOCOL_VIOLATION\0\u{1}CLOSE_REASON_PROTOCOL_VERSION\0\u{1}CLOSE_REASON_WRONG_CLINIC\0\u{1}CLOSE_REASON_NOT_A_MEMBER\0\u{1}CLOSE_REASON_REPLACED\0\u{1}CLOSE_REASON_HANDSHAKE_TIMEOUT\0\u{1}CLOSE_REASON_DUPLICATE_IDENTITY\0\u{1}CLOSE_REASON_NOT_HOST\0\u{1}CLOSE_REASON_CONNECTION_LOST\0\u{2}\u{2}CLOSE_REASON_OVERLOADED\0\u{1}CLOSE_REASON_STORAGE_FAILED\0\u{1}CLOSE_REASON_REVOKED\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CLOSE_REASON_SHUTTING_DOWN\0\u{1}CLOSE_REASON_PEER_SILENT\0\u{1}CLOSE_REASON_PROTOCOL_VIOLATION\0\u{1}CLOSE_REASON_PROTOCOL_VERSION\0\u{1}CLOSE_REASON_WRONG_CLINIC\0\u{1}CLOSE_REASON_NOT_A_MEMBER\0\u{1}CLOSE_REASON_REPLACED\0\u{1}CLOSE_REASON_HANDSHAKE_TIMEOUT\0\u{1}CLOSE_REASON_DUPLICATE_IDENTITY\0\u{1}CLOSE_REASON_NOT_HOST\0\u{1}CLOSE_REASON_CONNECTION_LOST\0\u{2}\u{2}CLOSE_REASON_OVERLOADED\0\u{1}CLOSE_REASON_STORAGE_FAILED\0\u{1}CLOSE_REASON_REVOKED\0\u{1}CLOSE_REASON_OTHER_EPOCH\0")
 }
 
 nonisolated extension WireReconciliationResult: SwiftProtobuf._ProtoNameProviding {
@@ -2557,7 +2585,7 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{1}epoch\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
 
   fileprivate class _StorageClass {
     var _protocolVersion: UInt32 = 0
@@ -2573,6 +2601,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _wallMilliseconds: Int64 = 0
     var _runID: UInt64 = 0
     var _takesState: Bool = false
+    var _epoch: Data? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2596,6 +2625,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _wallMilliseconds = source._wallMilliseconds
       _runID = source._runID
       _takesState = source._takesState
+      _epoch = source._epoch
     }
   }
 
@@ -2627,6 +2657,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 15: try { try decoder.decodeSingularInt64Field(value: &_storage._wallMilliseconds) }()
         case 16: try { try decoder.decodeSingularFixed64Field(value: &_storage._runID) }()
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._takesState) }()
+        case 18: try { try decoder.decodeSingularBytesField(value: &_storage._epoch) }()
         default: break
         }
       }
@@ -2678,6 +2709,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if _storage._takesState != false {
         try visitor.visitSingularBoolField(value: _storage._takesState, fieldNumber: 17)
       }
+      try { if let v = _storage._epoch {
+        try visitor.visitSingularBytesField(value: v, fieldNumber: 18)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2700,6 +2734,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._wallMilliseconds != rhs_storage._wallMilliseconds {return false}
         if _storage._runID != rhs_storage._runID {return false}
         if _storage._takesState != rhs_storage._takesState {return false}
+        if _storage._epoch != rhs_storage._epoch {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4267,7 +4302,7 @@ nonisolated extension WireStateRequest: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".StatePage"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}through\0\u{1}checksum\0\u{1}payload\0\u{1}rows\0\u{3}is_last\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}vector\0\u{1}table\0\u{1}through\0\u{1}checksum\0\u{1}payload\0\u{1}rows\0\u{3}is_last\0\u{1}forgotten\0\u{3}lacks_rows\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4283,6 +4318,8 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 6: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
       case 8: try { try decoder.decodeSingularBoolField(value: &self.isLast) }()
+      case 9: try { try decoder.decodeSingularMessageField(value: &self._forgotten) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self.lacksRows) }()
       default: break
       }
     }
@@ -4317,6 +4354,12 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if self.isLast != false {
       try visitor.visitSingularBoolField(value: self.isLast, fieldNumber: 8)
     }
+    try { if let v = self._forgotten {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 9)
+    } }()
+    if self.lacksRows != false {
+      try visitor.visitSingularBoolField(value: self.lacksRows, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4329,6 +4372,8 @@ nonisolated extension WireStatePage: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.payload != rhs.payload {return false}
     if lhs.rows != rhs.rows {return false}
     if lhs.isLast != rhs.isLast {return false}
+    if lhs._forgotten != rhs._forgotten {return false}
+    if lhs.lacksRows != rhs.lacksRows {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

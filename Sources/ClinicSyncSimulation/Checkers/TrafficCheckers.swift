@@ -118,7 +118,8 @@ final class FailureChecker: SimulationChecker {
         switch reason {
         case .shuttingDown, .peerSilent, .replaced, .handshakeTimeout, .connectionLost, .storageFailed, .notHost: true
         case .overloaded: self.mayRest || world.phase.suspect != nil
-        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .revoked: false
+        case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .duplicateIdentity, .revoked, .otherEpoch:
+            false
         }
     }
 }

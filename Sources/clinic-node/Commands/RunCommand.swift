@@ -82,13 +82,17 @@ struct RunCommand: AsyncParsableCommand {
                     "Other nodes have other changes under this node's batch numbers: it starts again, on new ones"
                 )
                 try await Task.sleep(for: RunCommand.pause)
+            } catch let error as ClinicSyncError where error.code == .broughtBack {
+                logger.warning("The whole clinic was brought back to a backup: the node starts again, and follows")
+                try await Task.sleep(for: RunCommand.pause)
             }
         }
     }
 
-    /// The pause before a node that goes on under new numbers starts again.
+    /// The pause before a node that ends by itself starts again.
     ///
-    /// A member that forges batches in this node's name can make it start again, so it must not do so endlessly fast.
+    /// A member that forges batches in this node's name can make it start again, so it must not do so endlessly fast. The same
+    /// holds for a program that opens the database just when the node wants to exchange it.
     private static let pause = Duration.seconds(1)
 
     private func serve(_ directory: NodeDirectory, _ configuration: NodeConfiguration, _ logger: Logger) async throws {
@@ -103,7 +107,10 @@ struct RunCommand: AsyncParsableCommand {
         )
         let group = ServiceGroup(
             configuration: ServiceGroupConfiguration(
-                services: [.init(service: node, successTerminationBehavior: .gracefullyShutdownGroup)],
+                services: [
+                    .init(service: node, successTerminationBehavior: .gracefullyShutdownGroup),
+                    .init(service: ProgressDisplay(node: node), successTerminationBehavior: .ignore),
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger
             )

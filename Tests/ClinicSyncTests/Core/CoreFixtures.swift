@@ -214,7 +214,9 @@ extension Hello {
             partials: partials,
             creditBytes: credit,
             runID: runID ?? RunWatch.runID(seed: node.randomSeed),
-            takesState: true
+            takesState: true,
+            knowsEpochs: true,
+            epoch: node.epoch
         )
     }
 }

@@ -23,4 +23,17 @@ struct LockHolderTests {
     func table(_ text: String, _ process: Int?) {
         #expect(LockHolder.process(in: text, inode: 131_077) == process)
     }
+
+    @Test("every process with a lock on the file uses it; locks of other namespaces name none")
+    func users() {
+        let table = """
+            1: POSIX  ADVISORY  READ 5 fd:01:131077 1073741826 1073742335
+            2: POSIX  ADVISORY  READ 6 fd:01:99 1073741826 1073742335
+            3: POSIX  ADVISORY  WRITE 0 fd:01:131077 120 120
+            4: -> POSIX  ADVISORY  WRITE 7 fd:01:131077 120 120
+            5: FLOCK  ADVISORY  WRITE 8 fd:01:131077 0 EOF
+            6: POSIX  ADVISORY  WRITE 9 fd:01:131077 1073741825 1073741825
+            """
+        #expect(LockHolder.users(in: table, inode: 131_077) == [5, 9])
+    }
 }

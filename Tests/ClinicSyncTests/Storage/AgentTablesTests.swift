@@ -200,7 +200,7 @@ struct AgentTablesTests {
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 22)
+            #expect(writer.schemaVersion == 23)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)
@@ -241,7 +241,7 @@ struct AgentTablesTests {
         manifest["tables"] = entries.filter { !$0.key.hasPrefix("clinicsync_") }
         let json = try JSONSerialization.data(withJSONObject: manifest)
         // The present program needs the tables of m0005, m0007, m0016 and m0017 to open a file. They are dropped below.
-        let later = ["m0016_log_floor", "m0017_state_transfer"]
+        let later = ["m0016_log_floor", "m0017_state_transfer", "m0023_forgotten"]
         var migrations = Array(ClinicSchema.migrations.prefix(3))
         migrations[2].sql += ClinicSchema.migrations[4].sql + ClinicSchema.migrations[6].sql
         migrations[2].sql += ClinicSchema.migrations.filter { later.contains($0.name) }.map(\.sql).joined()

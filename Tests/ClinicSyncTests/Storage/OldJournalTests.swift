@@ -18,7 +18,9 @@ struct OldJournalTests {
         entries["clinicsync_resolution"] = nil
         manifest["tables"] = entries
         // The present program needs what m0016 and m0017 add to open a file.
-        let later = ClinicSchema.migrations.filter { ["m0016_log_floor", "m0017_state_transfer"].contains($0.name) }
+        let later = ClinicSchema.migrations.filter {
+            ["m0016_log_floor", "m0017_state_transfer", "m0023_forgotten"].contains($0.name)
+        }
         return StoreSchema(
             migrations: ClinicSchema.migrations.prefix(10) + later,
             manifest: String(decoding: try JSONSerialization.data(withJSONObject: manifest), as: UTF8.self)

@@ -7,6 +7,17 @@ import Testing
 @testable import ClinicSync
 
 @Suite struct NodeMetricsTests {
+    /// The state that the node of ``status(peers:)`` gets.
+    private static let state = StateTransferSummary(
+        from: "Doctor",
+        rows: 30,
+        rowsTotal: 40,
+        bytes: 3_000,
+        bytesPerSecond: 100,
+        secondsLeft: 10,
+        complete: false
+    )
+
     /// A status of which every metric has a value.
     static func status(peers: [String] = ["n2"]) -> NodeStatus {
         NodeStatus(
@@ -53,7 +64,7 @@ import Testing
                 )
             },
             waiting: [],
-            progress: nil
+            progress: .init(missingBatches: 0, partialBatches: 0, state: self.state)
         )
     }
 
@@ -139,6 +150,42 @@ import Testing
         #expect(metrics.text.contains("clinicsync_event_position 99"))
         metrics.count(.conflicts, 3)
         #expect(metrics.text.contains("clinicsync_conflicts_recorded_total 3"))
+    }
+
+    @Test("a state that arrives has values, and none of them stays when the state is shown")
+    func stateTransfer() {
+        let metrics = NodeMetrics()
+        var status = NodeMetricsTests.status()
+        metrics.record(status, eventPosition: 99)
+        for line in [
+            "clinicsync_state_transfer_rows 30", "clinicsync_state_transfer_rows_expected 40",
+            "clinicsync_state_transfer_bytes 3000", "clinicsync_state_transfer_bytes_per_second 100",
+            "clinicsync_state_transfer_left_seconds 10", "clinicsync_state_transfer_failures 0",
+        ] { #expect(metrics.text.contains("\n\(line)\n"), "\(line)") }
+        status.progress?.state?.secondsLeft = nil
+        status.progress?.state?.failure = .init(failures: 2, message: "disk full", retrySeconds: 20)
+        metrics.record(status, eventPosition: 99)
+        #expect(metrics.text.contains("\nclinicsync_state_transfer_failures 2\n"))
+        #expect(!metrics.text.contains("\nclinicsync_state_transfer_left_seconds "))
+        status.progress = nil
+        metrics.record(status, eventPosition: 99)
+        #expect(!metrics.text.contains("\nclinicsync_state_transfer_"))
+    }
+
+    @Test("the sentence about a state has rows, bytes, rate and time left, or says why the rows are not shown")
+    func stateSentence() {
+        var state = NodeMetricsTests.state
+        (state.bytes, state.bytesPerSecond) = (12_340_000, 5_000_000)
+        #expect(state.sentence == "30 of about 40 rows from Doctor, 12.3 MB at 5.0 MB/s, about 10 s left")
+        state.from = nil
+        #expect(state.sentence == "30 of about 40 rows, 12.3 MB, waiting for a PC that has the rest")
+        (state.rows, state.complete) = (40, true)
+        #expect(state.sentence == "all 40 rows have arrived and are shown next")
+        state.failure = .init(failures: 2, message: "disk full", retrySeconds: 160)
+        #expect(
+            state.sentence
+                == "all 40 rows have arrived and cannot be shown (2 tries): disk full; this PC tries again in 2 min"
+        )
     }
 
     @Test("labels are escaped as Prometheus wants it")

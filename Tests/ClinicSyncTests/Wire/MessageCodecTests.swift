@@ -37,6 +37,26 @@ struct MessageCodecTests {
         #expect(try MessageCodec.decode(sent).message == .loginRequest(id: 1, login))
     }
 
+    @Test("a hello keeps its epoch, byte for byte; an older node's says nothing of epochs; another format is refused")
+    func epochs() throws {
+        let epoch = try Epoch.of(3, by: MessageSamples.node, batches: 4)
+        var hello = MessageSamples.hello
+        for (knows, epoch) in [(false, nil), (true, nil), (true, epoch)] as [(Bool, Epoch?)] {
+            (hello.knowsEpochs, hello.epoch) = (knows, epoch)
+            guard case .hello(let decoded) = try MessageCodec.decode(MessageCodec.encode(.hello(hello), term: 1)).message
+            else {
+                Issue.record("no hello")
+                return
+            }
+            #expect(decoded == hello)
+            #expect(decoded.epoch?.statement == epoch?.statement)
+        }
+        var bytes = MessageCodec.encode(.hello(hello), term: 1)
+        let place = try #require(bytes.firstRange(of: Epoch.magic)).lowerBound
+        bytes[place] ^= 1
+        #expect(throws: WireDecodingError.malformed) { try MessageCodec.decode(bytes) }
+    }
+
     @Test("100 000 mutated inputs never trap, and what is accepted encodes again", arguments: 1...4)
     func mutations(seed: UInt64) throws {
         var messages = RandomMessages(seed: seed &* 1_000)

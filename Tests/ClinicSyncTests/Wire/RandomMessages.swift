@@ -218,8 +218,21 @@ struct RandomMessages {
                 )
             },
             creditBytes: UInt32(self.number(32)),
-            runID: self.generator.next()
+            runID: self.generator.next(),
+            knowsEpochs: true,
+            epoch: self.epoch()
         )
+    }
+
+    private mutating func epoch() -> Epoch? {
+        let body = Epoch.body(
+            clinic: self.node(),
+            number: 1 + self.number(62),
+            node: self.node(),
+            decidedAt: Int64(self.number(42)),
+            batches: self.number(62)
+        )
+        return self.count(1) == 0 ? nil : Epoch(statement: body + self.bytes())
     }
 
     private mutating func addresses() -> [String] { (0..<self.count(4)).map { _ in self.text() } }

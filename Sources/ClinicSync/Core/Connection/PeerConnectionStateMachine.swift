@@ -94,11 +94,13 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
 package struct HelloRules: Sendable, Hashable {
     private let clinicID: String
     private let ownID: NodeID
+    private let epoch: Epoch?
 
     /// Takes the rules from the node's configuration.
     package init(_ configuration: CoreConfiguration) {
         self.clinicID = configuration.clinicID
         self.ownID = configuration.origin.node
+        self.epoch = configuration.epoch
     }
 
     /// Returns why `hello` of `peer` is refused, or `nil` when it is not.
@@ -110,6 +112,7 @@ package struct HelloRules: Sendable, Hashable {
         if hello.partials.count > CoreLimits.partialsMax { return .protocolViolation }
         // A node may report its own worth as host only.
         if hello.hostReport.candidacy.node != peer { return .protocolViolation }
+        if hello.epoch != self.epoch { return hello.knowsEpochs ? .otherEpoch : .protocolVersion }
         return nil
     }
 }

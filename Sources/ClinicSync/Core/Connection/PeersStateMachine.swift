@@ -79,7 +79,9 @@ package struct PeersStateMachine: Sendable, Hashable {
             partials: partials,
             creditBytes: UInt32(clamping: self.configuration.creditBytes),
             runID: self.duplicates.runID,
-            takesState: true
+            takesState: true,
+            knowsEpochs: true,
+            epoch: self.configuration.epoch
         )
     }
 
@@ -148,7 +150,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             let isOwn = refusal == .duplicateIdentity
             let notices = isOwn ? self.duplicates.metOwnIdentity(hello.runID, at: now.monotonic) : []
             self.connections[id] = connection
-            return notices.directives + self.refuse(id, refusal)
+            let news = refusal == .otherEpoch ? self.exchangeEpochs(hello, on: id, greeting: greeting) : []
+            return notices.directives + news + self.refuse(id, refusal)
         }
         let verdict = self.duplicates.heard(hello.runID, of: connection.peer, at: now.monotonic)
         if case .outlived(let isNews) = verdict {
@@ -173,6 +176,17 @@ package struct PeersStateMachine: Sendable, Hashable {
         // The old connections close after the new one is up, so that the election does not lose a host that is still
         // there.
         return actions + others.map { .close($0, .replaced) }
+    }
+
+    /// The peer's data is of another epoch: the node with the smaller one learns of the greater one.
+    ///
+    /// Each hears the other's epoch before the connection closes, whoever dialled.
+    private mutating func exchangeEpochs(_ hello: Hello, on id: ConnectionID, greeting: Hello) -> [Directive] {
+        if let epoch = hello.epoch, hello.epoch.exceeds(self.configuration.epoch) {
+            // A peer that is still given the state has less than the epoch says. Who followed it might find nobody with the state.
+            return hello.vector.total >= epoch.batches ? [.effect(.learn(.epoch(epoch.statement)))] : []
+        }
+        return self.connections[id]?.greeted == nil ? self.greet(id, with: greeting) : []
     }
 
     private mutating func establish(_ id: ConnectionID, _ hello: Hello, at now: Now) -> [Directive] {

@@ -20,6 +20,8 @@ package struct CoreConfiguration: Sendable, Hashable {
     package var hints: [PeerHint]
     /// The members whose membership is verified at the start, this node included.
     package var members: KnownMembers
+    /// The verified epoch of the data in the store; `nil` when it has none.
+    package var epoch: Epoch?
     /// Seed of the core's random numbers (jitter).
     package var randomSeed: UInt64
 

@@ -147,6 +147,18 @@ package struct CoreStatus: Sendable, Hashable {
         package var timeLeft: Duration?
         /// Whether all of it is stored, and is shown next.
         package var isWhole: Bool
+        /// Why it is not shown although it is whole; `nil` when the store has not failed.
+        package var failure: Failure?
+
+        /// The store's failures to show it.
+        package struct Failure: Sendable, Hashable {
+            /// How many there were, one after the other.
+            package var count: Int
+            /// Why the last try failed.
+            package var reason: String
+            /// When the next try is due; zero when it is due now.
+            package var retryIn: Duration
+        }
     }
 
     /// The node's role.

@@ -4,4 +4,6 @@ package enum SignedEntry: Sendable, Hashable {
     case revocation([UInt8])
     /// The certificates that prove a membership, in DER, the member's own first.
     case member(chain: [[UInt8]])
+    /// The statement of an epoch greater than this node's, by a peer that has its state.
+    case epoch([UInt8])
 }

@@ -12,6 +12,8 @@ package struct StagedState: Sendable, Hashable {
     package var bytes: UInt64
     /// What no page is newer than; `nil` until all pages are stored.
     package var through: VersionVector?
+    /// The deletions whose tombstones the senders of the pages may have forgotten.
+    package var forgotten: VersionVector
 
     /// Describes a part of a state.
     package init(
@@ -19,13 +21,15 @@ package struct StagedState: Sendable, Hashable {
         cursor: StateCursor,
         rows: UInt64 = 0,
         bytes: UInt64 = 0,
-        through: VersionVector? = nil
+        through: VersionVector? = nil,
+        forgotten: VersionVector = VersionVector()
     ) {
         self.vector = vector
         self.cursor = cursor
         self.rows = rows
         self.bytes = bytes
         self.through = through
+        self.forgotten = forgotten
     }
 
     /// Counts a page that is stored behind the others.
@@ -34,6 +38,7 @@ package struct StagedState: Sendable, Hashable {
         self.rows = Bounds.rows(self.rows, and: page.rows)
         self.bytes = Bounds.rows(self.bytes, and: page.payload.count)
         self.through = nil
+        self.forgotten.merge(page.forgotten)
     }
 }
 

@@ -315,7 +315,7 @@ package struct DataStateMachine: Sendable, Hashable {
         case .swept(let purpose, let escaped, let outcome):
             return self.swept(purpose, escaped: escaped, outcome, context)
         case .stored(let id, let outcome):
-            return self.stored(from: id, outcome)
+            return self.stored(from: id, outcome, at: context.time.monotonic)
         case .discarded(let outcome):
             let connections = self.replication.connections(for: outcome.forgotten)
             self.replication.forgot(outcome.forgotten, sender: nil)
@@ -396,7 +396,11 @@ package struct DataStateMachine: Sendable, Hashable {
         return absorbed + self.store.swept(sweep, hasMore: outcome.hasMore, offsetMilliseconds: offset)
     }
 
-    private mutating func stored(from id: ConnectionID, _ outcome: StoreOutcome) -> [Directive] {
+    private mutating func stored(
+        from id: ConnectionID,
+        _ outcome: StoreOutcome,
+        at time: Duration
+    ) -> [Directive] {
         self.replication.forgot(outcome.forgotten, sender: id)
         let absorbed = self.absorb(outcome)
         // The author sent a later chunk of a batch that began with somebody else's content: it must begin again.
@@ -410,7 +414,8 @@ package struct DataStateMachine: Sendable, Hashable {
             effects += self.store.applyPending()
         }
         let closing: [Directive] = isOutOfStep ? [.close(id, .replaced)] : []
-        return absorbed + effects.directives + self.damages.stored(from: id) + closing + self.transfer.stored()
+        return absorbed + effects.directives + self.damages.stored(from: id) + closing
+            + self.transfer.stored(at: time)
     }
 
     /// Takes over what a collection, a sweep or a restamp committed.
@@ -566,7 +571,7 @@ package struct DataStateMachine: Sendable, Hashable {
             return waiting.map { self.failed($0, failure, context, isRunning: isRunning) } ?? notice
         case .readBatch(let id, _, _): return notice + self.replication.batchRead(for: id, []).directives
         case .installState:
-            self.transfer.installFailed()
+            self.transfer.installFailed(failure, at: context.time.monotonic)
             return notice
         case .recordAcknowledged, .beginIsolation, .discard, .leaveOut, .pinState, .probeDisk: return notice
         case .recordTerm, .decideLogin, .keepSessions, .recordEvent: return notice

@@ -273,7 +273,7 @@ extension CloseReason {
         switch self {
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced: false
         case .protocolViolation, .protocolVersion, .wrongClinic, .notAMember, .handshakeTimeout,
-            .duplicateIdentity, .overloaded, .storageFailed, .revoked:
+            .duplicateIdentity, .overloaded, .storageFailed, .revoked, .otherEpoch:
             true
         }
     }

@@ -120,7 +120,7 @@ package struct PeerBackOff: Sendable, Hashable {
     /// - Parameters:
     ///   - delayMin: The bound of the first wait; the bound doubles with each further one.
     ///   - delayMax: The largest bound.
-    ///   - storageDelayMax: The largest bound after `storageFailed`, which often passes without anybody's doing.
+    ///   - storageDelayMax: The largest bound after `storageFailed` and `otherEpoch`, which pass without this node's doing.
     package init(delayMin: Duration, delayMax: Duration, storageDelayMax: Duration) {
         self.delayMin = delayMin
         self.delayMax = delayMax
@@ -184,7 +184,8 @@ package struct PeerBackOff: Sendable, Hashable {
             cause.failures = max(cause.failures, 1)
             cause.until = time + min(retryAfter, self.delayMax) + generator.duration(upTo: CoreLimits.retryJitter)
         } else {
-            let limit = end.reason == .storageFailed ? self.storageDelayMax : self.delayMax
+            let isPassing = end.reason == .storageFailed || end.reason == .otherEpoch
+            let limit = isPassing ? self.storageDelayMax : self.delayMax
             let bound = self.bound(after: cause.failures, max: limit)
             cause.failures = min(cause.failures &+ 1, CoreLimits.backOffFailuresMax)
             cause.until = time + bound / 2 + generator.duration(upTo: bound / 2)
@@ -313,7 +314,7 @@ extension CloseReason {
     /// The peer then waits (``PeerBackOff``).
     package var isLasting: Bool {
         switch self {
-        case .protocolViolation, .protocolVersion, .wrongClinic, .duplicateIdentity, .storageFailed: true
+        case .protocolViolation, .protocolVersion, .wrongClinic, .duplicateIdentity, .storageFailed, .otherEpoch: true
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
             .overloaded, .revoked:
             false

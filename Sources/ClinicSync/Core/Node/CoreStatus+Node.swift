@@ -54,7 +54,14 @@ extension CoreStatus {
                 bytes: progress.bytes,
                 bytesPerSecond: progress.bytesPerSecond,
                 timeLeft: progress.timeLeft,
-                isWhole: progress.isWhole
+                isWhole: progress.isWhole,
+                failure: progress.failure.map { failure in
+                    StateTransfer.Failure(
+                        count: failure.count,
+                        reason: failure.last.reason,
+                        retryIn: max(.zero, failure.retryAt - time)
+                    )
+                }
             )
         }
     }

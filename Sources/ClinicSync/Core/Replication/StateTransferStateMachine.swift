@@ -70,6 +70,20 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         package var timeLeft: Duration?
         /// Whether all pages are stored, so that the state is shown next.
         package var isWhole: Bool
+        /// Why it is not shown although it is whole; `nil` when the store has not failed.
+        package var failure: Failure?
+    }
+
+    /// The store's failures to merge a whole state.
+    package struct Failure: Sendable, Hashable {
+        /// How many there were, one after the other.
+        package let count: Int
+        /// The last one.
+        package let last: StorageFailure
+        /// How long the store waits after it.
+        package let delay: Duration
+        /// When the store tries again, at the earliest.
+        package let retryAt: Duration
     }
 
     /// A peer to which this node gives its state.
@@ -88,6 +102,8 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package private(set) var staged: StagedState?
     /// Where the transfer began since this node's start.
     private var beginning: Beginning?
+    /// Why the stored state is not shown.
+    private var failure: Failure?
     private var offers: OrderedDictionary<ConnectionID, Offer> = [:]
     /// The connection with this node's host; `nil` when it is host itself, or has none.
     private var host: ConnectionID?
@@ -131,7 +147,8 @@ package struct StateTransferStateMachine: Sendable, Hashable {
             bytes: bytes,
             bytesPerSecond: 0,
             timeLeft: nil,
-            isWhole: self.staged?.through != nil
+            isWhole: self.staged?.through != nil,
+            failure: self.failure
         )
         // A state that began again has fewer bytes than before.
         guard let beginning = self.beginning, beginning.bytes < bytes, beginning.rows < rows,
@@ -276,6 +293,8 @@ package struct StateTransferStateMachine: Sendable, Hashable {
 
     /// Pages are stored; `nil`: what came before them was forgotten.
     package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
+        // Another state may be merged where this one failed.
+        if staged?.vector != self.staged?.vector { self.failure = nil }
         self.staged = staged
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
         source.staging = max(0, source.staging &- 1)
@@ -288,8 +307,16 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         }
         self.state = .receiving(source)
         guard staged.through != nil else { return self.requestNext() }
-        self.state = .installing(from: id, isWorking: true, since: time)
-        return [.submit(.installState(isForced: false))]
+        self.state = .installing(from: id, isWorking: false, since: time)
+        return self.install(at: time)
+    }
+
+    /// Merges a state that waits, unless the store failed a short time ago.
+    private mutating func install(isForced: Bool = false, at time: Duration) -> [Directive] {
+        guard case .installing(let id, false, let since) = self.state, self.failure.map({ $0.retryAt <= time }) ?? true
+        else { return [] }
+        self.state = .installing(from: id, isWorking: true, since: since)
+        return [.submit(.installState(isForced: isForced))]
     }
 
     /// The state waits for batches that are not in the log yet.
@@ -299,17 +326,12 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     }
 
     /// Chunks were stored: perhaps the state waits no more.
-    package mutating func stored() -> [Directive] {
-        guard case .installing(let id, false, let since) = self.state else { return [] }
-        self.state = .installing(from: id, isWorking: true, since: since)
-        return [.submit(.installState(isForced: false))]
-    }
+    package mutating func stored(at time: Duration) -> [Directive] { self.install(at: time) }
 
     /// A round of housekeeping begins: a state that waits for too long is shown without what it waits for.
     package mutating func keepHouse(at time: Duration) -> [Directive] {
-        guard case .installing(let id, false, let since) = self.state else { return [] }
-        self.state = .installing(from: id, isWorking: true, since: since)
-        return [.submit(.installState(isForced: time - since >= CoreLimits.stateTailLimit))]
+        guard case .installing(_, false, let since) = self.state else { return [] }
+        return self.install(isForced: time - since >= CoreLimits.stateTailLimit, at: time)
     }
 
     /// The state is shown.
@@ -317,14 +339,21 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         self.state = .idle
         self.staged = nil
         self.beginning = nil
+        self.failure = nil
         // Who still has what this node lacks says so again.
         self.offers = [:]
     }
 
     /// The store could not merge the state.
     ///
-    /// It tries to merge them again with the next round of housekeeping.
-    package mutating func installFailed() { self.waits() }
+    /// Each try may hold the write lock for as long as the whole merge takes. So it waits twice as long as before the last
+    /// try, ``CoreLimits/stateRetryDelayMax`` at most. Then it tries again with the next stored chunk or round of housekeeping.
+    package mutating func installFailed(_ failure: StorageFailure, at time: Duration) {
+        let before = self.failure
+        let delay = min(before.map { $0.delay * 2 } ?? CoreLimits.stateRetryDelay, CoreLimits.stateRetryDelayMax)
+        self.failure = Failure(count: (before?.count ?? 0) + 1, last: failure, delay: delay, retryAt: time + delay)
+        self.waits()
+    }
 
     // MARK: - Links
 

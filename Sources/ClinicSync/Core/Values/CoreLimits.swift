@@ -139,6 +139,10 @@ package enum CoreLimits {
     package static let statePagesMax = 4_096
     /// A whole state waits this long for batches that its pages have a part of; then it is shown without them.
     package static let stateTailLimit: Duration = .seconds(30)
+    /// A whole state that the store could not merge waits this long for the next try, and twice as long after each further failure.
+    package static let stateRetryDelay: Duration = .seconds(10)
+    /// The longest such time.
+    package static let stateRetryDelayMax: Duration = .seconds(600)
     /// The log is pinned again for a peer that takes the state when the last pin is this old.
     package static let statePinInterval: Duration = .seconds(600)
     /// Rows that a comparison of ranges finds; with more of them the table is compared by keys, in pages.

@@ -121,7 +121,11 @@ function showSummary() {
   }).join("");
   const disk = status.diskFaults.map(fault => ` ${fault.message}`).join("");
   const transfer = status.progress?.state ?? null;
-  const catching = transfer === null ? "" : transfer.complete ? " This PC has received all rows and shows them next."
+  const failure = transfer?.failure ?? null;
+  const catching = transfer === null ? ""
+    : failure !== null ? ` This PC has received all rows and cannot show them: ${failure.message}.`
+      + ` It tries again in ${failure.retrySeconds} s.`
+    : transfer.complete ? " This PC has received all rows and shows them next."
     : ` This PC receives all rows: ${transfer.rows} of about ${transfer.rowsTotal}, `
       + `${(transfer.bytes / 1e6).toFixed(1)} MB at ${(transfer.bytesPerSecond / 1e6).toFixed(1)} MB/s`
       + (transfer.secondsLeft === null ? "." : `, ${transfer.secondsLeft} s left.`);

@@ -15,6 +15,7 @@ struct NodeStatusControl: StatusControl {
     let latencies: LatencyLog
     /// The node's metrics.
     let values: NodeMetrics
+    let epochs: EpochWatch
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -74,7 +75,7 @@ struct NodeStatusControl: StatusControl {
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
-            )
+            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all
         )
     }
 
@@ -123,17 +124,17 @@ struct NodeStatusControl: StatusControl {
 
 extension NodeStatus.Progress {
     /// Makes the progress from the core's status; `nil` when the node waits for nothing.
-    fileprivate init?(_ core: CoreStatus, names: [NodeID: String]) {
+    init?(_ core: CoreStatus, names: [NodeID: String]) {
         guard core.missingBatches > 0 || core.partialBatches > 0 || core.stateTransfer != nil else { return nil }
         self.init(
             missingBatches: Int(clamping: core.missingBatches),
             partialBatches: core.partialBatches,
-            state: core.stateTransfer.map { State($0, names: names) }
+            state: core.stateTransfer.map { StateTransferSummary($0, names: names) }
         )
     }
 }
 
-extension NodeStatus.Progress.State {
+extension StateTransferSummary {
     /// Describes a state that this node gets.
     fileprivate init(_ transfer: CoreStatus.StateTransfer, names: [NodeID: String]) {
         self.init(
@@ -143,7 +144,14 @@ extension NodeStatus.Progress.State {
             bytes: Int(clamping: transfer.bytes),
             bytesPerSecond: Int(clamping: transfer.bytesPerSecond),
             secondsLeft: transfer.timeLeft.map { Int(clamping: ($0 + .milliseconds(999)).components.seconds) },
-            complete: transfer.isWhole
+            complete: transfer.isWhole,
+            failure: transfer.failure.map { failure in
+                Failure(
+                    failures: failure.count,
+                    message: failure.reason,
+                    retrySeconds: Int(clamping: (failure.retryIn + .milliseconds(999)).components.seconds)
+                )
+            }
         )
     }
 }
@@ -293,6 +301,8 @@ private enum BackOffSentence {
             isPeersWord
                 ? "That PC cannot serve this PC: look at that PC's log."
                 : "This PC cannot serve that PC: look at this PC's log."
+        case .otherEpoch:
+            "The whole clinic was brought back to a backup, and one of the two PCs has not followed yet: look at its status."
         case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
             .overloaded, .revoked:
             "Connections with that PC end again and again."

@@ -14,6 +14,10 @@ package struct BackupFile: Sendable {
         package var rows: Int64
         /// Rows that programs had written, and that the node had not made a batch of.
         package var marks: Int64
+        /// The number of batches that its data has.
+        package var batches: UInt64
+        /// The epoch of its data, unverified; `nil` when it has none.
+        package var epoch: Epoch?
     }
 
     /// The file.
@@ -109,9 +113,20 @@ package struct BackupFile: Sendable {
                 label: try BackupLabel.read(on: connection),
                 node: node,
                 rows: try connection.query("SELECT count(*) FROM clinicsync_row").first { $0.int64(0) } ?? 0,
-                marks: try connection.query("SELECT count(*) FROM clinicsync_dirty").first { $0.int64(0) } ?? 0
+                marks: try connection.query("SELECT count(*) FROM clinicsync_dirty").first { $0.int64(0) } ?? 0,
+                batches: try BackupFile.batches(on: connection),
+                epoch: try FileEpoch.read(on: connection)
             )
         }
+    }
+
+    private static func batches(on connection: Connection) throws -> UInt64 {
+        var sum: UInt64 = 0
+        try connection.query("SELECT sequence FROM clinicsync_origin").forEach { row in
+            let (total, isTooLarge) = sum.addingReportingOverflow(UInt64(clamping: row.int64(0)))
+            sum = isTooLarge ? .max : total
+        }
+        return min(sum, UInt64(Int64.max))
     }
 
     private var foreign: StoreError {

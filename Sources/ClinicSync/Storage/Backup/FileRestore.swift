@@ -21,6 +21,8 @@ package struct FileRestore {
         package var rows = 0
         /// Why the database could not be opened, and what of programs' last changes is in it alone; `nil` when nothing is.
         package var lost: String?
+        /// The number of this node's own batches in the database that no other node is known to have.
+        package var unshared: UInt64 = 0
     }
 
     /// The node's database.
@@ -29,6 +31,8 @@ package struct FileRestore {
     package let node: NodeID
     /// The tables whose rows are left out.
     package let exclusions: BackupExclusions
+    /// The greatest epoch that the node knows; counts when the database cannot say its own.
+    package let epoch: Epoch?
     /// The schema of this program.
     package let schema: StoreSchema
     /// This PC's time, milliseconds since 1970.
@@ -47,12 +51,14 @@ package struct FileRestore {
         path: String,
         node: NodeID,
         exclusions: BackupExclusions,
+        epoch: Epoch? = nil,
         schema: StoreSchema = .clinic,
         wallClock: @escaping @Sendable () -> Int64
     ) {
         self.path = path
         self.node = node
         self.exclusions = exclusions
+        self.epoch = epoch
         self.schema = schema
         self.wallClock = wallClock
     }
@@ -69,6 +75,34 @@ package struct FileRestore {
         }
     }
 
+    /// Puts `backup`, which was examined before, in the place of the database, and begins `epoch` with it: nothing of the database
+    /// is merged.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``; the database is as before then.
+    package func begin(_ epoch: Epoch, with backup: BackupFile) throws -> Outcome {
+        try self.replace(beginning: epoch) { copy in
+            try DatabaseCopy(source: backup.path, target: copy, isReadOnly: true).make()
+        }
+    }
+
+    /// Puts a database without rows in the place of the database, for the rows of `epoch`, which come from the other nodes.
+    ///
+    /// Nothing of the database is merged.
+    ///
+    /// - Throws: ``StoreError``, ``SchemaError``; the database is as before then. ``StoreError/Code/locked`` when another program has
+    ///   the database open.
+    package func follow(_ epoch: Epoch) throws -> Outcome {
+        try self.replace(beginning: epoch) { try self.create(at: $0) }
+    }
+
+    private func create(at path: String) throws {
+        try SQLiteReplicaStore.create(
+            at: URL(fileURLWithPath: path),
+            origin: Origin(node: self.node),
+            isJoining: true
+        )
+    }
+
     /// Puts a database without rows in the place of one that cannot be opened: the rows come from the other nodes.
     ///
     /// - Throws: ``StoreError``, ``SchemaError``; nothing has changed then. A disk that damages every file must not be filled:
@@ -83,13 +117,7 @@ package struct FileRestore {
                     + "then restore a backup with 'clinic-node restore FILE', or join again."
             )
         }
-        return try self.replace { copy in
-            try SQLiteReplicaStore.create(
-                at: URL(fileURLWithPath: copy),
-                origin: Origin(node: self.node),
-                isJoining: true
-            )
-        }
+        return try self.replace { try self.create(at: $0) }
     }
 
     /// The files that a rebuild may set aside within a day.
@@ -111,8 +139,10 @@ package struct FileRestore {
 
     private static let asideSuffix = ".set-aside-"
 
-    /// Makes a new database by `make`, merges the log of the former one into it, and puts it in the former one's place.
-    private func replace(_ make: (String) throws -> Void) throws -> Outcome {
+    /// Makes a new database by `make`, and puts it in the former one's place.
+    ///
+    /// Merges the log of the former one into it, unless it begins an epoch.
+    private func replace(beginning epoch: Epoch? = nil, _ make: (String) throws -> Void) throws -> Outcome {
         var outcome = Outcome()
         let isThere = FileManager.default.fileExists(atPath: self.path)
         if isThere { try self.requireAlone() }
@@ -125,9 +155,12 @@ package struct FileRestore {
             self.willChange()
             let former = self.collectFormer(&outcome)
             self.willChange()
-            try copy.edit { try self.own(term: former?.term ?? 0, in: $0) }
+            try copy.edit { transaction in
+                try self.own(term: former?.term ?? 0, in: transaction)
+                try FileEpoch.set(epoch ?? (former.map(\.epoch) ?? self.epoch), in: transaction)
+            }
             self.willChange()
-            try self.merge(&outcome, from: former)
+            try self.merge(&outcome, from: epoch == nil ? former : nil)
             self.willChange()
             try self.keepOwner()
             try copy.synchronize()
@@ -153,6 +186,8 @@ package struct FileRestore {
     /// A database of this node whose log is read.
     private struct Former {
         var path: String
+        /// The epoch of its data; the greatest known when it cannot be read.
+        var epoch: Epoch?
         /// The term that it knows; 0 when it cannot be read.
         var term: UInt64 = 0
         /// Whether it may have rows that are in no batch.
@@ -164,21 +199,27 @@ package struct FileRestore {
     /// Makes batches of what programs wrote last, so that it is in the log.
     private func collectFormer(_ outcome: inout Outcome) -> Former? {
         let found = [self.path, self.path + ".rescued"].first { FileManager.default.fileExists(atPath: $0) }
-        guard var former = found.map({ Former(path: $0) }) else { return nil }
+        guard var former = found.map({ Former(path: $0, epoch: self.epoch) }) else { return nil }
         do {
             // Before anything reads the file: beside the log of another time it would read a mixture.
             _ = try StaleLog(databasePath: former.path).setAside(at: self.wallClock())
-            let owner = try DatabaseCopy.reading(former.path) { db in
+            let (owner, epoch) = try DatabaseCopy.reading(former.path) { db in
                 let connection = try Connection(db)
                 defer { connection.finalizeStatements() }
-                guard try connection.hasTable("clinicsync_setting") else { return String?.none }
-                return try Settings.read(.node, on: connection) { $0.string(0) }
+                guard try connection.hasTable("clinicsync_setting") else { return (String?.none, Epoch?.none) }
+                let owner = try Settings.read(.node, on: connection) { $0.string(0) }
+                return (owner, try FileEpoch.read(on: connection))
             }
             guard owner == self.node.description else {
                 outcome.lost = "\(former.path) is no database of this node"
                 return nil
             }
-            former.term = try self.store(at: former.path).run { try $0.state().term }
+            former.epoch = epoch
+            (former.term, outcome.unshared) = try self.store(at: former.path).run { writer in
+                let (state, own) = (try writer.state(), writer.origin)
+                let (number, shared) = (state.vector[own], state.acknowledgedByHost)
+                return (state.term, number > shared ? number - shared : 0)
+            }
             if former.path != self.path { unlink(former.path + "-numbers") }
         } catch {
             // The log of a damaged file may be readable all the same, and the rows that programs wrote last.

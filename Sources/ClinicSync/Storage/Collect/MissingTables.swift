@@ -155,6 +155,7 @@ struct MissingTables {
         if isMoved { try self.rows.marks.removeMissing(plan, in: transaction) }
         guard try self.rows.table.forgetMissing(plan, in: transaction) > 0 else { return false }
         try self.rows.table.correctTotal(plan, in: transaction)
+        try ForgottenRows.noteLostRows(in: transaction)
         return true
     }
 

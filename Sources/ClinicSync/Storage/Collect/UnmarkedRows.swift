@@ -360,6 +360,7 @@ final class UnmarkedRows: TransactionPart {
         throws
     {
         self.setBackCount += 1
+        try ForgottenRows.noteLostRows(in: transaction)
         try ValueRef.with(key) { key in
             try self.rows.table.remove(plan, key: key, hash: meta.hash, in: transaction)
             guard try self.rows.shadows.contains(plan.definition.number, key: key, on: transaction.connection) else {

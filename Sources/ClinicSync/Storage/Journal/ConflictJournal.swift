@@ -11,18 +11,18 @@ final class ConflictJournal {
     private let saver: RowSaver
     private let clock: StoreClock
     private let notes: StoreNotes
-    /// The largest value in bytes that other nodes can have; see ``StoreLimits/changeBytesMax``.
+    /// The largest value in bytes that other nodes can have.
     private let valueBytesMax: Int
     /// The plan of the journal's table; `nil` in a file from before the journal was replicated.
     var plan: TablePlan? { self.rows.plans[Conflict.table] }
 
     /// Keeps the journal of the tables of `saver`.
-    init(saver: RowSaver, clock: StoreClock, notes: StoreNotes, limits: StoreLimits) {
+    init(saver: RowSaver, clock: StoreClock, notes: StoreNotes, valueBytesMax: Int) {
         self.rows = saver.rows
         self.saver = saver
         self.clock = clock
         self.notes = notes
-        self.valueBytesMax = limits.changeBytesMax
+        self.valueBytesMax = valueBytesMax
     }
 
     /// Whether the journal has no entry: all that most transactions need to know of it.

@@ -155,9 +155,11 @@ struct JournalResolver {
         plan: TablePlan,
         in transaction: borrowing WriteTransaction
     ) throws -> Bool {
-        let state = try self.rows.locate(plan, key: entry.row.key, on: transaction.connection).state
-        guard state.deletion != nil else { throw Refused(resolution: .rowGone) }
-        guard state.registers.contains(where: { $0 != nil }) else {
+        let located = try self.rows.locate(plan, key: entry.row.key, on: transaction.connection)
+        let state = located.state
+        // Of a row whose deletion is forgotten only the entry is left.
+        guard state.deletion != nil || located.isAbsent else { throw Refused(resolution: .rowGone) }
+        guard located.isAbsent || state.registers.contains(where: { $0 != nil }) else {
             // Its node found the row missing, without a trace in the log.
             throw Refused(resolution: .refused(reason: "this PC has lost the row: settle the entry on another PC"))
         }

@@ -34,10 +34,18 @@ enum Settings {
         case tableIdentities
         /// A number of the opening: a copy of the file that was made in an earlier one has another.
         case opening
+        /// The signed statement of the epoch of the data; see `docs/design/0029-whole-clinic.md`.
+        case epoch
         /// What is written to find out whether the disk takes writes; there for a moment.
         case probe
         /// What a backup says of itself; only in the file of a backup.
         case backup
+        /// The deletions that count in no sum; see ``ForgottenRows``.
+        case forgotten
+        /// The deletions whose tombstones may be gone from the file.
+        case removed
+        /// Set when this file once lost rows without a deletion: that it lacks a row says nothing.
+        case lostRows
     }
 
     /// Reads a value with `body`; `nil` when it is not set.

@@ -93,6 +93,9 @@ final class Merger {
             result: &result,
             in: transaction
         )
+        if try self.isForgotten(change, plan, before, values: values, of: batch, events: &events, in: transaction) {
+            return
+        }
         var state = before.state
         let delta = self.delta(change, plan: plan, values: values, of: batch)
         try self.giveWay(&state, to: delta, before: before, plan: plan, events: &events, in: transaction)
@@ -129,6 +132,35 @@ final class Merger {
         guard state != before.state else { return }
         try self.makeRoom(plan, for: state, before: before, events: &events, in: transaction)
         try self.save(plan, state, from: before, change: change, of: batch, events: &events, in: transaction)
+    }
+
+    /// Keeps a change in the journal that is of a row whose deletion is forgotten, as far as this node knows.
+    ///
+    /// The node that made the change has the whole row, alive or deleted, and the next comparison brings it. Until then, and if that
+    /// node does not come back, the journal has what people entered. Half a row is never shown.
+    ///
+    /// - Returns: Whether the change is of such a row, so that nothing is to be merged.
+    private func isForgotten(
+        _ change: ChangeChunkReader.Change,
+        _ plan: TablePlan,
+        _ before: LocatedRow,
+        values: [ValueRef],
+        of batch: AppliedBatch,
+        events: inout EventCollector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> Bool {
+        // Every author of a change had the row's insertion, which is applied before: a row of which nothing is known was deleted.
+        guard before.isAbsent, change.kind != .insert, !self.rows.sums.forgotten.vector.isEmpty,
+            plan.definition.isClinical ? plan.counterSlots == 0 : self.rows.plans.forget(plan)
+        else { return false }
+        guard change.kind == .update else { return true }
+        let version = Version(timestamp: change.timestamp, origin: batch.id.origin, sequence: batch.id.sequence)
+        for slot in change.slots.setBits {
+            let place = LostValues.Place(plan: plan, key: change.key.value, slot: slot)
+            let register = RowState.Register(value: values[slot].value, version: version)
+            try self.lost.keep(register, at: place, isDeleted: true, events: &events, in: transaction)
+        }
+        return true
     }
 
     /// Merges some columns of a change whose other columns were merged long ago.
@@ -261,8 +293,8 @@ final class Merger {
 
     /// Merges a peer's row of a reconciliation, or of a state, into ours.
     ///
-    /// `settled`: versions of these batches that lose have no entry made, because the peer's journal has it if there must be
-    /// one, and comes too.
+    /// `settled`: when both the version that wins and the version that loses are of these batches, no entry is made: the peer's
+    /// journal has it if there must be one, and comes too.
     ///
     /// - Returns: Whether our row changed, and whether our row has something that the peer's has not.
     func merge(
@@ -287,7 +319,11 @@ final class Merger {
         if state.deletion != nil { state.limitSeen(to: self.possible) }
         let theirs = theirs.limited(toBatches: self.origins.vector.total)
         try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
-        let losses = state.merge(theirs) { settled?.covers($1) == true || self.origins.hasSeen($0, $1) }
+        let losses = state.merge(theirs) { winner, loser in
+            // The peer has made no entry for a value that loses to one which the peer does not know.
+            let isSettled = settled.map { $0.covers(winner) && $0.covers(loser) } ?? false
+            return isSettled || self.origins.hasSeen(winner, loser)
+        }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.

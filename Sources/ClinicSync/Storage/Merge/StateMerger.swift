@@ -133,8 +133,9 @@ final class StateMerger {
             } else if let staged, !page.cursor.isBehind(staged.cursor) {
                 continue
             }
-            // Rows of a table that this node does not have come by reconciliation, when it has the table.
-            if !page.payload.isEmpty, page.table.isEmpty || self.plan(page.table) != nil {
+            // Rows of a table that this node does not have come by reconciliation, when it has the table. A page without rows says
+            // that there are none in its range.
+            if page.table.isEmpty ? !page.payload.isEmpty : self.plan(page.table) != nil {
                 try StateStage.append(page, in: transaction)
             }
             staged?.append(page)
@@ -189,6 +190,7 @@ final class StateMerger {
         // What programs wrote, they wrote without knowing the state.
         try self.merger.collectAll(offset: offset, result: &result, in: transaction)
         var events = EventCollector(isLocal: false)
+        var absent = AbsentRows(rows: self.rows, merger: self.merger, staged)
         var number: Int64 = 0
         while let next = try StateStage.next(after: number, on: transaction.connection) {
             number = next
@@ -199,6 +201,7 @@ final class StateMerger {
                 // The sender may name authors that the file has no room for; the rows say nothing of others then.
                 let known = through.filter { self.origins.id(of: $0) != nil }
                 let merging = Merging(settled: staged.vector, through: known, offset: offset)
+                try absent.delete(page, plan, offset: offset, events: &events, result: &result, in: transaction)
                 try self.merge(page.payload, plan, merging, &events, &result, in: transaction)
             }
         }
@@ -212,6 +215,7 @@ final class StateMerger {
         var projected = EventCollector(isLocal: false)
         try self.projection.project(events: &projected, in: transaction)
         result.events += try self.events.record(projected, in: transaction)
+        try absent.forget(in: transaction)
         return result
     }
 
@@ -262,6 +266,7 @@ final class StateMerger {
         _ result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
+        guard !payload.isEmpty else { return }
         try payload.withUnsafeBytes { bytes in
             var reader = try RowStateReader(bytes, plan: plan)
             var values = [ValueRef](repeating: .null, count: plan.slotCount)

@@ -12,6 +12,10 @@ struct StateStage {
         var table: String
         /// The encoded rows or authors.
         var payload: [UInt8]
+        /// The last key that the page covers; `nil`: it covers the rest of the table.
+        var through: SQLiteValue?
+        /// Whether the sender left out rows of the page's range.
+        var lacksRows: Bool
     }
 
     // MARK: - Reading
@@ -23,7 +27,9 @@ struct StateStage {
         do {
             return
                 try connection
-                .query("SELECT vector, through, tableName, pk, rows, bytes FROM clinicsync_transfer WHERE id = 1")
+                .query(
+                    "SELECT vector, through, tableName, pk, rows, bytes, forgotten FROM clinicsync_transfer WHERE id = 1"
+                )
                 .first { row in
                     var staged = StagedState(
                         vector: try VectorCoding.decode(row.blob(0)),
@@ -32,6 +38,7 @@ struct StateStage {
                         bytes: UInt64(clamping: row.int64(5))
                     )
                     if !row.isNull(1) { staged.through = try VectorCoding.decode(row.blob(1)) }
+                    if !row.isNull(6) { staged.forgotten = try VectorCoding.decode(row.blob(6)) }
                     return staged
                 }
         } catch is MalformedRecord {
@@ -51,14 +58,23 @@ struct StateStage {
     /// - Throws: ``MalformedRecord`` when the file does not have what was stored.
     static func take(_ number: Int64, in transaction: borrowing WriteTransaction) throws -> Page? {
         try transaction
-            .statement("DELETE FROM clinicsync_stage WHERE number = ?1 RETURNING tableName, checksum, payload")
+            .statement(
+                """
+                DELETE FROM clinicsync_stage WHERE number = ?1 RETURNING tableName, checksum, payload, pk, lacksRows
+                """
+            )
             .bind(1, number)
             .first { row in
                 let payload = row.blob(2)
                 guard SipHash.hash64(payload) == row.unsigned(1) else {
                     throw MalformedRecord(reason: "the checksum of a page is wrong")
                 }
-                return Page(table: row.string(0), payload: Array(payload))
+                return Page(
+                    table: row.string(0),
+                    payload: Array(payload),
+                    through: row.isNull(3) ? nil : row.ref(3).value,
+                    lacksRows: row.int(4) != 0
+                )
             }
     }
 
@@ -66,10 +82,15 @@ struct StateStage {
 
     /// Stores a page behind those that are stored.
     static func append(_ page: StatePage, in transaction: borrowing WriteTransaction) throws {
-        try transaction.statement("INSERT INTO clinicsync_stage (tableName, checksum, payload) VALUES (?1, ?2, ?3)")
+        try transaction
+            .statement(
+                "INSERT INTO clinicsync_stage (tableName, checksum, payload, pk, lacksRows) VALUES (?1, ?2, ?3, ?4, ?5)"
+            )
             .bind(1, text: page.table)
             .bind(2, page.checksum)
             .bind(3, blob: page.payload)
+            .bind(4, page.through ?? .null)
+            .bind(5, page.lacksRows ? 1 : 0)
             .run()
     }
 
@@ -80,9 +101,9 @@ struct StateStage {
             try transaction
             .statement(
                 """
-                INSERT INTO clinicsync_transfer (id, vector, through, tableName, pk, rows, bytes, progressAt)
-                VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE SET vector = ?1, through = ?2,
-                tableName = ?3, pk = ?4, rows = ?5, bytes = ?6, progressAt = ?7
+                INSERT INTO clinicsync_transfer (id, vector, through, tableName, pk, rows, bytes, progressAt, forgotten)
+                VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO UPDATE SET vector = ?1, through = ?2,
+                tableName = ?3, pk = ?4, rows = ?5, bytes = ?6, progressAt = ?7, forgotten = ?8
                 """
             )
             .bind(1, blob: VectorCoding.encode(staged.vector))
@@ -91,6 +112,7 @@ struct StateStage {
             .bind(5, Int64(clamping: staged.rows))
             .bind(6, Int64(clamping: staged.bytes))
             .bind(7, milliseconds)
+            .bind(8, blob: VectorCoding.encode(staged.forgotten))
         if let through = staged.through {
             statement.bind(2, blob: VectorCoding.encode(through))
         } else {

@@ -29,6 +29,15 @@ package enum SystemTableLimits {
         }
     }
 
+    /// Returns whether tombstones of a table that nodes fill stay for ever: those about who belongs to the clinic, and what all prune by.
+    static func keepsTombstones(_ table: TableDefinition) -> Bool {
+        guard !table.isClinical else { return false }
+        return switch table.name {
+        case "clinicsync_node", "clinicsync_grant", "clinicsync_revocation", "clinicsync_horizon": true
+        default: false
+        }
+    }
+
     /// Returns whether a table may have the value.
     static func admits(_ value: ValueRef, in plan: TablePlan) -> Bool {
         plan.valueBytesMax.map { value.byteCount <= $0 } ?? true

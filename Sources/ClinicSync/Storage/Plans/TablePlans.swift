@@ -12,6 +12,8 @@ struct TablePlans: Sendable {
     private let byNumber: [Int: TablePlan]
     private let history: SchemaHistory
     private let childrenByParent: [Int: [Child]]
+    /// The numbers of the tables of which nodes forget deleted rows.
+    private let forgetful: Set<Int>
 
     /// A table that refers to another table, with the rule of the reference.
     struct Child: Sendable {
@@ -35,7 +37,21 @@ struct TablePlans: Sendable {
             }
         }
         self.childrenByParent = children
+        let parents = Set(tables.tables.flatMap { $0.foreignKeys.map { $0.parentTable.lowercased() } })
+        self.forgetful = Set(
+            self.all.filter {
+                $0.counterSlots == 0 && $0.mergeRule == nil && !parents.contains($0.definition.name.lowercased())
+                    && !SystemTableLimits.keepsTombstones($0.definition)
+            }
+            .map(\.definition.number)
+        )
     }
+
+    /// Whether this node removes tombstones of a table.
+    ///
+    /// Those of rows that others may refer to stay, because what becomes of the others depends on them. So do those of rows with
+    /// counters, and of rows that can be one with another row.
+    func forget(_ plan: TablePlan) -> Bool { self.forgetful.contains(plan.definition.number) }
 
     /// The tables that refer to the table with this number.
     func children(of number: Int) -> [Child] { self.childrenByParent[number] ?? [] }

@@ -84,6 +84,9 @@ final class RowTable: TransactionPart {
     /// The number of rows that a table shows.
     func rows(of plan: TablePlan) -> Int64 { self.totals[plan.definition.number]?.rows ?? 0 }
 
+    /// Whether the present transaction wrote a row of a table.
+    func hasChanged(_ plan: TablePlan) -> Bool { self.changed.contains(plan.definition.number) }
+
     private func count(_ plan: TablePlan, rows: Int64, adding new: Digest?, removing old: Digest?) {
         let number = plan.definition.number
         if let new { self.totals[number, default: Total()].digest += new }

@@ -24,6 +24,8 @@ final class StateSums: TransactionPart {
         case absent
         /// The state with this hash.
         case hashed(Digest)
+        /// The state of a deleted row with this hash, which does not count: see ``ForgottenRows``.
+        case forgotten(Digest)
         /// Bytes that are no state.
         case unreadable
     }
@@ -45,20 +47,25 @@ final class StateSums: TransactionPart {
         var changed: Set<Place> = []
         /// The sums that must be computed again.
         var stale: Set<Place> = []
+        /// The deletions that do not count.
+        var forgotten = ForgottenRows()
     }
 
     /// Sums of more states than these are not computed while programs cannot write.
     private static let computedAtOnceMax: UInt64 = 20_000
 
     private var plans: TablePlans
+    private let table: RowTable
     private var state = State()
     private var hasher = StateHasher()
 
     /// Reads the sums; those that the file lacks are computed with the first commit.
     ///
     /// - Throws: what SQLite reports.
-    init(plans: TablePlans, on connection: Connection) throws {
+    init(plans: TablePlans, table: RowTable, on connection: Connection) throws {
         self.plans = plans
+        self.table = table
+        self.state.forgotten = try ForgottenRows.inUse(on: connection)
         try StateSums.read(on: connection) { place, sum in self.state.sums[place] = sum }
         self.markMissing()
     }
@@ -69,6 +76,9 @@ final class StateSums: TransactionPart {
     }
 
     func willCommit(_ transaction: borrowing WriteTransaction) throws {
+        if let plan = self.plans[ForgottenRows.table], self.table.hasChanged(plan) {
+            try self.followHorizon(in: transaction)
+        }
         guard !self.state.stale.isEmpty || !self.state.changed.isEmpty else { return }
         // Of a sum that is missing the states are counted only at the opening.
         try self.compute(on: transaction.connection) {
@@ -78,6 +88,22 @@ final class StateSums: TransactionPart {
         guard try transaction.connection.hasTable("clinicsync_sum") else { return }
         for place in self.state.changed.sorted() {
             try self.write(self.state.sums[place] ?? .zero, of: place, in: transaction)
+        }
+    }
+
+    /// The deletions that do not count.
+    var forgotten: ForgottenRows { self.state.forgotten }
+
+    /// Leaves out of the sums what a host decided last.
+    ///
+    /// Call it in the transaction in which the horizon changes, so that nodes with equal batches leave out the same.
+    func followHorizon(in transaction: borrowing WriteTransaction) throws {
+        let decided = try ForgottenRows.decided(self.plans, on: transaction.connection)
+        guard decided != self.state.forgotten else { return }
+        self.state.forgotten = decided
+        try decided.use(in: transaction)
+        for plan in self.plans.all {
+            self.state.stale.insert(Place(table: plan.definition.number, kind: .deleted))
         }
     }
 
@@ -137,8 +163,9 @@ final class StateSums: TransactionPart {
             .bind(1, plan.definition.number)
             .bind(2, key)
             .first { row in
-                let result = Result { try self.hash(row, plan) }
-                return if case .success(let hash) = result { .hashed(hash) } else { .unreadable }
+                let result = Result { try self.read(row, plan) }
+                guard case .success(let read) = result else { return .unreadable }
+                return self.counts(read.state, kind) ? .hashed(read.hash) : .forgotten(read.hash)
             } ?? .absent
     }
 
@@ -150,7 +177,16 @@ final class StateSums: TransactionPart {
         key: ValueRef,
         on connection: Connection
     ) throws -> Bool {
-        try self.stored(kind, plan, key: key, on: connection) == .hashed(self.hasher.hash(plan, state))
+        let hash = self.hasher.hash(plan, state)
+        return switch try self.stored(kind, plan, key: key, on: connection) {
+        case .hashed(let stored), .forgotten(let stored): stored == hash
+        case .absent, .unreadable: false
+        }
+    }
+
+    /// Whether a state counts in its sum.
+    private func counts(_ state: RowState, _ kind: Kind) -> Bool {
+        kind == .hidden || !self.state.forgotten.contain(state)
     }
 
     /// Counts `new` in place of `old`; `nil` when the state is removed.
@@ -158,14 +194,14 @@ final class StateSums: TransactionPart {
         let place = Place(table: plan.definition.number, kind: kind)
         var sum = self.state.sums[place] ?? .zero
         switch old {
-        case .absent: break
+        case .absent, .forgotten: break
         case .hashed(let hash):
             sum.digest -= hash
             // A program may have put any count into the file that was opened.
             sum.rows = max(sum.rows, 1) &- 1
         case .unreadable: self.state.stale.insert(place)
         }
-        if let new {
+        if let new, self.counts(new, kind) {
             sum.digest += self.hasher.hash(plan, new)
             sum.rows &+= 1
         }
@@ -215,11 +251,14 @@ final class StateSums: TransactionPart {
         guard try connection.hasTable("clinicsync_\(kind.table.rawValue)") else { return sum }
         let number = plan.definition.number
         try connection.query("\(kind.select) WHERE s.tableId = ?1").bind(1, number).forEach { row in
-            sum.rows += 1
-            let result = Result { try self.hash(row, plan) }
+            let result = Result { try self.read(row, plan) }
             switch result {
-            case .success(let hash): sum.digest += hash
+            case .success(let read):
+                guard self.counts(read.state, kind) else { return }
+                sum.rows += 1
+                sum.digest += read.hash
             case .failure(let error):
+                sum.rows += 1
                 guard isStrict else { return }
                 try OwnDamage.reading(kind.table, .row(table: number, key: row.ref(0).value)) { throw error }
             }
@@ -227,41 +266,42 @@ final class StateSums: TransactionPart {
         return sum
     }
 
-    private func hash(_ row: Statement, _ plan: TablePlan) throws -> Digest {
-        try StateSums.hash(row, plan, with: &self.hasher)
+    private func read(_ row: Statement, _ plan: TablePlan) throws -> Read {
+        try StateSums.read(row, plan, with: &self.hasher)
     }
 }
 
 // MARK: - Reading
 
 extension StateSums {
-    /// The hash of the state in a row of ``Kind/select``.
-    ///
-    /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
-    static func hash(_ row: Statement, _ plan: TablePlan, with hasher: inout StateHasher) throws -> Digest {
-        try self.stampAndHash(row, plan, with: &hasher).hash
+    /// A state of a row that its table does not show as it is.
+    struct Read {
+        /// The state; of its deletion it has the version alone.
+        let state: RowState
+        /// Its newest stamp.
+        let stamp: UInt64
+        /// Its hash.
+        let hash: Digest
     }
 
-    /// The newest stamp and the hash of the state in a row of ``Kind/select``.
+    /// The state in a row of ``Kind/select``.
     ///
     /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
-    static func stampAndHash(
-        _ row: Statement,
-        _ plan: TablePlan,
-        with hasher: inout StateHasher
-    ) throws -> (stamp: UInt64, hash: Digest) {
+    static func read(_ row: Statement, _ plan: TablePlan, with hasher: inout StateHasher) throws -> Read {
         var reader = try RowStateReader(row.blob(1), plan: plan)
         guard let state = try reader.next(), row.ref(0).value == state.key else {
             throw MalformedRecord(reason: "the state is not of its row")
         }
         guard !row.isNull(2) else {
             guard row.isNull(3) else { throw OwnDamage(.context, "what a deleter had seen is missing") }
-            return (state.largestTimestamp.rawValue, hasher.hash(plan, state, deletion: nil))
+            let hash = hasher.hash(plan, state, deletion: nil)
+            return Read(state: state, stamp: state.largestTimestamp.rawValue, hash: hash)
         }
         // What the deleters had seen begins with the deletion's stamp.
         var deletion = ByteReader(row.blob(2))
         let stamp = max(state.largestTimestamp, try deletion.timestamp())
-        return (stamp.rawValue, hasher.hash(plan, state, deletion: row.blob(2)))
+        let hash = hasher.hash(plan, state, deletion: row.blob(2))
+        return Read(state: state, stamp: stamp.rawValue, hash: hash)
     }
 
     /// The sums of a table's states that the file has.

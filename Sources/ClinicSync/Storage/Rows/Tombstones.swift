@@ -9,6 +9,20 @@ final class Tombstones: TransactionPart {
     ///
     /// It may be too high after overwriting; it only says whether looking for a tombstone is worth while.
     private var counts: [Int: Int] = [:]
+    /// How far the tombstones were looked at that may be forgotten.
+    var search = Search()
+
+    /// A search for tombstones that may go, a part of them in each transaction.
+    struct Search {
+        /// What may be forgotten.
+        var limit = VersionVector()
+        /// The last row that was looked at.
+        var last: RowName?
+        /// Whether all were looked at.
+        var isDone = true
+        /// Whether tombstones were removed.
+        var hasRemoved = false
+    }
 
     /// Counts the tombstones.
     ///
@@ -22,8 +36,8 @@ final class Tombstones: TransactionPart {
     }
 
     func memory() -> () -> Void {
-        let saved = self.counts
-        return { self.counts = saved }
+        let saved = (self.counts, self.search)
+        return { (self.counts, self.search) = saved }
     }
 
     /// Whether a table may have tombstones.

@@ -106,6 +106,10 @@ final class BookkeepingRepair {
         var count = 0
         var outcome = DamageRepair.Outcome.refetching
         switch damage.table {
+        case .row, .shadow, .context, .file, .table: try ForgottenRows.noteLostRows(in: transaction)
+        default: break
+        }
+        switch damage.table {
         case .row: count = try self.rebuildRows(damage, in: transaction)
         case .counter: count = try self.removeCounters(damage, in: transaction)
         case .tombstone: count = try self.rebuildTombstone(damage, in: transaction)

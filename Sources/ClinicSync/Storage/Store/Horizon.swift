@@ -10,9 +10,9 @@ import ClinicSyncModel
 /// See `docs/design/0025-pruning.md`.
 struct Horizon {
     /// The table.
-    static let table = "clinicsync_horizon"
+    static let table = ForgottenRows.table
     /// The key of its only row.
-    private static let key = "clinic"
+    private static let key = ForgottenRows.key
     /// The host writes the row again after this time at the earliest.
     private static let intervalMilliseconds: Int64 = 3_600_000
 
@@ -26,6 +26,8 @@ struct Horizon {
     struct Decision {
         /// The new horizon; `nil` when the present one stays.
         var vector: VersionVector?
+        /// The deletions that nodes may forget; with ``vector``.
+        var forgotten = VersionVector()
         /// Members that lapse.
         var lapses: [NodeID] = []
         /// Members that are active again.
@@ -107,6 +109,9 @@ struct Horizon {
         let isHigher = !(known?.vector ?? VersionVector()).covers(common)
         if isHigher, try self.isDue(known?.at, presence, retention: retentionMilliseconds, on: connection) {
             decision.vector = common
+            // What this log has lost every active member has, and has had for as long as the log is kept.
+            decision.forgotten = try ForgottenRows.decided(plans, on: connection).vector
+            decision.forgotten.merge(self.origins.floor.gone.meet(common))
         }
         return decision
     }
@@ -153,9 +158,10 @@ struct Horizon {
         let now = SQLiteValue.integer(clinicMilliseconds)
         let plans = self.programRows.rows.plans
         if let vector = decision.vector, let plan = plans[Horizon.table] {
-            let values: [String: SQLiteValue] = [
+            var values: [String: SQLiteValue] = [
                 "id": .string(Horizon.key), "vector": .blob(VectorCoding.encode(vector)), "at": now, "host": host,
             ]
+            if ForgottenRows.areDecided(plans) { values["forgotten"] = .blob(VectorCoding.encode(decision.forgotten)) }
             try self.programRows.put(plan, values: values, in: transaction)
         }
         if let plan = plans[Lapses.table] {

@@ -125,19 +125,22 @@ struct RepairPages {
         let statement = try self.reader.connection.query(
             """
             \(kind.select) WHERE s.tableId = ?1 AND s.pk > ?2
-            AND (?3 IS NULL OR s.pk <= ?3) AND length(CAST(s.pk AS BLOB)) <= ?5 ORDER BY s.pk LIMIT ?4
+            AND (?3 IS NULL OR s.pk <= ?3) AND length(CAST(s.pk AS BLOB)) <= ?4 ORDER BY s.pk
             """
         )
         statement.bind(1, plan.definition.number).bind(2, range.after ?? .integer(0))
-        statement.bind(3, range.through ?? .null).bind(4, limit).bind(5, self.reader.limits.keyBytesMax)
+        statement.bind(3, range.through ?? .null).bind(4, self.reader.limits.keyBytesMax)
+        defer { statement.reset() }
+        let forgotten = try ForgottenRows.inUse(on: self.reader.connection)
         var hasher = StateHasher()
         var rows: [RowHash] = []
-        try statement.forEach { row in
-            let key = row.ref(0).value
-            let hash = try OwnDamage.reading(kind.table, .row(table: plan.definition.number, key: key)) {
-                try StateSums.hash(row, plan, with: &hasher)
+        while rows.count < limit, try statement.step() {
+            let key = statement.ref(0).value
+            let read = try OwnDamage.reading(kind.table, .row(table: plan.definition.number, key: key)) {
+                try StateSums.read(statement, plan, with: &hasher)
             }
-            rows.append(RowHash(key: key, hash: hash))
+            guard kind == .hidden || !forgotten.contain(read.state) else { continue }
+            rows.append(RowHash(key: key, hash: read.hash))
         }
         return rows
     }

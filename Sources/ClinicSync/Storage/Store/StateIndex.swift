@@ -65,10 +65,15 @@ struct StateScan {
                 }
                 try body(key, stamp, hash)
             }
-        for kind in StateSums.Kind.allCases { try self.forEach(kind, body) }
+        let forgotten = try ForgottenRows.inUse(on: self.reader.connection)
+        for kind in StateSums.Kind.allCases { try self.forEach(kind, without: forgotten, body) }
     }
 
-    private func forEach(_ kind: StateSums.Kind, _ body: (ValueRef, UInt64, Digest) throws -> Void) throws {
+    private func forEach(
+        _ kind: StateSums.Kind,
+        without forgotten: ForgottenRows,
+        _ body: (ValueRef, UInt64, Digest) throws -> Void
+    ) throws {
         let number = self.plan.definition.number
         guard try self.reader.connection.hasTable("clinicsync_\(kind.table.rawValue)") else { return }
         var hasher = StateHasher()
@@ -78,10 +83,11 @@ struct StateScan {
             .bind(2, self.keyBytesMax)
             .forEach { row in
                 let key = row.ref(0)
-                let (stamp, hash) = try OwnDamage.reading(kind.table, .row(table: number, key: key.value)) {
-                    try StateSums.stampAndHash(row, self.plan, with: &hasher)
+                let read = try OwnDamage.reading(kind.table, .row(table: number, key: key.value)) {
+                    try StateSums.read(row, self.plan, with: &hasher)
                 }
-                try body(key, stamp, hash)
+                guard kind == .hidden || !forgotten.contain(read.state) else { return }
+                try body(key, read.stamp, read.hash)
             }
     }
 

@@ -77,6 +77,9 @@ struct StatePages {
             answer.pages.append(self.page(request, start, StateCursor(table: ""), payload, rows: 0))
         }
         var writing = Writing(request: request, vector: start, through: through)
+        writing.mayLackRows = try self.mayLackRows()
+        writing.forgotten = try ForgottenRows.removed(on: self.reader.connection).vector
+        if !answer.pages.isEmpty { answer.pages[0].forgotten = writing.takeForgotten() }
         writing.bytes = answer.pages.reduce(0) { $0 + $1.payload.count }
         // An answer has a page, however little the peer asks for.
         let credit = max(1, min(Int(clamping: request.creditBytes), self.reader.limits.stateAnswerBytes))
@@ -94,12 +97,33 @@ struct StatePages {
         return answer
     }
 
+    /// Whether this node may lack rows that nobody deleted: it lost some, or has batches that this version or no version can read.
+    private func mayLackRows() throws -> Bool {
+        let connection = self.reader.connection
+        if try ForgottenRows.hasLostRows(on: connection) { return true }
+        func has(_ table: String, _ condition: String) throws -> Bool {
+            guard try connection.hasTable(table) else { return false }
+            return try connection.query("SELECT 1 FROM \(table) WHERE \(condition) LIMIT 1").first { _ in true }
+                ?? false
+        }
+        return try has("clinicsync_unread", "true") || has(Conflict.table, "kind = 'batch'")
+    }
+
     /// What one answer has written so far.
     private struct Writing {
         let request: StateRequest
         let vector: VersionVector
         let through: VersionVector
         var bytes = 0
+        /// Whether this node may lack rows that nobody deleted.
+        var mayLackRows = false
+        /// What the next page is to say of tombstones that are gone: the first one of an answer says it.
+        var forgotten = VersionVector()
+
+        mutating func takeForgotten() -> VersionVector {
+            defer { self.forgotten = VersionVector() }
+            return self.forgotten
+        }
     }
 
     private func unfinished(_ answer: StateAnswer) -> StateAnswer {
@@ -150,17 +174,25 @@ struct StatePages {
         let mayBeShadow = try self.hasShadows(plan)
         var writer = RowStateWriter(plan)
         var rows: UInt32 = 0
+        var lacksRows = false
         func close(at key: SQLiteValue?) {
             let cursor = StateCursor(table: plan.definition.name, key: key)
             let payload = rows == 0 ? [] : writer.payload()
             writing.bytes += payload.count
-            answer.pages.append(self.page(writing.request, writing.vector, cursor, payload, rows: rows))
+            var page = self.page(writing.request, writing.vector, cursor, payload, rows: rows)
+            page.forgotten = writing.takeForgotten()
+            page.lacksRows = lacksRows || writing.mayLackRows
+            answer.pages.append(page)
             writer = RowStateWriter(plan)
-            rows = 0
+            (rows, lacksRows) = (0, false)
         }
         for (index, key) in keys.enumerated() {
             let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow)
-            if let state, self.append(state, through: writing.through, to: &writer) { rows += 1 }
+            if let state, self.append(state, through: writing.through, to: &writer) {
+                rows += 1
+            } else {
+                lacksRows = true
+            }
             guard writer.count >= self.reader.limits.pageBytes else { continue }
             let isLast = isWhole && index == keys.count - 1
             close(at: isLast ? nil : key)

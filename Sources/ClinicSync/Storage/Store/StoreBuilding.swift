@@ -26,7 +26,7 @@ struct StoreBuilding {
             saver: self.opened.saver,
             clock: self.opened.clock,
             notes: self.opened.notes,
-            limits: self.limits
+            valueBytesMax: self.limits.changeBytesMax
         )
         let lost = LostValues(journal: journal, rows: self.rows)
         let events = EventLog(

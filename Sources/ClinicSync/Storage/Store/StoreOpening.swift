@@ -186,7 +186,7 @@ struct StoreOpening {
         _ claims: Claims,
         on connection: Connection
     ) throws -> RowStates {
-        let sums = try StateSums(plans: plans, on: connection)
+        let sums = try StateSums(plans: plans, table: table, on: connection)
         let contexts = DeletionContexts(sums: sums)
         return RowStates(
             plans: plans,

@@ -38,8 +38,8 @@ extension StoreSummary {
                 if name == nil, !row.isNull(4) {
                     name = try OwnDamage.reading(.unread) { try UnreadDetail(row.blob(4)).table }
                 }
-                // What is about the nodes' own tables is nothing for people.
-                if let name, name.hasPrefix("clinicsync_") { return }
+                // What is about the nodes' own tables is nothing for people, but values that only this PC's journal has.
+                if let name, name.hasPrefix("clinicsync_"), name != Conflict.table { return }
                 var rows = row.int(2)
                 if case .missing = StoreNote(key: row.ref(3).value) { rows = 0 }
                 let entry = StoreSummary.Waiting(table: name ?? "all", rows: rows, reason: row.string(1))

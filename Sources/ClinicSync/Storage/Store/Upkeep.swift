@@ -238,6 +238,7 @@ final class Upkeep {
             )
         }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds, linked: presence.linked)
+        try self.forgetRows()
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
         guard !self.collecting.collector.isInBulk else { return outcome }
@@ -318,6 +319,42 @@ final class Upkeep {
             if chunks == 0 { break }
         }
         return pruned
+    }
+
+    /// The contexts that one transaction removes.
+    private static let contextsMax = 256
+
+    /// Removes tombstones of deletions that are forgotten.
+    ///
+    /// None while a state is on its way to a peer: its pages would be of different moments.
+    private func forgetRows() throws {
+        let pruner = TombstonePruner(rows: self.saver.rows)
+        let isStale = try self.transactions.read { connection in
+            try ForgottenRows.decided(self.saver.rows.plans, on: connection) != self.saver.rows.sums.forgotten
+        }
+        if isStale {
+            // A program wrote the horizon, and nobody has collected it.
+            try self.transactions.write { transaction in
+                try self.saver.rows.sums.followHorizon(in: transaction)
+                return .relaxed
+            }
+        }
+        let limit = pruner.limit
+        guard !limit.isEmpty,
+            try self.transactions.read({ try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: $0) })
+                == nil
+        else { return }
+        for _ in 0..<Upkeep.pruningsMax {
+            let isDone = try self.transactions.write { .relaxed(try pruner.prune(upTo: limit, in: $0)) }
+            if isDone { break }
+        }
+        let unused = try self.transactions.readSnapshot { try pruner.unusedContexts(on: $0) }
+        for first in stride(from: 0, to: unused.count, by: Upkeep.contextsMax) {
+            try self.transactions.write { transaction in
+                try pruner.remove(contexts: unused[first...].prefix(Upkeep.contextsMax), in: transaction)
+                return .relaxed
+            }
+        }
     }
 
     private func pruneEvents() throws {

@@ -89,13 +89,46 @@ import Testing
         var machine = StateTransferStateMachine()
         machine.start(self.staged("bills", through: self.through), at: .seconds(1))
         #expect(machine.keepHouse(at: .seconds(10)) == [.submit(.installState(isForced: false))])
-        #expect(machine.stored() == [])
+        #expect(machine.stored(at: .seconds(10)) == [])
         machine.waits()
-        #expect(machine.stored() == [.submit(.installState(isForced: false))])
+        #expect(machine.stored(at: .seconds(10)) == [.submit(.installState(isForced: false))])
         machine.waits()
         #expect(machine.keepHouse(at: .seconds(31)) == [.submit(.installState(isForced: true))])
-        machine.installFailed()
+        machine.installFailed(.unavailable("disk full"), at: .seconds(31))
         #expect(machine.keepHouse(at: .seconds(41)) == [.submit(.installState(isForced: true))])
+    }
+
+    @Test("a state that the store cannot merge is tried again after a time that doubles, whatever arrives meanwhile")
+    func failures() {
+        var machine = StateTransferStateMachine()
+        machine.start(self.staged("bills", through: self.through), at: .zero)
+        var time = Duration.zero
+        for (index, seconds) in [10, 20, 40, 80, 160, 320, 600, 600].enumerated() {
+            #expect(machine.stored(at: time) == [.submit(.installState(isForced: false))])
+            machine.installFailed(.unavailable("disk full"), at: time)
+            let failure = machine.progress(at: time)?.failure
+            #expect(failure?.count == index + 1 && failure?.last == .unavailable("disk full"))
+            let due = time + .seconds(seconds)
+            #expect(failure?.retryAt == due)
+            #expect(machine.stored(at: due - .seconds(1)) == [])
+            #expect(machine.keepHouse(at: due - .seconds(1)) == [])
+            time = due
+        }
+        // A sender that connects again and again does not make the store try more often.
+        _ = machine.stored(at: time)
+        machine.installFailed(.unavailable("disk full"), at: time)
+        let requests = machine.received(.offer(self.offer), on: .c(2), at: time)
+        #expect(requests == [self.asks(2, self.request(1, self.vector, after: StateCursor(table: "bills")))])
+        let end = StateEnd(id: 1, vector: self.vector, through: self.through)
+        #expect(machine.received(.end(end), on: .c(2), at: time).count == 1)
+        #expect(machine.staged(self.staged("bills", through: self.through), from: .c(2), at: time) == [])
+        #expect(machine.progress(at: time)?.failure?.count == 9)
+        // Another state is merged at once.
+        let other = self.staged("bills", through: .v(9), vector: .v(8))
+        _ = machine.staged(other, from: .c(2), at: time)
+        #expect(machine.stored(at: time) == [.submit(.installState(isForced: false))])
+        machine.installed()
+        #expect(machine.progress(at: time) == nil)
     }
 
     @Test("the progress has the rate since this process began, and the time that the rest takes at that rate")

@@ -10,4 +10,13 @@ extension StorageFailure {
         case .unavailable, .disk, .forked, .damaged: .storageFailed
         }
     }
+
+    /// Why the request failed, for people.
+    var reason: String {
+        switch self {
+        case .unavailable(let reason), .disk(_, let reason), .malformed(let reason): reason
+        case .forked(let batch): "two different batches have the number \(batch.sequence) of \(batch.origin)"
+        case .damaged(let damage): "the bookkeeping is damaged: \(damage.reason)"
+        }
+    }
 }

@@ -1,0 +1,139 @@
+import ClinicSyncCore
+import ClinicSyncModel
+
+/// The rows that this node has and a complete state has not: they were deleted, and the state's senders have forgotten it.
+///
+/// A sender that says that it may have forgotten the deletions of `forgotten` had applied all of it. A row that was inserted by one of
+/// these batches was known to the sender. The state has neither the row nor its tombstone, so it was deleted, and the deletion
+/// was forgotten. It is done here again, by the ordinary rules for a deletion whose author had seen `forgotten`. So an edit that
+/// the sender did not know, and that came from this PC, keeps the row or goes to the journal, as the manifest says.
+///
+/// What is deleted this way and has no such edit is forgotten in the same transaction, without a tombstone: if the sender's file
+/// was damaged and the row is there elsewhere, a reconciliation brings it back.
+struct AbsentRows {
+    private let rows: RowStates
+    private let merger: Merger
+    /// The deletions that the senders may have forgotten.
+    private let forgotten: ForgottenRows
+    /// What no version in the sender's journal is newer than.
+    private let settled: VersionVector
+    private var cursor: StateCursor?
+    private var deleted: [(plan: TablePlan, key: SQLiteValue)] = []
+
+    /// Keys of rows that are looked at together.
+    private static let keysMax = 512
+
+    /// Compares with the pages of `staged`.
+    init(rows: RowStates, merger: Merger, _ staged: StagedState) {
+        self.rows = rows
+        self.merger = merger
+        self.settled = staged.vector
+        // Nobody can have forgotten what had not come yet when the transfer began.
+        self.forgotten = ForgottenRows(vector: staged.forgotten.meet(staged.vector))
+    }
+
+    /// Deletes this node's rows in a page's range that the page does not have; call it for every page, in their order, before the
+    /// page is merged.
+    ///
+    /// - Throws: ``MalformedRecord`` when the page is none; ``OwnDamage``; what SQLite reports.
+    mutating func delete(
+        _ page: StateStage.Page,
+        _ plan: TablePlan,
+        offset: Int64,
+        events: inout EventCollector,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        var after = self.cursor?.table == page.table ? self.cursor?.key : nil
+        self.cursor = StateCursor(table: page.table, key: page.through)
+        // A new PC has no rows.
+        guard !self.forgotten.vector.isEmpty, !page.lacksRows, self.hasRows(plan) else { return }
+        var known: Set<SQLiteValue>?
+        while true {
+            let keys = try self.keys(plan, after: after, through: page.through, on: transaction.connection)
+            guard let last = keys.last else { return }
+            let inPage = try known ?? AbsentRows.keys(of: page, plan)
+            known = inPage
+            for key in keys where !inPage.contains(key) {
+                try self.delete(key, plan, offset: offset, events: &events, result: &result, in: transaction)
+            }
+            after = last
+        }
+    }
+
+    private func hasRows(_ plan: TablePlan) -> Bool {
+        self.rows.table.rows(of: plan) > 0 || self.rows.shadows.exist(in: plan.definition.number)
+    }
+
+    private func keys(
+        _ plan: TablePlan,
+        after: SQLiteValue?,
+        through: SQLiteValue?,
+        on connection: Connection
+    ) throws -> [SQLiteValue] {
+        var keys: [SQLiteValue] = []
+        // Keys are texts and blobs; every number is smaller.
+        try connection
+            .query(
+                """
+                SELECT pk FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2 AND (?3 IS NULL OR pk <= ?3)
+                UNION SELECT pk FROM clinicsync_shadow WHERE tableId = ?1 AND pk > ?2 AND (?3 IS NULL OR pk <= ?3)
+                ORDER BY pk LIMIT ?4
+                """
+            )
+            .bind(1, plan.definition.number)
+            .bind(2, after ?? .integer(0))
+            .bind(3, through ?? .null)
+            .bind(4, AbsentRows.keysMax)
+            .forEach { keys.append($0.ref(0).value) }
+        return keys
+    }
+
+    private static func keys(of page: StateStage.Page, _ plan: TablePlan) throws -> Set<SQLiteValue> {
+        var keys: Set<SQLiteValue> = []
+        guard !page.payload.isEmpty else { return keys }
+        try page.payload.withUnsafeBytes { payload in
+            var reader = try RowStateReader(payload, plan: plan)
+            while let state = try reader.next() { keys.insert(state.key) }
+        }
+        return keys
+    }
+
+    private mutating func delete(
+        _ key: SQLiteValue,
+        _ plan: TablePlan,
+        offset: Int64,
+        events: inout EventCollector,
+        result: inout MergeResult,
+        in transaction: borrowing WriteTransaction
+    ) throws {
+        let known = try self.rows.locate(plan, key: key, on: transaction.connection).state
+        // A row that was there from the beginning is never forgotten. One that the senders did not know is new.
+        guard known.birth.sequence > 0, self.forgotten.vector.covers(known.birth) else { return }
+        let deletion = RowState.Deletion(seen: self.forgotten.vector, version: known.birth)
+        let theirs = RowState(key: key, birth: .genesis, registers: [], deletion: deletion)
+        _ = try self.merger.merge(
+            theirs,
+            plan: plan,
+            settled: self.settled,
+            offset: offset,
+            events: &events,
+            result: &result,
+            in: transaction
+        )
+        self.deleted.append((plan, key))
+    }
+
+    /// Removes the tombstones of what was deleted; call it when all rows have their forms.
+    ///
+    /// - Throws: ``OwnDamage``; what SQLite reports.
+    func forget(in transaction: borrowing WriteTransaction) throws {
+        for (plan, key) in self.deleted {
+            let located = try self.rows.locate(plan, key: key, on: transaction.connection)
+            guard case .tombstone = located.residence, self.forgotten.contain(located.state) else { continue }
+            try ValueRef.with(key) { try self.rows.tombstones.remove(plan, key: $0, in: transaction) }
+        }
+        // This node lacks the tombstones that the senders lacked.
+        try self.forgotten.noteRemoved(in: transaction)
+    }
+}

@@ -1,0 +1,299 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import GRDB
+import Testing
+
+@testable import ClinicSyncStorage
+
+/// Two PCs that forget deletions, and a third one that was away all the while.
+@Suite("Tombstones that are forgotten")
+struct TombstoneTests {
+    private static let day: Int64 = 86_400_000
+    private static let retention: Int64 = 7 * day
+
+    private let a: TestStore
+    private let b: TestStore
+    private let c: TestStore
+
+    /// Three PCs with a bill of four items and a queue of three, of which `c` goes away.
+    init() throws {
+        (self.a, self.b, self.c) = (try TestStore(1), try TestStore(2), try TestStore(3))
+        try self.a.sql(
+            """
+            INSERT INTO patients(id, fullName) VALUES('p', 'Ana');
+            INSERT INTO patient_bills(id, patientId, billDate, totalAmount, status) VALUES('b', 'p', '2026-11-27', 1, 'open')
+            """
+        )
+        for item in ["i1", "i2", "i3", "i4"] { try self.addItem(item, at: self.a) }
+        for entry in ["q1", "q2", "q3"] {
+            try self.a.sql(
+                """
+                INSERT INTO active_patient_queue(queueEntryId, patientName, arrivalTime, queueNumber, status, createdAt)
+                VALUES('\(entry)', 'Ana', '09:00', 1, 'waiting', '09:00')
+                """
+            )
+        }
+        try converge([self.a, self.b, self.c])
+    }
+
+    private func addItem(_ id: String, at store: TestStore) throws {
+        try store.sql(
+            "INSERT INTO bill_items(id, billId, description, unitPrice, itemTotal) VALUES('\(id)', 'b', 'X-ray', 5, 5)"
+        )
+    }
+
+    private func delete(_ ids: [String]) throws {
+        for id in ids {
+            let place = id.hasPrefix("i") ? "bill_items WHERE id" : "active_patient_queue WHERE queueEntryId"
+            try self.a.sql("DELETE FROM \(place) = '\(id)'")
+            try self.a.collect()
+        }
+        try converge([self.a, self.b])
+    }
+
+    /// Lets the other two work on for days; `c` lapses.
+    private func pass(days: Int64 = 56) throws {
+        let start = self.c.now
+        let members = [self.a, self.b, self.c].map(\.origin.node)
+        for _ in 0..<days / 8 {
+            for store in [self.a, self.b] { store.now += 8 * Self.day }
+            try self.a.writer.recordAcknowledged([
+                MemberProgress(node: self.b.origin.node, vector: self.b.vector, seenMilliseconds: self.a.now)
+            ])
+            for store in [self.a, self.b] {
+                let presence = MemberPresence(
+                    isHost: store === self.a,
+                    members: members,
+                    days: [self.c.origin.node: start],
+                    linked: [store === self.a ? self.b.origin.node : self.a.origin.node],
+                    clinicMilliseconds: store.now
+                )
+                try store.writer.recordAcknowledged([
+                    MemberProgress(node: presence.linked[0], vector: self.a.vector, seenMilliseconds: store.now)
+                ])
+                _ = try store.writer.maintain(retentionMilliseconds: Self.retention, presence: presence)
+                try converge([self.a, self.b])
+            }
+        }
+        self.c.now = self.a.now
+        try expectEqual([self.a, self.b])
+    }
+
+    /// `c` comes back: its own changes go to `a`, and it gets the state.
+    private func comeBack() throws {
+        #expect(try self.a.reader.locate(self.c.vector) == nil, "the log is pruned")
+        try self.c.send(to: self.a)
+        var ferry = StateFerry(to: self.c)
+        try ferry.carry(from: self.a)
+        #expect(try ferry.install() != nil)
+        try self.c.collect()
+        try self.a.send(to: self.b)
+        #expect(try self.c.vector == self.a.vector)
+    }
+
+    /// Compares `c` and `b` with the host until all are equal.
+    private func reconcile() throws {
+        for _ in 0..<2 {
+            for client in [self.c, self.b] { _ = try RoundRun(client: client, host: self.a).round() }
+            try converge([self.a, self.b, self.c])
+        }
+        for client in [self.c, self.b] { #expect(try RoundRun(client: client, host: self.a).round() == .equal) }
+        try expectEqual([self.a, self.b, self.c])
+    }
+
+    private func rows(_ store: TestStore) throws -> [String] {
+        try store.queue.read { db in
+            try String.fetchAll(
+                db,
+                sql: "SELECT id FROM bill_items UNION SELECT queueEntryId FROM active_patient_queue ORDER BY 1"
+            )
+        }
+    }
+
+    private func tombstones(_ store: TestStore) throws -> [String] {
+        try store.queue.read { try String.fetchAll($0, sql: "SELECT pk FROM clinicsync_tombstone ORDER BY 1") }
+    }
+
+    private func count(_ table: String, _ store: TestStore) throws -> Int? {
+        try store.value(Int.self, "SELECT count(*) FROM clinicsync_\(table)")
+    }
+
+    @Test("tombstones go with what their deleters had seen when all active members have had them for the retention")
+    func go() throws {
+        try self.delete(["i1", "q1", "i2"])
+        try self.pass(days: 16)
+        #expect(try self.tombstones(self.b) == ["i1", "i2", "q1"], "the third PC has not lapsed")
+        #expect(try self.count("context", self.b) == 3)
+        try self.pass(days: 48)
+        for store in [self.a, self.b] {
+            #expect(try self.tombstones(store).filter { !$0.hasPrefix("C11") && $0.count == 2 } == [])
+            #expect(try self.count("context", store) ?? 0 <= 1, "a lapse was not deleted")
+        }
+    }
+
+    @Test("nodes that have removed tombstones and nodes that have not are equal, and give none back")
+    func differentMoments() throws {
+        try self.delete(["i1", "q1"])
+        // One of the two keeps its log, and so its tombstones, for longer.
+        try self.pass(days: 32)
+        let decided = try self.a.writer.read { rows, _ in rows.rows.sums.forgotten }
+        try self.pass(days: 24)
+        #expect(try self.a.writer.read { rows, _ in rows.rows.sums.forgotten } != decided)
+        let late = try TestStore(4)
+        var ferry = StateFerry(to: late)
+        try ferry.carry(from: self.b)
+        #expect(try ferry.install() != nil)
+        try expectEqual([self.a, self.b, late])
+        #expect(try RoundRun(client: late, host: self.a).round() == .equal)
+        #expect(try self.tombstones(late) == self.tombstones(self.b))
+    }
+
+    @Test("a PC that was away keeps no row that was deleted meanwhile, and brings none back")
+    func zombies() throws {
+        try self.delete(["i1", "q1"])
+        try self.pass()
+        #expect(try self.tombstones(self.a).contains("i1") == false)
+        try self.addItem("i9", at: self.c)
+        try self.comeBack()
+        #expect(try self.rows(self.c) == ["i2", "i3", "i4", "i9", "q2", "q3"])
+        try self.reconcile()
+        #expect(try self.rows(self.a) == ["i2", "i3", "i4", "i9", "q2", "q3"])
+        #expect(try self.count("conflict", self.a) == 0)
+    }
+
+    @Test(
+        "an edit of a row that was deleted meanwhile keeps the row, or is in the journal with a way to restore it, as the manifest says",
+        arguments: [true, false]
+    )
+    func edited(sendsFirst: Bool) throws {
+        try self.delete(["i1", "q1"])
+        try self.pass()
+        try self.c.sql("UPDATE bill_items SET description = 'MRI' WHERE id = 'i1'")
+        try self.c.sql("UPDATE active_patient_queue SET patientName = 'Eva' WHERE queueEntryId = 'q1'")
+        try self.c.collect()
+        if sendsFirst { try self.c.send(to: self.a) }
+        try self.comeBack()
+        try self.reconcile()
+        for store in [self.a, self.b, self.c] {
+            #expect(try self.rows(store) == ["i1", "i2", "i3", "i4", "q2", "q3"])
+            #expect(
+                try store.value(String.self, "SELECT description || unitPrice FROM bill_items WHERE id = 'i1'")
+                    == "MRI5.0"
+            )
+        }
+        let open = try self.b.reader.journal(openOnly: true)
+        #expect(Set(open.map(\.kind)).isSuperset(of: [.kept, .overruled]))
+        let entry = try #require(open.first { $0.kind == .overruled })
+        #expect(try self.b.writer.resolveJournal(entry.id, keeping: .other) == .resolved(hasChanged: true))
+        try converge([self.a, self.b, self.c])
+        #expect(
+            try self.a.value(
+                String.self,
+                "SELECT patientName || arrivalTime FROM active_patient_queue WHERE queueEntryId = 'q1'"
+            )
+                == "Eva09:00"
+        )
+    }
+
+    @Test(
+        "of a PC that sends its edits and never comes back to compare, the journal has them, and a person can write them"
+    )
+    func neverSeenAgain() throws {
+        try self.delete(["i1", "q1"])
+        try self.pass()
+        try self.c.sql(
+            "UPDATE bill_items SET description = 'MRI', unitPrice = 7, itemTotal = 7, billId = 'b' WHERE id = 'i1'"
+        )
+        try self.c.send(to: self.a)
+        try self.a.send(to: self.b)
+        try expectEqual([self.a, self.b])
+        #expect(try self.rows(self.b) == ["i2", "i3", "i4", "q2", "q3"], "half a row is not shown")
+        let open = try self.b.reader.journal(openOnly: true)
+        #expect(open.compactMap(\.column).sorted() == ["description", "itemTotal", "unitPrice"])
+        let entry = try #require(open.first { $0.column == "description" })
+        // The other columns are gone, and the table wants them.
+        guard case .refused = try self.b.writer.resolveJournal(entry.id, keeping: .other) else {
+            Issue.record("half a row was written")
+            return
+        }
+        #expect(try self.count("resolution", self.b) == 0)
+    }
+
+    @Test("a PC that lost rows takes none away from others for ever: they come back from any PC that has them")
+    func damagedSender() throws {
+        try self.delete(["i1"])
+        try self.pass()
+        try self.a.lose("bill_items")
+        try self.comeBack()
+        try self.reconcile()
+        for store in [self.a, self.b, self.c] { #expect(try self.rows(store) == ["i2", "i3", "i4", "q1", "q2", "q3"]) }
+    }
+
+    @Test("a PC that knows that it lost rows takes none away: what others have stays")
+    func knownLoss() throws {
+        try self.delete(["i1"])
+        try self.pass()
+        try self.a.writer.transactions.write { transaction in
+            try ForgottenRows.noteLostRows(in: transaction)
+            return Ending.relaxed
+        }
+        try self.a.lose("bill_items")
+        try self.comeBack()
+        #expect(try self.rows(self.c) == ["i1", "i2", "i3", "i4", "q1", "q2", "q3"])
+    }
+
+    @Test("a horizon that a program writes removes no row that a PC has and others lack")
+    func forgedHorizon() throws {
+        try self.addItem("i9", at: self.c)
+        try self.c.collect()
+        let everything = [self.a, self.b, self.c].map {
+            VersionVector.Entry(origin: $0.origin, sequence: Bounds.sequenceMax)
+        }
+        let hex = VectorCoding.encode(VersionVector(everything)).hexadecimal
+        try self.delete(["i1"])
+        try self.a.sql(
+            "INSERT OR REPLACE INTO clinicsync_horizon (id, vector, forgotten) VALUES ('clinic', x'\(hex)', x'\(hex)')"
+        )
+        try converge([self.a, self.b])
+        for store in [self.a, self.b] {
+            store.now += 8 * Self.day
+            for _ in 0..<3 {
+                let presence = MemberPresence(isHost: false, clinicMilliseconds: store.now)
+                _ = try store.writer.maintain(retentionMilliseconds: Self.retention, presence: presence)
+            }
+        }
+        try expectEqual([self.a, self.b])
+        #expect(try self.tombstones(self.a) == [])
+        self.c.now = self.a.now
+        var ferry = StateFerry(to: self.c)
+        try ferry.carry(from: self.a)
+        #expect(try ferry.install() != nil)
+        #expect(try self.rows(self.c) == ["i2", "i3", "i4", "i9", "q1", "q2", "q3"])
+        try self.c.send(to: self.a)
+        try converge([self.a, self.b, self.c])
+        try self.reconcile()
+        #expect(try self.rows(self.b) == ["i2", "i3", "i4", "i9", "q1", "q2", "q3"])
+    }
+
+    @Test("a backup of before the deletions, put back, brings nothing back")
+    func backup() throws {
+        try self.delete(["i1", "q1"])
+        try self.pass()
+        // The file of before, with numbers of its own from now on.
+        let restored = try TestStore(
+            3,
+            incarnation: 1,
+            over: self.c.queue
+        )
+        restored.now = self.a.now
+        try self.addItem("i9", at: restored)
+        try restored.send(to: self.a)
+        var ferry = StateFerry(to: restored)
+        try ferry.carry(from: self.a)
+        #expect(try ferry.install() != nil)
+        try self.a.send(to: self.b)
+        for client in [restored, self.b] { _ = try RoundRun(client: client, host: self.a).round() }
+        try expectEqual([self.a, self.b, restored])
+        #expect(try self.rows(restored) == ["i2", "i3", "i4", "i9", "q2", "q3"])
+    }
+}
