@@ -155,7 +155,7 @@ final class StorageService: Sendable {
         do {
             let epoch = rebuilt == nil ? try EpochStep(opening).take() : try EpochState(rebuilt: opening)
             opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
-        } catch where opening.mayRebuild && rebuilt == nil && self.isDamage(error) {
+        } catch  where opening.mayRebuild && rebuilt == nil && self.isDamage(error) {
             rebuilt = try self.rebuild(opening, .damaged)
             let epoch = try EpochState(rebuilt: opening)
             opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)

@@ -47,7 +47,9 @@ struct DamagedPagesTests {
             try Program.sqlite3(self.pc.file, rows.joined())
             try Program.sqlite3(self.pc.file, "UPDATE patients SET fullName = 'Ana ' || id")
             try self.pc.meet(self.host)
-            try self.host.sql("DELETE FROM patients WHERE id = 'patients 3'; UPDATE patients SET email = 'x' WHERE id > 'patients 5'")
+            try self.host.sql(
+                "DELETE FROM patients WHERE id = 'patients 3'; UPDATE patients SET email = 'x' WHERE id > 'patients 5'"
+            )
             try self.pc.meet(self.host)
             try Program.sqlite3(self.pc.file, "UPDATE clinic_services SET selectionCount = selectionCount + 1")
             try self.pc.insert("not sent")

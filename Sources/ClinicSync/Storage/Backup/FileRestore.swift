@@ -261,7 +261,8 @@ package struct FileRestore {
         outcome.rows = rows.taken
         let rest = rows.isWhole ? "\(rows.left)" : "\(rows.left) or more"
         outcome.lost =
-            (outcome.lost ?? "") + " Of the rows that programs wrote last \(rows.taken) were taken over, \(rest) were not."
+            (outcome.lost ?? "")
+            + " Of the rows that programs wrote last \(rows.taken) were taken over, \(rest) were not."
         while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
     }
 
