@@ -37,7 +37,7 @@ struct MessageCodecTests {
         #expect(try MessageCodec.decode(sent).message == .loginRequest(id: 1, login))
     }
 
-    @Test("a hello keeps its epoch, byte for byte; an older node's says nothing of epochs; another format is refused")
+    @Test("a hello keeps its epoch; that of an older node says nothing of epochs; another format is refused")
     func epochs() throws {
         let epoch = try Epoch.of(3, by: MessageSamples.node, batches: 4)
         var hello = MessageSamples.hello
