@@ -43,8 +43,8 @@ struct MessageCodecTests {
         var hello = MessageSamples.hello
         for (knows, epoch) in [(false, nil), (true, nil), (true, epoch)] as [(Bool, Epoch?)] {
             (hello.knowsEpochs, hello.epoch) = (knows, epoch)
-            guard case .hello(let decoded) = try MessageCodec.decode(MessageCodec.encode(.hello(hello), term: 1)).message
-            else {
+            let frame = try MessageCodec.decode(MessageCodec.encode(.hello(hello), term: 1))
+            guard case .hello(let decoded) = frame.message else {
                 Issue.record("no hello")
                 return
             }
