@@ -2,6 +2,7 @@ package import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
 package import GRDB
+import NIOConcurrencyHelpers
 
 /// The disk of one simulated PC: the files of its node, which outlive the node's process.
 ///
@@ -24,6 +25,10 @@ package final class SimulatedDisk {
     private(set) var boots = 0
     /// In how many operations the power goes, what is left then, and drawn from what.
     private var plannedCut: (operations: Int, loss: MemoryDisk.Loss, seed: UInt64)?
+    /// Which copy of the PC's files this is: a copy has another place than the file it was made of.
+    private(set) var copy: UInt8 = 1
+    /// The number of the newest incarnation that a store on this disk began.
+    private let incarnation: NIOLockedValueBox<UInt32>
     /// What the planned power cut left, once it has happened.
     private var remains: Result<MemoryDisk, any Error>?
 
@@ -32,10 +37,12 @@ package final class SimulatedDisk {
     /// - Parameters:
     ///   - missingSync: the sync that is left out, if any.
     ///   - template: what is on it; by default nothing.
+    ///   - incarnation: new incarnations get the numbers behind this one.
     /// - Throws: ``StoreError`` without memory.
-    package init(missingSync: MissingSync? = nil, template: MemoryDisk? = nil) throws {
+    package init(missingSync: MissingSync? = nil, template: MemoryDisk? = nil, incarnation: UInt32 = 0) throws {
         let memory = try template?.afterPowerCut(losing: .nothing) ?? MemoryDisk()
         self.missingSync = missingSync
+        self.incarnation = NIOLockedValueBox(incarnation)
         self.memory = memory
         self.database = try SimulatedDisk.open(memory)
     }
@@ -46,11 +53,30 @@ package final class SimulatedDisk {
 
     /// Where the node's file is, as the node sees it.
     func place() -> StorePlace {
-        StorePlace(
-            fingerprint: [1],
+        var place = StorePlace(
+            fingerprint: [self.copy],
             witness: MemoryWitness(self.memory, file: SimulatedDisk.witness),
             boot: "\(self.boots)"
         )
+        let incarnation = self.incarnation
+        place.incarnations = {
+            incarnation.withLockedValue { number in
+                number &+= 1
+                return number
+            }
+        }
+        return place
+    }
+
+    // MARK: - Copies
+
+    /// The files as they are; only while no process writes.
+    func files() throws -> MemoryDisk { try self.memory.afterPowerCut(losing: .nothing) }
+
+    /// Other files take the place of those that are there; no process may be using the disk.
+    func exchange(_ files: MemoryDisk, copy: UInt8) throws {
+        try self.restart(with: files)
+        self.copy = copy
     }
 
     // MARK: - Power
@@ -120,6 +146,14 @@ package final class SimulatedDisk {
     }
 
     // MARK: - Programs
+
+    /// For each author the largest number that is no longer in the log.
+    func floors() throws -> VersionVector {
+        try self.read { db in
+            let rows = try Row.fetchAll(db, sql: "SELECT node, incarnation, floor FROM clinicsync_origin")
+            return VersionVector(rows.map { SimulatedDisk.entry($0) })
+        }
+    }
 
     /// Runs a program's transaction.
     ///

@@ -86,7 +86,11 @@ package final class SimulatedNode {
     init(index: Int, options: SimulationOptions, template: MemoryDisk? = nil) throws {
         self.index = index
         self.clock = SimulatedClock(skew: options.skews[index])
-        self.disk = try SimulatedDisk(missingSync: options.missingSync, template: template)
+        self.disk = try SimulatedDisk(
+            missingSync: options.missingSync,
+            template: template,
+            incarnation: UInt32(1_000 * (index + 1))
+        )
         self.setup = (
             SimulatedNode.limits(options),
             try options.hasFewTables ? DiskTemplates.schema() : .clinic,
@@ -162,6 +166,7 @@ package final class SimulatedNode {
             limits: self.setup.limits,
             storeExtension: ClinicExtension()
         ) { clock.milliseconds }
+        self.configuration.origin = writer.origin
         self.processNumber += 1
         self.isStopping = false
         self.isClosed = false

@@ -17,6 +17,14 @@ package protocol SimulationChecker: AnyObject {
     ) throws
     /// A PC lost its power, and everything that was not on its disk.
     func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws
+    /// Other files were put in the place of a PC's.
+    ///
+    /// - Parameters:
+    ///   - node: the PC, which does not run.
+    ///   - isCopy: whether the files were last opened at another place, so that the node must notice.
+    ///   - world: the run.
+    /// - Throws: what SQLite reports.
+    func filesReplaced(of node: SimulatedNode, isCopy: Bool, in world: SimulatedWorld) throws
     /// The clinic reports that all nodes are equal.
     func finished(_ world: SimulatedWorld) throws
 }
@@ -36,6 +44,8 @@ extension SimulationChecker {
     ) throws {}
     /// Does nothing.
     package func powerLost(_ node: SimulatedNode, in world: SimulatedWorld) throws {}
+    /// Does nothing.
+    package func filesReplaced(of node: SimulatedNode, isCopy: Bool, in world: SimulatedWorld) throws {}
     /// Does nothing.
     package func finished(_ world: SimulatedWorld) throws {}
 }

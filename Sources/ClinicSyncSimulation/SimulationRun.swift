@@ -96,10 +96,12 @@ public struct SimulationRun {
     }
 
     /// The difference between these nodes; `nil` when they are equal.
-    func difference(of members: [SimulatedNode]) throws -> String? {
+    ///
+    /// With `withHost` all nodes that run must have one host, too.
+    func difference(of members: [SimulatedNode], withHost: Bool = true) throws -> String? {
         guard let first = members.first, let host = first.process else { return "a node does not run" }
         // A suspect may be host while it is there.
-        if self.world.phase.suspect?.isOut != false, let trouble = self.world.hostTrouble() { return trouble }
+        if withHost, self.world.phase.suspect?.isOut != false, let trouble = self.world.hostTrouble() { return trouble }
         let (vector, tables) = try host.reading.reader.digests()
         for node in members {
             guard let process = node.process else { return "\(node.name) does not run" }

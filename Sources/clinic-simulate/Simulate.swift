@@ -1,7 +1,7 @@
 import ClinicSyncSimulation
 import Foundation
 
-/// Runs many seeds of a kind: `clinic-simulate KIND FIRST COUNT [JOURNAL]`.
+/// Runs many seeds of a kind: `clinic-simulate KIND FIRST COUNT [JOURNAL]`; of `absence` the numbers of its runs.
 ///
 /// It prints each seed that fails and a line with counts at the end. The journal holds the seed that runs: after a trap it
 /// names the culprit.
@@ -9,46 +9,42 @@ import Foundation
 enum Simulate {
     static func main() throws {
         let words = CommandLine.arguments
-        guard words.count >= 4, let kind = SuspectKind(rawValue: words[1]), let first = UInt64(words[2]),
-            let count = UInt64(words[3])
+        guard words.count >= 4, let first = UInt64(words[2]), let count = UInt64(words[3]),
+            let kind = Kind(words[1])
         else {
-            print("usage: clinic-simulate hostile|damaged FIRST COUNT [JOURNAL]")
+            print("usage: clinic-simulate hostile|damaged|absence FIRST COUNT [JOURNAL]")
             exit(2)
         }
         let journal = words.count > 4 ? words[4] : nil
         let isVerbose = ProcessInfo.processInfo.environment["CLINICSYNC_TRANSCRIPT"].flatMap { Int($0) }
         var failed = 0
-        var mutations: [MutationKind: Int] = [:]
+        var counts: [String: Int] = [:]
         let start = Date()
         let templates = DiskTemplates()
         for seed in first..<first + count {
             self.beginLimit()
             if let journal { try "\(seed)\n".write(toFile: journal, atomically: false, encoding: .utf8) }
-            let result: SuspectResult
+            let run: Run
             do {
-                result = try kind.result(seed: seed, isRecording: isVerbose != nil, templates: templates)
+                run = try kind.run(seed, isRecording: isVerbose != nil, templates: templates)
             } catch {
                 failed += 1
-                print("FAILED \(kind.rawValue) \(seed): the simulator cannot go on: \(error)")
+                print("FAILED \(words[1]) \(seed): the simulator cannot go on: \(error)")
                 continue
             }
-            for (mutation, times) in result.mutations { mutations[mutation, default: 0] += times }
-            if let lines = isVerbose { for line in result.transcript.suffix(lines) { print("  | \(line)") } }
-            if isVerbose != nil { print(result.words, result.complaints) }
-            if result.isSilent { print("SILENT \(kind.rawValue) \(seed): \(result.words.prefix(160))") }
-            guard let violation = result.violation else { continue }
+            counts.merge(run.counts, uniquingKeysWith: +)
+            if let lines = isVerbose { for line in run.transcript.suffix(lines) { print("  | \(line)") } }
+            if isVerbose != nil { print(run.words, run.complaints) }
+            if run.isSilent { print("SILENT \(words[1]) \(seed): \(run.words.prefix(160))") }
+            guard let violation = run.violation else { continue }
             failed += 1
-            print("FAILED \(kind.rawValue) \(seed): \(violation)")
+            print("FAILED \(words[1]) \(seed): \(violation)")
             fflush(nil)
         }
         let seconds = Date().timeIntervalSince(start)
         let rate = Double(count) / max(seconds, 0.001)
-        print("\(kind.rawValue) \(first) \(count): \(failed) failed, \(String(format: "%.1f", rate)) seeds a second")
-        print(
-            mutations.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.key.rawValue) \($0.value)" }.joined(
-                separator: ", "
-            )
-        )
+        print("\(words[1]) \(first) \(count): \(failed) failed, \(String(format: "%.1f", rate)) seeds a second")
+        print(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", "))
         if failed > 0 { exit(1) }
     }
 
@@ -58,4 +54,51 @@ enum Simulate {
         limit.it_value.tv_sec = 60
         setitimer(__itimer_which_t(ITIMER_PROF.rawValue), &limit, nil)
     }
+}
+
+/// What is run.
+private enum Kind {
+    /// One member is hostile or damaged.
+    case suspect(SuspectKind)
+    /// PCs are away, restored, copied, wiped, and join in pieces.
+    case absence
+
+    /// The kind of a word of the command line.
+    init?(_ word: String) {
+        if word == "absence" {
+            self = .absence
+        } else if let kind = SuspectKind(rawValue: word) {
+            self = .suspect(kind)
+        } else {
+            return nil
+        }
+    }
+
+    /// Carries out a run.
+    func run(_ seed: UInt64, isRecording: Bool, templates: DiskTemplates) throws -> Run {
+        switch self {
+        case .suspect(let kind):
+            let result = try kind.result(seed: seed, isRecording: isRecording, templates: templates)
+            var run = Run(violation: result.violation, words: result.words, transcript: result.transcript)
+            run.complaints = result.complaints
+            run.isSilent = result.isSilent
+            for (mutation, times) in result.mutations { run.counts[mutation.rawValue] = times }
+            return run
+        case .absence:
+            let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
+            var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)
+            run.counts = result.counts.named
+            return run
+        }
+    }
+}
+
+/// What a run says.
+private struct Run {
+    var violation: String?
+    var words: String
+    var transcript: [String]
+    var complaints: [String] = []
+    var isSilent = false
+    var counts: [String: Int] = [:]
 }

@@ -229,7 +229,7 @@ package struct Acknowledgement: Sendable, Hashable {
 package struct DigestReport: Sendable, Hashable {
     /// The client's number of the round; the answer repeats it.
     package var round: UInt64
-    /// The batches that were applied at that moment.
+    /// The batches that were applied at that moment; empty in an answer that confirms ``sum``.
     package var vector: VersionVector
     /// The hash of all tables' names, counts and sums; `nil` from a node of an earlier version.
     package var sum: Digest?

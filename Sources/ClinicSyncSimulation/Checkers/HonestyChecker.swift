@@ -71,6 +71,10 @@ final class VectorChecker: SimulationChecker {
         self.vectors[node.index] = vector
     }
 
+    func filesReplaced(of node: SimulatedNode, isCopy: Bool, in world: SimulatedWorld) throws {
+        self.vectors[node.index] = nil
+    }
+
     private func see(_ vector: VersionVector, on node: SimulatedNode, in world: SimulatedWorld) {
         // What nobody could apply of a revoked node is forgotten.
         let before = self.vectors[node.index].map { world.isSuspectOut ? world.withoutSuspect($0) : $0 }

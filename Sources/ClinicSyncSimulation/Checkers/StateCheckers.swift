@@ -15,7 +15,7 @@ final class WorkloadChecker: SimulationChecker {
         in world: SimulatedWorld
     ) throws {
         switch reply {
-        case .stored, .storedApplied, .discarded, .rowsMerged: break
+        case .stored, .storedApplied, .discarded, .rowsMerged, .stateInstalled: break
         default: return
         }
         for workload in self.workloads {
@@ -36,7 +36,7 @@ final class WorkloadChecker: SimulationChecker {
 
 /// No own batch that a core knows is ever lost: in the end every node has it.
 final class DurabilityChecker: SimulationChecker {
-    private var own: [Int: UInt64] = [:]
+    private var own = VersionVector()
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
         guard case .storageReplied(let reply) = input else { return }
@@ -49,12 +49,14 @@ final class DurabilityChecker: SimulationChecker {
         case .rowsMerged(_, _, let outcome): vector = outcome.vector
         default: return
         }
-        self.own[node.index] = max(self.own[node.index] ?? 0, vector[node.origin])
+        self.own.advance(node.origin, to: max(self.own[node.origin], vector[node.origin]))
     }
 
     func finished(_ world: SimulatedWorld) throws {
         for author in world.members {
-            for node in world.members where try node.committedVector()[author.origin] < self.own[author.index] ?? 0 {
+            // Also those under the numbers that it had before its file was replaced.
+            let own = self.own.entries.filter { $0.origin.node == author.origin.node }
+            for node in world.members where try !node.committedVector().covers(VersionVector(own)) {
                 world.fail("\(node.name) lacks batches of \(author.name)")
             }
         }

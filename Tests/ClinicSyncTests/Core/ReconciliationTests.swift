@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncModel
+import ClinicSyncWire
 import Testing
 
 @Suite struct ReconciliationTests {
@@ -81,9 +82,33 @@ import Testing
             _ = machine.begin(.periodic, table: nil, at: .zero)
             let ours = self.summed(round, 7, self.tables(1, 1))
             #expect(self.measured(&machine, ours) == [.ask(round == 2 ? self.summed(2, 7, []) : ours)])
-            #expect(machine.answered(self.summed(round, 7, [])) == self.finished(.equal))
+            // Of a host that has the same the sum alone comes back.
+            let answer = ours.answered(by: ours)
+            #expect(answer == self.summed(round, 7, [], at: .v()))
+            #expect(machine.answered(answer) == self.finished(.equal))
             if round == 2 { machine.forgetHost() }
         }
+    }
+
+    @Test("an answer without a vector confirms the same sum, and no other")
+    func noVector() {
+        for (sum, expected) in [(7, self.finished(.equal)), (8, [Machine.Action.waitForChanges])] {
+            var machine = Machine(retriesMax: 3)
+            _ = machine.begin(.periodic, table: nil, at: .zero)
+            _ = self.measured(&machine, self.summed(1, 7, self.tables(1, 1)))
+            #expect(machine.answered(self.summed(1, UInt64(sum), [], at: .v())) == expected)
+        }
+    }
+
+    @Test("a round in sync takes at most 400 bytes, question and answer, with twelve PCs that all write")
+    func inSync() {
+        var vector = VersionVector()
+        for number: UInt64 in 1...12 {
+            vector.advance(Origin(node: NodeID(high: .max, low: number), incarnation: 1), to: 1_000_000)
+        }
+        let question = self.summed(100_000, .max, [], at: vector)
+        let messages = [question, question.answered(by: question)]
+        #expect(messages.map { MessageCodec.encode(.digests($0), term: 1_000).count }.reduce(0, +) <= 400)
     }
 
     @Test("a hidden row that differs has its table compared with hidden rows; a host that does not know them, without")

@@ -222,6 +222,36 @@ struct StateTransferTests {
         #expect(try b.value(Int.self, "SELECT count(*) FROM patients WHERE id = 'p31'") == 1)
     }
 
+    @Test("a value of the state that loses to an own one, which the sender did not know, is in the journal")
+    func losesToOwn() throws {
+        let (a, b) = try self.clinic()
+        let c = try Self.store(3)
+        try converge([a, b, c])
+        try a.sql("UPDATE patients SET fullName = 'Meanwhile' WHERE id = 'p30'")
+        try converge([a, b])
+        c.now += 10_000
+        try c.sql("UPDATE patients SET fullName = 'Away' WHERE id = 'p30'")
+        try c.collect()
+        try self.prune(a)
+        // C was alone so long that it has pruned its own log: the others get its state, too.
+        try self.prune(c)
+        var ferry = StateFerry(to: c)
+        try ferry.carry(from: a)
+        #expect(try ferry.install() != nil)
+        let lost = "SELECT count(*) FROM clinicsync_conflict WHERE recordId = 'p30' AND value = 'Meanwhile'"
+        #expect(try c.value(Int.self, lost) == 1)
+        for receiver in [a, b] {
+            var back = StateFerry(to: receiver)
+            try back.carry(from: c)
+            #expect(try back.install() != nil)
+        }
+        for store in [a, b, c] {
+            #expect(try store.value(String.self, "SELECT fullName FROM patients WHERE id = 'p30'") == "Away")
+            #expect(try store.value(Int.self, lost) == 1)
+        }
+        try expectEqual([a, b, c])
+    }
+
     @Test("a transfer goes on after a restart, and from another node that has what it began with")
     func resumed() throws {
         let (a, b) = try self.clinic()

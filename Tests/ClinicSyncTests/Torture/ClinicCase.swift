@@ -1,3 +1,4 @@
+import ClinicSyncSimulation
 import GRDB
 
 /// An action of a program on a row of a clinic's table, for the table in `docs/CONFLICTS.md`.

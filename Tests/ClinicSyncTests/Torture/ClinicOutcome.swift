@@ -1,3 +1,4 @@
+import ClinicSyncSimulation
 import GRDB
 
 /// The outcomes of the cases, in words.

@@ -1,4 +1,6 @@
+import ClinicSyncSimulation
 import Foundation
+import GRDB
 import Testing
 
 /// Compares the tables in `docs/CONFLICTS.md` with the engine.
@@ -7,7 +9,7 @@ struct ConflictDocumentTests {
     @Test("the tables of outcomes are what happens; CLINICSYNC_UPDATE_SNAPSHOTS=1 rewrites them")
     func outcomes() throws {
         let template = try TortureSchema.clinic.get()
-        let rows = try ClinicRows(TestStore(8, like: template))
+        let rows = try TestStore(8, like: template).queue.read { try ClinicRows($0) }
         #expect(rows.tables.count == 13)
         let pairs = ClinicCase.all(rows)
         let pairOutcomes = try ClinicOutcomes(ScenarioRun.outcome(ClinicCase.scenario(pairs, rows), on: template))

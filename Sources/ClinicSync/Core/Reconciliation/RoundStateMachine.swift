@@ -200,7 +200,7 @@ package struct RoundStateMachine: Sendable, Hashable {
     package mutating func answered(_ theirs: DigestReport) -> [Action] {
         guard case .asking(var round, let ours) = self.state, round.id == theirs.round else { return [] }
         self.hostHasSum = theirs.sum != nil
-        guard ours.vector == theirs.vector else {
+        guard ours.vector == theirs.vector || ours.isConfirmed(by: theirs) else {
             round.retries += 1
             guard round.retries <= self.retriesMax else { return self.finish(round, nil) }
             self.state = .waitingForChanges(round)
@@ -436,10 +436,22 @@ extension DigestReport {
             && zip(self.tables, other.tables).allSatisfy { $0.agrees(with: $1) }
     }
 
-    /// The host's answer to this question, which needs the tables only to find those that differ.
+    /// Whether an answer says that the host has the same: the sum alone.
+    fileprivate func isConfirmed(by answer: DigestReport) -> Bool {
+        self.sum != nil && self.sum == answer.sum && answer.vector.entries.isEmpty
+    }
+
+    /// The host's answer to this question.
+    ///
+    /// It needs the tables only to find those that differ, and the vector only when something does.
     package func answered(by report: DigestReport) -> DigestReport {
         var answer = report
-        if self.sum != nil, self.vector != report.vector || self.sum == report.sum { answer.tables = [] }
+        guard self.sum != nil else { return answer }
+        if self.vector != report.vector {
+            answer.tables = []
+        } else if self.sum == report.sum {
+            (answer.tables, answer.vector) = ([], VersionVector())
+        }
         return answer
     }
 }

@@ -43,7 +43,7 @@ enum Incarnation {
         } else if fingerprint != nil, isOlder {
             rebirth = .older
         }
-        let next = rebirth == nil ? current : Origin(node: origin.node, incarnation: self.newIncarnation())
+        let next = rebirth == nil ? current : self.next(after: current, at: place)
         try Settings.set(.place, to: .blob(place.fingerprint), in: transaction)
         try Settings.set(.incarnation, to: .integer(Int64(next.incarnation)), in: transaction)
         return Bound(origin: next, rebirth: rebirth)
@@ -68,6 +68,10 @@ enum Incarnation {
             .bind(2, noted.incarnation)
             .first { _ in true }
         return isKnown == nil
+    }
+
+    private static func next(after current: Origin, at place: StorePlace) -> Origin {
+        Origin(node: current.node, incarnation: place.incarnations?() ?? self.newIncarnation())
     }
 
     /// A random number, so that no copy of this file gets the same incarnation.

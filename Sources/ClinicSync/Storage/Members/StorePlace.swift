@@ -14,6 +14,10 @@ package struct StorePlace {
     package let witness: any WitnessFile
     /// The id of the running system; it changes at every start of the PC, and is empty when it is unknown.
     package let boot: String
+    /// Makes the numbers of new incarnations; `nil`: they are random, so that no copy of the file gets the same one.
+    ///
+    /// The simulator sets it, because one seed must be one run.
+    package var incarnations: (@Sendable () -> UInt32)?
 
     /// The path where Linux keeps the running system's id.
     package static let bootIDPath = "/proc/sys/kernel/random/boot_id"

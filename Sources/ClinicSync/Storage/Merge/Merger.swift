@@ -293,8 +293,8 @@ final class Merger {
 
     /// Merges a peer's row of a reconciliation, or of a state, into ours.
     ///
-    /// `settled`: versions of these batches that lose have no entry made, because the peer's journal has it if there must be
-    /// one, and comes too.
+    /// `settled`: when both the version that wins and the version that loses are of these batches, no entry is made: the peer's
+    /// journal has it if there must be one, and comes too.
     ///
     /// - Returns: Whether our row changed, and whether our row has something that the peer's has not.
     func merge(
@@ -319,7 +319,11 @@ final class Merger {
         if state.deletion != nil { state.limitSeen(to: self.possible) }
         let theirs = theirs.limited(toBatches: self.origins.vector.total)
         try self.giveWay(&state, to: theirs, before: before, plan: plan, events: &events, in: transaction)
-        let losses = state.merge(theirs) { settled?.covers($1) == true || self.origins.hasSeen($0, $1) }
+        let losses = state.merge(theirs) { winner, loser in
+            // The peer has made no entry for a value that loses to one which the peer does not know.
+            let isSettled = settled.map { $0.covers(winner) && $0.covers(loser) } ?? false
+            return isSettled || self.origins.hasSeen(winner, loser)
+        }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.

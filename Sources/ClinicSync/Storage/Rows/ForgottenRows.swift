@@ -75,19 +75,11 @@ struct ForgottenRows: Equatable {
         try Settings.set(.lostRows, to: .integer(1), in: transaction)
     }
 
-    /// Whether this file may lack rows that nobody deleted: it lost some, or has batches that this version cannot read.
+    /// Whether this file once lost rows that nobody deleted.
     ///
     /// - Throws: what SQLite reports.
-    static func mayLackRows(on connection: Connection) throws -> Bool {
-        if try Settings.read(.lostRows, on: connection, { $0.int(0) }) != nil { return true }
-        let queries = [
-            "clinicsync_unread": "SELECT 1 FROM clinicsync_unread LIMIT 1",
-            // A batch that no node can read: its author alone has the rows.
-            "clinicsync_conflict": "SELECT 1 FROM clinicsync_conflict WHERE kind = 'batch' LIMIT 1",
-        ]
-        return try queries.contains { table, sql in
-            try connection.hasTable(table) && connection.query(sql).first { _ in true } == true
-        }
+    static func hasLostRows(on connection: Connection) throws -> Bool {
+        try Settings.read(.lostRows, on: connection) { _ in true } ?? false
     }
 
     // MARK: - What hosts decide

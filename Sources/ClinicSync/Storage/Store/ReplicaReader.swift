@@ -150,28 +150,13 @@ package final class ReplicaReader {
             if let open = try self.log.openBatch() { vector.advance(self.own.origin, to: open) }
             // Once: the writing thread may replace the plans at any moment.
             let plans = self.plans.all
-            return (vector, try plans.map(self.digest))
+            return (vector, try plans.map { try ReportSum.digest(of: $0, on: self.connection) })
         }
-    }
-
-    /// Counts and sums of one table; inside ``perform(_:)``.
-    private func digest(_ plan: TablePlan) throws -> TableDigest {
-        var table = TableDigest(name: plan.definition.name, rows: 0, digest: .zero)
-        let number = plan.definition.number
-        _ = try self.connection.query("SELECT rows, high, low FROM clinicsync_digest WHERE tableId = ?1")
-            .bind(1, number)
-            .first { row in
-                table.rows = min(UInt64(clamping: row.int64(0)), Bounds.rowsMax)
-                table.digest = Digest(high: row.unsigned(1), low: row.unsigned(2))
-            }
-        let sums = try StateSums.sums(of: number, on: self.connection)
-        (table.hidden, table.deleted) = (sums[.hidden], sums[.deleted])
-        return table
     }
 
     /// The index of a table's states, made again when the table has changed since; inside ``perform(_:)``.
     func stateIndex(_ plan: TablePlan) throws -> StateIndex {
-        let digest = try self.digest(plan)
+        let digest = try ReportSum.digest(of: plan, on: self.connection)
         if let index = self.index, index.digest == digest { return index }
         // Never two at a time.
         self.index = nil

@@ -77,7 +77,7 @@ struct TombstonePruner {
         }
         guard let state, ForgottenRows(vector: limit).contain(state) else { return false }
         // An entry of the journal may bring the row back.
-        guard self.rows.plans["clinicsync_conflict"] != nil else { return true }
+        guard self.rows.plans[Conflict.table] != nil else { return true }
         return try connection
             .query("SELECT 1 FROM clinicsync_conflict WHERE tableName = ?1 AND recordId = ?2 LIMIT 1")
             .bind(1, text: plan.definition.name)
