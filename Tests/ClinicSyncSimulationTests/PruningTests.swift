@@ -7,6 +7,7 @@ import Testing
     /// Counts what the stores did.
     private final class Observer: SimulationChecker {
         var pruned = 0
+        var forgotten = 0
         var decided = 0
         var installed = 0
 
@@ -19,6 +20,7 @@ import Testing
             switch reply {
             case .pruned(let outcome):
                 self.pruned += outcome.pruned
+                self.forgotten += outcome.forgotten
                 self.decided += outcome.hasDecided ? 1 : 0
             case .stateInstalled: self.installed += 1
             case .noticed(_, let reply): try self.storeAnswered(request, reply, on: node, in: world)
@@ -35,6 +37,7 @@ import Testing
             #expect(result.violation == nil, "\(result.options)")
         }
         #expect(observer.pruned > 0)
+        #expect(observer.forgotten > 0)
         #expect(observer.decided > 0)
         #expect(observer.installed > 0, "nobody came back by a state")
     }

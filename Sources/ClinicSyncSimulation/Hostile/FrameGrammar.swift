@@ -40,7 +40,7 @@ package enum FrameGrammar {
         "Hello": [
             1: .number, 2: .text, 5: .text, 6: .text, 7: .number, 10: .text, 11: .message("Vector"),
             12: .message("Partial"), 13: .number, 14: .message("HostReport"), 15: .number, 16: .number,
-            17: .number,
+            17: .number, 18: .bytes,
         ],
         "Candidacy": [1: .number, 2: .number, 3: .number, 4: .node],
         "Reign": [1: .number, 2: .message("Candidacy")],
@@ -79,7 +79,7 @@ package enum FrameGrammar {
         "StateRequest": [1: .number, 2: .message("Vector"), 3: .text, 4: .message("Value"), 5: .number],
         "StatePage": [
             1: .number, 2: .message("Vector"), 3: .text, 4: .message("Value"), 5: .number, 6: .bytes, 7: .number,
-            8: .number,
+            8: .number, 9: .message("Vector"), 10: .number,
         ],
         "StateEnd": [1: .number, 2: .message("Vector"), 3: .message("Vector")],
         "LoginRequest": [

@@ -56,10 +56,8 @@ struct RestoreCommand: ParsableCommand {
         try Output.line("epoch     \(result.epoch)")
         if let aside = result.aside { try Output.line("former    \(aside)") }
         if let reason = result.notRead { Output.report("the former database could not be read in full: \(reason)") }
-        Output.report(
-            "Start it with: clinic-node run --data \(directory.url.path)\n"
-                + "Every other PC follows when it connects and no program has its clinic.db open."
-        )
+        Output.report("Every other PC follows when it connects and no program has its clinic.db open.")
+        Output.report("Start it with: clinic-node run --data \(directory.url.path)")
     }
 
     /// Asks the person, who must know what the clinic will not show any more.

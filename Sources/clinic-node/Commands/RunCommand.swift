@@ -83,16 +83,15 @@ struct RunCommand: AsyncParsableCommand {
                 )
                 try await Task.sleep(for: RunCommand.pause)
             } catch let error as ClinicSyncError where error.code == .broughtBack {
+                // The node waited until nobody had the database open, and opening it waits too.
                 logger.warning("The whole clinic was brought back to a backup: the node starts again, and follows")
-                try await Task.sleep(for: RunCommand.pause)
             }
         }
     }
 
-    /// The pause before a node that ends by itself starts again.
+    /// The pause before a node that goes on under new numbers starts again.
     ///
-    /// A member that forges batches in this node's name can make it start again, so it must not do so endlessly fast. The same
-    /// holds for a program that opens the database just when the node wants to exchange it.
+    /// A member that forges batches in this node's name can make it start again, so it must not do so endlessly fast.
     private static let pause = Duration.seconds(1)
 
     private func serve(_ directory: NodeDirectory, _ configuration: NodeConfiguration, _ logger: Logger) async throws {

@@ -79,7 +79,10 @@ struct DefaultTests {
             "INSERT INTO patients (id, fullName) VALUES ('p', 'Ana'); INSERT INTO users (id, username) VALUES ('u', 'ana')"
         )
         try a.collect()
-        #expect(try a.reader.realDigests(table: nil) == a.reader.clinicDigests())
+        let (real, known) = (try a.reader.realDigests(table: nil), try a.reader.clinicDigests())
+        #expect(real.map(\.name) == known.map(\.name))
+        #expect(real.map(\.rows) == known.map(\.rows))
+        #expect(real.map(\.digest) == known.map(\.digest))
     }
 
     @Test("an insertion by a node whose schema lacks a column gives it the default, and both are equal")

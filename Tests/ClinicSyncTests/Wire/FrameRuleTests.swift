@@ -32,7 +32,7 @@ import Testing
         let frame = try FrameRuleTests.lines(of: "Frame")
         let start = try #require(frame.firstIndex { $0.contains("oneof message") })
         let messages = FrameRuleTests.numbers(in: frame[start...].prefix { $0 != "  }" })
-        #expect(messages.count == 24)
+        #expect(messages.count == 26)
         #expect(FrameRule.all.keys.sorted() == messages.values.sorted())
     }
 

@@ -87,7 +87,7 @@ struct MessageCodecTests {
     func notOneMessage() {
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([]) }
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x08, 1]) }
-        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0xFA, 1, 0]) }
+        #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x9A, 6, 0]) }
         #expect(throws: WireDecodingError.notOneMessage) { try MessageCodec.decode([0x22, 0, 0x22, 0]) }
     }
 

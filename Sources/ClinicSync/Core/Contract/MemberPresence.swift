@@ -35,6 +35,8 @@ package struct MemberPresence: Sendable, Hashable {
 package struct UpkeepOutcome: Sendable, Hashable {
     /// The number of chunks that were removed from the log.
     package var pruned: Int
+    /// The number of tombstones that were removed.
+    package var forgotten = 0
     /// The number of rows that had been written without a mark; the store has marked them.
     package var escaped: Int
     /// The members that have lapsed.

@@ -108,7 +108,7 @@ final class Sweep {
         guard key == nil else { return }
         self.next.table += 1
         // A round is over when the first table's turn comes again: then the triggers are looked at, too.
-        if self.next.table.isMultiple(of: self.plans.count) { self.repair.forgetCheck() }
+        if self.next.table.isMultiple(of: self.plans.count) { self.repair.compare() }
     }
 
     private func checkTotal(_ plan: TablePlan) throws {

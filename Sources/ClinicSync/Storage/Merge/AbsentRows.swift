@@ -8,6 +8,9 @@ import ClinicSyncModel
 /// was forgotten. It is done here again, by the ordinary rules for a deletion whose author had seen `forgotten`. So an edit that
 /// the sender did not know, and that came from this PC, keeps the row or goes to the journal, as the manifest says.
 ///
+/// The same holds in the other direction, when two parts of a clinic have forgotten the deletions of each other: a row of the state of
+/// which this node knows nothing, and whose insertion its own forgotten deletions cover, was deleted here.
+///
 /// What is deleted this way and has no such edit is forgotten in the same transaction, without a tombstone: if the sender's file
 /// was damaged and the row is there elsewhere, a reconciliation brings it back.
 struct AbsentRows {
@@ -15,6 +18,8 @@ struct AbsentRows {
     private let merger: Merger
     /// The deletions that the senders may have forgotten.
     private let forgotten: ForgottenRows
+    /// The deletions that this node may have forgotten.
+    private let own: ForgottenRows
     /// What no version in the sender's journal is newer than.
     private let settled: VersionVector
     private var cursor: StateCursor?
@@ -24,13 +29,56 @@ struct AbsentRows {
     private static let keysMax = 512
 
     /// Compares with the pages of `staged`.
-    init(rows: RowStates, merger: Merger, _ staged: StagedState) {
+    ///
+    /// - Throws: what SQLite reports.
+    init(rows: RowStates, merger: Merger, _ staged: StagedState, on connection: Connection) throws {
         self.rows = rows
         self.merger = merger
         self.settled = staged.vector
         // Nobody can have forgotten what had not come yet when the transfer began.
         self.forgotten = ForgottenRows(vector: staged.forgotten.meet(staged.vector))
+        let mayMislead = try AbsentRows.mayMislead(on: connection)
+        self.own = mayMislead ? ForgottenRows() : try ForgottenRows.removed(on: connection)
     }
+
+    /// Whether it says nothing that this file lacks a row: it once lost rows that nobody deleted, or there are batches that this
+    /// version or no version can read.
+    ///
+    /// - Throws: what SQLite reports.
+    static func mayMislead(on connection: Connection) throws -> Bool {
+        if try ForgottenRows.hasLostRows(on: connection) { return true }
+        func has(_ table: String, _ condition: String) throws -> Bool {
+            guard try connection.hasTable(table) else { return false }
+            return try connection.query("SELECT 1 FROM \(table) WHERE \(condition) LIMIT 1").first { _ in true }
+                ?? false
+        }
+        return try has("clinicsync_unread", "true") || has(Conflict.table, "kind = 'batch'")
+    }
+
+    // MARK: - Rows that only the state has
+
+    /// Whether this node may have deleted a row of the state and forgotten it.
+    func mayBeForgotten(_ birth: Version) -> Bool {
+        !self.own.vector.isEmpty && birth.sequence > 0 && self.own.vector.covers(birth)
+    }
+
+    /// A row of the state as this node merges it: deleted, if this node deleted it and forgot that.
+    ///
+    /// - Returns: The state; `nil` for a row without anything that this node did not know when it deleted it.
+    /// - Throws: ``OwnDamage``; what SQLite reports.
+    func remembered(_ theirs: RowState, _ plan: TablePlan, on connection: Connection) throws -> RowState? {
+        guard self.mayBeForgotten(theirs.birth),
+            try self.rows.locate(plan, key: theirs.key, on: connection).isAbsent
+        else { return theirs }
+        guard !theirs.names(only: { self.own.vector.covers($0) }) else { return nil }
+        var state = theirs
+        var deletion = theirs.deletion ?? RowState.Deletion(seen: VersionVector(), version: theirs.birth)
+        deletion.seen.merge(self.own.vector)
+        state.deletion = deletion
+        return state
+    }
+
+    // MARK: - Rows that only this node has
 
     /// Deletes this node's rows in a page's range that the page does not have; call it for every page, in their order, before the
     /// page is merged.

@@ -192,7 +192,7 @@ final class StateMerger {
         // What programs wrote, they wrote without knowing the state.
         try self.merger.collectAll(offset: offset, result: &result, in: transaction)
         var events = EventCollector(isLocal: false)
-        var absent = AbsentRows(rows: self.rows, merger: self.merger, staged)
+        var absent = try AbsentRows(rows: self.rows, merger: self.merger, staged, on: transaction.connection)
         var indexes = DeferredIndexes(isLarge: isLarge)
         var number: Int64 = 0
         while let next = try StateStage.next(after: number, on: transaction.connection) {
@@ -206,7 +206,7 @@ final class StateMerger {
                 let merging = Merging(settled: staged.vector, through: known, offset: offset)
                 try indexes.enter(plan, in: transaction)
                 try absent.delete(page, plan, offset: offset, events: &events, result: &result, in: transaction)
-                try self.merge(page.payload, plan, merging, &events, &result, in: transaction)
+                try self.merge(page.payload, plan, merging, absent, &events, &result, in: transaction)
             }
         }
         try indexes.build(in: transaction)
@@ -267,6 +267,7 @@ final class StateMerger {
         _ payload: [UInt8],
         _ plan: TablePlan,
         _ merging: Merging,
+        _ absent: AbsentRows,
         _ events: inout EventCollector,
         _ result: inout MergeResult,
         in transaction: borrowing WriteTransaction
@@ -278,6 +279,7 @@ final class StateMerger {
             while !reader.isAtEnd {
                 if plan.definition.isClinical, plan.counterSlots == 0, plan.valueBytesMax == nil,
                     let row = try reader.plainRow(values: &values), merging.through.covers(row.birth),
+                    !absent.mayBeForgotten(row.birth),
                     row.birth.timestamp <= .lastTime,
                     try self.insertFresh(row, values, plan, &events, in: transaction)
                 {
@@ -287,7 +289,7 @@ final class StateMerger {
                 }
                 guard let state = try reader.next() else { break }
                 let unknown = reader.hasUnknownColumns ? reader.unknownColumns : []
-                try self.merge(state, unknown, plan, merging, &events, &result, in: transaction)
+                try self.merge(state, unknown, plan, merging, absent, &events, &result, in: transaction)
             }
         }
     }
@@ -320,12 +322,14 @@ final class StateMerger {
         _ unknownColumns: [String],
         _ plan: TablePlan,
         _ merging: Merging,
+        _ absent: AbsentRows,
         _ events: inout EventCollector,
         _ result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
-        var state = theirs
-        guard state.names(only: { merging.through.covers($0) }) else { return }
+        guard theirs.names(only: { merging.through.covers($0) }),
+            var state = try absent.remembered(theirs, plan, on: transaction.connection)
+        else { return }
         state.limitSeen(to: merging.through)
         if !unknownColumns.isEmpty {
             try self.notes.addUnread(plan, key: state.key, columns: unknownColumns, in: transaction)

@@ -132,28 +132,47 @@ final class Shadows: TransactionPart {
         form: ShadowForm,
         in transaction: borrowing WriteTransaction
     ) throws {
-        var kept = state.withoutCounters(plan)
-        let before = try self.sums.stored(.hidden, plan, key: key, on: transaction.connection)
-        self.sums.replace(before, by: kept, .hidden, plan)
-        kept.deletion = nil
+        let kept = state.withoutCounters(plan)
+        var written = kept
+        written.deletion = nil
         var writer = RowStateWriter(plan)
-        writer.append(kept)
-        let old = before == .absent ? nil : try self.storedForm(plan, key: key, on: transaction.connection)
+        writer.append(written)
+        let payload = writer.payload()
+        let context = try state.deletion.map { try self.contexts.number(of: $0, in: transaction) }
+        let old = try self.stored(plan, key: key, as: payload, context: context, on: transaction.connection)
+        self.count(plan.definition.number, from: old?.form, to: form)
+        // The projection writes most states twice: when they change, and when their form is known.
+        guard old?.isSame != true || old?.form != form else { return }
+        if old?.isSame != true {
+            let before: StateSums.Stored =
+                old == nil ? .absent : try self.sums.stored(.hidden, plan, key: key, on: transaction.connection)
+            self.sums.replace(before, by: kept, .hidden, plan)
+        }
         let statement = try transaction.statement(
             """
             INSERT INTO clinicsync_shadow (tableId, pk, form, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
             ON CONFLICT (tableId, pk) DO UPDATE SET form = ?3, state = ?4, context = ?5
             """
         )
-        statement.bind(1, plan.definition.number).bind(2, key)
-        statement.bind(3, form.rawValue).bind(4, blob: writer.payload())
-        if let deletion = state.deletion {
-            statement.bind(5, try self.contexts.number(of: deletion, in: transaction))
-        } else {
-            statement.bindNull(5)
-        }
+        statement.bind(1, plan.definition.number).bind(2, key).bind(3, form.rawValue).bind(4, blob: payload)
+        if let context { statement.bind(5, context) } else { statement.bindNull(5) }
         try statement.run()
-        self.count(plan.definition.number, from: old, to: form)
+    }
+
+    /// The form of a row in the shadows, and whether its state is exactly this one; `nil` when the row is not among them.
+    private func stored(
+        _ plan: TablePlan,
+        key: ValueRef,
+        as payload: [UInt8],
+        context: Int?,
+        on connection: Connection
+    ) throws -> (form: ShadowForm, isSame: Bool)? {
+        let statement = try connection.query(
+            "SELECT form, state = ?3 AND context IS ?4 FROM clinicsync_shadow WHERE tableId = ?1 AND pk = ?2"
+        )
+        statement.bind(1, plan.definition.number).bind(2, key).bind(3, blob: payload)
+        if let context { statement.bind(4, context) } else { statement.bindNull(4) }
+        return try statement.first { (ShadowForm(rawValue: $0.int(0)) ?? .setAside, $0.int(1) == 1) }
     }
 
     /// Forgets a row whose table shows its own state again, with its claims.

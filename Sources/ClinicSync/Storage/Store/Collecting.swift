@@ -111,7 +111,7 @@ final class Collecting {
     ///
     /// - Returns: The number of rows that had been written without a mark, and what was collected.
     func sweep(table: String?, offset: Int64) throws -> (escaped: Int, CollectOutcome) {
-        self.repair.forgetCheck()
+        self.repair.compare()
         try self.bookkeeping.checkNumbers()
         try self.collectEverything(offset: offset)
         let escaped = try self.sweep.markEscaped(table: table)

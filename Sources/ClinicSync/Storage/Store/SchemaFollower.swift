@@ -49,7 +49,7 @@ final class SchemaFollower {
     /// - Throws: ``StoreError``.
     func begin(_ opened: StoreOpening.Opened) throws {
         try self.columns.begin()
-        self.transactions.expectSchema(opened.schema)
+        try self.repair.noteChecked(opened.schema)
         var collected = Collector.Collected()
         collected.tables = opened.tables.notices
         self.collector.keep(collected)
@@ -98,7 +98,7 @@ final class SchemaFollower {
                 return .durable((outcome, try Transactions.schemaVersion(on: transaction.connection), restored))
             }
             if let restored { self.bookkeeping.note(restored) }
-            self.repair.noteChecked(version)
+            try self.repair.noteChecked(version)
             var collected = Collector.Collected(repairedTables: outcome.repaired)
             collected.tables = outcome.notices
             self.collector.keep(collected)

@@ -77,7 +77,7 @@ struct StatePages {
             answer.pages.append(self.page(request, start, StateCursor(table: ""), payload, rows: 0))
         }
         var writing = Writing(request: request, vector: start, through: through)
-        writing.mayLackRows = try self.mayLackRows()
+        writing.mayLackRows = try AbsentRows.mayMislead(on: self.reader.connection)
         writing.forgotten = try ForgottenRows.removed(on: self.reader.connection).vector
         if !answer.pages.isEmpty { answer.pages[0].forgotten = writing.takeForgotten() }
         writing.bytes = answer.pages.reduce(0) { $0 + $1.payload.count }
@@ -95,18 +95,6 @@ struct StatePages {
         }
         answer.end = StateEnd(id: request.id, vector: start, through: through)
         return answer
-    }
-
-    /// Whether this node may lack rows that nobody deleted: it lost some, or has batches that this version or no version can read.
-    private func mayLackRows() throws -> Bool {
-        let connection = self.reader.connection
-        if try ForgottenRows.hasLostRows(on: connection) { return true }
-        func has(_ table: String, _ condition: String) throws -> Bool {
-            guard try connection.hasTable(table) else { return false }
-            return try connection.query("SELECT 1 FROM \(table) WHERE \(condition) LIMIT 1").first { _ in true }
-                ?? false
-        }
-        return try has("clinicsync_unread", "true") || has(Conflict.table, "kind = 'batch'")
     }
 
     /// What one answer has written so far.

@@ -21,27 +21,30 @@ struct TombstonePruner {
     /// - Parameters:
     ///   - limit: what may be forgotten.
     ///   - transaction: the transaction.
-    /// - Returns: Whether all were looked at.
+    /// - Returns: The number of tombstones that were removed, and whether all were looked at.
     /// - Throws: what SQLite reports.
-    func prune(upTo limit: VersionVector, in transaction: borrowing WriteTransaction) throws -> Bool {
+    func prune(
+        upTo limit: VersionVector,
+        in transaction: borrowing WriteTransaction
+    ) throws -> (removed: Int, isDone: Bool) {
         if self.tombstones.search.limit != limit {
             let hasRemoved = self.tombstones.search.hasRemoved
             self.tombstones.search = Tombstones.Search(limit: limit, isDone: false, hasRemoved: hasRemoved)
         }
-        guard !self.tombstones.search.isDone else { return true }
+        guard !self.tombstones.search.isDone else { return (0, true) }
         let names = try self.next(after: self.tombstones.search.last, on: transaction.connection)
-        var hasRemoved = false
+        var removed = 0
         for name in names {
             guard let plan = self.rows.plans[name.table], try self.canGo(name, plan, limit, on: transaction.connection)
             else { continue }
             try ValueRef.with(name.key) { try self.tombstones.remove(plan, key: $0, in: transaction) }
-            hasRemoved = true
+            removed += 1
         }
-        if hasRemoved { try ForgottenRows(vector: limit).noteRemoved(in: transaction) }
-        self.tombstones.search.hasRemoved = self.tombstones.search.hasRemoved || hasRemoved
+        if removed > 0 { try ForgottenRows(vector: limit).noteRemoved(in: transaction) }
+        self.tombstones.search.hasRemoved = self.tombstones.search.hasRemoved || removed > 0
         self.tombstones.search.last = names.last
         self.tombstones.search.isDone = names.count < TombstonePruner.rowsMax
-        return self.tombstones.search.isDone
+        return (removed, self.tombstones.search.isDone)
     }
 
     private func next(after last: RowName?, on connection: Connection) throws -> [RowName] {

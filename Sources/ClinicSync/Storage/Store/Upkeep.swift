@@ -238,7 +238,7 @@ final class Upkeep {
             )
         }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds, linked: presence.linked)
-        try self.forgetRows()
+        outcome.forgotten = try self.forgetRows()
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
         guard !self.collecting.collector.isInBulk else { return outcome }
@@ -327,15 +327,20 @@ final class Upkeep {
     /// Removes tombstones of deletions that are forgotten.
     ///
     /// None while a state is on its way to a peer: its pages would be of different moments.
-    private func forgetRows() throws {
+    ///
+    /// - Returns: The number of tombstones.
+    private func forgetRows() throws -> Int {
         let pruner = TombstonePruner(rows: self.saver.rows)
+        let sums = self.saver.rows.sums
         let isStale = try self.transactions.read { connection in
-            try ForgottenRows.decided(self.saver.rows.plans, on: connection) != self.saver.rows.sums.forgotten
+            try ForgottenRows.decided(self.saver.rows.plans, on: connection) != sums.forgotten
+                || ForgottenRows.inUse(on: connection) != sums.forgotten
         }
         if isStale {
-            // A program wrote the horizon, and nobody has collected it.
+            // A program wrote the horizon past the triggers, or the note of what is in use.
             try self.transactions.write { transaction in
-                try self.saver.rows.sums.followHorizon(in: transaction)
+                try sums.followHorizon(in: transaction)
+                try sums.forgotten.use(in: transaction)
                 return .relaxed
             }
         }
@@ -343,10 +348,12 @@ final class Upkeep {
         guard !limit.isEmpty,
             try self.transactions.read({ try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: $0) })
                 == nil
-        else { return }
+        else { return 0 }
+        var count = 0
         for _ in 0..<Upkeep.pruningsMax {
-            let isDone = try self.transactions.write { .relaxed(try pruner.prune(upTo: limit, in: $0)) }
-            if isDone { break }
+            let pruned = try self.transactions.write { .relaxed(try pruner.prune(upTo: limit, in: $0)) }
+            count += pruned.removed
+            if pruned.isDone { break }
         }
         let unused = try self.transactions.readSnapshot { try pruner.unusedContexts(on: $0) }
         for first in stride(from: 0, to: unused.count, by: Upkeep.contextsMax) {
@@ -355,6 +362,7 @@ final class Upkeep {
                 return .relaxed
             }
         }
+        return count
     }
 
     private func pruneEvents() throws {
