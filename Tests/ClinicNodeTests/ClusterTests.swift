@@ -144,16 +144,17 @@ import Testing
         let script = """
             mkdir -p '\(data)' && mount -t tmpfs -o size=3m none '\(data)' || exit 99
             '\(program)' init --data '\(data)/node' >/dev/null || exit 98
+            sqlite3 '\(data)/node/clinic.db' "INSERT INTO patients(id) VALUES ('written')" || exit 97
             head -c 6m /dev/zero > '\(data)/filler' 2>/dev/null
             '\(program)' run --data '\(data)/node' --listen 127.0.0.1:0 --api 127.0.0.1:0
             echo "status $?" >&2
             rm '\(data)/filler'
-            sqlite3 '\(data)/node/clinic.db' 'PRAGMA integrity_check;'
+            sqlite3 '\(data)/node/clinic.db' 'PRAGMA integrity_check; SELECT id FROM patients'
             """
         let outcome = try await binary.shell("unshare", ["-m", "sh", "-c", script])
         #expect(outcome.errors.contains("disk is full"), "\(outcome.errors)")
         #expect(outcome.errors.contains("status 1"), "\(outcome.errors)")
-        #expect(outcome.output.contains("ok"))
+        #expect(outcome.output.contains("ok\nwritten"), "\(outcome.output)")
         try binary.clean()
     }
 

@@ -4,7 +4,7 @@ import ClinicSyncStorage
 import Foundation
 import Logging
 
-// What a run does when its database file is gone.
+// What a run does when its database file is gone or damaged.
 extension NodeRun {
     /// Ends the run when the database file is replaced, overwritten, moved or deleted.
     ///
@@ -34,6 +34,34 @@ extension NodeRun {
         self.storage.leaveFile()
         throw ClinicSyncError(.databaseReplaced, try await self.sentence(fault, watch, path: path))
     }
+
+    /// Ends the run when SQLite cannot read a page of the database, and other nodes have its rows.
+    ///
+    /// The next start reads the whole file. When it is damaged, the node sets it aside and makes it again from the other nodes. The
+    /// run first gives its own changes away, and the role of host. The only node of a clinic goes on with what can be read.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `corrupt`, `CancellationError`.
+    func watchDamage() async throws {
+        var waited = Duration.zero
+        while waited < NodeRun.damageLimit {
+            try await Task.sleep(for: DatabaseFileWatch.interval)
+            guard let core = self.state.core, core.damage.contains(where: \.isOfFile),
+                self.register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds)
+            else { continue }
+            waited += DatabaseFileWatch.interval
+            if waited >= NodeRun.handOverTime, core.pendingChanges == 0, core.role != .host { break }
+        }
+        FileSuspicion(databasePath: self.settings.directory.databaseURL.path).note()
+        throw ClinicSyncError(
+            .corrupt,
+            "A page of the database clinic.db cannot be read: start the node again, and it makes the file again from the other PCs."
+        )
+    }
+
+    /// How long a run with a damaged database goes on at least, so that another node becomes host and has its changes.
+    private static let handOverTime = Duration.seconds(3)
+    /// How long it goes on at most.
+    private static let damageLimit = Duration.seconds(60)
 
     /// Tells programs that the database is a new one, whose rows come from the other nodes.
     func announceRebuilt() {
@@ -91,4 +119,9 @@ extension NodeRun {
             return "The database \(path) was replaced while the node ran: start the node again, on the new file." + copy
         }
     }
+}
+
+extension CoreStatus.Damage {
+    /// Whether SQLite cannot read a page of the file, and building indexes again did not help.
+    fileprivate var isOfFile: Bool { self.repair.table == .file && self.repair.outcome == .failed }
 }

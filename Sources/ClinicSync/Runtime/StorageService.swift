@@ -141,20 +141,33 @@ final class StorageService: Sendable {
     /// Opens the store once; on its writing thread.
     private static func attempt(_ opening: Opening, _ lockWatch: StoreLockWatch) throws -> Opened {
         let staleLog = try StaleLog(databasePath: opening.path).setAside(at: opening.wallClock())
-        let found = try DatabaseLook.at(opening.path)
+        let suspicion = FileSuspicion(databasePath: opening.path)
+        var found = try DatabaseLook.at(opening.path)
+        if opening.mayRebuild, found == .ofNode, suspicion.isNoted, try !DatabaseLook.isIntact(opening.path) {
+            found = .damaged
+        }
         var rebuilt: Rebuilt?
         if let refusal = found.refusal {
             guard opening.mayRebuild else { throw refusal }
             rebuilt = try self.rebuild(opening, found)
         }
+        var opened: Opened
         do {
             let epoch = rebuilt == nil ? try EpochStep(opening).take() : try EpochState(rebuilt: opening)
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
-        } catch let error as StoreError where error.code == .corrupt && opening.mayRebuild && rebuilt == nil {
+            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
+        } catch  where opening.mayRebuild && rebuilt == nil && self.isDamage(error) {
             rebuilt = try self.rebuild(opening, .damaged)
             let epoch = try EpochState(rebuilt: opening)
-            return try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
+            opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
+        if opening.mayRebuild { suspicion.forget() }
+        return opened
+    }
+
+    /// Whether a file that cannot be opened is damaged, so that another one may take its place.
+    private static func isDamage(_ error: any Error) -> Bool {
+        if let error = error as? StoreError { return error.code == .corrupt }
+        return (error as? OwnDamage)?.table == .file
     }
 
     /// Puts a new database in the place of what was found; the former file stays under another name.

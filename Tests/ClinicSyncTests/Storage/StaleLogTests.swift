@@ -127,6 +127,28 @@ struct StaleLogTests {
         #expect(try pc.patients() == ["p1", "p3"])
     }
 
+    @Test("the index of a log of another time does no harm where there is no log")
+    func indexAlone() throws {
+        let pc = try FilePlace()
+        let index = URL(filePath: pc.file.path + "-shm")
+        var former = Data()
+        try pc.open { writer in
+            try pc.insert("p1")
+            _ = try writer.collect(clockOffsetMilliseconds: 0)
+            former = try Data(contentsOf: index)
+        }
+        try pc.insert("p2")
+        for content in [former, Data(repeating: 0xEE, count: former.count)] {
+            #expect(!FileManager.default.fileExists(atPath: pc.file.path + "-wal"))
+            try content.write(to: index)
+            try pc.open { writer in
+                _ = try writer.collect(clockOffsetMilliseconds: 0)
+                #expect(try writer.state().vector[pc.origin] == 2)
+            }
+            #expect(try pc.patients() == ["p1", "p2"])
+        }
+    }
+
     @Test("a copy of the file from before the last start is noticed, also when it has every batch")
     func sameProgress() throws {
         let pc = try FilePlace()

@@ -89,7 +89,7 @@ extension TestStore {
         snapshot.restoreMemory()
         self.now = snapshot.now
         let version = try self.writer.transactions.read { try Transactions.schemaVersion(on: $0) }
-        self.writer.collecting.repair.noteChecked(version)
+        try self.writer.collecting.repair.noteChecked(version)
         try self.renewReader()
     }
 

@@ -86,6 +86,23 @@ struct DatabaseCopy {
         }
     }
 
+    /// Writes into the copy as a program does, in one transaction: its triggers mark what is written.
+    func write<Result>(_ body: (borrowing WriteTransaction) throws -> Result) throws -> Result {
+        try DatabaseCopy.mapping(reading: self.source, writing: self.target) {
+            let queue = try DatabaseQueue(
+                path: self.target,
+                configuration: DatabaseCopy.configuration(isReadOnly: false)
+            )
+            let result = try queue.writeWithoutTransaction { db in
+                let connection = try Connection(db)
+                defer { connection.finalizeStatements() }
+                return try connection.write(.durable) { .durable(try body($0)) }
+            }
+            try queue.close()
+            return result
+        }
+    }
+
     /// Brings the content of the copy and its entry in the directory to the disk.
     ///
     /// Call it when no connection has the copy open.

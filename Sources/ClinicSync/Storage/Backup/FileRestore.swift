@@ -17,7 +17,9 @@ package struct FileRestore {
         package var batches = 0
         /// The number of places in the log of the database that could not be read.
         package var unreadable = 0
-        /// Why the last changes of programs in the database could not be read; `nil` when they were.
+        /// The number of rows that programs had written, that were in no batch, and that were taken over one by one.
+        package var rows = 0
+        /// Why the database could not be opened, and what of programs' last changes is in it alone; `nil` when nothing is.
         package var lost: String?
         /// The number of this node's own batches in the database that no other node is known to have.
         package var unshared: UInt64 = 0
@@ -35,6 +37,9 @@ package struct FileRestore {
     package let schema: StoreSchema
     /// This PC's time, milliseconds since 1970.
     package let wallClock: @Sendable () -> Int64
+    private var takesCounters = true
+    /// Called before each change of the files; tests look at what a crash at that moment leaves.
+    package var willChange: () -> Void = {}
     private var restored: String { self.path + ".restoring" }
 
     private func store(at path: String) -> StoppedStore {
@@ -62,7 +67,10 @@ package struct FileRestore {
     ///
     /// - Throws: ``StoreError``, ``SchemaError``; the database is as before then.
     package func run(_ backup: BackupFile) throws -> Outcome {
-        try self.replace { copy in
+        // Counters in a backup may have others' increments, so a program's total is no edit of what it has.
+        var restore = self
+        restore.takesCounters = false
+        return try restore.replace { copy in
             try DatabaseCopy(source: backup.path, target: copy, isReadOnly: true).make()
         }
     }
@@ -142,13 +150,18 @@ package struct FileRestore {
         // What an interrupted restore has left.
         copy.remove()
         do {
+            self.willChange()
             try make(self.restored)
+            self.willChange()
             let former = self.collectFormer(&outcome)
+            self.willChange()
             try copy.edit { transaction in
                 try self.own(term: former?.term ?? 0, in: transaction)
                 try FileEpoch.set(epoch ?? (former.map(\.epoch) ?? self.epoch), in: transaction)
             }
+            self.willChange()
             try self.merge(&outcome, from: epoch == nil ? former : nil)
+            self.willChange()
             try self.keepOwner()
             try copy.synchronize()
             outcome.aside = try self.exchange(isThere: isThere)
@@ -177,6 +190,8 @@ package struct FileRestore {
         var epoch: Epoch?
         /// The term that it knows; 0 when it cannot be read.
         var term: UInt64 = 0
+        /// Whether it may have rows that are in no batch.
+        var hasUnlogged = false
     }
 
     /// The database from which batches are taken: the one at the path, or what a run saved when the file was deleted under it.
@@ -207,9 +222,13 @@ package struct FileRestore {
             }
             if former.path != self.path { unlink(former.path + "-numbers") }
         } catch {
-            outcome.lost = "\(error)" + self.marks(in: former.path)
-            // The log of a damaged file may be readable all the same.
-            guard let error = error as? StoreError, error.code == .corrupt else { return nil }
+            // The log of a damaged file may be readable all the same, and the rows that programs wrote last.
+            guard let failure = error as? StoreError, failure.code == .corrupt else {
+                outcome.lost = "\(error)" + self.marks(in: former.path)
+                return nil
+            }
+            outcome.lost = "\(error)"
+            former.hasUnlogged = true
         }
         return former
     }
@@ -221,6 +240,30 @@ package struct FileRestore {
         }
         guard case .success(let count?) = counted else { return "" }
         return " Rows that programs wrote and its log lacks: \(count)."
+    }
+
+    /// Takes over what programs wrote last into a database that cannot be opened, as far as it can be read.
+    private func salvageRows(of former: Former, into writer: ReplicaWriter, _ outcome: inout Outcome) throws {
+        var salvage = RowSalvage(plans: writer.plans, takesCounters: self.takesCounters)
+        let result = Swift.Result {
+            try DatabaseCopy.reading(former.path, isCut: true) { db in
+                let source = try Connection(db)
+                defer { source.finalizeStatements() }
+                return try DatabaseCopy(source: former.path, target: self.restored).write { transaction in
+                    try salvage.run(from: source, into: transaction)
+                }
+            }
+        }
+        guard case .success(let rows) = result else {
+            outcome.lost = (outcome.lost ?? "") + " Rows that programs wrote last cannot be read."
+            return
+        }
+        outcome.rows = rows.taken
+        let rest = rows.isWhole ? "\(rows.left)" : "\(rows.left) or more"
+        outcome.lost =
+            (outcome.lost ?? "")
+            + " Of the rows that programs wrote last \(rows.taken) were taken over, \(rest) were not."
+        while try writer.collect(clockOffsetMilliseconds: 0).hasMore {}
     }
 
     // MARK: - The restored database
@@ -248,6 +291,7 @@ package struct FileRestore {
                     batches.formUnion(lacking.map(\.batch))
                 }
             }
+            if former.hasUnlogged { try self.salvageRows(of: former, into: writer, &outcome) }
             do {
                 return (batches.count, try unread.get() + refused)
             } catch let error as StoreError where error.code != .diskFull {
@@ -306,16 +350,20 @@ package struct FileRestore {
         let aside = self.freeName()
         // A program may have opened the file since.
         if isThere { try self.requireAlone() }
+        self.willChange()
         if isThere { try self.link(self.path, as: aside) }
         // Only a file that could not be opened has a log now. The log goes before the new file comes: beside it SQLite would read
         // a mixture. After a crash in between the damaged file is found again.
         for suffix in ["-wal", "-journal"] where FileManager.default.fileExists(atPath: self.path + suffix) {
+            self.willChange()
             guard rename(self.path + suffix, aside + suffix) == 0 else {
                 throw DatabaseCopy.failure(errno, aside + suffix)
             }
         }
+        self.willChange()
         unlink(self.path + "-shm")
         guard rename(self.restored, self.path) == 0 else { throw DatabaseCopy.failure(errno, self.path) }
+        self.willChange()
         // Without this step the node would begin one more incarnation.
         _ = rename(self.restored + "-numbers", self.path + "-numbers")
         try DatabaseCopy(source: self.path, target: self.path).synchronize()

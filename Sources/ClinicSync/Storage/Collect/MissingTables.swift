@@ -10,6 +10,8 @@ import GRDB
 struct MissingTables {
     let rows: RowStates
     let notes: StoreNotes
+    /// Own tables that were missing and are empty now, without `clinicsync_`.
+    var remade: [String] = []
 
     /// What became of the tables.
     struct Outcome {
@@ -37,15 +39,18 @@ struct MissingTables {
         let moved = try CaptureTriggers.moved(in: db)
         var outcome = Outcome()
         var incomplete = try MissingTables.incomplete(on: transaction.connection)
-        for table in tables.tables where table.isClinical {
+        let lost = Set(self.remade.map { "clinicsync_" + $0 })
+        for table in tables.tables where table.isClinical || lost.contains(table.name) {
             guard let plan = self.rows.plans[table.number] else { continue }
             let vanished: UInt64 = table.columns.reduce(0) { $1.isVanished ? $0 | 1 << UInt64($1.slot) : $0 }
             if vanished != 0, try self.rows.table.forget(vanished, of: plan, in: transaction) > 0 {
                 // The log brings back what it has of the dropped values; the rest comes with the next comparison.
                 incomplete.insert(table.number)
             }
-            let isBack = self.notes.isMissing(table.name)
-            if isBack {
+            let isBack = self.notes.isMissing(table.name) || lost.contains(table.name)
+            if lost.contains(table.name) {
+                incomplete.insert(table.number)
+            } else if isBack {
                 try self.notes.removeMissing(table.name, in: transaction)
                 outcome.notices.append(.returned(table: table.name))
                 incomplete.insert(table.number)

@@ -34,6 +34,15 @@ struct LogFloor: Sendable, Hashable {
         return LogFloor(gone: VersionVector(entries))
     }
 
+    /// Says that all batches are gone that the authors have made: the log itself was lost.
+    ///
+    /// Their numbers stay, so none is used twice, and nodes that lack batches get the state.
+    ///
+    /// - Throws: what SQLite reports.
+    static func raiseToNumbers(in transaction: borrowing WriteTransaction) throws {
+        try transaction.execute("UPDATE clinicsync_origin SET floor = sequence WHERE sequence > floor")
+    }
+
     /// Whether a batch is gone.
     func isGone(_ batch: BatchID) -> Bool { batch.sequence <= self.gone[batch.origin] }
 

@@ -35,6 +35,7 @@ final class BookkeepingRepair {
         self.log = opened.log
         self.notes = opened.notes
         self.unreported = opened.repairs
+        self.isComparisonDue = opened.repairs.contains { $0.table == .dirty }
     }
 
     /// Notes a repair for the next reply.

@@ -64,6 +64,8 @@ struct StoreOpening {
             }
             let transactions = try Transactions(self.database)
             return try transactions.changeSchema { db, transaction in
+                let remade = try OwnTables(migrations: self.schema.migrations).restore(in: db)
+                if remade.contains("log") { try LogFloor.raiseToNumbers(in: transaction) }
                 let manifest = try gate.manifest(self.schema.manifest, db, migrated)
                 let reading = SchemaReading(
                     manifest: manifest,
@@ -88,14 +90,31 @@ struct StoreOpening {
                 )
                 if let restored { opened.repairs.append(restored) }
                 let rows = opened.saver.rows
-                opened.tables = try MissingTables(rows: rows, notes: opened.notes)
+                opened.tables = try MissingTables(rows: rows, notes: opened.notes, remade: remade)
                     .settle(tables, isMigrated: migrated.isMigrated, in: db, transaction)
+                try self.note(remade, in: &opened, transaction)
                 try rows.table.willCommit(transaction)
                 try rows.sums.willCommit(transaction)
                 opened.schema = try Transactions.schemaVersion(on: transaction.connection)
                 return .durable(opened)
             }
         }
+    }
+
+    /// Notes own tables that were missing and are empty now, and computes again what follows from the others.
+    private func note(
+        _ remade: [String],
+        in opened: inout Opened,
+        _ transaction: borrowing WriteTransaction
+    ) throws {
+        for name in remade {
+            let damage = OwnDamage(OwnDamage.Table(rawValue: name) ?? .file, "the table clinicsync_\(name) was missing")
+            opened.repairs.append(DamageRepair(damage, outcome: .rebuilt))
+        }
+        guard remade.contains("digest") || remade.contains("sum") else { return }
+        let rows = opened.saver.rows
+        for plan in rows.plans.all { try rows.table.correctTotal(plan, in: transaction) }
+        rows.sums.markAllStale()
     }
 
     private func load(
