@@ -41,7 +41,7 @@ extension SimulatedWorld {
         self.schedule(.opened(link: link), after: self.latency(link, pipe: 1))
         let id = self.network.links[link].ends[1].id
         let peer = self.nodes[client.node].origin.node
-        try self.meet(peer, at: server)
+        try SimulatedMembership(self).meet(peer, at: server)
         try self.give(.connectionOpened(id, dialled: nil, peer: peer), to: server.index, process: server.processNumber)
     }
 
@@ -55,7 +55,7 @@ extension SimulatedWorld {
         self.network.links[link].wasOpened = true
         // Earlier messages of the other end have waited for this.
         let peer = self.nodes[self.network.links[link].ends[1].node].origin.node
-        try self.meet(peer, at: self.nodes[end.node])
+        try SimulatedMembership(self).meet(peer, at: self.nodes[end.node])
         let input = Input.connectionOpened(end.id, dialled: self.network.links[link].address, peer: peer)
         try self.give(input, to: end.node, process: end.process)
     }

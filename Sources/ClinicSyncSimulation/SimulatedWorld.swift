@@ -160,7 +160,7 @@ package final class SimulatedWorld {
 
     private func start(_ index: Int) throws {
         let node = self.nodes[index]
-        if let epoch = node.disk.following { try self.follow(epoch, at: node) }
+        if let epoch = node.disk.following { try SimulatedEpochs(self).follow(epoch, at: node) }
         guard node.process == nil, !self.isOut(node), self.phase.joiner != index else { return }
         let (state, remains): (StoreState, MemoryDisk?)
         do {
@@ -224,9 +224,9 @@ package final class SimulatedWorld {
         case .reply(let request, .synced(let report)):
             self.requests.answer(request, report)
         case .reply(let request, .loginDecided(let outcome)): self.requests.answer(request, outcome)
-        case .prove(let nodes, let id): self.prove(nodes, to: id, by: node, process)
-        case .learn(.member(let chain)): try self.learn(chain, at: node)
-        case .learn(.epoch(let statement)): self.learn(epoch: statement, at: node)
+        case .prove(let nodes, let id): SimulatedMembership(self).prove(nodes, to: id, by: node, process)
+        case .learn(.member(let chain)): try SimulatedMembership(self).learn(chain, at: node)
+        case .learn(.epoch(let statement)): SimulatedEpochs(self).learn(epoch: statement, at: node)
         case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred): break
         case .stopped(let reason):
             self.note(node.name, "stopped")

@@ -41,15 +41,15 @@ import Testing
         try WholeClinicRunTests.add("kept", at: first, in: world)
         try world.run(until: .seconds(4))
         try #require(try world.nodes.allSatisfy { try WholeClinicRunTests.count("kept", $0) == 1 })
-        let backups = try [first, second].map { try world.backUp($0) }
+        let backups = try [first, second].map { try SimulatedEpochs(world).backUp($0) }
         try WholeClinicRunTests.add("lost", at: second, in: world)
         try world.run(until: .seconds(5))
         world.kill(last, for: .seconds(5))
         try WholeClinicRunTests.add("offline", at: last, in: world)
         try world.run(until: .seconds(6))
-        try world.bringBack(to: backups[0], at: first, number: 1)
+        try SimulatedEpochs(world).bringBack(to: backups[0], at: first, number: 1)
         // The other one does not know of it. Of a clinic of two PCs it is the one that is off.
-        try world.bringBack(to: backups[1], at: second, number: 1)
+        try SimulatedEpochs(world).bringBack(to: backups[1], at: second, number: 1)
         try world.run(until: .seconds(8))
         world.kill(second, for: .milliseconds(500))
         try world.run(until: .seconds(13))

@@ -24,7 +24,7 @@ extension AbsenceRun {
         try self.pruneBeyond(vector, at: others)
         try self.work(at: [node])
         try self.wait("a node that is alone does not prune its log") { try !vector.covers(node.disk.floors()) }
-        self.world.reconnect()
+        self.pcs.reconnect()
     }
 
     /// A number that no copy of files had.
@@ -46,7 +46,7 @@ extension AbsenceRun {
     private func replace(_ node: SimulatedNode, by files: MemoryDisk, isCopy: Bool) throws {
         let witness = node.disk.memory.read(SimulatedDisk.witness, count: 64)
         if let witness { _ = files.write(witness, to: SimulatedDisk.witness) }
-        try self.world.replaceFiles(of: node, by: files, copy: self.nextCopy, isCopy: isCopy)
+        try self.pcs.replaceFiles(of: node, by: files, copy: self.nextCopy, isCopy: isCopy)
     }
 
     func clone(_ node: SimulatedNode) throws {
@@ -59,13 +59,13 @@ extension AbsenceRun {
         try self.turnOff(node)
         let original = try node.disk.files()
         // The copy is another PC's directory, with its own witness.
-        try self.world.replaceFiles(of: node, by: copied, copy: self.nextCopy, isCopy: true)
+        try self.pcs.replaceFiles(of: node, by: copied, copy: self.nextCopy, isCopy: true)
         try self.work(at: [node])
         try self.comeBack(node)
         try self.work()
         try self.settle("with the copy")
         try self.turnOff(node)
-        try self.world.replaceFiles(of: node, by: original, copy: place, isCopy: false)
+        try self.pcs.replaceFiles(of: node, by: original, copy: place, isCopy: false)
         try self.work(at: [node])
         try self.turnOn(node)
     }
@@ -75,7 +75,7 @@ extension AbsenceRun {
         try self.settle("before a file is lost")
         try self.turnOff(node)
         let empty = try self.templates.disk(of: node.index, self.world.options).afterPowerCut(losing: .nothing)
-        try self.world.replaceFiles(of: node, by: empty, copy: self.nextCopy, isCopy: true)
+        try self.pcs.replaceFiles(of: node, by: empty, copy: self.nextCopy, isCopy: true)
         try self.pruneBeyond(VersionVector(), at: self.running)
         try self.comeBack(node)
     }
@@ -110,7 +110,7 @@ extension AbsenceRun {
         case .receiverKilled: self.world.kill(node, for: pause)
         case .giverKilled:
             for other in self.others(than: node) where other.isHost { self.world.kill(other, for: pause) }
-        case .linksCut: self.world.cutLinks(of: node)
+        case .linksCut: self.pcs.cutLinks(of: node)
         case .receiverLosesPower:
             let remains = try node.disk.remains(losing: .tail, seed: self.world.random.next())
             try self.world.faults.powerGoes(at: node, leaving: remains, in: self.world)
@@ -174,7 +174,7 @@ extension AbsenceRun {
         }
         try self.wait("the others do not prune their logs") { self.watch.counts.pruned > pruned }
         try self.work(at: [node])
-        self.world.reconnect()
+        self.pcs.reconnect()
     }
 
     /// A state of 1 GB has so many pages of 256 KiB; here a page has one row.
@@ -191,7 +191,7 @@ extension AbsenceRun {
         try self.settle("before a file is lost")
         try self.turnOff(node)
         let empty = try self.templates.disk(of: node.index, self.world.options).afterPowerCut(losing: .nothing)
-        try self.world.replaceFiles(of: node, by: empty, copy: self.nextCopy, isCopy: true)
+        try self.pcs.replaceFiles(of: node, by: empty, copy: self.nextCopy, isCopy: true)
         try self.pruneBeyond(VersionVector(), at: self.running)
         let shown = self.states(of: node)
         try self.turnOn(node)

@@ -31,6 +31,7 @@ package struct AbsenceResult: Sendable {
 /// Times are short: logs are kept for half a second, and members lapse after a second and a half.
 package final class AbsenceRun {
     let world: SimulatedWorld
+    var pcs: PCControls { PCControls(world: self.world) }
     let plan: AbsencePlan
     let ledger: AbsenceLedger
     let others: [any SimulationWorkload]
@@ -231,13 +232,13 @@ package final class AbsenceRun {
     /// Stops a node in order or kills it; it stays off.
     func turnOff(_ node: SimulatedNode, inOrder: Bool? = nil) throws {
         self.off.insert(node.index)
-        if inOrder ?? self.world.random.chance(50) { try self.world.stop(node) } else { self.world.crash(node) }
+        if inOrder ?? self.world.random.chance(50) { try self.pcs.stop(node) } else { self.pcs.crash(node) }
     }
 
     /// Starts a node that was turned off.
     func turnOn(_ node: SimulatedNode) throws {
         self.off.remove(node.index)
-        self.world.start(node)
+        self.pcs.start(node)
         try self.wait("\(node.name) does not start", every: .milliseconds(20)) { node.isRunning }
     }
 

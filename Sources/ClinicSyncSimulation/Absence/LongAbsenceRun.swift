@@ -27,6 +27,7 @@ package final class LongAbsenceRun {
     }
 
     private let world: SimulatedWorld
+    private var pcs: PCControls { PCControls(world: self.world) }
     private let rows: LongAbsenceRows
     private let watch = AbsenceWatch()
     /// Whether the PC's node runs, without a network.
@@ -77,11 +78,11 @@ package final class LongAbsenceRun {
     private func carryOut() throws {
         try self.write(self.rows.start, at: 0)
         try self.settle(self.world.nodes, "before the PC leaves")
-        try self.world.stop(self.away)
+        try self.pcs.stop(self.away)
         let vector = try self.away.committedVector()
         if self.isAlone {
             self.world.partition([[0, 1], [2]], for: .seconds(1_000_000))
-            self.world.start(self.away)
+            self.pcs.start(self.away)
         }
         for month in 1...6 where self.world.violation == nil {
             try self.pass(days: month.isMultiple(of: 2) ? 31 : 30)
@@ -111,9 +112,9 @@ package final class LongAbsenceRun {
     /// All nodes that run stop, and start some days later.
     private func pass(days: Int) throws {
         let running = self.world.nodes.filter(\.isRunning)
-        for node in running { try self.world.stop(node) }
+        for node in running { try self.pcs.stop(node) }
         for node in self.world.nodes { node.clock.skew += Int64(days) * 86_400_000 }
-        for node in running { self.world.start(node) }
+        for node in running { self.pcs.start(node) }
         self.result.days += days
         try self.world.run(until: self.world.now + .seconds(2))
     }
@@ -125,7 +126,7 @@ package final class LongAbsenceRun {
 
     private func comeBack() throws {
         let shown = self.watch.installed[self.away.index] ?? 0
-        if self.isAlone { self.world.reconnect() } else { self.world.start(self.away) }
+        if self.isAlone { self.pcs.reconnect() } else { self.pcs.start(self.away) }
         // What the PC had entered has its number as soon as the node has started.
         let limit = self.world.now + .seconds(60)
         var own: UInt64 = 0

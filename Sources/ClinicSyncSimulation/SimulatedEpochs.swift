@@ -3,8 +3,13 @@ package import ClinicSyncModel
 import ClinicSyncStorage
 import GRDB
 
-// Bringing a simulated clinic back to a backup. Statements of epochs have no signatures.
-extension SimulatedWorld {
+/// Brings a simulated clinic back to a backup; statements of epochs have no signatures.
+package struct SimulatedEpochs {
+    private let world: SimulatedWorld
+
+    /// Of this clinic.
+    package init(_ world: SimulatedWorld) { self.world = world }
+
     /// Makes a backup of what a PC's disk has now.
     package func backUp(_ node: SimulatedNode) throws -> MemoryDisk {
         try node.disk.memory.afterPowerCut(losing: .nothing)
@@ -17,9 +22,9 @@ extension SimulatedWorld {
     /// - Returns: The epoch that begins.
     @discardableResult
     package func bringBack(to backup: MemoryDisk, at node: SimulatedNode, number: UInt64) throws -> Epoch? {
-        self.checkers = []
-        self.note(node.name, "brings the clinic back")
-        self.endProcess(of: node)
+        self.world.checkers = []
+        self.world.note(node.name, "brings the clinic back")
+        self.world.endProcess(of: node)
         try node.disk.restart(with: try backup.afterPowerCut(losing: .nothing))
         try node.disk.forgetPlace()
         let epoch = Epoch(
@@ -33,7 +38,7 @@ extension SimulatedWorld {
         )
         node.configuration.epoch = epoch
         node.disk.following = nil
-        self.schedule(.start(node: node.index), after: .seconds(1))
+        self.world.schedule(.start(node: node.index), after: .seconds(1))
         return epoch
     }
 
@@ -42,13 +47,13 @@ extension SimulatedWorld {
         let known = node.disk.following ?? node.configuration.epoch
         guard let epoch = Epoch(statement: statement), Optional(epoch).exceeds(known) else { return }
         node.disk.following = epoch
-        self.schedule(.start(node: node.index), after: .milliseconds(10))
+        self.world.schedule(.start(node: node.index), after: .milliseconds(10))
     }
 
     /// Sets aside what a node has, before its next process starts.
     func follow(_ epoch: Epoch, at node: SimulatedNode) throws {
-        self.note(node.name, "follows")
-        if node.process != nil { self.endProcess(of: node) }
+        self.world.note(node.name, "follows")
+        if node.process != nil { self.world.endProcess(of: node) }
         try node.disk.restart(with: MemoryDisk())
         // The tables are made, and what this file knows of its place is taken out, so that its numbers are new.
         _ = try node.start()
