@@ -167,11 +167,11 @@ struct TrapTests {
             )
         ],
         "Security/MemberRegister.swift": [([") + 1"], "below the largest")],
-        "Security/Revocation.swift": [
-            (["Int(try reader.integer(2))", "Int(reader.integer(1))", "Int(reader.integer(2))"], "one or two bytes")
-        ],
+        "Security/ClinicSignature.swift": [(["Int(self.integer(1))", "Int(self.integer(2))"], "one or two bytes")],
+        "Security/Revocation.swift": [(["Int(try reader.integer(2))"], "two bytes")],
         "Security/SigningKey.swift": [(["preconditionFailure("], caller)],
         "Security/StatementReader.swift": [(["UInt64(8 * (count - 1 - $0))"], "the place of a bit")],
+        "Security/TrustStore+Epoch.swift": [([") + 1"], "below the largest")],
         "Security/TrustStore+Signing.swift": [([") + 1"], "below the largest")],
         "Storage/Backup/FileRestore.swift": [(["Int64($0.dropFirst(prefix.count))"], text)],
         "Storage/Collect/MissingTables.swift": [(["Int64(pair[1])"], text)],
