@@ -332,7 +332,7 @@ CREATE TABLE clinicsync_shadow (
     state   BLOB    NOT NULL,
     context INTEGER,
     PRIMARY KEY (tableId, pk)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE clinicsync_stage (
     number    INTEGER PRIMARY KEY,
@@ -368,7 +368,7 @@ CREATE TABLE clinicsync_tombstone (
     state     BLOB    NOT NULL,
     context   INTEGER NOT NULL,
     PRIMARY KEY (tableId, pk)
-) WITHOUT ROWID;
+);
 
 CREATE TABLE clinicsync_transfer (
     id         INTEGER PRIMARY KEY CHECK (id = 1),

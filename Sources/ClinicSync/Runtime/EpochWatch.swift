@@ -17,6 +17,8 @@ final class EpochWatch: Sendable {
         var holder: StoreLock.Holder?
         /// Why the node does not follow an epoch that a peer offered.
         var refusal: String?
+        /// Whether the run ends so that the next one follows.
+        fileprivate var isOver = false
     }
 
     private let path: String
@@ -24,7 +26,7 @@ final class EpochWatch: Sendable {
     private let data: Epoch?
     private let greatest: @Sendable () -> Epoch?
     private let holder: @Sendable () -> StoreLock.Holder?
-    private let tell: @Sendable (NamedEvent) -> Void
+    private let post: @Sendable (Input) -> Void
     private let clock: NodeClock
     private let logger: Logger
     private let state = NIOLockedValueBox(Report())
@@ -44,14 +46,14 @@ final class EpochWatch: Sendable {
     ///   - greatest: returns the greatest epoch that the node knows.
     ///   - clock: the node's clock.
     ///   - logger: where the watch logs.
-    ///   - tell: records an event for programs.
+    ///   - post: gives the core an input.
     init(
         path: String,
         opened: EpochState,
         greatest: @escaping @Sendable () -> Epoch?,
         clock: NodeClock,
         logger: Logger,
-        tell: @escaping @Sendable (NamedEvent) -> Void
+        post: @escaping @Sendable (Input) -> Void
     ) {
         self.path = path
         self.held = opened.isHeld
@@ -60,7 +62,7 @@ final class EpochWatch: Sendable {
         self.holder = { LockHolder.user(databasePath: path) }
         self.clock = clock
         self.logger = logger
-        self.tell = tell
+        self.post = post
         (self.wakes, self.wake) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         self.wake.yield()
     }
@@ -89,19 +91,28 @@ final class EpochWatch: Sendable {
         }
     }
 
-    /// Watches until cancelled.
+    /// Watches until cancelled, or until the node must follow; then the node stops in order, so that it knows what others have.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `broughtBack`, `CancellationError`.
+    /// - Throws: `CancellationError`.
     func run() async throws {
         for await _ in self.wakes {
             guard let epoch = self.greatest(), Optional(epoch).exceeds(self.data) else { continue }
             try await self.waitForPrograms(epoch)
-            throw ClinicSyncError(
-                .broughtBack,
-                "The whole clinic was brought back to a backup: start the node again, which gets the clinic's data from the other "
-                    + "PCs."
-            )
+            self.state.withLockedValue { $0.isOver = true }
+            self.post(.shutdownRequested)
+            return
         }
+    }
+
+    /// The run is over.
+    ///
+    /// - Throws: ``ClinicSyncError`` of code `broughtBack` when the next run must follow.
+    func finish() throws {
+        guard self.state.withLockedValue({ $0.isOver }) else { return }
+        throw ClinicSyncError(
+            .broughtBack,
+            "The whole clinic was brought back to a backup: start the node again, which gets the data from the other PCs."
+        )
     }
 
     /// Waits until no other program has the database open.
@@ -138,12 +149,14 @@ final class EpochWatch: Sendable {
     }
 
     private func tell(_ type: String, _ details: [String: String]) {
-        self.tell(
-            NamedEvent(
-                type: type,
-                category: .system,
-                timestamp: HybridTimestamp(milliseconds: self.clock.wallMilliseconds),
-                fields: ["details": .object(details.mapValues(EventValue.text))]
+        self.post(
+            .eventOccurred(
+                NamedEvent(
+                    type: type,
+                    category: .system,
+                    timestamp: HybridTimestamp(milliseconds: self.clock.wallMilliseconds),
+                    fields: ["details": .object(details.mapValues(EventValue.text))]
+                )
             )
         )
     }

@@ -36,6 +36,8 @@ package struct NodeBackup {
         package var unreadable: Int
         /// Why the last changes of programs in the former database could not be taken over; `nil` when they were.
         package var notTakenOver: String?
+        /// Whether the backup is of the data before the whole clinic was brought back: all of it is in the clinic again then.
+        package var isOfFormerEpoch: Bool
     }
 
     let directory: NodeDirectory
@@ -147,12 +149,13 @@ package struct NodeBackup {
         let content = try StorageErrors.mapping { try self.file.examine() }
         try self.requireOwnClinic(content)
         let clock = self.clock
+        let epoch = try TrustStore.load(directory: self.directory) { clock.wallMilliseconds }.epoch
         let outcome = try StorageErrors.mapping {
             try FileRestore(
                 path: self.directory.databaseURL.path,
                 node: self.identity.nodeID,
                 exclusions: ClinicBackup.exclusions,
-                epoch: try TrustStore.load(directory: self.directory) { clock.wallMilliseconds }.epoch
+                epoch: epoch
             ) { clock.wallMilliseconds }.run(self.file)
         }
         return Restored(
@@ -161,7 +164,8 @@ package struct NodeBackup {
             aside: outcome.aside,
             mergedBatches: outcome.batches,
             unreadable: outcome.unreadable,
-            notTakenOver: outcome.lost
+            notTakenOver: outcome.lost,
+            isOfFormerEpoch: epoch.exceeds(content.epoch)
         )
     }
 

@@ -47,7 +47,7 @@ struct NodeRun: Sendable {
             greatest: { trust.epoch },
             clock: settings.clock,
             logger: settings.logger
-        ) { [inbox] in inbox.post(.eventOccurred($0)) }
+        ) { [inbox] in inbox.post($0) }
         self.storage.lockWatch.begin { [inbox] in inbox.post($0) }
         self.storage.diskWatch.begin { [inbox] in inbox.post($0) }
         self.people = PeopleAgents(settings, state: state, register: self.register, storage: storage, inbox: self.inbox)
@@ -129,6 +129,7 @@ struct NodeRun: Sendable {
         }
         await transport.shutdown()
         self.events.finish()
+        try self.epochs.finish()
     }
 
     /// Makes the log of events available to programs that resume.

@@ -92,8 +92,7 @@ struct NodeTelemetry: Sendable {
         case .logTooShort(let peer):
             self.log(.warning, "A peer needs more than the log holds", of: "\(peer)", ["peer.id": "\(peer)"])
             self.tell("log_too_short", details: ["peer": peer.description])
-        case .ownDamage(let repair):
-            self.record(repair)
+        case .ownDamage(let repair): self.record(repair)
         case .storeLocked(let lock): self.record(lock)
         case .diskFault(let fault, let reason): self.record(fault, reason)
         case .diskRecovered(let fault, let time): self.recordEnd(of: fault, after: time)

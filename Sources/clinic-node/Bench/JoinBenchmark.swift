@@ -5,6 +5,7 @@ import Glibc
 /// Measures how long a new node takes to get a clinic's state, beside a copy of the host's file and a check of the copy.
 ///
 /// The host and the new node run as processes of this machine. The host's log is emptied, as it is when the retention has passed.
+/// Then a further node joins, while a program writes at the first one: how soon does the host show its rows meanwhile?
 struct JoinBenchmark {
     /// Rows of the clinic.
     var rows: Int
@@ -13,6 +14,10 @@ struct JoinBenchmark {
     private static let rowsPerImport = 100_000
     /// How long the host may take to collect an import, and the new node to get everything.
     private static let patience = Duration.seconds(900)
+
+    /// Rows that the program writes in a second, and for how many seconds before the further node joins.
+    private static let changesPerSecond = 20
+    private static let secondsBefore = 10
 
     /// The largest resident memory of two processes in MB, and the time that passed.
     private struct Watched {
@@ -25,7 +30,7 @@ struct JoinBenchmark {
     func run(in files: BenchFiles) throws -> [Measurement] {
         try self.fill(files)
         let (copy, check) = try self.copy(files)
-        let joined = try self.join(files)
+        let (joined, before, meanwhile) = try self.join(files)
         let size = try FileManager.default.attributesOfItem(atPath: files.path("joiner/clinic.db"))[.size] as? Int ?? 0
         let goal = Goal.valueAtMost(100)
         return [
@@ -42,7 +47,23 @@ struct JoinBenchmark {
             Measurement("memory of the host meanwhile, largest", unit: "MB", samples: [joined.host], goal: goal),
             Measurement("memory of the new node meanwhile, largest", unit: "MB", samples: [joined.joiner], goal: goal),
             Measurement("file of the new node", unit: "MB", samples: [Double(size) / 1_000_000]),
-        ]
+        ] + JoinBenchmark.delays(meanwhile, beside: before)
+    }
+
+    private static func delays(_ meanwhile: [Double], beside before: [Double]) -> [Measurement] {
+        [("median", 0.5, Goal.ratioAtMost(2)), ("p99", 0.99, Goal.none), ("largest", 1, Goal.none)].map {
+            name,
+            quantile,
+            goal in
+            Measurement(
+                "commit on a client to visible on the host while another node joins, beside before, \(name)",
+                unit: "ms",
+                quantile: quantile,
+                of: meanwhile,
+                beside: before,
+                goal: goal
+            )
+        }
     }
 
     /// Makes a clinic of one host with the rows, whose log was emptied.
@@ -84,14 +105,13 @@ struct JoinBenchmark {
         return (copy, check)
     }
 
-    /// Starts the host and a new node, and waits until the new node shows every row.
-    private func join(_ files: BenchFiles) throws -> Watched {
+    /// Starts the host and a new node, waits until the new node shows every row, and has another node join.
+    ///
+    /// - Returns: What the first join took, and the delays of a program's rows at the first node before and during the second join.
+    private func join(_ files: BenchFiles) throws -> (Watched, before: [Double], meanwhile: [Double]) {
         let host = try NodeProcess(running: files.path("host"))
         defer { host.stop() }
-        let folder = files.folder.path
-        let code = try NodeProcess.output(of: ["invite", "--data", files.path("host")], in: folder)
-        let member = ["--data", files.path("joiner"), "--name", "joiner"]
-        _ = try NodeProcess.output(of: ["join", code] + member, in: folder)
+        try self.admit("joiner", files)
         var watched = Watched()
         var joiner: NodeProcess?
         defer { joiner?.stop() }
@@ -108,7 +128,31 @@ struct JoinBenchmark {
                 throw ClinicSyncError(.storage, "The new node shows a part of the rows.")
             }
         }
-        return watched
+        guard let joiner else { return (watched, [], []) }
+        let probe = try VisibilityProbe(writing: joiner.database, observing: host.database)
+        let interval = Duration.seconds(1) / JoinBenchmark.changesPerSecond
+        let count = JoinBenchmark.changesPerSecond * JoinBenchmark.secondsBefore
+        let before = try probe.latencies(of: PatientRows(count: count, batch: 5_000), every: interval)
+        try self.admit("second", files)
+        let second = try NodeProcess(running: files.path("second"))
+        defer { second.stop() }
+        let connection = try ProgramConnection(path: second.database, synchronous: .normal)
+        let rows = PatientRows(
+            count: Int(JoinBenchmark.patience.components.seconds) * JoinBenchmark.changesPerSecond,
+            batch: 5_001
+        )
+        let meanwhile = try probe.latencies(of: rows, every: interval) {
+            try connection.integer("SELECT EXISTS (SELECT 1 FROM patients)") == 1
+        }
+        return (watched, before, meanwhile)
+    }
+
+    /// Makes a member of this name, which does not run yet.
+    private func admit(_ name: String, _ files: BenchFiles) throws {
+        let folder = files.folder.path
+        let code = try NodeProcess.output(of: ["invite", "--data", files.path("host")], in: folder)
+        let member = ["--data", files.path(name), "--name", name]
+        _ = try NodeProcess.output(of: ["join", code] + member, in: folder)
     }
 
     /// Looks every 20 ms until `condition` holds.

@@ -9,7 +9,7 @@ struct SizeBenchmark {
     var rows: Int
 
     /// Rows that the made-up data has for each patient, roughly.
-    private static let rowsPerPatient = 15
+    static let rowsPerPatient = 15
 
     /// Measures in `files`.
     func run(in files: BenchFiles) throws -> [Measurement] {
@@ -17,7 +17,7 @@ struct SizeBenchmark {
         let patients = max(self.rows / SizeBenchmark.rowsPerPatient, 1)
         let rows = try SampleData(seed: 1).write(patients: patients, to: node).reduce(0) { $0 + $1.rows }
         try SizeBenchmark.collect(node, files: files)
-        let plain = try self.plain(node, in: files)
+        let plain = try SizeBenchmark.plain(of: node, called: "size-plain.db", in: files)
         let withLog = try BenchFiles.megabytes(node, after: "VACUUM")
         let pruned = try BenchFiles.megabytes(node, after: "DELETE FROM clinicsync_log; VACUUM")
         let beside = try BenchFiles.megabytes(plain, after: "VACUUM")
@@ -32,7 +32,9 @@ struct SizeBenchmark {
             ),
         ]
         return try whole
-            + self.parts(of: node).map { Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes]) }
+            + SizeBenchmark.parts(of: node).map {
+                Measurement("\($0.table), log pruned", unit: "MB", samples: [$0.megabytes])
+            }
     }
 
     /// Collects the rows that programs wrote, as a node does.
@@ -43,8 +45,8 @@ struct SizeBenchmark {
     }
 
     /// A file with the clinic's tables and their indexes alone, and the same rows.
-    private func plain(_ node: String, in files: BenchFiles) throws -> String {
-        let path = try files.plain("size-plain.db")
+    static func plain(of node: String, called name: String, in files: BenchFiles) throws -> String {
+        let path = try files.plain(name)
         let connection = try ProgramConnection(path: path, synchronous: .normal)
         let tables = try connection.texts("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         try connection.execute("ATTACH '\(node)' AS node; BEGIN")
@@ -55,13 +57,13 @@ struct SizeBenchmark {
         return path
     }
 
-    private struct Part {
+    struct Part {
         var table: String
         var megabytes: Double
     }
 
     /// The size of each of the node's tables with its indexes, the largest first: the file shrinks by it without the rows.
-    private func parts(of path: String) throws -> [Part] {
+    static func parts(of path: String) throws -> [Part] {
         let connection = try ProgramConnection(path: path, synchronous: .normal)
         let tables = try connection.texts(
             """

@@ -12,6 +12,7 @@ struct BenchCommand: ParsableCommand {
         subcommands: [
             BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
             BenchSessions.self, BenchFailover.self, BenchJoin.self, BenchReconcile.self,
+            BenchPrune.self,
         ]
     )
 }
@@ -116,6 +117,34 @@ struct BenchReconcile: ParsableCommand {
 
     func run() throws {
         try BenchReport.make("reconcile", asJSON: self.output.isJSON, ReconcileBenchmark(rows: self.rows).run)
+    }
+}
+
+/// `bench prune`.
+struct BenchPrune: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "prune",
+        abstract: "Measure how large a clinic's file is after a month.",
+        discussion: """
+            Programs write for a month of virtual time; the node collects, and prunes its log after 7 days. The baseline is a \
+            file without a node in which programs wrote the same. A clinic of 50 000 changes a day: '--changes 50000'.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Changes of a day.", valueName: "n")) var changes = 5_000
+    @Option(help: ArgumentHelp("Days that pass.", valueName: "n")) var days = 30
+
+    func validate() throws {
+        guard (100...1_000_000).contains(self.changes) else {
+            throw ValidationError("--changes is from 100 to 1000000.")
+        }
+        guard (1...366).contains(self.days) else { throw ValidationError("--days is from 1 to 366.") }
+    }
+
+    func run() throws {
+        let benchmark = PruneBenchmark(changes: self.changes, days: self.days)
+        try BenchReport.make("prune", asJSON: self.output.isJSON, benchmark.run)
     }
 }
 

@@ -42,6 +42,11 @@ struct RestoreCommand: ParsableCommand {
         if let reason = restored.notTakenOver {
             Output.report("what programs wrote last into the former database was not taken over: \(reason)")
         }
+        if restored.isOfFormerEpoch {
+            Output.report(
+                "The backup is from before the whole clinic was brought back to another one: all PCs will have again what it has."
+            )
+        }
         Output.report("Start it with: clinic-node run --data \(directory.url.path)")
     }
 

@@ -60,6 +60,7 @@ struct StateTransferTests {
         var limits = StoreLimits()
         limits.pageBytes = 600
         limits.stateAnswerBytes = 1_000
+        limits.largeStateRowsMin = 0
         return limits
     }
 

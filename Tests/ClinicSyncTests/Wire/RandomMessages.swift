@@ -109,7 +109,9 @@ struct RandomMessages {
             checksum: self.generator.next(),
             payload: self.bytes(),
             rows: UInt32(self.number(32)),
-            isLast: Bool.random(using: &self.generator)
+            isLast: Bool.random(using: &self.generator),
+            forgotten: self.vector(),
+            lacksRows: Bool.random(using: &self.generator)
         )
     }
 

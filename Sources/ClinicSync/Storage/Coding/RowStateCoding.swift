@@ -69,6 +69,21 @@ struct RowStateWriter {
         }
     }
 
+    /// Appends a row that one change wrote as a whole and nobody changed since: every value has the version of the row's birth.
+    ///
+    /// The bytes are those of ``append(_:)`` for such a state.
+    mutating func appendPlain(key: SQLiteValue, birth: Version, slots: UInt64, value: (_ slot: Int) -> ValueRef) {
+        self.body.value(key)
+        self.version(birth)
+        self.body.unsigned(slots)
+        for slot in slots.setBits {
+            self.body.byte(0)
+            self.body.value(value(slot))
+        }
+        self.body.unsigned(0)
+        self.body.byte(0)
+    }
+
     /// The finished page.
     func payload() -> [UInt8] {
         var head = ByteWriter()

@@ -174,6 +174,7 @@ final class StateMerger {
     /// - Parameters:
     ///   - staged: what is stored.
     ///   - through: what no page is newer than.
+    ///   - isLarge: whether the indexes of empty tables are built when the tables are full.
     ///   - offset: what to add to this PC's time to get the clinic's.
     ///   - transaction: the transaction.
     /// - Returns: What was applied.
@@ -181,6 +182,7 @@ final class StateMerger {
     func install(
         _ staged: StagedState,
         through: VersionVector,
+        isLarge: Bool,
         offset: Int64,
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
@@ -191,6 +193,7 @@ final class StateMerger {
         try self.merger.collectAll(offset: offset, result: &result, in: transaction)
         var events = EventCollector(isLocal: false)
         var absent = try AbsentRows(rows: self.rows, merger: self.merger, staged, on: transaction.connection)
+        var indexes = DeferredIndexes(isLarge: isLarge)
         var number: Int64 = 0
         while let next = try StateStage.next(after: number, on: transaction.connection) {
             number = next
@@ -201,10 +204,12 @@ final class StateMerger {
                 // The sender may name authors that the file has no room for; the rows say nothing of others then.
                 let known = through.filter { self.origins.id(of: $0) != nil }
                 let merging = Merging(settled: staged.vector, through: known, offset: offset)
+                try indexes.enter(plan, in: transaction)
                 try absent.delete(page, plan, offset: offset, events: &events, result: &result, in: transaction)
                 try self.merge(page.payload, plan, merging, absent, &events, &result, in: transaction)
             }
         }
+        try indexes.build(in: transaction)
         self.clock.observe(result.largestTimestamp)
         try StateStage.clear(in: transaction)
         try Settings.set(.stateTaken, to: .integer(self.clock.wallMilliseconds), in: transaction)

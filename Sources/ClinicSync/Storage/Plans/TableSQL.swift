@@ -151,6 +151,15 @@ struct TableSQL: Sendable {
         "SELECT \(SQLText.list(columns)) FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
+    /// Reads the row with key ?1 beside what the node knows of it: stamp, author, number, hash, registers and context, then the
+    /// columns in the order of slots; ?2 is the table's number.
+    var selectKnown: String {
+        """
+        SELECT r.timestamp, r.origin, r.sequence, r.hash, r.registers, r.context, t.*
+        FROM (\(self.select)) AS t, clinicsync_row AS r WHERE r.tableId = ?2 AND r.pk = ?1
+        """
+    }
+
     /// Counts the rows, at most ?1.
     var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }
 

@@ -195,9 +195,19 @@ final class Merging {
         self.hasFilledCache = true
         try self.collecting.collector.finishBulk(offset: offset)
         do {
-            let result = try self.transactions.write(.durable) { transaction in
-                let merger = self.stateMerger
-                return .durable(try merger.install(staged, through: through, offset: offset, in: transaction))
+            let isLarge = staged.rows >= self.limits.largeStateRowsMin
+            let result = try self.transactions.withSmallCache(isLarge) {
+                try self.transactions.write(.durable) { transaction in
+                    .durable(
+                        try self.stateMerger.install(
+                            staged,
+                            through: through,
+                            isLarge: isLarge,
+                            offset: offset,
+                            in: transaction
+                        )
+                    )
+                }
             }
             return (staged.rows, self.outcome(result, storedBytes: 0))
         } catch is MalformedRecord, is MalformedChunk {

@@ -160,6 +160,7 @@ struct StatePages {
     ) throws -> (after: SQLiteValue?, isWhole: Bool) {
         let states = self.reader.loader(writing.through)
         let mayBeShadow = try self.hasShadows(plan)
+        let plain = mayBeShadow || plan.counterSlots != 0 ? nil : try self.reader.connection.query(plan.sql.selectKnown)
         var writer = RowStateWriter(plan)
         var rows: UInt32 = 0
         var lacksRows = false
@@ -175,8 +176,11 @@ struct StatePages {
             (rows, lacksRows) = (0, false)
         }
         for (index, key) in keys.enumerated() {
-            let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow)
-            if let state, self.append(state, through: writing.through, to: &writer) {
+            if try plain.map({ try self.appendPlain(plan, key, $0, writing.through, to: &writer) }) ?? false {
+                rows += 1
+            } else if let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow),
+                self.append(state, through: writing.through, to: &writer)
+            {
                 rows += 1
             } else {
                 lacksRows = true
@@ -201,6 +205,41 @@ struct StatePages {
         try self.reader.connection.query("SELECT 1 FROM clinicsync_shadow WHERE tableId = ?1 LIMIT 1")
             .bind(1, plan.definition.number)
             .first { _ in true } ?? false
+    }
+
+    /// Appends a row that one change wrote as a whole, straight from its table: most rows are such ones.
+    ///
+    /// - Returns: Whether the row was appended. If not, nothing was: the long way says why.
+    private func appendPlain(
+        _ plan: TablePlan,
+        _ key: SQLiteValue,
+        _ statement: Statement,
+        _ through: VersionVector,
+        to writer: inout RowStateWriter
+    ) throws -> Bool {
+        guard key.byteCount <= self.reader.limits.keyBytesMax else { return false }
+        let end = writer.count
+        statement.bind(1, key).bind(2, plan.definition.number)
+        _ = try statement.first { row in
+            guard let birth = self.plainBirth(row), through.covers(birth) else { return }
+            writer.appendPlain(key: key, birth: birth, slots: plan.valueSlots) { row.ref(Int32($0) + 6) }
+        }
+        if writer.count - end > self.reader.limits.stateBytesMax { writer.truncate(to: end) }
+        return writer.count > end
+    }
+
+    /// The version of all values of a row of ``TableSQL/selectKnown``; `nil` when they have several, or the entry makes no sense.
+    private func plainBirth(_ row: Statement) -> Version? {
+        guard row.isNull(4), row.isNull(5), row.blob(3).contains(where: { $0 != 0 }),
+            let stamp: UInt64 = row.number(0, in: 0...UInt64(Int64.max)),
+            let author: Int = row.number(1, in: 0...Int(Int32.max)), self.reader.origins.indices.contains(author),
+            let sequence: UInt64 = row.number(2, in: 0...Bounds.sequenceMax)
+        else { return nil }
+        return Version(
+            timestamp: HybridTimestamp(rawValue: stamp),
+            origin: self.reader.origins[author],
+            sequence: sequence
+        )
     }
 
     /// Appends a row, unless it must not be seen elsewhere: see ``RepairPages``.

@@ -22,12 +22,7 @@ struct StoreBuilding {
     /// Builds the parts.
     func parts() -> Parts {
         let programRows = ProgramRows(rows: self.rows, clock: self.opened.clock)
-        let journal = ConflictJournal(
-            saver: self.opened.saver,
-            clock: self.opened.clock,
-            notes: self.opened.notes,
-            valueBytesMax: self.limits.changeBytesMax
-        )
+        let journal = self.journal()
         let lost = LostValues(journal: journal, rows: self.rows)
         let events = EventLog(
             origins: self.rows.origins,
@@ -93,6 +88,15 @@ struct StoreBuilding {
             merging: merging,
             upkeep: upkeep,
             follower: follower
+        )
+    }
+
+    private func journal() -> ConflictJournal {
+        ConflictJournal(
+            saver: self.opened.saver,
+            clock: self.opened.clock,
+            notes: self.opened.notes,
+            valueBytesMax: self.limits.changeBytesMax
         )
     }
 

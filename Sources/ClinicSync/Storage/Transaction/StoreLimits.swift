@@ -29,6 +29,8 @@ package struct StoreLimits: Sendable, Hashable {
     package var stateAnswerBytes = 512 << 10
     /// A peer that lacks fewer chunks of the log than this gets them, and not the state.
     package var stateLogChunksMin = 4_096
+    /// A state with so many rows has the secondary indexes of empty tables built when the tables are full.
+    package var largeStateRowsMin: UInt64 = 10_000
     /// The largest key that leaves this PC, in bytes; a receiver takes no larger one.
     package var keyBytesMax = 4_096
     /// Of one table, with more unmarked changes at a time than this the values of the other nodes are shown again.

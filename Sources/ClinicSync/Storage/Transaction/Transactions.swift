@@ -56,6 +56,8 @@ package final class Transactions {
     ///
     /// With SQLite's 2 MiB a large transaction spills its pages into the write-ahead log and reads them back.
     private static let cacheKibibytes = 32 << 10
+    /// The cache for rows that come in the order of their keys: 8 MiB. SQLite sorts the entries of a new index in as much.
+    private static let smallCacheKibibytes = 8 << 10
 
     /// Prepares the writing connection of `database`.
     ///
@@ -244,6 +246,17 @@ package final class Transactions {
 
     /// The number of statements since the last call that programs' triggers made fail.
     func takeTriggerFailures() -> Int { self.connection.takeTriggerFailures() }
+
+    /// Runs `body` with a small page cache, if `isSmall`: for work that needs its pages in order.
+    ///
+    /// - Throws: ``StoreError``, and what `body` throws.
+    func withSmallCache<Result>(_ isSmall: Bool, _ body: () throws -> Result) throws -> Result {
+        guard isSmall, self.database.snapshots != nil else { return try body() }
+        try self.read { try $0.setCache(kibibytes: Transactions.smallCacheKibibytes) }
+        let result = Swift.Result { try body() }
+        try self.read { try $0.setCache(kibibytes: Transactions.cacheKibibytes) }
+        return try result.get()
+    }
 
     /// Gives back the memory that a large batch took.
     func shrinkMemory() throws { try self.read { try $0.shrinkMemory() } }
