@@ -29,6 +29,7 @@ enum Summary {
         case .localCommitNoticed: "notice"
         case .storeLocked: "store locked"
         case .storeUnlocked: "store unlocked"
+        case .roomIsShort: "room is short"
         case .syncsTakeLong(let reason): "syncs \(reason == nil ? "quick" : "slow")"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"

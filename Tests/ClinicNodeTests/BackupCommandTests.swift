@@ -62,6 +62,22 @@ import Testing
         let names = try FileManager.default.contentsOfDirectory(atPath: lab)
         #expect(names.count { $0.hasPrefix("clinic.db.set-aside-") } == 2)
         #expect(await second.stop() == 0)
+        // A page of a table is garbage: the node finds it, ends, and makes the file again at its next start.
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'patients'"
+        let root = try await binary.sqlite3(lab, sql).output.trimmingCharacters(in: .whitespacesAndNewlines)
+        let page = try #require(UInt64(root))
+        let handle = try FileHandle(forWritingTo: URL(filePath: lab + "/clinic.db"))
+        try handle.seek(toOffset: (page - 1) * 2_048)
+        try handle.write(contentsOf: Data(repeating: 0xEE, count: 2_048))
+        try handle.close()
+        let third = try await Agent(binary, data: lab)
+        #expect(try await binary.run(["sync", "--data", lab]).status == 1)
+        #expect(await third.exitStatus() == 1)
+        #expect(third.errors.contains("cannot be read: start the node again"))
+        let fourth = try await Agent(binary, data: lab)
+        #expect(fourth.errors.contains("was made again"))
+        try await Binary.wait { try await self.patients(binary, lab) == ["kept", "new", "of the lab"] }
+        #expect(await fourth.stop() == 0)
         #expect(await agent.stop() == 0)
         try binary.clean()
     }

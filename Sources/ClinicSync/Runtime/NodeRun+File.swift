@@ -59,7 +59,7 @@ extension NodeRun {
     }
 
     /// How long a run with a damaged database goes on at least, so that another node becomes host and has its changes.
-    private static let handOverTime = Duration.seconds(3)
+    private static let handOverTime = Duration.seconds(2)
     /// How long it goes on at most.
     private static let damageLimit = Duration.seconds(60)
 

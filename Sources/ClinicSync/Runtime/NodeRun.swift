@@ -116,7 +116,8 @@ struct NodeRun: Sendable {
             { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
-            { try await self.storage.diskWatch.run() }, { try await self.watchDamage() },
+            { try await self.storage.diskWatch.run(on: self.settings.directory.databaseURL.path) },
+            { try await self.watchDamage() },
         ]
         do {
             try await self.watch {

@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import ClinicSyncStorage
+import Foundation
 import NIOConcurrencyHelpers
 
 /// Finds out that every sync of the store's disk takes long, and tells the core.
@@ -38,12 +39,33 @@ final class SlowDiskWatch: SyncWatch {
     /// Tells the core from now on; from any thread.
     func begin(report: @escaping @Sendable (Input) -> Void) { self.state.withLockedValue { $0.report = report } }
 
-    /// Looks once a second whether a sync hangs, until the task is cancelled.
-    func run() async throws {
+    /// Looks once a second whether a sync hangs, and now and then whether the disk has room, until the task is cancelled.
+    ///
+    /// - Parameter path: a file on the disk.
+    /// - Throws: `CancellationError`.
+    func run(on path: String) async throws {
         while true {
-            try await Task.sleep(for: SlowDiskWatch.interval)
-            self.look()
+            for _ in 0..<SlowDiskWatch.looksForRoom {
+                try await Task.sleep(for: SlowDiskWatch.interval)
+                self.look()
+            }
+            guard SlowDiskWatch.freeBytes(at: path) < SlowDiskWatch.roomMin else { continue }
+            // An idle node writes nothing, and so would not notice a full disk.
+            self.state.withLockedValue { $0.report }?(.roomIsShort)
         }
+    }
+
+    /// How many looks at syncs come between two looks at the room.
+    private static let looksForRoom = 5
+    /// With less room than this the node tries whether the disk takes a write.
+    private static let roomMin: UInt64 = 1 << 20
+
+    /// The bytes that the account may still write; very many when the system does not tell.
+    static func freeBytes(at path: String) -> UInt64 {
+        var information = statvfs()
+        guard statvfs(path, &information) == 0 else { return .max }
+        let (bytes, isMore) = UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize))
+        return isMore ? .max : bytes
     }
 
     /// Looks whether the sync in progress hangs.

@@ -85,6 +85,14 @@ import Testing
         #expect(!last.contains(probe))
     }
 
+    @Test("an idle node whose disk has little room finds out whether it is full")
+    mutating func room() {
+        let asked = [Input.roomIsShort, .roomIsShort].map { self.bench.give($0) }
+        #expect(asked == [[.storage(.probeDisk)], []])
+        _ = self.fail(.probeDisk, self.full)
+        #expect(self.faults.map(\.kind) == [.full])
+    }
+
     @Test("events that a full disk refused are written down when it works again, in their order")
     mutating func events() {
         let events = (0..<70)

@@ -57,6 +57,13 @@ struct SlowDiskWatchTests {
         #expect(self.isTold.isEmpty)
     }
 
+    @Test("the room of a disk is read; a path that is not there says nothing")
+    func room() {
+        #expect(SlowDiskWatch.freeBytes(at: "/proc") == 0)
+        #expect(SlowDiskWatch.freeBytes(at: "/dev") > 0)
+        #expect(SlowDiskWatch.freeBytes(at: "/nowhere") == .max)
+    }
+
     @Test("a sync that hangs is named while it hangs, once")
     func hangs() {
         self.watch.syncBegan()

@@ -35,7 +35,7 @@ final class TestPeer: Sendable {
                 self.closed.append(id)
             case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed,
                 .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested, .storeLocked,
-                .storeUnlocked, .syncsTakeLong:
+                .storeUnlocked, .syncsTakeLong, .roomIsShort:
                 self.misplaced += 1
             }
         }

@@ -35,6 +35,8 @@ package enum Input: Sendable, Hashable {
     case storeUnlocked
     /// Every sync of the store's disk takes long, as these words say; `nil`: no longer.
     case syncsTakeLong(String?)
+    /// The disk has so little room that a write may fail.
+    case roomIsShort
     /// Programs must hear of an event that is not a change of a row.
     case eventOccurred(NamedEvent)
     /// A person or program asks for something.

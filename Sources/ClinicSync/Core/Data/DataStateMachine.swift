@@ -347,11 +347,12 @@ package struct DataStateMachine: Sendable, Hashable {
             let notices: [Directive] =
                 outcome.escaped > 0 ? [.effect(.notify(.escapedWrites(outcome.escaped)))] : []
             return notices + (outcome.escaped > 0 || outcome.hasDecided ? [.collect] : [])
+        case .diskProbed: return self.access.probed(at: context.time.monotonic)
         case .batchRead(let id, let chunks): return self.replication.batchRead(for: id, chunks).directives
         case .stateNeeded, .stateRead, .stateStaged, .stateWaits, .stateInstalled:
             return self.transferReplied(reply, context.time.monotonic)
         case .statePinned, .located(_, nil), .restamped, .acknowledgedRecorded, .isolationBegun, .termRecorded,
-            .loginDecided, .diskProbed,
+            .loginDecided,
             .sessionsKept, .eventRecorded, .failed, .mended, .leftOut, .noticed:
             return []
         }

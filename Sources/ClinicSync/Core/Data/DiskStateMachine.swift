@@ -92,11 +92,16 @@ package struct DiskStateMachine: Sendable, Hashable {
     package mutating func review(at time: Duration) -> [Directive] {
         guard self.refusal != nil || self.slowness != nil else { return [] }
         let unfit: [Directive] = self.isRefusing ? [.unfit] : []
+        return unfit + self.probe(at: time)
+    }
+
+    /// Finds out whether the disk takes writes, unless that was asked just now.
+    package mutating func probe(at time: Duration) -> [Directive] {
         let isDue = self.probedAt.map { time - $0 >= DiskStateMachine.probeInterval } ?? true
-        guard isDue, !self.isProbing else { return unfit }
+        guard isDue, !self.isProbing else { return [] }
         self.probedAt = time
         self.isProbing = true
-        return unfit + [.effect(.storage(.probeDisk))]
+        return [.effect(.storage(.probeDisk))]
     }
 
     /// The disk took a write of some size.

@@ -30,9 +30,11 @@ package struct StoreAccessStateMachine: Sendable, Hashable {
         self.change { $0.lock.locked(lock, at: time) }
     }
 
-    /// The lock has ended, or the time that syncs take has changed; any other input is nothing new.
-    package mutating func heard(_ input: Input, at time: Duration) -> [Directive] {
+    /// The lock has ended, the time that syncs take has changed, or room is short; any other input is nothing new.
+    package mutating func heard(_ input: Input, _ context: NodeContext) -> [Directive] {
+        let time = context.time.monotonic
         if case .syncsTakeLong(let reason) = input { return self.syncsTakeLong(reason, at: time) }
+        if input == .roomIsShort { return self.disk.probe(at: time) }
         return input == .storeUnlocked ? self.change { $0.lock.unlocked(at: time) } : []
     }
 

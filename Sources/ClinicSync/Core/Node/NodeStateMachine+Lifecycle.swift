@@ -36,7 +36,6 @@ extension NodeStateMachine {
     mutating func receive(_ reply: StorageReply) {
         switch reply {
         case .acknowledgedRecorded, .isolationBegun, .leftOut: break
-        case .diskProbed: self.carryOut(self.data.access.probed(at: self.now.monotonic))
         case .termRecorded(let term):
             self.refreshCandidacy()
             self.carryOut(self.election.recorded(term, at: self.now.monotonic))
@@ -65,7 +64,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.mended(repair, peers: self.peers.linkedPeers, self.context, isRunning: isRunning))
         case .batchRead, .collected, .stored, .storedApplied, .discarded, .located, .logRead, .digests, .swept,
             .rowHashes, .compared, .rowsMerged, .rowStates, .pruned, .stateNeeded, .stateRead, .statePinned,
-            .stateStaged, .stateWaits, .stateInstalled, .ranged, .rangesAnswered:
+            .stateStaged, .stateWaits, .stateInstalled, .ranged, .rangesAnswered, .diskProbed:
             if case .pruned(let outcome) = reply { self.peers.members.lapsed = outcome.lapsed }
             self.carryOut(self.data.replied(reply, self.context))
         }

@@ -90,7 +90,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .localCommitNoticed: self.carryOut(self.data.collect(self.context))
         case .storageReplied(let reply): self.receive(reply)
         case .storeLocked(let lock): self.carryOut(self.data.storeLocked(lock, at: self.now.monotonic))
-        case .storeUnlocked, .syncsTakeLong: self.carryOut(self.data.access.heard(input, at: self.now.monotonic))
+        case .storeUnlocked, .syncsTakeLong, .roomIsShort: self.carryOut(self.data.access.heard(input, self.context))
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
