@@ -281,6 +281,28 @@ struct TombstoneTests {
         #expect(try self.rows(self.c) == ["i1", "i2", "i3", "i4", "q1", "q2", "q3"])
     }
 
+    @Test("a host that says more than it can know deletes no row that nobody else was known to have")
+    func hostileSender() throws {
+        try self.delete(["i1"])
+        try self.pass()
+        try self.addItem("i9", at: self.c)
+        try self.c.collect()
+        var ferry = StateFerry(to: self.c)
+        try ferry.carry(from: self.a)
+        // As if the state began with this PC's row, which the sender had deleted and forgotten.
+        let own = VersionVector([.init(origin: self.c.origin, sequence: try self.c.vector[self.c.origin])])
+        let staged = try #require(try self.c.writer.state().staged)
+        for (column, vector) in [
+            ("vector", staged.vector), ("forgotten", staged.forgotten), ("through", staged.vector),
+        ] {
+            var vector = vector
+            vector.merge(own)
+            try self.c.sql("UPDATE clinicsync_transfer SET \(column) = x'\(VectorCoding.encode(vector).hexadecimal)'")
+        }
+        #expect(try ferry.install(isForced: true) != nil)
+        #expect(try self.rows(self.c) == ["i2", "i3", "i4", "i9", "q1", "q2", "q3"])
+    }
+
     @Test("a horizon that a program writes removes no row that a PC has and others lack")
     func forgedHorizon() throws {
         try self.addItem("i9", at: self.c)

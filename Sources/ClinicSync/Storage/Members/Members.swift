@@ -27,10 +27,15 @@ struct Members {
     ///
     /// A client is connected only with its host. So it knows only the progress of members that were its host.
     func acknowledgedOwn(on connection: Connection) throws -> UInt64 {
+        try Members.acknowledged(self.origins.own, on: connection)
+    }
+
+    /// The largest number of an author's batch that at least one member is known to have.
+    static func acknowledged(_ author: Origin, on connection: Connection) throws -> UInt64 {
         var largest: UInt64 = 0
         try connection.query("SELECT vector FROM clinicsync_member").forEach { row in
             let vector = try OwnDamage.reading(.member) { try VectorCoding.decode(row.blob(0)) }
-            largest = max(largest, vector[self.origins.own])
+            largest = max(largest, vector[author])
         }
         return largest
     }

@@ -51,7 +51,7 @@ final class StateSums: TransactionPart {
         var forgotten = ForgottenRows()
     }
 
-    /// Sums of more states than these are not computed while programs cannot write.
+    /// No more states than these, of all tables together, are summed again while programs cannot write.
     private static let computedAtOnceMax: UInt64 = 20_000
 
     private var plans: TablePlans
@@ -81,8 +81,12 @@ final class StateSums: TransactionPart {
         }
         guard !self.state.stale.isEmpty || !self.state.changed.isEmpty else { return }
         // Of a sum that is missing the states are counted only at the opening.
-        try self.compute(on: transaction.connection) {
-            self.state.sums[$0]?.rows ?? 0 <= StateSums.computedAtOnceMax
+        var rest = StateSums.computedAtOnceMax
+        try self.compute(on: transaction.connection) { place in
+            let rows = self.state.sums[place]?.rows ?? 0
+            guard rows <= rest else { return false }
+            rest &-= rows
+            return true
         }
         defer { self.state.changed.removeAll() }
         guard try transaction.connection.hasTable("clinicsync_sum") else { return }

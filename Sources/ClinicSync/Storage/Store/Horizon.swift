@@ -110,7 +110,8 @@ struct Horizon {
         if isHigher, try self.isDue(known?.at, presence, retention: retentionMilliseconds, on: connection) {
             decision.vector = common
             // What this log has lost every active member has, and has had for as long as the log is kept.
-            decision.forgotten = try ForgottenRows.decided(plans, on: connection).vector
+            // A program may have written numbers that there are not yet: of later deletions they would say too much.
+            decision.forgotten = try ForgottenRows.decided(plans, on: connection).vector.meet(self.origins.vector)
             decision.forgotten.merge(self.origins.floor.gone.meet(common))
         }
         return decision

@@ -185,7 +185,8 @@ final class Merging {
     ///   unless `isForced`.
     func install(isForced: Bool, offset: Int64) throws -> (rows: UInt64, outcome: StoreOutcome)? {
         let (staged, hasTail) = try self.transactions.readSnapshot { connection in
-            let staged = try StateStage.read(on: connection)
+            var staged = try StateStage.read(on: connection)
+            if let forgotten = staged?.forgotten { staged?.forgotten = try self.believable(forgotten, on: connection) }
             return (staged, try staged.map { try self.stateMerger.hasTail(of: $0, on: connection) } ?? true)
         }
         guard let staged, let through = staged.through else {
@@ -215,6 +216,18 @@ final class Merging {
             try self.forgetState()
             return (0, self.outcome(MergeResult(), storedBytes: 0))
         }
+    }
+
+    /// What a sender may have forgotten: of this node's batches only those that another member is known to have.
+    private func believable(_ forgotten: VersionVector, on connection: Connection) throws -> VersionVector {
+        let own = self.origins.own
+        let known = try Members.acknowledged(own, on: connection)
+        return VersionVector(
+            forgotten.entries.map { entry in
+                guard entry.origin == own, entry.sequence > known else { return entry }
+                return VersionVector.Entry(origin: own, sequence: known)
+            }
+        )
     }
 
     /// Forgets a state that has made no progress for too long, or whose beginning has come from the log meanwhile.

@@ -9,6 +9,8 @@ import ClinicSyncModel
 struct SettledEntries {
     /// The most entries that one round of upkeep removes.
     static let entriesMax = 256
+    /// The most settlements that one round looks at; it begins at a place that moves with the time.
+    private static let examinedMax = 4_096
 
     let programRows: ProgramRows
     private var rows: RowStates { self.programRows.rows }
@@ -33,13 +35,16 @@ struct SettledEntries {
                 """
                 SELECT r.id FROM clinicsync_resolution r LEFT JOIN clinicsync_conflict c ON c.id = r.id
                 WHERE typeof(r.resolvedAt) = 'integer' AND r.resolvedAt < ?1
-                AND (c.id IS NULL OR (c.kind = 'value' AND r.kept IN ('current', 'other'))) LIMIT ?2
+                AND (c.id IS NULL OR (c.kind = 'value' AND r.kept IN ('current', 'other')))
+                ORDER BY r.id < ?3, r.id LIMIT ?2
                 """
             )
             .bind(1, milliseconds)
-            .bind(2, SettledEntries.entriesMax)
+            .bind(2, SettledEntries.examinedMax)
+            .bind(3, text: String(UInt64(clamping: milliseconds / 10_000) % 16, radix: 16))
             .forEach { ids.append($0.ref(0).value) }
         return try ids.filter { try self.isCovered($0, plan, by: horizon, on: connection) }
+            .prefix(SettledEntries.entriesMax).map { $0 }
     }
 
     private func isCovered(
