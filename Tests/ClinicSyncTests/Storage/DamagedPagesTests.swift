@@ -153,6 +153,19 @@ struct DamagedPagesTests {
         if case .noticed(_, let reply) = reply { self.inner(reply) } else { reply }
     }
 
+    @Test("a row that breaks a CHECK is no damage of the file")
+    func check() throws {
+        let pc = try FilePlace()
+        try Program.sqlite3(
+            pc.file,
+            """
+            CREATE TABLE mine(a CHECK (a > 0)); PRAGMA ignore_check_constraints = ON; INSERT INTO mine VALUES (-1);
+            """
+        )
+        #expect(try Program.sqlite3(pc.file, "PRAGMA integrity_check").contains("CHECK constraint failed"))
+        #expect(try DatabaseLook.isIntact(pc.file.path))
+    }
+
     @Test("rows that a program wrote last and that are in no batch are taken over where they can be read")
     func unlogged() throws {
         let clinic = try Clinic()
