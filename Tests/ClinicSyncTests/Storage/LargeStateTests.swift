@@ -17,6 +17,7 @@ struct LargeStateTests {
                 "INSERT INTO patients(id, fullName, lastName) VALUES('p\(number)', 'Ana \(number)', 'L\(number % 7)')"
             )
         }
+        try sender.collect()
         try sender.sql("UPDATE patients SET lastName = NULL WHERE id = 'p120'")
         try sender.sql("DELETE FROM patients WHERE id = 'p121'")
         try sender.collect()
