@@ -146,7 +146,12 @@ struct NodeRun: Sendable {
         discovery: DiscoveryAgent?
     ) -> NodeDriver {
         NodeDriver(
-            configuration: self.coreConfiguration(),
+            configuration: CoreConfiguration(
+                self.settings,
+                state: self.state,
+                storage: self.storage,
+                register: self.register
+            ),
             surroundings: NodeDriver.Surroundings(
                 state: self.state,
                 inbox: self.inbox,
@@ -308,34 +313,5 @@ struct NodeRun: Sendable {
             self.storage.lockWatch.stop()
             self.inbox.post(.shutdownRequested)
         }
-    }
-
-    /// The first addresses for dialling: the host that admitted this node, and the configured addresses.
-    private var hints: [PeerHint] {
-        let configured = self.settings.configuration.peers.map {
-            PeerHint(address: $0.description, node: nil, source: .configured)
-        }
-        guard let host = self.state.identity.host else { return configured }
-        return [PeerHint(address: host.address, node: host.nodeID, source: .remembered)] + configured
-    }
-
-    private func coreConfiguration() -> CoreConfiguration {
-        var generator = SystemRandomNumberGenerator()
-        var core = CoreConfiguration(
-            origin: self.storage.origin,
-            nodeName: self.state.identity.nodeName,
-            clinicID: self.state.identity.clinicID,
-            clinicName: self.state.identity.clinicName,
-            softwareVersion: SoftwareVersion.current,
-            addresses: Array(self.state.addresses.prefix(NodeAddresses.addressesMax)),
-            hints: self.hints,
-            members: self.register.known,
-            randomSeed: generator.next()
-        )
-        core.epoch = self.storage.epoch.data
-        core.priority = UInt32(clamping: self.settings.configuration.priority)
-        core.reconcileInterval = self.settings.configuration.reconcileEvery
-        self.settings.tuning(&core)
-        return core
     }
 }

@@ -64,7 +64,8 @@ final class SlowDiskWatch: SyncWatch {
     static func freeBytes(at path: String) -> UInt64 {
         var information = statvfs()
         guard statvfs(path, &information) == 0 else { return .max }
-        let (bytes, isMore) = UInt64(information.f_bavail).multipliedReportingOverflow(by: UInt64(information.f_frsize))
+        let (bytes, isMore) = UInt64(clamping: information.f_bavail)
+            .multipliedReportingOverflow(by: UInt64(clamping: information.f_frsize))
         return isMore ? .max : bytes
     }
 

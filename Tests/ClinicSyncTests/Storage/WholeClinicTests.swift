@@ -80,8 +80,6 @@ struct WholeClinicTests {
         try file.set(self.epoch)
         try pc.restore(backup)
         #expect(try file.read() == self.epoch)
-        _ = try pc.restoration.rebuild()
-        #expect(try file.read() == self.epoch)
         try pc.overwrite(with: Data("damaged".utf8))
         let restoration = FileRestore(
             path: pc.file.path,

@@ -351,8 +351,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
     package mutating func installFailed(_ failure: StorageFailure, at time: Duration) {
         let before = self.failure
         let delay = min(before.map { $0.delay * 2 } ?? CoreLimits.stateRetryDelay, CoreLimits.stateRetryDelayMax)
-        let count = (before?.count ?? 0) &+ 1
-        self.failure = Failure(count: count, last: failure, delay: delay, retryAt: time + delay)
+        self.failure = Failure(count: (before?.count ?? 0) &+ 1, last: failure, delay: delay, retryAt: time + delay)
         self.waits()
     }
 

@@ -27,6 +27,8 @@ struct PrivateContent {
         // A place that no file has: the node that opens the copy begins a new incarnation.
         try Settings.set(.place, to: .blob([]), in: transaction)
         try Settings.set(.eventBoot, to: .string(""), in: transaction)
+        // Nobody deleted the rows that are left out: that the copy lacks them must not have others delete them.
+        if !self.exclusions.replicated.isEmpty { try Settings.set(.lostRows, to: .integer(1), in: transaction) }
         // The numbers of tables in the schema are others in the copy.
         for name in [Settings.Name.renounced, .tableIdentities] { try Settings.remove(name, in: transaction) }
     }

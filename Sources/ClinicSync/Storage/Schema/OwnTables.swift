@@ -46,8 +46,9 @@ package struct OwnTables {
                 """,
             arguments: [table]
         )
+        guard !definitions.isEmpty else { return false }
         for definition in definitions { try db.execute(sql: definition) }
-        for row in try Row.fetchAll(model, sql: "SELECT * FROM \(SQLText.name(table))") where !definitions.isEmpty {
+        for row in try Row.fetchAll(model, sql: "SELECT * FROM \(SQLText.name(table))") {
             let values = row.databaseValues
             let places = Array(repeating: "?", count: values.count).joined(separator: ", ")
             try db.execute(
@@ -55,6 +56,6 @@ package struct OwnTables {
                 arguments: StatementArguments(values)
             )
         }
-        return !definitions.isEmpty
+        return true
     }
 }

@@ -56,7 +56,9 @@ package final class Transactions {
     ///
     /// With SQLite's 2 MiB a large transaction spills its pages into the write-ahead log and reads them back.
     private static let cacheKibibytes = 32 << 10
-    /// The cache for rows that come in the order of their keys: 8 MiB. SQLite sorts the entries of a new index in as much.
+    /// The cache for rows that come in the order of their keys: 8 MiB.
+    ///
+    /// SQLite sorts the entries of a new index in as much.
     private static let smallCacheKibibytes = 8 << 10
 
     /// Prepares the writing connection of `database`.
