@@ -8,7 +8,7 @@ struct SeededRunTests {
     static let fixedSeeds: [UInt64] = Array(1...24)
 
     /// Further seeds, the same in every run of the suite.
-    static let furtherSeeds: [UInt64] = (0..<24).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
+    static let furtherSeeds: [UInt64] = (0..<16).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
 
     /// Seeds that once found a fault.
     ///

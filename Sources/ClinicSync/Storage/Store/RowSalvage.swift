@@ -128,7 +128,7 @@ struct RowSalvage {
         }
         let statement = try transaction.statement(sql)
         for (place, slot) in changes.slots.enumerated() {
-            statement.bind(Int32(clamping: place + 1), changes.values[slot])
+            statement.bind(Int32(clamping: place &+ 1), changes.values[slot])
         }
         if !changes.isNew { statement.bind(Int32(clamping: names.count + 1), mark.key) }
         try statement.run()
