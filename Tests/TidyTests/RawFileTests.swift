@@ -14,6 +14,7 @@ struct RawFileTests {
         "Sources/ClinicSync/Runtime/FileSuspicion.swift": "an empty note beside the database",
         "Sources/ClinicSync/Runtime/LockHolder.swift": "files of /proc",
         "Sources/ClinicSync/Storage/Backup/DatabaseCopy.swift": "a copy that no connection has open, and its folder",
+        "Sources/ClinicSync/Storage/Backup/FileEpoch.swift": "the witness file beside the database",
         "Sources/ClinicSync/Storage/Log/NumberWitness.swift": "the witness file beside the database",
         "Sources/ClinicSync/Storage/Members/StorePlace.swift": "the ids of machine and boot",
         "Sources/ClinicSync/Storage/SQLite/StaleLog.swift":

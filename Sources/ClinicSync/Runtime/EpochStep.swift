@@ -63,7 +63,12 @@ struct EpochStep {
     /// - Throws: ``StoreError``, ``SchemaError``, ``ClinicSyncError``; the database is as before then.
     func take() throws -> EpochState {
         let file = FileEpoch(path: self.opening.path)
-        let data = self.opening.epochs.verified(try file.read())
+        var data = self.opening.epochs.verified(try file.read())
+        if data == nil, let lost = self.opening.epochs.verified(try file.copied(for: self.opening.origin.node)) {
+            // A program or the disk has removed or damaged what the data says: it is no former data.
+            try file.set(lost)
+            data = lost
+        }
         if let data { try self.opening.epochs.keep(data) }
         var state = EpochState(of: data)
         guard let greatest = try self.opening.epochs.greatest(), Optional(greatest).exceeds(data) else { return state }

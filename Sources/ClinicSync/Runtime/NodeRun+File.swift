@@ -60,7 +60,7 @@ extension NodeRun {
 
     /// How long a run with a damaged database goes on at least, so that another node becomes host and has its changes.
     private static let handOverTime = Duration.seconds(2)
-    /// How long it goes on at most.
+    /// How long it goes on at most while another node has the rows.
     private static let damageLimit = Duration.seconds(60)
 
     /// Tells programs that the database is a new one, whose rows come from the other nodes.

@@ -161,7 +161,16 @@ final class StorageService: Sendable {
             opened = try self.open(opening, lockWatch, staleLog: staleLog, rebuilt: rebuilt, epoch: epoch)
         }
         if opening.mayRebuild { suspicion.forget() }
+        try self.noteEpoch(of: opened.bound, at: opening.path)
         return opened
+    }
+
+    /// Writes the epoch of the data beside the file too.
+    private static func noteEpoch(of bound: Bound, at path: String) throws {
+        guard let epoch = bound.epoch.data else { return }
+        let file = FileEpoch(path: path)
+        if try file.read() == nil { try file.set(epoch) }
+        file.note(epoch, incarnation: bound.origin.incarnation)
     }
 
     /// Whether a file that cannot be opened is damaged, so that another one may take its place.

@@ -12,7 +12,8 @@ struct HiddenStateTests {
 
     /// Two stores with a deleted patient, a user whose name another user has, and a bill number that two PCs gave.
     init() throws {
-        self.stores = [try TestStore(1), try TestStore(2)]
+        let template = try TortureSchema.clinic.get()
+        self.stores = [try TestStore(1, like: template), try TestStore(2, like: template)]
         try self.a.sql(
             """
             INSERT INTO patients(id, fullName, address) VALUES('p1', 'Ana', 'here'), ('gone', 'Gone', 'there');

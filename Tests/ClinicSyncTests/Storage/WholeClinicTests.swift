@@ -155,6 +155,57 @@ struct WholeClinicTests {
         #expect(try pc.patients() == ["later"])
     }
 
+    /// Damage to what the data says of its epoch.
+    private static let damages = [
+        "DELETE FROM clinicsync_setting WHERE name = 'epoch'",
+        "UPDATE clinicsync_setting SET value = x'00' WHERE name = 'epoch'", "DELETE FROM clinicsync_setting",
+    ]
+
+    @Test(
+        "data whose epoch a program or the disk removed is not taken for former data, data of a time before is",
+        arguments: damages
+    )
+    func lostEpoch(damage: String) throws {
+        let pc = try FilePlace()
+        try pc.insert("before")
+        let former = pc.directory.file("former.db")
+        try pc.backUp(to: former)
+        #expect(try self.state(pc, greatest: self.epoch).followed != nil)
+        try pc.insert("later")
+        try pc.open { FileEpoch(path: pc.file.path).note(self.epoch, incarnation: $0.origin.incarnation) }
+        try Program.sqlite3(pc.file, damage)
+        let state = try self.state(pc, greatest: self.epoch, kept: self.epoch)
+        #expect(state.data == self.epoch && state.followed == nil)
+        #expect(try pc.patients() == ["later"])
+        #expect(try FileEpoch(path: pc.file.path).read() == self.epoch)
+        // An old file that was put back does not know the incarnation.
+        try Program.sqlite3(pc.file, ".restore '\(former.path)'")
+        #expect(try pc.patients() == ["before"])
+        #expect(try self.state(pc, greatest: self.epoch).followed != nil)
+    }
+
+    @Test("a rebuild keeps the epoch of data that cannot say it any more, and a file with dropped tables is not unused")
+    func lostEpochOfRebuild() throws {
+        let pc = try FilePlace()
+        try pc.insert("one")
+        let file = FileEpoch(path: pc.file.path)
+        try file.set(self.epoch)
+        try pc.open { file.note(self.epoch, incarnation: $0.origin.incarnation) }
+        try Program.sqlite3(pc.file, "DELETE FROM clinicsync_setting WHERE name = 'epoch'")
+        _ = try pc.restoration.rebuild()
+        #expect(try file.read() == self.epoch)
+        #expect(try pc.patients() == ["one"])
+        for damage in [
+            "DROP TABLE clinicsync_origin; DELETE FROM clinicsync_row", "UPDATE clinicsync_origin SET sequence = 0",
+        ] {
+            let other = try FilePlace()
+            try other.insert("former")
+            try other.open { _ = try $0.collect(clockOffsetMilliseconds: 0) }
+            try Program.sqlite3(other.file, "DELETE FROM clinicsync_log; DELETE FROM clinicsync_dirty; \(damage)")
+            #expect(try !FileEpoch(path: other.file.path).begin(self.epoch))
+        }
+    }
+
     @Test("the file is not exchanged while a program has it open, and the node goes on with what it has")
     func held() throws {
         let pc = try FilePlace()

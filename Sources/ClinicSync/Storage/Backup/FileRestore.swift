@@ -208,7 +208,8 @@ package struct FileRestore {
                 defer { connection.finalizeStatements() }
                 guard try connection.hasTable("clinicsync_setting") else { return (String?.none, Epoch?.none) }
                 let owner = try Settings.read(.node, on: connection) { $0.string(0) }
-                return (owner, try FileEpoch.read(on: connection))
+                let copied = try FileEpoch(path: self.path).copied(for: self.node, on: connection)
+                return (owner, try FileEpoch.read(on: connection) ?? copied)
             }
             guard owner == self.node.description else {
                 outcome.lost = "\(former.path) is no database of this node"

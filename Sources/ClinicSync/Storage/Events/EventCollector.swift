@@ -23,7 +23,14 @@ struct EventCollector {
     /// The number of further rows that get their own event.
     private(set) var rowsLeft: Int
     private let isLocal: Bool
-    private var shared: [String: Int] = [:]
+    /// The places of the events that stand for many rows.
+    private var shared: [Kind: Int] = [:]
+
+    /// What the rows of such an event have in common.
+    private struct Kind: Hashable {
+        let table: Int
+        let operation: Int
+    }
 
     /// Collects changes that this node made, or that another node made.
     ///
@@ -47,6 +54,8 @@ struct EventCollector {
         batch: BatchID?,
         value: (_ slot: Int) -> SQLiteValue?
     ) {
+        let kind = Kind(table: plan.definition.number, operation: change.operation.number)
+        if self.rowsLeft <= 0, let index = self.shared[kind] { return self.share(index, change.slots, plan: plan) }
         var event = ChangeEvent(
             category: plan.definition.category,
             table: plan.definition.name,
@@ -63,9 +72,7 @@ struct EventCollector {
             event.recordID = key()
             event.userID = plan.userSlot.flatMap { $0 == plan.keySlot ? event.recordID : value($0)?.userKey }
         } else {
-            let name = "\(plan.definition.number) \(change.operation.rawValue)"
-            if let index = self.shared[name] { return self.share(index, change.slots, plan: plan) }
-            self.shared[name] = self.entries.count
+            self.shared[kind] = self.entries.count
         }
         event.columns = plan.columnNames(change.slots)
         self.entries.append(Entry(content: .change(event), plan: plan, slots: change.slots))

@@ -26,7 +26,8 @@ final class NumberWitness {
     private let file: any WitnessFile
     private var written: Entry?
 
-    private static let bytes = 16
+    /// The bytes of an entry; ``FileEpoch`` has a copy of the epoch behind them.
+    static let bytes = 16
 
     /// Makes a witness that is kept in `file`.
     init(_ file: any WitnessFile) { self.file = file }

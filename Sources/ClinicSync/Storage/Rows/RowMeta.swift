@@ -46,13 +46,19 @@ struct RowMeta {
     /// The slots whose stored hash differs from `hashes`.
     func changedSlots(_ hashes: RowHashes, plan: TablePlan) -> UInt64 {
         guard hashes.row != self.hash else { return 0 }
-        var changed: UInt64 = 0
-        for slot in plan.hashing.order {
-            let stored = slot < self.columns.count ? self.columns[slot] : 0
-            if stored != RowMeta.short(hashes.columns[slot]) { changed |= 1 << UInt64(slot) }
-        }
+        let changed = self.differingSlots(hashes, plan: plan)
         // The row differs and no column seems to: a collision of 32 bits. Take every column rather than lose the edit.
         return changed == 0 && !self.isUnknown ? plan.valueSlots : changed
+    }
+
+    /// The slots whose stored 32 bits differ from `hashes`, whatever the row's hash is.
+    func differingSlots(_ hashes: RowHashes, plan: TablePlan) -> UInt64 {
+        var differing: UInt64 = 0
+        for slot in plan.hashing.order {
+            let stored = slot < self.columns.count ? self.columns[slot] : 0
+            if stored != RowMeta.short(hashes.columns[slot]) { differing |= 1 << UInt64(slot) }
+        }
+        return differing
     }
 
     /// The 32 bits that are stored of a column's hash; 0 exactly for the default.

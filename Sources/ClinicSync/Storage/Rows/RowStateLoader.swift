@@ -24,14 +24,18 @@ struct RowStateLoader {
     ///   - plan: the row's table.
     ///   - key: the row's key.
     ///   - mayBeShadow: whether rows of the table may show another form than their own.
-    /// - Returns: The state and the metadata; `nil` when nothing is known of the row.
+    /// - Returns: The state, the metadata, and whether the values are those of the table; `nil` when nothing is known of the row.
     /// - Throws: ``OwnDamage``; what SQLite reports.
-    func known(_ plan: TablePlan, key: SQLiteValue, mayBeShadow: Bool) throws -> (state: RowState, meta: RowMeta?)? {
+    func known(
+        _ plan: TablePlan,
+        key: SQLiteValue,
+        mayBeShadow: Bool
+    ) throws -> (state: RowState, meta: RowMeta?, isShown: Bool)? {
         try ValueRef.with(key) { key in
             let meta = try self.meta(plan, key: key)
-            if mayBeShadow, let state = try self.stored(.shadow, plan, key: key) { return (state, meta) }
-            if let meta { return (try self.state(plan, key: key, meta: meta), meta) }
-            return try self.stored(.tombstone, plan, key: key).map { ($0, nil) }
+            if mayBeShadow, let state = try self.stored(.shadow, plan, key: key) { return (state, meta, false) }
+            if let meta { return (try self.state(plan, key: key, meta: meta), meta, true) }
+            return try self.stored(.tombstone, plan, key: key).map { ($0, nil, false) }
         }
     }
 

@@ -169,8 +169,11 @@ final class Merging {
             throw try self.renounce(fork)
         }
         do {
-            return try self.transactions.write { transaction in
-                .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+            // The pages are written once and read once, so they need not stay in memory.
+            return try self.transactions.withSmallCache(true) {
+                try self.transactions.write { transaction in
+                    .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+                }
             }
         } catch let error as StoreError where error.code == .diskFull {
             // Programs need the room more than a state that does not fit.

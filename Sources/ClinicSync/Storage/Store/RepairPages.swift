@@ -210,6 +210,9 @@ struct RepairPages {
     }
 
     /// What this node knows of a row, without the columns of which it knows only what its table shows.
+    ///
+    /// A program may just have written such a column, or wrote it past the triggers, or the disk has damaged it: the value does not
+    /// belong to the version that is known.
     static func sendable(
         _ plan: TablePlan,
         key: SQLiteValue,
@@ -217,11 +220,22 @@ struct RepairPages {
         mayBeShadow: Bool = true
     ) throws -> RowState? {
         guard let known = try states.known(plan, key: key, mayBeShadow: mayBeShadow) else { return nil }
-        guard known.meta?.isUnknown == true else { return known.state }
         var state = known.state
+        guard known.meta?.isUnknown == true else {
+            guard known.isShown, let meta = known.meta else { return state }
+            for slot in self.differingSlots(plan, state, meta).setBits { state.registers[slot] = nil }
+            return state
+        }
         for slot in state.registers.indices where state.registers[slot]?.version == .genesis {
             state.registers[slot] = nil
         }
         return state
+    }
+
+    /// The columns of a row in its table whose values do not belong to the versions that are known; counters are apart.
+    static func differingSlots(_ plan: TablePlan, _ state: RowState, _ meta: RowMeta) -> UInt64 {
+        var hasher = RowHasher()
+        ValueRef.with(state.key) { _ = hasher.hash(plan, key: $0, plan.values(of: state)) }
+        return meta.differingSlots(hasher.hashes, plan: plan) & plan.valueSlots & ~plan.counterSlots
     }
 }

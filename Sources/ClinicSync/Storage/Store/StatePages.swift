@@ -93,8 +93,33 @@ struct StatePages {
                 (after, isWhole) = try self.write(plan, keys, isWhole: isWhole, credit, &writing, to: &answer)
             }
         }
+        // The columns that a program has just written were left out: they come with this node's next batch.
+        if try self.hasOpenEdits(through) {
+            through.advance(self.reader.own.origin, to: through[self.reader.own.origin] &+ 1)
+        }
         answer.end = StateEnd(id: request.id, vector: start, through: through)
         return answer
+    }
+
+    /// Marks that are looked at: with more of them, some row has surely changed.
+    private static let marksMax = 256
+
+    /// Whether a program has changed a row of which the peer may have a part, and the change is not collected yet.
+    private func hasOpenEdits(_ through: VersionVector) throws -> Bool {
+        var marks: [(table: Int, key: SQLiteValue)] = []
+        try self.reader.connection
+            .query("SELECT tableId, pk FROM clinicsync_dirty WHERE CAST(n AS INTEGER) > 0 LIMIT ?1")
+            .bind(1, StatePages.marksMax)
+            .forEach { marks.append(($0.int(0), $0.ref(1).value)) }
+        guard marks.count < StatePages.marksMax else { return true }
+        let states = self.reader.loader(through)
+        return try marks.contains { mark in
+            guard let plan = self.reader.plans[mark.table],
+                let known = try states.known(plan, key: mark.key, mayBeShadow: true), known.isShown,
+                let meta = known.meta
+            else { return false }
+            return RepairPages.differingSlots(plan, known.state, meta) != 0
+        }
     }
 
     /// What one answer has written so far.
@@ -162,6 +187,7 @@ struct StatePages {
         let mayBeShadow = try self.hasShadows(plan)
         let plain = mayBeShadow || plan.counterSlots != 0 ? nil : try self.reader.connection.query(plan.sql.selectKnown)
         var writer = RowStateWriter(plan)
+        var hasher = RowHasher()
         var rows: UInt32 = 0
         var lacksRows = false
         func close(at key: SQLiteValue?) {
@@ -176,7 +202,7 @@ struct StatePages {
             (rows, lacksRows) = (0, false)
         }
         for (index, key) in keys.enumerated() {
-            if try plain.map({ try self.appendPlain(plan, key, $0, writing.through, to: &writer) }) ?? false {
+            if try plain.map({ try self.appendPlain(plan, key, $0, &hasher, writing.through, to: &writer) }) ?? false {
                 rows += 1
             } else if let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow),
                 self.append(state, through: writing.through, to: &writer)
@@ -214,6 +240,7 @@ struct StatePages {
         _ plan: TablePlan,
         _ key: SQLiteValue,
         _ statement: Statement,
+        _ hasher: inout RowHasher,
         _ through: VersionVector,
         to writer: inout RowStateWriter
     ) throws -> Bool {
@@ -222,6 +249,9 @@ struct StatePages {
         statement.bind(1, key).bind(2, plan.definition.number)
         _ = try statement.first { row in
             guard let birth = self.plainBirth(row), through.covers(birth) else { return }
+            // Only a value that was hashed with this version belongs to it.
+            let hash = ValueRef.with(key) { hasher.hash(plan, key: $0) { row.ref(Int32($0) + 6) } }
+            guard try hash == Digest(storedBytes: row.blob(3)) else { return }
             writer.appendPlain(key: key, birth: birth, slots: plan.valueSlots) { row.ref(Int32($0) + 6) }
         }
         if writer.count - end > self.reader.limits.stateBytesMax { writer.truncate(to: end) }
@@ -230,7 +260,7 @@ struct StatePages {
 
     /// The version of all values of a row of ``TableSQL/selectKnown``; `nil` when they have several, or the entry makes no sense.
     private func plainBirth(_ row: Statement) -> Version? {
-        guard row.isNull(4), row.isNull(5), row.blob(3).contains(where: { $0 != 0 }),
+        guard row.isNull(4), row.isNull(5), row.blob(3).count == 16, row.blob(3).contains(where: { $0 != 0 }),
             let stamp: UInt64 = row.number(0, in: 0...UInt64(Int64.max)),
             let author: Int = row.number(1, in: 0...Int(Int32.max)), self.reader.origins.indices.contains(author),
             let sequence: UInt64 = row.number(2, in: 0...Bounds.sequenceMax)
