@@ -70,6 +70,8 @@ import Testing
     @Test("status prints every key of the contract")
     func status() async throws {
         try await self.withAgent { binary, data, _ in
+            // A node is ready before it is host.
+            try await Binary.wait { try await binary.run(["status", "--data", data]).output.hasPrefix("desk  host") }
             let outcome = try await binary.run(["status", "--data", data, "--json"])
             let status = try #require(
                 try JSONSerialization.jsonObject(with: Data(outcome.output.utf8)) as? [String: Any]
