@@ -168,7 +168,8 @@ struct HiddenStateTests {
             }
             return notice.repairs
         }
-        #expect(repairs.map(\.table) == [.digest])
+        // The file is a copy of another node's, which the opening has named.
+        #expect(repairs.map(\.table).filter { $0 != .origin } == [.digest])
         #expect(try self.digest(self.a, "patients").deleted == .zero)
     }
 
