@@ -7,6 +7,8 @@ struct PCControls {
     /// Stops a node in order; it stays off until ``start(_:)``.
     func stop(_ node: SimulatedNode) throws {
         guard node.isRunning else { return }
+        // For a moment a host that hands over and its successor are both hosts.
+        self.world.disturb(until: self.world.now)
         try self.world.give(.shutdownRequested, to: node.index, process: node.processNumber)
         let limit = self.world.now + .seconds(5)
         while node.isRunning, self.world.now < limit, self.world.violation == nil {
