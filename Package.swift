@@ -74,6 +74,8 @@ let package = Package(
         .target(name: "CSQLiteShim", linkerSettings: [.linkedLibrary("sqlite3")]),
         // A disk in memory under SQLite, for tests of power cuts.
         .target(name: "CSimulatedDisk", linkerSettings: [.linkedLibrary("sqlite3")]),
+        // Counts allocations, for tests of how much work is done.
+        .target(name: "CAllocationCount"),
         .target(
             name: "ClinicSyncStorage",
             dependencies: [
@@ -226,8 +228,9 @@ let package = Package(
             dependencies: [
                 "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncWire", "ClinicSyncStorage", "ClinicSyncDiscovery",
                 "ClinicSync", "ClinicSyncClinic", "ClinicSyncFuzzing", "ClinicSyncSimulation", "ClinicSyncTestKit",
-                "ClinicSchema",
+                "ClinicSchema", "CAllocationCount",
                 .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "GRDBSQLite", package: "GRDB.swift"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
                 .product(name: "MetricsTestKit", package: "swift-metrics"),
@@ -244,6 +247,7 @@ let package = Package(
                 .product(name: "SwiftASN1", package: "swift-asn1"),
                 .product(name: "X509", package: "swift-certificates"),
             ],
+            exclude: ["Work/work.txt"],
             swiftSettings: settings
         ),
         // Real nodes in this process, written to by other processes; some nodes are the built binary.

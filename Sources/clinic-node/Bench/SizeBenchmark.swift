@@ -28,7 +28,7 @@ struct SizeBenchmark {
                 unit: "MB",
                 samples: [pruned],
                 beside: [beside],
-                goal: .ratioAtMost(1.4)
+                goal: .ratioAtMost(1.35)
             ),
         ]
         return try whole
