@@ -8,17 +8,29 @@ package struct Heartbeat: Sendable, Hashable {
     private let silenceLimit: Duration
     private var beats: [Beat] = []
     private var lastID: UInt64 = 0
+    /// When the next beat is due; `nil` before the first one was planned.
+    private var due: Duration?
+    private var health: LocalHealth
 
     /// Starts without a beat.
-    package init(silenceLimit: Duration) {
+    package init(interval: Duration, silenceLimit: Duration) {
         self.silenceLimit = silenceLimit
+        self.health = LocalHealth(interval: interval)
     }
+
+    /// By how much this node's patience with others is multiplied, because its own beats came late.
+    package var patience: Int { self.health.patience }
+
+    /// The next beat is due at `time`.
+    package mutating func plan(at time: Duration) { self.due = time }
 
     /// Counts a beat at `time`.
     ///
     /// - Returns: The ping's id, and whether this node was suspended since the beat before. After a suspension the
     ///   silence of the peers proves nothing, because their messages still wait to be read.
     package mutating func beat(at time: Duration) -> (id: UInt64, wasAsleep: Bool) {
+        if let due = self.due { self.health.beat(at: time, lateness: time - due) }
+        self.due = nil
         let wasAsleep = self.beats.last.map { time - $0.sent >= self.silenceLimit } ?? false
         self.lastID &+= 1
         self.beats.append(Beat(id: self.lastID, sent: time))

@@ -44,7 +44,10 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.configuration = configuration
         self.dialler = Dialler(configuration)
         self.duplicates = DuplicateWatch(own: configuration.origin.node, seed: configuration.randomSeed)
-        self.heartbeat = Heartbeat(silenceLimit: configuration.silenceLimit)
+        self.heartbeat = Heartbeat(
+            interval: configuration.heartbeatInterval,
+            silenceLimit: configuration.silenceLimit
+        )
         self.members = configuration.members
         self.addresses = configuration.addresses
     }
@@ -111,7 +114,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         else { return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))] }
         self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
         let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit
-        let timer = Directive.effect(.setTimer(.handshake(id), after: limit))
+        let timer = Directive.effect(.setTimer(.handshake(id), after: limit * self.patience))
         return [timer] + (greeting.map { self.greet(id, with: $0) } ?? [])
     }
 
@@ -390,14 +393,26 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     // MARK: - Heartbeat
 
+    /// By how much this node's patience with others is multiplied, because it is late itself; 1 while it is in time.
+    package var patience: Int { self.heartbeat.patience }
+
+    /// The first beat of the heart is due after one interval.
+    package mutating func startHeartbeat(at time: Duration) -> Effect {
+        self.heartbeat.plan(at: time + self.configuration.heartbeatInterval)
+        return .setTimer(.heartbeat, after: self.configuration.heartbeatInterval)
+    }
+
     /// Counts a beat and finds the peers that are silent for too long.
     package mutating func beat(at time: Duration) -> Beat {
         let (ping, wasAsleep) = self.heartbeat.beat(at: time)
-        let limit = self.configuration.silenceLimit
+        let limit = self.configuration.silenceLimit * self.patience
         var beat = Beat(ping: ping, silent: [], next: self.configuration.heartbeatInterval)
         for index in self.links.values.indices {
             if wasAsleep {
-                self.links.values[index].lastHeard = max(self.links.values[index].lastHeard, time - limit / 2)
+                self.links.values[index].lastHeard = max(
+                    self.links.values[index].lastHeard,
+                    time - self.configuration.silenceLimit / 2
+                )
             }
             let remaining = self.links.values[index].lastHeard + limit - time
             if remaining <= .zero {
@@ -408,6 +423,7 @@ package struct PeersStateMachine: Sendable, Hashable {
                 if let notice = self.prove(self.links.keys[index], at: time) { beat.notices.append(notice) }
             }
         }
+        self.heartbeat.plan(at: time + beat.next)
         return beat
     }
 

@@ -15,6 +15,10 @@ package struct ElectionTiming: Sendable, Hashable {
     package var grace: Duration = .seconds(1)
     /// How long a node waits before it looks again whether it may claim.
     package var recheck: Duration = .milliseconds(250)
+    /// By how much the waits before a claim are multiplied, because this node is late itself.
+    ///
+    /// A host, or a better candidate, may have said so in a message that this node has not read yet.
+    package var patience = 1
 
     /// Makes the standard times.
     package init() {}

@@ -17,8 +17,8 @@ package struct ElectionStateMachine: Sendable, Hashable {
     package enum State: Sendable, Hashable {
         /// The election has not started, or has stopped. Can transition to `searching`.
         case idle
-        /// The node has no host; it may claim from `claimAt` on. Entered at the start, with the loss of the host, and
-        /// when a host yields. Can transition to `client`, `host`.
+        /// The node has no host; it may claim from `claimAt` on, and later if it is late itself. Entered at the start,
+        /// with the loss of the host, and when a host yields. Can transition to `client`, `host`.
         case searching(since: Duration, claimAt: Duration)
         /// The host of the reign is at the other end of the connection. Entered when the reign's term is in the store.
         /// Can transition to `searching`, to `client` of another host, and to `host` by a hand-over.
@@ -94,7 +94,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     ///
     /// The candidacy of such a node has priority 0. So it claims nothing, and no host names it as a successor.
     private var suspendedPriority: UInt32?
-    private let timing: ElectionTiming
+    private var timing: ElectionTiming
     private var startedAt: Duration = .zero
     private var pending: Pending?
     private var peers: OrderedDictionary<ConnectionID, Peer> = [:]
@@ -169,12 +169,14 @@ package struct ElectionStateMachine: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - coverage: How many batches the node has applied.
+    ///   - patience: By how much the node waits longer before it claims, because it is late itself.
     ///   - time: The time.
-    package mutating func refresh(coverage: UInt64, at time: Duration) {
+    package mutating func refresh(coverage: UInt64, patience: Int = 1, at time: Duration) {
         let minutes = UInt64(max((time - self.startedAt) / .seconds(60), 0))
         let doublings = UInt32(UInt64.bitWidth - minutes.leadingZeroBitCount)
         self.candidacy.uptimeBucket = min(doublings, CoreLimits.uptimeBucketsMax)
         self.candidacy.coverage = coverage
+        self.timing.patience = patience
     }
 
     /// Chooses this host's successors: first the followers that have applied everything, then those that run longest.
@@ -281,8 +283,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
     package mutating func timerFired(at time: Duration) -> [Action] {
         guard self.pending == nil else { return [] }
         if let (id, reign) = self.betterHost { return self.adopt(reign, id) }
-        guard case .searching(_, let claimAt) = self.state else { return [] }
+        guard case .searching(let since, let planned) = self.state else { return [] }
         guard self.candidacy.priority > 0 else { return [.setTimer(after: self.timing.startWait)] }
+        let claimAt = since + (planned - since) * self.timing.patience
         if time < claimAt { return [.setTimer(after: claimAt - time)] }
         // The host of a client is alive, though this node may not reach it. A claim would take the client from that
         // host.
@@ -441,7 +444,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         guard case .client(_, id) = self.state else { return [] }
         let wait = self.timing.wait(place: self.place) + self.jitter(&generator)
         self.state = .searching(since: time, claimAt: time + wait)
-        return [.search, .announce, .setTimer(after: wait)]
+        return [.search, .announce, .setTimer(after: wait * self.timing.patience)]
     }
 
     private func jitter(_ generator: inout SplitMix64) -> Duration {

@@ -9,7 +9,7 @@ extension NodeStateMachine {
         self.data.start(state, at: self.now.monotonic)
         self.election.restore(recordedTerm: state.term, at: self.now.monotonic)
         self.peers.learnConfigured(at: self.now.monotonic)
-        self.emit(.setTimer(.heartbeat, after: self.configuration.heartbeatInterval))
+        self.emit(self.peers.startHeartbeat(at: self.now.monotonic))
         self.emit(self.data.housekeepingTimer)
         self.emit(.setTimer(.reconcile, after: self.configuration.reconcileInterval))
         self.carryOut(self.data.collect(self.context))

@@ -35,6 +35,7 @@ extension NodeStateMachine {
         let time = self.now.monotonic
         self.carryOut(self.data.lost(id, isLast: isLast, clients: clients, at: time))
         self.carryOut(self.handOver.lost(id))
+        self.refreshCandidacy()
         self.carryOut(self.election.lost(id, at: time, using: &self.turn.generator))
     }
 

@@ -103,6 +103,10 @@ package enum CoreLimits {
     package static let inboundChunksMax = 1 << 18
     /// Peers remembered after their loss; the peer that was lost first is forgotten.
     package static let knownPeersMax = 512
+    /// A node whose own timers fire late is at most so many times as patient with others.
+    ///
+    /// So a peer that is really dead is noticed within this many times ``CoreConfiguration/silenceLimit``.
+    package static let patienceMax = 5
     /// Samples of which the clock offset is the median; the oldest is dropped.
     package static let offsetSamplesMax = 8
     /// Pings whose answer still measures the round trip; an answer to an older ping is only a sign of life.
