@@ -29,9 +29,9 @@ extension CoreStatus {
     init(of node: NodeStateMachine, at now: Now) {
         let standing = CoreStanding(of: node, at: now)
         let known = node.peers.known
-        var elsewhere = VersionVector()
-        for peer in known { elsewhere.merge(peer.acknowledged) }
         let vector = node.data.vector
+        var elsewhere = vector
+        for peer in known { elsewhere.merge(peer.acknowledged) }
         let pending = node.isHost ? 0 : node.data.pendingChanges
         var last = node.data.lastReconciliation
         let clinicMilliseconds = node.clock.milliseconds(at: now.wallMilliseconds)
