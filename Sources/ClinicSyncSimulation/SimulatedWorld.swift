@@ -227,7 +227,9 @@ package final class SimulatedWorld {
         case .prove(let nodes, let id): SimulatedMembership(self).prove(nodes, to: id, by: node, process)
         case .learn(.member(let chain)): try SimulatedMembership(self).learn(chain, at: node)
         case .learn(.epoch(let statement)): SimulatedEpochs(self).learn(epoch: statement, at: node)
-        case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred): break
+        case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred), .probeAnswered,
+            .recordAnswers:
+            break
         case .stopped(let reason):
             self.note(node.name, "stopped")
             process.reading.reader.close()
