@@ -153,18 +153,18 @@ final class Merging {
 
     // MARK: - State in place of history
 
-    /// Stores pages of a state that a peer gives.
+    /// Stores an answer of a peer that gives its state.
     ///
     /// - Parameters:
-    ///   - pages: the pages, in their order.
-    ///   - end: the end, when no page follows.
+    ///   - answer: the pages, in their order.
+    ///   - place: the place behind which the peer was asked for them; `nil`: the beginning.
     ///   - isFromHost: whether this node's host sent them.
-    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
     /// - Throws: ``MalformedChunk``, ``ForkedBatch``, ``StoreError``.
-    func stage(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool) throws -> StagedState? {
-        let staged = try self.transactions.read { try StateStage.read(on: $0) }
-        try self.stateMerger.check(pages, end: end, behind: staged)
-        if let fork = self.stateMerger.fork(in: pages.map(\.vector) + (end.map { [$0.through] } ?? [])) {
+    func stage(_ answer: StateAnswer, behind place: StateCursor?, isFromHost: Bool) throws -> StagedState? {
+        try self.stateMerger.check(answer, behind: place)
+        let vectors = answer.pages.map(\.vector) + (answer.end.map { [$0.through] } ?? [])
+        if let fork = self.stateMerger.fork(in: vectors) {
             guard isFromHost else { throw MalformedChunk(reason: "the state has batches that this node never made") }
             throw try self.renounce(fork)
         }
@@ -172,7 +172,7 @@ final class Merging {
             // The pages are written once and read once, so they need not stay in memory.
             return try self.transactions.withSmallCache(true) {
                 try self.transactions.write { transaction in
-                    .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+                    .relaxed(try self.stateMerger.stage(answer, behind: place, in: transaction))
                 }
             }
         } catch let error as StoreError where error.code == .diskFull {
