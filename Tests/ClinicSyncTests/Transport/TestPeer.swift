@@ -34,7 +34,8 @@ final class TestPeer: Sendable {
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
             case .started, .answerProbe, .peersFound, .membersChanged, .addressesChanged, .timerFired,
-                .localCommitNoticed, .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested, .storeLocked,
+                .localCommitNoticed, .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested,
+                .storeLocked,
                 .storeUnlocked, .syncsTakeLong, .roomIsShort:
                 self.misplaced += 1
             }
