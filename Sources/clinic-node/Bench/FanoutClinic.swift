@@ -22,7 +22,8 @@ final class FanoutClinic {
         try FanoutClinic.allowManyFiles()
         self.files = files
         self.nodesPerProcess = nodesPerProcess
-        let nodes = try NodeProcess.clinic(of: ["single"], in: files)
+        // The host stays the host, also on a machine that is late: the figures are about its process.
+        let nodes = try NodeProcess.clinic(of: ["single"], options: ["--priority", "0"], in: files)
         (self.host, self.single) = (nodes[0], nodes[1])
     }
 
