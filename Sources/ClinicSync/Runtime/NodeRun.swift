@@ -120,8 +120,7 @@ struct NodeRun: Sendable {
             },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
-            { try await self.storage.diskWatch.run(on: self.settings.directory.databaseURL.path) },
-            { try await self.watchDamage() },
+            { try await self.watchDisk() },
         ]
         do {
             try await self.watch {
