@@ -207,6 +207,8 @@ struct GrowthBenchmark: Benchmark {
 enum Growth {
     /// n log n from a thousand to a million grows as fast as n to the power of 1.1; the rest is noise.
     private static let exponentMax = 1.15
+    /// So many sizes, the largest, say how a cost grows; with the small ones, what a piece of work costs in any case would hide it.
+    private static let sizesOfShape = 3
 
     /// The powers of ten from one size through another, or `first` alone when there are none.
     static func sizes(from first: Int, through last: Int) -> [Int] {
@@ -222,14 +224,15 @@ enum Growth {
             guard let unit = figure.sizeUnit, seen.insert(figure.name + unit.rawValue).inserted else { return nil }
             let same = figures.filter { $0.name == figure.name && $0.sizeUnit == unit }
             let points = same.compactMap { point in point.size.map { (size: Double($0), value: point.value) } }
-            return self.exponent(points).map {
+            let largest = points.sorted { $0.size < $1.size }.suffix(self.sizesOfShape)
+            return self.exponent(Array(largest)).map {
                 let name = "\(figure.name): exponent of growth with \(unit.rawValue)"
                 return Measurement(name, unit: "power", samples: [$0], goal: .valueAtMost(self.exponentMax))
             }
         }
     }
 
-    /// The slope of the line through the logarithms, by least squares; `nil` for fewer than two sizes or a cost of nothing.
+    /// The slope of the line through the logarithms of sizes and costs, by least squares; `nil` for fewer than two sizes or a cost of nothing.
     static func exponent(_ points: [(size: Double, value: Double)]) -> Double? {
         guard points.count > 1, points.allSatisfy({ $0.size > 0 && $0.value > 0 }) else { return nil }
         let logarithms = points.map { (x: log($0.size), y: log($0.value)) }

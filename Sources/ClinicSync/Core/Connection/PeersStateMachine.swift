@@ -64,7 +64,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             runID: self.duplicates.runID,
             takesState: true,
             knowsEpochs: true,
-            epoch: self.configuration.epoch
+            epoch: self.configuration.epoch,
+            gathersProbes: true
         )
     }
 
