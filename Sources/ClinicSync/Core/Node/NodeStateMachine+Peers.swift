@@ -53,7 +53,6 @@ extension NodeStateMachine {
     /// The heartbeat timer fired: sends pings and closes links whose peer is silent.
     mutating func beat() {
         let beat = self.peers.beat(at: self.now.monotonic, isHost: self.isHost)
-        self.peers.share(self.data.vector)
         for id in beat.silent { self.close(id, .peerSilent) }
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
