@@ -39,6 +39,40 @@ final class Merging {
         return self.hasFilledCache
     }
 
+    /// Logs chunks of several peers in one transaction and applies what is complete and small.
+    ///
+    /// When it throws, nothing is stored, whichever delivery was at fault.
+    ///
+    /// - Parameters:
+    ///   - deliveries: what the peers sent, in the order in which it came; no batch is in two of them.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The outcome of each delivery.
+    /// - Throws: as ``store(_:from:offset:)``.
+    func store(_ deliveries: [ChunkDelivery], offset: Int64) throws -> [StoreOutcome] {
+        let outOfStep = try self.transactions.read { connection in
+            try deliveries.map { try self.applier.check($0.chunks, on: connection) }
+        }
+        try self.collecting.collector.finishBulk(offset: offset)
+        let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
+        let results = try self.apply(options) { options, transaction in
+            var results: [(MergeResult, VersionVector)] = []
+            for (delivery, outOfStep) in zip(deliveries, outOfStep) {
+                let result = try self.applier.store(
+                    delivery.chunks,
+                    outOfStep: outOfStep,
+                    from: delivery.sender,
+                    options,
+                    in: transaction
+                )
+                results.append((result, self.origins.vector))
+            }
+            return results
+        }
+        return zip(deliveries, results).map { delivery, result in
+            self.outcome(result.0, storedBytes: delivery.bytes, vector: result.1)
+        }
+    }
+
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
@@ -86,10 +120,10 @@ final class Merging {
     ///
     /// A batch that was read when it arrived cannot be unreadable, unless the log was changed since. Then the transaction
     /// is rolled back and runs again, and reads every batch before it applies it.
-    private func apply(
+    private func apply<Result>(
         _ options: BatchApplier.Options,
-        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> MergeResult
-    ) throws -> MergeResult {
+        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> Result
+    ) throws -> Result {
         do {
             return try self.transactions.write(self.durability()) { .relaxed(try body(options, $0)) }
         } catch is UnreadableBatch {
@@ -104,12 +138,12 @@ final class Merging {
         try self.transactions.read { try self.rows.marks.count(limit: 1, on: $0) } > 0 ? .durable : .relaxed
     }
 
-    private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
+    private func outcome(_ result: MergeResult, storedBytes: Int, vector: VersionVector? = nil) -> StoreOutcome {
         let before = self.collecting.collector.takeUntoldChanges()
         return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
-            vector: self.origins.vector,
+            vector: vector ?? self.origins.vector,
             events: before.events + result.events,
             conflicts: result.conflicts,
             isApplyPending: result.isPending,

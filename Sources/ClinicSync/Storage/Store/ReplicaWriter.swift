@@ -187,6 +187,21 @@ package final class ReplicaWriter {
         try self.follower.following { try self.merging.store(chunks, from: sender, offset: offset) }
     }
 
+    /// Logs chunks of several peers in one transaction, as ``store(_:from:clockOffsetMilliseconds:)`` does for one peer.
+    ///
+    /// - Parameters:
+    ///   - deliveries: what the peers sent, in the order in which it came; no batch may be in two of them.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The outcome of each delivery.
+    /// - Throws: As the other method, when one delivery is at fault. The store is as before then. It stores those that are not at
+    ///   fault when each is given alone.
+    package func store(
+        _ deliveries: [ChunkDelivery],
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> [StoreOutcome] {
+        try self.follower.following { try self.merging.store(deliveries, offset: offset) }
+    }
+
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
     /// ``StorageRequest/discard(_:waiting:)``.
     ///

@@ -8,7 +8,7 @@ package final class WritingExecutor {
     /// The store.
     package let writer: ReplicaWriter
     private let retentionMilliseconds: Int64
-    private var clockOffset: Int64 = 0
+    private(set) var clockOffset: Int64 = 0
 
     /// Makes an executor.
     ///
