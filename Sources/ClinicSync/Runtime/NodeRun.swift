@@ -120,8 +120,7 @@ struct NodeRun: Sendable {
             },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
-            { try await self.storage.diskWatch.run(on: self.settings.directory.databaseURL.path) },
-            { try await self.watchDamage() },
+            { try await self.watchDisk() },
         ]
         do {
             try await self.watch {
@@ -173,10 +172,12 @@ struct NodeRun: Sendable {
                 clock: self.settings.clock,
                 onSignedEntry: { exchange.offer($0) },
                 proof: { [register] in register.member($0)?.proof.chain },
-                onAgentTablesChanged: { [people] tables in
-                    if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
-                    people.tablesChanged(tables)
+                onAgentTablesChanged: { [people] changes in
+                    if !changes.tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
+                    people.tablesChanged(changes)
                 },
+                onProbeAnswered: { [people] in people.probe.answered($0) },
+                onAnswersToRecord: { [people] in people.probe.mustRecord($0) },
                 onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
             )
         )

@@ -53,7 +53,6 @@ extension NodeStateMachine {
     /// The heartbeat timer fired: sends pings and closes links whose peer is silent.
     mutating func beat() {
         let beat = self.peers.beat(at: self.now.monotonic, isHost: self.isHost)
-        self.peers.share(self.data.vector)
         for id in beat.silent { self.close(id, .peerSilent) }
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
@@ -97,6 +96,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
             if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }
+            self.carryOut(self.probes.received(acknowledgement.probe, on: id, from: node, self.context))
             self.handOverWhenCovered()
         case .hostReport(let report):
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }

@@ -174,11 +174,14 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     /// Looks for links over which nothing comes of what their peers have and this node lacks.
     ///
+    /// Peers that have what this node has are remembered in the same memory from then on.
+    ///
     /// - Parameters:
     ///   - isTakingState: Whether this node takes a state in place of batches.
     ///   - time: The time.
     /// - Returns: The connections that must close, so that the next hello says what is missing.
     package mutating func takeStalled(isTakingState: Bool, at time: Duration) -> [ConnectionID] {
+        for index in self.streams.values.indices { self.streams.values[index].share(self.vector) }
         guard self.isExchanging, !isTakingState else {
             self.stalls.forget()
             return []
@@ -531,7 +534,6 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// Tells every peer what this node has applied since it last told that peer; equal messages are encoded once.
     package mutating func announce() -> [Effect] {
         var groups: OrderedDictionary<[VersionVector.Entry], [ConnectionID]> = [:]
-        for index in self.streams.values.indices { self.streams.values[index].share(self.vector) }
         for id in Array(self.streams.keys) {
             let rises = self.takeRises(for: id)
             if !rises.isEmpty { groups[rises, default: []].append(id) }
