@@ -12,7 +12,9 @@ enum Simulate {
         guard words.count >= 4, let first = UInt64(words[2]), let count = UInt64(words[3]),
             let kind = Kind(words[1])
         else {
-            print("usage: clinic-simulate hostile|damaged|absence FIRST COUNT [JOURNAL]")
+            print(
+                "usage: clinic-simulate hostile|damaged|absence|ordinary|pruning|deleting|joining FIRST COUNT [JOURNAL]"
+            )
             exit(2)
         }
         let journal = words.count > 4 ? words[4] : nil
@@ -62,15 +64,20 @@ private enum Kind {
     case suspect(SuspectKind)
     /// PCs are away, restored, copied, wiped, and join in pieces.
     case absence
+    /// Faults among programs that write, with options that the seed decides.
+    case faults((UInt64) -> SimulationOptions)
 
     /// The kind of a word of the command line.
     init?(_ word: String) {
-        if word == "absence" {
-            self = .absence
-        } else if let kind = SuspectKind(rawValue: word) {
+        switch word {
+        case "absence": self = .absence
+        case "ordinary": self = .faults(SimulationOptions.random)
+        case "pruning": self = .faults(SimulationOptions.pruning)
+        case "deleting": self = .faults(SimulationOptions.deleting)
+        case "joining": self = .faults(SimulationOptions.joining)
+        default:
+            guard let kind = SuspectKind(rawValue: word) else { return nil }
             self = .suspect(kind)
-        } else {
-            return nil
         }
     }
 
@@ -88,6 +95,11 @@ private enum Kind {
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)
             run.counts = result.counts.named
+            return run
+        case .faults(let options):
+            let result = try SimulationRun.result(of: options(seed))
+            var run = Run(violation: result.violation, words: "\(result.options)", transcript: result.transcript)
+            for (fault, times) in result.fired { run.counts[fault.rawValue] = times }
             return run
         }
     }
