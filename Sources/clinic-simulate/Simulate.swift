@@ -62,11 +62,15 @@ private enum Kind {
     case suspect(SuspectKind)
     /// PCs are away, restored, copied, wiped, and join in pieces.
     case absence
+    /// A load overloads the clinic and ends.
+    case storm
 
     /// The kind of a word of the command line.
     init?(_ word: String) {
         if word == "absence" {
             self = .absence
+        } else if word == "storm" {
+            self = .storm
         } else if let kind = SuspectKind(rawValue: word) {
             self = .suspect(kind)
         } else {
@@ -84,6 +88,29 @@ private enum Kind {
             run.isSilent = result.isSilent
             for (mutation, times) in result.mutations { run.counts[mutation.rawValue] = times }
             return run
+        case .storm:
+            let kinds = StormKind.allCases
+            let environment = ProcessInfo.processInfo.environment
+            func number(_ name: String, _ other: Int64) -> Int64 { environment[name].flatMap { Int64($0) } ?? other }
+            let cost = ProcessingCost(
+                message: .microseconds(number("MSG", 100)),
+                send: .microseconds(number("SEND", 20)),
+                handshake: .microseconds(number("HS", 4000)),
+                start: .microseconds(number("START", 100_000)),
+                cores: number("CORES", 2) == 0 ? nil : Int(number("CORES", 2))
+            )
+            let which = environment["STORM"].flatMap { StormKind(rawValue: $0) } ?? kinds[Int(seed % UInt64(kinds.count))]
+            let outcome = try StormRun.outcome(
+                which,
+                nodes: Int(number("N", 30)),
+                cost: cost,
+                seed: seed,
+                patience: .seconds(number("WATCH", 40)),
+                templates: templates
+            )
+            print(which, seed, outcome.recovery.map { "\($0)" } ?? "NEVER", "terms \(outcome.terms) dials \(outcome.dials) handshakes \(outcome.handshakes)", outcome.violation ?? "")
+            fflush(nil)
+            return Run(violation: outcome.holds ? nil : "storm", words: "", transcript: [])
         case .absence:
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)
