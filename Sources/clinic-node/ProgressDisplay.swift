@@ -28,7 +28,7 @@ struct ProgressDisplay: Service {
         var lastLine: ContinuousClock.Instant?
         var isComplete = false
         while true {
-            if let state = self.node.progress?.state {
+            if let state = self.node.stateTransfer {
                 let text = "The clinic's data: \(state.sentence)"
                 isComplete = state.complete
                 if isTerminal {

@@ -65,7 +65,17 @@ package struct VersionVector: Sendable, Hashable {
 
     /// Whether every batch of `other` is covered.
     package func covers(_ other: VersionVector) -> Bool {
-        other.entries.allSatisfy { self[$0.origin] >= $0.sequence }
+        if self == other { return true }
+        var reader = Reader(self)
+        return other.entries.allSatisfy { reader.sequence(of: $0.origin) >= $0.sequence }
+    }
+
+    /// Uses the memory of `other` when both cover the same batches.
+    ///
+    /// A node holds several vectors for each peer. At rest all are equal, and vectors that share their memory are compared
+    /// in one step.
+    package mutating func share(_ other: VersionVector) {
+        if self == other { self.entries = other.entries }
     }
 
     /// Raises the entry of `origin` to `sequence`; a lower `sequence` changes nothing.
@@ -88,13 +98,16 @@ package struct VersionVector: Sendable, Hashable {
 
     /// Raises every entry to at least that of `other`: the least upper bound.
     package mutating func merge(_ other: VersionVector) {
+        guard !self.covers(other) else { return }
         for entry in other.entries { self.advance(entry.origin, to: entry.sequence) }
     }
 
     /// Returns the batches that both vectors cover: the greatest lower bound.
     package func meet(_ other: VersionVector) -> VersionVector {
-        VersionVector(
-            self.entries.lazy.map { Entry(origin: $0.origin, sequence: min($0.sequence, other[$0.origin])) }
+        if other.covers(self) { return self }
+        var reader = Reader(other)
+        return VersionVector(
+            self.entries.map { Entry(origin: $0.origin, sequence: min($0.sequence, reader.sequence(of: $0.origin))) }
         )
     }
 
@@ -127,25 +140,57 @@ package struct VersionVector: Sendable, Hashable {
 
     /// Returns the entries in which `self` is ahead of `other`.
     package func entries(beyond other: VersionVector) -> [Entry] {
-        self.entries.filter { other[$0.origin] < $0.sequence }
+        if self == other { return [] }
+        var reader = Reader(other)
+        return self.entries.filter { reader.sequence(of: $0.origin) < $0.sequence }
     }
 
     /// Returns the number of batches that `self` covers and `other` does not.
     package func count(beyond other: VersionVector) -> UInt64 {
-        self.entries.reduce(0) { sum, entry in
-            let known = other[entry.origin]
+        if self == other { return 0 }
+        var reader = Reader(other)
+        return self.entries.reduce(0) { sum, entry in
+            let known = reader.sequence(of: entry.origin)
             return entry.sequence > known ? sum &+ (entry.sequence - known) : sum
         }
     }
 
-    /// The index of the first entry whose origin is not smaller than `origin`.
-    private func position(of origin: Origin) -> Int {
-        var low = 0
+    /// The index of the first entry from `start` on whose origin is not smaller than `origin`.
+    private func position(of origin: Origin, from start: Int = 0) -> Int {
+        var low = start
         var high = self.entries.count
         while low < high {
             let middle = (low + high) / 2
             if self.entries[middle].origin < origin { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+
+    /// Looks up origins in ascending order, so that two vectors are compared in one pass.
+    private struct Reader {
+        /// Entries that are skipped one by one before the rest is halved.
+        private static let stepsMax = 4
+
+        private let vector: VersionVector
+        private var index = 0
+
+        /// Starts at the first entry.
+        init(_ vector: VersionVector) { self.vector = vector }
+
+        /// Returns the sequence of `origin`, which must be greater than the origin of the call before.
+        mutating func sequence(of origin: Origin) -> UInt64 {
+            let entries = self.vector.entries
+            var steps = 0
+            while self.index < entries.count, entries[self.index].origin < origin {
+                guard steps < Reader.stepsMax else {
+                    self.index = self.vector.position(of: origin, from: self.index)
+                    break
+                }
+                self.index += 1
+                steps += 1
+            }
+            guard self.index < entries.count, entries[self.index].origin == origin else { return 0 }
+            return entries[self.index].sequence
+        }
     }
 }

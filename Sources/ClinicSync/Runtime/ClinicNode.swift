@@ -101,13 +101,11 @@ public final class ClinicNode: Service {
         self.events = EventBroadcaster { clock.wallMilliseconds }
     }
 
-    /// How far this node is while it catches up with the clinic; `nil` when it waits for nothing, or does not run.
+    /// The state that this node gets in place of history; `nil` when it gets none, or does not run.
     ///
     /// It reads what the node noted last, so it costs nothing and can be read every second from any thread.
-    public var progress: NodeStatus.Progress? {
-        self.state.core.flatMap { core in
-            NodeStatus.Progress(core, names: Dictionary(core.peers.map { ($0.id, $0.name) }) { first, _ in first })
-        }
+    public var stateTransfer: StateTransferSummary? {
+        self.state.standing?.stateTransfer.map { StateTransferSummary($0, names: self.state.greeted) }
     }
 
     /// Returns the operations that people and programs can request of the node.

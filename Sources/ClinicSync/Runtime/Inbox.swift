@@ -9,12 +9,19 @@ enum DriverItem: Sendable {
     ///
     /// Its `generation` says which setting of a timer this firing belongs to.
     case timer(TimerID, generation: UInt64)
+    /// Somebody waits for a snapshot of the core.
+    case statusRequested(CheckedContinuation<CoreStatus?, Never>)
+
+    /// Answers whoever waits for the item, which nobody will handle.
+    func drop() {
+        if case .statusRequested(let waiter) = self { waiter.resume(returning: nil) }
+    }
 }
 
 /// The queue in front of a node's one driver: many producers, one consumer, in order of arrival.
 ///
 /// The queue itself has no limit, because the sources limit all items: unconsumed messages for each connection
-/// (`TransportLimits`), one reply for each storage request, one item for each timer and command.
+/// (`TransportLimits`), one reply for each storage request, one item for each timer, command and request for the status.
 final class Inbox: AsyncSequence, Sendable {
     typealias Element = [DriverItem]
 
@@ -28,29 +35,35 @@ final class Inbox: AsyncSequence, Sendable {
 
     /// Adds an item without blocking; from any thread.
     func post(_ item: DriverItem) {
-        let waiter: CheckedContinuation<[DriverItem]?, Never>? = self.state.withLockedValue { state in
-            guard !state.isFinished else { return nil }
-            guard let waiter = state.waiter else {
-                state.items.append(item)
-                return nil
+        let (waiter, isFinished) = self.state.withLockedValue { state in
+            guard !state.isFinished, state.waiter == nil else {
+                defer { state.waiter = nil }
+                return (state.waiter, state.isFinished)
             }
-            state.waiter = nil
-            return waiter
+            state.items.append(item)
+            return (nil, false)
         }
-        waiter?.resume(returning: [item])
+        if isFinished { item.drop() } else { waiter?.resume(returning: [item]) }
     }
 
     /// Adds an input.
     func post(_ input: Input) { self.post(.input(input)) }
 
+    /// Returns a snapshot of the core, made by the driver after all items that were added before.
+    ///
+    /// - Returns: The snapshot; `nil` when the run ends first.
+    func status() async -> CoreStatus? {
+        await withCheckedContinuation { self.post(.statusRequested($0)) }
+    }
+
     /// Ends the sequence and drops the queued items.
     func finish() {
-        let waiter = self.state.withLockedValue { state in
+        let (waiter, items) = self.state.withLockedValue { state in
             state.isFinished = true
-            state.items = []
-            defer { state.waiter = nil }
-            return state.waiter
+            defer { (state.waiter, state.items) = (nil, []) }
+            return (state.waiter, state.items)
         }
+        for item in items { item.drop() }
         waiter?.resume(returning: nil)
     }
 

@@ -33,9 +33,9 @@ extension LatencyLog {
     /// client's.
     ///
     /// The round trips with all peers go to `metrics`.
-    func run(_ state: NodeState, metrics: NodeMetrics) async throws {
+    func run(clock: NodeClock, metrics: NodeMetrics, status: @Sendable () async -> CoreStatus?) async throws {
         while true {
-            if let core = state.core {
+            if let core = await status() {
                 let peers = core.peers.filter(\.isConnected)
                 for milliseconds in peers.compactMap(\.roundTripMilliseconds) {
                     metrics.observe(.roundTrip, .milliseconds(milliseconds))
@@ -45,7 +45,7 @@ extension LatencyLog {
                     .map { $0.roundTripMilliseconds } ?? peers.compactMap(\.roundTripMilliseconds).max()
                 self.add(
                     LatencyHistory.Sample(
-                        at: UTCTimestamp(milliseconds: state.clock.wallMilliseconds),
+                        at: UTCTimestamp(milliseconds: clock.wallMilliseconds),
                         milliseconds: measured.map { ($0 * 1_000).rounded() / 1_000 }
                     )
                 )

@@ -81,7 +81,11 @@ final class NodeDriver: Sendable {
         var isRunning = true
         var stopReason = StopReason.requested
         for await items in surroundings.inbox {
-            for item in items where isRunning {
+            for item in items {
+                guard isRunning else {
+                    item.drop()
+                    continue
+                }
                 let input: Input
                 switch item {
                 case .input(let given):
@@ -90,6 +94,9 @@ final class NodeDriver: Sendable {
                     // Race: a timer was set again or cancelled after it had fired. This check drops the late firing.
                     guard timers.take(id, generation: generation) else { continue }
                     input = .timerFired(id)
+                case .statusRequested(let waiter):
+                    waiter.resume(returning: machine.status(at: surroundings.clock.now))
+                    continue
                 }
                 for effect in machine.handle(input, at: surroundings.clock.now) {
                     if case .stopped(let reason) = effect { (isRunning, stopReason) = (false, reason) }
@@ -98,17 +105,20 @@ final class NodeDriver: Sendable {
                 if case .messageReceived(let connection, _, _) = input { surroundings.transport.consumed(connection) }
             }
             surroundings.transport.flush()
-            let status = machine.status(at: surroundings.clock.now)
-            let before = surroundings.state.noted(status)
-            let wasHost = before.map { $0.role == .host }
-            if before?.term != status.term || wasHost != (status.role == .host) {
-                surroundings.onRoleChanged(status.term, status.role == .host)
-            }
+            self.note(machine.standing(at: surroundings.clock.now))
             if !isRunning { break }
         }
+        surroundings.inbox.finish()
         timers.cancelAll()
         self.stop()
         return stopReason
+    }
+
+    private func note(_ standing: CoreStanding) {
+        let before = self.surroundings.state.noted(standing)
+        let isHost = standing.role == .host
+        guard before?.term != standing.term || before.map({ $0.role == .host }) != isHost else { return }
+        self.surroundings.onRoleChanged(standing.term, isHost)
     }
 
     private func stop() {
@@ -166,6 +176,7 @@ final class NodeDriver: Sendable {
         case .meter(let connection, let bytes):
             surroundings.transport.meter(connection, bytes: bytes)
         case .notify(let notification):
+            if case .peerConnected(let peer, let name, _) = notification { surroundings.state.greeted(peer, as: name) }
             surroundings.telemetry.record(notification)
         case .stopped:
             break

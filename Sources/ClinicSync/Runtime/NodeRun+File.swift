@@ -45,8 +45,9 @@ extension NodeRun {
         var waited = Duration.zero
         while waited < NodeRun.damageLimit {
             try await Task.sleep(for: DatabaseFileWatch.interval)
-            guard let core = self.state.core, core.damage.contains(where: \.isOfFile),
-                self.register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds)
+            guard self.state.standing?.hasDamagedFile == true,
+                self.register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),
+                let core = await self.inbox.status()
             else { continue }
             waited += DatabaseFileWatch.interval
             if waited >= NodeRun.handOverTime, core.pendingChanges == 0, core.role != .host { break }
@@ -119,9 +120,4 @@ extension NodeRun {
             return "The database \(path) was replaced while the node ran: start the node again, on the new file." + copy
         }
     }
-}
-
-extension CoreStatus.Damage {
-    /// Whether SQLite cannot read a page of the file, and building indexes again did not help.
-    fileprivate var isOfFile: Bool { self.repair.table == .file && self.repair.outcome == .failed }
 }

@@ -82,7 +82,7 @@ extension NodeRun {
                     inbox.post(.membersChanged(register.known))
                     hints.read(MemberList.rows(of: register))
                 },
-                isHost: { [state] in state.core?.role == .host },
+                isHost: { [state] in state.isHost },
                 judgedEpoch: { [epochs] in epochs.judged($0) },
                 wallClock: { [state] in state.clock.wallMilliseconds },
                 monotonic: { [state] in state.clock.now.monotonic },

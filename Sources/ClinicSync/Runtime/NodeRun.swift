@@ -113,7 +113,11 @@ struct NodeRun: Sendable {
             { try await exchange.run { transport.reviewPeers() } }, { try await renewal.run() },
             { try await addresses.run() },
             { try await discovery?.run() }, { try await self.people.run() },
-            { try await self.latencies.run(self.state, metrics: self.settings.metrics) },
+            {
+                try await self.latencies.run(clock: self.settings.clock, metrics: self.settings.metrics) {
+                    await self.inbox.status()
+                }
+            },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
             { try await self.storage.diskWatch.run(on: self.settings.directory.databaseURL.path) },
@@ -192,6 +196,7 @@ struct NodeRun: Sendable {
             latencies: self.latencies,
             values: self.settings.metrics,
             epochs: self.epochs,
+            inbox: self.inbox,
             startedAt: self.settings.clock.now.monotonic
         )
     }
@@ -222,6 +227,7 @@ struct NodeRun: Sendable {
                 register: self.register,
                 desk: desk,
                 exchange: exchange,
+                inbox: self.inbox,
                 wrote: self.wrote
             ),
             conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),

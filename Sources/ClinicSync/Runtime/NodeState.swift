@@ -2,11 +2,12 @@ import ClinicSyncCore
 import ClinicSyncModel
 import NIOConcurrencyHelpers
 
-/// The changing state that several parts of a node read: its name, its address, and the core's newest snapshot.
+/// The changing state that several parts of a node read: its name, its address, and what it is to its clinic.
 final class NodeState: Sendable {
     private struct Values {
         var name: String
-        var core: CoreStatus?
+        var standing: CoreStanding?
+        var greeted: [NodeID: String] = [:]
         var listen: NetworkAddress?
     }
 
@@ -29,14 +30,22 @@ final class NodeState: Sendable {
     /// The current display name of the node.
     var name: String { self.values.withLockedValue { $0.name } }
 
-    /// The newest snapshot of the core; `nil` while the node does not run.
-    var core: CoreStatus? { self.values.withLockedValue { $0.core } }
+    /// What the node is to its clinic since the driver's last turn; `nil` while the node does not run.
+    ///
+    /// ``Inbox/status()`` returns more.
+    var standing: CoreStanding? { self.values.withLockedValue { $0.standing } }
+
+    /// Whether this node is host.
+    var isHost: Bool { self.standing?.role == .host }
+
+    /// The names that members said on their connections in this run.
+    var greeted: [NodeID: String] { self.values.withLockedValue { $0.greeted } }
 
     /// Where the node listens for others; `nil` while the node does not run.
     var listen: NetworkAddress? { self.values.withLockedValue { $0.listen } }
 
     /// The clinic's time: this PC's time with the host's correction, milliseconds since 1970.
-    var correctedMilliseconds: Int64 { self.clock.wallMilliseconds &+ (self.core?.clockOffsetMilliseconds ?? 0) }
+    var correctedMilliseconds: Int64 { self.clock.wallMilliseconds &+ (self.standing?.clockOffsetMilliseconds ?? 0) }
 
     /// The addresses at which other nodes reach this node, the most likely first; empty while the node does not run.
     var addresses: [String] {
@@ -45,7 +54,7 @@ final class NodeState: Sendable {
 
     /// The host if known, otherwise this node: the first address for a new member.
     var hostOrSelf: (id: NodeID, addresses: [String]) {
-        guard let host = self.core?.host, host.id != self.id, let address = host.address else {
+        guard let host = self.standing?.host, host.id != self.id, let address = host.address else {
             guard let known = self.identity.host else { return (self.id, self.addresses) }
             return (known.nodeID, [known.address])
         }
@@ -58,25 +67,29 @@ final class NodeState: Sendable {
     /// Records the address on which the node listens.
     func listens(at address: NetworkAddress) { self.values.withLockedValue { $0.listen = address } }
 
-    /// Records a snapshot of the core.
+    /// Records what the node is to its clinic.
     ///
-    /// - Returns: The previous snapshot.
-    func noted(_ status: CoreStatus) -> CoreStatus? {
+    /// - Returns: What it was before.
+    func noted(_ standing: CoreStanding) -> CoreStanding? {
         self.values.withLockedValue { values in
-            defer { values.core = status }
-            return values.core
+            defer { values.standing = standing }
+            return values.standing
         }
     }
+
+    /// Records the name that a member said on its connection.
+    func greeted(_ node: NodeID, as name: String) { self.values.withLockedValue { $0.greeted[node] = name } }
 
     /// Records that the core has stopped.
     ///
     /// People may still request the status for a short time.
-    func stopped() { self.values.withLockedValue { $0.core?.role = .stopped } }
+    func stopped() { self.values.withLockedValue { $0.standing?.role = .stopped } }
 
     /// Records that the run is over.
     func ended() {
         self.values.withLockedValue { values in
-            values.core = nil
+            values.standing = nil
+            values.greeted = [:]
             values.listen = nil
         }
     }

@@ -53,7 +53,8 @@ extension PeopleAgents {
                     own: state.id,
                     storage: storage,
                     wrote: wrote,
-                    core: { state.core },
+                    host: { state.standing?.host?.id },
+                    status: { await inbox.status() },
                     members: { register.known.present },
                     corrected: { state.correctedMilliseconds },
                     monotonic: { settings.clock.now.monotonic }
@@ -62,7 +63,7 @@ extension PeopleAgents {
             notices: NoticeKeeper(
                 logger: settings.logger,
                 storage: storage,
-                isHost: { state.core?.role == .host },
+                isHost: { state.isHost },
                 corrected: { state.correctedMilliseconds },
                 wrote: wrote
             )

@@ -16,8 +16,10 @@ final class ProbeAgent: Sendable {
         var storage: StorageService
         /// Called after rows were written, so that the collector makes a batch of them.
         var wrote: @Sendable () -> Void
-        /// The core's state.
-        var core: @Sendable () -> CoreStatus?
+        /// The clinic's host; `nil` when none is known.
+        var host: @Sendable () -> NodeID?
+        /// A snapshot of the core; `nil` when the run ends.
+        var status: @Sendable () async -> CoreStatus?
         /// The members of the clinic.
         var members: @Sendable () -> [NodeID]
         /// The clinic's time on this PC, in milliseconds since 1970.
@@ -111,6 +113,7 @@ final class ProbeAgent: Sendable {
             uniquingKeysWith: { first, _ in first }
         )
         var replies: [ProbeAnswer] = []
+        let connected = probes.isEmpty ? [] : await self.connected()
         for row in probes {
             guard let prober = AgentTables.node(row["node"]), prober != own, members.contains(prober),
                 let number = AgentTables.integer(row["number"]), answered[prober] != number,
@@ -125,7 +128,7 @@ final class ProbeAgent: Sendable {
                     answerer: own,
                     number: number,
                     at: corrected,
-                    connected: self.connected()
+                    connected: connected
                 )
             )
         }
@@ -136,8 +139,8 @@ final class ProbeAgent: Sendable {
         self.surroundings.wrote()
     }
 
-    private func connected() -> [NodeID] {
-        self.surroundings.core()?.peers.filter(\.isConnected).map(\.id) ?? []
+    private func connected() async -> [NodeID] {
+        await self.surroundings.status()?.peers.filter(\.isConnected).map(\.id) ?? []
     }
 
     // MARK: - Measuring
@@ -145,7 +148,7 @@ final class ProbeAgent: Sendable {
     /// Adds the new answers to the measurement in progress.
     private func take(_ known: [ProbeAnswer], members: Set<NodeID>, at now: Duration) {
         let own = self.surroundings.own
-        let host = self.surroundings.core()?.host?.id
+        let host = self.surroundings.host()
         let signal: AsyncStream<Void>.Continuation? = self.active.withLockedValue { active in
             guard let number = active?.number, let startedAt = active?.startedAt, let begin = active?.begin else {
                 return nil
@@ -191,8 +194,8 @@ final class ProbeAgent: Sendable {
         try await self.write(number, startedAt)
         await withTaskGroup(of: Void.self) { tasks in
             tasks.addTask {
-                if self.outcome().isComplete { return }
-                for await _ in signals where self.outcome().isComplete { return }
+                if await self.outcome().isComplete { return }
+                for await _ in signals where await self.outcome().isComplete { return }
             }
             tasks.addTask {
                 // The task is cancelled when all nodes have answered. Cancelling also ends the measurement.
@@ -201,7 +204,7 @@ final class ProbeAgent: Sendable {
             await tasks.next()
             tasks.cancelAll()
         }
-        return self.outcome()
+        return await self.outcome()
     }
 
     private func write(_ number: Int64, _ startedAt: Int64) async throws {
@@ -221,11 +224,11 @@ final class ProbeAgent: Sendable {
     /// Returns the answers so far.
     ///
     /// A client learns only from the host's answer which nodes are connected with the host.
-    private func outcome() -> ProbeOutcome {
+    private func outcome() async -> ProbeOutcome {
         let own = self.surroundings.own
-        let host = self.surroundings.core()?.host?.id
+        let host = self.surroundings.host()
         let active = self.active.withLockedValue { $0 }
-        var expected = Set(self.connected()).union(active?.connectedWithHost ?? [])
+        var expected = Set(await self.connected()).union(active?.connectedWithHost ?? [])
         expected.remove(own)
         let answers = active?.answers ?? [:]
         let knowsAll = host == nil || host == own || active?.connectedWithHost != nil

@@ -5,7 +5,9 @@ import Foundation
 import GRDB
 
 /// Measures how fast a node applies batches, in turns with plain inserts of the same rows.
-struct ApplyBenchmark {
+struct ApplyBenchmark: Benchmark {
+    static let name = "apply"
+
     /// Rows of the large batch.
     var rows: Int
     /// Repetitions of each kind.
@@ -28,6 +30,17 @@ struct ApplyBenchmark {
         )
         let renames = RenameBenchmark(services: min(self.rows, ApplyBenchmark.servicesMax), rounds: self.rounds)
         return try self.large(in: files) + self.small(in: files) + conflicts.run(in: files) + renames.run(in: files)
+    }
+
+    /// Milliseconds for which one row is applied to one file, in a transaction of its own: the median.
+    func millisecondsOfOneRow(in files: BenchFiles) throws -> Double {
+        let chunks = try self.chunks(of: PatientRows(count: self.rows, batch: 2), batches: self.rows)
+        let writer = try files.writer(of: files.captured("row-node.db"))
+        let times = try chunks.map { chunk in
+            try seconds { _ = try writer.store([chunk], clockOffsetMilliseconds: 0) } * 1_000
+        }
+        try writer.close()
+        return times.quantile(0.5)
     }
 
     private func large(in files: BenchFiles) throws -> [Measurement] {

@@ -3,6 +3,15 @@ import Foundation
 import GRDBSQLite
 import Glibc
 
+/// What `bench` measures and reports under one name.
+protocol Benchmark {
+    /// The name, as the command has it.
+    static var name: String { get }
+
+    /// Measures in `files`, which are the benchmark's own.
+    func run(in files: BenchFiles) throws -> [Measurement]
+}
+
 /// The outcome of a benchmark and a description of the machine.
 struct BenchReport: Encodable {
     /// The machine on which the figures were taken.
@@ -28,19 +37,11 @@ struct BenchReport: Encodable {
     /// The figures.
     var measurements: [Measurement]
 
-    /// Runs a benchmark in files of its own and prints its report.
-    static func make(_ benchmark: String, asJSON: Bool, _ body: (BenchFiles) throws -> [Measurement]) throws {
-        if self.isDebugBuild {
-            Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
-        }
-        try BenchReport(benchmark) { try BenchFiles.with(body) }.write(asJSON: asJSON)
-    }
-
-    /// Runs a benchmark and describes the machine.
-    private init(_ benchmark: String, _ body: () throws -> [Measurement]) throws {
+    /// Runs a benchmark in files of its own and describes the machine.
+    init(of benchmark: some Benchmark) throws {
         let before = BenchReport.load
-        self.measurements = try body()
-        self.benchmark = benchmark
+        self.measurements = try BenchFiles.with { try benchmark.run(in: $0) }
+        self.benchmark = type(of: benchmark).name
         self.build = BenchReport.isDebugBuild ? "debug" : "release"
         self.machine = Machine(
             cores: ProcessInfo.processInfo.activeProcessorCount,
@@ -51,7 +52,12 @@ struct BenchReport: Encodable {
         )
     }
 
-    /// Whether the program was built without optimisation, so that its figures say nothing.
+    /// Warns when the program was built without optimisation, so that its figures say nothing.
+    static func warnOfDebugBuild() {
+        guard self.isDebugBuild else { return }
+        Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+    }
+
     private static var isDebugBuild: Bool {
         #if DEBUG
             true
@@ -65,9 +71,8 @@ struct BenchReport: Encodable {
         return getloadavg(&load, 1) == 1 ? load.rounded(places: 2) : 0
     }
 
-    /// Prints the report.
-    private func write(asJSON: Bool) throws {
-        if asJSON { return try Output.json(self) }
+    /// Prints the report as a table.
+    func write() throws {
         let style = Style.standardOutput
         var table = TextTable([
             ("MEASUREMENT", .left), ("VALUE", .right), ("BASELINE", .right), ("RATIO", .right), ("SPREAD", .right),
@@ -75,7 +80,7 @@ struct BenchReport: Encodable {
         ])
         for entry in self.measurements {
             table.add([
-                entry.name, BenchReport.text(entry.value), entry.baseline.map(BenchReport.text) ?? "-",
+                entry.title, BenchReport.text(entry.value), entry.baseline.map(BenchReport.text) ?? "-",
                 entry.ratio.map { "×\(BenchReport.text($0))" } ?? "-", BenchReport.spread(of: entry.samples),
                 entry.unit,
                 BenchReport.target(of: entry), entry.met.map { $0 ? "met" : "MISSED" } ?? "",

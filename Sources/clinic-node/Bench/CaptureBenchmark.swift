@@ -3,7 +3,9 @@ import ClinicSyncStorage
 import Foundation
 
 /// Measures what capture costs the program that writes: the same inserts with the triggers and without them, in turns.
-struct CaptureBenchmark {
+struct CaptureBenchmark: Benchmark {
+    static let name = "capture"
+
     /// Rows of one bulk insert.
     var rows: Int
     /// Bulk inserts of each kind.

@@ -6,7 +6,9 @@ import Glibc
 ///
 /// The time ends when each remaining node has what all remaining nodes wrote after the host was gone. Then there is a
 /// host, all nodes stream through it, and nothing waits.
-struct FailoverBenchmark {
+struct FailoverBenchmark: Benchmark {
+    static let name = "failover"
+
     /// How often the host is killed, and how often it is stopped in order.
     var rounds: Int
 

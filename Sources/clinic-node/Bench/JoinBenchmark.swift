@@ -6,7 +6,9 @@ import Glibc
 ///
 /// The host and the new node run as processes of this machine. The host's log is emptied, as it is when the retention has passed.
 /// Then a further node joins, while a program writes at the first one: how soon does the host show its rows meanwhile?
-struct JoinBenchmark {
+struct JoinBenchmark: Benchmark {
+    static let name = "join"
+
     /// Rows of the clinic.
     var rows: Int
 

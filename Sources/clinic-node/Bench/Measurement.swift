@@ -45,6 +45,14 @@ enum Goal {
     }
 }
 
+/// What a figure was measured for several amounts of.
+enum SizeUnit: String, Codable {
+    case nodes
+    case rows
+    case rowsOfTransaction = "rows a transaction"
+    case writers
+}
+
 /// One figure of a benchmark and its baseline.
 struct Measurement: Encodable {
     /// The name of the figure.
@@ -63,6 +71,10 @@ struct Measurement: Encodable {
     @Nullable var targetKind: String?
     /// Whether it was reached.
     @Nullable var met: Bool?
+    /// For how many nodes or rows it was measured, when a benchmark measures several sizes.
+    @Nullable var size: Int?
+    /// What the size counts.
+    @Nullable var sizeUnit: SizeUnit?
     /// Every sample, in the order in which it was taken.
     let samples: [Double]
     /// Every sample of the baseline.
@@ -103,6 +115,20 @@ struct Measurement: Encodable {
             baselineSamples: baseline,
             goal: goal
         )
+    }
+
+    /// The name with the size.
+    var title: String {
+        guard let size = self.size, let unit = self.sizeUnit else { return self.name }
+        return "\(self.name), \(size) \(unit.rawValue)"
+    }
+
+    /// The same figure as one of several sizes.
+    func of(_ size: Int, _ unit: SizeUnit) -> Measurement {
+        var copy = self
+        copy.size = size
+        copy.sizeUnit = unit
+        return copy
     }
 
     /// The median, the 99th percentile and the largest of delays in milliseconds.
@@ -148,6 +174,8 @@ struct Measurement: Encodable {
         self._target = Nullable(wrappedValue: goal.target)
         self._targetKind = Nullable(wrappedValue: goal.kind)
         self._met = Nullable(wrappedValue: goal.isMet(value: value, ratio: ratio))
+        self._size = Nullable(wrappedValue: nil)
+        self._sizeUnit = Nullable(wrappedValue: nil)
         self.samples = samples.map { $0.rounded(places: 4) }
         self.baselineSamples = baselineSamples.map { $0.rounded(places: 4) }
     }

@@ -8,7 +8,7 @@ import Glibc
 final class NodeProcess {
     /// The process.
     let processID: pid_t
-    /// The database it keeps.
+    /// The database it keeps, that of its first node when it has several.
     let database: String
     private var hasEnded = false
 
@@ -16,16 +16,20 @@ final class NodeProcess {
     private static let patience = Duration.seconds(30)
 
     /// Starts `run` on a directory and returns when the node serves.
-    init(running directory: String) throws {
-        let errors = directory + ".log"
-        self.database = directory + "/clinic.db"
-        self.processID = try NodeProcess.spawn(
+    convenience init(running directory: String) throws {
+        try self.init(
             ["run", "--data", directory, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
                 + ["--discovery", "off"],
-            output: "/dev/null",
-            errors: errors
+            directory: directory
         )
-        try NodeProcess.wait("The node did not start: look at \(errors).") {
+    }
+
+    /// Starts a command that keeps the node of a directory, and returns when the node serves.
+    init(_ arguments: [String], directory: String, within patience: Duration = patience) throws {
+        let errors = directory + ".log"
+        self.database = directory + "/clinic.db"
+        self.processID = try NodeProcess.spawn(arguments, output: "/dev/null", errors: errors)
+        try NodeProcess.wait("The node did not start: look at \(errors).", within: patience) {
             let text = try String(contentsOfFile: errors, encoding: .utf8)
             return text.hasPrefix("ready\n") || text.contains("\nready\n")
         }
@@ -33,11 +37,11 @@ final class NodeProcess {
 
     deinit { self.stop() }
 
-    /// Ends the node and waits for it.
-    func stop() {
+    /// Ends the node and waits for it; `SIGKILL` lets it finish nothing.
+    func stop(signal: Int32 = SIGTERM) {
         guard !self.hasEnded else { return }
         self.hasEnded = true
-        kill(self.processID, SIGTERM)
+        kill(self.processID, signal)
         var status: Int32 = 0
         while waitpid(self.processID, &status, 0) < 0, errno == EINTR {}
     }
@@ -84,13 +88,18 @@ final class NodeProcess {
         return nodes
     }
 
-    /// Looks every 20 ms until `condition` holds.
-    static func wait(_ failure: String, until condition: () throws -> Bool) throws {
+    /// Looks every 20 ms, or after so many microseconds, until `condition` holds.
+    static func wait(
+        _ failure: String,
+        within patience: Duration = patience,
+        pause: UInt32 = 20_000,
+        until condition: () throws -> Bool
+    ) throws {
         let clock = ContinuousClock()
-        let deadline = clock.now + self.patience
+        let deadline = clock.now + patience
         while try !condition() {
             guard clock.now < deadline else { throw ClinicSyncError(.timeout, failure) }
-            usleep(20_000)
+            usleep(pause)
         }
     }
 
@@ -107,15 +116,15 @@ final class NodeProcess {
         return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
     }
 
-    /// Resident and proportional memory in MB.
-    func memory() throws -> (resident: Double, proportional: Double) {
+    /// Resident and proportional memory in MB, and that part of the resident memory which is no file's.
+    func memory() throws -> (resident: Double, proportional: Double, anonymous: Double) {
         let text = try String(contentsOfFile: "/proc/\(self.processID)/smaps_rollup", encoding: .utf8)
         func megabytes(_ name: String) -> Double {
             let line = text.split(separator: "\n").first { $0.hasPrefix(name + ":") }
             let kilobytes = line?.split(separator: " ").dropFirst().first.flatMap { Double($0) }
             return (kilobytes ?? 0) * 1_024 / 1_000_000
         }
-        return (megabytes("Rss"), megabytes("Pss"))
+        return (megabytes("Rss"), megabytes("Pss"), megabytes("Anonymous"))
     }
 
     // MARK: - Starting

@@ -5,7 +5,9 @@ import Glibc
 /// Measures how soon and how fast rows that are written on one PC become visible on another PC.
 ///
 /// A host and two clients run as processes. A program writes to one client's file; another reads the other client's file.
-struct PropagateBenchmark {
+struct PropagateBenchmark: Benchmark {
+    static let name = "propagate"
+
     /// Rows of one import.
     var rows: Int
     /// Repetitions of each part.

@@ -9,7 +9,9 @@ import NIOConcurrencyHelpers
 ///
 /// The time is virtual: each hour the programs write a part of the day's changes, the only other member acknowledges them, and the
 /// node does its upkeep, as host.
-struct PruneBenchmark {
+struct PruneBenchmark: Benchmark {
+    static let name = "prune"
+
     /// Changes of a day: a third edit a patient, a fifth add a row for good, and the rest is the day's queue, which the evening deletes.
     var changes: Int
     /// Days that pass.

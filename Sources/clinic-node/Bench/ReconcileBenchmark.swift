@@ -5,7 +5,9 @@ import ClinicSyncStorage
 import Foundation
 
 /// Measures the messages with which a client finds out that its tables are equal to the host's, or where they differ.
-struct ReconcileBenchmark {
+struct ReconcileBenchmark: Benchmark {
+    static let name = "reconcile"
+
     /// Rows of each node.
     var rows: Int
 

@@ -10,7 +10,9 @@ import NIOPosix
 ///
 /// The end is the event at a program of the other PC. A host and two clients run as processes; the user changes PCs again
 /// and again.
-struct SessionsBenchmark {
+struct SessionsBenchmark: Benchmark {
+    static let name = "sessions"
+
     /// Logins.
     var logins: Int
 

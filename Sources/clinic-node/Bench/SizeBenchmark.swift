@@ -4,7 +4,9 @@ import ClinicSyncStorage
 import Foundation
 
 /// Measures how large a clinic's file is, beside a file with the clinic's tables only.
-struct SizeBenchmark {
+struct SizeBenchmark: Benchmark {
+    static let name = "size"
+
     /// Rows of all tables together, roughly.
     var rows: Int
 

@@ -10,50 +10,67 @@ struct BenchCommand: ParsableCommand {
             temporary files, never a clinic's. The command succeeds even if a target is missed.
             """,
         subcommands: [
-            BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchEvents.self,
-            BenchSessions.self, BenchFailover.self, BenchJoin.self, BenchReconcile.self,
-            BenchPrune.self,
+            BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchFanout.self,
+            BenchEvents.self, BenchSessions.self, BenchFailover.self, BenchJoin.self, BenchReconcile.self,
+            BenchPrune.self, FanoutCrowd.self,
         ]
     )
+
+    /// Refuses a number that an option may not have.
+    static func require(_ value: Int, in range: ClosedRange<Int>, _ option: String) throws {
+        guard range.contains(value) else {
+            throw ValidationError("\(option) is from \(range.lowerBound) to \(range.upperBound).")
+        }
+    }
 }
 
-/// The options of most benchmarks.
-struct BenchOptions: ParsableArguments {
-    @OptionGroup var output: OutputFormat
+/// A command that runs one benchmark and prints its report.
+protocol BenchSubcommand: ParsableCommand {
+    associatedtype Subject: Benchmark
+
+    /// How the report is printed.
+    var output: OutputFormat { get }
+    /// What is run.
+    var benchmark: Subject { get }
+}
+
+extension BenchSubcommand {
+    func run() throws {
+        BenchReport.warnOfDebugBuild()
+        let report = try BenchReport(of: self.benchmark)
+        if self.output.isJSON { try Output.json(report) } else { try report.write() }
+    }
+}
+
+/// How much several benchmarks measure.
+struct BenchSizeOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Rows of a bulk insert or an import.", valueName: "n")) var rows = 200_000
     @Option(help: ArgumentHelp("How often each measurement is repeated.", valueName: "n")) var rounds = 5
 
     func validate() throws {
-        guard (1...1_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 1000000.") }
-        guard (1...100).contains(self.rounds) else { throw ValidationError("--rounds is from 1 to 100.") }
-    }
-
-    /// Runs a benchmark in files of its own and prints its report.
-    func report(_ name: String, _ body: (BenchFiles) throws -> [Measurement]) throws {
-        try BenchReport.make(name, asJSON: self.output.isJSON, body)
+        try BenchCommand.require(self.rows, in: 1...1_000_000, "--rows")
+        try BenchCommand.require(self.rounds, in: 1...100, "--rounds")
     }
 }
 
 /// `bench capture`.
-struct BenchCapture: ParsableCommand {
+struct BenchCapture: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "capture",
+        commandName: CaptureBenchmark.name,
         abstract: "Measure what capture costs: the time of the program that writes, and the size of the file.",
         discussion: "Inserts into 'patients' with the triggers; the baseline is the same table without them."
     )
 
-    @OptionGroup var options: BenchOptions
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
 
-    func run() throws {
-        let benchmark = CaptureBenchmark(rows: self.options.rows, rounds: self.options.rounds)
-        try self.options.report("capture", benchmark.run)
-    }
+    var benchmark: CaptureBenchmark { CaptureBenchmark(rows: self.size.rows, rounds: self.size.rounds) }
 }
 
 /// `bench apply`.
-struct BenchApply: ParsableCommand {
+struct BenchApply: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "apply",
+        commandName: ApplyBenchmark.name,
         abstract: "Measure how fast a node applies the batches of another node.",
         discussion: """
             Logs and applies batches; the baseline is prepared inserts of the same rows into the same table. Then it applies \
@@ -63,18 +80,16 @@ struct BenchApply: ParsableCommand {
             """
     )
 
-    @OptionGroup var options: BenchOptions
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
 
-    func run() throws {
-        let benchmark = ApplyBenchmark(rows: self.options.rows, rounds: self.options.rounds)
-        try self.options.report("apply", benchmark.run)
-    }
+    var benchmark: ApplyBenchmark { ApplyBenchmark(rows: self.size.rows, rounds: self.size.rounds) }
 }
 
 /// `bench size`.
-struct BenchSize: ParsableCommand {
+struct BenchSize: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "size",
+        commandName: SizeBenchmark.name,
         abstract: "Measure how much larger a file is because it is replicated.",
         discussion: """
             Fills a file with made-up data, as 'seed' does, collects the data and empties the log. The baseline is a file with \
@@ -85,19 +100,15 @@ struct BenchSize: ParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("About how many rows all tables have together.", valueName: "n")) var rows = 200_000
 
-    func validate() throws {
-        guard (1...10_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 10000000.") }
-    }
+    var benchmark: SizeBenchmark { SizeBenchmark(rows: self.rows) }
 
-    func run() throws {
-        try BenchReport.make("size", asJSON: self.output.isJSON, SizeBenchmark(rows: self.rows).run)
-    }
+    func validate() throws { try BenchCommand.require(self.rows, in: 1...10_000_000, "--rows") }
 }
 
 /// `bench reconcile`.
-struct BenchReconcile: ParsableCommand {
+struct BenchReconcile: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "reconcile",
+        commandName: ReconcileBenchmark.name,
         abstract: "Measure what comparing and repairing the tables of two nodes costs.",
         discussion: """
             Two nodes with the same rows compare their tables: equal ones, then with 10 rows missing on one of them, then with \
@@ -109,21 +120,15 @@ struct BenchReconcile: ParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("Rows of each node.", valueName: "n")) var rows = 100_000
 
-    func validate() throws {
-        guard (1_000...1_000_000).contains(self.rows) else {
-            throw ValidationError("--rows is from 1000 to 1000000.")
-        }
-    }
+    var benchmark: ReconcileBenchmark { ReconcileBenchmark(rows: self.rows) }
 
-    func run() throws {
-        try BenchReport.make("reconcile", asJSON: self.output.isJSON, ReconcileBenchmark(rows: self.rows).run)
-    }
+    func validate() throws { try BenchCommand.require(self.rows, in: 1_000...1_000_000, "--rows") }
 }
 
 /// `bench prune`.
-struct BenchPrune: ParsableCommand {
+struct BenchPrune: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "prune",
+        commandName: PruneBenchmark.name,
         abstract: "Measure how large a clinic's file is after a month.",
         discussion: """
             Programs write for a month of virtual time; the node collects, and prunes its log after 7 days. The baseline is a \
@@ -135,23 +140,18 @@ struct BenchPrune: ParsableCommand {
     @Option(help: ArgumentHelp("Changes of a day.", valueName: "n")) var changes = 5_000
     @Option(help: ArgumentHelp("Days that pass.", valueName: "n")) var days = 30
 
-    func validate() throws {
-        guard (100...1_000_000).contains(self.changes) else {
-            throw ValidationError("--changes is from 100 to 1000000.")
-        }
-        guard (1...366).contains(self.days) else { throw ValidationError("--days is from 1 to 366.") }
-    }
+    var benchmark: PruneBenchmark { PruneBenchmark(changes: self.changes, days: self.days) }
 
-    func run() throws {
-        let benchmark = PruneBenchmark(changes: self.changes, days: self.days)
-        try BenchReport.make("prune", asJSON: self.output.isJSON, benchmark.run)
+    func validate() throws {
+        try BenchCommand.require(self.changes, in: 100...1_000_000, "--changes")
+        try BenchCommand.require(self.days, in: 1...366, "--days")
     }
 }
 
 /// `bench propagate`.
-struct BenchPropagate: ParsableCommand {
+struct BenchPropagate: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "propagate",
+        commandName: PropagateBenchmark.name,
         abstract: "Measure how soon a change is visible on another PC, and what idle nodes use.",
         discussion: """
             Starts a host and two clients as processes of this machine, writes to one client's file and reads the other \
@@ -159,31 +159,69 @@ struct BenchPropagate: ParsableCommand {
             """
     )
 
-    @OptionGroup var options: BenchOptions
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
     @Option(help: ArgumentHelp("Seconds of single changes in each round.", valueName: "n")) var seconds = 5
     @Option(help: ArgumentHelp("Seconds for which idle nodes are watched.", valueName: "n")) var idleSeconds = 40
 
-    func validate() throws {
-        guard (1...600).contains(self.seconds), (1...600).contains(self.idleSeconds) else {
-            throw ValidationError("--seconds and --idle-seconds are from 1 to 600.")
-        }
-    }
-
-    func run() throws {
-        let benchmark = PropagateBenchmark(
-            rows: self.options.rows,
-            rounds: self.options.rounds,
+    var benchmark: PropagateBenchmark {
+        PropagateBenchmark(
+            rows: self.size.rows,
+            rounds: self.size.rounds,
             secondsPerRound: self.seconds,
             idleSeconds: self.idleSeconds
         )
-        try self.options.report("propagate", benchmark.run)
+    }
+
+    func validate() throws {
+        try BenchCommand.require(self.seconds, in: 1...600, "--seconds")
+        try BenchCommand.require(self.idleSeconds, in: 1...600, "--idle-seconds")
+    }
+}
+
+/// `bench fanout`.
+struct BenchFanout: BenchSubcommand {
+    static let configuration = CommandConfiguration(
+        commandName: FanoutBenchmark.name,
+        abstract: "Measure how soon a change is on all PCs of a large clinic, and what the clinic uses at rest.",
+        discussion: """
+            Starts clinics of so many nodes on this machine, over mutual TLS, commits on a client five times a second, and \
+            watches the files of all other nodes. The baseline is a bare relay to as many receivers and the application of one \
+            row to as many files. At last one node is stopped, and the others go on.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(parsing: .upToNextOption, help: ArgumentHelp("How many nodes; several sizes ascend.", valueName: "n"))
+    var nodes = [4, 10, 20, 50]
+    @Option(help: ArgumentHelp("Nodes that share a process.", valueName: "n")) var perProcess = 50
+    @Option(help: ArgumentHelp("Seconds of commits for each size.", valueName: "n")) var seconds = 20
+    @Option(help: ArgumentHelp("Seconds for which idle nodes are watched.", valueName: "n")) var idleSeconds = 20
+
+    var benchmark: FanoutBenchmark {
+        FanoutBenchmark(
+            sizes: self.nodes,
+            nodesPerProcess: self.perProcess,
+            seconds: self.seconds,
+            idleSeconds: self.idleSeconds
+        )
+    }
+
+    func validate() throws {
+        guard !self.nodes.isEmpty, zip(self.nodes, self.nodes.dropFirst()).allSatisfy(<) else {
+            throw ValidationError("--nodes has one size or several ascending ones.")
+        }
+        for size in self.nodes { try BenchCommand.require(size, in: 3...500, "--nodes") }
+        try BenchCommand.require(self.perProcess, in: 1...500, "--per-process")
+        try BenchCommand.require(self.seconds, in: 1...600, "--seconds")
+        try BenchCommand.require(self.idleSeconds, in: 1...600, "--idle-seconds")
     }
 }
 
 /// `bench events`.
-struct BenchEvents: ParsableCommand {
+struct BenchEvents: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "events",
+        commandName: EventsBenchmark.name,
         abstract: "Measure how soon a program on one PC receives the event of a change on another PC.",
         discussion: """
             Starts a host and two clients as processes of this machine, writes to one client's file 50 times a second, and \
@@ -191,23 +229,19 @@ struct BenchEvents: ParsableCommand {
             """
     )
 
-    @OptionGroup var options: BenchOptions
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
     @Option(help: ArgumentHelp("Seconds of changes in each round.", valueName: "n")) var seconds = 5
 
-    func validate() throws {
-        guard (1...600).contains(self.seconds) else { throw ValidationError("--seconds is from 1 to 600.") }
-    }
+    var benchmark: EventsBenchmark { EventsBenchmark(rounds: self.size.rounds, secondsPerRound: self.seconds) }
 
-    func run() throws {
-        let benchmark = EventsBenchmark(rounds: self.options.rounds, secondsPerRound: self.seconds)
-        try self.options.report("events", benchmark.run)
-    }
+    func validate() throws { try BenchCommand.require(self.seconds, in: 1...600, "--seconds") }
 }
 
 /// `bench sessions`.
-struct BenchSessions: ParsableCommand {
+struct BenchSessions: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "sessions",
+        commandName: SessionsBenchmark.name,
         abstract: "Measure how soon a login on one PC ends the user's session on another PC.",
         discussion: """
             Starts a host and two clients as processes of this machine; a user changes PCs by forced logins. The baseline is \
@@ -218,19 +252,15 @@ struct BenchSessions: ParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("How often the user changes PCs.", valueName: "n")) var logins = 60
 
-    func validate() throws {
-        guard (2...10_000).contains(self.logins) else { throw ValidationError("--logins is from 2 to 10000.") }
-    }
+    var benchmark: SessionsBenchmark { SessionsBenchmark(logins: self.logins) }
 
-    func run() throws {
-        try BenchReport.make("sessions", asJSON: self.output.isJSON, SessionsBenchmark(logins: self.logins).run)
-    }
+    func validate() throws { try BenchCommand.require(self.logins, in: 2...10_000, "--logins") }
 }
 
 /// `bench failover`.
-struct BenchFailover: ParsableCommand {
+struct BenchFailover: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "failover",
+        commandName: FailoverBenchmark.name,
         abstract: "Measure how long a clinic is without a host.",
         discussion: """
             Starts four nodes as processes of this machine, kills or stops the host, and waits until the others have exchanged \
@@ -241,19 +271,15 @@ struct BenchFailover: ParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("How often the host is killed, and how often stopped.", valueName: "n")) var rounds = 20
 
-    func validate() throws {
-        guard (1...1_000).contains(self.rounds) else { throw ValidationError("--rounds is from 1 to 1000.") }
-    }
+    var benchmark: FailoverBenchmark { FailoverBenchmark(rounds: self.rounds) }
 
-    func run() throws {
-        try BenchReport.make("failover", asJSON: self.output.isJSON, FailoverBenchmark(rounds: self.rounds).run)
-    }
+    func validate() throws { try BenchCommand.require(self.rounds, in: 1...1_000, "--rounds") }
 }
 
 /// `bench join`.
-struct BenchJoin: ParsableCommand {
+struct BenchJoin: BenchSubcommand {
     static let configuration = CommandConfiguration(
-        commandName: "join",
+        commandName: JoinBenchmark.name,
         abstract: "Measure how long a new PC takes to get everything from a clinic whose log was emptied.",
         discussion: """
             Starts a host and a new node as processes of this machine. The baseline is a copy of the host's file and a check of \
@@ -264,11 +290,7 @@ struct BenchJoin: ParsableCommand {
     @OptionGroup var output: OutputFormat
     @Option(help: ArgumentHelp("Rows of the clinic.", valueName: "n")) var rows = 200_000
 
-    func validate() throws {
-        guard (1...10_000_000).contains(self.rows) else { throw ValidationError("--rows is from 1 to 10000000.") }
-    }
+    var benchmark: JoinBenchmark { JoinBenchmark(rows: self.rows) }
 
-    func run() throws {
-        try BenchReport.make("join", asJSON: self.output.isJSON, JoinBenchmark(rows: self.rows).run)
-    }
+    func validate() throws { try BenchCommand.require(self.rows, in: 1...10_000_000, "--rows") }
 }

@@ -43,3 +43,32 @@ package struct Heartbeat: Sendable, Hashable {
         self.beats.first { $0.id == id }.map { time - $0.sent }
     }
 }
+
+/// The result of a beat of the heart.
+package struct HeartbeatOutcome: Sendable, Hashable {
+    /// The number of the ping to send.
+    package var ping: UInt64
+    /// The links that get the ping.
+    package var pinged: [ConnectionID]
+    /// Links whose peer has been silent for too long.
+    package var silent: [ConnectionID]
+    /// What operators must hear of: peers whose connection proved useful after all.
+    package var notices: [Effect]
+    /// How long to wait for the next beat.
+    package var next: Duration
+
+    /// Makes a result.
+    package init(
+        ping: UInt64,
+        pinged: [ConnectionID] = [],
+        silent: [ConnectionID],
+        notices: [Effect] = [],
+        next: Duration
+    ) {
+        self.ping = ping
+        self.pinged = pinged
+        self.silent = silent
+        self.notices = notices
+        self.next = next
+    }
+}

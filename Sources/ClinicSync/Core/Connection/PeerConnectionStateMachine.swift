@@ -30,7 +30,7 @@ package struct PeerConnectionStateMachine: Sendable, Hashable {
     package let peer: NodeID
     /// The state of the connection.
     package private(set) var state: State = .awaitingHello
-    /// The vector in this node's hello; `nil` until the hello was sent.
+    /// The vector in this node's hello; `nil` until the hello was sent, and when the link has begun.
     package var greeted: VersionVector?
     /// What this node's hello said of the host; `nil` until the hello was sent.
     package var greetedReport: HostReport?

@@ -12,6 +12,8 @@ package struct PeerLink: Sendable, Hashable {
     var term: UInt64
     /// When the last message of the peer arrived.
     var lastHeard: Duration
+    /// Whether a ping of the peer has come since this node's last beat: the peer is alive, and hears this node.
+    var hasPinged = false
     /// When the link began.
     let since: Duration
     /// Whether nobody was told of the link, because links with this peer end again and again.

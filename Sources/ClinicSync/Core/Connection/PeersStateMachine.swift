@@ -7,26 +7,6 @@ import OrderedCollections
 /// logins is not decided here: the directives ``Directive/established(_:)`` and ``Directive/lost(_:)`` say when it
 /// begins and ends.
 package struct PeersStateMachine: Sendable, Hashable {
-    /// The result of a beat of the heart.
-    package struct Beat: Sendable, Hashable {
-        /// The number of the ping to send.
-        package var ping: UInt64
-        /// Links whose peer has been silent for too long.
-        package var silent: [ConnectionID]
-        /// What operators must hear of: peers whose connection proved useful after all.
-        package var notices: [Effect]
-        /// How long to wait for the next beat.
-        package var next: Duration
-
-        /// Makes a result.
-        package init(ping: UInt64, silent: [ConnectionID], notices: [Effect] = [], next: Duration) {
-            self.ping = ping
-            self.silent = silent
-            self.notices = notices
-            self.next = next
-        }
-    }
-
     private let configuration: CoreConfiguration
     private var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
     private var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
@@ -205,6 +185,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             isQuiet: self.dialler.isRepeating(identity.node),
             wallAhead: hello.wallMilliseconds &- now.wallMilliseconds
         )
+        // A vector for each of many peers would be much memory, and nobody asks for it any more.
+        self.connections[id]?.greeted = nil
         self.directory.connected(identity, by: id, vector: hello.vector, at: now)
         self.dialler.linked(identity, dialled: connection.dialled, at: now.monotonic)
         let isHost = hello.hostReport.role == .host
@@ -372,6 +354,7 @@ package struct PeersStateMachine: Sendable, Hashable {
             .verifyReport, .syncReport, .hostReport, .handOver, .transferRequest, .loginRequest, .loginReply, .state,
             .stateRanges, .stateWants:
             // Peer violation: a node says what it is before it speaks as client or as host, and when it no longer is.
+            if case .ping = message { self.links[id]?.hasPinged = true }
             let role = self.links[id]?.report.role
             let isWrong = (message.isForHosts && role != .client) || (message.isForClients && role != .host)
             return [isWrong ? .close(id, .protocolViolation) : .deliver(message, id, identity.node)]
@@ -403,10 +386,13 @@ package struct PeersStateMachine: Sendable, Hashable {
     }
 
     /// Counts a beat and finds the peers that are silent for too long.
-    package mutating func beat(at time: Duration) -> Beat {
+    ///
+    /// A client pings its host at each beat, and the answer says all that a ping of the host would say. So a host pings a
+    /// peer that pings it only at every ``CoreLimits/roundTripBeats``th beat, each at another one, for the round trip.
+    package mutating func beat(at time: Duration, isHost: Bool) -> HeartbeatOutcome {
         let (ping, wasAsleep) = self.heartbeat.beat(at: time)
         let limit = self.configuration.silenceLimit * self.patience
-        var beat = Beat(ping: ping, silent: [], next: self.configuration.heartbeatInterval)
+        var beat = HeartbeatOutcome(ping: ping, silent: [], next: self.configuration.heartbeatInterval)
         for index in self.links.values.indices {
             if wasAsleep {
                 self.links.values[index].lastHeard = max(
@@ -421,6 +407,10 @@ package struct PeersStateMachine: Sendable, Hashable {
                 // The next beat comes when a peer's time is up, rather than half a second later.
                 beat.next = min(beat.next, remaining)
                 if let notice = self.prove(self.links.keys[index], at: time) { beat.notices.append(notice) }
+                let id = self.links.keys[index]
+                let isMeasured = (ping &+ id.rawValue).isMultiple(of: CoreLimits.roundTripBeats)
+                if !isHost || isMeasured || !self.links.values[index].hasPinged { beat.pinged.append(id) }
+                self.links.values[index].hasPinged = false
             }
         }
         self.heartbeat.plan(at: time + beat.next)
@@ -507,6 +497,9 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// A peer says something else of the clinic's host than before.
     package mutating func reported(_ report: HostReport, on id: ConnectionID) { self.links[id]?.report = report }
+
+    /// This node has applied these batches: peers that have applied the same are remembered in the same memory.
+    package mutating func share(_ vector: VersionVector) { self.directory.share(vector) }
 
     /// A peer has applied these batches.
     package mutating func acknowledged(_ entries: [VersionVector.Entry], by node: NodeID) {

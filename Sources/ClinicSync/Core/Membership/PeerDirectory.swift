@@ -79,6 +79,14 @@ package struct PeerDirectory: Sendable, Hashable {
         self.peers[node]?.acknowledged.advance(entries, originsMax: CoreLimits.vectorEntriesMax)
     }
 
+    /// This node has applied `vector`: peers that have applied the same are remembered in the same memory.
+    package mutating func share(_ vector: VersionVector) {
+        for index in self.peers.values.indices {
+            self.peers.values[index].acknowledged.share(vector)
+            self.peers.values[index].recorded?.share(vector)
+        }
+    }
+
     /// A peer sent the last chunk of a batch, so it has the batch itself.
     package mutating func sent(_ node: NodeID, _ batch: BatchID) {
         guard let known = self.peers[node]?.acknowledged[batch.origin], known &+ 1 == batch.sequence else { return }

@@ -3,17 +3,35 @@ import ClinicSyncModel
 extension NodeStateMachine {
     /// Returns a snapshot for people.
     ///
-    /// Cheap enough for every second; changes nothing.
+    /// Its cost grows with the peers and with the authors; it changes nothing.
     package func status(at now: Now) -> CoreStatus { CoreStatus(of: self, at: now) }
+
+    /// Returns what this node is to its clinic; the cost is the same for every number of peers.
+    package func standing(at now: Now) -> CoreStanding { CoreStanding(of: self, at: now) }
+}
+
+extension CoreStanding {
+    /// Describes a node at a time.
+    init(of node: NodeStateMachine, at now: Now) {
+        self.init(
+            role: CoreStatus.role(of: node),
+            term: node.election.reign?.term ?? node.election.highestTerm,
+            host: CoreStatus.host(of: node),
+            clockOffsetMilliseconds: node.clock.offsetMilliseconds,
+            stateTransfer: CoreStatus.stateTransfer(of: node, at: now.monotonic),
+            hasDamagedFile: node.data.damage.contains { $0.repair.table == .file && $0.repair.outcome == .failed }
+        )
+    }
 }
 
 extension CoreStatus {
     /// Describes a node at a time.
     init(of node: NodeStateMachine, at now: Now) {
+        let standing = CoreStanding(of: node, at: now)
         let known = node.peers.known
-        var elsewhere = VersionVector()
-        for peer in known { elsewhere.merge(peer.acknowledged) }
         let vector = node.data.vector
+        var elsewhere = vector
+        for peer in known { elsewhere.merge(peer.acknowledged) }
         let pending = node.isHost ? 0 : node.data.pendingChanges
         var last = node.data.lastReconciliation
         let clinicMilliseconds = node.clock.milliseconds(at: now.wallMilliseconds)
@@ -22,17 +40,17 @@ extension CoreStatus {
         let isBlocked = storeLock != nil || diskFaults.contains { $0.kind != .slow }
         if isBlocked { last?.result = .unreachable }
         self.init(
-            role: CoreStatus.role(of: node),
-            term: node.election.reign?.term ?? node.election.highestTerm,
-            host: CoreStatus.host(of: node),
+            role: standing.role,
+            term: standing.term,
+            host: standing.host,
             peers: known.map { CoreStatus.describe($0, of: node) },
             pendingChanges: isBlocked ? max(pending, 1) : pending,
             missingBatches: elsewhere.count(beyond: vector),
             partialBatches: node.data.partialsOfOthers,
-            clockOffsetMilliseconds: node.clock.offsetMilliseconds,
+            clockOffsetMilliseconds: standing.clockOffsetMilliseconds,
             lastReconciliation: last,
             vector: vector,
-            stateTransfer: CoreStatus.stateTransfer(of: node, at: now.monotonic),
+            stateTransfer: standing.stateTransfer,
             troubles: Troubles(
                 duplicates: node.peers.duplicates(at: now.monotonic),
                 damage: node.data.damage,
@@ -45,7 +63,7 @@ extension CoreStatus {
         )
     }
 
-    private static func stateTransfer(of node: NodeStateMachine, at time: Duration) -> StateTransfer? {
+    fileprivate static func stateTransfer(of node: NodeStateMachine, at time: Duration) -> StateTransfer? {
         node.data.stateTransfer(at: time).map { progress, from in
             StateTransfer(
                 from: from,
@@ -73,7 +91,7 @@ extension CoreStatus {
         return linked + told.filter { !known.contains($0.node) }
     }
 
-    private static func role(of node: NodeStateMachine) -> Role {
+    fileprivate static func role(of node: NodeStateMachine) -> Role {
         switch node.phase {
         case .created, .stopping, .stopped: .stopped
         case .starting, .running:
@@ -81,7 +99,7 @@ extension CoreStatus {
         }
     }
 
-    private static func host(of node: NodeStateMachine) -> Host? {
+    fileprivate static func host(of node: NodeStateMachine) -> Host? {
         guard let id = node.election.reign?.host else { return nil }
         if node.isHost {
             return Host(id: id, name: node.configuration.nodeName, address: node.peers.addresses.first)

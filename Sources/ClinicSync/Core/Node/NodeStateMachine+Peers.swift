@@ -52,15 +52,15 @@ extension NodeStateMachine {
 
     /// The heartbeat timer fired: sends pings and closes links whose peer is silent.
     mutating func beat() {
-        let beat = self.peers.beat(at: self.now.monotonic)
+        let beat = self.peers.beat(at: self.now.monotonic, isHost: self.isHost)
+        self.peers.share(self.data.vector)
         for id in beat.silent { self.close(id, .peerSilent) }
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
         self.chooseSuccessors()
         if self.isHost, self.data.access.peersChanged(to: self.peers.lockedPeers) { self.announce() }
         self.carryOut(self.data.access.review(isWaiting: self.turn.unansweredRequests > 0, at: self.now.monotonic))
-        let links = self.peers.linkIDs
-        if !links.isEmpty { self.emit(.send(links, .ping(Ping(id: beat.ping)))) }
+        if !beat.pinged.isEmpty { self.emit(.send(beat.pinged, .ping(Ping(id: beat.ping)))) }
         self.emit(.setTimer(.heartbeat, after: beat.next))
     }
 

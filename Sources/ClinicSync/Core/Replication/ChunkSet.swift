@@ -54,6 +54,9 @@ package struct ChunkSet: Sendable, Hashable {
         self.dropCovered()
     }
 
+    /// Uses the memory of `vector` when the set has the same whole batches.
+    package mutating func share(_ vector: VersionVector) { self.vector.share(vector) }
+
     /// Removes the chunks of batches that are not whole.
     package mutating func forget(_ batches: [BatchID]) {
         guard !batches.isEmpty else { return }

@@ -190,6 +190,9 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         self.sent.record(chunk)
     }
 
+    /// This node has applied `vector`: when the peer has the same, both are one in memory.
+    package mutating func share(_ vector: VersionVector) { self.sent.share(vector) }
+
     /// The peer, or this node, no longer has the chunks of batches that are not whole.
     package mutating func forget(_ batches: [BatchID]) { self.sent.forget(batches) }
 

@@ -26,6 +26,12 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         /// Batches under the peer's own name that were not applied when they came, and so were not sent.
         var withheld = VersionVector()
 
+        /// Remembers what this node has applied once for all peers that have it too.
+        mutating func share(_ vector: VersionVector) {
+            self.announced.share(vector)
+            self.outbound.share(vector)
+        }
+
         /// Whether a chunk must not be sent now: anybody can send chunks under the peer's name, and the peer would take
         /// them for its own of the future.
         func withholds(_ chunk: BatchChunk, applied: VersionVector) -> Bool {
@@ -179,10 +185,12 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         }
         // What other nodes know of this node's batches and it does not, came before a restored file (``takeWithheld()``).
         let peers = self.streams.map { id, streams in
-            StallWatch.Peer(
+            let sent = streams.outbound.sent.vector
+            return StallWatch.Peer(
                 connection: id,
                 node: streams.node,
-                has: streams.outbound.sent.vector.filter { $0 != self.origin && self.knows($0.node) },
+                has: self.chunks.vector.covers(sent)
+                    ? VersionVector() : sent.filter { $0 != self.origin && self.knows($0.node) },
                 isStoring: streams.inbound.hasWork
             )
         }
@@ -523,6 +531,7 @@ package struct ReplicationStateMachine: Sendable, Hashable {
     /// Tells every peer what this node has applied since it last told that peer; equal messages are encoded once.
     package mutating func announce() -> [Effect] {
         var groups: OrderedDictionary<[VersionVector.Entry], [ConnectionID]> = [:]
+        for index in self.streams.values.indices { self.streams.values[index].share(self.vector) }
         for id in Array(self.streams.keys) {
             let rises = self.takeRises(for: id)
             if !rises.isEmpty { groups[rises, default: []].append(id) }

@@ -109,6 +109,8 @@ package enum CoreLimits {
     package static let patienceMax = 5
     /// Samples of which the clock offset is the median; the oldest is dropped.
     package static let offsetSamplesMax = 8
+    /// A host pings a client that pings it at one of so many beats: 5 s.
+    package static let roundTripBeats: UInt64 = 10
     /// Pings whose answer still measures the round trip; an answer to an older ping is only a sign of life.
     package static let pingsRememberedMax = 8
     /// The time between two notices of a wrong clock; notices between them are dropped.

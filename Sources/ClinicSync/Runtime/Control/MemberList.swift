@@ -31,14 +31,14 @@ struct MemberList: Sendable {
 
     /// The display names of the clinic's PCs.
     var names: [NodeID: String] {
-        var names = self.register.names(greeted: self.greeted)
+        var names = self.register.names(greeted: self.state.greeted)
         if names[self.state.id] == nil { names[self.state.id] = self.state.name }
         return names
     }
 
     /// The names that members have, without what is added when several have one.
     var ownNames: [NodeID: String] {
-        let greeted = self.greeted
+        let greeted = self.state.greeted
         return Dictionary(
             self.register.members.map { member in
                 let name = self.register.facts(of: member).name
@@ -46,11 +46,6 @@ struct MemberList: Sendable {
             },
             uniquingKeysWith: { first, _ in first }
         )
-    }
-
-    /// The names that nodes said on their connections.
-    private var greeted: [NodeID: String] {
-        Dictionary(self.state.core?.peers.map { ($0.id, $0.name) } ?? [], uniquingKeysWith: { first, _ in first })
     }
 
     /// Finds the member that a person names by id, by the beginning of its id, or by its name.

@@ -13,6 +13,7 @@ struct NodeMemberControl: MemberControl {
     let register: MemberRegister
     let desk: EnrollmentDesk
     let exchange: TrustExchange
+    let inbox: Inbox
     /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
@@ -33,7 +34,7 @@ struct NodeMemberControl: MemberControl {
             }
         }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
-        let core = self.state.core
+        let core = await self.inbox.status()
         let peers = Dictionary(
             core?.peers.map { ($0.id, $0) } ?? [],
             uniquingKeysWith: { first, _ in first }

@@ -16,6 +16,7 @@ struct NodeStatusControl: StatusControl {
     /// The node's metrics.
     let values: NodeMetrics
     let epochs: EpochWatch
+    let inbox: Inbox
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -23,7 +24,7 @@ struct NodeStatusControl: StatusControl {
         let (digests, summary) = try await StorageErrors.mapping {
             try await self.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
-        let core = self.state.core
+        let core = await self.inbox.status()
         // The list of members contains names that were assigned after a peer announced its own name.
         let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
@@ -37,7 +38,7 @@ struct NodeStatusControl: StatusControl {
                 uptimeSeconds: Int(uptime.components.seconds)
             ),
             clinic: NodeStatus.Clinic(id: identity.clinicID, name: identity.clinicName),
-            role: core.map { NodeStatus.Role($0.role) } ?? .searching,
+            role: (core?.role ?? self.state.standing?.role).map(NodeStatus.Role.init) ?? .searching,
             term: Int(clamping: core?.term ?? 0),
             host: core?.host.map {
                 NodeStatus.Host(
@@ -136,7 +137,7 @@ extension NodeStatus.Progress {
 
 extension StateTransferSummary {
     /// Describes a state that this node gets.
-    fileprivate init(_ transfer: CoreStatus.StateTransfer, names: [NodeID: String]) {
+    init(_ transfer: CoreStatus.StateTransfer, names: [NodeID: String]) {
         self.init(
             from: transfer.from.map { names[$0] ?? $0.description },
             rows: Int(clamping: transfer.rows),

@@ -100,8 +100,7 @@ extension CaptureTriggers {
         let last = self.lastTable(for: table)
         let columns = try self.columns(of: last, in: db)
         let hasIndex = try Bool.fetchOne(
-            db,
-            sql: "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)",
+            db.cachedStatement(sql: "SELECT EXISTS(SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?)"),
             arguments: [last + "_key"]
         )
         return hasIndex == true && table.presentColumns.allSatisfy { columns.contains($0.name) }
@@ -110,11 +109,12 @@ extension CaptureTriggers {
     /// The texts of our triggers on a table, as the database has them.
     private static func installed(on table: String, in db: Database) throws -> [String: String] {
         let rows = try Row.fetchAll(
-            db,
-            sql: """
-                SELECT name, sql FROM sqlite_schema
-                WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND substr(name, 1, ?) = ?
-                """,
+            db.cachedStatement(
+                sql: """
+                    SELECT name, sql FROM sqlite_schema
+                    WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE AND substr(name, 1, ?) = ?
+                    """
+            ),
             arguments: [table, self.prefix.utf8.count, self.prefix]
         )
         return Dictionary(rows.map { ($0["name"], $0["sql"] ?? "") }, uniquingKeysWith: { first, _ in first })
@@ -137,6 +137,7 @@ extension CaptureTriggers {
     }
 
     private static func columns(of table: String, in db: Database) throws -> Set<String> {
-        Set(try String.fetchAll(db, sql: "SELECT name FROM pragma_table_info(?)", arguments: [table]))
+        let statement = try db.cachedStatement(sql: "SELECT name FROM pragma_table_info(?)")
+        return Set(try String.fetchAll(statement, arguments: [table]))
     }
 }

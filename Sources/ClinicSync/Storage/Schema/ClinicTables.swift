@@ -236,8 +236,7 @@ private struct TableRegistry {
     private func noted(_ number: Int) throws -> CommonColumns {
         var columns = CommonColumns()
         let row = try Row.fetchOne(
-            self.db,
-            sql: "SELECT defaults, types FROM clinicsync_table WHERE id = ?",
+            self.db.cachedStatement(sql: "SELECT defaults, types FROM clinicsync_table WHERE id = ?"),
             arguments: [number]
         )
         guard let row, let defaults = String.fromDatabaseValue(row["defaults"]).flatMap(AddedColumns.defaults(text:)),
@@ -289,7 +288,7 @@ private struct TableRegistry {
     /// The table's entry; moves an entry under a former name to the present name.
     private func row(of table: String) throws -> Row? {
         let sql = "SELECT id, columns FROM clinicsync_table WHERE name = ?"
-        if let row = try Row.fetchOne(self.db, sql: sql, arguments: [table]) { return row }
+        if let row = try Row.fetchOne(self.db.cachedStatement(sql: sql), arguments: [table]) { return row }
         let former = self.history.formerNames(ofTable: table)
         guard !former.isEmpty else { return nil }
         let names = try DatabaseValue.fetchAll(self.db, sql: "SELECT name FROM clinicsync_table ORDER BY id")

@@ -1,5 +1,6 @@
 import ClinicSyncModel
 import GRDB
+import Synchronization
 
 /// The values of columns that no program wrote: the DEFAULT, where it is the same value on every PC.
 ///
@@ -9,21 +10,26 @@ enum ColumnDefaults {
     /// The values of constant defaults by column, without defaults that are NULL or computed for each row.
     ///
     /// SQLite computes the values in a temporary database, because the column's affinity can change them: `DEFAULT 0`
-    /// of a REAL column is 0.0.
+    /// of a REAL column is 0.0. A value depends on the type and the text alone, so each pair is computed once.
     static func constants(of columns: [TableDDL.Column]) throws -> [String: SQLiteValue] {
-        let constant = columns.filter { $0.defaultText.map(Self.isConstant) ?? false }
-        guard !constant.isEmpty else { return [:] }
-        let scratch = try DatabaseQueue()
-        defer { _ = Result { try scratch.close() } }
-        return try scratch.writeWithoutTransaction { db in
-            var values: [String: SQLiteValue] = [:]
-            for column in constant {
-                guard let value = try Self.value(of: column, in: db), value != .null else { continue }
-                values[column.name] = value
-            }
-            return values
+        var values: [String: SQLiteValue] = [:]
+        for column in columns {
+            guard let text = column.defaultText, Self.isConstant(text) else { continue }
+            let value = try Self.value(of: Literal(declaredType: column.declaredType, text: text))
+            if value != .null { values[column.name] = value }
         }
+        return values
     }
+
+    private struct Literal: Hashable {
+        let declaredType: String
+        let text: String
+    }
+
+    /// The values that were computed, at most ``knownMax``.
+    private static let known = Mutex<[Literal: SQLiteValue]>([:])
+
+    private static let knownMax = 1_000
 
     /// Whether the text of a DEFAULT, as SQLite returns it without parentheses, is a single literal.
     ///
@@ -41,12 +47,21 @@ enum ColumnDefaults {
         }
     }
 
-    private static func value(of column: TableDDL.Column, in db: Database) throws -> SQLiteValue? {
-        guard let text = column.defaultText else { return nil }
-        try db.execute(sql: "CREATE TABLE d (c \(column.declaredType) DEFAULT \(text)); INSERT INTO d DEFAULT VALUES")
-        defer { _ = Result { try db.execute(sql: "DROP TABLE d") } }
-        let value = try DatabaseValue.fetchOne(db, sql: "SELECT c FROM d") ?? .null
-        return SQLiteValue(value)
+    private static func value(of literal: Literal) throws -> SQLiteValue {
+        if let value = self.known.withLock({ $0[literal] }) { return value }
+        let scratch = try DatabaseQueue()
+        defer { _ = Result { try scratch.close() } }
+        let value = try scratch.writeWithoutTransaction { db in
+            try db.execute(
+                sql: "CREATE TABLE d (c \(literal.declaredType) DEFAULT \(literal.text)); INSERT INTO d DEFAULT VALUES"
+            )
+            return SQLiteValue(try DatabaseValue.fetchOne(db, sql: "SELECT c FROM d") ?? .null)
+        }
+        self.known.withLock { known in
+            if known.count >= self.knownMax { known.removeAll() }
+            known[literal] = value
+        }
+        return value
     }
 }
 

@@ -49,17 +49,12 @@ struct TableDDL {
     /// - Throws: ``SchemaError/missingTable(_:)``, also for views and virtual tables: these cannot have triggers.
     init(name: String, in db: Database) throws {
         guard !name.lowercased().hasPrefix("sqlite_") else { throw SchemaError.reservedTable(name) }
-        let text = try String.fetchOne(
-            db,
-            sql: """
-                SELECT sql FROM sqlite_schema
-                WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'
-                """,
-            arguments: [name]
-        )
+        // Cached statements: the tables are read one after the other, and to prepare a statement takes longer than to run it.
+        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ? AND sql NOT LIKE 'CREATE VIRTUAL%'"
+        let text = try String.fetchOne(db.cachedStatement(sql: sql), arguments: [name])
         guard let text else { throw SchemaError.missingTable(name) }
         self.name = name
-        let rows = try Row.fetchAll(db, sql: "SELECT * FROM pragma_table_xinfo(?)", arguments: [name])
+        let rows = try Row.fetchAll(db.cachedStatement(sql: Self.columnsSQL), arguments: [name])
         // hidden: 0 for an ordinary column, 2 and 3 for a generated column.
         self.generatedColumns = Set(rows.filter { $0["hidden"] != 0 }.map { $0["name"] })
         self.columns = rows.filter { $0["hidden"] == 0 }.map {
@@ -83,6 +78,10 @@ struct TableDDL {
         self.references = try Self.references(of: name, in: db)
     }
 
+    private static let columnsSQL = """
+        SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)
+        """
+
     private static func uniqueIndexes(
         of table: String,
         in db: Database
@@ -90,15 +89,15 @@ struct TableDDL {
         var key: [KeyPart] = []
         var others: [UniqueIndex] = []
         let indexes = try Row.fetchAll(
-            db,
-            sql: #"SELECT name, origin, partial FROM pragma_index_list(?) WHERE "unique" ORDER BY name"#,
+            db.cachedStatement(
+                sql: #"SELECT name, origin, partial FROM pragma_index_list(?) WHERE "unique" ORDER BY name"#
+            ),
             arguments: [table]
         )
         for index in indexes {
             let indexName: String = index["name"]
             let parts = try Row.fetchAll(
-                db,
-                sql: "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno",
+                db.cachedStatement(sql: "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key ORDER BY seqno"),
                 arguments: [indexName]
             )
             if index["origin"] == "pk" {
@@ -130,8 +129,9 @@ struct TableDDL {
 
     private static func references(of table: String, in db: Database) throws -> [Reference] {
         let rows = try Row.fetchAll(
-            db,
-            sql: #"SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq"#,
+            db.cachedStatement(
+                sql: #"SELECT id, "table", "from", "to", on_delete FROM pragma_foreign_key_list(?) ORDER BY id, seq"#
+            ),
             arguments: [table]
         )
         var references: [Int: Reference] = [:]

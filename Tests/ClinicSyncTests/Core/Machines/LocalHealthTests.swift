@@ -34,7 +34,7 @@ import Testing
 
     /// The connections that a beat at so many milliseconds after second 100 closes as silent.
     private func silent(_ machine: inout PeersStateMachine, at milliseconds: Int64) -> [ConnectionID] {
-        machine.beat(at: .milliseconds(100_000 + milliseconds)).silent
+        machine.beat(at: .milliseconds(100_000 + milliseconds), isHost: true).silent
     }
 
     @Test("a node that is late does not take its own slowness for a peer's silence")

@@ -153,18 +153,45 @@ import Testing
     func silence() {
         var machine = self.linked()
         #expect(
-            machine.beat(at: .milliseconds(101_800))
-                == PeersStateMachine.Beat(ping: 1, silent: [], next: .milliseconds(200))
+            machine.beat(at: .milliseconds(101_800), isHost: true)
+                == HeartbeatOutcome(ping: 1, pinged: [.c(2)], silent: [], next: .milliseconds(200))
         )
         #expect(
-            machine.beat(at: .seconds(102))
-                == PeersStateMachine.Beat(ping: 2, silent: [.c(2)], next: .milliseconds(500))
+            machine.beat(at: .seconds(102), isHost: true)
+                == HeartbeatOutcome(ping: 2, silent: [.c(2)], next: .milliseconds(500))
         )
         #expect(
             machine.answered(Pong(id: 2, wallMilliseconds: 0), by: .n(2), at: .milliseconds(102_500))
                 == .milliseconds(500)
         )
         #expect(machine.answered(Pong(id: 9, wallMilliseconds: 0), by: .n(2), at: .milliseconds(102_500)) == nil)
+    }
+
+    @Test(
+        "a host pings a client that pings it for the round trip alone; nobody else leaves out a ping",
+        arguments: [(true, true, 2), (true, false, 20), (false, true, 20)]
+    )
+    func pings(isHost: Bool, isPinged: Bool, expected: Int) {
+        var machine = self.linked()
+        var pings = 0
+        for beat in 1...UInt64(20) {
+            let message = isPinged ? Message.ping(Ping(id: beat)) : .pong(Pong(id: beat, wallMilliseconds: 0))
+            _ = self.received(message, &machine, term: 4)
+            pings += machine.beat(at: .seconds(100), isHost: isHost).pinged.count
+        }
+        #expect(pings == expected)
+    }
+
+    @Test("what a peer has applied is in memory once when this node has the same")
+    func sharing() {
+        var machine = self.linked()
+        machine.acknowledged(VersionVector.v(3, 4).entries, by: .n(2))
+        let vector = VersionVector.v(3, 4)
+        machine.share(.v(3, 5))
+        #expect(machine.acknowledged(by: .n(2)) == vector)
+        #expect(machine.acknowledged(by: .n(2))?.sharesMemory(with: vector) == false)
+        machine.share(vector)
+        #expect(machine.acknowledged(by: .n(2))?.sharesMemory(with: vector) == true)
     }
 
     @Test("a node that lost its host dials the successors and the lost host")

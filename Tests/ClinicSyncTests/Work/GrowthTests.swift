@@ -1,0 +1,94 @@
+import ClinicSyncCore
+import ClinicSyncModel
+import ClinicSyncWire
+import Testing
+
+/// The work of a host grows with its clients and no faster: what it does for each is the same with many as with few.
+@Suite("The work of a host for each client") struct GrowthTests {
+    /// Beats of the heart in ten seconds.
+    private static let beats = 20
+
+    @Test("at rest is the same with 200 clients as with 10, and little more than answers to their pings")
+    func rest() {
+        _ = Self.rest(clients: 2)
+        let (few, many) = (Self.rest(clients: 10), Self.rest(clients: 200))
+        #expect(many.messages == few.messages)
+        // The clients' pings are answered, and each is pinged twice for the round trip.
+        #expect(many.messages == Double(Self.beats + 2))
+        #expect(many.bytes < few.bytes * 1.05)
+        #expect(many.allocations < few.allocations * 1.1)
+    }
+
+    @Test("is remembered once when all have applied the same")
+    func memory() {
+        let host = Self.host(clients: 200)
+        let vectors = host.node.status(at: host.now).vector
+        #expect(vectors.entries.count == 201)
+        let shared = Self.peers(of: host).filter { $0.sharesMemory(with: vectors) }
+        #expect(shared.count == 200)
+    }
+
+    /// What a host did for each client.
+    private struct Share {
+        var messages: Double
+        var bytes: Double
+        var allocations: Double
+    }
+
+    /// What the host's progress of each client is, as the store gets it.
+    private static func peers(of host: Bench) -> [VersionVector] {
+        var host = host
+        host.advance(.seconds(10))
+        let effects = host.node.handle(.timerFired(.housekeeping), at: host.now)
+        return effects.flatMap { effect -> [VersionVector] in
+            if case .storage(.recordAcknowledged(let progress)) = effect { progress.map(\.vector) } else { [] }
+        }
+    }
+
+    /// A host whose clients have all written, and have all that the others wrote.
+    private static func host(clients: Int) -> Bench {
+        var host = Bench(.host)
+        let entries = (1..<UInt64(clients) + 2).map { VersionVector.Entry(origin: .o($0), sequence: $0) }
+        host.start(vector: VersionVector(entries))
+        for client in 2..<UInt64(clients) + 2 {
+            // Each client's vector comes in a message of its own.
+            host.connect(client, to: .client(client), vector: VersionVector(entries.reversed()))
+        }
+        host.give(.timerFired(.heartbeat))
+        return host
+    }
+
+    private static func rest(clients: Int) -> Share {
+        var host = self.host(clients: clients)
+        var effects: [Effect] = []
+        let (_, allocations) = Work.allocations {
+            for beat in 0..<UInt64(self.beats) {
+                host.advance(CoreConfiguration.host.heartbeatInterval)
+                for client in 2..<UInt64(clients) + 2 {
+                    effects += host.node.handle(.received(.c(client), .ping(Ping(id: beat))), at: host.now)
+                }
+                effects += host.node.handle(.timerFired(.heartbeat), at: host.now)
+            }
+        }
+        var (messages, bytes) = (0, 0)
+        for case .send(let receivers, let message) in effects {
+            messages += receivers.count
+            bytes += receivers.count * MessageCodec.encode(message, term: 1).count
+        }
+        let share = 1 / Double(clients)
+        return Share(
+            messages: Double(messages) * share,
+            bytes: Double(bytes) * share,
+            allocations: Double(allocations) * share
+        )
+    }
+}
+
+extension VersionVector {
+    /// Whether both vectors are one in memory.
+    func sharesMemory(with other: VersionVector) -> Bool {
+        self.entries.withUnsafeBufferPointer { own in
+            other.entries.withUnsafeBufferPointer { own.baseAddress == $0.baseAddress }
+        }
+    }
+}
