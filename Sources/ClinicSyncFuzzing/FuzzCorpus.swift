@@ -67,7 +67,13 @@ enum FuzzCorpus {
                     applied: self.vector.entries.reversed(),
                     creditBytes: 70_000,
                     wanted: [LostChunk(batch: batch, index: 5)],
-                    unproven: [self.node]
+                    unproven: [self.node],
+                    probe: ProbeAnswers(
+                        prober: self.node,
+                        number: 3,
+                        answers: [.init(node: self.node, milliseconds: 1_795_000_000_123)],
+                        connected: [self.node]
+                    )
                 )
             ),
             .revocation([7, 8]), .memberProof([[9, 10], [11]]), .hostReport(self.hostReport), .handOver,

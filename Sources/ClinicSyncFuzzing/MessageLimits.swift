@@ -14,6 +14,9 @@ enum MessageLimits {
         case .chunk(let chunk): self.fault(of: chunk)
         case .acknowledge(let acknowledgement):
             self.entries(acknowledgement.applied, "acknowledge")
+                ?? acknowledgement.probe.flatMap {
+                    self.count(max($0.answers.count, $0.connected.count), self.limits.nodesMax, "probe")
+                }
         case .digests(let report):
             self.vector(report.vector)
                 ?? self.count(report.tables.count, self.limits.tablesMax, "tables")

@@ -41,6 +41,13 @@ package final class SimulatedNode {
         var requests: Deque<(request: StorageRequest, givenAt: Duration)> = []
         var replies: Deque<StorageReply> = []
         var isBusy = false
+
+        /// Takes the requests that are one group with `request`, which was the first.
+        mutating func takeGroup(after request: StorageRequest) -> [StorageRequest] {
+            let size = WritingExecutor.groupSize(of: [request] + self.requests.map(\.request)) - 1
+            defer { self.requests.removeFirst(size) }
+            return self.requests.prefix(size).map(\.request)
+        }
     }
 
     /// Its place in ``SimulatedWorld/nodes``.

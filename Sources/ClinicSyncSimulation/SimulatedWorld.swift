@@ -232,7 +232,9 @@ package final class SimulatedWorld {
         case .prove(let nodes, let id): SimulatedMembership(self).prove(nodes, to: id, by: node, process)
         case .learn(.member(let chain)): try SimulatedMembership(self).learn(chain, at: node)
         case .learn(.epoch(let statement)): SimulatedEpochs(self).learn(epoch: statement, at: node)
-        case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred): break
+        case .publish, .learn(.revocation), .meter, .notify, .reply(_, .hostTransferred), .probeAnswered,
+            .recordAnswers:
+            break
         case .stopped(let reason):
             self.note(node.name, "stopped")
             process.reading.reader.close()
@@ -262,30 +264,34 @@ package final class SimulatedWorld {
             let (request, givenAt) = process[keyPath: queue].requests.popFirst()
         else { return }
         let node = self.nodes[index]
-        let reply: StorageReply
+        var requests = [request]
+        let replies: [StorageReply]
         if isRead {
-            reply = process.reading.perform(request)
+            replies = [process.reading.perform(request)]
         } else if let patience = request.patience, self.now - givenAt > patience {
-            reply = .failed(request, .unavailable(FaultInjector.storeLocked))
+            replies = [.failed(request, .unavailable(FaultInjector.storeLocked))]
         } else if node.obstacle.failingWrites > 0 {
             node.obstacle.failingWrites -= 1
-            reply = .failed(request, .disk(.full, FaultInjector.storeFailure))
+            replies = [.failed(request, .disk(.full, FaultInjector.storeFailure))]
         } else {
-            let work = try node.disk.working(.of(request)) { process.writing.perform(request) }
+            requests += process[keyPath: queue].takeGroup(after: request)
+            let work = try node.disk.working(.of(request)) { process.writing.perform(together: requests) }
             if let remains = work.remains {
                 self.note(node.name, "loses power in \(Summary.of(request))")
                 return try self.faults.powerGoes(at: node, leaving: remains, in: self)
             }
-            reply = work.value
+            replies = work.value
         }
-        self.note(node.name, "store \(Summary.of(request)) = \(Summary.of(reply))")
-        for checker in self.checkers(of: node) { try checker.storeAnswered(request, reply, on: node, in: self) }
-        process[keyPath: queue].replies.append(reply)
+        for (request, reply) in zip(requests, replies) {
+            self.note(node.name, "store \(Summary.of(request)) = \(Summary.of(reply))")
+            for checker in self.checkers(of: node) { try checker.storeAnswered(request, reply, on: node, in: self) }
+            process[keyPath: queue].replies.append(reply)
+            self.schedule(
+                .storeReplies(node: index, process: number, isRead: isRead),
+                after: self.random.duration(.microseconds(5), .milliseconds(1))
+            )
+        }
         process[keyPath: queue].isBusy = false
-        self.schedule(
-            .storeReplies(node: index, process: number, isRead: isRead),
-            after: self.random.duration(.microseconds(5), .milliseconds(1))
-        )
         self.startStore(node, process, isRead: isRead)
     }
 

@@ -33,12 +33,17 @@ enum Summary {
         case .syncsTakeLong(let reason): "syncs \(reason == nil ? "quick" : "slow")"
         case .eventOccurred(let event): "event \(event.type)"
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
+        case .answerProbe(let answer): "probe of \(Summary.letter(answer.prober))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
         case .commandReceived(let request, .transferHost(let node)):
             "transfer r\(request.rawValue) \(Summary.letter(node))"
         case .commandReceived(let request, .login(let login)): "login r\(request.rawValue) \(Summary.of(login))"
         case .shutdownRequested: "shutdown"
         }
+    }
+
+    private static func of(_ probe: ProbeAnswers?) -> String {
+        probe.map { " probe of \(Summary.letter($0.prober)) \($0.answers.count)" } ?? ""
     }
 
     private static func asked(_ nodes: [NodeID]) -> String {
@@ -62,6 +67,8 @@ enum Summary {
         case .reply(let request, .loginDecided(let outcome)): "answer(r\(request.rawValue) \(Summary.of(outcome)))"
         case .learn: "learn"
         case .prove(let nodes, let id): "prove(c\(id.rawValue) \(nodes.map(Summary.letter).joined()))"
+        case .probeAnswered(let answers): "probe(\(answers.answers.count))"
+        case .recordAnswers(let answers): "record(\(answers.answers.count))"
         case .meter(let id, _): "meter(c\(id.rawValue))"
         case .notify(let notification): "notify(\(Summary.of(notification)))"
         case .stopped(let reason): "stopped \(reason)"
@@ -113,6 +120,7 @@ enum Summary {
         case .syncTimeout(let id): "syncTimeout \(id)"
         case .retryStorage: "retryStorage"
         case .refetch: "refetch"
+        case .probes: "probes"
         case .housekeeping: "housekeeping"
         }
     }
@@ -127,7 +135,7 @@ enum Summary {
         case .pong: "pong"
         case .chunk(let chunk): "chunk \(Summary.of(chunk))"
         case .acknowledge(let ack):
-            "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)\(Summary.asked(ack.unproven))"
+            "ack\(Summary.of(VersionVector(ack.applied)))+\(ack.creditBytes)\(Summary.asked(ack.unproven))\(Summary.of(ack.probe))"
         case .digests(let report): "digests \(report.round)\(Summary.of(report.vector))"
         case .rowHashes(let page): "rowHashes \(page.round) \(page.table) \(page.rows.count)"
         case .stateRanges(let page): "stateRanges \(page.round) \(page.table) \(page.ranges.count)"
@@ -210,8 +218,8 @@ enum Summary {
         case .readBatch(let id, let lost, _): "readBatch c\(id.rawValue) \(Summary.of(lost.batch)).\(lost.index)"
         case .readState(let id, let request): "readState c\(id.rawValue) \(request.id)"
         case .pinState(let node, let vector, _): "pinState \(Summary.letter(node))\(Summary.of(vector))"
-        case .stageState(let id, _, let pages, let end):
-            "stageState c\(id.rawValue) \(pages.count)\(end == nil ? "" : ".")"
+        case .stageState(let id, _, let answer, _):
+            "stageState c\(id.rawValue) \(answer.pages.count)\(answer.end == nil ? "" : ".")"
         case .probeDisk: "probeDisk"
         case .installState(let isForced): "installState\(isForced ? "!" : "")"
         }

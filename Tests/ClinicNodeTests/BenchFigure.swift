@@ -11,12 +11,15 @@ struct BenchFigure: Decodable {
     let target: Double?
     let targetKind: String?
     let met: Bool?
+    let size: Int?
+    let sizeUnit: String?
     let samples: [Double]
     let baselineSamples: [Double]
 
     /// The keys of a figure, all of which are written, also those without a value.
     static let keys: Set = [
-        "name", "unit", "value", "baseline", "ratio", "target", "targetKind", "met", "samples", "baselineSamples",
+        "name", "unit", "value", "baseline", "ratio", "target", "targetKind", "met", "size", "sizeUnit", "samples",
+        "baselineSamples",
     ]
 
     /// What the report rounds to, with something to spare: four decimal places.

@@ -56,10 +56,15 @@ import Testing
     @Test("apply compares batches with plain inserts")
     func apply() async throws {
         let outcome = try await BenchOutcome(["apply"] + BenchTests.few)
-        try #require(outcome.figures.count == 9)
+        try #require(outcome.figures.count == 10)
         for figure in outcome.figures { figure.checkItself(quantile: 0.5) }
-        let large = try outcome.figure("apply, \(BenchTests.rows) rows in one batch")
+        let large = outcome.figures[0]
+        #expect(large.name == "apply, \(BenchTests.rows) rows in one batch")
         try self.check(large, samples: 2, target: 0.4, kind: "ratioAtLeast", ratio: 0.0005...5)
+        // The same times beside another baseline.
+        let sessions = try outcome.figure("\(large.name), beside the session extension's apply")
+        try self.check(sessions, samples: 2, ratio: 0.0005...5)
+        #expect(sessions.samples == large.samples && sessions.baselineSamples != large.baselineSamples)
         let small = try outcome.figure("apply, batches of one row, a transaction each")
         try self.check(small, samples: 2, ratio: 0.0005...5)
         // A transaction costs more than a row: batches of one row are the slower way, on both sides.
@@ -141,6 +146,50 @@ import Testing
             #expect(try #require(figure.ratio) > 0.2)
         }
         #expect(found[0].value <= found[1].value && found[1].value <= found[2].value)
+    }
+
+    @Test("fanout sees each commit in the files of all other nodes, also while one of them is stopped")
+    func fanout() async throws {
+        let outcome = try await BenchOutcome(["fanout", "--nodes", "3", "--seconds", "1", "--idle-seconds", "1"])
+        try #require(outcome.figures.count == 8)
+        for figure in outcome.figures {
+            let least = figure.name.hasPrefix("application") ? Double.leastNonzeroMagnitude : 0
+            if !figure.name.hasPrefix("memory") {
+                figure.checkItself(quantile: figure.name.hasSuffix("p99") ? 0.99 : 0.5, least: least)
+            }
+            #expect(figure.size == (figure.name.hasPrefix("application") ? nil : 3))
+            #expect(figure.sizeUnit == (figure.size == nil ? nil : "nodes"))
+        }
+        let title = "commit on a client to queryable in the files of all other nodes"
+        let (median, last) = (try outcome.figure("\(title), median"), try outcome.figure("\(title), p99"))
+        try self.check(median, samples: 5, target: 3, kind: "ratioAtMost", ratio: 0.1...100_000)
+        #expect(median.samples == last.samples && last.target == 100 && median.value <= last.value)
+        let stopped = try outcome.figure("\(title) but one that is stopped, beside none stopped, median")
+        #expect(stopped.samples.count == 5 && stopped.baselineSamples == median.samples)
+        // A node is applied to without which nothing would arrive.
+        let application = try outcome.figure("application of one row to one file")
+        #expect(median.baselineSamples.allSatisfy { $0 > 2 * application.value })
+    }
+
+    @Test("growth measures each size, and its exponents lie between the steps of the largest sizes")
+    func growth() async throws {
+        let outcome = try await BenchOutcome(["growth", "--rows", "1000", "--rounds", "1"])
+        let (shapes, figures) = (
+            outcome.figures.filter { $0.unit == "power" }, outcome.figures.filter { $0.unit != "power" }
+        )
+        for figure in figures { figure.checkItself(quantile: 0.5) }
+        func sizes(_ unit: String) -> Set<Int> { Set(figures.filter { $0.sizeUnit == unit }.compactMap(\.size)) }
+        #expect(sizes("rows") == [1_000] && sizes("writers") == [1, 2, 4, 8])
+        #expect(sizes("rows a transaction") == [1, 10, 100, 1_000])
+        // A table of one size has no shape.
+        try #require(shapes.count == 2)
+        for shape in shapes {
+            let name = try #require(shape.name.components(separatedBy: ": exponent of growth with ").first)
+            let points = figures.filter { $0.name == name }.map { (log(Double($0.size ?? 0)), log($0.value)) }
+            let slopes = zip(points, points.dropFirst()).suffix(2).map { ($1.1 - $0.1) / ($1.0 - $0.0) }
+            #expect(try #require(slopes.min()) <= shape.value + 0.001 && shape.value <= #require(slopes.max()) + 0.001)
+            #expect(shape.target == 1.15 && shape.met == (shape.value <= 1.15))
+        }
     }
 
     @Test("a benchmark with impossible numbers is refused before anything is made")

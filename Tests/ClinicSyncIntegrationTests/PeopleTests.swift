@@ -82,6 +82,10 @@ struct PeopleTests {
                     #expect(answer.roundTripMilliseconds > 0)
                 }
             }
+            // Answers are messages: as rows they would reach every node.
+            for node in clinic.nodes {
+                #expect(try node.database.integer("SELECT count(*) FROM clinicsync_probe_answer") == 0)
+            }
             // The node does not wait for a node that is off.
             let third = clinic.nodes[2]
             try await third.stop()

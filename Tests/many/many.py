@@ -214,12 +214,12 @@ class Clinic:
     # Making the members
 
     def make(self):
-        kept = pathlib.Path(self.arguments.members).resolve() if self.arguments.members else None
+        # A clinic with more members than nodes would dial those that are missing.
+        members = self.arguments.members
+        kept = pathlib.Path(members).resolve() / str(self.arguments.nodes) if members else None
         start = time.monotonic()
         if kept and (kept / "ports.json").exists():
-            ports = json.loads((kept / "ports.json").read_text())[: self.arguments.nodes]
-            if len(ports) < self.arguments.nodes:
-                raise Failure("%s has %d members only: name another folder" % (kept, len(ports)))
+            ports = json.loads((kept / "ports.json").read_text())
             self.nodes = [Node(self, "n%d" % i, port) for i, port in enumerate(ports)]
             for node in self.nodes:
                 shutil.copytree(kept / node.name, node.data, symlinks=True)

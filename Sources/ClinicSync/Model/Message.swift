@@ -86,6 +86,8 @@ package struct Hello: Sendable, Hashable {
     package var knowsEpochs: Bool
     /// The epoch of the sender's data, unverified; `nil` when there is none.
     package var epoch: Epoch?
+    /// Whether the sender takes and passes on ``Acknowledgement/probe``; older versions do not.
+    package var gathersProbes: Bool
 
     /// Makes a hello.
     package init(
@@ -103,7 +105,8 @@ package struct Hello: Sendable, Hashable {
         runID: UInt64 = 0,
         takesState: Bool = false,
         knowsEpochs: Bool = false,
-        epoch: Epoch? = nil
+        epoch: Epoch? = nil,
+        gathersProbes: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
@@ -120,6 +123,7 @@ package struct Hello: Sendable, Hashable {
         self.takesState = takesState
         self.knowsEpochs = knowsEpochs
         self.epoch = epoch
+        self.gathersProbes = gathersProbes
     }
 }
 
@@ -210,18 +214,22 @@ package struct Acknowledgement: Sendable, Hashable {
     /// Nodes whose chunks the sender keeps aside until it has the proof that they are members: the receiver sends the proofs
     /// that it has.
     package var unproven: [NodeID]
+    /// Answers to a probe; `nil` when there are none.
+    package var probe: ProbeAnswers?
 
     /// Makes an acknowledgement.
     package init(
         applied: [VersionVector.Entry],
         creditBytes: UInt32,
         wanted: [LostChunk] = [],
-        unproven: [NodeID] = []
+        unproven: [NodeID] = [],
+        probe: ProbeAnswers? = nil
     ) {
         self.applied = applied
         self.creditBytes = creditBytes
         self.wanted = wanted
         self.unproven = unproven
+        self.probe = probe
     }
 }
 

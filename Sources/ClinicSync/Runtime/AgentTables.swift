@@ -181,3 +181,24 @@ enum AgentTables {
         return bytes
     }
 }
+
+/// What changed in the replicated tables that nodes fill.
+struct AgentChanges: Sendable, Hashable {
+    /// The tables.
+    var tables: Set<String> = []
+    /// The nodes whose measurements changed; `nil` when the changes do not name them.
+    var probers: Set<NodeID>? = []
+
+    /// Takes the changes of such tables out of events.
+    init(_ events: [LoggedEvent]) {
+        for change in events.lazy.filter({ $0.position == 0 }).compactMap(\.change) {
+            self.tables.insert(change.table)
+            guard change.table == AgentTables.probes else { continue }
+            if let prober = AgentTables.node(change.recordID) {
+                self.probers?.insert(prober)
+            } else {
+                self.probers = nil
+            }
+        }
+    }
+}

@@ -23,8 +23,12 @@ final class NodeDriver: Sendable {
         var onSignedEntry: @Sendable (SignedEntry) -> Void = { _ in }
         /// Returns the certificates that prove a node's membership, if this node has them; must not block.
         var proof: @Sendable (NodeID) -> [[UInt8]]? = { _ in nil }
-        /// Called when rows of these tables, which nodes write themselves, have changed; must not block.
-        var onAgentTablesChanged: @Sendable (Set<String>) -> Void = { _ in }
+        /// Called when rows of tables that nodes write themselves have changed; must not block.
+        var onAgentTablesChanged: @Sendable (AgentChanges) -> Void = { _ in }
+        /// Called with answers to this node's probe; must not block.
+        var onProbeAnswered: @Sendable (ProbeAnswers) -> Void = { _ in }
+        /// Called with answers to another node's probe that must become rows; must not block.
+        var onAnswersToRecord: @Sendable (ProbeAnswers) -> Void = { _ in }
         /// Called when the node's term or host role has changed; must not block.
         var onRoleChanged: @Sendable (_ term: UInt64, _ isHost: Bool) -> Void = { _, _ in }
     }
@@ -173,6 +177,10 @@ final class NodeDriver: Sendable {
             for chain in nodes.compactMap(surroundings.proof) {
                 surroundings.transport.send(.memberProof(chain), term: term, over: [connection])
             }
+        case .probeAnswered(let answers):
+            surroundings.onProbeAnswered(answers)
+        case .recordAnswers(let answers):
+            surroundings.onAnswersToRecord(answers)
         case .meter(let connection, let bytes):
             surroundings.transport.meter(connection, bytes: bytes)
         case .notify(let notification):
@@ -191,9 +199,7 @@ extension NodeDriver {
         let logged = events.filter { $0.position > 0 }
         if !logged.isEmpty { self.surroundings.events.publish(logged) }
         guard logged.count < events.count else { return }
-        self.surroundings.onAgentTablesChanged(
-            Set(events.lazy.filter { $0.position == 0 }.compactMap(\.change?.table))
-        )
+        self.surroundings.onAgentTablesChanged(AgentChanges(events))
     }
 }
 

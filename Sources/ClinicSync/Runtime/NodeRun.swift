@@ -173,10 +173,12 @@ struct NodeRun: Sendable {
                 clock: self.settings.clock,
                 onSignedEntry: { exchange.offer($0) },
                 proof: { [register] in register.member($0)?.proof.chain },
-                onAgentTablesChanged: { [people] tables in
-                    if !tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
-                    people.tablesChanged(tables)
+                onAgentTablesChanged: { [people] changes in
+                    if !changes.tables.isDisjoint(with: AgentTables.trust) { exchange.tablesChanged() }
+                    people.tablesChanged(changes)
                 },
+                onProbeAnswered: { [people] in people.probe.answered($0) },
+                onAnswersToRecord: { [people] in people.probe.mustRecord($0) },
                 onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
             )
         )

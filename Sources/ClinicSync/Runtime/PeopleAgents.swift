@@ -12,8 +12,8 @@ struct PeopleAgents: Sendable {
     /// Removes old notices.
     var notices: NoticeKeeper
 
-    /// Reports that these tables, which nodes fill, have changed.
-    func tablesChanged(_ tables: Set<String>) { self.probe.tablesChanged(tables) }
+    /// Reports that tables which nodes fill have changed.
+    func tablesChanged(_ changes: AgentChanges) { self.probe.tablesChanged(changes) }
 
     /// Runs until cancelled.
     func run() async throws {
@@ -56,6 +56,7 @@ extension PeopleAgents {
                     host: { state.standing?.host?.id },
                     status: { await inbox.status() },
                     members: { register.known.present },
+                    answer: { inbox.post(.answerProbe($0)) },
                     corrected: { state.correctedMilliseconds },
                     monotonic: { settings.clock.now.monotonic }
                 )

@@ -6,8 +6,9 @@ import NIOConcurrencyHelpers
 
 /// Measures how long a change takes to arrive at the other nodes, and answers their measurements.
 ///
-/// A measurement is a row in a replicated table; every node that applies it answers with a row of its own. So a
-/// measurement takes the path of every change: captured, logged, streamed by the host, applied.
+/// A measurement is a row in a replicated table, so it takes the path of every change: captured, logged, streamed by the host,
+/// applied. Every node that applies it answers with a message, which the core brings to the node that measures
+/// (`ProbeStateMachine`). Nodes of older versions answer with rows.
 final class ProbeAgent: Sendable {
     /// The parts that the agent uses.
     struct Surroundings: Sendable {
@@ -22,6 +23,8 @@ final class ProbeAgent: Sendable {
         var status: @Sendable () async -> CoreStatus?
         /// The members of the clinic.
         var members: @Sendable () -> [NodeID]
+        /// Gives this node's answer to the core.
+        var answer: @Sendable (ProbeAnswers) -> Void
         /// The clinic's time on this PC, in milliseconds since 1970.
         var corrected: @Sendable () -> Int64
         /// A monotonic clock.
@@ -39,11 +42,23 @@ final class ProbeAgent: Sendable {
         var signal: AsyncStream<Void>.Continuation
     }
 
+    /// What waits for the agent's next look.
+    private struct Waiting: Sendable {
+        /// The nodes whose measurements may be new; `nil`: any member's.
+        var probers: Set<NodeID>? = nil
+        /// Answers of other nodes that must become rows.
+        var toRecord: [ProbeAnswer] = []
+    }
+
     /// The agent does not answer older measurements, because their nodes have stopped waiting.
     private static let answeredMilliseconds: Int64 = 300_000
+    /// The largest number of answers that wait to become rows; further ones are dropped.
+    private static let toRecordMax = 1_024
 
     private let surroundings: Surroundings
     private let active = NIOLockedValueBox<Active?>(nil)
+    /// At the start the measurement of any member may wait for an answer.
+    private let waiting = NIOLockedValueBox(Waiting())
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
 
@@ -54,10 +69,21 @@ final class ProbeAgent: Sendable {
         self.wake.yield()
     }
 
-    /// Reports that these tables have changed; from any thread.
-    func tablesChanged(_ tables: Set<String>) {
-        if tables.contains(AgentTables.probes) || tables.contains(AgentTables.probeAnswers) { self.wake.yield() }
+    /// Reports that tables have changed; from any thread.
+    func tablesChanged(_ changes: AgentChanges) {
+        if changes.tables.contains(AgentTables.probes) {
+            self.waiting.withLockedValue { waiting in
+                guard let probers = changes.probers else { return waiting.probers = nil }
+                waiting.probers?.formUnion(probers)
+            }
+            self.wake.yield()
+        } else if changes.tables.contains(AgentTables.probeAnswers), self.isMeasuring {
+            self.wake.yield()
+        }
     }
+
+    /// Whether a measurement of this node is in progress.
+    private var isMeasuring: Bool { self.active.withLockedValue { $0 != nil } }
 
     /// Answers measurements and receives answers until cancelled.
     func run() async throws {
@@ -75,25 +101,35 @@ final class ProbeAgent: Sendable {
         }
     }
 
-    /// Answers the measurements in the tables, and receives the answers to this node's measurement.
+    /// Answers the measurements in the tables, and receives rows that answer this node's measurement.
     private func look(pace: inout ProbePace) async throws {
         // Take the times for the answer before any other work.
         let (at, now) = (self.surroundings.corrected(), self.surroundings.monotonic())
+        let waiting = self.waiting.withLockedValue { waiting in
+            defer { waiting = Waiting(probers: []) }
+            return waiting
+        }
         try await StorageErrors.mapping {
             let own = self.surroundings.own
-            let members = self.surroundings.members()
+            let members = Set(self.surroundings.members())
+            let probers = (waiting.probers?.intersection(members) ?? members).subtracting([own]).sorted()
+            // Nodes of older versions answer with rows.
+            let answerers = self.isMeasuring ? members.subtracting([own]) : []
             // Rows are looked up by their keys, so no number of forged rows is ever read.
             let (probes, answers) = try await self.surroundings.storage.read { reader in
-                let others = members.filter { $0 != own }
-                let ids = others.flatMap { [ProbeAnswer.id(of: own, from: $0), ProbeAnswer.id(of: $0, from: own)] }
-                return (
-                    try others.compactMap { try reader.agentRow(AgentTables.probes, key: AgentTables.key($0)) },
-                    try ids.compactMap { try reader.agentRow(AgentTables.probeAnswers, key: .string($0)) }
+                (
+                    try probers.compactMap { try reader.agentRow(AgentTables.probes, key: AgentTables.key($0)) },
+                    try answerers.compactMap { node in
+                        let id = ProbeAnswer.id(of: own, from: node)
+                        return try reader.agentRow(AgentTables.probeAnswers, key: .string(id))
+                    }
                 )
             }
-            let known = answers.compactMap(ProbeAnswer.init)
-            self.take(known, members: Set(members), at: now)
-            try await self.answer(probes, known: known, members: Set(members), at: at, now: now, pace: &pace)
+            for answer in answers.compactMap(ProbeAnswer.init) where members.contains(answer.answerer) {
+                self.take(answer, at: now)
+            }
+            self.answer(probes, members: members, at: at, now: now, pace: &pace)
+            try await self.record(waiting.toRecord)
         }
     }
 
@@ -101,40 +137,51 @@ final class ProbeAgent: Sendable {
 
     private func answer(
         _ probes: [[String: SQLiteValue]],
-        known: [ProbeAnswer],
         members: Set<NodeID>,
         at corrected: Int64,
         now: Duration,
         pace: inout ProbePace
-    ) async throws {
+    ) {
         let own = self.surroundings.own
-        let answered = Dictionary(
-            known.filter { $0.answerer == own }.map { ($0.prober, $0.number) },
-            uniquingKeysWith: { first, _ in first }
-        )
-        var replies: [ProbeAnswer] = []
-        let connected = probes.isEmpty ? [] : await self.connected()
         for row in probes {
             guard let prober = AgentTables.node(row["node"]), prober != own, members.contains(prober),
-                let number = AgentTables.integer(row["number"]), answered[prober] != number,
+                let number = AgentTables.integer(row["number"]),
                 let startedAt = AgentTables.integer(row["startedAt"]),
                 (corrected - ProbeAgent.answeredMilliseconds...corrected + ProbeAgent.answeredMilliseconds)
                     .contains(startedAt),
                 pace.admits(prober, at: now)
             else { continue }
-            replies.append(
-                ProbeAnswer(
-                    prober: prober,
-                    answerer: own,
-                    number: number,
-                    at: corrected,
-                    connected: connected
-                )
+            let answer = ProbeAnswers.Answer(node: own, milliseconds: Bounds.milliseconds(clamping: corrected))
+            self.surroundings.answer(ProbeAnswers(prober: prober, number: number, answers: [answer]))
+        }
+    }
+
+    /// Takes answers that must become rows, because a node on their way is of an older version; from any thread.
+    func mustRecord(_ answers: ProbeAnswers) {
+        let rows = answers.answers.map { answer in
+            ProbeAnswer(
+                prober: answers.prober,
+                answerer: answer.node,
+                number: answers.number,
+                at: answer.milliseconds,
+                connected: []
             )
         }
-        guard !replies.isEmpty else { return }
-        try await self.surroundings.storage.write { [replies] writer in
-            for reply in replies { try writer.putAgentRow(table: AgentTables.probeAnswers, values: reply.values) }
+        self.waiting.withLockedValue { waiting in
+            waiting.toRecord += rows.prefix(max(0, ProbeAgent.toRecordMax - waiting.toRecord.count))
+        }
+        self.wake.yield()
+    }
+
+    private func record(_ answers: [ProbeAnswer]) async throws {
+        guard !answers.isEmpty else { return }
+        var answers = answers
+        let connected = await self.connected()
+        for index in answers.indices where answers[index].answerer == self.surroundings.own {
+            answers[index].connected = connected
+        }
+        try await self.surroundings.storage.write { [answers] writer in
+            for answer in answers { try writer.putAgentRow(table: AgentTables.probeAnswers, values: answer.values) }
         }
         self.surroundings.wrote()
     }
@@ -145,29 +192,50 @@ final class ProbeAgent: Sendable {
 
     // MARK: - Measuring
 
-    /// Adds the new answers to the measurement in progress.
-    private func take(_ known: [ProbeAnswer], members: Set<NodeID>, at now: Duration) {
+    /// Takes answers to this node's measurement; from any thread.
+    func answered(_ answers: ProbeAnswers) {
+        let now = self.surroundings.monotonic()
+        let members = Set(self.surroundings.members())
         let own = self.surroundings.own
-        let host = self.surroundings.host()
-        let signal: AsyncStream<Void>.Continuation? = self.active.withLockedValue { active in
-            guard let number = active?.number, let startedAt = active?.startedAt, let begin = active?.begin else {
-                return nil
-            }
-            for answer in known
-            where answer.prober == own && answer.number == number && members.contains(answer.answerer) {
-                guard active?.answers[answer.answerer] == nil else { continue }
-                active?.answers[answer.answerer] = ProbeOutcome.Answer(
-                    startedAt: startedAt,
-                    at: answer.at,
-                    roundTrip: now - begin
-                )
-                if answer.answerer == host {
-                    active?.connectedWithHost = Set(answer.connected).intersection(members)
-                }
-            }
-            return active?.signal
+        for answer in answers.answers where members.contains(answer.node) {
+            self.take(
+                ProbeAnswer(
+                    prober: answers.prober,
+                    answerer: answer.node,
+                    number: answers.number,
+                    at: answer.milliseconds,
+                    connected: []
+                ),
+                at: now
+            )
         }
-        signal?.yield()
+        let connected = Set(answers.connected).intersection(members).subtracting([own])
+        guard answers.prober == own, !answers.connected.isEmpty else { return }
+        self.active.withLockedValue { active in
+            guard active?.number == answers.number else { return }
+            active?.connectedWithHost = connected
+            active?.signal.yield()
+        }
+    }
+
+    /// Adds an answer to the measurement in progress, if it is one to it.
+    private func take(_ answer: ProbeAnswer, at now: Duration) {
+        let host = self.surroundings.host()
+        let members = Set(answer.connected.isEmpty ? [] : self.surroundings.members())
+        self.active.withLockedValue { active in
+            guard let measurement = active, answer.prober == self.surroundings.own,
+                answer.number == measurement.number, measurement.answers[answer.answerer] == nil
+            else { return }
+            active?.answers[answer.answerer] = ProbeOutcome.Answer(
+                startedAt: measurement.startedAt,
+                at: answer.at,
+                roundTrip: now - measurement.begin
+            )
+            if answer.answerer == host, !answer.connected.isEmpty {
+                active?.connectedWithHost = Set(answer.connected).intersection(members)
+            }
+            measurement.signal.yield()
+        }
     }
 
     /// Measures, and waits at most `timeout` for the answers of all connected nodes.

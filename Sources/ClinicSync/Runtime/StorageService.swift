@@ -3,6 +3,7 @@ import ClinicSyncCore
 import ClinicSyncModel
 import ClinicSyncStorage
 import NIOConcurrencyHelpers
+import NIOCore
 import NIOPosix
 
 /// The threads of a node's store: one thread writes, and one thread reads concurrently.
@@ -45,8 +46,16 @@ final class StorageService: Sendable {
         var isFileGone = false
     }
 
+    /// A request of the core that writes, and waits for the writing thread.
+    private struct Waiting {
+        let request: StorageRequest
+        let deadline: ContinuousClock.Instant?
+        let reply: @Sendable (StorageReply, _ took: Duration) -> Void
+    }
+
     private let writing: NIOThreadPool
     private let reading: NIOThreadPool
+    private let waiting = NIOLockedValueBox(CircularBuffer<Waiting>())
     private let writer: Confined<WritingExecutor>
     private let reader: Confined<ReadingExecutor>
     /// Interrupts the current work of the connections; safe from any thread.
@@ -261,13 +270,33 @@ final class StorageService: Sendable {
             }
         } else {
             let deadline = request.patience.map { ContinuousClock.now + $0 }
+            self.waiting.withLockedValue {
+                $0.append(Waiting(request: request, deadline: deadline, reply: reply))
+            }
             self.writing.submit { state in
                 guard state == .active, !self.end.withLockedValue({ $0.isAbandoned }) else { return }
-                let start = ContinuousClock.now
-                let answer = self.lockWatch.run(until: deadline) { self.writer.value.perform(request) }
-                reply(answer ?? .failed(request, .unavailable(StoreError.locked.message)), start.duration(to: .now))
+                self.writeNext()
             }
         }
+    }
+
+    /// Carries out the next requests that wait; on the writing thread.
+    ///
+    /// It is called once for each request, and does nothing when an earlier call has carried out the request in a group.
+    private func writeNext() {
+        let group = self.waiting.withLockedValue { waiting in
+            let size = WritingExecutor.groupSize(of: waiting.lazy.map(\.request))
+            defer { waiting.removeFirst(size) }
+            return Array(waiting.prefix(size))
+        }
+        guard let first = group.first else { return }
+        let start = ContinuousClock.now
+        let requests = group.map(\.request)
+        let replies =
+            self.lockWatch.run(until: first.deadline) { self.writer.value.perform(together: requests) }
+            ?? requests.map { .failed($0, .unavailable(StoreError.locked.message)) }
+        let took = start.duration(to: .now)
+        for (waiting, reply) in zip(group, replies) { waiting.reply(reply, took) }
     }
 
     /// Reads data for people; repairs damage that the read finds in the node's own bookkeeping.

@@ -19,6 +19,7 @@ extension WireHello {
         self.runID = hello.runID
         self.takesState = hello.takesState
         if hello.knowsEpochs || hello.epoch != nil { self.epoch = Data(hello.epoch?.statement ?? []) }
+        self.gathersProbes = hello.gathersProbes
     }
 
     /// The hello.
@@ -44,7 +45,8 @@ extension WireHello {
             runID: self.runID,
             takesState: self.takesState,
             knowsEpochs: self.hasEpoch,
-            epoch: try self.epochModel()
+            epoch: try self.epochModel(),
+            gathersProbes: self.gathersProbes
         )
     }
 

@@ -59,6 +59,7 @@ extension WireAcknowledge {
         let chunks = acknowledgement.wanted.map(\.index)
         if chunks.contains(where: { $0 > 0 }) { self.wantedFrom = chunks }
         self.unproven = acknowledgement.unproven.map { Data($0.bytes) }
+        if let probe = acknowledgement.probe { self.probe = WireProbeAnswers(probe) }
     }
 
     /// The acknowledgement.
@@ -67,7 +68,8 @@ extension WireAcknowledge {
             applied: try self.applied.entries(limits, "applied"),
             creditBytes: self.creditBytes,
             wanted: try self.wantedModels(limits),
-            unproven: try self.unprovenModels(limits)
+            unproven: try self.unprovenModels(limits),
+            probe: self.hasProbe ? try self.probe.model(limits) : nil
         )
     }
 
@@ -88,5 +90,56 @@ extension WireAcknowledge {
             wanted.append(LostChunk(batch: try name.model(), index: chunk))
         }
         return wanted
+    }
+}
+
+extension WireProbeAnswers {
+    /// The wire form of answers.
+    init(_ answers: ProbeAnswers) {
+        self.init()
+        self.prober = answers.prober.wireBytes
+        self.number = answers.number
+        self.nodes = WireProbeAnswers.bytes(answers.answers.map(\.node))
+        self.milliseconds = answers.answers.map(\.milliseconds)
+        self.connected = WireProbeAnswers.bytes(answers.connected)
+    }
+
+    /// The answers.
+    func model(_ limits: WireLimits) throws(WireDecodingError) -> ProbeAnswers {
+        let nodes = try WireProbeAnswers.nodes(self.nodes, limits, "nodes")
+        guard nodes.count == self.milliseconds.count else { throw .wrongLength(field: "milliseconds") }
+        var answers: [ProbeAnswers.Answer] = []
+        answers.reserveCapacity(nodes.count)
+        for (node, milliseconds) in zip(nodes, self.milliseconds) {
+            let at = try MessageCodec.milliseconds(milliseconds, "milliseconds")
+            answers.append(ProbeAnswers.Answer(node: node, milliseconds: at))
+        }
+        return ProbeAnswers(
+            prober: try MessageCodec.node(self.prober, "prober"),
+            number: self.number,
+            answers: answers,
+            connected: try WireProbeAnswers.nodes(self.connected, limits, "connected")
+        )
+    }
+
+    private static func bytes(_ nodes: [NodeID]) -> Data {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(nodes.count * 16)
+        for node in nodes { MessageCodec.append(high: node.high, low: node.low, to: &bytes) }
+        return Data(bytes)
+    }
+
+    private static func nodes(
+        _ data: Data,
+        _ limits: WireLimits,
+        _ field: String
+    ) throws(WireDecodingError) -> [NodeID] {
+        guard data.count.isMultiple(of: 16) else { throw .wrongLength(field: field) }
+        guard data.count / 16 <= limits.nodesMax else { throw .limitExceeded(field: field) }
+        let bytes = Array(data)
+        return (0..<bytes.count / 16).map { place in
+            let (high, low) = MessageCodec.halves(of: bytes, at: place)
+            return NodeID(high: high, low: low)
+        }
     }
 }

@@ -688,6 +688,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
   /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
   package mutating func clearEpoch() {_uniqueStorage()._epoch = nil}
 
+  /// The sender takes and passes on Acknowledge.probe.
+  package var gathersProbes: Bool {
+    get {_storage._gathersProbes}
+    set {_uniqueStorage()._gathersProbes = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// A batch of which the sender has the first chunks.
@@ -1064,11 +1070,48 @@ package nonisolated struct WireAcknowledge: Sendable {
   /// Of each batch in wanted, in the same order, the first chunk that is wanted; 0 for those beyond the end.
   package var wantedFrom: [UInt32] = []
 
+  /// Answers to a probe.
+  package var probe: WireProbeAnswers {
+    get {_probe ?? WireProbeAnswers()}
+    set {_probe = newValue}
+  }
+  /// Returns true if `probe` has been explicitly set.
+  package var hasProbe: Bool {self._probe != nil}
+  /// Clears the value of `probe`. Subsequent reads from it will return its default value.
+  package mutating func clearProbe() {self._probe = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _applied: WireVector? = nil
+  fileprivate var _probe: WireProbeAnswers? = nil
+}
+
+/// Answers of nodes to one probe: nodes[16 i ..< 16 i + 16] had the change at milliseconds[i].
+package nonisolated struct WireProbeAnswers: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node that measures, 16 bytes.
+  package var prober: Data = Data()
+
+  /// The number of its measurement.
+  package var number: Int64 = 0
+
+  /// Node ids of 16 bytes each, one after the other.
+  package var nodes: Data = Data()
+
+  /// Corrected milliseconds since 1970, one for each node.
+  package var milliseconds: [Int64] = []
+
+  /// From a host: the nodes connected with it, 16 bytes each.
+  package var connected: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// Counts and digests of all tables at a vector.
@@ -2585,7 +2628,7 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{1}epoch\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{1}epoch\0\u{3}gathers_probes\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
 
   fileprivate class _StorageClass {
     var _protocolVersion: UInt32 = 0
@@ -2602,6 +2645,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _runID: UInt64 = 0
     var _takesState: Bool = false
     var _epoch: Data? = nil
+    var _gathersProbes: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2626,6 +2670,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _runID = source._runID
       _takesState = source._takesState
       _epoch = source._epoch
+      _gathersProbes = source._gathersProbes
     }
   }
 
@@ -2658,6 +2703,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 16: try { try decoder.decodeSingularFixed64Field(value: &_storage._runID) }()
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._takesState) }()
         case 18: try { try decoder.decodeSingularBytesField(value: &_storage._epoch) }()
+        case 19: try { try decoder.decodeSingularBoolField(value: &_storage._gathersProbes) }()
         default: break
         }
       }
@@ -2712,6 +2758,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       try { if let v = _storage._epoch {
         try visitor.visitSingularBytesField(value: v, fieldNumber: 18)
       } }()
+      if _storage._gathersProbes != false {
+        try visitor.visitSingularBoolField(value: _storage._gathersProbes, fieldNumber: 19)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2735,6 +2784,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._runID != rhs_storage._runID {return false}
         if _storage._takesState != rhs_storage._takesState {return false}
         if _storage._epoch != rhs_storage._epoch {return false}
+        if _storage._gathersProbes != rhs_storage._gathersProbes {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3279,7 +3329,7 @@ nonisolated extension WireChunk.Header: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Acknowledge"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0\u{3}wanted_from\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}applied\0\u{3}credit_bytes\0\u{1}wanted\0\u{1}unproven\0\u{3}wanted_from\0\u{1}probe\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3292,6 +3342,7 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.wanted) }()
       case 4: try { try decoder.decodeRepeatedBytesField(value: &self.unproven) }()
       case 5: try { try decoder.decodeRepeatedUInt32Field(value: &self.wantedFrom) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._probe) }()
       default: break
       }
     }
@@ -3317,6 +3368,9 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.wantedFrom.isEmpty {
       try visitor.visitPackedUInt32Field(value: self.wantedFrom, fieldNumber: 5)
     }
+    try { if let v = self._probe {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3326,6 +3380,57 @@ nonisolated extension WireAcknowledge: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.wanted != rhs.wanted {return false}
     if lhs.unproven != rhs.unproven {return false}
     if lhs.wantedFrom != rhs.wantedFrom {return false}
+    if lhs._probe != rhs._probe {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireProbeAnswers: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProbeAnswers"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prober\0\u{1}number\0\u{1}nodes\0\u{1}milliseconds\0\u{1}connected\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.prober) }()
+      case 2: try { try decoder.decodeSingularInt64Field(value: &self.number) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.nodes) }()
+      case 4: try { try decoder.decodeRepeatedInt64Field(value: &self.milliseconds) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.connected) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.prober.isEmpty {
+      try visitor.visitSingularBytesField(value: self.prober, fieldNumber: 1)
+    }
+    if self.number != 0 {
+      try visitor.visitSingularInt64Field(value: self.number, fieldNumber: 2)
+    }
+    if !self.nodes.isEmpty {
+      try visitor.visitSingularBytesField(value: self.nodes, fieldNumber: 3)
+    }
+    if !self.milliseconds.isEmpty {
+      try visitor.visitPackedInt64Field(value: self.milliseconds, fieldNumber: 4)
+    }
+    if !self.connected.isEmpty {
+      try visitor.visitSingularBytesField(value: self.connected, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireProbeAnswers, rhs: WireProbeAnswers) -> Bool {
+    if lhs.prober != rhs.prober {return false}
+    if lhs.number != rhs.number {return false}
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.milliseconds != rhs.milliseconds {return false}
+    if lhs.connected != rhs.connected {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

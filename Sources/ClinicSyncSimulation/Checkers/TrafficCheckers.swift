@@ -89,8 +89,8 @@ final class FailureChecker: SimulationChecker {
                 if self.mayLoseRows, world.phase.suspect == nil { continue }
                 world.fail("\(node.name) takes itself for damaged: \(repair)")
             case .notify(.captureRepaired): world.fail("\(node.name) had lost its triggers")
-            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .prove, .meter, .reply,
-                .notify, .stopped:
+            case .send, .dial, .setTimer, .cancelTimer, .storage, .publish, .learn, .prove, .probeAnswered,
+                .recordAnswers, .meter, .reply, .notify, .stopped:
                 break
             }
         }

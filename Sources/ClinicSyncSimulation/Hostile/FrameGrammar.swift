@@ -40,7 +40,7 @@ package enum FrameGrammar {
         "Hello": [
             1: .number, 2: .text, 5: .text, 6: .text, 7: .number, 10: .text, 11: .message("Vector"),
             12: .message("Partial"), 13: .number, 14: .message("HostReport"), 15: .number, 16: .number,
-            17: .number, 18: .bytes,
+            17: .number, 18: .bytes, 19: .number,
         ],
         "Candidacy": [1: .number, 2: .number, 3: .number, 4: .node],
         "Reign": [1: .number, 2: .message("Candidacy")],
@@ -59,7 +59,11 @@ package enum FrameGrammar {
         "Chunk": [
             1: .message("BatchName"), 2: .number, 3: .message("Header"), 4: .number, 5: .number, 6: .bytes,
         ],
-        "Acknowledge": [1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node, 5: .numbers],
+        "Acknowledge": [
+            1: .message("Vector"), 2: .number, 3: .message("BatchName"), 4: .node, 5: .numbers,
+            6: .message("ProbeAnswers"),
+        ],
+        "ProbeAnswers": [1: .node, 2: .number, 3: .nodes, 4: .numbers, 5: .nodes],
         "Table": [1: .text, 2: .number, 3: .bytes, 4: .number, 5: .bytes, 6: .number, 7: .bytes],
         "Digests": [1: .number, 2: .message("Vector"), 3: .message("Table"), 4: .bytes],
         "RowHashes": [

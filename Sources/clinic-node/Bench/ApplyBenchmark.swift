@@ -46,22 +46,40 @@ struct ApplyBenchmark: Benchmark {
     private func large(in files: BenchFiles) throws -> [Measurement] {
         let data = PatientRows(count: self.rows, batch: 0)
         let chunks = try self.chunks(of: data, batches: 1)
-        var applied: [Double] = []
-        var plain: [Double] = []
+        let sessions = SessionExtension()
+        if sessions == nil { Output.report("Skipped: this SQLite was built without the session extension.") }
+        var changes = try sessions.map { try self.recorded(data, by: $0, in: files) } ?? []
+        var (applied, plain, recorded): ([Double], [Double], [Double]) = ([], [], [])
         for _ in 0..<self.rounds {
             plain.append(try self.insert(data, into: files.plain("apply-plain.db"), perTransaction: data.count))
             let path = try files.captured("apply-node.db")
             applied.append(try self.apply(chunks, into: path, atOnce: true, files: files))
+            guard let sessions else { continue }
+            let peer = try ProgramConnection(path: files.plain("apply-peer.db"), synchronous: .normal)
+            recorded.append(try seconds { try sessions.apply(&changes, to: peer) })
         }
+        func rates(_ times: [Double]) -> [Double] { times.map { Double(self.rows) / $0 } }
+        let name = "apply, \(self.rows) rows in one batch"
+        let beside = Measurement(
+            "\(name), beside the session extension's apply",
+            unit: "rows/s",
+            samples: rates(applied),
+            beside: rates(recorded)
+        )
         return [
-            Measurement(
-                "apply, \(self.rows) rows in one batch",
-                unit: "rows/s",
-                samples: applied.map { Double(self.rows) / $0 },
-                beside: plain.map { Double(self.rows) / $0 },
-                goal: .ratioAtLeast(0.4)
-            )
-        ]
+            Measurement(name, unit: "rows/s", samples: rates(applied), beside: rates(plain), goal: .ratioAtLeast(0.4))
+        ] + (recorded.isEmpty ? [] : [beside])
+    }
+
+    /// The rows' insertion as SQLite's session extension records it.
+    private func recorded(_ data: PatientRows, by sessions: SessionExtension, in files: BenchFiles) throws -> [UInt8] {
+        let connection = try ProgramConnection(path: files.plain("apply-recorded.db"), synchronous: .normal)
+        let statement = try connection.prepare(PatientRows.insertSQL)
+        return try sessions.record(connection) {
+            try connection.execute("BEGIN IMMEDIATE")
+            try data.insert(0..<data.count, with: statement)
+            try connection.execute("COMMIT")
+        }
     }
 
     private func small(in files: BenchFiles) throws -> [Measurement] {

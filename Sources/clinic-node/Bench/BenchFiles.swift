@@ -10,6 +10,8 @@ struct BenchFiles {
     let folder: URL
     /// The author of the batches that nodes of the benchmark collect.
     let origin: Origin
+    /// Another node, which applies their batches.
+    private let peerOrigin: Origin
 
     private var captured: URL { self.folder.appendingPathComponent("captured.template") }
     private var plain: URL { self.folder.appendingPathComponent("plain.template") }
@@ -22,7 +24,8 @@ struct BenchFiles {
         // A file that cannot be removed is left to the system's clean-up of temporary files.
         defer { _ = Swift.Result { try FileManager.default.removeItem(at: folder) } }
         var generator = SystemRandomNumberGenerator()
-        let files = BenchFiles(folder: folder, origin: Origin(node: NodeID(using: &generator)))
+        let origins = (Origin(node: NodeID(using: &generator)), Origin(node: NodeID(using: &generator)))
+        let files = BenchFiles(folder: folder, origin: origins.0, peerOrigin: origins.1)
         try files.makeTemplates()
         return try body(files)
     }
@@ -37,10 +40,19 @@ struct BenchFiles {
     func plain(_ name: String) throws -> String { try self.copy(self.plain, to: name) }
 
     /// The store of a node over the file at `path`.
-    func writer(of path: String) throws -> ReplicaWriter {
+    func writer(of path: String) throws -> ReplicaWriter { try self.writer(of: path, origin: self.origin) }
+
+    /// The store of another node over a fresh file.
+    func peer(_ name: String) throws -> ReplicaWriter {
+        try self.remove(name)
+        try SQLiteReplicaStore.create(at: URL(fileURLWithPath: self.path(name)), origin: self.peerOrigin)
+        return try self.writer(of: self.path(name), origin: self.peerOrigin)
+    }
+
+    private func writer(of path: String, origin: Origin) throws -> ReplicaWriter {
         try ReplicaWriter(
             database: StoreDatabase.open(path: path),
-            origin: self.origin,
+            origin: origin,
             storeExtension: ClinicExtension()
         ) { Int64(Date().timeIntervalSince1970 * 1_000) }
     }
@@ -55,12 +67,17 @@ struct BenchFiles {
     }
 
     private func copy(_ template: URL, to name: String) throws -> String {
+        try self.remove(name)
         let path = self.path(name)
-        for suffix in ["", "-wal", "-shm"] where FileManager.default.fileExists(atPath: path + suffix) {
-            try FileManager.default.removeItem(atPath: path + suffix)
-        }
         try FileManager.default.copyItem(at: template, to: URL(fileURLWithPath: path))
         return path
+    }
+
+    private func remove(_ name: String) throws {
+        for path in ["", "-wal", "-shm"].map({ self.path(name + $0) })
+        where FileManager.default.fileExists(atPath: path) {
+            try FileManager.default.removeItem(atPath: path)
+        }
     }
 
     private func makeTemplates() throws {

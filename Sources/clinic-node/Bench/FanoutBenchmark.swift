@@ -57,7 +57,8 @@ struct FanoutBenchmark: Benchmark {
             measurements += FanoutBenchmark.delays(times, beside: baseline).map { $0.of(size, .nodes) }
             if size == self.sizes.last { measurements += try self.stopped(clinic, beside: times) }
         }
-        return measurements + [Measurement("application of one row to one file", unit: "ms", samples: [apply])]
+        let applied = Measurement("application of one row to one file", unit: "ms", samples: [apply])
+        return measurements + [applied] + Growth.shapes(of: measurements)
     }
 
     private static func delays(_ times: [Double], beside baseline: [Double]) -> [Measurement] {
@@ -76,7 +77,8 @@ struct FanoutBenchmark: Benchmark {
 
     /// The processor that an idle clinic needs.
     private func rest(_ clinic: FanoutClinic) throws -> [Measurement] {
-        usleep(2_000_000)
+        // After a short watch nobody wants exact figures.
+        usleep(UInt32(min(self.idleSeconds, 4)) * 500_000)
         let clock = ContinuousClock()
         let (start, host, clients) = (clock.now, try clinic.host.processorSeconds(), try clinic.clientSeconds())
         usleep(UInt32(self.idleSeconds) * 1_000_000)
@@ -92,7 +94,7 @@ struct FanoutBenchmark: Benchmark {
         ]
     }
 
-    /// A client's process gets no time: how soon do the others have commits?
+    /// Commits while a client's process gets no time.
     private func stopped(_ clinic: FanoutClinic, beside before: [Double]) throws -> [Measurement] {
         let watches = try FanoutBenchmark.watches(clinic, includingSingle: false)
         kill(clinic.single.processID, SIGSTOP)

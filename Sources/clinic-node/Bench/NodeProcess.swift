@@ -28,7 +28,7 @@ final class NodeProcess {
     init(_ arguments: [String], directory: String, within patience: Duration = patience) throws {
         let errors = directory + ".log"
         self.database = directory + "/clinic.db"
-        self.processID = try NodeProcess.spawn(arguments, output: "/dev/null", errors: errors)
+        self.processID = try ChildProcess.spawn(NodeProcess.program(), arguments, output: "/dev/null", errors: errors)
         try NodeProcess.wait("The node did not start: look at \(errors).", within: patience) {
             let text = try String(contentsOfFile: errors, encoding: .utf8)
             return text.hasPrefix("ready\n") || text.contains("\nready\n")
@@ -41,23 +41,16 @@ final class NodeProcess {
     func stop(signal: Int32 = SIGTERM) {
         guard !self.hasEnded else { return }
         self.hasEnded = true
-        kill(self.processID, signal)
-        var status: Int32 = 0
-        while waitpid(self.processID, &status, 0) < 0, errno == EINTR {}
+        ChildProcess.end(self.processID, by: signal)
     }
 
-    /// Runs a command to its end and returns its output.
+    /// Runs a command of this program to its end and returns its output.
     static func output(of arguments: [String], in folder: String) throws -> String {
-        let output = folder + "/command.out"
-        let errors = folder + "/command.err"
-        let process = try self.spawn(arguments, output: output, errors: errors)
-        var status: Int32 = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
-        guard status == 0 else {
-            let text = try String(contentsOfFile: errors, encoding: .utf8)
-            throw ClinicSyncError(.storage, "The benchmark's '\(arguments.first ?? "")' failed and said: \(text)")
-        }
-        return try String(contentsOfFile: output, encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines)
+        try ChildProcess.output(of: self.program(), arguments, in: folder)
+    }
+
+    private static func program() throws -> String {
+        try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     }
 
     /// Makes and starts nodes of these names, each in the directory of its name; the first is host.
@@ -125,39 +118,5 @@ final class NodeProcess {
             return (kilobytes ?? 0) * 1_024 / 1_000_000
         }
         return (megabytes("Rss"), megabytes("Pss"), megabytes("Anonymous"))
-    }
-
-    // MARK: - Starting
-
-    private static func spawn(_ arguments: [String], output: String, errors: String) throws -> pid_t {
-        let program = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
-        let environment = ProcessInfo.processInfo.environment
-            .filter { !$0.key.hasPrefix("CLINIC_NODE_") }
-            .map { "\($0.key)=\($0.value)" }
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        let writing = O_WRONLY | O_CREAT | O_TRUNC
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, writing, 0o600)
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, writing, 0o600)
-        var process = pid_t()
-        let code = self.withCStrings([program] + arguments) { arguments in
-            self.withCStrings(environment) { environment in
-                posix_spawn(&process, program, &actions, nil, arguments, environment)
-            }
-        }
-        guard code == 0 else { throw AtomicFile.failure(code, doing: "start", path: program) }
-        return process
-    }
-
-    /// Calls `body` with an array of C strings that ends with a null pointer.
-    private static func withCStrings<Result>(
-        _ texts: [String],
-        _ body: ([UnsafeMutablePointer<CChar>?]) -> Result
-    ) -> Result {
-        let pointers = texts.map { strdup($0) }
-        defer { for pointer in pointers { free(pointer) } }
-        return body(pointers + [nil])
     }
 }

@@ -11,7 +11,8 @@ final class ProgramConnection {
         case full = "FULL"
     }
 
-    fileprivate let handle: OpaquePointer
+    /// The connection in SQLite's interface.
+    let handle: OpaquePointer
 
     /// Opens the file at `path`, making it if it is missing, in WAL mode.
     init(path: String, synchronous: Synchronous) throws {

@@ -12,7 +12,7 @@ struct BenchCommand: ParsableCommand {
         subcommands: [
             BenchCapture.self, BenchApply.self, BenchSize.self, BenchPropagate.self, BenchFanout.self,
             BenchEvents.self, BenchSessions.self, BenchFailover.self, BenchJoin.self, BenchReconcile.self,
-            BenchPrune.self, FanoutCrowd.self,
+            BenchPrune.self, BenchGrowth.self, BenchPostgres.self, BenchAll.self, FanoutCrowd.self,
         ]
     )
 
@@ -293,4 +293,73 @@ struct BenchJoin: BenchSubcommand {
     var benchmark: JoinBenchmark { JoinBenchmark(rows: self.rows) }
 
     func validate() throws { try BenchCommand.require(self.rows, in: 1...10_000_000, "--rows") }
+}
+
+/// `bench growth`.
+struct BenchGrowth: BenchSubcommand {
+    static let configuration = CommandConfiguration(
+        commandName: GrowthBenchmark.name,
+        abstract:
+            "Measure how costs grow with the rows of a table and of a transaction, and with the programs that write.",
+        discussion: """
+            Measures tables from 1000 rows, transactions from one row, and one to eight programs that write at once. For each \
+            cost it reports the exponent with which the cost grows: 1 is in proportion.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
+
+    var benchmark: GrowthBenchmark { GrowthBenchmark(rows: self.size.rows, rounds: self.size.rounds) }
+}
+
+/// `bench postgres`.
+struct BenchPostgres: BenchSubcommand {
+    static let configuration = CommandConfiguration(
+        commandName: PostgresBenchmark.name,
+        abstract: "Measure an import on the host beside PostgreSQL's logical replication of the same rows.",
+        discussion: """
+            Starts a host and a client as processes of this machine, and two servers of PostgreSQL in a folder for temporary \
+            files. Where PostgreSQL is not installed, it says so and reports nothing.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @OptionGroup var size: BenchSizeOptions
+
+    var benchmark: PostgresBenchmark { PostgresBenchmark(rows: self.size.rows, rounds: self.size.rounds) }
+}
+
+/// `bench all`.
+struct BenchAll: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "all",
+        abstract: "Run all benchmarks, one after the other.",
+        discussion: """
+            The options limit how much is measured. With all of it the command takes more than an hour; a look of a minute: \
+            '--rows 3000 --nodes 10 --rounds 1 --seconds 1'. A benchmark that fails is reported, and the others are run.
+            """
+    )
+
+    @OptionGroup var output: OutputFormat
+    @Option(help: ArgumentHelp("Rows of the largest table.", valueName: "n")) var rows = 1_000_000
+    @Option(help: ArgumentHelp("Nodes of the largest clinic.", valueName: "n")) var nodes = 200
+    @Option(help: ArgumentHelp("How often measurements are repeated.", valueName: "n")) var rounds = 5
+    @Option(help: ArgumentHelp("Seconds of changes, and of rest, of each part.", valueName: "n")) var seconds = 20
+
+    func validate() throws {
+        try BenchCommand.require(self.rows, in: 1...1_000_000, "--rows")
+        try BenchCommand.require(self.nodes, in: 3...500, "--nodes")
+        try BenchCommand.require(self.rounds, in: 1...100, "--rounds")
+        try BenchCommand.require(self.seconds, in: 1...600, "--seconds")
+    }
+
+    func run() throws {
+        BenchReport.warnOfDebugBuild()
+        let suite = BenchSuite(
+            BenchSuite.Extent(rows: self.rows, nodes: self.nodes, rounds: self.rounds, seconds: self.seconds)
+        )
+        if self.output.isJSON { try Output.json(suite) } else { try suite.write() }
+        if !suite.failures.isEmpty { throw ExitCode.failure }
+    }
 }

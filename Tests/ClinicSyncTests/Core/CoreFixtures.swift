@@ -216,7 +216,8 @@ extension Hello {
             runID: runID ?? RunWatch.runID(seed: node.randomSeed),
             takesState: true,
             knowsEpochs: true,
-            epoch: node.epoch
+            epoch: node.epoch,
+            gathersProbes: true
         )
     }
 }

@@ -257,7 +257,9 @@ private struct Network {
             } else {
                 self.nodes[node].writes.append(request)
             }
-        case .setTimer, .cancelTimer, .publish, .learn, .prove, .meter, .reply, .notify, .stopped: break
+        case .setTimer, .cancelTimer, .publish, .learn, .prove, .meter, .reply, .notify, .stopped, .probeAnswered,
+            .recordAnswers:
+            break
         }
     }
 

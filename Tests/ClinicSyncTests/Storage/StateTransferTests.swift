@@ -17,6 +17,13 @@ struct StateFerry {
     /// - Returns: Whether the state is complete.
     mutating func step(from sender: TestStore) throws -> Bool {
         let staged = try self.receiver.writer.state().staged
+        let answer = try self.answer(of: sender, behind: staged)
+        _ = try self.receiver.writer.stageState(answer, behind: staged?.cursor)
+        return answer.end != nil
+    }
+
+    /// The next pages of `sender` behind what the receiver has stored, or will have stored.
+    mutating func answer(of sender: TestStore, behind staged: StagedState?) throws -> StateAnswer {
         self.requests += 1
         let request = StateRequest(
             id: self.requests,
@@ -24,9 +31,7 @@ struct StateFerry {
             after: staged?.cursor,
             creditBytes: .max
         )
-        let answer = try sender.reader.statePages(request)
-        _ = try self.receiver.writer.stageState(answer.pages, end: answer.end)
-        return answer.end != nil
+        return try sender.reader.statePages(request)
     }
 
     /// Stores the whole state of `sender`; `between` is called after each answer but the last.
@@ -67,8 +72,8 @@ struct StateTransferTests {
     private static func store(_ number: UInt64) throws -> TestStore { try TestStore(number, limits: self.limits) }
 
     /// A store with 40 patients, bills, a counted service, a deleted patient and an entry in the journal, and its peer.
-    private func clinic() throws -> (a: TestStore, b: TestStore) {
-        let (a, b) = (try Self.store(1), try Self.store(2))
+    private func clinic(of other: TestStore? = nil) throws -> (a: TestStore, b: TestStore) {
+        let (a, b) = (try Self.store(1), try other ?? Self.store(2))
         for number in 10..<50 {
             try a.sql("INSERT INTO patients(id, fullName) VALUES('p\(number)', 'Ana \(number)')")
         }
@@ -286,6 +291,54 @@ struct StateTransferTests {
         try expectEqual([a, b, c])
     }
 
+    @Test("two peers that were asked for the same place, one after the other, may both give what they were asked for")
+    func overlapping() throws {
+        var limits = Self.limits
+        (limits.pageBytes, limits.stateAnswerBytes) = (900, 2_500)
+        let (a, b) = try self.clinic(of: TestStore(2, limits: limits))
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        while try c.writer.state().staged?.cursor.table != "patients" { #expect(try !ferry.step(from: a)) }
+        let staged = try #require(try c.writer.state().staged)
+        // The link to A ends while the store works on A's answer, so B is asked for what follows the stored pages, too.
+        let first = try ferry.answer(of: a, behind: staged)
+        let later = try #require(try c.writer.stageState(first, behind: staged.cursor))
+        #expect(later.cursor.isBehind(staged.cursor))
+        #expect(try c.writer.stageState(first, behind: staged.cursor) == later)
+        var second = try ferry.answer(of: b, behind: staged)
+        let forgotten = VersionVector([.init(origin: Origin(node: TestStore.node(9)), sequence: 1)])
+        second.pages[0].forgotten = forgotten
+        #expect(!second.pages[0].cursor.isBehind(later.cursor))
+        let last = try #require(second.pages.last?.cursor)
+        // One of B's pages begins before the end of A's, and ends behind it.
+        #expect(last.isBehind(later.cursor) && !second.pages.contains { $0.cursor == later.cursor })
+        let both = try #require(try c.writer.stageState(second, behind: staged.cursor))
+        #expect(both.cursor == last && both.forgotten.covers(forgotten))
+        try ferry.carry(from: b)
+        #expect(try ferry.install() != nil)
+        try expectEqual([a, b, c])
+    }
+
+    @Test("an answer behind a gap is left out, and so is the end: the rows of the gap would count as deleted")
+    func gap() throws {
+        let (a, b) = try self.clinic()
+        let c = try Self.store(3)
+        var ferry = StateFerry(to: c)
+        for _ in 0..<3 { #expect(try !ferry.step(from: a)) }
+        let staged = try #require(try c.writer.state().staged)
+        // The store fails to take one answer, and gets the next one, which was on its way already.
+        var reached = staged
+        for page in try ferry.answer(of: a, behind: staged).pages { reached.append(page) }
+        let next = try ferry.answer(of: a, behind: reached)
+        #expect(!next.pages.isEmpty)
+        #expect(try c.writer.stageState(next, behind: reached.cursor) == staged)
+        let end = StateEnd(id: 9, vector: staged.vector, through: staged.vector)
+        #expect(try c.writer.stageState(StateAnswer(pages: [], end: end), behind: reached.cursor) == staged)
+        try ferry.carry(from: a)
+        #expect(try ferry.install() != nil)
+        try expectEqual([a, b, c])
+    }
+
     @Test("a page that is not what it says is refused, and nothing of its answer is kept")
     func refused() throws {
         let (a, _) = try self.clinic()
@@ -298,7 +351,8 @@ struct StateTransferTests {
         func expectRefused(_ change: (inout StatePage) -> Void) throws {
             var page = page
             change(&page)
-            #expect(throws: MalformedChunk.self) { try c.writer.stageState([page], end: nil) }
+            let answer = StateAnswer(pages: [page])
+            #expect(throws: MalformedChunk.self) { try c.writer.stageState(answer, behind: staged.cursor) }
             #expect(try c.writer.state().staged == staged)
         }
         try expectRefused { $0.payload[$0.payload.count - 1] ^= 1 }
@@ -324,7 +378,12 @@ struct StateTransferTests {
         // What was on its way from another peer is left out.
         var late = page
         late.vector = VersionVector([.init(origin: a.origin, sequence: 1)])
-        #expect(try c.writer.stageState([late], end: nil) == staged)
+        #expect(try c.writer.stageState(StateAnswer(pages: [late]), behind: staged.cursor) == staged)
+        // A peer may not give rows before the place behind which it was asked.
+        var old = page
+        old.through = nil
+        let place = StateCursor(table: page.table, key: .string("~"))
+        #expect(throws: MalformedChunk.self) { try c.writer.stageState(StateAnswer(pages: [old]), behind: place) }
         try ferry.carry(from: a)
         #expect(try ferry.install() != nil)
     }
@@ -338,9 +397,9 @@ struct StateTransferTests {
         // The file of C is lost; the new one has the same identity.
         let again = try Self.store(3)
         let request = StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: .max)
-        let pages = try a.reader.statePages(request).pages
+        let answer = try a.reader.statePages(request)
         // Only its host makes a node begin a new incarnation.
-        #expect(throws: MalformedChunk.self) { try again.writer.stageState(pages, end: nil, isFromHost: false) }
+        #expect(throws: MalformedChunk.self) { try again.writer.stageState(answer, behind: nil, isFromHost: false) }
         var ferry = StateFerry(to: again)
         #expect(throws: ForkedBatch.self) { try ferry.carry(from: a) }
         let renounced = "SELECT count(*) FROM clinicsync_setting WHERE name = 'renounced'"
@@ -412,7 +471,7 @@ struct StateTransferTests {
         let request = StateRequest(id: 9, vector: staged.vector, after: staged.cursor, creditBytes: 0)
         let answer = try a.reader.statePages(request)
         #expect(answer.pages.count == 1)
-        #expect(try c.writer.stageState(answer.pages, end: nil) == nil)
+        #expect(try c.writer.stageState(answer, behind: staged.cursor) == nil)
         try expectEqual([a, c])
     }
 

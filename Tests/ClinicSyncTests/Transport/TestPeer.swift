@@ -33,8 +33,9 @@ final class TestPeer: Sendable {
             case .connectionClosed(let id):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
-            case .started, .peersFound, .membersChanged, .addressesChanged, .timerFired, .localCommitNoticed,
-                .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested, .storeLocked,
+            case .started, .answerProbe, .peersFound, .membersChanged, .addressesChanged, .timerFired,
+                .localCommitNoticed, .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested,
+                .storeLocked,
                 .storeUnlocked, .syncsTakeLong, .roomIsShort:
                 self.misplaced += 1
             }

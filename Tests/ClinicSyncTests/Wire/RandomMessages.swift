@@ -42,7 +42,8 @@ struct RandomMessages {
                     wanted: (0..<self.count()).map { _ in
                         LostChunk(batch: self.batch(), index: UInt32(self.number(23)))
                     },
-                    unproven: (0..<self.count()).map { _ in self.node() }
+                    unproven: (0..<self.count()).map { _ in self.node() },
+                    probe: self.number(1) == 0 ? nil : self.probe()
                 )
             )
         case 8: .digests(self.digests())
@@ -222,7 +223,19 @@ struct RandomMessages {
             creditBytes: UInt32(self.number(32)),
             runID: self.generator.next(),
             knowsEpochs: true,
-            epoch: self.epoch()
+            epoch: self.epoch(),
+            gathersProbes: self.number(1) == 1
+        )
+    }
+
+    private mutating func probe() -> ProbeAnswers {
+        ProbeAnswers(
+            prober: self.node(),
+            number: Int64(bitPattern: self.generator.next()),
+            answers: (0..<self.count()).map { _ in
+                ProbeAnswers.Answer(node: self.node(), milliseconds: Int64(self.number(42)))
+            },
+            connected: (0..<self.count()).map { _ in self.node() }
         )
     }
 

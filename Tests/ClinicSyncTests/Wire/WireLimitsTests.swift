@@ -120,6 +120,32 @@ struct WireLimitsTests {
             max: limits.unprovenNodesMax
         ),
         Case(
+            field: "nodes",
+            make: { count in
+                let answer = ProbeAnswers.Answer(node: MessageSamples.node, milliseconds: 1)
+                let answers = ProbeAnswers(
+                    prober: MessageSamples.node,
+                    number: 1,
+                    answers: Array(repeating: answer, count: count)
+                )
+                return .acknowledge(Acknowledgement(applied: [], creditBytes: 0, probe: answers))
+            },
+            max: limits.nodesMax
+        ),
+        Case(
+            field: "connected",
+            make: { count in
+                let answers = ProbeAnswers(
+                    prober: MessageSamples.node,
+                    number: 1,
+                    answers: [],
+                    connected: Array(repeating: MessageSamples.node, count: count)
+                )
+                return .acknowledge(Acknowledgement(applied: [], creditBytes: 0, probe: answers))
+            },
+            max: limits.nodesMax
+        ),
+        Case(
             field: "entry",
             make: { .revocation(Array(repeating: 1, count: $0)) },
             max: limits.revocationBytesMax

@@ -64,7 +64,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             runID: self.duplicates.runID,
             takesState: true,
             knowsEpochs: true,
-            epoch: self.configuration.epoch
+            epoch: self.configuration.epoch,
+            gathersProbes: true
         )
     }
 
@@ -397,40 +398,35 @@ package struct PeersStateMachine: Sendable, Hashable {
         let (ping, wasAsleep) = self.heartbeat.beat(at: time)
         let limit = self.configuration.silenceLimit * self.patience
         var beat = HeartbeatOutcome(ping: ping, silent: [], next: self.configuration.heartbeatInterval)
-        for index in self.links.values.indices {
-            if wasAsleep {
-                self.links.values[index].lastHeard = max(
-                    self.links.values[index].lastHeard,
-                    time - self.configuration.silenceLimit / 2
-                )
+        for (index, id) in self.links.keys.enumerated() {
+            var link = self.links.values[index]
+            defer { self.links.values[index] = link }
+            if wasAsleep { link.lastHeard = max(link.lastHeard, time - self.configuration.silenceLimit / 2) }
+            let remaining = link.lastHeard + limit - time
+            guard remaining > .zero else {
+                beat.silent.append(id)
+                continue
             }
-            let remaining = self.links.values[index].lastHeard + limit - time
-            if remaining <= .zero {
-                beat.silent.append(self.links.keys[index])
-            } else {
-                // The next beat comes when a peer's time is up, rather than half a second later.
-                beat.next = min(beat.next, remaining)
-                if let notice = self.prove(self.links.keys[index], at: time) { beat.notices.append(notice) }
-                let id = self.links.keys[index]
-                let isMeasured = (ping &+ id.rawValue).isMultiple(of: CoreLimits.roundTripBeats)
-                if !isHost || isMeasured || !self.links.values[index].hasPinged { beat.pinged.append(id) }
-                self.links.values[index].hasPinged = false
-            }
+            // The next beat comes when a peer's time is up, rather than half a second later.
+            beat.next = min(beat.next, remaining)
+            if time - link.since >= CoreLimits.usefulAfter { beat.notices += self.prove(&link) }
+            let isMeasured = (ping &+ id.rawValue).isMultiple(of: CoreLimits.roundTripBeats)
+            if !isHost || isMeasured || !link.hasPinged { beat.pinged.append(id) }
+            link.hasPinged = false
         }
         self.heartbeat.plan(at: time + beat.next)
         return beat
     }
 
-    /// Forgets that a peer waited, when its link has lasted long enough.
+    /// Forgets that a peer waited, because its link has lasted long enough.
     ///
     /// - Returns: The notice of a link of which nobody was told.
-    private mutating func prove(_ id: ConnectionID, at time: Duration) -> Effect? {
-        guard let link = self.links[id], time - link.since >= CoreLimits.usefulAfter else { return nil }
+    private mutating func prove(_ link: inout PeerLink) -> [Effect] {
         self.dialler.proved(link.identity.node)
-        guard link.isQuiet else { return nil }
-        self.links[id]?.isQuiet = false
+        guard link.isQuiet else { return [] }
+        link.isQuiet = false
         let isHost = link.report.role == .host
-        return .notify(.peerConnected(link.identity.node, name: link.identity.name, isHost: isHost))
+        return [.notify(.peerConnected(link.identity.node, name: link.identity.name, isHost: isHost))]
     }
 
     /// Takes the answer to a ping.

@@ -25,6 +25,10 @@ package enum Effect: Sendable, Hashable {
     case learn(SignedEntry)
     /// Send the peer the proofs that these nodes are or were members, those that this node has.
     case prove([NodeID], to: ConnectionID)
+    /// Give answers to this node's probe to the part that measures.
+    case probeAnswered(ProbeAnswers)
+    /// Write answers to another node's probe as rows, because a peer on the way is of a version that knows only rows.
+    case recordAnswers(ProbeAnswers)
     /// Count a message of the peer that costs it no credit: a peer that sends many is read later.
     case meter(ConnectionID, bytes: Int)
     /// Answer a command.
@@ -76,13 +80,15 @@ package enum TimerID: Sendable, Hashable {
     case retryStorage
     /// No peer has sent a batch that this node lost to damage.
     case refetch
+    /// Send on the answers to probes that were gathered.
+    case probes
     /// Record members' progress and prune the log.
     case housekeeping
 
     /// The timers that exist once, in the order in which a node that stops cancels them.
     static let single: [TimerID] = [
         .heartbeat, .housekeeping, .reconcile, .retryRound, .roundTimeout, .retryStorage, .dial, .election, .handOver,
-        .transfer, .sessions, .grants, .refetch,
+        .transfer, .sessions, .grants, .refetch, .probes,
     ]
 }
 

@@ -39,6 +39,8 @@ package enum Input: Sendable, Hashable {
     case roomIsShort
     /// Programs must hear of an event that is not a change of a row.
     case eventOccurred(NamedEvent)
+    /// This node has applied a probe of another node: its answer must reach the node that measures.
+    case answerProbe(ProbeAnswers)
     /// A person or program asks for something.
     case commandReceived(RequestID, Command)
     /// The node must stop in order.

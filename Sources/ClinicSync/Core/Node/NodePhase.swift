@@ -27,7 +27,8 @@ extension NodePhase {
         case .commandReceived(let request, .login): [.reply(request, .loginDecided(.unavailable))]
         case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
             .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
-            .storeLocked, .storeUnlocked, .syncsTakeLong, .roomIsShort, .eventOccurred, .shutdownRequested:
+            .storeLocked, .storeUnlocked, .syncsTakeLong, .roomIsShort, .eventOccurred, .answerProbe,
+            .shutdownRequested:
             []
         }
     }

@@ -123,13 +123,7 @@ extension NodeStateMachine {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
         let progress = self.takeProgress(everything: false)
-        let presence = MemberPresence(
-            isHost: self.isHost,
-            members: self.peers.members.present,
-            days: self.peers.members.days,
-            linked: self.peers.linkedPeers.map(\.identity.node).sorted(),
-            clinicMilliseconds: self.context.clinicMilliseconds
-        )
+        let presence = MemberPresence(of: self)
         self.carryOut(self.data.keepHouse(progress: progress, presence: presence, at: self.now.monotonic))
     }
 

@@ -97,6 +97,7 @@ extension NodeStateMachine {
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
             if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }
+            self.carryOut(self.probes.received(acknowledgement.probe, on: id, from: node, self.context))
             self.handOverWhenCovered()
         case .hostReport(let report):
             guard report.candidacy.node == node else { return self.close(id, .protocolViolation) }

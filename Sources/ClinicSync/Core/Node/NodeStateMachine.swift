@@ -19,6 +19,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     var handOver = HandOverStateMachine()
     var data: DataStateMachine
     var sessions = SessionsStateMachine()
+    var probes: ProbeStateMachine
 
     /// Makes the machine; it does nothing before ``Input/started(_:)``.
     package init(configuration: CoreConfiguration) {
@@ -28,6 +29,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         self.peers = PeersStateMachine(configuration)
         self.election = ElectionStateMachine(configuration)
         self.data = DataStateMachine(configuration)
+        self.probes = ProbeStateMachine(own: configuration.origin.node)
     }
 
     /// Handles one input.
@@ -92,6 +94,8 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .storeLocked(let lock): self.carryOut(self.data.storeLocked(lock, at: self.now.monotonic))
         case .storeUnlocked, .syncsTakeLong, .roomIsShort: self.carryOut(self.data.access.heard(input, self.context))
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
+        case .answerProbe(let answer):
+            self.carryOut(self.probes.answer(answer, peers: self.peers.linkedPeers, self.context))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
         }
@@ -118,6 +122,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .retryStorage: self.carryOut(self.data.retry(self.context))
         case .housekeeping: self.keepHouse()
         case .refetch: self.carryOut(self.data.refetchTimedOut())
+        case .probes: self.carryOut(self.probes.gatheringEnded(peers: self.peers.linkedPeers))
         }
     }
 

@@ -27,6 +27,8 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         package var connection: ConnectionID
         /// The number of the newest request.
         package var request: UInt64
+        /// The place behind which the newest request asks.
+        package var asked: StateCursor?
         /// Pages of the answer that have arrived.
         package var pages: [StatePage] = []
         /// Whether the answer is complete, so that the next request may follow.
@@ -37,6 +39,16 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         package var vector: VersionVector
         /// See `vector`; `nil` before the first page.
         package var cursor: StateCursor?
+        /// Where the answers end that the store was given; `nil` before the first one.
+        package var given: Place?
+    }
+
+    /// A place in one state.
+    package struct Place: Sendable, Hashable {
+        /// The vector of the state.
+        package let vector: VersionVector
+        /// The place.
+        package let cursor: StateCursor?
     }
 
     /// A peer's offer.
@@ -227,6 +239,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         var source = source
         self.lastRequest += 1
         source.request = self.lastRequest
+        source.asked = source.cursor
         source.isAnswered = false
         self.state = .receiving(source)
         let request = StateRequest(
@@ -255,11 +268,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
             self.state = .receiving(source)
             return []
         }
-        let pages = source.takePages()
-        source.isAnswered = true
-        source.staging += 1
-        self.state = .receiving(source)
-        return [self.stage(pages, end: nil, from: id)] + self.requestNext()
+        return [self.stage(source, end: nil)] + self.requestNext()
     }
 
     private mutating func received(_ end: StateEnd, on id: ConnectionID) -> [Directive] {
@@ -269,16 +278,21 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         guard source.vector == end.vector, source.cursor != nil, end.through.covers(end.vector) else {
             return [.close(id, .protocolViolation)]
         }
-        let pages = source.takePages()
         // Nothing is asked for any more.
-        source.isAnswered = true
         source.request = 0
-        self.state = .receiving(source)
-        return [self.stage(pages, end: end, from: id)]
+        return [self.stage(source, end: end)]
     }
 
-    private func stage(_ pages: [StatePage], end: StateEnd?, from id: ConnectionID) -> Directive {
-        .submit(.stageState(from: id, isHost: id == self.host, pages, end: end))
+    /// Gives the store an answer, which is complete.
+    private mutating func stage(_ source: Source, end: StateEnd?) -> Directive {
+        var source = source
+        let answer = StateAnswer(pages: source.takePages(), end: end)
+        source.isAnswered = true
+        source.staging += 1
+        source.given = Place(vector: source.vector, cursor: source.cursor)
+        self.state = .receiving(source)
+        let id = source.connection
+        return .submit(.stageState(from: id, isHost: id == self.host, answer, behind: source.asked))
     }
 
     /// Asks for the next pages, if the store is not too far behind.
@@ -291,24 +305,32 @@ package struct StateTransferStateMachine: Sendable, Hashable {
 
     // MARK: - The store's replies to the taking side
 
-    /// Pages are stored; `nil`: what came before them was forgotten.
+    /// The store has an answer, or has left it out because it did not follow what is stored; `nil`: nothing is stored.
     package mutating func staged(_ staged: StagedState?, from id: ConnectionID, at time: Duration) -> [Directive] {
         // Another state may be merged where this one failed.
         if staged?.vector != self.staged?.vector { self.failure = nil }
         self.staged = staged
+        if case .idle = self.state, staged?.through != nil {
+            // The sender was lost when it had given everything.
+            self.state = .installing(from: nil, isWorking: false, since: time)
+            return self.install(at: time)
+        }
         guard case .receiving(var source) = self.state, source.connection == id else { return [] }
         source.staging = max(0, source.staging &- 1)
-        guard let staged else {
+        if staged == nil {
             // What else was sent meanwhile is forgotten, too.
             source.isAnswered = true
             source.request = 0
-            self.state = source.staging == 0 ? .idle : .receiving(source)
-            return source.staging == 0 ? self.begin(at: time) : []
         }
         self.state = .receiving(source)
-        guard staged.through != nil else { return self.requestNext() }
-        self.state = .installing(from: id, isWorking: false, since: time)
-        return self.install(at: time)
+        guard staged?.through == nil else {
+            self.state = .installing(from: id, isWorking: false, since: time)
+            return self.install(at: time)
+        }
+        guard source.staging == 0, source.request == 0 || source.isAhead(of: staged) else { return self.requestNext() }
+        // The store has not taken all that it was given: it goes on from where it is.
+        self.state = .idle
+        return self.begin(at: time)
     }
 
     /// Merges a state that waits, unless the store failed a short time ago.
@@ -452,6 +474,12 @@ extension StateTransferStateMachine.Source {
         self.cursor = page.cursor
         self.pages.append(page)
         return true
+    }
+
+    /// Whether the store, which has replied to everything, has less than it was given.
+    fileprivate func isAhead(of staged: StagedState?) -> Bool {
+        guard let staged, let given = self.given else { return false }
+        return given.vector != staged.vector || given.cursor?.isBehind(staged.cursor) == true
     }
 
     /// Takes the pages of an answer out.

@@ -76,6 +76,10 @@ package enum CoreLimits {
     ///
     /// A new host waits this long for its clients before it decides on logins.
     package static let grantLimit: Duration = .milliseconds(1_500)
+    /// How long a host gathers answers to probes before it sends them on.
+    package static let probeGathering: Duration = .milliseconds(10)
+    /// Probes whose answers a host gathers at a time; answers to further ones are dropped.
+    package static let probesGatheredMax = 64
     /// Logins of this PC that wait for their answer; further ones are answered as `unavailable` at once.
     package static let loginsMax = 64
     /// Logins on which a host decides at a time; further ones are answered as `unavailable` at once.

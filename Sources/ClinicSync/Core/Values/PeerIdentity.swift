@@ -8,11 +8,14 @@ package struct PeerIdentity: Sendable, Hashable {
     package var name: String
     /// Where it is reached, the likeliest address first.
     package var addresses: [String]
+    /// Whether it takes and passes on answers to probes.
+    package var gathersProbes: Bool
 
     /// Takes the identity from a certificate's node and its accepted hello.
     package init(_ node: NodeID, _ hello: Hello) {
         self.node = node
         self.name = hello.nodeName
         self.addresses = hello.addresses
+        self.gathersProbes = hello.gathersProbes
     }
 }

@@ -45,17 +45,19 @@ final class StateMerger {
 
     // MARK: - Pages
 
-    /// Reads pages in full, before anything of them is stored.
+    /// Reads an answer in full, before anything of it is stored.
+    ///
+    /// It is judged by what the peer was asked, and not by what is stored meanwhile: the store may have got more from a peer that
+    /// was asked before.
     ///
     /// - Parameters:
-    ///   - pages: the pages, in their order.
-    ///   - end: the end, when no page follows.
-    ///   - staged: what is stored already.
-    /// - Throws: ``MalformedChunk`` when a page is not what it says.
-    func check(_ pages: [StatePage], end: StateEnd?, behind staged: StagedState?) throws {
-        if let end { try self.checkNumbers(end.through) }
-        var cursor = staged?.cursor
-        for page in pages {
+    ///   - answer: the pages, in their order.
+    ///   - place: the place behind which the peer was asked for them; `nil`: the beginning.
+    /// - Throws: ``MalformedChunk`` when a page is not what it says, or has a row that was not asked for.
+    func check(_ answer: StateAnswer, behind place: StateCursor?) throws {
+        if let end = answer.end { try self.checkNumbers(end.through) }
+        var cursor = place
+        for page in answer.pages {
             guard page.checksum == BatchChunk.checksum(of: page.payload) else {
                 throw MalformedChunk(reason: "the checksum is wrong")
             }
@@ -115,22 +117,31 @@ final class StateMerger {
         }
     }
 
-    /// Stores pages, which were checked, behind those that are stored.
+    /// Stores an answer, which was checked, behind what is stored.
     ///
-    /// A page with another vector begins the state again, if it has the authors. Other pages that do not follow are left out:
-    /// they were on their way when another peer took over.
+    /// Authors with another vector begin the state again. Everything else must go on where the stored pages end, or before:
+    ///
+    /// * Of an answer that begins before that place, the pages up to there are left out: another peer, which was asked before, has
+    ///   given them meanwhile.
+    /// * An answer that begins behind it is left out as a whole: the store has failed to store, or has forgotten, what came before
+    ///   it. With such a gap the rows between would count as deleted.
     func stage(
-        _ pages: [StatePage],
-        end: StateEnd?,
+        _ answer: StateAnswer,
+        behind place: StateCursor?,
         in transaction: borrowing WriteTransaction
     ) throws -> StagedState? {
         var staged = try StateStage.read(on: transaction.connection)
-        for page in pages {
+        var isNext = staged.map { place?.isBehind($0.cursor) != true } ?? false
+        // Its sender says it once in an answer, for all pages.
+        var forgotten = VersionVector()
+        for page in answer.pages {
             if staged?.vector != page.vector {
                 guard page.table.isEmpty else { continue }
                 try StateStage.clear(in: transaction)
                 staged = StagedState(vector: page.vector, cursor: page.cursor)
-            } else if let staged, !page.cursor.isBehind(staged.cursor) {
+                isNext = true
+            } else if let staged, !isNext || !page.cursor.isBehind(staged.cursor) {
+                forgotten.merge(page.forgotten)
                 continue
             }
             // Rows of a table that this node does not have come by reconciliation, when it has the table. A page without rows says
@@ -139,8 +150,9 @@ final class StateMerger {
                 try StateStage.append(page, in: transaction)
             }
             staged?.append(page)
+            staged?.forgotten.merge(forgotten)
         }
-        if let end, staged?.vector == end.vector { staged?.through = end.through }
+        if let end = answer.end, isNext, staged?.vector == end.vector { staged?.through = end.through }
         if let staged { try StateStage.write(staged, at: self.clock.wallMilliseconds, in: transaction) }
         return staged
     }

@@ -39,6 +39,40 @@ final class Merging {
         return self.hasFilledCache
     }
 
+    /// Logs chunks of several peers in one transaction and applies what is complete and small.
+    ///
+    /// When it throws, nothing is stored, whichever delivery was at fault.
+    ///
+    /// - Parameters:
+    ///   - deliveries: what the peers sent, in the order in which it came; no batch is in two of them.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The outcome of each delivery.
+    /// - Throws: as ``store(_:from:offset:)``.
+    func store(_ deliveries: [ChunkDelivery], offset: Int64) throws -> [StoreOutcome] {
+        let outOfStep = try self.transactions.read { connection in
+            try deliveries.map { try self.applier.check($0.chunks, on: connection) }
+        }
+        try self.collecting.collector.finishBulk(offset: offset)
+        let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
+        let results = try self.apply(options) { options, transaction in
+            var results: [(MergeResult, VersionVector)] = []
+            for (delivery, outOfStep) in zip(deliveries, outOfStep) {
+                let result = try self.applier.store(
+                    delivery.chunks,
+                    outOfStep: outOfStep,
+                    from: delivery.sender,
+                    options,
+                    in: transaction
+                )
+                results.append((result, self.origins.vector))
+            }
+            return results
+        }
+        return zip(deliveries, results).map { delivery, result in
+            self.outcome(result.0, storedBytes: delivery.bytes, vector: result.1)
+        }
+    }
+
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
@@ -86,10 +120,10 @@ final class Merging {
     ///
     /// A batch that was read when it arrived cannot be unreadable, unless the log was changed since. Then the transaction
     /// is rolled back and runs again, and reads every batch before it applies it.
-    private func apply(
+    private func apply<Result>(
         _ options: BatchApplier.Options,
-        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> MergeResult
-    ) throws -> MergeResult {
+        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> Result
+    ) throws -> Result {
         do {
             return try self.transactions.write(self.durability()) { .relaxed(try body(options, $0)) }
         } catch is UnreadableBatch {
@@ -104,12 +138,12 @@ final class Merging {
         try self.transactions.read { try self.rows.marks.count(limit: 1, on: $0) } > 0 ? .durable : .relaxed
     }
 
-    private func outcome(_ result: MergeResult, storedBytes: Int) -> StoreOutcome {
+    private func outcome(_ result: MergeResult, storedBytes: Int, vector: VersionVector? = nil) -> StoreOutcome {
         let before = self.collecting.collector.takeUntoldChanges()
         return StoreOutcome(
             logged: before.logged + result.logged,
             storedBytes: storedBytes,
-            vector: self.origins.vector,
+            vector: vector ?? self.origins.vector,
             events: before.events + result.events,
             conflicts: result.conflicts,
             isApplyPending: result.isPending,
@@ -153,18 +187,18 @@ final class Merging {
 
     // MARK: - State in place of history
 
-    /// Stores pages of a state that a peer gives.
+    /// Stores an answer of a peer that gives its state.
     ///
     /// - Parameters:
-    ///   - pages: the pages, in their order.
-    ///   - end: the end, when no page follows.
+    ///   - answer: the pages, in their order.
+    ///   - place: the place behind which the peer was asked for them; `nil`: the beginning.
     ///   - isFromHost: whether this node's host sent them.
-    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
     /// - Throws: ``MalformedChunk``, ``ForkedBatch``, ``StoreError``.
-    func stage(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool) throws -> StagedState? {
-        let staged = try self.transactions.read { try StateStage.read(on: $0) }
-        try self.stateMerger.check(pages, end: end, behind: staged)
-        if let fork = self.stateMerger.fork(in: pages.map(\.vector) + (end.map { [$0.through] } ?? [])) {
+    func stage(_ answer: StateAnswer, behind place: StateCursor?, isFromHost: Bool) throws -> StagedState? {
+        try self.stateMerger.check(answer, behind: place)
+        let vectors = answer.pages.map(\.vector) + (answer.end.map { [$0.through] } ?? [])
+        if let fork = self.stateMerger.fork(in: vectors) {
             guard isFromHost else { throw MalformedChunk(reason: "the state has batches that this node never made") }
             throw try self.renounce(fork)
         }
@@ -172,7 +206,7 @@ final class Merging {
             // The pages are written once and read once, so they need not stay in memory.
             return try self.transactions.withSmallCache(true) {
                 try self.transactions.write { transaction in
-                    .relaxed(try self.stateMerger.stage(pages, end: end, in: transaction))
+                    .relaxed(try self.stateMerger.stage(answer, behind: place, in: transaction))
                 }
             }
         } catch let error as StoreError where error.code == .diskFull {

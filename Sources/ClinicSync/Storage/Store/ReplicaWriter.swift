@@ -187,6 +187,21 @@ package final class ReplicaWriter {
         try self.follower.following { try self.merging.store(chunks, from: sender, offset: offset) }
     }
 
+    /// Logs chunks of several peers in one transaction, as ``store(_:from:clockOffsetMilliseconds:)`` does for one peer.
+    ///
+    /// - Parameters:
+    ///   - deliveries: what the peers sent, in the order in which it came; no batch may be in two of them.
+    ///   - offset: what to add to this PC's time to get the clinic's.
+    /// - Returns: The outcome of each delivery.
+    /// - Throws: As the other method, when one delivery is at fault. The store is as before then. It stores those that are not at
+    ///   fault when each is given alone.
+    package func store(
+        _ deliveries: [ChunkDelivery],
+        clockOffsetMilliseconds offset: Int64
+    ) throws -> [StoreOutcome] {
+        try self.follower.following { try self.merging.store(deliveries, offset: offset) }
+    }
+
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
     /// ``StorageRequest/discard(_:waiting:)``.
     ///
@@ -222,14 +237,18 @@ package final class ReplicaWriter {
 
     // MARK: - State in place of history
 
-    /// Stores pages of a state that a peer gives; see ``StorageRequest/stageState(from:isHost:_:end:)``.
+    /// Stores an answer of a peer that gives its state; see ``StorageRequest/stageState(from:isHost:_:behind:)``.
     ///
-    /// - Returns: What is stored; `nil` when what came before these pages was forgotten.
+    /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
     /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the host's state has batches of this
     ///   node that this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored
     ///   then.
-    package func stageState(_ pages: [StatePage], end: StateEnd?, isFromHost: Bool = true) throws -> StagedState? {
-        try self.follower.following { try self.merging.stage(pages, end: end, isFromHost: isFromHost) }
+    package func stageState(
+        _ answer: StateAnswer,
+        behind place: StateCursor?,
+        isFromHost: Bool = true
+    ) throws -> StagedState? {
+        try self.follower.following { try self.merging.stage(answer, behind: place, isFromHost: isFromHost) }
     }
 
     /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.

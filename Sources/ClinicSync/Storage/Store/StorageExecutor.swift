@@ -8,7 +8,7 @@ package final class WritingExecutor {
     /// The store.
     package let writer: ReplicaWriter
     private let retentionMilliseconds: Int64
-    private var clockOffset: Int64 = 0
+    private(set) var clockOffset: Int64 = 0
 
     /// Makes an executor.
     ///
@@ -88,10 +88,10 @@ package final class WritingExecutor {
         case .pinState(let peer, let vector, let isNew):
             try self.writer.pinState(peer, vector, isNew: isNew)
             return .statePinned
-        case .stageState(let connection, let isHost, let pages, let end):
+        case .stageState(let connection, let isHost, let answer, let place):
             return .stateStaged(
                 from: connection,
-                try self.writer.stageState(pages, end: end, isFromHost: isHost)
+                try self.writer.stageState(answer, behind: place, isFromHost: isHost)
             )
         case .installState(let isForced):
             let installed = try self.writer.installState(

@@ -15,6 +15,16 @@ import Testing
         .send(.c(connection), .state(.request(request)))
     }
 
+    private func stages(
+        _ pages: [StatePage],
+        end: StateEnd? = nil,
+        from connection: UInt64,
+        behind place: StateCursor? = nil
+    ) -> Directive {
+        let answer = StateAnswer(pages: pages, end: end)
+        return .submit(.stageState(from: .c(connection), isHost: false, answer, behind: place))
+    }
+
     private func page(
         _ id: UInt64,
         _ table: String,
@@ -63,7 +73,7 @@ import Testing
         #expect(machine.received(.page(first), on: .c(1), at: .zero) == [])
         #expect(
             machine.received(.page(second), on: .c(1), at: .zero) == [
-                .submit(.stageState(from: .c(1), isHost: false, [first, second], end: nil)),
+                self.stages([first, second], from: 1),
                 self.asks(1, self.request(2, self.vector, after: second.cursor)),
             ]
         )
@@ -73,7 +83,7 @@ import Testing
         let end = StateEnd(id: 2, vector: self.vector, through: self.through)
         #expect(
             machine.received(.end(end), on: .c(1), at: .zero) == [
-                .submit(.stageState(from: .c(1), isHost: false, [last], end: end))
+                self.stages([last], end: end, from: 1, behind: second.cursor)
             ]
         )
         let whole = self.staged("bills", through: self.through)
@@ -169,6 +179,79 @@ import Testing
         )
     }
 
+    @Test("a sender is gone while the store works on its answers: the next one is asked from where the store is")
+    func goneWhileStoring() {
+        var machine = self.receiving()
+        _ = machine.received(.offer(self.offer), on: .c(2), at: .zero)
+        _ = machine.received(.page(self.page(1, "")), on: .c(1), at: .zero)
+        _ = machine.staged(self.staged(""), from: .c(1), at: .zero)
+        _ = machine.received(.page(self.page(2, "bills", "b5")), on: .c(1), at: .zero)
+        let place = StateCursor(table: "")
+        #expect(machine.lost(.c(1), at: .zero) == [self.asks(2, self.request(4, self.vector, after: place))])
+        #expect(machine.staged(self.staged("bills", "b5"), from: .c(1), at: .zero) == [])
+        let page = self.page(4, "bills", "b4")
+        #expect(
+            machine.received(.page(page), on: .c(2), at: .zero) == [
+                self.stages([page], from: 2, behind: place),
+                self.asks(2, self.request(5, self.vector, after: page.cursor)),
+            ]
+        )
+        // The store has more already.
+        #expect(machine.staged(self.staged("bills", "b5"), from: .c(2), at: .zero) == [])
+        #expect(machine.state != .idle && machine.source == .c(2))
+    }
+
+    @Test("a sender that was lost when it had given everything is not needed any more")
+    func goneAtTheEnd() {
+        var machine = self.receiving()
+        _ = machine.received(.page(self.page(1, "", isLast: false)), on: .c(1), at: .zero)
+        _ = machine.received(.end(StateEnd(id: 1, vector: self.vector, through: self.through)), on: .c(1), at: .zero)
+        #expect(machine.lost(.c(1), at: .zero) == [])
+        let whole = self.staged("", through: self.through)
+        #expect(machine.staged(whole, from: .c(1), at: .zero) == [.submit(.installState(isForced: false))])
+    }
+
+    @Test("a store that left out what it was given is asked about from where it is")
+    func leftOut() {
+        var machine = StateTransferStateMachine()
+        machine.start(self.staged("bills", "b1"), at: .zero)
+        _ = machine.received(.offer(self.offer), on: .c(1), at: .zero)
+        _ = machine.received(.page(self.page(1, "bills", "b2")), on: .c(1), at: .zero)
+        _ = machine.received(.page(self.page(2, "bills", "b3")), on: .c(1), at: .zero)
+        // The first answer failed in a way that is tried again later; the second did not follow.
+        #expect(machine.staged(self.staged("bills", "b1"), from: .c(1), at: .zero) == [])
+        let place = StateCursor(table: "bills", key: .string("b2"))
+        #expect(
+            machine.staged(self.staged("bills", "b2"), from: .c(1), at: .zero) == [
+                self.asks(1, self.request(4, self.vector, after: place))
+            ]
+        )
+        // Another sender's answer began the state again.
+        _ = machine.received(.page(self.page(4, "bills", "b3")), on: .c(1), at: .zero)
+        let other = self.staged("", vector: .v(7))
+        #expect(
+            machine.staged(other, from: .c(1), at: .zero) == [
+                self.asks(1, self.request(6, .v(7), after: other.cursor))
+            ]
+        )
+    }
+
+    @Test("an end that the store left out is asked for again")
+    func endLeftOut() {
+        var machine = StateTransferStateMachine()
+        machine.start(self.staged("bills", "b1"), at: .zero)
+        _ = machine.received(.offer(self.offer), on: .c(1), at: .zero)
+        let end = StateEnd(id: 1, vector: self.vector, through: self.through)
+        _ = machine.received(.page(self.page(1, "bills", isLast: false)), on: .c(1), at: .zero)
+        _ = machine.received(.end(end), on: .c(1), at: .zero)
+        let place = StateCursor(table: "bills", key: .string("b1"))
+        #expect(
+            machine.staged(self.staged("bills", "b1"), from: .c(1), at: .zero) == [
+                self.asks(1, self.request(2, self.vector, after: place))
+            ]
+        )
+    }
+
     @Test("a whole state whose sender is gone asks the next peer for the batches that it waits for")
     func tailFromAnother() {
         var machine = StateTransferStateMachine()
@@ -182,7 +265,7 @@ import Testing
         let end = StateEnd(id: 1, vector: self.vector, through: .v(7))
         #expect(
             machine.received(.end(end), on: .c(2), at: .zero) == [
-                .submit(.stageState(from: .c(2), isHost: false, [], end: end))
+                self.stages([], end: end, from: 2, behind: cursor)
             ]
         )
     }
@@ -208,7 +291,7 @@ import Testing
         let page = self.page(1, "", vector: .v(4))
         #expect(
             machine.received(.page(page), on: .c(1), at: .zero) == [
-                .submit(.stageState(from: .c(1), isHost: false, [page], end: nil)),
+                self.stages([page], from: 1, behind: StateCursor(table: "bills", key: .string("b1"))),
                 self.asks(1, self.request(2, .v(4), after: StateCursor(table: ""))),
             ]
         )
