@@ -92,6 +92,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var silenceMilliseconds: Int64 = 30 * 86_400_000
     /// When the last node joins; `nil`: at the beginning, like the others.
     package var joinAt: Duration?
+    /// The time that PCs need for their events; `nil`: none.
+    package var processing: ProcessingCost?
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 

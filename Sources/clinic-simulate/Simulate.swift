@@ -13,7 +13,7 @@ enum Simulate {
             let kind = Kind(words[1])
         else {
             print(
-                "usage: clinic-simulate hostile|damaged|absence|ordinary|pruning|deleting|joining FIRST COUNT [JOURNAL]"
+                "usage: clinic-simulate hostile|damaged|absence|ordinary|pruning|deleting|joining|storm FIRST COUNT [JOURNAL]"
             )
             exit(2)
         }
@@ -66,11 +66,14 @@ private enum Kind {
     case absence
     /// Faults among programs that write, with options that the seed decides.
     case faults((UInt64) -> SimulationOptions)
+    /// A load overloads the clinic and ends.
+    case storm
 
     /// The kind of a word of the command line.
     init?(_ word: String) {
         switch word {
         case "absence": self = .absence
+        case "storm": self = .storm
         case "ordinary": self = .faults(SimulationOptions.random)
         case "pruning": self = .faults(SimulationOptions.pruning)
         case "deleting": self = .faults(SimulationOptions.deleting)
@@ -91,6 +94,36 @@ private enum Kind {
             run.isSilent = result.isSilent
             for (mutation, times) in result.mutations { run.counts[mutation.rawValue] = times }
             return run
+        case .storm:
+            let kinds = StormKind.allCases
+            let environment = ProcessInfo.processInfo.environment
+            func number(_ name: String, _ other: Int64) -> Int64 { environment[name].flatMap { Int64($0) } ?? other }
+            let cost = ProcessingCost(
+                message: .microseconds(number("MSG", 100)),
+                send: .microseconds(number("SEND", 20)),
+                handshake: .microseconds(number("HS", 4000)),
+                start: .microseconds(number("START", 100_000)),
+                cores: number("CORES", 2) == 0 ? nil : Int(number("CORES", 2))
+            )
+            let which =
+                environment["STORM"].flatMap { StormKind(rawValue: $0) } ?? kinds[Int(seed % UInt64(kinds.count))]
+            let outcome = try StormRun.outcome(
+                which,
+                nodes: Int(number("N", 30)),
+                cost: cost,
+                seed: seed,
+                patience: .seconds(number("WATCH", 40)),
+                templates: templates
+            )
+            print(
+                which,
+                seed,
+                outcome.recovery.map { "\($0)" } ?? "NEVER",
+                "terms \(outcome.terms) dials \(outcome.dials) handshakes \(outcome.handshakes)",
+                outcome.violation ?? ""
+            )
+            fflush(nil)
+            return Run(violation: outcome.holds ? nil : "storm", words: "", transcript: [])
         case .absence:
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)
