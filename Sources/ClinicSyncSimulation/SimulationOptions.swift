@@ -157,6 +157,14 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         return options
     }
 
+    /// A run of `pruning` in which programs also delete rows that all PCs write, and the day's queue.
+    package static func deleting(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.pruning(seed: seed)
+        let deleting: [WorkloadKind] = [.sameRow, .endOfDay]
+        options.workloads = deleting + options.workloads.filter { !deleting.contains($0) }
+        return options
+    }
+
     /// A run in which a PC joins late, when the others' logs no longer begin at the beginning, among faults.
     package static func joining(seed: UInt64) -> SimulationOptions {
         var options = SimulationOptions.random(seed: seed)

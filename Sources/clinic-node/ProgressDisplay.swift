@@ -11,6 +11,8 @@ struct ProgressDisplay: Service {
 
     private static let redrawInterval = Duration.milliseconds(500)
     private static let lineInterval = Duration.seconds(10)
+    /// The time between two looks when no line is replaced; a service's node is idle most of the time.
+    private static let lookInterval = Duration.seconds(2)
 
     /// Looks at the node until a graceful shutdown.
     func run() async throws {
@@ -43,7 +45,7 @@ struct ProgressDisplay: Service {
                 StatusLine.standardError.clear()
                 if isComplete { Output.report("The clinic's data: all rows are shown") }
             }
-            try await Task.sleep(for: ProgressDisplay.redrawInterval)
+            try await Task.sleep(for: isTerminal ? ProgressDisplay.redrawInterval : ProgressDisplay.lookInterval)
         }
     }
 }

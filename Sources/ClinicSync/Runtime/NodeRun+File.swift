@@ -35,21 +35,26 @@ extension NodeRun {
         throw ClinicSyncError(.databaseReplaced, try await self.sentence(fault, watch, path: path))
     }
 
-    /// Ends the run when SQLite cannot read a page of the database, and other nodes have its rows.
+    /// Looks once a second after the disk, and ends the run when SQLite cannot read a page of the database and other nodes have
+    /// its rows.
+    ///
+    /// One timer serves both, because each wakes an idle process. The look after the file itself waits for the store, so it is
+    /// apart from these.
     ///
     /// The next start reads the whole file. When it is damaged, the node sets it aside and makes it again from the other nodes. The
     /// run first gives its own changes away, and the role of host. The only node of a clinic goes on with what can be read.
     ///
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, `CancellationError`.
-    func watchDamage() async throws {
+    func watchDisk() async throws {
         var waited = Duration.zero
         while waited < NodeRun.damageLimit {
-            try await Task.sleep(for: DatabaseFileWatch.interval)
+            try await Task.sleep(for: SlowDiskWatch.interval)
+            self.storage.diskWatch.look(on: self.settings.directory.databaseURL.path)
             guard self.state.standing?.hasDamagedFile == true,
                 self.register.hasLiveMember(besides: self.state.id, at: self.settings.clock.wallMilliseconds),
                 let core = await self.inbox.status()
             else { continue }
-            waited += DatabaseFileWatch.interval
+            waited += SlowDiskWatch.interval
             if waited >= NodeRun.handOverTime, core.pendingChanges == 0, core.role != .host { break }
         }
         FileSuspicion(databasePath: self.settings.directory.databaseURL.path).note()

@@ -17,6 +17,8 @@ final class SlowDiskWatch: SyncWatch {
         /// The number of the latest syncs that were not slow.
         var quick = 0
         var isReported = false
+        /// The number of looks at the disk.
+        var looks: UInt64 = 0
         /// Tells the core; `nil` before the node runs.
         var report: (@Sendable (Input) -> Void)?
     }
@@ -39,24 +41,22 @@ final class SlowDiskWatch: SyncWatch {
     /// Tells the core from now on; from any thread.
     func begin(report: @escaping @Sendable (Input) -> Void) { self.state.withLockedValue { $0.report = report } }
 
-    /// Looks once a second whether a sync hangs, and now and then whether the disk has room, until the task is cancelled.
+    /// Looks whether a sync hangs, and at every fifth call whether the disk has room; to be called once a second.
     ///
     /// - Parameter path: a file on the disk.
-    /// - Throws: `CancellationError`.
-    func run(on path: String) async throws {
-        while true {
-            for _ in 0..<SlowDiskWatch.looksForRoom {
-                try await Task.sleep(for: SlowDiskWatch.interval)
-                self.look()
-            }
-            guard SlowDiskWatch.freeBytes(at: path) < SlowDiskWatch.roomMin else { continue }
-            // An idle node writes nothing, and so would not notice a full disk.
-            self.state.withLockedValue { $0.report }?(.roomIsShort)
+    func look(on path: String) {
+        self.look()
+        let isDue = self.state.withLockedValue { state in
+            state.looks += 1
+            return state.looks.isMultiple(of: SlowDiskWatch.looksForRoom)
         }
+        guard isDue, SlowDiskWatch.freeBytes(at: path) < SlowDiskWatch.roomMin else { return }
+        // An idle node writes nothing, and so would not notice a full disk.
+        self.state.withLockedValue { $0.report }?(.roomIsShort)
     }
 
     /// How many looks at syncs come between two looks at the room.
-    private static let looksForRoom = 5
+    private static let looksForRoom: UInt64 = 5
     /// With less room than this the node tries whether the disk takes a write.
     private static let roomMin: UInt64 = 1 << 20
 

@@ -16,8 +16,8 @@ package final class LongAbsenceRun {
         package var transcript: [String]
         /// Whether the member lapsed, and the others pruned what it lacked.
         package var hasLapsed = false
-        /// Whether the others had all that the PC had entered when it showed the state.
-        package var isOwnFirst = false
+        /// Whether the others had all that the PC had entered as soon as it showed the state, before any comparison.
+        package var isOwnSent = false
         /// How many states were merged and shown.
         package var installed = 0
         /// How many entries of the journal brought back a row that was deleted meanwhile.
@@ -134,7 +134,9 @@ package final class LongAbsenceRun {
             try self.world.run(until: self.world.now + .milliseconds(1))
             own = try self.away.committedVector()[self.away.origin]
         }
-        self.result.isOwnFirst = try self.others.contains { try $0.committedVector()[self.away.origin] >= own }
+        // The last of it may still be on its way.
+        try self.world.run(until: self.world.now + .milliseconds(50))
+        self.result.isOwnSent = try self.others.contains { try $0.committedVector()[self.away.origin] >= own }
         try self.settle(self.world.nodes, "after the PC came back")
     }
 

@@ -43,6 +43,7 @@ final class QueueWorkload: SimulationWorkload {
         if isCommitted { for service in chosen { self.counts[service, default: 0] += 1 } }
     }
 
+    /// Edits one of the rows that this workload added: what becomes of the others, their own workload says.
     private func move(_ program: SimulatedProgram) throws {
         let status = ["in_progress", "in_consultation", "served"][program.below(3)]
         let place = program.below(10)
@@ -50,7 +51,10 @@ final class QueueWorkload: SimulationWorkload {
             try db.execute(
                 sql: """
                     UPDATE active_patient_queue SET status = ?, servedAt = 't', patientName = patientName, age = age
-                    WHERE queueEntryId = (SELECT queueEntryId FROM active_patient_queue ORDER BY queueEntryId LIMIT 1 OFFSET ?)
+                    WHERE queueEntryId = (
+                        SELECT queueEntryId FROM active_patient_queue WHERE queueEntryId LIKE 'q-%'
+                        ORDER BY queueEntryId LIMIT 1 OFFSET ?
+                    )
                     """,
                 arguments: [status, place]
             )

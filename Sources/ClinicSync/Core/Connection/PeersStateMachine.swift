@@ -215,9 +215,12 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// Which of two connections with one node stays; both ends must come to the same answer.
     ///
-    /// Of two connections that the same end dialled, the newer one stays; ids ascend with age. Of two that both ends
-    /// dialled, the one stays that the node with the smaller id dialled.
+    /// A connection with a process that ended is dead, although nothing may show it but silence: the connection with the
+    /// process that took its place stays. Of two connections that the same end dialled, the newer one stays; ids ascend with
+    /// age. Of two that both ends dialled, the one stays that the node with the smaller id dialled.
     private func isPreferred(_ connection: PeerConnectionStateMachine, to other: ConnectionID) -> Bool {
+        let (run, former) = (connection.process?.runID ?? 0, self.connections[other]?.process?.runID ?? 0)
+        if run != former, run != 0, former != 0 { return true }
         let wasDialled = self.connections[other]?.dialled != nil
         if wasDialled == (connection.dialled != nil) { return connection.id > other }
         return (connection.dialled != nil) == (self.own < connection.peer)

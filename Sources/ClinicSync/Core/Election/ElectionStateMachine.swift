@@ -405,8 +405,10 @@ package struct ElectionStateMachine: Sendable, Hashable {
         switch self.state {
         case .idle: return []
         case .searching: return [.seek(reign, addresses: addresses)]
-        case .client(let current, _), .host(let current):
-            return reign > current ? [.seek(reign, addresses: addresses)] : []
+        case .client(let current, _): return reign > current ? [.seek(reign, addresses: addresses)] : []
+        case .host(let current):
+            // A lone host would yield to the host of this client, which does not know where the lone host is.
+            return reign > current || self.isLone ? [.seek(reign, addresses: addresses)] : []
         }
     }
 

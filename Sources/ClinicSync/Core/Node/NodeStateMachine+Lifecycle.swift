@@ -122,6 +122,7 @@ extension NodeStateMachine {
     mutating func keepHouse() {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
+        self.peers.share(self.data.vector)
         let progress = self.takeProgress(everything: false)
         let presence = MemberPresence(of: self)
         self.carryOut(self.data.keepHouse(progress: progress, presence: presence, at: self.now.monotonic))

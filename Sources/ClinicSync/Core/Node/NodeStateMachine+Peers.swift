@@ -53,7 +53,6 @@ extension NodeStateMachine {
     /// The heartbeat timer fired: sends pings and closes links whose peer is silent.
     mutating func beat() {
         let beat = self.peers.beat(at: self.now.monotonic, isHost: self.isHost)
-        self.peers.share(self.data.vector)
         for id in beat.silent { self.close(id, .peerSilent) }
         self.emit(beat.notices)
         self.carryOut(self.data.announce())
@@ -87,7 +86,7 @@ extension NodeStateMachine {
             guard let roundTrip, id == self.hostConnection else { return }
             self.clock.hostAnswered(pong, roundTrip: roundTrip, at: self.now)
         case .chunk(let chunk):
-            self.carryOut(self.data.received(chunk, on: id))
+            self.carryOut(self.data.received(chunk, on: id, isRead: self.turn.isBatchRead))
             if chunk.isLast { self.peers.sent(chunk.batch, on: id) }
         case .acknowledge(let acknowledgement):
             self.peers.acknowledged(acknowledgement.applied, by: node)
