@@ -396,10 +396,6 @@ struct StateTransferTests {
         try converge([a, b, c])
         // The file of C is lost; the new one has the same identity.
         let again = try Self.store(3)
-        let request = StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: .max)
-        let answer = try a.reader.statePages(request)
-        // Only its host makes a node begin a new incarnation.
-        #expect(throws: MalformedChunk.self) { try again.writer.stageState(answer, behind: nil, isFromHost: false) }
         var ferry = StateFerry(to: again)
         #expect(throws: ForkedBatch.self) { try ferry.carry(from: a) }
         let renounced = "SELECT count(*) FROM clinicsync_setting WHERE name = 'renounced'"

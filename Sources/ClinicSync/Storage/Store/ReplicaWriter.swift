@@ -237,18 +237,14 @@ package final class ReplicaWriter {
 
     // MARK: - State in place of history
 
-    /// Stores an answer of a peer that gives its state; see ``StorageRequest/stageState(from:isHost:_:behind:)``.
+    /// Stores an answer of a peer that gives its state; see ``StorageRequest/stageState(from:_:behind:)``.
     ///
     /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
-    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the host's state has batches of this
+    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the state has batches of this
     ///   node that this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored
     ///   then.
-    package func stageState(
-        _ answer: StateAnswer,
-        behind place: StateCursor?,
-        isFromHost: Bool = true
-    ) throws -> StagedState? {
-        try self.follower.following { try self.merging.stage(answer, behind: place, isFromHost: isFromHost) }
+    package func stageState(_ answer: StateAnswer, behind place: StateCursor?) throws -> StagedState? {
+        try self.follower.following { try self.merging.stage(answer, behind: place) }
     }
 
     /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.

@@ -88,11 +88,8 @@ package final class WritingExecutor {
         case .pinState(let peer, let vector, let isNew):
             try self.writer.pinState(peer, vector, isNew: isNew)
             return .statePinned
-        case .stageState(let connection, let isHost, let answer, let place):
-            return .stateStaged(
-                from: connection,
-                try self.writer.stageState(answer, behind: place, isFromHost: isHost)
-            )
+        case .stageState(let connection, let answer, let place):
+            return .stateStaged(from: connection, try self.writer.stageState(answer, behind: place))
         case .installState(let isForced):
             let installed = try self.writer.installState(
                 isForced: isForced,
