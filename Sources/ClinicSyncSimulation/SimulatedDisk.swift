@@ -252,10 +252,19 @@ package final class SimulatedDisk {
             var tables: [String: [String]] = [:]
             for table in try String.fetchAll(db, sql: "SELECT name FROM clinicsync_table ORDER BY name")
             where !excluded.contains(table) {
-                let columns = try db.columns(in: table).map { "quote(\"\($0.name)\")" }.joined(separator: "||'|'||")
-                tables[table] = try String.fetchAll(db, sql: "SELECT \(columns) FROM \"\(table)\"").sorted()
+                tables[table] = try SimulatedDisk.rows(of: table, db)
             }
             return tables
         }
+    }
+
+    /// One replicated table's rows as text, storage classes included, in order.
+    package func dump(of table: String) throws -> [String] {
+        try self.read { try SimulatedDisk.rows(of: table, $0) }
+    }
+
+    private static func rows(of table: String, _ db: Database) throws -> [String] {
+        let columns = try db.columns(in: table).map { "quote(\"\($0.name)\")" }.joined(separator: "||'|'||")
+        return try String.fetchAll(db, sql: "SELECT \(columns) FROM \"\(table)\"").sorted()
     }
 }

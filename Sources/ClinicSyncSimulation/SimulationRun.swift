@@ -85,6 +85,11 @@ public struct SimulationRun {
         if !isProven, self.world.options.uncompared.isEmpty {
             return self.world.fail("the sync's answer is \(result.map { "\($0)" } ?? "missing")")
         }
+        // A host's upkeep writes rows at any time. The nodes are compared when all have them.
+        let settled = self.world.now + .seconds(2)
+        while try self.difference() != nil, self.world.now < settled, self.world.violation == nil {
+            try self.world.run(until: self.world.now + .milliseconds(20))
+        }
         for checker in self.world.checkers where self.world.violation == nil { try checker.finished(self.world) }
     }
 
@@ -112,7 +117,8 @@ public struct SimulationRun {
             let uncompared = self.world.options.uncompared
             for (table, other) in zip(tables, theirs.tables) where table != other {
                 if !uncompared.contains(table.name) {
-                    return "\(node.name) has another \(table.name) than \(first.name)"
+                    return try "\(node.name) has another \(table.name) than \(first.name)"
+                        + self.rows(of: node, first, differingIn: table, other)
                 }
             }
             if try node.disk.hasMarks() { return "\(node.name) has not collected everything" }
@@ -125,4 +131,20 @@ public struct SimulationRun {
         }
         return nil
     }
+    /// What differs between a table of two nodes: some of the rows that one of them alone shows, or the sums of hidden and deleted rows.
+    private func rows(
+        of node: SimulatedNode,
+        _ first: SimulatedNode,
+        differingIn table: TableDigest,
+        _ other: TableDigest
+    ) throws -> String {
+        let (ours, theirs) = try (first.disk.dump(of: table.name), node.disk.dump(of: table.name))
+        let alone = [(first, Set(ours).subtracting(theirs)), (node, Set(theirs).subtracting(ours))]
+            .flatMap { node, rows in rows.sorted().prefix(2).map { "\(node.name) alone: \($0)" } }
+        guard alone.isEmpty else { return "; " + alone.joined(separator: "; ") }
+        return "; hidden \(Self.words(table.hidden)) and \(Self.words(other.hidden))"
+            + ", deleted \(Self.words(table.deleted)) and \(Self.words(other.deleted))"
+    }
+
+    private static func words(_ sum: StateSum?) -> String { sum.map { "\($0.rows)" } ?? "unknown" }
 }

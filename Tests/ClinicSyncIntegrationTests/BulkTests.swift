@@ -35,12 +35,12 @@ struct BulkTests {
         """
     }
 
-    @Test("200 000 rows of one transaction arrive at once, while the node keeps no program waiting")
+    @Test("80 000 rows of one transaction arrive at once, while the node keeps no program waiting")
     func largeImport() async throws {
         // Comparisons come often, so that some happen during the collection of the batch.
         try await TestClinic.start(nodes: 2, reconcileEvery: .seconds(1)) { clinic in
             let (writer, reader) = (clinic.nodes[1].database, clinic.host.database)
-            let total = 200_000
+            let total = 80_000
             try await Writer.python(writer.path, self.importing(total))
             let stop = clinic.nodes[1].directory.appending(path: "stop").path
             async let clerk: String = Writer.python(writer.path, self.clerk(stop))

@@ -7,8 +7,8 @@ struct SeededRunTests {
     /// Seeds whose runs together meet every fault and workload.
     static let fixedSeeds: [UInt64] = Array(1...24)
 
-    /// Further seeds, the same in every run of the suite.
-    static let furtherSeeds: [UInt64] = (0..<16).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
+    /// A few further seeds, the same in every run of the suite; a soak runs many.
+    static let furtherSeeds: [UInt64] = (0..<4).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }
 
     /// Seeds that once found a fault.
     ///
@@ -35,7 +35,7 @@ struct SeededRunTests {
         for kind in FaultKind.allCases { #expect(fired[kind, default: 0] > 0, "\(kind) never happened") }
     }
 
-    @Test("one seed is one run: twice the same steps", arguments: [3, 11, 19] as [UInt64])
+    @Test("one seed is one run: twice the same steps", arguments: [11] as [UInt64])
     func deterministic(_ seed: UInt64) throws {
         let first = try SimulationRun.result(seed: seed)
         let second = try SimulationRun.result(seed: seed)

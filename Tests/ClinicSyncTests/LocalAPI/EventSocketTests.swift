@@ -11,10 +11,14 @@ import Testing
 
 @Suite(.timeLimit(.minutes(1))) struct EventSocketTests {
     /// Serves on a free port while `body` runs, then stops gracefully.
+    ///
+    /// No client of these tests answers a close frame, so the server does not wait long for it.
     private func serve(
         _ limits: EventSocketLimits = EventSocketLimits(),
         _ body: @escaping @Sendable (NetworkAddress, LoggedBroadcaster, ServiceGroup) async throws -> Void
     ) async throws {
+        var limits = limits
+        limits.goodbyeTime = .milliseconds(50)
         let control = FixedControl()
         let (addresses, listening) = AsyncStream<NetworkAddress>.makeStream(bufferingPolicy: .bufferingNewest(1))
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })

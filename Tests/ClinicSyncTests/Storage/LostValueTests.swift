@@ -149,7 +149,7 @@ struct LostValueTests {
 
     @Test(
         "whatever three PCs do, each value is shown, was replaced by somebody who saw it, or is an entry",
-        arguments: 0..<30
+        arguments: 0..<12
     )
     func randomHistories(seed: UInt64) throws {
         var random = TestRandom(seed: seed)
@@ -177,7 +177,7 @@ struct LostValueTests {
         }
     }
 
-    @Test("nodes agree whatever is written, equal values, insertions and deletions among it", arguments: 0..<20)
+    @Test("nodes agree whatever is written, equal values, insertions and deletions among it", arguments: 0..<8)
     func randomOperations(seed: UInt64) throws {
         var random = TestRandom(seed: seed)
         let stores = try self.clinic(3)

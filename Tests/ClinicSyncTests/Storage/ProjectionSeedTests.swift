@@ -15,7 +15,7 @@ struct ProjectionSeedTests {
 
     @Test(
         "over tables with every policy end equal, also on a node that gets everything at once",
-        arguments: 1...8 as ClosedRange<UInt64>
+        arguments: 1...4 as ClosedRange<UInt64>
     )
     func policies(seed: UInt64) throws {
         try self.run(seed, schema: RandomPrograms.policies) { $0.policyStatement() }

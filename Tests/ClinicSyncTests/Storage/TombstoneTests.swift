@@ -80,30 +80,39 @@ struct TombstoneTests {
     /// `retention`: how long `b` keeps its log.
     private func pass(days: [Int64] = Self.month, retention: Int64 = Self.retention) throws {
         let start = self.c.now
-        let members = [self.a, self.b, self.c].map(\.origin.node)
-        for days in days {
-            for store in [self.a, self.b] { store.now += days * Self.day }
-            try self.a.writer.recordAcknowledged([
-                MemberProgress(node: self.b.origin.node, vector: self.b.vector, seenMilliseconds: self.a.now)
-            ])
-            for store in [self.a, self.b] {
-                let presence = MemberPresence(
-                    isHost: store === self.a,
-                    members: members,
-                    days: [self.c.origin.node: start],
-                    linked: [store === self.a ? self.b.origin.node : self.a.origin.node],
-                    clinicMilliseconds: store.now
-                )
-                try store.writer.recordAcknowledged([
-                    MemberProgress(node: presence.linked[0], vector: self.a.vector, seenMilliseconds: store.now)
-                ])
-                let kept = store === self.b ? retention : Self.retention
-                _ = try store.writer.maintain(retentionMilliseconds: kept, presence: presence)
-                try converge([self.a, self.b])
-            }
-        }
+        for days in days { try self.pass(days, [self.a, self.b], silent: [self.c.origin.node: start], retention) }
         self.c.now = self.a.now
         try expectEqual([self.a, self.b])
+    }
+
+    /// Lets these PCs, of which `a` is host, work on for days.
+    private func pass(
+        _ days: Int64,
+        _ stores: [TestStore],
+        silent: [NodeID: Int64] = [:],
+        _ retention: Int64 = Self.retention
+    ) throws {
+        let clients = stores.filter { $0 !== self.a }
+        for store in stores { store.now += days * Self.day }
+        try self.a.writer.recordAcknowledged(
+            clients.map { MemberProgress(node: $0.origin.node, vector: try $0.vector, seenMilliseconds: self.a.now) }
+        )
+        for store in stores {
+            let presence = MemberPresence(
+                isHost: store === self.a,
+                members: [self.a, self.b, self.c].map(\.origin.node),
+                days: silent,
+                linked: (store === self.a ? clients : [self.a]).map(\.origin.node),
+                clinicMilliseconds: store.now
+            )
+            let vector = try self.a.vector
+            try store.writer.recordAcknowledged(
+                presence.linked.map { MemberProgress(node: $0, vector: vector, seenMilliseconds: store.now) }
+            )
+            let kept = store === self.b ? retention : Self.retention
+            _ = try store.writer.maintain(retentionMilliseconds: kept, presence: presence)
+            try converge(stores)
+        }
     }
 
     /// `c` comes back: its own changes go to `a`, and it gets the state.
@@ -256,6 +265,43 @@ struct TombstoneTests {
             return
         }
         #expect(try self.count("resolution", self.b) == 0)
+    }
+
+    @Test(
+        "an edit that lost to a deletion, and the deletion, are never forgotten: all have the entry, whenever they compare"
+    )
+    func overruledForGood() throws {
+        try self.delete(["q1"])
+        try self.pass()
+        try self.c.sql("UPDATE active_patient_queue SET patientName = 'Eva' WHERE queueEntryId = 'q1'")
+        try self.c.collect()
+        try self.comeBack()
+        // Only the host compares itself with the PC before the edit is as old as the deletion.
+        _ = try RoundRun(client: self.c, host: self.a).round()
+        for _ in 0..<3 { try self.pass(8, [self.a, self.b, self.c]) }
+        try self.reconcile()
+        for store in [self.a, self.b, self.c] {
+            #expect(try store.reader.journal(openOnly: true).map(\.kind).contains(.overruled))
+            #expect(try self.tombstones(store) == ["q1"])
+        }
+    }
+
+    @Test("nodes of which some had forgotten a deletion agree on why its row is still there")
+    func keptAtDifferentMoments() throws {
+        try self.delete(["i1", "q1"])
+        // One of the two keeps its log, and so its tombstones, for longer.
+        try self.pass(retention: 365 * Self.day)
+        #expect(try self.tombstones(self.a) == [])
+        #expect(try self.tombstones(self.b) == ["i1", "q1"])
+        try self.c.sql("UPDATE bill_items SET description = 'MRI' WHERE id = 'i1'")
+        try self.c.sql("UPDATE active_patient_queue SET patientName = 'Eva' WHERE queueEntryId = 'q1'")
+        try self.c.collect()
+        try self.comeBack()
+        try self.reconcile()
+        for store in [self.a, self.b, self.c] {
+            let kinds = try store.reader.journal(openOnly: true).map(\.kind.rawValue)
+            #expect(kinds.filter { ["kept", "overruled"].contains($0) }.sorted() == ["kept", "overruled"])
+        }
     }
 
     @Test("a PC that lost rows takes none away from others for ever: they come back from any PC that has them")

@@ -144,9 +144,13 @@ package struct RowState: Sendable, Hashable {
 
     /// Whether a batch that `seen` does not cover wrote a column or a counter of the row; the insertion does not count.
     package func hasEdits(beyond seen: VersionVector) -> Bool {
-        if self.registers.contains(where: { $0.map { !seen.covers($0.version) } ?? false }) { return true }
         // An increment counts as an edit.
-        return self.counters.contains { seen[$0.origin] < $0.sequence }
+        self.hasValues(beyond: seen) || self.counters.contains { seen[$0.origin] < $0.sequence }
+    }
+
+    /// Whether a batch that `seen` does not cover wrote a column of the row.
+    package func hasValues(beyond seen: VersionVector) -> Bool {
+        self.registers.contains { $0.map { !seen.covers($0.version) } ?? false }
     }
 
     /// What was counted in a counter column since it was set.

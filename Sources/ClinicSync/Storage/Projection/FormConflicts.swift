@@ -119,9 +119,7 @@ struct FormConflicts {
     private func lifeConflicts(_ row: RowName, _ subject: Subject, _ form: RowFacts.Form) throws -> [Conflict] {
         guard let deletion = subject.state.deletion else { return [] }
         if subject.isAlive {
-            // A row that was inserted after its deletion, or beside it, was not deleted.
-            guard deletion.seen.covers(subject.state.birth) else { return [] }
-            return [self.conflict(.kept, row, version: deletion.version)]
+            return subject.isKept ? [self.conflict(.kept, row, version: deletion.version)] : []
         }
         if case .shown = form {
             let child = try self.facts.evidence(for: row).first

@@ -17,7 +17,8 @@ extension RowFacts {
         var values: [SQLiteValue]
         /// Their writers.
         var registers: [RowState.Register?]
-        /// Whether they are the row's own state, and no other row's form depends on its keys.
+        /// Whether they are the row's own state, no other row's form depends on its keys, and the journal does not depend on more
+        /// of the state than they say.
         var isPlain: Bool
         /// Whether the row was deleted all the same.
         var isRevived: Bool
@@ -77,7 +78,7 @@ extension RowFacts {
         let isAlone = try self.group(of: row).count <= 1
         shown.isPlain =
             subject.isAlive && isAlone && shown.values == subject.plan.values(of: subject.state)
-            && !shown.isContested
+            && !shown.isContested && !subject.isKept
         return .shown(shown)
     }
 }

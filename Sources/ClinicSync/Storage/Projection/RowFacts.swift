@@ -9,6 +9,11 @@ struct Subject {
     /// Whether its own state shows it.
     let isAlive: Bool
 
+    /// Whether a node deleted it, and an edit that the deleter had not seen keeps it alive.
+    ///
+    /// A row that was inserted after its deletion, or beside it, was not deleted.
+    var isKept: Bool { self.isAlive && self.state.deletion.map { $0.seen.covers(self.state.birth) } ?? false }
+
     /// Whether a node deleted it, and no edit survived.
     var isDead: Bool { !self.isAlive && self.state.deletion != nil }
 }

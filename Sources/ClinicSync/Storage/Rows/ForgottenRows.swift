@@ -17,13 +17,14 @@ struct ForgottenRows: Equatable {
     /// The batches whose deletions are forgotten.
     var vector = VersionVector()
 
-    /// Whether a deleted row is forgotten, for a state with its deletion's version.
+    /// Whether a deleted row is forgotten.
     ///
-    /// Every node says the same of one state, whatever its schema is. A row that was there from the beginning is never forgotten: a
-    /// new PC brings it along.
+    /// Every node says the same of one state, whatever its schema is. Two kinds are never forgotten: a row that was there from the
+    /// beginning, which a new PC brings along; and one with a value that its deleters had not seen. The journal has that value
+    /// because of the row's state, so all nodes must have the state.
     func contain(_ state: RowState) -> Bool {
-        guard !self.vector.isEmpty, state.deletion != nil, state.birth.sequence > 0 else { return false }
-        return state.names(only: { self.vector.covers($0) })
+        guard !self.vector.isEmpty, let deletion = state.deletion, state.birth.sequence > 0 else { return false }
+        return state.names(only: { self.vector.covers($0) }) && !state.hasValues(beyond: deletion.seen)
     }
 
     // MARK: - Stored forms

@@ -210,13 +210,9 @@ struct RowStateLoader {
         try self.connection.query("SELECT vector FROM clinicsync_context WHERE id = ?1")
             .bind(1, context)
             .first { row in
-                var reader = ByteReader(row.blob(0))
-                let timestamp = try reader.timestamp()
-                let origin = try reader.origin()
-                let sequence = try reader.sequence()
-                let version = Version(timestamp: timestamp, origin: origin, sequence: sequence)
-                let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
-                return RowState.Deletion(seen: seen.withoutImpossible(existing: self.existing), version: version)
+                var deletion = try DeletionContexts.decoded(row.blob(0))
+                deletion.seen = deletion.seen.withoutImpossible(existing: self.existing)
+                return deletion
             }
     }
 }

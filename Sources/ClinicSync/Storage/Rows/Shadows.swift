@@ -203,7 +203,7 @@ final class Shadows: TransactionPart {
 
 /// How a row in `clinicsync_shadow` looks in its table.
 enum ShadowForm: Int {
-    /// It shows other values than its own.
+    /// It shows other values than its own, or its own ones and other rows or the journal depend on more of its state.
     case shown = 0
     /// Hidden: it is one row with an older one.
     case merged = 1

@@ -280,7 +280,7 @@ final class StateSums: TransactionPart {
 extension StateSums {
     /// A state of a row that its table does not show as it is.
     struct Read {
-        /// The state; of its deletion it has the version alone.
+        /// The state.
         let state: RowState
         /// Its newest stamp.
         let stamp: UInt64
@@ -293,7 +293,7 @@ extension StateSums {
     /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
     static func read(_ row: Statement, _ plan: TablePlan, with hasher: inout StateHasher) throws -> Read {
         var reader = try RowStateReader(row.blob(1), plan: plan)
-        guard let state = try reader.next(), row.ref(0).value == state.key else {
+        guard var state = try reader.next(), row.ref(0).value == state.key else {
             throw MalformedRecord(reason: "the state is not of its row")
         }
         guard !row.isNull(2) else {
@@ -301,10 +301,10 @@ extension StateSums {
             let hash = hasher.hash(plan, state, deletion: nil)
             return Read(state: state, stamp: state.largestTimestamp.rawValue, hash: hash)
         }
-        // What the deleters had seen begins with the deletion's stamp.
-        var deletion = ByteReader(row.blob(2))
-        let stamp = max(state.largestTimestamp, try deletion.timestamp())
         let hash = hasher.hash(plan, state, deletion: row.blob(2))
+        let deletion = try OwnDamage.reading(.context) { try DeletionContexts.decoded(row.blob(2)) }
+        let stamp = max(state.largestTimestamp, deletion.version.timestamp)
+        state.deletion = deletion
         return Read(state: state, stamp: stamp.rawValue, hash: hash)
     }
 

@@ -110,6 +110,21 @@ struct DeletionContexts {
         return writer.bytes
     }
 
+    /// The deletion of a stored form.
+    ///
+    /// - Throws: ``MalformedRecord``.
+    static func decoded(_ bytes: UnsafeRawBufferPointer) throws(MalformedRecord) -> RowState.Deletion {
+        var reader = ByteReader(bytes)
+        let timestamp = try reader.timestamp()
+        let origin = try reader.origin()
+        let sequence = try reader.sequence()
+        let seen = try VectorCoding.decode(try reader.raw(UInt64(reader.remaining)))
+        return RowState.Deletion(
+            seen: seen,
+            version: Version(timestamp: timestamp, origin: origin, sequence: sequence)
+        )
+    }
+
     /// The number under which a deletion's vector is kept.
     func number(of deletion: RowState.Deletion, in transaction: borrowing WriteTransaction) throws -> Int {
         let bytes = DeletionContexts.encoded(deletion)
