@@ -19,6 +19,10 @@ package struct ElectionTiming: Sendable, Hashable {
     ///
     /// A host, or a better candidate, may have said so in a message that this node has not read yet.
     package var patience = 1
+    /// Nodes without a place in the succession spread their claims over this time, if it is longer than ``step``.
+    ///
+    /// In a large clinic that has lost the host and its successors, one claims so before the others begin.
+    package var spread: Duration = .zero
 
     /// Makes the standard times.
     package init() {}

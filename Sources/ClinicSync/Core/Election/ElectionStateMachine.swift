@@ -170,13 +170,15 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// - Parameters:
     ///   - coverage: How many batches the node has applied.
     ///   - patience: By how much the node waits longer before it claims, because it is late itself.
+    ///   - spread: Over which time the nodes of this clinic spread their claims; zero: over the usual one.
     ///   - time: The time.
-    package mutating func refresh(coverage: UInt64, patience: Int = 1, at time: Duration) {
+    package mutating func refresh(coverage: UInt64, patience: Int = 1, spread: Duration = .zero, at time: Duration) {
         let minutes = UInt64(max((time - self.startedAt) / .seconds(60), 0))
         let doublings = UInt32(UInt64.bitWidth - minutes.leadingZeroBitCount)
         self.candidacy.uptimeBucket = min(doublings, CoreLimits.uptimeBucketsMax)
         self.candidacy.coverage = coverage
         self.timing.patience = patience
+        self.timing.spread = spread
     }
 
     /// Chooses this host's successors: first the followers that have applied everything, then those that run longest.
@@ -215,7 +217,8 @@ package struct ElectionStateMachine: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> [Action] {
         self.highestTerm = max(self.highestTerm, self.recordedTerm)
-        let wait = isAlone ? .zero : self.timing.startWait + generator.duration(upTo: self.timing.startWait / 4)
+        let jitter = max(self.timing.startWait / 4, self.timing.spread)
+        let wait = isAlone ? .zero : self.timing.startWait + generator.duration(upTo: jitter)
         self.state = .searching(since: time, claimAt: time + wait)
         return self.timerFired(at: time)
     }
@@ -400,8 +403,10 @@ package struct ElectionStateMachine: Sendable, Hashable {
         switch self.state {
         case .idle: return []
         case .searching: return [.seek(reign, addresses: addresses)]
-        case .client(let current, _), .host(let current):
-            return reign > current ? [.seek(reign, addresses: addresses)] : []
+        case .client(let current, _): return reign > current ? [.seek(reign, addresses: addresses)] : []
+        case .host(let current):
+            // A lone host would yield to the host of this client, which does not know where the lone host is.
+            return reign > current || self.isLone ? [.seek(reign, addresses: addresses)] : []
         }
     }
 
@@ -448,7 +453,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     }
 
     private func jitter(_ generator: inout SplitMix64) -> Duration {
-        self.place == nil ? generator.duration(upTo: self.timing.step) : .zero
+        self.place == nil ? generator.duration(upTo: max(self.timing.step, self.timing.spread)) : .zero
     }
 
     /// This node's place in the succession of the last host.
