@@ -252,7 +252,7 @@ struct StoreScenario {
             )
             let answer = try other.reader.statePages(request)
             answers.append((staged?.cursor, answer))
-            staged = try receiver.writer.stageState(answer, behind: staged?.cursor)
+            staged = try receiver.writer.transfers.stage(answer, behind: staged?.cursor)
         }
         return answers
     }
