@@ -111,53 +111,50 @@ struct SimulatedProcessors {
     }
 }
 
-extension SimulatedWorld {
-    /// Everything takes so many times as long from now on; for runs with a cost of processing.
-    package func slowDown(_ factor: Int) { self.timeline.processors?.slowdown = factor }
+/// What makes the PCs of a run slow.
+struct SimulatedLoad {
+    private let world: SimulatedWorld
 
-    /// Suspends a PC.
-    package func pause(_ node: SimulatedNode, for time: Duration) {
-        node.pausedUntil = self.now + time
-        self.disturb(until: node.pausedUntil)
-    }
+    init(_ world: SimulatedWorld) { self.world = world }
 
     /// A suspended PC handles an event when it wakes.
     func postpone(_ event: SimulationEvent, at node: SimulatedNode) {
         if case .served(let index, true) = event {
-            self.timeline.processors?.release()
-            self.schedule(.served(node: index, holdsCore: false), at: node.pausedUntil)
+            self.world.timeline.processors?.release()
+            self.world.schedule(.served(node: index, holdsCore: false), at: node.pausedUntil)
             return self.dispatch()
         }
-        self.schedule(event, at: node.pausedUntil)
+        self.world.schedule(event, at: node.pausedUntil)
     }
 
     /// Whether the event waits for the PC's processor, and is handled later.
     func isQueued(_ event: SimulationEvent, at node: Int) -> Bool {
-        guard let cost = self.timeline.processors?.cost, cost.time(for: event) > .zero else { return false }
-        self.timeline.processors?.add(event, at: node)
+        guard let cost = self.world.timeline.processors?.cost, cost.time(for: event) > .zero else { return false }
+        self.world.timeline.processors?.add(event, at: node)
         self.dispatch()
         return true
     }
 
     /// The PC has worked for an event, which happens now.
     func served(_ node: Int, holdsCore: Bool) throws {
-        guard let event = self.timeline.processors?.finish(node, holdsCore: holdsCore) else { return }
-        try self.handle(event)
-        self.timeline.processors?.wait(node)
+        guard let event = self.world.timeline.processors?.finish(node, holdsCore: holdsCore) else { return }
+        try self.world.handle(event)
+        self.world.timeline.processors?.wait(node)
         self.dispatch()
     }
 
     private func dispatch() {
-        for (node, time) in self.timeline.processors?.dispatch() ?? [] {
-            self.schedule(.served(node: node, holdsCore: true), after: time)
+        for (node, time) in self.world.timeline.processors?.dispatch() ?? [] {
+            self.world.schedule(.served(node: node, holdsCore: true), after: time)
         }
     }
 
     /// The dialling end gives up, if the handshake is not over.
-    func dialTimedOut(_ link: Int) {
-        let (end, address) = (self.network.links[link].ends[0], self.network.links[link].address)
-        guard !self.network.links[link].wasOpened else { return }
-        self.network.links[link].isAbandoned = true
-        self.schedule(.dialFailed(node: end.node, process: end.process, address: address), after: .zero)
+    func dialTimedOut(_ number: Int) {
+        let link = self.world.network.links[number]
+        guard !link.wasOpened else { return }
+        self.world.network.links[number].isAbandoned = true
+        let (node, process) = (link.ends[0].node, link.ends[0].process)
+        self.world.schedule(.dialFailed(node: node, process: process, address: link.address), after: .zero)
     }
 }

@@ -100,8 +100,9 @@ package final class SimulatedWorld {
     private func step(_ event: SimulationEvent) throws {
         // A suspended PC handles all its events when it wakes, in the same order.
         if let node = self.target(of: event) {
-            if self.nodes[node].pausedUntil > self.now { return self.postpone(event, at: self.nodes[node]) }
-            if self.isQueued(event, at: node) { return }
+            let load = SimulatedLoad(self)
+            if self.nodes[node].pausedUntil > self.now { return load.postpone(event, at: self.nodes[node]) }
+            if load.isQueued(event, at: node) { return }
         }
         for node in self.nodes { node.clock.set(self.now) }
         do {
@@ -150,8 +151,8 @@ package final class SimulatedWorld {
         case .fault: try self.faults.breakSomething(in: self)
         case .look: self.lookForHosts()
         case .change: self.disturb(until: self.now)
-        case .served(let node, let holdsCore): try self.served(node, holdsCore: holdsCore)
-        case .dialTimedOut(let link): self.dialTimedOut(link)
+        case .served(let node, let holdsCore): try SimulatedLoad(self).served(node, holdsCore: holdsCore)
+        case .dialTimedOut(let link): SimulatedLoad(self).dialTimedOut(link)
         }
     }
 

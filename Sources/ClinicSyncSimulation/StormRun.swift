@@ -167,12 +167,12 @@ package struct StormRun {
                 try world.run(until: world.now + .milliseconds(300))
             }
         case .hostStops:
-            if let host = world.nodes.first(where: \.isHost) { world.pause(host, for: .seconds(5)) }
+            if let host = world.nodes.first(where: \.isHost) { host.pausedUntil = world.now + .seconds(5) }
             try world.run(until: world.now + .seconds(5))
         case .processors:
-            world.slowDown(100)
+            world.timeline.processors?.slowdown = 100
             try world.run(until: world.now + .seconds(30))
-            world.slowDown(1)
+            world.timeline.processors?.slowdown = 1
         case .hostKilled:
             if let host = world.nodes.first(where: \.isHost) { world.kill(host, for: .seconds(1)) }
         }

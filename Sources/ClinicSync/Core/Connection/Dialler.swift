@@ -147,7 +147,7 @@ struct Dialler: Sendable, Hashable {
 
     /// How many times as long a dialled peer may take for its hello, because it did not answer before: it may be overloaded.
     func greetingTries(at address: String) -> Int {
-        min(self.pool.failures(at: address) + 1, CoreLimits.greetingTriesMax)
+        min(self.pool.failures(at: address) &+ 1, CoreLimits.greetingTriesMax)
     }
 
     /// Changes what the node dials for.

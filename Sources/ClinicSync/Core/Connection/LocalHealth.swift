@@ -24,7 +24,7 @@ package struct LocalHealth: Sendable, Hashable {
     /// it, and no peer is silent for as long because of it.
     package mutating func beat(at time: Duration, lateness: Duration) {
         if lateness * 2 >= self.interval {
-            self.patience = min(self.patience + 1, CoreLimits.patienceMax)
+            self.patience = min(self.patience &+ 1, CoreLimits.patienceMax)
             self.since = time
         } else if self.patience > 1, time - self.since >= self.interval {
             self.patience -= 1
