@@ -25,6 +25,15 @@ package struct ProcessingCost: Sendable, Hashable {
         self.cores = cores
     }
 
+    /// As many handshakes for each of 16 PCs and second as 200 PCs on the same two processors have when one takes 5 ms.
+    package static let overloading = ProcessingCost(
+        message: .microseconds(1_500),
+        send: .microseconds(200),
+        handshake: .milliseconds(60),
+        start: .milliseconds(500),
+        cores: 2
+    )
+
     /// The time for an event.
     func time(for event: SimulationEvent) -> Duration {
         switch event {

@@ -43,7 +43,8 @@ package struct StormRun {
 
         /// Whether the storm ended as it must.
         package var holds: Bool {
-            self.violation == nil && (self.recovery ?? .seconds(3_600)) <= StormRun.limit && self.terms <= StormRun.termsMax
+            guard self.violation == nil, let recovery = self.recovery else { return false }
+            return recovery <= StormRun.limit && self.terms <= StormRun.termsMax
         }
     }
 

@@ -25,7 +25,7 @@ import Testing
         #expect(pool.next(at: .zero, linked: []).dial == [])
     }
 
-    @Test("who searches dials the likeliest first, one after the other, eight in all, and nobody to whom it has a connection")
+    @Test("who searches dials the likeliest first, one after the other, eight in all, and nobody whom it has found")
     mutating func search() {
         var pool = self.pool((2...12).map { self.hint($0, $0 == 12 ? .discovered : .remembered) })
         pool.hurry(["pc9:1"], node: .n(9), at: .zero)

@@ -384,8 +384,10 @@ package struct PeersStateMachine: Sendable, Hashable {
     /// By how much this node's patience with others is multiplied, because it is late itself; 1 while it is in time.
     package var patience: Int { self.heartbeat.patience }
 
-    /// Over which time the nodes of this clinic spread what all would do at once.
-    package var spread: Duration { self.dialler.returnSpread }
+    /// How much longer than usual this node waits before it claims.
+    package var pace: ElectionTiming.Pace {
+        ElectionTiming.Pace(patience: self.patience, spread: self.dialler.returnSpread)
+    }
 
     /// The first beat of the heart is due after one interval.
     package mutating func startHeartbeat(at time: Duration) -> Effect {

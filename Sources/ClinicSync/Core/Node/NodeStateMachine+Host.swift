@@ -44,12 +44,7 @@ extension NodeStateMachine {
 
     /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
-        self.election.refresh(
-            coverage: self.data.vector.total,
-            patience: self.peers.patience,
-            spread: self.peers.spread,
-            at: self.now.monotonic
-        )
+        self.election.refresh(coverage: self.data.vector.total, pace: self.peers.pace, at: self.now.monotonic)
     }
 
     /// Sends this node's report to all peers.
