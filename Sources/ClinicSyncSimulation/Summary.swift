@@ -219,7 +219,7 @@ enum Summary {
         case .readBatch(let id, let lost, _): "readBatch c\(id.rawValue) \(Summary.of(lost.batch)).\(lost.index)"
         case .readState(let id, let request): "readState c\(id.rawValue) \(request.id)"
         case .pinState(let node, let vector, _): "pinState \(Summary.letter(node))\(Summary.of(vector))"
-        case .stageState(let id, _, let answer, _):
+        case .stageState(let id, let answer, _):
             "stageState c\(id.rawValue) \(answer.pages.count)\(answer.end == nil ? "" : ".")"
         case .probeDisk: "probeDisk"
         case .installState(let isForced): "installState\(isForced ? "!" : "")"

@@ -4,11 +4,12 @@ import Testing
 
 /// Runs in which a PC joins a clinic whose logs do not begin at the beginning any more, while programs write and nodes are killed.
 @Suite("Joining by a state") struct JoiningTests {
-    /// Counts what happened to states.
+    /// Counts what happened to states, and kills the first node that has a part of one.
     private final class Observer: SimulationChecker {
         var installed = 0
         var broken = 0
         var waited = 0
+        private var hasKilled = false
 
         func started(_ node: SimulatedNode, _ state: StoreState, in world: SimulatedWorld) throws {
             if state.staged != nil { self.broken += 1 }
@@ -23,6 +24,9 @@ import Testing
             switch reply {
             case .stateInstalled(let rows, _): self.installed += rows > 0 ? 1 : 0
             case .stateWaits: self.waited += 1
+            case .stateStaged(_, let staged?) where staged.through == nil && !self.hasKilled:
+                self.hasKilled = true
+                world.kill(node, for: .milliseconds(200))
             case .noticed(_, let reply): try self.storeAnswered(request, reply, on: node, in: world)
             default: break
             }

@@ -107,7 +107,7 @@ final class FailureChecker: SimulationChecker {
         default: return false
         }
         switch request {
-        case .store(let id, _, _), .mergeRows(let id, _, _), .compare(let id, _), .stageState(let id, _, _, _),
+        case .store(let id, _, _), .mergeRows(let id, _, _), .compare(let id, _), .stageState(let id, _, _),
             .compareRanges(.answer(let id), _):
             return world.isSuspect(behind: id)
         default: return false

@@ -101,6 +101,33 @@ struct RecordTests {
         }
     }
 
+    @Test("a page of a state is read to its end and to its bounds, whether its rows are plain or not")
+    func checkedPages() throws {
+        let plan = try #require(try TestStore(1).writer.plans["patients"])
+        let empty = [RowState.Register?](repeating: nil, count: plan.slotCount)
+        func page(_ key: SQLiteValue, isPlain: Bool) -> [UInt8] {
+            var writer = RowStateWriter(plan)
+            if isPlain {
+                writer.appendPlain(key: key, birth: .genesis, slots: plan.valueSlots) { _ in .null }
+            } else {
+                writer.append(RowState(key: key, birth: .genesis, registers: empty))
+            }
+            return writer.payload()
+        }
+        for isPlain in [true, false] {
+            let right = page(.string("k"), isPlain: isPlain)
+            try RowMerger.check(right, plan: plan, within: .all)
+            for (payload, range) in [
+                (page(.integer(7), isPlain: isPlain), KeyRange.all),
+                (right, KeyRange(after: .string("k"), through: nil)),
+                (Array(right.dropLast()), KeyRange.all),
+                (right + [3], KeyRange.all),
+            ] {
+                #expect(throws: MalformedChunk.self) { try RowMerger.check(payload, plan: plan, within: range) }
+            }
+        }
+    }
+
     /// A quarter of the largest number of authors in a page, in descending order.
     ///
     /// This is the worst case for a list that is kept ascending.

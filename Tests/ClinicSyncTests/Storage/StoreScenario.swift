@@ -142,7 +142,7 @@ struct StoreScenario {
             let known = try store.writer.state()
             guard known.staged?.through == nil, !known.vector.covers(state) else { return nil }
             let answer = try #require(answers.first { $0.after == known.staged?.cursor }?.answer)
-            return .stageState(from: self.peer, isHost: true, answer, behind: known.staged?.cursor)
+            return .stageState(from: self.peer, answer, behind: known.staged?.cursor)
         })
         // What the sender's clinic does meanwhile.
         try other.sql("INSERT INTO patients (id, firstName) VALUES ('p30', 'Later')")
@@ -252,7 +252,7 @@ struct StoreScenario {
             )
             let answer = try other.reader.statePages(request)
             answers.append((staged?.cursor, answer))
-            staged = try receiver.writer.stageState(answer, behind: staged?.cursor)
+            staged = try receiver.writer.transfers.stage(answer, behind: staged?.cursor)
         }
         return answers
     }

@@ -77,9 +77,9 @@ package enum StorageRequest: Sendable, Hashable {
     /// Keep the log beyond this vector for a day: a peer is being given the state. Unless it `isNew`, only a day more when
     /// the log is kept for it already.
     case pinState(NodeID, VersionVector, isNew: Bool)
-    /// Store an answer of a peer that gives its state; `isHost`: the peer is this node's host; `behind`: the place behind which
-    /// the peer was asked for it, `nil`: the beginning.
-    case stageState(from: ConnectionID, isHost: Bool, StateAnswer, behind: StateCursor?)
+    /// Store an answer of a peer that gives its state; `behind`: the place behind which the peer was asked for it, `nil`: the
+    /// beginning.
+    case stageState(from: ConnectionID, StateAnswer, behind: StateCursor?)
     /// Merge the stored state and show it, in one transaction; `isForced`: although the log lacks batches that the state's
     /// pages have a part of.
     case installState(isForced: Bool)

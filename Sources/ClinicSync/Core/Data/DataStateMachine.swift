@@ -558,7 +558,7 @@ package struct DataStateMachine: Sendable, Hashable {
             return notice + others + end
         case .locate(let id, _, _), .readLog(let id, _, _), .compare(let id, _), .mergeRows(let id, _, _),
             .rowStates(let id, _, _, _), .digests(.answer(let id, _)), .readState(let id, _),
-            .stageState(let id, _, _, _):
+            .stageState(let id, _, _):
             return notice + [.close(id, failure.closeReason)]
         case .compareRanges(.answer(let id), _), .wantedStates(let id, _):
             return notice + [.close(id, failure.closeReason)] + self.reconciliation.scanEnded()

@@ -291,8 +291,7 @@ package struct StateTransferStateMachine: Sendable, Hashable {
         source.staging += 1
         source.given = Place(vector: source.vector, cursor: source.cursor)
         self.state = .receiving(source)
-        let id = source.connection
-        return .submit(.stageState(from: id, isHost: id == self.host, answer, behind: source.asked))
+        return .submit(.stageState(from: source.connection, answer, behind: source.asked))
     }
 
     /// Asks for the next pages, if the store is not too far behind.

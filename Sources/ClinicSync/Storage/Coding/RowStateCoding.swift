@@ -192,13 +192,9 @@ struct RowStateReader {
     /// The next row; `nil` at the end.
     mutating func next() throws(MalformedRecord) -> RowState? {
         guard !self.reader.isAtEnd else { return nil }
-        let key = try self.reader.value().value
-        switch key {
-        case .text, .blob: break
-        default: throw MalformedRecord(reason: "a key is neither text nor blob")
-        }
+        let key = try self.reader.value()
         var state = RowState(
-            key: key,
+            key: try RowStateReader.checkedKey(key),
             birth: try self.version(),
             registers: Array(repeating: nil, count: self.plan.slotCount)
         )
@@ -244,6 +240,26 @@ struct RowStateReader {
             state.deletion = RowState.Deletion(seen: VersionVector(seen), version: version)
         }
         return state
+    }
+
+    /// Reads the next row and keeps its key alone.
+    ///
+    /// Most rows are plain: of such a row nothing is built.
+    ///
+    /// - Parameter values: room for the values by slot.
+    /// - Returns: The key; `nil` at the end.
+    /// - Throws: ``MalformedRecord``.
+    mutating func nextKey(values: inout [ValueRef]) throws(MalformedRecord) -> SQLiteValue? {
+        guard !self.isAtEnd, let row = try self.plainRow(values: &values) else { return try self.next()?.key }
+        self.skip(row)
+        return try RowStateReader.checkedKey(row.key)
+    }
+
+    private static func checkedKey(_ key: ValueRef) throws(MalformedRecord) -> SQLiteValue {
+        switch key {
+        case .text, .blob: return key.value
+        default: throw MalformedRecord(reason: "a key is neither text nor blob")
+        }
     }
 
     private mutating func version() throws(MalformedRecord) -> Version {

@@ -65,6 +65,26 @@ final class RowMerger {
         }
     }
 
+    /// Reads a page of a state to its end, and keeps nothing of it.
+    ///
+    /// - Throws: ``MalformedChunk`` when it is no page, or has a row outside of `range`.
+    static func check(_ payload: [UInt8], plan: TablePlan, within range: KeyRange) throws {
+        guard !payload.isEmpty else { return }
+        do {
+            try payload.withUnsafeBytes { payload in
+                var reader = try RowStateReader(payload, plan: plan)
+                var values = [ValueRef](repeating: .null, count: plan.slotCount)
+                while let key = try reader.nextKey(values: &values) {
+                    guard range.contains(key) else {
+                        throw MalformedChunk(reason: "the page has a row that was not asked for")
+                    }
+                }
+            }
+        } catch let malformed as MalformedRecord {
+            throw MalformedChunk(reason: malformed.reason)
+        }
+    }
+
     /// Merges rows of a peer's page into ours, by the rules for changes.
     ///
     /// A row is passed over when it is said to be of a batch that this node does not have: either the batch is on its way, and the

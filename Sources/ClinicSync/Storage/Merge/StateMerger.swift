@@ -77,7 +77,7 @@ final class StateMerger {
                 after: cursor?.table == page.table ? cursor?.key : nil,
                 through: page.through
             )
-            if let plan = self.plan(page.table) { _ = try self.decode(page.payload, plan, range) }
+            if let plan = self.plan(page.table) { try RowMerger.check(page.payload, plan: plan, within: range) }
             cursor = page.cursor
         }
     }
@@ -97,17 +97,6 @@ final class StateMerger {
     }
 
     private func plan(_ table: String) -> TablePlan? { self.rows.plans.plan(calledElsewhere: table) }
-
-    private func decode(_ payload: [UInt8], _ plan: TablePlan, _ range: KeyRange) throws -> [RowMerger.Received] {
-        let page = RowStatePage(
-            round: 0,
-            table: plan.definition.name,
-            payload: payload,
-            wanted: [],
-            isLast: true
-        )
-        return try RowMerger.decode(page, plan: plan, within: range)
-    }
 
     private static func authors(_ payload: [UInt8]) throws -> [AuthorState] {
         do {

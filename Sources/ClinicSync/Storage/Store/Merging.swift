@@ -192,14 +192,12 @@ final class Merging {
     /// - Parameters:
     ///   - answer: the pages, in their order.
     ///   - place: the place behind which the peer was asked for them; `nil`: the beginning.
-    ///   - isFromHost: whether this node's host sent them.
     /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
     /// - Throws: ``MalformedChunk``, ``ForkedBatch``, ``StoreError``.
-    func stage(_ answer: StateAnswer, behind place: StateCursor?, isFromHost: Bool) throws -> StagedState? {
+    func stage(_ answer: StateAnswer, behind place: StateCursor?) throws -> StagedState? {
         try self.stateMerger.check(answer, behind: place)
         let vectors = answer.pages.map(\.vector) + (answer.end.map { [$0.through] } ?? [])
         if let fork = self.stateMerger.fork(in: vectors) {
-            guard isFromHost else { throw MalformedChunk(reason: "the state has batches that this node never made") }
             throw try self.renounce(fork)
         }
         do {

@@ -235,38 +235,9 @@ package final class ReplicaWriter {
         try self.follower.following { try self.merging.merge(page, within: range, offset: offset) }
     }
 
-    // MARK: - State in place of history
-
-    /// Stores an answer of a peer that gives its state; see ``StorageRequest/stageState(from:isHost:_:behind:)``.
-    ///
-    /// - Returns: What is stored, without the answer if that does not follow it; `nil` when there is nothing.
-    /// - Throws: ``MalformedChunk`` when a page is not what it says; ``ForkedBatch`` when the host's state has batches of this
-    ///   node that this node does not know: then the next opening begins a new incarnation; ``StoreError``. Nothing is stored
-    ///   then.
-    package func stageState(
-        _ answer: StateAnswer,
-        behind place: StateCursor?,
-        isFromHost: Bool = true
-    ) throws -> StagedState? {
-        try self.follower.following { try self.merging.stage(answer, behind: place, isFromHost: isFromHost) }
-    }
-
-    /// Merges the stored state and shows it; see ``StorageRequest/installState(isForced:)``.
-    ///
-    /// - Returns: How many rows it has, and what was applied; `nil` when it waits for batches.
-    /// - Throws: ``ForkedBatch`` as above; ``StoreError``. The store is as before then.
-    package func installState(
-        isForced: Bool,
-        clockOffsetMilliseconds offset: Int64
-    ) throws -> (rows: UInt64, outcome: StoreOutcome)? {
-        try self.follower.following { try self.merging.install(isForced: isForced, offset: offset) }
-    }
-
-    /// Keeps the log beyond `vector` for a peer; see ``StorageRequest/pinState(_:_:)``.
-    ///
-    /// - Throws: ``StoreError``.
-    package func pinState(_ peer: NodeID, _ vector: VersionVector, isNew: Bool = true) throws {
-        try self.follower.following { try self.upkeep.pin(peer, vector, isNew: isNew) }
+    /// What the store does in a state transfer.
+    package var transfers: StateTransfers {
+        StateTransfers(follower: self.follower, merging: self.merging, upkeep: self.upkeep)
     }
 
     // MARK: - Own damage

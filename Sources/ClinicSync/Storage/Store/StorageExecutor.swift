@@ -86,15 +86,12 @@ package final class WritingExecutor {
             return .diskProbed
         case .mend(let damage): return .mended(try self.writer.repair(damage))
         case .pinState(let peer, let vector, let isNew):
-            try self.writer.pinState(peer, vector, isNew: isNew)
+            try self.writer.transfers.pin(peer, vector, isNew: isNew)
             return .statePinned
-        case .stageState(let connection, let isHost, let answer, let place):
-            return .stateStaged(
-                from: connection,
-                try self.writer.stageState(answer, behind: place, isFromHost: isHost)
-            )
+        case .stageState(let connection, let answer, let place):
+            return .stateStaged(from: connection, try self.writer.transfers.stage(answer, behind: place))
         case .installState(let isForced):
-            let installed = try self.writer.installState(
+            let installed = try self.writer.transfers.install(
                 isForced: isForced,
                 clockOffsetMilliseconds: self.clockOffset
             )

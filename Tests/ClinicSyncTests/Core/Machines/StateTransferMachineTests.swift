@@ -22,7 +22,7 @@ import Testing
         behind place: StateCursor? = nil
     ) -> Directive {
         let answer = StateAnswer(pages: pages, end: end)
-        return .submit(.stageState(from: .c(connection), isHost: false, answer, behind: place))
+        return .submit(.stageState(from: .c(connection), answer, behind: place))
     }
 
     private func page(
