@@ -193,11 +193,13 @@ struct NodeRun: Sendable {
         NodeStatusControl(
             state: self.state,
             storage: self.storage,
-            directory: self.settings.directory,
-            trust: self.trust,
             register: self.register,
-            exchange: exchange,
-            transport: transport,
+            security: SecurityReport(
+                directory: self.settings.directory,
+                trust: self.trust,
+                exchange: exchange,
+                transport: transport
+            ),
             events: self.events,
             latencies: self.latencies,
             values: self.settings.metrics,

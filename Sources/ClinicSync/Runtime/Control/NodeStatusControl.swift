@@ -6,11 +6,8 @@ import ClinicSyncStorage
 struct NodeStatusControl: StatusControl {
     let state: NodeState
     let storage: StorageService
-    let directory: NodeDirectory
-    let trust: TrustStore
     let register: MemberRegister
-    let exchange: TrustExchange
-    let transport: PeerTransport
+    let security: SecurityReport
     let events: EventBroadcaster
     let latencies: LatencyLog
     /// The node's metrics.
@@ -48,14 +45,7 @@ struct NodeStatusControl: StatusControl {
                 )
             },
             activeConnections: core?.peers.count { $0.isConnected } ?? 0,
-            security: NodeStatus.Security(
-                certificateExpires: UTCTimestamp(milliseconds: self.trust.certificateExpiresAt),
-                maySign: self.trust.maySign,
-                refusedConnections: self.transport.refusedConnections,
-                revokedNodes: self.trust.knownRevocations.count,
-                warnings: try self.directory.permissionWarnings(),
-                unsignedRows: self.exchange.unsignedRows
-            ),
+            security: try self.security.facts(),
             pendingChanges: Int(clamping: core?.pendingChanges ?? 0),
             clockOffsetMilliseconds: Int(clamping: core?.clockOffsetMilliseconds ?? 0),
             lastReconciliation: core?.lastReconciliation.map(NodeStatus.Reconciliation.init),
