@@ -27,6 +27,19 @@ import Testing
         #expect(host.node.status(at: host.now).role == .stopped)
     }
 
+    @Test(
+        "what others have of a PC's batches is written down before a state is merged, which may delete rows of these batches"
+    )
+    func progressBeforeState() {
+        var client = Bench(.client(2))
+        client.start(vector: .v(0, 1))
+        client.connect(1, to: .host, vector: .v(3, 1))
+        let staged = StagedState(vector: .v(3, 1), cursor: StateCursor(table: "patients"), through: .v(3, 1))
+        let requests = client.give(.storageReplied(.stateStaged(from: .c(1), staged))).requests
+        let progress = MemberProgress(node: .n(1), vector: .v(3, 1), seenMilliseconds: 1_000_000)
+        #expect(requests == [.recordAcknowledged([progress]), .installState(isForced: false)])
+    }
+
     @Test("a host that stops when its successor is host closes each connection and records progress once")
     func handedOver() {
         var host = Bench(.host)

@@ -123,14 +123,13 @@ extension NodeStateMachine {
         self.emit(self.data.housekeepingTimer)
         guard !self.data.isKeepingHouse else { return }
         self.peers.share(self.data.vector)
-        let progress = self.takeProgress(everything: false)
+        let progress = self.takeProgress()
         let presence = MemberPresence(of: self)
         self.carryOut(self.data.keepHouse(progress: progress, presence: presence, at: self.now.monotonic))
     }
 
-    private mutating func takeProgress(everything: Bool) -> [MemberProgress] {
-        let offset = self.clock.offsetMilliseconds
-        return self.peers.takeProgress(at: self.now, offsetMilliseconds: offset, everything: everything)
+    mutating func takeProgress(everything: Bool = false) -> [MemberProgress] {
+        self.peers.takeProgress(at: self.now, offsetMilliseconds: self.clock.offsetMilliseconds, everything: everything)
     }
 
     /// Stops the node: closes every connection, answers everybody who waits, and records the members' progress.

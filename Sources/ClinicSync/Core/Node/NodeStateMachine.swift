@@ -140,7 +140,10 @@ package struct NodeStateMachine: Sendable, Equatable {
             case .deliver(let message, let id, let node): self.deliver(message, on: id, from: node)
             case .lost(let id): self.lost(id)
             case .dial: self.dial()
-            case .submit(let request): self.emit(self.data.submit(request))
+            case .submit(let request):
+                // Which own rows a state may delete depends on what others are known to have.
+                if case .installState = request { self.emit(StoreWorkStateMachine.record(self.takeProgress())) }
+                self.emit(self.data.submit(request))
             case .collect: self.carryOut(self.data.collect(self.context))
             case .opened(let collectAgain):
                 if self.phase == .starting { self.becomeReady() }
