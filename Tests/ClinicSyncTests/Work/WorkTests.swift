@@ -15,13 +15,14 @@ import Testing
     private static let transactions = 20
     /// Clients of a host.
     private static let clients = 50
+    /// The first run pays for what a process does once.
+    private static let first = Result { try WorkTests.work(rows: 2, transactions: 1, clients: 2) }
     /// The work that does not depend on these.
     private static let codec = "encoding and decoding of a batch"
 
     @Test("is not more than recorded; CLINICSYNC_UPDATE_SNAPSHOTS=1 records it again")
     func counts() throws {
-        // The first run pays for what a process does once.
-        _ = try Self.work(rows: 2, transactions: 1, clients: 2)
+        _ = try Self.first.get()
         let measured = WorkRecord(
             try Self.work(rows: Self.rows, transactions: Self.transactions, clients: Self.clients)
         )
@@ -31,7 +32,7 @@ import Testing
 
     @Test("is counted so closely that a quarter more of any of it is a difference, in each unit")
     func moreWork() throws {
-        _ = try Self.work(rows: 2, transactions: 1, clients: 2)
+        _ = try Self.first.get()
         let less = WorkRecord(try Self.work(rows: 40, transactions: 4, clients: 20))
         let more = WorkRecord(try Self.work(rows: 50, transactions: 5, clients: 25))
         let differences = less.differences(more)
@@ -81,7 +82,7 @@ import Testing
             _ = try receiver.writer.store(chunks, clockOffsetMilliseconds: 0)
             _ = try receiver.writer.applyStored(clockOffsetMilliseconds: 0)
         }
-        try expectEqual([author, receiver])
+        try self.expectApplied(author, receiver)
         return [
             Work(name: "capture, many rows in one transaction", counts: capture),
             Work(name: "collect, many rows in one transaction", counts: collect),
@@ -110,7 +111,7 @@ import Testing
                 add("apply", try receiver.work { _ = try receiver.writer.store(chunks, clockOffsetMilliseconds: 0) })
             }
         }
-        try expectEqual([author, receiver])
+        try self.expectApplied(author, receiver)
         return ["capture", "collect", "apply"].map {
             Work(name: "\($0), insert, edit and deletion in transactions of their own", counts: works[$0] ?? [:])
         }
@@ -179,6 +180,12 @@ import Testing
         try stores[0].sql("UPDATE patients SET fullName = 'Ben' WHERE id = 'p1'; DELETE FROM patients WHERE id = 'p2'")
         try converge(stores)
         return (stores[0], stores[1])
+    }
+
+    private static func expectApplied(_ author: TestStore, _ receiver: TestStore) throws {
+        let count = "SELECT count(*) FROM patients"
+        #expect(try receiver.value(Int.self, count) == author.value(Int.self, count))
+        #expect(try receiver.vector == author.vector)
     }
 
     private static func insert(_ rows: Int, from first: Int) -> String {
