@@ -174,6 +174,7 @@ struct Dialler: Sendable, Hashable {
     ) {
         let isSuccessor = successors.contains { $0.node == self.own }
         var due = self.returnTime(successors: successors, at: time, using: &generator)
+        self.pool.begin(at: due)
         for successor in successors where successor.node != self.own {
             self.pool.hurry(successor.addresses, node: successor.node, at: due)
             due += CoreLimits.candidateStep * patience

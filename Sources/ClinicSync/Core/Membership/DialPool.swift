@@ -44,6 +44,8 @@ package struct DialPool: Sendable, Hashable {
     private var lastUrgency: UInt64 = 0
     /// When an address was last dialled; `nil` before the first time.
     private var lastDial: Duration?
+    /// When the first of the successors may be asked, however soon another address fails.
+    private var searchFrom: Duration = .zero
     private let delayMin: Duration
     private let delayMax: Duration
 
@@ -123,6 +125,7 @@ package struct DialPool: Sendable, Hashable {
 
     /// A person wants every address to be tried now, also those that were refused.
     package mutating func retryNow(at time: Duration) {
+        self.lastDial = nil
         for index in self.targets.values.indices where self.targets.values[index].rejections > 0 {
             self.targets.values[index].notBefore = min(self.targets.values[index].notBefore, time)
         }
@@ -243,8 +246,14 @@ package struct DialPool: Sendable, Hashable {
         return delay
     }
 
-    /// An urgent address failed: the next one need not wait for its time.
+    /// No successor of a lost host is asked before `time`, the random moment at which this node begins.
+    package mutating func begin(at time: Duration) { self.searchFrom = time }
+
+    /// An urgent address failed: the next one need not wait for its time, but for ``begin(at:)``'s.
+    ///
+    /// A killed host refuses all its clients in the same instant. Without the bound all would ask the first successor then.
     private mutating func advance(at time: Duration) {
+        let time = max(time, self.searchFrom)
         let waiting = self.targets.elements.filter { element in
             element.value.isUrgent && !element.value.isDialling && element.value.rejections == 0
         }
