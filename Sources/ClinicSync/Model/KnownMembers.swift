@@ -24,6 +24,13 @@ package struct KnownMembers: Sendable, Hashable {
         self.past = Set(past).subtracting(members).sorted()
     }
 
+    /// Takes over other members; those that lapsed stay so.
+    package mutating func update(_ members: KnownMembers) {
+        let lapsed = self.lapsed
+        self = members
+        self.lapsed = lapsed
+    }
+
     /// Returns whether the node is or was a member, so that batches of it can exist.
     package func knows(_ node: NodeID) -> Bool {
         KnownMembers.contains(node, in: self.present) || KnownMembers.contains(node, in: self.past)

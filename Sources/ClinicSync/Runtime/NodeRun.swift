@@ -26,7 +26,8 @@ struct NodeRun: Sendable {
     ///
     /// They have threads, so the run must close them.
     let people: PeopleAgents
-    private let latencies = LatencyLog()
+    /// The round trips of the last hour.
+    let latencies = LatencyLog()
 
     /// Makes a run with an open store.
     ///
@@ -103,7 +104,7 @@ struct NodeRun: Sendable {
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let status = self.makeStatus(transport: transport, exchange: exchange)
+        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange)
         let control = self.makeControl(
             driver: driver,
             transport: transport,
@@ -185,27 +186,6 @@ struct NodeRun: Sendable {
                 onAnswersToRecord: { [people] in people.probe.mustRecord($0) },
                 onRoleChanged: { term, isHost in discovery?.advertise(term: term, isHost: isHost) }
             )
-        )
-    }
-
-    /// Makes the part that reports the status of the node.
-    private func makeStatus(transport: PeerTransport, exchange: TrustExchange) -> NodeStatusControl {
-        NodeStatusControl(
-            state: self.state,
-            storage: self.storage,
-            register: self.register,
-            security: SecurityReport(
-                directory: self.settings.directory,
-                trust: self.trust,
-                exchange: exchange,
-                transport: transport
-            ),
-            events: self.events,
-            latencies: self.latencies,
-            values: self.settings.metrics,
-            epochs: self.epochs,
-            inbox: self.inbox,
-            startedAt: self.settings.clock.now.monotonic
         )
     }
 

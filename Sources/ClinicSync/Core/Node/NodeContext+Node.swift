@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 extension NodeContext {
     /// Takes a snapshot of the node.
     init(of node: NodeStateMachine) {
@@ -11,5 +13,12 @@ extension NodeContext {
             members: node.peers.members,
             isStoreLocked: node.data.access.isLocked
         )
+    }
+}
+
+extension Pong {
+    /// Makes the answer to a ping.
+    init(to ping: Ping, _ context: NodeContext) {
+        self.init(id: ping.id, wallMilliseconds: context.clinicMilliseconds)
     }
 }

@@ -78,9 +78,7 @@ extension NodeStateMachine {
         if message.isForHosts, !self.isHost { return }
         if message.isForClients, id != self.hostConnection { return }
         switch message {
-        case .ping(let ping):
-            let pong = Pong(id: ping.id, wallMilliseconds: self.context.clinicMilliseconds)
-            self.emit(.send([id], .pong(pong)))
+        case .ping(let ping): self.emit(.send([id], .pong(Pong(to: ping, self.context))))
         case .pong(let pong):
             let roundTrip = self.peers.answered(pong, by: node, at: self.now.monotonic)
             guard let roundTrip, id == self.hostConnection else { return }

@@ -76,9 +76,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.peers.learn(hints, at: self.now.monotonic)
             self.dial()
         case .membersChanged(let members):
-            let lapsed = self.peers.members.lapsed
-            self.peers.members = members
-            self.peers.members.lapsed = lapsed
+            self.peers.members.update(members)
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
         case .dialFailed(let address):
@@ -95,8 +93,7 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .storeLocked(let lock): self.carryOut(self.data.storeLocked(lock, at: self.now.monotonic))
         case .storeUnlocked, .syncsTakeLong, .roomIsShort: self.carryOut(self.data.access.heard(input, self.context))
         case .eventOccurred(let event): self.emit(.storage(.recordEvent(event)))
-        case .answerProbe(let answer):
-            self.carryOut(self.probes.answer(answer, peers: self.peers.linkedPeers, self.context))
+        case .answerProbe(let own): self.carryOut(self.probes.answer(own, peers: self.peers.linkedPeers, self.context))
         case .commandReceived(let request, let command): self.perform(command, for: request)
         case .shutdownRequested: self.shutDown()
         }
@@ -169,9 +166,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     mutating func emit(_ effect: Effect) { self.turn.emit(effect) }
 
     /// Adds effects in their order.
-    mutating func emit(_ effects: [Effect]) {
-        for effect in effects { self.turn.emit(effect) }
-    }
+    mutating func emit(_ effects: [Effect]) { for effect in effects { self.turn.emit(effect) } }
 
     /// The time of the input that is being handled.
     var now: Now { self.turn.time }
