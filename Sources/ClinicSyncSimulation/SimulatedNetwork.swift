@@ -33,6 +33,8 @@ struct SimulatedNetwork {
         var pipes = [Pipe(), Pipe()]
         /// Whether the dialling end has learned that its dial succeeded.
         var wasOpened = false
+        /// Whether the dialling end has given up its dial.
+        var isAbandoned = false
 
         /// Whether a process at one end still uses the connection.
         var isAlive: Bool { self.ends.contains { $0.isOpen } }
@@ -48,6 +50,8 @@ struct SimulatedNetwork {
 
     /// All connections ever; a link's number is its index.
     var links: [Link] = []
+    /// Where the ends of all connections are.
+    private var places: [ConnectionID: (link: Int, end: Int)] = [:]
     /// By sender, then by receiver.
     var paths: [[Path]]
     private var lastID: UInt64 = 0
@@ -89,11 +93,15 @@ struct SimulatedNetwork {
 
     /// The open connection with this `id` in the process, and the process's end of it.
     func find(_ id: ConnectionID) -> (link: Int, end: Int)? {
-        for index in self.links.indices.reversed() {
-            for end in 0...1 where self.links[index].ends[end].id == id && self.links[index].ends[end].isOpen {
-                return (index, end)
-            }
-        }
-        return nil
+        self.places[id].flatMap { self.links[$0.link].ends[$0.end].isOpen ? $0 : nil }
+    }
+
+    /// Adds a connection between two ends, of which the first dialled.
+    ///
+    /// - Returns: Its number.
+    mutating func connect(_ ends: [End], address: String) -> Int {
+        self.links.append(Link(address: address, ends: ends))
+        for (place, end) in ends.enumerated() { self.places[end.id] = (self.links.count - 1, place) }
+        return self.links.count - 1
     }
 }

@@ -23,12 +23,13 @@ extension SimulatedWorld {
         }
         let client = SimulatedNetwork.End(node: node.index, process: process, id: self.network.nextID(), isOpen: false)
         let server = SimulatedNetwork.End(node: target.index, process: 0, id: self.network.nextID(), isOpen: false)
-        self.network.links.append(SimulatedNetwork.Link(address: address, ends: [client, server]))
-        let link = self.network.links.count - 1
+        let link = self.network.connect([client, server], address: address)
+        if let limit = self.options.processing?.dialLimit { self.schedule(.dialTimedOut(link: link), after: limit) }
         self.schedule(.accept(link: link), after: self.latency(link, pipe: 0))
     }
 
     func accept(_ link: Int) throws {
+        guard !self.network.links[link].isAbandoned else { return }
         let server = self.nodes[self.network.links[link].ends[1].node]
         let client = self.network.links[link].ends[0]
         guard server.isRunning, !server.isStopping else {
@@ -47,8 +48,8 @@ extension SimulatedWorld {
 
     func opened(_ link: Int) throws {
         let end = self.network.links[link].ends[0]
-        guard self.process(end.node, end.process) != nil else {
-            // The process was killed while it dialled: the kernel refuses the connection.
+        guard self.process(end.node, end.process) != nil, !self.network.links[link].isAbandoned else {
+            // The process was killed while it dialled, or has given up: the kernel refuses the connection.
             return self.schedule(.closed(link: link, end: 1), after: self.latency(link, pipe: 0))
         }
         self.network.links[link].ends[0].isOpen = true

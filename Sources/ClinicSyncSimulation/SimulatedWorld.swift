@@ -28,7 +28,7 @@ package final class SimulatedWorld {
     let programs: SimulatedPrograms
     let faults = FaultInjector()
     var hosts = HostWatch()
-    private var timeline = Timeline()
+    var timeline = Timeline()
 
     /// Makes the clinic of `options`; nothing happens before the first step.
     ///
@@ -53,6 +53,7 @@ package final class SimulatedWorld {
             return try SimulatedNode(index: index, options: options, template: template)
         }
         self.programs = SimulatedPrograms(workloads ?? options.workloads.map { WorkloadFactory.make($0) })
+        self.timeline.processors = options.processing.map { SimulatedProcessors($0, nodes: options.nodes) }
         self.checkers = CheckerFactory.all(options, workloads: self.programs.workloads)
         for node in self.nodes {
             self.schedule(.start(node: node.index), after: self.random.duration(.zero, .milliseconds(300)))
@@ -98,8 +99,9 @@ package final class SimulatedWorld {
 
     private func step(_ event: SimulationEvent) throws {
         // A suspended PC handles all its events when it wakes, in the same order.
-        if let node = self.target(of: event), self.nodes[node].pausedUntil > self.now {
-            return self.schedule(event, at: self.nodes[node].pausedUntil)
+        if let node = self.target(of: event) {
+            if self.nodes[node].pausedUntil > self.now { return self.postpone(event, at: self.nodes[node]) }
+            if self.isQueued(event, at: node) { return }
         }
         for node in self.nodes { node.clock.set(self.now) }
         do {
@@ -114,17 +116,17 @@ package final class SimulatedWorld {
         switch event {
         case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
             .storeLocked(let node, _, _), .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _),
-            .start(let node):
+            .start(let node), .served(let node, _):
             node
         case .accept(let link): self.network.links[link].ends[1].node
         case .opened(let link): self.network.links[link].ends[0].node
         case .deliver(let link, let pipe): self.network.links[link].ends[1 - pipe].node
         case .closed(let link, let end): self.network.links[link].ends[end].node
-        case .program, .fault, .look, .change: nil
+        case .program, .fault, .look, .change, .dialTimedOut: nil
         }
     }
 
-    private func handle(_ event: SimulationEvent) throws {
+    func handle(_ event: SimulationEvent) throws {
         switch event {
         case .timer(let node, let process, let id, let generation):
             try self.timerRunsOut(node, process, id, generation)
@@ -148,6 +150,8 @@ package final class SimulatedWorld {
         case .fault: try self.faults.breakSomething(in: self)
         case .look: self.lookForHosts()
         case .change: self.disturb(until: self.now)
+        case .served(let node, let holdsCore): try self.served(node, holdsCore: holdsCore)
+        case .dialTimedOut(let link): self.dialTimedOut(link)
         }
     }
 
@@ -193,7 +197,7 @@ package final class SimulatedWorld {
         guard let process = self.process(index, number), self.violation == nil else { return }
         let node = self.nodes[index]
         let moment = Now(monotonic: self.now, wallMilliseconds: node.clock.milliseconds)
-        let effects = process.machine.handle(input, at: moment)
+        let effects = process.machine.handle(input.reading, at: moment)
         self.note(node.name, Summary.line(input, effects))
         for checker in self.checkers(of: node) { try checker.handled(input, effects, by: node, in: self) }
         if self.isSuspect(node) { self.phase.suspect?.hear(effects) }
@@ -204,6 +208,7 @@ package final class SimulatedWorld {
         switch effect {
         case .send(let ids, let message):
             let bytes = Summary.encode(message, term: process.machine.term)
+            self.timeline.processors?.charge(node.index, sends: ids.count)
             for id in ids {
                 for frame in self.phase.frames(for: bytes, from: node) { self.send(frame, over: id) }
             }

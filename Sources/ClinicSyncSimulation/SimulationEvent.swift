@@ -34,4 +34,8 @@ enum SimulationEvent {
     case look
     /// A partition ends.
     case change
+    /// A PC's processor has worked for the oldest event of its queue.
+    case served(node: Int, holdsCore: Bool)
+    /// A dial has taken too long.
+    case dialTimedOut(link: Int)
 }

@@ -92,6 +92,8 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
     package var silenceMilliseconds: Int64 = 30 * 86_400_000
     /// When the last node joins; `nil`: at the beginning, like the others.
     package var joinAt: Duration?
+    /// The time that PCs need for their events; `nil`: none.
+    package var processing: ProcessingCost?
     /// The sync that nodes leave out; `nil` but in runs that must find that out.
     package var missingSync: MissingSync?
 
@@ -152,6 +154,14 @@ package struct SimulationOptions: Sendable, Hashable, CustomStringConvertible {
         options.silenceMilliseconds = 1_000 + Int64(seed % 3) * 2_000
         options.faults += [.restart, .partition, .crash]
         options.areStrangers = false
+        return options
+    }
+
+    /// A run of `pruning` in which programs also delete rows that all PCs write, and the day's queue.
+    package static func deleting(seed: UInt64) -> SimulationOptions {
+        var options = SimulationOptions.pruning(seed: seed)
+        let deleting: [WorkloadKind] = [.sameRow, .endOfDay]
+        options.workloads = deleting + options.workloads.filter { !deleting.contains($0) }
         return options
     }
 

@@ -1,5 +1,7 @@
 /// Virtual time, and the events to come.
 struct Timeline {
+    /// The time that the PCs need for their events; by default none.
+    var processors: SimulatedProcessors?
     /// Virtual time since the start.
     private(set) var now: Duration = .zero
     private var events = EventQueue<SimulationEvent>()

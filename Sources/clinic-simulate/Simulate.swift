@@ -12,7 +12,9 @@ enum Simulate {
         guard words.count >= 4, let first = UInt64(words[2]), let count = UInt64(words[3]),
             let kind = Kind(words[1])
         else {
-            print("usage: clinic-simulate hostile|damaged|absence FIRST COUNT [JOURNAL]")
+            print(
+                "usage: clinic-simulate hostile|damaged|absence|ordinary|pruning|deleting|joining|storm FIRST COUNT [JOURNAL]"
+            )
             exit(2)
         }
         let journal = words.count > 4 ? words[4] : nil
@@ -62,15 +64,23 @@ private enum Kind {
     case suspect(SuspectKind)
     /// PCs are away, restored, copied, wiped, and join in pieces.
     case absence
+    /// Faults among programs that write, with options that the seed decides.
+    case faults((UInt64) -> SimulationOptions)
+    /// A load overloads the clinic and ends.
+    case storm
 
     /// The kind of a word of the command line.
     init?(_ word: String) {
-        if word == "absence" {
-            self = .absence
-        } else if let kind = SuspectKind(rawValue: word) {
+        switch word {
+        case "absence": self = .absence
+        case "storm": self = .storm
+        case "ordinary": self = .faults(SimulationOptions.random)
+        case "pruning": self = .faults(SimulationOptions.pruning)
+        case "deleting": self = .faults(SimulationOptions.deleting)
+        case "joining": self = .faults(SimulationOptions.joining)
+        default:
+            guard let kind = SuspectKind(rawValue: word) else { return nil }
             self = .suspect(kind)
-        } else {
-            return nil
         }
     }
 
@@ -84,10 +94,21 @@ private enum Kind {
             run.isSilent = result.isSilent
             for (mutation, times) in result.mutations { run.counts[mutation.rawValue] = times }
             return run
+        case .storm:
+            let kind = StormKind.allCases[Int(seed % UInt64(StormKind.allCases.count))]
+            let outcome = try StormRun.outcome(kind, nodes: 16, cost: .overloading, seed: seed, templates: templates)
+            let recovery = outcome.recovery.map { "well after \($0)" } ?? "never well"
+            let words = "\(kind): \(recovery), \(outcome.terms) terms, \(outcome.handshakes) ends of handshakes"
+            return Run(violation: outcome.holds ? nil : outcome.violation ?? words, words: words, transcript: [])
         case .absence:
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)
             run.counts = result.counts.named
+            return run
+        case .faults(let options):
+            let result = try SimulationRun.result(of: options(seed))
+            var run = Run(violation: result.violation, words: "\(result.options)", transcript: result.transcript)
+            for (fault, times) in result.fired { run.counts[fault.rawValue] = times }
             return run
         }
     }

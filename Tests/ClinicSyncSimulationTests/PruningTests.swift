@@ -41,4 +41,14 @@ import Testing
         #expect(observer.decided > 0)
         #expect(observer.installed > 0, "nobody came back by a state")
     }
+
+    /// Seeds that once found a fault.
+    ///
+    /// 212: a PC without power for less than a second was refused by all others until they noticed its silence, and was host of
+    /// itself beside the host that they had then.
+    @Test("seeds that once found something hold", arguments: [212] as [UInt64])
+    func tellingSeed(_ seed: UInt64) throws {
+        let result = try SimulationRun.result(of: .deleting(seed: seed))
+        #expect(result.violation == nil, "\(result.options)")
+    }
 }

@@ -24,7 +24,10 @@ struct RawFileTests {
         "Sources/ClinicSync/Storage/Transaction/StoreDatabase.swift": "the copy of a database, which is not there yet",
         "Sources/clinic-node/Bench/BenchFiles.swift": "databases that no process has open",
         "Sources/clinic-node/Bench/JoinBenchmark.swift": "the database of a node that has stopped",
-        "Sources/clinic-node/Bench/NodeProcess.swift": "the output of a process, and files of /proc",
+        "Sources/clinic-node/Bench/ChildProcess.swift": "the output of a process",
+        "Sources/clinic-node/Bench/FileWatch.swift":
+            "the shared memory of a node's database, which this process opens afterwards and only here",
+        "Sources/clinic-node/Bench/NodeProcess.swift": "the log of a process, and files of /proc",
         "Sources/clinic-node/Commands/WatchCommand.swift": "the file that an option names",
         "Sources/clinic-node/PasswordPrompt.swift": "the file that an option names",
     ]

@@ -16,6 +16,10 @@ struct NodeRun: Sendable {
     let register: MemberRegister
     let storage: StorageService
     let inbox = Inbox()
+    /// The event loop of the driver, its timers, the connections with other nodes and the commit watcher.
+    ///
+    /// All are on one, so that nothing is handed over between threads on the way of a change but to the store and back.
+    let loop: any EventLoop
     /// Ends the run when the node must follow an epoch.
     let epochs: EpochWatch
     /// The parts that serve people.
@@ -41,6 +45,7 @@ struct NodeRun: Sendable {
         self.trust = trust
         self.register = register
         self.storage = storage
+        self.loop = settings.group.next()
         self.epochs = EpochWatch(
             path: settings.directory.databaseURL.path,
             opened: storage.epoch,
@@ -77,7 +82,7 @@ struct NodeRun: Sendable {
         let hints = self.makeMemberHints()
         let exchange = self.makeExchange(hints: hints)
         let transport = PeerTransport(
-            group: self.settings.group,
+            group: self.loop,
             limits: TransportLimits(),
             authenticator: MemberAuthenticator(trust: self.trust, register: self.register) { [inbox, register] node in
                 // The peer's first message comes after this, so the core knows the peer when it reads the message.
@@ -168,7 +173,7 @@ struct NodeRun: Sendable {
                     onEvent: { [inbox] in inbox.post(.eventOccurred($0)) }
                 ),
                 metrics: self.settings.metrics,
-                loop: self.settings.group.next(),
+                loop: self.loop,
                 clock: self.settings.clock,
                 onSignedEntry: { exchange.offer($0) },
                 proof: { [register] in register.member($0)?.proof.chain },
@@ -255,7 +260,7 @@ struct NodeRun: Sendable {
     private func watch(while body: () async throws -> Void) async throws {
         let watcher = try await CommitWatcher.start(
             databasePath: self.settings.directory.databaseURL.path,
-            on: self.settings.group.next()
+            on: self.loop
         ) { [inbox] in inbox.post(.localCommitNoticed) }
         do {
             try await body()
@@ -290,7 +295,7 @@ struct NodeRun: Sendable {
         }
         try await withGracefulShutdownHandler {
             try await withThrowingTaskGroup(of: StopReason?.self) { tasks in
-                tasks.addTask { await driver.run() }
+                tasks.addTask(executorPreference: LoopTaskExecutor(self.loop)) { await driver.run() }
                 tasks.addTask {
                     try await server.run()
                     return nil

@@ -94,7 +94,13 @@ package final class PeerTransport: Sendable {
         }
         let byLoop = Dictionary(grouping: connections) { ObjectIdentifier($0.channel.eventLoop) }
         for group in byLoop.values {
-            group[0].channel.eventLoop.execute {
+            let loop = group[0].channel.eventLoop
+            // The driver usually runs on the loop of its connections.
+            guard !loop.inEventLoop else {
+                for connection in group { connection.writePending() }
+                continue
+            }
+            loop.execute {
                 for connection in group { connection.writePending() }
             }
         }

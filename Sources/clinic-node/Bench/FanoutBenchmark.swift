@@ -49,9 +49,8 @@ struct FanoutBenchmark: Benchmark {
                 ).of(size, .nodes)
             )
             let relay = try LoopbackRelay(receivers: size - 1)
-            let watches = try FanoutBenchmark.watches(clinic, includingSingle: true)
             let data = self.data(batch: size)
-            let (times, relayed) = try self.commits(data, clinic, watches) { try relay.pass() }
+            let (times, relayed) = try self.commits(data, clinic, clinic.watches) { try relay.pass() }
             try relay.close()
             let baseline = relayed.map { $0 + Double(size - 1) * apply }
             measurements += FanoutBenchmark.delays(times, beside: baseline).map { $0.of(size, .nodes) }
@@ -96,7 +95,7 @@ struct FanoutBenchmark: Benchmark {
 
     /// Commits while a client's process gets no time.
     private func stopped(_ clinic: FanoutClinic, beside before: [Double]) throws -> [Measurement] {
-        let watches = try FanoutBenchmark.watches(clinic, includingSingle: false)
+        let watches = clinic.watches.filter { $0.path != clinic.single.database }
         kill(clinic.single.processID, SIGSTOP)
         defer { kill(clinic.single.processID, SIGCONT) }
         let (times, _) = try self.commits(self.data(batch: 0), clinic, watches) { 0 }
@@ -117,12 +116,6 @@ struct FanoutBenchmark: Benchmark {
         PatientRows(count: FanoutBenchmark.commitsPerSecond * self.seconds, batch: 400 + batch)
     }
 
-    /// The files of all nodes but the writer, which is the first one of a shared process.
-    private static func watches(_ clinic: FanoutClinic, includingSingle: Bool) throws -> [FileWatch] {
-        let single = includingSingle ? [clinic.single.database] : []
-        return try ([clinic.host.database] + single + clinic.shared.dropFirst()).map(FileWatch.init(path:))
-    }
-
     /// Commits all rows at the pace; milliseconds until each is in all files, and what `between` says after each.
     private func commits(
         _ data: PatientRows,
@@ -130,7 +123,7 @@ struct FanoutBenchmark: Benchmark {
         _ watches: [FileWatch],
         between: () throws -> Double
     ) throws -> (times: [Double], between: [Double]) {
-        let writer = try ProgramConnection(path: clinic.shared[0], synchronous: .full)
+        let writer = try ProgramConnection(path: clinic.writer, synchronous: .full)
         let insert = try writer.prepare(PatientRows.insertSQL)
         let clock = ContinuousClock()
         let start = clock.now

@@ -8,8 +8,10 @@ final class FanoutClinic {
     let host: NodeProcess
     /// A client's process, which a benchmark may stop for a while.
     let single: NodeProcess
-    /// The files of the nodes of shared processes, in the order in which the nodes joined.
-    private(set) var shared: [String] = []
+    /// The database of the client at which a program writes; the first node of a shared process.
+    private(set) var writer = ""
+    /// The files of all other nodes.
+    private(set) var watches: [FileWatch]
     private var crowds: [NodeProcess] = []
     private let files: BenchFiles
     private let nodesPerProcess: Int
@@ -22,12 +24,14 @@ final class FanoutClinic {
         try FanoutClinic.allowManyFiles()
         self.files = files
         self.nodesPerProcess = nodesPerProcess
-        let nodes = try NodeProcess.clinic(of: ["single"], in: files)
+        // The host stays the host, also on a machine that is late: the figures are about its process.
+        let nodes = try NodeProcess.clinic(of: ["single"], options: ["--priority", "0"], in: files)
         (self.host, self.single) = (nodes[0], nodes[1])
+        self.watches = try nodes.map { try FileWatch(path: $0.database) }
     }
 
     /// How many nodes the clinic has.
-    var count: Int { self.shared.count + 2 }
+    var count: Int { self.watches.count + (self.writer.isEmpty ? 0 : 1) }
 
     /// Lets nodes join until the clinic has `count`, and returns when the host has all connections.
     func grow(to count: Int) throws {
@@ -37,14 +41,16 @@ final class FanoutClinic {
                 of: ["invite", "--data", self.files.path("host"), "--uses", "\(joining)"],
                 in: self.files.folder.path
             )
-            let (first, folder) = (self.shared.count, self.files.folder.path)
+            let (first, folder) = (self.count, self.files.folder.path)
             let crowd = try NodeProcess(
                 ["bench", "crowd", code, "--in", folder, "--first", "\(first)", "--count", "\(joining)"],
                 directory: FanoutCrowd.directory(first, in: folder),
                 within: FanoutClinic.patience
             )
             self.crowds.append(crowd)
-            self.shared += (first..<first + joining).map { FanoutCrowd.directory($0, in: folder) + "/clinic.db" }
+            var databases = (first..<first + joining).map { FanoutCrowd.directory($0, in: folder) + "/clinic.db" }
+            if self.writer.isEmpty { self.writer = databases.removeFirst() }
+            self.watches += try databases.map(FileWatch.init(path:))
         }
         try NodeProcess.wait("\(count) nodes did not connect.", within: FanoutClinic.patience, pause: 500_000) {
             let text = try NodeProcess.output(

@@ -34,6 +34,7 @@ struct FanoutCrowd: AsyncParsableCommand {
             configuration.listen = NetworkAddress(host: "127.0.0.1", port: 0)
             configuration.api = NetworkAddress(host: "127.0.0.1", port: 0)
             configuration.discovery = .off
+            configuration.priority = 0
             nodes.append(
                 try ClinicNode(directory: directory, configuration: configuration, logger: logger) { _ in
                     let left = missing.withLockedValue { count in

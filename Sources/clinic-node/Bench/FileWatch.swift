@@ -10,22 +10,26 @@ final class FileWatch {
     private static let checksumOffset = 40
     private static let mappedBytes = 4_096
 
+    /// The file.
+    let path: String
     private let find: ProgramStatement
     private let header: UnsafeMutableRawPointer
     private var seen: UInt64 = 0
 
-    /// Opens a file that a node keeps open.
+    /// Opens a file that a node keeps open, and this process does not: to close a descriptor ends the locks of a process's
+    /// connections.
     init(path: String) throws {
-        let connection = try ProgramConnection(path: path, synchronous: .normal)
-        self.find = try connection.prepare("SELECT 1 FROM patients WHERE id = ?1")
+        self.path = path
         let descriptor = open(path + "-shm", O_RDONLY)
         guard descriptor >= 0 else { throw AtomicFile.failure(errno, doing: "open", path: path + "-shm") }
-        defer { close(descriptor) }
-        guard let header = mmap(nil, FileWatch.mappedBytes, PROT_READ, MAP_SHARED, descriptor, 0), header != MAP_FAILED
-        else {
+        let header = mmap(nil, FileWatch.mappedBytes, PROT_READ, MAP_SHARED, descriptor, 0)
+        close(descriptor)
+        guard let header, header != MAP_FAILED else {
             throw AtomicFile.failure(errno, doing: "map", path: path + "-shm")
         }
         self.header = header
+        let connection = try ProgramConnection(path: path, synchronous: .normal)
+        self.find = try connection.prepare("SELECT 1 FROM patients WHERE id = ?1")
     }
 
     deinit { munmap(self.header, FileWatch.mappedBytes) }

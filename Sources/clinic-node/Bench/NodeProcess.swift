@@ -15,11 +15,11 @@ final class NodeProcess {
     /// How long a node may take to start or to stop.
     private static let patience = Duration.seconds(30)
 
-    /// Starts `run` on a directory and returns when the node serves.
-    convenience init(running directory: String) throws {
+    /// Starts `run` with further options on a directory and returns when the node serves.
+    convenience init(running directory: String, options: [String] = []) throws {
         try self.init(
             ["run", "--data", directory, "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
-                + ["--discovery", "off"],
+                + ["--discovery", "off"] + options,
             directory: directory
         )
     }
@@ -53,8 +53,8 @@ final class NodeProcess {
         try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
     }
 
-    /// Makes and starts nodes of these names, each in the directory of its name; the first is host.
-    static func start(_ names: [String], in files: BenchFiles) throws -> [NodeProcess] {
+    /// Makes and starts nodes of these names, each in the directory of its name; the first is host, the others have the options.
+    static func start(_ names: [String], clientOptions: [String] = [], in files: BenchFiles) throws -> [NodeProcess] {
         let folder = files.folder.path
         var nodes: [NodeProcess] = []
         for name in names {
@@ -65,15 +65,15 @@ final class NodeProcess {
                 let code = try NodeProcess.output(of: ["invite", "--data", files.path(names[0])], in: folder)
                 _ = try NodeProcess.output(of: ["join", code] + member, in: folder)
             }
-            nodes.append(try NodeProcess(running: files.path(name)))
+            nodes.append(try NodeProcess(running: files.path(name), options: nodes.isEmpty ? [] : clientOptions))
         }
         return nodes
     }
 
     /// Starts a host and clients of these names; the clients are connected when this returns.
-    static func clinic(of clients: [String], in files: BenchFiles) throws -> [NodeProcess] {
+    static func clinic(of clients: [String], options: [String] = [], in files: BenchFiles) throws -> [NodeProcess] {
         let (folder, host) = (files.folder.path, files.path("host"))
-        let nodes = try NodeProcess.start(["host"] + clients, in: files)
+        let nodes = try NodeProcess.start(["host"] + clients, clientOptions: options, in: files)
         try NodeProcess.wait("The benchmark's nodes did not connect.") {
             let text = try NodeProcess.output(of: ["status", "--data", host, "--json"], in: folder)
             return text.contains("\"activeConnections\":\(clients.count)")

@@ -19,8 +19,7 @@ final class PostgresPair {
     private static let account = "postgres"
     private static let columns = [
         "id", "fullName", "firstName", "lastName", "birthDate", "gender", "civilStatus", "contactNumber", "address",
-        "bloodType",
-        "createdAt", "updatedAt",
+        "bloodType", "createdAt", "updatedAt",
     ]
 
     private let programs: String

@@ -4,9 +4,9 @@ import Testing
 
 @Suite("Two processes with one identity")
 struct DuplicateIdentityTests {
-    /// Opens a connection of node 2 whose process has the run id `run`.
-    private func connect(_ id: UInt64, run: UInt64, to bench: inout Bench) -> [Effect] {
-        bench.give(.connectionOpened(.c(id), dialled: nil, peer: .n(2)))
+    /// Opens a connection with node 2, whose process has the run id `run`.
+    private func connect(_ id: UInt64, run: UInt64, dialled: String? = nil, to bench: inout Bench) -> [Effect] {
+        bench.give(.connectionOpened(.c(id), dialled: dialled, peer: .n(2)))
             + bench.give(.received(.c(id), .hello(.of(.client(2), runID: run))))
     }
 
@@ -23,6 +23,18 @@ struct DuplicateIdentityTests {
             if run > 1 { host.give(.received(.c(run), .ping(Ping(id: 1)))) }
         }
         #expect(host.node.status(at: host.now).duplicates == [])
+    }
+
+    @Test("a node that was started again takes the place of a link that this node dialled; one process does not")
+    func dialledBefore() {
+        for (run, closed) in [(1, 2), (2, 1)] as [(UInt64, UInt64)] {
+            var host = Bench(.host)
+            host.start()
+            #expect(self.connect(1, run: 1, dialled: "pc2:1", to: &host).closes == [])
+            #expect(self.connect(2, run: run, to: &host).contains(.close(.c(closed), .replaced)))
+            #expect(host.node.status(at: host.now).peers.first?.isConnected == true)
+            #expect(host.node.status(at: host.now).duplicates == [])
+        }
     }
 
     @Test("a process that comes back after another took its place is refused, and both are told, now and then")

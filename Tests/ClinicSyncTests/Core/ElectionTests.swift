@@ -259,7 +259,19 @@ import Testing
         #expect(self.hear(3, .client(3, of: better)) == [.seek(better, addresses: ["pc1:1"])])
         #expect(self.node.isHost)
         let worse = Reign(term: 1, candidacy: .of(1))
+        #expect(self.node.chooseSuccessors(among: [.follower(5)], vector: VersionVector()) == true)
         #expect(self.hear(4, .client(4, of: worse)) == [])
+    }
+
+    @Test(
+        "a host without clients seeks the host of a client that it meets, whatever the terms: it would yield to that host"
+    )
+    mutating func loneSeeks() {
+        _ = self.start(term: 7, isAlone: true)
+        _ = self.node.recorded(8, at: self.now)
+        let other = Reign(term: 3, candidacy: .of(1))
+        #expect(self.hear(4, .client(4, of: other)) == [.seek(other, addresses: ["pc1:1"])])
+        #expect(self.node.isHost)
     }
 
     @Test(

@@ -94,7 +94,8 @@ package struct PeersStateMachine: Sendable, Hashable {
         guard self.connections.count < self.configuration.connectionsMax, ofPeer < CoreLimits.connectionsPerPeerMax
         else { return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))] }
         self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
-        let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit
+        let tries = dialled.map { self.dialler.greetingTries(at: $0) } ?? 1
+        let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit * tries
         let timer = Directive.effect(.setTimer(.handshake(id), after: limit * self.patience))
         return [timer] + (greeting.map { self.greet(id, with: $0) } ?? [])
     }
@@ -214,9 +215,12 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// Which of two connections with one node stays; both ends must come to the same answer.
     ///
-    /// Of two connections that the same end dialled, the newer one stays; ids ascend with age. Of two that both ends
-    /// dialled, the one stays that the node with the smaller id dialled.
+    /// A connection with a process that ended is dead, although nothing may show it but silence: the connection with the
+    /// process that took its place stays. Of two connections that the same end dialled, the newer one stays; ids ascend with
+    /// age. Of two that both ends dialled, the one stays that the node with the smaller id dialled.
     private func isPreferred(_ connection: PeerConnectionStateMachine, to other: ConnectionID) -> Bool {
+        let (run, former) = (connection.process?.runID ?? 0, self.connections[other]?.process?.runID ?? 0)
+        if run != former, run != 0, former != 0 { return true }
         let wasDialled = self.connections[other]?.dialled != nil
         if wasDialled == (connection.dialled != nil) { return connection.id > other }
         return (connection.dialled != nil) == (self.own < connection.peer)
@@ -380,6 +384,11 @@ package struct PeersStateMachine: Sendable, Hashable {
     /// By how much this node's patience with others is multiplied, because it is late itself; 1 while it is in time.
     package var patience: Int { self.heartbeat.patience }
 
+    /// How much longer than usual this node waits before it claims.
+    package var pace: ElectionTiming.Pace {
+        ElectionTiming.Pace(patience: self.patience, spread: self.dialler.returnSpread)
+    }
+
     /// The first beat of the heart is due after one interval.
     package mutating func startHeartbeat(at time: Duration) -> Effect {
         self.heartbeat.plan(at: time + self.configuration.heartbeatInterval)
@@ -536,7 +545,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         // Connections without a hello count too: a second connection would only replace the first.
         var linked = Set(self.connections.values.map(\.peer))
         linked.insert(self.own)
-        return self.dialler.dial(at: time, linked: linked)
+        return self.dialler.dial(at: time, linked: linked, patience: self.patience)
     }
 
     /// A person wants every peer to be tried now, also those that wait.
@@ -564,13 +573,13 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.dialler.enter(.search, isAtOnce: true, at: time, using: &generator)
     }
 
-    /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
+    /// The node lost its host: it looks for another one, first at the successors of the lost one.
     package mutating func searchHost(
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        self.dialler.searchHost(successors: successors, at: time, using: &generator)
+        self.dialler.searchHost(successors: successors, patience: self.patience, at: time, using: &generator)
     }
 
     /// A better host is said to be at these addresses.

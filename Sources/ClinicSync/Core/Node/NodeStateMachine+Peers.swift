@@ -86,7 +86,7 @@ extension NodeStateMachine {
             guard let roundTrip, id == self.hostConnection else { return }
             self.clock.hostAnswered(pong, roundTrip: roundTrip, at: self.now)
         case .chunk(let chunk):
-            self.carryOut(self.data.received(chunk, on: id))
+            self.carryOut(self.data.received(chunk, on: id, isRead: self.turn.isBatchRead))
             if chunk.isLast { self.peers.sent(chunk.batch, on: id) }
         case .acknowledge(let acknowledgement):
             self.peers.acknowledged(acknowledgement.applied, by: node)
