@@ -15,7 +15,7 @@ import Testing
         return result
     }
 
-    @Test("its own changes are sent while it gets the state, what was deleted stays so, and edits of deleted rows can return")
+    @Test("its own changes are sent while it gets the state, and nothing deleted returns but by an edit")
     func off() throws {
         let result = try LongAbsenceTests.check(isAlone: false)
         #expect(result.isOwnSent, "the PC showed the state, and did not send what it had entered")
