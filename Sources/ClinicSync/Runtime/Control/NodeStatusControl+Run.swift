@@ -1,3 +1,5 @@
+import ClinicSyncCore
+
 extension NodeStatusControl {
     /// Makes the part that reports the status of the node of `run`.
     init(of run: NodeRun, transport: PeerTransport, exchange: TrustExchange) {
