@@ -198,7 +198,7 @@ package final class SimulatedWorld {
         guard let process = self.process(index, number), self.violation == nil else { return }
         let node = self.nodes[index]
         let moment = Now(monotonic: self.now, wallMilliseconds: node.clock.milliseconds)
-        let effects = process.machine.handle(input.reading, at: moment)
+        let effects = process.machine.handle(input, at: moment)
         self.note(node.name, Summary.line(input, effects))
         for checker in self.checkers(of: node) { try checker.handled(input, effects, by: node, in: self) }
         if self.isSuspect(node) { self.phase.suspect?.hear(effects) }

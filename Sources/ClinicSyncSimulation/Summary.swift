@@ -23,7 +23,6 @@ enum Summary {
         case .addressesChanged: "addressesChanged"
         case .membersChanged(let members): "membersChanged(\(members.present.count))"
         case .messageReceived(let id, let message, _): "c\(id.rawValue) \(Summary.of(message))"
-        case .batchReceived(let id, let chunk, _): "c\(id.rawValue) \(Summary.of(.chunk(chunk)))"
         case .malformedMessageReceived(let id): "malformed c\(id.rawValue)"
         case .connectionClosed(let id): "closed c\(id.rawValue)"
         case .timerFired(let timer): "timer \(Summary.of(timer))"

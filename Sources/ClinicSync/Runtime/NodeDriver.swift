@@ -1,6 +1,5 @@
 import ClinicSyncCore
 import ClinicSyncModel
-import ClinicSyncStorage
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
@@ -103,9 +102,7 @@ final class NodeDriver: Sendable {
                     waiter.resume(returning: machine.status(at: surroundings.clock.now))
                     continue
                 }
-                // A host passes small batches on before it stores them, so it reads them at once.
-                let reading = surroundings.state.isHost ? input.reading : input
-                for effect in machine.handle(reading, at: surroundings.clock.now) {
+                for effect in machine.handle(input, at: surroundings.clock.now) {
                     if case .stopped(let reason) = effect { (isRunning, stopReason) = (false, reason) }
                     self.execute(effect, term: machine.term, timers: &timers)
                 }

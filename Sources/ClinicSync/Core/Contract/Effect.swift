@@ -3,8 +3,7 @@ package import ClinicSyncModel
 /// What the driver must do for the core.
 ///
 /// The driver executes the effects of one input in their order. The core sends nothing that reveals a change before the
-/// store's reply says that the change is committed: persist first, then send. A whole batch that its author sent is committed at the
-/// author, so it may be sent on first (`docs/design/0033-short-path.md`).
+/// store's reply says that the change is committed: persist first, then send.
 package enum Effect: Sendable, Hashable {
     /// Send a message over each of these connections; the message is encoded once.
     case send([ConnectionID], Message)

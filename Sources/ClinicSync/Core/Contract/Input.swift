@@ -17,10 +17,6 @@ package enum Input: Sendable, Hashable {
     case dialFailed(address: String)
     /// A decoded message arrived, with the term in its frame.
     case messageReceived(ConnectionID, Message, term: UInt64)
-    /// A chunk arrived that is a whole small batch and was read in full, as the store reads it; otherwise as ``messageReceived``.
-    ///
-    /// The driver of a host gives it, so that the host can pass the batch on before its own store has it.
-    case batchReceived(ConnectionID, BatchChunk, term: UInt64)
     /// The peer sent bytes that cannot be decoded, or exceeded a limit.
     case malformedMessageReceived(ConnectionID)
     /// The connection is gone; either end may have closed it.

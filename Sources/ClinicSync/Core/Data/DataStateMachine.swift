@@ -142,11 +142,10 @@ package struct DataStateMachine: Sendable, Hashable {
 
     // MARK: - Messages of peers
 
-    /// A peer sent a chunk; `isRead`: it is a whole batch that was read in full.
-    package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isRead: Bool = false) -> [Directive] {
-        // What the store cannot take, this node does not pass on: another node becomes host.
-        let (isOpen, isRead) = (self.store.isOpen, isRead && !self.access.isBlocked)
-        guard let requests = self.replication.received(chunk, on: id, isStoreOpen: isOpen, isRead: isRead) else {
+    /// A peer sent a chunk.
+    package mutating func received(_ chunk: BatchChunk, on id: ConnectionID) -> [Directive] {
+        let isOpen = self.store.isOpen
+        guard let requests = self.replication.received(chunk, on: id, isStoreOpen: isOpen) else {
             return [.close(id, .protocolViolation)]
         }
         return requests.directives

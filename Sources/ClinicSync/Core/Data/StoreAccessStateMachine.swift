@@ -13,7 +13,7 @@ package struct StoreAccessStateMachine: Sendable, Hashable {
     /// Whether another program's write transaction keeps the store from writing.
     package var isLocked: Bool { self.lock.isLocked }
 
-    package var isBlocked: Bool { self.lock.isLocked || self.disk.isRefusing }
+    private var isBlocked: Bool { self.lock.isLocked || self.disk.isRefusing }
 
     /// Describes the lock for people; `nil` when the store is not locked.
     package func lock(at time: Duration, _ clinicMilliseconds: Int64) -> CoreStatus.StoreLock? {

@@ -84,7 +84,7 @@ extension NodeStateMachine {
             guard let roundTrip, id == self.hostConnection else { return }
             self.clock.hostAnswered(pong, roundTrip: roundTrip, at: self.now)
         case .chunk(let chunk):
-            self.carryOut(self.data.received(chunk, on: id, isRead: self.turn.isBatchRead))
+            self.carryOut(self.data.received(chunk, on: id))
             if chunk.isLast { self.peers.sent(chunk.batch, on: id) }
         case .acknowledge(let acknowledgement):
             self.peers.acknowledged(acknowledgement.applied, by: node)

@@ -37,7 +37,7 @@ package struct NodeStateMachine: Sendable, Equatable {
     /// The driver must give inputs in the order in which they happened, and must execute the effects of one input
     /// before it gives the next. The first input must be ``Input/started(_:)``.
     package mutating func handle(_ input: Input, at now: Now) -> [Effect] {
-        let gap = self.turn.begin(input, at: now)
+        let gap = self.turn.begin(at: now)
         // A host that slept through its lease is host no more, whatever input wakes it.
         if self.phase == .running, self.isHost, gap >= self.configuration.silenceLimit {
             self.carryOut(self.election.woke(at: now.monotonic))
@@ -83,7 +83,6 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.emit(self.peers.dialFailed(address, at: self.now.monotonic, using: &self.turn.generator))
             self.dial()
         case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
-        case .batchReceived(let id, let chunk, let term): self.receive(.chunk(chunk), term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)
         case .connectionClosed(let id):
             self.carryOut(self.peers.closed(id, .connectionLost, at: self.now.monotonic, using: &self.turn.generator))

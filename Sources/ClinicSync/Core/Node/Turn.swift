@@ -6,8 +6,6 @@ struct Turn: Sendable, Equatable {
     var generator: SplitMix64
     /// Requests to the store that the store has not answered, those of earlier turns included.
     private(set) var unansweredRequests = 0
-    /// Whether the input is a chunk that was read in full.
-    private(set) var isBatchRead = false
     private var effects: [Effect] = []
 
     /// Makes the state before the first input.
@@ -18,8 +16,7 @@ struct Turn: Sendable, Equatable {
     /// Begins the turn of the next input.
     ///
     /// - Returns: How much time passed since the input before.
-    mutating func begin(_ input: Input, at time: Now) -> Duration {
-        if case .batchReceived = input { self.isBatchRead = true } else { self.isBatchRead = false }
+    mutating func begin(at time: Now) -> Duration {
         defer { self.time = time }
         return time.monotonic - self.time.monotonic
     }

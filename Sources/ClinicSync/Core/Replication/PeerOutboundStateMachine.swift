@@ -163,17 +163,6 @@ package struct PeerOutboundStateMachine: Sendable, Hashable {
         return true
     }
 
-    /// Decides whether a whole batch that is not in the log yet goes to the peer: only to one that keeps up.
-    ///
-    /// When the batch is in the log, ``offer(_:)`` finds that the peer has it.
-    package mutating func offerUnstored(_ chunk: BatchChunk) -> Bool {
-        guard self.state == .live, self.credit > 0, !self.sent.contradicts(chunk), !self.sent.has(chunk) else {
-            return false
-        }
-        self.spend(on: chunk)
-        return true
-    }
-
     /// The peer has lost chunks; of more than ``CoreLimits/wantedMax`` at a time the rest is ignored.
     package mutating func wanted(_ chunks: [LostChunk]) {
         for chunk in chunks where self.lost.count < CoreLimits.wantedMax { self.lost.append(chunk) }

@@ -21,8 +21,6 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         var inbound: PeerInboundStateMachine
         /// Whether the peer can take the state in place of history.
         var takesState: Bool
-        /// The peer's newest batch that was passed on before it was stored.
-        var relayed: BatchID?
         /// The part of this node's vector that the peer has been told.
         var announced: VersionVector
         /// Batches under the peer's own name that were not applied when they came, and so were not sent.
@@ -302,27 +300,14 @@ package struct ReplicationStateMachine: Sendable, Hashable {
 
     /// A peer sent a chunk.
     ///
-    /// - Parameters:
-    ///   - chunk: The chunk.
-    ///   - id: The connection.
-    ///   - isStoreOpen: Whether the store takes peers' changes now.
-    ///   - isRead: Whether the chunk is a whole batch that was read in full.
-    /// - Returns: The messages and the request to the store; `nil` when the peer was not allowed to send the chunk.
-    package mutating func received(
-        _ chunk: BatchChunk,
-        on id: ConnectionID,
-        isStoreOpen: Bool,
-        isRead: Bool = false
-    ) -> [Effect]? {
+    /// - Returns: The request to the store; `nil` when the peer was not allowed to send the chunk.
+    package mutating func received(_ chunk: BatchChunk, on id: ConnectionID, isStoreOpen: Bool) -> [Effect]? {
         let isKnown = self.knows(chunk.batch.origin.node)
         guard let arrival = self.streams[id]?.inbound.receive(chunk, isAuthorKnown: isKnown), arrival != .refused else {
             return nil
         }
         self.streams[id]?.outbound.received(chunk)
-        guard !isKnown else {
-            return (isRead ? self.relayUnstored(chunk, from: id) : [])
-                + self.storeNext(from: id, isStoreOpen: isStoreOpen)
-        }
+        guard !isKnown else { return self.storeNext(from: id, isStoreOpen: isStoreOpen) }
         // The sender has the proof, or it would not have sent the chunk. The proof's row may be in a batch that waits for this
         // chunk's batch, so waiting for the row alone could last for ever.
         let unproven = self.streams[id]?.inbound.takeUnproven() ?? []
@@ -334,26 +319,6 @@ package struct ReplicationStateMachine: Sendable, Hashable {
             effects.append(.send([id], .acknowledge(acknowledgement)))
         }
         return effects
-    }
-
-    /// Passes a whole batch on before this node has stored it.
-    ///
-    /// Its author sent it over its own link, so the author has it on its disk, and nobody else can have made it. A node that dies
-    /// before it has stored the batch gets it again, from its author or from a node that got it here. Only the author's next
-    /// batch goes ahead; the others wait until the store has those before them.
-    private mutating func relayUnstored(_ chunk: BatchChunk, from id: ConnectionID) -> [Effect] {
-        let (batch, origin) = (chunk.batch, chunk.batch.origin)
-        guard self.isolation.state == .over, let author = self.streams[id], author.node == origin.node,
-            origin.node != self.origin.node, !self.chunks.partials.contains(where: { $0.batch == batch })
-        else { return [] }
-        let ahead = author.relayed.flatMap { $0.origin == origin ? $0.sequence : nil } ?? 0
-        guard max(ahead, self.chunks.vector[origin]) &+ 1 == batch.sequence else { return [] }
-        self.streams[id]?.relayed = batch
-        var receivers: [ConnectionID] = []
-        for index in self.streams.values.indices where self.streams.values[index].node != origin.node {
-            if self.streams.values[index].outbound.offerUnstored(chunk) { receivers.append(self.streams.keys[index]) }
-        }
-        return receivers.isEmpty ? [] : [self.send(chunk, to: receivers)]
     }
 
     private mutating func storeNext(from id: ConnectionID, isStoreOpen: Bool) -> [Effect] {

@@ -62,56 +62,6 @@ import Testing
         #expect(machine.announce() == [])
     }
 
-    @Test("a batch that was read goes on before the store has it, once, and is acknowledged when it is stored")
-    func relaysUnstored() {
-        var machine = self.exchanging()
-        let chunk = BatchChunk.of(2, 1)
-        #expect(
-            machine.received(chunk, on: .c(2), isStoreOpen: true, isRead: true) == [
-                .send([.c(3)], .chunk(chunk)), .storage(.store(from: .c(2), [chunk])),
-            ]
-        )
-        // The next one goes on too, although the store has neither.
-        let next = BatchChunk.of(2, 2)
-        #expect(machine.received(next, on: .c(2), isStoreOpen: true, isRead: true) == [.send([.c(3)], .chunk(next))])
-        #expect(machine.vector == .v())
-        machine.committed([chunk.at(1)], vector: .v(0, 1))
-        #expect(machine.relay([chunk.at(1)]) == [])
-        let entries = [VersionVector.Entry(origin: .o(2), sequence: 1)]
-        #expect(
-            machine.stored(from: .c(2), bytes: 100, isStoreOpen: true) == [
-                .send([.c(2)], .acknowledge(Acknowledgement(applied: entries, creditBytes: 100))),
-                .storage(.store(from: .c(2), [next])),
-            ]
-        )
-    }
-
-    @Test("only the author's next whole batch goes on before it is stored, and only to peers that keep up")
-    func storesFirst() {
-        func relayed(_ chunk: BatchChunk, on id: UInt64, _ change: (inout ReplicationStateMachine) -> Void = { _ in })
-            -> Bool
-        {
-            var machine = self.exchanging()
-            change(&machine)
-            let effects = machine.received(chunk, on: .c(id), isStoreOpen: true, isRead: true) ?? []
-            return effects.messages.contains(.chunk(chunk))
-        }
-        #expect(relayed(.of(2, 1), on: 2))
-        // Another node's batch, a gap, and a batch of which the store has a part.
-        #expect(!relayed(.of(2, 1), on: 3))
-        #expect(!relayed(.of(2, 2), on: 2))
-        #expect(!relayed(.of(2, 1), on: 2) { $0.committed([BatchChunk.of(2, 1, of: 2).at(1)], vector: .v()) })
-        #expect(!relayed(.of(2, 1), on: 2) { $0.committed([], vector: .v(0, 1)) })
-        #expect(relayed(.of(2, 2), on: 2) { $0.committed([], vector: .v(0, 1)) })
-        // The only other peer is behind.
-        #expect(
-            !relayed(.of(2, 1), on: 2) { machine in
-                machine.lost(.c(3))
-                _ = machine.linked(.c(4), self.introduced(4), greeted: nil)
-            }
-        )
-    }
-
     @Test("while a collection is in progress, chunks wait")
     func waits() {
         var machine = self.exchanging()
