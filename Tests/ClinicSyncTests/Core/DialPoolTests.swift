@@ -25,52 +25,24 @@ import Testing
         #expect(pool.next(at: .zero, linked: []).dial == [])
     }
 
-    @Test("who searches dials the likeliest first, one after the other, eight in all, and nobody whom it has found")
+    @Test("who searches dials the likeliest first, eight at once, and nobody to whom it has a connection")
     mutating func search() {
         var pool = self.pool((2...12).map { self.hint($0, $0 == 12 ? .discovered : .remembered) })
         pool.hurry(["pc9:1"], node: .n(9), at: .zero)
         pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
-        #expect(pool.next(at: .zero, linked: [.n(2)]) == (["pc9:1"], CoreLimits.dialPace))
-        var dialled: [String] = []
-        for place in 1...9 { dialled += pool.next(at: CoreLimits.dialPace * place, linked: [.n(2)]).dial }
-        #expect(dialled.count == 7)
-        #expect(dialled.first == "pc12:1")
+        let dialled = pool.next(at: .zero, linked: [.n(2)]).dial
+        #expect(dialled.count == 8)
+        #expect(dialled.prefix(2) == ["pc9:1", "pc12:1"])
         #expect(!dialled.contains("pc2:1"))
-        let later = CoreLimits.dialPace * 10
-        #expect(pool.next(at: later, linked: [.n(2)]).dial == [])
-        pool.ended("pc9:1", isRejection: false, wasUp: false, at: later, using: &self.generator)
-        #expect(pool.next(at: later, linked: [.n(2)]).dial == ["pc10:1"])
+        pool.ended("pc9:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
+        #expect(pool.next(at: .zero, linked: [.n(2)]).dial == ["pc10:1"])
     }
 
-    @Test("the more peers a searching node has found, and the later it is itself, the slower it dials")
-    mutating func pace() {
-        var pool = self.pool((2...12).map { self.hint($0) })
-        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
-        #expect(pool.next(at: .zero, linked: [.n(1)]).wait == CoreLimits.dialPace)
-        #expect(pool.next(at: .zero, linked: [.n(1), .n(2), .n(3)]).wait == CoreLimits.dialPace * 3)
-        #expect(pool.next(at: .zero, linked: [.n(1), .n(2)], patience: 5).wait == CoreLimits.dialPace * 10)
-    }
-
-    @Test("likely hosts are asked in order, the next one when it is due or when the one before failed")
-    mutating func inOrder() {
-        var pool = self.pool([])
-        for node in 2...4 as ClosedRange<UInt64> {
-            pool.hurry(["pc\(node):1"], node: .n(node), at: .milliseconds(Int64(node) * 400))
-        }
-        #expect(pool.next(at: .milliseconds(799), linked: []) == ([], .milliseconds(1)))
-        #expect(pool.next(at: .milliseconds(800), linked: []) == (["pc2:1"], .milliseconds(400)))
-        pool.ended("pc2:1", isRejection: false, wasUp: false, at: .milliseconds(900), using: &self.generator)
-        #expect(pool.next(at: .milliseconds(900), linked: []).dial == ["pc3:1"])
-        // It does not answer.
-        #expect(pool.next(at: .milliseconds(1_599), linked: []).dial == [])
-        #expect(pool.next(at: .milliseconds(1_600), linked: []).dial == ["pc4:1"])
-    }
-
-    @Test("who searches is content with four connections, but dials a likely host all the same")
+    @Test("who searches is content with eight connections, but dials a likely host all the same")
     mutating func content() {
         var pool = self.pool((2...12).map { self.hint($0) })
         pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
-        let linked = Set((1...5).map { NodeID.n($0) })
+        let linked = Set((2...9).map { NodeID.n($0) })
         #expect(pool.next(at: .zero, linked: linked).dial == [])
         pool.hurry(["pc12:1"], node: .n(12), at: .zero)
         #expect(pool.next(at: .zero, linked: linked).dial == ["pc12:1"])
@@ -155,16 +127,14 @@ import Testing
         }
         #expect(pool.addresses.count <= 1_024 + 64)
         #expect(pool.addresses.contains("b1000:1"))
-        // A client dials urgent addresses alone: of the two thousand, the newest 64, one after the other.
+        // A client dials urgent addresses alone: of the two thousand, the newest 64, eight at a time.
         var dialled: [String] = []
-        var time = Duration.zero
-        while case let due = pool.next(at: time, linked: []).dial, !due.isEmpty {
+        while case let due = pool.next(at: .zero, linked: []).dial, !due.isEmpty {
             dialled += due
             var generator = SplitMix64(seed: 1)
             for address in due {
-                pool.ended(address, isRejection: false, wasUp: false, at: time, using: &generator)
+                pool.ended(address, isRejection: false, wasUp: false, at: .zero, using: &generator)
             }
-            time += CoreLimits.dialPace
         }
         #expect(Set(dialled).count == 64)
         #expect(dialled.contains("a1000:1"))
@@ -189,8 +159,10 @@ import Testing
         let (dial, wait) = pool.next(at: .zero, linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))]))
         #expect(dial == [])
         #expect(wait == .seconds(7))
-        let waits = PeerBackOff.Waits([(.n(2), .seconds(7))])
-        #expect(pool.next(at: .seconds(7), linked: [], waits: waits).dial == ["other:1"])
-        #expect(pool.next(at: .seconds(7) + CoreLimits.dialPace, linked: [], waits: waits).dial == ["pc2:1"])
+        #expect(
+            pool.next(at: .seconds(7), linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))])).dial == [
+                "other:1", "pc2:1",
+            ]
+        )
     }
 }

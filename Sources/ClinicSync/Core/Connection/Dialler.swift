@@ -9,8 +9,6 @@ struct Dialler: Sendable, Hashable {
     private var backOff: PeerBackOff
     /// The last peer that was host when its link ended.
     private var lastHost: NodeAddresses?
-    /// Whether that link ended because the host was silent.
-    private var wasHostSilent = false
 
     /// Starts without addresses.
     init(_ configuration: CoreConfiguration) {
@@ -84,7 +82,6 @@ struct Dialler: Sendable, Hashable {
             let node = link.identity.node
             let addresses = self.pool.addresses(of: node).prefix(NodeAddresses.addressesMax)
             self.lastHost = NodeAddresses(node: node, addresses: Array(addresses))
-            self.wasHostSilent = reason == .peerSilent
         }
         let end = PeerBackOff.End(
             reason: reason,
@@ -127,11 +124,10 @@ struct Dialler: Sendable, Hashable {
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
-    ///   - patience: By how much the node dials slower, because it is late itself.
     /// - Returns: The effects.
-    mutating func dial(at time: Duration, linked: Set<NodeID>, patience: Int) -> [Effect] {
+    mutating func dial(at time: Duration, linked: Set<NodeID>) -> [Effect] {
         let waits = self.backOff.waits(at: time)
-        let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits, patience: patience)
+        let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits)
         return addresses.map { .dial(address: $0) } + (wait.map { [.setTimer(.dial, after: $0)] } ?? [])
     }
 
@@ -145,11 +141,6 @@ struct Dialler: Sendable, Hashable {
         return [.notify(.dialFailed(address: address, nextTry: delay))]
     }
 
-    /// How many times as long a dialled peer may take for its hello, because it did not answer before: it may be overloaded.
-    func greetingTries(at address: String) -> Int {
-        min(self.pool.failures(at: address) &+ 1, CoreLimits.greetingTriesMax)
-    }
-
     /// Changes what the node dials for.
     mutating func enter(
         _ mode: DialPool.Mode,
@@ -161,29 +152,18 @@ struct Dialler: Sendable, Hashable {
         self.pool.enter(mode, at: time, spread: spread, using: &generator)
     }
 
-    /// The node lost its host: it looks for another one.
-    ///
-    /// It asks the successors of the lost host one after the other, each when the one before does not answer, and other nodes after
-    /// them. The lost host may only have lost the connection. But a host that was silent has enough to do: of all nodes only its
-    /// successors, which would take its place, ask it at once.
+    /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
     mutating func searchHost(
         successors: [NodeAddresses],
-        patience: Int,
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        let isSuccessor = successors.contains { $0.node == self.own }
-        var due = self.returnTime(successors: successors, at: time, using: &generator)
-        self.pool.begin(at: due)
         for successor in successors where successor.node != self.own {
+            let due = self.returnTime(successors: successors, at: time, using: &generator)
             self.pool.hurry(successor.addresses, node: successor.node, at: due)
-            due += CoreLimits.candidateStep * patience
         }
-        if let last = self.lastHost {
-            let isLast = self.wasHostSilent && !isSuccessor
-            self.pool.hurry(last.addresses, node: last.node, at: isLast ? due : time)
-        }
-        self.pool.enter(.search, at: due, spread: self.returnSpread, using: &generator)
+        if let last = self.lastHost { self.pool.hurry(last.addresses, node: last.node, at: time) }
+        self.enter(.search, at: time, using: &generator)
     }
 
     /// A better host is said to be at these addresses.
@@ -208,8 +188,7 @@ struct Dialler: Sendable, Hashable {
         return time + (isSuccessor ? .zero : generator.duration(upTo: self.returnSpread))
     }
 
-    /// Over which time the nodes of this clinic spread what all would do at once.
-    var returnSpread: Duration {
+    private var returnSpread: Duration {
         min(CoreLimits.returnSpreadMax, CoreLimits.returnSpread * self.pool.addresses.count)
     }
 }

@@ -94,8 +94,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         guard self.connections.count < self.configuration.connectionsMax, ofPeer < CoreLimits.connectionsPerPeerMax
         else { return [.effect(.close(id, .overloaded)), .effect(.notify(.connectionRefused(.overloaded)))] }
         self.connections[id] = PeerConnectionStateMachine(id: id, dialled: dialled, peer: peer)
-        let tries = dialled.map { self.dialler.greetingTries(at: $0) } ?? 1
-        let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit * tries
+        let limit = greeting == nil ? self.configuration.handshakeLimit : self.configuration.greetingLimit
         let timer = Directive.effect(.setTimer(.handshake(id), after: limit * self.patience))
         return [timer] + (greeting.map { self.greet(id, with: $0) } ?? [])
     }
@@ -384,11 +383,6 @@ package struct PeersStateMachine: Sendable, Hashable {
     /// By how much this node's patience with others is multiplied, because it is late itself; 1 while it is in time.
     package var patience: Int { self.heartbeat.patience }
 
-    /// How much longer than usual this node waits before it claims.
-    package var pace: ElectionTiming.Pace {
-        ElectionTiming.Pace(patience: self.patience, spread: self.dialler.returnSpread)
-    }
-
     /// The first beat of the heart is due after one interval.
     package mutating func startHeartbeat(at time: Duration) -> Effect {
         self.heartbeat.plan(at: time + self.configuration.heartbeatInterval)
@@ -545,7 +539,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         // Connections without a hello count too: a second connection would only replace the first.
         var linked = Set(self.connections.values.map(\.peer))
         linked.insert(self.own)
-        return self.dialler.dial(at: time, linked: linked, patience: self.patience)
+        return self.dialler.dial(at: time, linked: linked)
     }
 
     /// A person wants every peer to be tried now, also those that wait.
@@ -573,13 +567,13 @@ package struct PeersStateMachine: Sendable, Hashable {
         self.dialler.enter(.search, isAtOnce: true, at: time, using: &generator)
     }
 
-    /// The node lost its host: it looks for another one, first at the successors of the lost one.
+    /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
     package mutating func searchHost(
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        self.dialler.searchHost(successors: successors, patience: self.patience, at: time, using: &generator)
+        self.dialler.searchHost(successors: successors, at: time, using: &generator)
     }
 
     /// A better host is said to be at these addresses.

@@ -2,24 +2,6 @@ import ClinicSyncModel
 
 /// The waiting times of an election.
 package struct ElectionTiming: Sendable, Hashable {
-    /// How much longer than usual a node waits before it claims.
-    package struct Pace: Sendable, Hashable {
-        /// By how much the waits are multiplied, because this node is late itself.
-        ///
-        /// A host, or a better candidate, may have said so in a message that this node has not read yet.
-        package var patience: Int
-        /// Nodes without a place in the succession spread their claims over this time, if it is longer than ``step``.
-        ///
-        /// In a large clinic that has lost the host and its successors, one claims so before the others begin.
-        package var spread: Duration
-
-        /// Makes a pace; by default the usual one.
-        package init(patience: Int = 1, spread: Duration = .zero) {
-            self.patience = patience
-            self.spread = spread
-        }
-    }
-
     /// How long a node that knows other members waits at its start before it claims: discovery and dialling need that
     /// time.
     package var startWait: Duration = .seconds(1)
@@ -33,8 +15,10 @@ package struct ElectionTiming: Sendable, Hashable {
     package var grace: Duration = .seconds(1)
     /// How long a node waits before it looks again whether it may claim.
     package var recheck: Duration = .milliseconds(250)
-    /// How much longer than usual the node waits before it claims.
-    package var pace = Pace()
+    /// By how much the waits before a claim are multiplied, because this node is late itself.
+    ///
+    /// A host, or a better candidate, may have said so in a message that this node has not read yet.
+    package var patience = 1
 
     /// Makes the standard times.
     package init() {}

@@ -169,18 +169,14 @@ package struct ElectionStateMachine: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - coverage: How many batches the node has applied.
-    ///   - pace: How much longer than usual the node waits before it claims.
+    ///   - patience: By how much the node waits longer before it claims, because it is late itself.
     ///   - time: The time.
-    package mutating func refresh(
-        coverage: UInt64,
-        pace: ElectionTiming.Pace = ElectionTiming.Pace(),
-        at time: Duration
-    ) {
+    package mutating func refresh(coverage: UInt64, patience: Int = 1, at time: Duration) {
         let minutes = UInt64(max((time - self.startedAt) / .seconds(60), 0))
         let doublings = UInt32(UInt64.bitWidth - minutes.leadingZeroBitCount)
         self.candidacy.uptimeBucket = min(doublings, CoreLimits.uptimeBucketsMax)
         self.candidacy.coverage = coverage
-        self.timing.pace = pace
+        self.timing.patience = patience
     }
 
     /// Chooses this host's successors: first the followers that have applied everything, then those that run longest.
@@ -219,8 +215,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> [Action] {
         self.highestTerm = max(self.highestTerm, self.recordedTerm)
-        let jitter = max(self.timing.startWait / 4, self.timing.pace.spread)
-        let wait = isAlone ? .zero : self.timing.startWait + generator.duration(upTo: jitter)
+        let wait = isAlone ? .zero : self.timing.startWait + generator.duration(upTo: self.timing.startWait / 4)
         self.state = .searching(since: time, claimAt: time + wait)
         return self.timerFired(at: time)
     }
@@ -290,7 +285,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         if let (id, reign) = self.betterHost { return self.adopt(reign, id) }
         guard case .searching(let since, let planned) = self.state else { return [] }
         guard self.candidacy.priority > 0 else { return [.setTimer(after: self.timing.startWait)] }
-        let claimAt = since + (planned - since) * self.timing.pace.patience
+        let claimAt = since + (planned - since) * self.timing.patience
         if time < claimAt { return [.setTimer(after: claimAt - time)] }
         // The host of a client is alive, though this node may not reach it. A claim would take the client from that
         // host.
@@ -451,11 +446,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
         guard case .client(_, id) = self.state else { return [] }
         let wait = self.timing.wait(place: self.place) + self.jitter(&generator)
         self.state = .searching(since: time, claimAt: time + wait)
-        return [.search, .announce, .setTimer(after: wait * self.timing.pace.patience)]
+        return [.search, .announce, .setTimer(after: wait * self.timing.patience)]
     }
 
     private func jitter(_ generator: inout SplitMix64) -> Duration {
-        self.place == nil ? generator.duration(upTo: max(self.timing.step, self.timing.pace.spread)) : .zero
+        self.place == nil ? generator.duration(upTo: self.timing.step) : .zero
     }
 
     /// This node's place in the succession of the last host.

@@ -3,8 +3,7 @@ import OrderedCollections
 
 /// Decides which addresses are dialled, and when.
 ///
-/// A node without a host dials one address after the other, the most useful first, and the slower the more peers it has found: who
-/// dials all at once, with all others, overloads the clinic. A host dials the members with which it
+/// A node without a host dials many addresses at a time, the most useful first. A host dials the members with which it
 /// has no connection, so that two parts of a clinic find each other soon. A client dials no address, except that of a
 /// better host. After a failure an address rests for a random part (full jitter) of a bound that doubles up to a limit,
 /// so that the clients of a failed host do not all return in the same instant. Source of full jitter: Brooker,
@@ -42,10 +41,6 @@ package struct DialPool: Sendable, Hashable {
     package private(set) var mode: Mode = .rest
     private var targets: OrderedDictionary<String, Target> = [:]
     private var lastUrgency: UInt64 = 0
-    /// When an address was last dialled; `nil` before the first time.
-    private var lastDial: Duration?
-    /// When the first of the successors may be asked, however soon another address fails.
-    private var searchFrom: Duration = .zero
     private let delayMin: Duration
     private let delayMax: Duration
 
@@ -61,9 +56,6 @@ package struct DialPool: Sendable, Hashable {
 
     /// The addresses known.
     package var addresses: [String] { Array(self.targets.keys) }
-
-    /// How many dials in a row failed at this address.
-    package func failures(at address: String) -> Int { self.targets[address]?.failures ?? 0 }
 
     /// The known addresses of `node`.
     package func addresses(of node: NodeID) -> [String] {
@@ -125,7 +117,6 @@ package struct DialPool: Sendable, Hashable {
 
     /// A person wants every address to be tried now, also those that were refused.
     package mutating func retryNow(at time: Duration) {
-        self.lastDial = nil
         for index in self.targets.values.indices where self.targets.values[index].rejections > 0 {
             self.targets.values[index].notBefore = min(self.targets.values[index].notBefore, time)
         }
@@ -135,8 +126,8 @@ package struct DialPool: Sendable, Hashable {
     ///
     /// - Parameters:
     ///   - mode: The new purpose.
-    ///   - time: The time from which on addresses that are not urgent are dialled.
-    ///   - spread: Each of them is dialled within this time, at its own random moment.
+    ///   - time: The time.
+    ///   - spread: Every address that is not urgent is dialled within this time, each at its own random moment.
     ///   - generator: The source of these moments.
     package mutating func enter(
         _ mode: Mode,
@@ -160,14 +151,12 @@ package struct DialPool: Sendable, Hashable {
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
     ///   - waits: Nodes that are not dialled before a time, whatever their addresses.
-    ///   - patience: By how much the time between two dials is multiplied, because this node is late itself.
     /// - Returns: The addresses, and how long to wait until the next one may be due; `nil` when no other address is
     ///   wanted.
     package mutating func next(
         at time: Duration,
         linked: Set<NodeID>,
-        waits: PeerBackOff.Waits = PeerBackOff.Waits(),
-        patience: Int = 1
+        waits: PeerBackOff.Waits = PeerBackOff.Waits()
     ) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []
@@ -177,16 +166,12 @@ package struct DialPool: Sendable, Hashable {
         // A few peers suffice to learn who is host. Without this limit, all nodes of a searching clinic would connect
         // with all.
         let isContent = self.mode == .search && linked.count >= CoreLimits.searchLinksMax
-        let pace = CoreLimits.dialPace * patience
-        let crowd = self.mode == .search ? max(1, linked.count) : 1
         for (address, target) in due where target.isUrgent || !isContent {
-            let next = self.lastDial.map { $0 + pace * (target.isUrgent ? 1 : crowd) } ?? .zero
-            let due = max(target.notBefore, target.node.flatMap { waits[$0] } ?? .zero, next)
+            let due = max(target.notBefore, target.node.flatMap { waits[$0] } ?? .zero)
             if due > time {
                 wait = min(wait ?? .seconds(3_600), due - time)
             } else if room > 0 {
                 self.targets[address]?.isDialling = true
-                self.lastDial = time
                 dialled.append(address)
                 room -= 1
             }
@@ -225,7 +210,6 @@ package struct DialPool: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> Duration {
         guard var target = self.targets[address] else { return .zero }
-        if target.isUrgent, !wasUp { self.advance(at: time) }
         target.isDialling = false
         target.isUrgent = false
         target.endedAt = time
@@ -244,23 +228,6 @@ package struct DialPool: Sendable, Hashable {
         target.notBefore = time + delay
         self.targets[address] = target
         return delay
-    }
-
-    /// No successor of a lost host is asked before `time`, the random moment at which this node begins.
-    package mutating func begin(at time: Duration) { self.searchFrom = time }
-
-    /// An urgent address failed: the next one need not wait for its time, but for ``begin(at:)``'s.
-    ///
-    /// A killed host refuses all its clients in the same instant. Without the bound all would ask the first successor then.
-    private mutating func advance(at time: Duration) {
-        let time = max(time, self.searchFrom)
-        let waiting = self.targets.elements.filter { element in
-            element.value.isUrgent && !element.value.isDialling && element.value.rejections == 0
-        }
-        let next = waiting.map(\.value.notBefore).min() ?? time
-        for (address, target) in waiting where target.notBefore == next && next > time {
-            self.targets[address]?.notBefore = time
-        }
     }
 
     /// The upper bound of the delay after so many failures in a row.
@@ -286,8 +253,7 @@ package struct DialPool: Sendable, Hashable {
     }
 
     private static func rank(_ target: Target) -> (Int, Int, Int, Duration) {
-        target.isUrgent
-            ? (0, 0, 0, target.notBefore) : (1, target.source.rawValue, target.failures, target.notBefore)
+        (target.isUrgent ? 0 : 1, target.source.rawValue, target.failures, target.notBefore)
     }
 
     private mutating func forget() {

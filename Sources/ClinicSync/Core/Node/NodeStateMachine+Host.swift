@@ -44,7 +44,8 @@ extension NodeStateMachine {
 
     /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
-        self.election.refresh(coverage: self.data.vector.total, pace: self.peers.pace, at: self.now.monotonic)
+        let patience = self.peers.patience
+        self.election.refresh(coverage: self.data.vector.total, patience: patience, at: self.now.monotonic)
     }
 
     /// Sends this node's report to all peers.

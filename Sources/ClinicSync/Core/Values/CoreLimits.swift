@@ -10,16 +10,8 @@ package enum CoreLimits {
     package static let dialTargetsSlack = 64
     /// Dials in progress at a time; others wait.
     package static let dialsMax = 8
-    /// A searching node that counts this many, itself included, dials no more addresses until a connection is gone.
-    package static let searchLinksMax = 5
-    /// The time between two dials, from the first to the next one; a searching node with connections waits longer.
-    ///
-    /// A node that is late itself waits ``patienceMax`` times as long at most.
-    package static let dialPace: Duration = .milliseconds(60)
-    /// A node that lost its host asks the next of its successors when the one before has not answered for so long.
-    package static let candidateStep: Duration = .milliseconds(400)
-    /// A dialled peer that did not answer a hello in time gets as many times the time for the next ones, up to this.
-    package static let greetingTriesMax = 3
+    /// A searching node with this many connections dials no more addresses until a connection is gone.
+    package static let searchLinksMax = 8
     /// An address that does not answer is dialled again within this time, unless very many addresses are known.
     package static let dialRest: Duration = .milliseconds(1_200)
     /// Dials a second to addresses that do not answer, all addresses together.
@@ -55,9 +47,8 @@ package enum CoreLimits {
     package static let retryJitter: Duration = .seconds(1)
     /// Ends of connections with one peer that are counted; further ones make its wait no longer.
     package static let backOffFailuresMax = 32
-    /// The time that each known address adds to the period over which clients spread their return to a host, and nodes without a
-    /// place their claims.
-    package static let returnSpread: Duration = .milliseconds(10)
+    /// The time that each known address adds to the period over which clients spread their return to a host.
+    package static let returnSpread: Duration = .milliseconds(20)
     /// The longest such period.
     package static let returnSpreadMax: Duration = .milliseconds(1_500)
     /// A host that stops waits this long for its successor; then it stops without one.

@@ -81,15 +81,15 @@ import Testing
         var report = CoreConfiguration.host.hostReport
         report.successors = [NodeAddresses(node: .n(2), addresses: ["pc2:1"])]
         _ = node.reported(.c(1), by: .n(1), report, at: .zero, using: &self.generator)
-        node.refresh(coverage: 0, pace: ElectionTiming.Pace(patience: 3), at: .zero)
+        node.refresh(coverage: 0, patience: 3, at: .zero)
         #expect(
             node.lost(.c(1), at: .zero, using: &self.generator) == [
                 .search, .announce, .setTimer(after: .milliseconds(300)),
             ]
         )
-        node.refresh(coverage: 0, pace: ElectionTiming.Pace(patience: 5), at: .milliseconds(300))
+        node.refresh(coverage: 0, patience: 5, at: .milliseconds(300))
         #expect(node.timerFired(at: .milliseconds(300)) == [.setTimer(after: .milliseconds(200))])
-        node.refresh(coverage: 0, pace: ElectionTiming.Pace(patience: 4), at: .milliseconds(500))
+        node.refresh(coverage: 0, patience: 4, at: .milliseconds(500))
         #expect(node.timerFired(at: .milliseconds(500)) == [.record(term: 2)])
     }
 }

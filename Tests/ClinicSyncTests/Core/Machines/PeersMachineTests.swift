@@ -208,27 +208,6 @@ import Testing
         let failed = machine.dialFailed("pc4:1", at: .zero, using: &self.generator)
         guard case .notify(.dialFailed("pc4:1", _))? = failed.first else { return #expect(failed == []) }
     }
-
-    /// The addresses that node 9 dials within two seconds after it lost host 1, in their order.
-    private mutating func dialled(after reason: CloseReason) -> [String] {
-        var machine = PeersStateMachine(.node(9))
-        _ = machine.opened(.c(1), dialled: "pc1:1", peer: .n(1), greeting: .searching(.node(9)), at: .zero)
-        _ = machine.welcome(.of(.host), on: .c(1), greeting: .searching(.node(9)), at: self.now)
-        _ = machine.close(.c(1), reason, at: .zero, using: &self.generator)
-        let successors = (2...4 as ClosedRange<UInt64>).map {
-            NodeAddresses(node: .n($0), addresses: ["pc\($0):1"])
-        }
-        machine.searchHost(successors: successors, at: .zero, using: &self.generator)
-        return (0...2_000).flatMap { machine.dial(at: .milliseconds(Int64($0))) }.compactMap { effect in
-            if case .dial(let address) = effect { address } else { nil }
-        }
-    }
-
-    @Test("successors are asked in their order; a host that was silent is asked after them, another lost host at once")
-    mutating func candidates() {
-        #expect(self.dialled(after: .connectionLost) == ["pc1:1", "pc2:1", "pc3:1", "pc4:1"])
-        #expect(self.dialled(after: .peerSilent) == ["pc2:1", "pc3:1", "pc4:1", "pc1:1"])
-    }
 }
 
 @Suite("Processes with one identity, as one node finds them") struct DuplicateWatchTests {
