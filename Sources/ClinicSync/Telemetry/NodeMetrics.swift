@@ -103,7 +103,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .peerConnected: "1 when the peer is connected, else 0."
         case .peerJoining: "1 when the peer has joined and has nothing of the other PCs yet, else 0."
         case .peerLag: "Batches that the peer has not applied yet."
-        case .peerRoundTrip: "The round trip of the newest ping."
+        case .peerRoundTrip: "The round trip of the newest ping. A host measures a client every 5 s."
         case .reconciledAt: "When the newest reconciliation ended, by the PC's clock."
         case .reconciledEqual: "1 when the newest reconciliation proved the tables equal, else 0."
         case .reconciledRows: "Rows that the newest reconciliation repaired."

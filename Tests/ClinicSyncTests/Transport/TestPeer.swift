@@ -33,8 +33,7 @@ final class TestPeer: Sendable {
             case .connectionClosed(let id):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.closed.append(id)
-            // A transport gives messages only: the driver makes batches of them.
-            case .batchReceived, .started, .answerProbe, .peersFound, .membersChanged, .addressesChanged, .timerFired,
+            case .started, .answerProbe, .peersFound, .membersChanged, .addressesChanged, .timerFired,
                 .localCommitNoticed, .storageReplied, .eventOccurred, .commandReceived, .shutdownRequested,
                 .storeLocked, .storeUnlocked, .syncsTakeLong, .roomIsShort:
                 self.misplaced += 1
