@@ -36,8 +36,9 @@ import Testing
             try self.check(single, samples: 12, target: 1.25, kind: "ratioAtMost", ratio: 0.2...20)
             #expect(single.unit == "µs")
         }
+        // So few rows take two milliseconds: one lost time slice of the insert without triggers is several times that.
         let bulk = try outcome.figure("insert, \(BenchTests.rows) rows in one transaction")
-        try self.check(bulk, samples: 2, target: 1.8, kind: "ratioAtMost", ratio: 0.5...50)
+        try self.check(bulk, samples: 2, target: 1.8, kind: "ratioAtMost", ratio: 0.05...50)
         let collect = try outcome.figure("collect, against the plain insert")
         try self.check(collect, samples: 2, ratio: 0.0005...5)
         // What was inserted is in the files, and what capture keeps of it beside it.
