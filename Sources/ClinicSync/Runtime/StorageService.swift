@@ -284,11 +284,10 @@ final class StorageService: Sendable {
     ///
     /// It is called once for each request, and does nothing when an earlier call has carried out the request in a group.
     private func writeNext() {
-        let group = self.waiting.withLockedValue { waiting in
-            let size = WritingExecutor.groupSize(of: waiting.lazy.map(\.request))
-            defer { waiting.removeFirst(size) }
-            return Array(waiting.prefix(size))
-        }
+        // Only this thread removes requests. The size is found without the lock, for which the driver's loop would wait.
+        let queue = self.waiting.withLockedValue { Array($0.prefix(CoreLimits.storeChunksMax)) }
+        let group = queue.prefix(WritingExecutor.groupSize(of: queue.lazy.map(\.request)))
+        self.waiting.withLockedValue { $0.removeFirst(group.count) }
         guard let first = group.first else { return }
         let start = ContinuousClock.now
         let requests = group.map(\.request)

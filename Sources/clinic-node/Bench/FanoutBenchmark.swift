@@ -76,21 +76,14 @@ struct FanoutBenchmark: Benchmark {
 
     /// The processor that an idle clinic needs.
     private func rest(_ clinic: FanoutClinic) throws -> [Measurement] {
-        // After a short watch nobody wants exact figures.
-        usleep(UInt32(min(self.idleSeconds, 4)) * 500_000)
-        let clock = ContinuousClock()
-        let (start, host, clients) = (clock.now, try clinic.host.processorSeconds(), try clinic.clientSeconds())
-        usleep(UInt32(self.idleSeconds) * 1_000_000)
-        let took = (clock.now - start) / .seconds(1)
-        let shares = (
-            host: (try clinic.host.processorSeconds() - host) / took * 100,
-            client: (try clinic.clientSeconds() - clients) / took * 100 / Double(clinic.count - 1)
-        )
-        let (hostName, clientName) = ("processor of the host at rest", "processor of a client at rest, mean")
-        return [
-            Measurement(hostName, unit: "% of a core", samples: [shares.host], goal: .valueAtMost(6)),
-            Measurement(clientName, unit: "% of a core", samples: [shares.client], goal: .valueAtMost(0.15)),
-        ]
+        let clients = Double(clinic.count - 1)
+        let shares = try NodeProcess.shares(atRestFor: self.idleSeconds) {
+            [try clinic.host.processorSeconds(), try clinic.clientSeconds() / clients]
+        }
+        let figures = [("processor of the host at rest", 6), ("processor of a client at rest, mean", 0.15)]
+        return zip(figures, shares).map { figure, share in
+            Measurement(figure.0, unit: "% of a core", samples: [share], goal: .valueAtMost(figure.1))
+        }
     }
 
     /// Commits while a client's process gets no time.

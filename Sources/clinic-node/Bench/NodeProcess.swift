@@ -98,6 +98,23 @@ final class NodeProcess {
 
     // MARK: - Resources
 
+    /// Watches processes at rest, after a pause in which they come to rest.
+    ///
+    /// - Parameters:
+    ///   - seconds: for how long; a short watch has a short pause.
+    ///   - read: reads the seconds of the processor that each process has had.
+    /// - Returns: What each of them needs, in percent of a core.
+    static func shares(atRestFor seconds: Int, read: () throws -> [Double]) throws -> [Double] {
+        usleep(UInt32(min(seconds, 4)) * 500_000)
+        let before = try read()
+        let clock = ContinuousClock()
+        let start = clock.now
+        usleep(UInt32(seconds) * 1_000_000)
+        let after = try read()
+        let took = (clock.now - start) / .seconds(1)
+        return zip(before, after).map { ($1 - $0) / took * 100 }
+    }
+
     /// Processor time used so far, in seconds, all threads; counted in hundredths.
     func processorSeconds() throws -> Double {
         let text = try String(contentsOfFile: "/proc/\(self.processID)/stat", encoding: .utf8)

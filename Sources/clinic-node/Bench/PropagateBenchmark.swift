@@ -104,15 +104,7 @@ struct PropagateBenchmark: Benchmark {
     // MARK: - At rest
 
     private func idle(_ nodes: [NodeProcess]) throws -> [Measurement] {
-        // After a short watch nobody wants exact figures.
-        usleep(UInt32(min(self.idleSeconds, 4)) * 500_000)
-        let before = try nodes.map { try $0.processorSeconds() }
-        let clock = ContinuousClock()
-        let start = clock.now
-        usleep(UInt32(self.idleSeconds) * 1_000_000)
-        let after = try nodes.map { try $0.processorSeconds() }
-        let took = (clock.now - start) / .seconds(1)
-        let shares = zip(before, after).map { ($1 - $0) / took * 100 }
+        let shares = try NodeProcess.shares(atRestFor: self.idleSeconds) { try nodes.map { try $0.processorSeconds() } }
         let memory = try nodes.map { try $0.memory() }
         return [
             Measurement(

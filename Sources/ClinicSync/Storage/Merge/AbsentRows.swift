@@ -142,7 +142,8 @@ struct AbsentRows {
         guard !page.payload.isEmpty else { return keys }
         try page.payload.withUnsafeBytes { payload in
             var reader = try RowStateReader(payload, plan: plan)
-            while let state = try reader.next() { keys.insert(state.key) }
+            var values = [ValueRef](repeating: .null, count: plan.slotCount)
+            while let key = try reader.nextKey(values: &values) { keys.insert(key) }
         }
         return keys
     }
