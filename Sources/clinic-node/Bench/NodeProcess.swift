@@ -104,6 +104,7 @@ final class NodeProcess {
     ///   - seconds: for how long; a short watch has a short pause.
     ///   - read: reads the seconds of the processor that each process has had.
     /// - Returns: What each of them needs, in percent of a core.
+    /// - Throws: What `read` throws.
     static func shares(atRestFor seconds: Int, read: () throws -> [Double]) throws -> [Double] {
         usleep(UInt32(min(seconds, 4)) * 500_000)
         let before = try read()
