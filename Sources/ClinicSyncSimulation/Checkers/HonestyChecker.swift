@@ -19,7 +19,8 @@ final class HonestyChecker: SimulationChecker {
                 try self.check(report.vector, of: node, in: world, begun: begun)
             case .state(.page(let page)): try self.check(page.vector, of: node, in: world)
             case .state(.end(let end)):
-                let begun = try node.disk.newestLogged(of: node.origin)
+                // The receiver waits for what a program has just committed, which gets the next number.
+                let begun = try node.disk.newestLogged(of: node.origin) &+ 1
                 try self.check(end.through, of: node, in: world, begun: begun)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
                 .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
