@@ -20,8 +20,9 @@ final class HonestyChecker: SimulationChecker {
             case .state(.page(let page)): try self.check(page.vector, of: node, in: world)
             case .state(.end(let end)):
                 // The receiver waits for what a program has just committed, which gets the next number.
-                let begun = try node.disk.newestLogged(of: node.origin) &+ 1
-                try self.check(end.through, of: node, in: world, begun: begun)
+                let own = node.origin
+                let newest = max(try node.disk.newestLogged(of: own), try node.committedVector()[own])
+                try self.check(end.through, of: node, in: world, begun: newest &+ 1)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
                 .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
                 .loginReply, .state, .stateRanges, .stateWants:
