@@ -39,7 +39,7 @@ package struct ProcessingCost: Sendable, Hashable {
         switch event {
         case .accept, .opened: self.handshake
         case .start: self.start
-        case .timer, .storeReplies, .storeLocked, .dialFailed, .notice, .poll, .deliver, .closed: self.message
+        case .timer, .storeReplies, .storeLocked, .answered, .dialFailed, .notice, .poll, .deliver, .closed: self.message
         case .storeExecutes, .program, .fault, .look, .change, .served, .dialTimedOut: .zero
         }
     }

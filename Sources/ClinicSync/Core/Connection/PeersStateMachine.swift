@@ -539,7 +539,16 @@ package struct PeersStateMachine: Sendable, Hashable {
         // Connections without a hello count too: a second connection would only replace the first.
         var linked = Set(self.connections.values.map(\.peer))
         linked.insert(self.own)
-        return self.dialler.dial(at: time, linked: linked)
+        return self.dialler.dial(at: time, linked: linked, patience: self.patience)
+    }
+
+    /// The nodes that may turn out to be host, or know the host: those that were dialled and have accepted the socket, and
+    /// likely hosts that have not been dialled yet; `nil` in it: a node that is not known yet.
+    package func asked(at time: Duration) -> Set<NodeID?> { self.dialler.asked(at: time) }
+
+    /// A dialled address has accepted the socket.
+    package mutating func dialAnswered(_ address: String, at time: Duration) {
+        self.dialler.dialAnswered(address, at: time)
     }
 
     /// A person wants every peer to be tried now, also those that wait.

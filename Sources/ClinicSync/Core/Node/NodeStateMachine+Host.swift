@@ -44,8 +44,10 @@ extension NodeStateMachine {
 
     /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
-        let patience = self.peers.patience
-        self.election.refresh(coverage: self.data.vector.total, patience: patience, at: self.now.monotonic)
+        let (patience, time) = (self.peers.patience, self.now.monotonic)
+        // Only a node without a host needs to know whom it has asked.
+        let asked = self.election.reign == nil ? self.peers.asked(at: time) : []
+        self.election.refresh(coverage: self.data.vector.total, patience: patience, asked: asked, at: time)
     }
 
     /// Sends this node's report to all peers.
