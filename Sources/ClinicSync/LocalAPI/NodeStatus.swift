@@ -381,6 +381,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var diskFaults: [DiskFaultSummary]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
+    /// The addresses of other PCs that this node dialled since its start, each with its newest answer.
+    public var dials: [DialSummary]
 
     /// Makes a status.
     public init(
@@ -404,7 +406,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
         diskFaults: [DiskFaultSummary] = [],
-        warnings: [String] = []
+        warnings: [String] = [],
+        dials: [DialSummary] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -427,5 +430,6 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.lockedFiles = lockedFiles
         self.diskFaults = diskFaults
         self.warnings = warnings
+        self.dials = dials
     }
 }

@@ -66,7 +66,8 @@ struct NodeStatusControl: StatusControl {
             warnings: NodeStatusControl.warnings(
                 failedTriggers: core?.failedTriggers ?? 0,
                 staleLog: self.storage.staleLog
-            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all
+            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all,
+            dials: core?.dials.map(DialSummary.init) ?? []
         )
     }
 
@@ -258,6 +259,21 @@ extension NodeStatus.Peer {
             roundTripMilliseconds: peer.roundTripMilliseconds,
             backOff: backOff.map(NodeStatus.BackOff.init),
             joining: peer.isJoining
+        )
+    }
+}
+
+extension DialSummary {
+    /// Describes what came of dialling an address.
+    fileprivate init(_ dial: CoreStatus.Dial) {
+        self.init(
+            address: dial.address,
+            node: dial.node?.description,
+            answer: dial.answer.name,
+            message: dial.answer.words,
+            at: UTCTimestamp(milliseconds: dial.atMilliseconds),
+            since: UTCTimestamp(milliseconds: dial.sinceMilliseconds),
+            tries: dial.tries
         )
     }
 }
