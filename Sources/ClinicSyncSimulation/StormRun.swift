@@ -75,8 +75,9 @@ package struct StormRun {
     ///   - cost: What a PC needs for its events.
     ///   - seed: The seed.
     ///   - patience: How long the clinic is watched after the load.
+    ///   - isRecording: Whether the steps are recorded.
     ///   - templates: The disks.
-    /// - Returns: What the run showed.
+    /// - Returns: What the run showed, and its last steps if they were recorded.
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
     package static func outcome(
         _ kind: StormKind,
@@ -84,11 +85,13 @@ package struct StormRun {
         cost: ProcessingCost,
         seed: UInt64,
         patience: Duration = StormRun.limit,
+        isRecording: Bool = false,
         templates: DiskTemplates? = nil
-    ) throws -> Outcome {
-        let world = try SimulatedWorld(self.options(nodes, cost, seed), isRecording: false, templates: templates)
+    ) throws -> (outcome: Outcome, transcript: [String]) {
+        let world = try SimulatedWorld(self.options(nodes, cost, seed), isRecording: isRecording, templates: templates)
         defer { for node in world.nodes { node.close() } }
-        return try StormRun(world: world).outcome(kind, patience: patience)
+        let outcome = try StormRun(world: world).outcome(kind, patience: patience)
+        return (outcome, world.transcript.lines)
     }
 
     private static func options(_ nodes: Int, _ cost: ProcessingCost, _ seed: UInt64) -> SimulationOptions {

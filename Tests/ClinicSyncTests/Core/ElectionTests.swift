@@ -144,7 +144,55 @@ import Testing
         #expect(self.wait(.milliseconds(1_000)) == [.record(term: 1)])
     }
 
+    @Test("nodes that search name the best of them, so that two who know only a third do not both claim")
+    mutating func nominee() {
+        _ = self.start()
+        #expect(self.hear(1, .searching(1, term: 0)).first != .announce)
+        #expect(self.hear(4, .searching(4, term: 0)).first == .announce)
+        #expect(self.node.report(addresses: []).successors.map(\.node) == [.n(4)])
+        #expect(self.hear(3, .searching(3, term: 0)).first != .announce)
+        _ = self.lose(4)
+        #expect(self.node.report(addresses: []).successors.map(\.node) == [.n(3)])
+        // A worse peer knows a better one than this node.
+        self.node = ElectionTests.node(2)
+        _ = self.start()
+        _ = self.hear(1, .searching(1, term: 0, best: 9))
+        #expect(!self.wait(.milliseconds(1_300)).contains(.record(term: 1)))
+        // This node is the best that the peer knows.
+        _ = self.hear(1, .searching(1, term: 0, best: 2))
+        #expect(self.wait(.milliseconds(250)) == [.record(term: 1)])
+    }
+
+    @Test("a node claims when those that it asked have answered, or two seconds later")
+    mutating func asked() {
+        for wait in [Duration.milliseconds(300), .seconds(9)] {
+            self.node = ElectionTests.node(2)
+            _ = self.start()
+            self.node.refresh(coverage: 0, asked: [.n(7)], at: self.now)
+            #expect(self.wait(.milliseconds(1_300)) == [.setTimer(after: .milliseconds(250))])
+            if wait < .seconds(1) { self.node.refresh(coverage: 0, asked: [], at: self.now) }
+            #expect(self.wait(wait) == [.record(term: 1)])
+        }
+    }
+
     // MARK: - The host is lost
+
+    @Test("a successor waits for the one before it, while that has accepted its socket, and for nobody else")
+    mutating func succession() {
+        self.followOne(successors: [7, 2, 8])
+        self.node.refresh(coverage: 0, asked: [.n(7)], at: self.now)
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(300)) == [.setTimer(after: .milliseconds(250))])
+        self.node.refresh(coverage: 0, asked: [.n(1), .n(8), nil], at: self.now)
+        #expect(self.wait(.milliseconds(10)) == [.record(term: 2)])
+        // The one before it searches as well: it is claiming.
+        self.node = ElectionTests.node(2)
+        self.followOne(successors: [7, 2, 8])
+        _ = self.hear(3, .searching(7, term: 1))
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(300)) == [.setTimer(after: .milliseconds(250))])
+        #expect(self.wait(.seconds(1)) == [.record(term: 2)])
+    }
 
     @Test("the first successor claims a tenth of a second after the loss, the second later, all others later still")
     mutating func succession() {
@@ -236,6 +284,43 @@ import Testing
         #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
         #expect(self.hear(1, .host(1, term: 7)) == [.healed(other: .n(1))])
         #expect(self.node.isHost)
+    }
+
+    @Test("a claim is given up for a host that is met while the term is written, whatever the terms")
+    mutating func metWhileClaiming() {
+        self.followOne(term: 5, successors: [3, 2])
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(250)) == [.record(term: 6)])
+        // Only the connection was lost.
+        let reign = Reign(term: 5, candidacy: .of(1))
+        let actions = self.hear(4, .host(1, term: 5, successors: [3]))
+        #expect(actions == [.follow(.c(4), reign, wasHost: false), .announce])
+        #expect(self.node.recorded(6, at: self.now) == [])
+        #expect(self.node.hostConnection == .c(4))
+        // The term that it wrote down is used up.
+        _ = self.lose(4)
+        #expect(self.wait(.seconds(1)) == [.record(term: 7)])
+    }
+
+    @Test("a host that loses its clients yields to a host with clients that it has met before")
+    mutating func loneLater() {
+        _ = self.start(term: 7, isAlone: true)
+        _ = self.node.recorded(8, at: self.now)
+        #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
+        #expect(self.hear(1, .host(1, term: 3, successors: [5])) == [.healed(other: .n(1))])
+        #expect(self.wait(.zero) == [])
+        #expect(self.node.chooseSuccessors(among: [], vector: VersionVector()) == true)
+        #expect(self.wait(.zero) == [.search, .announce, .setTimer(after: .seconds(1))])
+    }
+
+    @Test("a new host outbids a peer that named a higher term while the claim was written")
+    mutating func refusedClaim() {
+        #expect(self.start(isAlone: true) == [.record(term: 1)])
+        #expect(self.hear(3, .searching(3, term: 4)) == [])
+        let reign = Reign(term: 1, candidacy: .of(2))
+        #expect(self.node.recorded(1, at: self.now) == [.becomeHost(reign), .announce, .record(term: 5)])
+        _ = self.node.recorded(5, at: self.now)
+        #expect(self.node.reign == Reign(term: 5, candidacy: .of(2)))
     }
 
     @Test("of two claims of one term the better candidate's holds, on every node the same")
@@ -458,14 +543,19 @@ extension HostReport {
         )
     }
 
-    fileprivate static func searching(_ number: UInt64, term: UInt64, coverage: UInt64 = 0) -> HostReport {
+    fileprivate static func searching(
+        _ number: UInt64,
+        term: UInt64,
+        coverage: UInt64 = 0,
+        best: UInt64? = nil
+    ) -> HostReport {
         HostReport(
             role: .searching,
             term: term,
             reign: nil,
             addresses: [],
             candidacy: .of(number, coverage: coverage),
-            successors: []
+            successors: best.map { [NodeAddresses(node: .n($0), addresses: [])] } ?? []
         )
     }
 }

@@ -18,8 +18,8 @@ package enum Input: Sendable, Hashable {
     /// Its system did that, so it is not known yet whether the node there is alive. Comes at most once for a dial, before
     /// its outcome.
     case dialAnswered(address: String)
-    /// A dial failed.
-    case dialFailed(address: String)
+    /// A dial opened no connection.
+    case dialFailed(address: String, DialFailure)
     /// A decoded message arrived, with the term in its frame.
     case messageReceived(ConnectionID, Message, term: UInt64)
     /// The peer sent bytes that cannot be decoded, or exceeded a limit.

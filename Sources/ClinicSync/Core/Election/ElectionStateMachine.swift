@@ -250,6 +250,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
             let actions = self.lostIfHost(id, at: time, &generator) + self.outbid()
             if !actions.isEmpty { return actions }
             // The peer had a host, which forbade a claim of this node. Now the peer has none.
+            if self.isHost { return [] }
             let next = self.timerFired(at: time)
             return self.nominee == nominee ? next : [.announce] + next
         }
@@ -261,9 +262,12 @@ package struct ElectionStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Action] {
+        let nominee = self.nominee
         self.peers.removeValue(forKey: id)
         let end = self.lostIfHost(id, at: time, &generator)
-        guard case .adopt(_, id) = self.pending else { return end }
+        guard case .adopt(_, id) = self.pending else {
+            return end.isEmpty && self.nominee != nominee ? [.announce] : end
+        }
         self.pending = nil
         return end + self.timerFired(at: time)
     }
@@ -278,7 +282,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         case .claim(let reign):
             if !self.isHost { self.ownSuccessors = [] }
             self.state = .host(reign)
-            return [.becomeHost(reign), .announce]
+            return [.becomeHost(reign), .announce] + self.outbidSearching()
         case .adopt(let reign, let id):
             let actions = self.follow(reign, id)
             // The host has stepped down meanwhile. The timer may have fired while the term was written.
@@ -292,10 +296,14 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return [.setTimer(after: delay)]
     }
 
-    /// The timer fired: claims, if the node has waited long enough and no better node should claim.
+    /// The timer fired, or this host's successors changed.
+    ///
+    /// A node that searches claims, if it has waited long enough and no better node should claim. A host that has lost
+    /// its clients yields to one that has some.
     package mutating func timerFired(at time: Duration) -> [Action] {
         guard self.pending == nil else { return [] }
         if let (id, reign) = self.betterHost { return self.adopt(reign, id) }
+        if self.isHost, self.isLone, self.knowsHostWithClients { return self.yield(at: time) }
         guard case .searching(let since, let planned) = self.state else { return [] }
         guard self.candidacy.priority > 0 else { return [.setTimer(after: self.timing.startWait)] }
         let claimAt = since + (planned - since) * self.timing.patience
@@ -376,7 +384,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
             // This node has followed a higher term. The other host learns of it from this node's report and claims
             // again.
             guard reign.term >= self.recordedTerm else { return [] }
-            if let pending = self.pending, pending.reign > reign { return [] }
+            // A claim that waits for the store is given up: this node would be a host that nobody needs, and of two
+            // hosts that meet nobody has anything new to say.
+            if case .adopt(let better, _) = self.pending, better > reign { return [] }
             return self.adopt(reign, id)
         case .client(let current, let connection):
             if reign == current {
@@ -429,6 +439,13 @@ package struct ElectionStateMachine: Sendable, Hashable {
         guard case .host(let own) = self.state, self.highestTerm > own.term, self.pending == nil, !self.isStoreLocked
         else { return [] }
         return self.claim()
+    }
+
+    /// Outbids a searching peer that said its term while this node's claim waited for the store.
+    private mutating func outbidSearching() -> [Action] {
+        guard case .host(let own) = self.state else { return [] }
+        let isRefused = self.peers.values.contains { $0.report.role == .searching && $0.report.term > own.term }
+        return isRefused ? self.outbid() : []
     }
 
     private mutating func adopt(_ reign: Reign, _ id: ConnectionID) -> [Action] {
@@ -491,7 +508,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     ///
     /// Nodes that search all ask the same few, which tell them of each other in this way.
     private var nominee: NodeAddresses? {
-        guard case .searching = self.state else { return nil }
+        guard case .searching = self.state, self.pending == nil else { return nil }
         let best = self.peers.values.filter { $0.report.role == .searching && $0.report.candidacy.priority > 0 }
             .max { $0.report.candidacy < $1.report.candidacy }
         guard let best, best.report.candidacy > self.candidacy else { return nil }
@@ -508,6 +525,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return isRelevant && reign > own ? (id, reign) : nil
         }
         return hosts.max { $0.reign < $1.reign }
+    }
+
+    /// Whether a peer is a host that has named successors.
+    private var knowsHostWithClients: Bool {
+        self.peers.values.contains { $0.report.role == .host && !$0.report.successors.isEmpty }
     }
 
     private mutating func claim() -> [Action] {

@@ -51,6 +51,8 @@ package struct DialPool: Sendable, Hashable {
         var isUrgent = false
         /// The number of the call that made the address urgent; the oldest is the smallest.
         var urgency: UInt64 = 0
+        /// The newest answer; `nil` for an address that was never tried.
+        var record: DialRecord?
 
         /// Whether a dial is in progress.
         var isDialling: Bool { self.attempt != nil }
@@ -114,10 +116,12 @@ package struct DialPool: Sendable, Hashable {
         self.lastUrgency += 1
         for address in addresses {
             guard var target = self.targets[address] else { continue }
+            // Many may name the same host: the moment that was drawn for the first of them holds.
+            let start = target.isUrgent ? min(target.notBefore, time) : time
             target.node = node
             target.isUrgent = true
             target.urgency = self.lastUrgency
-            target.notBefore = target.rejections == 0 ? time : max(time, target.endedAt + CoreLimits.urgentRest)
+            target.notBefore = target.rejections == 0 ? start : max(start, target.endedAt + CoreLimits.urgentRest)
             target.failures = 0
             self.targets[address] = target
         }
@@ -190,12 +194,18 @@ package struct DialPool: Sendable, Hashable {
             .sorted { self.isBefore($0.value, $1.value) }
         let isSearching = self.mode == .search
         // A few peers suffice to learn who is host. Without this limit, all nodes of a searching clinic would connect
-        // with all. And whoever has likely hosts to ask asks nobody else before.
-        let onlyUrgent =
-            isSearching && (linked.count >= CoreLimits.searchLinksMax || due.contains { self.isHoped(for: $0.value, waits) })
-        var isFreeAt = isSearching ? self.targets.values.compactMap { $0.attempt?.holdsOthers(patience) }.max() : nil
-        for (address, target) in due where target.isUrgent || !onlyUrgent {
-            let due = max(target.notBefore, target.node.flatMap { waits[$0] } ?? .zero, isFreeAt ?? .zero)
+        // with all.
+        let isContent = isSearching && linked.count >= CoreLimits.searchLinksMax
+        var isFreeAt = Duration.zero
+        var others = Duration.zero
+        if isSearching {
+            isFreeAt = self.targets.values.compactMap { $0.attempt?.holdsOthers(patience) }.max() ?? .zero
+            // Whoever has likely hosts to ask asks nobody else before.
+            others = due.lazy.filter { self.isHoped(for: $0.value, waits) }.map(\.value.notBefore).max() ?? .zero
+        }
+        for (address, target) in due where target.isUrgent || !isContent {
+            let moment = target.isUrgent ? target.notBefore : max(target.notBefore, others)
+            let due = max(moment, target.node.flatMap { waits[$0] } ?? .zero, isFreeAt)
             if due > time {
                 wait = min(wait ?? .seconds(3_600), due - time)
             } else if room > 0 {
@@ -212,10 +222,9 @@ package struct DialPool: Sendable, Hashable {
     /// The nodes that may turn out to be host, or know the host: those that have answered and whose handshake goes on, and
     /// those that are likely hosts and have not been asked yet; `nil` in it: a node that is not known yet.
     ///
-    /// - Parameters:
-    ///   - time: The time.
-    ///   - waits: Nodes that are not dialled before a time.
-    package func asked(at time: Duration, waits: PeerBackOff.Waits) -> Set<NodeID?> {
+    /// - Parameter waits: Nodes that are not dialled before a time.
+    /// - Returns: The nodes.
+    package func asked(waits: PeerBackOff.Waits) -> Set<NodeID?> {
         Set(
             self.targets.values.lazy.filter { target in
                 target.attempt.map { $0.answered != nil } ?? self.isHoped(for: target, waits)
@@ -230,7 +239,7 @@ package struct DialPool: Sendable, Hashable {
     }
 
     /// The address has accepted the socket.
-    package mutating func answered(_ address: String, at time: Duration) {
+    package mutating func accepted(_ address: String, at time: Duration) {
         self.targets[address]?.attempt?.answered = time
     }
 
@@ -245,6 +254,21 @@ package struct DialPool: Sendable, Hashable {
         self.targets[address]?.failures = 0
         self.targets[address]?.isUrgent = false
         self.targets[address]?.attempt = nil
+    }
+
+    /// Records what came of dialling an address.
+    package mutating func answered(_ address: String, _ answer: DialAnswer, at time: Duration) {
+        // Whoever looks at the records wants to know why there is no connection. Here there is one.
+        if case .closed(.replaced, _) = answer { return }
+        let earlier = self.targets[address]?.record
+        self.targets[address]?.record = DialRecord(answer, at: time, after: earlier)
+    }
+
+    /// The addresses that were tried, each with its newest answer, in the order in which they became known.
+    package var records: [(address: String, node: NodeID?, source: PeerHint.Source, record: DialRecord)] {
+        self.targets.elements.compactMap { address, target in
+            target.record.map { (address, target.node, target.source, $0) }
+        }
     }
 
     /// The dial failed, or the connection that it opened has ended.
