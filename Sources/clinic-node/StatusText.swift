@@ -16,7 +16,7 @@ struct StatusText {
     var lines: [String] {
         var lines = [self.title, ""]
         lines += self.facts.map { "  " + self.style.dim(StatusText.pad($0.name, 12)) + $0.value }
-        lines += self.waitingLines + self.peerLines + self.tableLines
+        lines += self.findingLines + self.peerLines + self.tableLines
         return lines
     }
 
@@ -25,6 +25,7 @@ struct StatusText {
         switch self.status.role {
         case .host: role = self.style.good("host")
         case .client: role = self.style.good("client")
+        case .searching where self.obstacle != nil: role = self.style.bad("cannot write clinic.db")
         case .searching: role = self.style.warning("searching for the host")
         case .stopped: role = self.style.bad("stopped")
         }
@@ -53,45 +54,8 @@ struct StatusText {
         if status.conflicts.open > 0 {
             facts.append(("conflicts", self.style.warning("\(status.conflicts.open) open")))
         }
-        for warning in status.security.warnings { facts.append(("open", self.style.bad(warning))) }
-        for peer in status.peers {
-            guard let backOff = peer.backOff, !peer.connected else { continue }
-            let wait =
-                backOff.retrySeconds == 0
-                ? "tries again now" : "tries again in \(StatusText.age(seconds: backOff.retrySeconds))"
-            let name = peer.name.isEmpty ? peer.id : peer.name
-            facts.append(("waits", self.style.bad("\(name) \(wait)") + ": \(backOff.message)"))
-        }
-        for id in status.duplicateIdentities {
-            let text =
-                id == status.node.id
-                ? "another PC runs with this node's key: stop one of them and let it join again"
-                : "two PCs run with the key of \(status.peers.first { $0.id == id }?.name ?? id): stop one of them and let it join again"
-            facts.append(("double", self.style.bad(text)))
-        }
-        if !status.lapsedNodes.isEmpty {
-            let count = status.lapsedNodes.count
-            facts.append(("lapsed", "\(count) PC\(count == 1 ? "" : "s") silent for 30 days: see clinic-node nodes"))
-        }
-        for file in status.lockedFiles {
-            let isHere = file.node == status.node.id
-            let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - file.since.milliseconds) / 1_000))
-            facts.append(("locked", self.style.bad("for \(age)") + ": " + file.sentence(isHere: isHere)))
-        }
-        for fault in status.diskFaults {
-            let age = StatusText.age(seconds: Int(max(0, self.now.milliseconds - fault.since.milliseconds) / 1_000))
-            facts.append(("disk", self.style.bad("\(fault.name) for \(age)") + ": " + fault.message))
-        }
-        for warning in status.warnings { facts.append(("look", self.style.warning(warning))) }
-        for damage in status.damage {
-            let text = damage.sentence
-            let isMended = damage.outcome == "rebuilt" || damage.outcome == "refetching"
-            facts.append(("damage", isMended ? self.style.warning(text) : self.style.bad(text)))
-        }
         if let progress = status.progress {
-            let text = progress.state?.sentence ?? StatusText.text(progress)
-            let hasFailed = progress.state?.failure != nil
-            facts.append(("catching up", hasFailed ? self.style.bad(text) : self.style.warning(text)))
+            facts.append(("catching up", self.style.warning(progress.state?.sentence ?? StatusText.text(progress))))
         }
         return facts
     }
@@ -137,11 +101,9 @@ struct StatusText {
         }
     }
 
-    private var waitingLines: [String] {
-        guard !self.status.waiting.isEmpty else { return [] }
-        var table = TextTable([("TABLE", .left), ("ROWS", .right), ("WHY", .left)])
-        for entry in self.status.waiting { table.add([entry.table, String(entry.rows), entry.reason]) }
-        return ["", "  " + self.style.warning("Rows set aside")] + table.lines(indent: 2, style: self.style)
+    private var findingLines: [String] {
+        guard !self.status.findings.isEmpty else { return [] }
+        return [""] + FindingText(style: self.style, now: self.now).lines(of: self.status.findings, indent: 2)
     }
 
     private var peerLines: [String] {

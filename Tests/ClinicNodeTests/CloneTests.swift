@@ -44,7 +44,7 @@ import Testing
             try await Binary.wait { try await self.doubles(binary, data) == [id] }
         }
         let text = try await binary.run(["status", "--data", copy]).output
-        #expect(text.contains("another PC runs with this node's key"))
+        #expect(text.contains("Another PC runs with this node's key"))
         // Both copies deliver their changes, one after the other.
         for agent in agents { #expect(await agent.stop() == 0) }
         for (data, name) in [(original, "here"), (copy, "there")] {

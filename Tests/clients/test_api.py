@@ -103,7 +103,7 @@ def errors(node, description, check):
 def reads(clinic, description, check):
     host, client = clinic.nodes
     for node in clinic.nodes:
-        for path in ["/health", "/v1/status", "/v1/digest", "/v1/nodes", "/v1/latency", "/v1/conflicts", "/metrics", "/ws"]:
+        for path in ["/health", "/v1/health", "/v1/status", "/v1/digest", "/v1/nodes", "/v1/latency", "/v1/conflicts", "/metrics", "/ws"]:
             description.accept("GET", path, node.get(path))
     check(host.status()["role"] == "host" and client.status()["role"] == "client", "one is host")
     description.accept("GET", "/v1/digest", host.get("/v1/digest", params={"table": "patients"}))

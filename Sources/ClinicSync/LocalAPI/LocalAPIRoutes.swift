@@ -50,6 +50,10 @@ struct LocalAPIRoutes: Sendable {
         self.addMetrics(to: router)
         let guarded = router.group("/v1").add(middleware: TokenGuard(access: self.access))
         guarded.get("/status") { _, _ in try Response.json(try await self.control.status.status()) }
+        guarded.get("/health") { _, _ in
+            let health = await self.control.status.health()
+            return try Response.json(health, status: health.isReady ? .ok : .serviceUnavailable)
+        }
         guarded.get("/digest") { request, _ in
             try Response.json(try await self.control.tables.digest(table: Query(request)["table"]))
         }

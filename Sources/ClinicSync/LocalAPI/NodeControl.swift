@@ -47,6 +47,9 @@ package protocol StatusControl: Sendable {
     /// Returns the node's identity and status.
     func status() async throws -> NodeStatus
 
+    /// Whether the node does its work, with what is not well.
+    func health() async -> HealthSummary
+
     /// The round trips of the last hour.
     func latency() async throws -> LatencyHistory
 

@@ -218,15 +218,21 @@ public struct NodeStatus: Sendable, Hashable, Codable {
             self.at = at
         }
 
-        /// One sentence for people.
-        public var sentence: String {
+        /// What was damaged and what became of it, without a full stop.
+        var whatAndOutcome: String {
             let what = "\(self.table): \(self.entries) damaged entr\(self.entries == 1 ? "y" : "ies") (\(self.reason))"
             return switch self.outcome {
             case "rebuilt": "\(what), repaired"
             case "refetching": "\(what), another PC's copy takes the place"
             case "leftOut": "\(what), left out because no PC has an undamaged copy; the rows are not affected"
-            default: "\(what), cannot be repaired: restore clinic.db from a backup, or join again"
+            default: "\(what), cannot be repaired"
             }
+        }
+
+        /// One sentence for people.
+        public var sentence: String {
+            let isLost = !["rebuilt", "refetching", "leftOut"].contains(self.outcome)
+            return self.whatAndOutcome + (isLost ? ": restore clinic.db from a backup, or join again" : "")
         }
     }
 
@@ -272,11 +278,15 @@ public struct NodeStatus: Sendable, Hashable, Codable {
                 return
                     "a program on \(self.name) keeps clinic.db locked: 'clinic-node status' on that PC names the program"
             }
-            let program = self.process.map { process in
-                process.program.isEmpty ? "process \(process.id)" : "\(process.program) (process \(process.id))"
-            }
             return
-                "\(program ?? "a program") keeps a write transaction in clinic.db open: save or discard the changes in it"
+                "\(self.holder(otherwise: "a program")) keeps a write transaction in clinic.db open: save or discard the changes in it"
+        }
+
+        /// The program and its process, or `otherwise` when the system does not tell.
+        func holder(otherwise: String) -> String {
+            self.process.map { process in
+                process.program.isEmpty ? "process \(process.id)" : "\(process.program) (process \(process.id))"
+            } ?? otherwise
         }
     }
 
@@ -381,6 +391,10 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var diskFaults: [DiskFaultSummary]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
+    /// The addresses of other PCs that this node dialled since its start, each with its newest answer.
+    public var dials: [DialSummary]
+    /// What is not well, with causes and remedies, the worst first; empty when all is well.
+    public var findings: [Finding]
 
     /// Makes a status.
     public init(
@@ -404,7 +418,9 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         damage: [Damage] = [],
         lockedFiles: [LockedFile] = [],
         diskFaults: [DiskFaultSummary] = [],
-        warnings: [String] = []
+        warnings: [String] = [],
+        dials: [DialSummary] = [],
+        findings: [Finding] = []
     ) {
         self.node = node
         self.clinic = clinic
@@ -427,5 +443,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.lockedFiles = lockedFiles
         self.diskFaults = diskFaults
         self.warnings = warnings
+        self.dials = dials
+        self.findings = findings
     }
 }

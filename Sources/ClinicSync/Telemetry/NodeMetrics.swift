@@ -47,6 +47,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case storeLocks = "clinicsync_store_locks_total"
     case failedTriggers = "clinicsync_failed_triggers_total"
     case diskFault = "clinicsync_disk_fault"
+    case findings = "clinicsync_findings"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -62,7 +63,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .peerConnected, .peerJoining, .peerLag,
+            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .findings, .peerConnected, .peerJoining, .peerLag,
             .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows, .stateRows,
             .stateRowsExpected, .stateBytes, .stateRate, .stateTimeLeft, .stateFailures:
             .gauge
@@ -75,12 +76,13 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
 
     /// The name of the metric's only label; `nil` when it has none.
     ///
-    /// Values are roles, tables, faults or ids of nodes, so their number is small.
+    /// Values are roles, tables, faults, codes of findings or ids of nodes, so their number is small.
     package var label: String? {
         switch self {
         case .role: "role"
         case .tableRows: "table"
         case .diskFault: "fault"
+        case .findings: "check"
         case .peerConnected, .peerJoining, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
@@ -130,6 +132,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .lapsedNodes: "Members that were silent for 30 days, so that nothing waits for them."
         case .storeLocks: "How often another program kept this node from writing for three seconds."
         case .diskFault: "1 while the disk under clinic.db has the fault, else 0."
+        case .findings: "Findings with the code, as `clinic-node status` shows them."
         case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }
     }

@@ -19,6 +19,7 @@ import Testing
     {
         let events = LoggedBroadcaster()
         let calls = NIOLockedValueBox<[String]>([])
+        var findings: [Finding] = []
 
         func status() async throws -> NodeStatus {
             NodeStatus(
@@ -44,6 +45,8 @@ import Testing
                 progress: nil
             )
         }
+
+        func health() async -> HealthSummary { HealthSummary(self.findings) }
 
         func digest(table: String?) async throws -> DigestSummary {
             guard table != "nope" else { throw ClinicSyncError(.usage, "There is no table nope.") }
@@ -226,6 +229,27 @@ import Testing
         }
     }
 
+    @Test("readiness is 200 with warnings and 503 when something failed, with the reasons, and needs the token")
+    func readiness() async throws {
+        let headers = ["Authorization: Bearer \(LocalAPIServerTests.token)"]
+        for (code, status) in [(nil, 200), (.memberLapsed, 200), (.diskFull, 503)] as [(FindingCode?, Int)] {
+            var control = FixedControl()
+            control.findings = code.map { [Finding($0, "The cause.", subject: "n2")] } ?? []
+            let expected =
+                code.map { code in
+                    #"{"findings":[{"check":"\#(code.rawValue)","finding":"The cause.","remedy":"\#(code.remedy)","#
+                        + #""since":null,"state":"\#(code.state.rawValue)","subject":"n2"}],"state":"\#(code.state.rawValue)"}"#
+                } ?? #"{"findings":[],"state":"ok"}"#
+            try await self.serve(control) { address, _ in
+                let answer = try await self.get(address, "/v1/health", headers: ["Host: \(address)"] + headers)
+                #expect(answer.hasPrefix("HTTP/1.1 \(status)"))
+                #expect(answer.hasSuffix("\r\n\r\n\(expected)\n"))
+                let without = try await self.get(address, "/v1/health", headers: ["Host: \(address)"])
+                #expect(without.hasPrefix("HTTP/1.1 401"))
+            }
+        }
+    }
+
     @Test(
         "without the right token nothing is told",
         arguments: [
@@ -312,7 +336,8 @@ import Testing
             let text = String(decoding: try await client.send(.GET, "/v1/status", timeout: .seconds(10)), as: UTF8.self)
             #expect(
                 text == #"{"activeConnections":5,"clinic":{"id":"c","name":"Clinic"},"clockOffsetMilliseconds":-7,"#
-                    + #""conflicts":{"open":8},"damage":[],"diskFaults":[],"duplicateIdentities":[],"host":null,"#
+                    + #""conflicts":{"open":8},"damage":[],"dials":[],"diskFaults":[],"duplicateIdentities":[],"#
+                    + #""findings":[],"host":null,"#
                     + #""lapsedNodes":[],"lastReconciliation":null,"lockedFiles":[],"#
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#

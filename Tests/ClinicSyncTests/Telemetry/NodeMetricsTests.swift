@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct NodeMetricsTests {
     /// The state that the node of ``status(peers:)`` gets.
-    private static let state = StateTransferSummary(
+    static let state = StateTransferSummary(
         from: "Doctor",
         rows: 30,
         rowsTotal: 40,
@@ -150,6 +150,21 @@ import Testing
         #expect(metrics.text.contains("clinicsync_event_position 99"))
         metrics.count(.conflicts, 3)
         #expect(metrics.text.contains("clinicsync_conflicts_recorded_total 3"))
+    }
+
+    @Test("each code of a finding has a value, which is the number of findings")
+    func findings() {
+        let metrics = NodeMetrics()
+        var status = NodeMetricsTests.status()
+        status.findings = [
+            Finding(.rowsSetAside, "3 rows of patients."), Finding(.rowsSetAside, "1 row of payments."),
+            Finding(.diskFull, "The disk is full."),
+        ]
+        metrics.record(status, eventPosition: 99)
+        for code in FindingCode.allCases {
+            let count = code == .rowsSetAside ? 2 : code == .diskFull ? 1 : 0
+            #expect(metrics.text.contains("\nclinicsync_findings{check=\"\(code.rawValue)\"} \(count)\n"))
+        }
     }
 
     @Test("a state that arrives has values, and none of them stays when the state is shown")

@@ -115,11 +115,6 @@ function showSummary() {
     : status.role === "host" ? "This PC is host." : `Host is ${status.host.name}.`;
   const pending = status.pendingChanges === 0 ? "" : ` ${plural(status.pendingChanges, "change", "changes")} not yet passed on.`;
   const waiting = status.waiting.reduce((sum, entry) => sum + entry.rows, 0);
-  const locked = status.lockedFiles.map(file => {
-    const program = file.process === null ? "a program" : `${file.process.program} (process ${file.process.id})`;
-    return ` On ${file.name} ${program} keeps clinic.db locked.`;
-  }).join("");
-  const disk = status.diskFaults.map(fault => ` ${fault.message}`).join("");
   const transfer = status.progress?.state ?? null;
   const failure = transfer?.failure ?? null;
   const catching = transfer === null ? ""
@@ -130,9 +125,21 @@ function showSummary() {
       + `${(transfer.bytes / 1e6).toFixed(1)} MB at ${(transfer.bytesPerSecond / 1e6).toFixed(1)} MB/s`
       + (transfer.secondsLeft === null ? "." : `, ${transfer.secondsLeft} s left.`);
   fill("summary", `${host} ${plural(status.activeConnections, "connection", "connections")}.${pending}`
-    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + locked + disk + catching
-    + status.warnings.map(warning => ` Look: ${warning}.`).join(""));
+    + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + catching);
+  showFindings();
   fill("about", `ClinicSync ${status.node.version}, schema ${status.node.schemaVersion}, node ${status.node.id}`);
+}
+
+// What is not well on this PC: the cause, and what to do.
+function showFindings() {
+  const { findings } = state.status;
+  view("findings").hidden = findings.length === 0;
+  replace("findings", findings, () => findings.map(finding => element("li", {
+    "data-check": finding.check, class: finding.state === "failed" ? "bad" : "warn",
+  },
+    element("strong", {}, finding.finding), finding.remedy === "" ? null : ` ${finding.remedy}`,
+    finding.since === null ? null : element("span", { class: "dim" }, ` Since ${moment(finding.since)}.`),
+  )));
 }
 
 function showNodes() {

@@ -26,7 +26,10 @@ struct NodeStatusControl: StatusControl {
         let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
         let uptime = self.state.clock.now.monotonic - self.startedAt
-        return NodeStatus(
+        let noted =
+            NodeStatusControl.noted(failedTriggers: core?.failedTriggers ?? 0, staleLog: self.storage.staleLog)
+            + EpochFindings(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).findings
+        var status = NodeStatus(
             node: NodeStatus.Node(
                 id: identity.nodeID.description,
                 name: self.state.name,
@@ -63,34 +66,51 @@ struct NodeStatusControl: StatusControl {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
             diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
-            warnings: NodeStatusControl.warnings(
-                failedTriggers: core?.failedTriggers ?? 0,
-                staleLog: self.storage.staleLog
-            ) + EpochSentences(followed: self.storage.epoch.followed, report: self.epochs.report, names: names).all
+            warnings: noted.map { "\($0.finding) \($0.remedy)" },
+            dials: core?.dials.map(DialSummary.init) ?? []
         )
+        status.findings =
+            StatusFindings(status: status, now: self.state.clock.wallMilliseconds, others: noted).all
+        return status
     }
 
-    /// What a person should look after, in sentences.
+    /// What happened at the opening and what programs' triggers did, which the status has no other key for.
     ///
     /// - Parameters:
     ///   - failedTriggers: the rows for which a program's trigger failed.
     ///   - staleLog: where a write-ahead log is that did not belong to the file; `nil` when there was none.
-    /// - Returns: One sentence for each; none when all is well.
-    static func warnings(failedTriggers: Int, staleLog: String?) -> [String] {
-        var warnings: [String] = []
+    /// - Returns: One finding for each; none when all is well.
+    static func noted(failedTriggers: Int, staleLog: String?) -> [Finding] {
+        var findings: [Finding] = []
         if failedTriggers > 0 {
-            warnings.append(
-                "a program's trigger failed for \(failedTriggers) row\(failedTriggers == 1 ? "" : "s") of other PCs, which "
-                    + "are there: rebuild in that program what the trigger keeps, for example a full-text index"
+            findings.append(
+                Finding(
+                    .triggerFailed,
+                    "A program's trigger failed for \(failedTriggers) row\(failedTriggers == 1 ? "" : "s") of other PCs, "
+                        + "which are there."
+                )
             )
         }
         if let staleLog {
-            warnings.append(
-                "a write-ahead log beside clinic.db did not belong to it and is now \(staleLog): delete it when nobody "
-                    + "misses its last changes"
+            findings.append(
+                Finding(
+                    .logSetAside,
+                    "A write-ahead log beside clinic.db did not belong to it and is now \(staleLog).",
+                    subject: staleLog
+                )
             )
         }
-        return warnings
+        return findings
+    }
+
+    /// Whether the node does its work; a node whose status cannot be read says why.
+    func health() async -> HealthSummary {
+        do {
+            return HealthSummary(try await self.status().findings)
+        } catch {
+            let reason = (error as? ClinicSyncError)?.message ?? "The status cannot be read."
+            return HealthSummary([Finding(.storeUnreadable, reason)])
+        }
     }
 
     func latency() async throws -> LatencyHistory { self.latencies.history }
@@ -262,41 +282,31 @@ extension NodeStatus.Peer {
     }
 }
 
+extension DialSummary {
+    /// Describes what came of dialling an address.
+    fileprivate init(_ dial: CoreStatus.Dial) {
+        self.init(
+            address: dial.address,
+            node: dial.node?.description,
+            answer: dial.answer.name,
+            message: dial.answer.words,
+            at: UTCTimestamp(milliseconds: dial.atMilliseconds),
+            since: UTCTimestamp(milliseconds: dial.sinceMilliseconds),
+            tries: dial.tries
+        )
+    }
+}
+
 extension NodeStatus.BackOff {
     /// Describes why a peer waits.
     fileprivate init(_ backOff: CoreStatus.BackOff) {
         self.init(
             reason: "\(backOff.reason)",
-            message: BackOffSentence.of(backOff.reason, isPeersWord: backOff.isPeersWord),
+            message: BackOffAdvice(backOff.reason, isPeersWord: backOff.isPeersWord).message,
             by: backOff.isPeersWord ? "peer" : "self",
             failures: backOff.failures,
             lastedSeconds: Int(clamping: backOff.lasted.components.seconds),
             retrySeconds: Int(clamping: (backOff.retryIn + .milliseconds(999)).components.seconds)
         )
-    }
-}
-
-/// What a person may do about a peer that waits.
-private enum BackOffSentence {
-    static func of(_ reason: CloseReason, isPeersWord: Bool) -> String {
-        switch reason {
-        case .protocolViolation:
-            isPeersWord
-                ? "That PC says that this PC sends what makes no sense: look at both logs, and update both PCs."
-                : "That PC sends what makes no sense: look at its log, update it, or let it join again."
-        case .protocolVersion: "The two PCs have versions that cannot talk to each other: update the older one."
-        case .wrongClinic: "That PC belongs to another clinic: let it join this clinic."
-        case .duplicateIdentity:
-            "Two PCs run with one node's key: stop one of them and let it join again."
-        case .storageFailed:
-            isPeersWord
-                ? "That PC cannot serve this PC: look at that PC's log."
-                : "This PC cannot serve that PC: look at this PC's log."
-        case .otherEpoch:
-            "The whole clinic was brought back to a backup, and one of the two PCs has not followed yet: look at its status."
-        case .shuttingDown, .peerSilent, .connectionLost, .notHost, .replaced, .notAMember, .handshakeTimeout,
-            .overloaded, .revoked:
-            "Connections with that PC end again and again."
-        }
     }
 }
