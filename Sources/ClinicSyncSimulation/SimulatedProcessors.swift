@@ -50,7 +50,8 @@ package struct ProcessingCost: Sendable, Hashable {
         switch event {
         case .accept, .opened: self.handshake
         case .start: self.start
-        case .timer, .storeReplies, .storeLocked, .answered, .dialFailed, .notice, .poll, .deliver, .closed: self.message
+        case .timer, .storeReplies, .storeLocked, .answered, .dialFailed, .notice, .poll, .deliver, .closed:
+            self.message
         case .storeExecutes, .program, .fault, .look, .change, .served, .dialTimedOut: .zero
         }
     }

@@ -108,7 +108,11 @@ private enum Kind {
             )
             let recovery = outcome.recovery.map { "well after \($0)" } ?? "never well"
             let words = "\(kind): \(recovery), \(outcome.terms) terms, \(outcome.handshakes) ends of handshakes"
-            return Run(violation: outcome.holds ? nil : outcome.violation ?? words, words: words, transcript: transcript)
+            return Run(
+                violation: outcome.holds ? nil : outcome.violation ?? words,
+                words: words,
+                transcript: transcript
+            )
         case .absence:
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)

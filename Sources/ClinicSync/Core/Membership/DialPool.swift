@@ -201,7 +201,7 @@ package struct DialPool: Sendable, Hashable {
         if isSearching {
             isFreeAt = self.targets.values.compactMap { $0.attempt?.holdsOthers(patience) }.max() ?? .zero
             // Whoever has likely hosts to ask asks nobody else before.
-            others = due.lazy.filter { self.isHoped(for: $0.value, waits) }.map(\.value.notBefore).max() ?? .zero
+            others = due.filter { self.isHoped(for: $0.value, waits) }.map(\.value.notBefore).max() ?? .zero
         }
         for (address, target) in due where target.isUrgent || !isContent {
             let moment = target.isUrgent ? target.notBefore : max(target.notBefore, others)
