@@ -67,7 +67,10 @@ extension PeerTransport {
             ),
             HandshakeHandler(
                 onCompleted: { self.receive(arrival) },
-                onFailed: { self.refuse(arrival, arrival.record.peer.map { .init($0.standing) } ?? .handshakeFailed) }
+                onFailed: { hasLeft in
+                    let reason = hasLeft ? RefusalReason.leftEarly : .handshakeFailed
+                    self.refuse(arrival, arrival.record.peer.map { .init($0.standing) } ?? reason)
+                }
             ),
         ])
         self.limitUpgrade(of: channel) { self.refuse(arrival, .tooSlow) }
