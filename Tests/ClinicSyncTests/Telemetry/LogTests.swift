@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import Foundation
+import Glibc
 import Logging
 import NIOConcurrencyHelpers
 import Testing
