@@ -98,14 +98,15 @@ private enum Kind {
             let kind = StormKind.allCases[Int(seed % UInt64(StormKind.allCases.count))]
             let count = UInt64(StormKind.allCases.count)
             let cost = (seed / count).isMultiple(of: 2) ? ProcessingCost.crowded : .shared
-            let (outcome, transcript) = try StormRun.outcome(
-                kind,
+            let (outcomes, transcript) = try StormRun.outcomes(
+                [kind],
                 nodes: 50,
                 cost: cost,
                 seed: seed,
                 isRecording: isRecording,
                 templates: templates
             )
+            guard let outcome = outcomes.last else { return Run(violation: nil, words: "", transcript: transcript) }
             let recovery = outcome.recovery.map { "well after \($0)" } ?? "never well"
             let words = "\(kind): \(recovery), \(outcome.terms) terms, \(outcome.handshakes) ends of handshakes"
             return Run(
