@@ -178,7 +178,7 @@ import Testing
     // MARK: - The host is lost
 
     @Test("a successor waits for the one before it, while that has accepted its socket, and for nobody else")
-    mutating func succession() {
+    mutating func awaited() {
         self.followOne(successors: [7, 2, 8])
         self.node.refresh(coverage: 0, asked: [.n(7)], at: self.now)
         _ = self.lose(1)
