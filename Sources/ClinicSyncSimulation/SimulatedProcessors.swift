@@ -161,6 +161,13 @@ struct SimulatedLoad {
         }
     }
 
+    /// The other PC's system has accepted the socket, also for a process that is busy or suspended.
+    func answered(_ number: Int) throws {
+        let link = self.world.network.links[number]
+        guard !link.isAbandoned, !link.wasOpened else { return }
+        try self.world.give(.dialAnswered(address: link.address), to: link.ends[0].node, process: link.ends[0].process)
+    }
+
     /// The dialling end gives up, if the handshake is not over.
     func dialTimedOut(_ number: Int) {
         let link = self.world.network.links[number]

@@ -26,16 +26,8 @@ extension SimulatedWorld {
         let link = self.network.connect([client, server], address: address)
         if let limit = self.options.processing?.dialLimit { self.schedule(.dialTimedOut(link: link), after: limit) }
         let latency = self.latency(link, pipe: 0)
-        // The system accepts for a process that is busy or suspended.
         if target.isRunning { self.schedule(.answered(link: link), after: latency) }
         self.schedule(.accept(link: link), after: latency)
-    }
-
-    func answered(_ link: Int) throws {
-        let end = self.network.links[link].ends[0]
-        guard !self.network.links[link].isAbandoned, !self.network.links[link].wasOpened else { return }
-        let input = Input.dialAnswered(address: self.network.links[link].address)
-        try self.give(input, to: end.node, process: end.process)
     }
 
     func accept(_ link: Int) throws {

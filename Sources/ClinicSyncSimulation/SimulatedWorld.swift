@@ -136,7 +136,7 @@ package final class SimulatedWorld {
         case .storeLocked(let node, let process, let since):
             try self.nodes[node].storeLocked(process, since: since, in: self)
         case .accept(let link): try self.accept(link)
-        case .answered(let link): try self.answered(link)
+        case .answered(let link): try SimulatedLoad(self).answered(link)
         case .opened(let link): try self.opened(link)
         case .dialFailed(let node, let process, let address, let failure):
             try self.give(.dialFailed(address: address, failure), to: node, process: process)

@@ -213,14 +213,13 @@ struct Dialler: Sendable, Hashable {
 
     /// A better host is said to be at these addresses.
     mutating func seek(
-        _ host: NodeID,
-        at addresses: [String],
+        _ host: NodeAddresses,
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
         let due = self.returnTime(successors: successors, at: time, using: &generator)
-        self.pool.hurry(addresses, node: host, at: due)
+        self.pool.hurry(host.addresses, node: host.node, at: due)
     }
 
     /// When this node dials the next host: the clients of a large clinic must not all connect in the same instant.

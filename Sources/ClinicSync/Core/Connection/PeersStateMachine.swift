@@ -542,8 +542,7 @@ package struct PeersStateMachine: Sendable, Hashable {
         return self.dialler.dial(at: time, linked: linked, patience: self.patience)
     }
 
-    /// The nodes that may turn out to be host, or know the host: those that were dialled and have accepted the socket, and
-    /// likely hosts that have not been dialled yet; `nil` in it: a node that is not known yet.
+    /// The nodes that may turn out to be host, or know the host; `nil` in it: a node that is not known yet.
     package func asked(at time: Duration) -> Set<NodeID?> { self.dialler.asked(at: time) }
 
     /// A dialled address has accepted the socket.
@@ -591,12 +590,11 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// A better host is said to be at these addresses.
     package mutating func seek(
-        _ host: NodeID,
-        at addresses: [String],
+        _ host: NodeAddresses,
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        self.dialler.seek(host, at: addresses, successors: successors, at: time, using: &generator)
+        self.dialler.seek(host, successors: successors, at: time, using: &generator)
     }
 }
