@@ -79,6 +79,7 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.peers.members.update(members)
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
+        case .dialAnswered(let address): self.peers.dialAnswered(address, at: self.now.monotonic)
         case .dialFailed(let address, let failure):
             self.emit(self.peers.dialFailed(address, failure, at: self.now.monotonic, using: &self.turn.generator))
             self.dial()
