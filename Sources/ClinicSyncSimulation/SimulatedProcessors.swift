@@ -155,6 +155,6 @@ struct SimulatedLoad {
         guard !link.wasOpened else { return }
         self.world.network.links[number].isAbandoned = true
         let (node, process) = (link.ends[0].node, link.ends[0].process)
-        self.world.schedule(.dialFailed(node: node, process: process, address: link.address), after: .zero)
+        self.world.schedule(.dialFailed(node: node, process: process, address: link.address, .silent), after: .zero)
     }
 }

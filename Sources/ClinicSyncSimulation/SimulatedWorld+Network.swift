@@ -18,7 +18,7 @@ extension SimulatedWorld {
         let process = node.processNumber
         let target = self.nodes.first { $0.address == address }
         guard let target, !self.network.isSevered(node.index, target.index, at: self.now) else {
-            let event = SimulationEvent.dialFailed(node: node.index, process: process, address: address)
+            let event = SimulationEvent.dialFailed(node: node.index, process: process, address: address, .timedOut)
             return self.schedule(event, after: SimulatedWorld.dialLimit)
         }
         let client = SimulatedNetwork.End(node: node.index, process: process, id: self.network.nextID(), isOpen: false)
@@ -34,7 +34,12 @@ extension SimulatedWorld {
         let client = self.network.links[link].ends[0]
         guard server.isRunning, !server.isStopping else {
             let address = self.network.links[link].address
-            let event = SimulationEvent.dialFailed(node: client.node, process: client.process, address: address)
+            let event = SimulationEvent.dialFailed(
+                node: client.node,
+                process: client.process,
+                address: address,
+                .refused
+            )
             return self.schedule(event, after: self.latency(link, pipe: 1))
         }
         self.network.links[link].ends[1].process = server.processNumber

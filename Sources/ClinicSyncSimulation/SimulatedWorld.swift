@@ -116,7 +116,7 @@ package final class SimulatedWorld {
     private func target(of event: SimulationEvent) -> Int? {
         switch event {
         case .timer(let node, _, _, _), .storeExecutes(let node, _, _), .storeReplies(let node, _, _),
-            .storeLocked(let node, _, _), .dialFailed(let node, _, _), .notice(let node, _), .poll(let node, _),
+            .storeLocked(let node, _, _), .dialFailed(let node, _, _, _), .notice(let node, _), .poll(let node, _),
             .start(let node), .served(let node, _):
             node
         case .accept(let link): self.network.links[link].ends[1].node
@@ -137,8 +137,8 @@ package final class SimulatedWorld {
             try self.nodes[node].storeLocked(process, since: since, in: self)
         case .accept(let link): try self.accept(link)
         case .opened(let link): try self.opened(link)
-        case .dialFailed(let node, let process, let address):
-            try self.give(.dialFailed(address: address), to: node, process: process)
+        case .dialFailed(let node, let process, let address, let failure):
+            try self.give(.dialFailed(address: address, failure), to: node, process: process)
         case .deliver(let link, let pipe): try self.deliver(link, pipe)
         case .closed(let link, let end): try self.closed(link, end)
         case .notice(let node, let process): try self.notice(node, process)

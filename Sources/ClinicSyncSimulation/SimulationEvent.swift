@@ -15,7 +15,7 @@ enum SimulationEvent {
     /// A client learns that its dial succeeded.
     case opened(link: Int)
     /// A client learns that its dial failed.
-    case dialFailed(node: Int, process: Int, address: String)
+    case dialFailed(node: Int, process: Int, address: String, DialFailure)
     /// The next message of a connection arrives.
     case deliver(link: Int, pipe: Int)
     /// One end of a connection learns that the connection is gone.

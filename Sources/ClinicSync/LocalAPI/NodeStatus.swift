@@ -391,6 +391,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var diskFaults: [DiskFaultSummary]
     /// Sentences about what a person should look after on this PC, since the node started; never with a value of a row.
     public var warnings: [String]
+    /// The addresses of other PCs that this node dialled since its start, each with its newest answer.
+    public var dials: [DialSummary]
     /// What is not well, with causes and remedies, the worst first; empty when all is well.
     public var findings: [Finding]
 
@@ -417,6 +419,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         lockedFiles: [LockedFile] = [],
         diskFaults: [DiskFaultSummary] = [],
         warnings: [String] = [],
+        dials: [DialSummary] = [],
         findings: [Finding] = []
     ) {
         self.node = node
@@ -440,6 +443,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.lockedFiles = lockedFiles
         self.diskFaults = diskFaults
         self.warnings = warnings
+        self.dials = dials
         self.findings = findings
     }
 }

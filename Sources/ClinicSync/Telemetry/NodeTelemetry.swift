@@ -49,8 +49,10 @@ struct NodeTelemetry: Sendable {
             self.recordBackOff(of: peer, reason, isPeersWord: isPeersWord)
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
-        case .dialFailed(let address, let nextTry):
-            let metadata: Logger.Metadata = ["peer.address": "\(address)", "dial.next": "\(nextTry)"]
+        case .dialFailed(let address, let failure, let nextTry):
+            let metadata: Logger.Metadata = [
+                "peer.address": "\(address)", "dial.failure": "\(failure.rawValue)", "dial.next": "\(nextTry)",
+            ]
             self.log(.info, "Host is not reachable", of: address, metadata)
         case .reconciled(let result, let rows, let took):
             self.recordReconciliation(result, rows, took)

@@ -1,5 +1,7 @@
 import ClinicSyncCore
+import ClinicSyncModel
 import ClinicSyncWire
+import Glibc
 import Logging
 import NIOConcurrencyHelpers
 import NIOCore
@@ -14,7 +16,7 @@ extension PeerTransport {
     /// the reason.
     package func dial(_ address: String) {
         let loop = self.group.next()
-        let attempt = DialAttempt { self.post(.dialFailed(address: address)) }
+        let attempt = DialAttempt { self.post(.dialFailed(address: address, $0)) }
         let target: PeerAddress
         let socketAddress: SocketAddress
         do {
@@ -23,7 +25,7 @@ extension PeerTransport {
         } catch {
             self.logger.warning("Address cannot be dialled", metadata: ["error.message": "\(error)"])
             // Do not post from this call: the caller may be the thread that takes the input.
-            return loop.execute { attempt.settlement.settle { attempt.onFailure() } }
+            return loop.execute { attempt.settlement.settle { attempt.onFailure(.notAllowed) } }
         }
         let connected = ClientBootstrap(group: loop)
             .connectTimeout(self.limits.upgradeTimeout)
@@ -32,7 +34,10 @@ extension PeerTransport {
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel, for: attempt, to: target, address) }
             }
             .connect(to: socketAddress)
-        connected.whenFailure { _ in attempt.settlement.settle { attempt.onFailure() } }
+        connected.whenSuccess { _ in attempt.connected() }
+        connected.whenFailure { error in
+            attempt.settlement.settle { attempt.onFailure(DialFailure(connecting: error)) }
+        }
     }
 
     /// Makes the pipeline of a socket that is about to connect; on its event loop.
@@ -69,7 +74,7 @@ extension PeerTransport {
         }
         self.limitUpgrade(of: channel) {
             attempt.settlement.settle {
-                attempt.onFailure()
+                attempt.onFailure(attempt.isConnected ? .silent : .timedOut)
                 SocketHandler.abort(channel)
             }
         }
@@ -97,8 +102,42 @@ extension PeerTransport {
                 "Dial failed",
                 metadata: ["peer.address": "\(address)", "error.code": "\(error)"]
             )
-            attempt.onFailure()
+            attempt.onFailure(DialFailure(of: standing))
             SocketHandler.abort(channel)
+        }
+    }
+}
+
+extension DialFailure {
+    /// Says why no socket was opened.
+    fileprivate init(connecting error: any Error) {
+        switch error {
+        case ChannelError.connectTimeout: self = .timedOut
+        case let error as IOError: self.init(errno: error.errnoCode)
+        default: self = .other
+        }
+    }
+
+    private init(errno: CInt) {
+        switch errno {
+        case ECONNREFUSED: self = .refused
+        case ETIMEDOUT: self = .timedOut
+        // A LAN without a router, and a firewall that says so.
+        case EHOSTUNREACH, ENETUNREACH, EHOSTDOWN, ENETDOWN, EADDRNOTAVAIL, EACCES, EPERM: self = .unreachable
+        default: self = .other
+        }
+    }
+
+    /// Says why the handshake or the upgrade failed; `standing` is what the certificate at the address proved, `nil`
+    /// when there was none.
+    fileprivate init(of standing: PeerStanding?) {
+        switch standing {
+        case nil: self = .notANode
+        case .member: self = .turnedAway
+        case .expired: self = .expired
+        case .revoked: self = .revoked
+        case .refused(.foreign), .applicant: self = .foreign
+        case .refused: self = .certificate
         }
     }
 }
@@ -110,11 +149,18 @@ private final class DialAttempt: Sendable {
     /// Makes sure that the dial has one outcome.
     let settlement = Settlement()
     /// Informs the core.
-    let onFailure: @Sendable () -> Void
+    let onFailure: @Sendable (DialFailure) -> Void
+    private let connection = NIOLockedValueBox(false)
 
-    init(onFailure: @escaping @Sendable () -> Void) {
+    init(onFailure: @escaping @Sendable (DialFailure) -> Void) {
         self.onFailure = onFailure
     }
+
+    /// Whether a program took the connection.
+    var isConnected: Bool { self.connection.withLockedValue { $0 } }
+
+    /// A program took the connection.
+    func connected() { self.connection.withLockedValue { $0 = true } }
 }
 
 /// Makes sure that an operation has exactly one outcome.

@@ -108,6 +108,22 @@ import Testing
         #expect(pool.next(at: .zero, linked: []).dial == ["pc2:1"])
     }
 
+    @Test("each address that was tried has its newest answer, since when, and how often")
+    func records() {
+        var pool = self.pool([self.hint(2), self.hint(3), self.hint(4)])
+        pool.answered("pc2:1", .failed(.timedOut), at: .seconds(1))
+        for second in 2...4 { pool.answered("pc2:1", .failed(.refused), at: .seconds(second)) }
+        pool.answered("pc4:1", .linked, at: .seconds(5))
+        pool.answered("pc4:1", .closed(.replaced, isPeersWord: true), at: .seconds(6))
+        pool.answered("unknown:1", .failed(.refused), at: .seconds(7))
+        #expect(pool.records.map(\.address) == ["pc2:1", "pc4:1"])
+        #expect(pool.records.map(\.record.answer) == [.failed(.refused), .linked])
+        #expect(pool.records.map(\.record.since) == [.seconds(2), .seconds(5)])
+        #expect(pool.records.map(\.record.at) == [.seconds(4), .seconds(5)])
+        #expect(pool.records.map(\.record.tries) == [3, 1])
+        #expect(pool.records.map(\.node) == [.n(2), .n(4)])
+    }
+
     @Test("of too many addresses those worth least are forgotten")
     func forgets() {
         var pool = self.pool((1...1_024).map { self.hint($0) })

@@ -303,7 +303,7 @@ import Testing
     func outbound() {
         var client = Bench(.client(2))
         client.start()
-        client.give(.dialFailed(address: "host:1"))
+        client.give(.dialFailed(address: "host:1", .refused))
         client.advance(.milliseconds(200))
         var dials = 0
         var id: UInt64 = 0

@@ -336,7 +336,8 @@ import Testing
             let text = String(decoding: try await client.send(.GET, "/v1/status", timeout: .seconds(10)), as: UTF8.self)
             #expect(
                 text == #"{"activeConnections":5,"clinic":{"id":"c","name":"Clinic"},"clockOffsetMilliseconds":-7,"#
-                    + #""conflicts":{"open":8},"damage":[],"diskFaults":[],"duplicateIdentities":[],"findings":[],"host":null,"#
+                    + #""conflicts":{"open":8},"damage":[],"dials":[],"diskFaults":[],"duplicateIdentities":[],"#
+                    + #""findings":[],"host":null,"#
                     + #""lapsedNodes":[],"lastReconciliation":null,"lockedFiles":[],"#
                     + #""node":{"id":"n","name":"desk","schemaVersion":2,"uptimeSeconds":3,"version":"1"},"#
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#

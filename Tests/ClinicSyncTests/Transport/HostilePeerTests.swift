@@ -87,7 +87,18 @@ struct HostilePeerTests {
         await client.transport.shutdown()
         try await server.close()
         #expect(client.seen.opened.isEmpty)
-        #expect(client.seen.failedDials.count == 1)
+        #expect(client.seen.failures == [answers ? .turnedAway : .silent])
+    }
+
+    @Test("a program that speaks no TLS is a failed dial") func foreignProgram() async throws {
+        let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in channel.writeAndFlush(ByteBuffer(string: "220 mail\r\n")) }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let client = try TestPeer()
+        client.transport.dial("127.0.0.1:\(server.localAddress?.port ?? 0)")
+        #expect(try await client.wait { $0.failures.first } == .notANode)
+        await client.transport.shutdown()
+        try await server.close()
     }
 
     @Test(

@@ -99,6 +99,7 @@ struct PeerTransportTests {
         #expect(try await client.wait { $0.failedDials.first } == address)
         await client.transport.shutdown()
         #expect(client.seen.failedDials == [address])
+        #expect(client.seen.failures == [.refused])
         #expect(client.seen.opened.isEmpty)
     }
 
@@ -108,6 +109,7 @@ struct PeerTransportTests {
         let address = "192.0.2.1:7443"
         peer.transport.dial(address)
         #expect(try await peer.wait { $0.failedDials.first } == address)
+        #expect(peer.seen.failures == [.notAllowed])
         let error = await #expect(throws: ClinicSyncError.self) { try await peer.transport.listen(on: address) }
         #expect(error?.code == .addressNotAllowed)
         // The transport may listen on all addresses of this PC, because it refuses peers from outside.

@@ -132,6 +132,7 @@ struct StrangerTests {
         client.transport.dial(address)
         #expect(try await client.wait { $0.failedDials.first } == address)
         try await client.refused(isForeign ? .foreign : .notAMember)
+        #expect(client.seen.failures == [.foreign])
         #expect(client.seen.opened.isEmpty)
         await client.transport.shutdown()
         await impostor.transport.shutdown()
@@ -150,7 +151,7 @@ struct StrangerTests {
         try await server.refused(.expired)
         await client.transport.shutdown()
         await server.transport.shutdown()
-        #expect(client.seen.failedDials.count == 1 && client.seen.opened.isEmpty)
+        #expect(client.seen.failures == [.turnedAway] && client.seen.opened.isEmpty)
     }
 
     // MARK: - Connections that live

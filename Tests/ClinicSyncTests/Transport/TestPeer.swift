@@ -14,6 +14,8 @@ final class TestPeer: Sendable {
     struct Seen: Sendable {
         var opened: [(id: ConnectionID, dialled: String?, peer: NodeID)] = []
         var failedDials: [String] = []
+        /// Why dials failed, in the order of ``failedDials``.
+        var failures: [DialFailure] = []
         var messages: [ConnectionID: [Message]] = [:]
         var malformed: [ConnectionID] = []
         var closed: [ConnectionID] = []
@@ -23,7 +25,9 @@ final class TestPeer: Sendable {
         mutating func note(_ input: Input) {
             switch input {
             case .connectionOpened(let id, let dialled, let peer): self.opened.append((id, dialled, peer))
-            case .dialFailed(let address): self.failedDials.append(address)
+            case .dialFailed(let address, let failure):
+                self.failedDials.append(address)
+                self.failures.append(failure)
             case .messageReceived(let id, let message, _):
                 self.misplaced += self.closed.contains(id) || !self.isOpened(id) ? 1 : 0
                 self.messages[id, default: []].append(message)

@@ -45,7 +45,10 @@ struct Dialler: Sendable, Hashable {
 
     /// A link begins.
     mutating func linked(_ identity: PeerIdentity, dialled: String?, at time: Duration) {
-        if let dialled { self.pool.reached(dialled, identity.node) }
+        if let dialled {
+            self.pool.reached(dialled, identity.node)
+            self.pool.answered(dialled, .linked, at: time)
+        }
         let told = identity.addresses.map { PeerHint(address: $0, node: identity.node, source: .told) }
         self.pool.learn(told, at: time)
     }
@@ -70,6 +73,7 @@ struct Dialler: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> [Effect] {
         if let address = connection.dialled {
+            self.pool.answered(address, .closed(reason, isPeersWord: connection.farewell != nil), at: time)
             self.pool.ended(
                 address,
                 isRejection: reason.isRejection,
@@ -134,11 +138,31 @@ struct Dialler: Sendable, Hashable {
     /// A dial failed.
     mutating func dialFailed(
         _ address: String,
+        _ failure: DialFailure,
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Effect] {
+        self.pool.answered(address, .failed(failure), at: time)
         let delay = self.pool.ended(address, isRejection: false, wasUp: false, at: time, using: &generator)
-        return [.notify(.dialFailed(address: address, nextTry: delay))]
+        return [.notify(.dialFailed(address: address, failure, nextTry: delay))]
+    }
+
+    /// The addresses that were tried, for people.
+    ///
+    /// - Parameter now: The time, whose wall time is the clinic's.
+    /// - Returns: The addresses in the order in which they became known.
+    func dials(at now: Now) -> [CoreStatus.Dial] {
+        self.pool.records.map { address, node, source, record in
+            CoreStatus.Dial(
+                address: address,
+                node: node,
+                source: source,
+                answer: record.answer,
+                atMilliseconds: now.wallMilliseconds(at: record.at),
+                sinceMilliseconds: now.wallMilliseconds(at: record.since),
+                tries: record.tries
+            )
+        }
     }
 
     /// Changes what the node dials for.

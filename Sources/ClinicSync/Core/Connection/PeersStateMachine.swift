@@ -551,11 +551,15 @@ package struct PeersStateMachine: Sendable, Hashable {
     /// A dial failed.
     package mutating func dialFailed(
         _ address: String,
+        _ failure: DialFailure,
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Effect] {
-        self.dialler.dialFailed(address, at: time, using: &generator)
+        self.dialler.dialFailed(address, failure, at: time, using: &generator)
     }
+
+    /// The addresses that were tried, for people; the wall time of `now` is the clinic's.
+    package func dials(at now: Now) -> [CoreStatus.Dial] { self.dialler.dials(at: now) }
 
     /// Changes what the node dials for.
     package mutating func enter(_ mode: DialPool.Mode, at time: Duration, using generator: inout SplitMix64) {

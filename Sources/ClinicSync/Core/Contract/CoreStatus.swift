@@ -86,6 +86,43 @@ package struct CoreStatus: Sendable, Hashable {
         }
     }
 
+    /// An address that was dialled, with the newest answer.
+    package struct Dial: Sendable, Hashable {
+        /// What was dialled, `address:port`.
+        package var address: String
+        /// The node that is said to be there, or that was there last; `nil` when that is not known.
+        package var node: NodeID?
+        /// Where the address comes from.
+        package var source: PeerHint.Source
+        /// What came of it.
+        package var answer: DialAnswer
+        /// When the answer came: the clinic's time, milliseconds since 1970.
+        package var atMilliseconds: Int64
+        /// When this answer came for the first time in a row: the clinic's time, milliseconds since 1970.
+        package var sinceMilliseconds: Int64
+        /// How often this answer came in a row.
+        package var tries: Int
+
+        /// Makes a description.
+        package init(
+            address: String,
+            node: NodeID?,
+            source: PeerHint.Source,
+            answer: DialAnswer,
+            atMilliseconds: Int64,
+            sinceMilliseconds: Int64,
+            tries: Int
+        ) {
+            self.address = address
+            self.node = node
+            self.source = source
+            self.answer = answer
+            self.atMilliseconds = atMilliseconds
+            self.sinceMilliseconds = sinceMilliseconds
+            self.tries = tries
+        }
+    }
+
     /// The end of a reconciliation.
     package struct Reconciliation: Sendable, Hashable {
         /// When it ended: the clinic's time, milliseconds since 1970.
@@ -206,6 +243,8 @@ package struct CoreStatus: Sendable, Hashable {
         var lockedPeers: [HostReport.LockedPeer]
         /// See ``CoreStatus/failedTriggers``.
         var failedTriggers: Int
+        /// See ``CoreStatus/dials``.
+        var dials: [Dial]
     }
 
     /// Nodes whose identity two processes carry, this node first.
@@ -223,4 +262,6 @@ package struct CoreStatus: Sendable, Hashable {
     package var lockedPeers: [HostReport.LockedPeer] { self.troubles.lockedPeers }
     /// Rows of other nodes for which a program's trigger failed since the start.
     package var failedTriggers: Int { self.troubles.failedTriggers }
+    /// The addresses that were dialled since the start, each with its newest answer, in the order in which they became known.
+    package var dials: [Dial] { self.troubles.dials }
 }

@@ -108,7 +108,7 @@ package enum Notification: Sendable, Hashable {
     /// Two hosts met and one of them stepped down; the id is that of the other host.
     case splitHealed(NodeID)
     /// A dial failed; the next try follows after the delay.
-    case dialFailed(address: String, nextTry: Duration)
+    case dialFailed(address: String, DialFailure, nextTry: Duration)
     /// A reconciliation ended.
     case reconciled(ReconciliationResult, repairedRows: UInt64, took: Duration)
     /// So many values lost to concurrent ones; they are in the journal.

@@ -13,8 +13,8 @@ package enum Input: Sendable, Hashable {
     case membersChanged(KnownMembers)
     /// Other nodes reach this node at these addresses from now on.
     case addressesChanged([String])
-    /// A dial failed.
-    case dialFailed(address: String)
+    /// A dial opened no connection.
+    case dialFailed(address: String, DialFailure)
     /// A decoded message arrived, with the term in its frame.
     case messageReceived(ConnectionID, Message, term: UInt64)
     /// The peer sent bytes that cannot be decoded, or exceeded a limit.

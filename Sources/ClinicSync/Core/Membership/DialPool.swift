@@ -35,6 +35,8 @@ package struct DialPool: Sendable, Hashable {
         var isUrgent = false
         /// The number of the call that made the address urgent; the oldest is the smallest.
         var urgency: UInt64 = 0
+        /// The newest answer; `nil` for an address that was never tried.
+        var record: DialRecord?
     }
 
     /// The purpose of dialling.
@@ -190,6 +192,21 @@ package struct DialPool: Sendable, Hashable {
         self.targets[address]?.failures = 0
         self.targets[address]?.isUrgent = false
         self.targets[address]?.isDialling = false
+    }
+
+    /// Records what came of dialling an address.
+    package mutating func answered(_ address: String, _ answer: DialAnswer, at time: Duration) {
+        // Whoever looks at the records wants to know why there is no connection. Here there is one.
+        if case .closed(.replaced, _) = answer { return }
+        let earlier = self.targets[address]?.record
+        self.targets[address]?.record = DialRecord(answer, at: time, after: earlier)
+    }
+
+    /// The addresses that were tried, each with its newest answer, in the order in which they became known.
+    package var records: [(address: String, node: NodeID?, source: PeerHint.Source, record: DialRecord)] {
+        self.targets.elements.compactMap { address, target in
+            target.record.map { (address, target.node, target.source, $0) }
+        }
     }
 
     /// The dial failed, or the connection that it opened has ended.

@@ -58,7 +58,10 @@ extension CoreStatus {
                 storeLock: storeLock,
                 diskFaults: diskFaults,
                 lockedPeers: CoreStatus.lockedPeers(of: node),
-                failedTriggers: node.data.failedTriggers
+                failedTriggers: node.data.failedTriggers,
+                dials: node.peers.dials(
+                    at: Now(monotonic: now.monotonic, wallMilliseconds: clinicMilliseconds)
+                )
             )
         )
     }

@@ -79,8 +79,8 @@ package struct NodeStateMachine: Sendable, Equatable {
             self.peers.members.update(members)
             self.carryOut(self.data.membersChanged(members))
         case .addressesChanged(let addresses): self.peers.addresses = addresses
-        case .dialFailed(let address):
-            self.emit(self.peers.dialFailed(address, at: self.now.monotonic, using: &self.turn.generator))
+        case .dialFailed(let address, let failure):
+            self.emit(self.peers.dialFailed(address, failure, at: self.now.monotonic, using: &self.turn.generator))
             self.dial()
         case .messageReceived(let id, let message, let term): self.receive(message, term: term, on: id)
         case .malformedMessageReceived(let id): self.close(id, .protocolViolation)

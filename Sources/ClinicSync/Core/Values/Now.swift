@@ -12,4 +12,10 @@ package struct Now: Sendable, Hashable {
         self.monotonic = monotonic
         self.wallMilliseconds = wallMilliseconds
     }
+
+    /// Returns the wall time of an earlier moment, as this moment's wall clock counts.
+    package func wallMilliseconds(at earlier: Duration) -> Int64 {
+        let (seconds, attoseconds) = (self.monotonic - earlier).components
+        return self.wallMilliseconds &- seconds &* 1_000 &- attoseconds / 1_000_000_000_000_000
+    }
 }

@@ -66,7 +66,8 @@ struct NodeStatusControl: StatusControl {
                 NodeStatus.LockedFile.all(of: $0, own: self.state.id, name: self.state.name, names: names)
             } ?? [],
             diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
-            warnings: noted.map { "\($0.finding) \($0.remedy)" }
+            warnings: noted.map { "\($0.finding) \($0.remedy)" },
+            dials: core?.dials.map(DialSummary.init) ?? []
         )
         status.findings =
             StatusFindings(status: status, now: self.state.clock.wallMilliseconds, others: noted).all
@@ -277,6 +278,21 @@ extension NodeStatus.Peer {
             roundTripMilliseconds: peer.roundTripMilliseconds,
             backOff: backOff.map(NodeStatus.BackOff.init),
             joining: peer.isJoining
+        )
+    }
+}
+
+extension DialSummary {
+    /// Describes what came of dialling an address.
+    fileprivate init(_ dial: CoreStatus.Dial) {
+        self.init(
+            address: dial.address,
+            node: dial.node?.description,
+            answer: dial.answer.name,
+            message: dial.answer.words,
+            at: UTCTimestamp(milliseconds: dial.atMilliseconds),
+            since: UTCTimestamp(milliseconds: dial.sinceMilliseconds),
+            tries: dial.tries
         )
     }
 }

@@ -205,8 +205,8 @@ import Testing
         #expect(machine.dial(at: .zero) == [.dial(address: "pc4:1")])
         machine.learn([PeerHint(address: "pc3:1", node: nil, source: .discovered)], at: .zero)
         #expect(machine.dial(at: .zero) == [])
-        let failed = machine.dialFailed("pc4:1", at: .zero, using: &self.generator)
-        guard case .notify(.dialFailed("pc4:1", _))? = failed.first else { return #expect(failed == []) }
+        let failed = machine.dialFailed("pc4:1", .refused, at: .zero, using: &self.generator)
+        guard case .notify(.dialFailed("pc4:1", .refused, _))? = failed.first else { return #expect(failed == []) }
     }
 }
 
