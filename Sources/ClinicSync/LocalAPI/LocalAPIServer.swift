@@ -2,6 +2,7 @@ import Glibc
 import Hummingbird
 import HummingbirdCore
 package import Logging
+import NIOConcurrencyHelpers
 package import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -26,6 +27,7 @@ package struct LocalAPIServer: Service {
     package init(
         address: NetworkAddress,
         token: String,
+        programs: ProgramTokens? = nil,
         allowedOrigins: [String] = [],
         control: NodeControl,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -35,6 +37,7 @@ package struct LocalAPIServer: Service {
         self.init(
             address: address,
             token: token,
+            programs: programs,
             allowedOrigins: allowedOrigins,
             control: control,
             socketLimits: EventSocketLimits(),
@@ -49,6 +52,7 @@ package struct LocalAPIServer: Service {
     init(
         address: NetworkAddress,
         token: String,
+        programs: ProgramTokens? = nil,
         allowedOrigins: [String] = [],
         control: NodeControl,
         socketLimits: EventSocketLimits,
@@ -58,7 +62,12 @@ package struct LocalAPIServer: Service {
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
     ) {
         self.address = address
-        let routes = LocalAPIRoutes(control: control, token: token, origins: AllowedOrigins(allowedOrigins))
+        let routes = LocalAPIRoutes(
+            control: control,
+            token: token,
+            programs: programs,
+            origins: AllowedOrigins(allowedOrigins)
+        )
         self.routes = routes
         self.connections = LocalAPIConnections(connectionLimits)
         self.sockets = EventSocketUpgrade(
@@ -104,6 +113,9 @@ package struct LocalAPIServer: Service {
     }
 
     private func serve(onPort: @escaping @Sendable (Int) -> Void) async throws {
+        let isStopping = NIOLockedValueBox(false)
+        var logger = self.logger
+        logger.handler = FrameworkLogHandler(logger.handler, isStopping: isStopping)
         let application = Application(
             router: self.routes.makeRouter(),
             server: HTTPServerBuilder { responder in
@@ -126,10 +138,14 @@ package struct LocalAPIServer: Service {
             ),
             onServerRunning: { channel in onPort(channel.localAddress?.port ?? self.address.port) },
             eventLoopGroupProvider: .shared(self.group),
-            logger: self.logger
+            logger: logger
         )
         do {
-            try await application.run()
+            try await withGracefulShutdownHandler {
+                try await application.run()
+            } onGracefulShutdown: {
+                isStopping.withLockedValue { $0 = true }
+            }
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw ClinicSyncError(
                 .portInUse,

@@ -125,6 +125,10 @@ struct NodeRun: Sendable {
                 }
             },
             { try await status.forwardGauges() }, { try await self.watchFile() },
+            {
+                var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
+                try await log.run { await status.health().findings }
+            },
             { try await self.epochs.run() },
             { try await self.watchDisk() },
         ]
@@ -263,6 +267,7 @@ struct NodeRun: Sendable {
         let server = LocalAPIServer(
             address: self.settings.configuration.api,
             token: try self.settings.directory.tokenMakingIfMissing(),
+            programs: ProgramTokens(self.settings.directory),
             allowedOrigins: self.settings.configuration.allowedOrigins,
             control: control,
             group: self.settings.group,
