@@ -59,6 +59,8 @@ package enum CoreLimits {
     package static let handOverLimit: Duration = .milliseconds(400)
     /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// Such a command is repeated after this time, until it is answered.
+    package static let transferRepeat: Duration = .seconds(1)
     /// A store that waits this long for another program's write transaction counts as locked.
     ///
     /// A host with a locked store hands over.
