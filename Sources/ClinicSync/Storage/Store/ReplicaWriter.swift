@@ -184,7 +184,9 @@ package final class ReplicaWriter {
         from sender: ChunkSender? = nil,
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.follower.following { try self.merging.store(chunks, from: sender, offset: offset) }
+        try self.follower.following(isInTransactions: true) {
+            try self.merging.store(chunks, from: sender, offset: offset)
+        }
     }
 
     /// Logs chunks of several peers in one transaction, as ``store(_:from:clockOffsetMilliseconds:)`` does for one peer.
@@ -199,7 +201,7 @@ package final class ReplicaWriter {
         _ deliveries: [ChunkDelivery],
         clockOffsetMilliseconds offset: Int64
     ) throws -> [StoreOutcome] {
-        try self.follower.following { try self.merging.store(deliveries, offset: offset) }
+        try self.follower.following(isInTransactions: true) { try self.merging.store(deliveries, offset: offset) }
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see
