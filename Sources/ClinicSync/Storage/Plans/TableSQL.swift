@@ -161,7 +161,6 @@ struct TableSQL: Sendable {
         "SELECT \(SQLText.list(columns)) FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
-
     /// Counts the rows, at most ?1.
     var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }
 
