@@ -5,7 +5,11 @@ struct ArrivedBatches {
     private var chunks: [BatchID: [BatchChunk]] = [:]
 
     /// Notes a chunk that was logged, after the earlier chunks of its batch.
-    mutating func add(_ chunk: BatchChunk) { self.chunks[chunk.batch, default: []].append(chunk) }
+    mutating func add(_ chunk: BatchChunk) {
+        // A first chunk after others has replaced other content of the same name.
+        if chunk.index == 0 { self.chunks[chunk.batch] = [] }
+        self.chunks[chunk.batch, default: []].append(chunk)
+    }
 
     /// A batch if all of it is here; `nil` when it is in the log alone.
     func whole(_ name: BatchID) -> BatchLog.CompleteBatch? {

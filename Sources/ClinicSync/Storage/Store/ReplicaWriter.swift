@@ -118,6 +118,11 @@ package final class ReplicaWriter {
         try self.transactions.read { try self.rows.origins.isOverwritten(on: $0) }
     }
 
+    /// Whether a program dropped one of the node's own tables since the file was opened; the next opening makes it again.
+    ///
+    /// - Throws: ``StoreError``.
+    package func lacksOwnTables() throws -> Bool { try self.transactions.read { try OwnTables.areIncomplete(on: $0) } }
+
     // MARK: - What the store is
 
     /// The node as an author: the origin that opening was given, in the incarnation that the file's place decided.
