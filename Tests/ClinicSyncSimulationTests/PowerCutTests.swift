@@ -18,10 +18,10 @@ import Testing
         Finding(sync: .merge, seed: 8, words: "lost own batches by a power cut"),
         Finding(sync: .term, seed: 37, words: "a second time"),
         Finding(sync: .checkpointFile, seed: 1, words: "is damaged"),
-        Finding(sync: .directory, seed: 3, words: "is damaged"),
+        Finding(sync: .directory, seed: 7, words: "is damaged"),
     ]
 
-    @Test("PCs lose power again and again, and every promise holds", arguments: Array(1...3) + [32] as [UInt64])
+    @Test("PCs lose power again and again, and every promise holds", arguments: [1, 2, 32] as [UInt64])
     func everySync(_ seed: UInt64) throws {
         let result = try SimulationRun.result(of: .powerCuts(seed: seed))
         #expect(result.violation == nil, "\(result.options)")
