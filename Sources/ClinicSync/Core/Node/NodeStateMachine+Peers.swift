@@ -107,7 +107,7 @@ extension NodeStateMachine {
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))
         case .transferRequest(let node):
-            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node)))
+            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node), self.context))
         case .handOver: self.carryOut(self.election.handedOver(by: id))
         case .loginRequest(let number, let login):
             let peers = self.peers.linkedPeers
