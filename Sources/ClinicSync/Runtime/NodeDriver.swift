@@ -137,7 +137,7 @@ final class NodeDriver: Sendable {
 
     private static func stoppedReply(to command: Command) -> CommandReply {
         switch command {
-        case .sync: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
+        case .sync, .members: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
         case .transferHost: .hostTransferred(.noHost)
         case .login: .loginDecided(.unavailable)
         }

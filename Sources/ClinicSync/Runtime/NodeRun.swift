@@ -104,13 +104,20 @@ struct NodeRun: Sendable {
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange)
+        let members = ClinicMembers(
+            state: self.state,
+            register: self.register,
+            storage: self.storage,
+            driver: driver
+        )
+        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange, members: members)
         let control = self.makeControl(
             driver: driver,
             transport: transport,
             desk: desk,
             exchange: exchange,
-            status: status
+            status: status,
+            others: members
         )
         started(
             RunningNode(control: control, transport: transport, storage: self.storage, inbox: self.inbox)
@@ -124,6 +131,7 @@ struct NodeRun: Sendable {
                     await self.inbox.status()
                 }
             },
+            { try await status.watchVerdict(logger: self.settings.logger) { [inbox] in inbox.post(.eventOccurred($0)) } },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
             { try await self.watchDisk() },
@@ -195,7 +203,8 @@ struct NodeRun: Sendable {
         transport: PeerTransport,
         desk: EnrollmentDesk,
         exchange: TrustExchange,
-        status: NodeStatusControl
+        status: NodeStatusControl,
+        others: ClinicMembers
     ) -> NodeControl {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
@@ -204,6 +213,8 @@ struct NodeRun: Sendable {
                 storage: self.storage,
                 driver: driver,
                 clock: self.settings.clock,
+                inbox: self.inbox,
+                others: others,
                 wrote: self.wrote
             ),
             members: NodeMemberControl(
@@ -216,6 +227,7 @@ struct NodeRun: Sendable {
                 desk: desk,
                 exchange: exchange,
                 inbox: self.inbox,
+                others: others,
                 wrote: self.wrote
             ),
             conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),

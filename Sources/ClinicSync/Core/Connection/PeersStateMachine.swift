@@ -65,7 +65,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             takesState: true,
             knowsEpochs: true,
             epoch: self.configuration.epoch,
-            gathersProbes: true
+            gathersProbes: true,
+            reportsMembers: true
         )
     }
 
@@ -487,6 +488,9 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// Every peer that said hello since the start.
     package var known: [KnownPeer] { self.directory.all }
+
+    /// What this node had applied at the last ``share(_:)``, some seconds ago.
+    package var settled: VersionVector { self.directory.settled }
 
     /// What is known of a peer; `nil` for one that never said hello.
     package func known(_ node: NodeID) -> KnownPeer? { self.directory[node] }

@@ -92,12 +92,25 @@ extension NodeStateMachine {
             self.peers.retryNow(at: self.now.monotonic)
             self.dial()
             self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
+        case .members where self.isHost: self.emit(.reply(request, .synced(self.membersReport(id: 0))))
+        case .members: self.carryOut(self.data.membersCommanded(request: request, host: self.reportingHost))
         case .transferHost(let node):
             let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
             self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))
         case .login(let login):
             self.carryOut(self.sessions.requested(login, by: request, peers: self.peers.linkedPeers, self.context))
         }
+    }
+
+    /// On the host, what it knows of the members, as the answer with this number.
+    func membersReport(id: UInt64) -> SyncReport {
+        let members = MemberReport.all(of: self, at: self.now)
+        return SyncReport(id: id, result: .equal, repairedRows: 0, nodes: [], members: members)
+    }
+
+    /// The connection with the host, if the host says what it knows of the members.
+    private var reportingHost: ConnectionID? {
+        self.hostConnection.flatMap { self.peers.link($0)?.identity.reportsMembers == true ? $0 : nil }
     }
 
     private mutating func loginDecided(_ decision: LoginDecision, _ verdict: LoginVerdict) {

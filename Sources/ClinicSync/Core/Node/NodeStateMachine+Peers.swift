@@ -101,6 +101,8 @@ extension NodeStateMachine {
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
             if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
+        case .syncRequest(let request) where request.isAboutMembers:
+            self.emit(.send([id], .syncReport(self.membersReport(id: request.id))))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state, .stateRanges,
             .stateWants:
             self.carryOut(self.data.received(message, on: id, self.context))

@@ -14,6 +14,8 @@ struct NodeStatusControl: StatusControl {
     let values: NodeMetrics
     let epochs: EpochWatch
     let inbox: Inbox
+    let members: ClinicMembers
+    let verdicts: VerdictLog
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -22,6 +24,8 @@ struct NodeStatusControl: StatusControl {
             try await self.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = await self.inbox.status()
+        var verdict: VerdictSummary?
+        if let core { verdict = try await self.verdict(core) }
         // The list of members contains names that were assigned after a peer announced its own name.
         let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
@@ -67,7 +71,8 @@ struct NodeStatusControl: StatusControl {
             } ?? [],
             diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
             warnings: noted.map { "\($0.finding) \($0.remedy)" },
-            dials: core?.dials.map(DialSummary.init) ?? []
+            dials: core?.dials.map(DialSummary.init) ?? [],
+            verdict: verdict
         )
         status.findings =
             StatusFindings(status: status, now: self.state.clock.wallMilliseconds, others: noted).all
