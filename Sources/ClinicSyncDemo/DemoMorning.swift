@@ -157,7 +157,7 @@ struct DemoMorning {
         let items = Int(self.dice.next() % 3) + 1
         try await self.clinic.write(
             on: self.clinic.nodes.count > 3 ? self.room(3) : self.room(0),
-            "bills \(visit.name): \(items) item\(items == 1 ? "" : "s"), payment",
+            "bills \(visit.name): \(items) item\(items == 1 ? "" : "s"), paid",
             tables: ["patient_bills", "bill_items", "payments", "active_patient_queue"],
             DemoStatements.bill(
                 number: self.bills,

@@ -25,6 +25,13 @@ struct DataOptions: ParsableArguments {
 }
 
 extension DataOptions {
+    /// The directory, for commands that make the node's files: root acts as the account to which the directory belongs.
+    func ownDirectory() throws -> NodeDirectory {
+        let directory = try self.directory()
+        try directory.becomeOwner()
+        return directory
+    }
+
     /// How long a node may take to answer, when a command says nothing else.
     private static let answerLimit = Duration.seconds(30)
 

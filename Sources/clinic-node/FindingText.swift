@@ -1,5 +1,4 @@
 import ClinicSync
-import Glibc
 
 /// Findings as people read them: one line for the cause, one for the remedy.
 struct FindingText {
@@ -8,7 +7,7 @@ struct FindingText {
     /// The columns of the terminal; `nil` where programs read.
     ///
     /// Longer lines go on below. Where programs read, every sentence is one line.
-    var columns = FindingText.terminalColumns
+    var columns = Terminal.columns
 
     /// The lines of all findings.
     ///
@@ -18,6 +17,7 @@ struct FindingText {
     /// - Returns: for each finding the cause, the remedy, and the code.
     func lines(of findings: [Finding], indent: Int) -> [String] {
         let space = String(repeating: " ", count: indent)
+        let width = self.columns.map { $0 - indent - 9 }
         return findings.flatMap { finding in
             let label: String
             switch finding.state {
@@ -28,37 +28,12 @@ struct FindingText {
             let age = finding.since.map { since in
                 " For \(StatusText.age(seconds: Int(max(0, self.now.milliseconds - since.milliseconds) / 1_000)))."
             }
-            let cause = self.wrapped(finding.finding + (age ?? ""), indent: indent + 9)
-            let remedy = finding.remedy.isEmpty ? [] : self.wrapped(finding.remedy, indent: indent + 9)
+            let cause = Terminal.wrapped(finding.finding + (age ?? ""), columns: width)
+            let remedy = finding.remedy.isEmpty ? [] : Terminal.wrapped(finding.remedy, columns: width)
             let lines = [space + label + "  " + (cause.first ?? "")]
             let rest = (cause.dropFirst() + remedy).map { space + String(repeating: " ", count: 9) + $0 }
             let code = space + String(repeating: " ", count: 9) + self.style.dim("[\(finding.check)]")
             return lines + rest + (finding.state == .ok ? [] : [code])
         }
-    }
-
-    /// Breaks a text into lines at its spaces; a word that is longer than a line stays whole.
-    private func wrapped(_ text: String, indent: Int) -> [String] {
-        let text = TerminalText.printable(text)
-        guard let columns = self.columns else { return [text] }
-        let width = max(24, columns - indent)
-        var lines: [String] = []
-        var line = ""
-        for word in text.split(separator: " ") {
-            if !line.isEmpty, line.count + 1 + word.count > width {
-                lines.append(line)
-                line = ""
-            }
-            line += line.isEmpty ? String(word) : " " + word
-        }
-        return lines + (line.isEmpty ? [] : [line])
-    }
-
-    /// The columns of the terminal at standard output, at most 100; `nil` when it is none.
-    static var terminalColumns: Int? {
-        guard isatty(STDOUT_FILENO) == 1 else { return nil }
-        var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 80 }
-        return min(Int(size.ws_col), 100)
     }
 }

@@ -4,7 +4,8 @@ import Glibc
 /// Writes small files atomically: a reader sees the old content or the new content, even after a power cut.
 ///
 /// The content goes into a temporary file beside the target, reaches the disk, and takes the target's name in one step.
-/// The writer sets the mode on the open file, so the mode does not depend on the umask.
+/// The writer sets the mode on the open file, so the mode does not depend on the umask. What root makes belongs to the owner of
+/// the directory around it, so that a node of another account can use it.
 package enum AtomicFile {
     /// Replaces the content of `url`.
     ///
@@ -19,7 +20,7 @@ package enum AtomicFile {
         guard descriptor >= 0 else { throw AtomicFile.failure(errno, doing: "write", path: path) }
         do {
             defer { close(descriptor) }
-            guard fchmod(descriptor, mode) == 0 else {
+            guard fchmod(descriptor, mode) == 0, AtomicFile.giveToOwner(descriptor, path: path) else {
                 throw AtomicFile.failure(errno, doing: "write", path: path)
             }
             try AtomicFile.writeAll(bytes, to: descriptor, path: path)
@@ -82,7 +83,7 @@ package enum AtomicFile {
         switch code {
         case 0:
             // `mkdir` subtracts the umask; the mode is part of the contract.
-            guard chmod(path, mode) == 0 else {
+            guard chmod(path, mode) == 0, AtomicFile.giveToOwner(path: path) else {
                 throw AtomicFile.failure(errno, doing: "create", path: path)
             }
         case EEXIST:
@@ -96,6 +97,25 @@ package enum AtomicFile {
         default:
             throw AtomicFile.failure(code, doing: "create", path: path)
         }
+    }
+
+    /// Gives a new file or directory the owner of the directory around it, when this process is root.
+    ///
+    /// Other accounts cannot give files away, and need not: the node that uses the files runs under the same account.
+    ///
+    /// - Parameters:
+    ///   - descriptor: the open file; `nil` for the directory at `path`.
+    ///   - path: where the file is.
+    /// - Returns: Whether the owner is right now; if not, `errno` says why.
+    package static func giveToOwner(_ descriptor: Int32? = nil, path: String) -> Bool {
+        guard geteuid() == 0 else { return true }
+        var information = stat()
+        guard stat(URL(fileURLWithPath: path).deletingLastPathComponent().path, &information) == 0 else { return false }
+        // The group stays: it is that of a directory that hands its group on.
+        let noGroup = gid_t.max
+        guard information.st_uid != 0 else { return true }
+        if let descriptor { return fchown(descriptor, information.st_uid, noGroup) == 0 }
+        return lchown(path, information.st_uid, noGroup) == 0
     }
 
     /// Returns the permissions of a file or directory; `nil` when it does not exist.

@@ -35,9 +35,9 @@ public struct NodeConfiguration: Sendable, Hashable {
     public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
     public var logLevel = "notice"
-    /// `group`: the account group that may open the database; default none.
+    /// `group`: the account group whose programs read and write the database; default none.
     ///
-    /// The node only checks the form of the value. The key takes effect together with packaging.
+    /// At each start the node gives its directory (mode 2770) and the files of the database (mode 0660) to the group.
     public var group: String?
     /// The source of each value; missing keys have their default.
     package private(set) var sources: [ConfigurationKey: ConfigurationSource] = [:]

@@ -100,6 +100,13 @@ package struct NodeDirectory: Sendable, Hashable {
         try AtomicFile.makeDirectory(self.url, mode: 0o700)
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
+        // Before any key is written into a directory that an account of the group has made.
+        do {
+            try self.requirePrivate()
+        } catch {
+            self.takeBackCreation()
+            throw error
+        }
         try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
     }
 

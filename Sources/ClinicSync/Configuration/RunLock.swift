@@ -38,6 +38,11 @@ extension NodeDirectory {
         guard descriptor >= 0 else {
             throw AtomicFile.failure(errno, doing: "write", path: self.lockURL.path)
         }
+        guard AtomicFile.giveToOwner(descriptor, path: self.lockURL.path) else {
+            let code = errno
+            close(descriptor)
+            throw AtomicFile.failure(code, doing: "write", path: self.lockURL.path)
+        }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
             close(descriptor)

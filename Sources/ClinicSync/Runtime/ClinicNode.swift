@@ -118,6 +118,11 @@ public final class ClinicNode: Service {
         return running.control
     }
 
+    /// Returns when the node's loop has handled all that was queued before; at once when the node does not run.
+    ///
+    /// Whoever watches over the process can tell a node that works from one that hangs.
+    package func answer() async { _ = await self.running.withLockedValue({ $0 })?.inbox.status() }
+
     /// Resets every connection with other nodes and allows none until ``healConnections()``; for tests.
     package func cutConnections() { self.running.withLockedValue { $0 }?.transport.cut() }
 
@@ -138,6 +143,7 @@ public final class ClinicNode: Service {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
         try self.settings.directory.requirePrivate()
+        if let group = self.settings.configuration.group { try self.settings.directory.share(with: group) }
         for warning in try self.settings.directory.permissionWarnings() {
             self.settings.logger.warning(
                 "The permissions of the database are too wide",

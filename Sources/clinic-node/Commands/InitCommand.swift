@@ -33,7 +33,7 @@ struct InitCommand: ParsableCommand {
     var adminPasswordFile: String?
 
     func run() throws {
-        let directory = try self.data.directory()
+        let directory = try self.data.ownDirectory()
         // Before anybody types a password in vain.
         try directory.requireVacant()
         let (admin, isMade) = try self.firstAdministrator()

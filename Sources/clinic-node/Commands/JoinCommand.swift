@@ -18,7 +18,7 @@ struct JoinCommand: AsyncParsableCommand {
     var name: String?
 
     func run() async throws {
-        let directory = try self.data.directory()
+        let directory = try self.data.ownDirectory()
         let code = try JoinCode(parsing: self.code)
         let host = try self.host.map { try NetworkAddress(parsing: $0).description }
         let identity = try await NodeSetup.join(

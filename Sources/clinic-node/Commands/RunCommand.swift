@@ -63,7 +63,7 @@ struct RunCommand: AsyncParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
 
     func run() async throws {
-        let directory = try self.data.directory()
+        let directory = try self.data.ownDirectory()
         let identity = try directory.identity()
         let configuration = try self.settings.load(from: directory)
         let level = Logger.Level(rawValue: configuration.logLevel) ?? .notice
@@ -95,12 +95,13 @@ struct RunCommand: AsyncParsableCommand {
     private static let pause = Duration.seconds(1)
 
     private func serve(_ directory: NodeDirectory, _ configuration: NodeConfiguration, _ logger: Logger) async throws {
+        let notice = ServiceManagerNotice(environment: ProcessInfo.processInfo.environment)
         let node = try ClinicNode(
             directory: directory,
             configuration: configuration,
             logger: logger,
             onReady: { _ in
-                ServiceManagerNotice.sendReady(environment: ProcessInfo.processInfo.environment)
+                notice.sendReady()
                 Output.report("ready")
             }
         )
@@ -109,6 +110,7 @@ struct RunCommand: AsyncParsableCommand {
                 services: [
                     .init(service: node, successTerminationBehavior: .gracefullyShutdownGroup),
                     .init(service: ProgressDisplay(node: node), successTerminationBehavior: .ignore),
+                    .init(service: WatchdogService(node: node, notice: notice), successTerminationBehavior: .ignore),
                 ],
                 gracefulShutdownSignals: [.sigterm, .sigint],
                 logger: logger

@@ -61,7 +61,7 @@ struct DemoCommand: AsyncParsableCommand {
     private func play(in directory: String) async throws -> DemoEvent.Proof {
         let stop = StopWish()
         let signals = await UnixSignalsSequence(trapping: [.sigint, .sigterm])
-        let text = DemoText(style: .standardOutput, isEndless: self.seconds == nil)
+        let text = DemoText(nodes: self.nodes, isEndless: self.seconds == nil)
         let isJSON = self.output.isJSON
         return try await withThrowingTaskGroup(of: DemoEvent.Proof?.self) { tasks in
             tasks.addTask {

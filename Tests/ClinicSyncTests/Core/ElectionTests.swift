@@ -238,6 +238,43 @@ import Testing
         #expect(self.node.isHost)
     }
 
+    @Test("a claim is given up for a host that is met while the term is written, whatever the terms")
+    mutating func metWhileClaiming() {
+        self.followOne(term: 5, successors: [3, 2])
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(250)) == [.record(term: 6)])
+        // Only the connection was lost.
+        let reign = Reign(term: 5, candidacy: .of(1))
+        let actions = self.hear(4, .host(1, term: 5, successors: [3]))
+        #expect(actions == [.follow(.c(4), reign, wasHost: false), .announce])
+        #expect(self.node.recorded(6, at: self.now) == [])
+        #expect(self.node.hostConnection == .c(4))
+        // The term that it wrote down is used up.
+        _ = self.lose(4)
+        #expect(self.wait(.seconds(1)) == [.record(term: 7)])
+    }
+
+    @Test("a host that loses its clients yields to a host with clients that it has met before")
+    mutating func loneLater() {
+        _ = self.start(term: 7, isAlone: true)
+        _ = self.node.recorded(8, at: self.now)
+        #expect(self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector()) == true)
+        #expect(self.hear(1, .host(1, term: 3, successors: [5])) == [.healed(other: .n(1))])
+        #expect(self.wait(.zero) == [])
+        #expect(self.node.chooseSuccessors(among: [], vector: VersionVector()) == true)
+        #expect(self.wait(.zero) == [.search, .announce, .setTimer(after: .seconds(1))])
+    }
+
+    @Test("a new host outbids a peer that named a higher term while the claim was written")
+    mutating func refusedClaim() {
+        #expect(self.start(isAlone: true) == [.record(term: 1)])
+        #expect(self.hear(3, .searching(3, term: 4)) == [])
+        let reign = Reign(term: 1, candidacy: .of(2))
+        #expect(self.node.recorded(1, at: self.now) == [.becomeHost(reign), .announce, .record(term: 5)])
+        _ = self.node.recorded(5, at: self.now)
+        #expect(self.node.reign == Reign(term: 5, candidacy: .of(2)))
+    }
+
     @Test("of two claims of one term the better candidate's holds, on every node the same")
     mutating func sameTerm() {
         let reigns = [Reign(term: 2, candidacy: .of(3)), Reign(term: 2, candidacy: .of(4, coverage: 9))]

@@ -238,7 +238,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         case (.searching, _), (_, nil):
             let actions = self.lostIfHost(id, at: time, &generator) + self.outbid()
             // The peer had a host, which forbade a claim of this node. Now the peer has none.
-            return actions.isEmpty ? self.timerFired(at: time) : actions
+            return actions.isEmpty && !self.isHost ? self.timerFired(at: time) : actions
         }
     }
 
@@ -265,7 +265,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         case .claim(let reign):
             if !self.isHost { self.ownSuccessors = [] }
             self.state = .host(reign)
-            return [.becomeHost(reign), .announce]
+            return [.becomeHost(reign), .announce] + self.outbidSearching()
         case .adopt(let reign, let id):
             let actions = self.follow(reign, id)
             // The host has stepped down meanwhile. The timer may have fired while the term was written.
@@ -279,10 +279,14 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return [.setTimer(after: delay)]
     }
 
-    /// The timer fired: claims, if the node has waited long enough and no better node should claim.
+    /// The timer fired, or this host's successors changed.
+    ///
+    /// A node that searches claims, if it has waited long enough and no better node should claim. A host that has lost
+    /// its clients yields to one that has some.
     package mutating func timerFired(at time: Duration) -> [Action] {
         guard self.pending == nil else { return [] }
         if let (id, reign) = self.betterHost { return self.adopt(reign, id) }
+        if self.isHost, self.isLone, self.knowsHostWithClients { return self.yield(at: time) }
         guard case .searching(let since, let planned) = self.state else { return [] }
         guard self.candidacy.priority > 0 else { return [.setTimer(after: self.timing.startWait)] }
         let claimAt = since + (planned - since) * self.timing.patience
@@ -359,7 +363,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
             // This node has followed a higher term. The other host learns of it from this node's report and claims
             // again.
             guard reign.term >= self.recordedTerm else { return [] }
-            if let pending = self.pending, pending.reign > reign { return [] }
+            // A claim that waits for the store is given up: this node would be a host that nobody needs, and of two
+            // hosts that meet nobody has anything new to say.
+            if case .adopt(let better, _) = self.pending, better > reign { return [] }
             return self.adopt(reign, id)
         case .client(let current, let connection):
             if reign == current {
@@ -412,6 +418,13 @@ package struct ElectionStateMachine: Sendable, Hashable {
         guard case .host(let own) = self.state, self.highestTerm > own.term, self.pending == nil, !self.isStoreLocked
         else { return [] }
         return self.claim()
+    }
+
+    /// Outbids a searching peer that said its term while this node's claim waited for the store.
+    private mutating func outbidSearching() -> [Action] {
+        guard case .host(let own) = self.state else { return [] }
+        let isRefused = self.peers.values.contains { $0.report.role == .searching && $0.report.term > own.term }
+        return isRefused ? self.outbid() : []
     }
 
     private mutating func adopt(_ reign: Reign, _ id: ConnectionID) -> [Action] {
@@ -474,6 +487,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return isRelevant && reign > own ? (id, reign) : nil
         }
         return hosts.max { $0.reign < $1.reign }
+    }
+
+    /// Whether a peer is a host that has named successors.
+    private var knowsHostWithClients: Bool {
+        self.peers.values.contains { $0.report.role == .host && !$0.report.successors.isEmpty }
     }
 
     private mutating func claim() -> [Action] {

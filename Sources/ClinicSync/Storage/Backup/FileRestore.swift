@@ -321,7 +321,7 @@ package struct FileRestore {
 
     // MARK: - Files
 
-    /// Gives the new files the owner and the mode of the database, or the owner of its directory.
+    /// Gives the new files the owner and the mode of the database, or those of a new database in its directory.
     private func keepOwner() throws {
         var information = stat()
         let isThere = stat(self.path, &information) == 0
@@ -334,8 +334,8 @@ package struct FileRestore {
                 throw DatabaseCopy.failure(errno, path)
             }
         }
-        guard isThere else { return }
-        guard chmod(self.restored, information.st_mode & 0o777) == 0 else {
+        let mode = isThere ? information.st_mode & 0o777 : DatabaseFileMode.forNewFile(at: self.path)
+        guard chmod(self.restored, mode) == 0 else {
             throw DatabaseCopy.failure(errno, self.restored)
         }
     }

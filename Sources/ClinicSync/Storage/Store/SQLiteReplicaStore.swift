@@ -3,7 +3,9 @@ package import Foundation
 
 /// Makes the database file of a new node.
 package enum SQLiteReplicaStore {
-    /// Creates `url` with all tables, seed rows and triggers, readable by its owner alone.
+    /// Creates `url` with all tables, seed rows and triggers.
+    ///
+    /// The file is its owner's alone, or also its group's in a directory that a group shares (``DatabaseFileMode``).
     ///
     /// `isJoining`: the node joins a clinic whose other nodes may have older programs.
     ///
@@ -11,8 +13,7 @@ package enum SQLiteReplicaStore {
     package static func create(at url: URL, origin: Origin, isJoining: Bool = false) throws {
         guard !FileManager.default.fileExists(atPath: url.path) else { throw StoreError.exists }
         // The mode is set before anything is in the file; SQLite gives the -wal and -shm files the same one.
-        guard FileManager.default.createFile(atPath: url.path, contents: nil, attributes: [.posixPermissions: 0o600])
-        else {
+        guard DatabaseFileMode.createFile(at: url.path) else {
             throw StoreError(
                 code: .readOnly,
                 message: "The database \(url.path) cannot be created: check the permissions of its directory."
