@@ -35,16 +35,17 @@ struct StatusText {
 
     private var facts: [(name: String, value: String)] {
         let status = self.status
-        var facts: [(name: String, value: String)] = self.verdict + [
-            ("node", status.node.id),
-            ("version", "\(status.node.version), schema \(status.node.schemaVersion)"),
-            ("running for", StatusText.age(seconds: status.node.uptimeSeconds)),
-            ("host", status.host.map { "\($0.name) at \($0.address)" } ?? self.style.warning("none")),
-            ("connections", String(status.activeConnections)),
-            ("pending", self.pending),
-            ("compared", self.reconciliation),
-            ("certificate", self.certificate),
-        ]
+        var facts: [(name: String, value: String)] =
+            self.verdict + [
+                ("node", status.node.id),
+                ("version", "\(status.node.version), schema \(status.node.schemaVersion)"),
+                ("running for", StatusText.age(seconds: status.node.uptimeSeconds)),
+                ("host", status.host.map { "\($0.name) at \($0.address)" } ?? self.style.warning("none")),
+                ("connections", String(status.activeConnections)),
+                ("pending", self.pending),
+                ("compared", self.reconciliation),
+                ("certificate", self.certificate),
+            ]
         if status.security.refusedConnections > 0 {
             let count = status.security.refusedConnections
             facts.append(("refused", "\(count) connection\(count == 1 ? "" : "s") from unknown PCs"))
@@ -73,7 +74,8 @@ struct StatusText {
         let age = Int(max(0, self.now.milliseconds - verdict.since.milliseconds) / 1_000)
         return [("verdict", "\(words), for \(StatusText.age(seconds: age))")]
             + verdict.missing.map { missing in
-                ("missing", "\(missing.name), \(missing.since.map { "seen \(self.ago($0))" } ?? "never seen"): \(missing.reason)")
+                let seen = missing.since.map { "seen \(self.ago($0))" } ?? "never seen"
+                return ("missing", "\(missing.name), \(seen): \(missing.reason)")
             }
     }
 

@@ -131,7 +131,11 @@ struct NodeRun: Sendable {
                     await self.inbox.status()
                 }
             },
-            { try await status.watchVerdict(logger: self.settings.logger) { [inbox] in inbox.post(.eventOccurred($0)) } },
+            {
+                try await status.watchVerdict(logger: self.settings.logger) { [inbox] in
+                    inbox.post(.eventOccurred($0))
+                }
+            },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             { try await self.epochs.run() },
             { try await self.watchDisk() },

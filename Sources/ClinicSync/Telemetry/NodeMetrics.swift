@@ -64,7 +64,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .findings, .verdict, .peerConnected, .peerJoining, .peerLag,
+            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .findings, .verdict, .peerConnected, .peerJoining,
+            .peerLag,
             .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows, .stateRows,
             .stateRowsExpected, .stateBytes, .stateRate, .stateTimeLeft, .stateFailures:
             .gauge

@@ -51,7 +51,8 @@ struct SyncCommand: AsyncParsableCommand {
             guard let reason = node.reason else { continue }
             let age = node.since.map { StatusText.age(seconds: Int(max(0, now - $0.milliseconds) / 1_000)) }
             let seen = age.map { ", seen \($0) ago" } ?? ""
-            Output.report("not compared: \(TerminalText.printable(node.name))\(seen): \(TerminalText.printable(reason))")
+            let name = TerminalText.printable(node.name)
+            Output.report("not compared: \(name)\(seen): \(TerminalText.printable(reason))")
         }
     }
 

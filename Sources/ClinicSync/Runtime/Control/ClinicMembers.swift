@@ -58,8 +58,13 @@ struct ClinicMembers: Sendable {
         }
         guard members.contains(where: { $0.seen == nil }) else { return members }
         let progress = try await StorageErrors.mapping { try await self.storage.read { try $0.memberProgress() } }
-        let recorded = Dictionary(progress.map { ($0.node, $0.seenMilliseconds) }, uniquingKeysWith: { first, _ in first })
-        for index in members.indices where members[index].seen == nil { members[index].seen = recorded[members[index].id] }
+        let recorded = Dictionary(
+            progress.map { ($0.node, $0.seenMilliseconds) },
+            uniquingKeysWith: { first, _ in first }
+        )
+        for index in members.indices where members[index].seen == nil {
+            members[index].seen = recorded[members[index].id]
+        }
         return members
     }
 }

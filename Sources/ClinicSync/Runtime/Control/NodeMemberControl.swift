@@ -57,7 +57,33 @@ struct NodeMemberControl: MemberControl {
                 )
             )
         }
-        return NodesSummary(nodes: nodes.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
+        let all = nodes + self.admitted(besides: Set(nodes.map(\.id)))
+        return NodesSummary(nodes: all.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
+    }
+
+    /// The PCs that joined here and never ran: no member knows more of them.
+    private func admitted(besides known: Set<String>) -> [NodesSummary.Node] {
+        self.desk.admissions.filter { admission in
+            !known.contains(admission.node) && !(NodeID(admission.node).map(self.trust.isRevoked) ?? true)
+        }
+        .map { admission in
+            NodesSummary.Node(
+                id: admission.node,
+                name: admission.name,
+                address: "",
+                addresses: [],
+                role: "client",
+                standing: "joining",
+                isSelf: false,
+                connected: false,
+                lastSeen: nil,
+                lagBatches: nil,
+                version: "",
+                maySign: false,
+                certificateExpires: nil,
+                revokedAt: nil
+            )
+        }
     }
 
     /// The facts about a member besides its row.
