@@ -1,5 +1,3 @@
-import Logging
-
 /// The one place that makes text safe for a terminal.
 ///
 /// Names, ids and values come from rows, which any program of any PC can write, and from other nodes. Without this, such a
@@ -37,46 +35,6 @@ enum TerminalText {
         // Persian and Indian names need the two joiners, which only choose the form of letters.
         case .format: scalar == "\u{200C}" || scalar == "\u{200D}"
         default: true
-        }
-    }
-}
-
-/// Writes log lines without anything that controls a terminal: people read the log in one, also months later.
-struct TerminalLogHandler: LogHandler {
-    private var handler: StreamLogHandler
-
-    /// Logs to standard error.
-    init(label: String) { self.handler = StreamLogHandler.standardError(label: label) }
-
-    var logLevel: Logger.Level {
-        get { self.handler.logLevel }
-        set { self.handler.logLevel = newValue }
-    }
-
-    var metadata: Logger.Metadata {
-        get { self.handler.metadata }
-        set { self.handler.metadata = newValue.mapValues(TerminalLogHandler.printable) }
-    }
-
-    subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-        get { self.handler[metadataKey: key] }
-        set { self.handler[metadataKey: key] = newValue.map(TerminalLogHandler.printable) }
-    }
-
-    func log(event: LogEvent) {
-        var event = event
-        event.message = "\(TerminalText.printable(event.message.description))"
-        event.metadata = event.metadata?.mapValues(TerminalLogHandler.printable)
-        StatusLine.standardError.clear()
-        self.handler.log(event: event)
-    }
-
-    private static func printable(_ value: Logger.Metadata.Value) -> Logger.Metadata.Value {
-        switch value {
-        case .string(let text): .string(TerminalText.printable(text))
-        case .stringConvertible(let value): .string(TerminalText.printable(value.description))
-        case .array(let values): .array(values.map(TerminalLogHandler.printable))
-        case .dictionary(let values): .dictionary(values.mapValues(TerminalLogHandler.printable))
         }
     }
 }

@@ -20,6 +20,8 @@ package enum ConfigurationKey: String, Sendable, Hashable, CaseIterable {
     case logRetention = "log.retention"
     /// The lowest level of log messages that the node writes.
     case logLevel = "log.level"
+    /// The file to which the node writes its log, in place of standard error.
+    case logFile = "log.file"
     /// The group whose accounts may open the database.
     case group
 

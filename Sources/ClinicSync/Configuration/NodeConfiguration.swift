@@ -35,6 +35,10 @@ public struct NodeConfiguration: Sendable, Hashable {
     public var logRetention = Duration.seconds(7 * 86_400)
     /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
     public var logLevel = "notice"
+    /// `log.file`: the file to which `clinic-node run` writes its log, in place of standard error; default none.
+    ///
+    /// A path that is not absolute begins at the node's directory. The file begins again at 10 MiB; three earlier ones are kept.
+    public var logFile: String?
     /// `group`: the account group whose programs read and write the database; default none.
     ///
     /// At each start the node gives its directory (mode 2770) and the files of the database (mode 0660) to the group.
@@ -140,6 +144,7 @@ public struct NodeConfiguration: Sendable, Hashable {
         case .reconcileEvery: [DurationText.format(self.reconcileEvery)]
         case .logRetention: [DurationText.format(self.logRetention)]
         case .logLevel: [self.logLevel]
+        case .logFile: self.logFile.map { [$0] } ?? []
         case .group: self.group.map { [$0] } ?? []
         }
     }
@@ -192,6 +197,11 @@ public struct NodeConfiguration: Sendable, Hashable {
                 throw malformed("one of " + NodeConfiguration.logLevels.joined(separator: ", "))
             }
             self.logLevel = value
+        case .logFile:
+            guard !value.isEmpty, !value.utf8.contains(0), !value.hasSuffix("/") else {
+                throw malformed("the path of a file")
+            }
+            self.logFile = value
         case .group:
             guard !value.isEmpty, value.utf8.count <= 32 else { throw malformed("the name of a group") }
             self.group = value

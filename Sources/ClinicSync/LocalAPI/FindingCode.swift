@@ -46,6 +46,19 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
         }
     }
 
+    /// Whether the log has a line of its own when the cause begins.
+    package var isLoggedElsewhere: Bool {
+        switch self {
+        case .bookkeepingDamaged, .bookkeepingRepaired, .diskFull, .diskReadOnly, .diskFailing, .diskSlow, .fileLocked,
+            .duplicateIdentity, .backupWaits, .backupRefused, .backupFollowed, .versionsDiffer, .connectionsEnd,
+            .triggerFailed, .permissionsTooWide, .logSetAside:
+            true
+        case .storeUnreadable, .stateNotShown, .certificateExpired, .noHost, .fileLockedElsewhere, .clockOff,
+            .certificateNearEnd, .schemaDiffers, .rowsSetAside, .unsignedRows, .memberLapsed:
+            false
+        }
+    }
+
     /// The cause in one sentence for the table of codes.
     package var meaning: String {
         switch self {

@@ -2,6 +2,7 @@ import Glibc
 import Hummingbird
 import HummingbirdCore
 package import Logging
+import NIOConcurrencyHelpers
 package import NIOCore
 import NIOPosix
 import ServiceLifecycle
@@ -104,6 +105,9 @@ package struct LocalAPIServer: Service {
     }
 
     private func serve(onPort: @escaping @Sendable (Int) -> Void) async throws {
+        let isStopping = NIOLockedValueBox(false)
+        var logger = self.logger
+        logger.handler = FrameworkLogHandler(logger.handler, isStopping: isStopping)
         let application = Application(
             router: self.routes.makeRouter(),
             server: HTTPServerBuilder { responder in
@@ -126,10 +130,14 @@ package struct LocalAPIServer: Service {
             ),
             onServerRunning: { channel in onPort(channel.localAddress?.port ?? self.address.port) },
             eventLoopGroupProvider: .shared(self.group),
-            logger: self.logger
+            logger: logger
         )
         do {
-            try await application.run()
+            try await withGracefulShutdownHandler {
+                try await application.run()
+            } onGracefulShutdown: {
+                isStopping.withLockedValue { $0 = true }
+            }
         } catch let error as IOError where error.errnoCode == EADDRINUSE {
             throw ClinicSyncError(
                 .portInUse,

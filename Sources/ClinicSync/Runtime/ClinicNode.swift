@@ -26,6 +26,8 @@ public final class ClinicNode: Service {
     let state: NodeState
     let events: EventBroadcaster
     private let running = NIOLockedValueBox<RunningNode?>(nil)
+    /// Whether the node was ready in this run.
+    private let wasReady: NIOLockedValueBox<Bool>
 
     /// Prepares the node whose files are in `directory`.
     ///
@@ -86,6 +88,8 @@ public final class ClinicNode: Service {
         let identity = try directory.identity()
         var logger = logger
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"
+        let wasReady = NIOLockedValueBox(false)
+        self.wasReady = wasReady
         self.settings = NodeSettings(
             directory: directory,
             configuration: configuration,
@@ -95,7 +99,10 @@ public final class ClinicNode: Service {
             metrics: NodeMetrics(alsoTo: metrics),
             renewalPace: renewalPace,
             tuning: tuning,
-            onReady: onReady
+            onReady: { info in
+                wasReady.withLockedValue { $0 = true }
+                onReady(info)
+            }
         )
         self.state = NodeState(identity: identity, clock: clock)
         self.events = EventBroadcaster { clock.wallMilliseconds }
@@ -133,13 +140,48 @@ public final class ClinicNode: Service {
     /// tests.
     package func kill() { self.running.withLockedValue { $0 }?.kill() }
 
-    /// Runs the node until a graceful shutdown or an error.
+    /// Runs the node until a graceful shutdown or an error; on a full disk it starts as soon as there is room.
     ///
     /// - Throws: ``ClinicSyncError``: `alreadyRunning`, `portInUse`, `addressNotAllowed`, `storage`, `corrupt`,
-    ///   `newerDatabase`, `permission`, `diskFull`, `databaseReplaced`, and `revoked` when the clinic has revoked the node. After
+    ///   `newerDatabase`, `permission`, `databaseReplaced`, and `revoked` when the clinic has revoked the node. After
     ///   `numbersTaken` and `broughtBack` make another node of the directory and run it: it goes on under new numbers, or
     ///   with the data to which the whole clinic was brought back.
     public func run() async throws {
+        self.wasReady.withLockedValue { $0 = false }
+        var isTold = false
+        while true {
+            do {
+                return try await self.runOnce()
+            } catch let error as ClinicSyncError where self.mustWaitForRoom(error) {
+                if !isTold {
+                    self.settings.logger.error(
+                        "The disk is full, so the node cannot start: it starts by itself when there is room",
+                        metadata: [
+                            "finding.check": "\(FindingCode.diskFull.rawValue)",
+                            "finding.remedy": "\(FindingCode.diskFull.remedy)", "error.message": "\(error.message)",
+                        ]
+                    )
+                }
+                isTold = true
+                do {
+                    try await cancelWhenGracefulShutdown { try await Task.sleep(for: ClinicNode.roomInterval) }
+                } catch is CancellationError {}
+                guard !Task.isShuttingDownGracefully, !Task.isCancelled else { return }
+            }
+        }
+    }
+
+    /// The time between two attempts to start on a full disk.
+    private static let roomInterval = Duration.seconds(2)
+
+    /// Whether a start failed for want of room; SQLite reports some of these failures as errors of the disk.
+    private func mustWaitForRoom(_ error: ClinicSyncError) -> Bool {
+        guard !self.wasReady.withLockedValue({ $0 }) else { return false }
+        return error.code == .diskFull
+            || error.code == .storage && SlowDiskWatch.freeBytes(at: self.settings.directory.url.path) == 0
+    }
+
+    private func runOnce() async throws {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
         try self.settings.directory.requirePrivate()

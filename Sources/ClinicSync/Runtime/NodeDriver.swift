@@ -209,7 +209,9 @@ extension NodeDriver {
         let metrics = self.surroundings.metrics
         let now = self.surroundings.state.correctedMilliseconds
         var measured: BatchID?
-        for change in events.lazy.compactMap(\.change) where !change.isLocal {
+        for change in events.lazy.compactMap(\.change) {
+            metrics.tableCounts.add(change.rows, of: change.table, isLocal: change.isLocal)
+            guard !change.isLocal else { continue }
             metrics.count(.appliedChanges, change.rows)
             guard let batch = change.batch, batch != measured else { continue }
             measured = batch

@@ -137,6 +137,10 @@ struct NodeRun: Sendable {
                 }
             },
             { try await status.forwardGauges() }, { try await self.watchFile() },
+            {
+                var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
+                try await log.run { await status.health().findings }
+            },
             { try await self.epochs.run() },
             { try await self.watchDisk() },
         ]

@@ -162,6 +162,8 @@ package struct NodeMetrics: Sendable {
     ///
     /// Such a backend does not request them.
     package let isForwarded: Bool
+    /// The changed rows of each table, for the log.
+    package let tableCounts = TableCounts()
     private let registry: PrometheusRegistry
     private let factory: any MetricsFactory
     private let counters: [NodeMetric: Counter]

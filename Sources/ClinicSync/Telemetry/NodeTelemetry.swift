@@ -14,6 +14,8 @@ struct NodeTelemetry: Sendable {
     private let onEvent: @Sendable (NamedEvent) -> Void
     /// What one peer can bring about again and again.
     private let repetitions = NIOLockedValueBox(LineLimiter(burst: 10))
+    /// What the node itself tries again and again.
+    private let failures = NIOLockedValueBox(LineLimiter(burst: 1))
     private let start = ContinuousClock.now
 
     /// Logs to `logger` and counts in `metrics`; `onEvent` receives the system events.
@@ -205,6 +207,20 @@ struct NodeTelemetry: Sendable {
         return true
     }
 
+    /// Logs a failure that is tried again, once a minute at most, with the number of lines that were left out.
+    private func logOnce(
+        _ level: Logger.Level,
+        _ message: String,
+        of subject: String,
+        _ metadata: Logger.Metadata
+    ) {
+        let elapsed = self.start.duration(to: .now)
+        guard let omitted = self.failures.withLockedValue({ $0.admit(message + subject, at: elapsed) }) else { return }
+        var metadata = metadata
+        if omitted > 0 { metadata["log.omitted"] = "\(omitted)" }
+        self.logger.log(level: level, "\(message)", metadata: metadata)
+    }
+
     private func tell(_ type: String, details: [String: String]) {
         self.onEvent(
             NamedEvent(
@@ -243,7 +259,7 @@ struct NodeTelemetry: Sendable {
 
     private func recordHost(_ host: NodeID?, _ name: String?, _ term: UInt64) {
         let id = host?.description ?? "none"
-        self.logger.notice("The host has changed", metadata: ["host.id": "\(id)", "host.term": "\(term)"])
+        self.log(.notice, "The host has changed", of: id, ["host.id": "\(id)", "host.term": "\(term)"])
         var details = ["term": "\(term)"]
         details["host"] = host?.description
         details["name"] = name
@@ -253,21 +269,28 @@ struct NodeTelemetry: Sendable {
     private func record(_ failure: StorageFailure) {
         switch failure {
         case .unavailable(let reason):
-            self.logger.error("The store failed, trying again", metadata: ["error.message": "\(reason)"])
+            self.logOnce(.error, "The store failed, trying again", of: reason, ["error.message": "\(reason)"])
         case .disk(let fault, let reason):
-            let metadata: Logger.Metadata = ["disk.fault": "\(fault.rawValue)", "error.message": "\(reason)"]
-            self.log(.error, "The disk refused, trying again", of: fault.rawValue, metadata)
+            // The fault itself is one line when it begins and one when it ends.
+            self.logger.debug(
+                "The disk refused, trying again",
+                metadata: ["disk.fault": "\(fault.rawValue)", "error.message": "\(reason)"]
+            )
         case .malformed(let reason):
             self.log(.warning, "A peer sent data that cannot be decoded", of: "", ["error.message": "\(reason)"])
         case .damaged(let damage):
-            self.logger.error(
+            self.logOnce(
+                .error,
                 "The store found damage in its own bookkeeping",
-                metadata: ["damage.table": "\(damage.table.rawValue)", "damage.reason": "\(damage.reason)"]
+                of: "\(damage.table.rawValue) \(damage.reason)",
+                ["damage.table": "\(damage.table.rawValue)", "damage.reason": "\(damage.reason)"]
             )
         case .forked(let batch):
-            self.logger.error(
+            self.logOnce(
+                .error,
                 "Two different batches have the same origin and number",
-                metadata: ["replication.origin": "\(batch.origin)", "replication.sequence": "\(batch.sequence)"]
+                of: "\(batch)",
+                ["replication.origin": "\(batch.origin)", "replication.sequence": "\(batch.sequence)"]
             )
         }
     }

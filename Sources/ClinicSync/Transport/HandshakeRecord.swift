@@ -48,10 +48,12 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
 
     private let onCompleted: () -> Void
-    private let onFailed: () -> Void
+    private let onFailed: (_ hasLeft: Bool) -> Void
 
     /// Makes a handler that calls exactly one of the two callbacks.
-    init(onCompleted: @escaping () -> Void, onFailed: @escaping () -> Void) {
+    ///
+    /// `hasLeft`: the peer closed the connection in place of going on with the handshake.
+    init(onCompleted: @escaping () -> Void, onFailed: @escaping (_ hasLeft: Bool) -> Void) {
         self.onCompleted = onCompleted
         self.onFailed = onFailed
     }
@@ -66,7 +68,15 @@ final class HandshakeHandler: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.onFailed()
+        self.onFailed(HandshakeHandler.isEnd(error))
+    }
+
+    private static func isEnd(_ error: any Error) -> Bool {
+        switch error {
+        case is IOError, is ChannelError: true
+        case NIOSSLError.handshakeFailed(.sslError([.eofDuringHandshake])): true
+        default: false
+        }
     }
 }
 

@@ -69,7 +69,10 @@ extension PeerTransport {
             RecordHandler(),
             HandshakeHandler(
                 onCompleted: { self.receive(arrival) },
-                onFailed: { self.refuse(arrival, arrival.record.peer.map { .init($0.standing) } ?? .handshakeFailed) }
+                onFailed: { hasLeft in
+                    let reason = hasLeft ? RefusalReason.leftEarly : .handshakeFailed
+                    self.refuse(arrival, arrival.record.peer.map { .init($0.standing) } ?? reason)
+                }
             ),
         ])
         self.limitUpgrade(of: channel) { self.refuse(arrival, .tooSlow) }

@@ -5,6 +5,8 @@ import NIOCore
 enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     /// The peer used no TLS, another TLS version, or no certificate.
     case handshakeFailed
+    /// The peer left before the end of the handshake: it stops, or something only looked whether the port is open.
+    case leftEarly
     /// The handshake ended without a judgement, as for a resumed session.
     case unjudged
     /// See ``PeerRefusal/malformed``.
@@ -42,6 +44,9 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
     /// The dialled node closed the connection before the upgrade.
     case turnedAway
 
+    /// Whether this node refused a peer.
+    var isRefusalHere: Bool { self != .turnedAway && self != .leftEarly }
+
     /// The reason that corresponds to a judgement.
     init(_ refusal: PeerRefusal) {
         switch refusal {
@@ -69,7 +74,7 @@ enum RefusalReason: String, Sendable, Hashable, CaseIterable {
 /// Counts refusals and decides which of them to log.
 ///
 /// The log shows the first refusal of an address, then one line a minute with the number since. So repeated connections
-/// cannot fill the disk with log lines.
+/// cannot fill the disk with log lines. The end of a node that stops in order is no line.
 struct RefusalLog {
     /// The largest number of remembered addresses.
     ///
@@ -88,7 +93,7 @@ struct RefusalLog {
     }
 
     /// The number of peers that this node has refused.
-    var total: UInt64 { self.counts.reduce(0) { $1.key == .turnedAway ? $0 : $0 + $1.value } }
+    var total: UInt64 { self.counts.reduce(0) { $1.key.isRefusalHere ? $0 + $1.value : $0 } }
 
     /// Counts a refusal of `address`.
     ///
@@ -96,10 +101,13 @@ struct RefusalLog {
     ///   nothing now.
     mutating func note(_ reason: RefusalReason, address: String, at now: NIODeadline) -> UInt64? {
         self.counts[reason, default: 0] += 1
+        guard reason != .leftEarly else { return nil }
         guard var entry = self.entries[address] else {
             guard self.hasRoom(at: now) else { return nil }
-            self.entries[address] = Entry(loggedAt: now, unlogged: 0)
-            return 1
+            // A node that stops in order turns away one dial. Only one that goes on does not want this node.
+            let isNews = reason != .turnedAway
+            self.entries[address] = Entry(loggedAt: isNews ? now : now - RefusalLog.interval, unlogged: isNews ? 0 : 1)
+            return isNews ? 1 : nil
         }
         entry.unlogged += 1
         guard now - entry.loggedAt >= RefusalLog.interval else {

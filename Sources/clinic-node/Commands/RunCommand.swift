@@ -27,6 +27,8 @@ struct ConfigurationOptions: ParsableArguments {
     var reconcileEvery: String?
     @Option(help: ArgumentHelp("trace, debug, info, notice, warning, error or critical.", valueName: "level"))
     var logLevel: String?
+    @Option(help: ArgumentHelp("Write the log to this file, with rotation; not to standard error.", valueName: "file"))
+    var logFile: String?
 
     /// The flags that were given.
     var flags: [ConfigurationKey: [String]] {
@@ -39,6 +41,7 @@ struct ConfigurationOptions: ParsableArguments {
         flags[.priority] = self.priority.map { [$0] }
         flags[.reconcileEvery] = self.reconcileEvery.map { [$0] }
         flags[.logLevel] = self.logLevel.map { [$0] }
+        flags[.logFile] = self.logFile.map { [$0] }
         return flags
     }
 
@@ -67,11 +70,8 @@ struct RunCommand: AsyncParsableCommand {
         let identity = try directory.identity()
         let configuration = try self.settings.load(from: directory)
         let level = Logger.Level(rawValue: configuration.logLevel) ?? .notice
-        LoggingSystem.bootstrap { label in
-            var handler = TerminalLogHandler(label: label)
-            handler.logLevel = level
-            return handler
-        }
+        let sink = LogSink(file: configuration.logFile, in: directory)
+        LoggingSystem.bootstrap { NodeLogHandler(label: $0, level: level, sink: sink) }
         var logger = Logger(label: "clinic-node")
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"
         while true {

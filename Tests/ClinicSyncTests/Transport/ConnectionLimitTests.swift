@@ -21,7 +21,8 @@ struct ConnectionLimitTests {
         try await pair.server.refused(.tooManyConnections)
         #expect(pair.server.transport.refusedConnections == 1)
         for socket in sockets { socket.close() }
-        try await pair.server.refused(.handshakeFailed, times: 3)
+        try await pair.server.refused(.leftEarly, times: 3)
+        #expect(pair.server.transport.refusedConnections == 1)
         let client = pair.client
         var opened = false
         while !opened {
@@ -100,6 +101,18 @@ struct RefusalLogTests {
         #expect(log.total == 6)
     }
 
+    @Test("a node that stops in order is not logged, and one that turns this node away again and again is")
+    func leaving() {
+        var log = RefusalLog()
+        let start = RefusalLogTests.start
+        #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start) == nil)
+        #expect(log.note(.leftEarly, address: "10.0.0.1", at: start) == nil)
+        #expect(log.note(.leftEarly, address: "10.0.0.1", at: start + .seconds(90)) == nil)
+        #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start + .seconds(3)) == 2)
+        #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start + .seconds(9)) == nil)
+        #expect(log.note(.foreign, address: "10.0.0.1", at: start + .seconds(91)) == 1)
+    }
+
     @Test("more addresses than are remembered are counted and not logged, until a minute is over")
     func bounded() {
         var log = RefusalLog()
@@ -118,7 +131,8 @@ struct RefusalLogTests {
             #expect(RefusalReason(refusal).rawValue == refusal.rawValue)
         }
         var log = RefusalLog()
-        #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: RefusalLogTests.start) == 1)
+        #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: RefusalLogTests.start) == nil)
+        #expect(log.note(.leftEarly, address: "10.0.0.1", at: RefusalLogTests.start) == nil)
         #expect(log.total == 0)
     }
 }

@@ -107,7 +107,8 @@ package struct StoreError: Error, Hashable, CustomStringConvertible {
                 message:
                     "The database clinic.db is damaged or no SQLite file (\(message)): restore it from a backup, or join again."
             )
-        case 5: self = .locked
+        // Busy, a lock of this process's own, and a lock that could not be had in time (SQLITE_PROTOCOL).
+        case 5, 6, 15: self = .locked
         case 13:
             self.init(
                 code: .diskFull,
