@@ -23,7 +23,7 @@ package struct PeerComparison: Sendable, Hashable {
         let former = self
         self = PeerComparison(isEqual: isEqual, at: now)
         guard !isEqual else { return }
-        self.differences = former.differences + 1
+        self.differences = former.differences &+ 1
         self.tables = former.tables
     }
 
