@@ -283,6 +283,7 @@ struct NodeRun: Sendable {
         let server = LocalAPIServer(
             address: self.settings.configuration.api,
             token: try self.settings.directory.tokenMakingIfMissing(),
+            programs: ProgramTokens(self.settings.directory),
             allowedOrigins: self.settings.configuration.allowedOrigins,
             control: control,
             group: self.settings.group,

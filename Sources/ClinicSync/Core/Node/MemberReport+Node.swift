@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import OrderedCollections
 
 extension MemberReport {
     /// Describes what a node knows of the other members.
@@ -49,15 +50,23 @@ extension MemberReport {
     }
 
     /// The newest dial of each member that did not lead to it.
-    private static func tries(of node: NodeStateMachine, at clinicNow: Now) -> [NodeID: Try] {
+    private static func tries(of node: NodeStateMachine, at clinicNow: Now) -> OrderedDictionary<NodeID, Try> {
         let failed = node.peers.dials(at: clinicNow).filter { $0.answer != .linked }
             .sorted { $0.atMilliseconds < $1.atMilliseconds }
-        return Dictionary(
+        return OrderedDictionary(
             failed.compactMap { dial in
                 dial.node.map { ($0, Try(address: dial.address, answer: dial.answer.words)) }
             },
             uniquingKeysWith: { $1 }
         )
+    }
+}
+
+extension SyncReport {
+    /// Makes the host's answer to question `id` about the members.
+    init(aboutMembersOf node: NodeStateMachine, id: UInt64) {
+        let members = MemberReport.all(of: node, at: node.now)
+        self.init(id: id, result: .equal, repairedRows: 0, nodes: [], members: members)
     }
 }
 

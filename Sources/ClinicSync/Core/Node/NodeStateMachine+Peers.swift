@@ -102,7 +102,7 @@ extension NodeStateMachine {
             self.consider(report, on: id, from: node)
             if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
         case .syncRequest(let request) where request.isAboutMembers:
-            self.emit(.send([id], .syncReport(self.membersReport(id: request.id))))
+            self.emit(.send([id], .syncReport(SyncReport(aboutMembersOf: self, id: request.id))))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state, .stateRanges,
             .stateWants:
             self.carryOut(self.data.received(message, on: id, self.context))
