@@ -104,20 +104,13 @@ struct NodeRun: Sendable {
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let members = ClinicMembers(
-            state: self.state,
-            register: self.register,
-            storage: self.storage,
-            driver: driver
-        )
-        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange, members: members)
+        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange, driver: driver)
         let control = self.makeControl(
             driver: driver,
             transport: transport,
             desk: desk,
             exchange: exchange,
-            status: status,
-            others: members
+            status: status
         )
         started(
             RunningNode(control: control, transport: transport, storage: self.storage, inbox: self.inbox)
@@ -131,11 +124,7 @@ struct NodeRun: Sendable {
                     await self.inbox.status()
                 }
             },
-            {
-                try await status.watchVerdict(logger: self.settings.logger) { [inbox] in
-                    inbox.post(.eventOccurred($0))
-                }
-            },
+            { try await status.watchVerdict(logger: self.settings.logger) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
             {
                 var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
@@ -211,8 +200,7 @@ struct NodeRun: Sendable {
         transport: PeerTransport,
         desk: EnrollmentDesk,
         exchange: TrustExchange,
-        status: NodeStatusControl,
-        others: ClinicMembers
+        status: NodeStatusControl
     ) -> NodeControl {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
@@ -222,7 +210,7 @@ struct NodeRun: Sendable {
                 driver: driver,
                 clock: self.settings.clock,
                 inbox: self.inbox,
-                others: others,
+                others: status.members,
                 wrote: self.wrote
             ),
             members: NodeMemberControl(
@@ -235,7 +223,7 @@ struct NodeRun: Sendable {
                 desk: desk,
                 exchange: exchange,
                 inbox: self.inbox,
-                others: others,
+                others: status.members,
                 wrote: self.wrote
             ),
             conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),

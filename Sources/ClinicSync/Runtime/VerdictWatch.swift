@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import ClinicSyncModel
 import Logging
 
@@ -44,11 +45,9 @@ struct VerdictWatch {
 extension NodeStatusControl {
     /// Judges the clinic every ten seconds until cancelled, and tells the log and programs when the verdict has changed.
     ///
-    /// - Parameters:
-    ///   - logger: the node's log.
-    ///   - onEvent: called with the event for programs.
+    /// - Parameter logger: the node's log.
     /// - Throws: `CancellationError`.
-    func watchVerdict(logger: Logger, onEvent: @Sendable (NamedEvent) -> Void) async throws {
+    func watchVerdict(logger: Logger) async throws {
         var watch = VerdictWatch()
         while true {
             try await Task.sleep(for: LatencyLog.interval)
@@ -62,7 +61,7 @@ extension NodeStatusControl {
                     "The verdict about the clinic has changed",
                     metadata: ["verdict.state": "\(verdict.state)", "verdict.sentence": "\(verdict.sentence)"]
                 )
-                onEvent(verdict.event(at: self.state.clock.wallMilliseconds))
+                self.inbox.post(.eventOccurred(verdict.event(at: self.state.clock.wallMilliseconds)))
             } catch is CancellationError {
                 throw CancellationError()
             } catch {

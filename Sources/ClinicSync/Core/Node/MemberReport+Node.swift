@@ -65,7 +65,7 @@ extension MemberReport {
 extension SyncReport {
     /// Makes the host's answer to question `id` about the members.
     init(aboutMembersOf node: NodeStateMachine, id: UInt64) {
-        let members = MemberReport.all(of: node, at: node.now)
+        let members = MemberReport.all(of: node, at: node.turn.time)
         self.init(id: id, result: .equal, repairedRows: 0, nodes: [], members: members)
     }
 }

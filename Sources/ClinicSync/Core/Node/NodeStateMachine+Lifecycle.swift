@@ -106,12 +106,6 @@ extension NodeStateMachine {
         }
     }
 
-    /// Answers logins that waited: a peer has acknowledged batches.
-    mutating func settleLogins() {
-        guard self.sessions.isDeciding else { return }
-        self.carryOut(self.sessions.settle(peers: self.peers.linkedPeers, self.context))
-    }
-
     /// On the host: restores the rule of one session a user.
     mutating func keepSessionRule() {
         guard self.phase == .running, self.isHost else { return }

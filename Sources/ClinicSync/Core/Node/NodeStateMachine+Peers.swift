@@ -90,7 +90,9 @@ extension NodeStateMachine {
             self.peers.acknowledged(acknowledgement.applied, by: node)
             let isHost = id == self.hostConnection
             self.carryOut(self.data.acknowledged(acknowledgement, on: id, isHost: isHost))
-            self.settleLogins()
+            if self.sessions.isDeciding {
+                self.carryOut(self.sessions.settle(peers: self.peers.linkedPeers, self.context))
+            }
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
             if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }

@@ -69,6 +69,13 @@ struct ClinicMembers: Sendable {
     }
 }
 
+extension ClinicMembers {
+    /// Makes the part of a run that knows the members.
+    init(of run: NodeRun, driver: NodeDriver) {
+        self.init(state: run.state, register: run.register, storage: run.storage, driver: driver)
+    }
+}
+
 extension Verdict.Facts {
     /// Takes what a node knows.
     init(_ core: CoreStatus, members: [ClinicMembers.Member]) {

@@ -2,7 +2,7 @@ import ClinicSyncCore
 
 extension NodeStatusControl {
     /// Makes the part that reports the status of the node of `run`.
-    init(of run: NodeRun, transport: PeerTransport, exchange: TrustExchange, members: ClinicMembers) {
+    init(of run: NodeRun, transport: PeerTransport, exchange: TrustExchange, driver: NodeDriver) {
         self.init(
             state: run.state,
             storage: run.storage,
@@ -18,7 +18,7 @@ extension NodeStatusControl {
             values: run.settings.metrics,
             epochs: run.epochs,
             inbox: run.inbox,
-            members: members,
+            members: ClinicMembers(of: run, driver: driver),
             verdicts: VerdictLog(),
             startedAt: run.settings.clock.now.monotonic
         )
