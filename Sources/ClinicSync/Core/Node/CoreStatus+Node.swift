@@ -28,7 +28,7 @@ extension CoreStatus {
     /// Describes a node at a time.
     init(of node: NodeStateMachine, at now: Now) {
         let standing = CoreStanding(of: node, at: now)
-        let known = node.peers.known
+        let known = node.peers.directory.all
         let vector = node.data.vector
         var elsewhere = vector
         for peer in known { elsewhere.merge(peer.acknowledged) }
@@ -72,7 +72,7 @@ extension CoreStatus {
     private static func isPendingLate(of node: NodeStateMachine) -> Bool {
         guard !node.isHost else { return false }
         let (own, pending) = (node.configuration.origin, node.data.pendingChanges)
-        let (written, settled) = (node.data.vector[own], node.peers.settled[own])
+        let (written, settled) = (node.data.vector[own], node.peers.directory.settled[own])
         return pending > 0 && written < Bounds.sequenceMax && settled &+ pending > written
     }
 

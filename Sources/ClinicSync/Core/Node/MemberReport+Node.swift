@@ -16,7 +16,7 @@ extension MemberReport {
             wallMilliseconds: node.clock.milliseconds(at: now.wallMilliseconds)
         )
         let present = node.peers.members.present.filter { $0 != own }
-        let unrecorded = node.peers.known.filter { $0.connection != nil }.map(\.identity.node)
+        let unrecorded = node.peers.directory.all.filter { $0.connection != nil }.map(\.identity.node)
             .filter { !present.contains($0) }
         let tries = MemberReport.tries(of: node, at: clinicNow)
         return (present + unrecorded).prefix(CoreLimits.reportedMembersMax).map { member in
@@ -34,7 +34,7 @@ extension MemberReport {
         self.isJoining = peer.isJoining(the: node.data.vector)
         self.lastSeen = Bounds.milliseconds(clamping: clinicNow.wallMilliseconds(at: peer.lastSeen.monotonic))
         self.lagBatches = node.data.vector.count(beyond: peer.acknowledged)
-        self.isLate = node.peers.settled.count(beyond: peer.acknowledged) > 0
+        self.isLate = node.peers.directory.settled.count(beyond: peer.acknowledged) > 0
         let reconciliation = node.data.reconciliation
         let comparison: PeerComparison? =
             if node.isHost {
