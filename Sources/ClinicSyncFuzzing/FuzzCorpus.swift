@@ -24,6 +24,7 @@ enum FuzzCorpus {
         case .enrollment: return self.enrollments.map { Array(EnrollmentCodec.encode($0).readableBytesView) }
         case .changeChunk: return try RecordCorpus.make().chunks
         case .rowStates: return try RecordCorpus.make().states
+        case .storedState: return try RecordCorpus.make().storedStates
         case .vector: return try RecordCorpus.make().vectors
         case .header: return try RecordCorpus.make().headers
         case .registers: return try RecordCorpus.make().registers
@@ -256,6 +257,7 @@ enum FuzzCorpus {
 struct RecordCorpus {
     var chunks: [[UInt8]] = []
     var states: [[UInt8]] = []
+    var storedStates: [[UInt8]] = []
     var vectors: [[UInt8]] = []
     var headers: [[UInt8]] = []
     var registers: [[UInt8]] = []
@@ -285,6 +287,7 @@ struct RecordCorpus {
         corpus.chunks = chunks.joined().map(\.payload)
         for store in stores {
             corpus.states += try store.states()
+            corpus.storedStates += try store.blobs("SELECT state FROM clinicsync_tombstone")
             corpus.vectors += try store.blobs("SELECT seen FROM clinicsync_origin WHERE length(seen) > 0")
             corpus.headers += try store.blobs("SELECT header FROM clinicsync_log WHERE header IS NOT NULL")
             corpus.registers += try store.blobs("SELECT registers FROM clinicsync_row WHERE registers IS NOT NULL")

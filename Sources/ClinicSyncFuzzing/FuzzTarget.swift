@@ -11,6 +11,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     case changeChunk
     /// A page of row states.
     case rowStates
+    /// A row state as the database keeps it.
+    case storedState
     /// A vector as the database keeps it.
     case vector
     /// A batch's header as the database keeps it.
@@ -59,7 +61,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .frame: decode = FuzzLaws.frame
         case .enrollment: decode = FuzzLaws.enrollment
-        case .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value, .ranges:
+        case .changeChunk, .rowStates, .storedState, .vector, .header, .registers, .columns, .value, .ranges:
             decode = try self.record()
         case .configuration: decode = FuzzLaws.configuration
         case .identity: decode = FuzzLaws.identity
@@ -82,7 +84,8 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
     package var isSigned: Bool {
         switch self {
         case .authority, .grant, .revocation, .certificateRequest, .nodeStatement, .nameStatement: true
-        case .frame, .enrollment, .changeChunk, .rowStates, .vector, .header, .registers, .columns, .value,
+        case .frame, .enrollment, .changeChunk, .rowStates, .storedState, .vector, .header, .registers, .columns,
+            .value,
             .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement, .ranges:
             false
         }
@@ -111,6 +114,7 @@ package enum FuzzTarget: String, CaseIterable, Sendable {
         switch self {
         case .changeChunk: check.chunk(bytes)
         case .rowStates: check.rowStates(bytes)
+        case .storedState: check.storedState(bytes)
         case .vector: check.vector(bytes)
         case .header: check.header(bytes)
         case .registers: check.registers(bytes)

@@ -15,15 +15,22 @@ import Testing
         #expect(outcome.output.contains("no increment is lost"))
         #expect(outcome.output.contains("is back: "))
         #expect(!outcome.output.contains("\u{1B}"))
+        // The path of the files is as long as it is.
+        let long = outcome.output.split(separator: "\n").filter { $0.count > 80 && !$0.hasPrefix("The files are in ") }
+        #expect(long.isEmpty)
         #expect(outcome.errors.isEmpty)
         #expect(try FileManager.default.contentsOfDirectory(atPath: temporary).isEmpty)
         try shielded.clean()
         try binary.clean()
     }
 
-    @Test("as JSON a demonstration is one object a line, the last of which is the proof")
+    @Test("as JSON a demonstration is one object a line, the last of which is the proof; a terminal shows it in colour")
     func json() async throws {
         let binary = try Binary()
+        let program = try #require(try binary.makeProcess([]).executableURL)
+        // Beside it, because both mostly wait: what a person at a terminal sees.
+        let call = "\(program.path) demo --seconds 1 --nodes 2"
+        async let terminal = binary.shell("script", ["-qec", call, "/dev/null"])
         let outcome = try await binary.run(["demo", "--seconds", "2", "--nodes", "2", "--json"])
         #expect(outcome.status == 0, "\(outcome.output)\(outcome.errors)")
         let events = try outcome.output.split(separator: "\n").map { line in
@@ -35,6 +42,10 @@ import Testing
         let proof = try #require(events.last)
         #expect(proof["equal"] as? Bool == true)
         #expect((proof["tables"] as? [Any])?.count == 13)
+        let shown = try await terminal
+        #expect(shown.status == 0, "\(shown.output)\(shown.errors)")
+        #expect(shown.output.components(separatedBy: "\u{1B}[32mequal\u{1B}[0m").count == 14)
+        #expect(!shown.output.contains("\u{FFFD}"))
         try binary.clean()
     }
 

@@ -309,7 +309,6 @@ class Clinic:
         if not wait(lambda: first.is_ready, 60):
             raise Failure("the host is not ready")
         self.ids = {}
-        self.alone = first.memory()[1]
         begin = time.monotonic()
         at_once = self.arguments.at_once or len(self.nodes)
         waiting = collections.deque(self.nodes[1:])
@@ -351,6 +350,8 @@ class Clinic:
         shares = sorted(value for value, _ in sample.values())
         memory = {node.name: node.memory() for node in self.running}
         resident, anonymous = memory.pop(self.believed.name)
+        # What a client needs is what a node needs that has one connection.
+        client = median([value for _, value in memory.values()])
         values = {
             "host_percent": round(host[0], 2),
             "client_percent_mean": round(statistics.mean(shares), 3),
@@ -358,9 +359,9 @@ class Clinic:
             "host_switches_s": round(host[1]),
             "client_switches_s": round(median([value for _, value in sample.values()]), 1),
             "host_MB": round(resident / 1024, 1),
-            "host_kB_a_client": round((anonymous - self.alone) / max(len(sample), 1)),
+            "host_kB_a_client": round((anonymous - client) / max(len(sample) - 1, 1)),
             "client_MB": round(median([value for value, _ in memory.values()]) / 1024, 1),
-            "client_anonymous_MB": round(median([value for _, value in memory.values()]) / 1024, 1),
+            "client_anonymous_MB": round(client / 1024, 1),
             "windows": windows,
         }
         self.report("rest", values)

@@ -65,6 +65,10 @@ package struct NodeDirectory: Sendable, Hashable {
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
     package var tokenURL: URL { self.file("api.token") }
+    /// The tokens of programs, without their secrets.
+    ///
+    /// It is where no other account can put a file, also when a group shares the node's directory.
+    package var tokensURL: URL { self.file("identity/tokens.json") }
     /// The directory for files of the running process.
     package var runDirectoryURL: URL { self.file("run") }
     /// The process id of the running node.
@@ -121,7 +125,7 @@ package struct NodeDirectory: Sendable, Hashable {
         }
         for url in [
             self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
-            self.grantURL,
+            self.grantURL, self.tokensURL,
             self.invitationsURL, self.revocationsURL, self.membersURL, self.epochURL,
         ] {
             unlink(url.path)
@@ -204,7 +208,7 @@ package struct NodeDirectory: Sendable, Hashable {
     }
 
     /// Returns 32 random bytes in base64url.
-    private static func randomToken() -> String {
+    static func randomToken() -> String {
         var generator = SystemRandomNumberGenerator()
         return Data([UInt8](count: 32, using: &generator)).base64EncodedString()
             .replacingOccurrences(of: "+", with: "-")

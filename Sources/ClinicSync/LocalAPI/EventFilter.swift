@@ -8,6 +8,8 @@ package struct EventFilter: Sendable, Hashable {
     package var tables: Set<String>
     /// Only users with these ids, as events show the ids; an empty set means all users.
     package var users: Set<SQLiteValue>
+    /// Whether events that belong to no table do not pass: the sender may see changes of ``tables`` only.
+    var isOfTablesOnly = false
     /// Start with the events after this position; `nil` means only new events.
     package var since: UInt64?
 
@@ -38,6 +40,7 @@ package struct EventFilter: Sendable, Hashable {
         guard self.users.isEmpty || self.isAboutUser(event) else { return false }
         guard !self.tables.isEmpty else { return true }
         guard let table = event.table else {
+            guard !self.isOfTablesOnly else { return false }
             // A subscriber that names only tables has not asked for the node's own events.
             return EventCategory(rawValue: event.category).map(self.categories.contains) ?? false
         }

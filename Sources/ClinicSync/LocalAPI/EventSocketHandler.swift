@@ -208,6 +208,7 @@ final class EventSocketHandler: ChannelInboundHandler {
     private static var now: Duration { .nanoseconds(Int64(clamping: NIODeadline.now().uptimeNanoseconds)) }
 
     private func ping() {
+        self.perform(self.machine.pingDue())
         guard let context = self.context, self.machine.isOpen else { return }
         guard self.hasAnsweredPing else { return context.close(promise: nil) }
         self.hasAnsweredPing = false

@@ -25,8 +25,8 @@ struct EventSocketStateMachine {
         ///
         /// Can transition to `open`, `closed`.
         case strange
-        /// The program has sent the token. Can transition to `closed`.
-        case open
+        /// The program has sent a token, which allows this. Can transition to `closed`.
+        case open(LocalAPIAccess.Grant)
         /// A close frame was sent. Final.
         case closed
     }
@@ -37,23 +37,23 @@ struct EventSocketStateMachine {
     private var errors = 0
     private var rate: TokenBucket
 
-    /// Makes a state machine from the result of the opening request; see ``SocketAuthorization/isAuthorized(_:)``.
-    init(limits: EventSocketLimits, authorization: SocketAuthorization, isAuthorized: Bool) {
+    /// Makes a state machine; `grant` is what the opening request proved, if anything.
+    init(limits: EventSocketLimits, authorization: SocketAuthorization, grant: LocalAPIAccess.Grant?) {
         self.limits = limits
         self.authorization = authorization
-        self.state = isAuthorized ? .open : .strange
+        self.state = grant.map { .open($0) } ?? .strange
         self.rate = TokenBucket(rate: Double(limits.messagesPerSecond), burst: Double(limits.messagesPerSecond))
     }
 
     /// Whether the program is authenticated.
-    var isOpen: Bool { self.state == .open }
+    var isOpen: Bool { if case .open = self.state { true } else { false } }
 
     /// Whether a close frame was sent.
-    var isClosed: Bool { self.state == .closed }
+    var isClosed: Bool { if case .closed = self.state { true } else { false } }
 
     /// A message came.
     mutating func received(_ message: [UInt8], at now: Duration) -> Action {
-        guard self.state != .closed else { return .none }
+        guard !self.isClosed else { return .none }
         guard self.rate.take(now: now) == nil else { return self.tooMuch() }
         do {
             return self.perform(try EventSocketRequest(message))
@@ -66,40 +66,54 @@ struct EventSocketStateMachine {
 
     /// A binary message came.
     mutating func receivedBinary() -> Action {
-        guard self.state != .closed else { return .none }
+        guard !self.isClosed else { return .none }
         return self.refuse(EventSocketError(code: "malformed", message: "Send text, not binary messages."))
     }
 
     /// A ping or pong came.
     mutating func receivedControl(at now: Duration) -> Action {
-        guard self.state != .closed else { return .none }
+        guard !self.isClosed else { return .none }
         return self.rate.take(now: now) == nil ? .none : self.tooMuch()
     }
 
     /// The time for the token is over.
-    mutating func authorizationTimedOut() -> Action { self.state == .strange ? self.unauthorized() : .none }
+    mutating func authorizationTimedOut() -> Action { self.isStrange ? self.unauthorized() : .none }
+
+    /// It is time for a ping: a program whose token was removed gets none.
+    mutating func pingDue() -> Action {
+        guard case .open(let grant) = self.state, !self.authorization.isCurrent(grant) else { return .none }
+        return self.unauthorized()
+    }
 
     /// The connection ends for another reason.
     mutating func close(code: UInt16, reason: String) -> Action {
-        guard self.state != .closed else { return .none }
+        guard !self.isClosed else { return .none }
         self.state = .closed
         return .close(code: code, reason: reason)
     }
 
     // MARK: - Private
 
+    private static let noRight =
+        "This token does not allow these events: make one that does with clinic-node tokens add."
+
+    private var isStrange: Bool { if case .strange = self.state { true } else { false } }
+
     private mutating func perform(_ request: EventSocketRequest) -> Action {
         switch (request, self.state) {
         case (_, .closed):
             return .none
         case (.authenticate(let token), _):
-            guard self.authorization.accepts(token) else { return self.unauthorized() }
-            self.state = .open
+            guard let grant = self.authorization.grant(token) else { return self.unauthorized() }
+            self.state = .open(grant)
             return .none
         case (_, .strange):
             return self.unauthorized()
-        case (.subscribe(let filter), .open):
-            return .subscribe(filter)
+        case (.subscribe(let filter), .open(let grant)):
+            guard grant.rights.contains(.events), let limited = grant.limiting(filter) else {
+                return self.refuse(EventSocketError(code: "right_missing", message: EventSocketStateMachine.noRight))
+            }
+            return .subscribe(limited)
         case (.unsubscribe, .open):
             return .unsubscribe
         case (.ping, .open):
@@ -109,7 +123,7 @@ struct EventSocketStateMachine {
 
     private mutating func refuse(_ error: EventSocketError) -> Action {
         // A program without a token receives no information, not even the fault of its message.
-        guard self.state == .open else { return self.unauthorized() }
+        guard self.isOpen else { return self.unauthorized() }
         self.errors += 1
         guard self.errors <= self.limits.errorsMax else {
             return self.close(code: EventSocketCloseCode.policy, reason: "too many malformed messages")

@@ -69,14 +69,18 @@ struct EventSocketUpgrade: Sendable {
     }
 
     private func open(_ channel: any Channel, _ head: HTTPRequestHead) throws -> EventSocket {
-        let isAuthorized = self.authorization.isAuthorized(head)
+        var grant: LocalAPIAccess.Grant?
         var limits = self.limits
-        // The request contains a wrong token, so waiting for another token is useless.
-        if isAuthorized == false { limits.authorizationTime = .zero }
+        switch self.authorization.opening(head) {
+        case .granted(let given): grant = given
+        // Waiting for another token is useless.
+        case .wrong: limits.authorizationTime = .zero
+        case .none: break
+        }
         let machine = EventSocketStateMachine(
             limits: limits,
             authorization: self.authorization,
-            isAuthorized: isAuthorized ?? false
+            grant: grant
         )
         return try EventSocket(
             adding: machine,
@@ -95,7 +99,7 @@ struct EventSocketUpgrade: Sendable {
 
     /// Counts the socket of a request with the token; returns the refusal when there are too many.
     private func refusal(ofSocketOn channel: any Channel, _ head: HTTPRequestHead) -> RequestRefusal? {
-        guard self.authorization.isAuthorized(head) == true else { return nil }
+        guard case .granted = self.authorization.opening(head) else { return nil }
         return self.reserve(for: channel) ? nil : self.tooMany
     }
 

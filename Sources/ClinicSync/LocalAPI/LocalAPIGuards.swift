@@ -123,19 +123,22 @@ struct LoopbackGuard: RouterMiddleware {
     }
 }
 
-/// Requires the bearer token or the dashboard's cookie.
+/// Requires a token with a right, or the dashboard's cookie.
 struct TokenGuard: RouterMiddleware {
     typealias Context = BasicRequestContext
 
     let access: LocalAPIAccess
+    /// One of these rights is enough.
+    let rights: Set<TokenRight>
 
     func handle(
         _ request: Request,
         context: BasicRequestContext,
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
-        guard self.access.way(RequestIdentity(request.head)) != nil else { throw TokenGuard.refusal }
+        guard let grant = self.access.grant(RequestIdentity(request.head)) else { throw TokenGuard.refusal }
         LocalAPIConnections.current?.trust()
+        guard !grant.rights.isDisjoint(with: self.rights) else { throw TokenGuard.missing(self.rights) }
         return try await next(request, context)
     }
 
@@ -144,6 +147,15 @@ struct TokenGuard: RouterMiddleware {
         error: "unauthorized",
         message: "Send the content of the node's api.token as \"Authorization: Bearer TOKEN\"."
     )
+
+    private static func missing(_ rights: Set<TokenRight>) -> RequestRefusal {
+        let names = rights.map(\.rawValue).sorted().joined(separator: " or ")
+        return RequestRefusal(
+            status: .forbidden,
+            error: "right_missing",
+            message: "This token does not have the right \(names): make one that has with clinic-node tokens add."
+        )
+    }
 }
 
 /// Reads the body of a request up to a limit, so that endpoints receive the whole body.

@@ -5,25 +5,27 @@ import HummingbirdCore
 extension LocalAPIRoutes {
     /// Adds the endpoints of the conflict journal.
     func addConflicts(to group: RouterGroup<BasicRequestContext>) {
-        group.get("/conflicts") { request, _ in
+        let readers = self.allowing([.read], group)
+        let writers = self.allowing([.write], group)
+        readers.get("/conflicts") { request, _ in
             let name = Query(request)["state"] ?? ConflictFilter.open.rawValue
             guard let filter = ConflictFilter(rawValue: name) else {
                 throw ClinicSyncError(.usage, "There is no state \"\(name)\": use open or all.")
             }
             return try Response.json(try await self.control.conflicts.conflicts(filter))
         }
-        group.get("/conflicts/:id") { _, context in
+        readers.get("/conflicts/:id") { _, context in
             try Response.json(try await self.control.conflicts.conflict(try context.parameters.require("id")))
         }
         // The query holds the path, because a key may contain slashes.
-        group.get("/why") { request, _ in
+        readers.get("/why") { request, _ in
             try Response.json(try await self.control.conflicts.why(try Query(request).text("path")))
         }
-        group.post("/conflicts/resolve") { request, _ in
+        writers.post("/conflicts/resolve") { request, _ in
             let decision = try await request.json(ConflictsDecision.self)
             return try Response.json(try await self.control.conflicts.resolve(decision))
         }
-        group.post("/conflicts/:id/resolve") { request, context in
+        writers.post("/conflicts/:id/resolve") { request, context in
             let decision = try await request.json(ConflictDecision.self)
             let id = try context.parameters.require("id")
             return try Response.json(try await self.control.conflicts.resolve(conflict: id, decision))

@@ -40,11 +40,13 @@ extension LocalAPIRoutes {
 
     /// Adds the dashboard's own requests and the endpoint that makes links.
     func addDashboard(to group: RouterGroup<BasicRequestContext>) {
-        group.get("/latency") { _, _ in try Response.json(try await self.control.status.latency()) }
-        group.post("/dashboard-links") { request, _ in
+        self.allowing([.read], group).get("/latency") { _, _ in
+            try Response.json(try await self.control.status.latency())
+        }
+        self.allowing([.admin], group).post("/dashboard-links") { request, _ in
             let identity = RequestIdentity(request.head)
             // A cookie alone must not suffice to make new links. Otherwise a browser could renew its cookie forever.
-            guard self.access.way(identity) == .token else { throw TokenGuard.refusal }
+            guard self.access.grant(identity)?.way != .dashboard else { throw TokenGuard.refusal }
             let link = DashboardLink(
                 url: "http://\(identity.authority)/dashboard/\(self.dashboard.makeLink())",
                 expiresInSeconds: Int(DashboardAccess.linkSeconds)
@@ -55,7 +57,7 @@ extension LocalAPIRoutes {
 
     /// Adds the metrics.
     func addMetrics(to router: Router<BasicRequestContext>) {
-        router.group("/metrics").add(middleware: TokenGuard(access: self.access)).get { _, _ in
+        self.allowing([.read], router.group("/metrics")).get { _, _ in
             Response(
                 status: .ok,
                 headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8", .cacheControl: "no-store"],

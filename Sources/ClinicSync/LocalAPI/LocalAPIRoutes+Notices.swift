@@ -26,6 +26,7 @@ extension LocalAPIRoutes {
 
     /// Adds the endpoints of notices and measurements.
     func addNotices(to group: RouterGroup<BasicRequestContext>) {
+        let group = self.allowing([.write], group)
         group.post("/notices") { request, _ in
             let notice = try await request.json(NoticeRequest.self)
             let id = try await self.control.notices.notify(notice.text, node: notice.node, user: notice.user)

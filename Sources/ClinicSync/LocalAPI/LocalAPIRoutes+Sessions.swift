@@ -10,21 +10,23 @@ extension LocalAPIRoutes {
 
     /// Adds the endpoints of sessions.
     func addSessions(to group: RouterGroup<BasicRequestContext>) {
-        group.get("/sessions") { request, _ in
+        let readers = self.allowing([.read, .sessions], group)
+        let holders = self.allowing([.sessions], group)
+        readers.get("/sessions") { request, _ in
             let state = Query(request)["state"] ?? "active"
             guard state == "active" || state == "all" else {
                 throw ClinicSyncError(.usage, "There is no state \"\(state)\": use active or all.")
             }
             return try Response.json(try await self.control.sessions.sessions(onlyActive: state == "active"))
         }
-        group.post("/sessions") { request, _ in
+        holders.post("/sessions") { request, _ in
             try self.response(to: try await self.control.sessions.login(try await request.json(LoginInput.self)))
         }
-        group.delete("/sessions") { request, _ in
+        holders.delete("/sessions") { request, _ in
             let count = try await self.control.sessions.endSessions(of: try Query(request).text("user"))
             return try Response.json(["ended": count])
         }
-        group.post("/sessions/clean") { request, _ in
+        self.allowing([.admin], group).post("/sessions/clean") { request, _ in
             let age = try Query(request).duration(
                 "olderThan",
                 default: .seconds(30 * 86_400),
@@ -32,11 +34,11 @@ extension LocalAPIRoutes {
             )
             return try Response.json(["removed": try await self.control.sessions.cleanSessions(olderThan: age)])
         }
-        group.delete("/sessions/:id") { _, context in
+        holders.delete("/sessions/:id") { _, context in
             try await self.control.sessions.endSession(try context.parameters.require("id"))
             return Response(status: .noContent)
         }
-        group.post("/sessions/:id/activity") { _, context in
+        holders.post("/sessions/:id/activity") { _, context in
             try await self.control.sessions.touchSession(try context.parameters.require("id"))
             return Response(status: .noContent)
         }

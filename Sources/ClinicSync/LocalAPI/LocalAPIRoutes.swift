@@ -15,10 +15,15 @@ struct LocalAPIRoutes: Sendable {
     /// Origins whose pages may send requests, besides the node's own.
     let origins: AllowedOrigins
 
-    init(control: NodeControl, token: String, origins: AllowedOrigins = AllowedOrigins()) {
+    init(
+        control: NodeControl,
+        token: String,
+        programs: ProgramTokens? = nil,
+        origins: AllowedOrigins = AllowedOrigins()
+    ) {
         self.control = control
         self.dashboard = DashboardAccess(token: token)
-        self.access = LocalAPIAccess(token: token, dashboard: self.dashboard)
+        self.access = LocalAPIAccess(token: token, programs: programs, dashboard: self.dashboard)
         self.origins = origins
     }
 
@@ -48,7 +53,26 @@ struct LocalAPIRoutes: Sendable {
         router.get("/health") { _, _ in Response(status: .ok) }
         self.addDashboard(to: router)
         self.addMetrics(to: router)
-        let guarded = router.group("/v1").add(middleware: TokenGuard(access: self.access))
+        let version = router.group("/v1")
+        self.addState(to: version)
+        self.addAdministration(to: version)
+        self.addConflicts(to: version)
+        self.addSessions(to: version)
+        self.addDashboard(to: version)
+        self.addNotices(to: version)
+        return router
+    }
+
+    /// Returns a group below `group` whose requests need one of `rights`.
+    func allowing(
+        _ rights: Set<TokenRight>,
+        _ group: RouterGroup<BasicRequestContext>
+    ) -> RouterGroup<BasicRequestContext> {
+        group.group().add(middleware: TokenGuard(access: self.access, rights: rights))
+    }
+
+    private func addState(to group: RouterGroup<BasicRequestContext>) {
+        let guarded = self.allowing([.read], group)
         guarded.get("/status") { _, _ in try Response.json(try await self.control.status.status()) }
         guarded.get("/health") { _, _ in
             let health = await self.control.status.health()
@@ -58,6 +82,12 @@ struct LocalAPIRoutes: Sendable {
             try Response.json(try await self.control.tables.digest(table: Query(request)["table"]))
         }
         guarded.get("/nodes") { _, _ in try Response.json(try await self.control.members.nodes()) }
+        self.allowing([.write], group).post("/sync") { request, _ in try await self.sync(Query(request)) }
+        self.allowing([.events], group).get("/events") { request, _ in try await self.events(request) }
+    }
+
+    private func addAdministration(to group: RouterGroup<BasicRequestContext>) {
+        let guarded = self.allowing([.admin], group)
         guarded.post("/nodes/revoke") { request, _ in
             try await self.control.members.revoke(node: try Query(request).text("node"))
             return Response(status: .noContent)
@@ -75,18 +105,11 @@ struct LocalAPIRoutes: Sendable {
             try await self.control.members.transferHost(to: try Query(request).text("node"))
             return Response(status: .noContent)
         }
-        guarded.post("/sync") { request, _ in try await self.sync(Query(request)) }
         guarded.post("/backup") { _, _ in
             try await self.control.tables.prepareBackup()
             return Response(status: .noContent)
         }
         guarded.post("/invitations") { request, _ in try await self.invite(Query(request)) }
-        guarded.get("/events") { request, _ in try await self.events(request) }
-        self.addConflicts(to: guarded)
-        self.addSessions(to: guarded)
-        self.addDashboard(to: guarded)
-        self.addNotices(to: guarded)
-        return router
     }
 
     /// Every endpoint, written like `GET /v1/conflicts/{id}`.
@@ -113,7 +136,10 @@ struct LocalAPIRoutes: Sendable {
     }
 
     private func events(_ request: Request) async throws -> Response {
-        let subscription = self.control.events.subscribe(try Query(request).filter())
+        let filter = try Query(request).filter()
+        // Without a grant, the guard has refused the request.
+        let limited = self.access.grant(RequestIdentity(request.head))?.limiting(filter)
+        let subscription = self.control.events.subscribe(limited)
         let body = ResponseBody { writer in
             try await request.body.consumeWithInboundCloseHandler { _ in
                 try await withGracefulShutdownHandler {

@@ -27,6 +27,7 @@ package struct LocalAPIServer: Service {
     package init(
         address: NetworkAddress,
         token: String,
+        programs: ProgramTokens? = nil,
         allowedOrigins: [String] = [],
         control: NodeControl,
         group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
@@ -36,6 +37,7 @@ package struct LocalAPIServer: Service {
         self.init(
             address: address,
             token: token,
+            programs: programs,
             allowedOrigins: allowedOrigins,
             control: control,
             socketLimits: EventSocketLimits(),
@@ -50,6 +52,7 @@ package struct LocalAPIServer: Service {
     init(
         address: NetworkAddress,
         token: String,
+        programs: ProgramTokens? = nil,
         allowedOrigins: [String] = [],
         control: NodeControl,
         socketLimits: EventSocketLimits,
@@ -59,7 +62,12 @@ package struct LocalAPIServer: Service {
         onListening: @escaping @Sendable (NetworkAddress) async throws -> Void
     ) {
         self.address = address
-        let routes = LocalAPIRoutes(control: control, token: token, origins: AllowedOrigins(allowedOrigins))
+        let routes = LocalAPIRoutes(
+            control: control,
+            token: token,
+            programs: programs,
+            origins: AllowedOrigins(allowedOrigins)
+        )
         self.routes = routes
         self.connections = LocalAPIConnections(connectionLimits)
         self.sockets = EventSocketUpgrade(

@@ -1,4 +1,3 @@
-import ClinicSyncModel
 import HTTPTypes
 import NIOHTTP1
 
@@ -60,49 +59,5 @@ extension RequestIdentity {
             isRead: head.method == .GET,
             isMarked: value(RequestIdentity.markName) == "1"
         )
-    }
-}
-
-/// Decides who may use the local API.
-struct LocalAPIAccess: Sendable {
-    /// How the sender proved that it may use the API.
-    enum Way: Sendable, Hashable {
-        /// With the token of the API.
-        case token
-        /// With the cookie of the dashboard, from the dashboard itself.
-        case dashboard
-    }
-
-    private let token: [UInt8]
-    private let dashboard: DashboardAccess
-
-    init(token: String, dashboard: DashboardAccess) {
-        self.token = Array(token.utf8)
-        self.dashboard = dashboard
-    }
-
-    /// How the sender proved that it may use the API; `nil` when it did not.
-    ///
-    /// A cookie is valid only when the browser says that the dashboard sent the request. A request that changes
-    /// something also needs the mark, which a page of another origin cannot set.
-    func way(_ identity: RequestIdentity) -> Way? {
-        let scheme = "bearer "
-        if let header = identity.authorization, header.lowercased().hasPrefix(scheme),
-            self.accepts(Array(header.utf8.dropFirst(scheme.utf8.count)))
-        {
-            return .token
-        }
-        guard identity.isSameOrigin, identity.isRead || identity.isMarked, self.hasCookie(identity) else { return nil }
-        return .dashboard
-    }
-
-    /// Whether the sender has the dashboard's cookie, regardless of the other headers.
-    func hasCookie(_ identity: RequestIdentity) -> Bool {
-        identity.cookie.flatMap(DashboardAccess.cookie(in:)).map(self.dashboard.accepts(cookie:)) ?? false
-    }
-
-    /// Whether `candidate` is the token.
-    func accepts(_ candidate: [UInt8]) -> Bool {
-        !self.token.isEmpty && ConstantTime.equal(candidate, self.token)
     }
 }

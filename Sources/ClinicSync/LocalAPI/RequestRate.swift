@@ -40,7 +40,7 @@ struct RequestRate: RouterMiddleware {
         next: @concurrent (Request, BasicRequestContext) async throws -> Response
     ) async throws -> Response {
         let elapsed = self.start.duration(to: .now)
-        let isStranger = self.access.way(RequestIdentity(request.head)) == nil
+        let isStranger = self.access.grant(RequestIdentity(request.head)) == nil
         let bucket = isStranger ? self.strangers : self.bucket
         if let wait = bucket.withLockedValue({ $0.take(now: elapsed) }) {
             throw RequestRefusal(

@@ -1,6 +1,6 @@
 import NIOHTTP1
 
-/// Decides who may use the WebSocket of the local API: programs with the node's token, and the dashboard.
+/// Decides who may use the WebSocket of the local API: programs with a token, and the dashboard.
 struct SocketAuthorization: Sendable {
     /// The subprotocol of the WebSocket.
     static let subprotocol = "clinicsync.v1"
@@ -14,19 +14,31 @@ struct SocketAuthorization: Sendable {
     /// Admits the same senders as `access`.
     init(_ access: LocalAPIAccess) { self.access = access }
 
-    /// Whether `token` is the node's token.
-    func accepts(_ token: String) -> Bool { self.access.accepts(Array(token.utf8)) }
+    /// What the holder of `token` may do; `nil` when it is no token.
+    func grant(_ token: String) -> LocalAPIAccess.Grant? { self.access.grant(token: Array(token.utf8)) }
 
-    /// Returns whether the request that opens the WebSocket carries a valid token or cookie.
-    ///
-    /// The result is `nil` when the request carries neither. Then the first message must carry the token.
-    func isAuthorized(_ head: HTTPRequestHead) -> Bool? {
-        if self.access.way(RequestIdentity(head)) != nil { return true }
-        guard head.headers.first(name: "Authorization") == nil else { return false }
+    /// Whether a program that was admitted earlier may stay.
+    func isCurrent(_ grant: LocalAPIAccess.Grant) -> Bool { self.access.isCurrent(grant) }
+
+    /// What the request that opens a WebSocket carries.
+    enum Opening {
+        /// A valid token or cookie.
+        case granted(LocalAPIAccess.Grant)
+        /// A wrong token.
+        case wrong
+        /// Neither; the first message must carry the token.
+        case none
+    }
+
+    /// Reads the request that opens a WebSocket.
+    func opening(_ head: HTTPRequestHead) -> Opening {
+        if let grant = self.access.grant(RequestIdentity(head)) { return .granted(grant) }
+        guard head.headers.first(name: "Authorization") == nil else { return .wrong }
         let offered = head.headers[canonicalForm: "Sec-WebSocket-Protocol"]
         guard let token = offered.first(where: { $0.hasPrefix(SocketAuthorization.tokenSubprotocol) }) else {
-            return nil
+            return .none
         }
-        return self.access.accepts(Array(token.utf8.dropFirst(SocketAuthorization.tokenSubprotocol.utf8.count)))
+        let secret = Array(token.utf8.dropFirst(SocketAuthorization.tokenSubprotocol.utf8.count))
+        return self.access.grant(token: secret).map { .granted($0) } ?? .wrong
     }
 }

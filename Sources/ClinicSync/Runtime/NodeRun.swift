@@ -270,6 +270,7 @@ struct NodeRun: Sendable {
         let server = LocalAPIServer(
             address: self.settings.configuration.api,
             token: try self.settings.directory.tokenMakingIfMissing(),
+            programs: ProgramTokens(self.settings.directory),
             allowedOrigins: self.settings.configuration.allowedOrigins,
             control: control,
             group: self.settings.group,

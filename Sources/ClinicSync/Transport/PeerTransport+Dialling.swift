@@ -30,6 +30,7 @@ extension PeerTransport {
         let connected = ClientBootstrap(group: loop)
             .connectTimeout(self.limits.upgradeTimeout)
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .channelOption(.recvAllocator, value: TransportLimits.readAllocator)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel, for: attempt, to: target, address) }
             }
@@ -52,7 +53,7 @@ extension PeerTransport {
         let bytesMax = self.limits.pendingBytesMax + self.limits.wire.controlMessageBytesMax
         try SocketHandler.add(to: channel, bytesMax: bytesMax) { SocketHandler.abort(channel) }
         let authenticator = self.authenticator
-        try channel.pipeline.syncOperations.addHandler(
+        try channel.pipeline.syncOperations.addHandlers([
             // TLS sends and checks no host name: the certificate identifies a node, independent of its address.
             NIOSSLClientHandler(
                 context: authenticator.clientContext,
@@ -61,8 +62,9 @@ extension PeerTransport {
                     judge: { await authenticator.judge($0) },
                     suffices: { $0.isMember }
                 )
-            )
-        )
+            ),
+            RecordHandler(),
+        ])
         try WebSocketUpgrade.request(
             channel,
             host: target,

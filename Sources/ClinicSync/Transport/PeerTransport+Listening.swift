@@ -33,6 +33,7 @@ extension PeerTransport {
             // The node can listen again on a port whose last connections are still in TIME_WAIT after a restart.
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.recvAllocator, value: TransportLimits.readAllocator)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try self.accept(channel) }
             }
@@ -65,6 +66,7 @@ extension PeerTransport {
                     suffices: { if case .refused = $0 { false } else { true } }
                 )
             ),
+            RecordHandler(),
             HandshakeHandler(
                 onCompleted: { self.receive(arrival) },
                 onFailed: { hasLeft in

@@ -65,6 +65,15 @@ package struct TransportLimits: Sendable, Hashable {
     /// Fragments of one message.
     package var fragmentsMax = 1_024
 
+    /// Makes the buffers for what a socket reads at once.
+    ///
+    /// With larger ones, the TLS handler would keep a larger buffer for as long as the connection lasts.
+    static let readAllocator = AdaptiveRecvByteBufferAllocator(
+        minimum: 1 << 10,
+        initial: 2 << 10,
+        maximum: RecordHandler.recordBytesMax
+    )
+
     /// Returns the limits of a message of at most `bytesMax` bytes.
     func message(bytesMax: Int) -> MessageLimits {
         MessageLimits(

@@ -24,6 +24,7 @@ struct DemoText: Sendable {
     /// - Parameters:
     ///   - nodes: how many PCs it has; each has a column.
     ///   - isEndless: whether Ctrl-C ends it.
+    ///   - style: the colours.
     ///   - columns: the longest line, as far as the number of PCs lets it.
     init(nodes: Int, isEndless: Bool, style: Style = .standardOutput, columns: Int = Terminal.columns ?? 80) {
         self.style = style

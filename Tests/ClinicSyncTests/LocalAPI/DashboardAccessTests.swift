@@ -86,8 +86,8 @@ import Testing
     func way() {
         let dashboard = self.make()
         let access = LocalAPIAccess(token: "secret", dashboard: dashboard)
-        func way(_ change: (inout RequestIdentity) -> Void) -> LocalAPIAccess.Way? {
-            access.way(self.identity(dashboard, change))
+        func way(_ change: (inout RequestIdentity) -> Void) -> LocalAPIAccess.Grant.Way? {
+            access.grant(self.identity(dashboard, change))?.way
         }
         #expect(way { _ in } == .dashboard)
         #expect(way { $0.fetchSite = nil } == nil)
@@ -114,7 +114,7 @@ import Testing
         #expect(
             way {
                 $0.cookie = nil; $0.authorization = "bearer secret"; $0.fetchSite = nil
-            } == .token
+            } == .nodeToken
         )
         #expect(
             way {

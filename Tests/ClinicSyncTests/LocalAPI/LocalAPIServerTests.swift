@@ -169,6 +169,7 @@ import Testing
     func serve(
         _ control: FixedControl = FixedControl(),
         allowedOrigins: [String] = [],
+        programs: ProgramTokens? = nil,
         _ body: @escaping @Sendable (NetworkAddress, ServiceGroup) async throws -> Void
     ) async throws {
         let (addresses, listening) = AsyncStream<NetworkAddress>.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -176,6 +177,7 @@ import Testing
         let server = LocalAPIServer(
             address: NetworkAddress(host: "127.0.0.1", port: 0),
             token: LocalAPIServerTests.token,
+            programs: programs,
             allowedOrigins: allowedOrigins,
             control: control.all,
             logger: logger

@@ -1,5 +1,6 @@
 import ClinicSyncCore
 import Foundation
+import Glibc
 import Logging
 import NIOConcurrencyHelpers
 import Testing
@@ -38,9 +39,10 @@ struct LogTests {
         let path = directory.file("stream").path()
         let descriptor = open(path, O_RDWR | O_CREAT, 0o600)
         defer { close(descriptor) }
-        var information = stat()
-        #expect(fstat(descriptor, &information) == 0)
-        let stream = "\(information.st_dev):\(information.st_ino)"
+        let file = try FileManager.default.attributesOfItem(atPath: path)
+        let device = try #require(file[.systemNumber] as? NSNumber)
+        let number = try #require(file[.systemFileNumber] as? NSNumber)
+        let stream = "\(device):\(number)"
         #expect(LogLine.isJournal(descriptor, environment: ["JOURNAL_STREAM": stream]))
         #expect(!LogLine.isJournal(descriptor, environment: ["JOURNAL_STREAM": stream + "1"]))
         #expect(!LogLine.isJournal(descriptor, environment: [:]))

@@ -200,7 +200,7 @@ struct AgentTablesTests {
         let digest = try DatabaseDigest.compute(path: file.url.path, table: "patients")
         #expect(digest.map(\.rows) == [1])
         try file.open { writer, reader in
-            #expect(writer.schemaVersion == 24)
+            #expect(writer.schemaVersion == 25)
             #expect(try writer.state().vector == before)
             #expect(try writer.collect(clockOffsetMilliseconds: 0).events.map(\.change?.operation) == [.delete])
             #expect(try reader.realDigests(table: "patients") == digest)

@@ -93,12 +93,6 @@ extension TestStore {
         try self.renewReader()
     }
 
-    fileprivate static func copy(of database: DatabaseQueue) throws -> DatabaseQueue {
-        let queue = try DatabaseQueue(configuration: StoreDatabase.configuration(isFile: false))
-        try database.backup(to: queue)
-        return queue
-    }
-
     /// Runs a program's statement on a connection that enforces foreign keys, and collects the changes.
     func program(_ sql: String) throws {
         try self.sql("PRAGMA foreign_keys = ON")

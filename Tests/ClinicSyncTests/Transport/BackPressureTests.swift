@@ -36,7 +36,7 @@ struct BackPressureTests {
             _ = try await pair.server.messages(Int(id) + 1, of: secondAtServer)
         }
         let posted = pair.server.seen.messages[pair.serverSide]?.count ?? 0
-        // One read brings at most four packets of 64 KiB beyond the limit. The rest waits in the kernel and at the
+        // One read brings at most four packets of 16 KiB beyond the limit. The rest waits in the kernel and at the
         // sender.
         #expect(posted <= limit + 8)
         #expect(pair.client.transport.outboundBytes(of: pair.clientSide) > 0)

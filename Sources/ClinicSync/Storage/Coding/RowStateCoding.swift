@@ -1,7 +1,9 @@
 import ClinicSyncCore
 import ClinicSyncModel
 
-/// Writes row states of one table: pages of a reconciliation, tombstones, and rows that are set aside.
+/// Writes row states of one table for a peer: pages of a reconciliation or of a state.
+///
+/// ``StoredState`` is the form in the file.
 ///
 /// Like a chunk, a page is self-describing: it begins with the origins and the column names. `docs/PROTOCOL.md`, "Row
 /// states", describes the format.
@@ -110,7 +112,7 @@ struct RowStateWriter {
     }
 }
 
-/// Reads a page that the ``RowStateWriter`` of this node or of another node wrote.
+/// Reads a page that the ``RowStateWriter`` of another node wrote.
 struct RowStateReader {
     private var reader: ByteReader
     private let origins: [Origin]

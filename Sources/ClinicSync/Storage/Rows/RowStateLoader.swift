@@ -137,17 +137,14 @@ struct RowStateLoader {
             .query("SELECT state, context FROM clinicsync_\(table.rawValue) WHERE tableId = ?1 AND pk = ?2")
             .bind(1, plan.definition.number)
             .bind(2, key)
-            .first { row -> (RowState, Int?)? in
-                var reader = try RowStateReader(row.blob(0), plan: plan)
-                guard let state = try reader.next(), state.key == key.value else {
-                    throw MalformedRecord(reason: "the state is not of its row")
-                }
-                return (state, row.isNull(1) ? nil : row.int(1))
+            .first { row -> (state: RowState, context: Int?) in
+                (try StoredState.decode(row.blob(0), key: key, plan: plan), row.isNull(1) ? nil : row.int(1))
             }
-        guard let found, var state = found.map({ $0.0 }) else { return nil }
+        guard let found else { return nil }
+        var state = found.state
         try self.addCounters(plan, key: key, to: &state)
         // The vector is kept apart, once for all deletions of a batch; the state keeps the version.
-        if let context = found?.1, let deletion = try self.deletion(context: context) {
+        if let context = found.context, let deletion = try self.deletion(context: context) {
             let version = max(state.deletion?.version ?? .genesis, deletion.version)
             state.deletion = RowState.Deletion(seen: deletion.seen, version: version)
         }

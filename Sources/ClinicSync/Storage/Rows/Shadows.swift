@@ -135,9 +135,7 @@ final class Shadows: TransactionPart {
         let kept = state.withoutCounters(plan)
         var written = kept
         written.deletion = nil
-        var writer = RowStateWriter(plan)
-        writer.append(written)
-        let payload = writer.payload()
+        let payload = StoredState.encode(written)
         let context = try state.deletion.map { try self.contexts.number(of: $0, in: transaction) }
         let old = try self.stored(plan, key: key, as: payload, context: context, on: transaction.connection)
         self.count(plan.definition.number, from: old?.form, to: form)

@@ -292,10 +292,7 @@ extension StateSums {
     ///
     /// - Throws: ``MalformedRecord`` when the bytes are no state; ``OwnDamage`` when its deletion is missing.
     static func read(_ row: Statement, _ plan: TablePlan, with hasher: inout StateHasher) throws -> Read {
-        var reader = try RowStateReader(row.blob(1), plan: plan)
-        guard var state = try reader.next(), row.ref(0).value == state.key else {
-            throw MalformedRecord(reason: "the state is not of its row")
-        }
+        var state = try StoredState.decode(row.blob(1), key: row.ref(0), plan: plan)
         guard !row.isNull(2) else {
             guard row.isNull(3) else { throw OwnDamage(.context, "what a deleter had seen is missing") }
             let hash = hasher.hash(plan, state, deletion: nil)

@@ -59,20 +59,18 @@ final class Tombstones: TransactionPart {
         let old = try self.stored(plan, key: key, on: transaction.connection)
         self.sums.replace(old, by: kept, .deleted, plan)
         kept.deletion = RowState.Deletion(seen: VersionVector(), version: deletion.version)
-        var writer = RowStateWriter(plan)
-        writer.append(kept)
+        // The column `timestamp` is of earlier versions of the program; nothing reads it.
         try transaction
             .statement(
                 """
-                INSERT INTO clinicsync_tombstone (tableId, pk, timestamp, state, context) VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = ?3, state = ?4, context = ?5
+                INSERT INTO clinicsync_tombstone (tableId, pk, timestamp, state, context) VALUES (?1, ?2, 0, ?3, ?4)
+                ON CONFLICT (tableId, pk) DO UPDATE SET timestamp = 0, state = ?3, context = ?4
                 """
             )
             .bind(1, plan.definition.number)
             .bind(2, key)
-            .bind(3, deletion.version.timestamp.rawValue)
-            .bind(4, blob: writer.payload())
-            .bind(5, try self.contexts.number(of: deletion, in: transaction))
+            .bind(3, blob: StoredState.encode(kept))
+            .bind(4, try self.contexts.number(of: deletion, in: transaction))
             .run()
         self.counts[plan.definition.number, default: 0] += 1
     }

@@ -377,8 +377,7 @@ final class BookkeepingRepair {
                 guard let plan = self.rows.plans[table] else { return }
                 let place = OwnDamage.Place.row(table: plan.definition.number, key: row.ref(1).value)
                 try OwnDamage.reading(.tombstone, place) {
-                    var reader = try RowStateReader(row.blob(2), plan: plan)
-                    if let state = try reader.next() { found.append((plan, state)) }
+                    found.append((plan, try StoredState.decode(row.blob(2), key: row.ref(1), plan: plan)))
                 }
             }
         for (plan, kept) in found {

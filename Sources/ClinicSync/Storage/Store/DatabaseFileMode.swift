@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 
 /// The permissions of a new database file.
 ///

@@ -16,6 +16,7 @@ final class FileAdoption {
     private let projection: Projection
     private let events: EventLog
     private let clock: StoreClock
+    private var formerStates = FormerStates()
 
     /// Adopts the file of `opened`.
     init(
@@ -52,6 +53,11 @@ final class FileAdoption {
         while try collecting.collect(offset: self.clock.offsetMilliseconds).hasMore {}
         _ = try self.showRows()
     }
+
+    /// Stores some of the states that an earlier version stored in the present form.
+    ///
+    /// - Throws: what SQLite reports.
+    func rewriteFormerStates(of rows: RowStates) throws { try self.formerStates.rewrite(rows, self.transactions) }
 
     /// Brings rows' hashes in line with the plans, when these are not those by which rows were hashed.
     func rehash() throws {

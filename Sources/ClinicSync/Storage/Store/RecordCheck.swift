@@ -121,6 +121,19 @@ package struct RecordCheck: Sendable {
         }
     }
 
+    /// A state as the tables of deleted and of hidden rows keep it.
+    package func storedState(_ bytes: [UInt8]) -> Verdict {
+        self.verdict {
+            let state = try bytes.withUnsafeBytes { try StoredState.decode($0, plan: self.states) }
+                .withoutCounters(self.states)
+            if let fault = RecordCheck.fault(of: state) { return fault }
+            var expected = state
+            expected.deletion?.seen = VersionVector()
+            let again = try StoredState.encode(state).withUnsafeBytes { try StoredState.decode($0, plan: self.states) }
+            return again == expected ? nil : "a stored state is another after it was written and read again"
+        }
+    }
+
     private static func fault(of state: RowState) -> String? {
         let versions =
             [state.birth] + state.registers.compactMap { $0?.version } + [state.deletion?.version].compactMap(\.self)

@@ -239,6 +239,7 @@ final class Upkeep {
         }
         outcome.pruned = try self.prune(retentionMilliseconds: retentionMilliseconds, linked: presence.linked)
         outcome.forgotten = try self.forgetRows()
+        try self.adoption.rewriteFormerStates(of: self.saver.rows)
         outcome.escaped = try self.collecting.continueSlowSweep()
         try self.pruneEvents()
         guard !self.collecting.collector.isInBulk else { return outcome }

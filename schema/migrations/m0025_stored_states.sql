@@ -1,0 +1,3 @@
+-- No table changes. From this version on the column `state` of clinicsync_tombstone and clinicsync_shadow has a shorter form, which
+-- earlier versions of the program take for damage: this migration keeps them from opening the file. The node stores the states that it
+-- finds in the former form again, a few at a time, so that no program waits. `timestamp` of clinicsync_tombstone is not used any more.
