@@ -26,13 +26,16 @@ struct DoctorCommand: AsyncParsableCommand {
             flags: [:],
             environment: ProcessInfo.processInfo.environment
         )
-        let (examination, status, nodes) = try await Doctor(directory: directory, configuration: configuration).examine()
+        let (examination, status, nodes) = try await Doctor(directory: directory, configuration: configuration)
+            .examine()
         if let report {
             try SupportReport(directory: directory, configuration: configuration)
                 .write(to: URL(fileURLWithPath: report), examination, status, nodes)
         }
         if self.output.isJSON { try Output.json(examination) } else { try self.print(examination) }
-        if let report { Output.report("the report is in \(report): it has names and addresses of PCs, and no patients' data") }
+        if let report {
+            Output.report("the report is in \(report): it has names and addresses of PCs, and no patients' data")
+        }
         guard examination.failed == 0 else { throw ExitCode(ExitCodes.failed) }
     }
 

@@ -147,7 +147,9 @@ package struct Doctor: Sendable {
             guard !answers.isEmpty else { return [] }
             return [PortTest.finding(of: "The last host", subject: nil, answers)]
         }
-        let away = nodes.nodes.filter { !$0.isSelf && !$0.connected && $0.standing != "revoked" && $0.standing != "lapsed" }
+        let away = nodes.nodes.filter {
+            !$0.isSelf && !$0.connected && $0.standing != "revoked" && $0.standing != "lapsed"
+        }
         guard !away.isEmpty else {
             return nodes.nodes.count > 1
                 ? [Finding(ok: "members", "All members are connected.")]
@@ -155,7 +157,9 @@ package struct Doctor: Sendable {
         }
         var findings: [Finding] = []
         for node in away {
-            findings.append(PortTest.finding(of: node.name, subject: node.id, await PortTest.answers(of: node.addresses)))
+            findings.append(
+                PortTest.finding(of: node.name, subject: node.id, await PortTest.answers(of: node.addresses))
+            )
         }
         return findings
     }

@@ -15,7 +15,7 @@ enum MulticastQuestion {
     ///
     /// - Returns: The addresses that answered; `nil` when the question cannot be sent.
     static func answers() -> Set<String>? {
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        let descriptor = socket(AF_INET, Int32(truncatingIfNeeded: SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         defer { close(descriptor) }
         guard self.ask(descriptor) else { return nil }
@@ -25,7 +25,7 @@ enum MulticastQuestion {
             let left = ContinuousClock.now.duration(to: end)
             guard left > .zero else { break }
             var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            guard poll(&waiting, 1, Int32(clamping: left.wholeMilliseconds + 1)) > 0 else { continue }
+            guard poll(&waiting, 1, Int32(clamping: left.wholeMilliseconds &+ 1)) > 0 else { continue }
             if let address = self.receive(descriptor) { answers.insert(address) }
         }
         return answers
@@ -68,7 +68,7 @@ enum MulticastQuestion {
         var next = list
         while let entry = next?.pointee {
             next = entry.ifa_next
-            let flags = UInt32(IFF_UP.rawValue | IFF_MULTICAST.rawValue)
+            let flags = UInt32(truncatingIfNeeded: IFF_UP.rawValue | IFF_MULTICAST.rawValue)
             guard let address = entry.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
                 entry.ifa_flags & flags == flags
             else { continue }
@@ -99,6 +99,7 @@ enum MulticastQuestion {
     ///   - answers: who answered; `nil` when the question could not be sent.
     ///   - own: the addresses of this PC.
     ///   - peers: the addresses of the connected peers.
+    /// - Returns: One finding, or the result of a test that found nothing.
     static func findings(answers: Set<String>?, own: Set<String>, peers: [String]) -> [Finding] {
         guard let answers else {
             return [Finding(.multicastSilent, "This PC cannot send a question by multicast.")]
@@ -106,7 +107,10 @@ enum MulticastQuestion {
         let others = answers.subtracting(own)
         guard others.isEmpty else {
             return [
-                Finding(ok: "multicast", "\(others.count) other PC\(others.count == 1 ? " answers" : "s answer") by multicast.")
+                Finding(
+                    ok: "multicast",
+                    "\(others.count) other PC\(others.count == 1 ? " answers" : "s answer") by multicast."
+                )
             ]
         }
         // A PC behind a router, and one on loopback, never answers by multicast.

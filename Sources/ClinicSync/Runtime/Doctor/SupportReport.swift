@@ -77,7 +77,9 @@ package struct SupportReport {
 
     private var system: Content.System {
         let process = ProcessInfo.processInfo
-        let release = SupportReport.text("/etc/os-release").split(separator: "\n").first { $0.hasPrefix("PRETTY_NAME=") }
+        let release = SupportReport.text("/etc/os-release").split(separator: "\n").first {
+            $0.hasPrefix("PRETTY_NAME=")
+        }
         return Content.System(
             release: String(release?.dropFirst("PRETTY_NAME=".count) ?? ""),
             kernel: SupportReport.text("/proc/sys/kernel/osrelease").trimmingCharacters(in: .whitespacesAndNewlines),
@@ -118,7 +120,9 @@ package struct SupportReport {
         guard let file = self.configuration.logFile else { return [] }
         let url = URL(filePath: file, relativeTo: self.directory.url)
         let bytes = FileManager.default.contents(atPath: url.path) ?? Data()
-        return String(decoding: bytes.suffix(SupportReport.logBytesMax), as: UTF8.self).split(separator: "\n").map(String.init)
+        return String(decoding: bytes.suffix(SupportReport.logBytesMax), as: UTF8.self).split(separator: "\n").map(
+            String.init
+        )
     }
 
     private static func text(_ path: String) -> String {

@@ -27,6 +27,7 @@ struct PCFacts: Sendable, Hashable {
     /// Reads the facts; it takes less than a millisecond.
     ///
     /// - Parameter directory: the node's directory.
+    /// - Returns: The facts; what the system does not tell has the value of a PC that is well.
     static func read(of directory: NodeDirectory) -> PCFacts {
         var facts = PCFacts()
         let database = directory.databaseURL.path
@@ -57,6 +58,7 @@ struct PCFacts: Sendable, Hashable {
     /// What is not well by these facts.
     ///
     /// - Parameter now: milliseconds since 1970.
+    /// - Returns: One finding for each; none when all is well.
     func findings(at now: Int64) -> [Finding] {
         var findings: [Finding] = []
         if self.freeBytes < PCFacts.freeBytesMin {
