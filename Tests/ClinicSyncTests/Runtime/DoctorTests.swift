@@ -83,8 +83,16 @@ struct DoctorTests {
         ])
         #expect(examination.findings.map(\.finding) == ["Full.", "First.", "Other.", "Well."])
         #expect(examination.score == "1 of 4 checks are well, 2 warnings, 1 failed.")
-        #expect(SystemClock.finding(isSynchronised: false).check == "clockUnsynchronised")
-        #expect(SystemClock.finding(isSynchronised: true).state == .ok)
+    }
+
+    @Test("a time service is known by its file")
+    func clock() throws {
+        let directory = try TemporaryDirectory()
+        let root = directory.file(".").standardizedFileURL.path + "/"
+        #expect(TimeService(root: root).finding.check == "clockUnsynchronised")
+        try FileManager.default.createDirectory(atPath: root + "run/chrony", withIntermediateDirectories: true)
+        try Data().write(to: URL(filePath: root + "run/chrony/chronyd.pid"))
+        #expect(TimeService(root: root).finding.state == .ok)
     }
 
     @Test("a report has findings, settings and files, no token and no key, and overwrites nothing")

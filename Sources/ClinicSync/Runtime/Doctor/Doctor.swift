@@ -58,7 +58,7 @@ package struct Doctor: Sendable {
         findings += await port
         findings += await disk
         findings += await multicast
-        findings += self.permissions() + self.limits(isRunning: node.status != nil) + SystemClock.findings()
+        findings += self.permissions() + self.limits(isRunning: node.status != nil) + [TimeService(root: "/").finding]
         let isMissing = (unreached + node.findings).contains { $0.check == FindingCode.memberNotReached.rawValue }
         findings += Firewall(root: "/").findings(isMemberMissing: isMissing)
         findings += self.backup()
@@ -70,12 +70,8 @@ package struct Doctor: Sendable {
     private func askNode() async -> (findings: [Finding], status: NodeStatus?, nodes: NodesSummary?) {
         do {
             let client = try LocalAPIClient(directory: self.directory)
-            let answer = try await client.send(.GET, "/v1/status", timeout: .seconds(20))
-            let status = try APICoding.decode(NodeStatus.self, from: answer)
-            let nodes = try APICoding.decode(
-                NodesSummary.self,
-                from: try await client.send(.GET, "/v1/nodes", timeout: .seconds(20))
-            )
+            let status: NodeStatus = try await client.get("/v1/status", timeout: .seconds(20))
+            let nodes: NodesSummary = try await client.get("/v1/nodes", timeout: .seconds(20))
             let text = "The node runs as \(status.role.rawValue), with \(status.activeConnections) connections."
             return ([Finding(ok: "node", text)] + status.findings, status, nodes)
         } catch let error as ClinicSyncError where error.code == .notReachable {

@@ -34,9 +34,10 @@ enum MulticastQuestion {
     /// The question: PTR records of the nodes' service, to be answered to the asking socket.
     static var question: [UInt8] {
         let header: [UInt8] = [0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]
-        let name = self.service.flatMap { [UInt8(clamping: $0.utf8.count)] + Array($0.utf8) } + [0]
+        var name: [UInt8] = []
+        for label in self.service { name += [UInt8(clamping: label.utf8.count)] + Array(label.utf8) }
         // Type PTR, class IN with the bit that wants an answer by unicast.
-        return header + name + [0, 12, 0x80, 1]
+        return header + name + [0, 0, 12, 0x80, 1]
     }
 
     private static func ask(_ descriptor: Int32) -> Bool {
@@ -68,7 +69,7 @@ enum MulticastQuestion {
         var next = list
         while let entry = next?.pointee {
             next = entry.ifa_next
-            let flags = UInt32(truncatingIfNeeded: IFF_UP.rawValue | IFF_MULTICAST.rawValue)
+            let flags = UInt32(truncatingIfNeeded: IFF_UP | IFF_MULTICAST)
             guard let address = entry.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
                 entry.ifa_flags & flags == flags
             else { continue }

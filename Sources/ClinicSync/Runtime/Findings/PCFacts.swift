@@ -1,3 +1,5 @@
+import ClinicSyncCore
+import Foundation
 import Glibc
 
 /// What the system says of this PC, as far as the node depends on it.
