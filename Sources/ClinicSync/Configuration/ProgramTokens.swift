@@ -83,22 +83,21 @@ package struct ProgramTokens: Sendable {
         }
     }
 
-    /// What changes with each change of the file; `nil` when there is no file.
+    /// What changes with each change of the file; `nil` when there is no file that can be seen.
     func version() -> FileVersion? {
-        var information = stat()
-        guard stat(self.directory.tokensURL.path, &information) == 0 else { return nil }
+        guard let file = try? FileManager.default.attributesOfItem(atPath: self.directory.tokensURL.path) else {
+            return nil
+        }
         return FileVersion(
-            node: information.st_ino,
-            seconds: information.st_mtim.tv_sec,
-            nanoseconds: information.st_mtim.tv_nsec
+            number: (file[.systemFileNumber] as? NSNumber)?.uint64Value,
+            changed: file[.modificationDate] as? Date
         )
     }
 
     /// Identifies a content of the file: each change makes a file of its own.
     struct FileVersion: Sendable, Hashable {
-        let node: UInt
-        let seconds: Int
-        let nanoseconds: Int
+        let number: UInt64?
+        let changed: Date?
     }
 
     /// Changes the file; two commands at the same time do so one after the other.

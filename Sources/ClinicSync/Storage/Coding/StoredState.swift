@@ -13,7 +13,7 @@ import ClinicSyncModel
 enum StoredState {
     private static let format: UInt8 = 3
     /// More origins and versions than a row can have: each column has one version, and the deletion has one.
-    private static let versionsMax = TableDefinition.columnsMax + 2
+    private static let versionsMax = RecordLimits.columnsMax + 2
 
     /// The stored form of a state.
     ///
@@ -36,7 +36,7 @@ enum StoredState {
             body.unsigned(versions.index(of: register.version))
             body.value(register.value)
         }
-        body.unsigned(state.deletion.map { versions.index(of: $0.version) + 1 } ?? 0)
+        body.unsigned(state.deletion.map { versions.index(of: $0.version) &+ 1 } ?? 0)
         var writer = ByteWriter()
         writer.byte(self.format)
         versions.write(to: &writer)
@@ -95,7 +95,7 @@ enum StoredState {
         }
         let deletion = try reader.unsigned()
         if deletion > 0 {
-            state.deletion = RowState.Deletion(seen: VersionVector(), version: try versions.version(deletion - 1))
+            state.deletion = RowState.Deletion(seen: VersionVector(), version: try versions.version(deletion &- 1))
         }
         guard reader.isAtEnd else { throw MalformedRecord(reason: "something follows the state") }
         return state
@@ -132,8 +132,9 @@ private struct Versions {
         for origin in self.origins { writer.origin(origin) }
         writer.unsigned(UInt64(self.versions.count))
         for version in self.versions {
+            let index = self.origins.firstIndex(of: version.origin) ?? 0
             writer.fixed64(version.timestamp.rawValue)
-            writer.unsigned(UInt64(self.origins.firstIndex(of: version.origin) ?? 0))
+            writer.unsigned(UInt64(index))
             writer.unsigned(version.sequence)
         }
     }
