@@ -14,7 +14,7 @@ struct RawFileTests {
         "Sources/ClinicSync/Runtime/Doctor/DiskTest.swift": "a new file beside the database, which it removes",
         "Sources/ClinicSync/Runtime/Doctor/Firewall.swift": "the settings of ufw",
         "Sources/ClinicSync/Runtime/Doctor/SupportReport.swift": "files of /proc and /etc, and the node's log",
-        "Sources/ClinicSync/Runtime/Log/LogFile.swift": "the node's log, which no setting may put in a database's place",
+        "Sources/ClinicSync/Runtime/Log/LogFile.swift": "the node's log, never the database",
         "Sources/ClinicSync/Runtime/FileSuspicion.swift": "an empty note beside the database",
         "Sources/ClinicSync/Runtime/LockHolder.swift": "files of /proc",
         "Sources/ClinicSync/Storage/Backup/DatabaseCopy.swift": "a copy that no connection has open, and its folder",

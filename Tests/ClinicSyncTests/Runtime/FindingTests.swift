@@ -40,7 +40,11 @@ struct FindingTests {
         ]
         return Case(name: "a disk that is \(fault)", codes: codes[fault].map { [$0] } ?? []) {
             // A node that cannot write is not host and looks for none: that is not a second finding.
-            if fault != "slow" { $0.role = .searching }
+            if fault != "slow" {
+                $0.role = .searching
+                $0.peers[0].connected = false
+                $0.peers[0].backOff?.reason = "storageFailed"
+            }
             $0.diskFaults = [DiskFaultSummary(fault: fault, since: since, message: "The disk is ill: call a doctor.")]
         }
     }

@@ -47,7 +47,7 @@ struct MemberFindings {
     /// A client is connected with its host alone.
     private var missing: [Member] {
         guard self.status.role == .host || self.status.role == .searching,
-            Int64(self.status.node.uptimeSeconds) &* 1_000 >= MemberFindings.patience
+            Int64(clamping: self.status.node.uptimeSeconds) &* 1_000 >= MemberFindings.patience
         else { return [] }
         return self.members.filter { member in
             guard !self.status.lapsedNodes.contains(member.id) else { return false }

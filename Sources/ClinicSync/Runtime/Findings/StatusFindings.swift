@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// Finds what is not well in a status.
 ///
 /// It is a pure function of the status and of the time, so that every place that shows findings shows the same, and tests need no
@@ -97,6 +99,8 @@ struct StatusFindings {
         }
         for peer in self.status.peers {
             guard let backOff = peer.backOff, !peer.connected else { continue }
+            // A PC that cannot write ends its connections for this reason: it is no second cause.
+            if isBlocked, backOff.by == "self", backOff.reason == "\(CloseReason.storageFailed)" { continue }
             let advice = BackOffAdvice(backOff)
             let next = backOff.retrySeconds == 0 ? "now" : "in \(backOff.retrySeconds) s"
             findings.append(
