@@ -129,7 +129,7 @@ import Testing
             )
             #expect(outcome.status == 1, "\(what): \(outcome.errors)")
             let sentence = outcome.errors.split(separator: "\n").last.map(String.init) ?? ""
-            #expect(sentence.hasPrefix("clinic-node: ") && sentence.contains(said), "\(what): \(outcome.errors)")
+            #expect(sentence.hasPrefix("Error: ") && sentence.contains(said), "\(what): \(outcome.errors)")
             #expect(try await self.content(of: data, isDamaged: what == "damaged") == before, "\(what)")
             try binary.clean()
         }

@@ -27,6 +27,9 @@ extension NodeRun {
             store: self.trust,
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
             monotonic: { [clock = self.settings.clock] in clock.now.monotonic },
+            isNameTaken: { [list = MemberList(state: self.state, register: self.register)] name, node in
+                list.isTaken(name, besides: node)
+            },
             surroundings: { [state] in
                 let host = state.hostOrSelf
                 return EnrollmentDesk.Surroundings(

@@ -47,6 +47,7 @@ package final class EnrollmentDesk: Sendable {
     private let wallClock: @Sendable () -> Int64
     private let monotonic: @Sendable () -> Duration
     private let surroundings: @Sendable () -> Surroundings
+    private let isNameTaken: @Sendable (String, NodeID) -> Bool
     /// The desk holds this lock while it decides a request and writes the decision, so that no code is used twice.
     private let state: NIOLockedValueBox<State>
 
@@ -56,18 +57,21 @@ package final class EnrollmentDesk: Sendable {
     ///   - store: the node's certificates and files.
     ///   - wallClock: milliseconds since 1970.
     ///   - monotonic: the time of a clock that never goes back, for lock-outs.
+    ///   - isNameTaken: whether a member other than the node has the name.
     ///   - surroundings: called when a PC joins.
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     package init(
         store: TrustStore,
         wallClock: @escaping @Sendable () -> Int64,
         monotonic: @escaping @Sendable () -> Duration,
+        isNameTaken: @escaping @Sendable (String, NodeID) -> Bool,
         surroundings: @escaping @Sendable () -> Surroundings
     ) throws {
         self.store = store
         self.wallClock = wallClock
         self.monotonic = monotonic
         self.surroundings = surroundings
+        self.isNameTaken = isNameTaken
         self.state = NIOLockedValueBox(State(book: try InvitationBook.read(from: store.directory)))
     }
 
@@ -186,7 +190,8 @@ package final class EnrollmentDesk: Sendable {
                 // The desk checks again under the lock, so that ten wrong codes are the limit even when many arrive at
                 // once.
                 if self.isLocked(address, state) { return InvitationBook.Outcome.refused(.lockedOut) }
-                return try self.decide(request.invitationID, isProven, of: node, from: address, at: now, &state)
+                let taker = InvitationBook.Taker(node: node, name: request.nodeName)
+                return try self.decide(request.invitationID, isProven, of: taker, from: address, at: now, &state)
             }
             switch outcome {
             case .refused(let refusal): return .refused(refusal)
@@ -204,7 +209,7 @@ package final class EnrollmentDesk: Sendable {
     private func decide(
         _ id: [UInt8],
         _ isProven: (SymmetricKey) -> Bool,
-        of node: NodeID,
+        of taker: InvitationBook.Taker,
         from address: String,
         at now: Int64,
         _ state: inout State
@@ -221,8 +226,13 @@ package final class EnrollmentDesk: Sendable {
             return .refused(.unknownCode)
         }
         // The desk checks this last, because a PC without a code must not learn which keys are revoked.
-        if self.store.isRevoked(node) { return .refused(.revoked) }
-        let outcome = book.take(id, at: now)
+        if self.store.isRevoked(taker.node) { return .refused(.revoked) }
+        let outcome = book.take(id, by: taker, at: now)
+        if outcome == .taken, self.isNameTaken(taker.name, taker.node) || book.isTaken(taker.name, besides: taker.node)
+        {
+            // The use of the code is not written.
+            return .refused(.nameTaken)
+        }
         if outcome == .taken {
             // The desk writes before the reply, so that the code is not valid again after a crash.
             try book.write(to: self.store.directory)

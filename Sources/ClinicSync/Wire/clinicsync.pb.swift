@@ -172,6 +172,7 @@ package nonisolated enum WireEnrollmentRefusal: SwiftProtobuf.Enum, Swift.CaseIt
   case malformed // = 6
   case overloaded // = 7
   case storageFailed // = 8
+  case nameTaken // = 9
   case UNRECOGNIZED(Int)
 
   package init() {
@@ -189,6 +190,7 @@ package nonisolated enum WireEnrollmentRefusal: SwiftProtobuf.Enum, Swift.CaseIt
     case 6: self = .malformed
     case 7: self = .overloaded
     case 8: self = .storageFailed
+    case 9: self = .nameTaken
     default: self = .UNRECOGNIZED(rawValue)
     }
   }
@@ -204,6 +206,7 @@ package nonisolated enum WireEnrollmentRefusal: SwiftProtobuf.Enum, Swift.CaseIt
     case .malformed: return 6
     case .overloaded: return 7
     case .storageFailed: return 8
+    case .nameTaken: return 9
     case .UNRECOGNIZED(let i): return i
     }
   }
@@ -219,6 +222,7 @@ package nonisolated enum WireEnrollmentRefusal: SwiftProtobuf.Enum, Swift.CaseIt
     .malformed,
     .overloaded,
     .storageFailed,
+    .nameTaken,
   ]
 
 }
@@ -1946,7 +1950,7 @@ nonisolated extension WireReconciliationResult: SwiftProtobuf._ProtoNameProvidin
 }
 
 nonisolated extension WireEnrollmentRefusal: SwiftProtobuf._ProtoNameProviding {
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENROLLMENT_REFUSAL_UNKNOWN_CODE\0\u{1}ENROLLMENT_REFUSAL_EXPIRED_CODE\0\u{1}ENROLLMENT_REFUSAL_USED_CODE\0\u{1}ENROLLMENT_REFUSAL_LOCKED_OUT\0\u{1}ENROLLMENT_REFUSAL_NO_SIGNING_RIGHT\0\u{1}ENROLLMENT_REFUSAL_REVOKED\0\u{1}ENROLLMENT_REFUSAL_MALFORMED\0\u{1}ENROLLMENT_REFUSAL_OVERLOADED\0\u{1}ENROLLMENT_REFUSAL_STORAGE_FAILED\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0ENROLLMENT_REFUSAL_UNKNOWN_CODE\0\u{1}ENROLLMENT_REFUSAL_EXPIRED_CODE\0\u{1}ENROLLMENT_REFUSAL_USED_CODE\0\u{1}ENROLLMENT_REFUSAL_LOCKED_OUT\0\u{1}ENROLLMENT_REFUSAL_NO_SIGNING_RIGHT\0\u{1}ENROLLMENT_REFUSAL_REVOKED\0\u{1}ENROLLMENT_REFUSAL_MALFORMED\0\u{1}ENROLLMENT_REFUSAL_OVERLOADED\0\u{1}ENROLLMENT_REFUSAL_STORAGE_FAILED\0\u{1}ENROLLMENT_REFUSAL_NAME_TAKEN\0")
 }
 
 nonisolated extension WireFrame: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {

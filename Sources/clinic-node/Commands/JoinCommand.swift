@@ -6,7 +6,11 @@ import Foundation
 struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join",
-        abstract: "Join a clinic with a code that clinic-node invite printed."
+        abstract: "Join a clinic with a code that clinic-node invite printed.",
+        discussion: """
+            A name that another PC of the clinic has is refused; without --name this PC gets a number behind its name. After a \
+            power cut in the middle the same command goes on, and uses the code once.
+            """
     )
 
     @OptionGroup var data: DataOptions
@@ -25,7 +29,8 @@ struct JoinCommand: AsyncParsableCommand {
             directory: directory,
             code: code,
             host: host,
-            nodeName: self.name ?? NodeDirectory.defaultNodeName()
+            nodeName: self.name ?? NodeDirectory.defaultNodeName(),
+            isNameFixed: self.name != nil
         )
         try MembershipReport(identity, directory: directory).write(asJSON: self.output.isJSON)
         if !self.output.isJSON {

@@ -30,6 +30,29 @@ struct EnrollmentDeskTests {
         #expect(try self.host.ask(self.host.attempt(code)).refusal == .usedCode)
     }
 
+    @Test("a PC that asks again with its key, because it was interrupted, uses nothing of the code")
+    func again() throws {
+        let code = try self.host.invite()
+        let key = SigningKey()
+        for _ in 1...3 { #expect(try self.host.ask(self.host.attempt(code, key: key)).membership != nil) }
+        #expect(try self.host.ask(self.host.attempt(code)).refusal == .usedCode)
+        // Also after a restart of the host.
+        let restarted = try TestDesk(self.clinic)
+        #expect(try restarted.ask(restarted.attempt(code, key: key)).membership != nil)
+    }
+
+    @Test("a name that a member has, or that another PC has just got, is refused and costs no use of the code")
+    func takenNames() throws {
+        let code = try self.host.invite(uses: 2)
+        #expect(try self.host.ask(self.host.attempt(code, name: "host")).refusal == .nameTaken)
+        let key = SigningKey()
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab", key: key)).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "LAB")).refusal == .nameTaken)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab", key: key)).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab 2")).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab 2")).refusal == .usedCode)
+    }
+
     @Test("whoever does not prove the secret is told nothing: not that a code was used, not that it expired")
     func toldNothing() throws {
         let used = try self.host.invite()

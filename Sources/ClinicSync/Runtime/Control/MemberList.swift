@@ -48,6 +48,15 @@ struct MemberList: Sendable {
         )
     }
 
+    /// Returns whether a member other than `node` has a name, in whatever case; former members keep none.
+    func isTaken(_ name: String, besides node: NodeID) -> Bool {
+        let names = self.ownNames
+        return self.register.members.contains { member in
+            member.node != node && self.register.isPresent(member)
+                && names[member.node]?.lowercased() == name.lowercased()
+        }
+    }
+
     /// Finds the member that a person names by id, by the beginning of its id, or by its name.
     ///
     /// - Throws: ``ClinicSyncError`` of code `usage` when the text matches no member, or several members.

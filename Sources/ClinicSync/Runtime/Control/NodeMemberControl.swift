@@ -114,9 +114,7 @@ struct NodeMemberControl: MemberControl {
         guard !self.trust.isRevoked(row.id) else {
             throw ClinicSyncError(.refused, "This node was revoked: it needs no name any more.")
         }
-        let others = self.register.members.filter { $0.node != row.id && self.register.isPresent($0) }
-        let names = self.list.ownNames
-        guard !others.contains(where: { names[$0.node]?.lowercased() == name.lowercased() }) else {
+        guard !self.list.isTaken(name, besides: row.id) else {
             throw ClinicSyncError(
                 .refused,
                 "Another node is called \"\(name)\": choose another name, or rename that one first."
