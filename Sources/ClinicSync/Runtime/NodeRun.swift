@@ -126,10 +126,7 @@ struct NodeRun: Sendable {
             },
             { try await status.watchVerdict(logger: self.settings.logger) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
-            {
-                var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
-                try await log.run { await status.health().findings }
-            },
+            { try await self.logHealth(status) },
             { try await self.epochs.run() },
             { try await self.watchDisk() },
         ]
@@ -144,6 +141,12 @@ struct NodeRun: Sendable {
         await transport.shutdown()
         self.events.finish()
         try self.epochs.finish()
+    }
+
+    /// Logs what begins and ends to be not well.
+    private func logHealth(_ status: NodeStatusControl) async throws {
+        var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
+        try await log.run { await status.health().findings }
     }
 
     /// Makes the log of events available to programs that resume.

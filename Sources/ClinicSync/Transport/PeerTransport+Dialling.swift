@@ -120,7 +120,7 @@ extension PeerTransport {
 
 extension DialFailure {
     /// Says why no socket was opened.
-    fileprivate init(connecting error: any Error) {
+    init(connecting error: any Error) {
         switch error {
         case ChannelError.connectTimeout: self = .timedOut
         case let error as IOError: self.init(errno: error.errnoCode)

@@ -74,9 +74,40 @@ struct NodeStatusControl: StatusControl {
             dials: core?.dials.map(DialSummary.init) ?? [],
             verdict: verdict
         )
-        status.findings =
-            StatusFindings(status: status, now: self.state.clock.wallMilliseconds, others: noted).all
+        status.findings = self.findings(of: status, noted)
         return status
+    }
+
+    /// Everything that is not well.
+    private func findings(of status: NodeStatus, _ noted: [Finding]) -> [Finding] {
+        let now = self.state.clock.wallMilliseconds
+        let present = self.register.known.present
+        let members = MemberList(state: self.state, register: self.register).rows.compactMap { row in
+            row.id == self.state.id || !present.contains(row.id)
+                ? nil
+                : MemberFindings.Member(id: row.id.description, name: row.name, version: row.softwareVersion)
+        }
+        let ofMembers = MemberFindings(
+            status: status,
+            members: members,
+            discoveryFault: self.state.discoveryFault,
+            now: now
+        )
+        let ofPC = PCFacts.read(of: self.security.directory).findings(at: now)
+        let ofTriggers = NodeStatusControl.triggers(self.state.captureRepairs, at: now)
+        return StatusFindings(status: status, now: now, others: noted + ofMembers.all + ofPC + ofTriggers).all
+    }
+
+    /// The tables whose triggers were missing during the last day.
+    static func triggers(_ repairs: [String: Int64], at now: Int64) -> [Finding] {
+        repairs.filter { now - $0.value < 86_400_000 }.sorted { $0.key < $1.key }.map { table, at in
+            Finding(
+                .triggersMissing,
+                "The node's triggers on \(table) were missing, and are back.",
+                subject: table,
+                since: UTCTimestamp(milliseconds: at)
+            )
+        }
     }
 
     /// What happened at the opening and what programs' triggers did, which the status has no other key for.
