@@ -208,26 +208,13 @@ struct NodeRun: Sendable {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
             status: status,
-            tables: NodeTableControl(
-                storage: self.storage,
-                driver: driver,
-                clock: self.settings.clock,
-                inbox: self.inbox,
-                others: status.members,
-                wrote: self.wrote
-            ),
+            tables: NodeTableControl(of: self, others: status.members),
             members: NodeMemberControl(
-                state: self.state,
-                storage: self.storage,
-                driver: driver,
+                of: self,
                 transport: transport,
-                trust: self.trust,
-                register: self.register,
                 desk: desk,
                 exchange: exchange,
-                inbox: self.inbox,
-                others: status.members,
-                wrote: self.wrote
+                others: status.members
             ),
             conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),
             sessions: NodeSessionControl(
