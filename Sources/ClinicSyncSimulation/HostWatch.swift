@@ -19,16 +19,16 @@ struct HostWatch {
     static func trouble(among nodes: [SimulatedNode], at time: Duration) -> String? {
         let running = nodes.filter(\.isRunning)
         let moment = Now(monotonic: time, wallMilliseconds: 0)
-        let hosts = running.filter { $0.process?.machine.status(at: moment).role == .host }
+        let hosts = running.filter { $0.process?.machine.standing(at: moment).role == .host }
         // No PC may be host.
         if hosts.isEmpty, running.allSatisfy({ $0.configuration.priority == 0 }) { return nil }
         guard let host = hosts.first, hosts.count == 1 else {
             return "the hosts are \(hosts.map(\.name).joined(separator: ", "))."
         }
         for node in running where node.index != host.index {
-            guard let status = node.process?.machine.status(at: moment) else { continue }
-            if status.role != .client || status.host?.id != host.origin.node {
-                return "\(node.name) is \(status.role.rawValue), not a client of \(host.name)"
+            guard let standing = node.process?.machine.standing(at: moment) else { continue }
+            if standing.role != .client || standing.host?.id != host.origin.node {
+                return "\(node.name) is \(standing.role.rawValue), not a client of \(host.name)"
             }
         }
         return nil

@@ -64,7 +64,7 @@ package final class SimulatedNode {
     package let clock: SimulatedClock
     /// Whether the node is host.
     package var isHost: Bool {
-        self.process?.machine.status(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
+        self.process?.machine.standing(at: Now(monotonic: .zero, wallMilliseconds: 0)).role == .host
     }
     /// The epoch of the node's data.
     package var epoch: Epoch? { self.configuration.epoch }

@@ -25,7 +25,9 @@ extension SimulatedWorld {
         let server = SimulatedNetwork.End(node: target.index, process: 0, id: self.network.nextID(), isOpen: false)
         let link = self.network.connect([client, server], address: address)
         if let limit = self.options.processing?.dialLimit { self.schedule(.dialTimedOut(link: link), after: limit) }
-        self.schedule(.accept(link: link), after: self.latency(link, pipe: 0))
+        let latency = self.latency(link, pipe: 0)
+        if target.isRunning { self.schedule(.answered(link: link), after: latency) }
+        self.schedule(.accept(link: link), after: latency)
     }
 
     func accept(_ link: Int) throws {

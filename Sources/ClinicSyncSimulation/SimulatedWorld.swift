@@ -120,7 +120,7 @@ package final class SimulatedWorld {
             .start(let node), .served(let node, _):
             node
         case .accept(let link): self.network.links[link].ends[1].node
-        case .opened(let link): self.network.links[link].ends[0].node
+        case .opened(let link), .answered(let link): self.network.links[link].ends[0].node
         case .deliver(let link, let pipe): self.network.links[link].ends[1 - pipe].node
         case .closed(let link, let end): self.network.links[link].ends[end].node
         case .program, .fault, .look, .change, .dialTimedOut: nil
@@ -136,6 +136,7 @@ package final class SimulatedWorld {
         case .storeLocked(let node, let process, let since):
             try self.nodes[node].storeLocked(process, since: since, in: self)
         case .accept(let link): try self.accept(link)
+        case .answered(let link): try SimulatedLoad(self).answered(link)
         case .opened(let link): try self.opened(link)
         case .dialFailed(let node, let process, let address, let failure):
             try self.give(.dialFailed(address: address, failure), to: node, process: process)

@@ -14,6 +14,8 @@ enum SimulationEvent {
     case accept(link: Int)
     /// A client learns that its dial succeeded.
     case opened(link: Int)
+    /// A client learns that the other PC has accepted its socket; the node there may not know of it yet.
+    case answered(link: Int)
     /// A client learns that its dial failed.
     case dialFailed(node: Int, process: Int, address: String, DialFailure)
     /// The next message of a connection arrives.

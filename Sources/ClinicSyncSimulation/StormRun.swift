@@ -67,28 +67,36 @@ package struct StormRun {
     private let world: SimulatedWorld
     private let counter = Counter()
 
-    /// Carries out a storm.
+    /// Carries out storms in one clinic, one after the other, until one does not end as it must.
     ///
     /// - Parameters:
-    ///   - kind: The load.
+    ///   - kinds: The loads; ``StormKind/start`` may only be the first.
     ///   - nodes: The number of PCs.
     ///   - cost: What a PC needs for its events.
     ///   - seed: The seed.
     ///   - patience: How long the clinic is watched after the load.
+    ///   - isRecording: Whether the steps are recorded.
     ///   - templates: The disks.
-    /// - Returns: What the run showed.
+    /// - Returns: What each storm showed, and the last steps of the run if they were recorded.
     /// - Throws: What SQLite refuses, when the simulator itself cannot go on.
-    package static func outcome(
-        _ kind: StormKind,
+    package static func outcomes(
+        _ kinds: [StormKind],
         nodes: Int,
         cost: ProcessingCost,
         seed: UInt64,
         patience: Duration = StormRun.limit,
+        isRecording: Bool = false,
         templates: DiskTemplates? = nil
-    ) throws -> Outcome {
-        let world = try SimulatedWorld(self.options(nodes, cost, seed), isRecording: false, templates: templates)
+    ) throws -> (outcomes: [Outcome], transcript: [String]) {
+        let world = try SimulatedWorld(self.options(nodes, cost, seed), isRecording: isRecording, templates: templates)
         defer { for node in world.nodes { node.close() } }
-        return try StormRun(world: world).outcome(kind, patience: patience)
+        let run = StormRun(world: world)
+        var outcomes: [Outcome] = []
+        for kind in kinds {
+            outcomes.append(try run.outcome(kind, patience: patience))
+            if outcomes.last?.holds != true { break }
+        }
+        return (outcomes, world.transcript.lines)
     }
 
     private static func options(_ nodes: Int, _ cost: ProcessingCost, _ seed: UInt64) -> SimulationOptions {

@@ -19,6 +19,7 @@ enum Summary {
         case .started(let state): "started\(Summary.of(state.vector))"
         case .connectionOpened(let id, let dialled, _): "opened c\(id.rawValue)\(dialled == nil ? "" : " dialled")"
         case .peersFound(let hints): "peersFound(\(hints.count))"
+        case .dialAnswered: "dialAnswered"
         case .dialFailed: "dialFailed"
         case .addressesChanged: "addressesChanged"
         case .membersChanged(let members): "membersChanged(\(members.present.count))"

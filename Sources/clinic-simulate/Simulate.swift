@@ -96,10 +96,24 @@ private enum Kind {
             return run
         case .storm:
             let kind = StormKind.allCases[Int(seed % UInt64(StormKind.allCases.count))]
-            let outcome = try StormRun.outcome(kind, nodes: 16, cost: .overloading, seed: seed, templates: templates)
+            let count = UInt64(StormKind.allCases.count)
+            let cost = (seed / count).isMultiple(of: 2) ? ProcessingCost.crowded : .shared
+            let (outcomes, transcript) = try StormRun.outcomes(
+                [kind],
+                nodes: 50,
+                cost: cost,
+                seed: seed,
+                isRecording: isRecording,
+                templates: templates
+            )
+            guard let outcome = outcomes.last else { return Run(violation: nil, words: "", transcript: transcript) }
             let recovery = outcome.recovery.map { "well after \($0)" } ?? "never well"
             let words = "\(kind): \(recovery), \(outcome.terms) terms, \(outcome.handshakes) ends of handshakes"
-            return Run(violation: outcome.holds ? nil : outcome.violation ?? words, words: words, transcript: [])
+            return Run(
+                violation: outcome.holds ? nil : outcome.violation ?? words,
+                words: words,
+                transcript: transcript
+            )
         case .absence:
             let result = try AbsenceRun.result(number: seed, isRecording: isRecording, templates: templates)
             var run = Run(violation: result.violation, words: "\(result.plan)", transcript: result.transcript)

@@ -12,6 +12,7 @@ struct RawFileTests {
         "Sources/ClinicSync/Configuration/AtomicFile.swift": "settings, keys and tokens, and their folder",
         "Sources/ClinicSync/Configuration/RunLock.swift": "the file that says which process runs",
         "Sources/ClinicSync/Configuration/SetupMark.swift": "the mark of a node that is being made",
+        "Sources/ClinicSync/LocalAPI/ProgramTokens.swift": "a directory, as a lock for commands",
         "Sources/ClinicSync/Runtime/FileSuspicion.swift": "an empty note beside the database",
         "Sources/ClinicSync/Runtime/LockHolder.swift": "files of /proc",
         "Sources/ClinicSync/Storage/Backup/DatabaseCopy.swift": "a copy that no connection has open, and its folder",

@@ -130,7 +130,7 @@ struct JoinInquiry: Sendable {
 
     private func ask(_ address: String, timeout: Duration) async throws -> Membership {
         let attempt = self.attempt
-        let reply = try await PeerTransport.enroll(
+        let reply = try await EnrollmentInquiry.enroll(
             address: address,
             context: attempt.clientContext,
             judge: { await attempt.judge($0) },

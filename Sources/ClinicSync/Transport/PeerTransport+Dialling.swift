@@ -11,7 +11,8 @@ import NIOSSL
 extension PeerTransport {
     /// Opens a WebSocket to `address`.
     ///
-    /// The method posts exactly one of `connectionOpened` and `dialFailed`, both with `address` as given. The dial also
+    /// The method posts exactly one of `connectionOpened` and `dialFailed`, both with `address` as given; and before it
+    /// `dialAnswered` when the PC there has accepted the socket. The dial also
     /// fails for an address that is malformed or not allowed, and for a node that is not a member. The log then gives
     /// the reason.
     package func dial(_ address: String) {
@@ -35,7 +36,10 @@ extension PeerTransport {
                 channel.eventLoop.makeCompletedFuture { try self.prepare(channel, for: attempt, to: target, address) }
             }
             .connect(to: socketAddress)
-        connected.whenSuccess { _ in attempt.connected() }
+        connected.whenSuccess { _ in
+            attempt.connected()
+            if !attempt.settlement.isSettled { self.post(.dialAnswered(address: address)) }
+        }
         connected.whenFailure { error in
             attempt.settlement.settle { attempt.onFailure(DialFailure(connecting: error)) }
         }
@@ -167,11 +171,14 @@ private final class DialAttempt: Sendable {
 
 /// Makes sure that an operation has exactly one outcome.
 final class Settlement: Sendable {
-    private let isSettled = NIOLockedValueBox(false)
+    private let settled = NIOLockedValueBox(false)
+
+    /// Whether the outcome was set.
+    var isSettled: Bool { self.settled.withLockedValue { $0 } }
 
     /// Runs `outcome` if no other outcome was set before.
     func settle(_ outcome: () throws -> Void) rethrows {
-        let isFirst = self.isSettled.withLockedValue { isSettled in
+        let isFirst = self.settled.withLockedValue { isSettled in
             defer { isSettled = true }
             return !isSettled
         }

@@ -25,20 +25,53 @@ import Testing
         #expect(pool.next(at: .zero, linked: []).dial == [])
     }
 
-    @Test("who searches dials the likeliest first, eight at once, and nobody to whom it has a connection")
+    @Test("who searches asks one after the other, in the order of all, and nobody to whom it has a connection")
     mutating func search() {
-        var pool = self.pool((2...12).map { self.hint($0, $0 == 12 ? .discovered : .remembered) })
+        var pool = self.pool((2...12).map { self.hint($0, $0 == 5 ? .discovered : .remembered) })
         pool.hurry(["pc9:1"], node: .n(9), at: .zero)
         pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
-        let dialled = pool.next(at: .zero, linked: [.n(2)]).dial
-        #expect(dialled.count == 8)
-        #expect(dialled.prefix(2) == ["pc9:1", "pc12:1"])
-        #expect(!dialled.contains("pc2:1"))
-        pool.ended("pc9:1", isRejection: false, wasUp: false, at: .zero, using: &self.generator)
-        #expect(pool.next(at: .zero, linked: [.n(2)]).dial == ["pc10:1"])
+        let first = pool.next(at: .zero, linked: [.n(12)])
+        #expect(first.dial == ["pc9:1"])
+        #expect(first.wait == CoreLimits.attemptDelay)
+        // A PC that does not accept the socket within a tenth of a second is not waited for.
+        var now = CoreLimits.attemptDelay
+        #expect(pool.next(at: now, linked: [.n(12)]).dial == ["pc5:1"])
+        pool.accepted("pc5:1", at: now)
+        #expect(pool.next(at: now, linked: [.n(12)]).wait == CoreLimits.answerWait)
+        now += CoreLimits.answerWait
+        #expect(pool.next(at: now - .milliseconds(1), linked: [.n(12)]).dial == [])
+        #expect(pool.next(at: now - .milliseconds(1), linked: [.n(12)], patience: 2).dial == [])
+        #expect(pool.next(at: now, linked: [.n(12)]).dial == ["pc11:1"])
+        // Who refuses is not waited for either.
+        pool.ended("pc11:1", isRejection: false, wasUp: false, at: now, using: &self.generator)
+        #expect(pool.next(at: now, linked: [.n(12)]).dial == ["pc10:1"])
     }
 
-    @Test("who searches is content with eight connections, but dials a likely host all the same")
+    @Test("likely hosts that have not been asked, and nodes whose handshake goes on, may still turn out to be host")
+    mutating func asked() {
+        var pool = self.pool([self.hint(2), self.hint(3), PeerHint(address: "x:1", node: nil, source: .configured)])
+        let nobody = PeerBackOff.Waits()
+        pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
+        #expect(pool.asked(waits: nobody) == [])
+        pool.hurry(["pc2:1"], node: .n(2), at: .seconds(1))
+        #expect(pool.asked(waits: nobody) == [.n(2)])
+        #expect(pool.asked(waits: PeerBackOff.Waits([(.n(2), .seconds(7))])) == [])
+        // Nobody else is asked before.
+        #expect(pool.next(at: .zero, linked: []).dial == [])
+        #expect(pool.next(at: .zero, linked: []).wait == .seconds(1))
+        #expect(pool.next(at: .seconds(1), linked: []).dial == ["pc2:1"])
+        #expect(pool.asked(waits: nobody) == [])
+        pool.accepted("pc2:1", at: .seconds(1))
+        #expect(pool.asked(waits: nobody) == [.n(2)])
+        pool.reached("pc2:1", .n(2))
+        #expect(pool.asked(waits: nobody) == [])
+        #expect(pool.next(at: .seconds(2), linked: [.n(2)]).dial == ["pc3:1"])
+        #expect(pool.next(at: .seconds(3), linked: [.n(2)]).dial == ["x:1"])
+        pool.accepted("x:1", at: .seconds(3))
+        #expect(pool.asked(waits: nobody) == [nil])
+    }
+
+    @Test("who searches is content with three connections, but dials a likely host all the same")
     mutating func content() {
         var pool = self.pool((2...12).map { self.hint($0) })
         pool.enter(.search, at: .zero, spread: .zero, using: &self.generator)
@@ -176,9 +209,7 @@ import Testing
         #expect(dial == [])
         #expect(wait == .seconds(7))
         #expect(
-            pool.next(at: .seconds(7), linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))])).dial == [
-                "other:1", "pc2:1",
-            ]
+            pool.next(at: .seconds(7), linked: [], waits: PeerBackOff.Waits([(.n(2), .seconds(7))])).dial == ["other:1"]
         )
     }
 }

@@ -144,7 +144,55 @@ import Testing
         #expect(self.wait(.milliseconds(1_000)) == [.record(term: 1)])
     }
 
+    @Test("nodes that search name the best of them, so that two who know only a third do not both claim")
+    mutating func nominee() {
+        _ = self.start()
+        #expect(self.hear(1, .searching(1, term: 0)).first != .announce)
+        #expect(self.hear(4, .searching(4, term: 0)).first == .announce)
+        #expect(self.node.report(addresses: []).successors.map(\.node) == [.n(4)])
+        #expect(self.hear(3, .searching(3, term: 0)).first != .announce)
+        _ = self.lose(4)
+        #expect(self.node.report(addresses: []).successors.map(\.node) == [.n(3)])
+        // A worse peer knows a better one than this node.
+        self.node = ElectionTests.node(2)
+        _ = self.start()
+        _ = self.hear(1, .searching(1, term: 0, best: 9))
+        #expect(!self.wait(.milliseconds(1_300)).contains(.record(term: 1)))
+        // This node is the best that the peer knows.
+        _ = self.hear(1, .searching(1, term: 0, best: 2))
+        #expect(self.wait(.milliseconds(250)) == [.record(term: 1)])
+    }
+
+    @Test("a node claims when those that it asked have answered, or two seconds later")
+    mutating func asked() {
+        for wait in [Duration.milliseconds(300), .seconds(9)] {
+            self.node = ElectionTests.node(2)
+            _ = self.start()
+            self.node.refresh(coverage: 0, asked: [.n(7)], at: self.now)
+            #expect(self.wait(.milliseconds(1_300)) == [.setTimer(after: .milliseconds(250))])
+            if wait < .seconds(1) { self.node.refresh(coverage: 0, asked: [], at: self.now) }
+            #expect(self.wait(wait) == [.record(term: 1)])
+        }
+    }
+
     // MARK: - The host is lost
+
+    @Test("a successor waits for the one before it, while that has accepted its socket, and for nobody else")
+    mutating func awaited() {
+        self.followOne(successors: [7, 2, 8])
+        self.node.refresh(coverage: 0, asked: [.n(7)], at: self.now)
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(300)) == [.setTimer(after: .milliseconds(250))])
+        self.node.refresh(coverage: 0, asked: [.n(1), .n(8), nil], at: self.now)
+        #expect(self.wait(.milliseconds(10)) == [.record(term: 2)])
+        // The one before it searches as well: it is claiming.
+        self.node = ElectionTests.node(2)
+        self.followOne(successors: [7, 2, 8])
+        _ = self.hear(3, .searching(7, term: 1))
+        _ = self.lose(1)
+        #expect(self.wait(.milliseconds(300)) == [.setTimer(after: .milliseconds(250))])
+        #expect(self.wait(.seconds(1)) == [.record(term: 2)])
+    }
 
     @Test("the first successor claims a tenth of a second after the loss, the second later, all others later still")
     mutating func succession() {
@@ -495,14 +543,19 @@ extension HostReport {
         )
     }
 
-    fileprivate static func searching(_ number: UInt64, term: UInt64, coverage: UInt64 = 0) -> HostReport {
+    fileprivate static func searching(
+        _ number: UInt64,
+        term: UInt64,
+        coverage: UInt64 = 0,
+        best: UInt64? = nil
+    ) -> HostReport {
         HostReport(
             role: .searching,
             term: term,
             reign: nil,
             addresses: [],
             candidacy: .of(number, coverage: coverage),
-            successors: []
+            successors: best.map { [NodeAddresses(node: .n($0), addresses: [])] } ?? []
         )
     }
 }

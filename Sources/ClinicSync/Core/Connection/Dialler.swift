@@ -8,7 +8,13 @@ struct Dialler: Sendable, Hashable {
     private var pool: DialPool
     private var backOff: PeerBackOff
     /// The last peer that was host when its link ended.
-    private var lastHost: NodeAddresses?
+    private struct LastHost: Sendable, Hashable {
+        let host: NodeAddresses
+        /// Whether it had said nothing for long.
+        let wasSilent: Bool
+    }
+
+    private var lastHost: LastHost?
 
     /// Starts without addresses.
     init(_ configuration: CoreConfiguration) {
@@ -85,7 +91,8 @@ struct Dialler: Sendable, Hashable {
         if let link, link.report.role == .host {
             let node = link.identity.node
             let addresses = self.pool.addresses(of: node).prefix(NodeAddresses.addressesMax)
-            self.lastHost = NodeAddresses(node: node, addresses: Array(addresses))
+            let host = NodeAddresses(node: node, addresses: Array(addresses))
+            self.lastHost = LastHost(host: host, wasSilent: reason == .peerSilent)
         }
         let end = PeerBackOff.End(
             reason: reason,
@@ -128,12 +135,21 @@ struct Dialler: Sendable, Hashable {
     /// - Parameters:
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
+    ///   - patience: By how much the node waits longer for a candidate, because it is late itself.
     /// - Returns: The effects.
-    mutating func dial(at time: Duration, linked: Set<NodeID>) -> [Effect] {
+    mutating func dial(at time: Duration, linked: Set<NodeID>, patience: Int) -> [Effect] {
         let waits = self.backOff.waits(at: time)
-        let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits)
+        let (addresses, wait) = self.pool.next(at: time, linked: linked, waits: waits, patience: patience)
         return addresses.map { .dial(address: $0) } + (wait.map { [.setTimer(.dial, after: $0)] } ?? [])
     }
+
+    /// The nodes that may turn out to be host, or know the host; `nil` in it: a node that is not known yet.
+    func asked(at time: Duration) -> Set<NodeID?> {
+        self.pool.asked(waits: self.backOff.waits(at: time))
+    }
+
+    /// A dialled address has accepted the socket.
+    mutating func dialAnswered(_ address: String, at time: Duration) { self.pool.accepted(address, at: time) }
 
     /// A dial failed.
     mutating func dialFailed(
@@ -176,30 +192,34 @@ struct Dialler: Sendable, Hashable {
         self.pool.enter(mode, at: time, spread: spread, using: &generator)
     }
 
-    /// The node lost its host: it looks for another one, first at the successors of the lost one, then at the lost one.
+    /// The node lost its host: it looks for another one at the successors of the lost one, in their order.
+    ///
+    /// The lost one is asked before them, because perhaps only the connection was lost, and after them if it was silent.
     mutating func searchHost(
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        for successor in successors where successor.node != self.own {
-            let due = self.returnTime(successors: successors, at: time, using: &generator)
+        let due = self.returnTime(successors: successors, at: time, using: &generator)
+        let last = self.lastHost
+        // What is named last is asked first.
+        if let last, last.wasSilent { self.pool.hurry(last.host.addresses, node: last.host.node, at: due) }
+        for successor in successors.reversed() where successor.node != self.own {
             self.pool.hurry(successor.addresses, node: successor.node, at: due)
         }
-        if let last = self.lastHost { self.pool.hurry(last.addresses, node: last.node, at: time) }
+        if let last, !last.wasSilent { self.pool.hurry(last.host.addresses, node: last.host.node, at: time) }
         self.enter(.search, at: time, using: &generator)
     }
 
     /// A better host is said to be at these addresses.
     mutating func seek(
-        _ host: NodeID,
-        at addresses: [String],
+        _ host: NodeAddresses,
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
         let due = self.returnTime(successors: successors, at: time, using: &generator)
-        self.pool.hurry(addresses, node: host, at: due)
+        self.pool.hurry(host.addresses, node: host.node, at: due)
     }
 
     /// When this node dials the next host: the clients of a large clinic must not all connect in the same instant.

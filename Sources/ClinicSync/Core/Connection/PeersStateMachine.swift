@@ -539,7 +539,15 @@ package struct PeersStateMachine: Sendable, Hashable {
         // Connections without a hello count too: a second connection would only replace the first.
         var linked = Set(self.connections.values.map(\.peer))
         linked.insert(self.own)
-        return self.dialler.dial(at: time, linked: linked)
+        return self.dialler.dial(at: time, linked: linked, patience: self.patience)
+    }
+
+    /// The nodes that may turn out to be host, or know the host; `nil` in it: a node that is not known yet.
+    package func asked(at time: Duration) -> Set<NodeID?> { self.dialler.asked(at: time) }
+
+    /// A dialled address has accepted the socket.
+    package mutating func dialAnswered(_ address: String, at time: Duration) {
+        self.dialler.dialAnswered(address, at: time)
     }
 
     /// A person wants every peer to be tried now, also those that wait.
@@ -582,12 +590,11 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// A better host is said to be at these addresses.
     package mutating func seek(
-        _ host: NodeID,
-        at addresses: [String],
+        _ host: NodeAddresses,
         successors: [NodeAddresses],
         at time: Duration,
         using generator: inout SplitMix64
     ) {
-        self.dialler.seek(host, at: addresses, successors: successors, at: time, using: &generator)
+        self.dialler.seek(host, successors: successors, at: time, using: &generator)
     }
 }

@@ -13,6 +13,8 @@ package struct ElectionTiming: Sendable, Hashable {
     package var step: Duration = .milliseconds(150)
     /// How much longer a node waits for a better one to claim.
     package var grace: Duration = .seconds(1)
+    /// How much longer a node waits for nodes that have accepted its socket, and whose hello it awaits.
+    package var candidateWait: Duration = .seconds(2)
     /// How long a node waits before it looks again whether it may claim.
     package var recheck: Duration = .milliseconds(250)
     /// By how much the waits before a claim are multiplied, because this node is late itself.

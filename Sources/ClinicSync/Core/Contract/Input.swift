@@ -13,6 +13,11 @@ package enum Input: Sendable, Hashable {
     case membersChanged(KnownMembers)
     /// Other nodes reach this node at these addresses from now on.
     case addressesChanged([String])
+    /// The PC at a dialled address has accepted the socket; the handshake follows.
+    ///
+    /// Its system did that, so it is not known yet whether the node there is alive. Comes at most once for a dial, before
+    /// its outcome.
+    case dialAnswered(address: String)
     /// A dial opened no connection.
     case dialFailed(address: String, DialFailure)
     /// A decoded message arrived, with the term in its frame.

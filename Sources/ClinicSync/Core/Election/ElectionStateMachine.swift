@@ -77,8 +77,8 @@ package struct ElectionStateMachine: Sendable, Hashable {
     package private(set) var highestTerm: UInt64 = 0
     /// The highest term in the store.
     package private(set) var recordedTerm: UInt64 = 0
-    /// Who claims first when the host that this node follows, or followed last, is gone: as that host said.
-    package private(set) var successors: [NodeAddresses] = []
+    /// Who may claim before this node.
+    private var succession = Succession()
     /// Who claims first when this host is gone; empty on a node that is not host.
     ///
     /// A host without successors is *lone*: it has no clients that could take its place. It yields to a host with
@@ -111,6 +111,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
         let candidacy = Candidacy(priority: priority, coverage: 0, uptimeBucket: 0, node: node)
         self.init(candidacy: candidacy, timing: configuration.election)
     }
+
+    /// Who claims first when the host that this node follows, or followed last, is gone: as that host said.
+    package var successors: [NodeAddresses] { self.succession.successors }
 
     /// Whether this node is host.
     package var isHost: Bool {
@@ -147,7 +150,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
             reign: self.reign,
             addresses: addresses,
             candidacy: self.candidacy,
-            successors: self.isHost ? self.ownSuccessors : []
+            successors: self.isHost ? self.ownSuccessors : self.nominee.map { [$0] } ?? []
         )
     }
 
@@ -170,13 +173,20 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// - Parameters:
     ///   - coverage: How many batches the node has applied.
     ///   - patience: By how much the node waits longer before it claims, because it is late itself.
+    ///   - asked: The nodes that were asked for a host and whose answer may come; `nil` in it: a node that is not known.
     ///   - time: The time.
-    package mutating func refresh(coverage: UInt64, patience: Int = 1, at time: Duration) {
+    package mutating func refresh(
+        coverage: UInt64,
+        patience: Int = 1,
+        asked: Set<NodeID?> = [],
+        at time: Duration
+    ) {
         let minutes = UInt64(max((time - self.startedAt) / .seconds(60), 0))
         let doublings = UInt32(UInt64.bitWidth - minutes.leadingZeroBitCount)
         self.candidacy.uptimeBucket = min(doublings, CoreLimits.uptimeBucketsMax)
         self.candidacy.coverage = coverage
         self.timing.patience = patience
+        self.succession.asked = asked
     }
 
     /// Chooses this host's successors: first the followers that have applied everything, then those that run longest.
@@ -228,6 +238,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Action] {
+        let nominee = self.nominee
         self.peers[id] = Peer(node: node, report: report)
         self.highestTerm = max(self.highestTerm, report.term)
         switch (report.role, report.reign) {
@@ -237,8 +248,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return self.lostIfHost(id, at: time, &generator) + self.heard(of: reign, report.addresses) + self.tidy()
         case (.searching, _), (_, nil):
             let actions = self.lostIfHost(id, at: time, &generator) + self.outbid()
+            if !actions.isEmpty { return actions }
             // The peer had a host, which forbade a claim of this node. Now the peer has none.
-            return actions.isEmpty && !self.isHost ? self.timerFired(at: time) : actions
+            if self.isHost { return [] }
+            let next = self.timerFired(at: time)
+            return self.nominee == nominee ? next : [.announce] + next
         }
     }
 
@@ -248,9 +262,12 @@ package struct ElectionStateMachine: Sendable, Hashable {
         at time: Duration,
         using generator: inout SplitMix64
     ) -> [Action] {
+        let nominee = self.nominee
         self.peers.removeValue(forKey: id)
         let end = self.lostIfHost(id, at: time, &generator)
-        guard case .adopt(_, id) = self.pending else { return end }
+        guard case .adopt(_, id) = self.pending else {
+            return end.isEmpty && self.nominee != nominee ? [.announce] : end
+        }
         self.pending = nil
         return end + self.timerFired(at: time)
     }
@@ -296,7 +313,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
         if self.peers.values.contains(where: { $0.report.role == .client }) {
             return [.setTimer(after: self.timing.recheck)]
         }
-        if self.place == nil, time < claimAt + self.timing.grace, self.isOutranked {
+        let waitEnd = claimAt + self.timing.candidateWait * self.timing.patience
+        if time < waitEnd, self.succession.isAwaited(by: self.candidacy.node) {
+            return [.setTimer(after: min(self.timing.recheck, waitEnd - time))]
+        }
+        if time < claimAt + self.timing.grace, self.isOutranked {
             return [.setTimer(after: min(self.timing.recheck, claimAt + self.timing.grace - time))]
         }
         return self.claim()
@@ -371,7 +392,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
             if reign == current {
                 // The same host over a newer connection, or with other successors.
                 self.state = .client(current, id)
-                self.successors = successors
+                self.succession.successors = successors
                 return connection == id ? [] : [.follow(id, current, wasHost: false)]
             }
             // A host without clients will follow this node's host, or this node's host will follow it.
@@ -395,7 +416,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
     /// Steps down for a host with a lower term, which claims a higher term when it learns of this node's term.
     private mutating func yield(at time: Duration) -> [Action] {
         self.pending = nil
-        self.successors = []
+        self.succession.successors = []
         self.ownSuccessors = []
         self.state = .searching(since: time, claimAt: time + self.timing.startWait)
         return [.search, .announce, .setTimer(after: self.timing.startWait)]
@@ -441,7 +462,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         guard let report = self.peers[id]?.report, report.role == .host, report.reign == reign else { return [] }
         let wasHost = self.isHost
         self.state = .client(reign, id)
-        self.successors = report.successors
+        self.succession.successors = report.successors
         self.ownSuccessors = []
         let isHealed = wasHost && reign.host != self.heir
         self.heir = nil
@@ -467,14 +488,31 @@ package struct ElectionStateMachine: Sendable, Hashable {
     }
 
     /// This node's place in the succession of the last host.
-    private var place: Int? { self.successors.firstIndex { $0.node == self.candidacy.node } }
+    private var place: Int? { self.succession.place(of: self.candidacy.node) }
 
-    /// Whether another searching peer would be the better host.
+    /// Whether another searching node should claim: a successor of the last host with a better place; or, for a node
+    /// without a place, a peer with a better candidacy, or the node that a peer takes for the best.
     private var isOutranked: Bool {
-        self.peers.values.contains { peer in
-            peer.report.role == .searching && peer.report.candidacy.priority > 0
-                && peer.report.candidacy > self.candidacy
+        let own = self.place
+        return self.peers.values.contains { peer in
+            guard peer.report.role == .searching else { return false }
+            let mayClaim = peer.report.candidacy.priority > 0
+            if mayClaim, let place = self.succession.place(of: peer.node), place < own ?? .max { return true }
+            guard own == nil else { return false }
+            if let named = peer.report.successors.first, named.node != self.candidacy.node { return true }
+            return mayClaim && peer.report.candidacy > self.candidacy
         }
+    }
+
+    /// The best searching peer, if it is better than this node.
+    ///
+    /// Nodes that search all ask the same few, which tell them of each other in this way.
+    private var nominee: NodeAddresses? {
+        guard case .searching = self.state, self.pending == nil else { return nil }
+        let best = self.peers.values.filter { $0.report.role == .searching && $0.report.candidacy.priority > 0 }
+            .max { $0.report.candidacy < $1.report.candidacy }
+        guard let best, best.report.candidacy > self.candidacy else { return nil }
+        return NodeAddresses(node: best.node, addresses: [])
     }
 
     /// The best host among the peers, if it is better than this node's host.

@@ -3,11 +3,14 @@ import OrderedCollections
 
 /// Decides which addresses are dialled, and when.
 ///
-/// A node without a host dials many addresses at a time, the most useful first. A host dials the members with which it
-/// has no connection, so that two parts of a clinic find each other soon. A client dials no address, except that of a
+/// A node without a host asks one candidate after the other, the most useful first. It waits for a candidate that has
+/// accepted the socket, and asks the next one soon if nothing comes. All nodes have the same order, so that they meet at
+/// one candidate: if each dialled many, the handshakes of a large clinic would overload it. A host dials the members with
+/// which it has no connection, so that two parts of a clinic find each other soon. A client dials no address, except that of a
 /// better host. After a failure an address rests for a random part (full jitter) of a bound that doubles up to a limit,
 /// so that the clients of a failed host do not all return in the same instant. Source of full jitter: Brooker,
-/// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+/// "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Source of the pause between two candidates: Schinazi and
+/// Pauly, "Happy Eyeballs Version 2", RFC 8305, section 5 (connection attempt delay).
 package struct DialPool: Sendable, Hashable {
     /// The purpose of dialling.
     package enum Mode: Sendable, Hashable {
@@ -19,11 +22,24 @@ package struct DialPool: Sendable, Hashable {
         case probe
     }
 
+    /// A dial in progress, until the peer's hello.
+    struct Attempt: Sendable, Hashable {
+        let began: Duration
+        /// When the address accepted the socket.
+        var answered: Duration?
+
+        /// Until when a searching node asks nobody else.
+        func holdsOthers(_ patience: Int) -> Duration {
+            self.answered.map { $0 + CoreLimits.answerWait * patience } ?? self.began + CoreLimits.attemptDelay
+        }
+    }
+
     /// An address and what is known of it.
     struct Target: Sendable, Hashable {
         var node: NodeID?
         var source: PeerHint.Source
-        var isDialling = false
+        /// The dial in progress.
+        var attempt: Attempt?
         /// The address is not dialled before this time.
         var notBefore: Duration = .zero
         var failures = 0
@@ -37,6 +53,9 @@ package struct DialPool: Sendable, Hashable {
         var urgency: UInt64 = 0
         /// The newest answer; `nil` for an address that was never tried.
         var record: DialRecord?
+
+        /// Whether a dial is in progress.
+        var isDialling: Bool { self.attempt != nil }
     }
 
     /// The purpose of dialling.
@@ -87,7 +106,7 @@ package struct DialPool: Sendable, Hashable {
         self.forget()
     }
 
-    /// Dials these addresses before all others, in any mode, until they have been tried.
+    /// Dials these addresses before all others, in any mode, until they have been tried; the newest of such first.
     ///
     /// An address that was refused rests for a moment all the same: otherwise a peer that names a better host again and
     /// again would make this node dial without a pause. Beyond ``CoreLimits/urgentTargetsMax`` the addresses that were
@@ -97,10 +116,12 @@ package struct DialPool: Sendable, Hashable {
         self.lastUrgency += 1
         for address in addresses {
             guard var target = self.targets[address] else { continue }
+            // Many may name the same host: the moment that was drawn for the first of them holds.
+            let start = target.isUrgent ? min(target.notBefore, time) : time
             target.node = node
             target.isUrgent = true
             target.urgency = self.lastUrgency
-            target.notBefore = target.rejections == 0 ? time : max(time, target.endedAt + CoreLimits.urgentRest)
+            target.notBefore = target.rejections == 0 ? start : max(start, target.endedAt + CoreLimits.urgentRest)
             target.failures = 0
             self.targets[address] = target
         }
@@ -129,7 +150,8 @@ package struct DialPool: Sendable, Hashable {
     /// - Parameters:
     ///   - mode: The new purpose.
     ///   - time: The time.
-    ///   - spread: Every address that is not urgent is dialled within this time, each at its own random moment.
+    ///   - spread: A searching node begins within this time. A host gives its clients this time to come of their own
+    ///     accord, and dials every address in as much time after it, each at its own random moment.
     ///   - generator: The source of these moments.
     package mutating func enter(
         _ mode: Mode,
@@ -139,11 +161,14 @@ package struct DialPool: Sendable, Hashable {
     ) {
         guard mode != self.mode else { return }
         self.mode = mode
+        // A searching node has one moment for all, so that it keeps their order.
+        let beginning = mode == .search ? generator.duration(upTo: spread) : spread
         for index in self.targets.values.indices {
             self.targets.values[index].failures = 0
             if mode == .rest { self.targets.values[index].isUrgent = false }
             guard !self.targets.values[index].isUrgent, self.targets.values[index].rejections == 0 else { continue }
-            self.targets.values[index].notBefore = time + generator.duration(upTo: spread)
+            let moment = mode == .search ? .zero : generator.duration(upTo: spread)
+            self.targets.values[index].notBefore = time + beginning + moment
         }
     }
 
@@ -153,32 +178,69 @@ package struct DialPool: Sendable, Hashable {
     ///   - time: The time.
     ///   - linked: Nodes with which there is a connection already.
     ///   - waits: Nodes that are not dialled before a time, whatever their addresses.
+    ///   - patience: By how much the node waits longer for a candidate, because it is late itself.
     /// - Returns: The addresses, and how long to wait until the next one may be due; `nil` when no other address is
     ///   wanted.
     package mutating func next(
         at time: Duration,
         linked: Set<NodeID>,
-        waits: PeerBackOff.Waits = PeerBackOff.Waits()
+        waits: PeerBackOff.Waits = PeerBackOff.Waits(),
+        patience: Int = 1
     ) -> (dial: [String], wait: Duration?) {
         var room = CoreLimits.dialsMax - self.targets.values.count { $0.isDialling }
         var dialled: [String] = []
         var wait: Duration?
         let due = self.targets.elements.filter { self.isWanted($0.value, linked) }
-            .sorted { DialPool.rank($0.value) < DialPool.rank($1.value) }
+            .sorted { self.isBefore($0.value, $1.value) }
+        let isSearching = self.mode == .search
         // A few peers suffice to learn who is host. Without this limit, all nodes of a searching clinic would connect
         // with all.
-        let isContent = self.mode == .search && linked.count >= CoreLimits.searchLinksMax
+        let isContent = isSearching && linked.count >= CoreLimits.searchLinksMax
+        var isFreeAt = Duration.zero
+        var others = Duration.zero
+        if isSearching {
+            isFreeAt = self.targets.values.compactMap { $0.attempt?.holdsOthers(patience) }.max() ?? .zero
+            // Whoever has likely hosts to ask asks nobody else before.
+            others = due.filter { self.isHoped(for: $0.value, waits) }.map(\.value.notBefore).max() ?? .zero
+        }
         for (address, target) in due where target.isUrgent || !isContent {
-            let due = max(target.notBefore, target.node.flatMap { waits[$0] } ?? .zero)
+            let moment = target.isUrgent ? target.notBefore : max(target.notBefore, others)
+            let due = max(moment, target.node.flatMap { waits[$0] } ?? .zero, isFreeAt)
             if due > time {
                 wait = min(wait ?? .seconds(3_600), due - time)
             } else if room > 0 {
-                self.targets[address]?.isDialling = true
+                let attempt = Attempt(began: time)
+                self.targets[address]?.attempt = attempt
                 dialled.append(address)
                 room -= 1
+                if isSearching { isFreeAt = attempt.holdsOthers(patience) }
             }
         }
         return (dialled, wait)
+    }
+
+    /// The nodes that may turn out to be host, or know the host: those that have answered and whose handshake goes on, and
+    /// those that are likely hosts and have not been asked yet; `nil` in it: a node that is not known yet.
+    ///
+    /// - Parameter waits: Nodes that are not dialled before a time.
+    /// - Returns: The nodes.
+    package func asked(waits: PeerBackOff.Waits) -> Set<NodeID?> {
+        Set(
+            self.targets.values.lazy.filter { target in
+                target.attempt.map { $0.answered != nil } ?? self.isHoped(for: target, waits)
+            }.map(\.node)
+        )
+    }
+
+    /// Whether the address is a likely host's, and has not been asked yet.
+    private func isHoped(for target: Target, _ waits: PeerBackOff.Waits) -> Bool {
+        target.isUrgent && !target.isDialling && target.rejections == 0
+            && target.node.flatMap { waits[$0] } == nil
+    }
+
+    /// The address has accepted the socket.
+    package mutating func accepted(_ address: String, at time: Duration) {
+        self.targets[address]?.attempt?.answered = time
     }
 
     /// The certificate of the node at this address was seen.
@@ -191,7 +253,7 @@ package struct DialPool: Sendable, Hashable {
         self.targets[address]?.node = node
         self.targets[address]?.failures = 0
         self.targets[address]?.isUrgent = false
-        self.targets[address]?.isDialling = false
+        self.targets[address]?.attempt = nil
     }
 
     /// Records what came of dialling an address.
@@ -227,7 +289,7 @@ package struct DialPool: Sendable, Hashable {
         using generator: inout SplitMix64
     ) -> Duration {
         guard var target = self.targets[address] else { return .zero }
-        target.isDialling = false
+        target.attempt = nil
         target.isUrgent = false
         target.endedAt = time
         let bound: Duration
@@ -269,8 +331,14 @@ package struct DialPool: Sendable, Hashable {
         return target.isUrgent || self.mode != .rest
     }
 
-    private static func rank(_ target: Target) -> (Int, Int, Int, Duration) {
-        (target.isUrgent ? 0 : 1, target.source.rawValue, target.failures, target.notBefore)
+    private func isBefore(_ left: Target, _ right: Target) -> Bool {
+        if left.isUrgent != right.isUrgent { return left.isUrgent }
+        if left.isUrgent, left.urgency != right.urgency { return left.urgency > right.urgency }
+        let (one, other) = ((left.source, left.failures), (right.source, right.failures))
+        if one != other { return one < other }
+        // Of equal candidacies the larger id is the better one: who is asked by all is the one that will be host.
+        if self.mode == .search, let one = left.node, let other = right.node, one != other { return one > other }
+        return left.notBefore < right.notBefore
     }
 
     private mutating func forget() {

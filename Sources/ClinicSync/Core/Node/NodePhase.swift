@@ -25,7 +25,7 @@ extension NodePhase {
         case .commandReceived(let request, .sync): [SyncWishStateMachine.unreachable(request)]
         case .commandReceived(let request, .transferHost): [.reply(request, .hostTransferred(.noHost))]
         case .commandReceived(let request, .login): [.reply(request, .loginDecided(.unavailable))]
-        case .started, .peersFound, .membersChanged, .addressesChanged, .dialFailed, .messageReceived,
+        case .started, .peersFound, .membersChanged, .addressesChanged, .dialAnswered, .dialFailed, .messageReceived,
             .malformedMessageReceived, .connectionClosed, .timerFired, .localCommitNoticed, .storageReplied,
             .storeLocked, .storeUnlocked, .syncsTakeLong, .roomIsShort, .eventOccurred, .answerProbe,
             .shutdownRequested:

@@ -12,14 +12,9 @@ extension NodeStateMachine {
             case .follow(let id, let reign, let wasHost): self.follow(id, reign, wasHost: wasHost)
             case .search: self.search()
             case .seek(let reign, let addresses):
+                let better = NodeAddresses(node: reign.host, addresses: addresses)
                 let (successors, time) = (self.election.successors, self.now.monotonic)
-                self.peers.seek(
-                    reign.host,
-                    at: addresses,
-                    successors: successors,
-                    at: time,
-                    using: &self.turn.generator
-                )
+                self.peers.seek(better, successors: successors, at: time, using: &self.turn.generator)
                 self.dial()
             case .announce: self.announce()
             case .close(let id): self.close(id, .notHost)
@@ -44,8 +39,9 @@ extension NodeStateMachine {
 
     /// Tells the election what this node would be worth as host now.
     mutating func refreshCandidacy() {
-        let patience = self.peers.patience
-        self.election.refresh(coverage: self.data.vector.total, patience: patience, at: self.now.monotonic)
+        let (patience, time) = (self.peers.patience, self.now.monotonic)
+        let asked = self.election.reign == nil ? self.peers.asked(at: time) : []
+        self.election.refresh(coverage: self.data.vector.total, patience: patience, asked: asked, at: time)
     }
 
     /// Sends this node's report to all peers.
@@ -109,8 +105,8 @@ extension NodeStateMachine {
         self.sessions.abdicated()
         self.carryOut(self.data.abdicated(wasHost: true))
         self.emit(.notify(.hostChanged(nil, name: nil, term: self.election.highestTerm)))
-        let successors = self.election.successors
-        self.peers.searchHost(successors: successors, at: self.now.monotonic, using: &self.turn.generator)
+        let (successors, time) = (self.election.successors, self.now.monotonic)
+        self.peers.searchHost(successors: successors, at: time, using: &self.turn.generator)
         self.dial()
     }
 

@@ -11,7 +11,11 @@ package enum CoreLimits {
     /// Dials in progress at a time; others wait.
     package static let dialsMax = 8
     /// A searching node with this many connections dials no more addresses until a connection is gone.
-    package static let searchLinksMax = 8
+    package static let searchLinksMax = 3
+    /// A searching node asks the next candidate after this time, if the PC before it has not accepted the socket.
+    package static let attemptDelay: Duration = .milliseconds(100)
+    /// A searching node asks the next candidate this long after the one before it has accepted the socket.
+    package static let answerWait: Duration = .seconds(1)
     /// An address that does not answer is dialled again within this time, unless very many addresses are known.
     package static let dialRest: Duration = .milliseconds(1_200)
     /// Dials a second to addresses that do not answer, all addresses together.
@@ -48,13 +52,15 @@ package enum CoreLimits {
     /// Ends of connections with one peer that are counted; further ones make its wait no longer.
     package static let backOffFailuresMax = 32
     /// The time that each known address adds to the period over which clients spread their return to a host.
-    package static let returnSpread: Duration = .milliseconds(20)
+    package static let returnSpread: Duration = .milliseconds(10)
     /// The longest such period.
-    package static let returnSpreadMax: Duration = .milliseconds(1_500)
+    package static let returnSpreadMax: Duration = .seconds(2)
     /// A host that stops waits this long for its successor; then it stops without one.
     package static let handOverLimit: Duration = .milliseconds(400)
     /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// Such a command is repeated after this time, until it is answered.
+    package static let transferRepeat: Duration = .seconds(1)
     /// A store that waits this long for another program's write transaction counts as locked.
     ///
     /// A host with a locked store hands over.
