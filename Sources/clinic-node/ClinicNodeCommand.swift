@@ -16,7 +16,8 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, TokensCommand.self,
             ConflictsCommand.self,
             WhyCommand.self, DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
-            SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self, RestoreCommand.self,
+            DoctorCommand.self, SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self,
+            RestoreCommand.self,
             SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

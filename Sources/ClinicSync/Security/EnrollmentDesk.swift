@@ -45,6 +45,7 @@ package final class EnrollmentDesk: Sendable {
 
     private struct State: Sendable {
         var book: InvitationBook
+        var admissions: AdmissionBook
         /// The addresses from which wrong codes came.
         var lockOut = LockOut<String>(.joinCodes)
     }
@@ -89,7 +90,12 @@ package final class EnrollmentDesk: Sendable {
         self.monotonic = monotonic
         self.surroundings = surroundings
         self.members = members
-        self.state = NIOLockedValueBox(State(book: try InvitationBook.read(from: store.directory)))
+        self.state = NIOLockedValueBox(
+            State(
+                book: try InvitationBook.read(from: store.directory),
+                admissions: AdmissionBook.read(from: store.directory)
+            )
+        )
     }
 
     /// Makes a join code.
@@ -208,7 +214,9 @@ package final class EnrollmentDesk: Sendable {
                 // once.
                 if self.isLocked(address, state) { return InvitationBook.Outcome.refused(.lockedOut) }
                 let taker = InvitationBook.Taker(node: node, name: request.nodeName)
-                return try self.decide(request.invitationID, isProven, of: taker, from: address, at: now, &state)
+                let outcome = try self.decide(request.invitationID, isProven, of: taker, from: address, at: now, &state)
+                if outcome == .taken { self.note(node, name: request.nodeName, at: now, &state) }
+                return outcome
             }
             switch outcome {
             case .refused(let refusal): return .refused(refusal)
@@ -216,6 +224,16 @@ package final class EnrollmentDesk: Sendable {
             }
         } catch {
             return .refused(.storageFailed)
+        }
+    }
+
+    /// The PCs that joined here in the last 30 days.
+    package var admissions: [AdmissionBook.Admission] { self.state.withLockedValue { $0.admissions.admissions } }
+
+    private func note(_ node: NodeID, name: String, at now: Int64, _ state: inout State) {
+        state.admissions.add(node, name: name, at: now)
+        do { try state.admissions.write(to: self.store.directory) } catch {
+            // The book is for people. The PC is a member, and must not be refused for it.
         }
     }
 
