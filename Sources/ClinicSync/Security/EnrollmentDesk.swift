@@ -26,6 +26,23 @@ package final class EnrollmentDesk: Sendable {
         }
     }
 
+    /// What the desk asks about the members of the clinic.
+    package struct Members: Sendable {
+        /// Whether a member other than the node has the name.
+        package var isNameTaken: @Sendable (String, NodeID) -> Bool
+        /// Whether the node is a member whose name is known.
+        package var isKnown: @Sendable (NodeID) -> Bool
+
+        /// Makes the questions.
+        package init(
+            isNameTaken: @escaping @Sendable (String, NodeID) -> Bool,
+            isKnown: @escaping @Sendable (NodeID) -> Bool
+        ) {
+            self.isNameTaken = isNameTaken
+            self.isKnown = isKnown
+        }
+    }
+
     private struct State: Sendable {
         var book: InvitationBook
         var admissions: AdmissionBook
@@ -48,7 +65,7 @@ package final class EnrollmentDesk: Sendable {
     private let wallClock: @Sendable () -> Int64
     private let monotonic: @Sendable () -> Duration
     private let surroundings: @Sendable () -> Surroundings
-    private let isNameTaken: @Sendable (String, NodeID) -> Bool
+    private let members: Members
     /// The desk holds this lock while it decides a request and writes the decision, so that no code is used twice.
     private let state: NIOLockedValueBox<State>
 
@@ -58,21 +75,21 @@ package final class EnrollmentDesk: Sendable {
     ///   - store: the node's certificates and files.
     ///   - wallClock: milliseconds since 1970.
     ///   - monotonic: the time of a clock that never goes back, for lock-outs.
-    ///   - isNameTaken: whether a member other than the node has the name.
+    ///   - members: the members of the clinic.
     ///   - surroundings: called when a PC joins.
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     package init(
         store: TrustStore,
         wallClock: @escaping @Sendable () -> Int64,
         monotonic: @escaping @Sendable () -> Duration,
-        isNameTaken: @escaping @Sendable (String, NodeID) -> Bool,
+        members: Members,
         surroundings: @escaping @Sendable () -> Surroundings
     ) throws {
         self.store = store
         self.wallClock = wallClock
         self.monotonic = monotonic
         self.surroundings = surroundings
-        self.isNameTaken = isNameTaken
+        self.members = members
         self.state = NIOLockedValueBox(
             State(
                 book: try InvitationBook.read(from: store.directory),
@@ -246,8 +263,7 @@ package final class EnrollmentDesk: Sendable {
         // The desk checks this last, because a PC without a code must not learn which keys are revoked.
         if self.store.isRevoked(taker.node) { return .refused(.revoked) }
         let outcome = book.take(id, by: taker, at: now)
-        if outcome == .taken, self.isNameTaken(taker.name, taker.node) || book.isTaken(taker.name, besides: taker.node)
-        {
+        if outcome == .taken, self.isNameTaken(taker, in: book) {
             // The use of the code is not written.
             return .refused(.nameTaken)
         }
@@ -257,6 +273,14 @@ package final class EnrollmentDesk: Sendable {
             state.book = book
         }
         return outcome
+    }
+
+    /// Returns whether a member has the name of a new PC, or a PC that joined a moment ago and is not known as a member yet.
+    private func isNameTaken(_ taker: InvitationBook.Taker, in book: InvitationBook) -> Bool {
+        if self.members.isNameTaken(taker.name, taker.node) { return true }
+        return book.takers(of: taker.name).contains { node in
+            node != taker.node && !self.store.isRevoked(node) && !self.members.isKnown(node)
+        }
     }
 
     private func membership(certificates: [[UInt8]]) -> Membership {

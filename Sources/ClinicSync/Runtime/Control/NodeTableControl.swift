@@ -24,7 +24,9 @@ struct NodeTableControl: TableControl {
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary {
         if let table {
             let names = try await StorageErrors.mapping { try await self.storage.read { $0.clinicTables } }
-            guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
+            guard names.contains(table) else {
+                throw ClinicSyncError(.usage, UnknownTable(name: table, among: names).description)
+            }
         }
         let started = self.clock.now.monotonic
         let tooLong = ClinicSyncError(
