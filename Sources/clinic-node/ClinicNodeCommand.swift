@@ -1,4 +1,5 @@
 import ArgumentParser
+import ClinicSync
 
 /// The command line of `clinic-node`.
 struct ClinicNodeCommand: AsyncParsableCommand {
@@ -9,11 +10,14 @@ struct ClinicNodeCommand: AsyncParsableCommand {
             Exit status: 0 done, 1 failed or not proven equal, 2 refused (a person must decide), 64 wrong usage, \
             69 the node does not run or cannot be reached, 78 wrong configuration.
             """,
+        version: "clinic-node \(SoftwareVersion.current)",
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, TokensCommand.self, ConflictsCommand.self,
+            NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, TokensCommand.self,
+            ConflictsCommand.self,
             WhyCommand.self, DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
-            SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self, RestoreCommand.self,
+            DoctorCommand.self, SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self,
+            RestoreCommand.self,
             SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

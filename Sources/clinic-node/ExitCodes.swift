@@ -33,15 +33,15 @@ struct Refusal: Error {
     var message: String
 }
 
-/// Prints an error and ends the process.
+/// Prints an error, always as `Error: ` and a sentence, and ends the process.
 enum ErrorReport {
     static func exit(with error: any Error) -> Never {
         switch error {
         case let error as ClinicSyncError:
-            Output.report("clinic-node: \(error.message)")
+            Output.report("Error: \(error.message)")
             Foundation.exit(ExitCodes.status(of: error.code))
         case let refusal as Refusal:
-            Output.report("clinic-node: \(refusal.message)")
+            Output.report("Error: \(refusal.message)")
             Foundation.exit(ExitCodes.refused)
         default:
             ClinicNodeCommand.exit(withError: error)

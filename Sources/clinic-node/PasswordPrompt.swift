@@ -38,18 +38,18 @@ enum PasswordPrompt {
     ///   - user: whose it is.
     ///   - mayBeEmpty: whether a person may leave it to the program to make one.
     /// - Returns: The password; `nil` when it was left empty and may be.
-    /// - Throws: ``ClinicSyncError`` of code `usage` when there is none, or the two differ.
+    /// - Throws: ``ClinicSyncError`` of code `usage` when there is none, or the two differ. A person is asked again after a
+    ///   password that is too short.
     static func askNew(for user: String, mayBeEmpty: Bool = false) throws -> String? {
         guard PasswordPrompt.isInteractive else {
             return try PasswordPrompt.line(from: STDIN_FILENO, of: "standard input")
         }
         let hint = mayBeEmpty ? " (leave it empty to have one made)" : ""
-        let password = try PasswordPrompt.typed("New password of \(user)\(hint): ")
-        if password.isEmpty, mayBeEmpty { return nil }
-        guard password.count >= PasswordHash.charactersMin else {
-            throw ClinicSyncError(
-                .usage,
-                "A password has at least \(PasswordHash.charactersMin) characters: choose a longer one."
+        var password = try PasswordPrompt.typed("New password of \(user)\(hint): ")
+        while password.count < PasswordHash.charactersMin {
+            if password.isEmpty, mayBeEmpty { return nil }
+            password = try PasswordPrompt.typed(
+                "A password has at least \(PasswordHash.charactersMin) characters. New password of \(user)\(hint): "
             )
         }
         guard try PasswordPrompt.typed("The same again: ") == password else {
@@ -132,7 +132,8 @@ enum PasswordPrompt {
         while true {
             let count = Glibc.read(STDIN_FILENO, &byte, 1)
             if count < 0, errno == EINTR { continue }
-            guard count == 1 else { break }
+            // A terminal that is closed is the end of what was typed, as Ctrl-D is.
+            if count != 1 { byte = 4 }
             switch byte {
             case 3,
                 4 where bytes.isEmpty:
@@ -147,7 +148,6 @@ enum PasswordPrompt {
                 if bytes.count < PasswordPrompt.lineBytesMax { bytes.append(byte) }
             }
         }
-        return try PasswordPrompt.text(bytes)
     }
 
     /// Takes back a whole character, which may have several bytes.

@@ -10,10 +10,12 @@ struct ServiceManagerNotice: Sendable {
     init(environment: [String: String]) { self.environment = environment }
 
     /// Says that the node serves.
-    func sendReady() { self.send("READY=1\n") }
+    func sendReady() { self.send("READY=1\n", flags: 0) }
 
     /// Says that the node works.
-    func sendAlive() { self.send("WATCHDOG=1\n") }
+    ///
+    /// When nobody reads, the sign is dropped: a system that hangs must not hold up the node.
+    func sendAlive() { self.send("WATCHDOG=1\n", flags: Int32(MSG_DONTWAIT)) }
 
     /// How often systemd wants to hear ``sendAlive()``; `nil` when it does not watch this process.
     var watchdogInterval: Duration? {
@@ -25,7 +27,7 @@ struct ServiceManagerNotice: Sendable {
     }
 
     /// Sends one line to the socket that `NOTIFY_SOCKET` names.
-    private func send(_ line: String) {
+    private func send(_ line: String, flags: Int32) {
         guard let path = self.environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@") else { return }
         var bytes = Array(path.utf8)
         // An abstract socket's name begins with NUL, which the variable shows as "@".
@@ -42,7 +44,7 @@ struct ServiceManagerNotice: Sendable {
         // If this fails systemd stops the service after its own time-out and says so; no program can do more.
         _ = withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), $0, length)
+                sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL) | flags, $0, length)
             }
         }
     }

@@ -12,7 +12,7 @@ import Testing
         ])
         #expect(outcome.status != 0)
         let sentence = outcome.errors.split(separator: "\n").last.map(String.init) ?? ""
-        #expect(sentence.hasPrefix("clinic-node: "))
+        #expect(sentence.hasPrefix("Error: "))
         for part in parts { #expect(sentence.contains(part), "\(outcome.errors)") }
     }
 

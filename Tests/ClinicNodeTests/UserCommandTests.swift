@@ -87,6 +87,10 @@ import Testing
         let taken = try await binary.run(add + ["ana"], input: "correct horse\n")
         #expect(taken.status == 1)
         #expect(taken.errors.contains("already"))
+        #expect(try await binary.run(["users", "rename", "ben", "bert", "--data", data]).status == 0)
+        #expect(try await binary.run(["users", "deactivate", "Bert", "--data", data]).status == 0)
+        let reset = try await binary.run(["users", "reset", "bert", "--data", data, "--json"])
+        #expect(reset.output.contains(#""username":"bert""#), "\(reset.errors)")
         let changed = try await binary.run(["users", "passwd", "ana", "--data", data], input: "another horse\n")
         #expect(changed.status == 0, "\(changed.errors)")
         let stored = try await self.stored("ana", data, binary)
@@ -99,6 +103,7 @@ import Testing
         let listed = try await binary.run(["users", "--data", data]).output
         #expect(listed.split(separator: "\n").count == 4)
         #expect(listed.contains("Ana Santos"))
+        #expect(listed.contains(/bert .* no +scrypt/))
         #expect(await agent.stop() == 0)
         try binary.clean()
     }
@@ -187,9 +192,19 @@ import Testing
         #expect(corrected.status == 0, "\(corrected.output)")
         let changed = try await self.stored("rosa", data, binary)
         #expect(try PasswordHash.check("another horse", against: changed) == .matches(isWeak: false))
+        // A password that is too short is asked for again.
+        let short = try await self.type(
+            ["short", "a longer horse", "a longer horse"],
+            ["users", "passwd", "rosa", "--data", data],
+            binary
+        )
+        #expect(short.status == 0, "\(short.output)")
+        #expect(short.output.contains("at least 8 characters"))
+        let longer = try await self.stored("rosa", data, binary)
+        #expect(try PasswordHash.check("a longer horse", against: longer) == .matches(isWeak: false))
         let broken = try await self.type(["abc\u{3}"], ["users", "passwd", "rosa", "--data", data], binary)
         #expect(broken.status == 64)
-        #expect(try await self.stored("rosa", data, binary) == changed)
+        #expect(try await self.stored("rosa", data, binary) == longer)
         try binary.clean()
     }
 }

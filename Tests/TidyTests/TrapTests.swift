@@ -184,7 +184,7 @@ struct TrapTests {
         "Storage/Journal/Conflict.swift": [(["first + 1"], column), (["UInt32(parts[1])"], text)],
         "Storage/Journal/JournalReading.swift": [(["first + 1"], column)],
         "Storage/Journal/OldJournal.swift": [(["self.rows.plans[row.int(0)"], lookUp)],
-        "Storage/Log/BatchLog.swift": [(["2) + 1", ") + 1"], "a chunk's number, read as such")],
+        "Storage/Log/BatchLog.swift": [(["2) + 1"], "a chunk's number, read as such")],
         "Storage/Members/MigrationGate.swift": [(["Int64(version)"], wider)],
         "Storage/Members/StorePlace.swift": [(["UInt64(information.st_ino)"], "the same type")],
         "Storage/Plans/TableSQL.swift": [(["precondition("], caller)],

@@ -198,8 +198,10 @@ public struct NodeConfiguration: Sendable, Hashable {
             }
             self.logLevel = value
         case .logFile:
-            guard !value.isEmpty, !value.utf8.contains(0), !value.hasSuffix("/") else {
-                throw malformed("the path of a file")
+            // A second opening of the database in this process would end SQLite's locks on it.
+            let name = value.split(separator: "/").last ?? ""
+            guard !value.hasSuffix("/"), !value.utf8.contains(0), !name.isEmpty, !name.hasPrefix("clinic.db") else {
+                throw malformed("the path of a file that is not the database")
             }
             self.logFile = value
         case .group:

@@ -55,12 +55,16 @@ package struct NodeDirectory: Sendable, Hashable {
     package var grantURL: URL { self.file("identity/signer.crt") }
     /// Open join codes, without the secrets that allow a join.
     package var invitationsURL: URL { self.file("identity/invitations.json") }
+    /// The PCs that joined here, for people.
+    package var admissionsURL: URL { self.file("identity/admissions.json") }
     /// Signed revocations.
     package var revocationsURL: URL { self.file("identity/revocations.json") }
     /// What is known of the members.
     package var membersURL: URL { self.file("identity/members.json") }
     /// The signed statement of the greatest known epoch.
     package var epochURL: URL { self.file("identity/epoch") }
+    /// There while a node is being made, and after an attempt that was interrupted.
+    package var setupURL: URL { self.file("identity/unfinished") }
     /// The configuration; the file is optional.
     package var configurationURL: URL { self.file("node.json") }
     /// The bearer token of the local API.
@@ -78,10 +82,13 @@ package struct NodeDirectory: Sendable, Hashable {
     /// Locked while the node runs.
     package var lockURL: URL { self.file("run/lock") }
 
-    /// Whether the directory contains a node, complete or incomplete.
+    /// Whether the directory contains a node, or a database without one.
+    ///
+    /// What an interrupted `init` or `join` has left is no node.
     package var holdsNode: Bool {
-        FileManager.default.fileExists(atPath: self.identityURL.path)
-            || FileManager.default.fileExists(atPath: self.databaseURL.path)
+        if FileManager.default.fileExists(atPath: self.identityURL.path) { return true }
+        return FileManager.default.fileExists(atPath: self.databaseURL.path)
+            && !FileManager.default.fileExists(atPath: self.setupURL.path)
     }
 
     /// Makes sure that the directory contains no node.
@@ -96,28 +103,45 @@ package struct NodeDirectory: Sendable, Hashable {
         }
     }
 
-    /// Makes the directory and its content, except identity and database.
+    /// Makes the directory and its content, except identity and database; takes back what an interrupted attempt has left.
     ///
-    /// - Throws: ``ClinicSyncError`` of code `refused` when it already contains a node.
-    package func create() throws {
+    /// - Returns: The mark that the node is not complete. Remove it after the identity is written.
+    /// - Throws: ``ClinicSyncError`` of code `refused` when it already contains a node, or another process makes one; `permission`.
+    @discardableResult
+    package func create() throws -> SetupMark {
         try self.requireVacant()
         try AtomicFile.makeDirectory(self.url, mode: 0o700)
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         try AtomicFile.makeDirectory(self.runDirectoryURL, mode: 0o700)
-        // Before any key is written into a directory that an account of the group has made.
         do {
+            // Before any key is written into a directory that an account of the group has made.
             try self.requirePrivate()
         } catch {
-            self.takeBackCreation()
+            self.removeDirectories()
             throw error
         }
+        let mark = try SetupMark(at: self.setupURL.path)
+        // Another process may have made the node meanwhile.
+        try self.requireVacant()
+        self.removeUnfinished()
         try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
+        return mark
     }
 
     /// Removes the files of ``create()`` and of the new database, after a later step failed.
     ///
     /// The method removes nothing else. Directories with other files stay.
     package func takeBackCreation() {
+        self.removeUnfinished()
+        unlink(self.setupURL.path)
+        self.removeDirectories()
+    }
+
+    private func removeDirectories() {
+        for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
+    }
+
+    private func removeUnfinished() {
         for name in [
             "clinic.db", "clinic.db-wal", "clinic.db-shm", "clinic.db-journal", "clinic.db-numbers", "api.token",
         ] {
@@ -125,17 +149,16 @@ package struct NodeDirectory: Sendable, Hashable {
         }
         for url in [
             self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
-            self.grantURL, self.tokensURL,
+            self.grantURL, self.tokensURL, self.admissionsURL,
             self.invitationsURL, self.revocationsURL, self.membersURL, self.epochURL,
         ] {
             unlink(url.path)
         }
-        for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
     }
 
     /// Writes the identity.
     ///
-    /// This is the last step of making a node, so that an interrupted `init` leaves no node.
+    /// After this step the directory contains a node. So an interrupted `init` leaves none.
     package func write(_ identity: NodeIdentity) throws {
         try AtomicFile.makeDirectory(self.identityDirectoryURL, mode: 0o700)
         let encoder = JSONEncoder()

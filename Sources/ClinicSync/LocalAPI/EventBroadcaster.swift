@@ -63,6 +63,8 @@ package final class EventBroadcaster: Sendable {
         case end
     }
 
+    /// The JSON of events, for all subscribers.
+    let encodings = EventEncodings()
     private let bufferMax: Int
     private let pageMax: Int
     private let wallMilliseconds: @Sendable () -> Int64

@@ -22,7 +22,7 @@ struct EventFeed: Sendable {
     /// buffer.
     func next() async throws -> Batch? {
         guard let batch = await self.subscription.nextBatch(EventFeed.batchMax) else { return nil }
-        let objects = try batch.events.map { ByteBuffer(bytes: try APICoding.encode($0)) }
+        let objects = try batch.events.map { try self.subscription.encodings.json(of: $0) }
         return Batch(objects: objects, generation: batch.generation)
     }
 }

@@ -36,6 +36,9 @@ public final class EventSubscription: AsyncSequence, Sendable {
         self.broadcaster.replace(filter, of: self.id)
     }
 
+    /// The JSON of events, which all subscribers share.
+    var encodings: EventEncodings { self.broadcaster.encodings }
+
     /// Returns the next events, at most `max`, when some are available; `nil` at the end.
     package func nextBatch(_ max: Int) async -> EventBatch? { await self.broadcaster.next(max, of: self.id) }
 

@@ -89,6 +89,8 @@ package enum EnrollmentRefusal: UInt8, Sendable, Hashable, CaseIterable {
     case overloaded = 7
     /// The node could not write its files.
     case storageFailed = 8
+    /// Another PC of the clinic has the name.
+    case nameTaken = 9
 }
 
 /// The facts that a new member needs.

@@ -82,45 +82,41 @@ package struct HybridTimestamp: Sendable, Hashable, Comparable, CustomStringConv
     }
 }
 
-/// A hybrid logical clock.
+/// A hybrid logical clock that adopts the stamps of others.
 ///
 /// The clock is a value, not a service. The caller passes the wall time, so tests and the simulator control it.
 package struct HybridClock: Sendable, Hashable {
-    /// The largest stamp that the clock has made or adopted.
-    package private(set) var last: HybridTimestamp
+    /// The largest stamp that the clock has adopted.
+    package private(set) var adopted: HybridTimestamp
 
-    /// Starts at `last`, normally the largest stamp in the store.
-    package init(last: HybridTimestamp = .genesis) {
-        self.last = last
+    /// Starts at `adopted`, normally the largest stamp in the store.
+    package init(adopted: HybridTimestamp = .genesis) {
+        self.adopted = adopted
     }
 
-    /// Returns a stamp larger than every earlier stamp, at `wall` milliseconds if that is larger.
-    package mutating func tick(wall: Int64) -> HybridTimestamp {
-        self.last = max(HybridTimestamp(milliseconds: wall), self.last.successor)
-        return self.last
-    }
-
-    /// Forgets the last stamp if it is more than `toleranceMilliseconds` ahead of `wall`.
+    /// Returns the stamp of a change at `wall` milliseconds: this time, or the next stamp after every adopted one.
     ///
-    /// Such a stamp comes from a wall clock that was set back or corrected since. If the clock continued from it, one
-    /// wrong hour would win conflicts until the real time reaches that hour. The caller ensures that a change's stamp
-    /// exceeds the stamps of the values it replaces.
+    /// It does not depend on stamps that were made before. So changes get their own times in whatever order they are stamped.
+    /// The caller ensures that a change's stamp exceeds the stamps of the values it replaces.
+    package func stamp(wall: Int64) -> HybridTimestamp {
+        max(HybridTimestamp(milliseconds: wall), self.adopted.successor)
+    }
+
+    /// Forgets the adopted stamp if it is more than `toleranceMilliseconds` ahead of `wall`.
+    ///
+    /// The wall clock was set back or corrected since. If the clock continued from there, one wrong hour would win conflicts
+    /// until the real time reaches that hour.
     package mutating func correct(wall: Int64, toleranceMilliseconds: Int64) {
-        guard self.last.milliseconds > wall &+ toleranceMilliseconds else { return }
-        self.last = HybridTimestamp(milliseconds: wall)
+        guard self.adopted.milliseconds > wall &+ toleranceMilliseconds else { return }
+        self.adopted = HybridTimestamp(milliseconds: wall)
     }
 
     /// Adopts a received stamp unless it is more than `toleranceMilliseconds` ahead of `wall`.
     ///
-    /// - Returns: Whether the stamp was within the tolerance. A stamp beyond it comes from a wrong clock. If the
-    ///   clock adopted it, the wrong clock would win every later conflict through this node.
-    package mutating func observe(
-        _ stamp: HybridTimestamp,
-        wall: Int64,
-        toleranceMilliseconds: Int64
-    ) -> Bool {
-        guard stamp.milliseconds <= wall &+ toleranceMilliseconds else { return false }
-        self.last = max(self.last, stamp)
-        return true
+    /// A stamp beyond the tolerance comes from a wrong clock. If the clock adopted it, the wrong clock would win every later
+    /// conflict through this node.
+    package mutating func observe(_ stamp: HybridTimestamp, wall: Int64, toleranceMilliseconds: Int64) {
+        guard stamp.milliseconds <= wall &+ toleranceMilliseconds else { return }
+        self.adopted = max(self.adopted, stamp)
     }
 }

@@ -98,7 +98,7 @@ package struct CertificateRenewal: Sendable {
         let trust = self.trust
         for address in try await self.addresses().prefix(CertificateRenewal.askedMax) {
             do {
-                let reply = try await PeerTransport.enroll(
+                let reply = try await EnrollmentInquiry.enroll(
                     address: address,
                     context: trust.clientContext,
                     judge: { await trust.judge($0) },

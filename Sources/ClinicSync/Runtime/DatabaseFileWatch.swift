@@ -15,6 +15,8 @@ final class DatabaseFileWatch: Sendable {
         case missing
         /// Another database was copied into the file.
         case overwritten
+        /// A program dropped a table of the node's own, which only opening can make again.
+        case incomplete
 
         /// What happened to the file's name.
         init(_ fault: HeldFile.Fault) {
@@ -43,14 +45,14 @@ final class DatabaseFileWatch: Sendable {
 
     /// Looks once a second until something is wrong.
     ///
-    /// - Parameter isOverwritten: returns whether another database was copied into the file.
+    /// - Parameter contentFault: returns what is wrong with the content of the file.
     /// - Returns: What is wrong.
-    /// - Throws: `CancellationError`, and what `isOverwritten` throws.
-    func run(isOverwritten: () async throws -> Bool) async throws -> Fault {
+    /// - Throws: `CancellationError`, and what `contentFault` throws.
+    func run(contentFault: () async throws -> Fault?) async throws -> Fault {
         while true {
             try await Task.sleep(for: DatabaseFileWatch.interval)
             if let fault = self.fault { return fault }
-            if try await isOverwritten() { return .overwritten }
+            if let fault = try await contentFault() { return fault }
         }
     }
 }

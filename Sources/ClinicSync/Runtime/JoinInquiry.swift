@@ -3,6 +3,12 @@ import ClinicSyncModel
 import Foundation
 import NIOPosix
 
+/// Another PC of the clinic has the name that was asked for; nothing was used up.
+struct NameTaken: Error {
+    /// The error for people.
+    var error: ClinicSyncError { EnrollmentRefusal.nameTaken.error }
+}
+
 /// Finds the node that made a join code, and sends it the request to join.
 struct JoinInquiry: Sendable {
     /// How long a given address may take to answer.
@@ -124,7 +130,7 @@ struct JoinInquiry: Sendable {
 
     private func ask(_ address: String, timeout: Duration) async throws -> Membership {
         let attempt = self.attempt
-        let reply = try await PeerTransport.enroll(
+        let reply = try await EnrollmentInquiry.enroll(
             address: address,
             context: attempt.clientContext,
             judge: { await attempt.judge($0) },
@@ -135,6 +141,7 @@ struct JoinInquiry: Sendable {
         )
         switch reply {
         case .joined(let membership): return membership
+        case .refused(.nameTaken): throw NameTaken()
         case .refused(let reason): throw reason.error
         case .renewed:
             throw ClinicSyncError(

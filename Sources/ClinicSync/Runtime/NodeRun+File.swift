@@ -6,7 +6,7 @@ import Logging
 
 // What a run does when its database file is gone or damaged.
 extension NodeRun {
-    /// Ends the run when the database file is replaced, overwritten, moved or deleted.
+    /// Ends the run when the database file is replaced, overwritten, moved or deleted, or lacks a table of the node's own.
     ///
     /// The node then writes nothing more: a new file at the path may share the write-ahead log of the old one. A file without a
     /// path is copied first, because its content would be gone with the run.
@@ -15,9 +15,9 @@ extension NodeRun {
     func watchFile() async throws {
         let path = self.settings.directory.databaseURL.path
         let watch = DatabaseFileWatch(self.storage.file)
-        let fault = try await watch.run { try await self.storage.isFileOverwritten() }
+        let fault = try await watch.run { try await self.storage.contentFault() }
         self.settings.logger.error(
-            "The database file is not the one that was opened: the node ends",
+            "The database file is not the one that was opened, or lacks tables of it: the node ends",
             metadata: ["file.fault": "\(fault.rawValue)"]
         )
         self.inbox.post(
@@ -121,6 +121,9 @@ extension NodeRun {
                 + copy
         case .overwritten:
             return "The database \(path) was overwritten while the node ran: start the node again, on the new content."
+        case .incomplete:
+            return
+                "A program dropped a table of the node in \(path): start the node again, and it makes the table again."
         case .replaced:
             return "The database \(path) was replaced while the node ran: start the node again, on the new file." + copy
         }

@@ -7,7 +7,7 @@ import Foundation
 /// Makes a node in a directory: the first node of a new clinic, or a further node of an existing clinic.
 ///
 /// The setup writes the identity last, and removes everything else when a step fails. So a directory contains a
-/// complete node or no node.
+/// complete node or no node. After a kill the same setup may be repeated: it takes back what the killed one had made.
 package enum NodeSetup {
     /// Makes a new clinic whose host is this node.
     ///
@@ -38,7 +38,7 @@ package enum NodeSetup {
             clinicName: clinicName,
             host: nil
         )
-        try directory.create()
+        let mark = try directory.create()
         do {
             try SQLiteReplicaStore.create(at: directory.databaseURL, origin: Origin(node: identity.nodeID))
             if let admin {
@@ -50,6 +50,7 @@ package enum NodeSetup {
             }
             try files.write(to: directory)
             try directory.write(identity)
+            mark.remove()
         } catch {
             directory.takeBackCreation()
             throw error
@@ -67,6 +68,7 @@ package enum NodeSetup {
     ///   - code: the join code.
     ///   - host: the address to ask, `address:port`; with `nil`, the addresses in the code.
     ///   - nodeName: the node's name for people.
+    ///   - isNameFixed: whether a name that another PC has is refused; otherwise this PC gets a number behind it.
     ///   - isLANOnly: whether to refuse addresses outside private ranges.
     ///   - clock: the PC's clock.
     ///   - discovery: makes a discovery that searches for the clinic with a given id.
@@ -78,31 +80,39 @@ package enum NodeSetup {
         code: JoinCode,
         host: String?,
         nodeName: String,
+        isNameFixed: Bool = true,
         isLANOnly: Bool = true,
         clock: NodeClock = NodeClock(),
         discovery: @Sendable (String) -> any Discovery = { AvahiDiscovery(lookingFor: $0) }
     ) async throws -> NodeIdentity {
         try NodeSetup.check(name: nodeName, of: "node")
         let addresses = host.map { [$0] } ?? code.addresses.map(\.description)
-        let attempt = try JoinAttempt(code: code, nodeName: nodeName, wallClock: { clock.wallMilliseconds })
-        try directory.create()
+        let mark = try directory.create()
         do {
+            // A host that has admitted the key of an interrupted attempt admits it again, without another use of the code.
+            let key = NodeSetup.key(noted: mark.left) ?? SigningKey()
+            try mark.note(Array(key.pem.utf8))
             try SQLiteReplicaStore.create(
                 at: directory.databaseURL,
-                origin: Origin(node: attempt.nodeID),
+                origin: Origin(node: key.id),
                 isJoining: true
             )
-            let inquiry = JoinInquiry(attempt: attempt, isLANOnly: isLANOnly)
-            let (membership, address): (Membership, String)
-            do {
-                (membership, address) = try await inquiry.ask(addresses)
-            } catch let error as ClinicSyncError where host == nil && JoinInquiry.isUnreachable(error) {
-                (membership, address) = try await inquiry.search(discovery(code.pin.description), after: error)
+            var names = NodeSetup.names(from: nodeName, isFixed: isNameFixed)[...]
+            let (attempt, membership, address) = try await NodeSetup.ask(&names) { name in
+                let attempt = try JoinAttempt(code: code, nodeName: name, key: key) { clock.wallMilliseconds }
+                let inquiry = JoinInquiry(attempt: attempt, isLANOnly: isLANOnly)
+                do {
+                    let (membership, address) = try await inquiry.ask(addresses)
+                    return (attempt, membership, address)
+                } catch let error as ClinicSyncError where host == nil && JoinInquiry.isUnreachable(error) {
+                    let (membership, address) = try await inquiry.search(discovery(code.pin.description), after: error)
+                    return (attempt, membership, address)
+                }
             }
             let files = try await attempt.check(membership)
             let identity = NodeIdentity(
                 nodeID: attempt.nodeID,
-                nodeName: nodeName,
+                nodeName: attempt.nodeName,
                 clinicID: membership.clinicID,
                 clinicName: membership.clinicName,
                 host: NodeIdentity.Host(
@@ -112,11 +122,49 @@ package enum NodeSetup {
             )
             try files.write(to: directory)
             try directory.write(identity)
+            mark.remove()
             return identity
         } catch {
             directory.takeBackCreation()
             throw error
         }
+    }
+
+    /// The names to ask for in turn.
+    private static func names(from name: String, isFixed: Bool) -> [String] {
+        if isFixed { return [name] }
+        return [name]
+            + (2...NodeSetup.namesMax).map { number in
+                let addition = "-\(number)"
+                var beginning = name
+                while beginning.utf8.count + addition.utf8.count > DisplayName.bytesMax { beginning.removeLast() }
+                return beginning + addition
+            }
+    }
+
+    /// How many names a PC asks for before it needs a person: as many PCs may have been installed from one image.
+    private static let namesMax = 250
+
+    /// Asks with one name after the other, until no other PC has it.
+    private static func ask<Answer>(
+        _ names: inout ArraySlice<String>,
+        _ body: (String) async throws -> Answer
+    ) async throws -> Answer {
+        while let name = names.popFirst() {
+            do {
+                return try await body(name)
+            } catch let refusal as NameTaken where names.isEmpty {
+                throw refusal.error
+            } catch is NameTaken {
+                continue
+            }
+        }
+        throw NameTaken().error
+    }
+
+    /// The key that an interrupted attempt noted; `nil` when it noted none, or only a part of it.
+    private static func key(noted bytes: [UInt8]) -> SigningKey? {
+        do { return try SigningKey(pem: String(decoding: bytes, as: UTF8.self)) } catch { return nil }
     }
 
     /// Checks that a text is a valid name of a `thing`.

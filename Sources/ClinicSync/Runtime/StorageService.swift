@@ -357,10 +357,17 @@ final class StorageService: Sendable {
         self.lockWatch.abandon()
     }
 
-    /// Whether another database was copied into the open file; `false` when the store cannot say so now.
-    func isFileOverwritten() async throws -> Bool {
+    /// What is wrong with the content of the open file: another database was copied into it, or a program dropped a table of the
+    /// node's own; `nil` also when the store cannot say so now.
+    func contentFault() async throws -> DatabaseFileWatch.Fault? {
         try await self.writing.runIfActive {
-            do { return try self.writer.value.writer.isFileOverwritten() } catch is StoreError { return false }
+            let writer = self.writer.value.writer
+            do {
+                if try writer.lacksOwnTables() { return .incomplete }
+                return try writer.isFileOverwritten() ? .overwritten : nil
+            } catch is StoreError {
+                return nil
+            }
         }
     }
 

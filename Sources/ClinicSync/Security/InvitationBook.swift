@@ -23,13 +23,24 @@ package struct InvitationBook: Sendable, Hashable {
         var wrongProofs = 0
         /// When the last use of the code was consumed.
         var usedUpAt: Int64?
+        /// The last PCs that joined with the code; `nil` in a file of an older version.
+        var takers: [Taker]?
 
         /// Whether the parts have the sizes that a node writes, and the times do not overflow in calculations.
         fileprivate var isSensible: Bool {
             let times = [self.madeAt, self.expiresAt, self.usedUpAt ?? 0]
             return self.id.count == JoinRequest.invitationIDBytes && self.proofKey.count == JoinRequest.proofBytes
                 && times.allSatisfy { (0...1 << 47).contains($0) } && self.usesLeft >= 0 && self.wrongProofs >= 0
+                && (self.takers?.count ?? 0) <= InvitationBook.takersMax
         }
+    }
+
+    /// A PC that joined with a code.
+    struct Taker: Sendable, Hashable, Codable {
+        /// The id of the PC's key.
+        var node: NodeID
+        /// The name that it asked for.
+        var name: String
     }
 
     /// The outcome of a proof.
@@ -46,6 +57,8 @@ package struct InvitationBook: Sendable, Hashable {
     static let invitationsMax = 256
     /// How long the book remembers a used or expired code, so that a late PC learns the reason.
     static let remembered: Int64 = 86_400_000
+    /// The number of PCs that the book remembers of each code, so that the file stays small.
+    static let takersMax = 8
     /// The number of wrong proofs that invalidate a code.
     static let wrongProofsMax = 10
 
@@ -79,18 +92,30 @@ package struct InvitationBook: Sendable, Hashable {
         return true
     }
 
-    /// Consumes one use of the code `id` after a correct proof.
-    mutating func take(_ id: [UInt8], at now: Int64) -> Outcome {
+    /// The PCs that have joined lately under a name, in whatever case.
+    func takers(of name: String) -> [NodeID] {
+        self.invitations.flatMap { $0.takers ?? [] }.filter { $0.name.lowercased() == name.lowercased() }.map(\.node)
+    }
+
+    /// Consumes one use of the code `id` after a correct proof of the PC `taker`.
+    ///
+    /// A PC that has joined with the code and asks again consumes nothing: the answer did not reach it, or it was interrupted before
+    /// it had written its files.
+    mutating func take(_ id: [UInt8], by taker: Taker, at now: Int64) -> Outcome {
         guard let index = self.invitations.firstIndex(where: { $0.id == Data(id) }) else {
             return .refused(.unknownCode)
         }
         let invitation = self.invitations[index]
+        var takers = invitation.takers ?? []
+        if takers.contains(where: { $0.node == taker.node }) { return .taken }
         guard invitation.usesLeft > 0 else { return .refused(.usedCode) }
         // A code does not live longer when the clock is set back.
         guard now < invitation.expiresAt, now >= invitation.madeAt - InvitationBook.remembered else {
             return .refused(.expiredCode)
         }
         self.invitations[index].usesLeft -= 1
+        takers.append(taker)
+        self.invitations[index].takers = takers.suffix(InvitationBook.takersMax)
         if self.invitations[index].usesLeft == 0 { self.invitations[index].usedUpAt = now }
         self.forgetOld(at: now)
         return .taken

@@ -13,7 +13,8 @@ package final class JoinAttempt: Sendable {
     /// The id that this PC gets as a node.
     package let nodeID: NodeID
     private let code: JoinCode
-    private let nodeName: String
+    /// The PC's name for people.
+    package let nodeName: String
     let key: SigningKey
     let certificate: [UInt8]
     private let wallClock: @Sendable () -> Int64
@@ -23,18 +24,24 @@ package final class JoinAttempt: Sendable {
     /// How long ago a host's certificate may have expired by this PC's clock, which has not been corrected yet.
     private static let clockSlack: Int64 = 48 * 3_600_000
 
-    /// Generates a key.
+    /// Prepares an attempt.
     ///
     /// - Parameters:
     ///   - code: the code that a person typed.
     ///   - nodeName: the PC's name for people.
+    ///   - key: the key of an attempt that was interrupted; otherwise a new one.
     ///   - wallClock: milliseconds since 1970.
     /// - Throws: The errors of the cryptographic libraries.
-    package init(code: JoinCode, nodeName: String, wallClock: @escaping @Sendable () -> Int64) throws {
+    package init(
+        code: JoinCode,
+        nodeName: String,
+        key: SigningKey = SigningKey(),
+        wallClock: @escaping @Sendable () -> Int64
+    ) throws {
         self.code = code
         self.nodeName = nodeName
         self.wallClock = wallClock
-        self.key = SigningKey()
+        self.key = key
         self.nodeID = self.key.id
         self.certificate = try CertificateRequest.selfSigned(self.key, at: wallClock())
         let shown = try NIOSSLCertificate(bytes: self.certificate, format: .der)
@@ -169,6 +176,11 @@ extension EnrollmentRefusal {
             ClinicSyncError(
                 .enrollmentRefused,
                 "The host could not write its files: look at its log and the free space on its disk."
+            )
+        case .nameTaken:
+            ClinicSyncError(
+                .enrollmentRefused,
+                "Another PC of the clinic has this name: choose another one with --name."
             )
         }
     }

@@ -19,10 +19,11 @@ final class HonestyChecker: SimulationChecker {
                 try self.check(report.vector, of: node, in: world, begun: begun)
             case .state(.page(let page)): try self.check(page.vector, of: node, in: world)
             case .state(.end(let end)):
-                // The receiver waits for what a program has just committed, which gets the next number.
                 let own = node.origin
                 let newest = max(try node.disk.newestLogged(of: own), try node.committedVector()[own])
-                try self.check(end.through, of: node, in: world, begun: newest &+ 1)
+                // The receiver waits for what a program has committed and is not collected yet, which gets the next number.
+                let isNextPromised = try node.disk.hasMarks()
+                try self.check(end.through, of: node, in: world, begun: isNextPromised ? newest &+ 1 : newest)
             case .goodbye, .ping, .pong, .rowHashes, .rowStates, .syncRequest, .verifyRequest, .verifyReport,
                 .syncReport, .revocation, .memberProof, .hostReport, .handOver, .transferRequest, .loginRequest,
                 .loginReply, .state, .stateRanges, .stateWants:

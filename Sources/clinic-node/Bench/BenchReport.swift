@@ -55,7 +55,7 @@ struct BenchReport: Encodable {
     /// Warns when the program was built without optimisation, so that its figures say nothing.
     static func warnOfDebugBuild() {
         guard self.isDebugBuild else { return }
-        Output.report("clinic-node: this is a debug build: take figures from 'swift build -c release'.")
+        Output.report("Warning: this is a debug build: take figures from 'swift build -c release'.")
     }
 
     private static var isDebugBuild: Bool {

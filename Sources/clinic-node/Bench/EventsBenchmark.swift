@@ -50,7 +50,7 @@ struct EventsBenchmark: Benchmark {
             "commit on one client to event at a WebSocket of the other",
             samples,
             beside: baseline,
-            medianAtMost: 10,
+            medianAtMost: 2,
             percentile99AtMost: 30
         )
     }

@@ -7,12 +7,14 @@ import Foundation
 struct UsersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "users",
-        abstract: "List the clinic's users, add one, or set a password.",
+        abstract: "List the clinic's users, add one, or change one.",
         discussion: """
             Works whether the node runs or not, on any PC; the others follow. A password is typed twice, or is one line of \
             standard input when that is no terminal.
             """,
-        subcommands: [List.self, Add.self, SetPassword.self],
+        subcommands: [
+            List.self, Add.self, SetPassword.self, Reset.self, Rename.self, Deactivate.self, Activate.self,
+        ],
         defaultSubcommand: List.self
     )
 
@@ -75,7 +77,7 @@ struct UsersCommand: ParsableCommand {
     struct SetPassword: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "passwd",
-            abstract: "Give a user another password."
+            abstract: "Give a user another password, and end the user's sessions."
         )
 
         @OptionGroup var data: DataOptions
@@ -85,8 +87,95 @@ struct UsersCommand: ParsableCommand {
             let users = try self.data.users()
             try StorageErrors.mapping { try users.requireUser(self.name) }
             guard let password = try PasswordPrompt.askNew(for: self.name) else { return }
-            try StorageErrors.mapping { try users.setPassword(password, of: self.name) }
-            Output.report("\(self.name) has a new password")
+            let ended = try StorageErrors.mapping { try users.setPassword(password, of: self.name) }
+            Output.report("\(self.name) has a new password" + UsersCommand.addition(ended))
+        }
+    }
+
+    /// `users reset`.
+    struct Reset: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "reset",
+            abstract: "Make a new password for a user, print it once, and end the user's sessions."
+        )
+
+        @OptionGroup var data: DataOptions
+        @OptionGroup var output: OutputFormat
+        @Argument(help: "The name by which the user logs in.") var name: String
+
+        func run() throws {
+            let users = try self.data.users()
+            try StorageErrors.mapping { try users.requireUser(self.name) }
+            let password = FirstAdministrator.makePassword()
+            let ended = try StorageErrors.mapping { try users.setPassword(password, of: self.name) }
+            if self.output.isJSON { return try Output.json(["username": self.name, "password": password]) }
+            Output.report(
+                "The password of \(self.name) is \(password) and is shown only now: write it down"
+                    + UsersCommand.addition(ended)
+            )
+        }
+    }
+
+    /// `users rename`.
+    struct Rename: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rename",
+            abstract: "Give a user another name.",
+            discussion: "The user's sessions go on, and the password stays."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The name by which the user logs in.") var name: String
+        @Argument(help: "Its new name.") var newName: String
+
+        func run() throws {
+            let users = try self.data.users()
+            try StorageErrors.mapping { try users.rename(self.name, to: self.newName) }
+            Output.report("\(self.name) logs in as \(self.newName) now")
+        }
+    }
+
+    /// `users deactivate`.
+    struct Deactivate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "deactivate",
+            abstract: "Let a user log in no more, and end the user's sessions.",
+            discussion: "What the user has written stays. clinic-node users activate takes it back."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The name by which the user logs in.") var name: String
+
+        func run() throws {
+            let users = try self.data.users()
+            let ended = try StorageErrors.mapping { try users.setActive(false, self.name) }
+            Output.report("\(self.name) may not log in any more" + UsersCommand.addition(ended))
+        }
+    }
+
+    /// `users activate`.
+    struct Activate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "activate",
+            abstract: "Let a deactivated user log in again."
+        )
+
+        @OptionGroup var data: DataOptions
+        @Argument(help: "The name by which the user logs in.") var name: String
+
+        func run() throws {
+            let users = try self.data.users()
+            _ = try StorageErrors.mapping { try users.setActive(true, self.name) }
+            Output.report("\(self.name) may log in again")
+        }
+    }
+
+    /// What a change did to the user's sessions.
+    private static func addition(_ endedSessions: Int) -> String {
+        switch endedSessions {
+        case 0: ""
+        case 1: "; 1 session was ended"
+        default: "; \(endedSessions) sessions were ended"
         }
     }
 }

@@ -51,7 +51,7 @@ struct WatchCommand: AsyncParsableCommand {
         // The first time a node that does not run is an error; later it will run again.
         try await self.follow(try LocalAPIClient(directory: self.data.directory()), from: &position, log: log)
         while true {
-            Output.report("clinic-node: The node stopped: this command waits until it runs again.")
+            Output.report("The node stopped: this command waits until it runs again.")
             var isBack = false
             while !isBack {
                 try await Task.sleep(for: WatchCommand.pause)

@@ -50,6 +50,85 @@ import Testing
         }
     }
 
+    @Test("names that differ in case alone are one name")
+    func cases() throws {
+        try self.withDatabase { path in
+            let users = UserAdministration(path: path)
+            try users.add(username: "Zoë", role: .admin, fullName: nil, password: "correct horse")
+            for name in ["zoë", "ZOË", "zoe\u{308}"] {
+                #expect(throws: ClinicRefusal(.refused, "")) { try users.requireNoUser(name) }
+                #expect(throws: ClinicRefusal(.refused, "")) {
+                    try users.add(username: name, role: .admin, fullName: nil, password: "correct horse")
+                }
+            }
+            try users.add(username: "ben", role: .doctor, fullName: nil, password: "correct horse")
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.rename("ben", to: "zoË") }
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.rename("cleo", to: "dan") }
+            #expect(throws: ClinicRefusal(.usage, "")) { try users.rename("ben", to: " ben") }
+            try users.rename("BEN", to: "Benjamin")
+            try users.rename("benjamin", to: "BENJAMIN")
+            #expect(try users.users().map(\.username) == ["BENJAMIN", "Zoë"])
+            try users.requireUser("zoË")
+        }
+    }
+
+    @Test("a new password and a deactivation end the user's sessions, and nobody else's")
+    func sessions() throws {
+        try self.withDatabase { path in
+            let users = UserAdministration(path: path)
+            let ids = try ["ana", "ben"].map {
+                try users.add(username: $0, role: .doctor, fullName: nil, password: "correct horse")
+            }
+            let queue = try DatabaseQueue(path: path)
+            func logIn() throws {
+                for id in ids {
+                    try queue.write { db in
+                        try db.execute(
+                            sql: """
+                                INSERT INTO user_sessions (userId, username, deviceId, loginTime, lastActivity, expiresAt, sessionToken)
+                                VALUES (?, 'x', 'd', datetime('now'), datetime('now'), datetime('now', '+8 hours'), 'x')
+                                """,
+                            arguments: [id]
+                        )
+                    }
+                }
+            }
+            func ended() throws -> [String] {
+                try queue.read { db in
+                    try String.fetchAll(
+                        db,
+                        sql: """
+                            SELECT u.username || ' ' || s.endReason FROM user_sessions AS s JOIN users AS u ON u.id = s.userId
+                            WHERE s.isActive = 0 AND s.invalidatedAt IS NOT NULL ORDER BY 1
+                            """
+                    )
+                }
+            }
+            try logIn()
+            #expect(try users.setPassword("another horse", of: "Ana") == 1)
+            #expect(try ended() == ["ana admin"])
+            #expect(try users.setActive(false, "BEN") == 1)
+            #expect(try ended() == ["ana admin", "ben admin"])
+            #expect(try users.users().map(\.active) == [true, false])
+            #expect(try users.setActive(true, "ben") == 0)
+            #expect(try users.users().map(\.active) == [true, true])
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.setActive(false, "cleo") }
+        }
+    }
+
+    @Test("the only active administrator is not deactivated")
+    func lastAdministrator() throws {
+        try self.withDatabase { path in
+            let users = UserAdministration(path: path)
+            for name in ["ana", "ben"] {
+                try users.add(username: name, role: .admin, fullName: nil, password: "correct horse")
+            }
+            try users.setActive(false, "ana")
+            #expect(throws: ClinicRefusal(.refused, "")) { try users.setActive(false, "ben") }
+            #expect(try users.users().map(\.active) == [false, true])
+        }
+    }
+
     @Test("names that are none are refused before anything is hashed")
     func names() throws {
         try self.withDatabase { path in

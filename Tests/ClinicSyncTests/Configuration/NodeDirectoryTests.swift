@@ -105,6 +105,33 @@ import Testing
         #expect(!FileManager.default.fileExists(atPath: directory.url.path))
     }
 
+    @Test("an interrupted setup is repeated, one at a time; a database that no setup made is not touched")
+    func interrupted() throws {
+        let temporary = try TemporaryDirectory()
+        let directory = NodeDirectory(url: temporary.url.appendingPathComponent("node"))
+        var mark: SetupMark? = try directory.create()
+        #expect(mark?.left == [])
+        try mark?.note(Array("noted".utf8))
+        try AtomicFile.write([], to: directory.databaseURL, mode: 0o600)
+        try AtomicFile.write([], to: directory.nodeKeyURL, mode: 0o600)
+        #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }
+        // The process ends.
+        mark = nil
+        #expect(!directory.holdsNode)
+        let again = try directory.create()
+        #expect(again.left == Array("noted".utf8))
+        #expect(!FileManager.default.fileExists(atPath: directory.databaseURL.path))
+        #expect(!FileManager.default.fileExists(atPath: directory.nodeKeyURL.path))
+        try directory.write(NodeDirectoryTests.identity)
+        again.remove()
+        #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }
+        // A database alone, without the mark: somebody's data.
+        try FileManager.default.removeItem(at: directory.identityURL)
+        try AtomicFile.write([1], to: directory.databaseURL, mode: 0o600)
+        #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }
+        #expect(try AtomicFile.read(directory.databaseURL) == [1])
+    }
+
     @Test("a node runs once, and the second attempt names the first")
     func lock() throws {
         let temporary = try TemporaryDirectory()

@@ -10,7 +10,7 @@ struct FuzzTests {
     private static func count(_ target: FuzzTarget) -> Int {
         switch target {
         case .frame, .changeChunk, .rowStates: 14_000
-        case .enrollment, .vector, .header, .registers, .columns, .value, .ranges: 9_000
+        case .enrollment, .storedState, .vector, .header, .registers, .columns, .value, .ranges: 9_000
         case .configuration, .identity, .invitations, .apiAddress, .joinCode, .address, .announcement: 3_000
         case .authority, .grant, .revocation, .certificateRequest, .nodeStatement, .nameStatement: 1_500
         }

@@ -1,4 +1,5 @@
 import ClinicSyncModel
+import NIOCore
 import Testing
 
 @testable import ClinicSync
@@ -265,6 +266,27 @@ import Testing
                 + #""timestamp":"1970-01-01T00:00:00.005Z","transaction":"\#(id):3","type":"billing_change_immediate"}"#
         )
         #expect(try APICoding.decode(NodeEvent.self, from: try APICoding.encode(event)) == event)
+    }
+
+    @Test("an event is encoded once for all subscribers, another event of its position for itself")
+    func encodings() throws {
+        let encodings = EventEncodings()
+        func place(_ event: NodeEvent) throws -> UnsafeRawPointer? {
+            try encodings.json(of: event).withUnsafeReadableBytes { $0.baseAddress }
+        }
+        let event = NodeEvent(self.change("payments"), position: 9)
+        var other = event
+        other.rows = 2
+        let first = try place(event)
+        #expect(try place(event) == first)
+        #expect(try place(other) != first)
+        #expect(try encodings.json(of: other) == ByteBuffer(bytes: try APICoding.encode(other)))
+        // The oldest is forgotten.
+        for position in 10..<10 + UInt64(EventEncodings.max) {
+            let later = NodeEvent(self.change("payments"), position: position)
+            #expect(try encodings.json(of: later) == ByteBuffer(bytes: try APICoding.encode(later)))
+        }
+        #expect(try encodings.json(of: event) == ByteBuffer(bytes: try APICoding.encode(event)))
     }
 
     @Test(

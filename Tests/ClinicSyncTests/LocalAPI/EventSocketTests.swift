@@ -354,7 +354,7 @@ import Testing
 }
 
 /// Checks that the next message contains `text`.
-private func expectText(
+func expectText(
     from socket: inout EventSocketClient.Session,
     containing text: String,
     _ location: SourceLocation = #_sourceLocation
@@ -364,7 +364,7 @@ private func expectText(
 }
 
 /// Checks the next message.
-private func expect(
+func expect(
     _ expected: EventSocketClient.Incoming?,
     from socket: inout EventSocketClient.Session,
     _ location: SourceLocation = #_sourceLocation

@@ -30,6 +30,43 @@ struct EnrollmentDeskTests {
         #expect(try self.host.ask(self.host.attempt(code)).refusal == .usedCode)
     }
 
+    @Test("a PC that joined is listed where it joined, after a restart too, once, and for 30 days")
+    func admissions() throws {
+        let code = try self.host.invite(uses: 3)
+        let attempt = try self.host.attempt(code, name: "Lab")
+        for _ in 0..<2 { _ = try self.host.ask(attempt) }
+        #expect(self.host.desk.admissions.map(\.name) == ["Lab"])
+        #expect(self.host.desk.admissions.map(\.node) == [attempt.nodeID.description])
+        let again = try TestDesk(self.clinic)
+        #expect(again.desk.admissions == self.host.desk.admissions)
+        self.clinic.clock.advance(minutes: 30 * 24 * 60)
+        _ = try again.ask(again.attempt(try again.invite(), name: "Desk"))
+        #expect(again.desk.admissions.map(\.name) == ["Desk"])
+    }
+
+    @Test("a PC that asks again with its key, because it was interrupted, uses nothing of the code")
+    func again() throws {
+        let code = try self.host.invite()
+        let key = SigningKey()
+        for _ in 1...3 { #expect(try self.host.ask(self.host.attempt(code, key: key)).membership != nil) }
+        #expect(try self.host.ask(self.host.attempt(code)).refusal == .usedCode)
+        // Also after a restart of the host.
+        let restarted = try TestDesk(self.clinic)
+        #expect(try restarted.ask(restarted.attempt(code, key: key)).membership != nil)
+    }
+
+    @Test("a name that a member has, or that another PC has just got, is refused and costs no use of the code")
+    func takenNames() throws {
+        let code = try self.host.invite(uses: 2)
+        #expect(try self.host.ask(self.host.attempt(code, name: "host")).refusal == .nameTaken)
+        let key = SigningKey()
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab", key: key)).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "LAB")).refusal == .nameTaken)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab", key: key)).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab 2")).membership != nil)
+        #expect(try self.host.ask(self.host.attempt(code, name: "Lab 2")).refusal == .usedCode)
+    }
+
     @Test("whoever does not prove the secret is told nothing: not that a code was used, not that it expired")
     func toldNothing() throws {
         let used = try self.host.invite()

@@ -19,7 +19,11 @@ struct TestDesk {
         self.desk = try EnrollmentDesk(
             store: store,
             wallClock: { clock.now },
-            monotonic: { .milliseconds(clock.now) }
+            monotonic: { .milliseconds(clock.now) },
+            members: EnrollmentDesk.Members(
+                isNameTaken: { name, _ in name == "host" },
+                isKnown: { _ in false }
+            )
         ) {
             EnrollmentDesk.Surroundings(
                 clinicName: "Clinic",
@@ -34,9 +38,14 @@ struct TestDesk {
         return try self.desk.invite(ttl: .seconds(minutes * 60), uses: uses, addresses: [address])
     }
 
-    func attempt(_ code: JoinCode, name: String = "desk") throws -> JoinAttempt {
+    /// An attempt of a PC with a name that no other PC has, unless one is given.
+    func attempt(
+        _ code: JoinCode,
+        name: String = UUID().uuidString,
+        key: SigningKey = SigningKey()
+    ) throws -> JoinAttempt {
         let clock = self.clinic.clock
-        return try JoinAttempt(code: code, nodeName: name) { clock.now }
+        return try JoinAttempt(code: code, nodeName: name, key: key) { clock.now }
     }
 
     /// Sends the request of a PC after a handshake with the host's present certificate.

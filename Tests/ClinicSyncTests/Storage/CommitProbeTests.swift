@@ -78,6 +78,24 @@ struct CommitProbeTests {
         probe.close()
     }
 
+    @Test("a commit that leaves nothing to collect is not seen; capture switched off and another schema are")
+    func nothingToCollect() throws {
+        let probe = try self.makeProbe()
+        try self.write("DELETE FROM clinicsync_event")
+        #expect(!probe.hasChanged(), "no row of the clinic was written")
+        try self.write("UPDATE clinicsync_guard SET applying = 1; INSERT INTO patients(id) VALUES ('p')")
+        #expect(probe.hasChanged(), "capture is off")
+        try self.write("UPDATE clinicsync_guard SET applying = 0")
+        #expect(!probe.hasChanged())
+        try self.write("DROP TRIGGER IF EXISTS none; CREATE TABLE other(id TEXT PRIMARY KEY)")
+        #expect(probe.hasChanged(), "there is another table")
+        try self.write("INSERT INTO other VALUES ('o')")
+        #expect(!probe.hasChanged())
+        try self.write("DELETE FROM clinicsync_guard")
+        #expect(probe.hasChanged(), "capture cannot be on")
+        probe.close()
+    }
+
     @Test("a probe that was closed looks at nothing any more, however late it is asked")
     func closedProbe() throws {
         let (probe, open) = (try self.makeProbe(), try self.makeProbe())

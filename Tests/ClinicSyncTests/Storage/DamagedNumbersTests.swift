@@ -124,6 +124,18 @@ struct DamagedNumbersTests {
         )
     }
 
+    // MARK: - The log
+
+    @Test("a chunk that gets an impossible position while the node runs is served all the same", arguments: [0, -5])
+    func wrongPosition(position: Int64) throws {
+        try self.a.sql("UPDATE clinicsync_log SET position = \(position) WHERE position = 1")
+        let late = try TestStore(3)
+        let damage = try #require(throws: OwnDamage.self) { _ = try self.a.reader.locate(late.vector) }
+        #expect(try self.a.writer.repair(damage).outcome == .rebuilt)
+        try converge([self.a, self.b, late])
+        try expectEqual([self.a, self.b, late])
+    }
+
     // MARK: - Rows and marks
 
     @Test("a row whose entry got a number as its key is known again, and the entry is gone", arguments: [true, false])

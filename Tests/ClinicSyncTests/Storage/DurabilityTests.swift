@@ -151,6 +151,25 @@ struct DurabilityTests {
         #expect(try pc.afterPowerCut { try $0.state().vector[pc.origin] } == 1)
     }
 
+    @Test("a number that the witness knows is not used again when the log has lost its batch")
+    func lostNewestBatch() throws {
+        let pc = try DiskStore(1)
+        for id in ["p1", "p2"] {
+            try pc.insert(id)
+            _ = try pc.writer.collect(clockOffsetMilliseconds: 0)
+        }
+        try pc.sql("PRAGMA ignore_check_constraints = 1; UPDATE clinicsync_log SET sequence = -1 WHERE sequence = 2")
+        try pc.close()
+        let again = try DiskStore(1, on: pc.disk)
+        defer { try? again.close() }
+        #expect(again.writer.rebirth == nil)
+        #expect(again.writer.takeNotice().repairs.map(\.table) == [.log])
+        #expect(try again.writer.state().vector[again.origin] == 2)
+        try again.insert("p3")
+        let logged = try again.writer.collect(clockOffsetMilliseconds: 0).logged
+        #expect(logged.map(\.chunk.batch.sequence) == [3])
+    }
+
     @Test(
         "the chunks of an import that were sent before a crash, or a new isolation, are not stamped anew after it",
         arguments: [true, false]

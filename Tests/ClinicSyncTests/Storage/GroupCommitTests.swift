@@ -67,6 +67,18 @@ struct GroupCommitTests {
         return outcome.logged.map(\.chunk.batch)
     }
 
+    @Test("of two contents of one batch in one delivery only that which replaced the other is applied")
+    func replacedAtOnce() throws {
+        guard case .store(let id, let sender, let chunks) = try self.request(of: self.authors[0]) else { return }
+        let first = try #require(chunks.first)
+        let empty = ChunkCheck.emptyPayload
+        let other = Self.chunk(first, payload: empty, checksum: BatchChunk.checksum(of: empty))
+        let reply = self.executor.perform(.store(from: id, sender, [first, other]))
+        #expect(Self.storedBatches(reply) == [first.batch, first.batch])
+        #expect(try self.patients() == [])
+        #expect(try self.host.vector.covers(self.authors[0].vector))
+    }
+
     @Test("those of six peers are one transaction, and each peer has its own reply")
     func together() throws {
         let requests = try self.authors.map { try self.request(of: $0) }

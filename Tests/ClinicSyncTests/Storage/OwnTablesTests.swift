@@ -58,6 +58,14 @@ struct OwnTablesTests {
         }
     }
 
+    @Test("a table that a program drops while the node runs is noticed")
+    func droppedWhileRunning() throws {
+        let store = try TestStore(1)
+        #expect(try !store.writer.lacksOwnTables())
+        try store.sql("DROP TABLE clinicsync_tombstone")
+        #expect(try store.writer.lacksOwnTables())
+    }
+
     @Test("the guard of the triggers is made again with its row, and programs' writes are marked")
     func guardTable() throws {
         let first = try DiskStore(1)

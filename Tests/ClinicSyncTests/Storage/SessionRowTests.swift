@@ -201,6 +201,9 @@ struct SessionRowTests {
         // The account and the login carry the BLOB.
         let account = try #require(try a.reader.loginAccount(username: "eve"))
         #expect(account.id == .blob([0xc3, 0x28]))
+        // The name in another case is the same name.
+        #expect(try a.reader.loginAccount(username: "EVE") == account)
+        #expect(try a.reader.username(of: account.id) == "eve")
         #expect(try self.login(a, "s1", user: account.id, device: "A") == .granted(isProvisional: false))
         #expect(try a.writer.keepSessions(isMajority: true, at: a.now).changes == 0)
         let log = "SELECT hex(userId) FROM user_activity_log WHERE id = 's1-login'"

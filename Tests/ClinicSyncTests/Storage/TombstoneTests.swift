@@ -314,6 +314,38 @@ struct TombstoneTests {
         for store in [self.a, self.b, self.c] { #expect(try self.rows(store) == ["i2", "i3", "i4", "q1", "q2", "q3"]) }
     }
 
+    @Test("a deleted row that comes back is deleted everywhere by the last PC that knows of the deletion, once")
+    func contested() throws {
+        try self.delete(["i1"])
+        // One of the two keeps its log, and so the tombstone, for longer.
+        try self.pass(retention: 365 * Self.day)
+        #expect(try self.tombstones(self.a) == [])
+        #expect(try self.tombstones(self.b) == ["i1"])
+        // The host says that it cannot tell what was deleted, so the third PC keeps the row.
+        try self.a.writer.transactions.write { transaction in
+            try ForgottenRows.noteLostRows(in: transaction)
+            return Ending.relaxed
+        }
+        try self.comeBack()
+        #expect(try self.rows(self.c).contains("i1"))
+        // The next maintenance of the host has something to forget.
+        try self.a.sql("UPDATE patients SET fullName = 'Eva'")
+        try converge([self.a, self.b, self.c])
+        for store in [self.a, self.b, self.c] { store.now += 8 * Self.day }
+        _ = try RoundRun(client: self.c, host: self.a).round()
+        #expect(try self.rows(self.a).contains("i1"), "a row beats nothing")
+        _ = try RoundRun(client: self.b, host: self.a).round()
+        #expect(try self.tombstones(self.a) == ["i1"])
+        for _ in 0..<3 { try self.pass(0, [self.a, self.b, self.c]) }
+        _ = try RoundRun(client: self.c, host: self.a).round()
+        for store in [self.a, self.b, self.c] { #expect(try !self.rows(store).contains("i1")) }
+        try self.reconcile()
+        // Then the tombstones go as ever.
+        try self.pass(8, [self.a, self.b, self.c])
+        #expect(try self.tombstones(self.a) == [])
+        try expectEqual([self.a, self.b, self.c])
+    }
+
     @Test("a PC that knows that it lost rows takes none away: what others have stays")
     func knownLoss() throws {
         try self.delete(["i1"])

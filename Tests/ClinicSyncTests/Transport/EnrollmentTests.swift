@@ -248,7 +248,7 @@ struct EnrollmentTests {
     ) async throws -> EnrollmentReply {
         let identity = try identity ?? TestClinic.selfSigned()
         let judge = try TestAuthenticator(identity, of: TestClinic.shared.get())
-        return try await PeerTransport.enroll(
+        return try await EnrollmentInquiry.enroll(
             address: address,
             context: try identity.clientContext(),
             judge: { await judge.judge($0) },

@@ -3,6 +3,8 @@ import ClinicSyncModel
 import ClinicSyncWire
 import Testing
 
+@testable import ClinicSyncStorage
+
 /// The work of a host grows with its clients and no faster: what it does for each is the same with many as with few.
 @Suite("The work of a host for each client") struct GrowthTests {
     /// Beats of the heart in ten seconds.
@@ -27,6 +29,39 @@ import Testing
         #expect(vectors.entries.count == 201)
         let shared = Self.peers(of: host).filter { $0.sharesMemory(with: vectors) }
         #expect(shared.count == 200)
+    }
+
+    @Test("for a batch is as many statements with 200 authors in its file as with two")
+    func authors() throws {
+        let (few, many) = (try Self.statements(authors: 2), try Self.statements(authors: 200))
+        #expect(few > 10)
+        #expect(many == few)
+    }
+
+    /// The statements with which a store of so many authors applies a batch of one row.
+    private static func statements(authors: UInt64) throws -> Int {
+        let (author, host) = (try TestStore(1), try TestStore(2))
+        try converge([author, host])
+        try author.sql("INSERT INTO patients(id, fullName) VALUES ('p1', 'Ana')")
+        let first = try author.collect().logged.map(\.chunk)
+        let header = try #require(first.first?.header)
+        let others = (0..<authors).map { number in
+            BatchChunk(
+                batch: BatchID(origin: .o(10 + number), sequence: 1),
+                index: 0,
+                header: BatchHeader(timestamp: header.timestamp, dependencies: VersionVector(), schemaVersion: 0),
+                isLast: true,
+                checksum: BatchChunk.checksum(of: ChunkCheck.emptyPayload),
+                payload: ChunkCheck.emptyPayload
+            )
+        }
+        _ = try host.writer.store(first + others, clockOffsetMilliseconds: 0)
+        #expect(try host.vector.entries.count >= Int(authors))
+        try author.sql("UPDATE patients SET fullName = 'Ben' WHERE id = 'p1'")
+        let second = try author.collect().logged.map(\.chunk)
+        let work = try host.work { _ = try host.writer.store(second, clockOffsetMilliseconds: 0) }
+        #expect(try host.value(String.self, "SELECT fullName FROM patients WHERE id = 'p1'") == "Ben")
+        return try #require(work[.statements])
     }
 
     /// What a host did for each client.

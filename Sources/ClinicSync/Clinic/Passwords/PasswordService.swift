@@ -89,7 +89,7 @@ package final class PasswordService: Sendable {
     ///
     /// - Parameters:
     ///   - password: the typed password; an empty password is never correct.
-    ///   - username: the user's name, exactly as in the table.
+    ///   - username: the user's name; all spellings that differ in case share a lock-out.
     ///   - device: the PC where the user typed the password.
     /// - Returns: The verdict; the check takes as long for a user who does not exist as for a user with a new hash.
     /// - Throws: what reading the account throws; `CancellationError` after ``close()``.
@@ -100,7 +100,7 @@ package final class PasswordService: Sendable {
     ) async throws -> PasswordVerdict {
         guard username.utf8.count <= PasswordService.nameBytesMax, device.utf8.count <= PasswordService.nameBytesMax
         else { return .wrong }
-        let subjects: [LoginSubject] = [.user(.string(username)), .device(.string(device))]
+        let subjects: [LoginSubject] = [.user(.string(UserName.folded(username))), .device(.string(device))]
         if let remaining = self.remaining(subjects) { return .lockedOut(retryAfter: remaining) }
         let isFull = self.pending.withLockedValue { pending in
             if pending >= PasswordService.threads + PasswordService.waitingMax { return true }

@@ -20,27 +20,58 @@ package struct LoginAccount: Sendable, Hashable {
     }
 }
 
-extension ReplicaReader {
+extension LoginAccount {
     /// Returns the account of a user name, compared byte by byte.
+    fileprivate static func of(_ username: String, on connection: Connection) throws -> LoginAccount? {
+        try connection
+            .query(
+                """
+                SELECT id, CASE typeof(password) WHEN 'text' THEN password END, \(UserTable.isActive)
+                FROM users WHERE username = ?1
+                """
+            )
+            .bind(1, SQLiteValue.string(username))
+            .first { row in
+                LoginAccount(
+                    id: row.value(0),
+                    passwordHash: row.isNull(1) ? nil : row.string(1),
+                    isActive: row.int(2) != 0
+                )
+            }
+    }
+
+    /// Returns the name in the table that differs from `username` in case alone; `nil` when there are none or several.
+    fileprivate static func spelling(of username: String, on connection: Connection) throws -> String? {
+        var names: [String] = []
+        try connection.query("SELECT username FROM users WHERE typeof(username) = 'text'").forEach { row in
+            let name = row.string(0)
+            if UserName.isSame(name, username) { names.append(name) }
+        }
+        return names.count == 1 ? names.first : nil
+    }
+}
+
+extension ReplicaReader {
+    /// Returns the account of a user name: the user of exactly that name, otherwise the only one whose name differs in case alone.
     ///
     /// - Throws: ``StoreError``.
     package func loginAccount(username: String) throws -> LoginAccount? {
         try self.read { connection in
-            try connection
-                .query(
-                    """
-                    SELECT id, CASE typeof(password) WHEN 'text' THEN password END, \(UserTable.isActive)
-                    FROM users WHERE username = ?1
-                    """
-                )
-                .bind(1, SQLiteValue.string(username))
-                .first { row in
-                    LoginAccount(
-                        id: row.value(0),
-                        passwordHash: row.isNull(1) ? nil : row.string(1),
-                        isActive: row.int(2) != 0
-                    )
+            try LoginAccount.of(username, on: connection)
+                ?? LoginAccount.spelling(of: username, on: connection).flatMap {
+                    try LoginAccount.of($0, on: connection)
                 }
+        }
+    }
+
+    /// Returns the name of a user, as it is in the table; `nil` when there is no such user.
+    ///
+    /// - Throws: ``StoreError``.
+    package func username(of id: SQLiteValue) throws -> String? {
+        try self.read { connection in
+            try connection.query("SELECT CAST(username AS TEXT) FROM users WHERE id = ?1").bind(1, id).first { row in
+                row.isNull(0) ? nil : row.string(0)
+            } ?? nil
         }
     }
 

@@ -47,14 +47,49 @@ package struct UserAdministration: Sendable {
         return id
     }
 
-    /// Gives a user another password.
+    /// Gives a user another password, and ends the user's sessions.
     ///
+    /// - Returns: The number of ended sessions.
     /// - Throws: ``ClinicRefusal``: `usage` for an invalid password, `refused` when the user does not exist;
     ///   ``StoreError``.
-    package func setPassword(_ password: String, of username: String) throws {
+    @discardableResult
+    package func setPassword(_ password: String, of username: String) throws -> Int {
         let hash = try PasswordHash.make(password)
-        guard try self.table.setPasswordHash(hash, of: username) else {
+        guard let ended = try self.table.setPasswordHash(hash, of: username) else {
             throw UserAdministration.unknown(username)
+        }
+        return ended
+    }
+
+    /// Gives a user another name; the user's sessions go on.
+    ///
+    /// - Throws: ``ClinicRefusal``: `usage` for an invalid name, `refused` when the user does not exist or the name is taken;
+    ///   ``StoreError``.
+    package func rename(_ username: String, to name: String) throws {
+        try UserAdministration.check(username: name)
+        _ = try UserAdministration.endedSessions(try self.table.rename(username, to: name), username, name)
+    }
+
+    /// Lets a user log in, or not any more, which also ends the user's sessions.
+    ///
+    /// - Returns: The number of ended sessions.
+    /// - Throws: ``ClinicRefusal``: `refused` when the user does not exist, or is the only active administrator;
+    ///   ``StoreError``.
+    @discardableResult
+    package func setActive(_ isActive: Bool, _ username: String) throws -> Int {
+        try UserAdministration.endedSessions(try self.table.setActive(isActive, username), username, username)
+    }
+
+    private static func endedSessions(_ change: UserTable.Change, _ username: String, _ name: String) throws -> Int {
+        switch change {
+        case .made(let sessions): return sessions
+        case .unknown: throw UserAdministration.unknown(username)
+        case .taken: throw UserAdministration.taken(name)
+        case .lastAdministrator:
+            throw ClinicRefusal(
+                .refused,
+                "\"\(username)\" is the only active administrator: add another one first with clinic-node users add."
+            )
         }
     }
 
@@ -62,16 +97,16 @@ package struct UserAdministration: Sendable {
     ///
     /// - Throws: ``ClinicRefusal``: `refused` when no such user exists; ``StoreError``.
     package func requireUser(_ username: String) throws {
-        guard try self.users().contains(where: { SQLiteValue.string($0.username) == .string(username) }) else {
+        guard try self.users().contains(where: { UserName.isSame($0.username, username) }) else {
             throw UserAdministration.unknown(username)
         }
     }
 
-    /// Makes sure that no user with that name exists, before a person types a password.
+    /// Makes sure that no user with that name exists, in whatever case, before a person types a password.
     ///
     /// - Throws: ``ClinicRefusal``: `refused` when such a user exists; ``StoreError``.
     package func requireNoUser(_ username: String) throws {
-        guard try !self.users().contains(where: { SQLiteValue.string($0.username) == .string(username) }) else {
+        guard try !self.users().contains(where: { UserName.isSame($0.username, username) }) else {
             throw UserAdministration.taken(username)
         }
     }

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import ClinicSyncStorage
 import Foundation
 import GRDB
@@ -62,16 +63,11 @@ package struct UserTable: Sendable {
 
     /// Adds a user.
     ///
-    /// - Returns: The row's key; `nil` when the name is taken.
+    /// - Returns: The row's key; `nil` when the name is taken, in whatever case.
     /// - Throws: ``StoreError``.
     package func add(_ row: NewRow) throws -> String? {
         try self.write { db in
-            let isTaken = try Bool.fetchOne(
-                db,
-                sql: "SELECT EXISTS (SELECT 1 FROM users WHERE username = ?)",
-                arguments: [row.username]
-            )
-            guard isTaken == false else { return nil }
+            guard try UserTable.holders(of: row.username, in: db).isEmpty else { return nil }
             try db.execute(
                 sql: """
                     INSERT INTO users (username, password, role, fullName, isActive, createdAt, updatedAt)
@@ -87,18 +83,99 @@ package struct UserTable: Sendable {
         }
     }
 
-    /// Changes a user's hash.
+    /// Changes a user's hash, and ends the user's sessions: whoever knew the former password is logged out.
     ///
-    /// - Returns: Whether there is such a user.
+    /// - Returns: The number of ended sessions; `nil` when there is no such user.
     /// - Throws: ``StoreError``.
-    package func setPasswordHash(_ hash: String, of username: String) throws -> Bool {
+    package func setPasswordHash(_ hash: String, of username: String) throws -> Int? {
         try self.write { db in
+            guard let username = try UserTable.spelling(of: username, in: db) else { return nil }
             try db.execute(
                 sql: "UPDATE users SET password = ?, updatedAt = \(UserTable.now) WHERE username = ?",
                 arguments: [hash, username]
             )
-            return db.changesCount > 0
+            return try UserTable.endSessions(of: username, in: db)
         }
+    }
+
+    /// The result of a change to a user.
+    package enum Change: Sendable, Hashable {
+        /// The change is made; the value is the number of sessions that it ended.
+        case made(endedSessions: Int)
+        /// There is no such user.
+        case unknown
+        /// Another user has the new name, in whatever case.
+        case taken
+        /// The user is the only active administrator.
+        case lastAdministrator
+    }
+
+    /// Gives a user another name.
+    ///
+    /// - Throws: ``StoreError``.
+    package func rename(_ username: String, to name: String) throws -> Change {
+        try self.write { db in
+            guard let username = try UserTable.spelling(of: username, in: db) else { return .unknown }
+            let holders = try UserTable.holders(of: name, in: db)
+            // The user itself may take another case of its name.
+            guard holders.allSatisfy({ SQLiteValue.string($0) == .string(username) }) else { return .taken }
+            try db.execute(
+                sql: "UPDATE users SET username = ?, updatedAt = \(UserTable.now) WHERE username = ?",
+                arguments: [name, username]
+            )
+            return .made(endedSessions: 0)
+        }
+    }
+
+    /// Lets a user log in, or not any more; the latter ends the user's sessions.
+    ///
+    /// - Throws: ``StoreError``.
+    package func setActive(_ isActive: Bool, _ username: String) throws -> Change {
+        try self.write { db in
+            guard let username = try UserTable.spelling(of: username, in: db) else { return .unknown }
+            if !isActive {
+                let isLast = try Bool.fetchOne(
+                    db,
+                    sql: """
+                        SELECT EXISTS (SELECT 1 FROM users WHERE username = ?1 AND role = 'admin' AND \(UserTable.isActive))
+                            AND NOT EXISTS
+                            (SELECT 1 FROM users WHERE username IS NOT ?1 AND role = 'admin' AND \(UserTable.isActive))
+                        """,
+                    arguments: [username]
+                )
+                guard isLast == false else { return .lastAdministrator }
+            }
+            try db.execute(
+                sql: "UPDATE users SET isActive = ?, updatedAt = \(UserTable.now) WHERE username = ?",
+                arguments: [isActive, username]
+            )
+            return .made(endedSessions: isActive ? 0 : try UserTable.endSessions(of: username, in: db))
+        }
+    }
+
+    /// The names of the users who have this name, in whatever case.
+    private static func holders(of name: String, in db: Database) throws -> [String] {
+        try String.fetchAll(db, sql: "SELECT CAST(username AS TEXT) FROM users WHERE username IS NOT NULL")
+            .filter { UserName.isSame($0, name) }
+    }
+
+    /// The name of a user as it is in the table: exactly this name, otherwise the only one that differs in case alone.
+    private static func spelling(of name: String, in db: Database) throws -> String? {
+        let holders = try UserTable.holders(of: name, in: db)
+        return holders.first { SQLiteValue.string($0) == .string(name) } ?? (holders.count == 1 ? holders.first : nil)
+    }
+
+    /// Ends a user's sessions as a program does, for the reason `admin`.
+    private static func endSessions(of username: String, in db: Database) throws -> Int {
+        guard try db.tableExists("user_sessions") else { return 0 }
+        try db.execute(
+            sql: """
+                UPDATE user_sessions SET isActive = 0, invalidatedAt = \(UserTable.now), endReason = 'admin'
+                WHERE userId = (SELECT id FROM users WHERE username = ?) AND \(WrittenForms.isOn("isActive", ifNull: false))
+                """,
+            arguments: [username]
+        )
+        return db.changesCount
     }
 
     /// Returns all users in the order of their names.

@@ -34,6 +34,8 @@ package struct HandOverStateMachine: Sendable, Hashable {
     private struct Wish: Sendable, Hashable {
         let request: RequestID
         let node: NodeID
+        /// How long the command has waited.
+        var waited: Duration = .zero
     }
 
     /// Where the host's hand-over stands.
@@ -95,10 +97,22 @@ package struct HandOverStateMachine: Sendable, Hashable {
 
     /// A client asks this host to hand over to a peer.
     ///
-    /// When the host cannot, it says nothing: the client's own timer ends the wish.
-    package mutating func requested(to peer: LinkedPeer?) -> [Directive] {
-        guard let peer, HandOverStateMachine.refusal(of: peer) == nil else { return [] }
-        return self.begin(with: peer.connection, isShutdown: false)
+    /// When the host cannot, it says nothing: the client asks again, and its own timer ends the wish.
+    package mutating func requested(to peer: LinkedPeer?, _ context: NodeContext) -> [Directive] {
+        // Race: this node is host no more. A hand-over that begins now would take place when it is host again.
+        guard context.isHost, let peer, HandOverStateMachine.refusal(of: peer) == nil else { return [] }
+        return self.handOver(to: peer)
+    }
+
+    /// Begins to hand over to a peer, or asks the successor again that was asked already.
+    private mutating func handOver(to peer: LinkedPeer) -> [Directive] {
+        switch self.state {
+        case .waiting(let successor) where successor.connection == peer.connection: [.reviewHandOver]
+        case .asked(let successor) where successor.connection == peer.connection:
+            // Race: the successor's store was writing a term when it was asked.
+            [.effect(.send([peer.connection], .handOver))]
+        case .idle, .waiting, .asked: self.begin(with: peer.connection, isShutdown: false)
+        }
     }
 
     /// Why the host cannot hand over to a peer; `nil` when it can.
@@ -131,17 +145,39 @@ package struct HandOverStateMachine: Sendable, Hashable {
                 let refusal = HandOverStateMachine.refusal(of: peer) ?? .unknownNode
                 return [HandOverStateMachine.answer(request, refusal)]
             }
-            return self.begin(with: peer.connection, isShutdown: false) + self.wait(for: node, request: request)
+            return self.handOver(to: peer) + self.wait(for: node, request: request)
         }
         guard reign != nil, let host = context.host else { return [HandOverStateMachine.answer(request, .noHost)] }
         return [.effect(.send([host], .transferRequest(node)))] + self.wait(for: node, request: request)
     }
 
+    /// The node that a waiting command wants as host.
+    package var wished: NodeID? { self.wish?.node }
+
     /// Waits until `node` is host; an earlier command that still waits is answered as timed out.
     package mutating func wait(for node: NodeID, request: RequestID) -> [Directive] {
         let earlier = self.wish.map { HandOverStateMachine.answer($0.request, .timedOut) }
         self.wish = Wish(request: request, node: node)
-        return (earlier.map { [$0] } ?? []) + [.effect(.setTimer(.transfer, after: CoreLimits.transferLimit))]
+        return (earlier.map { [$0] } ?? []) + [.effect(.setTimer(.transfer, after: CoreLimits.transferRepeat))]
+    }
+
+    /// The command has waited for another moment: asks again, or answers that it took too long.
+    ///
+    /// Whoever was asked may have been unable to follow just then: the host when it had no link with the wished node, this node
+    /// when it had no host.
+    ///
+    /// - Parameters:
+    ///   - peer: The node ``wished``, when it has a link with this node.
+    ///   - context: What may be read of the node.
+    /// - Returns: What is to be done.
+    package mutating func wishWaited(peer: LinkedPeer?, _ context: NodeContext) -> [Directive] {
+        guard let node = self.wish?.node, let waited = self.wish?.waited else { return [] }
+        guard waited + CoreLimits.transferRepeat < CoreLimits.transferLimit else { return self.wishTimedOut() }
+        self.wish?.waited = waited + CoreLimits.transferRepeat
+        let timer = Directive.effect(.setTimer(.transfer, after: CoreLimits.transferRepeat))
+        if context.isHost { return self.requested(to: peer, context) + [timer] }
+        guard let host = context.host else { return [timer] }
+        return [.effect(.send([host], .transferRequest(node))), timer]
     }
 
     /// The command waited for too long, or the node stops.

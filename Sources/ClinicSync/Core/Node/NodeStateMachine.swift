@@ -106,7 +106,9 @@ package struct NodeStateMachine: Sendable, Equatable {
         case .dial: self.dial()
         case .election: self.electionTimerFired()
         case .handOver: self.carryOut(self.handOver.timedOut())
-        case .transfer: self.carryOut(self.handOver.wishTimedOut())
+        case .transfer:
+            let peer = self.handOver.wished.flatMap { self.peers.linkedPeer($0) }
+            self.carryOut(self.handOver.wishWaited(peer: peer, self.context))
         case .login(let number):
             self.carryOut(self.sessions.loginTimedOut(number, peers: self.peers.linkedPeers, self.context))
         case .grants:

@@ -59,6 +59,8 @@ package enum CoreLimits {
     package static let handOverLimit: Duration = .milliseconds(400)
     /// A command for another host is answered within this time.
     package static let transferLimit: Duration = .seconds(5)
+    /// Such a command is repeated after this time, until it is answered.
+    package static let transferRepeat: Duration = .seconds(1)
     /// A store that waits this long for another program's write transaction counts as locked.
     ///
     /// A host with a locked store hands over.
@@ -177,4 +179,10 @@ package enum CoreLimits {
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.
     package static let syncRequestersMax = 1_024
+    /// Members of one report about all members.
+    package static let reportedMembersMax = 1_024
+    /// How long a client waits for what its host knows of the members.
+    package static let membersLimit: Duration = .seconds(2)
+    /// A comparison of tables may be older than three rounds by this time, before it counts as old.
+    package static let comparisonSlack: Duration = .seconds(10)
 }

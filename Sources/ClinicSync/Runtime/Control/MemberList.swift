@@ -48,6 +48,15 @@ struct MemberList: Sendable {
         )
     }
 
+    /// Returns whether a member other than `node` has a name, in whatever case; former members keep none.
+    func isTaken(_ name: String, besides node: NodeID) -> Bool {
+        let names = self.ownNames
+        return self.register.members.contains { member in
+            member.node != node && self.register.isPresent(member)
+                && names[member.node]?.lowercased() == name.lowercased()
+        }
+    }
+
     /// Finds the member that a person names by id, by the beginning of its id, or by its name.
     ///
     /// - Throws: ``ClinicSyncError`` of code `usage` when the text matches no member, or several members.
@@ -61,7 +70,8 @@ struct MemberList: Sendable {
             wanted.utf8.count >= 4 ? rows.filter { $0.id.description.hasPrefix(wanted) } : [],
         ]
         guard let found = matches.first(where: { !$0.isEmpty }) else {
-            throw ClinicSyncError(.usage, "There is no node \"\(text)\": clinic-node nodes lists all.")
+            let question = ClosestName.question(text, among: rows.map(\.name))
+            throw ClinicSyncError(.usage, "There is no node \"\(text)\"\(question): clinic-node nodes lists all.")
         }
         guard let node = found.first, found.count == 1 else {
             throw ClinicSyncError(

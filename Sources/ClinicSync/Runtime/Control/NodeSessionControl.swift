@@ -41,7 +41,16 @@ struct NodeSessionControl: SessionControl {
         )
         switch verdict {
         case .accepted(let userID):
-            return try await self.logIn(userID, input.username, on: deviceName, isForced: input.force == true)
+            // The name as it is in the table, however it was typed.
+            let username = try await StorageErrors.mapping {
+                try await self.storage.read { try $0.username(of: userID) }
+            }
+            return try await self.logIn(
+                userID,
+                username ?? input.username,
+                on: deviceName,
+                isForced: input.force == true
+            )
         case .wrong: return .wrongPassword
         case .lockedOut(let time), .busy(let time): return .tooMany(retryAfter: time)
         case .inactive:

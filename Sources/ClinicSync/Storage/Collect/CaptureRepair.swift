@@ -35,6 +35,9 @@ final class CaptureRepair {
         self.transactions.expectSchema(version)
     }
 
+    /// Whether the schema must be read again or compared, whatever its version is.
+    var isKnownDue: Bool { self.checkedSchemaVersion == nil || self.isComparisonDue }
+
     /// Whether the schema must be read again.
     func isCheckDue() throws -> Bool {
         try self.transactions.read { connection in

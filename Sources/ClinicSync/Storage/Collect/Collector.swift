@@ -10,7 +10,7 @@ final class Collector {
     /// Up to this many marks are collected in one short write transaction; more are collected in slices.
     ///
     /// A row that concerns other rows takes up to 0.4 ms. So a transaction takes less than 30 ms.
-    private static let singleTransactionMarksMax = 64
+    static let singleTransactionMarksMax = 64
     /// Up to this many marks are collected inside the transaction that applies a peer's batch, if programs write that many
     /// during a collection in slices.
     static let inlineMarksMax = 2_000

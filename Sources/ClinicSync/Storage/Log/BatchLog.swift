@@ -14,6 +14,8 @@ final class BatchLog: TransactionPart {
     private var highestOwn: UInt64
     /// Batches of which peers have other content.
     private var others = OtherContent()
+    /// The authors of whom a batch may be whole in the log and not applied.
+    var waiting = WaitingAuthors()
 
     /// Opens the log.
     ///
@@ -29,10 +31,11 @@ final class BatchLog: TransactionPart {
     }
 
     func memory() -> () -> Void {
-        let (highestOwn, others) = (self.highestOwn, self.others)
+        let (highestOwn, others, waiting) = (self.highestOwn, self.others, self.waiting)
         return {
             self.highestOwn = highestOwn
             self.others = others
+            self.waiting = waiting
         }
     }
 
@@ -86,7 +89,8 @@ final class BatchLog: TransactionPart {
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING position
             """
         )
-        statement.bind(1, try self.origins.id(of: chunk.batch.origin, in: transaction)).bind(2, chunk.batch.sequence)
+        let id = try self.origins.id(of: chunk.batch.origin, in: transaction)
+        statement.bind(1, id).bind(2, chunk.batch.sequence)
         statement.bind(3, chunk.index).bind(4, chunk.isLast ? 1 : 0)
         if let header = chunk.header {
             statement.bind(5, blob: VectorCoding.encode(header))
@@ -102,7 +106,11 @@ final class BatchLog: TransactionPart {
             try statement.run()
             return position
         }
-        if chunk.batch.origin == self.origins.own { self.highestOwn = max(self.highestOwn, chunk.batch.sequence) }
+        if id == self.origins.ownID {
+            self.highestOwn = max(self.highestOwn, chunk.batch.sequence)
+        } else {
+            self.waiting.add(id)
+        }
         return LoggedChunk(position: position, chunk: chunk)
     }
 
@@ -141,7 +149,8 @@ final class BatchLog: TransactionPart {
         let isApplied = sequence <= self.origins.sequence(of: id)
         let connection = transaction.connection
         let applied = isApplied ? self.origins.vector : nil
-        if let present = try LoggedContent.read(under: chunk, of: id, applied: applied, on: connection) {
+        var extent = try LoggedExtent.read(of: id, sequence: sequence, on: connection)
+        if extent != nil, let present = try LoggedContent.read(under: chunk, of: id, applied: applied, on: connection) {
             guard present.isIntact else {
                 try self.heal(chunk, of: id, in: transaction)
                 return .known
@@ -160,27 +169,18 @@ final class BatchLog: TransactionPart {
             }
             try self.removeBatch(of: id, sequence: sequence, in: transaction)
             replaced.append(chunk.batch)
+            extent = nil
         }
         if try self.isOfFormerSelf(chunk.batch, on: transaction.connection) { throw ForkedBatch(batch: chunk.batch) }
-        let next = try self.nextChunk(of: id, sequence: sequence, on: transaction.connection)
-        let isComplete = try self.isComplete(of: id, sequence: sequence, on: transaction.connection)
+        let isNext = try chunk.index == extent?.nextChunk() ?? 0 && extent?.isComplete != true
         if isApplied {
             // A batch, or the rest of one, that is missing here through damage.
-            if chunk.index == next ?? 0, !isComplete { _ = try self.append(chunk, in: transaction) }
+            if isNext { _ = try self.append(chunk, in: transaction) }
             return .known
         }
-        guard chunk.index == next ?? 0, !isComplete else { return .notKept }
+        guard isNext else { return .notKept }
         guard !self.others.has(sender?.node, author: id, sequence: sequence) else { return .notKept }
         return .logged(try self.append(chunk, in: transaction))
-    }
-
-    /// Whether the last chunk of a batch is in the log.
-    private func isComplete(of id: Int, sequence: UInt64, on connection: Connection) throws -> Bool {
-        try connection
-            .query("SELECT 1 FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND isLast = 1")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { _ in true } ?? false
     }
 
     // MARK: - Removing
@@ -283,6 +283,7 @@ final class BatchLog: TransactionPart {
             .bind(1, id).bind(2, chunk.batch.sequence).bind(3, chunk.index)
             .bind(4, chunk.isLast ? 1 : 0).bind(5, header).bind(6, chunk.checksum).bind(7, blob: chunk.payload)
             .run()
+        self.waiting.add(id)
         guard chunk.isLast else { return }
         // What stands behind the last chunk of a batch has a damaged number.
         try transaction.statement("DELETE FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2 AND chunk > ?3")
@@ -362,13 +363,7 @@ final class BatchLog: TransactionPart {
 
     /// The number of the next chunk of a batch; `nil` when no chunk of it is in the log.
     func nextChunk(of id: Int, sequence: UInt64, on connection: Connection) throws -> UInt32? {
-        let next =
-            try connection
-            .query("SELECT max(chunk) FROM clinicsync_log WHERE origin = ?1 AND sequence = ?2")
-            .bind(1, id)
-            .bind(2, sequence)
-            .first { $0.isNull(0) ? nil : try $0.number(0, in: 0...Bounds.chunkIndexMax - 1, "a chunk's number") + 1 }
-        return next ?? nil
+        try LoggedExtent.read(of: id, sequence: sequence, on: connection)?.nextChunk()
     }
 
     /// The number of an author's first batch in the log that is not applied; `nil` when there is none.
@@ -399,12 +394,31 @@ final class BatchLog: TransactionPart {
         var chunks: Int
         /// The size of its payload in bytes.
         var bytes: Int
+        /// The payloads of its chunks if they are in memory; otherwise they are read from the log.
+        var payloads: [[UInt8]]?
     }
 
     /// The next batch of an author; `nil` until all its chunks are in the log.
-    func nextComplete(of id: Int, on connection: Connection) throws -> CompleteBatch? {
+    ///
+    /// When there is none, the author counts as waiting for nothing until a chunk of its is logged.
+    ///
+    /// - Parameters:
+    ///   - id: the author.
+    ///   - arrived: what was logged in this transaction.
+    ///   - connection: the connection.
+    /// - Returns: The batch.
+    /// - Throws: ``OwnDamage``, or what SQLite reports.
+    func nextComplete(
+        of id: Int,
+        _ arrived: ArrivedBatches = ArrivedBatches(),
+        on connection: Connection
+    ) throws -> CompleteBatch? {
         guard id != self.origins.ownID else { return nil }
-        return try self.complete(of: id, sequence: self.origins.sequence(of: id) &+ 1, on: connection)
+        let name = BatchID(origin: try self.origins.origin(id), sequence: self.origins.sequence(of: id) &+ 1)
+        if let batch = arrived.whole(name) { return batch }
+        let batch = try self.complete(of: id, sequence: name.sequence, on: connection)
+        if batch == nil { self.waiting.remove(id) }
+        return batch
     }
 
     /// A batch; `nil` until all its chunks are in the log.
@@ -429,6 +443,22 @@ final class BatchLog: TransactionPart {
             chunks: found.count,
             bytes: found.bytes
         )
+    }
+
+    /// Calls `body` with the payload of one chunk of a batch, which is valid until `body` returns.
+    ///
+    /// - Throws: ``OwnDamage`` when the chunk is read and is not what was logged, and what `body` throws.
+    func withPayload(
+        of batch: CompleteBatch,
+        _ id: Int,
+        chunk: Int,
+        on connection: Connection,
+        _ body: (UnsafeRawBufferPointer) throws -> Void
+    ) throws {
+        guard let payloads = batch.payloads, payloads.indices.contains(chunk) else {
+            return try self.withPayload(of: id, sequence: batch.id.sequence, chunk: chunk, on: connection, body)
+        }
+        try payloads[chunk].withUnsafeBytes(body)
     }
 
     /// Calls `body` with the payload of one chunk, which is valid until `body` returns.

@@ -5,6 +5,8 @@ import ClinicSyncModel
 enum LogNumbers {
     /// What is reported when a batch of this node has an impossible number.
     static var damage: OwnDamage { OwnDamage(.log, "a batch of this node has another number") }
+    /// What is reported when a chunk has an impossible position.
+    static var positionDamage: OwnDamage { OwnDamage(.log, "a chunk has an impossible position") }
 
     /// Removes peers' chunks with impossible numbers, and gives new positions to chunks whose positions leave no room.
     ///
@@ -67,21 +69,39 @@ enum LogNumbers {
     /// The number of positions that must be left after the newest one.
     private static let room: UInt64 = 1 << 40
 
+    /// The positions that chunks may have.
+    private static var usable: UInt64 { Bounds.positionMax - self.room }
+
+    /// Whether a chunk has a position at which it is never served, or which leaves no room for others.
+    static func hasWrongPosition(on connection: Connection) throws -> Bool {
+        try connection
+            .query(
+                """
+                SELECT 1 FROM clinicsync_log WHERE position < 1
+                UNION ALL SELECT 1 FROM clinicsync_log WHERE position > ?1 LIMIT 1
+                """
+            )
+            .bind(1, self.usable)
+            .first { _ in true } ?? false
+    }
+
     /// Gives new positions to chunks whose positions leave no room for others, so that chunks can be appended.
     ///
     /// Only a program, or a disk, can have made such positions.
-    private static func renumber(in transaction: borrowing WriteTransaction) throws {
-        let usable = Bounds.positionMax - self.room
-        let sequence = "FROM sqlite_sequence WHERE name = 'clinicsync_log'"
-        let isWrong: Bool? = try transaction.statement(
+    ///
+    /// - Returns: The number of chunks.
+    @discardableResult
+    static func renumber(in transaction: borrowing WriteTransaction) throws -> Int {
+        let usable = self.usable
+        let isSequenceWrong: Bool? = try transaction.statement(
             """
-            SELECT 1 \(sequence) AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
-            UNION ALL SELECT 1 FROM clinicsync_log WHERE position < 1 OR position > ?1 LIMIT 1
+            SELECT 1 FROM sqlite_sequence WHERE name = 'clinicsync_log'
+            AND (typeof(seq) <> 'integer' OR seq NOT BETWEEN 0 AND ?1)
             """
         )
         .bind(1, usable)
         .first { _ in true }
-        guard isWrong == true else { return }
+        guard try isSequenceWrong == true || self.hasWrongPosition(on: transaction.connection) else { return 0 }
         var wrong: [Int64] = []
         try transaction
             .statement("SELECT position FROM clinicsync_log WHERE position < 1 OR position > ?1 ORDER BY position")
@@ -101,5 +121,6 @@ enum LogNumbers {
         }
         try transaction.statement("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'clinicsync_log'").bind(1, last)
             .run()
+        return wrong.count
     }
 }

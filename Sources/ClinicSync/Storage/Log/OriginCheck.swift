@@ -10,6 +10,10 @@ struct OriginCheck {
     let own: Origin
     /// The number of entries that ``AuthorNames/restore(in:)`` has corrected.
     var restored = 0
+    /// The highest number that the node has used, as the file beside the database says; 0 when it says nothing.
+    ///
+    /// The node's own number is never corrected to less: another batch would get a number that peers know.
+    var used: UInt64 = 0
 
     /// Repairs what makes no sense.
     ///
@@ -209,9 +213,11 @@ struct OriginCheck {
                 """
             )
             .forEach { row in
-                let (sequence, logged, first, floor) = (row.int64(1), row.int64(4), row.int64(5), row.int64(6))
+                let (sequence, first, floor) = (row.int64(1), row.int64(5), row.int64(6))
                 let isOwn =
                     NodeID(storedBytes: row.blob(2)) == self.own.node && row.int64(3) == Int64(self.own.incarnation)
+                // A batch that was used and is not in the log is a hole in the log.
+                let logged = max(row.int64(4), isOwn ? min(sequence, Int64(clamping: self.used)) : 0)
                 // A log that begins above the floor is damaged itself and proves nothing: its holes are filled. One without any
                 // batch proves that peers' batches are to come again; own numbers must not be given twice.
                 guard first == floor &+ 1 || (first == 0 && (isWhole || !isOwn)) else { return }

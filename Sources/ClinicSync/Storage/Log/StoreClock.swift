@@ -12,7 +12,7 @@ final class StoreClock: TransactionPart {
 
     /// The difference between the clinic's time and this PC's time: add it to this PC's time to get the clinic's time.
     var offsetMilliseconds: Int64 = 0
-    /// Gives stamps to changes that are made now; they are always larger than every adopted stamp.
+    /// Gives stamps to changes that are made now; they are larger than every adopted stamp.
     private var hybrid = HybridClock()
     private let wallClock: @Sendable () -> Int64
 
@@ -36,7 +36,7 @@ final class StoreClock: TransactionPart {
     ///
     /// The clock does not adopt a stamp too far in the future: it comes from a PC with a wrong clock.
     func observe(_ stamp: HybridTimestamp) {
-        _ = self.hybrid.observe(
+        self.hybrid.observe(
             stamp,
             wall: self.clinicMilliseconds,
             toleranceMilliseconds: StoreClock.toleranceMilliseconds
@@ -44,6 +44,9 @@ final class StoreClock: TransactionPart {
     }
 
     /// The stamp of an own change: the time of the write, but always larger than the stamps of the values it replaces.
+    ///
+    /// Marks are read in the order of their keys. A change's stamp depends on no other change that is collected with it: of two
+    /// edits of one value on two PCs, the older one would win otherwise, because its PC wrote another row later.
     ///
     /// - Parameters:
     ///   - writtenAt: when a program made the change, by this PC's clock.
@@ -57,7 +60,7 @@ final class StoreClock: TransactionPart {
         self.hybrid.correct(wall: now &+ offset, toleranceMilliseconds: StoreClock.toleranceMilliseconds)
         let stamp =
             now &- written < StoreClock.liveMilliseconds
-            ? self.hybrid.tick(wall: written &+ offset)
+            ? self.hybrid.stamp(wall: written &+ offset)
             : HybridTimestamp(milliseconds: written &+ offset)
         return max(stamp, replaced.successor)
     }

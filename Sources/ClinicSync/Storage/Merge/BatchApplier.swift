@@ -49,9 +49,14 @@ final class BatchApplier {
         var limit: Int
         /// What to add to this PC's time to get the clinic's.
         var offset: Int64
+        /// With more marks than these nothing is applied: ``ManyMarks`` is thrown, or ``MergeResult/isPending`` says so.
+        var marksMax = Collector.inlineMarksMax
         /// Whether every batch is read in full before it is applied, also one that was read when it arrived.
         var isDistrustful = false
     }
+
+    /// Programs have written so much that it is collected in slices before anything is applied; the transaction must be rolled back.
+    struct ManyMarks: Error {}
 
     /// Reads a peer's chunks in full.
     ///
@@ -107,13 +112,16 @@ final class BatchApplier {
         for batch in outOfStep.sorted() where sender?.mayReplace(batch) == true {
             if try self.log.removeWaiting(batch, in: transaction) { result.forgotten.append(batch) }
         }
+        var arrived = ArrivedBatches()
         for chunk in chunks where !outOfStep.contains(chunk.batch) {
             switch try self.log.take(chunk, from: sender, replaced: &result.forgotten, in: transaction) {
-            case .logged(let logged): result.logged.append(logged)
+            case .logged(let logged):
+                result.logged.append(logged)
+                arrived.add(chunk)
             case .known, .notKept: break
             }
         }
-        try self.applyReady(options, result: &result, in: transaction)
+        try self.applyReady(arrived, options, result: &result, in: transaction)
         return result
     }
 
@@ -143,7 +151,7 @@ final class BatchApplier {
         in transaction: borrowing WriteTransaction
     ) throws -> MergeResult {
         var result = MergeResult()
-        try self.applyReady(options, result: &result, in: transaction)
+        try self.applyReady(ArrivedBatches(), options, result: &result, in: transaction)
         guard !result.isPending else { return result }
         let waits = Dictionary(waiting.map { ($0.batch, $0) }, uniquingKeysWith: { first, _ in first })
         for id in self.origins.ids where id != self.origins.ownID {
@@ -188,25 +196,30 @@ final class BatchApplier {
 
     // MARK: - Applying
 
-    /// Applies every batch whose turn it is.
+    /// Applies every batch whose turn it is; those that have just arrived as a whole from memory.
     private func applyReady(
+        _ arrived: ArrivedBatches,
         _ options: Options,
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws {
+        let connection = transaction.connection
+        // What takes all that waits also looks at all authors.
+        if options.limit == .max { self.log.waiting.forget() }
         var isFirst = true
         var progress = true
         while progress {
             progress = false
-            for id in self.origins.ids {
-                while let batch = try self.log.nextComplete(of: id, on: transaction.connection), self.isReady(batch) {
+            for id in try self.log.waiting.ids(on: connection) {
+                while let batch = try self.log.nextComplete(of: id, arrived, on: connection) {
+                    guard self.isReady(batch) else { break }
                     guard batch.bytes <= options.limit else {
                         result.isPending = true
                         break
                     }
                     if isFirst {
                         // Rows of ours that programs have just written must be known before anything is merged into them.
-                        guard try self.collectBeforeApply(options.offset, result: &result, in: transaction) else {
+                        guard try self.collectBeforeApply(options, result: &result, in: transaction) else {
                             result.isPending = true
                             return
                         }
@@ -227,14 +240,17 @@ final class BatchApplier {
     ///
     /// - Returns: Whether all were collected; too many marks are collected in slices, before the next attempt.
     private func collectBeforeApply(
-        _ offset: Int64,
+        _ options: Options,
         result: inout MergeResult,
         in transaction: borrowing WriteTransaction
     ) throws -> Bool {
-        let marks = try self.rows.marks.count(limit: Collector.inlineMarksMax + 1, on: transaction.connection)
-        guard marks <= Collector.inlineMarksMax else { return false }
+        let marks = try self.rows.marks.count(limit: options.marksMax + 1, on: transaction.connection)
+        guard marks <= options.marksMax else {
+            guard options.marksMax < Collector.inlineMarksMax else { return false }
+            throw ManyMarks()
+        }
         let isOpen = try self.collector.hasOpenBatch(on: transaction.connection)
-        if marks > 0 || isOpen { try self.merger.collectAll(offset: offset, result: &result, in: transaction) }
+        if marks > 0 || isOpen { try self.merger.collectAll(offset: options.offset, result: &result, in: transaction) }
         return true
     }
 
@@ -282,12 +298,7 @@ final class BatchApplier {
         let applied = AppliedBatch(id: batch.id, originID: id, seen: seen, offset: offset)
         var events = EventCollector(isLocal: false)
         for chunk in 0..<batch.chunks {
-            try self.log.withPayload(
-                of: id,
-                sequence: batch.id.sequence,
-                chunk: chunk,
-                on: transaction.connection
-            ) { payload in
+            try self.log.withPayload(of: batch, id, chunk: chunk, on: transaction.connection) { payload in
                 try self.apply(
                     payload,
                     header: batch.header,

@@ -326,6 +326,7 @@ final class Merger {
         }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
+        if settled == nil { self.noteContest(plan, ours: before, theirs: theirs, merged: state) }
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
         let isUnknown = before.residence.meta?.isUnknown == true
         let isKept =
@@ -347,6 +348,15 @@ final class Merger {
             }
         }
         return (true, isAhead)
+    }
+
+    /// Notes that one of two nodes shows a row and the other one knows it as deleted, by a deletion that counts as forgotten.
+    private func noteContest(_ plan: TablePlan, ours: LocatedRow, theirs: RowState, merged: RowState) {
+        let policy = plan.definition.deletePolicy
+        guard !merged.isVisible(policy), ours.residence.meta != nil || theirs.isVisible(policy),
+            self.rows.sums.forgotten.contain(merged)
+        else { return }
+        self.rows.tombstones.noteContest(at: self.rows.marks.clock.wallMilliseconds)
     }
 
     /// Everything that a deletion in this file can have seen: what is applied, and the own batch that is being collected.

@@ -6,6 +6,10 @@ struct TableSQL: Sendable {
     let select: String
     /// Reads all rows.
     let selectAll: String
+    /// Reads what the node knows of the rows behind the key ?1, in the order of their keys, beside the rows: key, stamp, author, number,
+    /// hash, registers and context, the key in the table, and the columns in the order of slots, which are NULL where the table lacks
+    /// the row; ?2 is the table's number.
+    let selectKnown: String
     /// Inserts a row; parameters in the order of slots.
     let insert: String
     /// Deletes a row by key.
@@ -70,6 +74,12 @@ struct TableSQL: Sendable {
             .joined(separator: ", ")
         }
         self.selectAll = "SELECT \(bySlot(of: self.table, self.key)) FROM \(self.table)"
+        self.selectKnown = """
+            SELECT r.pk, r.timestamp, r.origin, r.sequence, r.hash, r.registers, r.context, t.*
+            FROM clinicsync_row AS r LEFT JOIN (
+                SELECT \(self.key) AS clinicsync_key, \(bySlot(of: self.table, self.key)) FROM \(self.table)
+            ) AS t ON t.clinicsync_key = r.pk WHERE r.tableId = ?2 AND r.pk > ?1 ORDER BY r.pk
+            """
         self.selectLast = """
             SELECT \(bySlot(of: self.last, self.key)) FROM \(self.last) \
             WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1
@@ -149,15 +159,6 @@ struct TableSQL: Sendable {
     /// Reads columns that may have no slot of the row with key ?1.
     func select(columns: [String]) -> String {
         "SELECT \(SQLText.list(columns)) FROM \(self.table) WHERE \(self.key) = ?1"
-    }
-
-    /// Reads the row with key ?1 beside what the node knows of it: stamp, author, number, hash, registers and context, then the
-    /// columns in the order of slots; ?2 is the table's number.
-    var selectKnown: String {
-        """
-        SELECT r.timestamp, r.origin, r.sequence, r.hash, r.registers, r.context, t.*
-        FROM (\(self.select)) AS t, clinicsync_row AS r WHERE r.tableId = ?2 AND r.pk = ?1
-        """
     }
 
     /// Counts the rows, at most ?1.

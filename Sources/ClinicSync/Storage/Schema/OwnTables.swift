@@ -15,15 +15,25 @@ package struct OwnTables {
         "transfer", "unread", "unshared", "waiting",
     ]
 
+    /// Selects the names of the node's tables that a file has.
+    private static let presentSQL = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'clinicsync_*'"
+
+    /// Whether a file that was opened has lost one of the tables since.
+    ///
+    /// - Throws: what SQLite reports.
+    static func areIncomplete(on connection: Connection) throws -> Bool {
+        var present: Set<String> = []
+        try connection.query(OwnTables.presentSQL).forEach { present.insert($0.string(0)) }
+        return OwnTables.names.contains { !present.contains("clinicsync_" + $0) }
+    }
+
     /// Makes the tables again that are missing, with their indexes and the rows that a new file has.
     ///
     /// - Parameter db: the file, in a transaction, with all migrations applied that are not held back.
     /// - Returns: The names of the tables, without `clinicsync_`; none when nothing was missing.
     /// - Throws: what SQLite reports.
     func restore(in db: Database) throws -> [String] {
-        let present = try Set(
-            String.fetchAll(db, sql: "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB 'clinicsync_*'")
-        )
+        let present = try Set(String.fetchAll(db, sql: OwnTables.presentSQL))
         let missing = OwnTables.names.filter { !present.contains("clinicsync_" + $0) }
         guard !missing.isEmpty else { return [] }
         let model = try DatabaseQueue()

@@ -416,6 +416,8 @@ final class BookkeepingRepair {
         let own = self.origins.ownID
         let stray = try LogNumbers.removeStray(of: own, after: self.origins.sequence(of: own), in: transaction)
         guard stray == 0 else { return DamageRepair(damage, count: stray, outcome: .leftOut) }
+        let moved = try LogNumbers.renumber(in: transaction)
+        guard moved == 0 else { return DamageRepair(damage, count: moved, outcome: .rebuilt) }
         guard case .batch(let batch, let chunk) = damage.place, let id = self.origins.id(of: batch.origin) else {
             try transaction
                 .statement("DELETE FROM clinicsync_log WHERE origin NOT IN (SELECT id FROM clinicsync_origin)")

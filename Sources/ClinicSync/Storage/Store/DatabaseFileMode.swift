@@ -1,19 +1,19 @@
-package import Glibc
+import Glibc
 
 /// The permissions of a new database file.
 ///
 /// SQLite gives the `-wal` and `-shm` files the permissions of the database, whatever the umask of the program that makes them.
 package enum DatabaseFileMode {
     /// The file belongs to one account.
-    package static let own: mode_t = 0o600
+    package static let own: UInt32 = 0o600
     /// The accounts of a group read and write the file.
-    package static let shared: mode_t = 0o660
+    package static let shared: UInt32 = 0o660
 
     /// Returns the permissions for a new database at `path`.
     ///
     /// They are ``shared`` in a directory that its group may write and that hands its group on to new files (setgid, mode 2770).
     /// An administrator makes such a directory on purpose. In every other directory they are ``own``.
-    package static func forNewFile(at path: String) -> mode_t {
+    package static func forNewFile(at path: String) -> UInt32 {
         let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
         var information = stat()
         guard stat(folder, &information) == 0 else { return DatabaseFileMode.own }

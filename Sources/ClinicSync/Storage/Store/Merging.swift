@@ -52,9 +52,7 @@ final class Merging {
         let outOfStep = try self.transactions.read { connection in
             try deliveries.map { try self.applier.check($0.chunks, on: connection) }
         }
-        try self.collecting.collector.finishBulk(offset: offset)
-        let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
-        let results = try self.apply(options) { options, transaction in
+        let results = try self.storing(offset: offset) { options, transaction in
             var results: [(MergeResult, VersionVector)] = []
             for (delivery, outOfStep) in zip(deliveries, outOfStep) {
                 let result = try self.applier.store(
@@ -76,10 +74,8 @@ final class Merging {
     /// Logs chunks of a peer and applies what is complete and small.
     func store(_ chunks: [BatchChunk], from sender: ChunkSender?, offset: Int64) throws -> StoreOutcome {
         let outOfStep = try self.transactions.read { try self.applier.check(chunks, on: $0) }
-        try self.collecting.collector.finishBulk(offset: offset)
         do {
-            let options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
-            let result = try self.apply(options) { options, transaction in
+            let result = try self.storing(offset: offset) { options, transaction in
                 try self.applier.store(chunks, outOfStep: outOfStep, from: sender, options, in: transaction)
             }
             return self.outcome(result, storedBytes: chunks.reduce(0) { $0 + $1.payload.count })
@@ -92,6 +88,29 @@ final class Merging {
         }
     }
 
+    /// Runs `body`, which logs and applies chunks, in one transaction.
+    ///
+    /// Nothing is looked at before it: when it finds so many marks that they are collected in slices, or marks at all, which makes an
+    /// own batch that must be durable, it is rolled back and runs again. Both are rare beside the batches of other nodes.
+    private func storing<Result>(
+        offset: Int64,
+        _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> Result
+    ) throws -> Result {
+        var options = BatchApplier.Options(limit: self.limits.smallBatchBytes, offset: offset)
+        if self.collecting.collector.isInBulk {
+            try self.collecting.collector.finishBulk(offset: offset)
+        } else {
+            options.marksMax = Collector.singleTransactionMarksMax
+        }
+        do {
+            return try self.apply(options, .relaxed, body)
+        } catch is BatchApplier.ManyMarks {
+            try self.collecting.collector.finishBulk(offset: offset)
+            options.marksMax = Collector.inlineMarksMax
+            return try self.apply(options, .relaxed, body)
+        }
+    }
+
     /// Sets aside batches in the log that no node can read; call it when the file is opened.
     func examineLog() throws {
         try self.transactions.write { transaction in .relaxed(try self.applier.examine(in: transaction)) }
@@ -101,7 +120,8 @@ final class Merging {
     func applyStored(offset: Int64) throws -> StoreOutcome {
         self.hasFilledCache = true
         try self.collecting.collector.finishBulk(offset: offset)
-        let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
+        let options = BatchApplier.Options(limit: .max, offset: offset)
+        let result = try self.apply(options, self.durability()) { options, transaction in
             try self.applier.store([], from: nil, options, in: transaction)
         }
         return self.outcome(result, storedBytes: 0)
@@ -110,7 +130,8 @@ final class Merging {
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply.
     func discard(_ members: KnownMembers, waiting: [WaitingBatch], offset: Int64) throws -> StoreOutcome {
         try self.collecting.collector.finishBulk(offset: offset)
-        let result = try self.apply(BatchApplier.Options(limit: .max, offset: offset)) { options, transaction in
+        let options = BatchApplier.Options(limit: .max, offset: offset)
+        let result = try self.apply(options, self.durability()) { options, transaction in
             try self.applier.discard(members, waiting: waiting, options, in: transaction)
         }
         return self.outcome(result, storedBytes: 0)
@@ -122,14 +143,15 @@ final class Merging {
     /// is rolled back and runs again, and reads every batch before it applies it.
     private func apply<Result>(
         _ options: BatchApplier.Options,
+        _ durability: Durability,
         _ body: (BatchApplier.Options, borrowing WriteTransaction) throws -> Result
     ) throws -> Result {
         do {
-            return try self.transactions.write(self.durability()) { .relaxed(try body(options, $0)) }
+            return try self.transactions.write(durability) { .relaxed(try body(options, $0)) }
         } catch is UnreadableBatch {
             var distrustful = options
             distrustful.isDistrustful = true
-            return try self.transactions.write(self.durability()) { .relaxed(try body(distrustful, $0)) }
+            return try self.transactions.write(durability) { .relaxed(try body(distrustful, $0)) }
         }
     }
 

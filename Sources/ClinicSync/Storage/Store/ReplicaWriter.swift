@@ -118,6 +118,11 @@ package final class ReplicaWriter {
         try self.transactions.read { try self.rows.origins.isOverwritten(on: $0) }
     }
 
+    /// Whether a program dropped one of the node's own tables since the file was opened; the next opening makes it again.
+    ///
+    /// - Throws: ``StoreError``.
+    package func lacksOwnTables() throws -> Bool { try self.transactions.read { try OwnTables.areIncomplete(on: $0) } }
+
     // MARK: - What the store is
 
     /// The node as an author: the origin that opening was given, in the incarnation that the file's place decided.
@@ -184,7 +189,9 @@ package final class ReplicaWriter {
         from sender: ChunkSender? = nil,
         clockOffsetMilliseconds offset: Int64
     ) throws -> StoreOutcome {
-        try self.follower.following { try self.merging.store(chunks, from: sender, offset: offset) }
+        try self.follower.following(isInTransactions: true) {
+            try self.merging.store(chunks, from: sender, offset: offset)
+        }
     }
 
     /// Logs chunks of several peers in one transaction, as ``store(_:from:clockOffsetMilliseconds:)`` does for one peer.
@@ -199,7 +206,7 @@ package final class ReplicaWriter {
         _ deliveries: [ChunkDelivery],
         clockOffsetMilliseconds offset: Int64
     ) throws -> [StoreOutcome] {
-        try self.follower.following { try self.merging.store(deliveries, offset: offset) }
+        try self.follower.following(isInTransactions: true) { try self.merging.store(deliveries, offset: offset) }
     }
 
     /// Applies what can be applied, and removes from the log what former members alone made and nobody can apply; see

@@ -62,12 +62,17 @@ final class SchemaFollower {
     ///
     /// A schema that cannot be read stops only collections: everything else goes on by the earlier plans.
     ///
+    /// - Parameters:
+    ///   - isInTransactions: whether `body` goes by the plans only in write transactions, which check the schema themselves. Then
+    ///     the schema's version is not asked for before.
+    ///   - body: the request.
+    /// - Returns: The result of `body`.
     /// - Throws: what ``follow()`` and `body` throw.
-    func following<Result>(_ body: () throws -> Result) throws -> Result {
+    func following<Result>(isInTransactions: Bool = false, _ body: () throws -> Result) throws -> Result {
         var attempts = 0
         while true {
             do {
-                try self.follow()
+                if !isInTransactions || attempts > 0 || self.repair.isKnownDue { try self.follow() }
             } catch is SchemaError {
                 try self.transactions.expectSchema(self.transactions.read { try Transactions.schemaVersion(on: $0) })
             }

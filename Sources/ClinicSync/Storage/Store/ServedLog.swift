@@ -23,6 +23,8 @@ final class ServedLog {
     /// - Throws: ``OwnDamage`` when a batch above the floor is missing.
     func locate(_ vector: VersionVector, origins: [Origin]) throws -> UInt64? {
         guard try LogFloor.read(of: origins, on: self.connection).isReached(by: vector) else { return nil }
+        // The peer would not get such a chunk, and would wait for it.
+        guard try !LogNumbers.hasWrongPosition(on: self.connection) else { throw LogNumbers.positionDamage }
         let head = try self.head()
         var start = head
         try self.connection.query("SELECT id, sequence FROM clinicsync_origin").forEach { row in

@@ -139,7 +139,9 @@ struct StoreOpening {
             wallMilliseconds: self.clock.wallMilliseconds,
             in: transaction
         )
-        var repairs = try OriginCheck(own: bound.origin, restored: restored).mend(in: transaction)
+        let noted = witness?.read()
+        let used = noted?.incarnation == bound.origin.incarnation ? noted?.number ?? 0 : 0
+        var repairs = try OriginCheck(own: bound.origin, restored: restored, used: used).mend(in: transaction)
         let origins = try Origins(own: bound.origin, in: transaction)
         let table = try RowTable(origins: origins, plans: plans, on: connection)
         let claims = Claims()

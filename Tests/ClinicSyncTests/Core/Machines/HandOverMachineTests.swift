@@ -44,7 +44,7 @@ import Testing
         #expect(
             machine.commanded(.n(2), by: .r(1), reign: self.reign(1), peer: .follower(2), .host()) == [
                 .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver,
-                .effect(.setTimer(.transfer, after: .seconds(5))),
+                .effect(.setTimer(.transfer, after: .seconds(1))),
             ]
         )
         _ = machine.covered(by: .n(2))
@@ -64,13 +64,70 @@ import Testing
         _ = machine.wait(for: .n(3), request: .r(1))
         #expect(
             machine.wait(for: .n(2), request: .r(2)) == [
-                self.answer(.timedOut), .effect(.setTimer(.transfer, after: .seconds(5))),
+                self.answer(.timedOut), .effect(.setTimer(.transfer, after: .seconds(1))),
             ]
         )
         #expect(machine.hostChanged(to: self.reign(3), isHost: false) == [])
         #expect(machine.wishTimedOut() == [self.answer(.timedOut, 2)])
         #expect(machine.wishTimedOut() == [])
         #expect(machine.hostChanged(to: self.reign(2), isHost: false) == [])
+    }
+
+    @Test("a client asks its host again each second, and gives up after five")
+    func repeated() {
+        var machine = HandOverStateMachine()
+        let timer = Directive.effect(.setTimer(.transfer, after: .seconds(1)))
+        _ = machine.commanded(.n(3), by: .r(1), reign: self.reign(1), peer: nil, .client())
+        for _ in 0..<3 {
+            #expect(
+                machine.wishWaited(peer: nil, .client()) == [.effect(.send([.c(1)], .transferRequest(.n(3)))), timer]
+            )
+        }
+        #expect(machine.wishWaited(peer: nil, .searching()) == [timer], "there is nobody to ask")
+        #expect(machine.wishWaited(peer: nil, .client()) == [self.answer(.timedOut)])
+        #expect(machine.wishWaited(peer: nil, .client()) == [])
+    }
+
+    @Test("a host that is asked again finds the successor's new link, and asks again a successor that did not follow")
+    func askedAgain() {
+        var machine = HandOverStateMachine()
+        #expect(machine.requested(to: nil, .host()) == [], "the link is being replaced")
+        let beginning: [Directive] = [.effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver]
+        #expect(machine.requested(to: .follower(3), .host()) == beginning)
+        // The time that the hand-over may take does not begin again.
+        #expect(machine.requested(to: .follower(3), .host()) == [.reviewHandOver])
+        _ = machine.covered(by: .n(3))
+        #expect(machine.requested(to: .follower(3), .host()) == [.effect(.send([.c(3)], .handOver))])
+        #expect(machine.isAsked)
+        _ = machine.lost(.c(3))
+        #expect(machine.requested(to: .follower(3), .host()) == beginning)
+        #expect(machine.requested(to: .follower(2), .host()) == beginning, "another node is wished")
+    }
+
+    @Test("a node that is host no more begins no hand-over, which would take place when it is host again")
+    func askedTooLate() {
+        var machine = HandOverStateMachine()
+        #expect(machine.requested(to: .follower(3), .client()) == [])
+        #expect(machine.requested(to: .follower(3), .searching()) == [])
+        #expect(machine.state == .idle)
+    }
+
+    @Test("a host repeats its own command, too")
+    func repeatedByHost() {
+        var machine = HandOverStateMachine()
+        let timer = Directive.effect(.setTimer(.transfer, after: .seconds(1)))
+        _ = machine.commanded(.n(2), by: .r(1), reign: self.reign(1), peer: .follower(2), .host())
+        _ = machine.covered(by: .n(2))
+        #expect(
+            machine.wishWaited(peer: .follower(2), .host()) == [.effect(.send([.c(2)], .handOver)), timer]
+        )
+        _ = machine.lost(.c(2))
+        #expect(machine.wishWaited(peer: nil, .host()) == [timer])
+        #expect(
+            machine.wishWaited(peer: .follower(2), .host()) == [
+                .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver, timer,
+            ]
+        )
     }
 
     @Test("a command is answered at once when the node is host, is unknown, is never host, or there is no host")
@@ -91,7 +148,7 @@ import Testing
         #expect(
             machine.commanded(.n(2), by: .r(1), reign: nil, peer: nil, .searching()) == [self.answer(.noHost)]
         )
-        #expect(machine.requested(to: never) == [])
+        #expect(machine.requested(to: never, .host()) == [])
         #expect(machine.state == .idle)
     }
 
@@ -100,11 +157,11 @@ import Testing
         var machine = HandOverStateMachine()
         #expect(
             machine.commanded(.n(3), by: .r(1), reign: self.reign(1), peer: nil, .client()) == [
-                .effect(.send([.c(1)], .transferRequest(.n(3)))), .effect(.setTimer(.transfer, after: .seconds(5))),
+                .effect(.send([.c(1)], .transferRequest(.n(3)))), .effect(.setTimer(.transfer, after: .seconds(1))),
             ]
         )
         #expect(
-            machine.requested(to: .follower(3)) == [
+            machine.requested(to: .follower(3), .host()) == [
                 .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver,
             ]
         )
