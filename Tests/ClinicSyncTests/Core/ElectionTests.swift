@@ -312,6 +312,25 @@ import Testing
         #expect(self.wait(.zero) == [.search, .announce, .setTimer(after: .seconds(1))])
     }
 
+    @Test(
+        "a host that is about to follow names no successors; if the other steps down meanwhile, it goes on and outbids it"
+    )
+    mutating func aboutToFollow() {
+        #expect(self.start(isAlone: true) == [.record(term: 1)])
+        _ = self.node.recorded(1, at: self.now)
+        let clients = [LinkedPeer.follower(3), .follower(4)]
+        let isChanged = self.node.chooseSuccessors(among: clients, vector: VersionVector())
+        #expect(isChanged)
+        self.node.nameHeir(.n(3))
+        #expect(self.hear(3, .host(3, term: 2)) == [.record(term: 2)])
+        let isChangedAgain = self.node.chooseSuccessors(among: [.follower(4)], vector: VersionVector())
+        #expect(!isChangedAgain)
+        #expect(self.hear(3, .searching(3, term: 2)) == [])
+        #expect(self.node.recorded(2, at: self.now) == [.record(term: 3)])
+        _ = self.node.recorded(3, at: self.now)
+        #expect(self.node.isHost)
+    }
+
     @Test("a new host outbids a peer that named a higher term while the claim was written")
     mutating func refusedClaim() {
         #expect(self.start(isAlone: true) == [.record(term: 1)])

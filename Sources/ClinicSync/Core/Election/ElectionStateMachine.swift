@@ -196,7 +196,9 @@ package struct ElectionStateMachine: Sendable, Hashable {
     ///   - vector: What this host has applied.
     /// - Returns: Whether the successors changed, so that the peers must hear of it.
     package mutating func chooseSuccessors(among peers: [LinkedPeer], vector: VersionVector) -> Bool {
-        guard self.isHost else { return false }
+        // A host that is about to follow another one says nothing of its successors any more: the other one may have no
+        // clients yet, and would yield to it.
+        guard self.isHost, !self.isAdopting else { return false }
         let candidates = peers.filter { $0.isFollower && $0.candidacy.priority > 0 }.map { peer in
             var candidacy = peer.candidacy
             candidacy.coverage = peer.acknowledged.covers(vector) ? 1 : 0
@@ -285,8 +287,11 @@ package struct ElectionStateMachine: Sendable, Hashable {
             return [.becomeHost(reign), .announce] + self.outbidSearching()
         case .adopt(let reign, let id):
             let actions = self.follow(reign, id)
-            // The host has stepped down meanwhile. The timer may have fired while the term was written.
-            return actions.isEmpty ? self.timerFired(at: time) : actions
+            if !actions.isEmpty { return actions }
+            // The host has stepped down meanwhile. The timer may have fired while the term was written; or this node is still
+            // host, and the other one, which searches, follows a higher term alone.
+            let outbid = self.outbidSearching()
+            return outbid.isEmpty ? self.timerFired(at: time) : outbid
         }
     }
 
@@ -441,7 +446,7 @@ package struct ElectionStateMachine: Sendable, Hashable {
         return self.claim()
     }
 
-    /// Outbids a searching peer that said its term while this node's claim waited for the store.
+    /// A host outbids a searching peer that said its term while the store wrote one for this node.
     private mutating func outbidSearching() -> [Action] {
         guard case .host(let own) = self.state else { return [] }
         let isRefused = self.peers.values.contains { $0.report.role == .searching && $0.report.term > own.term }
