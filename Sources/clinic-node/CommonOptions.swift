@@ -29,7 +29,7 @@ extension DataOptions {
     ///
     /// - Parameter isForGood: whether the command needs nothing of root any more.
     /// - Returns: The directory.
-    /// - Throws: ``ClinicSyncError``, when this process may not act as that account.
+    /// - Throws: ``ClinicSyncError`` of code `configuration` or `permission`.
     func ownDirectory(isForGood: Bool = true) throws -> NodeDirectory {
         let directory = try self.directory()
         try directory.becomeOwner(isForGood: isForGood)
