@@ -17,6 +17,11 @@ final class CommitWatcher: Sendable {
     static let recheckMicroseconds: [Int64] = [
         50, 100, 150, 200, 200, 300, 300, 400, 500, 800, 1_500, 3_000, 10_000, 30_000, 100_000,
     ]
+    /// The repeated check with which events are read again.
+    ///
+    /// Up to then, 1.7 ms after the event, the checks are so dense that a further event would find no commit sooner than they do. A large
+    /// transaction writes thousands of pages, and each of them is an event: the system keeps equal ones that nobody reads as one.
+    static let recheckWithEvents = 8
     /// The time between two checks without an event.
     static let pollInterval = TimeAmount.seconds(1)
     /// The time between two checks when the system has no free watch; 128 instances per user is a common limit.
@@ -39,6 +44,7 @@ final class CommitWatcher: Sendable {
         let name = slash.map { String(path[path.index(after: $0)...]) } ?? path
         let watch = CommitWatcher.watch(directory)
         let bootstrap = NIOPipeBootstrap(group: loop)
+            .channelOption(.autoRead, value: false)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let handler = CommitWatchHandler(
@@ -73,6 +79,13 @@ final class CommitWatcher: Sendable {
         return descriptor
     }
 
+    /// Whether the account has a free instance and a free watch of inotify now.
+    static func canWatch(_ directory: String) -> Bool {
+        guard let descriptor = CommitWatcher.watch(directory) else { return false }
+        close(descriptor)
+        return true
+    }
+
     private init(channel: any Channel) { self.channel = channel }
 
     /// Stops watching.
@@ -92,9 +105,12 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     private let walName: String
     private let pollInterval: TimeAmount
     private let notice: @Sendable () -> Void
+    private var context: ChannelHandlerContext?
     private var recheck: Scheduled<Void>?
     private var poll: RepeatedTask?
     private var isStopped = false
+    /// Whether events wait until the checks are less dense.
+    private var isCheckingOften = false
 
     init(
         probe: CommitProbe,
@@ -109,6 +125,8 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
+        self.context = context
+        context.read()
         let loop = context.eventLoop
         let handler = NIOLoopBound(self, eventLoop: loop)
         self.poll = loop.scheduleRepeatedTask(initialDelay: .zero, delay: self.pollInterval) { _ in
@@ -118,6 +136,7 @@ private final class CommitWatchHandler: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         self.isStopped = true
+        self.context = nil
         self.poll?.cancel()
         self.recheck?.cancel()
         self.probe.close()
@@ -126,8 +145,13 @@ private final class CommitWatchHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let buffer = self.unwrapInboundIn(data)
         guard buffer.withUnsafeReadableBytes(self.concernsLog) else { return }
+        self.isCheckingOften = true
         self.recheck?.cancel()
         self.look(attempt: 0, on: context.eventLoop)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if !self.isCheckingOften { context.read() }
     }
 
     /// Checks for a commit.
@@ -138,6 +162,10 @@ private final class CommitWatchHandler: ChannelInboundHandler {
         // The objects that such a task would use are gone.
         guard !self.isStopped else { return }
         if self.probe.hasChanged() { self.notice() }
+        if attempt == CommitWatcher.recheckWithEvents {
+            self.isCheckingOften = false
+            self.context?.read()
+        }
         // Check again after a hit too: the events of two commits may arrive together before the second commit is
         // visible.
         guard let attempt, attempt < CommitWatcher.recheckMicroseconds.count else { return }

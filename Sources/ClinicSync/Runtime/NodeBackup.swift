@@ -85,7 +85,14 @@ package struct NodeBackup {
             try await self.prepare()
             let madeAt = self.clock.wallMilliseconds
             // A backup with some rows that may count twice is better than none.
-            if let made = try self.copy(at: madeAt, isLast: attempt == NodeBackup.attemptsMax) { return made }
+            if let made = try self.copy(at: madeAt, isLast: attempt == NodeBackup.attemptsMax) {
+                do {
+                    try BackupNote(madeAt: made.madeAt, file: made.file).write(in: self.directory)
+                } catch is ClinicSyncError {
+                    // The backup is made all the same; a finding about an old one may come too early.
+                }
+                return made
+            }
         }
         throw ClinicSyncError(.timeout, "Programs wrote at the moment of every copy: make the backup again.")
     }

@@ -108,7 +108,9 @@ struct RecordTests {
         func page(_ key: SQLiteValue, isPlain: Bool) -> [UInt8] {
             var writer = RowStateWriter(plan)
             if isPlain {
-                writer.appendPlain(key: key, birth: .genesis, slots: plan.valueSlots) { _ in .null }
+                ValueRef.with(key) {
+                    writer.appendPlain(key: $0, birth: .genesis, slots: plan.valueSlots) { _ in .null }
+                }
             } else {
                 writer.append(RowState(key: key, birth: .genesis, registers: empty))
             }

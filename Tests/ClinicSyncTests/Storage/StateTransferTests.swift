@@ -148,6 +148,43 @@ struct StateTransferTests {
         #expect(try c.reader.summary().openConflicts == a.reader.summary().openConflicts)
     }
 
+    @Test("rows that one statement reads have the states that are known of them, whatever lies between and beside them")
+    func scanned() throws {
+        let (a, _) = try self.clinic()
+        // Neither is what was hashed with its version.
+        try a.sql(
+            """
+            UPDATE clinicsync_guard SET applying = 1; UPDATE patients SET fullName = 'Past' WHERE id = 'p14';
+            DELETE FROM patients WHERE id = 'p15'; UPDATE clinicsync_guard SET applying = 0
+            """
+        )
+        let plan = try #require(a.writer.plans["patients"])
+        func states(_ payloads: [[UInt8]]) throws -> [RowState] {
+            try payloads.filter { !$0.isEmpty }.flatMap { payload in
+                try payload.withUnsafeBytes { bytes in
+                    var reader = try RowStateReader(bytes, plan: plan)
+                    var states: [RowState] = []
+                    while let state = try reader.next() { states.append(state) }
+                    return states
+                }
+            }
+        }
+        var pages: [StatePage] = []
+        var answer = StateAnswer(pages: [])
+        while answer.end == nil {
+            let vector = pages.first?.vector ?? VersionVector()
+            let request = StateRequest(id: 1, vector: vector, after: pages.last?.cursor, creditBytes: .max)
+            answer = try a.reader.statePages(request)
+            pages += answer.pages
+        }
+        let sent = try states(pages.filter { $0.table == "patients" }.map(\.payload))
+        #expect(sent.map(\.key) == (10..<50).map { .string("p\($0)") })
+        let known = try a.reader.rowStates(round: 1, table: "patients", keys: sent.map(\.key)).map(\.payload)
+        #expect(try sent == states(known))
+        let slot = try #require(plan.slot(of: "fullName"))
+        #expect(sent[0].registers[slot] != nil && sent[4].registers[slot] == nil && sent[5].registers[slot] == nil)
+    }
+
     @Test("rows that change behind, at and before the place of the transfer are equal in the end", arguments: 0..<4)
     func changesMeanwhile(seed: Int) throws {
         let (a, b) = try self.clinic()

@@ -14,6 +14,8 @@ struct RowStateWriter {
     private var body = ByteWriter()
     private var origins: [Origin] = []
     private var indexes: [Origin: Int] = [:]
+    /// The place of the origin that was named last.
+    private var last: Int?
 
     /// Begins a page of `plan`'s table.
     init(_ plan: TablePlan) { self.plan = plan }
@@ -74,7 +76,7 @@ struct RowStateWriter {
     /// Appends a row that one change wrote as a whole and nobody changed since: every value has the version of the row's birth.
     ///
     /// The bytes are those of ``append(_:)`` for such a state.
-    mutating func appendPlain(key: SQLiteValue, birth: Version, slots: UInt64, value: (_ slot: Int) -> ValueRef) {
+    mutating func appendPlain(key: ValueRef, birth: Version, slots: UInt64, value: (_ slot: Int) -> ValueRef) {
         self.body.value(key)
         self.version(birth)
         self.body.unsigned(slots)
@@ -105,10 +107,15 @@ struct RowStateWriter {
     }
 
     private mutating func index(of origin: Origin) -> Int {
-        if let index = self.indexes[origin] { return index }
-        self.origins.append(origin)
-        self.indexes[origin] = self.origins.count - 1
-        return self.origins.count - 1
+        // Most rows have the author of the row before.
+        if let last, self.origins[last] == origin { return last }
+        let index = self.indexes[origin] ?? self.origins.count
+        if index == self.origins.count {
+            self.origins.append(origin)
+            self.indexes[origin] = index
+        }
+        self.last = index
+        return index
     }
 }
 

@@ -6,6 +6,10 @@ struct TableSQL: Sendable {
     let select: String
     /// Reads all rows.
     let selectAll: String
+    /// Reads what the node knows of the rows behind the key ?1, in the order of their keys, beside the rows: key, stamp, author, number,
+    /// hash, registers and context, the key in the table, and the columns in the order of slots, which are NULL where the table lacks
+    /// the row; ?2 is the table's number.
+    let selectKnown: String
     /// Inserts a row; parameters in the order of slots.
     let insert: String
     /// Deletes a row by key.
@@ -15,10 +19,8 @@ struct TableSQL: Sendable {
     private let key: String
     /// The table that keeps the values of deleted rows.
     private let last: String
-    /// The present columns.
-    private let columns: String
-    /// The parameters of the present columns.
-    private let parameters: String
+    /// The present columns, and their parameters.
+    private let present: (columns: String, parameters: String)
 
     /// The newest saved values of a deleted row; columns in the order of slots.
     let selectLast: String
@@ -48,8 +50,10 @@ struct TableSQL: Sendable {
             fresh: slots(present.filter(\.isFresh)),
             converting: slots(present.filter(\.isConverting))
         )
-        self.columns = SQLText.list(present.map(\.name))
-        self.parameters = present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        self.present = (
+            columns: SQLText.list(present.map(\.name)),
+            parameters: present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        )
         // Only numbers and this file's own names come into the text: a column that stands aside has its name from another node.
         func bySlot(of source: String, _ key: String) -> String {
             names.enumerated().map { slot, name in
@@ -70,12 +74,18 @@ struct TableSQL: Sendable {
             .joined(separator: ", ")
         }
         self.selectAll = "SELECT \(bySlot(of: self.table, self.key)) FROM \(self.table)"
+        self.selectKnown = """
+            SELECT r.pk, r.timestamp, r.origin, r.sequence, r.hash, r.registers, r.context, t.*
+            FROM clinicsync_row AS r LEFT JOIN (
+                SELECT \(self.key) AS clinicsync_key, \(bySlot(of: self.table, self.key)) FROM \(self.table)
+            ) AS t ON t.clinicsync_key = r.pk WHERE r.tableId = ?2 AND r.pk > ?1 ORDER BY r.pk
+            """
         self.selectLast = """
             SELECT \(bySlot(of: self.last, self.key)) FROM \(self.last) \
             WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1
             """
         self.select = "\(self.selectAll) WHERE \(self.key) = ?1"
-        self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(self.parameters))"
+        self.insert = "INSERT INTO \(self.table) (\(self.present.columns)) VALUES (\(self.present.parameters))"
         self.delete = "DELETE FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
@@ -84,9 +94,9 @@ struct TableSQL: Sendable {
     /// Inserts a row with further columns that have no slot; their parameters follow those of the slots.
     func insert(with others: [String]) -> String {
         guard !others.isEmpty else { return self.insert }
-        let columns = "\(self.columns), \(SQLText.list(others))"
+        let columns = "\(self.present.columns), \(SQLText.list(others))"
         let further = others.indices.map { "?\($0 + self.names.count &+ 1)" }.joined(separator: ", ")
-        return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.parameters), \(further))"
+        return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.present.parameters), \(further))"
     }
 
     /// Sets present columns, those of `slots`, in the row with key ?1; the values are ?2, ?3, … in the order of slots.
@@ -151,15 +161,6 @@ struct TableSQL: Sendable {
         "SELECT \(SQLText.list(columns)) FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
-    /// Reads the row with key ?1 beside what the node knows of it: stamp, author, number, hash, registers and context, then the
-    /// columns in the order of slots; ?2 is the table's number.
-    var selectKnown: String {
-        """
-        SELECT r.timestamp, r.origin, r.sequence, r.hash, r.registers, r.context, t.*
-        FROM (\(self.select)) AS t, clinicsync_row AS r WHERE r.tableId = ?2 AND r.pk = ?1
-        """
-    }
-
     /// Counts the rows, at most ?1.
     var count: String { "SELECT count(*) FROM (SELECT 1 FROM \(self.table) LIMIT ?1)" }
 
@@ -192,7 +193,7 @@ struct TableSQL: Sendable {
     /// Saves the values of the row with key ?1, as the capture trigger does when it is deleted.
     var saveLast: String {
         """
-        INSERT INTO \(self.last) (\(self.columns)) SELECT \(self.columns) FROM \(self.table) WHERE \(self.key) = ?1
+        INSERT INTO \(self.last) (\(self.present.columns)) SELECT \(self.present.columns) FROM \(self.table) WHERE \(self.key) = ?1
         """
     }
 

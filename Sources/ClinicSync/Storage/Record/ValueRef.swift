@@ -33,6 +33,18 @@ enum ValueRef {
         }
     }
 
+    /// Whether storage class and content are the same.
+    func isSame(_ other: ValueRef) -> Bool {
+        switch (self, other) {
+        case (.null, .null): true
+        case (.integer(let left), .integer(let right)): left == right
+        case (.real(let left), .real(let right)): left == right
+        case (.text(let left), .text(let right)), (.blob(let left), .blob(let right)):
+            left.count == right.count && left.elementsEqual(right)
+        default: false
+        }
+    }
+
     /// Whether the value is NULL.
     var isNull: Bool {
         if case .null = self { true } else { false }

@@ -116,7 +116,7 @@ package final class Connection {
     let handle: OpaquePointer
     /// The durability for which `synchronous` is set; `nil` before the first write transaction.
     private var durability: Durability?
-    private var statements: [String: Statement] = [:]
+    private var statements: [StatementText: Statement] = [:]
     /// The copies of programs' triggers that run now.
     private var triggers: [TriggerCopy] = []
     private var triggerFailures = 0
@@ -241,9 +241,10 @@ package final class Connection {
 
     /// The prepared statement of any SQL.
     fileprivate func prepared(_ sql: String) throws -> Statement {
-        if let statement = self.statements[sql] { return statement }
+        let text = StatementText(sql)
+        if let statement = self.statements[text] { return statement }
         let statement = try Statement(sql, on: self)
-        self.statements[sql] = statement
+        self.statements[text] = statement
         return statement
     }
 

@@ -90,7 +90,15 @@ struct StatePages {
                 guard writing.bytes < credit else { return self.unfinished(answer) }
                 let keys = try self.keys(of: plan, after: after)
                 isWhole = keys.count < StatePages.keysMax
-                (after, isWhole) = try self.write(plan, keys, isWhole: isWhole, credit, &writing, to: &answer)
+                (after, isWhole) = try self.write(
+                    plan,
+                    keys,
+                    after: after,
+                    isWhole: isWhole,
+                    credit,
+                    &writing,
+                    to: &answer
+                )
             }
         }
         // The columns that a program has just written were left out: they come with this node's next batch.
@@ -155,13 +163,14 @@ struct StatePages {
     /// The next keys of a table: of rows that it shows, that are deleted, or that show another form.
     private func keys(of plan: TablePlan, after: SQLiteValue?) throws -> [SQLiteValue] {
         var keys: [SQLiteValue] = []
+        // Most tables have none of the others, and a union costs as much as the rest.
+        let others = try ["tombstone", "shadow"].filter { try self.has(plan, in: $0) }
+            .map { "UNION SELECT pk FROM clinicsync_\($0) WHERE tableId = ?1 AND pk > ?2" }
         // Keys are texts and blobs; every number is smaller.
         try self.reader.connection
             .query(
                 """
-                SELECT pk FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2
-                UNION SELECT pk FROM clinicsync_tombstone WHERE tableId = ?1 AND pk > ?2
-                UNION SELECT pk FROM clinicsync_shadow WHERE tableId = ?1 AND pk > ?2
+                SELECT pk FROM clinicsync_row WHERE tableId = ?1 AND pk > ?2 \(others.joined(separator: " "))
                 ORDER BY pk LIMIT ?3
                 """
             )
@@ -172,22 +181,25 @@ struct StatePages {
         return keys
     }
 
-    /// Writes the states of these rows into pages.
+    /// Writes the states of these rows, the next ones behind the key `after`, into pages.
     ///
     /// - Returns: The last key that is written, and whether the table is complete.
     private func write(
         _ plan: TablePlan,
         _ keys: [SQLiteValue],
+        after: SQLiteValue?,
         isWhole: Bool,
         _ credit: Int,
         _ writing: inout Writing,
         to answer: inout StateAnswer
     ) throws -> (after: SQLiteValue?, isWhole: Bool) {
         let states = self.reader.loader(writing.through)
-        let mayBeShadow = try self.hasShadows(plan)
-        let plain = mayBeShadow || plan.counterSlots != 0 ? nil : try self.reader.connection.query(plan.sql.selectKnown)
+        let mayBeShadow = try self.has(plan, in: "shadow")
+        var plain =
+            try mayBeShadow || plan.counterSlots != 0
+            ? nil : PlainRows(plan, after: after, on: self.reader.connection)
+        defer { plain?.end() }
         var writer = RowStateWriter(plan)
-        var hasher = RowHasher()
         var rows: UInt32 = 0
         var lacksRows = false
         func close(at key: SQLiteValue?) {
@@ -202,7 +214,7 @@ struct StatePages {
             (rows, lacksRows) = (0, false)
         }
         for (index, key) in keys.enumerated() {
-            if try plain.map({ try self.appendPlain(plan, key, $0, &hasher, writing.through, to: &writer) }) ?? false {
+            if try self.appendPlain(key, &plain, writing.through, to: &writer) {
                 rows += 1
             } else if let state = try RepairPages.sendable(plan, key: key, states, mayBeShadow: mayBeShadow),
                 self.append(state, through: writing.through, to: &writer)
@@ -226,9 +238,9 @@ struct StatePages {
         return (last, false)
     }
 
-    /// Whether rows of a table show another form than their own.
-    private func hasShadows(_ plan: TablePlan) throws -> Bool {
-        try self.reader.connection.query("SELECT 1 FROM clinicsync_shadow WHERE tableId = ?1 LIMIT 1")
+    /// Whether a table has rows among those of `clinicsync_tombstone` or `clinicsync_shadow`.
+    private func has(_ plan: TablePlan, in table: String) throws -> Bool {
+        try self.reader.connection.query("SELECT 1 FROM clinicsync_\(table) WHERE tableId = ?1 LIMIT 1")
             .bind(1, plan.definition.number)
             .first { _ in true } ?? false
     }
@@ -237,39 +249,18 @@ struct StatePages {
     ///
     /// - Returns: Whether the row was appended. If not, nothing was: the long way says why.
     private func appendPlain(
-        _ plan: TablePlan,
         _ key: SQLiteValue,
-        _ statement: Statement,
-        _ hasher: inout RowHasher,
+        _ rows: inout PlainRows?,
         _ through: VersionVector,
         to writer: inout RowStateWriter
     ) throws -> Bool {
-        guard key.byteCount <= self.reader.limits.keyBytesMax else { return false }
+        guard try rows?.find(key) == true, key.byteCount <= self.reader.limits.keyBytesMax,
+            let birth = rows?.birth(self.reader.origins), through.covers(birth), rows?.isIntact() == true
+        else { return false }
         let end = writer.count
-        statement.bind(1, key).bind(2, plan.definition.number)
-        _ = try statement.first { row in
-            guard let birth = self.plainBirth(row), through.covers(birth) else { return }
-            // Only a value that was hashed with this version belongs to it.
-            let hash = ValueRef.with(key) { hasher.hash(plan, key: $0) { row.ref(Int32($0) + 6) } }
-            guard try hash == Digest(storedBytes: row.blob(3)) else { return }
-            writer.appendPlain(key: key, birth: birth, slots: plan.valueSlots) { row.ref(Int32($0) + 6) }
-        }
+        rows?.append(birth, to: &writer)
         if writer.count - end > self.reader.limits.stateBytesMax { writer.truncate(to: end) }
         return writer.count > end
-    }
-
-    /// The version of all values of a row of ``TableSQL/selectKnown``; `nil` when they have several, or the entry makes no sense.
-    private func plainBirth(_ row: Statement) -> Version? {
-        guard row.isNull(4), row.isNull(5), row.blob(3).count == 16, row.blob(3).contains(where: { $0 != 0 }),
-            let stamp: UInt64 = row.number(0, in: 0...UInt64(Int64.max)),
-            let author: Int = row.number(1, in: 0...Int(Int32.max)), self.reader.origins.indices.contains(author),
-            let sequence: UInt64 = row.number(2, in: 0...Bounds.sequenceMax)
-        else { return nil }
-        return Version(
-            timestamp: HybridTimestamp(rawValue: stamp),
-            origin: self.reader.origins[author],
-            sequence: sequence
-        )
     }
 
     /// Appends a row, unless it must not be seen elsewhere: see ``RepairPages``.
