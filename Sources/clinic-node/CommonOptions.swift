@@ -28,6 +28,8 @@ extension DataOptions {
     /// The directory, for commands that make the node's files: root acts as the account to which the directory belongs.
     ///
     /// - Parameter isForGood: whether the command needs nothing of root any more.
+    /// - Returns: The directory.
+    /// - Throws: ``ClinicSyncError`` of code `configuration` or `permission`.
     func ownDirectory(isForGood: Bool = true) throws -> NodeDirectory {
         let directory = try self.directory()
         try directory.becomeOwner(isForGood: isForGood)

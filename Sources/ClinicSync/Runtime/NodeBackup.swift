@@ -66,10 +66,18 @@ package struct NodeBackup {
         let database = self.directory.databaseURL.path
         return ["", "-wal", "-shm", "-journal", "-numbers", ".restoring"].contains { suffix in
             if self.file.path == database + suffix { return true }
-            var (own, named) = (stat(), stat())
-            guard stat(database + suffix, &own) == 0, stat(self.file.path, &named) == 0 else { return false }
-            return own.st_dev == named.st_dev && own.st_ino == named.st_ino
+            guard let own = NodeBackup.identity(of: database + suffix),
+                let named = NodeBackup.identity(of: self.file.path)
+            else { return false }
+            return own == named
         }
+    }
+
+    /// Device and number of the file at `path`, behind links; `nil` when there is none.
+    private static func identity(of path: String) -> [NSNumber]? {
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: file) else { return nil }
+        return [attributes[.systemNumber], attributes[.systemFileNumber]].compactMap { $0 as? NSNumber }
     }
 
     // MARK: - Making a backup
@@ -132,13 +140,10 @@ package struct NodeBackup {
             ) { $0.marks == 0 || isLast }
         }
         guard let content else { return nil }
-        var information = stat()
-        guard stat(self.file.path, &information) == 0 else {
-            throw AtomicFile.failure(errno, doing: "read", path: self.file.path)
-        }
+        let bytes = try FileManager.default.attributesOfItem(atPath: self.file.path)[.size] as? NSNumber
         return Made(
             file: self.file.path,
-            bytes: Int64(clamping: information.st_size),
+            bytes: bytes?.int64Value ?? 0,
             rows: content.rows,
             uncollected: content.marks,
             madeAt: UTCTimestamp(milliseconds: madeAt)

@@ -29,7 +29,7 @@ import Testing
         let configuration = try self.load(flags: [.priority: ["3"]], environment: environment, file: file)
         #expect(configuration.priority == 3)
         #expect(configuration.reconcileEvery == .seconds(20))
-        #expect(configuration.logLevel == "info")
+        #expect(configuration.log.level == "info")
         #expect(configuration.sources == [.priority: .flag, .reconcileEvery: .environment, .logLevel: .file])
     }
 

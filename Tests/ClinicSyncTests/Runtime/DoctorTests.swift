@@ -101,7 +101,7 @@ struct DoctorTests {
         let node = NodeDirectory(url: directory.file("node"))
         try node.create()
         var configuration = NodeConfiguration()
-        configuration.logFile = "node.log"
+        configuration.log.file = "node.log"
         let line = "something happened"
         try Data((line + "\n").utf8).write(to: directory.file("node/node.log"))
         let target = directory.file("report.json")

@@ -1,3 +1,4 @@
+import ClinicSyncCore
 import Testing
 
 @testable import ClinicSync

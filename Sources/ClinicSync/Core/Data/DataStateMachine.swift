@@ -69,7 +69,9 @@ package struct DataStateMachine: Sendable, Hashable {
         let id = introduction.connection
         self.reconciliation.linked(id)
         let (node, greeted) = (introduction.identity.node, introduction.greetedVector)
-        return self.replication.linked(id, node, introduction.hello, greeted: greeted).directives
+        let effects = self.replication.linked(id, node, introduction.hello, greeted: greeted)
+        let denied = self.replication.denied(by: node, introduction.hello.vector)
+        return effects.directives + (denied.isEmpty ? [] : self.discard(waiting: denied))
     }
 
     /// A link is gone.

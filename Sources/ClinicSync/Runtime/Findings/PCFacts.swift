@@ -34,8 +34,8 @@ struct PCFacts: Sendable, Hashable {
         var facts = PCFacts()
         let database = directory.databaseURL.path
         facts.freeBytes = SlowDiskWatch.freeBytes(at: directory.url.path)
-        var log = stat()
-        if stat(database + "-wal", &log) == 0 { facts.logBytes = Int64(clamping: log.st_size) }
+        let log = try? FileManager.default.attributesOfItem(atPath: database + "-wal")
+        if let bytes = log?[.size] as? NSNumber { facts.logBytes = bytes.int64Value }
         if facts.logBytes > PCFacts.logBytesMax {
             facts.reader = LockHolder.reader(databasePath: database).map { "\($0.program) (process \($0.process))" }
         }
