@@ -37,6 +37,8 @@ enum MessageLimits {
             self.rows(report.repairedRows)
                 ?? self.count(report.nodes.count, self.limits.nodesMax, "nodes")
                 ?? report.nodes.lazy.compactMap { self.name($0.name) }.first
+                ?? self.count(report.members.count, self.limits.nodesMax, "members")
+                ?? report.members.lazy.compactMap(self.fault).first
         case .hostReport(let report): self.fault(of: report)
         case .handOver, .transferRequest: nil
         case .loginRequest(_, let login): self.fault(of: login)
@@ -113,6 +115,13 @@ enum MessageLimits {
             ?? self.count(report.successors.count, HostReport.successorsMax, "successors")
             ?? self.count(report.lockedPeers.count, HostReport.lockedPeersMax, "locked peers")
             ?? report.successors.lazy.compactMap { self.addresses($0.addresses) }.first
+    }
+
+    private static func fault(of member: MemberReport) -> String? {
+        let tables = member.comparison?.tables ?? []
+        return self.count(tables.count, MemberReport.Comparison.tablesMax, "tables")
+            ?? tables.lazy.compactMap { self.name($0) }.first
+            ?? member.lastTry.flatMap { self.name($0.address) ?? self.name($0.answer) }
     }
 
     private static func addresses(_ addresses: [String]) -> String? {

@@ -36,6 +36,7 @@ enum Summary {
         case .storageReplied(let reply): "reply \(Summary.of(reply))"
         case .answerProbe(let answer): "probe of \(Summary.letter(answer.prober))"
         case .commandReceived(let request, .sync): "sync r\(request.rawValue)"
+        case .commandReceived(let request, .members): "members r\(request.rawValue)"
         case .commandReceived(let request, .transferHost(let node)):
             "transfer r\(request.rawValue) \(Summary.letter(node))"
         case .commandReceived(let request, .login(let login)): "login r\(request.rawValue) \(Summary.of(login))"

@@ -13,9 +13,11 @@ struct ClinicNodeCommand: AsyncParsableCommand {
         version: "clinic-node \(SoftwareVersion.current)",
         subcommands: [
             InitCommand.self, InviteCommand.self, JoinCommand.self, RunCommand.self, StatusCommand.self,
-            NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, TokensCommand.self, ConflictsCommand.self,
+            NodesCommand.self, HostCommand.self, UsersCommand.self, SessionsCommand.self, TokensCommand.self,
+            ConflictsCommand.self,
             WhyCommand.self, DashboardCommand.self, NotifyCommand.self, ProbeCommand.self,
-            SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self, RestoreCommand.self,
+            DoctorCommand.self, SyncCommand.self, WatchCommand.self, DigestCommand.self, BackupCommand.self,
+            RestoreCommand.self,
             SeedCommand.self, DemoCommand.self,
             BenchCommand.self, VersionCommand.self, ConfigCommand.self, CompletionsCommand.self,
         ]

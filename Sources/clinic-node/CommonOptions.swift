@@ -26,10 +26,20 @@ struct DataOptions: ParsableArguments {
 
 extension DataOptions {
     /// The directory, for commands that make the node's files: root acts as the account to which the directory belongs.
-    func ownDirectory() throws -> NodeDirectory {
+    ///
+    /// - Parameter isForGood: whether the command needs nothing of root any more.
+    /// - Returns: The directory.
+    /// - Throws: ``ClinicSyncError`` of code `configuration` or `permission`.
+    func ownDirectory(isForGood: Bool = true) throws -> NodeDirectory {
         let directory = try self.directory()
-        try directory.becomeOwner()
+        try directory.becomeOwner(isForGood: isForGood)
         return directory
+    }
+
+    /// The directory, for a command that makes a node and starts the service when that is wanted.
+    func newDirectory(isService: Bool) throws -> NodeDirectory {
+        if isService { try SystemService.require(for: try self.directory()) }
+        return try self.ownDirectory(isForGood: !isService)
     }
 
     /// How long a node may take to answer, when a command says nothing else.

@@ -23,8 +23,9 @@ struct StatusText {
     private var title: String {
         let role: String
         switch self.status.role {
-        case .host: role = self.style.good("host")
-        case .client: role = self.style.good("client")
+        // The verdict has the colour: a host can be alone.
+        case .host: role = "host"
+        case .client: role = "client"
         case .searching where self.obstacle != nil: role = self.style.bad("cannot write clinic.db")
         case .searching: role = self.style.warning("searching for the host")
         case .stopped: role = self.style.bad("stopped")
@@ -34,16 +35,17 @@ struct StatusText {
 
     private var facts: [(name: String, value: String)] {
         let status = self.status
-        var facts: [(name: String, value: String)] = [
-            ("node", status.node.id),
-            ("version", "\(status.node.version), schema \(status.node.schemaVersion)"),
-            ("running for", StatusText.age(seconds: status.node.uptimeSeconds)),
-            ("host", status.host.map { "\($0.name) at \($0.address)" } ?? self.style.warning("none")),
-            ("connections", String(status.activeConnections)),
-            ("pending", self.pending),
-            ("compared", self.reconciliation),
-            ("certificate", self.certificate),
-        ]
+        var facts: [(name: String, value: String)] =
+            self.verdict + [
+                ("node", status.node.id),
+                ("version", "\(status.node.version), schema \(status.node.schemaVersion)"),
+                ("running for", StatusText.age(seconds: status.node.uptimeSeconds)),
+                ("host", status.host.map { "\($0.name) at \($0.address)" } ?? self.style.warning("none")),
+                ("connections", String(status.activeConnections)),
+                ("pending", self.pending),
+                ("compared", self.reconciliation),
+                ("certificate", self.certificate),
+            ]
         if status.security.refusedConnections > 0 {
             let count = status.security.refusedConnections
             facts.append(("refused", "\(count) connection\(count == 1 ? "" : "s") from unknown PCs"))
@@ -58,6 +60,23 @@ struct StatusText {
             facts.append(("catching up", self.style.warning(progress.state?.sentence ?? StatusText.text(progress))))
         }
         return facts
+    }
+
+    /// The verdict, then a line for each PC that is missing.
+    private var verdict: [(name: String, value: String)] {
+        guard let verdict = self.status.verdict else { return [] }
+        let words =
+            switch verdict.state {
+            case "equal": verdict.isWhole ? self.style.good(verdict.sentence) : self.style.warning(verdict.sentence)
+            case "behind": self.style.warning(verdict.sentence)
+            default: self.style.bad(verdict.sentence)
+            }
+        let age = Int(max(0, self.now.milliseconds - verdict.since.milliseconds) / 1_000)
+        return [("verdict", "\(words), for \(StatusText.age(seconds: age))")]
+            + verdict.missing.map { missing in
+                let seen = missing.since.map { "seen \(self.ago($0))" } ?? "never seen"
+                return ("missing", "\(missing.name), \(seen): \(missing.reason)")
+            }
     }
 
     private static func text(_ progress: NodeStatus.Progress) -> String {

@@ -35,6 +35,10 @@ import Testing
         try await self.withAgent { binary, data, agent in
             _ = await agent.stop(SIGKILL)
             #expect(try await binary.run(["status", "--data", data]).status == 69)
+            let doctor = try await binary.with(["CLINIC_NODE_DISCOVERY": "off"]).run([
+                "doctor", "--data", data, "--json",
+            ])
+            #expect(doctor.status == 1 && doctor.output.contains("nodeNotRunning"))
             let second = try await Agent(binary, data: data)
             #expect(try await binary.run(["status", "--data", data]).status == 0)
             #expect(await second.stop() == 0)
@@ -88,6 +92,17 @@ import Testing
             let text = try await binary.run(["status", "--data", data])
             #expect(text.output.hasPrefix("desk  host"))
             #expect(!text.output.contains("\u{1B}"))
+            // The doctor asks the same node, and tests its port and disk; without avahi it asks nobody by multicast.
+            let quiet = binary.with(["CLINIC_NODE_DISCOVERY": "off"])
+            let report = binary.data("report.json")
+            let doctor = try await quiet.run(["doctor", "--data", data, "--report", report])
+            #expect(doctor.status == 0, "\(doctor.output)\(doctor.errors)")
+            #expect(doctor.output.contains("The node runs as host"))
+            #expect(doctor.output.contains("The node accepts connections at 127.0.0.1:"))
+            #expect(doctor.output.contains("The disk takes writes"))
+            #expect(doctor.output.contains("checks are well"))
+            let written = try String(contentsOfFile: report, encoding: .utf8)
+            #expect(written.contains("\"role\" : \"host\""))
         }
     }
 

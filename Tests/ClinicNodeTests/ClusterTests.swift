@@ -68,8 +68,8 @@ import Testing
         try await write(1)
         agents[1] = try await Agent(binary, data: paths[1])
         try await write(2)
-        let sync = try await binary.run(["sync", "--data", paths[2]])
-        #expect(sync.status == 0, "\(sync.output)\(sync.errors)")
+        // The node that was killed may still be looking for the host.
+        try await Binary.wait { try await binary.run(["sync", "--data", paths[2]]).status == 0 }
         // Another process proved the tables equal; the files show that they are.
         let digests = try await self.digests(binary, paths)
         #expect(Set(digests).count == 1, "\(digests)")
@@ -94,14 +94,28 @@ import Testing
         #expect(try await binary.run(["join", code, "--data", client]).status == 0)
         let clientAgent = try await Agent(binary, data: client)
         try await self.sqlite3(host, "INSERT INTO patients(id) VALUES ('p');")
-        #expect(try await binary.run(["sync", "--data", client]).status == 0)
-        for agent in [hostAgent, clientAgent] {
+        try await Binary.wait { try await binary.run(["sync", "--data", client]).status == 0 }
+        for agent in [clientAgent, hostAgent] {
             let clock = ContinuousClock()
             let begun = clock.now
             #expect(await agent.stop() == 0)
             #expect(clock.now - begun < .seconds(2))
+            if agent === clientAgent { try await self.expectAlone(binary, host) }
         }
         try binary.clean()
+    }
+
+    /// Checks that a host whose only client was stopped says so everywhere.
+    private func expectAlone(_ binary: Binary, _ host: String) async throws {
+        let words = "not connected"
+        try await Binary.wait { try await binary.run(["sync", "--data", host]).errors.contains(words) }
+        for flags in [[], ["--reachable"]] {
+            let sync = try await binary.run(["sync", "--data", host, "--json"] + flags)
+            #expect(sync.status == 1)
+            #expect(sync.output.contains(#""verdict":"alone""#) && sync.output.contains(words), "\(sync.output)")
+        }
+        let status = try await binary.run(["status", "--data", host])
+        #expect(status.output.contains("verdict") && status.output.contains("alone, "), "\(status.output)")
     }
 
     @Test("a database of a newer version, a damaged one and a foreign one are refused in one sentence and left alone")

@@ -51,7 +51,31 @@ import Testing
         #expect(described["name"] as? String == "front")
         #expect(host["isSelf"] as? Bool == false)
         #expect(host["term"] as? Int != nil)
-        for agent in [front, lab] { #expect(await agent.stop() == 0) }
+        #expect(await lab.stop() == 0)
+        try await self.replace(binary, first)
+        #expect(await front.stop() == 0)
         try binary.clean()
+    }
+
+    /// The PC X-ray is broken, and another one takes its place and its name.
+    private func replace(_ binary: Binary, _ first: String) async throws {
+        let asked = try await binary.run(["nodes", "replace", "X-ray", "--data", first])
+        #expect(asked.status == 64)
+        #expect(asked.errors.contains("--yes"))
+        let invited = try await binary.run(["invite", "--data", first])
+        #expect(invited.errors.contains("Good for 1 PC, for 30m"))
+        let join = [
+            "join", invited.output.trimmingCharacters(in: .newlines), "--data", binary.data("c"), "--name", "x-ray",
+        ]
+        let taken = try await binary.run(join)
+        #expect(taken.status == 2, "\(taken.errors)")
+        #expect(taken.errors.contains("has this name"))
+        let replaced = try await binary.run(["nodes", "replace", "X-ray", "--yes", "--data", first])
+        #expect(replaced.status == 0, "\(replaced.errors)")
+        #expect(replaced.errors.contains(#"--name "X-ray""#))
+        #expect(try await self.nodes(binary, first).contains { $0["standing"] as? String == "revoked" })
+        // The name is free now, and the refusal has used nothing of the code.
+        let joined = try await binary.run(join)
+        #expect(joined.status == 0, "\(joined.errors)")
     }
 }

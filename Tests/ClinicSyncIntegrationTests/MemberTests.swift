@@ -76,6 +76,9 @@ struct MemberTests {
             #expect(connected.connected && !connected.version.isEmpty)
             #expect(connected.standing == "active")
             #expect(connected.addresses.first == connected.address && connected.address == tablet.address)
+            // A client is connected with the host alone, and lists what the host knows.
+            #expect(try #require(try await self.member(name, other)).connected)
+            #expect(try await other.status().verdict?.members == 2)
             try await tablet.stop()
             try host.database.sql("INSERT INTO patients(id) VALUES ('p1')")
             try await clinic.wait(for: "the host to collect it") {

@@ -15,13 +15,13 @@ import Testing
     /// A finding for each sync; `docs/SIMULATION.md` has the same table.
     static let findings = [
         Finding(sync: .collection, seed: 1, words: "lost own batches by a power cut"),
-        Finding(sync: .merge, seed: 8, words: "lost own batches by a power cut"),
-        Finding(sync: .term, seed: 37, words: "a second time"),
+        Finding(sync: .merge, seed: 15, words: "lost own batches by a power cut"),
+        Finding(sync: .term, seed: 14, words: "a second time"),
         Finding(sync: .checkpointFile, seed: 1, words: "is damaged"),
-        Finding(sync: .directory, seed: 3, words: "is damaged"),
+        Finding(sync: .directory, seed: 2, words: "is damaged"),
     ]
 
-    @Test("PCs lose power again and again, and every promise holds", arguments: Array(1...3) + [32] as [UInt64])
+    @Test("PCs lose power again and again, and every promise holds", arguments: [1, 2, 32] as [UInt64])
     func everySync(_ seed: UInt64) throws {
         let result = try SimulationRun.result(of: .powerCuts(seed: seed))
         #expect(result.violation == nil, "\(result.options)")

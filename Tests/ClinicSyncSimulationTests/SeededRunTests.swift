@@ -4,8 +4,8 @@ import Testing
 
 @Suite("Seeded runs of a clinic")
 struct SeededRunTests {
-    /// Seeds whose runs together meet every fault and workload.
-    static let fixedSeeds: [UInt64] = Array(1...24)
+    /// Seeds of which two at least meet each fault.
+    static let fixedSeeds: [UInt64] = Array(1...14)
 
     /// A few further seeds, the same in every run of the suite; a soak runs many.
     static let furtherSeeds: [UInt64] = (0..<4).map { (0x9E37_79B9_7F4A_7C15 &* ($0 + 1)) >> 40 }

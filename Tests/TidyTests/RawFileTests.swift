@@ -11,6 +11,10 @@ struct RawFileTests {
     private static let exceptions: [String: String] = [
         "Sources/ClinicSync/Configuration/AtomicFile.swift": "settings, keys and tokens, and their folder",
         "Sources/ClinicSync/Configuration/RunLock.swift": "the file that says which process runs",
+        "Sources/ClinicSync/Runtime/Doctor/DiskTest.swift": "a new file beside the database, which it removes",
+        "Sources/ClinicSync/Runtime/Doctor/Firewall.swift": "the settings of ufw",
+        "Sources/ClinicSync/Runtime/Doctor/SupportReport.swift": "files of /proc and /etc, and the node's log",
+        "Sources/ClinicSync/Runtime/Log/LogFile.swift": "the node's log, never the database",
         "Sources/ClinicSync/Configuration/SetupMark.swift": "the mark of a node that is being made",
         "Sources/ClinicSync/LocalAPI/ProgramTokens.swift": "a directory, as a lock for commands",
         "Sources/ClinicSync/Runtime/FileSuspicion.swift": "an empty note beside the database",

@@ -17,6 +17,8 @@ from nodes import Clinic, main, wait
 def opens(page, node, check):
     link = node.command("dashboard", "--print").strip()
     page.open(link)
+    page.wait("the verdict is shown", "/equal with 1 of 1 PC/i.test(document.getElementById('verdict').textContent)")
+    check(page.run("document.getElementById('verdict').className") == "good", "the verdict has its colour")
     page.wait("both PCs are listed", "document.querySelectorAll('#nodes tr').length === 2")
     check(page.run("location.pathname") == "/", "the link leads to the page, and is not in the address any more")
     check(page.run("document.cookie") == "", "scripts cannot read the cookie")

@@ -1,3 +1,4 @@
+import ClinicSyncModel
 import Foundation
 
 /// Reads `node.json`: an object with one key for each setting, and an object `log` for the two log settings.
@@ -68,7 +69,9 @@ enum ConfigurationFile {
             guard let key = ConfigurationKey(rawValue: path) else {
                 throw ClinicSyncError(
                     .configuration,
-                    "node.json has the unknown key \"\(path)\": remove or correct it."
+                    "node.json has the unknown key \"\(path)\""
+                        + ClosestName.question(path, among: ConfigurationKey.allCases.map(\.rawValue))
+                        + ": remove or correct it."
                 )
             }
             guard values[key] == nil else {

@@ -33,18 +33,25 @@ public struct NodeConfiguration: Sendable, Hashable {
     ///
     /// A batch stays in the log for so long at least, and until every active member has it. Who needs it later gets the state.
     public var logRetention = Duration.seconds(7 * 86_400)
-    /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
-    public var logLevel = "notice"
-    /// `log.file`: the file to which `clinic-node run` writes its log, in place of standard error; default none.
-    ///
-    /// A path that is not absolute begins at the node's directory. The file begins again at 10 MiB; three earlier ones are kept.
-    public var logFile: String?
+    /// What `clinic-node run` logs, and where.
+    public var log = Log()
     /// `group`: the account group whose programs read and write the database; default none.
     ///
     /// At each start the node gives its directory (mode 2770) and the files of the database (mode 0660) to the group.
     public var group: String?
     /// The source of each value; missing keys have their default.
     package private(set) var sources: [ConfigurationKey: ConfigurationSource] = [:]
+
+    /// What `clinic-node run` logs, and where.
+    public struct Log: Sendable, Hashable {
+        /// `log.level`: `trace`, `debug`, `info`, `notice`, `warning`, `error` or `critical`; default `notice`.
+        public var level = "notice"
+        /// `log.file`: the file to which it writes, in place of standard error; default none.
+        ///
+        /// A path that is not absolute begins at the node's directory. The file begins again at 10 MiB; three earlier ones are
+        /// kept.
+        public var file: String?
+    }
 
     /// The log levels, from the most to the least verbose.
     public static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
@@ -143,8 +150,8 @@ public struct NodeConfiguration: Sendable, Hashable {
         case .priority: [String(self.priority)]
         case .reconcileEvery: [DurationText.format(self.reconcileEvery)]
         case .logRetention: [DurationText.format(self.logRetention)]
-        case .logLevel: [self.logLevel]
-        case .logFile: self.logFile.map { [$0] } ?? []
+        case .logLevel: [self.log.level]
+        case .logFile: self.log.file.map { [$0] } ?? []
         case .group: self.group.map { [$0] } ?? []
         }
     }
@@ -196,12 +203,14 @@ public struct NodeConfiguration: Sendable, Hashable {
             guard NodeConfiguration.logLevels.contains(value) else {
                 throw malformed("one of " + NodeConfiguration.logLevels.joined(separator: ", "))
             }
-            self.logLevel = value
+            self.log.level = value
         case .logFile:
-            guard !value.isEmpty, !value.utf8.contains(0), !value.hasSuffix("/") else {
-                throw malformed("the path of a file")
+            // A second opening of the database in this process would end SQLite's locks on it.
+            let name = value.split(separator: "/").last ?? ""
+            guard !value.hasSuffix("/"), !value.utf8.contains(0), !name.isEmpty, !name.hasPrefix("clinic.db") else {
+                throw malformed("the path of a file that is not the database")
             }
-            self.logFile = value
+            self.log.file = value
         case .group:
             guard !value.isEmpty, value.utf8.count <= 32 else { throw malformed("the name of a group") }
             self.group = value

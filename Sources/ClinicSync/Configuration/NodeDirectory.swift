@@ -55,6 +55,8 @@ package struct NodeDirectory: Sendable, Hashable {
     package var grantURL: URL { self.file("identity/signer.crt") }
     /// Open join codes, without the secrets that allow a join.
     package var invitationsURL: URL { self.file("identity/invitations.json") }
+    /// The PCs that joined here, for people.
+    package var admissionsURL: URL { self.file("identity/admissions.json") }
     /// Signed revocations.
     package var revocationsURL: URL { self.file("identity/revocations.json") }
     /// What is known of the members.
@@ -147,7 +149,7 @@ package struct NodeDirectory: Sendable, Hashable {
         }
         for url in [
             self.identityURL, self.nodeKeyURL, self.certificatesURL, self.authorityURL, self.authorityKeyURL,
-            self.grantURL, self.tokensURL,
+            self.grantURL, self.tokensURL, self.admissionsURL,
             self.invitationsURL, self.revocationsURL, self.membersURL, self.epochURL,
         ] {
             unlink(url.path)

@@ -27,7 +27,8 @@ package final class SetupMark: Sendable {
             throw ClinicSyncError(.refused, "Another command makes a node here at this moment: wait until it ends.")
         }
         var bytes = [UInt8](repeating: 0, count: SetupMark.bytesMax)
-        self.left = Array(bytes.prefix(max(0, pread(descriptor, &bytes, bytes.count, 0))))
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        self.left = Array(bytes.prefix(max(0, count)))
         self.descriptor = descriptor
     }
 

@@ -5,6 +5,8 @@
 package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     // This PC cannot do its work.
     case storeUnreadable
+    case nodeNotRunning
+    case portClosed
     case bookkeepingDamaged
     case diskFull
     case diskReadOnly
@@ -16,14 +18,26 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     case backupWaits
     // The PC works, and somebody should do something.
     case noHost
+    case memberNotReached
+    case discoveryUnavailable
+    case multicastSilent
+    case firewallActive
     case versionsDiffer
     case connectionsEnd
+    case versionsMixed
     case fileLockedElsewhere
+    case diskNearlyFull
     case diskSlow
+    case logGrows
     case clockOff
+    case clockUnsynchronised
     case certificateNearEnd
     case schemaDiffers
     case rowsSetAside
+    case triggersMissing
+    case inotifyLimit
+    case fileLimit
+    case backupOld
     case backupRefused
     case backupFollowed
     case bookkeepingRepaired
@@ -36,11 +50,13 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     /// How bad the cause is.
     package var state: Finding.State {
         switch self {
-        case .storeUnreadable, .bookkeepingDamaged, .diskFull, .diskReadOnly, .diskFailing, .fileLocked, .stateNotShown,
-            .duplicateIdentity, .certificateExpired, .backupWaits:
+        case .storeUnreadable, .nodeNotRunning, .portClosed, .bookkeepingDamaged, .diskFull, .diskReadOnly,
+            .diskFailing, .fileLocked, .stateNotShown, .duplicateIdentity, .certificateExpired, .backupWaits:
             .failed
-        case .noHost, .versionsDiffer, .connectionsEnd, .fileLockedElsewhere, .diskSlow, .clockOff, .certificateNearEnd,
-            .schemaDiffers, .rowsSetAside, .backupRefused, .backupFollowed, .bookkeepingRepaired, .triggerFailed,
+        case .noHost, .memberNotReached, .discoveryUnavailable, .multicastSilent, .firewallActive, .versionsDiffer,
+            .connectionsEnd, .versionsMixed, .fileLockedElsewhere, .diskNearlyFull, .diskSlow, .logGrows, .clockOff,
+            .clockUnsynchronised, .certificateNearEnd, .schemaDiffers, .rowsSetAside, .triggersMissing, .inotifyLimit,
+            .fileLimit, .backupOld, .backupRefused, .backupFollowed, .bookkeepingRepaired, .triggerFailed,
             .permissionsTooWide, .unsignedRows, .logSetAside, .memberLapsed:
             .warning
         }
@@ -49,12 +65,14 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     /// Whether the log has a line of its own when the cause begins.
     package var isLoggedElsewhere: Bool {
         switch self {
-        case .bookkeepingDamaged, .bookkeepingRepaired, .diskFull, .diskReadOnly, .diskFailing, .diskSlow, .fileLocked,
-            .duplicateIdentity, .backupWaits, .backupRefused, .backupFollowed, .versionsDiffer, .connectionsEnd,
-            .triggerFailed, .permissionsTooWide, .logSetAside:
+        case .bookkeepingDamaged, .diskFull, .diskReadOnly, .diskFailing, .fileLocked, .duplicateIdentity, .backupWaits,
+            .memberNotReached, .discoveryUnavailable, .versionsDiffer, .connectionsEnd, .diskSlow, .triggersMissing,
+            .backupRefused, .backupFollowed, .bookkeepingRepaired, .triggerFailed, .permissionsTooWide, .logSetAside:
             true
-        case .storeUnreadable, .stateNotShown, .certificateExpired, .noHost, .fileLockedElsewhere, .clockOff,
-            .certificateNearEnd, .schemaDiffers, .rowsSetAside, .unsignedRows, .memberLapsed:
+        case .storeUnreadable, .nodeNotRunning, .portClosed, .stateNotShown, .certificateExpired, .noHost,
+            .multicastSilent, .firewallActive, .versionsMixed, .fileLockedElsewhere, .diskNearlyFull, .logGrows,
+            .clockOff, .clockUnsynchronised, .certificateNearEnd, .schemaDiffers, .rowsSetAside, .inotifyLimit,
+            .fileLimit, .backupOld, .unsignedRows, .memberLapsed:
             false
         }
     }
@@ -62,6 +80,24 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     /// The cause in one sentence for the table of codes.
     package var meaning: String {
         switch self {
+        case .backupOld: "The newest backup that was made on this PC is older than seven days."
+        case .fileLimit: "The node has four fifths of the files open that it may have."
+        case .inotifyLimit:
+            "The account has no free instance or watch of inotify, so the node looks for changes every 5 ms."
+        case .triggersMissing:
+            "The node's triggers on a table were missing within the last day; the node has put them back."
+        case .clockUnsynchronised: "No time service keeps this PC's clock right."
+        case .logGrows:
+            "The write-ahead log of `clinic.db` has more than 64 MB, because a program keeps a read transaction open."
+        case .diskNearlyFull: "The disk has less than 256 MB left."
+        case .versionsMixed: "Another member runs another version of the program."
+        case .firewallActive: "A firewall is active on this PC, and a member is not reached."
+        case .multicastSilent: "No other PC answers a question by multicast, although other PCs are connected."
+        case .discoveryUnavailable: "Nodes cannot be looked for on the LAN, and a PC is missing."
+        case .memberNotReached:
+            "The host, or a PC that looks for a host, has no connection with a member; the finding has the tried addresses and each one's answer."
+        case .portClosed: "The node runs, and its port for other nodes does not accept a connection."
+        case .nodeNotRunning: "The node of this directory does not run."
         case .storeUnreadable: "The node cannot read `clinic.db`."
         case .bookkeepingDamaged: "A part of `clinic.db` is damaged, and the node cannot repair it."
         case .diskFull: "A write found no room on the disk, or the account's share of the disk is used up."
@@ -99,6 +135,24 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     /// What to do, in one sentence; a finding may know better.
     package var remedy: String {
         switch self {
+        case .backupOld: "Make one with 'clinic-node backup FILE', and look at what makes the daily backups."
+        case .fileLimit: "Raise LimitNOFILE of the service, or 'ulimit -n', and start the node again."
+        case .inotifyLimit: "Set 'sysctl fs.inotify.max_user_instances=1024' and 'fs.inotify.max_user_watches=524288'."
+        case .triggersMissing:
+            "Find the program that drops triggers or makes the table again; rows that it wrote meanwhile are captured."
+        case .clockUnsynchronised: "Run 'timedatectl set-ntp true', or install chrony."
+        case .logGrows: "Close that program, or let it end its transaction; the log begins again by itself."
+        case .diskNearlyFull: "Free some space, for example old backups and .set-aside- files that nobody needs."
+        case .versionsMixed: "Update the older of the two PCs."
+        case .firewallActive:
+            "Open TCP port 7450 and UDP port 5353 to the LAN, for example 'ufw allow 7450/tcp' and 'ufw allow mdns'."
+        case .multicastSilent:
+            "Allow UDP port 5353 in the firewalls ('ufw allow mdns'), switch off client isolation in the Wi-Fi, or name an address with --peer."
+        case .discoveryUnavailable: "Run 'systemctl enable --now avahi-daemon', or name an address with --peer."
+        case .memberNotReached:
+            "Switch that PC on, check its cable or Wi-Fi, and that its node runs ('clinic-node doctor' there)."
+        case .portClosed: "Read the node's log, and start the node again."
+        case .nodeNotRunning: "Start it with 'clinic-node run', or 'systemctl start clinic-node'."
         case .storeUnreadable: "Read the node's log, check the disk with 'smartctl -a', and start the node again."
         case .bookkeepingDamaged:
             "Stop the node, check the disk with 'smartctl -a', then restore a backup or join again into a new directory."

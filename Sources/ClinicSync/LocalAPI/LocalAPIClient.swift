@@ -80,6 +80,13 @@ package struct LocalAPIClient: Sendable {
         }
     }
 
+    /// Sends a `GET` request and reads the answer.
+    ///
+    /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`; `DecodingError`.
+    package func get<Answer: Decodable>(_ path: String, timeout: Duration) async throws -> Answer {
+        try APICoding.decode(Answer.self, from: try await self.send(.GET, path, timeout: timeout))
+    }
+
     /// Sends a `POST` request without a body, whose answer says nothing but that it is done.
     ///
     /// - Throws: ``ClinicSyncError``: the node's own error, `notReachable`, or `timeout`.

@@ -148,7 +148,8 @@ struct TokenGuard: RouterMiddleware {
         message: "Send the content of the node's api.token as \"Authorization: Bearer TOKEN\"."
     )
 
-    private static func missing(_ rights: Set<TokenRight>) -> RequestRefusal {
+    /// The refusal of a token that has none of `rights`.
+    static func missing(_ rights: Set<TokenRight>) -> RequestRefusal {
         let names = rights.map(\.rawValue).sorted().joined(separator: " or ")
         return RequestRefusal(
             status: .forbidden,

@@ -137,14 +137,14 @@ struct LocalAPIRoutes: Sendable {
 
     private func events(_ request: Request) async throws -> Response {
         let filter = try Query(request).filter()
-        // Without a grant, the guard has refused the request.
-        let limited = self.access.grant(RequestIdentity(request.head))?.limiting(filter)
+        let grant = self.access.grant(RequestIdentity(request.head))
+        guard let grant, let limited = grant.limiting(filter) else { throw TokenGuard.missing([.events]) }
         let subscription = self.control.events.subscribe(limited)
         let body = ResponseBody { writer in
             try await request.body.consumeWithInboundCloseHandler { _ in
                 try await withGracefulShutdownHandler {
                     let feed = EventFeed(subscription: subscription)
-                    while let batch = try await feed.next() {
+                    while let batch = try await feed.next(), self.access.isCurrent(grant) {
                         var lines = ByteBuffer()
                         for object in batch.objects {
                             lines.writeImmutableBuffer(object)

@@ -393,6 +393,8 @@ public struct NodeStatus: Sendable, Hashable, Codable {
     public var warnings: [String]
     /// The addresses of other PCs that this node dialled since its start, each with its newest answer.
     public var dials: [DialSummary]
+    /// Whether this PC and the others have equal tables; `nil` only while the node stops.
+    @Nullable public var verdict: VerdictSummary?
     /// What is not well, with causes and remedies, the worst first; empty when all is well.
     public var findings: [Finding]
 
@@ -420,6 +422,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         diskFaults: [DiskFaultSummary] = [],
         warnings: [String] = [],
         dials: [DialSummary] = [],
+        verdict: VerdictSummary? = nil,
         findings: [Finding] = []
     ) {
         self.node = node
@@ -444,6 +447,7 @@ public struct NodeStatus: Sendable, Hashable, Codable {
         self.diskFaults = diskFaults
         self.warnings = warnings
         self.dials = dials
+        self.verdict = verdict
         self.findings = findings
     }
 }

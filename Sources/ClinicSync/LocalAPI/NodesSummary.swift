@@ -17,16 +17,14 @@ public struct NodesSummary: Sendable, Hashable, Codable {
         public var standing: String
         /// Whether the member is the node that answers.
         public var isSelf: Bool
-        /// Whether the member is connected with the node that answers.
+        /// Whether the member is connected with the host; without a host, with the node that answers.
         public var connected: Bool
-        /// When the answering node last heard from it; `null` for the answering node itself, and when it never heard
-        /// from the member.
-        ///
-        /// A node hears only from nodes that it is connected with; a client is usually connected only with the host.
+        /// When the host last heard from it, or the answering node, when there is no host; `null` for the answering node
+        /// itself, and when the member was never heard of.
         public var lastSeen: UTCTimestamp?
-        /// How many of the answering node's batches the member lacks.
+        /// How many of the host's batches the member lacks; without a host, of the answering node's.
         ///
-        /// Computed from the member's last report to the answering node; `null` when the member never reported.
+        /// Computed from the member's last report; `null` when the member never reported.
         public var lagBatches: Int?
         /// The member's program version in its last report; empty when unknown.
         public var version: String

@@ -41,24 +41,33 @@ public struct SyncSummary: Sendable, Hashable, Codable {
         public var id: String
         /// Its name for people.
         public var name: String
-        /// The node's result, compared with the host.
+        /// The node's result, compared with the host; `unreachable` for a member that was not compared.
         public var result: String
+        /// For a member that is not connected: when it was last heard of; `null` when it never was.
+        @Nullable public var since: UTCTimestamp?
+        /// Why the node was not compared; `null` when it was.
+        @Nullable public var reason: String?
 
         /// Makes a node's part.
-        public init(id: String, name: String, result: String) {
+        public init(id: String, name: String, result: String, since: UTCTimestamp? = nil, reason: String? = nil) {
             self.id = id
             self.name = name
             self.result = result
+            self.since = since
+            self.reason = reason
         }
     }
 
-    /// The worst of the nodes' results: `equal`, `repaired`, `differs` or `unreachable`.
+    /// The verdict about the whole clinic: `equal` or `repaired` only when every member that has not lapsed is proven equal;
+    /// `differs`; `alone` when no other PC was compared and the clinic has others; `unreachable` when a member is missing.
+    public var verdict: String
+    /// The worst of the compared nodes' results: `equal`, `repaired`, `differs` or `unreachable`.
     public var result: String
     /// The number of rows repaired on all nodes.
     public var repairedRows: UInt64
     /// How long it took.
     public var milliseconds: Int64
-    /// Every node that took part, including the host.
+    /// Every node that took part, including the host, then the members that could not be compared.
     public var nodes: [Node]
 
     /// Whether all reached nodes are proven equal.
@@ -66,12 +75,41 @@ public struct SyncSummary: Sendable, Hashable, Codable {
         self.result == ReconciliationResult.equal.name || self.result == ReconciliationResult.repaired.name
     }
 
+    /// Whether every member that has not lapsed is proven equal.
+    public var isWhole: Bool {
+        self.verdict == ReconciliationResult.equal.name || self.verdict == ReconciliationResult.repaired.name
+    }
+
+    /// Whether every node that answers is proven equal, and there was one to compare with unless the clinic has one PC.
+    public var isReachableEqual: Bool { self.isConverged && self.verdict != "alone" }
+
     /// Describes a report.
-    package init(_ report: SyncReport, took: Duration) {
+    ///
+    /// - Parameters:
+    ///   - report: the report of the host.
+    ///   - missing: the members that have not lapsed and are not in the report.
+    ///   - took: how long it took.
+    package init(_ report: SyncReport, missing: [Node] = [], took: Duration) {
+        let compared = report.nodes.map { node in
+            let isMissing = node.result == .unreachable
+            return Node(
+                id: node.id.description,
+                name: node.name,
+                result: node.result.name,
+                reason: isMissing ? "did not answer in time, or cannot use its file" : nil
+            )
+        }
         self.result = report.result.name
         self.repairedRows = report.repairedRows
         self.milliseconds = took.wholeMilliseconds
-        self.nodes = report.nodes.map { Node(id: $0.id.description, name: $0.name, result: $0.result.name) }
+        self.nodes = compared + missing
+        switch report.result {
+        case .differs: self.verdict = report.result.name
+        case .equal, .repaired, .unreachable:
+            let isAlone = !missing.isEmpty && report.nodes.count < 2
+            self.verdict =
+                isAlone ? "alone" : missing.isEmpty ? report.result.name : ReconciliationResult.unreachable.name
+        }
     }
 }
 

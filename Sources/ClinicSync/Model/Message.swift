@@ -88,6 +88,8 @@ package struct Hello: Sendable, Hashable {
     package var epoch: Epoch?
     /// Whether the sender takes and passes on ``Acknowledgement/probe``; older versions do not.
     package var gathersProbes: Bool
+    /// Whether the sender, as host, answers a ``SyncRequest`` that ``SyncRequest/isAboutMembers``.
+    package var reportsMembers: Bool
 
     /// Makes a hello.
     package init(
@@ -106,7 +108,8 @@ package struct Hello: Sendable, Hashable {
         takesState: Bool = false,
         knowsEpochs: Bool = false,
         epoch: Epoch? = nil,
-        gathersProbes: Bool = false
+        gathersProbes: Bool = false,
+        reportsMembers: Bool = false
     ) {
         self.protocolVersion = protocolVersion
         self.clinicID = clinicID
@@ -124,6 +127,7 @@ package struct Hello: Sendable, Hashable {
         self.knowsEpochs = knowsEpochs
         self.epoch = epoch
         self.gathersProbes = gathersProbes
+        self.reportsMembers = reportsMembers
     }
 }
 
@@ -405,11 +409,16 @@ package struct SyncRequest: Sendable, Hashable {
     package var id: UInt64
     /// The one table to compare; `nil`: all.
     package var table: String?
+    /// Whether the sender only wants to know what the host knows of the members, and nothing is compared.
+    ///
+    /// Only for a host whose hello has ``Hello/reportsMembers``.
+    package var isAboutMembers = false
 
     /// Makes a request.
-    package init(id: UInt64, table: String?) {
+    package init(id: UInt64, table: String?, isAboutMembers: Bool = false) {
         self.id = id
         self.table = table
+        self.isAboutMembers = isAboutMembers
     }
 }
 
@@ -471,12 +480,21 @@ package struct SyncReport: Sendable, Hashable {
     package var repairedRows: UInt64
     /// Every reachable node, the host included.
     package var nodes: [Node]
+    /// In the answer to a request with ``SyncRequest/isAboutMembers``: what the host knows of the other members.
+    package var members: [MemberReport]
 
     /// Makes a report.
-    package init(id: UInt64, result: ReconciliationResult, repairedRows: UInt64, nodes: [Node]) {
+    package init(
+        id: UInt64,
+        result: ReconciliationResult,
+        repairedRows: UInt64,
+        nodes: [Node],
+        members: [MemberReport] = []
+    ) {
         self.id = id
         self.result = result
         self.repairedRows = repairedRows
         self.nodes = nodes
+        self.members = members
     }
 }

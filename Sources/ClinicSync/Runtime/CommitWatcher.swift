@@ -79,6 +79,13 @@ final class CommitWatcher: Sendable {
         return descriptor
     }
 
+    /// Whether the account has a free instance and a free watch of inotify now.
+    static func canWatch(_ directory: String) -> Bool {
+        guard let descriptor = CommitWatcher.watch(directory) else { return false }
+        close(descriptor)
+        return true
+    }
+
     private init(channel: any Channel) { self.channel = channel }
 
     /// Stops watching.

@@ -11,6 +11,7 @@ final class DiscoveryAgent: Sendable {
     private let isRequired: Bool
     private let logger: Logger
     private let found: @Sendable ([PeerHint]) -> Void
+    private let changed: @Sendable (_ fault: String?) -> Void
 
     /// Makes an agent, which does nothing before ``run()``.
     ///
@@ -19,18 +20,21 @@ final class DiscoveryAgent: Sendable {
     ///   - advertisement: the advertisement to announce now; `nil` when the node is not announced.
     ///   - isRequired: whether an administrator requires discovery.
     ///   - logger: logs whether discovery works.
+    ///   - changed: called when discovery begins or ceases to work, with the reason; must not block.
     ///   - found: called with addresses; must not block.
     init(
         _ discovery: any Discovery,
         advertisement: Advertisement?,
         isRequired: Bool,
         logger: Logger,
+        changed: @escaping @Sendable (_ fault: String?) -> Void = { _ in },
         found: @escaping @Sendable ([PeerHint]) -> Void
     ) {
         self.discovery = discovery
         self.advertisement = NIOLockedValueBox(advertisement)
         self.isRequired = isRequired
         self.logger = logger
+        self.changed = changed
         self.found = found
     }
 
@@ -65,8 +69,10 @@ final class DiscoveryAgent: Sendable {
             // This line reports only the announcement. The heartbeat determines whether a node is alive.
             self.logger.debug("A node is announced on the LAN no more", metadata: ["peer.id": "\(node)"])
         case .available:
+            self.changed(nil)
             self.logger.info("Nodes are looked for on the LAN")
         case .unavailable(let reason):
+            self.changed(reason)
             self.logger.log(
                 level: self.isRequired ? .warning : .notice,
                 "Nodes cannot be looked for on the LAN; known and configured addresses are used",

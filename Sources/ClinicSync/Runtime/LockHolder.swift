@@ -23,6 +23,37 @@ enum LockHolder {
         return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
     }
 
+    /// The bytes of the WAL index that readers lock: SQLite's `WAL_READ_LOCK(0)` to `WAL_READ_LOCK(4)`.
+    static let readLockBytes = 123...127
+
+    /// Finds another process that has a read transaction open.
+    ///
+    /// - Parameter path: the database.
+    /// - Returns: The first such process; `nil` when there is none, or the system does not tell.
+    static func reader(databasePath path: String) -> StoreLock.Holder? {
+        var index = stat()
+        guard stat(path + "-shm", &index) == 0, let table = LockHolder.text("/proc/locks") else { return nil }
+        let own = ProcessInfo.processInfo.processIdentifier
+        let readers = LockHolder.readers(in: table, inode: index.st_ino)
+        guard let process = readers.first(where: { $0 != own }) else { return nil }
+        let program = LockHolder.text("/proc/\(process)/comm") ?? ""
+        return StoreLock.Holder(process: process, program: String(program.prefix { $0 != "\n" }))
+    }
+
+    /// Returns the processes that have a reader's lock on the WAL index with this inode; see ``process(in:inode:)``.
+    static func readers(in table: String, inode: ino_t) -> [Int] {
+        let inode = "\(inode)"
+        return table.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ", omittingEmptySubsequences: true)
+            guard words.count == 8, words[1] == "POSIX", words[3] == "READ",
+                words[5].split(separator: ":").last.map(String.init) == inode,
+                let first = Int(words[6]), LockHolder.readLockBytes.contains(first),
+                let process = Int(words[4]), process > 0
+            else { return nil }
+            return process
+        }
+    }
+
     /// Finds another process that has the database open and in use.
     ///
     /// Every connection in WAL mode holds a shared lock on the database as long as it is open.

@@ -66,10 +66,18 @@ package struct NodeBackup {
         let database = self.directory.databaseURL.path
         return ["", "-wal", "-shm", "-journal", "-numbers", ".restoring"].contains { suffix in
             if self.file.path == database + suffix { return true }
-            var (own, named) = (stat(), stat())
-            guard stat(database + suffix, &own) == 0, stat(self.file.path, &named) == 0 else { return false }
-            return own.st_dev == named.st_dev && own.st_ino == named.st_ino
+            guard let own = NodeBackup.identity(of: database + suffix),
+                let named = NodeBackup.identity(of: self.file.path)
+            else { return false }
+            return own == named
         }
+    }
+
+    /// Device and number of the file at `path`, behind links; `nil` when there is none.
+    private static func identity(of path: String) -> [NSNumber]? {
+        let file = URL(fileURLWithPath: path).resolvingSymlinksInPath().path
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: file) else { return nil }
+        return [attributes[.systemNumber], attributes[.systemFileNumber]].compactMap { $0 as? NSNumber }
     }
 
     // MARK: - Making a backup
@@ -85,7 +93,14 @@ package struct NodeBackup {
             try await self.prepare()
             let madeAt = self.clock.wallMilliseconds
             // A backup with some rows that may count twice is better than none.
-            if let made = try self.copy(at: madeAt, isLast: attempt == NodeBackup.attemptsMax) { return made }
+            if let made = try self.copy(at: madeAt, isLast: attempt == NodeBackup.attemptsMax) {
+                do {
+                    try BackupNote(madeAt: made.madeAt, file: made.file).write(in: self.directory)
+                } catch is ClinicSyncError {
+                    // The backup is made all the same; a finding about an old one may come too early.
+                }
+                return made
+            }
         }
         throw ClinicSyncError(.timeout, "Programs wrote at the moment of every copy: make the backup again.")
     }
@@ -125,13 +140,10 @@ package struct NodeBackup {
             ) { $0.marks == 0 || isLast }
         }
         guard let content else { return nil }
-        var information = stat()
-        guard stat(self.file.path, &information) == 0 else {
-            throw AtomicFile.failure(errno, doing: "read", path: self.file.path)
-        }
+        let bytes = try FileManager.default.attributesOfItem(atPath: self.file.path)[.size] as? NSNumber
         return Made(
             file: self.file.path,
-            bytes: Int64(clamping: information.st_size),
+            bytes: bytes?.int64Value ?? 0,
             rows: content.rows,
             uncollected: content.marks,
             madeAt: UTCTimestamp(milliseconds: madeAt)

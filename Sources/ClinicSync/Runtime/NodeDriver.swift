@@ -137,7 +137,7 @@ final class NodeDriver: Sendable {
 
     private static func stoppedReply(to command: Command) -> CommandReply {
         switch command {
-        case .sync: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
+        case .sync, .members: .synced(SyncReport(id: 0, result: .unreachable, repairedRows: 0, nodes: []))
         case .transferHost: .hostTransferred(.noHost)
         case .login: .loginDecided(.unavailable)
         }
@@ -185,6 +185,7 @@ final class NodeDriver: Sendable {
             surroundings.transport.meter(connection, bytes: bytes)
         case .notify(let notification):
             if case .peerConnected(let peer, let name, _) = notification { surroundings.state.greeted(peer, as: name) }
+            if case .captureRepaired(let tables) = notification { surroundings.state.captureRepaired(tables) }
             surroundings.telemetry.record(notification)
         case .stopped:
             break

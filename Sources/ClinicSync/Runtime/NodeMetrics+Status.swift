@@ -15,6 +15,8 @@ extension NodeMetrics {
         self.set(.lockedFiles, to: Double(status.lockedFiles.count))
         let faults = status.diskFaults.map(\.fault)
         self.set(.diskFault, to: DiskFault.allCases.map { ($0.rawValue, faults.contains($0.rawValue) ? 1 : 0) })
+        let verdict = status.verdict?.state
+        self.set(.verdict, to: Verdict.State.allCases.map { ($0.rawValue, verdict == $0.rawValue ? 1 : 0) })
         let counts = Dictionary(status.findings.map { ($0.check, 1.0) }, uniquingKeysWith: +)
         self.set(.findings, to: FindingCode.allCases.map { ($0.rawValue, counts[$0.rawValue] ?? 0) })
         self.set(.lapsedNodes, to: Double(status.lapsedNodes.count))

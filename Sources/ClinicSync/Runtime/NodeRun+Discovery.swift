@@ -14,8 +14,10 @@ extension NodeRun {
             advertisement.map { AvahiDiscovery($0) } ?? AvahiDiscovery(lookingFor: clinicID),
             advertisement: advertisement,
             isRequired: self.settings.configuration.discovery == .avahi,
-            logger: self.settings.logger
-        ) { [inbox] in inbox.post(.peersFound($0)) }
+            logger: self.settings.logger,
+            changed: { [state] in state.discoveryChanged($0) },
+            found: { [inbox] in inbox.post(.peersFound($0)) }
+        )
     }
 
     /// Makes the watch that rewrites the node's own row when the PC has new addresses.

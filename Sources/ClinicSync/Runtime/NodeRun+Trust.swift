@@ -27,9 +27,12 @@ extension NodeRun {
             store: self.trust,
             wallClock: { [clock = self.settings.clock] in clock.wallMilliseconds },
             monotonic: { [clock = self.settings.clock] in clock.now.monotonic },
-            isNameTaken: { [list = MemberList(state: self.state, register: self.register)] name, node in
-                list.isTaken(name, besides: node)
-            },
+            members: EnrollmentDesk.Members(
+                isNameTaken: { [list = MemberList(state: self.state, register: self.register)] name, node in
+                    list.isTaken(name, besides: node)
+                },
+                isKnown: { [register] in register.known.present.contains($0) }
+            ),
             surroundings: { [state] in
                 let host = state.hostOrSelf
                 return EnrollmentDesk.Surroundings(

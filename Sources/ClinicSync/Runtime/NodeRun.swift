@@ -104,7 +104,7 @@ struct NodeRun: Sendable {
         let addresses = self.makeAddressWatch(listen: listen, exchange: exchange)
         let renewal = self.makeRenewal(exchange: exchange, transport: transport)
         let driver = self.makeDriver(transport: transport, exchange: exchange, discovery: discovery)
-        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange)
+        let status = NodeStatusControl(of: self, transport: transport, exchange: exchange, driver: driver)
         let control = self.makeControl(
             driver: driver,
             transport: transport,
@@ -124,11 +124,9 @@ struct NodeRun: Sendable {
                     await self.inbox.status()
                 }
             },
+            { try await status.watchVerdict(logger: self.settings.logger) },
             { try await status.forwardGauges() }, { try await self.watchFile() },
-            {
-                var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
-                try await log.run { await status.health().findings }
-            },
+            { try await self.logHealth(status) },
             { try await self.epochs.run() },
             { try await self.watchDisk() },
         ]
@@ -143,6 +141,12 @@ struct NodeRun: Sendable {
         await transport.shutdown()
         self.events.finish()
         try self.epochs.finish()
+    }
+
+    /// Logs what begins and ends to be not well.
+    private func logHealth(_ status: NodeStatusControl) async throws {
+        var log = HealthLog(logger: self.settings.logger, changes: self.settings.metrics.tableCounts)
+        try await log.run { await status.health().findings }
     }
 
     /// Makes the log of events available to programs that resume.
@@ -204,23 +208,13 @@ struct NodeRun: Sendable {
         let members = MemberList(state: self.state, register: self.register)
         return NodeControl(
             status: status,
-            tables: NodeTableControl(
-                storage: self.storage,
-                driver: driver,
-                clock: self.settings.clock,
-                wrote: self.wrote
-            ),
+            tables: NodeTableControl(of: self, others: status.members),
             members: NodeMemberControl(
-                state: self.state,
-                storage: self.storage,
-                driver: driver,
+                of: self,
                 transport: transport,
-                trust: self.trust,
-                register: self.register,
                 desk: desk,
                 exchange: exchange,
-                inbox: self.inbox,
-                wrote: self.wrote
+                others: status.members
             ),
             conflicts: NodeConflictControl(storage: self.storage, members: members, wrote: self.wrote),
             sessions: NodeSessionControl(

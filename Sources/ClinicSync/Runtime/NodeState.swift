@@ -9,6 +9,8 @@ final class NodeState: Sendable {
         var standing: CoreStanding?
         var greeted: [NodeID: String] = [:]
         var listen: NetworkAddress?
+        var discoveryFault: String?
+        var captureRepairs: [String: Int64] = [:]
     }
 
     /// The node's identity when its files were read.
@@ -80,6 +82,21 @@ final class NodeState: Sendable {
     /// Records the name that a member said on its connection.
     func greeted(_ node: NodeID, as name: String) { self.values.withLockedValue { $0.greeted[node] = name } }
 
+    /// Why nodes cannot be looked for on the LAN; `nil` when they can, or are not looked for.
+    var discoveryFault: String? { self.values.withLockedValue { $0.discoveryFault } }
+
+    /// Records whether nodes can be looked for on the LAN.
+    func discoveryChanged(_ fault: String?) { self.values.withLockedValue { $0.discoveryFault = fault } }
+
+    /// When the triggers of tables were missing last, milliseconds since 1970; since the node started.
+    var captureRepairs: [String: Int64] { self.values.withLockedValue { $0.captureRepairs } }
+
+    /// Records that the triggers of tables were missing and are back.
+    func captureRepaired(_ tables: [String]) {
+        let now = self.clock.wallMilliseconds
+        self.values.withLockedValue { values in for table in tables { values.captureRepairs[table] = now } }
+    }
+
     /// Records that the core has stopped.
     ///
     /// People may still request the status for a short time.
@@ -91,6 +108,7 @@ final class NodeState: Sendable {
             values.standing = nil
             values.greeted = [:]
             values.listen = nil
+            values.discoveryFault = nil
         }
     }
 }

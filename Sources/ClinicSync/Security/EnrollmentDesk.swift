@@ -26,8 +26,26 @@ package final class EnrollmentDesk: Sendable {
         }
     }
 
+    /// What the desk asks about the members of the clinic.
+    package struct Members: Sendable {
+        /// Whether a member other than the node has the name.
+        package var isNameTaken: @Sendable (String, NodeID) -> Bool
+        /// Whether the node is a member whose name is known.
+        package var isKnown: @Sendable (NodeID) -> Bool
+
+        /// Makes the questions.
+        package init(
+            isNameTaken: @escaping @Sendable (String, NodeID) -> Bool,
+            isKnown: @escaping @Sendable (NodeID) -> Bool
+        ) {
+            self.isNameTaken = isNameTaken
+            self.isKnown = isKnown
+        }
+    }
+
     private struct State: Sendable {
         var book: InvitationBook
+        var admissions: AdmissionBook
         /// The addresses from which wrong codes came.
         var lockOut = LockOut<String>(.joinCodes)
     }
@@ -47,7 +65,7 @@ package final class EnrollmentDesk: Sendable {
     private let wallClock: @Sendable () -> Int64
     private let monotonic: @Sendable () -> Duration
     private let surroundings: @Sendable () -> Surroundings
-    private let isNameTaken: @Sendable (String, NodeID) -> Bool
+    private let members: Members
     /// The desk holds this lock while it decides a request and writes the decision, so that no code is used twice.
     private let state: NIOLockedValueBox<State>
 
@@ -57,22 +75,27 @@ package final class EnrollmentDesk: Sendable {
     ///   - store: the node's certificates and files.
     ///   - wallClock: milliseconds since 1970.
     ///   - monotonic: the time of a clock that never goes back, for lock-outs.
-    ///   - isNameTaken: whether a member other than the node has the name.
+    ///   - members: the members of the clinic.
     ///   - surroundings: called when a PC joins.
     /// - Throws: ``ClinicSyncError`` of code `corrupt`, or those of reading files.
     package init(
         store: TrustStore,
         wallClock: @escaping @Sendable () -> Int64,
         monotonic: @escaping @Sendable () -> Duration,
-        isNameTaken: @escaping @Sendable (String, NodeID) -> Bool,
+        members: Members,
         surroundings: @escaping @Sendable () -> Surroundings
     ) throws {
         self.store = store
         self.wallClock = wallClock
         self.monotonic = monotonic
         self.surroundings = surroundings
-        self.isNameTaken = isNameTaken
-        self.state = NIOLockedValueBox(State(book: try InvitationBook.read(from: store.directory)))
+        self.members = members
+        self.state = NIOLockedValueBox(
+            State(
+                book: try InvitationBook.read(from: store.directory),
+                admissions: AdmissionBook.read(from: store.directory)
+            )
+        )
     }
 
     /// Makes a join code.
@@ -191,7 +214,9 @@ package final class EnrollmentDesk: Sendable {
                 // once.
                 if self.isLocked(address, state) { return InvitationBook.Outcome.refused(.lockedOut) }
                 let taker = InvitationBook.Taker(node: node, name: request.nodeName)
-                return try self.decide(request.invitationID, isProven, of: taker, from: address, at: now, &state)
+                let outcome = try self.decide(request.invitationID, isProven, of: taker, from: address, at: now, &state)
+                if outcome == .taken { self.note(node, name: request.nodeName, at: now, &state) }
+                return outcome
             }
             switch outcome {
             case .refused(let refusal): return .refused(refusal)
@@ -199,6 +224,16 @@ package final class EnrollmentDesk: Sendable {
             }
         } catch {
             return .refused(.storageFailed)
+        }
+    }
+
+    /// The PCs that joined here in the last 30 days.
+    package var admissions: [AdmissionBook.Admission] { self.state.withLockedValue { $0.admissions.admissions } }
+
+    private func note(_ node: NodeID, name: String, at now: Int64, _ state: inout State) {
+        state.admissions.add(node, name: name, at: now)
+        do { try state.admissions.write(to: self.store.directory) } catch {
+            // The book is for people. The PC is a member, and must not be refused for it.
         }
     }
 
@@ -228,8 +263,7 @@ package final class EnrollmentDesk: Sendable {
         // The desk checks this last, because a PC without a code must not learn which keys are revoked.
         if self.store.isRevoked(taker.node) { return .refused(.revoked) }
         let outcome = book.take(id, by: taker, at: now)
-        if outcome == .taken, self.isNameTaken(taker.name, taker.node) || book.isTaken(taker.name, besides: taker.node)
-        {
+        if outcome == .taken, self.isNameTaken(taker, in: book) {
             // The use of the code is not written.
             return .refused(.nameTaken)
         }
@@ -239,6 +273,14 @@ package final class EnrollmentDesk: Sendable {
             state.book = book
         }
         return outcome
+    }
+
+    /// Returns whether a member has the name of a new PC, or a PC that joined a moment ago and is not known as a member yet.
+    private func isNameTaken(_ taker: InvitationBook.Taker, in book: InvitationBook) -> Bool {
+        if self.members.isNameTaken(taker.name, taker.node) { return true }
+        return book.takers(of: taker.name).contains { node in
+            node != taker.node && !self.store.isRevoked(node) && !self.members.isKnown(node)
+        }
     }
 
     private func membership(certificates: [[UInt8]]) -> Membership {

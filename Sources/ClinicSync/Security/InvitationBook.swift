@@ -92,11 +92,9 @@ package struct InvitationBook: Sendable, Hashable {
         return true
     }
 
-    /// Returns whether a PC other than `node` has joined under a name lately.
-    func isTaken(_ name: String, besides node: NodeID) -> Bool {
-        self.invitations.contains { invitation in
-            invitation.takers?.contains { $0.node != node && $0.name.lowercased() == name.lowercased() } == true
-        }
+    /// The PCs that have joined lately under a name, in whatever case.
+    func takers(of name: String) -> [NodeID] {
+        self.invitations.flatMap { $0.takers ?? [] }.filter { $0.name.lowercased() == name.lowercased() }.map(\.node)
     }
 
     /// Consumes one use of the code `id` after a correct proof of the PC `taker`.

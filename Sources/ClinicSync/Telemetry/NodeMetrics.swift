@@ -48,6 +48,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     case failedTriggers = "clinicsync_failed_triggers_total"
     case diskFault = "clinicsync_disk_fault"
     case findings = "clinicsync_findings"
+    case verdict = "clinicsync_verdict"
 
     /// What kind of metric it is.
     package enum Kind: String, Sendable, Hashable {
@@ -63,7 +64,8 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
     package var kind: Kind {
         switch self {
         case .role, .term, .uptime, .connections, .pendingChanges, .clockOffset, .waitingRows, .openConflicts,
-            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .findings, .peerConnected, .peerJoining, .peerLag,
+            .tableRows, .lockedFiles, .lapsedNodes, .diskFault, .findings, .verdict, .peerConnected, .peerJoining,
+            .peerLag,
             .peerRoundTrip, .peerBackOff, .reconciledAt, .reconciledEqual, .reconciledRows, .stateRows,
             .stateRowsExpected, .stateBytes, .stateRate, .stateTimeLeft, .stateFailures:
             .gauge
@@ -76,13 +78,14 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
 
     /// The name of the metric's only label; `nil` when it has none.
     ///
-    /// Values are roles, tables, faults, codes of findings or ids of nodes, so their number is small.
+    /// Values are roles, states, tables, faults, codes of findings or ids of nodes, so their number is small.
     package var label: String? {
         switch self {
         case .role: "role"
         case .tableRows: "table"
         case .diskFault: "fault"
         case .findings: "check"
+        case .verdict: "state"
         case .peerConnected, .peerJoining, .peerLag, .peerRoundTrip, .peerBackOff: "peer"
         default: nil
         }
@@ -133,6 +136,7 @@ package enum NodeMetric: String, Sendable, Hashable, CaseIterable {
         case .storeLocks: "How often another program kept this node from writing for three seconds."
         case .diskFault: "1 while the disk under clinic.db has the fault, else 0."
         case .findings: "Findings with the code, as `clinic-node status` shows them."
+        case .verdict: "1 for the state of the verdict about the clinic, else 0."
         case .failedTriggers: "Rows of other nodes for which a program's trigger failed."
         }
     }

@@ -52,10 +52,7 @@ struct NodeTelemetry: Sendable {
         case .connectionRefused(let reason):
             self.log(.warning, "Connection refused", of: "\(reason)", ["close.reason": "\(reason)"])
         case .dialFailed(let address, let failure, let nextTry):
-            let metadata: Logger.Metadata = [
-                "peer.address": "\(address)", "dial.failure": "\(failure.rawValue)", "dial.next": "\(nextTry)",
-            ]
-            self.log(.info, "Host is not reachable", of: address, metadata)
+            self.recordDial(of: address, failure, nextTry)
         case .reconciled(let result, let rows, let took):
             self.recordReconciliation(result, rows, took)
         case .conflictsRecorded(let count):
@@ -137,6 +134,13 @@ struct NodeTelemetry: Sendable {
         details["process"] = lock.holder.map { String($0.process) }
         details["program"] = lock.holder?.program
         self.tell("store_locked", details: details)
+    }
+
+    private func recordDial(of address: String, _ failure: DialFailure, _ nextTry: Duration) {
+        let metadata: Logger.Metadata = [
+            "peer.address": "\(address)", "dial.failure": "\(failure.rawValue)", "dial.next": "\(nextTry)",
+        ]
+        self.log(.info, "Host is not reachable", of: address, metadata)
     }
 
     private func recordReconciliation(_ result: ReconciliationResult, _ rows: UInt64, _ took: Duration) {

@@ -76,7 +76,11 @@ extension PeerTransport {
             frameBytesMax: self.limits.wire.messageBytesMax
         ).whenComplete { result in
             // Otherwise the dial is already settled, because its time limit expired.
-            attempt.settlement.settle { self.finish(attempt, address: address, channel: channel, result: result) }
+            let settle: @Sendable () -> Void = {
+                attempt.settlement.settle { self.finish(attempt, address: address, channel: channel, result: result) }
+            }
+            // The upgrade of a socket that did not connect fails first. Later in this turn of the loop the socket says why.
+            if attempt.isConnected { settle() } else { channel.eventLoop.execute(settle) }
         }
         self.limitUpgrade(of: channel) {
             attempt.settlement.settle {
@@ -116,7 +120,7 @@ extension PeerTransport {
 
 extension DialFailure {
     /// Says why no socket was opened.
-    fileprivate init(connecting error: any Error) {
+    init(connecting error: any Error) {
         switch error {
         case ChannelError.connectTimeout: self = .timedOut
         case let error as IOError: self.init(errno: error.errnoCode)

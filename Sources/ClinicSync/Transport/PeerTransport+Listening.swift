@@ -148,25 +148,13 @@ extension PeerTransport {
 
     /// Counts and logs that a peer at the remote IP `address` was refused.
     func noteRefusal(_ reason: RefusalReason, address: String) {
-        self.note(reason, address) { metadata in
-            self.logger.notice("Connection refused", metadata: metadata)
-        }
+        self.refusals.note(reason, of: address, "Connection refused", to: self.logger)
     }
 
     /// Counts and logs that this node refused the dialled node at `address`, or that the dialled node refused this
     /// node.
     func noteRefusal(_ reason: RefusalReason, dialled address: String) {
-        self.note(reason, address) { metadata in
-            self.logger.notice("Dialled node refused this node, or is no member", metadata: metadata)
-        }
-    }
-
-    private func note(_ reason: RefusalReason, _ address: String, log: (Logger.Metadata) -> Void) {
-        let count = self.refusals.withLockedValue { $0.note(reason, address: address, at: .now()) }
-        guard let count else { return }
-        log([
-            "peer.address": "\(address)", "refusal.reason": "\(reason.rawValue)", "refusal.count": "\(count)",
-        ])
+        self.refusals.note(reason, of: address, "Dialled node refused this node, or is no member", to: self.logger)
     }
 
     /// Admits a socket.

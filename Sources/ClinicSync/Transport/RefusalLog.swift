@@ -1,4 +1,6 @@
 import ClinicSyncModel
+import Logging
+import NIOConcurrencyHelpers
 import NIOCore
 
 /// Why a connection was refused, for counters and for the log.
@@ -123,5 +125,18 @@ struct RefusalLog {
         guard self.entries.count >= RefusalLog.addressesMax else { return true }
         self.entries = self.entries.filter { now - $0.value.loggedAt < RefusalLog.interval }
         return self.entries.count < RefusalLog.addressesMax
+    }
+}
+
+extension NIOLockedValueBox<RefusalLog> {
+    /// Counts a refusal, and logs `message` when it is time for a line.
+    func note(_ reason: RefusalReason, of address: String, _ message: Logger.Message, to logger: Logger) {
+        guard let count = self.withLockedValue({ $0.note(reason, address: address, at: .now()) }) else { return }
+        logger.notice(
+            message,
+            metadata: [
+                "peer.address": "\(address)", "refusal.reason": "\(reason.rawValue)", "refusal.count": "\(count)",
+            ]
+        )
     }
 }

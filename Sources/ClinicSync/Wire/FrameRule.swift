@@ -82,7 +82,11 @@ struct FrameRule: Sendable {
                 repeated: [self.repeated("wanted", { $0.wantedKeysMax }, in: WireRowStates()) { $0.wanted = [.init()] }]
             )
         case .syncReport:
-            FrameRule(repeated: [self.repeated("nodes", { $0.nodesMax }, in: WireSyncReport()) { $0.nodes = [.init()] }]
+            FrameRule(
+                repeated: [
+                    self.repeated("nodes", { $0.nodesMax }, in: WireSyncReport()) { $0.nodes = [.init()] },
+                    self.repeated("members", { $0.nodesMax }, in: WireSyncReport()) { $0.members = [.init()] },
+                ]
             )
         case .hostReport:
             FrameRule(

@@ -20,6 +20,7 @@ extension WireHello {
         self.takesState = hello.takesState
         if hello.knowsEpochs || hello.epoch != nil { self.epoch = Data(hello.epoch?.statement ?? []) }
         self.gathersProbes = hello.gathersProbes
+        self.reportsMembers = hello.reportsMembers
     }
 
     /// The hello.
@@ -46,7 +47,8 @@ extension WireHello {
             takesState: self.takesState,
             knowsEpochs: self.hasEpoch,
             epoch: try self.epochModel(),
-            gathersProbes: self.gathersProbes
+            gathersProbes: self.gathersProbes,
+            reportsMembers: self.reportsMembers
         )
     }
 

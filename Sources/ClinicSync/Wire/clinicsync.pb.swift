@@ -698,6 +698,12 @@ package nonisolated struct WireHello: @unchecked Sendable {
     set {_uniqueStorage()._gathersProbes = newValue}
   }
 
+  /// The sender answers SyncRequest.about_members.
+  package var reportsMembers: Bool {
+    get {_storage._reportsMembers}
+    set {_uniqueStorage()._reportsMembers = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// A batch of which the sender has the first chunks.
@@ -1308,6 +1314,9 @@ package nonisolated struct WireSyncRequest: Sendable {
   /// Clears the value of `table`. Subsequent reads from it will return its default value.
   package mutating func clearTable() {self._table = nil}
 
+  /// The sender only wants SyncReport.members: nothing is compared.
+  package var aboutMembers: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1346,6 +1355,9 @@ package nonisolated struct WireSyncReport: Sendable {
 
   package var nodes: [WireSyncReport.Node] = []
 
+  /// In answer to about_members.
+  package var members: [WireSyncReport.Member] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated struct Node: Sendable {
@@ -1363,6 +1375,57 @@ package nonisolated struct WireSyncReport: Sendable {
     package var unknownFields = SwiftProtobuf.UnknownStorage()
 
     package init() {}
+  }
+
+  /// What the host knows of another member.
+  package nonisolated struct Member: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    /// 16 bytes.
+    package var node: Data = Data()
+
+    package var connected: Bool = false
+
+    /// It has joined and has nothing of the other nodes yet.
+    package var joining: Bool = false
+
+    /// Milliseconds since 1970 by the clinic's time; 0: not since the host's start.
+    package var lastSeen: Int64 = 0
+
+    /// Batches of the host that it has not applied; absent: it never said.
+    package var lag: UInt64 {
+      get {_lag ?? 0}
+      set {_lag = newValue}
+    }
+    /// Returns true if `lag` has been explicitly set.
+    package var hasLag: Bool {self._lag != nil}
+    /// Clears the value of `lag`. Subsequent reads from it will return its default value.
+    package mutating func clearLag() {self._lag = nil}
+
+    /// It lacks batches that are ten seconds old.
+    package var late: Bool = false
+
+    /// The newest comparison of its tables with the host's: equal or differs.
+    package var compared: WireReconciliationResult = .equal
+
+    /// When, milliseconds since 1970; 0: there is none, or it is old.
+    package var comparedAt: Int64 = 0
+
+    /// The tables that differed.
+    package var tables: [String] = []
+
+    /// The newest dial that did not lead to it, and its answer in words.
+    package var address: String = String()
+
+    package var answer: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+
+    fileprivate var _lag: UInt64? = nil
   }
 
   package init() {}
@@ -2632,7 +2695,7 @@ nonisolated extension WireBatchName: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".Hello"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{1}epoch\0\u{3}gathers_probes\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}protocol_version\0\u{3}clinic_id\0\u{4}\u{3}node_name\0\u{3}software_version\0\u{3}schema_version\0\u{2}\u{3}addresses\0\u{1}vector\0\u{1}partials\0\u{3}credit_bytes\0\u{3}host_report\0\u{3}wall_milliseconds\0\u{3}run_id\0\u{3}takes_state\0\u{1}epoch\0\u{3}gathers_probes\0\u{3}reports_members\0\u{c}\u{3}\u{1}\u{c}\u{4}\u{1}\u{c}\u{8}\u{1}\u{c}\u{9}\u{1}")
 
   fileprivate class _StorageClass {
     var _protocolVersion: UInt32 = 0
@@ -2650,6 +2713,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
     var _takesState: Bool = false
     var _epoch: Data? = nil
     var _gathersProbes: Bool = false
+    var _reportsMembers: Bool = false
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -2675,6 +2739,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       _takesState = source._takesState
       _epoch = source._epoch
       _gathersProbes = source._gathersProbes
+      _reportsMembers = source._reportsMembers
     }
   }
 
@@ -2708,6 +2773,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         case 17: try { try decoder.decodeSingularBoolField(value: &_storage._takesState) }()
         case 18: try { try decoder.decodeSingularBytesField(value: &_storage._epoch) }()
         case 19: try { try decoder.decodeSingularBoolField(value: &_storage._gathersProbes) }()
+        case 20: try { try decoder.decodeSingularBoolField(value: &_storage._reportsMembers) }()
         default: break
         }
       }
@@ -2765,6 +2831,9 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
       if _storage._gathersProbes != false {
         try visitor.visitSingularBoolField(value: _storage._gathersProbes, fieldNumber: 19)
       }
+      if _storage._reportsMembers != false {
+        try visitor.visitSingularBoolField(value: _storage._reportsMembers, fieldNumber: 20)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -2789,6 +2858,7 @@ nonisolated extension WireHello: SwiftProtobuf.Message, SwiftProtobuf._MessageIm
         if _storage._takesState != rhs_storage._takesState {return false}
         if _storage._epoch != rhs_storage._epoch {return false}
         if _storage._gathersProbes != rhs_storage._gathersProbes {return false}
+        if _storage._reportsMembers != rhs_storage._reportsMembers {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -3759,7 +3829,7 @@ nonisolated extension WireStateWants: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension WireSyncRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SyncRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}table\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}table\0\u{3}about_members\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3769,6 +3839,7 @@ nonisolated extension WireSyncRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt64Field(value: &self.id) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self._table) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.aboutMembers) }()
       default: break
       }
     }
@@ -3785,12 +3856,16 @@ nonisolated extension WireSyncRequest: SwiftProtobuf.Message, SwiftProtobuf._Mes
     try { if let v = self._table {
       try visitor.visitSingularStringField(value: v, fieldNumber: 2)
     } }()
+    if self.aboutMembers != false {
+      try visitor.visitSingularBoolField(value: self.aboutMembers, fieldNumber: 3)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireSyncRequest, rhs: WireSyncRequest) -> Bool {
     if lhs.id != rhs.id {return false}
     if lhs._table != rhs._table {return false}
+    if lhs.aboutMembers != rhs.aboutMembers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3838,7 +3913,7 @@ nonisolated extension WireVerifyReport: SwiftProtobuf.Message, SwiftProtobuf._Me
 
 nonisolated extension WireSyncReport: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SyncReport"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}result\0\u{3}repaired_rows\0\u{1}nodes\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}id\0\u{1}result\0\u{3}repaired_rows\0\u{1}nodes\0\u{1}members\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3850,6 +3925,7 @@ nonisolated extension WireSyncReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 2: try { try decoder.decodeSingularEnumField(value: &self.result) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self.repairedRows) }()
       case 4: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.members) }()
       default: break
       }
     }
@@ -3868,6 +3944,9 @@ nonisolated extension WireSyncReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.nodes.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 4)
     }
+    if !self.members.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.members, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3876,6 +3955,7 @@ nonisolated extension WireSyncReport: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs.result != rhs.result {return false}
     if lhs.repairedRows != rhs.repairedRows {return false}
     if lhs.nodes != rhs.nodes {return false}
+    if lhs.members != rhs.members {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3916,6 +3996,90 @@ nonisolated extension WireSyncReport.Node: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.id != rhs.id {return false}
     if lhs.name != rhs.name {return false}
     if lhs.result != rhs.result {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireSyncReport.Member: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = WireSyncReport.protoMessageName + ".Member"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}connected\0\u{1}joining\0\u{3}last_seen\0\u{1}lag\0\u{1}late\0\u{1}compared\0\u{3}compared_at\0\u{1}tables\0\u{1}address\0\u{1}answer\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.connected) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.joining) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.lastSeen) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self._lag) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.late) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.compared) }()
+      case 8: try { try decoder.decodeSingularInt64Field(value: &self.comparedAt) }()
+      case 9: try { try decoder.decodeRepeatedStringField(value: &self.tables) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.address) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.answer) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.node.isEmpty {
+      try visitor.visitSingularBytesField(value: self.node, fieldNumber: 1)
+    }
+    if self.connected != false {
+      try visitor.visitSingularBoolField(value: self.connected, fieldNumber: 2)
+    }
+    if self.joining != false {
+      try visitor.visitSingularBoolField(value: self.joining, fieldNumber: 3)
+    }
+    if self.lastSeen != 0 {
+      try visitor.visitSingularInt64Field(value: self.lastSeen, fieldNumber: 4)
+    }
+    try { if let v = self._lag {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 5)
+    } }()
+    if self.late != false {
+      try visitor.visitSingularBoolField(value: self.late, fieldNumber: 6)
+    }
+    if self.compared != .equal {
+      try visitor.visitSingularEnumField(value: self.compared, fieldNumber: 7)
+    }
+    if self.comparedAt != 0 {
+      try visitor.visitSingularInt64Field(value: self.comparedAt, fieldNumber: 8)
+    }
+    if !self.tables.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.tables, fieldNumber: 9)
+    }
+    if !self.address.isEmpty {
+      try visitor.visitSingularStringField(value: self.address, fieldNumber: 10)
+    }
+    if !self.answer.isEmpty {
+      try visitor.visitSingularStringField(value: self.answer, fieldNumber: 11)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireSyncReport.Member, rhs: WireSyncReport.Member) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.connected != rhs.connected {return false}
+    if lhs.joining != rhs.joining {return false}
+    if lhs.lastSeen != rhs.lastSeen {return false}
+    if lhs._lag != rhs._lag {return false}
+    if lhs.late != rhs.late {return false}
+    if lhs.compared != rhs.compared {return false}
+    if lhs.comparedAt != rhs.comparedAt {return false}
+    if lhs.tables != rhs.tables {return false}
+    if lhs.address != rhs.address {return false}
+    if lhs.answer != rhs.answer {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -13,6 +13,10 @@ final class CreditChecker: SimulationChecker {
     init(_ options: SimulationOptions) { self.granted = options.creditBytes }
 
     func handled(_ input: Input, _ effects: [Effect], by node: SimulatedNode, in world: SimulatedWorld) throws {
+        // A suspect may grant any credit; others grant what the options say.
+        if case .messageReceived(let id, .hello(let hello), _) = input, world.isSuspect(behind: id) {
+            self.credit[id] = Int(hello.creditBytes)
+        }
         if case .messageReceived(let id, .acknowledge(let ack), _) = input {
             let credit = self.credit[id, default: self.granted] + Int(ack.creditBytes)
             self.credit[id] = credit

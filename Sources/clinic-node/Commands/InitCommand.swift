@@ -22,6 +22,7 @@ struct InitCommand: ParsableCommand {
     @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node"))
     var name: String?
 
+    @Flag(help: "Start the node as a service, now and with the PC; for the package, as root.") var service = false
     @Option(help: ArgumentHelp("The first user, an administrator.", valueName: "user")) var admin: String?
     @Option(
         help: ArgumentHelp(
@@ -33,7 +34,7 @@ struct InitCommand: ParsableCommand {
     var adminPasswordFile: String?
 
     func run() throws {
-        let directory = try self.data.ownDirectory()
+        let directory = try self.data.newDirectory(isService: self.service)
         // Before anybody types a password in vain.
         try directory.requireVacant()
         let (admin, isMade) = try self.firstAdministrator()
@@ -47,8 +48,11 @@ struct InitCommand: ParsableCommand {
         if isMade {
             Output.report("The password of \(admin.username) is \(admin.password) and is shown only now: write it down")
         }
-        if !self.output.isJSON {
-            Output.report("Start it with: clinic-node run --data \(directory.url.path)")
+        if self.service {
+            try NodeDirectory.becomeRootAgain()
+            try SystemService.start()
+        } else if !self.output.isJSON {
+            Output.report(SystemService.nextStep(for: directory))
         }
     }
 

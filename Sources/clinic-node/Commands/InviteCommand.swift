@@ -6,7 +6,11 @@ import NIOHTTP1
 struct InviteCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "invite",
-        abstract: "Print one join code for a new PC."
+        abstract: "Print one join code for a new PC.",
+        discussion: """
+            Only the code is printed to standard output. Standard error says how long it is valid and what to do next; on a terminal \
+            it also shows the code as a QR picture when the program qrencode is installed.
+            """
     )
 
     @OptionGroup var data: DataOptions
@@ -25,6 +29,10 @@ struct InviteCommand: AsyncParsableCommand {
             "/v1/invitations",
             query: [("ttl", self.ttl), ("uses", String(self.uses))]
         )
-        if self.output.isJSON { try Output.json(invitation) } else { try Output.line(invitation.code) }
+        if self.output.isJSON { return try Output.json(invitation) }
+        try Output.line(invitation.code)
+        QRPicture.show(invitation.code)
+        let uses = self.uses == 1 ? "1 PC" : "\(self.uses) PCs"
+        Output.report("Good for \(uses), for \(self.ttl). On the new PC: clinic-node join CODE --name NAME")
     }
 }

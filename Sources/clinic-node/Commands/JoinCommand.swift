@@ -21,8 +21,10 @@ struct JoinCommand: AsyncParsableCommand {
     @Option(help: ArgumentHelp("This node's name; without this option, the PC's name.", valueName: "node"))
     var name: String?
 
+    @Flag(help: "Start the node as a service, now and with the PC; for the package, as root.") var service = false
+
     func run() async throws {
-        let directory = try self.data.ownDirectory()
+        let directory = try self.data.newDirectory(isService: self.service)
         let code = try JoinCode(parsing: self.code)
         let host = try self.host.map { try NetworkAddress(parsing: $0).description }
         let identity = try await NodeSetup.join(
@@ -33,8 +35,11 @@ struct JoinCommand: AsyncParsableCommand {
             isNameFixed: self.name != nil
         )
         try MembershipReport(identity, directory: directory).write(asJSON: self.output.isJSON)
-        if !self.output.isJSON {
-            Output.report("Start it with: clinic-node run --data \(directory.url.path)")
+        if self.service {
+            try NodeDirectory.becomeRootAgain()
+            try SystemService.start()
+        } else if !self.output.isJSON {
+            Output.report(SystemService.nextStep(for: directory))
         }
     }
 }

@@ -7,7 +7,7 @@ struct NodesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "nodes",
         abstract: "List the clinic's PCs, or change what one of them may do.",
-        subcommands: [List.self, Rename.self, Revoke.self, Grant.self],
+        subcommands: [List.self, Rename.self, Revoke.self, Replace.self, Grant.self],
         defaultSubcommand: List.self
     )
 
@@ -56,23 +56,6 @@ struct NodesCommand: AsyncParsableCommand {
         func run() async throws {
             try await self.data.order(.POST, "/v1/nodes/rename", query: [("node", self.node), ("name", self.name)])
             Output.report("\(self.node) is called \(self.name) now")
-        }
-    }
-
-    /// `nodes revoke`.
-    struct Revoke: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            commandName: "revoke",
-            abstract: "Revoke a stolen or retired PC for good: it receives nothing from now on.",
-            discussion: "Runs on a PC that may sign. A revoked PC cannot be restored: it can only join again."
-        )
-
-        @OptionGroup var data: DataOptions
-        @Argument(help: "The node's name, id, or the beginning of its id.") var node: String
-
-        func run() async throws {
-            try await self.data.order(.POST, "/v1/nodes/revoke", query: [("node", self.node)])
-            Output.report("\(self.node) is revoked")
         }
     }
 

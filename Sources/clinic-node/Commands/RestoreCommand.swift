@@ -47,7 +47,7 @@ struct RestoreCommand: ParsableCommand {
                 "The backup is from before the whole clinic was brought back to another one: all PCs will have again what it has."
             )
         }
-        Output.report("Start it with: clinic-node run --data \(directory.url.path)")
+        Output.report(SystemService.nextStep(for: directory))
     }
 
     // MARK: - The whole clinic
@@ -62,7 +62,7 @@ struct RestoreCommand: ParsableCommand {
         if let aside = result.aside { try Output.line("former    \(aside)") }
         if let reason = result.notRead { Output.report("the former database could not be read in full: \(reason)") }
         Output.report("Every other PC follows when it connects and no program has its clinic.db open.")
-        Output.report("Start it with: clinic-node run --data \(directory.url.path)")
+        Output.report(SystemService.nextStep(for: directory))
     }
 
     /// Asks the person, who must know what the clinic will not show any more.

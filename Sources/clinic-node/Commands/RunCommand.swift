@@ -69,8 +69,8 @@ struct RunCommand: AsyncParsableCommand {
         let directory = try self.data.ownDirectory()
         let identity = try directory.identity()
         let configuration = try self.settings.load(from: directory)
-        let level = Logger.Level(rawValue: configuration.logLevel) ?? .notice
-        let sink = LogSink(file: configuration.logFile, in: directory)
+        let level = Logger.Level(rawValue: configuration.log.level) ?? .notice
+        let sink = LogSink(file: configuration.log.file, in: directory)
         LoggingSystem.bootstrap { NodeLogHandler(label: $0, level: level, sink: sink) }
         var logger = Logger(label: "clinic-node")
         logger[metadataKey: "node.id"] = "\(identity.nodeID)"

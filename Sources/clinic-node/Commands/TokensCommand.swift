@@ -85,7 +85,9 @@ struct TokensCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "remove",
             abstract: "Remove a token: its program is refused from now on.",
-            discussion: "A WebSocket that is open is closed at its next ping, within half a minute."
+            discussion: """
+                A WebSocket that is open is closed within 20 s, and a stream of events ends before the next event.
+                """
         )
 
         @OptionGroup var data: DataOptions

@@ -29,7 +29,7 @@ import Testing
         let configuration = try self.load(flags: [.priority: ["3"]], environment: environment, file: file)
         #expect(configuration.priority == 3)
         #expect(configuration.reconcileEvery == .seconds(20))
-        #expect(configuration.logLevel == "info")
+        #expect(configuration.log.level == "info")
         #expect(configuration.sources == [.priority: .flag, .reconcileEvery: .environment, .logLevel: .file])
     }
 
@@ -59,7 +59,8 @@ import Testing
             (#"{"listen": "nowhere"}"#, "nowhere"), (#"{"priority": 1001}"#, "0 to 1000"),
             (#"{"priority": "high"}"#, "priority"), (#"{"discovery": "magic"}"#, "auto, avahi or off"),
             (#"{"reconcileEvery": "0s"}"#, "1s to 1d"), (#"{"reconcileEvery": 30}"#, "30s"),
-            (#"{"log.level": "loud"}"#, "notice"), (#"{"log.level": "info", "log": {"level": "info"}}"#, "twice"),
+            (#"{"log.level": "loud"}"#, "notice"), (#"{"log.file": "./clinic.db-wal"}"#, "not the database"),
+            (#"{"log.level": "info", "log": {"level": "info"}}"#, "twice"),
             (#"{"listen": ["127.0.0.1:1", "127.0.0.1:2"]}"#, "one value"), ("[]", "JSON object"), ("{", "JSON object"),
             (#"{"listen": true}"#, "a text or a number"), (#"{"lanOnly": 1}"#, "true or false"),
             (#"{"lanOnly": null}"#, "JSON object"), (#"{"listen": "127.0.0.1:1", "api": "127.0.0.1:1"}"#, "different"),

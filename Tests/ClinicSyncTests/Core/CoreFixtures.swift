@@ -217,7 +217,8 @@ extension Hello {
             takesState: true,
             knowsEpochs: true,
             epoch: node.epoch,
-            gathersProbes: true
+            gathersProbes: true,
+            reportsMembers: true
         )
     }
 }

@@ -345,7 +345,7 @@ import Testing
                     + #""peers":[],"pendingChanges":6,"progress":null,"role":"searching","#
                     + #""security":{"certificateExpires":"1970-01-01T00:00:00.000Z","maySign":true,"#
                     + #""refusedConnections":6,"revokedNodes":7,"unsignedRows":0,"warnings":[]},"tables":[],"term":4,"#
-                    + #""waiting":[],"warnings":[]}"# + "\n"
+                    + #""verdict":null,"waiting":[],"warnings":[]}"# + "\n"
             )
         }
     }

@@ -40,7 +40,11 @@ struct FindingTests {
         ]
         return Case(name: "a disk that is \(fault)", codes: codes[fault].map { [$0] } ?? []) {
             // A node that cannot write is not host and looks for none: that is not a second finding.
-            if fault != "slow" { $0.role = .searching }
+            if fault != "slow" {
+                $0.role = .searching
+                $0.peers[0].connected = false
+                $0.peers[0].backOff?.reason = "storageFailed"
+            }
             $0.diskFaults = [DiskFaultSummary(fault: fault, since: since, message: "The disk is ill: call a doctor.")]
         }
     }
@@ -101,7 +105,6 @@ struct FindingTests {
         #expect(FindingTests.codes(status) == fault.codes.map(\.rawValue))
         for finding in StatusFindings(status: status, now: FindingTests.now).all {
             #expect(finding.finding.hasSuffix(".") && finding.remedy.hasSuffix("."))
-            #expect(finding.finding.first?.isUppercase == true || finding.subject != nil, "\(finding.finding)")
         }
     }
 
@@ -141,6 +144,111 @@ struct FindingTests {
         #expect(both.map(\.check) == ["triggerFailed", "logSetAside"])
         #expect(both[0].finding.contains("failed for 1 row of other PCs"))
         #expect(both[1].finding.contains("/d/clinic.db-wal.set-aside-1"))
+    }
+
+    @Test("what the system says of the PC becomes findings at its limits, and not below")
+    func system() {
+        let now: Int64 = 100 * 86_400_000
+        #expect(PCFacts().findings(at: now).isEmpty)
+        var facts = PCFacts()
+        facts.freeBytes = PCFacts.freeBytesMin
+        facts.logBytes = PCFacts.logBytesMax
+        (facts.openFiles, facts.openFilesMax) = (800, 1_000)
+        facts.backupAt = now - PCFacts.backupAgeMax
+        #expect(facts.findings(at: now).isEmpty)
+        facts.freeBytes = 3 << 20
+        facts.logBytes = 70 << 20
+        facts.reader = "python3 (process 77)"
+        facts.hasEvents = false
+        facts.openFiles = 801
+        facts.backupAt = now - 9 * 86_400_000
+        #expect(
+            facts.findings(at: now).map(\.finding) == [
+                "The disk under clinic.db has 3 MB left.",
+                "The write-ahead log of clinic.db has 70 MB: python3 (process 77) keeps a read transaction open.",
+                "This account has no free instance or watch of inotify.",
+                "The node has 801 files open of 1000 that it may have.",
+                "The newest backup of this PC is 9 days old.",
+            ]
+        )
+    }
+
+    @Test("the facts of this PC are read, with its own descriptors and its newest backup")
+    func facts() throws {
+        let directory = NodeDirectory(url: try TemporaryDirectory().file("."))
+        #expect(PCFacts.read(of: directory).backupAt == nil)
+        let note = BackupNote(madeAt: UTCTimestamp(milliseconds: 5_000), file: "/b.db")
+        try note.write(in: directory)
+        let facts = PCFacts.read(of: directory)
+        #expect(facts.backupAt == 5_000 && facts.openFiles > 2 && facts.openFiles < facts.openFilesMax)
+        #expect(facts.freeBytes > 0 && facts.freeBytes < .max)
+    }
+
+    private static func dial(_ answer: String, _ tries: Int, at: Int64) -> DialSummary {
+        DialSummary(
+            address: "10.0.0.\(tries):7450",
+            node: "n3",
+            answer: answer,
+            message: "connection \(answer)",
+            at: UTCTimestamp(milliseconds: at),
+            since: UTCTimestamp(milliseconds: at - 5),
+            tries: tries
+        )
+    }
+
+    private static func members(_ status: NodeStatus, fault: String? = nil, version: String = "1") -> [Finding] {
+        MemberFindings(
+            status: status,
+            members: [.init(id: "n3", name: "Lab", version: version)],
+            discoveryFault: fault,
+            now: now
+        ).all
+    }
+
+    @Test("a host names the members that it does not reach, with the addresses and their answers")
+    func members() {
+        var status = FindingTests.well
+        status.dials = [
+            FindingTests.dial("timedOut", 2, at: 10), FindingTests.dial("refused", 1, at: 20),
+            FindingTests.dial("linked", 9, at: 30),
+        ]
+        // A client is connected with its host alone.
+        #expect(FindingTests.members(status, fault: "no daemon").isEmpty)
+        status.role = .host
+        let findings = FindingTests.members(status, fault: "no daemon")
+        #expect(findings.map(\.check) == ["memberNotReached", "discoveryUnavailable"])
+        #expect(
+            findings[0].finding
+                == "Lab is not connected: 10.0.0.1:7450 connection refused (1 try); 10.0.0.2:7450 connection timedOut (2 tries)."
+        )
+        #expect(findings[0].remedy.hasPrefix("Start the node on that PC"))
+        #expect(findings[0].since == UTCTimestamp(milliseconds: 5) && findings[0].subject == "n3")
+        status.dials = []
+        #expect(FindingTests.members(status).map(\.finding) == ["Lab is not connected."])
+        status.lapsedNodes = ["n3"]
+        #expect(FindingTests.members(status, fault: "no daemon").isEmpty)
+        #expect(FindingTests.members(status, version: "2").map(\.check) == ["versionsMixed"])
+        status.lapsedNodes = []
+        status.node.uptimeSeconds = 29
+        #expect(FindingTests.members(status).isEmpty)
+    }
+
+    @Test("a member that restarts is away for half a minute without a finding", arguments: [29_999, 30_000] as [Int64])
+    func restart(age: Int64) {
+        var status = FindingTests.well
+        status.role = .host
+        status.peers[0].id = "n3"
+        status.peers[0].connected = false
+        status.peers[0].backOff = nil
+        status.peers[0].lastSeen = UTCTimestamp(milliseconds: FindingTests.now - age)
+        #expect(FindingTests.members(status).isEmpty == (age < 30_000))
+    }
+
+    @Test("triggers that were missing are told for a day")
+    func triggers() {
+        let repairs = ["patients": FindingTests.now, "bills": FindingTests.now - 86_400_000]
+        let findings = NodeStatusControl.triggers(repairs, at: FindingTests.now)
+        #expect(findings.map(\.subject) == ["patients"])
     }
 
     @Test("docs/OPERATIONS.md has the table of codes, as the code has it")

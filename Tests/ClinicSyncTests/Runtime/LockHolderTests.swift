@@ -24,6 +24,20 @@ struct LockHolderTests {
         #expect(LockHolder.process(in: text, inode: 131_077) == process)
     }
 
+    @Test("a reader has one of the readers' bytes of the index; a waiting lock and a writer are none")
+    func readers() {
+        let table = """
+            1: POSIX  ADVISORY  READ 5 fd:01:131077 123 123
+            2: POSIX  ADVISORY  READ 6 fd:01:131077 127 127
+            3: POSIX  ADVISORY  READ 7 fd:01:131077 128 128
+            4: POSIX  ADVISORY  WRITE 8 fd:01:131077 124 124
+            5: -> POSIX  ADVISORY  READ 9 fd:01:131077 124 124
+            6: POSIX  ADVISORY  READ 10 fd:01:99 124 124
+            7: POSIX  ADVISORY  READ 0 fd:01:131077 124 124
+            """
+        #expect(LockHolder.readers(in: table, inode: 131_077) == [5, 6])
+    }
+
     @Test("every process with a lock on the file uses it; locks of other namespaces name none")
     func users() {
         let table = """

@@ -30,6 +30,20 @@ struct EnrollmentDeskTests {
         #expect(try self.host.ask(self.host.attempt(code)).refusal == .usedCode)
     }
 
+    @Test("a PC that joined is listed where it joined, after a restart too, once, and for 30 days")
+    func admissions() throws {
+        let code = try self.host.invite(uses: 3)
+        let attempt = try self.host.attempt(code, name: "Lab")
+        for _ in 0..<2 { _ = try self.host.ask(attempt) }
+        #expect(self.host.desk.admissions.map(\.name) == ["Lab"])
+        #expect(self.host.desk.admissions.map(\.node) == [attempt.nodeID.description])
+        let again = try TestDesk(self.clinic)
+        #expect(again.desk.admissions == self.host.desk.admissions)
+        self.clinic.clock.advance(minutes: 30 * 24 * 60)
+        _ = try again.ask(again.attempt(try again.invite(), name: "Desk"))
+        #expect(again.desk.admissions.map(\.name) == ["Desk"])
+    }
+
     @Test("a PC that asks again with its key, because it was interrupted, uses nothing of the code")
     func again() throws {
         let code = try self.host.invite()

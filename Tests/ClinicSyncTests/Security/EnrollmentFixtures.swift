@@ -20,7 +20,10 @@ struct TestDesk {
             store: store,
             wallClock: { clock.now },
             monotonic: { .milliseconds(clock.now) },
-            isNameTaken: { name, _ in name == "host" }
+            members: EnrollmentDesk.Members(
+                isNameTaken: { name, _ in name == "host" },
+                isKnown: { _ in false }
+            )
         ) {
             EnrollmentDesk.Surroundings(
                 clinicName: "Clinic",

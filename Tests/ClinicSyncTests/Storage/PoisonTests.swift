@@ -415,6 +415,23 @@ struct PoisonTests {
         #expect(try store.vector.entries.count == 257)
     }
 
+    @Test(
+        "a batch behind a gap that its author denies is removed, so that the author's own one is applied in its place"
+    )
+    func denied() throws {
+        let store = try TestStore(1)
+        let forged = self.chunk(3, payload: self.patient("f"))
+        _ = try self.take([forged], store)
+        let members = KnownMembers(present: [store.origin.node, Self.x.node], past: [])
+        let waiting = [WaitingBatch(forged.batch, isDenied: true)]
+        #expect(
+            try store.writer.discard(members, waiting: waiting, clockOffsetMilliseconds: 0).forgotten == [forged.batch]
+        )
+        _ = try self.take((1...3).map { self.chunk($0, payload: self.patient("q\($0)")) }, store)
+        let ids = try store.queue.read { try String.fetchAll($0, sql: "SELECT id FROM patients ORDER BY id") }
+        #expect(ids == ["q1", "q2", "q3"])
+    }
+
     // MARK: - Former members
 
     @Test("what a former member left and nobody can apply is removed; what may still be applied stays")

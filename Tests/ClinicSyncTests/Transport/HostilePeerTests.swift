@@ -92,7 +92,9 @@ struct HostilePeerTests {
 
     @Test("a program that speaks no TLS is a failed dial") func foreignProgram() async throws {
         let server = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-            .childChannelInitializer { channel in channel.writeAndFlush(ByteBuffer(string: "220 mail\r\n")) }
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(MailGreeting()) }
+            }
             .bind(host: "127.0.0.1", port: 0).get()
         let client = try TestPeer()
         client.transport.dial("127.0.0.1:\(server.localAddress?.port ?? 0)")
@@ -164,5 +166,15 @@ struct HostilePeerTests {
         pair.server.transport.close(id, reason: .peerSilent)
         try await pair.server.wait { $0.closed == [id] ? true : nil }
         try await pair.expectWorking()
+    }
+}
+
+/// Speaks first, as a mail server does.
+private final class MailGreeting: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.writeAndFlush(MailGreeting.wrapOutboundOut(ByteBuffer(string: "220 mail\r\n")), promise: nil)
     }
 }

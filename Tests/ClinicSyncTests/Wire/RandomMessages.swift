@@ -224,7 +224,8 @@ struct RandomMessages {
             runID: self.generator.next(),
             knowsEpochs: true,
             epoch: self.epoch(),
-            gathersProbes: self.number(1) == 1
+            gathersProbes: self.number(1) == 1,
+            reportsMembers: self.number(1) == 1
         )
     }
 
@@ -343,7 +344,26 @@ struct RandomMessages {
             repairedRows: self.number(48),
             nodes: (0..<self.count()).map { _ in
                 .init(id: self.node(), name: self.text(), result: self.result())
-            }
+            },
+            members: (0..<self.count()).map { _ in self.memberReport() }
         )
+    }
+
+    private mutating func memberReport() -> MemberReport {
+        var report = MemberReport(node: self.node())
+        report.isConnected = self.number(1) == 1
+        report.isJoining = self.number(1) == 1
+        report.isLate = self.number(1) == 1
+        if self.number(1) == 1 { report.lastSeen = Int64(self.number(40)) + 1 }
+        if self.number(1) == 1 { report.lagBatches = self.number(40) }
+        if self.number(1) == 1 {
+            report.comparison = MemberReport.Comparison(
+                isEqual: self.number(1) == 1,
+                milliseconds: Int64(self.number(40)) + 1,
+                tables: (0..<MemberReport.Comparison.tablesMax).map { _ in self.text() }
+            )
+        }
+        if self.number(1) == 1 { report.lastTry = MemberReport.Try(address: "a" + self.text(), answer: self.text()) }
+        return report
     }
 }

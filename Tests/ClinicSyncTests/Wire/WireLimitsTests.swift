@@ -84,6 +84,14 @@ struct WireLimitsTests {
             max: limits.nodesMax
         ),
         Case(
+            field: "members",
+            make: { count in
+                let members = Array(repeating: MemberReport(node: MessageSamples.node), count: count)
+                return .syncReport(SyncReport(id: 1, result: .equal, repairedRows: 0, nodes: [], members: members))
+            },
+            max: limits.nodesMax
+        ),
+        Case(
             field: "partials",
             make: { count in
                 var hello = MessageSamples.hello

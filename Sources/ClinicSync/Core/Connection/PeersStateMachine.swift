@@ -10,7 +10,8 @@ package struct PeersStateMachine: Sendable, Hashable {
     private let configuration: CoreConfiguration
     private var connections: OrderedDictionary<ConnectionID, PeerConnectionStateMachine> = [:]
     private var links: OrderedDictionary<ConnectionID, PeerLink> = [:]
-    private var directory = PeerDirectory()
+    /// Every peer that said hello since the start.
+    package private(set) var directory = PeerDirectory()
     private var dialler: Dialler
     private var duplicates: DuplicateWatch
     private var heartbeat: Heartbeat
@@ -65,7 +66,8 @@ package struct PeersStateMachine: Sendable, Hashable {
             takesState: true,
             knowsEpochs: true,
             epoch: self.configuration.epoch,
-            gathersProbes: true
+            gathersProbes: true,
+            reportsMembers: true
         )
     }
 
@@ -484,9 +486,6 @@ package struct PeersStateMachine: Sendable, Hashable {
 
     /// What a peer has said it has applied; `nil` for a peer that never said hello.
     package func acknowledged(by node: NodeID) -> VersionVector? { self.directory[node]?.acknowledged }
-
-    /// Every peer that said hello since the start.
-    package var known: [KnownPeer] { self.directory.all }
 
     /// What is known of a peer; `nil` for one that never said hello.
     package func known(_ node: NodeID) -> KnownPeer? { self.directory[node] }

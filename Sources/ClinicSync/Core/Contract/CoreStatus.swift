@@ -245,6 +245,10 @@ package struct CoreStatus: Sendable, Hashable {
         var failedTriggers: Int
         /// See ``CoreStatus/dials``.
         var dials: [Dial]
+        /// See ``CoreStatus/members``.
+        var members: [MemberReport]
+        /// See ``CoreStatus/isPendingLate``.
+        var isPendingLate: Bool
     }
 
     /// Nodes whose identity two processes carry, this node first.
@@ -264,4 +268,8 @@ package struct CoreStatus: Sendable, Hashable {
     package var failedTriggers: Int { self.troubles.failedTriggers }
     /// The addresses that were dialled since the start, each with its newest answer, in the order in which they became known.
     package var dials: [Dial] { self.troubles.dials }
+    /// What this node knows of the other members; a client knows only its host, and asks it for the rest.
+    package var members: [MemberReport] { self.troubles.members }
+    /// Whether the host lacks batches of this node that are ten seconds old, so that they are not only on their way.
+    package var isPendingLate: Bool { self.troubles.isPendingLate }
 }

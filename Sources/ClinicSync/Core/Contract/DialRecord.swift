@@ -113,6 +113,6 @@ package struct DialRecord: Sendable, Hashable {
         self.answer = answer
         self.at = time
         self.since = isSame ? earlier?.since ?? time : time
-        self.tries = isSame ? (earlier?.tries ?? 0) + 1 : 1
+        self.tries = isSame ? (earlier?.tries ?? 0) &+ 1 : 1
     }
 }

@@ -56,6 +56,8 @@ package enum Input: Sendable, Hashable {
 package enum Command: Sendable, Hashable {
     /// Prove that all reachable nodes have equal tables, and repair differences; `nil`: all tables.
     case sync(table: String?)
+    /// Say what the host knows of the members; a client asks its host.
+    case members
     /// Make that node host in place of the present host.
     case transferHost(NodeID)
     /// Log a person in; the password has been checked, and the host decides.
@@ -64,7 +66,7 @@ package enum Command: Sendable, Hashable {
 
 /// The core's answer to a command.
 package enum CommandReply: Sendable, Hashable {
-    /// The outcome of `sync`.
+    /// The outcome of `sync`, or the answer to `members`: a report without nodes, `unreachable` when no host answers.
     case synced(SyncReport)
     /// The outcome of `transferHost`.
     case hostTransferred(HostTransfer)

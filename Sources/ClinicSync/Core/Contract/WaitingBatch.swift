@@ -8,11 +8,14 @@ package struct WaitingBatch: Sendable, Hashable {
     package var isHeldByPeer: Bool
     /// The time without a new chunk; for a batch that a peer has applied, on a link with such a peer.
     package var waited: Duration
+    /// Whether its author says that it made neither the batch nor the one before.
+    package var isDenied: Bool
 
     /// Describes a batch.
-    package init(_ batch: BatchID, isHeldByPeer: Bool, waited: Duration) {
+    package init(_ batch: BatchID, isHeldByPeer: Bool = false, waited: Duration = .zero, isDenied: Bool = false) {
         self.batch = batch
         self.isHeldByPeer = isHeldByPeer
         self.waited = waited
+        self.isDenied = isDenied
     }
 }

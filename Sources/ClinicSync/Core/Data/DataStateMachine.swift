@@ -8,7 +8,7 @@ package import ClinicSyncModel
 package struct DataStateMachine: Sendable, Hashable {
     private var store: StoreWorkStateMachine
     private var replication: ReplicationStateMachine
-    private var reconciliation: ReconciliationStateMachine
+    package private(set) var reconciliation: ReconciliationStateMachine
     private var sync: ManualSyncStateMachine
     private var damages = DamageStateMachine()
     /// What keeps the store from writing.
@@ -51,9 +51,6 @@ package struct DataStateMachine: Sendable, Hashable {
     /// The number of the newest migration of the store.
     package var schemaVersion: UInt32 { self.store.schemaVersion }
 
-    /// The newest reconciliation that came to a result.
-    package var lastReconciliation: CoreStatus.Reconciliation? { self.reconciliation.last }
-
     /// How far the state is that this node takes from a peer, with the peer.
     package func stateTransfer(at time: Duration) -> (StateTransferStateMachine.Progress, from: NodeID?)? {
         let progress = self.transfer.progress(at: time, having: self.replication.vector)
@@ -72,7 +69,9 @@ package struct DataStateMachine: Sendable, Hashable {
         let id = introduction.connection
         self.reconciliation.linked(id)
         let (node, greeted) = (introduction.identity.node, introduction.greetedVector)
-        return self.replication.linked(id, node, introduction.hello, greeted: greeted).directives
+        let effects = self.replication.linked(id, node, introduction.hello, greeted: greeted)
+        let denied = self.replication.denied(by: node, introduction.hello.vector)
+        return effects.directives + (denied.isEmpty ? [] : self.discard(waiting: denied))
     }
 
     /// A link is gone.
@@ -224,6 +223,11 @@ package struct DataStateMachine: Sendable, Hashable {
     /// A person or program on this PC asks for a sync.
     package mutating func syncCommanded(table: String?, request: RequestID, _ context: NodeContext) -> [Directive] {
         self.sync.commanded(table: table, request: request, context)
+    }
+
+    /// On a client, a person or program wants to know what the host knows of the members.
+    package mutating func membersCommanded(request: RequestID, host: ConnectionID?) -> [Directive] {
+        self.sync.membersCommanded(request: request, host: host)
     }
 
     /// A program's write transaction keeps a client's store from writing.

@@ -97,9 +97,10 @@ package struct HandOverStateMachine: Sendable, Hashable {
 
     /// A client asks this host to hand over to a peer.
     ///
-    /// When the host cannot, it says nothing: the client's own timer ends the wish.
-    package mutating func requested(to peer: LinkedPeer?) -> [Directive] {
-        guard let peer, HandOverStateMachine.refusal(of: peer) == nil else { return [] }
+    /// When the host cannot, it says nothing: the client asks again, and its own timer ends the wish.
+    package mutating func requested(to peer: LinkedPeer?, _ context: NodeContext) -> [Directive] {
+        // Race: this node is host no more. A hand-over that begins now would take place when it is host again.
+        guard context.isHost, let peer, HandOverStateMachine.refusal(of: peer) == nil else { return [] }
         return self.handOver(to: peer)
     }
 
@@ -174,7 +175,7 @@ package struct HandOverStateMachine: Sendable, Hashable {
         guard waited + CoreLimits.transferRepeat < CoreLimits.transferLimit else { return self.wishTimedOut() }
         self.wish?.waited = waited + CoreLimits.transferRepeat
         let timer = Directive.effect(.setTimer(.transfer, after: CoreLimits.transferRepeat))
-        if context.isHost { return self.requested(to: peer) + [timer] }
+        if context.isHost { return self.requested(to: peer, context) + [timer] }
         guard let host = context.host else { return [timer] }
         return [.effect(.send([host], .transferRequest(node))), timer]
     }

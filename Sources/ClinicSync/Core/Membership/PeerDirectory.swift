@@ -24,6 +24,8 @@ package struct KnownPeer: Sendable, Hashable {
 /// Bounded by ``CoreLimits/knownPeersMax``; beyond that, the peer that was lost first is forgotten.
 package struct PeerDirectory: Sendable, Hashable {
     private var peers: OrderedDictionary<NodeID, KnownPeer> = [:]
+    /// What this node had applied at the last ``share(_:)``: a peer that lacks some of it is late.
+    package private(set) var settled = VersionVector()
 
     /// Starts empty.
     package init() {}
@@ -81,6 +83,7 @@ package struct PeerDirectory: Sendable, Hashable {
 
     /// This node has applied `vector`: peers that have applied the same are remembered in the same memory.
     package mutating func share(_ vector: VersionVector) {
+        self.settled = vector
         for index in self.peers.values.indices {
             self.peers.values[index].acknowledged.share(vector)
             self.peers.values[index].recorded?.share(vector)

@@ -28,12 +28,12 @@ extension CoreStatus {
     /// Describes a node at a time.
     init(of node: NodeStateMachine, at now: Now) {
         let standing = CoreStanding(of: node, at: now)
-        let known = node.peers.known
+        let known = node.peers.directory.all
         let vector = node.data.vector
         var elsewhere = vector
         for peer in known { elsewhere.merge(peer.acknowledged) }
         let pending = node.isHost ? 0 : node.data.pendingChanges
-        var last = node.data.lastReconciliation
+        var last = node.data.reconciliation.last
         let clinicMilliseconds = node.clock.milliseconds(at: now.wallMilliseconds)
         let storeLock = node.data.access.lock(at: now.monotonic, clinicMilliseconds)
         let diskFaults = node.data.access.diskFaults(at: now.monotonic, clinicMilliseconds)
@@ -61,9 +61,19 @@ extension CoreStatus {
                 failedTriggers: node.data.failedTriggers,
                 dials: node.peers.dials(
                     at: Now(monotonic: now.monotonic, wallMilliseconds: clinicMilliseconds)
-                )
+                ),
+                members: MemberReport.all(of: node, at: now),
+                isPendingLate: CoreStatus.isPendingLate(of: node)
             )
         )
+    }
+
+    /// Whether the host lacks batches of this node that are not only on their way.
+    private static func isPendingLate(of node: NodeStateMachine) -> Bool {
+        guard !node.isHost else { return false }
+        let (own, pending) = (node.configuration.origin, node.data.pendingChanges)
+        let (written, settled) = (node.data.vector[own], node.peers.directory.settled[own])
+        return pending > 0 && written < Bounds.sequenceMax && settled &+ pending > written
     }
 
     fileprivate static func stateTransfer(of node: NodeStateMachine, at time: Duration) -> StateTransfer? {
@@ -129,8 +139,7 @@ extension CoreStatus {
             role: self.role(of: peer, in: node),
             isConnected: peer.connection != nil,
             lagBatches: node.data.vector.count(beyond: peer.acknowledged),
-            isJoining: !peer.acknowledged.hasOthers(than: peer.identity.node)
-                && node.data.vector.hasOthers(than: peer.identity.node),
+            isJoining: peer.isJoining(the: node.data.vector),
             lastSeen: peer.lastSeen,
             roundTripMilliseconds: peer.roundTrip.map { $0 / .milliseconds(1) }
         )

@@ -22,7 +22,8 @@ extension NodePhase {
     static func effectsWhileStopping(_ input: Input) -> [Effect] {
         switch input {
         case .connectionOpened(let id, _, _): [.close(id, .shuttingDown)]
-        case .commandReceived(let request, .sync): [SyncWishStateMachine.unreachable(request)]
+        case .commandReceived(let request, .sync), .commandReceived(let request, .members):
+            [SyncWishStateMachine.unreachable(request)]
         case .commandReceived(let request, .transferHost): [.reply(request, .hostTransferred(.noHost))]
         case .commandReceived(let request, .login): [.reply(request, .loginDecided(.unavailable))]
         case .started, .peersFound, .membersChanged, .addressesChanged, .dialAnswered, .dialFailed, .messageReceived,

@@ -42,7 +42,7 @@ extension NodeStateMachine {
         case .loginDecided(let decision, let verdict, let outcome):
             // The rows leave with this turn, before the answer.
             self.carryOut(self.data.absorb(outcome))
-            self.loginDecided(decision, verdict)
+            self.carryOut(self.sessions.decided(decision, verdict, peers: self.peers.linkedPeers, self.context))
         case .sessionsKept(_, let outcome):
             self.carryOut(self.data.absorb(outcome))
             if self.sessions.ruleKept() { self.keepSessionRule() }
@@ -75,7 +75,9 @@ extension NodeStateMachine {
         switch request {
         case .recordTerm:
             self.carryOut(self.election.recordingFailed(retryAfter: self.configuration.storageRetryDelay))
-        case .decideLogin(let decision): self.loginDecided(decision, .decided(.unavailable, members: 0))
+        case .decideLogin(let decision):
+            let refusal = LoginVerdict.decided(.unavailable, members: 0)
+            self.carryOut(self.sessions.decided(decision, refusal, peers: self.peers.linkedPeers, self.context))
         case .keepSessions: self.sessions.ruleFailed()
         default: break
         }
@@ -92,22 +94,16 @@ extension NodeStateMachine {
             self.peers.retryNow(at: self.now.monotonic)
             self.dial()
             self.carryOut(self.data.syncCommanded(table: table, request: request, self.context))
+        case .members where self.isHost: self.emit(.reply(request, .synced(SyncReport(aboutMembersOf: self, id: 0))))
+        case .members:
+            let host = self.hostConnection.flatMap { self.peers.link($0)?.identity.reportsMembers == true ? $0 : nil }
+            self.carryOut(self.data.membersCommanded(request: request, host: host))
         case .transferHost(let node):
             let (reign, peer, context) = (self.election.reign, self.peers.linkedPeer(node), self.context)
             self.carryOut(self.handOver.commanded(node, by: request, reign: reign, peer: peer, context))
         case .login(let login):
             self.carryOut(self.sessions.requested(login, by: request, peers: self.peers.linkedPeers, self.context))
         }
-    }
-
-    private mutating func loginDecided(_ decision: LoginDecision, _ verdict: LoginVerdict) {
-        self.carryOut(self.sessions.decided(decision, verdict, peers: self.peers.linkedPeers, self.context))
-    }
-
-    /// Answers logins that waited: a peer has acknowledged batches.
-    mutating func settleLogins() {
-        guard self.sessions.isDeciding else { return }
-        self.carryOut(self.sessions.settle(peers: self.peers.linkedPeers, self.context))
     }
 
     /// On the host: restores the rule of one session a user.

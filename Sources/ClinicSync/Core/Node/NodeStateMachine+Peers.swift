@@ -90,7 +90,9 @@ extension NodeStateMachine {
             self.peers.acknowledged(acknowledgement.applied, by: node)
             let isHost = id == self.hostConnection
             self.carryOut(self.data.acknowledged(acknowledgement, on: id, isHost: isHost))
-            self.settleLogins()
+            if self.sessions.isDeciding {
+                self.carryOut(self.sessions.settle(peers: self.peers.linkedPeers, self.context))
+            }
             self.carryOut(self.data.readNext(for: id))
             self.carryOut(self.data.wanted(acknowledgement.wanted, by: id))
             if !acknowledgement.unproven.isEmpty { self.emit(.prove(acknowledgement.unproven, to: id)) }
@@ -101,13 +103,15 @@ extension NodeStateMachine {
             self.peers.reported(report, on: id)
             self.consider(report, on: id, from: node)
             if report.lockedSince != nil { self.carryOut(self.data.locked(id, clients: self.peers.linkedPeers)) }
+        case .syncRequest(let request) where request.isAboutMembers:
+            self.emit(.send([id], .syncReport(SyncReport(aboutMembersOf: self, id: request.id))))
         case .digests, .rowHashes, .rowStates, .syncRequest, .syncReport, .verifyRequest, .state, .stateRanges,
             .stateWants:
             self.carryOut(self.data.received(message, on: id, self.context))
         case .verifyReport(let report):
             self.carryOut(self.data.verified(report, by: id, clients: self.peers.linkedPeers))
         case .transferRequest(let node):
-            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node)))
+            self.carryOut(self.handOver.requested(to: self.peers.linkedPeer(node), self.context))
         case .handOver: self.carryOut(self.election.handedOver(by: id))
         case .loginRequest(let number, let login):
             let peers = self.peers.linkedPeers

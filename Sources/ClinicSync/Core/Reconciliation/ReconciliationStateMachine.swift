@@ -26,6 +26,10 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     private var scans: [Scan] = []
     /// The newest reconciliation that came to a result.
     package private(set) var last: CoreStatus.Reconciliation?
+    /// On a client, what the rounds with the present host have shown; `nil` before the first result.
+    package private(set) var comparisonWithHost: PeerComparison?
+    /// The tables that the round in progress repairs.
+    private var repairedTables: [String] = []
 
     /// Makes a machine without a round.
     package init(_ configuration: CoreConfiguration) {
@@ -75,6 +79,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     package mutating func hostChanged(_ context: NodeContext) -> [Directive] {
         self.verification = nil
         let end = self.breakOff(context)
+        self.comparisonWithHost = nil
         self.round.forgetHost()
         return end
     }
@@ -84,6 +89,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         table: String?,
         _ context: NodeContext
     ) -> [Directive] {
+        self.repairedTables = []
         let start = self.round.begin(trigger, table: table, at: context.time.monotonic)
         return [.effect(.setTimer(.roundTimeout, after: self.roundLimit))] + self.perform(start, context)
     }
@@ -97,6 +103,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
             case .waitForChanges:
                 result.append(.effect(.setTimer(.retryRound, after: self.retryDelay)))
             case .hash(let round, let table, let after, let hasHidden):
+                self.repairs(table)
                 let request = StorageRequest.rowHashes(round: round, table: table, after: after, hasHidden: hasHidden)
                 result.append(.effect(.storage(request)))
             case .gather(let round, let table, let keys):
@@ -106,7 +113,9 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
                 guard let host = context.host else { continue }
                 result.append(.submit(.mergeRows(from: host, page, within: range)))
             case .ask(let report): result += self.send(.digests(report), to: context.host)
-            case .compareRanges(let page): result.append(.effect(.storage(.compareRanges(.question, page))))
+            case .compareRanges(let page):
+                self.repairs(page.table)
+                result.append(.effect(.storage(.compareRanges(.question, page))))
             case .sendRanges(let page): result += self.send(.stateRanges(page), to: context.host)
             case .sendWants(let wants): result += self.send(.stateWants(wants), to: context.host)
             case .sendHashes(let page): result += self.send(.rowHashes(page), to: context.host)
@@ -137,6 +146,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
     /// Keeps the result for people; a round that met nothing but changes on their way has no result.
     private mutating func record(_ outcome: RoundStateMachine.Outcome, _ context: NodeContext) -> [Directive] {
         guard let result = outcome.result else { return [] }
+        self.compared(result, at: context.clinicNow)
         let took = context.time.monotonic - outcome.startedAt
         self.last = CoreStatus.Reconciliation(
             wallMilliseconds: context.clinicMilliseconds,
@@ -146,6 +156,24 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
         )
         return [.effect(.notify(.reconciled(result, repairedRows: outcome.repairedRows, took: took)))]
     }
+
+    private mutating func repairs(_ table: String) {
+        if self.repairedTables.last != table { self.repairedTables.append(table) }
+    }
+
+    /// A round of this client ended with a result.
+    private mutating func compared(_ result: ReconciliationResult, at now: Now) {
+        guard result != .unreachable else { return }
+        let isEqual = result != .differs
+        self.comparisonWithHost = PeerComparison(isEqual: isEqual, at: now)
+        guard !isEqual else { return }
+        // The round has tried to repair it: this is no difference that was just found.
+        self.comparisonWithHost?.add(isEqual: false, at: now)
+        for table in self.repairedTables { self.comparisonWithHost?.add(table) }
+    }
+
+    /// As host, what comparing the tables of a client has shown; `nil` before the client's first question.
+    package func comparison(of id: ConnectionID) -> PeerComparison? { self.quotas[id]?.comparison }
 
     // MARK: - Client: verification
 
@@ -264,6 +292,7 @@ package struct ReconciliationStateMachine: Sendable, Hashable {
             self.quotas[id]?.endQuestion()
             let isEqual = question.agrees(with: report)
             if question.vector == vector {
+                self.quotas[id]?.compared(isEqual: isEqual, at: context.clinicNow)
                 self.last = CoreStatus.Reconciliation(
                     wallMilliseconds: context.clinicMilliseconds,
                     result: isEqual ? .equal : .differs,

@@ -63,6 +63,17 @@ struct ReconciliationQuota: Sendable, Hashable {
     private var bytes = 0
     /// The client's newest page of hashes or ranges: this node compares it and takes rows of its range.
     private var question: Question?
+    /// The newest comparison of the client's tables with this node's.
+    private(set) var comparison: PeerComparison?
+
+    /// The client's tables were compared with this node's, at equal vectors.
+    mutating func compared(isEqual: Bool, at now: Now) {
+        guard self.comparison != nil else {
+            self.comparison = PeerComparison(isEqual: isEqual, at: now)
+            return
+        }
+        self.comparison?.add(isEqual: isEqual, at: now)
+    }
 
     /// A peer asked a question.
     ///
@@ -78,6 +89,7 @@ struct ReconciliationQuota: Sendable, Hashable {
     /// A client asks about keys of a table: from now on it may send rows of this range.
     mutating func ask(round: UInt64, table: String, range: KeyRange) {
         self.question = Question(round: round, table: table, range: range)
+        self.comparison?.add(table)
     }
 
     /// The range of the client's question to which a page of rows belongs; `nil` when nobody asked for the page.

@@ -153,6 +153,26 @@ package struct ReplicationStateMachine: Sendable, Hashable {
         }
     }
 
+    /// The batches under a peer's name that it cannot have made, as its hello says.
+    ///
+    /// Whoever relays an author's batches gives them in their order. So a batch behind a gap, of which the author itself has not made
+    /// the one before, is another node's. It would be applied as soon as the author fills the gap.
+    ///
+    /// - Parameters:
+    ///   - node: The peer.
+    ///   - vector: The vector in its hello.
+    /// - Returns: The first such batch of each of the peer's incarnations, for ``discard(waiting:)``; the later ones go with it.
+    package func denied(by node: NodeID, _ vector: VersionVector) -> [WaitingBatch] {
+        var seen: Set<Origin> = []
+        return self.chunks.partials.compactMap { partial in
+            let batch = partial.batch
+            guard batch.origin.node == node, seen.insert(batch.origin).inserted,
+                max(vector[batch.origin], self.chunks.vector[batch.origin]) &+ 1 < batch.sequence
+            else { return nil }
+            return WaitingBatch(batch, isDenied: true)
+        }
+    }
+
     /// The request to remove from the log what former members left and nobody can apply, and what must be fetched again;
     /// `nil` when no such batch can be there.
     ///

@@ -46,4 +46,9 @@ package struct NodeContext: Sendable, Hashable {
     package var clinicMilliseconds: Int64 {
         Bounds.milliseconds(clamping: self.time.wallMilliseconds &+ self.offsetMilliseconds)
     }
+
+    /// The time of the input, by the clinic's clock.
+    package var clinicNow: Now {
+        Now(monotonic: self.time.monotonic, wallMilliseconds: self.clinicMilliseconds)
+    }
 }

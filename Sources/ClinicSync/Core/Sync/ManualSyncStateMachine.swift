@@ -71,6 +71,11 @@ package struct ManualSyncStateMachine: Sendable, Hashable {
         return self.wishes.ask(context.host, table: table, request: request).directives
     }
 
+    /// On a client, a person or program wants to know what the host knows of the members; `nil`: no host answers that.
+    package mutating func membersCommanded(request: RequestID, host: ConnectionID?) -> [Directive] {
+        self.wishes.ask(host, table: nil, isAboutMembers: true, request: request).directives
+    }
+
     /// A sync took too long.
     package mutating func timedOut(_ id: UInt64, isHost: Bool) -> [Directive] {
         isHost ? self.perform(self.clinic.timedOut(id: id)) : self.wishes.timedOut(id).directives

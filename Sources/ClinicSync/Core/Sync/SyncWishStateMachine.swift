@@ -21,15 +21,23 @@ package struct SyncWishStateMachine: Sendable, Hashable {
     }
 
     /// Asks the host; at most ``CoreLimits/syncsWaitingMax`` wishes wait.
-    package mutating func ask(_ host: ConnectionID?, table: String?, request: RequestID) -> [Effect] {
+    ///
+    /// With `isAboutMembers`, the host compares nothing and says what it knows of the members.
+    package mutating func ask(
+        _ host: ConnectionID?,
+        table: String?,
+        isAboutMembers: Bool = false,
+        request: RequestID
+    ) -> [Effect] {
         guard let host, self.wishes.count < CoreLimits.syncsWaitingMax else {
             return [SyncWishStateMachine.unreachable(request)]
         }
         self.lastID += 1
         self.wishes.append(Wish(id: self.lastID, request: request))
+        let question = SyncRequest(id: self.lastID, table: table, isAboutMembers: isAboutMembers)
         return [
-            .send([host], .syncRequest(SyncRequest(id: self.lastID, table: table))),
-            .setTimer(.syncTimeout(self.lastID), after: self.limit),
+            .send([host], .syncRequest(question)),
+            .setTimer(.syncTimeout(self.lastID), after: isAboutMembers ? CoreLimits.membersLimit : self.limit),
         ]
     }
 

@@ -179,4 +179,10 @@ package enum CoreLimits {
     package static let syncsWaitingMax = 16
     /// Commands that wait for the same manual sync; further ones are answered as `unreachable` at once.
     package static let syncRequestersMax = 1_024
+    /// Members of one report about all members.
+    package static let reportedMembersMax = 1_024
+    /// How long a client waits for what its host knows of the members.
+    package static let membersLimit: Duration = .seconds(2)
+    /// A comparison of tables may be older than three rounds by this time, before it counts as old.
+    package static let comparisonSlack: Duration = .seconds(10)
 }

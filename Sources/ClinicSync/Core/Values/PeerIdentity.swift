@@ -10,6 +10,8 @@ package struct PeerIdentity: Sendable, Hashable {
     package var addresses: [String]
     /// Whether it takes and passes on answers to probes.
     package var gathersProbes: Bool
+    /// Whether it answers as host what it knows of the members.
+    package var reportsMembers: Bool
 
     /// Takes the identity from a certificate's node and its accepted hello.
     package init(_ node: NodeID, _ hello: Hello) {
@@ -17,5 +19,6 @@ package struct PeerIdentity: Sendable, Hashable {
         self.name = hello.nodeName
         self.addresses = hello.addresses
         self.gathersProbes = hello.gathersProbes
+        self.reportsMembers = hello.reportsMembers
     }
 }

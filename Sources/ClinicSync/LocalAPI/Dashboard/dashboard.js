@@ -126,8 +126,23 @@ function showSummary() {
       + (transfer.secondsLeft === null ? "." : `, ${transfer.secondsLeft} s left.`);
   fill("summary", `${host} ${plural(status.activeConnections, "connection", "connections")}.${pending}`
     + (waiting === 0 ? "" : ` ${plural(waiting, "row", "rows")} set aside.`) + catching);
+  showVerdict();
   showFindings();
   fill("about", `ClinicSync ${status.node.version}, schema ${status.node.schemaVersion}, node ${status.node.id}`);
+}
+
+// The verdict about the clinic in words and colour, and the PCs that are missing.
+function showVerdict() {
+  const { verdict } = state.status;
+  if (verdict === null) return;
+  const isWhole = verdict.state === "equal" && verdict.equalWith === verdict.members;
+  const className = isWhole ? "good" : verdict.state === "equal" || verdict.state === "behind" ? "warn" : "bad";
+  const sentence = verdict.sentence.charAt(0).toUpperCase() + verdict.sentence.slice(1);
+  fill("verdict", `${sentence}. Since ${moment(verdict.since)}.`, className);
+  view("missing").hidden = verdict.missing.length === 0;
+  replace("missing", verdict.missing, () => verdict.missing.map(pc => element("li", { "data-node": pc.id },
+    element("strong", {}, pc.name), pc.since === null ? " was never seen: " : ` was last seen at ${moment(pc.since)}: `, `${pc.reason}.`,
+  )));
 }
 
 // What is not well on this PC: the cause, and what to do.
@@ -154,7 +169,7 @@ function showNodes() {
     element("th", { scope: "row" }, node.name, node.isSelf ? " (this PC)" : ""),
     element("td", {}, node.role),
     node.connected ? element("td", { class: "good" }, "connected")
-      : element("td", { class: "dim" }, state.status.role === "host" ? "away" : "not connected with this PC"),
+      : element("td", { class: "dim" }, "away"),
     element("td", { class: "number" }, node.lagBatches === null || node.lagBatches === undefined ? "–" : String(node.lagBatches)),
     element("td", { class: "number" }, node.isSelf ? "–" : milliseconds(node.roundTrip)),
     element("td", {}, node.isSelf ? "now" : moment(node.lastSeen)),
@@ -198,17 +213,24 @@ async function sync() {
   progress.max = names.length;
   let differing = 0;
   let repaired = 0;
+  const missing = new Map();
+  let isAlone = false;
   try {
     for (const [index, name] of names.entries()) {
       progress.value = index;
       fill("sync-message", `Comparing ${words(name)}, ${index + 1} of ${names.length}`, "");
       const summary = await ask(`/v1/sync?table=${encodeURIComponent(name)}&timeout=60s`, { method: "POST" });
-      state.marks.set(name, { result: summary.result, at: new Date().toISOString() });
+      const result = summary.verdict === "alone" ? "unreachable" : summary.result;
+      isAlone ||= summary.verdict === "alone";
+      for (const node of summary.nodes) if (node.reason !== null) missing.set(node.id, node.name);
+      state.marks.set(name, { result, at: new Date().toISOString() });
       repaired += summary.repairedRows;
       if (summary.result !== "equal" && summary.result !== "repaired") differing += 1;
       showTables();
     }
     if (differing > 0) fill("sync-message", `${plural(differing, "table is", "tables are")} not proven equal.`, "bad");
+    else if (isAlone) fill("sync-message", "No other PC answers, so nothing is proven.", "bad");
+    else if (missing.size > 0) fill("sync-message", `The PCs that answer are equal. Missing: ${[...missing.values()].join(", ")}.`, "warn");
     else fill("sync-message", repaired > 0 ? `Equal, after repair of ${plural(repaired, "row", "rows")}.` : "Everything is equal.", "good");
   } catch (error) {
     fill("sync-message", error instanceof Refusal ? error.message : "The node did not answer.", "bad");

@@ -70,7 +70,8 @@ struct MemberList: Sendable {
             wanted.utf8.count >= 4 ? rows.filter { $0.id.description.hasPrefix(wanted) } : [],
         ]
         guard let found = matches.first(where: { !$0.isEmpty }) else {
-            throw ClinicSyncError(.usage, "There is no node \"\(text)\": clinic-node nodes lists all.")
+            let question = ClosestName.question(text, among: rows.map(\.name))
+            throw ClinicSyncError(.usage, "There is no node \"\(text)\"\(question): clinic-node nodes lists all.")
         }
         guard let node = found.first, found.count == 1 else {
             throw ClinicSyncError(

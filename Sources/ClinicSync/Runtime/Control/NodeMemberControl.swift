@@ -14,6 +14,8 @@ struct NodeMemberControl: MemberControl {
     let desk: EnrollmentDesk
     let exchange: TrustExchange
     let inbox: Inbox
+    /// What is known of the other members.
+    let others: ClinicMembers
     /// Called after rows were written, so that the collector makes a batch of these rows.
     let wrote: @Sendable () -> Void
 
@@ -35,10 +37,7 @@ struct NodeMemberControl: MemberControl {
         }
         let recorded = Dictionary(progress.map { ($0.node, $0) }, uniquingKeysWith: { first, _ in first })
         let core = await self.inbox.status()
-        let peers = Dictionary(
-            core?.peers.map { ($0.id, $0) } ?? [],
-            uniquingKeysWith: { first, _ in first }
-        )
+        let reports = if let core { await self.others.reports(core) } else { [NodeID: MemberReport]() }
         let revocations = Dictionary(
             self.trust.knownRevocations.filter { self.trust.isRevoked($0.node) }.map { ($0.node, $0.revokedAt) },
             uniquingKeysWith: { first, _ in first }
@@ -47,7 +46,7 @@ struct NodeMemberControl: MemberControl {
             self.describe(
                 row,
                 MemberKnowledge(
-                    peer: peers[row.id],
+                    report: reports[row.id],
                     recorded: recorded[row.id],
                     isJoining: joining.contains(row.id),
                     isHost: core?.host?.id == row.id,
@@ -58,13 +57,39 @@ struct NodeMemberControl: MemberControl {
                 )
             )
         }
-        return NodesSummary(nodes: nodes.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
+        let all = nodes + self.admitted(besides: Set(nodes.map(\.id)))
+        return NodesSummary(nodes: all.sorted { ($0.name, $0.id) < ($1.name, $1.id) })
+    }
+
+    /// The PCs that joined here and never ran: no member knows more of them.
+    private func admitted(besides known: Set<String>) -> [NodesSummary.Node] {
+        self.desk.admissions.filter { admission in
+            !known.contains(admission.node) && !(NodeID(admission.node).map(self.trust.isRevoked) ?? true)
+        }
+        .map { admission in
+            NodesSummary.Node(
+                id: admission.node,
+                name: admission.name,
+                address: "",
+                addresses: [],
+                role: "client",
+                standing: "joining",
+                isSelf: false,
+                connected: false,
+                lastSeen: nil,
+                lagBatches: nil,
+                version: "",
+                maySign: false,
+                certificateExpires: nil,
+                revokedAt: nil
+            )
+        }
     }
 
     /// The facts about a member besides its row.
     private struct MemberKnowledge {
-        /// The node's state at its last connection since this node's start.
-        var peer: CoreStatus.Peer?
+        /// What the host knows of the member, or this node as host.
+        var report: MemberReport?
         /// The member's last recorded progress, which may be old.
         var recorded: MemberLag?
         /// Whether the member has joined and has nothing of others, by what is stored here.
@@ -79,16 +104,16 @@ struct NodeMemberControl: MemberControl {
         var standing: String {
             if self.revokedAt != nil { return "revoked" }
             if self.lapsedAt != nil { return "lapsed" }
-            // What a peer says counts more than what was stored.
-            let isJoining = self.peer.map { $0.isConnected ? $0.isJoining : self.isJoining } ?? self.isJoining
+            // What a connected member says counts more than what was stored.
+            let isJoining = self.report.map { $0.isConnected ? $0.isJoining : self.isJoining } ?? self.isJoining
             return isJoining ? "joining" : "active"
         }
     }
 
     private func describe(_ row: AgentTables.Node, _ known: MemberKnowledge) -> NodesSummary.Node {
         let isSelf = row.id == self.state.id
-        let seenAt = known.peer?.lastSeen.wallMilliseconds ?? known.recorded?.seenMilliseconds
-        let lag = known.peer?.lagBatches ?? known.recorded?.lagBatches
+        let seenAt = known.report?.lastSeen ?? known.recorded?.seenMilliseconds
+        let lag = known.report?.lagBatches ?? known.recorded?.lagBatches
         return NodesSummary.Node(
             id: row.id.description,
             name: row.name,
@@ -97,7 +122,7 @@ struct NodeMemberControl: MemberControl {
             role: known.revokedAt != nil ? "revoked" : known.isHost ? "host" : "client",
             standing: known.standing,
             isSelf: isSelf,
-            connected: isSelf || known.peer?.isConnected == true,
+            connected: isSelf || known.report?.isConnected == true,
             lastSeen: isSelf ? nil : seenAt.map(UTCTimestamp.init(milliseconds:)),
             lagBatches: isSelf ? 0 : lag.map { Int(clamping: $0) },
             version: row.softwareVersion,

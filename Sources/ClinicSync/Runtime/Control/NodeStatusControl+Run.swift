@@ -2,7 +2,7 @@ import ClinicSyncCore
 
 extension NodeStatusControl {
     /// Makes the part that reports the status of the node of `run`.
-    init(of run: NodeRun, transport: PeerTransport, exchange: TrustExchange) {
+    init(of run: NodeRun, transport: PeerTransport, exchange: TrustExchange, driver: NodeDriver) {
         self.init(
             state: run.state,
             storage: run.storage,
@@ -18,6 +18,8 @@ extension NodeStatusControl {
             values: run.settings.metrics,
             epochs: run.epochs,
             inbox: run.inbox,
+            members: ClinicMembers(of: run, driver: driver),
+            verdicts: VerdictLog(),
             startedAt: run.settings.clock.now.monotonic
         )
     }

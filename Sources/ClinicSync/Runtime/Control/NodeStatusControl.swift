@@ -14,6 +14,8 @@ struct NodeStatusControl: StatusControl {
     let values: NodeMetrics
     let epochs: EpochWatch
     let inbox: Inbox
+    let members: ClinicMembers
+    let verdicts: VerdictLog
     /// When the run began, by a monotonic clock.
     let startedAt: Duration
 
@@ -22,6 +24,8 @@ struct NodeStatusControl: StatusControl {
             try await self.storage.read { reader in (try reader.clinicDigests(), try reader.summary()) }
         }
         let core = await self.inbox.status()
+        var verdict: VerdictSummary?
+        if let core { verdict = try await self.verdict(core) }
         // The list of members contains names that were assigned after a peer announced its own name.
         let names = MemberList(state: self.state, register: self.register).names
         let identity = self.state.identity
@@ -67,11 +71,43 @@ struct NodeStatusControl: StatusControl {
             } ?? [],
             diskFaults: core?.diskFaults.map(DiskFaultSummary.init) ?? [],
             warnings: noted.map { "\($0.finding) \($0.remedy)" },
-            dials: core?.dials.map(DialSummary.init) ?? []
+            dials: core?.dials.map(DialSummary.init) ?? [],
+            verdict: verdict
         )
-        status.findings =
-            StatusFindings(status: status, now: self.state.clock.wallMilliseconds, others: noted).all
+        status.findings = self.findings(of: status, noted)
         return status
+    }
+
+    /// Everything that is not well.
+    private func findings(of status: NodeStatus, _ noted: [Finding]) -> [Finding] {
+        let now = self.state.clock.wallMilliseconds
+        let present = self.register.known.present
+        let members = MemberList(state: self.state, register: self.register).rows.compactMap { row in
+            row.id == self.state.id || !present.contains(row.id)
+                ? nil
+                : MemberFindings.Member(id: row.id.description, name: row.name, version: row.softwareVersion)
+        }
+        let ofMembers = MemberFindings(
+            status: status,
+            members: members,
+            discoveryFault: self.state.discoveryFault,
+            now: now
+        )
+        let ofPC = PCFacts.read(of: self.security.directory).findings(at: now)
+        let ofTriggers = NodeStatusControl.triggers(self.state.captureRepairs, at: now)
+        return StatusFindings(status: status, now: now, others: noted + ofMembers.all + ofPC + ofTriggers).all
+    }
+
+    /// The tables whose triggers were missing during the last day.
+    static func triggers(_ repairs: [String: Int64], at now: Int64) -> [Finding] {
+        repairs.filter { now - $0.value < 86_400_000 }.sorted { $0.key < $1.key }.map { table, at in
+            Finding(
+                .triggersMissing,
+                "The node's triggers on \(table) were missing, and are back.",
+                subject: table,
+                since: UTCTimestamp(milliseconds: at)
+            )
+        }
     }
 
     /// What happened at the opening and what programs' triggers did, which the status has no other key for.

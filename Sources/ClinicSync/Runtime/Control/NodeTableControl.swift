@@ -7,6 +7,9 @@ struct NodeTableControl: TableControl {
     let storage: StorageService
     let driver: NodeDriver
     let clock: NodeClock
+    let inbox: Inbox
+    /// What is known of the other members.
+    let others: ClinicMembers
     /// Makes the collector check at once for rows that programs wrote.
     let wrote: @Sendable () -> Void
 
@@ -21,7 +24,9 @@ struct NodeTableControl: TableControl {
     func sync(table: String?, timeout: Duration) async throws -> SyncSummary {
         if let table {
             let names = try await StorageErrors.mapping { try await self.storage.read { $0.clinicTables } }
-            guard names.contains(table) else { throw ClinicSyncError(.usage, UnknownTable(name: table).description) }
+            guard names.contains(table) else {
+                throw ClinicSyncError(.usage, UnknownTable(name: table, among: names).description)
+            }
         }
         let started = self.clock.now.monotonic
         let tooLong = ClinicSyncError(
@@ -40,7 +45,23 @@ struct NodeTableControl: TableControl {
             return first
         }
         guard case .synced(let report) = reply else { throw tooLong }
-        return SyncSummary(report, took: self.clock.now.monotonic - started)
+        let took = self.clock.now.monotonic - started
+        return SyncSummary(report, missing: try await self.missing(from: report), took: took)
+    }
+
+    /// The members that have not lapsed and are not in a report.
+    private func missing(from report: SyncReport) async throws -> [SyncSummary.Node] {
+        guard let core = await self.inbox.status() else { return [] }
+        let compared = Set(report.nodes.map(\.id))
+        return try await self.others.all(core).filter { !compared.contains($0.id) }.map { member in
+            SyncSummary.Node(
+                id: member.id.description,
+                name: member.standing.name,
+                result: ReconciliationResult.unreachable.name,
+                since: member.seen.map(UTCTimestamp.init(milliseconds:)),
+                reason: member.absence ?? "connected after the comparison had begun"
+            )
+        }
     }
 
     /// How long the collector may take before a backup, for example after a large import.

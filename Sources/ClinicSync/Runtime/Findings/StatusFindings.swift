@@ -1,3 +1,5 @@
+import ClinicSyncModel
+
 /// Finds what is not well in a status.
 ///
 /// It is a pure function of the status and of the time, so that every place that shows findings shows the same, and tests need no
@@ -97,6 +99,8 @@ struct StatusFindings {
         }
         for peer in self.status.peers {
             guard let backOff = peer.backOff, !peer.connected else { continue }
+            // A PC that cannot write ends its connections for this reason: it is no second cause.
+            if isBlocked, backOff.by == "self", backOff.reason == "\(CloseReason.storageFailed)" { continue }
             let advice = BackOffAdvice(backOff)
             let next = backOff.retrySeconds == 0 ? "now" : "in \(backOff.retrySeconds) s"
             findings.append(
@@ -130,10 +134,10 @@ struct StatusFindings {
     private var data: [Finding] {
         var findings = self.status.waiting.map { entry in
             entry.rows == 0
-                ? Finding(.schemaDiffers, "\(entry.table): \(Self.unstopped(entry.reason)).", subject: entry.table)
+                ? Finding(.schemaDiffers, "\(entry.table): \(entry.reason.unstopped).", subject: entry.table)
                 : Finding(
                     .rowsSetAside,
-                    "\(entry.rows) row\(entry.rows == 1 ? "" : "s") of \(entry.table): \(Self.unstopped(entry.reason)).",
+                    "\(entry.rows) row\(entry.rows == 1 ? "" : "s") of \(entry.table): \(entry.reason.unstopped).",
                     subject: entry.table
                 )
         }
@@ -141,7 +145,7 @@ struct StatusFindings {
             findings.append(
                 Finding(
                     .stateNotShown,
-                    "The clinic's rows have arrived and cannot be shown: \(Self.unstopped(failure.message)); "
+                    "The clinic's rows have arrived and cannot be shown: \(failure.message.unstopped); "
                         + "next try in \(failure.retrySeconds) s."
                 )
             )
@@ -162,7 +166,7 @@ struct StatusFindings {
             // The sentence has the command after the colon.
             let parts = warning.split(separator: ": ", maxSplits: 1).map(String.init)
             let remedy = parts.count == 2 ? parts[1].prefix(1).uppercased() + parts[1].dropFirst() : nil
-            findings.append(Finding(.permissionsTooWide, "\(Self.unstopped(parts[0])).", remedy: remedy))
+            findings.append(Finding(.permissionsTooWide, "\(parts[0].unstopped).", remedy: remedy))
         }
         let unsigned = self.status.security.unsignedRows
         if unsigned > 0 {
@@ -172,7 +176,4 @@ struct StatusFindings {
         }
         return findings
     }
-
-    /// A text without the full stop at its end.
-    private static func unstopped(_ text: String) -> String { text.hasSuffix(".") ? String(text.dropLast()) : text }
 }

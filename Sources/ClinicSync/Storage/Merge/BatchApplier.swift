@@ -139,7 +139,8 @@ final class BatchApplier {
     /// - Parameters:
     ///   - members: the verified members.
     ///   - waiting: batches with the time without a new chunk. Those that linked peers have applied, and that do not become
-    ///     whole here or wait for too long, are removed: their author said different things to two nodes.
+    ///     whole here or wait for too long, are removed: their author said different things to two nodes. Those that their author
+    ///     denies are removed at once.
     ///   - options: how to apply.
     ///   - transaction: the transaction.
     /// - Returns: What was applied, and what was removed.
@@ -162,7 +163,9 @@ final class BatchApplier {
             let isIncomplete = batch == nil && first == next
             let wait = waits[BatchID(origin: origin, sequence: first)]
             let waited = wait?.waited ?? .zero
-            if wait?.isHeldByPeer == true {
+            if wait?.isDenied == true {
+                // Somebody else made it, and the author's batches before it would have it applied.
+            } else if wait?.isHeldByPeer == true {
                 // Also when the next batch is missing altogether: a peer whose log is damaged may have passed it over.
                 guard waited >= (isIncomplete ? BatchApplier.incompleteLimit : BatchApplier.waitingLimit) else {
                     continue

@@ -324,9 +324,18 @@ final class Merger {
             let isSettled = settled.map { $0.covers(winner) && $0.covers(loser) } ?? false
             return isSettled || self.origins.hasSeen(winner, loser)
         }
+        if settled == nil, self.isForgotten(state, plan) {
+            // What counts in no comparison decides none: the node that has the row keeps it, and the other one takes it.
+            let policy = plan.definition.deletePolicy
+            if !before.isAbsent, before.state.isVisible(policy) { return (false, true) }
+            if theirs.isVisible(policy) {
+                state = theirs
+                state.merge(before.state.counters)
+                state.merge(bases: before.state.bases)
+            }
+        }
         try self.lost.settle(losses, by: nil, plan: plan, state: state, events: &events, in: transaction)
         let isAhead = state != theirs
-        if settled == nil { self.noteContest(plan, ours: before, theirs: theirs, merged: state) }
         // A row whose versions were damaged is saved also when it is equal: then its versions are known again.
         let isUnknown = before.residence.meta?.isUnknown == true
         let isKept =
@@ -350,13 +359,9 @@ final class Merger {
         return (true, isAhead)
     }
 
-    /// Notes that one of two nodes shows a row and the other one knows it as deleted, by a deletion that counts as forgotten.
-    private func noteContest(_ plan: TablePlan, ours: LocatedRow, theirs: RowState, merged: RowState) {
-        let policy = plan.definition.deletePolicy
-        guard !merged.isVisible(policy), ours.residence.meta != nil || theirs.isVisible(policy),
-            self.rows.sums.forgotten.contain(merged)
-        else { return }
-        self.rows.tombstones.noteContest(at: self.rows.marks.clock.wallMilliseconds)
+    /// Whether a row is deleted, and the deletion is forgotten.
+    private func isForgotten(_ state: RowState, _ plan: TablePlan) -> Bool {
+        !state.isVisible(plan.definition.deletePolicy) && self.rows.sums.forgotten.contain(state)
     }
 
     /// Everything that a deletion in this file can have seen: what is applied, and the own batch that is being collected.

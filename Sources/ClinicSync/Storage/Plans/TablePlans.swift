@@ -76,7 +76,9 @@ struct TablePlans: Sendable {
     /// - Throws: ``UnknownTable`` when the clinic has no table with this name.
     func clinical(_ name: String?) throws -> [TablePlan] {
         guard let name else { return self.clinical }
-        guard let plan = self[name], plan.definition.isClinical else { throw UnknownTable(name: name) }
+        guard let plan = self[name], plan.definition.isClinical else {
+            throw UnknownTable(name: name, among: self.clinical.map(\.definition.name))
+        }
         return [plan]
     }
 }

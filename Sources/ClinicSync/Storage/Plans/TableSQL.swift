@@ -19,10 +19,8 @@ struct TableSQL: Sendable {
     private let key: String
     /// The table that keeps the values of deleted rows.
     private let last: String
-    /// The present columns.
-    private let columns: String
-    /// The parameters of the present columns.
-    private let parameters: String
+    /// The present columns, and their parameters.
+    private let present: (columns: String, parameters: String)
 
     /// The newest saved values of a deleted row; columns in the order of slots.
     let selectLast: String
@@ -52,8 +50,10 @@ struct TableSQL: Sendable {
             fresh: slots(present.filter(\.isFresh)),
             converting: slots(present.filter(\.isConverting))
         )
-        self.columns = SQLText.list(present.map(\.name))
-        self.parameters = present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        self.present = (
+            columns: SQLText.list(present.map(\.name)),
+            parameters: present.map { "?\($0.slot + 1)" }.joined(separator: ", ")
+        )
         // Only numbers and this file's own names come into the text: a column that stands aside has its name from another node.
         func bySlot(of source: String, _ key: String) -> String {
             names.enumerated().map { slot, name in
@@ -85,7 +85,7 @@ struct TableSQL: Sendable {
             WHERE \(self.key) = ?1 ORDER BY rowid DESC LIMIT 1
             """
         self.select = "\(self.selectAll) WHERE \(self.key) = ?1"
-        self.insert = "INSERT INTO \(self.table) (\(self.columns)) VALUES (\(self.parameters))"
+        self.insert = "INSERT INTO \(self.table) (\(self.present.columns)) VALUES (\(self.present.parameters))"
         self.delete = "DELETE FROM \(self.table) WHERE \(self.key) = ?1"
     }
 
@@ -94,9 +94,9 @@ struct TableSQL: Sendable {
     /// Inserts a row with further columns that have no slot; their parameters follow those of the slots.
     func insert(with others: [String]) -> String {
         guard !others.isEmpty else { return self.insert }
-        let columns = "\(self.columns), \(SQLText.list(others))"
+        let columns = "\(self.present.columns), \(SQLText.list(others))"
         let further = others.indices.map { "?\($0 + self.names.count &+ 1)" }.joined(separator: ", ")
-        return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.parameters), \(further))"
+        return "INSERT INTO \(self.table) (\(columns)) VALUES (\(self.present.parameters), \(further))"
     }
 
     /// Sets present columns, those of `slots`, in the row with key ?1; the values are ?2, ?3, … in the order of slots.
@@ -193,7 +193,7 @@ struct TableSQL: Sendable {
     /// Saves the values of the row with key ?1, as the capture trigger does when it is deleted.
     var saveLast: String {
         """
-        INSERT INTO \(self.last) (\(self.columns)) SELECT \(self.columns) FROM \(self.table) WHERE \(self.key) = ?1
+        INSERT INTO \(self.last) (\(self.present.columns)) SELECT \(self.present.columns) FROM \(self.table) WHERE \(self.key) = ?1
         """
     }
 

@@ -11,11 +11,6 @@ final class Tombstones: TransactionPart {
     private var counts: [Int: Int] = [:]
     /// How far the tombstones were looked at that may be forgotten.
     var search = Search()
-    /// When a comparison last found a row that one node shows and whose forgotten deletion another one still knows; this PC's time.
-    private var contestedAt: Int64?
-
-    /// For how long no tombstone is removed after such a comparison, in milliseconds: all nodes compare several times meanwhile.
-    static let contestMilliseconds: Int64 = 600_000
 
     /// A search for tombstones that may go, a part of them in each transaction.
     struct Search {
@@ -41,20 +36,8 @@ final class Tombstones: TransactionPart {
     }
 
     func memory() -> () -> Void {
-        let saved = (self.counts, self.search, self.contestedAt)
-        return { (self.counts, self.search, self.contestedAt) = saved }
-    }
-
-    /// A comparison has found a row that one node shows and whose forgotten deletion another one still knows.
-    func noteContest(at milliseconds: Int64) { self.contestedAt = milliseconds }
-
-    /// Whether no tombstone may be removed, because nodes still tell each other of a deletion that all should have known.
-    ///
-    /// A node that lost the tombstone at once would take the row back from the next node that shows it, for ever.
-    func areContested(at milliseconds: Int64) -> Bool {
-        guard let contestedAt = self.contestedAt else { return false }
-        // This PC's clock may be set meanwhile.
-        return (contestedAt..<contestedAt &+ Tombstones.contestMilliseconds).contains(milliseconds)
+        let saved = (self.counts, self.search)
+        return { (self.counts, self.search) = saved }
     }
 
     /// Whether a table may have tombstones.

@@ -327,8 +327,7 @@ final class Upkeep {
 
     /// Removes tombstones of deletions that are forgotten.
     ///
-    /// None while a state is on its way to a peer: its pages would be of different moments. And none while nodes still tell each
-    /// other of such a deletion.
+    /// None while a state is on its way to a peer: its pages would be of different moments.
     ///
     /// - Returns: The number of tombstones.
     private func forgetRows() throws -> Int {
@@ -347,9 +346,9 @@ final class Upkeep {
             }
         }
         let limit = pruner.limit
-        let now = self.clock.wallMilliseconds
-        guard !limit.isEmpty, !self.saver.rows.tombstones.areContested(at: now),
-            try self.transactions.read({ try StatePins(wallMilliseconds: now).floor(on: $0) }) == nil
+        guard !limit.isEmpty,
+            try self.transactions.read({ try StatePins(wallMilliseconds: self.clock.wallMilliseconds).floor(on: $0) })
+                == nil
         else { return 0 }
         var count = 0
         for _ in 0..<Upkeep.pruningsMax {

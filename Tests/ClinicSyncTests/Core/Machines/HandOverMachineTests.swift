@@ -91,17 +91,25 @@ import Testing
     @Test("a host that is asked again finds the successor's new link, and asks again a successor that did not follow")
     func askedAgain() {
         var machine = HandOverStateMachine()
-        #expect(machine.requested(to: nil) == [], "the link is being replaced")
+        #expect(machine.requested(to: nil, .host()) == [], "the link is being replaced")
         let beginning: [Directive] = [.effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver]
-        #expect(machine.requested(to: .follower(3)) == beginning)
+        #expect(machine.requested(to: .follower(3), .host()) == beginning)
         // The time that the hand-over may take does not begin again.
-        #expect(machine.requested(to: .follower(3)) == [.reviewHandOver])
+        #expect(machine.requested(to: .follower(3), .host()) == [.reviewHandOver])
         _ = machine.covered(by: .n(3))
-        #expect(machine.requested(to: .follower(3)) == [.effect(.send([.c(3)], .handOver))])
+        #expect(machine.requested(to: .follower(3), .host()) == [.effect(.send([.c(3)], .handOver))])
         #expect(machine.isAsked)
         _ = machine.lost(.c(3))
-        #expect(machine.requested(to: .follower(3)) == beginning)
-        #expect(machine.requested(to: .follower(2)) == beginning, "another node is wished")
+        #expect(machine.requested(to: .follower(3), .host()) == beginning)
+        #expect(machine.requested(to: .follower(2), .host()) == beginning, "another node is wished")
+    }
+
+    @Test("a node that is host no more begins no hand-over, which would take place when it is host again")
+    func askedTooLate() {
+        var machine = HandOverStateMachine()
+        #expect(machine.requested(to: .follower(3), .client()) == [])
+        #expect(machine.requested(to: .follower(3), .searching()) == [])
+        #expect(machine.state == .idle)
     }
 
     @Test("a host repeats its own command, too")
@@ -140,7 +148,7 @@ import Testing
         #expect(
             machine.commanded(.n(2), by: .r(1), reign: nil, peer: nil, .searching()) == [self.answer(.noHost)]
         )
-        #expect(machine.requested(to: never) == [])
+        #expect(machine.requested(to: never, .host()) == [])
         #expect(machine.state == .idle)
     }
 
@@ -153,7 +161,7 @@ import Testing
             ]
         )
         #expect(
-            machine.requested(to: .follower(3)) == [
+            machine.requested(to: .follower(3), .host()) == [
                 .effect(.setTimer(.handOver, after: .seconds(5))), .reviewHandOver,
             ]
         )

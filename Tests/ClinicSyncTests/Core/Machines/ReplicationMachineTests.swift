@@ -42,6 +42,18 @@ import Testing
         #expect(machine.beginIsolation() == [.storage(.beginIsolation)])
     }
 
+    @Test("a batch behind a gap under a peer's name is another's when the peer has not made even the one before")
+    func denied() {
+        var machine = self.exchanging()
+        machine.committed([BatchChunk.of(3, 3).at(1)], vector: .v())
+        let batch = BatchID(origin: .o(3), sequence: 3)
+        for vector in [VersionVector.v(), .v(0, 0, 1)] {
+            #expect(machine.denied(by: .n(3), vector) == [WaitingBatch(batch, isDenied: true)])
+        }
+        #expect(machine.denied(by: .n(3), .v(0, 0, 2)) == [])
+        #expect(machine.denied(by: .n(2), .v()) == [])
+    }
+
     @Test("a peer's chunk goes to the store, its credit comes back, and the others get the chunk")
     func relays() {
         var machine = self.exchanging()

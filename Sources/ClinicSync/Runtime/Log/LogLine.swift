@@ -1,3 +1,5 @@
+// Which module `stat` belongs to depends on what the compiler reads first.
+import Dispatch
 import Foundation
 import Glibc
 package import Logging

@@ -63,8 +63,7 @@ package final class LogFile: Sendable {
 
     private static func open(_ path: String) -> State {
         let descriptor = Glibc.open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        var information = stat()
-        guard descriptor >= 0, fstat(descriptor, &information) == 0 else { return State(descriptor: -1, size: 0) }
-        return State(descriptor: descriptor, size: Int(clamping: information.st_size))
+        guard descriptor >= 0 else { return State(descriptor: -1, size: 0) }
+        return State(descriptor: descriptor, size: max(0, Int(clamping: lseek(descriptor, 0, SEEK_END))))
     }
 }
