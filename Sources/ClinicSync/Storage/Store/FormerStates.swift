@@ -6,7 +6,7 @@ import ClinicSyncModel
 /// Both forms are read (``StoredState``), so nothing waits for this. It starts again from the beginning after a restart, because a
 /// state in the present form is passed over.
 struct FormerStates {
-    /// The most states that one transaction writes: programs wait for it.
+    /// The most states that one call looks at, and that its transaction writes: programs wait for it.
     static let rowsMax = 256
 
     /// The tables that are not finished.
@@ -23,37 +23,38 @@ struct FormerStates {
     mutating func rewrite(_ rows: RowStates, _ transactions: Transactions) throws {
         guard let kind = self.kinds.first else { return }
         let last = self.last
-        let names = try transactions.read { try FormerStates.next(kind, after: last, on: $0) }
+        let states = try transactions.read { try FormerStates.next(kind, after: last, on: $0) }
+        let names = states.filter(\.isFormer).map(\.name)
         if !names.isEmpty {
             try transactions.write { transaction in
                 for name in names { try FormerStates.rewrite(name, kind, rows.plans, in: transaction) }
                 return .relaxed
             }
         }
-        if names.count < FormerStates.rowsMax { self.kinds.removeFirst() }
-        self.last = names.count < FormerStates.rowsMax ? nil : names.last
+        if states.count < FormerStates.rowsMax { self.kinds.removeFirst() }
+        self.last = states.count < FormerStates.rowsMax ? nil : states.last?.name
     }
 
-    /// The next states in a former form.
+    /// The next states, and whether they are in a former form.
     private static func next(
         _ kind: StateSums.Kind,
         after last: RowName?,
         on connection: Connection
-    ) throws -> [RowName] {
+    ) throws -> [(name: RowName, isFormer: Bool)] {
         guard try connection.hasTable("clinicsync_\(kind.table.rawValue)") else { return [] }
-        var names: [RowName] = []
+        var states: [(name: RowName, isFormer: Bool)] = []
         try connection
             .query(
                 """
-                SELECT tableId, pk FROM clinicsync_\(kind.table.rawValue) WHERE (tableId, pk) > (?1, ?2)
-                AND substr(state, 1, 1) = x'02' ORDER BY tableId, pk LIMIT ?3
+                SELECT tableId, pk, substr(state, 1, 1) = x'02' FROM clinicsync_\(kind.table.rawValue)
+                WHERE (tableId, pk) > (?1, ?2) ORDER BY tableId, pk LIMIT ?3
                 """
             )
             .bind(1, last?.table ?? -1)
             .bind(2, last?.key ?? .null)
             .bind(3, FormerStates.rowsMax)
-            .forEach { names.append(RowName(table: $0.int(0), key: $0.ref(1).value)) }
-        return names
+            .forEach { states.append((RowName(table: $0.int(0), key: $0.ref(1).value), $0.int(2) == 1)) }
+        return states
     }
 
     /// Writes one state again; one that is damaged stays for the repair.
