@@ -15,6 +15,8 @@ struct RawFileTests {
         "Sources/ClinicSync/Runtime/Doctor/Firewall.swift": "the settings of ufw",
         "Sources/ClinicSync/Runtime/Doctor/SupportReport.swift": "files of /proc and /etc, and the node's log",
         "Sources/ClinicSync/Runtime/Log/LogFile.swift": "the node's log, never the database",
+        "Sources/ClinicSync/Configuration/NodeDirectory+Permissions.swift":
+            "the database before the node opens it, and its directory, to give them to a group",
         "Sources/ClinicSync/Configuration/SetupMark.swift": "the mark of a node that is being made",
         "Sources/ClinicSync/LocalAPI/ProgramTokens.swift": "a directory, as a lock for commands",
         "Sources/ClinicSync/Runtime/FileSuspicion.swift": "an empty note beside the database",

@@ -83,16 +83,29 @@ extension NodeDirectory {
     }
 
     private func share(_ path: String, with id: gid_t, named group: String, adding mode: mode_t) throws {
+        // By a descriptor: an account of the group could put a link in the place of a name. No connection has the database open yet,
+        // so closing the descriptor ends no lock.
+        let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else {
+            if errno == ENOENT { return }
+            throw AtomicFile.failure(errno, doing: "share", path: path)
+        }
+        defer { close(descriptor) }
         var information = stat()
-        guard lstat(path, &information) == 0 else { return }
-        // What a link names was chosen by whoever made the link.
-        guard information.st_mode & S_IFMT != S_IFLNK else {
-            throw AtomicFile.failure(ELOOP, doing: "share", path: path)
+        guard fstat(descriptor, &information) == 0 else {
+            throw AtomicFile.failure(errno, doing: "share", path: path)
+        }
+        let isDirectory = information.st_mode & S_IFMT == S_IFDIR
+        guard isDirectory || (information.st_mode & S_IFMT == S_IFREG && information.st_nlink == 1) else {
+            throw ClinicSyncError(
+                .permission,
+                "\(path) is no file of its own: look at it, then put the file itself there."
+            )
         }
         let present = information.st_mode & 0o7777
         let isRight = information.st_gid == id && present & mode == mode
-        // A change of the group clears the setgid bit of a file, so the mode comes after it.
-        guard isRight || (lchown(path, uid_t.max, id) == 0 && chmod(path, present | mode) == 0) else {
+        // A change of the group clears the setgid bit, so the mode comes after it.
+        guard isRight || (fchown(descriptor, uid_t.max, id) == 0 && fchmod(descriptor, present | mode) == 0) else {
             throw ClinicSyncError(
                 .configuration,
                 "\(path) cannot be given to the group \(group): add the node's account to the group with "

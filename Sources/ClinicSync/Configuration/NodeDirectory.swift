@@ -123,6 +123,7 @@ package struct NodeDirectory: Sendable, Hashable {
         let mark = try SetupMark(at: self.setupURL.path)
         // Another process may have made the node meanwhile.
         try self.requireVacant()
+        try self.setAsideDatabase()
         self.removeUnfinished()
         try AtomicFile.write(Array(NodeDirectory.randomToken().utf8), to: self.tokenURL, mode: 0o600)
         return mark
@@ -140,6 +141,24 @@ package struct NodeDirectory: Sendable, Hashable {
     private func removeDirectories() {
         for directory in [self.identityDirectoryURL, self.runDirectoryURL, self.url] { rmdir(directory.path) }
     }
+
+    /// Gives a database that was there before this attempt another name: it may be more than what an interrupted attempt has left.
+    private func setAsideDatabase() throws {
+        let path = self.databaseURL.path
+        guard FileManager.default.fileExists(atPath: path) else { return }
+        var number = 1
+        var name: String { "\(path).unfinished-\(number)" }
+        while FileManager.default.fileExists(atPath: name) { number &+= 1 }
+        // The log first: after an interruption the database is still found, and gets the same number.
+        for suffix in ["-wal", ""] where FileManager.default.fileExists(atPath: path + suffix) {
+            guard rename(path + suffix, name + suffix) == 0 else {
+                throw AtomicFile.failure(errno, doing: "rename", path: path + suffix)
+            }
+        }
+    }
+
+    /// Removes what the last attempt left, after the node turned out to be complete.
+    package func removeSetupMark() { unlink(self.setupURL.path) }
 
     private func removeUnfinished() {
         for name in [

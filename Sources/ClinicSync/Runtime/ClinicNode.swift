@@ -185,6 +185,8 @@ public final class ClinicNode: Service {
         let lock = try self.settings.directory.lockForRunning()
         defer { withExtendedLifetime(lock) {} }
         try self.settings.directory.requirePrivate()
+        // A kill after the last step of the setup leaves the mark. Without it no later command takes the database for a remainder.
+        self.settings.directory.removeSetupMark()
         if let group = self.settings.configuration.group { try self.settings.directory.share(with: group) }
         for warning in try self.settings.directory.permissionWarnings() {
             self.settings.logger.warning(

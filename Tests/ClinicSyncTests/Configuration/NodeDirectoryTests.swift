@@ -112,7 +112,7 @@ import Testing
         var mark: SetupMark? = try directory.create()
         #expect(mark?.left == [])
         try mark?.note(Array("noted".utf8))
-        try AtomicFile.write([], to: directory.databaseURL, mode: 0o600)
+        try AtomicFile.write([7], to: directory.databaseURL, mode: 0o600)
         try AtomicFile.write([], to: directory.nodeKeyURL, mode: 0o600)
         #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }
         // The process ends.
@@ -122,6 +122,8 @@ import Testing
         #expect(again.left == Array("noted".utf8))
         #expect(!FileManager.default.fileExists(atPath: directory.databaseURL.path))
         #expect(!FileManager.default.fileExists(atPath: directory.nodeKeyURL.path))
+        // A person may have put a database there meanwhile.
+        #expect(try AtomicFile.read(temporary.url.appendingPathComponent("node/clinic.db.unfinished-1")) == [7])
         try directory.write(NodeDirectoryTests.identity)
         again.remove()
         #expect(throws: ClinicSyncError(.refused, "")) { try directory.create() }

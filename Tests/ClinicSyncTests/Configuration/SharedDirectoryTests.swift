@@ -56,6 +56,16 @@ import Testing
             #expect(try temporary.mode(of: "node/api.token") == 0o600)
             #expect(try temporary.mode(of: "node/identity") == 0o700)
         }
+        // What a link names was chosen by whoever made the link.
+        let other = temporary.file("other")
+        try Data().write(to: other)
+        #expect(chmod(other.path, 0o600) == 0)
+        for makeLink in [link, symlink] {
+            #expect(makeLink(other.path, directory.databaseURL.path + "-wal") == 0)
+            #expect(throws: ClinicSyncError(.permission, "")) { try directory.share(with: name) }
+            #expect(unlink(directory.databaseURL.path + "-wal") == 0)
+        }
+        #expect(try temporary.mode(of: "other") == 0o600)
         let error = #expect(throws: ClinicSyncError(.configuration, "")) { try directory.share(with: "no-such-group") }
         #expect(error?.message.contains("addgroup --system no-such-group") == true)
     }
