@@ -43,7 +43,7 @@ struct BackOffTests {
                     peer.send(.chunk(peer.chunk(peer.next, index: .max, isLast: false, payload: [1, 0])))
                     try await peer.wait(for: "its end") { $0.isClosed }
                 } else {
-                    #expect(peer.seen.goodbye == .protocolViolation)
+                    #expect(peer.seen.goodbye == .protocolViolation, "attempt \(attempts): \(peer.seen)")
                     #expect(peer.seen.retryAfter != nil)
                 }
                 await peer.close()

@@ -107,9 +107,9 @@ struct RefusalLogTests {
         let start = RefusalLogTests.start
         #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start) == nil)
         #expect(log.note(.leftEarly, address: "10.0.0.1", at: start) == nil)
-        #expect(log.note(.leftEarly, address: "10.0.0.1", at: start + .seconds(90)) == nil)
         #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start + .seconds(3)) == 2)
         #expect(log.note(.turnedAway, address: "10.0.0.1:7443", at: start + .seconds(9)) == nil)
+        #expect(log.note(.leftEarly, address: "10.0.0.1", at: start + .seconds(90)) == nil)
         #expect(log.note(.foreign, address: "10.0.0.1", at: start + .seconds(91)) == 1)
     }
 

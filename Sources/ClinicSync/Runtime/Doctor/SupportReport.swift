@@ -118,7 +118,7 @@ package struct SupportReport {
     /// The end of the log; empty when it goes to standard error, where systemd has it.
     private var log: [String] {
         guard let file = self.configuration.log.file else { return [] }
-        let url = URL(filePath: file, relativeTo: self.directory.url)
+        let url = file.hasPrefix("/") ? URL(filePath: file) : self.directory.url.appendingPathComponent(file)
         let bytes = FileManager.default.contents(atPath: url.path) ?? Data()
         return String(decoding: bytes.suffix(SupportReport.logBytesMax), as: UTF8.self).split(separator: "\n").map(
             String.init
