@@ -149,7 +149,10 @@ import Testing
         }
     }
 
-    @Test("on a full disk a node says so, goes on when there is room, and loses nothing", .enabled(if: ClusterTests.mayMount))
+    @Test(
+        "on a full disk a node says so, goes on when there is room, and loses nothing",
+        .enabled(if: ClusterTests.mayMount)
+    )
     func fullDisk() async throws {
         let binary = try Binary()
         let data = binary.data()
