@@ -35,7 +35,7 @@ import Testing
         // The only folder that may import all others; it still imports no SQLite, no HTTP and no wire bytes.
         "Runtime": [
             "ClinicSyncModel", "ClinicSyncCore", "ClinicSyncStorage", "ClinicSyncClinic", "ClinicSyncDiscovery",
-            "Crypto",
+            "Crypto", "Dispatch",
             "Foundation", "Glibc", "Logging", "Metrics", "NIOConcurrencyHelpers", "NIOCore", "NIOPosix",
             "ServiceLifecycle",
         ],

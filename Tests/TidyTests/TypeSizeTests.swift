@@ -16,7 +16,7 @@ struct TypeSizeTests {
         // A row of a table; a table as DDL and manifest describe it.
         "SessionRow", "TableDefinition",
         // Limits and settings.
-        "CoreConfiguration", "NodeConfiguration", "SimulationOptions", "StoreLimits", "TransportLimits", "WireLimits",
+        "CoreConfiguration", "SimulationOptions", "StoreLimits", "TransportLimits", "WireLimits",
         // A message, whose fields docs/PROTOCOL.md fixes.
         "Hello",
     ]

@@ -175,7 +175,8 @@ struct FindingTests {
 
     @Test("the facts of this PC are read, with its own descriptors and its newest backup")
     func facts() throws {
-        let directory = NodeDirectory(url: try TemporaryDirectory().file("."))
+        let folder = try TemporaryDirectory()
+        let directory = NodeDirectory(url: folder.url)
         #expect(PCFacts.read(of: directory).backupAt == nil)
         let note = BackupNote(madeAt: UTCTimestamp(milliseconds: 5_000), file: "/b.db")
         try note.write(in: directory)
