@@ -94,12 +94,12 @@ package struct SupportReport {
     private var files: [Content.File] {
         let names = FileManager.default.enumerator(atPath: self.directory.url.path)?.compactMap { $0 as? String } ?? []
         return names.sorted().prefix(1_000).compactMap { name in
-            var information = stat()
-            guard lstat(self.directory.url.appending(path: name).path, &information) == 0 else { return nil }
+            let path = self.directory.url.appending(path: name).path
+            guard let file = try? FileManager.default.attributesOfItem(atPath: path) else { return nil }
             return Content.File(
                 name: name,
-                bytes: Int64(clamping: information.st_size),
-                mode: String(information.st_mode & 0o7777, radix: 8)
+                bytes: (file[.size] as? NSNumber)?.int64Value ?? 0,
+                mode: String((file[.posixPermissions] as? NSNumber)?.intValue ?? 0, radix: 8)
             )
         }
     }
@@ -108,8 +108,8 @@ package struct SupportReport {
     private var locks: [String] {
         let path = self.directory.databaseURL.path
         let nodes = ["", "-wal", "-shm"].compactMap { suffix -> String? in
-            var information = stat()
-            return stat(path + suffix, &information) == 0 ? ":\(information.st_ino) " : nil
+            let file = try? FileManager.default.attributesOfItem(atPath: path + suffix)
+            return (file?[.systemFileNumber] as? NSNumber).map { ":\($0) " }
         }
         return SupportReport.text("/proc/locks").split(separator: "\n").map(String.init)
             .filter { line in nodes.contains { line.contains($0) } }
