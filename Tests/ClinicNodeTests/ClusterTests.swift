@@ -166,7 +166,7 @@ import Testing
             '\(program)' run --data '\(data)/node' --listen 127.0.0.1:0 --api 127.0.0.1:0 >'\(data).out' 2>'\(data).err' &
             until grep -q 'disk is full' '\(data).err'; do sleep 0.02; done
             rm '\(data)/filler'
-            until grep -q ready '\(data).out'; do sleep 0.02; done
+            until grep -q '^ready' '\(data).err'; do sleep 0.02; done
             kill $! && wait $!
             echo "status $?" >&2
             sqlite3 '\(data)/node/clinic.db' 'PRAGMA integrity_check; SELECT id FROM patients'

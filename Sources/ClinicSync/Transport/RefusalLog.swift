@@ -90,7 +90,7 @@ struct RefusalLog {
     private var entries: [String: Entry] = [:]
 
     private struct Entry {
-        var loggedAt: NIODeadline
+        var loggedAt: NIODeadline?
         var unlogged: UInt64
     }
 
@@ -108,11 +108,11 @@ struct RefusalLog {
             guard self.hasRoom(at: now) else { return nil }
             // A node that stops in order turns away one dial. Only one that goes on does not want this node.
             let isNews = reason != .turnedAway
-            self.entries[address] = Entry(loggedAt: isNews ? now : now - RefusalLog.interval, unlogged: isNews ? 0 : 1)
+            self.entries[address] = Entry(loggedAt: isNews ? now : nil, unlogged: isNews ? 0 : 1)
             return isNews ? 1 : nil
         }
         entry.unlogged += 1
-        guard now - entry.loggedAt >= RefusalLog.interval else {
+        guard entry.loggedAt.map({ now - $0 >= RefusalLog.interval }) ?? true else {
             self.entries[address] = entry
             return nil
         }
@@ -123,7 +123,9 @@ struct RefusalLog {
     /// Returns whether the log can remember another address without forgetting an address of the last minute.
     private mutating func hasRoom(at now: NIODeadline) -> Bool {
         guard self.entries.count >= RefusalLog.addressesMax else { return true }
-        self.entries = self.entries.filter { now - $0.value.loggedAt < RefusalLog.interval }
+        self.entries = self.entries.filter { entry in
+            entry.value.loggedAt.map { now - $0 < RefusalLog.interval } ?? false
+        }
         return self.entries.count < RefusalLog.addressesMax
     }
 }
