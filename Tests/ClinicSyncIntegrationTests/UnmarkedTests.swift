@@ -81,6 +81,8 @@ struct UnmarkedTests {
                 """
             )
             try await client.start()
+            // Without the client the comparison would differ for want of it, and repair nothing.
+            try await clinic.wait(for: "the client's return") { try await client.isConnected }
             let report = try await host.sync()
             #expect(!report.isConverged, "a row that stays on its PC is a difference")
             #expect(try client.database.value("SELECT fullName FROM patients WHERE id = 'v'") == "good")
