@@ -34,11 +34,7 @@ struct StatusLine: Sendable {
     }
 
     /// A line that reached the right edge would go on below, where it could not be replaced.
-    private static var columns: Int {
-        var size = winsize()
-        guard ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 79 }
-        return Int(size.ws_col) - 1
-    }
+    private static var columns: Int { Terminal.columns(of: STDERR_FILENO) - 1 }
 
     private static func write(_ text: String) {
         let bytes = Array(text.utf8)

@@ -8,9 +8,14 @@ enum Terminal {
     /// The columns of the terminal at standard output, at most 100; `nil` when it is none.
     static var columns: Int? {
         guard isatty(STDOUT_FILENO) == 1 else { return nil }
+        return min(Terminal.columns(of: STDOUT_FILENO), 100)
+    }
+
+    /// The columns of the terminal behind a descriptor; 80 when it does not tell.
+    static func columns(of descriptor: Int32) -> Int {
         var size = winsize()
-        guard ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 80 }
-        return min(Int(size.ws_col), 100)
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 1 else { return 80 }
+        return Int(size.ws_col)
     }
 
     /// Breaks a text into lines at its spaces, without anything that controls the terminal.

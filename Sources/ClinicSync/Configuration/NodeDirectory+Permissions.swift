@@ -70,7 +70,7 @@ extension NodeDirectory {
                 "There is no group \(group), which the setting group names: make it with addgroup --system \(group)"
             )
         }
-        // The database first: as long as the directory is closed nobody of the group reaches it.
+        // The database comes first: the group cannot reach it until the directory is open to it.
         for suffix in ["", "-wal", "-shm"] {
             try self.share(
                 self.databaseURL.path + suffix,

@@ -7,7 +7,7 @@ public struct Finding: Sendable, Hashable, Codable {
     public enum State: String, Sendable, Hashable, Codable, CaseIterable {
         /// A check of `clinic-node doctor` that found nothing.
         case ok
-        /// The node works, and somebody should do something.
+        /// The node works; a person should act.
         case warning
         /// The node, or a part of it, does not work.
         case failed

@@ -16,7 +16,7 @@ package enum FindingCode: String, Sendable, Hashable, CaseIterable {
     case duplicateIdentity
     case certificateExpired
     case backupWaits
-    // The PC works, and somebody should do something.
+    // The PC works; a person should act.
     case noHost
     case memberNotReached
     case discoveryUnavailable

@@ -389,8 +389,8 @@ package struct ElectionStateMachine: Sendable, Hashable {
             // This node has followed a higher term. The other host learns of it from this node's report and claims
             // again.
             guard reign.term >= self.recordedTerm else { return [] }
-            // A claim that waits for the store is given up: this node would be a host that nobody needs, and of two
-            // hosts that meet nobody has anything new to say.
+            // A claim that waits for the store is given up: the clinic has a host already. Two hosts that meet later would
+            // both stay, because neither has anything new to say.
             if case .adopt(let better, _) = self.pending, better > reign { return [] }
             return self.adopt(reign, id)
         case .client(let current, let connection):

@@ -28,7 +28,7 @@ package struct DialPool: Sendable, Hashable {
         /// When the address accepted the socket.
         var answered: Duration?
 
-        /// Until when a searching node asks nobody else.
+        /// How long a searching node asks no other candidate.
         func holdsOthers(_ patience: Int) -> Duration {
             self.answered.map { $0 + CoreLimits.answerWait * patience } ?? self.began + CoreLimits.attemptDelay
         }
@@ -200,7 +200,7 @@ package struct DialPool: Sendable, Hashable {
         var others = Duration.zero
         if isSearching {
             isFreeAt = self.targets.values.compactMap { $0.attempt?.holdsOthers(patience) }.max() ?? .zero
-            // Whoever has likely hosts to ask asks nobody else before.
+            // A node that knows likely hosts asks them before all others.
             others = due.filter { self.isHoped(for: $0.value, waits) }.map(\.value.notBefore).max() ?? .zero
         }
         for (address, target) in due where target.isUrgent || !isContent {
